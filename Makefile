@@ -1,0 +1,41 @@
+# Two commands set everything up: `make demo` and `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= 2
+# Spinning OpenMP threads slow small shared machines down several times.
+export OMP_WAIT_POLICY := passive
+
+.PHONY: help install demo test smoke lint format clean
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## Install everything into .venv
+
+$(VENV)/.installed: requirements/lock.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "need $(PYTHON); set PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install ## Make the demo corpora, train, score, and print the tables (about 20 minutes on 2 cores)
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/eadbench tables show
+
+smoke: install ## The same pipeline in about 4 minutes
+	$(BIN)/snakemake --cores $(CORES) --configfile config.yaml config/smoke.yaml
+
+test: install ## Lint and run all tests
+	$(BIN)/python -m pytest tests
+
+lint: install ## Check format, lint, layers and workflow
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/lint-imports && $(BIN)/snakemake --lint
+
+format: install ## Format everything
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/snakefmt Snakefile workflow
+
+clean: ## Remove results and logs, keep .venv
+	rm -rf results/* logs .snakemake && touch results/.gitkeep

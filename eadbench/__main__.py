@@ -1,0 +1,5 @@
+"""``python -m eadbench``."""
+
+from eadbench.cli import main
+
+main()

@@ -1,0 +1,218 @@
+"""Every table that passes between stages: the data dictionary of the project."""
+
+import pyarrow as pa
+
+from eadbench.core.tables import Column, Table
+
+STR, INT, F64, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+STATUS = (
+    Column("status", STR, "`kept`, `dropped` (sound, but below a threshold of the config) or `failed` (could not be processed)", nullable=False),
+    Column("reason", STR, "why it was dropped or failed; empty when kept", nullable=False),
+)
+LABELS = (
+    Column("corpus", STR, "name of the corpus in the config", nullable=False),
+    Column("speaker", STR, "speaker id, unique within the corpus"),
+    Column("sex", STR, "`female`, `male` or null when unknown"),
+    Column("emotion", STR, "emotion in the common vocabulary, null when unlabelled"),
+    Column("emotion_raw", STR, "the corpus's own word for it"),
+    Column("level", INT, "intensity level as the corpus counts it"),
+    Column("intensity", F64, "intensity in (0, 1]; null when unknown"),
+    Column("view", STR, "camera view, `front` unless the corpus says otherwise"),
+    Column("sentence", STR, "sentence id or text as the corpus gives it"),
+    Column("split", STR, "`train`, `val` or `test`; speaker-disjoint"),
+)
+RULER = (
+    Column("extractor", STR, "id of the network or formula that measured", nullable=False),
+    Column("weights_sha256", STR, "sha256 of the extractor's weights; empty for a formula", nullable=False),
+    Column("resolution", INT, "side in pixels of the frames as measured; null for audio-only measures"),
+)
+
+INDEX = Table(
+    "index",
+    "one recording of a corpus",
+    (
+        Column("recording_id", STR, "stable id, unique within the corpus, safe as a file name", nullable=False),
+        *LABELS,
+        Column("source", STR, "video file relative to this table's folder, or archive"),
+        Column("member", STR, "member inside the archive; null for a plain file"),
+        Column("audio_source", STR, "separate audio file or archive; null when the video carries the sound"),
+        Column("audio_member", STR, "member inside the audio archive"),
+        Column("start", F64, "start of the annotated stretch in seconds; null for the whole file"),
+        Column("end", F64, "end of the annotated stretch in seconds"),
+        Column("crop_x", INT, "left edge of the listed face crop in source pixels"),
+        Column("crop_y", INT, "top edge of the listed face crop in source pixels"),
+        Column("crop_w", INT, "width of the listed face crop"),
+        Column("crop_h", INT, "height of the listed face crop"),
+        Column("duration", F64, "seconds of video as probed"),
+        Column("fps", F64, "average frame rate as probed"),
+        Column("width", INT, "width in pixels after rotation"),
+        Column("height", INT, "height in pixels after rotation"),
+        Column("codec", STR, "video codec"),
+        Column("sample_rate", INT, "audio sample rate in Hz; null without sound"),
+        Column("sha256", STR, "sha256 of the source file, where hashed"),
+        *STATUS,
+    ),
+)
+
+CLIPS = Table(
+    "clips",
+    "one candidate clip cut from a recording",
+    (
+        Column("clip_id", STR, "`{recording_id}-{k:03d}`, unique within the corpus", nullable=False),
+        Column("recording_id", STR, "recording that it was cut from", nullable=False),
+        *LABELS,
+        Column("video", STR, "aligned video, square, 25 fps"),
+        Column("audio", STR, "16 kHz mono wav of the same stretch"),
+        Column("track", STR, "npz with the way back to the source frames and the landmarks"),
+        Column("source", STR, "the source video"),
+        Column("frames", INT, "frames of the aligned video"),
+        Column("fps", F64, "frame rate of the aligned video"),
+        Column("size", INT, "side of the aligned video in pixels"),
+        Column("source_start", F64, "start in the source, seconds"),
+        Column("source_end", F64, "end in the source, seconds"),
+        Column("detection_rate", F64, "share of frames in which the face was found, 0..1"),
+        Column("faces", F64, "mean number of faces found by the detector"),
+        Column("face_size", F64, "median face height in source pixels"),
+        Column("yaw", F64, "median absolute yaw in degrees"),
+        Column("jitter", F64, "residual motion of the aligner: RMS second difference of the stable landmarks, pixels per frame squared"),
+        Column("sharpness", F64, "variance of the Laplacian of the face, grey levels squared"),
+        Column("brightness", F64, "mean grey level of the face, 0..255"),
+        Column("occlusion", F64, "share of frames whose landmarks look occluded, 0..1; null where the landmarker cannot tell"),
+        Column("av_offset", F64, "audio-video offset in frames by the judge SyncNet, positive when audio leads"),
+        Column("sync_confidence", F64, "SyncNet confidence at that offset"),
+        Column("offset_corrected", F64, "frames by which the audio was moved"),
+        *STATUS,
+    ),
+)
+
+CAPTIONS = Table(
+    "captions",
+    "one clip's description of emotion",
+    (
+        Column("clip_id", STR, "clip described", nullable=False),
+        Column("corpus", STR, "its corpus", nullable=False),
+        Column("speaker", STR, "its speaker"),
+        Column("emotion", STR, "its label, for reports only"),
+        Column("split", STR, "its split"),
+        Column("captioner", STR, "model id with revision, `measured`, ...", nullable=False),
+        Column("prompt_version", STR, "version of the prompt file"),
+        Column("caption", STR, "the description; null if none could be had"),
+        Column("caption_emotion", STR, "emotion that the captioner named"),
+        Column("caption_intensity", F64, "intensity that the captioner gave, 0..1"),
+        Column("confidence", F64, "the captioner's confidence, 0..1"),
+        Column("similarity", F64, "cosine similarity of the compared embeddings, -1..1"),
+        Column("similarity_kind", STR, "what was compared: `text-label`, `text-image` or `text-audio`"),
+        Column("embedder", STR, "model id of the embedder and sha256 of its weights"),
+        Column("threshold", F64, "similarity from which clips were kept"),
+        *STATUS,
+    ),
+)
+
+FEATURES = Table(
+    "features",
+    "one clip whose features are stored",
+    (
+        Column("clip_id", STR, "the clip", nullable=False),
+        *LABELS,
+        Column("frames", INT, "video frames with features"),
+        Column("shard", STR, "folder of the safetensors shard"),
+        Column("text_id", STR, "key of the caption in text.safetensors; null without caption"),
+        Column("trains", BOOL, "whether the clip may train the model: train split, caption kept"),
+        *STATUS,
+    ),
+)
+
+HISTORY = Table(
+    "history",
+    "one logged step of a training run",
+    (
+        Column("run", STR, "name of the run", nullable=False),
+        Column("step", INT, "optimiser step, from 1", nullable=False),
+        Column("split", STR, "`train` or `val`", nullable=False),
+        Column("quantity", STR, "loss term, learning rate, gradient norm, accuracy, share of time waited for data ...", nullable=False),
+        Column("value", F64, "its value, mean since the last log", nullable=False),
+    ),
+)
+
+SAMPLES = Table(
+    "samples",
+    "one test clip as a method rendered it",
+    (
+        Column("clip_id", STR, "the clip whose face is shown", nullable=False),
+        Column("method", STR, "method of the config", nullable=False),
+        Column("corpus", STR, "corpus of the clip", nullable=False),
+        Column("protocol", STR, "`self` (own audio), `cross` (another clip's audio) or `cross_emotion`", nullable=False),
+        Column("driving_clip", STR, "clip whose audio drives"),
+        Column("reference_clip", STR, "clip that the identity reference is from"),
+        Column("speaker", STR, "speaker shown"),
+        Column("target_emotion", STR, "emotion asked for"),
+        Column("target_intensity", F64, "intensity asked for"),
+        Column("caption_source", STR, "`target`, `label`, `other_clip` or null when no text was used"),
+        Column("video", STR, "the result, aligned, same size and rate as the clip"),
+        Column("frames", INT, "frames of the result after the alignment rule"),
+        Column("frames_raw", INT, "frames that the method itself wrote"),
+        Column("seconds", F64, "time to render, seconds"),
+        Column("realtime_factor", F64, "seconds of work per second of video"),
+        Column("peak_mb", F64, "peak memory in MiB, where measured"),
+        Column("run_hash", STR, "sha256 of the checkpoint or of the recipe"),
+        *STATUS,
+    ),
+)
+
+CELL = (
+    Column("method", STR, "method of the config", nullable=False),
+    Column("corpus", STR, "corpus of the clips", nullable=False),
+    Column("protocol", STR, "driving protocol", nullable=False),
+)
+
+PER_CLIP = Table(
+    "per_clip",
+    "one metric of one clip",
+    (
+        *CELL,
+        Column("clip_id", STR, "clip measured", nullable=False),
+        Column("speaker", STR, "its speaker"),
+        Column("emotion", STR, "emotion asked for"),
+        Column("metric", STR, "name of the metric", nullable=False),
+        Column("value", F64, "its value; null if it could not be measured"),
+        *RULER,
+        Column("frames", INT, "frames that went in"),
+        *STATUS,
+    ),
+)
+
+SUMMARY = Table(
+    "summary",
+    "one metric of a method on a corpus",
+    (
+        *CELL,
+        Column("metric", STR, "name of the metric", nullable=False),
+        Column("value", F64, "the value; null if nothing could be measured"),
+        Column("low", F64, "lower end of the 95 % interval (bootstrap over clips, clustered by speaker)"),
+        Column("high", F64, "upper end of the 95 % interval"),
+        Column("n", INT, "clips that went in", nullable=False),
+        Column("n_missing", INT, "clips that should have and did not", nullable=False),
+        *RULER,
+        Column("frames", INT, "frames or windows that went in"),
+        Column("variant", STR, "protocol of the metric where several exist, e.g. `stylegan-v`; crop protocol of Sync"),
+        Column("warning", STR, "what to know before quoting the value; empty if nothing", nullable=False),
+    ),
+)
+
+SCORES = Table(
+    "scores",
+    "one value of the benchmark",
+    (
+        *SUMMARY.columns,
+        Column("direction", STR, "`up` when higher is better, `down` when lower is, `none` for a description"),
+        Column("reference_method", STR, "method that the paired test compares with"),
+        Column("p_value", F64, "paired test against that method over the common clips"),
+        Column("n_common", INT, "clips in common with that method"),
+        Column("seed", INT, "seed of the config", nullable=False),
+        Column("run_hash", STR, "sha256 of the checkpoint or recipe behind the method"),
+        Column("commit", STR, "commit of eadbench", nullable=False),
+    ),
+)
+
+ALL = (INDEX, CLIPS, CAPTIONS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, SCORES)

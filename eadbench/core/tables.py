@@ -1,0 +1,136 @@
+"""Parquet tables with declared columns, written atomically and checked when read."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path
+
+KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, Arrow type, meaning (with unit and range) and whether it may be null."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's contract: name, what one row is, version (raised when columns change their meaning) and columns."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+    version: int = 1
+
+    @property
+    def schema(self) -> pa.Schema:
+        fields = [pa.field(c.name, c.type, c.nullable, {"meaning": c.meaning}) for c in self.columns]
+        return pa.schema(fields, metadata={"table": self.name, "version": str(self.version)})
+
+    @property
+    def names(self) -> list[str]:
+        return [c.name for c in self.columns]
+
+
+def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table: Table, sort_by: str | list[str] | None = None) -> None:
+    """Write rows under a table's contract. Columns that a row lacks are null; unknown ones are refused.
+
+    Raises:
+        EadbenchError: If there is a column too many, a wrong type or a null where none may be.
+    """
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    extra = [name for name in frame.columns if name not in table.names]
+    if extra:
+        raise EadbenchError(f"columns that table {table.name!r} does not have: {', '.join(extra)}", path, "declare them in eadbench/core/schemas.py")
+    frame = frame.reindex(columns=table.names)
+    if sort_by:
+        frame = frame.sort_values(sort_by, kind="stable")
+    try:
+        arrow = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False).replace_schema_metadata(table.schema.metadata)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise EadbenchError(f"rows do not fit table {table.name!r}: {error}", path) from error
+    for column in table.columns:
+        if not column.nullable and arrow[column.name].null_count:
+            raise EadbenchError(f"table {table.name!r} has nulls in column {column.name!r}", path)
+    with atomic_path(path) as part:
+        pq.write_table(arrow, part, compression="zstd")
+
+
+def read_table(path: str | Path, table: Table, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a table and check that it keeps its contract. An absent file, a damaged one and one of another version are told apart.
+
+    Raises:
+        EadbenchError: With the file's name and the remedy.
+    """
+    try:
+        found = pq.read_schema(path)
+        arrow = pq.read_table(path, columns=columns)
+    except FileNotFoundError as error:
+        raise EadbenchError(f"table {table.name!r} is missing", path, "run the rule that makes it") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise EadbenchError(f"table {table.name!r} is damaged: {error}", path, "delete the file and run the workflow again") from error
+    version = (found.metadata or {}).get(b"version", b"?").decode()
+    missing = [name for name in table.names if name not in found.names]
+    if version != str(table.version) or missing:
+        detail = f"version {version}, expected {table.version}" + (f"; lacks {', '.join(missing)}" if missing else "")
+        raise EadbenchError(f"table {table.name!r} is of another version ({detail})", path, "delete the file and run the workflow again")
+    return arrow.to_pandas()
+
+
+def concat_tables(
+    paths: Iterable[str | Path], table: Table, target: str | Path, sort_by: str | list[str], path_columns: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Merge shard tables into one, sorted, so that the number of shards leaves no trace.
+
+    Args:
+        paths: The shard tables.
+        table: Their common contract.
+        target: The merged table.
+        sort_by: Column or columns that order the rows.
+        path_columns: Columns that hold paths, rewritten from the shard's folder to the target's.
+    """
+    target = Path(target)
+    frames = []
+    for path in map(Path, paths):
+        frame = read_table(path, table)
+        for column in path_columns:
+            folder = path.parent.resolve()
+            frame[column] = [relative_to(folder / v, target.parent) if isinstance(v, str) and v else v for v in frame[column]]
+        frames.append(frame)
+    filled = [f for f in frames if len(f)]
+    merged = pd.concat(filled, ignore_index=True) if filled else frames[0]
+    write_table(target, merged, table, sort_by)
+    return merged
+
+
+def resolve(table_path: str | Path, value: str) -> Path:
+    """The file that a path in a table means: relative to the table's folder."""
+    return Path(table_path).resolve().parent / value
+
+
+def relative_to(path: str | Path, folder: str | Path) -> str:
+    """Path of a file as a table in ``folder`` writes it: always relative; may start with ``..``."""
+    return os.path.relpath(Path(path).resolve(), Path(folder).resolve())
+
+
+def check_not_all_failed(statuses: Iterable[str], what: str, where: object) -> None:
+    """A shard in which everything failed is a failed job.
+
+    Raises:
+        EadbenchError: If there is at least one status and all are ``failed``.
+    """
+    statuses = list(statuses)
+    if statuses and all(s == FAILED for s in statuses):
+        raise EadbenchError(f"all {len(statuses)} {what} failed", where, "see the reasons in the log; the first ones usually tell")

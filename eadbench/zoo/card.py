@@ -1,0 +1,85 @@
+"""The card of an artefact: what it is, how it came to be, and the hashes of its files."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import sha256_of, write_text
+
+How = Literal["fetched", "trained", "random"]
+
+
+class Card(BaseModel):
+    """What ``card.json`` holds.
+
+    Attributes:
+        artefact: Its name in the config, e.g. ``vae``.
+        kind: Module of ``eadbench.zoo`` that loads it.
+        how: ``fetched`` official weights, ``trained`` here on the training split, or ``random`` features of a fixed seed.
+        id: Short name that tables print, e.g. ``sd-vae-ft-mse`` or ``vae-trained``.
+        source: Address or description of the training.
+        licence: Licence of the weights.
+        files: File name to sha256.
+        options: Options of the config that shaped it.
+        facts: Whatever is worth knowing: losses, accuracies, number of clips.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    artefact: str
+    kind: str
+    how: How
+    id: str
+    source: str
+    licence: str
+    files: dict[str, str]
+    options: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+
+    @property
+    def sha256(self) -> str:
+        """One hash for all files: the file's own if there is one, else that of the sorted list."""
+        if len(self.files) == 1:
+            return next(iter(self.files.values()))
+        return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
+
+
+def read_card(folder: str | Path) -> Card:
+    """Read ``card.json`` of an artefact's folder.
+
+    Raises:
+        EadbenchError: If it is not there or not a card.
+    """
+    path = Path(folder) / "card.json"
+    try:
+        return Card.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        mend = f"run the rule that makes it: `snakemake {path}`, or `eadbench zoo list` to see what is missing"
+        raise EadbenchError(f"artefact {Path(folder).name!r} is not there", path, mend) from error
+    except ValueError as error:
+        raise EadbenchError(f"not a card: {error}", path, "delete the folder and make it again") from error
+
+
+def verify(folder: str | Path, card: Card) -> None:
+    """Check the files of an artefact against its card.
+
+    Raises:
+        EadbenchError: If a file is missing or was changed.
+    """
+    for name, expected in card.files.items():
+        path = Path(folder) / name
+        if not path.exists():
+            raise EadbenchError("weights file is missing", path, f"make artefact {card.artefact!r} again")
+        if sha256_of(path) != expected:
+            raise EadbenchError(
+                "weights file was changed since its card was written", path, f"delete {folder} and make artefact {card.artefact!r} again"
+            )
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write ``card.json``."""
+    write_text(folder / "card.json", card.model_dump_json(indent=1) + "\n")

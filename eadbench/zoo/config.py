@@ -1,0 +1,43 @@
+"""Section ``zoo`` of the config: every pretrained part and where it comes from."""
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from eadbench.core.settings import Section
+from eadbench.zoo.card import How
+
+
+class ArtefactConfig(Section):
+    """One artefact.
+
+    Attributes:
+        kind: Loader, a module of ``eadbench.zoo``.
+        how: ``fetched`` (named in the registry), ``trained`` on the training split, or ``random`` features of a fixed seed.
+        id: Id in the registry; needed when fetched.
+        options: Sizes, steps and the like of a trained or random one; each kind documents its own.
+        needs: Artefacts that its training uses.
+        uses_clips: Whether its training looks at the clips.
+    """
+
+    kind: str
+    how: How
+    id: str | None = None
+    options: dict[str, Any] = {}
+    needs: list[str] = []
+    uses_clips: bool = True
+
+    @model_validator(mode="after")
+    def _fetched_has_id(self) -> "ArtefactConfig":
+        if self.how == "fetched" and not self.id:
+            raise ValueError("a fetched artefact needs `id`, a name from `eadbench zoo list`")
+        return self
+
+
+class ZooConfig(Section):
+    """Artefacts by name, the corpora whose training clips train them, and the licences accepted for downloads."""
+
+    artefacts: dict[str, ArtefactConfig]
+    train_on: list[str] = Field(default_factory=list)
+    accept_licence: list[str] = []
+    cache: str | None = None

@@ -1,0 +1,51 @@
+"""Official weights by id: files, addresses, hashes, licence. Data in ``registry.yaml``."""
+
+from functools import cache
+from importlib.resources import files
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from eadbench.core.errors import EadbenchError
+
+
+class RemoteFile(BaseModel):
+    """A file to fetch. ``sha256`` is null where no trustworthy value is known; the hash found is then recorded in the card."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+
+
+class Entry(BaseModel):
+    """One published artefact. ``manual`` says how to get it where no direct download exists."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: str
+    title: str
+    files: list[RemoteFile]
+    licence: str
+    licence_url: str = ""
+    note: str = ""
+    manual: str = ""
+
+
+@cache
+def registry() -> dict[str, Entry]:
+    """All entries by id."""
+    raw = yaml.safe_load(files("eadbench.zoo").joinpath("registry.yaml").read_text(encoding="utf-8"))
+    return {name: Entry.model_validate(value) for name, value in raw.items()}
+
+
+def entry(name: str) -> Entry:
+    """The entry of that id.
+
+    Raises:
+        EadbenchError: If there is none.
+    """
+    try:
+        return registry()[name]
+    except KeyError:
+        raise EadbenchError(f"no artefact {name!r} in the registry", "zoo.artefacts.*.id", f"known: {', '.join(sorted(registry()))}") from None
