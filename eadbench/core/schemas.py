@@ -105,7 +105,21 @@ CAPTIONS = Table(
         Column("similarity_kind", STR, "what was compared: `text-label`, `text-image` or `text-audio`"),
         Column("embedder", STR, "model id of the embedder and sha256 of its weights"),
         Column("threshold", F64, "similarity from which clips were kept"),
+        Column("swap_clip", STR, "clip of another emotion whose caption was tried on this one, as a check of the filter"),
+        Column("swap_similarity", F64, "similarity with that wrong caption"),
+        Column("swap_held_out", BOOL, "whether the clip belongs to the share of clips whose captions the held-out check swaps"),
         *STATUS,
+    ),
+)
+
+TEXTS = Table(
+    "texts",
+    "one distinct text whose encoding is stored",
+    (
+        Column("text_id", STR, "short hash of the text, key in the safetensors file", nullable=False),
+        Column("text", STR, "the text: a caption, a label's description, or the empty text (no condition)", nullable=False),
+        Column("tokens", INT, "tokens of its encoding", nullable=False),
+        Column("file", STR, "safetensors file with `text_id`: `(L,D)` float16", nullable=False),
     ),
 )
 
@@ -215,4 +229,4 @@ SCORES = Table(
     ),
 )
 
-ALL = (INDEX, CLIPS, CAPTIONS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, SCORES)
+ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, SCORES)

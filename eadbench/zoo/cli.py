@@ -31,6 +31,7 @@ def make_command(
     artefact: Annotated[str, typer.Argument(help="Name in the config's `zoo: artefacts:`.")],
     out: Annotated[Path, typer.Option(help="The card to write, e.g. results/zoo/vae/card.json.")],
     clips: Annotated[list[Path] | None, typer.Option(help="Tables of clips to train on.")] = None,
+    captions: Annotated[list[Path] | None, typer.Option(help="Tables of written captions to train on.")] = None,
     part: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of another artefact that the training needs.")] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
@@ -39,7 +40,7 @@ def make_command(
     from eadbench.zoo.make import Inputs, make
 
     given = core_settings.load(settings, config)
-    make(artefact, given.zoo, given.seed, Inputs(clips or [], parse_parts(part)), out.parent)
+    make(artefact, given.zoo, given.seed, Inputs(clips or [], parse_parts(part), captions or []), out.parent)
 
 
 @app.command("fetch")

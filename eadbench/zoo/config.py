@@ -18,6 +18,7 @@ class ArtefactConfig(Section):
         options: Sizes, steps and the like of a trained or random one; each kind documents its own.
         needs: Artefacts that its training uses.
         uses_clips: Whether its training looks at the clips.
+        uses_captions: Whether its training reads the written captions.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class ArtefactConfig(Section):
     options: dict[str, Any] = {}
     needs: list[str] = []
     uses_clips: bool = True
+    uses_captions: bool = False
 
     @model_validator(mode="after")
     def _fetched_has_id(self) -> "ArtefactConfig":

@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a training may look at: tables of clips (`schemas.CLIPS`; use rows of the train split that are kept) and other artefacts' folders."""
+    """What a training may look at (only rows of the train split that are kept): tables of clips, of captions, and other artefacts' folders."""
 
     clips: list[Path] = field(default_factory=list)
     parts: dict[str, Path] = field(default_factory=dict)
+    captions: list[Path] = field(default_factory=list)
 
 
 def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) -> Card:
@@ -59,7 +60,7 @@ def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) 
         options=wanted.options,
         facts=facts,
     )
-    provenance.write(folder, wanted.model_dump(), {str(p): "" for p in inputs.clips}, started)
+    provenance.write(folder, wanted.model_dump(), {str(p): "" for p in (*inputs.clips, *inputs.captions)}, started)
     write_card(folder, card)
     log.info("artefact %s (%s) is ready: %s", name, card.id, card.sha256[:12])
     return card
