@@ -1,5 +1,7 @@
 """Every table that passes between stages: the data dictionary of the project."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from eadbench.core.tables import Column, Table
@@ -229,4 +231,104 @@ SCORES = Table(
     ),
 )
 
-ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, SCORES)
+BREAKDOWN = Table(
+    "breakdown",
+    "mean of one per-clip metric over the clips of one emotion or speaker",
+    (
+        *CELL,
+        Column("metric", STR, "name of the metric", nullable=False),
+        Column("by", STR, "`emotion` or `speaker`", nullable=False),
+        Column("level", STR, "the emotion or speaker", nullable=False),
+        Column("value", F64, "mean over its clips"),
+        Column("low", F64, "lower end of the 95 % interval (Student's t over clips); null for one clip"),
+        Column("high", F64, "upper end of that interval"),
+        Column("n", INT, "clips that went in", nullable=False),
+    ),
+)
+
+EFFECTS = Table(
+    "effects",
+    "the change that a module, or a combination of modules, makes to one metric",
+    (
+        Column("corpus", STR, "corpus of the clips", nullable=False),
+        Column("protocol", STR, "driving protocol", nullable=False),
+        Column("metric", STR, "name of the metric", nullable=False),
+        Column(
+            "kind", STR, "`main` (mean over all states of the other modules), `interaction` or `given` (others in one fixed state)", nullable=False
+        ),
+        Column("effect", STR, "the module, or modules joined by `:` for an interaction", nullable=False),
+        Column("given", STR, "modules that were on, joined by `+`; empty for none; null unless kind is `given`"),
+        Column("by", STR, "`all`, `emotion` or `speaker`", nullable=False),
+        Column("level", STR, "the emotion or speaker; `all` for all clips", nullable=False),
+        Column("value", F64, "value with the module minus value without it, in the metric's unit"),
+        Column("low", F64, "lower end of the 95 % interval"),
+        Column("high", F64, "upper end of the 95 % interval"),
+        Column(
+            "interval", STR, "how it was had: `bootstrap` over clips clustered by speaker, or `mover` from the methods' own intervals", nullable=False
+        ),
+        Column("p_value", F64, "Wilcoxon signed-rank test over the clips that all runs have; null for a metric of sets"),
+        Column("p_holm", F64, "the same, adjusted by Holm over the effects and metrics of the same corpus, kind and grouping"),
+        Column("n", INT, "clips in common", nullable=False),
+        Column("speakers", INT, "their speakers"),
+        Column("direction", STR, "`up` when higher is better, `down` when lower is, `none` for a description"),
+        Column("verdict", STR, "`better`, `worse`, `changed` (no direction), `none detected` or `too few clips`", nullable=False),
+        Column("sentence", STR, "the finding in words", nullable=False),
+    ),
+)
+
+SPEED = Table(
+    "speed",
+    "how fast a method rendered the clips of a corpus",
+    (
+        *CELL,
+        Column("n", INT, "clips rendered and timed", nullable=False),
+        Column("n_missing", INT, "clips that were not rendered, or not timed", nullable=False),
+        Column("seconds", F64, "median seconds per clip"),
+        Column("seconds_low", F64, "lower end of the 95 % interval of that median (binomial order statistics)"),
+        Column("seconds_high", F64, "upper end of that interval"),
+        Column("realtime_factor", F64, "median seconds of work per second of video; below 1 is faster than real time"),
+        Column("realtime_factor_low", F64, "lower end of its 95 % interval"),
+        Column("realtime_factor_high", F64, "upper end of its 95 % interval"),
+        Column("peak_mb", F64, "largest peak memory of a clip in MiB; null where not measured"),
+    ),
+)
+
+WIDE_ROW = (
+    Column("method", STR, "method of the config", nullable=False),
+    Column("label", STR, "its name in print", nullable=False),
+    Column("role", STR, "`ours`, `other`, `ablation`, `control` or `ground_truth`; the last two are not ranked", nullable=False),
+    Column("caption_source", STR, "where its text came from: `target`, `label`, `other_clip`; null when it uses none"),
+    Column("run_hash", STR, "sha256 of the checkpoint or recipe behind the method"),
+)
+
+
+def wide_key(metric: str, corpus: str) -> str:
+    """Column name of a metric on a corpus in a wide table."""
+    return f"{metric}_{corpus}"
+
+
+def wide_table(name: str, cells: Sequence[tuple[str, str]], quoted: Sequence[tuple[str, str]] = (), flags: Sequence[str] = ()) -> Table:
+    """Contract of a table with one row per method and, for each (metric, corpus), the value, its interval, n and paired test.
+
+    Args:
+        name: Name of the table.
+        cells: Pairs (metric, corpus), in the order of the columns.
+        quoted: Those pairs that have a column with a value quoted from a paper.
+        flags: Names of switches, e.g. the modules of the ablation.
+    """
+    columns = [*WIDE_ROW, *(Column(flag, BOOL, f"whether {flag} is on") for flag in flags)]
+    for metric, corpus in cells:
+        key, where = wide_key(metric, corpus), f"{metric} on {corpus}"
+        columns += [
+            Column(key, F64, where),
+            Column(f"{key}_low", F64, f"lower end of the 95 % interval of {where}"),
+            Column(f"{key}_high", F64, f"upper end of the 95 % interval of {where}"),
+            Column(f"{key}_n", INT, f"clips that went into {where}"),
+            Column(f"{key}_p", F64, f"paired test of {where} against the reference method"),
+        ]
+        if (metric, corpus) in quoted:
+            columns.append(Column(f"{key}_quoted", F64, f"QUOTED from the paper, not measured here: {where}"))
+    return Table(name, "one method", tuple(columns))
+
+
+ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, SCORES, BREAKDOWN, EFFECTS, SPEED)

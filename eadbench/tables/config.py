@@ -1,0 +1,193 @@
+"""Section ``tables`` of the config: what each table shows."""
+
+from pydantic import Field, model_validator
+
+from eadbench.core.settings import Section
+
+
+class ComparisonTable(Section):
+    """Methods against metrics on some corpora.
+
+    Attributes:
+        title: Heading.
+        corpora: Corpora, in the order of the columns.
+        metrics: Metrics, in the order of the columns; ``name`` or ``name@variant`` where a metric was computed by several protocols.
+        protocol: Driving protocol: ``self``, ``cross`` or ``cross_emotion``.
+        methods: Rows. Default: all of ``tables.methods`` but the ablation's.
+        quoted: Corpus here -> corpus of the paper whose quoted values are shown in columns of their own.
+    """
+
+    title: str
+    corpora: list[str] = Field(min_length=1)
+    metrics: list[str] = Field(min_length=1)
+    protocol: str = "self"
+    methods: list[str] | None = None
+    quoted: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _jitter_beside_motion(self) -> "ComparisonTable":
+        check_jitter(self.metrics)
+        return self
+
+
+class AblationTable(Section):
+    """The grid of modules.
+
+    Attributes:
+        title: Heading.
+        corpora: Corpora, as above.
+        metrics: Metrics, as above.
+        protocol: Driving protocol.
+        reference: The run with everything on, which the paired tests compare with.
+        factors: Method -> module -> whether it is on. Methods without scores leave their place in the grid empty.
+    """
+
+    title: str
+    corpora: list[str] = Field(min_length=1)
+    metrics: list[str] = Field(min_length=1)
+    protocol: str = "self"
+    reference: str
+    factors: dict[str, dict[str, bool]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _grid_is_sound(self) -> "AblationTable":
+        check_jitter(self.metrics)
+        if self.reference not in self.factors:
+            raise ValueError(f"the reference {self.reference!r} is not among the factors' methods: {', '.join(self.factors)}")
+        names = set(self.factors[self.reference])
+        places: dict[tuple, str] = {}
+        for method, states in self.factors.items():
+            if set(states) != names:
+                raise ValueError(f"{method!r} names the modules {sorted(states)}, {self.reference!r} names {sorted(names)}")
+            place = tuple(sorted(states.items()))
+            if place in places:
+                raise ValueError(f"{method!r} and {places[place]!r} stand at the same place of the grid")
+            places[place] = method
+        return self
+
+    @property
+    def modules(self) -> list[str]:
+        """Names of the modules, in the order of the config."""
+        return list(self.factors[self.reference])
+
+
+class SpeedTable(Section):
+    """Time and memory.
+
+    Attributes:
+        title: Heading.
+        corpora: Corpora, in the order of the columns.
+        protocol: Driving protocol.
+        methods: Rows. Default: all of ``tables.methods``.
+    """
+
+    title: str
+    corpora: list[str] = Field(min_length=1)
+    protocol: str = "self"
+    methods: list[str] | None = None
+
+
+class FiguresConfig(Section):
+    """Frame strips like the paper's figures 4, 5 and 6: methods in rows, time in columns.
+
+    Attributes:
+        frames: Columns of a strip.
+        comparison_emotion: Emotion of the clip in the strips of the main comparison (paper: angry).
+        generalisation_emotion: Emotion of the clip in the strips of the generalisation (paper: happy).
+    """
+
+    frames: int = Field(6, ge=2, le=24)
+    comparison_emotion: str = "angry"
+    generalisation_emotion: str = "happy"
+
+
+class TablesConfig(Section):
+    """What is shown, and in which order.
+
+    Attributes:
+        methods: All methods in the order of the rows. The first is the one that paired tests compare with.
+        ground_truth: The method that shows the test clips themselves; never ranked.
+        controls: Methods that no sound metric should prefer (still frame, shuffled audio, copied input); never ranked.
+        labels: Method, corpus or module -> name in print.
+        main: Main comparison (paper: HDTF and MEAD).
+        generalisation: Trained on one corpus, run on another (paper: MEAD, RAVDESS).
+        ablation: Combinations of STDA, TFRM and text (paper: on HDTF).
+        speed: Time and memory.
+        more: Further comparisons by name, e.g. one of the protocol ``cross_emotion``.
+        figures: Frame strips.
+        alpha: Level of the tests.
+        bootstrap: Bootstrap replicates of the ablation's intervals.
+    """
+
+    methods: list[str] = Field(min_length=1)
+    ground_truth: str = "ground_truth"
+    controls: list[str] = []
+    labels: dict[str, str] = {}
+    main: ComparisonTable
+    generalisation: ComparisonTable | None = None
+    ablation: AblationTable | None = None
+    speed: SpeedTable | None = None
+    more: dict[str, ComparisonTable] = {}
+    figures: FiguresConfig = FiguresConfig()
+    alpha: float = Field(0.05, gt=0, lt=1)
+    bootstrap: int = Field(2000, ge=100)
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> "TablesConfig":
+        taken = {"main", "generalisation", "ablation", "speed", "scores", "effects", "breakdown"} & set(self.more)
+        if taken:
+            raise ValueError(f"`more` may not hold a table named {', '.join(sorted(taken))}")
+        bad = [name for name in self.more if not name.isidentifier()]
+        if bad:
+            raise ValueError(f"a table's name becomes a file's: letters, digits and _ only, got {bad[0]!r}")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """The first-listed method."""
+        return self.methods[0]
+
+    def comparisons(self) -> dict[str, ComparisonTable]:
+        """All comparison tables by name: main, generalisation, then ``more``."""
+        found = {"main": self.main, "generalisation": self.generalisation, **self.more}
+        return {name: table for name, table in found.items() if table is not None}
+
+    def rows_of(self, table: ComparisonTable | SpeedTable) -> list[str]:
+        """Methods of a table, in order."""
+        if table.methods is not None:
+            return table.methods
+        ablated = self.ablated if isinstance(table, ComparisonTable) else set()
+        return [m for m in self.methods if m not in ablated]
+
+    @property
+    def ablated(self) -> set[str]:
+        """Methods that exist for the ablation alone."""
+        if self.ablation is None:
+            return set()
+        return set(self.ablation.factors) - {self.ablation.reference, self.reference}
+
+    def role(self, method: str) -> str:
+        """``ours``, ``other``, ``ablation``, ``control`` or ``ground_truth``."""
+        if method == self.ground_truth:
+            return "ground_truth"
+        if method in self.controls:
+            return "control"
+        if method == self.reference:
+            return "ours"
+        return "ablation" if method in self.ablated else "other"
+
+    def label(self, name: str) -> str:
+        """Name in print."""
+        return self.labels.get(name, name)
+
+
+def check_jitter(metrics: list[str]) -> None:
+    """Less jitter is easily had by moving less: refuse a list that shows it without the motion energy right after it.
+
+    Raises:
+        ValueError: If it does.
+    """
+    for at, name in enumerate(metrics):
+        follower = metrics[at + 1] if at + 1 < len(metrics) else ""
+        if "jitter" in name and "motion_energy" not in follower:
+            raise ValueError(f"list the motion energy right after {name!r}: a still picture has no jitter either")
