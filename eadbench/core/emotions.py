@@ -7,8 +7,9 @@ SYNONYMS = {
     "disgusted": "disgust", "fearful": "fear", "surprised": "surprise", "happiness": "happy", "sadness": "sad", "anger": "angry",
 }  # fmt: skip
 
-# (valence, arousal) in [-1, 1] after Russell & Mehrabian 1977, "Evidence for a three-factor theory of emotions" (pleasure and arousal of the
-# nearest adjective: happy, sad, angry, fearful, disgusted, surprised, disdainful, relaxed), rounded; quoted from memory, to be checked against the article.
+# (valence, arousal) in [-1, 1] after Russell & Mehrabian 1977, "Evidence for a three-factor theory of emotions": pleasure and arousal of the
+# nearest adjective (happy, sad, angry, fearful, disgusted, surprised, disdainful, relaxed). Quoted from memory, to be checked against the
+# article; the sign of sad's arousal is ours (many later tables have it low).
 VALENCE_AROUSAL = {
     "neutral": (0.0, 0.0), "happy": (0.81, 0.51), "sad": (-0.63, -0.27), "angry": (-0.51, 0.59), "fear": (-0.64, 0.60), "disgust": (-0.60, 0.35),
     "surprise": (0.40, 0.67), "contempt": (-0.32, -0.11), "calm": (0.68, -0.46),

@@ -23,7 +23,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         yield part
         if part.is_dir() and target.is_dir():
             _remove(target)
-        os.replace(part, target)
+        part.replace(target)
     except BaseException:
         _remove(part)
         raise
@@ -44,5 +44,5 @@ def write_text(target: str | Path, text: str) -> None:
 
 def sha256_of(path: str | Path) -> str:
     """Hex sha256 of a file's content, read in blocks."""
-    with open(path, "rb") as handle:
+    with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

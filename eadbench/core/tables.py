@@ -57,13 +57,13 @@ def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table:
     frame = frame.reindex(columns=table.names)
     if sort_by:
         frame = frame.sort_values(sort_by, kind="stable")
+    for column in table.columns:
+        if not column.nullable and frame[column.name].isna().any():
+            raise EadbenchError(f"table {table.name!r} has nulls in column {column.name!r}", path)
     try:
         arrow = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False).replace_schema_metadata(table.schema.metadata)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise EadbenchError(f"rows do not fit table {table.name!r}: {error}", path) from error
-    for column in table.columns:
-        if not column.nullable and arrow[column.name].null_count:
-            raise EadbenchError(f"table {table.name!r} has nulls in column {column.name!r}", path)
     with atomic_path(path) as part:
         pq.write_table(arrow, part, compression="zstd")
 

@@ -1,0 +1,44 @@
+"""JSON schema of the whole configuration, made from the sections' models.
+
+The workflow checks the configuration with it before planning, so that Snakemake alone is enough to plan. ``python -m eadbench.core.config_schema``
+writes it to ``workflow/schemas/config.schema.yaml``; a test holds the two together.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic.json_schema import models_json_schema
+
+from eadbench.core.files import write_text
+from eadbench.core.settings import SECTIONS, section_model
+
+
+def config_schema() -> dict[str, Any]:
+    """The schema, draft 2020-12."""
+    models = {name: section_model(name) for name in SECTIONS}
+    references, shared = models_json_schema([(model, "validation") for model in models.values()], ref_template="#/$defs/{model}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of eadbench",
+        "description": "Generated from the models in eadbench/*/config.py; do not edit.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["seed", "device", *SECTIONS],
+        "properties": {
+            "seed": {"type": "integer", "description": "every random choice derives from it"},
+            "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?)$", "description": "auto, cpu or cuda"},
+            **{name: references[(model, "validation")] for name, model in models.items()},
+        },
+        "$defs": shared["$defs"],
+    }
+
+
+def main() -> None:
+    """Write the schema to the workflow."""
+    path = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
+    write_text(path, yaml.safe_dump(config_schema(), sort_keys=False, width=150))
+
+
+if __name__ == "__main__":
+    main()

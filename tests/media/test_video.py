@@ -1,0 +1,102 @@
+"""Codecs: round trips, time stamps, rotation, damage."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import sha256_of
+from eadbench.media.audio import read_audio, write_wav
+from eadbench.media.video import VideoWriter, at_rate, iter_frames, probe, read_frames, write_video
+
+
+def grey(level, size=(64, 96)):
+    return np.full((*size, 3), level, np.uint8)
+
+
+def levels(frames):
+    return frames.reshape(len(frames), -1).mean(1)
+
+
+def test_round_trip_keeps_frames_sound_and_tags(tmp_path):
+    path = tmp_path / "a b é.mp4"
+    sound = (0.4 * np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)).astype(np.float32)
+    write_video(path, [grey(4 * k) for k in range(50)], 25, audio=sound, metadata={"comment": "synthetic"})
+    info = probe(path)
+    assert (info.width, info.height, info.fps, info.sample_rate, info.codec) == (96, 64, 25.0, 16000, "h264")
+    assert np.abs(levels(read_frames(path)) - 4 * np.arange(50)).max() < 2
+    got = read_audio(path)
+    assert np.corrcoef(got[2000:30000], sound[2000:30000])[0, 1] > 0.98, "the sound is shifted"
+    with av.open(str(path)) as container:
+        assert container.metadata["comment"] == "synthetic"
+
+
+def test_same_frames_same_bytes(tmp_path):
+    for name in "ab":
+        write_video(tmp_path / f"{name}.mp4", [grey(9 * k) for k in range(9)], 25, audio=np.zeros(6000, np.float32))
+    assert sha256_of(tmp_path / "a.mp4") == sha256_of(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize("fps", [30, 24, Fraction(30000, 1001), 12, 60])
+def test_resampling_keeps_time(tmp_path, fps):
+    count = int(2 * fps)
+    write_video(tmp_path / "v.mp4", [grey(int(250 * k / count)) for k in range(count)], fps)
+    times, images = zip(*at_rate(iter_frames(tmp_path / "v.mp4"), 25), strict=True)
+    assert abs(len(images) - 25 * count / fps) <= 1
+    lag = np.arange(len(times)) / 25 - np.array(times)
+    assert lag.min() > -1e-6
+    assert lag.max() < 1 / fps + 1e-6
+
+
+def test_variable_rate_is_resampled_by_time_stamps(tmp_path):
+    path = tmp_path / "vfr.mp4"
+    stamps = [0, 40, 80, 400, 440, 1000]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(grey(40 * number), format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    images = np.stack([image for _, image in at_rate(iter_frames(path), 25)])
+    shown = np.round(levels(images) / 40).astype(int)
+    expected = np.searchsorted(stamps, 40 * np.arange(len(shown)), "right") - 1
+    assert (shown == expected).all()
+
+
+def test_start_and_end_cut_by_time(tmp_path):
+    write_video(tmp_path / "v.mp4", [grey(2 * k) for k in range(100)], 25)
+    times = [t for t, _ in iter_frames(tmp_path / "v.mp4", start=1.0, end=2.0)]
+    assert times[0] == pytest.approx(1.0)
+    assert len(times) == 25
+
+
+def test_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), VideoWriter(tmp_path / "v.mp4") as writer:
+        writer.add(grey(0))
+        raise RuntimeError
+    with pytest.raises(EadbenchError, match="no frame"), VideoWriter(tmp_path / "v.mp4"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damage_is_an_error_that_names_the_file(tmp_path):
+    whole, cut, text = tmp_path / "v.mp4", tmp_path / "cut.mp4", tmp_path / "text.mp4"
+    write_video(whole, [np.random.default_rng(k).integers(0, 255, (64, 96, 3), np.uint8) for k in range(50)], 25)
+    cut.write_bytes(whole.read_bytes()[:20000])
+    text.write_text("not a video")
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(EadbenchError, match=r"breaks off|opened"):
+        read_frames(cut)
+    for path in (text, tmp_path / "empty.mp4", tmp_path / "none.mp4"):
+        with pytest.raises(EadbenchError, match="opened"):
+            probe(path)
+    write_wav(tmp_path / "s.wav", np.zeros(1000, np.float32))
+    with pytest.raises(EadbenchError, match="no video"):
+        read_frames(tmp_path / "s.wav")
+    with pytest.raises(EadbenchError, match="no audio"):
+        read_audio(whole)

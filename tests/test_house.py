@@ -1,0 +1,66 @@
+"""The house itself: layers, formats, schemas in step with the code, nothing of this machine in a file."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eadbench.core.config_schema import config_schema
+from eadbench.core.settings import SECTIONS, merge, validate_all
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", [("ruff", "format", "--check", "."), ("ruff", "check", "."), ("snakefmt", "--check", "Snakefile", "workflow"), ("lint-imports",)])
+def test_formats_and_layers(command):
+    done = run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_workflow_lints():
+    done = run("snakemake", "--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("files", [["config.yaml"], ["config.yaml", "config/smoke.yaml"], ["config/paper.yaml"]])
+def test_the_three_configurations_are_valid(files):
+    raw = {}
+    for name in files:
+        raw = merge(raw, yaml.safe_load((ROOT / name).read_text()))
+    validate_all(raw)
+
+
+def test_schema_of_the_workflow_is_that_of_the_code():
+    kept = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    assert kept == config_schema(), "run `python -m eadbench.core.config_schema` and commit workflow/schemas/config.schema.yaml"
+
+
+def test_one_room_per_stage():
+    for stage in SECTIONS:
+        assert (ROOT / "eadbench" / stage / "config.py").exists(), stage
+        assert (ROOT / "workflow/rules" / f"{stage}.smk").exists(), stage
+        assert (ROOT / "tests" / stage).is_dir(), stage
+
+
+def test_no_path_of_a_machine_and_no_big_file_is_tracked():
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("not a git checkout")
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    bad = re.compile(r"(/root/|/home/\w+/|/work/\w)")
+    for name in filter(None, names):
+        path = ROOT / name
+        if not path.exists():
+            continue
+        assert path.stat().st_size < 1_000_000, f"{name} is too big for the repository"
+        if path.suffix in (".py", ".smk", ".yaml", ".md", ".toml", "") and path != Path(__file__):
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            assert not bad.search(text), f"{name} holds a path of a machine"

@@ -1,0 +1,94 @@
+rule write_captions:
+    input:
+        unpack(caption_inputs),
+    output:
+        "<results>/captions/{corpus}/shards/{shard}.parquet",
+    log:
+        "<logs>/captions/write/{corpus}/{shard}.log",
+    benchmark:
+        "<benchmarks>/captions/write/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/captions.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(4000),
+        runtime=runtime_by_attempt(480),
+        gpu=GPU,
+    params:
+        settings=settings_of("captions", "corpora", entry={"corpora/sets": "corpus"}),
+        parts=caption_parts,
+    message:
+        "Describing the clips of {wildcards.corpus}, shard {wildcards.shard}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} captions write --corpus {wildcards.corpus} --shard {wildcards.shard}"
+        " --clips {input.clips} {params.parts} --out {output} --settings {params.settings:q}"
+
+
+rule merge_captions:
+    input:
+        shard_tables("<results>/captions/{corpus}/shards/{shard}.parquet"),
+    output:
+        "<results>/captions/{corpus}/written.parquet",
+    log:
+        "<logs>/captions/merge/{corpus}.log",
+    conda:
+        "../../envs/captions.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(2000),
+        runtime=runtime_by_attempt(20),
+    message:
+        "Merging the captions of {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} captions merge --out {output} {input}"
+
+
+rule filter_captions:
+    input:
+        unpack(filter_inputs),
+    output:
+        "<results>/captions/{corpus}/captions.parquet",
+    log:
+        "<logs>/captions/filter/{corpus}.log",
+    conda:
+        "../../envs/captions.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(3000),
+        runtime=runtime_by_attempt(60),
+        gpu=GPU,
+    params:
+        settings=settings_of("captions", "corpora", entry={"corpora/sets": "corpus"}),
+        parts=filter_parts,
+    message:
+        "Filtering the captions of {wildcards.corpus} by cosine similarity"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} captions filter --corpus {wildcards.corpus} --written {input.written}"
+        " --clips {input.clips} {params.parts} --out {output} --settings {params.settings:q}"
+
+
+rule report_captions:
+    input:
+        captions=collect("<results>/captions/{corpus}/captions.parquet", corpus=CORPORA),
+        unpack(report_captions_inputs),
+    output:
+        report(
+            "<results>/captions/report.html",
+            caption="../report/captions.rst",
+            category="Captions",
+        ),
+    log:
+        "<logs>/captions/report.log",
+    conda:
+        "../../envs/captions.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(2000),
+        runtime=runtime_by_attempt(30),
+    params:
+        options=as_options("captions"),
+        parts=filter_parts,
+    message:
+        "Reporting on the captions and their filter"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} captions report {params.options} {params.parts} --out {output}"

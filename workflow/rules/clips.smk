@@ -1,0 +1,109 @@
+rule cut_clips:
+    input:
+        "<results>/corpora/{corpus}/index.parquet",
+    output:
+        "<results>/clips/{corpus}/shards/{shard}/cut.parquet",
+    log:
+        "<logs>/clips/cut/{corpus}/{shard}.log",
+    benchmark:
+        "<benchmarks>/clips/cut/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(2000),
+        runtime=runtime_by_attempt(240),
+    params:
+        settings=settings_of("clips", "corpora", entry={"corpora/sets": "corpus"}),
+    message:
+        "Cutting face clips of {wildcards.corpus}, shard {wildcards.shard}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} clips cut --corpus {wildcards.corpus} --shard {wildcards.shard}"
+        " --index {input} --out {output} --settings {params.settings:q}"
+
+
+rule merge_cut_clips:
+    input:
+        shard_tables("<results>/clips/{corpus}/shards/{shard}/cut.parquet"),
+    output:
+        "<results>/clips/{corpus}/cut.parquet",
+    log:
+        "<logs>/clips/merge_cut/{corpus}.log",
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(2000),
+        runtime=runtime_by_attempt(20),
+    message:
+        "Merging the cut clips of {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} clips merge --out {output} {input}"
+
+
+rule check_clips:
+    input:
+        cut="<results>/clips/{corpus}/shards/{shard}/cut.parquet",
+        judge="<results>/zoo/judge_syncnet/card.json",
+    output:
+        "<results>/clips/{corpus}/shards/{shard}/checked.parquet",
+    log:
+        "<logs>/clips/check/{corpus}/{shard}.log",
+    conda:
+        "../../envs/scoring.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(3000),
+        runtime=runtime_by_attempt(240),
+        gpu=GPU,
+    params:
+        settings=settings_of("clips", "corpora", entry={"corpora/sets": "corpus"}),
+        judge=subpath(input.judge, parent=True),
+    message:
+        "Checking sound against lips in {wildcards.corpus}, shard {wildcards.shard}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} clips check --corpus {wildcards.corpus} --shard {wildcards.shard}"
+        " --cut {input.cut} --judge {params.judge} --out {output} --settings {params.settings:q}"
+
+
+rule merge_checked_clips:
+    input:
+        shard_tables("<results>/clips/{corpus}/shards/{shard}/checked.parquet"),
+    output:
+        "<results>/clips/{corpus}/clips.parquet",
+    log:
+        "<logs>/clips/merge_checked/{corpus}.log",
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(2000),
+        runtime=runtime_by_attempt(20),
+    message:
+        "Merging the checked clips of {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} clips merge --out {output} {input}"
+
+
+rule report_clips:
+    input:
+        "<results>/clips/{corpus}/clips.parquet",
+    output:
+        report(
+            "<results>/clips/{corpus}/report.html",
+            caption="../report/clips.rst",
+            category="Clips",
+            labels={"corpus": "{corpus}"},
+        ),
+    log:
+        "<logs>/clips/report/{corpus}.log",
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(2000),
+        runtime=runtime_by_attempt(30),
+    message:
+        "Reporting what was kept and lost of {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} clips report --corpus {wildcards.corpus} --clips {input} --out {output}"

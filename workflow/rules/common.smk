@@ -1,0 +1,180 @@
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.settings.types import DeploymentMethod
+from snakemake.utils import validate
+
+validate(config, "../schemas/config.schema.yaml", set_default=False)
+
+# The package is imported from the checkout in every environment, so that no environment has to install it. Without environments of its own a job
+# uses the Python that runs Snakemake.
+PREFIX = f"export PYTHONPATH={shlex.quote(workflow.basedir)}; "
+if not workflow.deployment_settings.deployment_method & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}:
+    PREFIX += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
+
+CORPORA = list(config["corpora"]["sets"])
+FILMED = [name for name, corpus in config["corpora"]["sets"].items() if corpus.get("studio")]
+ARTEFACTS = config["zoo"]["artefacts"]
+RUNS = config["training"]["runs"]
+METHODS = config["samples"]["methods"]
+CELLS = [
+    (method, corpus, protocol)
+    for method, entry in METHODS.items()
+    for corpus in entry["corpora"]
+    for protocol in entry["protocols"]
+]
+# GPU jobs ask for one GPU each, unless the config says that all runs on the CPU.
+GPU = 0 if config["device"] == "cpu" else 1
+
+
+wildcard_constraints:
+    corpus="|".join(CORPORA),
+    shard=r"\d+-of-\d+",
+    artefact="|".join(ARTEFACTS),
+    run="|".join(RUNS),
+    method="|".join(METHODS),
+    protocol="self|cross|cross_emotion",
+
+
+def settings_of(*sections, entry=None):
+    """Params function: the JSON that a job gets as --settings, holding only what it depends on.
+
+    sections: names of config sections. entry: {"section/key": "wildcard"} keeps of a mapping only the entry that the wildcard names.
+    """
+
+    def settings(wildcards):
+        given = {key: config[key] for key in ("seed", "device", *sections)}
+        for path, wildcard in (entry or {}).items():
+            section, key = path.split("/")
+            name = getattr(wildcards, wildcard)
+            given[section] = {**given[section], key: {name: given[section][key][name]}}
+        return json.dumps(given, sort_keys=True)
+
+    return settings
+
+
+def mem_by_attempt(mb):
+    """Resources function: memory in MB, doubled on each attempt."""
+
+    def mem(wildcards, attempt):
+        return mb * 2 ** (attempt - 1)
+
+    return mem
+
+
+def runtime_by_attempt(minutes):
+    """Resources function: minutes, doubled on each attempt."""
+
+    def runtime(wildcards, attempt):
+        return minutes * 2 ** (attempt - 1)
+
+    return runtime
+
+
+def shards(corpus):
+    """Names of a corpus's shards."""
+    count = config["corpora"]["sets"][corpus]["shards"]
+    return [f"{number}-of-{count}" for number in range(count)]
+
+
+def shard_tables(pattern):
+    """Input function: one table per shard of the corpus."""
+
+    def tables(wildcards):
+        return [pattern.replace("{corpus}", wildcards.corpus).replace("{shard}", shard) for shard in shards(wildcards.corpus)]
+
+    return tables
+
+
+def part_options(names):
+    """Options that hand artefacts to a command."""
+    return " ".join(f"--part {name}=results/zoo/{name}" for name in names)
+
+
+def cards(names):
+    """Cards of artefacts."""
+    return [f"<results>/zoo/{name}/card.json" for name in names]
+
+
+def artefact_inputs(wildcards):
+    """What the making of an artefact looks at: clips and captions of the training corpora, other artefacts. A download or a random one needs nothing."""
+    artefact = ARTEFACTS[wildcards.artefact]
+    inputs = {"parts": cards(artefact.get("needs", []))}
+    if artefact["how"] == "trained":
+        corpora = config["zoo"]["train_on"]
+        if artefact.get("uses_clips", True):
+            inputs["clips"] = [f"<results>/clips/{corpus}/cut.parquet" for corpus in corpora]
+        if artefact.get("uses_captions", False):
+            inputs["captions"] = [f"<results>/captions/{corpus}/written.parquet" for corpus in corpora]
+    return inputs
+
+
+def artefact_options(wildcards, input):
+    """The same as options of the command."""
+    options = [part_options(ARTEFACTS[wildcards.artefact].get("needs", []))]
+    options += [f"--clips {path}" for path in input.get("clips", [])]
+    options += [f"--captions {path}" for path in input.get("captions", [])]
+    return " ".join(options)
+
+
+def studio_of(wildcards):
+    """The filmed corpus that a downloader fetches from, for corpora made on the spot."""
+    return "<results>/studio/{corpus}/studio.json" if wildcards.corpus in FILMED else []
+
+
+def studio_option(wildcards, input):
+    """The same as an option."""
+    return f"--studio {input.studio}" if input.get("studio") else ""
+
+
+def as_options(*names):
+    """Params function: `--name PATH` for every file of the named inputs."""
+
+    def options(wildcards, input):
+        return " ".join(f"--{name.replace('_', '-')} {path}" for name in names for path in input.get(name, []))
+
+    return options
+
+
+JUDGES = sorted(set(config["scores"]["judges"].values()))
+
+
+def run_settings(wildcards):
+    """What one training run depends on: the shared sections and the entries of the run and of those that it is a diff against."""
+    wanted = [wildcards.run]
+    while base := RUNS[wanted[-1]].get("base"):
+        wanted.append(base)
+    training = {**config["training"], "runs": {name: RUNS[name] for name in wanted}}
+    return json.dumps({"seed": config["seed"], "device": config["device"], "training": training}, sort_keys=True)
+
+
+def run_entry(run):
+    """A run's entry with what it inherits."""
+    entry = RUNS[run]
+    return {**run_entry(entry["base"]), **entry} if "base" in entry else entry
+
+
+def run_inputs(wildcards):
+    """Features, the run it starts from, the training SyncNet, and the frozen parts of the losses."""
+    entry = run_entry(wildcards.run)
+    inputs = {"features": [f"<results>/features/{corpus}/index.parquet" for corpus in config["training"]["train_on"]]}
+    for key in ("init", "syncnet"):
+        if entry.get(key):
+            inputs[key] = f"<results>/training/{entry[key]}/card.json"
+    inputs["parts"] = cards(entry.get("parts", []))
+    return inputs
+
+
+def run_options(wildcards, input):
+    """The same as options."""
+    entry = run_entry(wildcards.run)
+    options = [f"--features {path}" for path in input.features]
+    if entry.get("init"):
+        options.append(f"--init {Path(input.init).parent}")
+    if entry.get("syncnet"):
+        options.append(f"--part syncnet={Path(input.syncnet).parent}")
+    options.append(part_options(entry.get("parts", [])))
+    return " ".join(options)

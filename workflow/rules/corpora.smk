@@ -1,0 +1,64 @@
+rule film:
+    output:
+        "<results>/studio/{corpus}/studio.json",
+    log:
+        "<logs>/corpora/film/{corpus}.log",
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(1500),
+        runtime=runtime_by_attempt(60),
+    params:
+        settings=settings_of("corpora", entry={"corpora/sets": "corpus"}),
+    message:
+        "Filming the drawn actors of {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} corpora film --corpus {wildcards.corpus} --workers {threads}"
+        " --out {output} --settings {params.settings:q}"
+
+
+rule fetch_corpus:
+    input:
+        studio=studio_of,
+    output:
+        "<results>/corpora/{corpus}/fetch.json",
+    log:
+        "<logs>/corpora/fetch/{corpus}.log",
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    retries: 2
+    resources:
+        mem_mb=mem_by_attempt(1500),
+        runtime=runtime_by_attempt(24 * 60),
+    params:
+        settings=settings_of("corpora", entry={"corpora/sets": "corpus"}),
+        studio=studio_option,
+    message:
+        "Fetching {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} corpora fetch --corpus {wildcards.corpus} {params.studio}"
+        " --out {output} --settings {params.settings:q}"
+
+
+rule index_corpus:
+    input:
+        "<results>/corpora/{corpus}/fetch.json",
+    output:
+        "<results>/corpora/{corpus}/index.parquet",
+    log:
+        "<logs>/corpora/index/{corpus}.log",
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(2000),
+        runtime=runtime_by_attempt(120),
+    params:
+        settings=settings_of("corpora", entry={"corpora/sets": "corpus"}),
+    message:
+        "Listing the recordings of {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} corpora index --corpus {wildcards.corpus} --fetch {input}"
+        " --out {output} --settings {params.settings:q}"

@@ -1,0 +1,75 @@
+rule extract_features:
+    input:
+        clips="<results>/clips/{corpus}/clips.parquet",
+        parts=cards(["vae", "whisper"]),
+    output:
+        "<results>/features/{corpus}/shards/{shard}/features.parquet",
+    log:
+        "<logs>/features/extract/{corpus}/{shard}.log",
+    benchmark:
+        "<benchmarks>/features/extract/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(4000),
+        runtime=runtime_by_attempt(480),
+        gpu=GPU,
+    params:
+        settings=settings_of("features", "corpora", entry={"corpora/sets": "corpus"}),
+        parts=part_options(["vae", "whisper"]),
+    message:
+        "Latents and sound features of {wildcards.corpus}, shard {wildcards.shard}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} features extract --corpus {wildcards.corpus} --shard {wildcards.shard}"
+        " --clips {input.clips} {params.parts} --out {output} --settings {params.settings:q}"
+
+
+rule encode_text:
+    input:
+        captions="<results>/captions/{corpus}/captions.parquet",
+        parts=cards(["text_encoder"]),
+    output:
+        "<results>/features/{corpus}/text.parquet",
+    log:
+        "<logs>/features/text/{corpus}.log",
+    conda:
+        "../../envs/captions.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(4000),
+        runtime=runtime_by_attempt(60),
+        gpu=GPU,
+    params:
+        settings=settings_of("features", "captions"),
+        parts=part_options(["text_encoder"]),
+    message:
+        "Encoding the captions of {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} features text --corpus {wildcards.corpus} --captions {input.captions}"
+        " {params.parts} --out {output} --settings {params.settings:q}"
+
+
+rule merge_features:
+    input:
+        shards=shard_tables("<results>/features/{corpus}/shards/{shard}/features.parquet"),
+        clips="<results>/clips/{corpus}/clips.parquet",
+        captions="<results>/captions/{corpus}/captions.parquet",
+        text="<results>/features/{corpus}/text.parquet",
+    output:
+        "<results>/features/{corpus}/index.parquet",
+    log:
+        "<logs>/features/merge/{corpus}.log",
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(2000),
+        runtime=runtime_by_attempt(20),
+    params:
+        settings=settings_of("features"),
+    message:
+        "Joining the features of {wildcards.corpus}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} features merge --corpus {wildcards.corpus} --clips {input.clips}"
+        " --captions {input.captions} --text {input.text} --out {output} --settings {params.settings:q} {input.shards}"

@@ -1,0 +1,52 @@
+rule measure:
+    input:
+        clips="<results>/clips/{corpus}/clips.parquet",
+        samples="<results>/samples/{method}/{corpus}/{protocol}/samples.parquet",
+        parts=cards(JUDGES),
+    output:
+        "<results>/scores/{method}/{corpus}/{protocol}/per_clip.parquet",
+    log:
+        "<logs>/scores/measure/{method}/{corpus}/{protocol}.log",
+    benchmark:
+        "<benchmarks>/scores/{method}/{corpus}/{protocol}.tsv"
+    conda:
+        "../../envs/scoring.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(4000),
+        runtime=runtime_by_attempt(240),
+        gpu=GPU,
+    params:
+        settings=settings_of("scores"),
+        parts=part_options(JUDGES),
+    message:
+        "Measuring {wildcards.method} on {wildcards.corpus} ({wildcards.protocol})"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} scores measure --method {wildcards.method} --corpus {wildcards.corpus}"
+        " --protocol {wildcards.protocol} --samples {input.samples} --clips {input.clips} {params.parts}"
+        " --out {output} --settings {params.settings:q}"
+
+
+rule summarise:
+    input:
+        cell="<results>/scores/{method}/{corpus}/{protocol}/per_clip.parquet",
+        real="<results>/scores/ground_truth/{corpus}/self/per_clip.parquet",
+    output:
+        "<results>/scores/{method}/{corpus}/{protocol}/summary.parquet",
+    log:
+        "<logs>/scores/summarise/{method}/{corpus}/{protocol}.log",
+    conda:
+        "../../envs/scoring.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(3000),
+        runtime=runtime_by_attempt(60),
+    params:
+        settings=settings_of("scores"),
+        cell=subpath(input.cell, parent=True),
+        real=subpath(input.real, parent=True),
+    message:
+        "Summing up {wildcards.method} on {wildcards.corpus} ({wildcards.protocol})"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} scores summarise --cell {params.cell} --real {params.real}"
+        " --out {output} --settings {params.settings:q}"

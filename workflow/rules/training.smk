@@ -1,0 +1,25 @@
+rule train:
+    input:
+        unpack(run_inputs),
+    output:
+        "<results>/training/{run}/card.json",
+        history="<results>/training/{run}/history.parquet",
+    log:
+        "<logs>/training/{run}.log",
+    benchmark:
+        "<benchmarks>/training/{run}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(6000),
+        runtime=runtime_by_attempt(2880),
+        gpu=GPU,
+    params:
+        settings=run_settings,
+        options=run_options,
+    message:
+        "Training {wildcards.run}"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} training run --run {wildcards.run} {params.options}"
+        " --out {output[0]} --settings {params.settings:q}"
