@@ -1,0 +1,30 @@
+"""Section ``features`` of the config: what is computed once per clip and stored."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from eadbench.core.settings import Section
+
+Mask = Literal["mouth", "lower_face", "face"]
+
+
+class FeaturesConfig(Section):
+    """What ``features`` stores.
+
+    Attributes:
+        size: Side in pixels of the frames that the models see; a multiple of the VAE's reduction (8 for Stable Diffusion's).
+        mask: What the model must paint: ``mouth``, ``lower_face`` (eyes stay as they are) or ``face`` (eyes and brows too, so that the emotion can change).
+        whisper_padding: Pad sound to Whisper's 30 s, as it was trained (official weights). ``false`` cuts the positional embedding to the clip instead,
+            much cheaper for short clips and right for an encoder that was trained so (ours).
+        whisper_overlap: Seconds by which the 30 s windows of longer sound overlap; states are cross-faded there, so that there is no seam.
+        frames_per_batch: Frames per pass of the VAE.
+        text_tokens: Tokens kept of a caption's text embedding.
+    """
+
+    size: int = Field(gt=0)
+    mask: Mask = "face"
+    whisper_padding: bool = True
+    whisper_overlap: float = Field(5.0, gt=0, lt=30)
+    frames_per_batch: int = Field(64, gt=0)
+    text_tokens: int = Field(64, gt=0)

@@ -1,0 +1,170 @@
+"""``features extract``: everything the models need of a clip, computed once and stored by shard."""
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from eadbench import zoo
+from eadbench.core import provenance, schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path
+from eadbench.core.progress import track
+from eadbench.core.shards import parse_shard, shard_of
+from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve, write_table
+from eadbench.features import audio
+from eadbench.features.config import FeaturesConfig
+from eadbench.features.store import FILES, KINDS, join_parts
+from eadbench.media.audio import read_audio
+from eadbench.media.video import read_frames
+from eadbench.models.masks import fixed_mask
+from eadbench.zoo.card import read_card
+from eadbench.zoo.vae import encode, normalise, to_tensor
+
+log = logging.getLogger(__name__)
+LABELS = [column.name for column in schemas.LABELS]
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class Networks:
+    """What turns a clip into features: VAE, Whisper's encoder, the mask and the settings."""
+
+    vae: Any
+    encoder: Any
+    config: FeaturesConfig
+    device: torch.device
+
+    @torch.inference_mode()
+    def features(self, video: Path, sound: Path) -> dict[str, torch.Tensor]:
+        """All features of one clip by kind (keys of ``store.KINDS``).
+
+        Raises:
+            EadbenchError: If the clip cannot be decoded.
+        """
+        frames = to_tensor(read_frames(video), self.config.size)
+        samples = audio.fit_length(read_audio(sound), len(frames))
+        pixels = normalise(frames).to(self.device)
+        return {
+            "frames": frames,
+            "latents": self._encode(pixels),
+            "masked": self._encode(masked_frames(pixels, self.config.mask)),
+            "audio": audio.whisper_states(self.encoder, samples, self.config.whisper_padding, self.config.whisper_overlap).half(),
+            "mel": audio.mel_spectrogram(samples).half(),
+        }
+
+    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.cat([encode(self.vae, part) for part in pixels.split(self.config.frames_per_batch)]).half().cpu()
+
+
+def masked_frames(frames: torch.Tensor, mask: str) -> torch.Tensor:
+    """Frames ``(T, 3, S, S)`` in [-1, 1] with what the model must paint set to 0, mid grey (LatentSync)."""
+    return frames * (1 - fixed_mask(mask, frames.shape[-1]).to(frames))
+
+
+def load_networks(config: FeaturesConfig, vae: Path, whisper: Path, device: torch.device) -> Networks:
+    """Load both artefacts.
+
+    Raises:
+        EadbenchError: If the frame size does not suit the VAE.
+    """
+    loaded = zoo.load(vae, device)
+    reduction = 2 ** (len(loaded.config.block_out_channels) - 1)
+    if config.size % reduction:
+        raise EadbenchError(f"{config.size} is not a multiple of the VAE's reduction {reduction}", "features.size", f"use a multiple of {reduction}")
+    return Networks(loaded, zoo.load(whisper, device), config, device)
+
+
+def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesConfig, out: Path, device: torch.device) -> None:
+    """Compute and store the features of one shard; clips that a killed run had finished are taken over.
+
+    Args:
+        clips: Table of clips.
+        shard: ``k-of-n``.
+        parts: Folders of ``vae`` and ``whisper``.
+        config: Settings.
+        out: Table to write; the safetensors files lie beside it.
+        device: Where the networks run.
+
+    Raises:
+        EadbenchError: If a part is missing, or every clip failed.
+    """
+    started = time.time()
+    missing = [name for name in ("vae", "whisper") if name not in parts]
+    if missing:
+        raise EadbenchError(f"part {missing[0]!r} was not given", "--part", f"add --part {missing[0]}=results/zoo/{missing[0]}")
+    number, count = parse_shard(shard)
+    rows = read_table(clips, schemas.CLIPS)
+    rows = rows[[shard_of(name, count) == number for name in rows["recording_id"]]].sort_values("clip_id")
+    hashes = {name: read_card(parts[name]).sha256 for name in ("vae", "whisper")}
+    networks = load_networks(config, parts["vae"], parts["whisper"], device)
+    scratch = out.parent / "parts"
+    table, done = [], []
+    for _, row in track(rows.iterrows(), f"features {shard}", total=len(rows), unit="clips"):
+        record = {name: row[name] for name in ("clip_id", *LABELS)} | {"shard": "."}
+        reason = not_used(row)
+        if reason:
+            table.append(record | {"status": DROPPED, "reason": reason})
+            continue
+        part = scratch / f"{row['clip_id']}.safetensors"
+        try:
+            frames = _part(part, networks, resolve(clips, row["video"]), resolve(clips, row["audio"]), hashes)
+        except EadbenchError as error:
+            log.warning("clip %s failed: %s", row["clip_id"], error)
+            table.append(record | {"status": FAILED, "reason": error.what})
+            continue
+        done.append(part)
+        table.append(record | {"status": KEPT, "reason": "", "frames": frames})
+    check_not_all_failed([r["status"] for r in table if r["status"] != DROPPED], "clips", out)
+    for file in FILES:
+        join_parts(done, out.parent / f"{file}.safetensors", [kind for kind, (where, _) in KINDS.items() if where == file])
+    write_table(out, table, schemas.FEATURES, "clip_id")
+    provenance.write(out.parent, config.model_dump(), {"clips": str(clips), **hashes}, started)
+    for part in scratch.glob("*.safetensors"):
+        part.unlink()
+    if scratch.exists():
+        scratch.rmdir()
+
+
+def not_used(row: pd.Series) -> str:
+    """Why a clip gets no features; empty if it does."""
+    if row["status"] != KEPT:
+        return f"clips: {row['status']}: {row['reason']}"
+    if row["split"] not in SPLITS:
+        return f"split {row['split']!r} is none of {', '.join(SPLITS)}"
+    return ""
+
+
+def _part(part: Path, networks: Networks, video: Path, sound: Path, hashes: dict[str, str]) -> int:
+    """Make the file with one clip's features unless it is there, made from the same; returns the number of frames."""
+    recipe = fingerprint(networks.config, hashes, video, sound)
+    try:
+        with safe_open(part, "pt") as handle:
+            if (handle.metadata() or {}).get("recipe") == recipe:
+                return handle.get_slice("frames").get_shape()[0]
+    except (FileNotFoundError, SafetensorError):
+        pass
+    features = networks.features(video, sound)
+    with atomic_path(part) as temporary:
+        save_file({kind: tensor.contiguous() for kind, tensor in features.items()}, temporary, {"recipe": recipe})
+    return len(features["frames"])
+
+
+def fingerprint(config: FeaturesConfig, hashes: dict[str, str], video: Path, sound: Path) -> str:
+    """Hash of what a clip's features depend on; media files enter with size and time of change."""
+    media = []
+    for path in (video, sound):
+        try:
+            found = path.stat()
+        except FileNotFoundError as error:
+            raise EadbenchError("media file is missing", path, "run `clips` again") from error
+        media.append((path.name, found.st_size, found.st_mtime_ns))
+    return hashlib.sha256(json.dumps([config.model_dump(), hashes, media]).encode()).hexdigest()

@@ -1,0 +1,137 @@
+"""Reading and writing of feature shards: safetensors files, read by slices."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path
+from eadbench.core.tables import KEPT, read_table, resolve
+
+FILES = ("latents", "frames", "audio", "mel")
+# File and key of each kind of feature. Axis 0 is time but for `mel`, where it is axis 1.
+KINDS = {"latents": ("latents", "{}"), "masked": ("latents", "masked/{}"), "frames": ("frames", "{}"), "audio": ("audio", "{}"), "mel": ("mel", "{}")}
+_DTYPES = {"F16": 2, "U8": 1}
+
+
+def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str]) -> None:
+    """Join tensors of many small safetensors files into one, copying bytes, so that memory does not grow with the shard.
+
+    Args:
+        parts: One file per clip, named ``{clip_id}.safetensors``.
+        target: The shard's file.
+        keys: Kinds of ``KINDS`` to take; each becomes the key that ``KINDS`` gives it.
+    """
+    with ExitStack() as stack, atomic_path(target) as temporary:
+        sources, header, offset = [], {}, 0
+        for part in sorted(parts):
+            handle = stack.enter_context(safe_open(part, "pt"))
+            for kind in keys:
+                piece = handle.get_slice(kind)
+                shape, dtype = piece.get_shape(), piece.get_dtype()
+                length = _DTYPES[dtype]
+                for side in shape:
+                    length *= side
+                header[KINDS[kind][1].format(part.stem)] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + length]}
+                sources.append((handle, kind))
+                offset += length
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with temporary.open("wb") as out:
+            out.write(len(text).to_bytes(8, "little") + text)
+            for handle, kind in sources:
+                out.write(handle.get_tensor(kind).contiguous().numpy().tobytes())
+
+
+@lru_cache(maxsize=256)
+def _open(path: Path):
+    try:
+        return safe_open(path, "pt")
+    except (FileNotFoundError, SafetensorError, OSError) as error:
+        raise EadbenchError(f"feature shard cannot be read: {error}", path, "run `features extract` for this shard again") from error
+
+
+def text_file(index: Path) -> Path:
+    """The file with the embedded texts beside an index."""
+    return index.parent / "text.safetensors"
+
+
+class FeatureStore:
+    """The features of one or several corpora.
+
+    ``clips`` holds the kept rows of the index tables, with ``index`` (the table that a row came from), sorted by corpus and clip.
+
+    Args:
+        indexes: Tables of ``schemas.FEATURES``.
+
+    Raises:
+        EadbenchError: If no clip is kept in any of them.
+    """
+
+    def __init__(self, indexes: Iterable[str | Path]) -> None:
+        self.indexes = [Path(path) for path in indexes]
+        tables = []
+        for path in self.indexes:
+            rows = read_table(path, schemas.FEATURES)
+            tables.append(rows[rows["status"] == KEPT].assign(index=str(path)))
+        filled = [rows for rows in tables if len(rows)]
+        if not filled:
+            raise EadbenchError("the index of features holds no kept clip", ", ".join(map(str, self.indexes)), "see its column `reason`")
+        self.clips = pd.concat(filled, ignore_index=True).sort_values(["corpus", "clip_id"], ignore_index=True)
+
+    def row(self, clip_id: str, corpus: str | None = None) -> pd.Series:
+        """The row of a clip.
+
+        Raises:
+            EadbenchError: If it has no features.
+        """
+        found = self.clips[self.clips["clip_id"] == clip_id]
+        found = found[found["corpus"] == corpus] if corpus else found
+        if found.empty:
+            raise EadbenchError(f"clip {clip_id!r} has no features", ", ".join(map(str, self.indexes)), "see column `reason` of the index")
+        return found.iloc[0]
+
+    def get(self, row: pd.Series, kind: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """A slice in time of one kind of feature.
+
+        Args:
+            row: A row of ``clips``.
+            kind: ``latents``, ``masked``, ``frames``, ``audio`` (steps of 50 Hz) or ``mel`` (steps of 80 Hz).
+            start, stop: Steps along the time axis; the whole clip by default.
+
+        Raises:
+            EadbenchError: If the shard or the clip's tensor is missing.
+        """
+        file, pattern = KINDS[kind]
+        path = resolve(row["index"], row["shard"]) / f"{file}.safetensors"
+        try:
+            piece = _open(path).get_slice(pattern.format(row["clip_id"]))
+        except SafetensorError as error:
+            raise EadbenchError(f"clip {row['clip_id']!r} is not in its feature shard: {error}", path, "run `features extract` again") from error
+        return piece[:, start:stop] if kind == "mel" else piece[start:stop]
+
+    def text(self, row: pd.Series) -> torch.Tensor | None:
+        """The embedded caption ``(N, D)``, or ``None`` without one.
+
+        Raises:
+            EadbenchError: If the file lacks it.
+        """
+        if not isinstance(row["text_id"], str):
+            return None
+        path = text_file(Path(row["index"]))
+        try:
+            return _open(path).get_tensor(row["text_id"])
+        except SafetensorError as error:
+            raise EadbenchError(f"text {row['text_id']!r} is not embedded: {error}", path, "run `features text` again") from error
+
+    def splits(self, split: str) -> Iterator[int]:
+        """Numbers of the rows that may be used for ``train`` (rows that train), ``val`` or ``test``."""
+        chosen = self.clips["trains"].fillna(False).astype(bool) if split == "train" else self.clips["split"] == split
+        return iter(self.clips.index[chosen])

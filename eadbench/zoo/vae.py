@@ -1,0 +1,183 @@
+"""The image autoencoder whose latents EAD-Net denoises: diffusers' ``AutoencoderKL``.
+
+Fetched (``sd-vae-ft-mse``) at full size; at demo size a small one trained here on frames of the training clips. Both are a diffusers folder: ``config.json`` and
+``diffusion_pytorch_model.safetensors``. Latents are always the posterior's mode, scaled, so that the same frame gives the same latents.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch.nn import functional
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.progress import track
+from eadbench.core.seeds import rng_for
+from eadbench.media.video import read_frames
+from eadbench.zoo.card import Card
+from eadbench.zoo.make import Inputs
+from eadbench.zoo.material import training_clips
+
+log = logging.getLogger(__name__)
+
+
+class VaeOptions(BaseModel):
+    """Options of a VAE trained here.
+
+    Attributes:
+        channels: Channels per level; the number of levels sets the reduction, 2 ** (levels - 1).
+        layers_per_block: ResNet layers per level.
+        latent_channels: Channels of the latents (4, as Stable Diffusion's).
+        norm_groups: Groups of the group norms.
+        size: Side of the training frames in pixels.
+        clips, frames_per_clip: How many training clips, and frames of each.
+        steps, batch, lr: Length of training, frames per step, peak learning rate of the one-cycle schedule.
+        kl: Weight of the Kullback-Leibler term.
+        gradient: Weight of the L1 loss on image gradients, which keeps lip and brow edges.
+        centre: Extra weight of the loss at the mouth and eyes, where the talking happens.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    channels: tuple[int, ...] = (24, 48, 64)
+    layers_per_block: int = 1
+    latent_channels: int = 4
+    norm_groups: int = 8
+    size: int = 64
+    clips: int = 120
+    frames_per_clip: int = 20
+    steps: int = 600
+    batch: int = 16
+    lr: float = 2e-3
+    kl: float = 1e-5
+    gradient: float = 0.5
+    centre: float = 3.0
+
+
+def load(folder: Path, card: Card, device: Any = "cpu"):
+    """The ``AutoencoderKL``, frozen, in evaluation mode."""
+    from diffusers import AutoencoderKL
+
+    model = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def encode(vae, frames: torch.Tensor) -> torch.Tensor:
+    """Frames ``(N, 3, H, W)`` in [-1, 1] to scaled latents ``(N, C, H/f, W/f)``; the posterior's mode, hence deterministic."""
+    shift = vae.config.shift_factor or 0.0
+    return (vae.encode(frames).latent_dist.mode() - shift) * vae.config.scaling_factor
+
+
+def decode(vae, latents: torch.Tensor) -> torch.Tensor:
+    """Scaled latents ``(N, C, h, w)`` to frames ``(N, 3, H, W)``, about [-1, 1] (not clipped, so that gradients live)."""
+    shift = vae.config.shift_factor or 0.0
+    return vae.decode(latents / vae.config.scaling_factor + shift).sample
+
+
+def to_tensor(frames: np.ndarray, size: int) -> torch.Tensor:
+    """RGB uint8 ``(T, H, W, 3)`` resized by area averaging to ``(T, 3, size, size)`` uint8."""
+    import cv2
+
+    if frames.shape[1:3] != (size, size):
+        method = cv2.INTER_AREA if frames.shape[1] > size else cv2.INTER_CUBIC
+        frames = np.stack([cv2.resize(frame, (size, size), interpolation=method) for frame in frames])
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
+
+
+def normalise(frames: torch.Tensor) -> torch.Tensor:
+    """uint8 to float in [-1, 1]."""
+    return frames.float() / 127.5 - 1
+
+
+def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:
+    """Train a small VAE on frames of the training split; writes a diffusers folder.
+
+    Returns:
+        Number of frames, parameters, and the error on held-out frames (mean absolute, of 255; PSNR in dB).
+
+    Raises:
+        EadbenchError: If there are no clips or the loss is not finite.
+    """
+    from diffusers import AutoencoderKL
+
+    wanted = VaeOptions.model_validate(options)
+    frames = _frames(wanted, inputs, seed)
+    torch.manual_seed(seed % 2**63)
+    levels = len(wanted.channels)
+    model = AutoencoderKL(
+        block_out_channels=wanted.channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=wanted.layers_per_block,
+        latent_channels=wanted.latent_channels,
+        norm_num_groups=wanted.norm_groups,
+        sample_size=wanted.size,
+        mid_block_add_attention=False,
+    )
+    held_out = max(16, len(frames) // 20)
+    order = rng_for(seed, "held out").permutation(len(frames))
+    fit, check = frames[torch.from_numpy(order[held_out:])], frames[torch.from_numpy(order[:held_out])]
+    _fit(model, fit, wanted, seed)
+    model.eval()
+    with torch.no_grad():
+        latents = torch.cat([model.encode(normalise(part)).latent_dist.mode() for part in fit[:: max(1, len(fit) // 256)].split(32)])
+        scale = float(1 / latents.std())
+        model.register_to_config(scaling_factor=scale)
+        rebuilt = torch.cat([model.decode(model.encode(normalise(part)).latent_dist.mode()).sample.clamp(-1, 1) for part in check.split(32)])
+    error = (rebuilt - normalise(check)) * 127.5
+    model.save_pretrained(folder, safe_serialization=True)
+    return {
+        "frames": len(fit),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "scaling_factor": round(scale, 5),
+        "held_out_mean_abs_error": round(float(error.abs().mean()), 3),
+        "held_out_psnr": round(float(10 * torch.log10(255**2 / error.square().mean())), 2),
+    }
+
+
+def _frames(wanted: VaeOptions, inputs: Inputs, seed: int) -> torch.Tensor:
+    clips = training_clips(inputs.clips, wanted.clips, seed)
+    pieces = []
+    for row in track(clips.itertuples(), "frames for the VAE", total=len(clips), unit="clips"):
+        images = read_frames(row.video)
+        chosen = np.unique(np.linspace(0, len(images) - 1, wanted.frames_per_clip).round().astype(int))
+        pieces.append(to_tensor(images[chosen], wanted.size))
+    return torch.cat(pieces)
+
+
+def face_weight(size: int, extra: float) -> torch.Tensor:
+    """Loss weight per pixel ``(size, size)``: 1, rising to ``1 + extra`` at mouth and eyes of the alignment template."""
+    from eadbench.core.geometry import template_points
+
+    right_eye, left_eye, _, mouth_right, mouth_left = torch.from_numpy(template_points(size))
+    y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
+    bumps = [(right_eye, 0.10), (left_eye, 0.10), ((mouth_right + mouth_left) / 2, 0.14)]
+    weight = sum(torch.exp(-((x - p[0]) ** 2 + (y - p[1]) ** 2) / (2 * (s * size) ** 2)) for p, s in bumps)
+    return 1 + extra * weight.clamp(max=1)
+
+
+def _fit(model, frames: torch.Tensor, wanted: VaeOptions, seed: int) -> None:
+    optimiser = torch.optim.AdamW(model.parameters(), lr=wanted.lr, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, wanted.lr, total_steps=wanted.steps, pct_start=0.1)
+    weight = face_weight(wanted.size, wanted.centre)
+    rng = rng_for(seed, "batches")
+    model.train()
+    for step in track(range(1, wanted.steps + 1), "train VAE", unit="steps"):
+        real = normalise(frames[torch.from_numpy(rng.integers(0, len(frames), wanted.batch))])
+        posterior = model.encode(real).latent_dist
+        fake = model.decode(posterior.sample()).sample
+        difference = fake - real
+        loss = (weight * difference.abs()).mean() + wanted.kl * posterior.kl().mean()
+        for dim in (2, 3):
+            loss = loss + wanted.gradient * difference.diff(dim=dim).abs().mean()
+        if not torch.isfinite(loss):
+            raise EadbenchError(f"the VAE's loss is not finite at step {step}", "zoo.artefacts.vae.options", "lower `lr`")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        if step % 100 == 0:
+            log.info("VAE step %d: loss %.4f, mean error %.2f of 255", step, loss.item(), 127.5 * functional.l1_loss(fake, real).item())
