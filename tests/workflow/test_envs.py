@@ -1,0 +1,86 @@
+"""Conda environments: well formed, and complete for the code that runs in them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow.running import ROOT
+
+# Stages whose code runs in an environment.
+FAMILIES = {
+    "media": ["eadbench.corpora.cli", "eadbench.clips.cli"],
+    "captions": ["eadbench.captions.cli", "eadbench.features.cli"],
+    "training": ["eadbench.zoo.cli", "eadbench.features.cli", "eadbench.training.cli", "eadbench.samples.cli"],
+    "scoring": ["eadbench.clips.cli", "eadbench.scores.cli"],
+    "tables": ["eadbench.tables.cli"],
+}
+# Import name -> package name, where they differ.
+PACKAGES = {
+    "cv2": "opencv", "yaml": "pyyaml", "skimage": "scikit-image", "sklearn": "scikit-learn", "soundfile": "python-soundfile", "torch": "pytorch",
+    "whisper": "openai-whisper", "pytorch_fid": "pytorch-fid", "matplotlib": "matplotlib-base", "yt_dlp": "yt-dlp", "duckdb": "python-duckdb",
+    "espeakng_loader": "espeakng-loader", "PIL": "pillow",
+}  # fmt: skip
+# Only reached when the config asks for it; then its message says what to install.
+OPTIONAL = {"bitsandbytes", "insightface", "onnxruntime", "polars", "snakemake"}
+
+
+def packages_of(path: Path) -> set[str]:
+    env = yaml.safe_load(path.read_text())
+    names = [d for d in env["dependencies"] if isinstance(d, str)]
+    names += [p for d in env["dependencies"] if isinstance(d, dict) for p in d["pip"]]
+    return {name.split(" ")[0].split("=")[0].split(">")[0].split("<")[0].split("[")[0].strip() for name in names}
+
+
+def module_file(name: str) -> Path | None:
+    base = ROOT.joinpath(*name.split("."))
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()), None)
+
+
+def imports_of(module: str, seen: set[str]) -> set[str]:
+    """Top-level packages that a module and those of ours that it imports need, wherever the import stands."""
+    if module in seen or (path := module_file(module)) is None:
+        return set()
+    seen.add(module)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[0] == "eadbench":
+                found |= imports_of(name, seen)
+            else:
+                found.add(name.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_form(path):
+    env = yaml.safe_load(path.read_text())
+    assert env["channels"][-1] == "nodefaults"
+    assert "conda-forge" in env["channels"]
+    text = path.read_text()
+    assert "http" not in "".join(line for line in text.splitlines() if not line.lstrip().startswith("#")), "no addresses in an environment"
+    for item in env["dependencies"]:
+        if isinstance(item, str) and item != "pip":
+            assert any(sign in item for sign in "<>="), f"{item} has no bound"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_that_the_code_imports_is_missing(family):
+    import sys
+
+    needed = set().union(*(imports_of(module, set()) for module in FAMILIES[family]))
+    third_party = {PACKAGES.get(name, name) for name in needed - set(sys.stdlib_module_names) - OPTIONAL}
+    missing = third_party - packages_of(ROOT / f"envs/{family}.yaml")
+    assert not missing, f"envs/{family}.yaml lacks {sorted(missing)}"
+
+
+def test_every_rule_names_an_environment_that_exists():
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        for line in path.read_text().splitlines():
+            if "envs/" in line:
+                assert (path.parent / line.strip().strip('"')).resolve().exists(), f"{path.name}: {line.strip()}"

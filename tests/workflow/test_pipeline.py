@@ -1,0 +1,79 @@
+"""The smoke pipeline, end to end, and what it does when something changes."""
+
+import re
+
+import pandas as pd
+import pytest
+import yaml
+from workflow.running import ROOT, snakemake
+
+from eadbench.core import schemas
+from eadbench.core.tables import read_table
+
+pytestmark = pytest.mark.pipeline
+
+
+def planned(done) -> dict[str, int]:
+    """Rule -> number of jobs in a dry run."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = re.search(r"job\s+count\n[-\s]+\n(.*?)\ntotal", done.stdout + done.stderr, re.S)
+    return {name: int(count) for name, count in (line.split() for line in table.group(1).splitlines())} if table else {}
+
+
+def test_ends_with_tables_and_report(smoke):
+    scores = read_table(smoke / "results/tables/scores.parquet", schemas.SCORES)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert set(scores["method"]) <= set(config["samples"]["methods"])
+    assert {"fid", "fvd", "ssim", "lse_c", "acc_emo"} <= set(scores["metric"])
+    assert scores.loc[scores["value"].notna(), "extractor"].str.len().gt(0).all()
+    assert (smoke / "results/report/index.html").stat().st_size > 10_000
+
+
+def test_every_test_clip_is_accounted_for(smoke):
+    for path in (smoke / "results/samples").rglob("samples.parquet"):
+        samples = read_table(path, schemas.SAMPLES)
+        assert len(samples), path
+        assert (samples["status"].eq("kept") | samples["reason"].str.len().gt(0)).all(), path
+
+
+def test_no_speaker_is_on_both_sides(smoke):
+    for path in (smoke / "results/corpora").glob("*/index.parquet"):
+        index = read_table(path, schemas.INDEX)
+        sides = index.dropna(subset=["speaker", "split"]).groupby("speaker")["split"].nunique()
+        assert sides.le(1).all(), path
+
+
+def test_a_rerun_does_nothing(smoke):
+    assert planned(snakemake(smoke, "--dry-run")) == {}
+
+
+def test_a_deleted_output_redoes_only_what_depends_on_it(smoke):
+    path = smoke / "results/scores/still/demo_mead/self/per_clip.parquet"
+    kept = path.read_bytes()
+    path.unlink()
+    try:
+        jobs = planned(snakemake(smoke, "--dry-run"))
+    finally:
+        path.write_bytes(kept)
+        snakemake(smoke, "--touch")
+    assert set(jobs) <= {"measure", "summarise", "build_tables", "write_report", "all"}
+    assert jobs["measure"] == 1
+
+
+def test_one_ablations_setting_retrains_only_that_run(smoke, tmp_path):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    run = next(name for name, entry in config["training"]["runs"].items() if entry.get("base") == "full")
+    over = tmp_path / "over.yaml"
+    over.write_text(yaml.safe_dump({"training": {"runs": {run: {"note": "changed"}}}}))
+    jobs = planned(snakemake(smoke, "--dry-run", configs=("config.yaml", "config/smoke.yaml", str(over))))
+    assert jobs["train"] == 1
+
+
+def test_tables_read_everywhere(smoke):
+    import duckdb
+    import polars
+
+    path = smoke / "results/tables/scores.parquet"
+    rows = len(pd.read_parquet(path))
+    assert rows == len(polars.read_parquet(path))
+    assert rows == duckdb.sql(f"select count(*) from '{path}'").fetchone()[0]

@@ -1,0 +1,36 @@
+"""The plan, before anything exists."""
+
+import pytest
+from workflow.running import ROOT, snakemake
+
+
+@pytest.mark.parametrize("configs", [("config.yaml",), ("config.yaml", "config/smoke.yaml"), ("config/paper.yaml",)])
+def test_plans_on_a_clean_clone(tmp_path, configs):
+    done = snakemake(tmp_path, "--dry-run", "--quiet", configs=configs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "make_samples" in done.stdout + done.stderr
+
+
+def test_default_configuration_is_the_demo(tmp_path):
+    done = snakemake(tmp_path, "--dry-run", "--quiet", configs=("config.yaml",))
+    assert "film" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [("sede: 3", "sede"), ("device: gpu", "device"), ("clips: {unknown_key: 1}", "unknown_key")],
+)
+def test_mistakes_in_the_configuration_name_the_key(tmp_path, edit, message):
+    over = tmp_path / "over.yaml"
+    over.write_text(edit + "\n")
+    done = snakemake(tmp_path, "--dry-run", configs=("config.yaml", str(over)))
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+def test_commands_are_the_packages_own():
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        for rule in path.read_text().split("\nrule ")[1:]:
+            assert "python -m eadbench" in rule, f"{path.name}: {rule.split(':')[0]}"
+            for key in ("log:", "conda:", "threads:", "mem_mb", "runtime"):
+                assert key in rule, f"{path.name}: {rule.split(':')[0]} has no {key}"
