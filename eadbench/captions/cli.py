@@ -1,0 +1,85 @@
+"""``eadbench captions``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+
+app = typer.Typer(help="Describe the emotion of clips; decide by cosine similarity which descriptions train the model.", no_args_is_help=True)
+
+Corpus = Annotated[str, typer.Option(help="Name of the corpus.")]
+Clips = Annotated[Path, typer.Option(help="Table of the corpus's clips, results/clips/C/clips.parquet.")]
+Parts = Annotated[list[str] | None, typer.Option("--part", help="NAME=FOLDER of an artefact of the zoo; may be given several times.")]
+
+
+@app.command("write")
+def write_command(
+    corpus: Corpus,
+    shard: Annotated[str, typer.Option(help="Shard as 0-of-4.")],
+    clips: Clips,
+    out: Annotated[Path, typer.Option(help="Table to write, results/captions/C/shards/K.parquet.")],
+    part: Parts = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Describe each kept clip of a shard with the captioner of the config.
+
+    A killed run goes on where it stopped. A clip without a usable answer becomes a row with its reason.
+
+    Example: eadbench captions write --corpus meadlike --shard 0-of-1 --clips results/clips/meadlike/clips.parquet
+    --out results/captions/meadlike/shards/0-of-1.parquet
+    """
+    from eadbench.captions.write import write_captions
+    from eadbench.zoo.cli import parse_parts
+
+    given = core_settings.load(settings, config)
+    write_captions(clips, corpus, shard, given.captions, parse_parts(part), given.seed, given.device, out)
+
+
+@app.command("merge")
+def merge_command(
+    shards: Annotated[list[Path], typer.Argument(help="Tables of the shards.")],
+    out: Annotated[Path, typer.Option(help="Merged table, results/captions/C/written.parquet.")],
+) -> None:
+    """Join the shards of a corpus; text artefacts of the zoo train on the result."""
+    from eadbench.core import schemas
+    from eadbench.core.tables import concat_tables
+
+    concat_tables(shards, schemas.CAPTIONS, out, "clip_id")
+
+
+@app.command("filter")
+def filter_command(
+    corpus: Corpus,
+    written: Annotated[Path, typer.Option(help="Merged captions, results/captions/C/written.parquet.")],
+    clips: Clips,
+    out: Annotated[Path, typer.Option(help="Table to write, results/captions/C/captions.parquet.")],
+    part: Parts = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Measure each caption's cosine similarity with its clip's label, frames or sound, and keep or drop it for training.
+
+    Scores stand in the table for every clip, kept or not, and beside them those of a wrong caption, for the held-out check.
+    """
+    from eadbench.captions.filter import filter_captions
+    from eadbench.zoo.cli import parse_parts
+
+    given = core_settings.load(settings, config)
+    filter_captions(written, clips, corpus, given.captions.filter, parse_parts(part), given.seed, given.device, out)
+
+
+@app.command("report")
+def report_command(
+    captions: Annotated[list[Path], typer.Option(help="Filtered captions of the corpora, results/captions/C/captions.parquet.")],
+    out: Annotated[Path, typer.Option(help="Page to write; report.json with the numbers comes beside it.")],
+    least_auc: Annotated[float, typer.Option(help="AUC that the check with swapped captions must reach; below it the page and the log warn.")] = 0.8,
+    part: Annotated[list[str] | None, typer.Option("--part", hidden=True)] = None,
+) -> None:
+    """Draw what the filter keeps and loses, how it tells swapped captions, and how often the captioner names the label's emotion."""
+    from eadbench.captions.report import write_report
+
+    write_report(captions, out, least_auc)

@@ -1,0 +1,77 @@
+"""Kind ``sentence``: one unit vector per text, for cosines between texts.
+
+Fetched: any encoder that transformers' AutoModel loads, with mean pooling over the tokens (as sentence-transformers does for all-MiniLM-L6-v2).
+Trained: latent semantic analysis of the training captions. Options of a trained one: ``dim``, ``ngrams``.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch.nn import functional as F
+
+from eadbench.zoo.card import Card
+from eadbench.zoo.hub import from_folder
+from eadbench.zoo.lsa import Lsa, fit_lsa
+from eadbench.zoo.make import Inputs
+from eadbench.zoo.text_data import training_texts
+
+
+class Options(BaseModel):
+    """Options of a trained one: dimensions kept and longest n-gram."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    dim: int = 64
+    ngrams: int = 2
+
+
+class LsaSentences:
+    """Unit vectors by latent semantic analysis."""
+
+    def __init__(self, lsa: Lsa) -> None:
+        self.lsa = lsa
+
+    def embed(self, texts: list[str]) -> torch.Tensor:
+        """``(N, D)`` float32 on the CPU, L2-normalised; zero for a text without a known word."""
+        return torch.from_numpy(self.lsa.embed(texts))
+
+
+class TransformerSentences:
+    """Unit vectors by a transformer encoder, mean over the tokens."""
+
+    def __init__(self, model: Any, tokenizer: Any, device: Any, batch: int = 64) -> None:
+        self.model, self.tokenizer, self.device, self.batch = model.eval().to(device), tokenizer, device, batch
+
+    @torch.inference_mode()
+    def embed(self, texts: list[str]) -> torch.Tensor:
+        """``(N, D)`` float32 on the CPU, L2-normalised."""
+        if not texts:
+            return torch.zeros(0, self.model.config.hidden_size)
+        longest = min(getattr(self.model.config, "max_position_embeddings", 512), 512)
+        found = []
+        for start in range(0, len(texts), self.batch):
+            given = self.tokenizer(texts[start : start + self.batch], padding=True, truncation=True, max_length=longest, return_tensors="pt")
+            given = given.to(self.device)
+            states = self.model(**given).last_hidden_state.float()
+            mask = given["attention_mask"][..., None].float()
+            found.append(F.normalize((states * mask).sum(1) / mask.sum(1).clamp(min=1), dim=1).cpu())
+        return torch.cat(found)
+
+
+def load(folder: Path, card: Card, device: Any = "cpu") -> LsaSentences | TransformerSentences:
+    """An object with ``embed(texts) -> (N, D)``."""
+    if card.how == "trained":
+        return LsaSentences(Lsa.read(folder))
+    from transformers import AutoModel, AutoTokenizer
+
+    return TransformerSentences(from_folder(AutoModel, folder), from_folder(AutoTokenizer, folder), device)
+
+
+def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:
+    """Fit on the training captions."""
+    wanted = Options.model_validate(options)
+    texts = training_texts(inputs.captions)
+    lsa, variance = fit_lsa(texts, wanted.dim, wanted.ngrams, seed)
+    lsa.save(folder)
+    return {"texts": len(texts), "words": lsa.components.shape[1], "dim": lsa.dim, "explained_variance": round(variance, 4)}

@@ -1,0 +1,28 @@
+"""Captions as training texts."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+
+
+def training_texts(paths: list[Path], limit: int | None = None) -> list[str]:
+    """Distinct captions of the train split of all tables, sorted.
+
+    Args:
+        paths: Tables of captions.
+        limit: Take at most so many, evenly spread over the sorted list.
+
+    Raises:
+        EadbenchError: If there are fewer than two.
+    """
+    if not paths:
+        raise EadbenchError("no captions to train on", "--captions", "set `uses_captions: true` for the artefact, or pass --captions TABLE")
+    table = pd.concat([read_table(p, schemas.CAPTIONS, ["split", "status", "caption"]) for p in paths])
+    texts = sorted(set(table.caption[(table.split == "train") & (table.status == "kept") & table.caption.notna()]))
+    if len(texts) < 2:
+        raise EadbenchError(f"{len(texts)} distinct captions in the train split", ", ".join(map(str, paths)), "see the reasons in these tables")
+    return [texts[k * len(texts) // limit] for k in range(limit)] if limit and len(texts) > limit else texts

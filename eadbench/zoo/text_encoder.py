@@ -1,0 +1,218 @@
+"""Kind ``text_encoder``: one vector per token of a text, EAD-Net's text condition.
+
+Fetched: T5's encoder and tokenizer. Trained: ``model: t5``, a small T5 encoder with its own Unigram tokenizer, trained to restore masked tokens of the
+training captions; or ``model: lsa``, in which a token's vector is its word's direction in a latent semantic analysis.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+from torch.nn import functional as F
+
+from eadbench.core.progress import track
+from eadbench.zoo.card import Card
+from eadbench.zoo.hub import from_folder
+from eadbench.zoo.lsa import Lsa, fit_lsa
+from eadbench.zoo.make import Inputs
+from eadbench.zoo.text_data import training_texts
+
+log = logging.getLogger(__name__)
+PAD, EOS, UNKNOWN, MASK = "<pad>", "</s>", "<unk>", "<mask>"
+
+
+class Options(BaseModel):
+    """Options of a trained one.
+
+    Attributes:
+        model: ``t5`` or ``lsa``.
+        dim: Width of the token vectors.
+        layers: Layers of the T5 encoder.
+        heads: Its attention heads.
+        vocabulary: Size of its tokenizer.
+        steps: Training steps.
+        batch: Captions per step.
+        lr: Learning rate.
+        masked: Share of tokens hidden.
+        max_texts: Captions to train on at most.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: Literal["t5", "lsa"] = "t5"
+    dim: int = 64
+    layers: int = 2
+    heads: int = 4
+    vocabulary: int = 600
+    steps: int = 300
+    batch: int = 32
+    lr: float = 3e-3
+    masked: float = 0.3
+    max_texts: int | None = None
+
+
+class T5TextEncoder:
+    """T5's encoder."""
+
+    def __init__(self, model: Any, tokenizer: Any, device: Any, max_tokens: int = 256, batch: int = 64) -> None:
+        self.model, self.tokenizer, self.device, self.max_tokens, self.batch = model.eval().to(device), tokenizer, device, max_tokens, batch
+
+    @property
+    def dim(self) -> int:
+        """Width of the token vectors."""
+        return self.model.config.d_model
+
+    @torch.inference_mode()
+    def encode(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token vectors ``(N, L, D)`` float32 (zero where masked) and mask ``(N, L)`` bool (true for tokens), on the CPU; longer texts are cut at
+        ``max_tokens``. The empty text is the end sign alone.
+        """
+        if not texts:
+            return torch.zeros(0, 0, self.dim), torch.zeros(0, 0, dtype=torch.bool)
+        order = sorted(range(len(texts)), key=lambda k: len(texts[k]))  # batches of like length waste little padding
+        found: list[torch.Tensor | None] = [None] * len(texts)
+        for start in range(0, len(order), self.batch):
+            which = order[start : start + self.batch]
+            given = self.tokenizer([texts[k] for k in which], padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+            mask = given["attention_mask"].to(self.device)
+            states = self.model(input_ids=given["input_ids"].to(self.device), attention_mask=mask).last_hidden_state.float().cpu()
+            for k, row, length in zip(which, states, mask.sum(1).tolist(), strict=True):
+                found[k] = row[:length]
+        return _padded(found)
+
+    def embed(self, texts: list[str]) -> torch.Tensor:
+        """``(N, D)``: the mean over the tokens, L2-normalised."""
+        return mean_embedding(*self.encode(texts))
+
+
+class LsaTextEncoder:
+    """A token is a word; its vector is the word's weighted direction. The first token is the whole text."""
+
+    def __init__(self, lsa: Lsa, max_tokens: int = 256) -> None:
+        self.lsa, self.max_tokens = lsa, max_tokens
+        self.analyse = lsa.vectorizer.build_analyzer()
+        words = lsa.components * np.asarray(lsa.vectorizer.idf_, np.float32)
+        self.words = (words / np.maximum(np.linalg.norm(words, axis=0), 1e-12)).T.astype(np.float32)
+
+    @property
+    def dim(self) -> int:
+        """Width of the token vectors."""
+        return self.lsa.dim
+
+    def encode(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`T5TextEncoder.encode`."""
+        if not texts:
+            return torch.zeros(0, 0, self.dim), torch.zeros(0, 0, dtype=torch.bool)
+        vocabulary = self.lsa.vectorizer.vocabulary
+        rows = []
+        for text, whole in zip(texts, self.lsa.embed(texts), strict=True):
+            known = [self.words[vocabulary[w]] for w in self.analyse(text) if w in vocabulary]
+            rows.append(torch.from_numpy(np.stack([whole, *known[: self.max_tokens - 1]])))
+        return _padded(rows)
+
+    def embed(self, texts: list[str]) -> torch.Tensor:
+        """``(N, D)``: the text's own direction, L2-normalised."""
+        return torch.from_numpy(self.lsa.embed(texts))
+
+
+def _padded(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([len(row) for row in rows])
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.arange(int(lengths.max()))[None] < lengths[:, None]
+
+
+def mean_embedding(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean of the unmasked tokens, L2-normalised: ``(N, L, D)``, ``(N, L)`` to ``(N, D)``."""
+    weights = mask[..., None].float()
+    return F.normalize((tokens * weights).sum(1) / weights.sum(1).clamp(min=1), dim=1)
+
+
+def load(folder: Path, card: Card, device: Any = "cpu") -> T5TextEncoder | LsaTextEncoder:
+    """An object with ``encode(texts) -> (tokens, mask)``, ``embed(texts)`` and ``dim``."""
+    if card.how == "trained" and Options.model_validate(card.options).model == "lsa":
+        return LsaTextEncoder(Lsa.read(folder))
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    return T5TextEncoder(from_folder(T5EncoderModel, folder), from_folder(AutoTokenizer, folder), device)
+
+
+def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:
+    """Fit on the training captions."""
+    wanted = Options.model_validate(options)
+    texts = training_texts(inputs.captions, wanted.max_texts)
+    if wanted.model == "lsa":
+        lsa, variance = fit_lsa(texts, wanted.dim, 1, seed)
+        lsa.save(folder)
+        return {"texts": len(texts), "words": lsa.components.shape[1], "dim": lsa.dim, "explained_variance": round(variance, 4)}
+    return _train_t5(folder, wanted, texts, seed)
+
+
+def make_tokenizer(texts: list[str], size: int) -> Any:
+    """A Unigram tokenizer like T5's, trained on the texts."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.Unigram())
+    inner.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=[PAD, EOS, UNKNOWN, MASK], unk_token=UNKNOWN, show_progress=False)
+    inner.train_from_iterator(texts, trainer)
+    inner.post_processor = processors.TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token=PAD,
+        eos_token=EOS,
+        unk_token=UNKNOWN,
+        mask_token=MASK,
+        model_max_length=512,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _train_t5(folder: Path, options: Options, texts: list[str], seed: int) -> dict[str, Any]:
+    """Masked-token training (as BERT's) of T5's encoder; the output layer is the embedding table, as in T5."""
+    from transformers import T5Config, T5EncoderModel
+
+    torch.manual_seed(seed % 2**63)
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    tokenizer = make_tokenizer(texts, options.vocabulary)
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=options.dim,
+        d_kv=max(options.dim // options.heads, 8),
+        d_ff=2 * options.dim,
+        num_layers=options.layers,
+        num_heads=options.heads,
+        dropout_rate=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = T5EncoderModel(config)
+    given = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+    ids, mask = given["input_ids"], given["attention_mask"]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=options.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, max(options.steps, 2))
+    history: list[tuple[float, float]] = []
+    for _ in track(range(options.steps), "train text encoder", unit="step"):
+        which = torch.randint(len(texts), (options.batch,), generator=generator)
+        x, m = ids[which], mask[which]
+        hidden = (torch.rand(x.shape, generator=generator) < options.masked) & (m > 0) & (x != tokenizer.eos_token_id)
+        if not hidden.any():
+            continue
+        states = model(input_ids=x.masked_fill(hidden, tokenizer.mask_token_id), attention_mask=m).last_hidden_state[hidden]
+        logits = states @ model.shared.weight.T * options.dim**-0.5
+        loss = F.cross_entropy(logits, x[hidden])
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        history.append((float(loss.detach()), float((logits.argmax(1) == x[hidden]).float().mean())))
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    last = history[-max(len(history) // 10, 1) :] or [(float("nan"), float("nan"))]
+    loss, accuracy = np.mean(last, 0)
+    log.info("text encoder: loss %.3f, %.0f %% of hidden tokens restored", loss, 100 * accuracy)
+    return {"texts": len(texts), "tokens": len(tokenizer), "steps": options.steps, "loss": round(float(loss), 4), "restored": round(float(accuracy), 4)}
