@@ -1,0 +1,90 @@
+"""``eadbench samples`` and ``eadbench methods``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+
+app = typer.Typer(help="Render test clips with any method; render one video.", no_args_is_help=True)
+methods_app = typer.Typer(help="What each method needs, and what is missing here.", no_args_is_help=True)
+
+Parts = Annotated[list[str] | None, typer.Option("--part", help="NAME=FOLDER of an artefact of the zoo, e.g. vae=results/zoo/vae.")]
+
+
+@app.command("make")
+def make_command(
+    method: Annotated[str, typer.Option(help="Name in the config's `samples: methods:`.")],
+    corpus: Annotated[str, typer.Option(help="Corpus whose test clips are rendered.")],
+    clips: Annotated[Path, typer.Option(help="Its table of clips.")],
+    out: Annotated[Path, typer.Option(help="The table to write, e.g. results/samples/full/demo_hdtf/self/samples.parquet; videos go beside it.")],
+    protocol: Annotated[str, typer.Option(help="`self`, `cross` (another clip's audio) or `cross_emotion`.")] = "self",
+    features: Annotated[Path | None, typer.Option(help="Its table of features; trained models need it.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the training run; trained models need it.")] = None,
+    part: Parts = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Render the test clips of a corpus with one method.
+
+    One row per clip: `kept` with its video, `failed` with the reason, or `dropped` where the method cannot (what it lacks, or a protocol it does not
+    know). An interrupted run goes on where it stopped.
+
+    Example: eadbench samples make --method still --corpus demo_hdtf --clips results/clips/demo_hdtf/clips.parquet
+    --out results/samples/still/demo_hdtf/self/samples.parquet
+    """
+    from eadbench.samples.make import make
+    from eadbench.samples.methods.base import Context
+    from eadbench.zoo.cli import parse_parts
+
+    given = core_settings.load(settings, config)
+    context = Context(given.seed, given.device, given.samples, features, run, parse_parts(part), out.parent / "logs")
+    make(method, corpus, protocol, clips, context, out)
+
+
+@app.command("render")
+def render_command(
+    run: Annotated[Path, typer.Option(help="Folder of a trained EAD-Net, e.g. results/training/full.")],
+    audio: Annotated[Path, typer.Option(help="Speech that drives; any media file.")],
+    out: Annotated[Path, typer.Option(help="The mp4 to write.")],
+    video: Annotated[Path | None, typer.Option(help="Video whose face speaks.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Or a picture.")] = None,
+    emotion: Annotated[str | None, typer.Option(help="Emotion, e.g. angry.")] = None,
+    intensity: Annotated[float, typer.Option(help="Its intensity, 0 to 1.", min=0.0, max=1.0)] = 1.0,
+    text: Annotated[str | None, typer.Option(help="Or a description in words, for runs that read text.")] = None,
+    zoo: Annotated[Path, typer.Option(help="Folder with the artefacts vae, whisper and text_encoder.")] = Path("results/zoo"),
+    part: Parts = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the config's]", show_default=False, min=1)] = None,
+    audio_guidance: Annotated[float | None, typer.Option(help="Guidance of the audio. [default: the config's]", show_default=False)] = None,
+    text_guidance: Annotated[float | None, typer.Option(help="Guidance of the emotion. [default: the config's]", show_default=False)] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Let one face speak: align, sample, paste back into the full frame, add the sound.
+
+    The result is as long as the speech; a shorter video is played to and fro. The file's metadata say that it is synthetic.
+
+    Example: eadbench samples render --run results/training/full --video in.mp4 --audio speech.wav --emotion angry --intensity 0.8 --out out.mp4
+    """
+    from eadbench.samples.render import Request, render
+    from eadbench.zoo.cli import parse_parts
+
+    given = core_settings.load(settings, config)
+    overrides = {"steps": steps, "audio_guidance": audio_guidance, "text_guidance": text_guidance}
+    request = Request(video, image, audio, emotion, intensity, text)
+    render(request, run, zoo, parse_parts(part), given, {k: v for k, v in overrides.items() if v is not None}, out)
+
+
+@methods_app.command("list")
+def list_command(
+    results: Annotated[Path, typer.Option(help="Folder of the workflow's results, in which runs and artefacts are looked for.")] = Path("results"),
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """All methods of the config: what they can do, what they need, their licence, and in one list what is missing here."""
+    from eadbench.samples.listing import show
+
+    given = core_settings.load(settings, config)
+    show(given.samples, given.seed, given.device, results)

@@ -1,0 +1,66 @@
+"""A job's inputs as other people's programs want them: one plain folder, safe names, 25 fps, 16 kHz."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from eadbench.core.errors import EadbenchError
+from eadbench.media.audio import read_audio, write_wav
+from eadbench.media.video import iter_frames, write_video
+from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME, Job
+
+INPUT_CRF = 10  # for inputs that must be cut: near-lossless, so that the method sees what the clip shows
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Paths in the working folder; see :func:`write_inputs`."""
+
+    video: Path
+    audio: Path
+    reference: Path
+    boxes: Path
+
+    def as_strings(self) -> dict[str, str]:
+        return {k: str(v) for k, v in vars(self).items()}
+
+
+def write_inputs(job: Job, folder: Path) -> Inputs:
+    """Write ``input.mp4`` (``job.frames`` aligned frames), ``input.wav``, ``reference.png`` and ``boxes.json`` (``left top right bottom`` per frame).
+
+    Raises:
+        EadbenchError: If an input cannot be decoded.
+    """
+    inputs = Inputs(*(folder / name for name in ("input.mp4", "input.wav", "reference.png", "boxes.json")))
+    frames = sum(1 for _ in iter_frames(job.video))
+    if frames == job.frames:
+        shutil.copyfile(job.video, inputs.video)
+    else:
+        write_video(inputs.video, islice((image for _, image in iter_frames(job.video)), job.frames), job.fps, crf=INPUT_CRF)
+    write_wav(inputs.audio, read_audio(job.audio)[: job.frames * SAMPLES_PER_FRAME], RATE)
+    _, image = next(iter_frames(job.reference_video))
+    if not cv2.imwrite(str(inputs.reference), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise EadbenchError("the reference frame cannot be written", inputs.reference)
+    inputs.boxes.write_text(json.dumps(face_boxes(job).tolist()))
+    return inputs
+
+
+def face_boxes(job: Job) -> np.ndarray:
+    """Face boxes in aligned pixels from the landmarks: ``(T, 4)`` int, left, top, right, bottom, a tenth of their height added below the chin."""
+    with np.load(job.track) as track:
+        points = track["landmarks"][: job.frames]
+    low, high = np.nanmin(points, 1), np.nanmax(points, 1)
+    high[:, 1] += 0.1 * (high[:, 1] - low[:, 1])
+    return np.clip(np.concatenate([low, high], 1), 0, job.size).round().astype(int)
+
+
+def constant_box(boxes: np.ndarray) -> dict[str, int]:
+    """One box that holds the face in all frames, for programs that take only one."""
+    left, top = boxes[:, :2].min(0)
+    right, bottom = boxes[:, 2:].max(0)
+    return {"box_left": int(left), "box_top": int(top), "box_right": int(right), "box_bottom": int(bottom)}

@@ -1,0 +1,141 @@
+"""The interface that every talking-head method enters by."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from eadbench.core.seeds import seed_for
+from eadbench.samples.config import BaseMethod, SamplesConfig
+from eadbench.samples.manifest import Job
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something that a method needs and that is not on this machine."""
+
+    what: str
+    where: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.where}" + (f" ({self.mend})" if self.mend else "")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a raw result comes to the clip's frames. Results are aligned at their start, and cut to the frames wanted.
+
+    Attributes:
+        missing: Frames that may be lacking at the end; more is a failure.
+        skip: Leading frames that are not part of the result.
+        resample: Resample another frame rate by time stamps instead of refusing it.
+        region: Part of the picture that is the result.
+    """
+
+    missing: int = 0
+    skip: int = 0
+    resample: bool = False
+    region: str = "full"
+
+
+@dataclass
+class Raw:
+    """What a method gives for one clip: either ``frames`` or ``file``.
+
+    Attributes:
+        frames: Frames ``(H, W, 3)`` RGB uint8, made as they are drawn from it.
+        file: A video file.
+        alignment: How it comes to the clip's frames.
+        verbatim: Copy the picture of ``file`` packet by packet, not through the final codec.
+        audio, driving_clip: Other than the job's, where the method must (shuffled audio).
+        reference_clip: Clip that showed the identity; null when none was used.
+        caption_source: As in ``schemas.SAMPLES``.
+        seconds, peak_mb: Cost as the method measured it (a child process, a share of a common run); null: measured around it.
+    """
+
+    frames: Iterable[np.ndarray] | None = None
+    file: Path | None = None
+    alignment: Alignment = field(default_factory=Alignment)
+    verbatim: bool = False
+    audio: Path | None = None
+    driving_clip: str | None = None
+    reference_clip: str | None = None
+    caption_source: str | None = None
+    seconds: float | None = None
+    peak_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may use beside the jobs.
+
+    Attributes:
+        seed, device: Of the config.
+        samples: The section.
+        features: ``schemas.FEATURES`` of the corpus; null where the method needs none.
+        run: Folder of the training run.
+        parts: Artefacts of the zoo by name.
+        log_folder: Where logs of programs stay.
+    """
+
+    seed: int
+    device: str
+    samples: SamplesConfig
+    features: Path | None = None
+    run: Path | None = None
+    parts: dict[str, Path] = field(default_factory=dict)
+    log_folder: Path | None = None
+
+    def seed_for(self, *names: object) -> int:
+        return seed_for(self.seed, "samples", *names)
+
+
+class Method(ABC):
+    """One method of the config.
+
+    Class attributes:
+        protocols: What it can do.
+        emotion_control: What it can be told of the emotion: ``none``, ``label``, ``text`` or ``reference``.
+    """
+
+    protocols: ClassVar[frozenset[str]] = frozenset({"self", "cross", "cross_emotion"})
+    emotion_control: str = "none"
+    licence: str = "that of eadbench"
+
+    def __init__(self, name: str, options: Any, context: Context) -> None:
+        self.name, self.options, self.context = name, options, context
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the checkpoint or recipe behind the results."""
+        return ""
+
+    def needs(self) -> list[str]:
+        """What it needs, in words, for the listing."""
+        return []
+
+    def lacks(self) -> list[Lack]:
+        """What of it is not here."""
+        return []
+
+    def prepare(self, jobs: list[Job]) -> None:  # noqa: B027 (most methods need none)
+        """Called once before the first clip: load a model, run a command for all clips."""
+
+    @abstractmethod
+    def render(self, job: Job, work: Path) -> Raw:
+        """Render one clip.
+
+        Args:
+            job: The clip.
+            work: A private, empty working folder; removed afterwards.
+
+        Raises:
+            EadbenchError: With the reason; costs this clip only.
+        """
+
+
+Maker = Callable[[str, BaseMethod, Context], Method]

@@ -1,0 +1,92 @@
+"""A program of the user's, run per clip or once for all."""
+
+import csv
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from eadbench.core.errors import EadbenchError
+from eadbench.samples import process
+from eadbench.samples.inputs import write_inputs
+from eadbench.samples.manifest import Job
+from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
+from eadbench.samples.templates import fill, split
+
+
+class Command(Method):
+    """``command`` of the config with its placeholders filled; ``{out}`` is a file, or with ``per: manifest`` a folder."""
+
+    @property
+    def emotion_control(self) -> str:
+        return self.options.emotion_control
+
+    @property
+    def licence(self) -> str:
+        return self.options.licence
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(self.options.model_dump_json().encode()).hexdigest()
+
+    def needs(self) -> list[str]:
+        return [f"program {self._words()[0]}"]
+
+    def lacks(self) -> list[Lack]:
+        program = self._words()[0]
+        return [] if shutil.which(program) else [Lack("program is missing", program, "check the command in the config")]
+
+    def prepare(self, jobs: list[Job]) -> None:
+        if self.options.per == "manifest":
+            self._run_all(jobs)
+
+    def render(self, job: Job, work: Path) -> Raw:
+        alignment = Alignment(missing=self.options.missing_frames, resample=self.options.resample, region=self.options.region)
+        if self.options.per == "manifest":
+            file, seconds, peak = self._folder / "out" / f"{job.clip_id}.mp4", self._seconds, self._peak_mb
+            if not file.exists():
+                raise EadbenchError(self._trouble or "the command wrote no output for this clip", job.clip_id, f"see {self._log}")
+            return Raw(file=file, alignment=alignment, reference_clip=job.reference_clip, seconds=seconds, peak_mb=peak)
+        inputs = write_inputs(job, work)
+        out = work / "out.mp4"
+        values = job.as_strings() | inputs.as_strings() | {"out": out, "work": work, "caption": job.extra.get("caption", "")}
+        log = self._log_path(job.clip_id)
+        end = process.run(fill(self._words(), values, self._where), work, log, self.options.timeout, self.options.env)
+        if not out.exists():
+            raise EadbenchError(f"no output was written; the command {end.trouble(self.options.timeout) or 'ended well'}", job.clip_id, f"see {log}")
+        if trouble := end.trouble(self.options.timeout):
+            raise EadbenchError(f"the command {trouble}", job.clip_id, f"see {log}")
+        return Raw(file=out, alignment=alignment, reference_clip=job.reference_clip, seconds=end.seconds, peak_mb=end.peak_mb)
+
+    def _run_all(self, jobs: list[Job]) -> None:
+        """One run for all clips; ``{manifest}`` is a CSV with a row per clip and the columns that are placeholders with ``per: clip``."""
+        self._holder = tempfile.TemporaryDirectory(prefix="eadbench-")
+        self._folder = Path(self._holder.name)
+        (self._folder / "out").mkdir()
+        rows = []
+        for job in jobs:
+            own = self._folder / "in" / job.clip_id
+            own.mkdir(parents=True)
+            rows.append(job.as_strings() | write_inputs(job, own).as_strings() | {"out": str(self._folder / "out" / f"{job.clip_id}.mp4")})
+        manifest = self._folder / "manifest.csv"
+        with manifest.open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.DictWriter(handle, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        values = {"manifest": manifest, "out": self._folder / "out", "work": self._folder}
+        self._log = self._log_path("manifest")
+        end = process.run(fill(self._words(), values, self._where), self._folder, self._log, self.options.timeout, self.options.env)
+        self._trouble = end.trouble(self.options.timeout) and f"the command {end.trouble(self.options.timeout)}"
+        self._seconds, self._peak_mb = end.seconds / len(jobs), end.peak_mb
+
+    @property
+    def _where(self) -> str:
+        return f"samples.methods.{self.name}.command"
+
+    def _words(self) -> list[str]:
+        return split(self.options.command, self._where)
+
+    def _log_path(self, name: str) -> Path:
+        folder = self.context.log_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{name}.log"

@@ -1,0 +1,199 @@
+"""Published repositories, run from the user's checkout by a recipe."""
+
+import hashlib
+import json
+import logging
+import os
+import pickle
+import shutil
+import subprocess
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import sha256_of
+from eadbench.samples import process
+from eadbench.samples.inputs import constant_box, face_boxes, write_inputs
+from eadbench.samples.manifest import Job
+from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
+from eadbench.samples.recipe import Recipe, Weight, load_recipe
+from eadbench.samples.templates import fill, fill_one
+
+log = logging.getLogger(__name__)
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+class External(Method):
+    """A recipe, a checkout, weights. The exit status proves nothing: the output is removed first, then looked for and checked."""
+
+    @cached_property
+    def _loaded(self) -> tuple[Recipe, str]:
+        return load_recipe(self.options.recipe)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self._loaded[0]
+
+    @property
+    def protocols(self) -> frozenset[str]:
+        return frozenset(self.recipe.protocols)
+
+    @property
+    def emotion_control(self) -> str:
+        return self.recipe.emotion_control
+
+    @property
+    def licence(self) -> str:
+        return f"code: {self.recipe.licence}; weights: {self.recipe.weights_licence}"
+
+    @cached_property
+    def hash(self) -> str:
+        """Of the recipe, the options and the commit that was found."""
+        parts = [self._loaded[1], json.dumps(self.options.options, sort_keys=True), self._commit_found() or ""]
+        parts += [sha256_of(path) for _, path in self._weights() if path.is_file()]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def needs(self) -> list[str]:
+        recipe = self.recipe
+        wanted = [f"{recipe.repository} at {recipe.commit}", f"environment envs/{recipe.environment}.yaml"]
+        wanted += [f"{weight.path} from {weight.source}" for weight in recipe.weights]
+        return wanted + ([recipe.prepared] if recipe.prepared else []) + (["a GPU"] if recipe.gpu else [])
+
+    def lacks(self) -> list[Lack]:
+        found = self._lacks_checkout() + self._lacks_weights()
+        if self.options.python and not shutil.which(self.options.python):
+            found.append(Lack("interpreter is missing", self.options.python, f"make the environment envs/{self.recipe.environment}.yaml"))
+        if self.recipe.prepared and not (self.options.prepared and Path(self.options.prepared).is_dir()):
+            found.append(Lack("prepared inputs are missing", str(self.options.prepared or "prepared: not set"), self.recipe.prepared))
+        if self.recipe.gpu and not _gpu_visible():
+            found.append(Lack("needs a GPU", "none is visible here"))
+        return found
+
+    def _lacks_checkout(self) -> list[Lack]:
+        recipe, path = self.recipe, self.options.path
+        get = f"git clone {recipe.repository} FOLDER && git -C FOLDER checkout {recipe.commit}"
+        if not path:
+            return [Lack("repository is missing", f"{recipe.repository} at {recipe.commit}", f"{get}; then set `path: FOLDER`")]
+        if not Path(path).is_dir():
+            return [Lack("repository is missing", f"{path} (of {recipe.repository} at {recipe.commit})", get.replace("FOLDER", path))]
+        found = self._commit_found()
+        if found == recipe.commit or self.options.any_commit:
+            return []
+        state = f"is at {found}" if found else "is not a git checkout"
+        return [Lack(f"repository {state}, expected {recipe.commit}", path, f"git -C {path} checkout {recipe.commit}, or set `any_commit: true`")]
+
+    def _commit_found(self) -> str | None:
+        if not self.options.path:
+            return None
+        try:
+            command = ["git", "-C", self.options.path, "rev-parse", "--show-toplevel", "HEAD"]
+            top, commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split("\n")[:2]
+        except (OSError, ValueError, subprocess.SubprocessError):
+            return None
+        return commit if Path(top).resolve() == Path(self.options.path).resolve() else None
+
+    def _lacks_weights(self) -> list[Lack]:
+        return [lack for weight, path in self._weights() if (lack := self._lacks_weight(weight, path))]
+
+    def _lacks_weight(self, weight: Weight, path: Path) -> Lack | None:
+        about = f"from {weight.source}" + (f", sha256 {weight.sha256}" if weight.sha256 else ", no published sha256")
+        if not path.exists():
+            return Lack("weights are missing", str(path), about)
+        if self.options.any_weights or not path.is_file():
+            return None
+        if weight.size and path.stat().st_size != weight.size:
+            return Lack(f"weights have {path.stat().st_size} bytes, expected {weight.size}", str(path), f"{about}, or set `any_weights: true`")
+        if weight.sha256 and (found := _hash_once(path)) != weight.sha256:
+            return Lack(f"weights have sha256 {found}", str(path), f"{about}, or set `any_weights: true`")
+        return None
+
+    def _weights(self) -> list[tuple[Weight, Path]]:
+        base = self.options.weights or self.options.path
+        root = Path(base) if base else Path(f"(weights of {self.options.recipe})")
+        return [(weight, root / weight.path) for weight in self.recipe.weights]
+
+    def render(self, job: Job, work: Path) -> Raw:
+        recipe, where = self.recipe, f"recipe {self.options.recipe}"
+        values = self._values(job, work)
+        self._fill_workdir(job, work, values, where)
+        pattern = fill_one(recipe.output.path, values, where)
+        for stale in work.glob(pattern):
+            stale.unlink()
+        env = OFFLINE | {k: fill_one(v, values, where) for k, v in recipe.env.items()} | self.options.env
+        record = self._log_path(job)
+        end = process.run(fill(recipe.command, values, where), Path(fill_one(recipe.cwd, values, where)), record, self.options.timeout, env)
+        trouble = end.trouble(self.options.timeout)
+        found = sorted(work.glob(pattern))
+        if end.timed_out or end.note:
+            raise EadbenchError(f"the program {trouble}", job.clip_id, f"see {record}")
+        if len(found) != 1:
+            state = trouble or "ended with status 0"
+            raise EadbenchError(f"no output was written; the program {state}" if not found else f"{len(found)} outputs fit {pattern}", record)
+        if trouble:  # some programs end badly after writing well: what counts is the file, which is checked next
+            log.warning("%s, %s: the program %s, yet wrote its output", self.name, job.clip_id, trouble)
+        output = recipe.output
+        alignment = Alignment(output.missing, output.skip, output.resample, output.region)
+        reference = job.clip_id if recipe.reference == "current" else job.reference_clip
+        return Raw(file=found[0], alignment=alignment, reference_clip=reference, seconds=end.seconds, peak_mb=end.peak_mb)
+
+    def _values(self, job: Job, work: Path) -> dict[str, object]:
+        """What the recipe's templates may use."""
+        recipe = self.recipe
+        if recipe.emotions and job.emotion not in recipe.emotions:
+            raise EadbenchError(f"it knows no emotion {job.emotion!r}; it knows {', '.join(recipe.emotions)}", job.clip_id)
+        inputs = write_inputs(job, work)
+        values = dict(recipe.options) | self.options.options | job.as_strings() | inputs.as_strings()
+        values |= constant_box(face_boxes(job)) | {
+            "repo": Path(self.options.path).resolve(),
+            "weights": Path(self.options.weights or self.options.path).resolve(),
+            "python": self.options.python or "python",
+            "work": work,
+            "emotion": recipe.emotions.get(job.emotion, ""),
+        }
+        if recipe.prepared:
+            values["prepared"] = Path(self.options.prepared).resolve() / job.driving_clip
+            if not values["prepared"].exists():
+                raise EadbenchError("its prepared inputs are missing", values["prepared"], recipe.prepared)
+        return values
+
+    def _fill_workdir(self, job: Job, work: Path, values: dict[str, object], where: str) -> None:
+        plan = self.recipe.workdir
+        for name in plan.folders:
+            (work / name).mkdir(parents=True, exist_ok=True)
+        for name, target in plan.links.items():
+            source = Path(fill_one(target, values, where))
+            if not source.exists():
+                raise EadbenchError("a part of the checkout is missing", source, "is the checkout complete?")
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).symlink_to(source)
+        for name, source in plan.jpegs.items():
+            cv2.imwrite(str(work / name), cv2.imread(fill_one(source, values, where)), [cv2.IMWRITE_JPEG_QUALITY, 100])
+        for name, text in plan.files.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_text(fill_one(text, values, where), encoding="utf-8")
+        if plan.boxes_pickle:
+            boxes = [tuple(map(int, box)) for box in face_boxes(job)]
+            (work / plan.boxes_pickle).write_bytes(pickle.dumps(boxes))
+
+    def _log_path(self, job: Job) -> Path:
+        self.context.log_folder.mkdir(parents=True, exist_ok=True)
+        return self.context.log_folder / f"{job.clip_id}.log"
+
+
+_hashes: dict[tuple[str, int, int], str] = {}
+
+
+def _hash_once(path: Path) -> str:
+    """sha256, remembered by path, size and time of change: weights are large and asked for often."""
+    stat = path.stat()
+    key = (str(path), stat.st_size, stat.st_mtime_ns)
+    if key not in _hashes:
+        _hashes[key] = sha256_of(path)
+    return _hashes[key]
+
+
+def _gpu_visible() -> bool:
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return Path("/dev/nvidiactl").exists() and not hidden

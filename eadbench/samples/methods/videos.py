@@ -1,0 +1,63 @@
+"""Finished videos from elsewhere."""
+
+import csv
+import hashlib
+from pathlib import Path
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import sha256_of
+from eadbench.samples.manifest import Job
+from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
+
+SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
+
+
+class Videos(Method):
+    """A folder named by clip ids, or by a mapping table."""
+
+    @property
+    def emotion_control(self) -> str:
+        return self.options.emotion_control
+
+    @property
+    def licence(self) -> str:
+        return self.options.licence
+
+    @property
+    def hash(self) -> str:
+        mapping = self._mapping_path()
+        return sha256_of(mapping) if mapping and mapping.exists() else hashlib.sha256(self.options.path.encode()).hexdigest()
+
+    def needs(self) -> list[str]:
+        return [f"videos in {self.options.path}" + (f" by {self.options.mapping}" if self.options.mapping else " named {clip_id}.mp4")]
+
+    def lacks(self) -> list[Lack]:
+        if "{" not in self.options.path and not Path(self.options.path).is_dir():
+            return [Lack("folder of videos is missing", self.options.path)]
+        mapping = self._mapping_path()
+        return [Lack("mapping table is missing", str(mapping))] if mapping and not mapping.exists() else []
+
+    def render(self, job: Job, work: Path) -> Raw:
+        options = self.options
+        folder = Path(options.path.format(corpus=job.corpus, protocol=job.protocol))
+        file = self._mapped(job, folder) if options.mapping else _named(folder, job.clip_id)
+        alignment = Alignment(missing=options.missing_frames, resample=options.resample, region=options.region)
+        return Raw(file=file, alignment=alignment, seconds=float("nan"), peak_mb=float("nan"))
+
+    def _mapping_path(self) -> Path | None:
+        return Path(self.options.mapping) if self.options.mapping else None
+
+    def _mapped(self, job: Job, folder: Path) -> Path:
+        wanted = {"clip_id": job.clip_id, "corpus": job.corpus, "protocol": job.protocol}
+        with self._mapping_path().open(encoding="utf-8", newline="") as handle:
+            for row in csv.DictReader(handle):
+                if all(row.get(key) in (None, "", value) for key, value in wanted.items()) and row.get("clip_id"):
+                    return folder / row["video"]
+        raise EadbenchError("not in the mapping table", job.clip_id, f"add a row to {self.options.mapping}")
+
+
+def _named(folder: Path, clip_id: str) -> Path:
+    for suffix in SUFFIXES:
+        if (folder / f"{clip_id}{suffix}").exists():
+            return folder / f"{clip_id}{suffix}"
+    raise EadbenchError(f"no video {clip_id}.mp4 in the folder", folder)

@@ -1,0 +1,143 @@
+"""Recipes: how a published repository is run. Data in ``recipes/*.yaml``."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from eadbench.core.errors import EadbenchError
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Weight(Strict):
+    """A file that the method needs.
+
+    Attributes:
+        path: Where it must lie, relative to the folder of weights.
+        source: Where it can be had.
+        sha256: Its hash; null where none is known to us, the hash found is then written to the log.
+        size: Its size in bytes, where known.
+        note: Anything to know.
+    """
+
+    path: str
+    source: str
+    sha256: str | None = None
+    size: int | None = None
+    note: str = ""
+
+
+class Workdir(Strict):
+    """What the private working folder holds before the run.
+
+    Attributes:
+        folders: Folders to make.
+        links: Name to target; targets are templates. Missing targets are an error.
+        jpegs: Name to a PNG, written anew as JPEG of the best quality; sources are templates.
+        files: Name to text; texts are templates (write ``{{`` for a brace).
+        boxes_pickle: Write the face boxes there as a pickled list of ``(left, top, right, bottom)``, one per frame.
+    """
+
+    folders: list[str] = []
+    links: dict[str, str] = {}
+    jpegs: dict[str, str] = {}
+    files: dict[str, str] = {}
+    boxes_pickle: str | None = None
+
+
+class Output(Strict):
+    """Where the result appears and how it comes back to our frames.
+
+    Attributes:
+        path: Template of a path or of a pattern with ``*``, relative to the working folder; exactly one file must fit.
+        region: Part of the picture that is the result.
+        skip: Leading frames that are not part of it.
+        missing: Frames that may lack at its end.
+        resample: Whether its own frame rate is accepted.
+        note: Frames as observed, and where.
+    """
+
+    path: str
+    region: Literal["full", "left_half", "right_half"] = "full"
+    skip: int = 0
+    missing: int = 0
+    resample: bool = False
+    note: str = ""
+
+
+class Recipe(Strict):
+    """One published method.
+
+    Attributes:
+        title, paper, repository, commit, licence, weights_licence: What it is.
+        ran: How far this recipe was really run, by whom, with what.
+        environment: Name in ``envs/``.
+        protocols: What it can do. Lip editors keep the source's emotion, so ``cross_emotion`` is not theirs.
+        emotion_control: What it can be told of the emotion.
+        emotions: Our names to its own; clips of others are refused. Empty: it is told nothing.
+        gpu: Whether it cannot run without a GPU.
+        prepared: Whether it needs the user's ``prepared/{clip_id}`` folder, and what must be in it; empty if not.
+        reference: What it sees of the identity, for the column ``reference_clip``: ``current`` or ``reference``.
+        weights: Files needed.
+        workdir: The working folder.
+        options: Defaults of the recipe's own placeholders.
+        env: Environment variables; templates.
+        command: Words of the command; templates. No shell.
+        cwd: Folder in which it is run; template.
+        output: Where the result appears.
+        traps: What to know; shown by ``methods list --long``.
+    """
+
+    title: str
+    paper: str
+    repository: str
+    commit: str
+    licence: str
+    weights_licence: str = "not stated"
+    ran: str
+    environment: str
+    protocols: list[Literal["self", "cross", "cross_emotion"]]
+    emotion_control: Literal["none", "label", "text", "reference"] = "none"
+    emotions: dict[str, str] = {}
+    gpu: bool = False
+    prepared: str = ""
+    reference: Literal["current", "reference"] = "current"
+    weights: list[Weight] = []
+    workdir: Workdir = Workdir()
+    options: dict[str, str | int | float] = {}
+    env: dict[str, str] = {}
+    command: list[str]
+    cwd: str = "{work}"
+    output: Output
+    traps: list[str] = []
+
+
+def shipped() -> list[str]:
+    """Names of the recipes in the package."""
+    return sorted(p.name[:-5] for p in files("eadbench.samples").joinpath("recipes").iterdir() if p.name.endswith(".yaml"))
+
+
+def load_recipe(name: str) -> tuple[Recipe, str]:
+    """A shipped recipe by name, or a YAML file by path; with its text.
+
+    Raises:
+        EadbenchError: If there is none, or it is not valid.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.exists():
+            raise EadbenchError("no such recipe", path, f"shipped ones: {', '.join(shipped())}")
+    elif name in shipped():
+        path = files("eadbench.samples").joinpath("recipes", f"{name}.yaml")
+    else:
+        raise EadbenchError(f"no recipe {name!r}", "samples.methods.*.recipe", f"shipped: {', '.join(shipped())}; or give the path of a YAML file")
+    text = path.read_text(encoding="utf-8")
+    try:
+        return Recipe.model_validate(yaml.safe_load(text)), text
+    except (yaml.YAMLError, ValidationError) as error:
+        raise EadbenchError(f"not a valid recipe: {error}", path) from error
