@@ -1,6 +1,7 @@
 """Sound in and out."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -10,40 +11,53 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 
 RATE = 16000
+PRE_ROLL = 1.0  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
 
 
-def read_audio(path: str | Path, rate: int = RATE) -> np.ndarray:
+def read_audio(source: str | Path | BinaryIO, rate: int = RATE, start: float | None = None, end: float | None = None) -> np.ndarray:
     """Decode the sound of any media file: mono float32 in [-1, 1] at ``rate``, starting at time zero of the file's video if it has one.
+
+    Args:
+        source: Path or open binary file.
+        rate: Sample rate to resample to.
+        start: Start in seconds; the decoder seeks, so that a stretch of a long file is read alone.
+        end: End in seconds. The result is shorter than ``end - start`` where the sound ends earlier; a late beginning is filled with silence.
 
     Raises:
         EadbenchError: If the file cannot be opened or has no audio stream.
     """
+    name = getattr(source, "name", source)
+    pieces: list[np.ndarray] = []
+    first = 0.0
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with av.open(source if hasattr(source, "read") else str(source), metadata_errors="ignore") as container:
             if not container.streams.audio:
-                raise EadbenchError("no audio stream", path)
+                raise EadbenchError("no audio stream", name)
             stream = container.streams.audio[0]
             resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
-            late = _lag(container, stream)
-            pieces = []
+            origin = _origin(container)
+            if start:
+                container.seek(int(max(0.0, start + origin - PRE_ROLL) / stream.time_base), stream=stream, backward=True)
             for frame in container.decode(stream):
+                time = float(frame.pts * stream.time_base) - origin if frame.pts is not None else None
+                if end is not None and time is not None and time >= end:
+                    break
+                if not pieces and time is not None:
+                    first = time
                 pieces += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
             pieces += [piece.to_ndarray()[0] for piece in resampler.resample(None)]
     except (av.FFmpegError, OSError) as error:
-        raise EadbenchError(f"sound cannot be decoded: {error}", path, "the file is missing, truncated or damaged") from error
+        raise EadbenchError(f"sound cannot be decoded: {error}", name, "the file is missing, truncated or damaged") from error
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    shift = round(late * rate)
-    return np.concatenate([np.zeros(shift, np.float32), samples]) if shift > 0 else samples[-shift:]
+    shift = round((first - (start or 0.0)) * rate)
+    samples = np.concatenate([np.zeros(shift, np.float32), samples]) if shift > 0 and len(samples) else samples[-shift:] if shift < 0 else samples
+    return samples if end is None else samples[: max(0, round((end - (start or 0.0)) * rate))]
 
 
-def _lag(container: av.container.InputContainer, audio: av.audio.AudioStream) -> float:
-    """Seconds by which the sound starts after the picture."""
-    if not container.streams.video:
-        return 0.0
-    video = container.streams.video[0]
-    if audio.start_time is None or video.start_time is None:
-        return 0.0
-    return float(audio.start_time * audio.time_base - video.start_time * video.time_base)
+def _origin(container: av.container.InputContainer) -> float:
+    """Time stamp in seconds that counts as zero: where the picture starts, or the sound where there is no picture."""
+    stream = container.streams.video[0] if container.streams.video else container.streams.audio[0]
+    return float(stream.start_time * stream.time_base) if stream.start_time is not None and stream.time_base else 0.0
 
 
 def encode_audio(container: av.container.OutputContainer, stream: av.audio.AudioStream, samples: np.ndarray, rate: int) -> None:

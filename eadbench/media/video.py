@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import av
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.media.audio import encode_audio
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,12 @@ class MediaInfo:
     audio_duration: float | None
 
 
-def _open(path: str | Path) -> av.container.InputContainer:
+def _open(source: str | Path | BinaryIO) -> av.container.InputContainer:
     try:
-        return av.open(str(path), metadata_errors="ignore")
+        return av.open(source if hasattr(source, "read") else str(source), metadata_errors="ignore")
     except (av.FFmpegError, OSError) as error:
-        raise EadbenchError(f"cannot be opened as media: {error}", path, "the file is missing, truncated or not a video") from error
+        name = getattr(source, "name", source)
+        raise EadbenchError(f"cannot be opened as media: {error}", name, "the file is missing, truncated or not a video") from error
 
 
 def _seconds(stream: av.stream.Stream | None, container: av.container.InputContainer) -> float | None:
@@ -42,87 +46,169 @@ def _seconds(stream: av.stream.Stream | None, container: av.container.InputConta
     return container.duration / av.time_base if container.duration else None
 
 
-def probe(path: str | Path) -> MediaInfo:
+def probe(source: str | Path | BinaryIO) -> MediaInfo:
     """Read a file's header. The first frame is decoded, since only it tells the rotation.
 
     Raises:
         EadbenchError: If the file cannot be opened as media.
     """
-    with _open(path) as container:
+    return probe_with_frame(source)[0]
+
+
+def probe_with_frame(source: str | Path | BinaryIO) -> tuple[MediaInfo, "Picture | None"]:
+    """As :func:`probe`, with the first frame (``None`` where there is no video)."""
+    with _open(source) as container:
         video = container.streams.video[0] if container.streams.video else None
         audio = container.streams.audio[0] if container.streams.audio else None
-        rotation, width, height = 0, None, None
+        picture = None
         if video is not None:
-            width, height = video.width, video.height
+            video.thread_type = "NONE"
             try:
                 frame = next(container.decode(video), None)
             except av.FFmpegError as error:
-                raise EadbenchError(f"the first frame cannot be decoded: {error}", path) from error
-            if frame is not None:
-                rotation = frame.rotation % 360
-                width, height = frame.width, frame.height
-            if rotation in (90, 270):
-                width, height = height, width
-        return MediaInfo(
+                raise EadbenchError(f"the first frame cannot be decoded: {error}", getattr(source, "name", source)) from error
+            picture = Picture(frame) if frame is not None else None
+        info = MediaInfo(
             duration=_seconds(video, container),
             fps=float(video.average_rate) if video is not None and video.average_rate else None,
-            width=width,
-            height=height,
+            width=picture.width if picture else None,
+            height=picture.height if picture else None,
             codec=video.codec_context.name if video is not None else None,
-            rotation=rotation,
+            rotation=picture.turns * 90 if picture else 0,
             sample_rate=audio.rate if audio is not None else None,
             audio_duration=_seconds(audio, container),
         )
+        return info, picture
 
 
-def iter_frames(path: str | Path, start: float | None = None, end: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
-    """Decode one frame after the other, upright.
+class Picture:
+    """A decoded frame that converts to RGB only what is asked for, upright.
+
+    Converting a whole 1080p frame costs more than decoding it, and the face is a small part of it.
+
+    Attributes:
+        time: Seconds from the start of the video.
+        number: Number of the frame in the file, counted from 0 (estimated from the frame rate after a seek).
+        width, height: Size after rotation.
+        turns: Quarter turns, counter-clockwise, that make it upright.
+    """
+
+    PLANAR = ("yuv420p", "yuvj420p")
+
+    def __init__(self, frame: av.VideoFrame, time: float = 0.0, number: int = 0) -> None:
+        self.frame, self.time, self.number = frame, time, number
+        self.turns = (frame.rotation % 360) // 90
+        self.width, self.height = (frame.height, frame.width) if self.turns % 2 else (frame.width, frame.height)
+        self._rgb: np.ndarray | None = None
+
+    def rgb(self) -> np.ndarray:
+        """The whole frame, ``(H, W, 3)`` uint8."""
+        if self._rgb is None:
+            image = self.frame.to_ndarray(format="rgb24")
+            self._rgb = np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns else image
+        return self._rgb
+
+    def thumbnail(self, long_side: int = 64) -> np.ndarray:
+        """A small grey picture ``(h, w)`` uint8 by taking every n-th sample of the luma; not upright. For comparing frames, not for looking at."""
+        if self.frame.format.name in self.PLANAR:
+            luma = self._plane(0)
+        else:
+            luma = self.frame.to_ndarray(format="gray")
+        step = max(1, max(luma.shape) // long_side)
+        return luma[step // 2 :: step, step // 2 :: step]
+
+    def region(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """The rectangle ``[y0, y1) x [x0, x1)`` as RGB uint8; parts outside the frame repeat its edge."""
+        inner = max(0, min(x0, self.width - 1)), max(0, min(y0, self.height - 1)), min(max(x1, 1), self.width), min(max(y1, 1), self.height)
+        image = self._inside(*inner)
+        pads = ((max(0, inner[1] - y0), max(0, y1 - inner[3])), (max(0, inner[0] - x0), max(0, x1 - inner[2])), (0, 0))
+        return np.pad(image, pads, mode="edge")[: y1 - y0, : x1 - x0] if any(map(any, pads)) else image
+
+    def _inside(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        if self._rgb is not None or self.frame.format.name not in self.PLANAR:
+            return self.rgb()[y0:y1, x0:x1]
+        high, wide = self.frame.height, self.frame.width
+        rows, columns = {
+            0: ((y0, y1), (x0, x1)),
+            1: ((x0, x1), (wide - y1, wide - y0)),
+            2: ((high - y1, high - y0), (wide - x1, wide - x0)),
+            3: ((high - x1, high - x0), (y0, y1)),
+        }[self.turns]
+        image = self._convert(*rows, *columns)
+        return np.rot90(image, self.turns) if self.turns else image
+
+    def _convert(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        """RGB of a rectangle of the stored frame, widened to even bounds, since chroma samples cover 2 x 2 pixels (odd sides: whole frame)."""
+        high, wide = self.frame.height, self.frame.width
+        if high % 2 or wide % 2:
+            return self.frame.to_ndarray(format="rgb24")[top:bottom, left:right]
+        # Two more samples each side, since the scaler interpolates chroma.
+        t, b = max(0, top // 2 * 2 - 4), min(high, (bottom + 1) // 2 * 2 + 4)
+        le, r = max(0, left // 2 * 2 - 4), min(wide, (right + 1) // 2 * 2 + 4)
+        luma = self._plane(0)[t:b, le:r]
+        chroma = [self._plane(k)[t // 2 : b // 2, le // 2 : r // 2].reshape(-1) for k in (1, 2)]
+        packed = np.concatenate([luma.reshape(-1), *chroma]).reshape((b - t) * 3 // 2, r - le)
+        part = av.VideoFrame.from_ndarray(packed, format=self.frame.format.name)
+        part.colorspace, part.color_range = self.frame.colorspace, self.frame.color_range
+        return part.to_ndarray(format="rgb24")[top - t : bottom - t, left - le : right - le]
+
+    def _plane(self, k: int) -> np.ndarray:
+        plane = self.frame.planes[k]
+        return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+
+
+def iter_pictures(source: str | Path | BinaryIO, start: float | None = None, end: float | None = None) -> Iterator[Picture]:
+    """Decode one frame after the other without converting it.
 
     Args:
-        path: The video.
-        start: Skip frames that end before this time in seconds (seeks to the keyframe before it).
+        source: Path or open binary file.
+        start: Skip frames whose time stamp lies before this time in seconds (seeks to the keyframe before it).
         end: Stop at this time.
 
     Yields:
-        Time stamp in seconds and frame ``(H, W, 3)`` RGB uint8. At a damaged packet the stream ends with an error.
+        Pictures. At a damaged packet the stream ends with an error.
 
     Raises:
         EadbenchError: If the file has no video, or breaks off within the stretch.
     """
-    with _open(path) as container:
+    name = getattr(source, "name", source)
+    with _open(source) as container:
         if not container.streams.video:
-            raise EadbenchError("no video stream", path)
+            raise EadbenchError("no video stream", name)
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
-        if start:
-            container.seek(int(start / stream.time_base), stream=stream, backward=True, any_frame=False)
         origin = float((stream.start_time or 0) * stream.time_base)
+        rate = float(stream.average_rate or 25)
+        if start:
+            container.seek(int((start + origin) / stream.time_base), stream=stream, backward=True, any_frame=False)
+        number = None if start else -1
         try:
             for frame in container.decode(stream):
                 if frame.pts is None:
                     continue
                 time = float(frame.pts * stream.time_base) - origin
+                number = round(time * rate) if number is None else number + 1
                 if start and time < start - 1e-6:
                     continue
                 if end is not None and time >= end - 1e-6:
                     return
-                yield time, _upright(frame)
+                yield Picture(frame, time, number)
         except av.FFmpegError as error:
-            raise EadbenchError(f"video breaks off: {error}", path, "the file is truncated or damaged") from error
+            raise EadbenchError(f"video breaks off: {error}", name, "the file is truncated or damaged") from error
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    image = frame.to_ndarray(format="rgb24")
-    turns = (frame.rotation % 360) // 90
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+def iter_frames(source: str | Path | BinaryIO, start: float | None = None, end: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
+    """As :func:`iter_pictures`, yielding time stamp in seconds and frame ``(H, W, 3)`` RGB uint8, upright."""
+    for picture in iter_pictures(source, start, end):
+        yield picture.time, picture.rgb()
 
 
-def at_rate(frames: Iterable[tuple[float, np.ndarray]], fps: float = 25.0, start: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
+def at_rate(frames: Iterable[tuple[float, T]], fps: float = 25.0, start: float = 0.0) -> Iterator[tuple[float, T]]:
     """Resample to a constant rate by time stamps: output frame k shows the input frame that is on screen at ``start + k / fps``.
 
     Also right for variable frame rates; frames are repeated or left out, never blended.
     """
-    previous: tuple[float, np.ndarray] | None = None
+    previous: tuple[float, T] | None = None
     k = 0
     gap = 1.0 / fps
     for time, image in frames:

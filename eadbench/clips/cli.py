@@ -1,0 +1,68 @@
+"""``eadbench clips``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+
+app = typer.Typer(help="From recordings to aligned face clips: cut, check, merge, report.", no_args_is_help=True)
+PATHS = ("video", "audio", "track", "source")
+
+
+@app.command("cut")
+def cut_command(
+    corpus: Annotated[str, typer.Option(help="Name of the corpus in the config.")],
+    index: Annotated[Path, typer.Option(help="results/corpora/CORPUS/index.parquet")],
+    out: Annotated[Path, typer.Option(help="Table to write; videos/, audio/ and tracks/ go beside it.")],
+    shard: Annotated[str, typer.Option(help="Which share of the recordings, e.g. 0-of-4.")] = "0-of-1",
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Find shots and faces, align, cut. A killed run continues where it was."""
+    from eadbench.clips.cut import cut_shard
+
+    cut_shard(corpus, shard, index, out, core_settings.load(settings, config).clips)
+
+
+@app.command("check")
+def check_command(
+    corpus: Annotated[str, typer.Option(help="Name of the corpus in the config.")],
+    cut: Annotated[Path, typer.Option(help="The shard's cut.parquet.")],
+    judge: Annotated[Path, typer.Option(help="Folder of the judge SyncNet in the zoo.")],
+    out: Annotated[Path, typer.Option(help="Table to write; corrected media go to corrected/ beside it.")],
+    shard: Annotated[str, typer.Option(help="The shard's name, for messages.")] = "0-of-1",
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Measure the audio-video offset, move the sound within limits, keep or drop."""
+    from eadbench.clips.check import check_shard
+
+    given = core_settings.load(settings, config)
+    check_shard(corpus, shard, cut, judge, out, given.clips.sync)
+
+
+@app.command("merge")
+def merge_command(
+    tables: Annotated[list[Path], typer.Argument(help="Tables of the shards.")],
+    out: Annotated[Path, typer.Option(help="Table to write, e.g. results/clips/CORPUS/clips.parquet.")],
+) -> None:
+    """Put shards together; how many there were leaves no trace."""
+    from eadbench.core import schemas
+    from eadbench.core.tables import concat_tables
+
+    concat_tables(tables, schemas.CLIPS, out, "clip_id", PATHS)
+
+
+@app.command("report")
+def report_command(
+    corpus: Annotated[str, typer.Option(help="Name of the corpus in the config.")],
+    clips: Annotated[Path, typer.Option(help="results/clips/CORPUS/clips.parquet")],
+    out: Annotated[Path, typer.Option(help="HTML page to write.")],
+) -> None:
+    """Draw what was kept and what was lost to which reason, with pictures."""
+    from eadbench.clips.report import write_report
+
+    write_report(corpus, clips, out)

@@ -1,0 +1,88 @@
+"""Section ``clips`` of the config: how recordings become aligned clips, and which are kept."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from eadbench.core.settings import Section
+
+
+class KeepConfig(Section):
+    """Thresholds on the measures of a candidate; ``None`` does not look at that measure.
+
+    Attributes:
+        min_face_size: Least median face height in source pixels.
+        min_detection_rate: Least share of frames in which the face was found.
+        max_faces: Most faces on average.
+        max_yaw: Largest median turn of the head in degrees.
+        max_jitter: Largest residual motion of the aligner, pixels per frame squared.
+        min_sharpness: Least variance of the Laplacian of the face at the clip's size.
+        min_brightness, max_brightness: Range of the mean grey level of the face.
+    """
+
+    min_face_size: float | None = None
+    min_detection_rate: float | None = None
+    max_faces: float | None = None
+    max_yaw: float | None = None
+    max_jitter: float | None = None
+    min_sharpness: float | None = None
+    min_brightness: float | None = None
+    max_brightness: float | None = None
+
+
+class SyncConfig(Section):
+    """What ``clips check`` does with the judge's verdict.
+
+    Attributes:
+        correct_up_to: The audio is moved by offsets of up to this many frames, larger ones drop the clip; 0 never moves it.
+        min_confidence: Least SyncNet confidence; ``None`` keeps all.
+        trust_from: Offsets are only acted upon at this confidence or more, since a weak verdict names offsets at random.
+    """
+
+    correct_up_to: int = Field(6, ge=0)
+    min_confidence: float | None = None
+    trust_from: float = 0.0
+
+
+class ClipsConfig(Section):
+    """How recordings are cut to clips. All clips have 25 frames per second and 16 kHz mono sound.
+
+    Attributes:
+        size: Side of the aligned square in pixels, even.
+        margin: Room around the face: the square is ``1 + margin`` times as high as the face from forehead to chin.
+        align: ``smooth``: one similarity transform per frame, smoothed over ``smooth_seconds``; ``clip``: one for the whole clip.
+        smooth_seconds: Standard deviation of that smoothing.
+        detector: ``embedded`` (MediaPipe's and OpenCV's, no downloads), ``blaze``, ``haar`` or ``insightface``.
+        pack: Folder with the insightface pack's .onnx files.
+        min_seconds: Shorter candidates are dropped.
+        max_seconds: Longer shots are split, at a pause of speech where there is one in the last 40 %.
+        max_gap_seconds: The face may be lost for this long within a clip; its landmarks are interpolated.
+        cut_threshold: A cut is a jump of this many grey levels (mean over luma) that also stands out from the frames before it.
+        count_faces_every: Seconds between two looks for other faces.
+        crf: x264 quality of the aligned videos.
+        keep: Thresholds on the measures.
+        sync: Audio-video offset.
+    """
+
+    size: int = Field(128, ge=32)
+    margin: float = Field(0.5, ge=0.1, le=2.0)
+    align: Literal["smooth", "clip"] = "smooth"
+    smooth_seconds: float = Field(0.3, gt=0)
+    detector: Literal["embedded", "blaze", "haar", "insightface"] = "embedded"
+    pack: str | None = None
+    min_seconds: float = Field(1.0, gt=0.2)
+    max_seconds: float = Field(8.0, gt=0.5)
+    max_gap_seconds: float = Field(0.2, ge=0)
+    cut_threshold: float = Field(14.0, gt=0)
+    count_faces_every: float = Field(1.0, gt=0)
+    crf: int = Field(14, ge=0, le=40)
+    keep: KeepConfig = KeepConfig()
+    sync: SyncConfig = SyncConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ClipsConfig":
+        if self.size % 2:
+            raise ValueError("size must be even (4:2:0 video)")
+        if self.max_seconds < 2 * self.min_seconds:
+            raise ValueError("max_seconds must be at least twice min_seconds, or splitting could leave pieces that are too short")
+        return self

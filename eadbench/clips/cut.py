@@ -1,0 +1,221 @@
+"""First pass: from recordings to aligned clips. One decode, one encode, bounded memory."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from eadbench.clips import align
+from eadbench.clips.config import ClipsConfig
+from eadbench.clips.judgement import judge, too_short
+from eadbench.clips.recording import Recording
+from eadbench.clips.stretches import Cutter, Stretch
+from eadbench.clips.windows import FPS, PER_FRAME
+from eadbench.core import provenance, schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path, write_text
+from eadbench.core.progress import track
+from eadbench.core.shards import parse_shard, shard_of
+from eadbench.core.tables import DROPPED, FAILED, check_not_all_failed, read_table, relative_to, write_table
+from eadbench.media.audio import write_wav
+from eadbench.media.faces import Detector, FaceMesh, box_of, make_detector, yaw_of
+from eadbench.media.video import VideoWriter
+
+log = logging.getLogger(__name__)
+VERSION = 1  # raise when the same recording and settings would give other clips
+LABELS = tuple(column.name for column in schemas.LABELS)
+SAMPLED = 10  # frames per clip on which sharpness and brightness are measured
+LATE = 2  # frames of silence that may be added where the sound ends before the picture
+GRAIN = 64  # landmarks are stored in steps of 1/64 pixel, which packs well
+
+
+def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConfig) -> None:
+    """Cut the recordings of one shard and write ``out`` (``schemas.CLIPS``) with the media beside it.
+
+    What a killed run has finished is kept under ``parts/`` and not done again.
+
+    Raises:
+        EadbenchError: If the index is missing, a model is, or every recording (of more than two) failed.
+    """
+    started = time.time()
+    number, count = parse_shard(shard)
+    table = read_table(index, schemas.INDEX)
+    mine = table[[shard_of(name, count) == number for name in table["recording_id"]]].sort_values("recording_id")
+    recordings = [Recording.from_table(row, index.parent) for _, row in mine.iterrows()]
+    eyes = _Eyes(config)
+    folder = out.parent
+    rows: list[dict[str, Any]] = []
+    tried: list[str] = []
+    for recording in track(recordings, f"cut {corpus} {shard}", unit="recording"):
+        found = _resume(recording, config, folder)
+        if found is None:
+            found = cut_recording(recording, eyes, config, folder)
+            write_text(_part(folder, recording), json.dumps({"key": _key(recording, config), "rows": found}))
+        rows += found
+        if recording.row["status"] != FAILED:
+            tried.append(FAILED if all(row["status"] == FAILED for row in found) else "")
+    if len(tried) > 2:
+        check_not_all_failed(tried, "recordings", out)
+    write_table(out, rows, schemas.CLIPS, "clip_id")
+    _remove_stale(folder, rows)
+    frames = sum(row["frames"] or 0 for row in rows)
+    seconds = time.time() - started
+    log.info("%s: %d recordings, %d candidates, %d frames, %.1f frames/s", shard, len(recordings), len(rows), frames, frames / seconds)
+    provenance.write(folder, config.model_dump(), {"index": str(index)}, started, frames=frames)
+
+
+class _Eyes:
+    """The networks that look, loaded at the first use: a shard without recordings needs none."""
+
+    def __init__(self, config: ClipsConfig) -> None:
+        self._config = config
+        self._loaded: tuple[FaceMesh, Detector] | None = None
+
+    def __call__(self) -> tuple[FaceMesh, Detector]:
+        if self._loaded is None:
+            self._loaded = FaceMesh(), make_detector(self._config.detector, self._config.pack)
+        return self._loaded
+
+
+def cut_recording(recording: Recording, eyes: _Eyes, config: ClipsConfig, folder: Path) -> list[dict[str, Any]]:
+    """Rows of all candidates of a recording; at least one, whatever happens."""
+    if recording.row["status"] == FAILED:
+        return [_row(recording, 0, folder, status=FAILED, reason=recording.row["reason"])]
+    if recording.row["status"] == DROPPED:
+        return [_row(recording, 0, folder, status=DROPPED, reason=recording.row["reason"])]
+    if not recording.has_sound:
+        return [_row(recording, 0, folder, status=DROPPED, reason="no sound: the recording has no audio track")]
+    mesh, detector = eyes()
+    rows: list[dict[str, Any]] = []
+    blind = 0
+    try:
+        for stretch in Cutter(recording, mesh, detector, config).run():
+            if not stretch.sights:
+                blind += stretch.blind
+                if stretch.blind / FPS < config.min_seconds:
+                    continue
+            rows.append(_candidate(recording, len(rows), stretch, config, folder))
+    except EadbenchError as error:
+        log.warning("%s: %s", recording.id, error)
+        rows.append(_row(recording, len(rows), folder, status=FAILED, reason=f"broken: {error.what}"))
+    if not rows:
+        reason = f"no face: in any of {blind} frames" if blind else "empty: no frame in the annotated stretch"
+        rows.append(_row(recording, 0, folder, status=DROPPED, reason=reason))
+    return rows
+
+
+def _row(recording: Recording, k: int, folder: Path, **values: Any) -> dict[str, Any]:
+    source = relative_to(recording.source, folder) + (f"!{recording.row['member']}" if recording.row["member"] else "")
+    labels = {name: recording.row[name] for name in LABELS}
+    return {"clip_id": f"{recording.id}-{k:03d}", "recording_id": recording.id, **labels, "source": source, "frames": None, **values}
+
+
+def _candidate(recording: Recording, k: int, stretch: Stretch, config: ClipsConfig, folder: Path) -> dict[str, Any]:
+    """Judge a stretch; if it can be a clip, write its media."""
+    seconds = stretch.frames / FPS
+    place = {"source_start": stretch.start, "source_end": stretch.start + seconds, "fps": float(FPS)}
+    if not stretch.sights:
+        return _row(recording, k, folder, **place, status=DROPPED, reason=f"no face: for {seconds:.2f} s")
+    samples = recording.sound(stretch.start, stretch.frames)
+    frames = min(stretch.frames, len(samples) // PER_FRAME + LATE)
+    short = too_short(seconds, config) or (f"sound ends: {too_short(frames / FPS, config)}" if too_short(frames / FPS, config) else "")
+    if short:
+        return _row(recording, k, folder, **place, status=DROPPED, reason=short)
+    place["source_end"] = stretch.start + frames / FPS
+    samples = np.pad(samples, (0, max(0, frames * PER_FRAME - len(samples))))[: frames * PER_FRAME]
+    name = f"{recording.id}-{k:03d}"
+    measures = _write(Stretch(stretch.start, stretch.sights[:frames]), samples, name, config, folder)
+    status, reason = judge(measures, config.keep)
+    files = {"video": f"videos/{name}.mp4", "audio": f"audio/{name}.wav", "track": f"tracks/{name}.npz", "frames": frames, "size": config.size}
+    return _row(recording, k, folder, **(place | measures | files), status=status, reason=reason)
+
+
+def _write(stretch: Stretch, samples: np.ndarray, name: str, config: ClipsConfig, folder: Path) -> dict[str, Any]:
+    """Align a stretch, write video, sound and track, and return the measures."""
+    sights = stretch.sights
+    landmarks = align.calm(align.fill_gaps(sights))
+    turn, centre = align.similarities(landmarks, config.size, config.margin)
+    turn, centre = align.steady(turn, centre, config.align, config.smooth_seconds * FPS)
+    matrix = align.matrices(turn, centre, config.size)
+    aligned = align.apply(matrix, landmarks[..., :2])
+    boxes = box_of(landmarks)
+    looked_at = set(np.linspace(0, len(sights) - 1, min(SAMPLED, len(sights))).round().astype(int).tolist())
+    looks = []
+    with VideoWriter(folder / "videos" / f"{name}.mp4", FPS, config.crf, audio=samples) as writer:
+        for k, frame in enumerate(align.warp(sights, matrix, config.size)):
+            writer.add(frame)
+            if k in looked_at:
+                looks.append(_look(frame, box_of(aligned[k])))
+    write_wav(folder / "audio" / f"{name}.wav", samples)
+    with atomic_path(folder / "tracks" / f"{name}.npz") as part:
+        np.savez_compressed(
+            part,
+            matrix=matrix.astype(np.float32),
+            source_frame=np.array([s.number for s in sights], np.int64),
+            source_time=np.array([s.time for s in sights], np.float64),
+            landmarks=(np.round(aligned * GRAIN) / GRAIN).astype(np.float32),
+            box=boxes.astype(np.float32),
+        )
+    sharpness, brightness = np.median(looks, 0)
+    counts = [s.faces for s in sights if s.faces is not None]
+    return {
+        "detection_rate": float(np.mean([s.landmarks is not None for s in sights])),
+        "faces": float(np.mean(counts)) if counts else None,
+        "face_size": float(np.median(boxes[:, 3] - boxes[:, 1])),
+        "yaw": float(np.median(np.abs(yaw_of(landmarks)))),
+        "jitter": align.jitter(aligned),
+        "sharpness": float(sharpness),
+        "brightness": float(brightness),
+    }
+
+
+def _look(frame: np.ndarray, box: np.ndarray) -> tuple[float, float]:
+    """Sharpness and brightness of the face in an aligned frame."""
+    x0, y0, x1, y1 = np.clip(np.round(box), 0, frame.shape[0]).astype(int)
+    grey = cv2.cvtColor(frame[y0 : max(y1, y0 + 2), x0 : max(x1, x0 + 2)], cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_64F).var()), float(grey.mean())
+
+
+def _part(folder: Path, recording: Recording) -> Path:
+    return folder / "parts" / f"{recording.id}.json"
+
+
+def _key(recording: Recording, config: ClipsConfig) -> str:
+    """Identifies what the result depends on: the row, the file's size and time, and the settings of this pass."""
+    try:
+        state = recording.source.stat()
+        state = [state.st_size, state.st_mtime_ns]
+    except OSError:
+        state = None
+    parts = [VERSION, recording.row, str(recording.source), state, config.model_dump(exclude={"sync"})]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _resume(recording: Recording, config: ClipsConfig, folder: Path) -> list[dict[str, Any]] | None:
+    """Rows that an earlier run left for the same recording and settings, if its media are all there."""
+    try:
+        kept = json.loads(_part(folder, recording).read_text())
+    except (OSError, ValueError):
+        return None
+    if kept["key"] != _key(recording, config):
+        return None
+    return kept["rows"] if all(path.exists() for path in _media(folder, kept["rows"])) else None
+
+
+def _media(folder: Path, rows: list[dict[str, Any]]) -> Iterator[Path]:
+    return (folder / row[column] for row in rows for column in ("video", "audio", "track") if row.get(column))
+
+
+def _remove_stale(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Remove media of clips that are no longer there, e.g. after other settings gave fewer."""
+    wanted = set(_media(folder, rows))
+    for sub in ("videos", "audio", "tracks"):
+        for path in (folder / sub).glob("*"):
+            if path not in wanted and not path.name.startswith(".part-"):
+                path.unlink()

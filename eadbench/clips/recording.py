@@ -1,0 +1,90 @@
+"""One row of the index, opened: its frames at 25 per second and its sound."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from eadbench.clips.windows import FPS
+from eadbench.core.errors import EadbenchError
+from eadbench.corpora.archives import open_media, read_member
+from eadbench.media.audio import RATE, read_audio
+from eadbench.media.video import Picture, at_rate, iter_pictures
+
+LOOK_BACK = 0.5  # seconds decoded before an annotated start, so that the frame on screen at the start is known
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording of a corpus.
+
+    Attributes:
+        row: Its row of the index; missing values are ``None``.
+        folder: Folder of the index, to which the row's paths are relative.
+    """
+
+    row: dict[str, Any]
+    folder: Path
+
+    @classmethod
+    def from_table(cls, row: pd.Series, folder: Path) -> "Recording":
+        return cls({name: None if pd.isna(value) else value for name, value in row.items()}, folder)
+
+    @property
+    def id(self) -> str:
+        return self.row["recording_id"]
+
+    @property
+    def start(self) -> float:
+        return self.row["start"] or 0.0
+
+    @property
+    def search(self) -> tuple[int, int, int, int] | None:
+        """The listed crop ``(x, y, w, h)``, in which the face is."""
+        values = [self.row[name] for name in ("crop_x", "crop_y", "crop_w", "crop_h")]
+        return None if any(value is None for value in values) else tuple(map(int, values))
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether the index found sound with it."""
+        return self.row["sample_rate"] is not None
+
+    @property
+    def source(self) -> Path:
+        """File or archive of the picture."""
+        return (self.folder / self.row["source"]).resolve()
+
+    def pictures(self) -> Iterator[Picture]:
+        """The annotated stretch at 25 frames per second, chosen by time stamps."""
+        begin = max(0.0, self.start - LOOK_BACK) or None
+        frames = iter_pictures(open_once(self.source, self.row["member"]), begin, self.row["end"])
+        for _, picture in at_rate(((p.time, p) for p in frames), FPS, self.start):
+            yield picture
+
+    def sound(self, start: float, frames: int) -> np.ndarray:
+        """Up to ``frames * 640`` samples from ``start`` seconds on; empty where there is no sound."""
+        if not self.has_sound:
+            return np.zeros(0, np.float32)
+        other = self.row["audio_source"]
+        path = (self.folder / other).resolve() if other else self.source
+        media = open_once(path, self.row["audio_member"] if other else self.row["member"])
+        return read_audio(media, RATE, start, start + frames / FPS)
+
+
+def open_once(path: Path, member: str | None) -> Path | BinaryIO:
+    """As :func:`eadbench.corpora.archives.open_media`, keeping the last few members' bytes."""
+    if not member:
+        if not path.exists():
+            raise EadbenchError("the source is gone", path, "run `corpora fetch` and `corpora index` again")
+        return open_media(path, None)
+    handle = BytesIO(_bytes(path, member))
+    handle.name = f"{path}!{member}"
+    return handle
+
+
+_bytes = lru_cache(maxsize=2)(read_member)

@@ -1,0 +1,53 @@
+"""``eadbench corpora``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+
+CorpusName = Annotated[str, typer.Option(help="Name of the corpus in the config's `corpora: sets:`.")]
+app = typer.Typer(help="Film or fetch corpora and list their recordings.", no_args_is_help=True)
+
+
+@app.command("film")
+def film_command(
+    corpus: CorpusName,
+    out: Annotated[Path, typer.Option(help="results/studio/CORPUS/studio.json; the files go beside it.")],
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Film drawn actors in the layout of a real corpus (its `studio:` mapping says whom and what)."""
+    from eadbench.corpora.studio.film import film_command as film
+
+    film(corpus=corpus, out=out, settings=settings, config=config)
+
+
+@app.command("fetch")
+def fetch_command(
+    corpus: CorpusName,
+    out: Annotated[Path, typer.Option(help="results/corpora/CORPUS/fetch.json; what is fetched goes to raw/ beside it.")],
+    studio: Annotated[Path | None, typer.Option(help="studio.json of a filmed corpus: it is fetched from a server on this machine.")] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Download a corpus (after its terms are accepted in the config), or note where it is. Interrupted downloads are resumed."""
+    from eadbench.corpora.fetch import fetch
+
+    fetch(corpus, studio, out, core_settings.load(settings, config).corpora)
+
+
+@app.command("index")
+def index_command(
+    corpus: CorpusName,
+    fetch: Annotated[Path, typer.Option(help="results/corpora/CORPUS/fetch.json")],
+    out: Annotated[Path, typer.Option(help="results/corpora/CORPUS/index.parquet")],
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """List the recordings with their labels, probe each file, split by speaker, drop duplicates across splits."""
+    from eadbench.corpora.index import index
+
+    index(corpus, fetch, out, core_settings.load(settings, config).corpora)

@@ -1,0 +1,144 @@
+"""Section ``corpora`` of the config: which corpora there are, where they come from, how they are split."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from eadbench.core.settings import Section
+from eadbench.corpora.studio.config import StudioConfig
+
+Split = Literal["train", "val", "test"]
+
+
+class SplitConfig(Section):
+    """Who is in which split. A name is a speaker, a recording (which takes its speaker along) or a pattern such as ``W0*``.
+
+    Attributes:
+        test, val: Names.
+        rest: Split of everyone else; ``test`` makes a whole corpus a test corpus.
+    """
+
+    test: list[str] = []
+    val: list[str] = []
+    rest: Split = "train"
+
+
+class CorpusConfig(Section):
+    """What all kinds of corpora share.
+
+    Attributes:
+        root: Folder with data that is there already; nothing is downloaded then.
+        studio: The studio films the corpus (drawn actors); its files are then fetched from a server on this machine.
+        split: Who is in which split.
+        shards: Jobs that cut its clips.
+        hash_files: Whether to hash every file (sha256), so that identical files are found wherever they are.
+    """
+
+    root: str | None = None
+    studio: StudioConfig | None = None
+    split: SplitConfig = SplitConfig()
+    shards: int = Field(1, ge=1)
+    hash_files: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "CorpusConfig":
+        if self.root and self.studio:
+            raise ValueError("give `root` or `studio`, not both")
+        return self
+
+
+class FolderCorpus(CorpusConfig):
+    """Anyone's own videos.
+
+    Attributes:
+        labels: Table in the folder (CSV with a header) whose column ``file`` names videos and whose other columns may be ``speaker``, ``sex``,
+            ``emotion``, ``level``, ``intensity``, ``view``, ``sentence``, ``audio`` (a separate sound file), ``start`` and ``end``. Videos
+            that it does not name are taken too, each as a speaker of its own; without a table all are.
+    """
+
+    kind: Literal["folder"]
+    labels: str = "labels.csv"
+
+    @model_validator(mode="after")
+    def _has_root(self) -> "FolderCorpus":
+        if not self.root:
+            raise ValueError("a folder corpus needs `root`")
+        return self
+
+
+class MeadCorpus(CorpusConfig):
+    """MEAD (Wang et al., ECCV 2020): folders per actor, or per-actor ``video.tar`` and ``audio.tar``. Its owners give it on request only.
+
+    Attributes:
+        views: Camera views to take.
+        max_length_gap: Seconds by which sound and picture of a recording may differ in length.
+    """
+
+    kind: Literal["mead"]
+    views: list[Literal["front", "down", "top", "left_30", "left_60", "right_30", "right_60"]] = ["front"]
+    max_length_gap: float = Field(0.5, gt=0)
+
+    @model_validator(mode="after")
+    def _has_source(self) -> "MeadCorpus":
+        if not (self.root or self.studio):
+            raise ValueError("MEAD cannot be downloaded: give `root`, the folder that holds the actors' folders (ask its owners for the data)")
+        return self
+
+
+class RavdessCorpus(CorpusConfig):
+    """RAVDESS (Livingstone & Russo, PLoS ONE 2018), Zenodo record 1188976.
+
+    Attributes:
+        record: Number of the Zenodo record.
+        archives: Patterns of the record's archives to fetch.
+        parallel: Archives fetched at the same time.
+        tries: Tries per archive.
+    """
+
+    kind: Literal["ravdess"]
+    record: str = "1188976"
+    archives: list[str] = ["Video_Speech_Actor_*.zip"]
+    parallel: int = Field(2, ge=1, le=4)
+    tries: int = Field(5, ge=1)
+
+
+class HdtfCorpus(CorpusConfig):
+    """HDTF (Zhang et al., CVPR 2021): lists of web videos, times and face crops; the videos are fetched one by one.
+
+    Attributes:
+        lists: Address of the folder with the lists.
+        groups: Groups of lists to read.
+        cookies: Cookies file for the video site, in Netscape format.
+        rate_limit: Bytes per second at most; ``None`` is unlimited.
+        pause: Seconds between two videos.
+        tries: Tries per video.
+        max_height: Largest height to fetch.
+        videos: Names of videos to take; empty takes all.
+    """
+
+    kind: Literal["hdtf"]
+    lists: str = "https://raw.githubusercontent.com/MRzzm/HDTF/bbde889/HDTF_dataset/"
+    groups: list[Literal["RD", "WDA", "WRA"]] = ["RD", "WDA", "WRA"]
+    cookies: str | None = None
+    rate_limit: int | None = None
+    pause: float = Field(5.0, ge=0)
+    tries: int = Field(3, ge=1)
+    max_height: int = 1080
+    videos: list[str] = []
+
+
+AnyCorpus = Annotated[FolderCorpus | MeadCorpus | RavdessCorpus | HdtfCorpus, Field(discriminator="kind")]
+
+
+class CorporaConfig(Section):
+    """The corpora of a run.
+
+    Attributes:
+        accept_licence: Kinds of corpora (``hdtf``, ``ravdess``) whose terms you have read and accept; without it nothing is downloaded.
+        probe_threads: Files probed at the same time.
+        sets: The corpora by name.
+    """
+
+    accept_licence: list[Literal["hdtf", "mead", "ravdess"]] = []
+    probe_threads: int = Field(4, ge=1)
+    sets: dict[str, AnyCorpus] = {}

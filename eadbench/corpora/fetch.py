@@ -1,0 +1,108 @@
+"""``corpora fetch``: bring a corpus here, or note where it is already."""
+
+import json
+import logging
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+
+from eadbench.core import provenance
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import write_text
+from eadbench.core.tables import FAILED, relative_to
+from eadbench.corpora.config import CorporaConfig, CorpusConfig
+from eadbench.corpora.index import corpus_of
+
+log = logging.getLogger(__name__)
+
+TERMS = {
+    "hdtf": "HDTF: lists under CC BY 4.0 (https://github.com/MRzzm/HDTF); the videos belong to their makers and stand under the site's terms of use.",
+    "mead": "MEAD: given by its owners on request, for non-commercial research only, no redistribution (https://wywu.github.io/projects/MEAD/MEAD.html).",
+    "ravdess": "RAVDESS: CC BY-NC-SA 4.0, no commercial use, derived clips under the same licence (https://doi.org/10.5281/zenodo.1188976).",
+}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What became of one file: ``status`` is kept or failed, ``bytes`` and ``md5`` as received."""
+
+    name: str
+    url: str
+    status: str
+    reason: str = ""
+    bytes: int | None = None
+    md5: str | None = None
+
+
+def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) -> None:
+    """Fetch a corpus to ``raw/`` beside ``out`` and write ``out`` (JSON): where its files are and what became of each.
+
+    Raises:
+        EadbenchError: If the terms were not accepted, or nothing could be had.
+    """
+    started = time.time()
+    settings = corpus_of(config, corpus)
+    raw = out.parent / "raw"
+    if settings.root:
+        root, files, how = _folder(settings), [], "root"
+    else:
+        with _origin(settings, studio, config) as origin:
+            root, files = import_module(f"eadbench.corpora.{settings.kind}").fetch(origin, raw, settings)
+        how = "studio" if studio else "download"
+    counts = Counter(file.status for file in files)
+    for file in files:
+        if file.status == FAILED:
+            log.warning("%s: %s: %s", corpus, file.name, file.reason)
+    if files and len(files) == counts[FAILED]:
+        raise EadbenchError(f"none of {len(files)} files of corpus {corpus!r} could be fetched", files[0].url, f"the first reason: {files[0].reason}")
+    record = {
+        "corpus": corpus,
+        "kind": settings.kind,
+        "how": how,
+        "terms": TERMS.get(settings.kind, ""),
+        "root": relative_to(root, out.parent),
+        "files": [asdict(file) for file in files],
+    }
+    write_text(out, json.dumps(record, indent=1) + "\n")
+    log.info("%s: %s from %s, files: %s", corpus, how, root, dict(counts) or "as they are")
+    provenance.write(out.parent, settings.model_dump(), started=started)
+
+
+def _folder(settings: CorpusConfig) -> Path:
+    root = Path(settings.root).expanduser()
+    if not root.is_dir():
+        raise EadbenchError("the corpus folder does not exist", root, "set `root:` of the corpus to the folder with its files")
+    return root
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where to fetch from: ``served`` is the address of the studio's server, ``None`` for the corpus's real home; ``folder`` what it serves."""
+
+    served: str | None = None
+    folder: Path | None = None
+
+
+@contextmanager
+def _origin(settings: CorpusConfig, studio: Path | None, config: CorporaConfig):
+    if studio is not None:
+        from eadbench.corpora.loopback import serve
+
+        if not studio.is_file():
+            raise EadbenchError("the studio has not filmed this corpus", studio, "run `corpora film` first")
+        with serve(studio.parent) as address:
+            yield Origin(address, studio.parent)
+        return
+    if settings.studio:
+        raise EadbenchError("this corpus is filmed by the studio", "corpora fetch", "give --studio results/studio/CORPUS/studio.json")
+    log.info("terms of %s: %s", settings.kind, TERMS[settings.kind])
+    if settings.kind not in config.accept_licence:
+        raise EadbenchError(
+            f"the terms of {settings.kind} were not accepted: {TERMS[settings.kind]}",
+            "corpora: accept_licence",
+            f"read them, then set `accept_licence: [{settings.kind}]`",
+        )
+    yield Origin()

@@ -1,0 +1,108 @@
+"""``corpora index``: one row per recording, probed, split, and freed of duplicates across splits."""
+
+import json
+import logging
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from eadbench.core import provenance, schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import sha256_of
+from eadbench.core.progress import track
+from eadbench.core.tables import FAILED, KEPT, relative_to, write_table
+from eadbench.corpora import splits
+from eadbench.corpora.archives import open_media
+from eadbench.corpora.config import CorporaConfig, CorpusConfig
+from eadbench.media.video import probe, probe_with_frame
+
+log = logging.getLogger(__name__)
+NOT_COLUMNS = ("problem", "look", "video_key", "max_gap")
+
+
+def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
+    """List, probe and split the recordings of a corpus and write ``out`` (``schemas.INDEX``).
+
+    Raises:
+        EadbenchError: If the corpus is unknown, ``fetched`` is damaged, or no recording is usable.
+    """
+    started = time.time()
+    settings = corpus_of(config, corpus)
+    record = _read(fetched)
+    root = (fetched.parent / record["root"]).resolve()
+    rows = import_module(f"eadbench.corpora.{settings.kind}").recordings(root, settings)
+    if not rows:
+        raise EadbenchError(f"corpus {corpus!r} has no recording", root, "look at the layout that eadbench/corpora/README or the docs describe")
+    with ThreadPoolExecutor(config.probe_threads) as pool:
+        rows = list(track(pool.map(lambda row: _probe(row, settings.hash_files), rows), f"probe {corpus}", len(rows), "recording"))
+    splits.assign(rows, settings.split)
+    leaks = splits.drop_leaks(rows)
+    for row in rows:
+        _finish(row, corpus, out.parent)
+    write_table(out, [{k: v for k, v in row.items() if k not in NOT_COLUMNS} for row in rows], schemas.INDEX, "recording_id")
+    counts = Counter((row["split"], row["status"]) for row in rows)
+    log.info("%s: %s", corpus, ", ".join(f"{split} {status} {n}" for (split, status), n in sorted(counts.items())))
+    for reason, n in Counter(row["reason"].split(":")[0] for row in rows if row["reason"]).most_common():
+        log.info("%s: %d lost: %s", corpus, n, reason)
+    if not any(row["status"] == KEPT for row in rows):
+        raise EadbenchError(f"no recording of corpus {corpus!r} is usable", out, f"the first reason: {rows[0]['reason']}")
+    provenance.write(out.parent, settings.model_dump(), {"fetch": str(fetched)}, started, recordings=len(rows), leaks=leaks)
+
+
+def corpus_of(config: CorporaConfig, corpus: str) -> CorpusConfig:
+    """Settings of a corpus.
+
+    Raises:
+        EadbenchError: If the config has none of that name.
+    """
+    if corpus not in config.sets:
+        raise EadbenchError(f"no corpus {corpus!r}", "corpora: sets", f"known: {', '.join(config.sets) or 'none'}")
+    return config.sets[corpus]
+
+
+def _read(fetched: Path) -> dict[str, Any]:
+    try:
+        return json.loads(fetched.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EadbenchError(f"fetch.json cannot be read: {error}", fetched, "run `corpora fetch` first") from error
+
+
+def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
+    """Add what the media say, or why they cannot be used."""
+    row["status"], row["reason"] = (FAILED, row["problem"]) if row.get("problem") else (KEPT, "")
+    if row["reason"] and row.get("source") is None:
+        return row
+    try:
+        info, picture = probe_with_frame(open_media(row["source"], row.get("member")))
+        if info.width is None:
+            raise EadbenchError("no video in it" if info.codec is None else "not one frame can be decoded")
+        row |= {"duration": info.duration, "fps": info.fps, "width": info.width, "height": info.height, "codec": info.codec}
+        row["sample_rate"], length = info.sample_rate, info.audio_duration
+        if row.get("audio_source") is not None:
+            other = probe(open_media(row["audio_source"], row.get("audio_member")))
+            row["sample_rate"], length = other.sample_rate, other.audio_duration
+            if other.sample_rate is None:
+                raise EadbenchError("the separate sound file has no sound in it")
+        gap = row.get("max_gap")
+        if gap and length and info.duration and abs(length - info.duration) > gap:
+            raise EadbenchError(f"sound lasts {length:.2f} s, the picture {info.duration:.2f} s")
+        row["look"] = splits.look_of(picture.thumbnail(160))
+        if hash_files and not row.get("member"):
+            row["sha256"] = sha256_of(row["source"])
+    except EadbenchError as error:
+        if not row["reason"]:
+            row["status"], row["reason"] = FAILED, f"unreadable: {error.what}"
+    return row
+
+
+def _finish(row: dict[str, Any], corpus: str, folder: Path) -> None:
+    row["corpus"] = corpus
+    row.setdefault("view", "front")
+    for column in ("source", "audio_source"):
+        if row.get(column) is not None:
+            row[column] = relative_to(row[column], folder)
+    if row.get("start") is not None and row["status"] == KEPT and row.get("duration") and row["start"] >= row["duration"]:
+        row["status"], row["reason"] = FAILED, f"outside: starts at {row['start']:.1f} s, the video ends at {row['duration']:.1f} s"

@@ -1,0 +1,114 @@
+"""Speaker-disjoint splits, and duplicates that would leak from one into another."""
+
+import logging
+from collections import defaultdict
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from eadbench.core.errors import EadbenchError
+from eadbench.corpora.config import SplitConfig
+
+log = logging.getLogger(__name__)
+SAME_BITS = 3  # of 64 bits of the perceptual hash that near-identical frames may differ in
+SAME_LEVELS = 4.0  # grey levels by which their small pictures may differ on average
+SAME_SECONDS = 0.1
+BLOCK = 2048
+
+
+def assign(rows: list[dict[str, Any]], split: SplitConfig) -> None:
+    """Set ``split`` of every row, so that no speaker and no source video is in two.
+
+    Speakers who share a source video (HDTF has one video under two names) are taken as one.
+
+    Raises:
+        EadbenchError: If the config puts one of them into two splits.
+    """
+    groups = _groups(rows)
+    chosen: dict[str, tuple[str, str]] = {}
+    for name in ("test", "val"):
+        for pattern in getattr(split, name):
+            hit = {groups[row["speaker"]] for row in rows if fnmatchcase(row["speaker"], pattern) or fnmatchcase(row["recording_id"], pattern)}
+            if not hit:
+                log.warning("split %s: %r matches no speaker and no recording", name, pattern)
+            for group in hit:
+                if group in chosen and chosen[group][0] != name:
+                    raise EadbenchError(
+                        f"speaker {group!r} would be in {chosen[group][0]} (by {chosen[group][1]!r}) and in {name} (by {pattern!r})",
+                        "corpora: sets: split",
+                        "splits are speaker-disjoint; name the speaker in one of them",
+                    )
+                chosen[group] = (name, pattern)
+    for row in rows:
+        row["split"] = chosen.get(groups[row["speaker"]], (split.rest, ""))[0]
+
+
+def _groups(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Speaker -> name of the group that it forms with those with whom it shares a video (union-find)."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    speakers_of = defaultdict(set)
+    for row in rows:
+        root(row["speaker"])
+        speakers_of[row.get("video_key") or row["recording_id"]].add(row["speaker"])
+    for speakers in speakers_of.values():
+        first, *others = sorted(speakers)
+        for other in others:
+            low, high = sorted((root(first), root(other)))
+            parent[high] = low
+    return {speaker: root(speaker) for speaker in list(parent)}
+
+
+def drop_leaks(rows: list[dict[str, Any]]) -> int:
+    """Mark rows outside the test split that show the same recording as one in it (and train rows against val): equal sha256, or first frames that are
+    near-identical in videos of the same length. Returns how many.
+    """
+    found = 0
+    for guarded, others in (("test", ("train", "val")), ("val", ("train",))):
+        inside = [row for row in rows if row["split"] == guarded and row["status"] == "kept"]
+        outside = [row for row in rows if row["split"] in others and row["status"] == "kept"]
+        for row, twin in _twins(outside, inside):
+            row["status"], row["reason"] = "dropped", f"duplicate: the same recording as {twin['recording_id']} in {guarded}"
+            found += 1
+    return found
+
+
+def _twins(outside: list[dict[str, Any]], inside: list[dict[str, Any]]) -> list[tuple[dict, dict]]:
+    by_hash = {row["sha256"]: row for row in inside if row.get("sha256") and row.get("start") is None}
+    pairs = {id(row): (row, by_hash[row["sha256"]]) for row in outside if row.get("sha256") in by_hash and row.get("start") is None}
+    a = [row for row in outside if row.get("look") is not None]
+    b = [row for row in inside if row.get("look") is not None]
+    if a and b:
+        bits_b = np.array([row["look"][0] for row in b], np.uint64)
+        for at in range(0, len(a), BLOCK):
+            bits_a = np.array([row["look"][0] for row in a[at : at + BLOCK]], np.uint64)
+            for i, j in np.argwhere(np.bitwise_count(bits_a[:, None] ^ bits_b[None]) <= SAME_BITS):
+                row, twin = a[at + i], b[j]
+                if _alike(row, twin):
+                    pairs.setdefault(id(row), (row, twin))
+    return list(pairs.values())
+
+
+def _alike(row: dict[str, Any], twin: dict[str, Any]) -> bool:
+    same_length = row.get("duration") and twin.get("duration") and abs(row["duration"] - twin["duration"]) <= SAME_SECONDS
+    same_start = row.get("start") == twin.get("start")
+    return bool(same_length and same_start and np.abs(row["look"][1].astype(float) - twin["look"][1]).mean() <= SAME_LEVELS)
+
+
+def look_of(grey: np.ndarray) -> tuple[int, np.ndarray] | None:
+    """A 64-bit difference hash and a 16 x 16 picture of a grey image; ``None`` for a nearly uniform one (fade-in), which resembles others."""
+    import cv2
+
+    if grey.std() < 8:
+        return None
+    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
+    bits = (small[:, 1:] > small[:, :-1]).ravel()
+    return int(np.packbits(bits).view(">u8")[0]), cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,212 @@
+"""Find faces and their landmarks: MediaPipe's face mesh and three detectors that give it a place to look."""
+
+import logging
+import os
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from eadbench.core.errors import EadbenchError
+
+POINTS = 478
+MESH_SIDE = 288  # pixels of the square that the mesh sees; its network takes 192 for the face with a margin of a quarter
+DETECT_LONG_SIDE = 640
+
+# Points of the face mesh that speech and expression hardly move: corners of the eyes, bridge and base of the nose, temples' side of the brow line.
+STABLE = (33, 133, 362, 263, 168, 6, 197, 195)
+RIGHT_EYE_OUTER, LEFT_EYE_OUTER, FOREHEAD, CHIN, UPPER_LIP, LOWER_LIP = 33, 263, 10, 152, 13, 14
+
+# Places of the stable points and of forehead and chin, in units of the distance between the outer corners of the eyes, origin between the eyes, y
+# downwards: mean of measured frontal faces (two filmed, one drawn), made symmetric (ours).
+TEMPLATE = {
+    33: (-0.500, 0.0), 133: (-0.185, 0.010), 362: (0.185, 0.010), 263: (0.500, 0.0), 168: (0.0, -0.100), 6: (0.0, -0.010), 197: (0.0, 0.060),
+    195: (0.0, 0.130), FOREHEAD: (0.0, -0.70), CHIN: (0.0, 1.24),
+}  # fmt: skip
+
+
+class Detector(Protocol):
+    """Anything that finds faces in an RGB image ``(H, W, 3)`` uint8: boxes ``(N, 4)`` as ``x0, y0, x1, y1`` in pixels, largest first."""
+
+    def __call__(self, image: np.ndarray) -> np.ndarray: ...
+
+
+def quiet_mediapipe() -> None:
+    """Silence TensorFlow Lite's start-up messages; must run before mediapipe is imported."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+class FaceMesh:
+    """MediaPipe's face mesh with iris points, run from frame to frame.
+
+    The graph remembers where the face was; call :meth:`reset` whenever the view changes, so that a result depends only on the frames since then.
+    """
+
+    def __init__(self) -> None:
+        quiet_mediapipe()
+        import mediapipe
+
+        # static_image_mode=False follows the face and spares the detector; refine_landmarks adds the irises: 478 points.
+        self._mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray | None:
+        """Landmarks ``(478, 3)`` float32 in pixels of ``image`` (whole numbers are pixel centres; z negative towards the camera), or ``None``."""
+        height, width = image.shape[:2]
+        found = self._mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
+        if not found:
+            return None
+        points = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float32)
+        return points * np.float32([width, height, width]) - np.float32([0.5, 0.5, 0.0])
+
+    def reset(self) -> None:
+        """Forget the face followed so far."""
+        self._mesh.reset()
+
+    def close(self) -> None:
+        """Free the graph."""
+        self._mesh.close()
+
+
+class HaarDetector:
+    """OpenCV's cascade `haarcascade_frontalface_alt2`, which ships inside OpenCV 4's wheel."""
+
+    def __init__(self) -> None:
+        path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt2.xml"
+        if not path.exists():
+            raise EadbenchError("OpenCV came without its cascades", path, 'pip install "opencv-python-headless<5"')
+        self._cascade = cv2.CascadeClassifier(str(path))
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        small, scale = _shrink(image)
+        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        least = max(24, min(grey.shape) // 16)
+        boxes = np.array(self._cascade.detectMultiScale(grey, 1.1, 4, minSize=(least, least)), np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        return _largest_first(boxes / scale)
+
+
+class BlazeDetector:
+    """MediaPipe's full-range face detector (faces up to 5 m away), which ships inside mediapipe 0.10.21's wheel."""
+
+    def __init__(self, confidence: float = 0.5) -> None:
+        quiet_mediapipe()
+        import mediapipe
+
+        self._detector = mediapipe.solutions.face_detection.FaceDetection(model_selection=1, min_detection_confidence=confidence)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        small, scale = _shrink(image)
+        height, width = small.shape[:2]
+        found = self._detector.process(np.ascontiguousarray(small)).detections or []
+        boxes = [d.location_data.relative_bounding_box for d in found]
+        boxes = np.array([(b.xmin * width, b.ymin * height, (b.xmin + b.width) * width, (b.ymin + b.height) * height) for b in boxes], np.float32)
+        return _largest_first(boxes.reshape(-1, 4) / scale)
+
+
+class EmbeddedDetector:
+    """The default: MediaPipe's detector, and OpenCV's cascade where that finds nothing (small faces in large frames)."""
+
+    def __init__(self) -> None:
+        self._first, self._second = BlazeDetector(), HaarDetector()
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        boxes = self._first(image)
+        return boxes if len(boxes) else self._second(image)
+
+
+class InsightfaceDetector:
+    """SCRFD of an insightface pack, e.g. ``buffalo_l`` (non-commercial research licence).
+
+    Args:
+        pack: Folder with the pack's ``.onnx`` files. Nothing is downloaded.
+    """
+
+    def __init__(self, pack: str | Path) -> None:
+        pack = Path(pack)
+        models = sorted(pack.glob("*.onnx"))
+        if not models:
+            raise EadbenchError(
+                "the insightface pack has no models",
+                pack,
+                "get it with `eadbench zoo fetch insightface_buffalo_l` (read its licence), or set `clips: detector: embedded`",
+            )
+        from insightface.model_zoo import get_model
+
+        detectors = [m for m in map(self._load(get_model), models) if m is not None and getattr(m, "taskname", "") == "detection"]
+        if not detectors:
+            raise EadbenchError("none of the pack's models is a face detector", pack, "a pack holds det_10g.onnx or another det_*.onnx")
+        self._model = detectors[0]
+        self._model.prepare(ctx_id=-1, input_size=(DETECT_LONG_SIDE, DETECT_LONG_SIDE), det_thresh=0.5)
+
+    @staticmethod
+    def _load(get_model):
+        return lambda path: get_model(str(path), providers=["CPUExecutionProvider"]) if path.name.startswith(("det", "scrfd", "retina")) else None
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        boxes, _ = self._model.detect(np.ascontiguousarray(image[..., ::-1]))
+        return _largest_first(np.asarray(boxes, np.float32).reshape(-1, 5)[:, :4])
+
+
+def make_detector(name: str, pack: str | Path | None = None) -> Detector:
+    """Detector by name: ``embedded``, ``blaze``, ``haar`` or ``insightface`` (needs its pack).
+
+    Raises:
+        EadbenchError: If the name is unknown or its models are missing.
+    """
+    if name == "insightface":
+        return InsightfaceDetector(pack or "results/zoo-cache/insightface_buffalo_l")
+    known = {"embedded": EmbeddedDetector, "blaze": BlazeDetector, "haar": HaarDetector}
+    if name not in known:
+        raise EadbenchError(f"unknown face detector {name!r}", "clips: detector", f"one of insightface, {', '.join(known)}")
+    return known[name]()
+
+
+def _shrink(image: np.ndarray) -> tuple[np.ndarray, float]:
+    scale = min(1.0, DETECT_LONG_SIDE / max(image.shape[:2]))
+    return (cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), scale) if scale < 1 else (image, 1.0)
+
+
+def _largest_first(boxes: np.ndarray) -> np.ndarray:
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return boxes[np.argsort(-area, kind="stable")]
+
+
+def box_of(landmarks: np.ndarray) -> np.ndarray:
+    """Bounding boxes ``(..., 4)`` as ``x0, y0, x1, y1`` of landmarks ``(..., N, 2 or 3)``."""
+    return np.concatenate([landmarks[..., :2].min(-2), landmarks[..., :2].max(-2)], -1)
+
+
+def yaw_of(landmarks: np.ndarray) -> np.ndarray:
+    """Yaw in degrees ``(...)`` of landmarks ``(..., 478, 3)``: turn of the line between the outer corners of the eyes in depth; 0 is frontal."""
+    line = landmarks[..., LEFT_EYE_OUTER, :] - landmarks[..., RIGHT_EYE_OUTER, :]
+    return np.degrees(np.arctan2(line[..., 2], np.hypot(line[..., 0], line[..., 1])))
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes."""
+    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = max(0.0, width) * max(0.0, height)
+    return float(shared / max(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared, 1e-9))
+
+
+@cache
+def template(size: int, margin: float) -> np.ndarray:
+    """Where the stable points lie in an aligned square.
+
+    Args:
+        size: Side of the square in pixels.
+        margin: Room around the face: the square is ``1 + margin`` times as high as the face from the top of the forehead to the chin at rest.
+
+    Returns:
+        ``(8, 2)`` float64 in the order of :data:`STABLE`.
+    """
+    top, bottom = TEMPLATE[FOREHEAD][1], TEMPLATE[CHIN][1]
+    unit = size / ((bottom - top) * (1 + margin))
+    # A little more room above than below: hair is taller than an opening jaw.
+    centre = np.array([0.0, (top + bottom) / 2 - 0.02 * (bottom - top)])
+    points = np.array([TEMPLATE[i] for i in STABLE])
+    return (points - centre) * unit + (size - 1) / 2
