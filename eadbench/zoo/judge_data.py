@@ -6,15 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
-from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
-from eadbench.core.seeds import seed_for
-from eadbench.core.tables import KEPT, read_table, resolve
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
+from eadbench.zoo.material import training_clips
 
 
 @dataclass(frozen=True)
@@ -38,30 +35,36 @@ def resize(frames: np.ndarray, size: int, region: tuple[float, float, float, flo
     return np.stack([cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR) for frame in cut])
 
 
-def choose(tables: list[Path], split: str, max_clips: int, seed: int) -> list[tuple[Path, pd.Series]]:
-    """Rows of that split that are kept: all, or a draw of ``max_clips`` that depends on nothing but the clips' names."""
-    rows = []
-    for table in tables:
-        frame = read_table(table, schemas.CLIPS)
-        frame = frame[(frame.status == KEPT) & (frame.split == split)]
-        rows += [(table, row) for _, row in frame.iterrows()]
-    rows.sort(key=lambda item: seed_for(seed, item[1].corpus, item[1].clip_id))
-    return sorted(rows[:max_clips], key=lambda item: (item[1].corpus, item[1].clip_id))
-
-
 def iter_clips(
     tables: list[Path], split: str, size: int, max_clips: int, max_frames: int, seed: int,
-    region: tuple[float, float, float, float] = (0, 1, 0, 1), stride: int = 1, sound: bool = True,
+    region: tuple[float, float, float, float] = (0, 1, 0, 1), spread_out: bool = False, sound: bool = True,
 ) -> Iterator[Clip]:  # fmt: skip
-    """Read clips, the first ``max_frames`` frames of each (every ``stride``-th), resized.
+    """Read the kept clips of a split, resized.
+
+    Args:
+        tables: Tables of clips.
+        split: ``train`` or ``val``; a ``val`` without clips is empty, a ``train`` without clips an error.
+        size: Side of the frames.
+        max_clips: Draw at most so many.
+        max_frames: Frames per clip at most: the first ones, or spread evenly over the clip.
+        seed: Of the draw.
+        region: Part of the frame, see :func:`resize`.
+        spread_out: Whether the frames are spread over the clip.
+        sound: Whether the sound is read.
 
     Raises:
-        EadbenchError: If there is no table.
+        EadbenchError: If there is nothing to train on.
     """
-    if not tables:
-        raise EadbenchError("training needs clips", "--clips", "give at least one cut.parquet")
-    for table, row in track(choose(tables, split, max_clips, seed), f"read {split} clips", unit="clip"):
-        frames = resize(read_frames(resolve(table, row.video), limit=max_frames * stride)[::stride], size, region)
-        audio = read_audio(resolve(table, row.audio)) if sound else np.zeros(0, np.float32)
-        speaker = f"{row.corpus}/{row.speaker}"
-        yield Clip(row.clip_id, speaker, row.emotion if isinstance(row.emotion, str) else None, frames, audio)
+    try:
+        rows = training_clips(tables, max_clips, seed, split)
+    except EadbenchError:
+        if split == "train":
+            raise
+        return
+    for row in track(rows.itertuples(), f"read {split} clips", total=len(rows), unit="clip"):
+        frames = read_frames(row.video, limit=None if spread_out else max_frames)
+        if spread_out and len(frames) > max_frames:
+            frames = frames[np.linspace(0, len(frames) - 1, max_frames).round().astype(int)]
+        audio = read_audio(row.audio) if sound else np.zeros(0, np.float32)
+        emotion = row.emotion if isinstance(row.emotion, str) else None
+        yield Clip(row.clip_id, f"{row.corpus}/{row.speaker}", emotion, resize(frames, size, region), audio)

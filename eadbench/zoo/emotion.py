@@ -1,0 +1,225 @@
+"""Kind ``emotion``: Emotion-FAN, the judge of Acc_emo: a public checkpoint, or a small network trained here.
+
+Options of a trained one: ``width`` (factor on the channels), ``size`` (side of the frames), ``frames`` (of a video that it looks at), ``region`` (the
+part of the aligned frame that it sees), ``dropout``, ``steps``, ``clips`` (per step), ``lr``, ``max_clips``, ``frames_per_clip`` (kept in memory).
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path, write_text
+from eadbench.core.progress import track
+from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
+from eadbench.zoo.card import Card
+from eadbench.zoo.chips import dlib_chips
+from eadbench.zoo.judge_data import Clip, iter_clips, resize
+from eadbench.zoo.weights import load_weights, read_weights
+
+log = logging.getLogger(__name__)
+WHOLE = (0.0, 1.0, 0.0, 1.0)
+
+
+class Options(BaseModel):
+    """Sizes and training of a judge; the defaults are the published network's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    width: float = 1.0
+    size: int = 224
+    frames: int | None = None
+    region: tuple[float, float, float, float] = WHOLE
+    dropout: float = 0.5
+    steps: int = 0
+    clips: int = 24
+    lr: float = 2e-3
+    max_clips: int = 400
+    frames_per_clip: int = 24
+
+
+class EmotionJudge(Protocol):
+    """What a judge of emotion offers: its ``classes``, the side ``resolution`` at which it sees a face, and the logits of a video."""
+
+    classes: tuple[str, ...]
+    resolution: int
+
+    def logits(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Logits ``(K,)`` of a video ``(T, H, W, 3)`` RGB uint8 with mesh points ``(T, 478, 2)`` (NaN where no face was found).
+
+        Raises:
+            EadbenchError: If no frame shows a face.
+        """
+        ...
+
+
+def spread(count: int, wanted: int | None) -> np.ndarray:
+    """Indices of ``wanted`` frames spread evenly over ``count``; all if ``None`` or fewer."""
+    return np.arange(count) if wanted is None or wanted >= count else np.unique(np.linspace(0, count - 1, wanted).round().astype(int))
+
+
+def with_face(frames: np.ndarray, landmarks: np.ndarray, wanted: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Evenly spread frames among those that show a face, with their landmarks.
+
+    Raises:
+        EadbenchError: If there is none.
+    """
+    seen = np.flatnonzero(np.isfinite(landmarks[:, 0, 0]))
+    if not len(seen):
+        raise EadbenchError("no frame shows a face")
+    chosen = seen[spread(len(seen), wanted)]
+    return frames[chosen], landmarks[chosen]
+
+
+class FanJudge:
+    """Emotion-FAN on whole videos.
+
+    Args:
+        net: The network.
+        classes: Its classes in the order of the heads.
+        options: How frames are cut and chosen.
+        chips: Whether faces are cut as dlib does (published checkpoints) or the aligned frame is used as it is (trained here).
+    """
+
+    def __init__(self, net: EmotionFAN, classes: tuple[str, ...], options: Options, chips: bool, device: Any = "cpu") -> None:
+        self.net, self.classes, self.options, self.chips, self.device = net.eval().to(device), classes, options, chips, device
+        self.resolution = options.size
+
+    @torch.no_grad()
+    def logits(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """As :class:`EmotionJudge` says."""
+        frames, landmarks = with_face(frames, landmarks, self.options.frames)
+        seen = dlib_chips(frames, landmarks, self.options.size) if self.chips else resize(frames, self.options.size, self.options.region)
+        features = torch.cat([self.net.features(to_unit(part).to(self.device)) for part in np.array_split(seen, -(-len(seen) // 64))])
+        return self.net.classify(features[None])[0].cpu().numpy()
+
+
+def to_unit(frames: np.ndarray) -> torch.Tensor:
+    """``(..., H, W, 3)`` uint8 to ``(..., 3, H, W)`` in [0, 1], as Emotion-FAN takes them (no mean or deviation removed)."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 255
+
+
+def load(folder: Path, card: Card, device: Any = "cpu") -> FanJudge:
+    """The judge of an artefact's folder.
+
+    Raises:
+        EadbenchError: If the checkpoint is not Emotion-FAN's.
+    """
+    if card.how == "fetched":
+        path = next(folder / name for name in card.files)
+        state = fan_state(path)
+        classes = len(state["pred_fc2.bias"])
+        if classes != len(MEAD_CLASSES):
+            raise EadbenchError(f"the checkpoint has {classes} classes, expected {len(MEAD_CLASSES)}", path, "use the checkpoint tuned on MEAD")
+        net = EmotionFAN(classes, released_evaluation=True)
+        load_weights(net, path, state)
+        return FanJudge(net, MEAD_CLASSES, Options(), True, device)
+    options = Options.model_validate(card.options)
+    classes = tuple(json.loads((folder / "classes.json").read_text()))
+    net = EmotionFAN(len(classes), options.width)
+    load_weights(net, folder / "model.safetensors")
+    return FanJudge(net, classes, options, False, device)
+
+
+def fan_state(path: Path) -> dict[str, torch.Tensor]:
+    """The state dict within a checkpoint of the released training code (which may have run on several GPUs).
+
+    Raises:
+        EadbenchError: If there is none.
+    """
+    state = read_weights(path)
+    state = state.get("state_dict", state)
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    if "pred_fc2.bias" not in state:
+        raise EadbenchError("not a checkpoint of Emotion-FAN with relation-attention", path, "see `eadbench zoo list`")
+    return state
+
+
+def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
+    """Train on the emotions of the training speakers; the card tells the accuracy per class on those of the validation split."""
+    wanted = Options.model_validate(options)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    clips = _read(inputs.clips, "train", wanted, seed)
+    classes = tuple(sorted({clip.emotion for clip in clips}))
+    if len(classes) < 2:
+        raise EadbenchError(f"the training clips show {len(classes)} emotions, at least 2 needed", "zoo: train_on:", "use a corpus with labels")
+    net = EmotionFAN(len(classes), wanted.width, dropout=wanted.dropout)
+    loss = _fit(net, clips, classes, wanted, rng)
+    write_text(folder / "classes.json", json.dumps(classes))
+    with atomic_path(folder / "model.safetensors") as part:
+        save_file(net.state_dict(), part)
+    judge = FanJudge(net, classes, wanted.model_copy(update={"region": WHOLE}), False)
+    facts = {"classes": list(classes), "loss": loss, "train_clips": len(clips), "train_speakers": len({clip.speaker for clip in clips})}
+    facts |= {f"train_{name}": value for name, value in accuracy(judge, clips[:64]).items()}
+    facts |= {f"val_{name}": value for name, value in accuracy(judge, _read(inputs.clips, "val", wanted, seed)).items()}
+    log.info("judge of emotion: %s", facts)
+    return facts
+
+
+def _read(tables: list[Path], split: str, options: Options, seed: int) -> list[Clip]:
+    """Labelled clips with a few frames each, spread over their length, cut to the judge's region already."""
+    found = iter_clips(tables, split, options.size, options.max_clips, options.frames_per_clip, seed, options.region, spread_out=True, sound=False)
+    return [clip for clip in found if clip.emotion]
+
+
+def _fit(net: EmotionFAN, clips: list[Clip], classes: tuple[str, ...], options: Options, rng: np.random.Generator) -> float:
+    """Train on three frames per clip, one from each third, as the released code does; returns the mean loss of the last tenth of the steps."""
+    net.train()
+    target = torch.tensor([classes.index(clip.emotion) for clip in clips])
+    balance = 1 / torch.bincount(target, minlength=len(classes))[target].double().numpy()
+    optimiser = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=options.steps, pct_start=0.2)
+    losses = []
+    for _ in track(range(options.steps), "train judge of emotion", unit="step"):
+        chosen = rng.choice(len(clips), options.clips, p=balance / balance.sum())
+        videos = torch.stack([augment(to_unit(_thirds(clips[k].frames, rng)), rng) for k in chosen])
+        features = net.features(videos.flatten(0, 1))
+        frame_wise = F.cross_entropy(net.pred_fc1(features), target[chosen].repeat_interleave(3), label_smoothing=0.05)
+        video_wise = F.cross_entropy(net.classify(features.unflatten(0, (-1, 3))), target[chosen], label_smoothing=0.05)
+        loss = frame_wise + video_wise  # the first, through the head that relation-attention leaves unused, makes the trunk learn sooner
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+    return float(np.mean(losses[-max(1, len(losses) // 10) :]))
+
+
+def _thirds(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One random frame of each third."""
+    return frames[((np.arange(3) + rng.random(3)) / 3 * len(frames)).astype(int)]
+
+
+def augment(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Mirror, shift by up to a sixteenth, and change the colours of ``(T, 3, S, S)`` frames in [0, 1], all alike: what must not matter."""
+    size = frames.shape[-1]
+    if rng.random() < 0.5:
+        frames = frames.flip(-1)
+    reach = size // 16
+    top, left = rng.integers(0, 2 * reach + 1, 2)
+    frames = F.pad(frames, (reach,) * 4, mode="replicate")[..., top : top + size, left : left + size]
+    gain = torch.from_numpy(rng.uniform(0.7, 1.3, (3, 1, 1))).float() * float(rng.uniform(0.8, 1.2))
+    return (frames * gain + float(rng.uniform(-0.1, 0.1))).clamp(0, 1)
+
+
+def accuracy(judge: FanJudge, clips: list[Clip]) -> dict[str, Any]:
+    """Share of clips named right, the same per class, and the number of clips and speakers."""
+    known = [clip for clip in clips if clip.emotion in judge.classes]
+    right = {name: [] for name in judge.classes}
+    for clip in known:
+        everywhere = np.zeros((len(clip.frames), 1, 2))
+        right[clip.emotion].append(judge.classes[int(judge.logits(clip.frames, everywhere).argmax())] == clip.emotion)
+    total = sum(map(sum, right.values()))
+    return {
+        "accuracy": round(total / len(known), 4) if known else None,
+        "recall": {name: round(float(np.mean(hits)), 4) for name, hits in right.items() if hits},
+        "scored": len(known),
+        "speakers": len({clip.speaker for clip in known}),
+    }

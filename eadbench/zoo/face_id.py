@@ -1,0 +1,177 @@
+"""Kind ``face_id``: identity embeddings for CSIM: ArcFace (insightface's ``w600k_r50.onnx``), or a small network trained here to tell speakers apart.
+
+Options of a trained one: ``width``, ``size``, ``dim``, ``frames`` (of a video that it looks at), ``region``, ``steps``, ``batch``, ``lr``,
+``max_clips``, ``frames_per_clip``.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path
+from eadbench.core.progress import track
+from eadbench.models.emotion_fan import ResNet18Trunk
+from eadbench.zoo.card import Card
+from eadbench.zoo.chips import arcface_chips
+from eadbench.zoo.emotion import augment, to_unit, with_face
+from eadbench.zoo.judge_data import Clip, iter_clips, resize
+from eadbench.zoo.onnx import open_onnx
+from eadbench.zoo.weights import load_weights
+
+log = logging.getLogger(__name__)
+WHOLE = (0.0, 1.0, 0.0, 1.0)
+SCALE, MARGIN = 16.0, 0.2  # of the cosine softmax
+
+
+class Options(BaseModel):
+    """Sizes and training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    width: float = 0.25
+    size: int = 64
+    dim: int = 64
+    frames: int | None = 8
+    region: tuple[float, float, float, float] = WHOLE
+    steps: int = 200
+    batch: int = 48
+    lr: float = 2e-3
+    max_clips: int = 200
+    frames_per_clip: int = 8
+
+
+class FaceId(Protocol):
+    """What an identity network offers: the side ``resolution`` of its chips, and embeddings."""
+
+    resolution: int
+
+    def embed(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Unit vectors ``(N, dim)`` of some frames of ``(T, H, W, 3)`` RGB uint8 with mesh points ``(T, 478, 2)`` (NaN where no face was found).
+
+        Raises:
+            EadbenchError: If no frame shows a face.
+        """
+        ...
+
+
+class IdNet(ResNet18Trunk):
+    """A small ResNet-18 with a linear embedding."""
+
+    def __init__(self, width: float, dim: int) -> None:
+        super().__init__(width)
+        self.embedding = nn.Linear(self.dim, dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(N, 3, S, S)`` in [0, 1] to unit vectors ``(N, dim)``."""
+        return F.normalize(self.embedding(self.features(x)), dim=1)
+
+
+class TrainedFaceId:
+    """The small network on aligned frames."""
+
+    def __init__(self, net: IdNet, options: Options, device: Any = "cpu") -> None:
+        self.net, self.options, self.device, self.resolution = net.eval().to(device), options, device, options.size
+
+    @torch.no_grad()
+    def embed(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """As :class:`FaceId` says."""
+        frames, _ = with_face(frames, landmarks, self.options.frames)
+        return self.net(to_unit(resize(frames, self.options.size, self.options.region)).to(self.device)).cpu().numpy()
+
+
+class ArcFace:
+    """insightface's recognition network on chips cut by the mesh's points."""
+
+    resolution = 112
+
+    def __init__(self, session: Any, frames: int | None = None) -> None:
+        self.session, self.frames = session, frames
+        self._input = session.get_inputs()[0].name
+
+    def embed(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """As :class:`FaceId` says."""
+        chips = arcface_chips(*with_face(frames, landmarks, self.frames))
+        batch = ((chips.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
+        found = np.concatenate([self.session.run(None, {self._input: np.ascontiguousarray(one[None])})[0] for one in batch])
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def load(folder: Path, card: Card, device: Any = "cpu") -> FaceId:
+    """The network of an artefact's folder."""
+    if card.how == "fetched":
+        return ArcFace(open_onnx(next(folder / name for name in card.files), device), card.options.get("frames"))
+    options = Options.model_validate(card.options)
+    net = IdNet(options.width, options.dim)
+    load_weights(net, folder / "model.safetensors")
+    return TrainedFaceId(net, options, device)
+
+
+def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
+    """Train by cosine softmax with a margin (CosFace) over the training speakers; the card tells how well unseen ones are told apart."""
+    wanted = Options.model_validate(options)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    clips = _read(inputs.clips, "train", wanted, seed)
+    speakers = sorted({clip.speaker for clip in clips})
+    if len(speakers) < 2:
+        raise EadbenchError(f"the training clips show {len(speakers)} speakers, at least 2 needed", "zoo: train_on:", "use more clips")
+    net = IdNet(wanted.width, wanted.dim)
+    correct = _fit(net, clips, speakers, wanted, rng)
+    with atomic_path(folder / "model.safetensors") as part:
+        save_file(net.state_dict(), part)
+    judge = TrainedFaceId(net, wanted.model_copy(update={"region": WHOLE}))
+    held_out = _read(inputs.clips, "val", wanted, seed)
+    facts = {"train_speakers": len(speakers), "train_clips": len(clips), "train_accuracy": correct, "val_auc": verification_auc(judge, held_out)}
+    log.info("identity network: %s", facts)
+    return facts
+
+
+def _read(tables: list[Path], split: str, options: Options, seed: int) -> list[Clip]:
+    return list(
+        iter_clips(tables, split, options.size, options.max_clips, options.frames_per_clip, seed, options.region, spread_out=True, sound=False)
+    )
+
+
+def _fit(net: IdNet, clips: list[Clip], speakers: list[str], options: Options, rng: np.random.Generator) -> float:
+    """Train; returns the share of right answers over the last tenth of the steps."""
+    net.train()
+    target = torch.tensor([speakers.index(clip.speaker) for clip in clips])
+    centres = nn.Parameter(torch.randn(len(speakers), options.dim))
+    optimiser = torch.optim.AdamW([*net.parameters(), centres], lr=options.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=options.steps, pct_start=0.2)
+    hits = []
+    for _ in track(range(options.steps), "train identity network", unit="step"):
+        chosen = rng.integers(len(clips), size=options.batch)
+        images = torch.cat([augment(to_unit(clips[k].frames[rng.integers(len(clips[k].frames))][None]), rng) for k in chosen])
+        wanted = target[chosen]
+        cosine = net(images) @ F.normalize(centres, dim=1).T
+        loss = F.cross_entropy(SCALE * (cosine - MARGIN * F.one_hot(wanted, len(speakers))), wanted)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        hits.append((cosine.argmax(1) == wanted).float().mean().item())
+    return round(float(np.mean(hits[-max(1, len(hits) // 10) :])), 4)
+
+
+def verification_auc(judge: FaceId, clips: list[Clip]) -> float | None:
+    """Area under the ROC of same against different speaker over pairs of clips; ``None`` with fewer than two speakers."""
+    if len({clip.speaker for clip in clips}) < 2:
+        return None
+    means = np.stack([judge.embed(clip.frames, np.zeros((len(clip.frames), 1, 2))).mean(0) for clip in clips])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    first, second = np.triu_indices(len(clips), 1)
+    names = np.array([clip.speaker for clip in clips])
+    same = names[first] == names[second]
+    if same.all() or not same.any():
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return round(float(roc_auc_score(same, (means[first] * means[second]).sum(1))), 4)

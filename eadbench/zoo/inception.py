@@ -1,0 +1,79 @@
+"""Kind ``inception``: frame features for FID and KID.
+
+``fetched``: pytorch-fid's Inception with its own weights and preprocessing. ``random``: a small fixed-seed network for the demo; options
+``channels`` (of its stages; their sum is the number of features), ``size`` (side of the frames it sees).
+"""
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from eadbench.core.files import atomic_path
+from eadbench.models.random_features import RandomFeatures
+from eadbench.zoo.card import Card
+from eadbench.zoo.weights import load_weights, read_weights
+
+OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
+SIDE = 299
+
+
+class Options(BaseModel):
+    """Sizes of the random network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    channels: tuple[int, ...] = (16, 32, 48)
+    size: int = 128
+
+
+class FrameFeatures:
+    """Features of single frames: ``dims`` of them; ``resolution`` is the side at which the network sees a frame."""
+
+    def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
+        self.net, self.dims, self.resolution, self.device = net.eval().to(device), dims, resolution, device
+
+    @torch.no_grad()
+    def features(self, frames: np.ndarray, batch: int = 32) -> np.ndarray:
+        """``(N, H, W, 3)`` RGB uint8 to ``(N, dims)`` float32."""
+        found = [self._run(torch.from_numpy(frames[at : at + batch]).to(self.device)) for at in range(0, len(frames), batch)]
+        return torch.cat(found).cpu().numpy() if found else np.zeros((0, self.dims), np.float32)
+
+    def _run(self, frames: torch.Tensor) -> torch.Tensor:
+        x = frames.permute(0, 3, 1, 2).float() / 255
+        if isinstance(self.net, RandomFeatures):
+            x = F.interpolate(x, (self.resolution, self.resolution), mode="bilinear", align_corners=False) if x.shape[-1] != self.resolution else x
+            return self.net(2 * x - 1)
+        return self.net(x)[0].flatten(1)  # resizes and scales itself, as pytorch-fid does
+
+
+def load(folder: Path, card: Card, device: Any = "cpu") -> FrameFeatures:
+    """The extractor of an artefact's folder."""
+    if card.how == "fetched":
+        return FrameFeatures(pytorch_fid_inception(folder / OFFICIAL), 2048, SIDE, device)
+    options = Options.model_validate(card.options)
+    net = RandomFeatures(2, options.channels)
+    load_weights(net, folder / "model.safetensors")
+    return FrameFeatures(net, net.dim, options.size, device)
+
+
+def pytorch_fid_inception(weights: Path) -> torch.nn.Module:
+    """pytorch-fid's network with weights from a file; the package itself can only download them."""
+    from pytorch_fid import inception
+
+    state = read_weights(weights)
+    with mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: state):
+        return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
+
+
+def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Draw a random network."""
+    wanted = Options.model_validate(options)
+    net = RandomFeatures(2, wanted.channels, seed)
+    with atomic_path(folder / "model.safetensors") as part:
+        save_file(net.state_dict(), part)
+    return {"dims": net.dim, "resolution": wanted.size}

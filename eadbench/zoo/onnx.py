@@ -1,0 +1,24 @@
+"""ONNX models through onnxruntime."""
+
+from pathlib import Path
+from typing import Any
+
+from eadbench.core.errors import EadbenchError
+
+
+def open_onnx(path: Path, device: Any = "cpu"):
+    """An inference session, on the GPU if asked for and offered.
+
+    Raises:
+        EadbenchError: If the file is missing or not ONNX.
+    """
+    import onnxruntime
+
+    if not path.exists():
+        raise EadbenchError("weights file is missing", path, "make the artefact again, see `eadbench zoo list`")
+    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if str(device).startswith("cuda") else ["CPUExecutionProvider"]
+    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=providers)
+    except Exception as error:  # onnxruntime's errors have no common base but Exception
+        raise EadbenchError(f"not a usable ONNX model: {error}", path, "fetch it again from the named source") from error
