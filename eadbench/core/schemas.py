@@ -260,7 +260,11 @@ EFFECTS = Table(
         Column("given", STR, "modules that were on, joined by `+`; empty for none; null unless kind is `given`"),
         Column("by", STR, "`all`, `emotion` or `speaker`", nullable=False),
         Column("level", STR, "the emotion or speaker; `all` for all clips", nullable=False),
-        Column("value", F64, "value with the module minus value without it, in the metric's unit"),
+        Column(
+            "value",
+            F64,
+            "with the module minus without it, in the metric's unit; an interaction of two is half the change that one makes to the other's effect",
+        ),
         Column("low", F64, "lower end of the 95 % interval"),
         Column("high", F64, "upper end of the 95 % interval"),
         Column(

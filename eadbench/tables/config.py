@@ -22,7 +22,7 @@ class ComparisonTable(Section):
     metrics: list[str] = Field(min_length=1)
     protocol: str = "self"
     methods: list[str] | None = None
-    quoted: dict[str, str] = {}
+    quoted: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _jitter_beside_motion(self) -> "ComparisonTable":
@@ -40,6 +40,7 @@ class AblationTable(Section):
         protocol: Driving protocol.
         reference: The run with everything on, which the paired tests compare with.
         factors: Method -> module -> whether it is on. Methods without scores leave their place in the grid empty.
+        quoted: As above; the paper's values of the ablation are not known.
     """
 
     title: str
@@ -48,6 +49,7 @@ class AblationTable(Section):
     protocol: str = "self"
     reference: str
     factors: dict[str, dict[str, bool]] = Field(min_length=1)
+    quoted: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> "AblationTable":
@@ -121,13 +123,13 @@ class TablesConfig(Section):
 
     methods: list[str] = Field(min_length=1)
     ground_truth: str = "ground_truth"
-    controls: list[str] = []
-    labels: dict[str, str] = {}
+    controls: list[str] = Field(default_factory=list)
+    labels: dict[str, str] = Field(default_factory=dict)
     main: ComparisonTable
     generalisation: ComparisonTable | None = None
     ablation: AblationTable | None = None
     speed: SpeedTable | None = None
-    more: dict[str, ComparisonTable] = {}
+    more: dict[str, ComparisonTable] = Field(default_factory=dict)
     figures: FiguresConfig = FiguresConfig()
     alpha: float = Field(0.05, gt=0, lt=1)
     bootstrap: int = Field(2000, ge=100)

@@ -1,0 +1,263 @@
+"""What each module changes: main effects, interactions and single removals, with intervals and paired tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from eadbench.core.seeds import rng_for
+from eadbench.tables.config import AblationTable, TablesConfig
+from eadbench.tables.gather import FEWEST, holm, signed_rank
+from eadbench.tables.metrics import Metric, metric
+from eadbench.tables.render import number
+from eadbench.tables.wide import decimals_for
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of methods that measures an effect.
+
+    Attributes:
+        kind: ``main``, ``interaction`` or ``given``.
+        effect: Module, or modules joined by ``:``.
+        given: Modules that are on (kind ``given``), in the order of the config.
+        weights: Method -> weight; they sum to zero.
+    """
+
+    kind: str
+    effect: str
+    given: tuple[str, ...] | None
+    weights: dict[str, float]
+
+
+def contrasts(factors: dict[str, dict[str, bool]]) -> list[Contrast]:
+    """Every effect that the methods at hand allow.
+
+    A complete grid of k modules gives main effects and all interactions: contrasts of the 2^k design, the product of the signs over 2^(k-1), so that
+    an interaction of two is half the difference of one's effect with and without the other. Two methods that differ in one module give that module's
+    effect with the others as they are; with everything else on it is the effect of a removal.
+
+    Args:
+        factors: Method -> module -> on; only methods that have scores.
+    """
+    if not factors:
+        return []
+    modules = list(next(iter(factors.values())))
+    place = {tuple(states[m] for m in modules): method for method, states in factors.items()}
+    found = []
+    if len(place) == 2 ** len(modules):
+        for size in range(1, len(modules) + 1):
+            for chosen in combinations(range(len(modules)), size):
+                scale = 2 ** (len(modules) - 1)
+                weights = {method: float(np.prod([1 if states[i] else -1 for i in chosen])) / scale for states, method in place.items()}
+                found.append(Contrast("main" if size == 1 else "interaction", ":".join(modules[i] for i in chosen), None, weights))
+    for at, module in enumerate(modules):
+        for states in sorted(product((True, False), repeat=len(modules)), key=lambda s: (-sum(s), [not on for on in s])):
+            without = (*states[:at], False, *states[at + 1 :])
+            if states[at] and states in place and without in place:
+                given = tuple(m for m, on in zip(modules, states, strict=True) if on and m != module)
+                found.append(Contrast("given", module, given, {place[states]: 1.0, place[without]: -1.0}))
+    return found
+
+
+def clustered_weights(speakers: Sequence[str], replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap weights ``(replicates, clips)``: speakers are drawn with replacement, with all their clips; of one speaker, clips."""
+    codes, names = pd.factorize(np.asarray(speakers, object), use_na_sentinel=False)
+    if len(names) < 2:
+        codes, count = np.arange(len(codes)), len(codes)
+    else:
+        count = len(names)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
+    return drawn[:, codes].astype(float)
+
+
+def mover(weights: Sequence[float], values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
+    """Interval of a weighted sum from the intervals of its parts, taken as independent.
+
+    Methods that share clips vary together, so that the interval of a difference is too wide rather than too narrow.
+
+    Source: MOVER, Zou & Donner 2008, "Construction of confidence limits about effect measures: a general approach".
+    """
+    weights, values, lows, highs = (np.asarray(x, float) for x in (weights, values, lows, highs))
+    total = float(weights @ values)
+    ends = np.stack([weights * lows, weights * highs])
+    down = np.sqrt(np.sum((weights * values - ends.min(0)) ** 2))
+    up = np.sqrt(np.sum((ends.max(0) - weights * values) ** 2))
+    return total - float(down), total + float(up)
+
+
+def effects(base: duckdb.DuckDBPyConnection, scores: pd.DataFrame, spec: AblationTable, config: TablesConfig, seed: int) -> pd.DataFrame:
+    """All effects of the ablation (``schemas.EFFECTS``), for all clips and, where a metric is per clip, per emotion and per speaker.
+
+    Args:
+        base: The database with ``per_clip``.
+        scores: The long scores, for metrics of sets.
+        spec: The ablation's table.
+        config: The whole section.
+        seed: Seed of the bootstrap.
+    """
+    rows: list[dict] = []
+    for corpus in spec.corpora:
+        here = scores[(scores.corpus == corpus) & (scores.protocol == spec.protocol) & scores.value.notna()]
+        for key in spec.metrics:
+            one = metric(key)
+            of_metric = here[here.metric == one.name]
+            if one.variant:
+                of_metric = of_metric[of_metric.variant == one.variant]
+            present = {m: states for m, states in spec.factors.items() if m in set(of_metric.method)}
+            wanted = contrasts(present)
+            clips = _clips(base, corpus, spec.protocol, one.name, list(present))
+            head = {"corpus": corpus, "protocol": spec.protocol, "metric": key, "direction": one.direction}
+            if len(clips):
+                rows += [head | row for row in _per_clip_effects(clips, wanted, config.bootstrap, seed, (corpus, key))]
+            else:
+                rows += [head | row for row in _set_effects(of_metric.set_index("method"), wanted)]
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    frame["p_holm"] = np.nan
+    for _, group in frame.groupby(["corpus", "kind", "by"], sort=False):
+        frame.loc[group.index, "p_holm"] = holm(group.p_value.to_numpy(float))
+    frame["verdict"] = [_verdict(row, config.alpha) for row in frame.itertuples(index=False)]
+    frame["sentence"] = _sentences(frame, config)
+    return frame
+
+
+def _clips(base: duckdb.DuckDBPyConnection, corpus: str, protocol: str, name: str, methods: list[str]) -> pd.DataFrame:
+    """Values ``(clips, methods)`` with speaker and emotion in the index, sorted by clip."""
+    frame = base.execute(
+        "SELECT clip_id, speaker, emotion, method, value FROM per_clip WHERE corpus = ? AND protocol = ? AND metric = ? AND list_contains(?, method)",
+        [corpus, protocol, name, methods],
+    ).df()
+    if frame.empty:
+        return frame
+    labels = frame.groupby("clip_id", sort=True)[["speaker", "emotion"]].first()
+    wide = frame.pivot(index="clip_id", columns="method", values="value").sort_index()
+    wide.index = pd.MultiIndex.from_arrays([wide.index, labels.speaker, labels.emotion], names=["clip_id", "speaker", "emotion"])
+    return wide
+
+
+def _per_clip_effects(clips: pd.DataFrame, wanted: list[Contrast], replicates: int, seed: int, names: tuple[str, ...]) -> list[dict]:
+    """Effects over all clips, and the leading ones per emotion and per speaker."""
+    rows = []
+    for contrast in wanted:
+        if not set(contrast.weights) <= set(clips.columns):
+            continue
+        values = (clips[list(contrast.weights)] * pd.Series(contrast.weights)).sum(axis=1, skipna=False).dropna()
+        groups = [("all", "all", values)]
+        if _leads(contrast, wanted):
+            groups += [(by, level, part) for by in ("emotion", "speaker") for level, part in values.groupby(level=by, sort=True)]
+        for by, level, part in groups:
+            rows.append(_estimate(contrast, part, replicates, seed, names, by, str(level)))
+    return rows
+
+
+def _leads(contrast: Contrast, wanted: list[Contrast]) -> bool:
+    """Main effects lead; without a complete grid, the effects with the most other modules on do."""
+    if any(c.kind == "main" for c in wanted):
+        return contrast.kind == "main"
+    return len(contrast.given or ()) == max(len(c.given or ()) for c in wanted if c.effect == contrast.effect)
+
+
+def _estimate(contrast: Contrast, values: pd.Series, replicates: int, seed: int, names: tuple[str, ...], by: str, level: str) -> dict:
+    low = high = None
+    speakers = values.index.get_level_values("speaker")
+    if len(values) > 1:
+        weights = clustered_weights(speakers, replicates, rng_for(seed, "ablation", *names, by, level))
+        means = weights @ values.to_numpy(float) / weights.sum(1)
+        low, high = np.quantile(means, [0.025, 0.975])
+    return _row(contrast, by, level) | {
+        "value": values.mean() if len(values) else None, "low": low, "high": high, "interval": "bootstrap",
+        "p_value": signed_rank(values.to_numpy(float)), "n": len(values), "speakers": speakers.nunique(),
+    }  # fmt: skip
+
+
+def _set_effects(summary: pd.DataFrame, wanted: list[Contrast]) -> list[dict]:
+    """Effects on a metric of sets, from the methods' values and intervals."""
+    rows = []
+    for contrast in wanted:
+        part = summary.loc[list(contrast.weights)]
+        weights = list(contrast.weights.values())
+        known = part.low.notna().all() and part.high.notna().all()
+        low, high = mover(weights, part.value, part.low, part.high) if known else (None, None)
+        rows.append(
+            _row(contrast, "all", "all") | {
+                "value": float(np.dot(weights, part.value)), "low": low, "high": high, "interval": "mover", "p_value": None,
+                "n": int(part.n.min()), "speakers": None,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _row(contrast: Contrast, by: str, level: str) -> dict:
+    given = None if contrast.given is None else "+".join(contrast.given)
+    return {"kind": contrast.kind, "effect": contrast.effect, "given": given, "by": by, "level": level}
+
+
+def _verdict(row, alpha: float) -> str:
+    """An effect counts when its interval leaves out zero and, where there is a test, the adjusted p is below alpha."""
+    if row.n < FEWEST:
+        return "too few clips"
+    if pd.isna(row.low) or row.low <= 0 <= row.high:
+        return "none detected"
+    if row.interval == "bootstrap" and not row.p_holm < alpha:
+        return "none detected"
+    if row.direction == "none":
+        return "changed"
+    return "better" if (row.value > 0) == (row.direction == "up") else "worse"
+
+
+def _sentences(frame: pd.DataFrame, config: TablesConfig) -> list[str]:
+    """One sentence per effect; jitter never without the motion energy of the same effect."""
+    keys = ["corpus", "kind", "effect", "given", "by", "level"]
+    motion = {
+        tuple(str(getattr(r, k)) for k in keys): r for r in frame[frame.metric.str.contains("motion_energy", regex=False)].itertuples(index=False)
+    }
+    told = []
+    for row in frame.itertuples(index=False):
+        sentence = _sentence(row, metric(row.metric), config)
+        beside = motion.get(tuple(str(getattr(row, k)) for k in keys)) if "jitter" in row.metric else None
+        if beside is not None:
+            sentence += f" Motion energy at the same time: {_change(beside, metric(beside.metric))}."
+        told.append(sentence)
+    return told
+
+
+def _sentence(row, one: Metric, config: TablesConfig) -> str:
+    where = f"on {config.label(row.corpus)}" + ("" if row.by == "all" else f", {row.by} {row.level}")
+    subject = _subject(row, config)
+    if row.verdict == "too few clips":
+        return f"{subject}, {one.label} {where}: too few clips to tell ({row.n}); {_change(row, one)}."
+    if row.verdict == "none detected":
+        return f"{subject}: no detectable effect on {one.label} {where}: {_change(row, one)}."
+    judgement = {"better": ", which is better", "worse": ", which is worse", "changed": ""}[row.verdict]
+    if row.kind == "interaction":
+        return f"{subject} changes {one.label} {where} by {_change(row, one)}{judgement}."
+    return f"{subject} {'raises' if row.value > 0 else 'lowers'} {one.label} {where}{judgement}: {_change(row, one)}."
+
+
+def _subject(row, config: TablesConfig) -> str:
+    names = " with ".join(config.label(m) for m in row.effect.split(":"))
+    if row.kind == "main":
+        return f"{names} (averaged over the other modules)"
+    if row.kind == "interaction":
+        return f"The interaction of {names}"
+    others = ", ".join(config.label(m) for m in row.given.split("+")) if row.given else "nothing else"
+    return f"{names} (with {others} on)"
+
+
+def _change(row, one: Metric) -> str:
+    """``+0.012 (95 % interval [0.003, 0.020], n = 24 clips of 4 speakers, p = 0.01, 0.04 after Holm)``."""
+    decimals = decimals_for([x for x in (row.value, row.low, row.high) if not pd.isna(x)]) + 1
+    sign = "+" if row.value > 0 else ""
+    text = f"{sign}{number(row.value, decimals)}" + (f" {one.unit}" if one.unit else "")
+    parts = [f"95 % interval [{number(row.low, decimals)}, {number(row.high, decimals)}]" if not pd.isna(row.low) else "no interval"]
+    parts.append(f"n = {row.n} clips" + (f" of {int(row.speakers)} speakers" if not pd.isna(row.speakers) else ""))
+    if row.interval == "mover":
+        parts.append("a metric of sets: interval from those of the runs, no paired test")
+    elif not pd.isna(row.p_value):
+        parts.append(f"p = {row.p_value:.2g}, {row.p_holm:.2g} after Holm")
+    return f"{text} ({', '.join(parts)})"

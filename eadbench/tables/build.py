@@ -1,0 +1,218 @@
+"""``tables build``: from the stages' tables to everything that is read."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from eadbench.core import provenance, schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path, sha256_of, write_text
+from eadbench.core.tables import write_table
+from eadbench.tables import ablation, gather, render
+from eadbench.tables.config import SpeedTable, TablesConfig
+from eadbench.tables.metrics import metric
+from eadbench.tables.notes import Note, all_notes, for_table, to_json
+from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, decimals_for
+
+CELL = gather.CELL
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Tables of the stages before."""
+
+    summary: Sequence[Path]
+    per_clip: Sequence[Path]
+    samples: Sequence[Path] = ()
+    history: Sequence[Path] = ()
+
+
+def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
+    """Write ``out`` (the long scores) and all other tables beside it.
+
+    Args:
+        inputs: What to read.
+        config: The section ``tables``.
+        seed: The run's seed.
+        out: ``scores.parquet``.
+
+    Raises:
+        EadbenchError: If there is no score at all, an input is damaged or of another version, or rulers are mixed in one column.
+    """
+    started = time.time()
+    folder = out.parent
+    if not inputs.summary:
+        raise EadbenchError("no summary was given", out, "run the scores first, or give --summary FILE")
+    samples = gather.read_all(inputs.samples, schemas.SAMPLES)
+    base = gather.open_per_clip(inputs.per_clip)
+    scores = long_scores(gather.read_summaries(inputs.summary), gather.paired_tests(base, config.reference), samples, seed)
+    facts = facts_of(samples)
+
+    tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
+    found = pd.DataFrame(columns=schemas.EFFECTS.names)
+    if config.ablation is not None:
+        tables.append(ablation_grid(config.ablation, config, _against(base, scores, config.ablation.reference), facts))
+        found = ablation.effects(base, scores, config.ablation, config, seed)
+    notes = all_notes(tables, scores, config)
+
+    for table in tables:
+        write_wide(folder, table, for_table(notes, table.name), config)
+    if config.speed is not None:
+        write_speed(folder, gather.speed(samples), config.speed, config)
+    write_table(folder / "breakdown.parquet", gather.breakdown(base), schemas.BREAKDOWN, [*CELL, "metric", "by", "level"])
+    write_table(folder / "effects.parquet", found, schemas.EFFECTS)
+    history = gather.read_all(inputs.history, schemas.HISTORY)
+    write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])
+    write_ablation_report(folder, found, history, tables, notes, config)
+    record = {
+        "config": config.model_dump(mode="json"),
+        "seed": seed,
+        "tables": [t.name for t in tables],
+        "rulers": {t.name: t.rulers for t in tables},
+        "facts": asdict(facts),
+        "notes": to_json(notes),
+    }
+    write_text(folder / "tables.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history]
+    write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
+    provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)
+
+
+def long_scores(summary: pd.DataFrame, tests: pd.DataFrame, samples: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Summaries with direction, paired test, seed, run hash and commit (``schemas.SCORES``)."""
+    scores = summary.merge(tests, on=[*CELL, "metric"], how="left", validate="many_to_one")
+    scores = scores.merge(run_hashes(samples), on=CELL, how="left", validate="many_to_one")
+    scores["n_common"] = scores.n_common.astype("Int64")
+    scores["direction"] = [metric(name).direction for name in scores.metric]
+    scores["seed"], scores["commit"] = seed, provenance.git_commit()
+    return scores
+
+
+def run_hashes(samples: pd.DataFrame) -> pd.DataFrame:
+    """The checkpoint or recipe behind each cell.
+
+    Raises:
+        EadbenchError: If a cell holds clips of two checkpoints.
+    """
+    known = samples[samples.run_hash.notna()]
+    mixed = known.groupby(CELL).run_hash.nunique()
+    if (mixed > 1).any():
+        raise EadbenchError("samples of one cell come from different checkpoints", ", ".join(mixed.index[mixed > 1][0]), "render the cell again")
+    return known.drop_duplicates(CELL)[[*CELL, "run_hash"]]
+
+
+def facts_of(samples: pd.DataFrame) -> Facts:
+    """Run hash and source of the text of every method."""
+    kept = samples[samples.status == "kept"]
+    hashes = {m: "+".join(sorted(set(g.run_hash.dropna()))) or None for m, g in kept.groupby("method")}
+    sources = {m: "+".join(sorted(set(g.caption_source.dropna()))) or None for m, g in kept.groupby("method")}
+    return Facts(hashes, sources)
+
+
+def _against(base, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The scores with their paired tests made against another method."""
+    tests = gather.paired_tests(base, reference)
+    return scores.drop(columns=["reference_method", "p_value", "n_common"]).merge(tests, on=[*CELL, "metric"], how="left")
+
+
+def write_wide(folder: Path, table: WideTable, notes: list[str], config: TablesConfig) -> None:
+    """One wide table as Parquet, CSV, Markdown and LaTeX."""
+    notes = [*notes, *(f"{metric(key).label}: {ruler}." for key, ruler in table.rulers.items())]
+    records = pd.DataFrame(table.records())
+    write_table(folder / f"{table.name}.parquet", records, table.contract())
+    write_csv(folder / f"{table.name}.csv", records.reindex(columns=table.contract().names))
+    write_text(folder / f"{table.name}.md", render.to_markdown(table, notes, config.labels, config.alpha))
+    write_text(folder / f"{table.name}.tex", render.to_latex(table, notes, config.labels, config.alpha))
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """CSV with full precision."""
+    with atomic_path(path) as part:
+        frame.to_csv(part, index=False, lineterminator="\n")
+
+
+def speed_rows(speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig) -> pd.DataFrame:
+    """The rows of the speed table in order; a method that was not timed has a row of its own."""
+    chosen = speed[(speed.protocol == spec.protocol) & speed.corpus.isin(spec.corpora)].set_index(["method", "corpus"])
+    wanted = pd.MultiIndex.from_product([config.rows_of(spec), spec.corpora], names=["method", "corpus"])
+    rows = chosen.reindex(wanted).reset_index()
+    rows["protocol"] = spec.protocol
+    rows[["n", "n_missing"]] = rows[["n", "n_missing"]].fillna(0).astype(int)
+    return rows[schemas.SPEED.names]
+
+
+def speed_text(rows: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
+    """The speed table for print."""
+    shown = pd.DataFrame({"Method": rows.method.map(config.label), "Corpus": rows.corpus.map(config.label), "n": rows.n})
+    for name, title in (("seconds", "Seconds per clip ↓"), ("realtime_factor", "Seconds per second of video ↓")):
+        d = decimals_for(rows[name].dropna())
+        ends = [
+            f" [{render.number(a, d)}, {render.number(b, d)}]" if pd.notna(a) else ""
+            for a, b in zip(rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
+        ]
+        shown[title] = [render.number(v, d) + e for v, e in zip(rows[name], ends, strict=True)]
+    shown["Peak MiB ↓"] = [render.number(v, 0) for v in rows.peak_mb]
+    return shown
+
+
+SPEED_LEGEND = (
+    "Medians over clips with their 95 % interval (binomial order statistics; none below 6 clips). Times are of the machine named in provenance.json."
+)
+
+
+def write_speed(folder: Path, speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig) -> None:
+    """The speed table in all formats."""
+    rows = speed_rows(speed, spec, config)
+    write_table(folder / "speed.parquet", rows, schemas.SPEED)
+    write_csv(folder / "speed.csv", rows)
+    shown = speed_text(rows, config)
+    write_text(folder / "speed.md", f"## {render.escape_markdown(spec.title)}\n\n{render.frame_to_markdown(shown)}\n{SPEED_LEGEND}\n")
+    write_text(folder / "speed.tex", render.frame_to_latex(shown, spec.title))
+
+
+def write_ablation_report(
+    folder: Path, found: pd.DataFrame, history: pd.DataFrame, tables: list[WideTable], notes: list[Note], config: TablesConfig
+) -> None:
+    """``ablation_report.md``: findings first, then effects, emotions, speakers and the training curves."""
+    if config.ablation is None:
+        return
+    lines = [f"# {render.escape_markdown(config.ablation.title)}", ""]
+    absent = next((t.without_scores for t in tables if t.name == "ablation"), [])
+    if absent:
+        lines += [f"Not run, so that the grid has gaps: {render.escape_markdown(', '.join(r.label for r in absent))}.", ""]
+    lines += [render.escape_markdown(t) + "\n" for t in for_table(notes, "ablation")]
+    parts = (
+        ("Main effects", "main", "all"), ("Interactions", "interaction", "all"), ("Each module with the others in a fixed state", "given", "all"),
+        ("By emotion", None, "emotion"), ("By speaker", None, "speaker"),
+    )  # fmt: skip
+    for title, kind, by in parts:
+        chosen = found[(found.by == by) & ((found.kind == kind) if kind else True)]
+        lines += [f"## {title}", ""]
+        if chosen.empty:
+            lines += ["The grid is not complete." if kind in ("main", "interaction") else "Nothing to show.", ""]
+            continue
+        if by == "all":
+            lines += [f"- {render.escape_markdown(s)}" for s in chosen.sentence]
+        else:
+            told = chosen[chosen.verdict.isin(["better", "worse", "changed"])]
+            lines += [f"- {render.escape_markdown(s)}" for s in told.sentence]
+            lines += [f"- In the other {len(chosen) - len(told)} of {len(chosen)} combinations there is no detectable effect, or too few clips."]
+        lines += [""]
+    curves = training_curves(history, folder / "training_curves")
+    if curves:
+        lines += ["## Training curves", "", "![Training curves](training_curves.png)", ""]
+    write_text(folder / "ablation_report.md", "\n".join(lines))
+
+
+def training_curves(history: pd.DataFrame, stem: Path) -> bool:
+    """Loss curves of all runs as PNG and PDF; one panel per quantity."""
+    if history.empty:
+        return False
+    from eadbench.tables.figures import history_figure, save
+
+    save(history_figure(history), stem)
+    return True

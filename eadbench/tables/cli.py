@@ -1,0 +1,78 @@
+"""``eadbench tables``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+
+app = typer.Typer(help="Tables, ablation report, page.", no_args_is_help=True)
+
+
+@app.command("build")
+def build_command(
+    out: Annotated[Path, typer.Option(help="The long table, e.g. results/tables/scores.parquet; all others are written beside it.")],
+    summary: Annotated[list[Path] | None, typer.Option(help="results/scores/M/C/P/summary.parquet, once per cell.")] = None,
+    per_clip: Annotated[list[Path] | None, typer.Option(help="results/scores/M/C/P/per_clip.parquet, once per cell.")] = None,
+    samples: Annotated[list[Path] | None, typer.Option(help="results/samples/M/C/P/samples.parquet, once per cell.")] = None,
+    history: Annotated[list[Path] | None, typer.Option(help="results/training/R/history.parquet, once per run.")] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Make all tables from the scores: Parquet, CSV, Markdown and LaTeX, and the ablation report.
+
+    One metric in one table has one ruler (extractor, weights, resolution); where rulers are mixed, the command stops and names them.
+    """
+    from eadbench.tables.build import Inputs, build
+
+    given = core_settings.load(settings, config)
+    build(Inputs(summary or [], per_clip or [], samples or [], history or []), given.tables, given.seed, out)
+
+
+@app.command("report")
+def report_command(
+    tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
+    results: Annotated[Path, typer.Option(help="Folder of all results; what is there of captions, clips, training and samples is shown.")] = Path(
+        "results"
+    ),
+    out: Annotated[Path, typer.Option(help="The page; its folder will hold all that it needs.")] = Path("results/report/index.html"),
+) -> None:
+    """Make the page: a folder that opens from disk, offline."""
+    from eadbench.tables.report import report
+
+    report(tables, results, out)
+    typer.echo(f"open {out} in a browser")
+
+
+@app.command("compare")
+def compare_command(
+    first: Annotated[Path, typer.Argument(help="Results folder, or its tables folder.")],
+    second: Annotated[Path, typer.Argument(help="The other one.")],
+    out: Annotated[Path | None, typer.Option(help="Write the differences to this Markdown file, too.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show values that did not change, too.")] = False,
+) -> None:
+    """Say what changed between two results: values, whether by more than noise, which rulers, settings, inputs and versions differ."""
+    from eadbench.tables.compare import compare
+
+    compare(first, second, out, everything)
+
+
+@app.command("show")
+def show_command(
+    tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
+    report: Annotated[Path, typer.Option(help="The page to point to.")] = Path("results/report/index.html"),
+) -> None:
+    """Print the tables to the terminal, with what to know before believing them."""
+    from eadbench.tables.show import show
+
+    show(tables, report)
+
+
+@app.command("dictionary")
+def dictionary_command(out: Annotated[Path, typer.Option(help="Markdown file.")] = Path("docs/tables.md")) -> None:
+    """Write the data dictionary: every table, every column, its meaning."""
+    from eadbench.tables.dictionary import write_dictionary
+
+    write_dictionary(out)

@@ -1,0 +1,192 @@
+"""``tables compare A B``: what changed between two results, and whether by more than noise."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import write_text
+from eadbench.core.tables import read_table
+from eadbench.tables.ablation import mover
+from eadbench.tables.gather import CELL, signed_rank
+from eadbench.tables.render import frame_to_markdown, number
+from eadbench.tables.wide import decimals_for, describe_ruler
+
+KEY = [*CELL, "metric", "variant"]
+RULER = ["extractor", "weights_sha256", "resolution"]
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs.
+
+    Attributes:
+        values: Per value: both, the difference, its interval, p, and a verdict (``same``, ``noise``, ``changed``, ``other ruler``, ``only in A`` ...).
+        settings: Rows of ``what, A, B``: seeds, commits, checkpoints, config keys, package versions.
+    """
+
+    values: pd.DataFrame
+    settings: pd.DataFrame
+
+
+def compare(first: Path, second: Path, out: Path | None = None, everything: bool = False) -> Comparison:
+    """Compare two results folders, print the differences and, if asked, write them as Markdown.
+
+    Raises:
+        EadbenchError: If one of them holds no tables.
+    """
+    found = Comparison(compare_values(first, second), compare_settings(first, second))
+    shown = found.values if everything else found.values[found.values.verdict != "same"]
+    text = as_text(shown)
+    console = Console()
+    counts = ", ".join(f"{n} {v}" for v, n in found.values.verdict.value_counts().items())
+    console.print(f"{len(found.values)} values: {counts}", highlight=False)
+    _print(console, "Values", text)
+    _print(console, "Settings and inputs", found.settings)
+    if out is not None:
+        parts = [f"# {first} and {second}", f"{len(found.values)} values: {counts}", "## Values", frame_to_markdown(text)]
+        parts += ["## Settings and inputs", frame_to_markdown(found.settings)]
+        write_text(out, "\n\n".join(parts))
+    return found
+
+
+def tables_folder(folder: Path) -> Path:
+    """The tables of a results folder, or the folder itself.
+
+    Raises:
+        EadbenchError: If there are none.
+    """
+    for candidate in (folder / "tables", folder):
+        if (candidate / "scores.parquet").exists():
+            return candidate
+    raise EadbenchError("no tables here", folder, "give a results folder in which `eadbench tables build` has run")
+
+
+def compare_values(first: Path, second: Path) -> pd.DataFrame:
+    """Every value of either side with difference and verdict."""
+    sides = [read_table(tables_folder(f) / "scores.parquet", schemas.SCORES) for f in (first, second)]
+    for side in sides:
+        side["variant"] = side.variant.fillna("")
+        side["resolution"] = side.resolution.astype("Int64").astype(str).replace("<NA>", "")
+    columns = [*KEY, "value", "low", "high", "n", *RULER, "run_hash", "seed", "commit"]
+    both = sides[0][columns].merge(sides[1][columns], on=KEY, how="outer", suffixes=("_a", "_b"), indicator=True)
+    p_values = _paired(first, second, both)
+    rows = []
+    for row in both.itertuples(index=False):
+        found = {name: getattr(row, name) for name in KEY} | {"a": row.value_a, "b": row.value_b, "n_a": row.n_a, "n_b": row.n_b}
+        rows.append(found | _judge(row, p_values.get((row.method, row.corpus, row.protocol, row.metric))))
+    frame = pd.DataFrame(rows, columns=[*KEY, "a", "b", "n_a", "n_b", "difference", "low", "high", "p_value", "verdict", "detail"])
+    return frame.sort_values(KEY, kind="stable", ignore_index=True)
+
+
+def _judge(row, p_value: float | None) -> dict:
+    """Difference, interval and verdict of one value."""
+    nothing = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
+    if row._merge != "both":
+        return nothing | {"verdict": "only in A" if row._merge == "left_only" else "only in B"}
+    rulers = [describe_ruler(*(str(getattr(row, f"{name}_{side}")) for name in RULER), "") for side in "ab"]
+    if rulers[0] != rulers[1]:
+        return nothing | {"verdict": "other ruler", "detail": f"{rulers[0]} / {rulers[1]}"}
+    if pd.isna(row.value_a) or pd.isna(row.value_b):
+        same = pd.isna(row.value_a) and pd.isna(row.value_b)
+        return nothing | {"verdict": "same" if same else "changed", "detail": "not measured" if same else "measured on one side only"}
+    difference = row.value_b - row.value_a
+    if difference == 0 and row.n_a == row.n_b:
+        return nothing | {"difference": 0.0, "verdict": "same"}
+    ends = (row.low_a, row.high_a, row.low_b, row.high_b)
+    low = high = None
+    if not any(pd.isna(e) for e in ends):
+        low, high = mover([-1, 1], [row.value_a, row.value_b], [row.low_a, row.low_b], [row.high_a, row.high_b])
+    if p_value is not None:
+        changed, detail = p_value < ALPHA, "paired test over the common clips"
+    else:
+        changed, detail = low is not None and not low <= 0 <= high, "interval of the difference" if low is not None else "no interval"
+    return {"difference": difference, "low": low, "high": high, "p_value": p_value, "verdict": "changed" if changed else "noise", "detail": detail}
+
+
+def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ...], float | None]:
+    """Paired tests per (method, corpus, protocol, metric) where both sides hold per-clip values."""
+    found: dict[tuple[str, ...], float | None] = {}
+    columns = ["clip_id", "metric", "value"]
+    for cell in both[both._merge == "both"][CELL].drop_duplicates().itertuples(index=False):
+        paths = [tables_folder(f).parent / "scores" / cell.method / cell.corpus / cell.protocol / "per_clip.parquet" for f in (first, second)]
+        if not all(p.exists() for p in paths):
+            continue
+        pairs = pd.merge(*(read_table(p, schemas.PER_CLIP, columns) for p in paths), on=["clip_id", "metric"], suffixes=("_a", "_b"))
+        for name, group in pairs.groupby("metric"):
+            difference = (group.value_b - group.value_a).to_numpy(float)
+            found[(*cell, str(name))] = signed_rank(difference[np.isfinite(difference)])
+    return found
+
+
+def compare_settings(first: Path, second: Path) -> pd.DataFrame:
+    """Seeds, commits, checkpoints, settings and versions that differ, as rows of ``what, A, B``."""
+    sides = [_facts(folder) for folder in (first, second)]
+    rows = [
+        {"what": key, "A": str(sides[0].get(key, "–")), "B": str(sides[1].get(key, "–"))}
+        for key in sorted(set(sides[0]) | set(sides[1]))
+        if sides[0].get(key) != sides[1].get(key)
+    ]
+    return pd.DataFrame(rows, columns=["what", "A", "B"])
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """Flat mapping of everything that may explain a difference: from the scores, and from every ``provenance.json`` and ``card.json`` around."""
+    tables = tables_folder(folder)
+    scores = read_table(tables / "scores.parquet", schemas.SCORES)
+    facts: dict[str, Any] = {"seed": sorted(set(scores.seed)), "commit": sorted(set(scores.commit))}
+    facts |= {f"run of {m}": sorted(set(g.run_hash.dropna())) for m, g in scores.groupby("method")}
+    root = tables.parent
+    for path in sorted(root.glob("*/**/provenance.json")):
+        record = _read_json(path)
+        where = path.parent.relative_to(root).as_posix()
+        facts |= {f"{where}: {key}": value for key, value in _flat(record.get("settings"), "settings").items()}
+        facts |= {f"{where}: version of {name}": version for name, version in (record.get("versions") or {}).items()}
+    for path in sorted(root.glob("zoo/*/card.json")):
+        record = _read_json(path)
+        facts |= {f"zoo/{path.parent.name}: {key}": record.get(key) for key in ("how", "id", "files")}
+    return facts
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EadbenchError(f"not valid JSON: {error}", path, "delete the file and run the workflow again") from error
+
+
+def _flat(value: Any, prefix: str) -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` to ``{"a.b": 1}``."""
+    if not isinstance(value, dict):
+        return {} if value is None else {prefix: value}
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}").items()}
+
+
+def as_text(values: pd.DataFrame) -> pd.DataFrame:
+    """The differences for print."""
+    rows = []
+    for row in values.itertuples(index=False):
+        d = decimals_for([v for v in (row.a, row.b) if not pd.isna(v)]) + 1
+        ends = f" [{number(row.low, d)}, {number(row.high, d)}]" if not pd.isna(row.low) else ""
+        n = "/".join("–" if pd.isna(v) else str(int(v)) for v in dict.fromkeys((row.n_a, row.n_b)))
+        rows.append(
+            {
+                "method": row.method, "corpus": row.corpus, "protocol": row.protocol, "metric": f"{row.metric} {row.variant}".strip(),
+                "A": number(row.a, d), "B": number(row.b, d), "B − A": number(row.difference, d) + ends, "n": n,
+                "p": "–" if pd.isna(row.p_value) else f"{row.p_value:.2g}", "verdict": row.verdict + (f" ({row.detail})" if row.detail else ""),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=["method", "corpus", "protocol", "metric", "A", "B", "B − A", "n", "p", "verdict"])
+
+
+def _print(console: Console, title: str, frame: pd.DataFrame) -> None:
+    from eadbench.tables.show import plain_table
+
+    console.print(plain_table(title, frame) if len(frame) else f"{title}: no difference")

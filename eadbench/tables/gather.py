@@ -1,0 +1,174 @@
+"""What the stages before wrote, checked, and the paired tests over it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.progress import track
+from eadbench.core.tables import Table, read_table
+
+CELL = ["method", "corpus", "protocol"]
+MEMORY = "1GB"
+FEWEST = 6  # with fewer pairs the exact signed-rank test cannot reach p < 0.05
+
+
+def read_all(paths: Sequence[Path], table: Table, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read and stack tables of one contract.
+
+    Raises:
+        EadbenchError: If one is missing, half written or of another version; it is named.
+    """
+    frames = [read_table(p, table, columns) for p in track(paths, f"reading {table.name}", unit="file")]
+    filled = [f for f in frames if len(f)]
+    if filled:
+        return pd.concat(filled, ignore_index=True)
+    return frames[0] if frames else pd.DataFrame(columns=columns or table.names)
+
+
+def read_summaries(paths: Sequence[Path]) -> pd.DataFrame:
+    """All summary rows. Values that are not finite become null and their warning says so.
+
+    Raises:
+        EadbenchError: If a table breaks its contract or the same value stands there twice.
+    """
+    frame = read_all(paths, schemas.SUMMARY)
+    bad = frame.value.notna() & ~np.isfinite(frame.value.astype(float))
+    for column in ("value", "low", "high"):
+        values = frame[column].astype(float)
+        frame[column] = values.where(np.isfinite(values))
+    missing = frame.value.isna() & (frame.n > 0)
+    told = frame.warning.fillna("").astype(str)
+    frame["warning"] = told.where(
+        ~(bad | (missing & (told == ""))), told.str.cat(["the value is not a finite number"] * len(told), sep="; ").str.lstrip("; ")
+    )
+    frame["variant"] = frame.variant.fillna("").astype(str)
+    twice = frame[frame.duplicated([*CELL, "metric", "variant"])]
+    if len(twice):
+        row = twice.iloc[0]
+        where = f"{row.method}, {row.corpus}, {row.protocol}, {row.metric} {row.variant}".strip()
+        raise EadbenchError("two summaries hold the same value", where, "give each cell's summary once")
+    return frame
+
+
+def open_per_clip(paths: Sequence[Path]) -> duckdb.DuckDBPyConnection:
+    """A DuckDB with the table ``per_clip``: the rows with a finite value, straight from Parquet.
+
+    Raises:
+        EadbenchError: If a table breaks its contract, or a clip stands there twice for one metric.
+    """
+    for path in paths:
+        read_table(path, schemas.PER_CLIP, columns=[])
+    base = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False})
+    columns = ", ".join(["method", "corpus", "protocol", "clip_id", "speaker", "emotion", "metric", "value"])
+    if not paths:
+        base.execute(
+            f"CREATE TABLE per_clip AS SELECT {', '.join(f'NULL::VARCHAR AS {c}' for c in columns.split(', ')[:-1])}, 0.0::DOUBLE AS value LIMIT 0"
+        )
+        return base
+    try:
+        base.execute(
+            f"CREATE TABLE per_clip AS SELECT {columns} FROM read_parquet(?) WHERE value IS NOT NULL AND isfinite(value)", [[str(p) for p in paths]]
+        )
+    except duckdb.Error as error:
+        raise EadbenchError(f"a per-clip table is damaged: {error}", paths[0].parent, "delete the file and run the workflow again") from error
+    twice = base.execute("SELECT method, corpus, protocol, metric, clip_id FROM per_clip GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
+    if twice:
+        raise EadbenchError("a clip was measured twice", ", ".join(twice), "give each cell's per-clip table once")
+    return base
+
+
+def signed_rank(differences: np.ndarray) -> float | None:
+    """Two-sided p of Wilcoxon's signed-rank test (exact for small samples without ties); 1 if nothing differs, ``None`` for fewer than two pairs."""
+    from scipy.stats import wilcoxon
+
+    differences = np.asarray(differences, float)
+    if len(differences) < 2:
+        return None
+    if not np.any(differences):
+        return 1.0
+    return float(wilcoxon(differences).pvalue)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's adjustment of p values ``(n,)``; null ones stay null and do not count.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    p = np.asarray(p_values, float)
+    adjusted = np.full(len(p), np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    return adjusted
+
+
+def paired_tests(base: duckdb.DuckDBPyConnection, reference: str, methods: Sequence[str] | None = None) -> pd.DataFrame:
+    """Compare every method with the reference over the clips that both have.
+
+    Returns:
+        Rows of ``method, corpus, protocol, metric, reference_method, p_value, n_common``.
+    """
+    rows = base.execute(
+        """
+        SELECT p.method, p.corpus, p.protocol, p.metric, list(p.value - r.value ORDER BY p.clip_id) AS difference
+        FROM per_clip p JOIN per_clip r USING (corpus, protocol, metric, clip_id)
+        WHERE r.method = $reference AND p.method <> $reference AND ($methods IS NULL OR list_contains($methods, p.method))
+        GROUP BY ALL ORDER BY ALL
+        """,
+        {"reference": reference, "methods": list(methods) if methods is not None else None},
+    ).fetchnumpy()
+    found = pd.DataFrame({name: rows[name] for name in (*CELL, "metric")})
+    found["reference_method"] = reference
+    found["p_value"] = [signed_rank(d) for d in track(rows["difference"], "paired tests", unit="test")]
+    found["n_common"] = [len(d) for d in rows["difference"]]
+    return found
+
+
+def breakdown(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Means by emotion and by speaker with Student's t intervals (``schemas.BREAKDOWN``)."""
+    from scipy.stats import t
+
+    frames = []
+    for by in ("emotion", "speaker"):
+        frame = base.execute(
+            f"""
+            SELECT method, corpus, protocol, metric, '{by}' AS "by", {by} AS level, avg(value) AS value, stddev_samp(value) AS spread, count(*) AS n
+            FROM per_clip WHERE {by} IS NOT NULL GROUP BY ALL ORDER BY ALL
+            """
+        ).df()
+        half = t.ppf(0.975, np.maximum(frame.n - 1, 1)) * frame.spread / np.sqrt(frame.n)
+        frame["low"], frame["high"] = frame.value - half, frame.value + half
+        frames.append(frame.drop(columns="spread"))
+    return pd.concat(frames, ignore_index=True)
+
+
+def median_interval(values: np.ndarray) -> tuple[float | None, float | None]:
+    """95 % interval of a median by binomial order statistics; nulls below six values, where no such interval exists."""
+    from scipy.stats import binom
+
+    values = np.sort(values)
+    low = int(binom.ppf(0.025, len(values), 0.5)) - 1
+    if len(values) < FEWEST or low < 0:
+        return None, None
+    return float(values[low]), float(values[len(values) - 1 - low])
+
+
+def speed(samples: pd.DataFrame) -> pd.DataFrame:
+    """Time and memory per method, corpus and protocol (``schemas.SPEED``)."""
+    rows = []
+    for cell, group in samples.groupby(CELL, sort=True):
+        timed = group[(group.status == "kept") & group.seconds.notna() & group.realtime_factor.notna()]
+        row = dict(zip(CELL, cell, strict=True)) | {"n": len(timed), "n_missing": len(group) - len(timed)}
+        for name in ("seconds", "realtime_factor"):
+            values = timed[name].to_numpy(float)
+            row[name] = float(np.median(values)) if len(values) else None
+            row[f"{name}_low"], row[f"{name}_high"] = median_interval(values)
+        peaks = group.peak_mb.dropna()
+        row["peak_mb"] = float(peaks.max()) if len(peaks) else None
+        rows.append(row)
+    return pd.DataFrame(rows, columns=schemas.SPEED.names)

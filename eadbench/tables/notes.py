@@ -1,0 +1,146 @@
+"""What a reader must know before believing a number, worked out from the numbers themselves."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from eadbench.tables.config import TablesConfig
+from eadbench.tables.metrics import metric
+from eadbench.tables.wide import Cell, WideTable
+
+NOT_OFFICIAL = re.compile(r"(?:^|[^a-z])(trained|random)(?:[^a-z]|$)")
+WORDS = {"trained": "trained here on the training clips", "random": "fixed random features"}
+
+
+@dataclass(frozen=True)
+class Note:
+    """A remark.
+
+    Attributes:
+        kind: ``judges``, ``controls``, ``missing``, ``text`` or ``warning``.
+        table: Table that it belongs to; empty for all.
+        text: One or two sentences.
+    """
+
+    kind: str
+    table: str
+    text: str
+
+
+def all_notes(tables: Iterable[WideTable], scores: pd.DataFrame, config: TablesConfig) -> list[Note]:
+    """Judges, then per table: what lacks scores, which clips are missing, which text was used, what beats the controls, warnings of the scores."""
+    notes = judges(scores)
+    for table in tables:
+        notes += missing(table)
+        notes += texts(table)
+        if table.name != "ablation":
+            notes += against_controls(table, config)
+        notes += warnings(table)
+    return notes
+
+
+def for_table(notes: Iterable[Note], name: str) -> list[str]:
+    """Texts of the notes that a table prints."""
+    return [n.text for n in notes if n.table in ("", name)]
+
+
+def judges(scores: pd.DataFrame) -> list[Note]:
+    """Which extractors are not the official ones."""
+    notes = []
+    measured = scores[scores.value.notna()]
+    for how, words in WORDS.items():
+        names = sorted({e for e in measured.extractor if (found := NOT_OFFICIAL.search(e)) and found[1] == how})
+        if names:
+            metrics = sorted({metric(m).label for m in measured[measured.extractor.isin(names)].metric})
+            text = (
+                f"Demo judges, {words}: {', '.join(names)} (for {', '.join(metrics)}). These numbers compare the methods here with each other only."
+            )
+            notes.append(Note("judges", "", text))
+    return notes
+
+
+def missing(table: WideTable) -> list[Note]:
+    """Methods without scores, and cells in which clips are missing."""
+    notes = []
+    if table.without_scores:
+        notes.append(Note("missing", table.name, f"No scores: {', '.join(r.label for r in table.without_scores)}."))
+    for row in table.rows:
+        worst = max((c.n_missing for (m, _), c in table.cells.items() if m == row.method), default=0)
+        if worst:
+            notes.append(Note("missing", table.name, f"{row.label}: up to {worst} clips are missing; paired tests use the clips in common."))
+    return notes
+
+
+def texts(table: WideTable) -> list[Note]:
+    """Where the text of the methods that use one came from."""
+    used: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.caption_source:
+            used.setdefault(row.caption_source, []).append(row.label)
+    words = {"target": "the target clip itself (leaks the answer)", "label": "the emotion label", "other_clip": "another clip of the same label"}
+    told = "; ".join(f"{words.get(source, source)}: {', '.join(labels)}" for source, labels in sorted(used.items()))
+    return [Note("text", table.name, f"Text conditions were written from {told}.")] if told else []
+
+
+def warnings(table: WideTable) -> list[Note]:
+    """Warnings of the scores, each once, with the metrics and methods that they concern."""
+    told: dict[str, dict[str, list[str]]] = {}
+    labels = {c.key: f"{c.metric.label} on {c.corpus_label}" for c in table.columns}
+    names = {r.method: r.label for r in table.rows}
+    for (method, key), cell in table.cells.items():
+        if cell.warning:
+            told.setdefault(cell.warning, {}).setdefault(labels[key], []).append(names[method])
+    notes = []
+    for warning, where in told.items():
+        places = "; ".join(f"{label}: {'all methods' if len(methods) == len(table.rows) else ', '.join(methods)}" for label, methods in where.items())
+        notes.append(Note("warning", table.name, f"{warning.rstrip('.')} ({places})."))
+    return notes
+
+
+def against_controls(table: WideTable, config: TablesConfig) -> list[Note]:
+    """Whether the first-listed method beats each control, metric by metric."""
+    ours = config.reference
+    notes = []
+    for corpus in dict.fromkeys(c.corpus for c in table.columns):
+        for control in (r for r in table.rows if r.role == "control"):
+            verdicts: dict[str, list[str]] = {"beats": [], "worse": [], "open": []}
+            for column in (c for c in table.columns if c.corpus == corpus and c.metric.direction != "none"):
+                mine, theirs = table.cells.get((ours, column.key)), table.cells.get((control.method, column.key))
+                if mine is None or theirs is None or mine.value is None or theirs.value is None:
+                    continue
+                verdicts[compare_cells(mine, theirs, column.metric.direction, config.alpha)].append(column.metric.label)
+            if any(verdicts.values()):
+                notes.append(Note("controls", table.name, _control_sentence(config.label(ours), control.label, config.label(corpus), verdicts)))
+    return notes
+
+
+def compare_cells(mine: Cell, theirs: Cell, direction: str, alpha: float) -> str:
+    """``beats``, ``worse`` or ``open``: by the paired test where there is one, else by intervals that do not touch."""
+    if theirs.p is not None:
+        told_apart = theirs.p < alpha
+    else:
+        ends = (mine.low, mine.high, theirs.low, theirs.high)
+        told_apart = None not in ends and (mine.low > theirs.high or theirs.low > mine.high)
+    if not told_apart or mine.value == theirs.value:
+        return "open"
+    return "beats" if (mine.value > theirs.value) == (direction == "up") else "worse"
+
+
+def _control_sentence(ours: str, control: str, corpus: str, verdicts: dict[str, list[str]]) -> str:
+    if verdicts["beats"]:
+        head = f"On {corpus} {ours} beats the control {control} in {', '.join(verdicts['beats'])}"
+    else:
+        head = f"On {corpus} {ours} does not beat the control {control} in any metric"
+    tail = []
+    if verdicts["worse"]:
+        tail.append(f"is worse in {', '.join(verdicts['worse'])}")
+    if verdicts["open"]:
+        tail.append(f"cannot be told from it in {', '.join(verdicts['open'])}")
+    return "; ".join([head, *tail]) + "."
+
+
+def to_json(notes: Iterable[Note]) -> list[dict]:
+    """Plain mappings."""
+    return [asdict(n) for n in notes]

@@ -1,0 +1,239 @@
+"""Tables with one row per method: from long scores to cells with rank, interval and n."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+
+import pandas as pd
+import yaml
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import Table
+from eadbench.tables.config import AblationTable, ComparisonTable, TablesConfig
+from eadbench.tables.metrics import Metric, metric
+
+UNRANKED = ("ground_truth", "control")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method's row.
+
+    Attributes:
+        method: Its name in the config.
+        label: Its name in print.
+        role: See ``TablesConfig.role``.
+        flags: Switches, e.g. the modules of the ablation.
+        caption_source: Where its text came from.
+        run_hash: Checkpoint or recipe.
+    """
+
+    method: str
+    label: str
+    role: str
+    flags: dict[str, bool]
+    caption_source: str | None
+    run_hash: str | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value with what must stand beside it; ``rank`` is 1 for the best, 2 for the second, 0 otherwise."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_missing: int
+    p: float | None
+    n_common: int | None
+    warning: str
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class WideColumn:
+    """A metric on a corpus. ``quoted`` maps methods to values from the paper; ``decimals`` is for print."""
+
+    metric: Metric
+    corpus: str
+    corpus_label: str
+    decimals: int
+    quoted: dict[str, float]
+    quoted_corpus: str | None
+
+    @property
+    def key(self) -> str:
+        """Its name in the Parquet table."""
+        return schemas.wide_key(self.metric.key.replace("@", "_").replace("-", "_"), self.corpus)
+
+
+@dataclass(frozen=True)
+class WideTable:
+    """A table ready to be printed.
+
+    Attributes:
+        name: File name without suffix.
+        title: Heading.
+        protocol: Driving protocol of all cells.
+        reference: Method that the paired tests compare with.
+        flags: Names of the switches in front of the values.
+        rows: Methods.
+        columns: Metrics on corpora.
+        cells: (method, column key) -> cell; lacking where there is no score.
+        rulers: Metric key -> text that names its ruler.
+    """
+
+    name: str
+    title: str
+    protocol: str
+    reference: str
+    flags: tuple[str, ...]
+    rows: tuple[Row, ...]
+    columns: tuple[WideColumn, ...]
+    cells: dict[tuple[str, str], Cell] = field(repr=False)
+    rulers: dict[str, str]
+
+    @cached_property
+    def without_scores(self) -> list[Row]:
+        """Rows that hold no value at all."""
+        have = {method for (method, _), cell in self.cells.items() if cell.value is not None}
+        return [row for row in self.rows if row.method not in have]
+
+    def contract(self) -> Table:
+        """Its declared columns."""
+        cells = [(c.key.removesuffix(f"_{c.corpus}"), c.corpus) for c in self.columns]
+        quoted = [pair for pair, c in zip(cells, self.columns, strict=True) if c.quoted]
+        return schemas.wide_table(self.name, cells, quoted, self.flags)
+
+    def records(self) -> list[dict]:
+        """Rows of the Parquet table."""
+        records = []
+        for row in self.rows:
+            record = {"method": row.method, "label": row.label, "role": row.role, "caption_source": row.caption_source, "run_hash": row.run_hash}
+            record |= row.flags
+            for column in self.columns:
+                cell = self.cells.get((row.method, column.key))
+                for name in ("low", "high", "n", "p"):
+                    record[f"{column.key}_{name}"] = getattr(cell, name, None)
+                record[column.key] = getattr(cell, "value", None)
+                if column.quoted:
+                    record[f"{column.key}_quoted"] = column.quoted.get(row.method)
+            records.append(record)
+        return records
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the samples tell of a method, by method name."""
+
+    run_hash: dict[str, str]
+    caption_source: dict[str, str]
+
+
+def comparison(name: str, spec: ComparisonTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:
+    """A table of methods against metrics.
+
+    Raises:
+        EadbenchError: If one metric was measured with different rulers.
+    """
+    return _make(name, spec, config, scores, facts, config.rows_of(spec), config.reference, {})
+
+
+def ablation_grid(spec: AblationTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:
+    """The table of the ablation's runs; its paired tests are against the ablation's own reference.
+
+    Raises:
+        EadbenchError: As for :func:`comparison`.
+    """
+    methods = sorted(spec.factors, key=lambda m: (sum(spec.factors[m].values()), [not on for on in spec.factors[m].values()]))
+    return _make("ablation", spec, config, scores, facts, methods, spec.reference, spec.factors)
+
+
+def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: str, flags: dict[str, dict[str, bool]]) -> WideTable:
+    wanted = [metric(key) for key in spec.metrics]
+    here = scores[scores.method.isin(methods) & scores.corpus.isin(spec.corpora) & (scores.protocol == spec.protocol)]
+    rows = tuple(
+        Row(m, config.label(m), config.role(m), flags.get(m, {}), facts.caption_source.get(m), facts.run_hash.get(m)) for m in dict.fromkeys(methods)
+    )
+    columns, cells, rulers = [], {}, {}
+    for one in wanted:
+        chosen = here[here.metric == one.name]
+        if one.variant is not None:
+            chosen = chosen[chosen.variant == one.variant]
+        measured = chosen[chosen.value.notna()]
+        rulers[one.key] = the_ruler(measured, one, name)
+        for corpus in spec.corpora:
+            quoted = quoted_values(spec.quoted.get(corpus), one.name, reference)
+            known = measured[measured.corpus == corpus]
+            column = WideColumn(one, corpus, config.label(corpus), decimals_for(known.value), quoted, spec.quoted.get(corpus))
+            columns.append(column)
+            cells |= _cells(chosen[chosen.corpus == corpus], column, {r.method: r.role for r in rows})
+    columns.sort(key=lambda c: spec.corpora.index(c.corpus))
+    return WideTable(name, spec.title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, rulers)
+
+
+def _cells(chosen: pd.DataFrame, column: WideColumn, roles: dict[str, str]) -> dict[tuple[str, str], Cell]:
+    """Cells of one column, ranked among the methods that are ranked."""
+    # A summary without a value may stand beside one of another variant: the one with the value counts.
+    rows = chosen.sort_values("value", na_position="last", kind="stable").drop_duplicates("method")
+    ranked = rows[rows.value.notna() & ~rows.method.map(roles).isin(UNRANKED)]
+    places: dict[str, int] = {}
+    if column.metric.direction != "none" and len(ranked) > 1:
+        levels = sorted(set(ranked.value), reverse=column.metric.direction == "up")[:2]
+        places = {m: levels.index(v) + 1 for m, v in zip(ranked.method, ranked.value, strict=True) if v in levels}
+    found = {}
+    for row in rows.itertuples(index=False):
+        optional = {name: None if pd.isna(v := getattr(row, name)) else v for name in ("value", "low", "high", "p_value", "n_common")}
+        found[row.method, column.key] = Cell(
+            value=optional["value"], low=optional["low"], high=optional["high"], n=int(row.n), n_missing=int(row.n_missing), p=optional["p_value"],
+            n_common=None if optional["n_common"] is None else int(optional["n_common"]), warning=row.warning or "", rank=places.get(row.method, 0),
+        )  # fmt: skip
+    return found
+
+
+def the_ruler(measured: pd.DataFrame, one: Metric, table: str) -> str:
+    """Name the one ruler of a metric in a table: extractor, hash of its weights, resolution, variant.
+
+    Raises:
+        EadbenchError: If there are several; each is named with its methods.
+    """
+    marks = measured.assign(resolution=measured.resolution.astype("Int64").astype(str).replace("<NA>", "")).fillna(
+        {"weights_sha256": "", "variant": ""}
+    )
+    groups = {ruler: sorted(set(g.method)) for ruler, g in marks.groupby(["extractor", "weights_sha256", "resolution", "variant"], sort=True)}
+    if len(groups) > 1:
+        told = "\n".join(f"    {describe_ruler(*ruler)}: {', '.join(methods)}" for ruler, methods in groups.items())
+        mend = f"score them all with one ruler; where only the variant differs, name one in the config, e.g. {one.name}@VARIANT"
+        raise EadbenchError(f"{one.name} was measured with different rulers, which may not share a column:\n{told}", f"table {table!r}", mend)
+    return describe_ruler(*next(iter(groups))) if groups else "not measured"
+
+
+def describe_ruler(extractor: str, sha256: str, resolution: str, variant: str) -> str:
+    """``inception-trained (sha256 1234abcd) at 64 px, stylegan-v``."""
+    text = extractor + (f" (sha256 {sha256[:12]})" if sha256 else "")
+    return text + (f" at {resolution} px" if resolution else "") + (f", {variant}" if variant else "")
+
+
+def quoted_values(paper_corpus: str | None, name: str, method: str) -> dict[str, float]:
+    """Values quoted from the paper for a metric, shown in the row of ``method``."""
+    if paper_corpus is None:
+        return {}
+    found = [entry["values"][name] for entry in quotations() if entry["corpus"] == paper_corpus and name in entry["values"]]
+    return {method: found[0]} if found else {}
+
+
+def quotations() -> list[dict]:
+    """The entries of ``quoted.yaml``."""
+    return yaml.safe_load(resources.files("eadbench.tables").joinpath("quoted.yaml").read_text(encoding="utf-8"))
+
+
+def decimals_for(values: Sequence[float]) -> int:
+    """Decimals that leave three or four digits of the largest value."""
+    largest = max((abs(v) for v in values), default=0.0)
+    for bound, decimals in ((100, 1), (1, 2), (0.01, 3)):
+        if largest >= bound:
+            return decimals
+    return 5
