@@ -1,6 +1,7 @@
 rule write_captions:
     input:
-        unpack(caption_inputs),
+        clips="<results>/clips/{corpus}/clips.parquet",
+        parts=cards(CAPTIONER_PARTS),
     output:
         "<results>/captions/{corpus}/shards/{shard}.parquet",
     log:
@@ -16,7 +17,7 @@ rule write_captions:
         gpu=GPU,
     params:
         settings=settings_of("captions", "corpora", entry={"corpora/sets": "corpus"}),
-        parts=caption_parts,
+        parts=part_options(CAPTIONER_PARTS),
     message:
         "Describing the clips of {wildcards.corpus}, shard {wildcards.shard}"
     shell:
@@ -45,7 +46,9 @@ rule merge_captions:
 
 rule filter_captions:
     input:
-        unpack(filter_inputs),
+        written="<results>/captions/{corpus}/written.parquet",
+        clips="<results>/clips/{corpus}/clips.parquet",
+        parts=cards(FILTER_PARTS),
     output:
         "<results>/captions/{corpus}/captions.parquet",
     log:
@@ -59,7 +62,7 @@ rule filter_captions:
         gpu=GPU,
     params:
         settings=settings_of("captions", "corpora", entry={"corpora/sets": "corpus"}),
-        parts=filter_parts,
+        parts=part_options(FILTER_PARTS),
     message:
         "Filtering the captions of {wildcards.corpus} by cosine similarity"
     shell:
@@ -70,7 +73,7 @@ rule filter_captions:
 rule report_captions:
     input:
         captions=collect("<results>/captions/{corpus}/captions.parquet", corpus=CORPORA),
-        unpack(report_captions_inputs),
+        parts=cards(FILTER_PARTS),
     output:
         report(
             "<results>/captions/report.html",
@@ -87,7 +90,7 @@ rule report_captions:
         runtime=runtime_by_attempt(30),
     params:
         options=as_options("captions"),
-        parts=filter_parts,
+        parts=part_options(FILTER_PARTS),
     message:
         "Reporting on the captions and their filter"
     shell:

@@ -178,3 +178,46 @@ def run_options(wildcards, input):
         options.append(f"--part syncnet={Path(input.syncnet).parent}")
     options.append(part_options(entry.get("parts", [])))
     return " ".join(options)
+
+
+# The measured captioner and an endpoint need no model of the zoo.
+CAPTIONER_PARTS = (
+    [config["captions"]["qwen"]["artefact"]]
+    if config["captions"]["captioner"] == "qwen" and config["captions"].get("qwen", {}).get("artefact")
+    else []
+)
+FILTER_PARTS = [config["captions"].get("filter", {}).get("embedder", "sentence")]
+
+
+def sample_inputs(wildcards):
+    """The clips; for a trained method its run, features and frozen parts; for one that reads another's output, that output."""
+    entry = METHODS[wildcards.method]
+    inputs = {"clips": "<results>/clips/{corpus}/clips.parquet"}
+    if entry.get("run"):
+        inputs["run"] = f"<results>/training/{entry['run']}/card.json"
+        inputs["features"] = "<results>/features/{corpus}/index.parquet"
+        inputs["parts"] = cards(SAMPLER_PARTS.get(entry["kind"], []))
+    return inputs
+
+
+SAMPLER_PARTS = {"eadnet": ["vae"], "wav2lip": []}
+
+
+def sample_options(wildcards, input):
+    """The same as options."""
+    entry = METHODS[wildcards.method]
+    if not entry.get("run"):
+        return ""
+    run = f"--run {Path(input.run).parent} --features {input.features}"
+    return f"{run} {part_options(SAMPLER_PARTS.get(entry['kind'], []))}"
+
+
+def table_inputs(wildcards):
+    """Everything that was scored, and how the runs trained."""
+    cells = ["/".join(cell) for cell in CELLS]
+    return {
+        "summary": [f"<results>/scores/{cell}/summary.parquet" for cell in cells],
+        "per_clip": [f"<results>/scores/{cell}/per_clip.parquet" for cell in cells],
+        "samples": [f"<results>/samples/{cell}/samples.parquet" for cell in cells],
+        "history": [f"<results>/training/{run}/history.parquet" for run in RUNS],
+    }
