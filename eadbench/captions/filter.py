@@ -63,7 +63,9 @@ def filter_captions(
 
 def _open_embedder(config: FilterConfig, parts: dict[str, Path], device: str) -> tuple[Any, str]:
     if config.embedder not in parts:
-        raise EadbenchError("the filter's embedder was not handed over", config.embedder, f"add --part {config.embedder}=results/zoo/{config.embedder}")
+        raise EadbenchError(
+            "the filter's embedder was not handed over", config.embedder, f"add --part {config.embedder}=results/zoo/{config.embedder}"
+        )
     card = read_card(parts[config.embedder])
     if card.kind not in KINDS[config.compare]:
         mend = f"captions.filter.embedder must be of kind {' or '.join(KINDS[config.compare])}"

@@ -48,7 +48,9 @@ def text_for(
     wanted = emotion or label
     if source == "target":
         if wanted != label:
-            raise EadbenchError(f"the caption of a clip labelled {label!r} cannot ask for {wanted!r}", clip_id, "use caption_source label or other_clip")
+            raise EadbenchError(
+                f"the caption of a clip labelled {label!r} cannot ask for {wanted!r}", clip_id, "use caption_source label or other_clip"
+            )
         return own.caption if isinstance(own.caption, str) else None
     if wanted is None:
         return None

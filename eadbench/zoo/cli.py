@@ -66,6 +66,7 @@ def list_command(cache: Annotated[Path, typer.Option(help="Folder with fetched w
 
     table = Table("id", "kind", "title", "licence", "files here", "source")
     for name, entry in registry().items():
-        here = sum((cache / name / f.name).exists() for f in entry.files)
-        table.add_row(name, entry.kind, entry.title, entry.licence, f"{here}/{len(entry.files)}", entry.manual or entry.files[0].url)
+        wanted = [f.name for f in entry.files] or ["config.json"]
+        here = sum((cache / name / file).exists() for file in wanted)
+        table.add_row(name, entry.kind, entry.title, entry.licence, f"{here}/{len(wanted)}", entry.source)
     Console().print(table)

@@ -84,4 +84,4 @@ def _build(name: str, wanted: ArtefactConfig, seed: int, inputs: Inputs, folder:
 def _fetch(wanted: ArtefactConfig, config: ZooConfig, folder: Path) -> tuple[dict[str, Any], str, str, str]:
     found = entry(wanted.id)
     fetch_files(wanted.id, found, folder, config.accept_licence, Path(config.cache) if config.cache else None)
-    return {"title": found.title}, found.files[0].url if found.files else found.manual, found.licence, wanted.id
+    return {"title": found.title}, found.source, found.licence, wanted.id

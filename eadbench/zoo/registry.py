@@ -19,17 +19,38 @@ class RemoteFile(BaseModel):
     size: int | None = None
 
 
+class Snapshot(BaseModel):
+    """A repository of the Hugging Face hub at one commit, and which of its files are wanted (glob patterns)."""
+
+    model_config = ConfigDict(extra="forbid")
+    repo: str
+    revision: str
+    patterns: list[str] = ["*.json", "*.txt", "*.model", "*.safetensors"]
+
+    @property
+    def url(self) -> str:
+        return f"https://huggingface.co/{self.repo}/tree/{self.revision}"
+
+
 class Entry(BaseModel):
-    """One published artefact. ``manual`` says how to get it where no direct download exists."""
+    """One published artefact: single ``files``, or a ``snapshot``. ``manual`` says how to get it where no direct download exists."""
 
     model_config = ConfigDict(extra="forbid")
     kind: str
     title: str
-    files: list[RemoteFile]
+    files: list[RemoteFile] = []
+    snapshot: Snapshot | None = None
     licence: str
     licence_url: str = ""
     note: str = ""
     manual: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in one line."""
+        if self.snapshot:
+            return self.snapshot.url
+        return self.manual or self.files[0].url
 
 
 @cache
