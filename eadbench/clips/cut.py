@@ -111,7 +111,9 @@ def cut_recording(recording: Recording, eyes: _Eyes, config: ClipsConfig, folder
 
 
 def _row(recording: Recording, k: int, folder: Path, **values: Any) -> dict[str, Any]:
-    source = relative_to(recording.source, folder) + (f"!{recording.row['member']}" if recording.row["member"] else "")
+    source = None
+    if recording.row["source"]:
+        source = relative_to(recording.source, folder) + (f"!{recording.row['member']}" if recording.row["member"] else "")
     labels = {name: recording.row[name] for name in LABELS}
     return {"clip_id": f"{recording.id}-{k:03d}", "recording_id": recording.id, **labels, "source": source, "frames": None, **values}
 
@@ -188,12 +190,10 @@ def _part(folder: Path, recording: Recording) -> Path:
 
 def _key(recording: Recording, config: ClipsConfig) -> str:
     """Identifies what the result depends on: the row, the file's size and time, and the settings of this pass."""
-    try:
-        state = recording.source.stat()
-        state = [state.st_size, state.st_mtime_ns]
-    except OSError:
-        state = None
-    parts = [VERSION, recording.row, str(recording.source), state, config.model_dump(exclude={"sync"})]
+    state = None
+    if recording.row["source"] and recording.source.exists():
+        state = [recording.source.stat().st_size, recording.source.stat().st_mtime_ns]
+    parts = [VERSION, recording.row, state, config.model_dump(exclude={"sync"})]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from eadbench.core.files import write_text
 from eadbench.core.tables import FAILED, relative_to
 from eadbench.corpora.config import CorporaConfig, CorpusConfig
 from eadbench.corpora.index import corpus_of
+from eadbench.corpora.origin import Origin
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +24,6 @@ TERMS = {
     "mead": "MEAD: given by its owners on request, for non-commercial research only, no redistribution (https://wywu.github.io/projects/MEAD/MEAD.html).",
     "ravdess": "RAVDESS: CC BY-NC-SA 4.0, no commercial use, derived clips under the same licence (https://doi.org/10.5281/zenodo.1188976).",
 }
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What became of one file: ``status`` is kept or failed, ``bytes`` and ``md5`` as received."""
-
-    name: str
-    url: str
-    status: str
-    reason: str = ""
-    bytes: int | None = None
-    md5: str | None = None
 
 
 def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) -> None:
@@ -76,14 +65,6 @@ def _folder(settings: CorpusConfig) -> Path:
     if not root.is_dir():
         raise EadbenchError("the corpus folder does not exist", root, "set `root:` of the corpus to the folder with its files")
     return root
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where to fetch from: ``served`` is the address of the studio's server, ``None`` for the corpus's real home; ``folder`` what it serves."""
-
-    served: str | None = None
-    folder: Path | None = None
 
 
 @contextmanager

@@ -1,0 +1,99 @@
+"""Download one file: resumed, retried, checked."""
+
+import errno
+import hashlib
+import logging
+import time
+from pathlib import Path
+
+import requests
+
+from eadbench.core.errors import EadbenchError
+
+log = logging.getLogger(__name__)
+BLOCK = 1 << 20
+TIMEOUT = (10, 60)
+LONGEST_WAIT = 60.0
+
+
+def download(
+    url: str, target: Path, size: int | None = None, checksum: str | None = None, tries: int = 5, wait: float = 1.0, direct: bool = False
+) -> None:
+    """Fetch ``url`` to ``target``.
+
+    A partial download lies at ``target.partial`` and is continued where the server allows it, else begun anew. A file with a wrong size or hash
+    is kept aside as ``target.wrong`` and fetched again. ``Retry-After`` of a busy server is obeyed.
+
+    Args:
+        url: Address.
+        target: Where the file goes once it is whole; an existing one of the right hash is left alone.
+        size: Bytes expected.
+        checksum: ``md5:HEX`` or ``sha256:HEX``.
+        tries: Tries in all.
+        wait: Seconds before the second try; doubled each time.
+        direct: Go past any proxy of the environment (for servers on this machine).
+
+    Raises:
+        EadbenchError: When the tries are used up, the server says that there is no such file, or the disk is full.
+    """
+    if target.exists() and (size or checksum) and not complaint(target, size, checksum):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    with requests.Session() as session:
+        session.trust_env = not direct
+        for attempt in range(1, tries + 1):
+            pause = min(wait * 2 ** (attempt - 1), LONGEST_WAIT)
+            try:
+                _stream(session, url, partial)
+                if not (fault := complaint(partial, size, checksum)):
+                    partial.replace(target)
+                    return
+                partial.replace(target.with_name(target.name + ".wrong"))
+                trouble: object = f"{fault}; kept as {target.name}.wrong"
+            except requests.HTTPError as error:
+                trouble = error
+                if error.response.status_code in (401, 403, 404, 410):
+                    raise EadbenchError(f"the server refuses: {error}", url, f"check the address, or put the file at {target}") from error
+                pause = max(pause, _retry_after(error.response))
+            except OSError as error:  # requests' exceptions are OSErrors, too
+                if error.errno == errno.ENOSPC:
+                    raise EadbenchError("the disk is full", partial, "free some space and run again; the download continues") from error
+                trouble = error
+            log.warning("%s, try %d of %d: %s", url, attempt, tries, trouble)
+            if attempt < tries:
+                time.sleep(pause)
+    raise EadbenchError(f"download failed after {tries} tries: {trouble}", url, f"check the network, or put the file at {target}")
+
+
+def complaint(path: Path, size: int | None, checksum: str | None) -> str:
+    """What is wrong with a file; empty if nothing is."""
+    if size is not None and path.stat().st_size != size:
+        return f"it has {path.stat().st_size} bytes, expected {size}"
+    if checksum:
+        kind, _, expected = checksum.partition(":")
+        with path.open("rb") as handle:
+            found = hashlib.file_digest(handle, kind).hexdigest()
+        if found != expected.lower():
+            return f"its {kind} is {found}, expected {expected}"
+    return ""
+
+
+def _stream(session: requests.Session, url: str, partial: Path) -> None:
+    have = partial.stat().st_size if partial.exists() else 0
+    with session.get(url, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=TIMEOUT) as answer:
+        if answer.status_code == 416:  # nothing left to fetch
+            return
+        answer.raise_for_status()
+        resumed = answer.status_code == 206
+        expected = int(answer.headers.get("Content-Length") or 0) + (have if resumed else 0)
+        with partial.open("ab" if resumed else "wb") as handle:
+            for block in answer.iter_content(BLOCK):
+                handle.write(block)
+    if expected and partial.stat().st_size < expected:
+        raise OSError(f"connection cut after {partial.stat().st_size} of {expected} bytes")
+
+
+def _retry_after(answer: requests.Response) -> float:
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), LONGEST_WAIT) if text.isdigit() else 0.0

@@ -1,0 +1,212 @@
+"""HDTF: lists of web videos with times and face crops; the videos are fetched with yt-dlp, picture and sound."""
+
+import json
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from eadbench.core.download import download
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import write_text
+from eadbench.core.progress import track
+from eadbench.core.tables import FAILED, KEPT
+from eadbench.corpora.config import HdtfCorpus
+from eadbench.corpora.hdtf_lists import LISTS, Video, read_lists, scaled_crop
+from eadbench.corpora.origin import Fetched, Origin
+from eadbench.media.video import probe
+
+log = logging.getLogger(__name__)
+# What a video site says of a video that will not come back. Such a video is not asked for again.
+GONE = re.compile(r"unavailable|removed|private|terminated|no longer available|copyright|HTTP Error 4(04|10)", re.IGNORECASE)
+LEAST_PARTS = 1  # no parallel fragments: be polite
+
+
+def fetch(origin: Origin, raw: Path, config: HdtfCorpus) -> tuple[Path, list[Fetched]]:
+    """Fetch the lists, then every video once; what became of each is remembered in ``videos/{id}.json``, so that a later call only tries the rest.
+
+    Raises:
+        EadbenchError: If the lists cannot be had.
+    """
+    _fetch_lists(origin, raw / "lists", config)
+    videos = {video.key: video for video in _videos(raw / "lists", config) if video.key}
+    done = []
+    for key, video in track(sorted(videos.items()), "fetch videos", unit="video"):
+        state = _state(raw, key)
+        if state is None or (state["status"] == FAILED and not state["gone"]):
+            state = _fetch_video(origin, raw, key, video, config)
+            write_text(raw / "videos" / f"{key}.json", json.dumps(state, indent=1) + "\n")
+            if not origin.served:
+                time.sleep(config.pause)
+        size = sum((raw / "videos" / name).stat().st_size for name in (state["video"], state["audio"]) if name) if state["status"] == KEPT else None
+        done.append(Fetched(video.name, video.url, state["status"], state["reason"], size))
+    return raw, done
+
+
+def _fetch_lists(origin: Origin, folder: Path, config: HdtfCorpus) -> None:
+    for group in config.groups:
+        for name in LISTS:
+            file = f"{group}_{name}.txt"
+            try:
+                url = origin.url(origin.find(file)) if origin.served else config.lists + file
+            except FileNotFoundError:
+                log.info("the studio made no %s", file)
+                continue
+            if origin.served or not (folder / file).exists():
+                download(url, folder / file, tries=config.tries, direct=bool(origin.served))
+
+
+def _videos(folder: Path, config: HdtfCorpus) -> list[Video]:
+    videos = [video for group in config.groups for video in read_lists(folder, group)]
+    return [video for video in videos if not config.videos or video.name in config.videos]
+
+
+def _state(raw: Path, key: str) -> dict[str, Any] | None:
+    """What an earlier call noted of a video, unless its files have gone since."""
+    try:
+        state = json.loads((raw / "videos" / f"{key}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    names = [name for name in (state["video"], state["audio"]) if name]
+    return state if all((raw / "videos" / name).exists() for name in names) else None
+
+
+class _Logger:
+    """yt-dlp's messages go to the log; the last error is the reason."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def debug(self, text: str) -> None:
+        log.debug("%s", text)
+
+    def info(self, text: str) -> None:
+        log.debug("%s", text)
+
+    def warning(self, text: str) -> None:
+        log.debug("%s", text)
+
+    def error(self, text: str) -> None:
+        self.reason = re.sub(r"\x1b\[[0-9;]*m", "", text).removeprefix("ERROR: ").strip()
+
+
+def options(raw: Path, key: str, config: HdtfCorpus) -> dict[str, Any]:
+    """Options of yt-dlp. Picture and sound are taken as two files where the site has them apart, so that no ffmpeg is needed to merge them."""
+    tall = f"[height<={config.max_height}]"
+    chosen: dict[str, Any] = {
+        "format": f"(bv[ext=mp4]{tall},ba[ext=m4a])/(bv{tall},ba)/b{tall}/b",
+        "outtmpl": {"default": f"{raw / 'videos' / key}.%(format_id)s.%(ext)s"},
+        "continuedl": True,
+        "retries": config.tries,
+        "fragment_retries": config.tries,
+        "extractor_retries": config.tries,
+        "concurrent_fragment_downloads": LEAST_PARTS,
+        "noplaylist": True,
+        "quiet": True,
+        "noprogress": True,
+        "no_warnings": True,
+        "cachedir": False,
+        "updatetime": False,
+        "fixup": "never",
+    }
+    if config.rate_limit:
+        chosen["ratelimit"] = config.rate_limit
+    if config.cookies:
+        chosen["cookiefile"] = config.cookies
+    return chosen
+
+
+def _fetch_video(origin: Origin, raw: Path, key: str, video: Video, config: HdtfCorpus) -> dict[str, Any]:
+    import yt_dlp
+
+    logger = _Logger()
+    chosen = options(raw, key, config) | {"logger": logger}
+    if origin.served:
+        chosen["proxy"] = ""
+    url = f"{origin.served}videos/{key}.mp4" if origin.served else video.url
+    (raw / "videos").mkdir(parents=True, exist_ok=True)
+    state = {"name": video.name, "url": video.url, "status": FAILED, "reason": "", "gone": False, "video": None, "audio": None}
+    try:
+        with yt_dlp.YoutubeDL(chosen) as downloader:
+            info = downloader.extract_info(url)
+        paths = [Path(part["filepath"]) for part in (info or {}).get("requested_downloads", [])]
+        return state | {"status": KEPT} | _sort_out(paths)
+    except (yt_dlp.utils.YoutubeDLError, EadbenchError, OSError) as error:
+        reason = logger.reason or getattr(error, "what", str(error))
+        return state | {"reason": f"not fetched: {reason}", "gone": bool(GONE.search(reason))}
+
+
+def _sort_out(paths: list[Path]) -> dict[str, str | None]:
+    """Which of the files fetched has the picture, and which the sound where that is apart.
+
+    Whether the picture can be decoded is for the index to find out: a damaged video is fetched, too.
+    """
+    if not paths:
+        raise EadbenchError("the site gave no file")
+    if len(paths) == 1:
+        return {"video": paths[0].name, "audio": None}
+    with_picture = [path for path in paths if probe(path).width is not None]
+    others = [path for path in paths if path not in with_picture]
+    if not with_picture:
+        raise EadbenchError("the site gave sound only")
+    return {"video": with_picture[0].name, "audio": others[0].name if others else None}
+
+
+def recordings(root: Path, config: HdtfCorpus) -> list[dict[str, Any]]:
+    """Rows of the index, without what probing adds: one per annotated stretch, and one per video that has none.
+
+    Raises:
+        EadbenchError: If there are no lists below ``root``.
+    """
+    lists = sorted(root.rglob("*_video_url.txt"))
+    if not lists:
+        raise EadbenchError("HDTF's lists (RD_video_url.txt, ...) are not there", root, "run `corpora fetch`, or put them into the folder")
+    rows = []
+    for video in _videos(lists[0].parent, config):
+        rows += _rows(root, video)
+    return rows
+
+
+def _rows(root: Path, video: Video) -> list[dict[str, Any]]:
+    common: dict[str, Any] = {"speaker": video.speaker, "video_key": video.key or video.name, "source": None}
+    source, sound, problem = _place(root, video)
+    common |= {"source": source, "audio_source": sound}
+    if not video.stretches:
+        return [common | {"recording_id": f"{video.group}_{video.name}_none", "problem": "untimed: the lists have no times for this video"}]
+    size = None
+    if not problem:
+        try:
+            info = probe(source)
+            size = (info.width, info.height) if info.width else None
+        except EadbenchError as error:
+            problem = f"unreadable: {error.what}"
+    rows = []
+    for k, ((start, end), crop) in enumerate(zip(video.stretches, video.crops, strict=True)):
+        row = common | {"recording_id": f"{video.group}_{video.name}_{k:03d}", "start": start, "end": end}
+        if crop and size and (fitted := scaled_crop(crop, video.height, *size)):
+            row |= dict(zip(("crop_x", "crop_y", "crop_w", "crop_h"), fitted, strict=True))
+        elif size:
+            log.info("%s: no usable crop in the lists, the face is looked for in the whole frame", row["recording_id"])
+        if end <= start:
+            row["problem"] = f"untimed: {'; '.join(video.problems)}"
+        elif problem:
+            row["problem"] = problem
+        rows.append(row)
+    return rows
+
+
+def _place(root: Path, video: Video) -> tuple[Path | None, Path | None, str]:
+    """Files of a video and what is wrong: as fetched, else any file below ``root`` named after its id or its name (a folder of the user's)."""
+    if video.key is None:
+        return None, None, f"no address: {'; '.join(video.problems) or 'the lists have none'}"
+    state = _state(root, video.key)
+    if state is not None:
+        if state["status"] == FAILED:
+            return None, None, state["reason"]
+        return root / "videos" / state["video"], root / "videos" / state["audio"] if state["audio"] else None, ""
+    for stem in (video.key, video.name):
+        found = sorted(path for path in root.rglob(f"{stem}.*") if path.suffix.lower() in (".mp4", ".mkv", ".webm", ".mov"))
+        if found:
+            return found[0], None, ""
+    return None, None, "not fetched: no file of this video is here"
