@@ -33,6 +33,22 @@ def mel_start(frame: int | torch.Tensor) -> int | torch.Tensor:
     return (frame * MEL_RATE * 2 + 25) // 50  # rounded
 
 
+def frame_mels(mel: torch.Tensor, frames: int, first: int = 0) -> torch.Tensor:
+    """What Wav2Lip hears for each frame: the 16 steps from two frames before to three after, repeated at the ends.
+
+    Args:
+        mel: ``(80, Tm)`` of the clip.
+        frames: Number of frames.
+        first: First of them.
+
+    Returns:
+        ``(frames, 1, 80, 16)``.
+    """
+    starts = mel_start(torch.arange(first - 2, first - 2 + frames))
+    steps = (starts[:, None] + torch.arange(mel_steps(5))).clamp(0, mel.shape[-1] - 1)
+    return mel[:, steps].transpose(0, 1)[:, None]
+
+
 @cache
 def _mel_filters() -> torch.Tensor:
     from transformers.audio_utils import mel_filter_bank
@@ -62,7 +78,8 @@ def mel_spectrogram(samples: np.ndarray) -> torch.Tensor:
 def whisper_states(encoder: nn.Module, samples: np.ndarray, padding: bool = True, overlap: float = 5.0) -> torch.Tensor:
     """All hidden states of Whisper's encoder for sound of any length.
 
-    Sound longer than 30 s goes through overlapping windows whose states are cross-faded in the overlap: no seam, each instant is heard with its context.
+    Sound longer than 30 s goes through overlapping windows whose states are cross-faded in the overlap: no seam, and each instant is heard with
+    its context.
 
     Args:
         encoder: openai-whisper's ``AudioEncoder``.
@@ -85,7 +102,7 @@ def whisper_states(encoder: nn.Module, samples: np.ndarray, padding: bool = True
         piece = mel[:, : 2 * size] if padding else mel[:, : 2 * count]
         return encoder_states(encoder, piece[None])[0, :count].cpu()
     shared = round(overlap * 50)
-    starts = list(range(0, count - size, size - shared)) + [count - size]
+    starts = [*range(0, count - size, size - shared), count - size]
     total, weights = None, torch.zeros(count)
     for start in starts:
         states = encoder_states(encoder, mel[None, :, 2 * start : 2 * (start + size)])[0].cpu()

@@ -14,9 +14,10 @@ class FeaturesConfig(Section):
 
     Attributes:
         size: Side in pixels of the frames that the models see; a multiple of the VAE's reduction (8 for Stable Diffusion's).
-        mask: What the model must paint: ``mouth``, ``lower_face`` (eyes stay as they are) or ``face`` (eyes and brows too, so that the emotion can change).
-        whisper_padding: Pad sound to Whisper's 30 s, as it was trained (official weights). ``false`` cuts the positional embedding to the clip instead,
-            much cheaper for short clips and right for an encoder that was trained so (ours).
+        mask: What the model must paint: ``mouth``, ``lower_face`` (eyes stay as they are) or ``face`` (eyes and brows too, so that the emotion can
+            change; ours).
+        whisper_padding: Pad sound to Whisper's 30 s, as it was trained (official weights). ``false`` cuts the positional embedding to the clip
+            instead, much cheaper for short clips and right for an encoder that was trained so (ours).
         whisper_overlap: Seconds by which the 30 s windows of longer sound overlap; states are cross-faded there, so that there is no seam.
         frames_per_batch: Frames per pass of the VAE.
         text_tokens: Tokens kept of a caption's text embedding.

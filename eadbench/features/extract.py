@@ -25,7 +25,7 @@ from eadbench.features.config import FeaturesConfig
 from eadbench.features.store import FILES, KINDS, join_parts
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
-from eadbench.models.masks import fixed_mask
+from eadbench.models.masks import mask_for
 from eadbench.zoo.card import read_card
 from eadbench.zoo.vae import encode, normalise, to_tensor
 
@@ -61,13 +61,25 @@ class Networks:
             "mel": audio.mel_spectrogram(samples).half(),
         }
 
+    def facts(self, hashes: dict[str, str]) -> dict[str, str]:
+        """What a reader must know of the features; goes into the header of each shard file."""
+        return {
+            "size": str(self.config.size),
+            "mask": self.config.mask,
+            "reduction": str(2 ** (len(self.vae.config.block_out_channels) - 1)),
+            "latent_channels": str(self.vae.config.latent_channels),
+            "whisper_padding": str(self.config.whisper_padding).lower(),
+            "whisper_overlap": str(self.config.whisper_overlap),
+            **hashes,
+        }
+
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
         return torch.cat([encode(self.vae, part) for part in pixels.split(self.config.frames_per_batch)]).half().cpu()
 
 
 def masked_frames(frames: torch.Tensor, mask: str) -> torch.Tensor:
     """Frames ``(T, 3, S, S)`` in [-1, 1] with what the model must paint set to 0, mid grey (LatentSync)."""
-    return frames * (1 - fixed_mask(mask, frames.shape[-1]).to(frames))
+    return frames * mask_for(mask, frames.shape[-1]).to(frames)
 
 
 def load_networks(config: FeaturesConfig, vae: Path, whisper: Path, device: torch.device) -> Networks:
@@ -125,7 +137,8 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
         table.append(record | {"status": KEPT, "reason": "", "frames": frames})
     check_not_all_failed([r["status"] for r in table if r["status"] != DROPPED], "clips", out)
     for file in FILES:
-        join_parts(done, out.parent / f"{file}.safetensors", [kind for kind, (where, _) in KINDS.items() if where == file])
+        kinds = [kind for kind, (where, _) in KINDS.items() if where == file]
+        join_parts(done, out.parent / f"{file}.safetensors", kinds, networks.facts(hashes))
     write_table(out, table, schemas.FEATURES, "clip_id")
     provenance.write(out.parent, config.model_dump(), {"clips": str(clips), **hashes}, started)
     for part in scratch.glob("*.safetensors"):

@@ -37,7 +37,9 @@ def merge(shards: list[Path], clips: Path, out: Path, captions: Path | None = No
     suits = [captions is None or captioned.get(clip, (None, False))[1] for clip in rows["clip_id"]]
     rows["trains"] = (rows["status"] == KEPT) & (rows["split"] == "train") & pd.Series(suits, index=rows.index, dtype=bool)
     write_table(out, rows, schemas.FEATURES, "clip_id")
-    provenance.write(out.parent, None, {"clips": str(clips), "captions": str(captions)}, started, clips=json.loads(rows["status"].value_counts().to_json()))
+    provenance.write(
+        out.parent, None, {"clips": str(clips), "captions": str(captions)}, started, clips=json.loads(rows["status"].value_counts().to_json())
+    )
     return rows
 
 

@@ -1,7 +1,7 @@
 """Reading and writing of feature shards: safetensors files, read by slices."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -21,16 +21,17 @@ KINDS = {"latents": ("latents", "{}"), "masked": ("latents", "masked/{}"), "fram
 _DTYPES = {"F16": 2, "U8": 1}
 
 
-def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str]) -> None:
+def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: dict[str, str]) -> None:
     """Join tensors of many small safetensors files into one, copying bytes, so that memory does not grow with the shard.
 
     Args:
         parts: One file per clip, named ``{clip_id}.safetensors``.
         target: The shard's file.
         keys: Kinds of ``KINDS`` to take; each becomes the key that ``KINDS`` gives it.
+        facts: Metadata of the file.
     """
     with ExitStack() as stack, atomic_path(target) as temporary:
-        sources, header, offset = [], {}, 0
+        sources, header, offset = [], {"__metadata__": facts}, 0
         for part in sorted(parts):
             handle = stack.enter_context(safe_open(part, "pt"))
             for kind in keys:
@@ -131,7 +132,22 @@ class FeatureStore:
         except SafetensorError as error:
             raise EadbenchError(f"text {row['text_id']!r} is not embedded: {error}", path, "run `features text` again") from error
 
-    def splits(self, split: str) -> Iterator[int]:
-        """Numbers of the rows that may be used for ``train`` (rows that train), ``val`` or ``test``."""
+    def facts(self) -> dict[str, str]:
+        """Frame ``size``, ``mask``, ``reduction`` and ``latent_channels`` of the VAE, hashes of ``vae`` and ``whisper``: the same for all shards.
+
+        Raises:
+            EadbenchError: If the shards were made with different settings or weights.
+        """
+        found: dict[str, str] | None = None
+        for index, shard in self.clips[["index", "shard"]].drop_duplicates().itertuples(index=False):
+            path = resolve(index, shard) / "latents.safetensors"
+            facts = _open(path).metadata() or {}
+            if found is not None and facts != found:
+                raise EadbenchError("feature shards differ in settings or weights", path, "extract the features of all corpora anew with one config")
+            found = facts
+        return found or {}
+
+    def split(self, split: str) -> pd.DataFrame:
+        """The clips of ``train`` (those that may train), ``val`` or ``test``."""
         chosen = self.clips["trains"].fillna(False).astype(bool) if split == "train" else self.clips["split"] == split
-        return iter(self.clips.index[chosen])
+        return self.clips[chosen].reset_index(drop=True)

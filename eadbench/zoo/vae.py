@@ -1,7 +1,7 @@
 """The image autoencoder whose latents EAD-Net denoises: diffusers' ``AutoencoderKL``.
 
-Fetched (``sd-vae-ft-mse``) at full size; at demo size a small one trained here on frames of the training clips. Both are a diffusers folder: ``config.json`` and
-``diffusion_pytorch_model.safetensors``. Latents are always the posterior's mode, scaled, so that the same frame gives the same latents.
+Fetched (``sd-vae-ft-mse``) at full size; at demo size a small one trained here on frames of the training clips. Both are a diffusers folder:
+``config.json`` and ``diffusion_pytorch_model.safetensors``. Latents are always the posterior's mode, scaled, so that a frame has one set of latents.
 """
 
 import logging

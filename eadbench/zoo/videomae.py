@@ -1,7 +1,7 @@
 """Video features for TREPA, the temporal alignment loss: transformers' ``VideoMAEModel``.
 
-Full size: fetched VideoMAE weights. Demo: a small one with random weights of a fixed seed, which still compares motion (random features are a metric, if a coarse one); the
-card says ``random``. ``load`` gives a :class:`VideoFeatures`.
+Full size: fetched VideoMAE weights. Demo: a small one with random weights of a fixed seed, which still compares motion (random features are a
+metric, if a coarse one); the card says ``random``. ``load`` gives a :class:`VideoFeatures`.
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Speech features: the encoder of openai-whisper.
 
-Fetched official weights at full size; at demo size a small encoder of the same architecture, trained here on the sound of the training clips by predicting the cluster of masked
-stretches (as HuBERT does; k-means of the log-mel frames), and saved in Whisper's own checkpoint format, so that both load by ``whisper.load_model(path)``.
+Fetched official weights at full size; at demo size a small encoder of the same architecture, trained here on the sound of the training clips by
+predicting the cluster of masked stretches (as HuBERT does; k-means of the log-mel frames), and saved in Whisper's own checkpoint format, so that
+both load by ``whisper.load_model(path)``.
 """
 
 import logging

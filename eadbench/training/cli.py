@@ -1,0 +1,38 @@
+"""``eadbench training``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.zoo.cli import parse_parts
+
+app = typer.Typer(help="Train SyncNet, EAD-Net, its ablations and Wav2Lip.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps ``run`` a verb of its own."""
+
+
+@app.command("run")
+def run_command(
+    name: Annotated[str, typer.Option("--run", help="Name in the config's `training: runs:`.")],
+    features: Annotated[list[Path], typer.Option(help="Index of features; several for several corpora.")],
+    out: Annotated[Path, typer.Option(help="The card to write, e.g. results/training/full/card.json; weights and history go beside it.")],
+    init: Annotated[Path | None, typer.Option(help="Folder of the run to start from.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER: vae, lpips, videomae (zoo), syncnet (a run).")] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Train one run. A killed run goes on from its last saved state when the same command is given again.
+
+    Several GPUs or nodes: `accelerate launch --num_processes 4 -m eadbench training run ...` or
+    `torchrun --nproc_per_node 4 -m eadbench training run ...`; the batch of the config is split over the processes, so that results compare.
+    """
+    from eadbench.training.run import run
+
+    given = core_settings.load(settings, config)
+    run(name, given.training, given.seed, given.device, features, out, init, parse_parts(part))

@@ -1,0 +1,167 @@
+"""Task of EAD-Net's runs: stage 1 (noise loss) and stage 2 (with losses on the decoded clean sample)."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from eadbench.core.geometry import TEMPLATE
+from eadbench.features.store import FeatureStore
+from eadbench.models.config import EADNetConfig
+from eadbench.models.eadnet import EADNet
+from eadbench.models.masks import latent_mask, mask_for
+from eadbench.training import losses as L
+from eadbench.training.config import RunConfig
+from eadbench.training.data import EADNetWindows, Stream
+from eadbench.training.loop import Task
+from eadbench.training.noise import Diffusion
+from eadbench.zoo.vae import decode, normalise
+
+
+@dataclass
+class Judges:
+    """Frozen networks of the losses on the clean sample; ``None`` where the weight is 0 or the stage has none.
+
+    Attributes:
+        vae: Decoder.
+        syncnet: Training SyncNet.
+        temperature: Of its contrastive loss; ``None`` if it was trained with the cosine loss.
+        lpips: ``(x, y) -> (B,)``.
+        videomae: :class:`eadbench.zoo.videomae.VideoFeatures`.
+    """
+
+    vae: Any = None
+    syncnet: nn.Module | None = None
+    temperature: float | None = None
+    lpips: nn.Module | None = None
+    videomae: nn.Module | None = None
+
+    def to(self, device: torch.device) -> None:
+        """Move them."""
+        for network in (self.vae, self.syncnet, self.lpips, self.videomae):
+            if network is not None:
+                network.to(device)
+
+
+class EADNetTask(Task):
+    """See :class:`Task`.
+
+    Args:
+        store: Features.
+        config: The run.
+        model: Sizes of the network.
+        judges: Networks of the losses.
+        seed: Seed of the config.
+        run: Name of the run.
+        mask: Mask kind and frame size, as the features were made.
+    """
+
+    def __init__(
+        self, store: FeatureStore, config: RunConfig, model: EADNetConfig, judges: Judges, seed: int, run: str, mask: tuple[str, int, int]
+    ) -> None:
+        self.config, self.judges = config, judges
+        torch.manual_seed(seed % 2**63)
+        self.model = EADNet(model)
+        self.model.gradient_checkpointing = config.optim.gradient_checkpointing
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(any(re.fullmatch(pattern, name) for pattern in config.trainable))
+        self.diffusion = Diffusion(config.diffusion, model.prediction)
+        kind, size, factor = mask
+        self.mask = latent_mask(mask_for(kind, size), factor)
+        self.weight = position_weight(self.mask, config.losses.emphasis, config.losses.mouth_emphasis)
+        clean_every = config.losses.x0_every if config.stage == 2 and judges.vae is not None else 0
+        shape = (model, config.diffusion, config.optim.batch, clean_every, config.losses.x0_frames or model.frames)
+        sync = judges.syncnet.config if judges.syncnet is not None else None
+        self.data = EADNetWindows(store, Stream(seed, run, "train"), *shape, sync=sync)
+        self.validation = None
+        if len(store.split("val")):
+            # The stream carries no run name: all runs are validated on the same windows with the same noise, so that they can be compared.
+            self.validation = EADNetWindows(store, Stream(seed, "eadnet", "val"), model, config.diffusion, config.optim.batch)
+
+    def to(self, device: torch.device) -> None:
+        """Move mask and judges."""
+        self.mask, self.weight = self.mask.to(device), self.weight.to(device)
+        self.judges.to(device)
+
+    def predict(self, model: nn.Module, batch: dict[str, Any], noisy: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+        """The network's output for a batch."""
+        b, f = noisy.shape[:2]
+        return model(
+            noisy,
+            batch["t"],
+            self.mask.expand(b, f, -1, -1, -1),
+            batch["masked"],
+            batch["reference"],
+            audio,
+            text=batch["text"],
+            text_mask=batch.get("text_mask"),
+            vai=batch["vai"],
+            drop_audio=batch["drop_audio"],
+            drop_text=batch["drop_text"],
+        )
+
+    def losses(self, model: nn.Module, batch: dict[str, Any], step: int) -> dict[str, torch.Tensor]:
+        """Noise loss; on every ``x0_every``-th step of stage 2 also sync, LPIPS and TREPA."""
+        weights = self.config.losses
+        clean, t = batch["clean"], batch["t"]
+        noisy = self.diffusion.add_noise(clean, batch["noise"], t)
+        predicted = self.predict(model, batch, noisy, batch["audio"])
+        per_sample = L.noise_loss(predicted, self.diffusion.target(clean, batch["noise"], t), self.weight)
+        noise = (per_sample * self.diffusion.noise_weight(t, weights.snr_gamma)).mean()
+        result = {"noise": noise, "loss": weights.noise * noise}
+        if "frames" in batch:
+            estimate = self.diffusion.clean(noisy.float(), predicted.float(), t)
+            parts = self.clean_losses(estimate, batch)
+            # Each of these steps stands for x0_every steps, so that the weights mean the same whatever the interval.
+            result["loss"] = result["loss"] + weights.x0_every * sum(getattr(weights, name) * value for name, value in parts.items())
+            result |= parts
+        return result
+
+    def clean_losses(self, estimate: torch.Tensor, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Losses on the estimated clean latents ``(B, F, C, h, w)``, each sample weighted by its noise level."""
+        weights, count = self.config.losses, batch["frames"].shape[1]
+        trust = self.diffusion.clean_weight(batch["t"], weights.x0_weight)
+        part = torch.stack([x[first : first + count] for x, first in zip(estimate, batch["first"].tolist(), strict=True)])
+        real = normalise(batch["frames"])
+        fake = decode(self.judges.vae, part.flatten(0, 1)).unflatten(0, part.shape[:2]).float()
+        parts = {}
+        if self.judges.syncnet is not None:
+            size = self.judges.syncnet.config.frames
+            windows = torch.stack([fake[:, s : s + size] for s in self.data.sync_starts()], 1)
+            parts["sync"] = L.sync_loss(self.judges.syncnet, windows, batch["sounds"], self.judges.temperature)
+        if self.judges.lpips is not None:
+            parts["lpips"] = L.lpips_loss(self.judges.lpips, fake, real, weights.lower_half)
+        if self.judges.videomae is not None:
+            parts["trepa"] = L.trepa_loss(self.judges.videomae, fake, real)
+        return {name: (trust * value).mean() for name, value in parts.items()}
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module, batches: list[dict[str, Any]]) -> dict[str, float]:
+        """Noise loss where the mask says regenerate, with the clip's own sound and with another clip's.
+
+        The second should be worse: by how much tells whether the network listens. Nothing is dropped.
+        """
+        own, other = [], []
+        where = (1 - self.mask) / (1 - self.mask).mean()
+        for batch in batches:
+            batch = batch | {"drop_audio": torch.zeros_like(batch["drop_audio"]), "drop_text": torch.zeros_like(batch["drop_text"])}
+            noisy = self.diffusion.add_noise(batch["clean"], batch["noise"], batch["t"])
+            target = self.diffusion.target(batch["clean"], batch["noise"], batch["t"])
+            for results, audio in ((own, batch["audio"]), (other, batch["audio"].roll(1, 0))):
+                results.append(L.noise_loss(self.predict(model, batch, noisy, audio), target, where))
+        own, other = torch.cat(own).mean(), torch.cat(other).mean()
+        return {"noise": float(own), "noise_other_sound": float(other), "listening": float((other - own) / own)}
+
+
+def position_weight(mask: torch.Tensor, emphasis: float, mouth: float) -> torch.Tensor:
+    """Weight of the noise loss per latent position ``(1, h, w)``, mean 1: more where the mask (0) says regenerate, more still around the mouth."""
+    size = mask.shape[-1]
+    at = (torch.arange(size) + 0.5) / size
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    right, left = TEMPLATE["mouth_right"], TEMPLATE["mouth_left"]
+    centre_x, centre_y, width = (right[0] + left[0]) / 2, (right[1] + left[1]) / 2 + 0.04, left[0] - right[0]
+    bump = torch.exp(-(((x - centre_x) / (0.6 * width)) ** 2 + ((y - centre_y) / (0.5 * width)) ** 2))
+    weight = 1 + emphasis * (1 - mask) + mouth * bump
+    return weight / weight.mean()

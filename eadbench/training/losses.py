@@ -1,0 +1,75 @@
+"""Losses on decoded frames and on the noise.
+
+All give one value per sample ``(B,)``, so that samples can be weighted and gradients averaged over processes.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+TREPA_WIDTH = 1408  # of LatentSync's VideoMAE-v2 giant, to which its weight 10 belongs
+
+
+def noise_loss(predicted: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean squared error per sample ``(B, F, C, h, w)``, with a weight per position of mean 1."""
+    error = (predicted.float() - target.float()).square()
+    return (error if weight is None else error * weight).flatten(1).mean(1)
+
+
+def sync_loss(syncnet: nn.Module, windows: torch.Tensor, sounds: torch.Tensor, temperature: float | None) -> torch.Tensor:
+    """How badly mouth and sound agree, by the training SyncNet.
+
+    Args:
+        syncnet: Frozen SyncNet.
+        windows: ``(B, K, f, 3, S, S)`` in [-1, 1].
+        sounds: Mel of each window ``(B, K, 80, steps)``.
+        temperature: Of the contrastive loss, if the SyncNet was trained with it: then each window must find its own sound among those of the sample,
+            as in training; needs at least two windows. ``None``: -log of the cosine, as LatentSync.
+
+    Returns:
+        ``(B,)``.
+    """
+    v, a = embed_pairs(syncnet, windows, sounds)
+    if temperature is None or v.shape[1] < 2:
+        return -((v * a).sum(-1).clamp(1e-4, 1.0)).log().mean(1)
+    return contrastive(v, a, temperature)[0]
+
+
+def embed_pairs(syncnet: nn.Module, windows: torch.Tensor, sounds: torch.Tensor, lower: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embed windows ``(B, K, f, 3, S, S)`` and sounds ``(B, K, 80, steps)`` to unit vectors ``(B, K, E)``; ``lower``: cut to the lower half already."""
+    batch, count = windows.shape[:2]
+    if not lower:
+        windows = windows[..., windows.shape[-2] // 2 :, :]
+    v, a = syncnet(windows.flatten(2, 3).flatten(0, 1), sounds.flatten(0, 1)[:, None])
+    return v.float().unflatten(0, (batch, count)), a.float().unflatten(0, (batch, count))
+
+
+def contrastive(v: torch.Tensor, a: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """InfoNCE both ways among the K windows of each sample.
+
+    Returns:
+        Loss ``(B,)`` and the share of windows that find their sound ``(B,)``.
+    """
+    logits = v @ a.transpose(1, 2) / temperature
+    right = torch.arange(v.shape[1], device=v.device).expand(logits.shape[:2])
+    both = (functional.cross_entropy(x.flatten(0, 1), right.flatten(), reduction="none") for x in (logits, logits.transpose(1, 2)))
+    loss = sum(x.view(right.shape).mean(1) for x in both) / 2
+    return loss, (logits.argmax(-1) == right).float().mean(1)
+
+
+def lpips_loss(lpips: nn.Module, fake: torch.Tensor, real: torch.Tensor, lower_half: bool) -> torch.Tensor:
+    """LPIPS per sample, mean over frames ``(B, F, 3, S, S)`` in [-1, 1]."""
+    if lower_half:
+        fake, real = (x[..., x.shape[-2] // 2 :, :] for x in (fake, real))
+    return lpips(fake.flatten(0, 1), real.flatten(0, 1)).view(fake.shape[:2]).mean(1)
+
+
+def trepa_loss(features: nn.Module, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """TREPA per sample: mean squared difference of unit-length video embeddings of ``(B, F, 3, S, S)``, times D / 1408.
+
+    The mean over D entries of a squared difference of unit vectors shrinks as 1 / D; the factor makes the weight mean the same for any width.
+    """
+    with torch.no_grad():
+        wanted = features(real)
+    difference = (features(fake) - wanted).float().square().mean(-1)
+    return difference * features.width / TREPA_WIDTH

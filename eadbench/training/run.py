@@ -1,0 +1,296 @@
+"""``training run``: put a run together from the config, its features and the parts it is given; train; write what sampling needs."""
+
+import hashlib
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from eadbench import zoo
+from eadbench.core import provenance, schemas
+from eadbench.core.device import pick_device
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path, sha256_of, write_text
+from eadbench.core.tables import write_table
+from eadbench.features.store import FeatureStore
+from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
+from eadbench.models.eadnet import EADNet
+from eadbench.models.syncnet import SyncNet
+from eadbench.models.wav2lip import Wav2Lip
+from eadbench.training.config import RunConfig, TrainingConfig
+from eadbench.training.eadnet import EADNetTask, Judges
+from eadbench.training.loop import Task, Trainer
+from eadbench.training.syncnet import SyncNetTask
+from eadbench.training.wav2lip import Wav2LipTask
+from eadbench.zoo.card import read_card
+
+log = logging.getLogger(__name__)
+MODELS = {"eadnet": (EADNetConfig, EADNet), "syncnet": (SyncNetConfig, SyncNet), "wav2lip": (Wav2LipConfig, Wav2Lip)}
+# Losses on the clean sample and the part that each needs.
+NEEDS = {"lpips": "lpips", "trepa": "videomae", "sync": "syncnet"}
+
+
+def run(
+    name: str,
+    config: TrainingConfig,
+    seed: int,
+    device: str,
+    features: list[Path],
+    out: Path,
+    init: Path | None = None,
+    parts: dict[str, Path] | None = None,
+) -> None:
+    """Train run ``name`` and write ``model.safetensors``, ``config.json``, ``history.parquet`` and, last, ``card.json`` beside ``out``.
+
+    Args:
+        name: Run of the config.
+        config: Section ``training``.
+        seed: Seed of the config.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        features: Index tables.
+        out: The card.
+        init: Folder of the run to start from.
+        parts: Folders of ``vae``, ``lpips``, ``videomae`` and the run's ``pretrained`` (zoo), ``syncnet`` (a run).
+
+    Raises:
+        EadbenchError: If an input is missing or does not fit, or a loss is not finite.
+    """
+    started = time.time()
+    wanted, parts, folder = config.run(name), parts or {}, out.parent
+    chosen = pick_device(device)
+    store = FeatureStore(features)
+    facts = store.facts()
+    model = model_config(name, wanted, store, facts)
+    parents = {key: read_run_card(path) if key in ("init", "syncnet") else read_card(path).model_dump() for key, path in parts.items()}
+    if init:
+        parents["init"] = read_run_card(init)
+    task = make_task(name, wanted, model, store, facts, seed, init, parts)
+    record = {
+        "run": name,
+        "seed": seed,
+        "config": wanted.model_dump(mode="json"),
+        "model": model.to_dict(),
+        "features": {str(k): sha256_of(path) for k, path in enumerate(features)},
+        "parents": {key: hash_of(card) for key, card in sorted(parents.items())},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    trainer = Trainer(task, wanted.optim, name, seed, folder, fingerprint, chosen)
+    trainer.train()
+    if not trainer.accelerator.is_main_process:
+        return
+    with atomic_path(folder / "model.safetensors") as part:
+        save_file(trainer.final_weights(), part)
+    write_text(folder / "config.json", json.dumps(run_facts(wanted, model, facts), indent=1) + "\n")
+    history = pd.DataFrame(trainer.history)
+    write_table(folder / "history.parquet", history, schemas.HISTORY)
+    provenance.write(folder, config.model_dump(), {str(p): "" for p in features}, started, processes=trainer.accelerator.num_processes)
+    card = record | {
+        "kind": wanted.kind,
+        "sha256": sha256_of(folder / "model.safetensors"),
+        "steps": wanted.optim.steps,
+        "last": last_values(history),
+    }
+    write_text(out, json.dumps(card, indent=1) + "\n")
+    trainer.forget_state()
+
+
+def run_facts(config: RunConfig, model: Any, facts: dict[str, str]) -> dict[str, Any]:
+    """``config.json`` of a run: what whoever uses the weights must know.
+
+    ``kind``; ``model``, the sizes; ``features`` (frame ``size``, ``mask``, VAE ``reduction``, hashes of ``vae`` and ``whisper``, Whisper's padding);
+    for EAD-Net ``prediction``, ``scheduler`` (arguments of diffusers' schedulers) and ``shared_noise``; for SyncNet ``loss`` and ``temperature``.
+    """
+    result: dict[str, Any] = {
+        "kind": config.kind,
+        "stage": config.stage,
+        "model": model.to_dict(),
+        "features": {k: int(v) if v.isdigit() and k not in ("vae", "whisper") else v for k, v in facts.items()},
+    }
+    if config.kind == "eadnet":
+        d = config.diffusion
+        result["prediction"] = model.prediction
+        result["scheduler"] = {
+            "num_train_timesteps": d.train_steps, "beta_start": d.beta_start, "beta_end": d.beta_end, "beta_schedule": "scaled_linear",
+            "prediction_type": "v_prediction" if model.prediction == "v" else "epsilon",
+        }  # fmt: skip
+        result["shared_noise"] = d.shared_noise
+    if config.kind == "syncnet":
+        result |= {"loss": config.loss, "temperature": config.temperature}
+    return result
+
+
+def model_config(name: str, config: RunConfig, store: FeatureStore, facts: dict[str, str]) -> Any:
+    """Sizes of the network; those that the features decide are taken from them.
+
+    Raises:
+        EadbenchError: If a size is invalid or contradicts the features.
+    """
+    given = dict(config.model)
+    for key, value in decided_by_features(config.kind, store, facts).items():
+        if given.setdefault(key, value) != value:
+            raise EadbenchError(
+                f"model.{key} is {given[key]}, the features have {value}", f"training.runs.{name}", f"leave {key} out; it is taken from them"
+            )
+    try:
+        return MODELS[config.kind][0].model_validate(given)
+    except ValidationError as error:
+        raise EadbenchError(f"invalid sizes of the network: {error}", f"training.runs.{name}.model", "see eadbench/models/config.py") from error
+
+
+def decided_by_features(kind: str, store: FeatureStore, facts: dict[str, str]) -> dict[str, int]:
+    """Sizes that the features decide."""
+    size = int(facts["size"])
+    if kind == "syncnet":
+        return {"image_size": size}
+    if kind == "wav2lip":
+        return {}
+    _, layers, width = store.get(store.clips.iloc[0], "audio", 0, 1).shape
+    sizes = {"image_size": size, "audio_dim": width, "audio_layers": layers, "latent_channels": int(facts["latent_channels"])}
+    described = store.clips[store.clips["text_id"].notna()]
+    return sizes | ({"text_dim": store.text(described.iloc[0]).shape[1]} if len(described) else {})
+
+
+def make_task(
+    name: str, config: RunConfig, model: Any, store: FeatureStore, facts: dict[str, str], seed: int, init: Path | None, parts: dict[str, Path]
+) -> Task:
+    """The task of a run with all its frozen parts loaded.
+
+    Raises:
+        EadbenchError: If a part is missing or does not fit.
+    """
+    if config.kind == "syncnet":
+        return SyncNetTask(store, config, model, seed, name)
+    if config.kind == "wav2lip":
+        return Wav2LipTask(store, config, model, *expert(name, parts), seed, name)
+    mask = (facts["mask"], int(facts["size"]), int(facts["reduction"]))
+    task = EADNetTask(store, config, model, judges(name, config, parts, facts), seed, name, mask)
+    if bool(init) != bool(config.init):
+        raise EadbenchError(
+            "run to start from: config and command disagree", f"training.runs.{name}.init", f"config says {config.init}; --init {init}"
+        )
+    if config.pretrained:
+        if config.pretrained not in parts:
+            raise EadbenchError(f"part {config.pretrained!r} was not given", f"training.runs.{name}.pretrained", "list it in the run's `parts`, too")
+        start_from_stable_diffusion(task.model, parts[config.pretrained])
+    if init:
+        start_from(task.model, init)
+    return task
+
+
+def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str, str]) -> Judges:
+    """Frozen networks of the losses on the clean sample.
+
+    Raises:
+        EadbenchError: If a loss has a weight and its part is not given, or the VAE is not that of the features.
+    """
+    found = Judges()
+    active = [loss for loss in NEEDS if getattr(config.losses, loss) > 0]
+    if config.stage == 1 or not active:
+        return found
+    for part in ("vae", *(NEEDS[loss] for loss in active)):
+        if part not in parts:
+            mend = f"add --part {part}=FOLDER (in the config: `syncnet: RUN` or `parts: [..]`), or set the weight of the loss to 0"
+            raise EadbenchError(f"the losses need part {part!r}", f"training.runs.{name}", mend)
+    if read_card(parts["vae"]).sha256 != facts["vae"]:
+        raise EadbenchError(
+            "the features were made with another VAE", parts["vae"], "extract the features again, or give the VAE that they were made with"
+        )
+    found.vae = zoo.load(parts["vae"])
+    found.lpips = zoo.load(parts["lpips"]) if "lpips" in active else None
+    found.videomae = zoo.load(parts["videomae"]) if "trepa" in active else None
+    if "sync" in active:
+        found.syncnet, found.temperature = expert(name, parts)
+        if config.losses.x0_frames and config.losses.x0_frames < found.syncnet.config.frames:
+            raise EadbenchError("SyncNet looks at more frames than are decoded", f"training.runs.{name}.losses.x0_frames", "raise x0_frames")
+    return found
+
+
+def expert(name: str, parts: dict[str, Path]) -> tuple[nn.Module, float | None]:
+    """The frozen training SyncNet and the temperature of its contrastive loss (``None`` with the cosine loss).
+
+    Raises:
+        EadbenchError: If it was not given.
+    """
+    if "syncnet" not in parts:
+        raise EadbenchError(
+            "the training SyncNet was not given", f"training.runs.{name}.syncnet", "name the run, or --part syncnet=results/training/syncnet"
+        )
+    network, facts = load_run(parts["syncnet"])
+    return network, facts["temperature"] if facts["loss"] == "contrastive" else None
+
+
+def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, Any]]:
+    """The trained network of a run, frozen, in evaluation mode, and its ``config.json``.
+
+    Raises:
+        EadbenchError: If the run is not there or its weights were changed.
+    """
+    card = read_run_card(folder)
+    facts = json.loads((folder / "config.json").read_text())
+    if sha256_of(folder / "model.safetensors") != card["sha256"]:
+        raise EadbenchError("weights were changed since the run's card was written", folder / "model.safetensors", "train the run again")
+    sizes, network = MODELS[facts["kind"]]
+    model = network(sizes.from_dict(facts["model"]))
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.to(device).eval().requires_grad_(False), facts
+
+
+def read_run_card(folder: Path) -> dict[str, Any]:
+    """``card.json`` of a run.
+
+    Raises:
+        EadbenchError: If it is not there.
+    """
+    path = Path(folder) / "card.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise EadbenchError(f"run {path.parent.name!r} is not trained", path, f"`snakemake {path}` trains it") from error
+
+
+def hash_of(card: dict[str, Any]) -> str:
+    """Hash that names a parent: of a run's weights, or of an artefact's files."""
+    return card["sha256"] if "sha256" in card else hashlib.sha256(json.dumps(sorted(card["files"].items())).encode()).hexdigest()
+
+
+def start_from(model: EADNet, folder: Path) -> None:
+    """Take over the weights of another run, as far as the variants share them.
+
+    Raises:
+        EadbenchError: If the runs are not variants of one network.
+    """
+    source, _ = load_run(folder)
+    try:
+        report = model.load_compatible(source.state_dict())
+    except ValueError as error:
+        raise EadbenchError(f"cannot start from this run: {error}", folder, "both runs need the same sizes") from error
+    log.info("started from %s: %d tensors taken over, %d new, %d unused", folder, len(report.loaded), len(report.missing), len(report.unexpected))
+
+
+def start_from_stable_diffusion(model: EADNet, folder: Path) -> None:
+    """Fill the spatial layers from Stable Diffusion's U-Net (an artefact of the zoo).
+
+    Raises:
+        EadbenchError: If the file is missing or of another shape.
+    """
+    from eadbench.models.sd_weights import load_sd_weights
+
+    try:
+        report = load_sd_weights(model, zoo.load(folder))
+    except ValueError as error:
+        raise EadbenchError(f"these weights do not fit: {error}", folder, "the network must have Stable Diffusion 1.5's shape") from error
+    log.info("started from Stable Diffusion: %d tensors taken over, %d unused, %d new", len(report.mapped), len(report.unused), len(report.new))
+
+
+def last_values(history: pd.DataFrame) -> dict[str, float]:
+    """The last logged value of each quantity, for the card."""
+    last = history.groupby(["split", "quantity"], sort=True).tail(1).sort_values(["split", "quantity"])
+    timing = ("data_wait", "seconds_per_step")  # differ from run to run, and a card is an input of later rules
+    return {f"{row.split}/{row.quantity}": row.value for row in last.itertuples() if row.quantity not in timing}
