@@ -77,6 +77,11 @@ def render_command(
     render(request, run, zoo, parse_parts(part), given, {k: v for k, v in overrides.items() if v is not None}, out)
 
 
+@methods_app.callback()
+def methods_group() -> None:
+    """What each method needs, and what is missing here."""
+
+
 @methods_app.command("list")
 def list_command(
     results: Annotated[Path, typer.Option(help="Folder of the workflow's results, in which runs and artefacts are looked for.")] = Path("results"),

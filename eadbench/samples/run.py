@@ -1,0 +1,76 @@
+"""Trained runs, read back from ``results/training/{run}/`` for sampling."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from eadbench import zoo
+from eadbench.core.errors import EadbenchError
+from eadbench.models.config import EADNetConfig
+from eadbench.models.eadnet import EADNet
+from eadbench.training.run import load_run, read_run_card
+from eadbench.zoo.card import read_card
+
+
+@dataclass
+class TrainedRun:
+    """A trained EAD-Net and what it was trained with.
+
+    Attributes:
+        network: The network, frozen.
+        size: Side of the frames that it sees.
+        mask: Kind of mask.
+        schedule: Arguments of diffusers' schedulers: betas, number of steps, what is predicted.
+        shared_noise: Weight of the noise that all frames share.
+        features: How its features were made.
+    """
+
+    network: EADNet
+    size: int
+    mask: str
+    schedule: dict[str, Any]
+    shared_noise: float = 0.0
+    features: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> EADNetConfig:
+        """Sizes of the network."""
+        return self.network.config
+
+
+def load_kind(folder: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a run of that kind, and its ``config.json``.
+
+    Raises:
+        EadbenchError: If the run is not there, was changed, or is of another kind.
+    """
+    network, facts = load_run(folder)
+    if facts["kind"] != kind:
+        raise EadbenchError(f"the run is of kind {facts['kind']!r}, not {kind!r}", folder, "name another run")
+    return network, facts
+
+
+def load_eadnet(folder: Path) -> TrainedRun:
+    """Load a trained EAD-Net."""
+    network, facts = load_kind(folder, "eadnet")
+    features = facts["features"]
+    return TrainedRun(network, features["size"], features["mask"], facts["scheduler"], facts["shared_noise"], features)
+
+
+def load_vae(folder: Path, run: TrainedRun) -> nn.Module:
+    """Load the VAE and make sure that it is the one that the run was trained with.
+
+    Raises:
+        EadbenchError: If it is another.
+    """
+    found = read_card(folder).sha256
+    if run.features.get("vae", found) != found:
+        raise EadbenchError("the run was trained with another VAE", folder, "give the VAE that its features were made with, or train again")
+    return zoo.load(folder)
+
+
+def hash_of_run(folder: Path | None) -> str:
+    """sha256 of a run's weights, from its card; empty without a run."""
+    return read_run_card(folder)["sha256"] if folder and (Path(folder) / "card.json").exists() else ""

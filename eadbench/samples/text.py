@@ -1,0 +1,53 @@
+"""Which words a model is told, and their encoding."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eadbench.captions.wording import label_texts
+from eadbench.core.emotions import valence_arousal_intensity
+from eadbench.features.store import FeatureStore
+from eadbench.features.text import TextStore
+from eadbench.samples.config import CaptionSource
+from eadbench.samples.manifest import Job
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a model is told of the emotion: T5 states ``(N, D)``, valence-arousal-intensity, and where the text is from; nulls where it is told nothing."""
+
+    text: torch.Tensor | None
+    vai: tuple[float, float, float] | None
+    source: str | None
+
+
+class Texts:
+    """Encoded captions and label descriptions of a corpus.
+
+    Args:
+        store: Its features.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.store = store
+        self.table = TextStore(Path(store.indexes[0]).parent / "text.parquet")
+
+    def tell(self, job: Job, source: CaptionSource) -> Told:
+        """What a job's model is told. Unlabelled clips: nothing, as in training.
+
+        ``other_clip`` falls back to ``label`` where no training clip has the label or its caption was lost; the row says what was used.
+        """
+        if job.emotion is None:
+            return Told(None, None, None)
+        vai = valence_arousal_intensity(job.emotion, 1.0 if job.intensity is None else job.intensity)
+        clip = {"target": job.emotion_clip, "other_clip": job.caption_clip, "label": None}[source]
+        text = self._of_clip(clip) if clip else None
+        if text is not None:
+            return Told(text, vai, source)
+        return Told(self.table.of_text(label_texts(job.emotion, job.intensity)[0]), vai, "label")
+
+    def _of_clip(self, clip_id: str) -> torch.Tensor | None:
+        rows = self.store.clips[self.store.clips["clip_id"] == clip_id]
+        text_id = rows["text_id"].iloc[0] if len(rows) else None
+        return self.table[text_id] if isinstance(text_id, str) else None
