@@ -1,0 +1,77 @@
+"""Masks lie where the template says the face is."""
+
+import numpy as np
+import pytest
+import torch
+
+from eadbench.core.geometry import TEMPLATE, template_points
+from eadbench.models.masks import SHAPES, STABLE_LANDMARKS, latent_mask, mask_for
+
+
+def made_anew(mask: torch.Tensor, x: float, y: float) -> bool:
+    size = mask.shape[-1]
+    return mask[0, int(y * size), int(x * size)] == 0
+
+
+@pytest.mark.parametrize("size", [64, 96, 256])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_values_shape_and_symmetry(kind, size):
+    mask = mask_for(kind, size)
+    assert mask.shape == (1, size, size) and mask.dtype == torch.float32
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(mask, mask.flip(-1))
+
+
+@pytest.mark.parametrize(("kind", "eyes", "brows"), [("mouth", False, False), ("lower_face", False, False), ("face", True, True)])
+def test_what_is_made_anew(kind, eyes, brows):
+    mask = mask_for(kind, 128)
+    for side in ("right", "left"):
+        assert made_anew(mask, *TEMPLATE[f"mouth_{side}"])
+        assert made_anew(mask, *TEMPLATE[f"{side}_eye"]) == eyes
+        x, y = TEMPLATE[f"{side}_eye"]
+        assert made_anew(mask, x, y - 0.10) == brows
+    assert made_anew(mask, 0.5, 0.93)  # the chin moves
+    for corner in ((0.02, 0.02), (0.02, 0.98), (0.98, 0.98), (0.5, 0.05)):
+        assert not made_anew(mask, *corner)
+
+
+def test_kinds_are_nested():
+    mouth, lower, face = (mask_for(kind, 128) for kind in ("mouth", "lower_face", "face"))
+    assert ((mouth >= lower) & (lower >= face)).all()
+
+
+def landmarks(size: int, scale: float = 1.0, turn: float = 0.0, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
+    """A mesh whose stable points are the template's, moved."""
+    points = (template_points(size)[:3] - size / 2) * scale
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    points = points @ rotation.T + size / 2 + np.array(shift)
+    mesh = np.random.default_rng(0).uniform(0, size, (478, 2))
+    for place, indices in zip(points, STABLE_LANDMARKS, strict=True):
+        mesh[list(indices)] = place
+    return mesh
+
+
+def test_landmarks_in_place_change_nothing():
+    assert (mask_for("face", 128, landmarks(128)) != mask_for("face", 128)).float().mean() < 0.002
+
+
+def test_landmarks_move_scale_and_turn():
+    mask = mask_for("mouth", 128)
+    assert torch.equal(mask_for("mouth", 128, landmarks(128, shift=(8, -16))), mask.roll((-16, 8), (1, 2)))
+    area = (1 - mask).sum().item()
+    assert (1 - mask_for("mouth", 128, landmarks(128, scale=0.5))).sum().item() == pytest.approx(area / 4, rel=0.03)
+    upside_down = mask_for("face", 128, landmarks(128, turn=np.pi))
+    assert (upside_down != mask_for("face", 128).flip(1, 2)).float().mean() < 0.002
+
+
+def test_latent_mask_keeps_a_cell_only_if_all_its_pixels_are_kept():
+    mask = mask_for("face", 64)
+    cells = latent_mask(mask, 8)
+    expected = mask.view(8, 8, 8, 8).amin((1, 3))
+    assert torch.equal(cells[0], expected)
+    assert latent_mask(mask.expand(2, 3, 1, 64, 64).flatten(0, 1), 8).shape == (6, 1, 8, 8)
+
+
+def test_unknown_kind():
+    with pytest.raises(KeyError):
+        mask_for("nose", 64)
