@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eadbench.captions.config import FilterConfig
+from eadbench.captions.frames import clip_frames
 from eadbench.captions.wording import label_texts
 from eadbench.core import provenance, schemas
 from eadbench.core.device import pick_device
@@ -18,7 +19,6 @@ from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for, seed_for
 from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table, resolve, write_table
 from eadbench.media.audio import read_audio
-from eadbench.media.video import read_frames
 from eadbench.zoo import load
 from eadbench.zoo.card import read_card
 
@@ -100,7 +100,7 @@ class Others:
     def _images(self, clips: pd.DataFrame, clips_path: Path, config: FilterConfig, embedder: Any) -> None:
         for k, clip in enumerate(track(list(clips.itertuples()), "embed frames", unit="clip")):
             try:
-                frames = evenly(read_frames(resolve(clips_path, clip.video)), config.frames)
+                frames = clip_frames(clips_path, clip.video, config.frames)
             except EadbenchError as error:
                 self.reasons[k] = error.what
                 continue
@@ -118,12 +118,6 @@ class Others:
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
-
-
-def evenly(frames: np.ndarray, count: int) -> np.ndarray:
-    """``count`` frames from the middles of as many equal stretches; fewer if the clip has fewer."""
-    count = min(count, len(frames))
-    return frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
 
 
 def swapped_clips(table: pd.DataFrame, seed: int) -> list[str | None]:

@@ -39,17 +39,8 @@ def cue_phrases(deviations: Mapping[str, float], pick: Pick) -> list[str]:
     for measure, value in sorted(deviations.items(), key=lambda item: (-abs(item[1]), item[0])):
         phrases = cues.get(f"{measure}{'+' if value > 0 else '-'}")
         if phrases and abs(value) >= NAMED:
-            found.append(_with_degree(pick(phrases), wording()["degrees"][(abs(value) > CLEAR) + (abs(value) > STRONG)]))
+            found.append(pick(phrases).format(wording()["cue_degrees"][int(abs(value) > CLEAR) + int(abs(value) > STRONG)]))
     return found[:MOST_CUES]
-
-
-def _with_degree(phrase: str, degree: str) -> str:
-    """Put the degree behind the verb: "the brows are raised" becomes "the brows are slightly raised"; ``very`` becomes ``strongly``."""
-    degree = {"very": "strongly"}.get(degree, degree)
-    for verb in (" are ", " is "):
-        if verb in phrase:
-            return phrase.replace(verb, f"{verb}{degree} ", 1)
-    return f"{phrase} {degree}"
 
 
 def sentence(template: str, emotion: str, intensity: float, cues: list[str], pick: Pick) -> str:

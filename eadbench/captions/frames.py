@@ -1,0 +1,24 @@
+"""Frames of a clip as a vision-language model sees them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from eadbench.core.tables import resolve
+from eadbench.media.image import shrink_to
+from eadbench.media.video import read_frames
+
+
+def evenly(frames: np.ndarray, count: int) -> np.ndarray:
+    """``count`` frames from the middles of as many equal stretches; fewer if the clip has fewer."""
+    count = min(count, len(frames))
+    return frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
+
+
+def clip_frames(clips_path: Path, video: str, count: int, max_pixels: int | None = None) -> np.ndarray:
+    """``(count, H, W, 3)`` RGB uint8 of a clip's aligned video.
+
+    Raises:
+        EadbenchError: If the video cannot be read.
+    """
+    return shrink_to(evenly(read_frames(resolve(clips_path, video)), count), max_pixels)

@@ -1,0 +1,22 @@
+"""Still images."""
+
+import cv2
+import numpy as np
+
+
+def encode_jpeg(frame: np.ndarray, quality: int = 90) -> bytes:
+    """A frame ``(H, W, 3)`` RGB uint8 as JPEG bytes."""
+    done, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"cannot encode an image of shape {frame.shape}")
+    return data.tobytes()
+
+
+def shrink_to(frames: np.ndarray, max_pixels: int | None) -> np.ndarray:
+    """Frames ``(T, H, W, 3)`` of at most ``max_pixels`` each, same aspect; unchanged if they are small enough or there is no limit."""
+    height, width = frames.shape[1:3]
+    if not max_pixels or height * width <= max_pixels:
+        return frames
+    scale = (max_pixels / (height * width)) ** 0.5
+    size = (max(1, int(width * scale)), max(1, int(height * scale)))
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])

@@ -1,0 +1,122 @@
+"""Kind ``qwen_vl``: a vision-language model of the Qwen VL family (Qwen2.5-VL, Qwen3-VL) through transformers; answers questions about short videos."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from eadbench.core.errors import EadbenchError
+from eadbench.zoo.card import Card
+
+Turn = tuple[Literal["user", "assistant"], str]
+
+
+class QwenVl:
+    """Greedy answers in batches.
+
+    Args:
+        model: What ``AutoModelForImageTextToText`` gives.
+        processor: What ``AutoProcessor`` gives.
+        frames_as: Show frames as one ``video`` or as ``images``.
+    """
+
+    def __init__(self, model: Any, processor: Any, frames_as: str = "images") -> None:
+        self.model, self.processor, self.frames_as = model.eval(), processor, frames_as
+        processor.tokenizer.padding_side = "left"  # answers begin where prompts end
+        # The generation settings of the published models sample; all of that is taken out, so that the same frames give the same words.
+        settings = model.generation_config
+        settings.do_sample, settings.temperature, settings.top_p, settings.top_k = False, None, None, None
+        settings.pad_token_id = processor.tokenizer.pad_token_id
+
+    @torch.inference_mode()
+    def answer(self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], max_tokens: int, fps: float = 4.0) -> list[str]:
+        """One answer per video.
+
+        Args:
+            videos: Frames ``(F, H, W, 3)`` RGB uint8 each; counts and sizes may differ.
+            dialogues: Turns of each; the first, the user's, is shown the frames.
+            max_tokens: Longest answer.
+            fps: Frames per second among the frames shown.
+
+        Raises:
+            EadbenchError: If the GPU's memory does not suffice.
+        """
+        texts = [self._prompt(len(video), turns) for video, turns in zip(videos, dialogues, strict=True)]
+        if self.frames_as == "video":
+            shown = [np.concatenate([v, v[-1:]]) if len(v) % 2 else v for v in videos]  # the models take frames in pairs
+            facts = [{"fps": fps, "total_num_frames": len(v), "duration": len(v) / fps, "frames_indices": list(range(len(v)))} for v in shown]
+            media = {"videos": [list(v) for v in shown], "videos_kwargs": {"do_sample_frames": False, "video_metadata": facts}}
+        else:
+            media = {"images": [list(video) for video in videos]}
+        given = self.processor(text=texts, padding=True, return_tensors="pt", **media)
+        given = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in given.items()}
+        given = {k: v.to(self.model.dtype) if isinstance(v, torch.Tensor) and v.is_floating_point() else v for k, v in given.items()}
+        try:
+            tokens = self.model.generate(**given, max_new_tokens=max_tokens, do_sample=False)
+        except torch.OutOfMemoryError as error:
+            raise EadbenchError(
+                "the GPU's memory does not suffice for the batch", f"{len(videos)} videos", "lower captions.batch or frames"
+            ) from error
+        return self.processor.batch_decode(tokens[:, given["input_ids"].shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def _prompt(self, frames: int, turns: Sequence[Turn]) -> str:
+        shown = [{"type": "video"}] if self.frames_as == "video" else [{"type": "image"}] * frames
+        messages = []
+        for number, (role, text) in enumerate(turns):
+            content = [*(shown if number == 0 else []), {"type": "text", "text": text}]
+            messages.append({"role": role, "content": content})
+        return self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+
+
+def open_model(
+    source: str, device: Any = "cpu", revision: str | None = None, dtype: str = "auto", four_bit: bool = False, frames_as: str = "images"
+) -> QwenVl:
+    """Open a local folder, or a hub id at a revision (downloaded by transformers to its own cache).
+
+    Raises:
+        EadbenchError: If it cannot be read, is not such a model, or 4 bit is not possible here.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    device = torch.device(device)
+    options: dict[str, Any] = {"dtype": getattr(torch, _dtype(dtype, device))}
+    if four_bit:
+        options |= {"quantization_config": _four_bit(device), "device_map": {"": device}}
+    elif device.type == "cuda":
+        options["device_map"] = {"": device}  # weights go to the GPU as they are read, never whole through the CPU's memory
+    local = Path(source).is_dir()
+    try:
+        processor = AutoProcessor.from_pretrained(source, revision=revision, local_files_only=local)
+        model = AutoModelForImageTextToText.from_pretrained(source, revision=revision, local_files_only=local, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        mend = "for a local folder: fetch it whole; for a hub id: check id, revision and network, or use an artefact (`eadbench zoo list`)"
+        raise EadbenchError(f"the vision-language model cannot be read: {first}", source, mend) from error
+    return QwenVl(model, processor, frames_as)
+
+
+def _dtype(wanted: str, device: torch.device) -> str:
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if device.type == "cuda" else "float32"
+
+
+def _four_bit(device: torch.device) -> Any:
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise EadbenchError(
+            "4 bit needs the package bitsandbytes", "captions.qwen.four_bit", "pip install bitsandbytes, or four_bit: false"
+        ) from error
+    if device.type != "cuda":
+        raise EadbenchError("4 bit needs a GPU", "captions.qwen.four_bit", "set four_bit: false, or run where a GPU is")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+
+
+def load(folder: Path, card: Card, device: Any = "cpu") -> QwenVl:
+    """An object with ``answer(videos, dialogues, max_tokens)``."""
+    return open_model(str(folder), device)
