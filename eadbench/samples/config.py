@@ -122,6 +122,7 @@ class Videos(BaseMethod):
         path: Folder. ``{corpus}`` and ``{protocol}`` in it are filled in.
         mapping: CSV with columns ``clip_id`` and ``video`` (relative to ``path``), optionally ``corpus`` and ``protocol``; null means
             ``{clip_id}.mp4`` in ``path``.
+        after: Method of the config whose results the folder holds; the workflow then renders that one first.
         licence: What the listing says.
         emotion_control: What the method was told of the emotion.
         missing_frames: Frames that a result may lack at its end.
@@ -132,6 +133,7 @@ class Videos(BaseMethod):
     kind: Literal["videos"]
     path: str
     mapping: str | None = None
+    after: str | None = None
     licence: str = "not stated"
     emotion_control: Literal["none", "label", "text", "reference"] = "none"
     missing_frames: int = Field(0, ge=0)
@@ -144,8 +146,9 @@ class Command(BaseMethod):
 
     Attributes:
         command: Command line with ``{video} {audio} {out} {reference} {emotion} {intensity} {caption} {frames} {fps} {size} {clip_id} {work}``, or
-            ``{manifest} {out}`` (a folder) with ``per: manifest``. Split once, run without a shell.
+            ``{manifest} {out}`` (a folder) with ``per: manifest``; ``{python}`` is the interpreter of eadbench. Split once, run without a shell.
         per: ``clip`` or ``manifest`` (one run for all clips).
+        cwd: Folder in which it runs; ``{work}`` is a private one. Null: where eadbench was started.
         env: Environment variables.
         timeout: Seconds per run.
         licence, emotion_control, missing_frames, resample, region: As for ``videos``.
@@ -154,6 +157,7 @@ class Command(BaseMethod):
     kind: Literal["command"]
     command: str
     per: Literal["clip", "manifest"] = "clip"
+    cwd: str | None = None
     env: dict[str, str] = Field(default_factory=dict)
     timeout: float = Field(600, gt=0)
     licence: str = "not stated"

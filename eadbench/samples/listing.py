@@ -1,6 +1,7 @@
 """``eadbench methods list``."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -29,17 +30,26 @@ def listed(config: SamplesConfig, seed: int, device: str, results: Path) -> list
 
 
 def show(config: SamplesConfig, seed: int, device: str, results: Path) -> None:
-    """Print the methods, and below them everything that is missing."""
-    console = Console(soft_wrap=True) if not Console().is_terminal else Console()
-    table = Table("method", "kind", "protocols", "told of the emotion", "needs", "licence", "here", title="Methods")
+    """Print the methods, what each needs, and below them everything that is missing."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    table = Table("method", "kind", "protocols", "told of the emotion", "here", "licence", title="Methods")
     methods = listed(config, seed, device, results)
     for method, lacks in methods:
         options = method.options
         asked = [p if p in method.protocols else f"{p} (cannot)" for p in options.protocols]
         ready = "ready" if not lacks else f"{len(lacks)} missing"
-        table.add_row(method.name, options.kind, ", ".join(asked), method.emotion_control, "\n".join(method.needs()), method.licence, ready)
+        table.add_row(method.name, options.kind, ", ".join(asked), method.emotion_control, ready, method.licence)
     console.print(table)
+    plain = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    for method, _ in methods:
+        if needs := method.needs():
+            plain(f"{method.name} needs")
+            plain("\n".join(f"  {need}" for need in needs))
+        for line in method.notes():
+            plain(f"  note: {line}")
     missing = [(method.name, lack) for method, lacks in methods for lack in lacks]
-    console.print("Missing on this machine:" if missing else "Nothing is missing on this machine.")
+    plain("\nMissing on this machine:" if missing else "\nNothing is missing on this machine.")
     for name, lack in missing:
-        console.print(f"  {name}: {lack}", markup=False, highlight=False)
+        plain(f"  {name}: {lack}")

@@ -90,7 +90,7 @@ class Recipe(Strict):
         command: Words of the command; templates. No shell.
         cwd: Folder in which it is run; template.
         output: Where the result appears.
-        traps: What to know; shown by ``methods list --long``.
+        traps: What to know; shown by ``methods list``.
     """
 
     title: str

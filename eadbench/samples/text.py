@@ -15,7 +15,7 @@ from eadbench.samples.manifest import Job
 
 @dataclass(frozen=True)
 class Told:
-    """What a model is told of the emotion: T5 states ``(N, D)``, valence-arousal-intensity, and where the text is from; nulls where it is told nothing."""
+    """What a model is told of the emotion: T5 states ``(N, D)``, valence-arousal-intensity, and where the text is from; null: nothing."""
 
     text: torch.Tensor | None
     vai: tuple[float, float, float] | None

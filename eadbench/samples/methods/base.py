@@ -118,6 +118,10 @@ class Method(ABC):
         """What it needs, in words, for the listing."""
         return []
 
+    def notes(self) -> list[str]:
+        """What to know before its numbers are quoted, for the listing."""
+        return []
+
     def lacks(self) -> list[Lack]:
         """What of it is not here."""
         return []

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from eadbench.samples import process
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import Job
 from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
-from eadbench.samples.templates import fill, split
+from eadbench.samples.templates import fill, fill_one, split
 
 
 class Command(Method):
@@ -33,7 +34,7 @@ class Command(Method):
         return [f"program {self._words()[0]}"]
 
     def lacks(self) -> list[Lack]:
-        program = self._words()[0]
+        program = self._words()[0].replace("{python}", sys.executable)
         return [] if shutil.which(program) else [Lack("program is missing", program, "check the command in the config")]
 
     def prepare(self, jobs: list[Job]) -> None:
@@ -49,9 +50,8 @@ class Command(Method):
             return Raw(file=file, alignment=alignment, reference_clip=job.reference_clip, seconds=seconds, peak_mb=peak)
         inputs = write_inputs(job, work)
         out = work / "out.mp4"
-        values = job.as_strings() | inputs.as_strings() | {"out": out, "work": work, "caption": job.extra.get("caption", "")}
         log = self._log_path(job.clip_id)
-        end = process.run(fill(self._words(), values, self._where), work, log, self.options.timeout, self.options.env)
+        end = self._run(job.as_strings() | inputs.as_strings() | {"out": out}, work, log)
         if not out.exists():
             raise EadbenchError(f"no output was written; the command {end.trouble(self.options.timeout) or 'ended well'}", job.clip_id, f"see {log}")
         if trouble := end.trouble(self.options.timeout):
@@ -73,11 +73,15 @@ class Command(Method):
             writer = csv.DictWriter(handle, rows[0])
             writer.writeheader()
             writer.writerows(rows)
-        values = {"manifest": manifest, "out": self._folder / "out", "work": self._folder}
         self._log = self._log_path("manifest")
-        end = process.run(fill(self._words(), values, self._where), self._folder, self._log, self.options.timeout, self.options.env)
+        end = self._run({"manifest": manifest, "out": self._folder / "out"}, self._folder, self._log)
         self._trouble = end.trouble(self.options.timeout) and f"the command {end.trouble(self.options.timeout)}"
         self._seconds, self._peak_mb = end.seconds / len(jobs), end.peak_mb
+
+    def _run(self, values: dict[str, object], work: Path, log: Path) -> process.Finished:
+        values = values | {"work": work, "python": sys.executable}
+        cwd = Path(fill_one(self.options.cwd, values, self._where)) if self.options.cwd else Path.cwd()
+        return process.run(fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, self.options.env)
 
     @property
     def _where(self) -> str:

@@ -61,6 +61,9 @@ class External(Method):
         wanted += [f"{weight.path} from {weight.source}" for weight in recipe.weights]
         return wanted + ([recipe.prepared] if recipe.prepared else []) + (["a GPU"] if recipe.gpu else [])
 
+    def notes(self) -> list[str]:
+        return [f"how far this recipe was really run: {self.recipe.ran}", *self.recipe.traps]
+
     def lacks(self) -> list[Lack]:
         found = self._lacks_checkout() + self._lacks_weights()
         if self.options.python and not shutil.which(self.options.python):
@@ -122,7 +125,7 @@ class External(Method):
         for stale in work.glob(pattern):
             stale.unlink()
         env = OFFLINE | {k: fill_one(v, values, where) for k, v in recipe.env.items()} | self.options.env
-        record = self._log_path(job)
+        record = self._log_path(job).resolve()
         end = process.run(fill(recipe.command, values, where), Path(fill_one(recipe.cwd, values, where)), record, self.options.timeout, env)
         trouble = end.trouble(self.options.timeout)
         found = sorted(work.glob(pattern))
