@@ -34,14 +34,18 @@ class SyncConfig(Section):
     """What ``clips check`` does with the judge's verdict.
 
     Attributes:
-        correct_up_to: The audio is moved by offsets of up to this many frames, larger ones drop the clip; 0 never moves it.
-        min_confidence: Least SyncNet confidence; ``None`` keeps all.
-        trust_from: Offsets are only acted upon at this confidence or more, since a weak verdict names offsets at random.
+        tolerance: Offsets of up to this many frames are left as they are.
+        correct_up_to: The sound is moved by offsets of up to this many frames; 0 never moves it.
+        drop_beyond: Clips with a larger offset are dropped; ``None`` keeps them.
+        trust_from: Offsets are only acted upon at this confidence or more, since a weak verdict names an offset at random.
+        min_confidence: Least SyncNet confidence (LSE-C); ``None`` keeps all.
     """
 
-    correct_up_to: int = Field(6, ge=0)
-    min_confidence: float | None = None
+    tolerance: int = Field(0, ge=0)
+    correct_up_to: int = Field(6, ge=0, le=10)
+    drop_beyond: int | None = Field(6, ge=0)
     trust_from: float = 0.0
+    min_confidence: float | None = None
 
 
 class ClipsConfig(Section):

@@ -32,6 +32,7 @@ VERSION = 1  # raise when the same recording and settings would give other clips
 LABELS = tuple(column.name for column in schemas.LABELS)
 SAMPLED = 10  # frames per clip on which sharpness and brightness are measured
 LATE = 2  # frames of silence that may be added where the sound ends before the picture
+AROUND = 10  # frames of sound kept on each side, so that an offset can be corrected with real sound
 GRAIN = 64  # landmarks are stored in steps of 1/64 pixel, which packs well
 
 
@@ -132,13 +133,24 @@ def _candidate(recording: Recording, k: int, stretch: Stretch, config: ClipsConf
     place["source_end"] = stretch.start + frames / FPS
     samples = np.pad(samples, (0, max(0, frames * PER_FRAME - len(samples))))[: frames * PER_FRAME]
     name = f"{recording.id}-{k:03d}"
-    measures = _write(Stretch(stretch.start, stretch.sights[:frames]), samples, name, config, folder)
+    around = _around(recording, stretch.start, place["source_end"])
+    measures = _write(Stretch(stretch.start, stretch.sights[:frames]), samples, around, name, config, folder)
     status, reason = judge(measures, config.keep)
     files = {"video": f"videos/{name}.mp4", "audio": f"audio/{name}.wav", "track": f"tracks/{name}.npz", "frames": frames, "size": config.size}
     return _row(recording, k, folder, **(place | measures | files), status=status, reason=reason)
 
 
-def _write(stretch: Stretch, samples: np.ndarray, name: str, config: ClipsConfig, folder: Path) -> dict[str, Any]:
+def _around(recording: Recording, start: float, end: float) -> dict[str, np.ndarray]:
+    """The sound just before and after a clip, ``(AROUND * 640,)`` int16 each, silent beyond the ends: what moves in when an offset is corrected."""
+    length = AROUND * PER_FRAME
+    first = max(0.0, start - AROUND / FPS)
+    before = recording.sound(first, round((start - first) * FPS))
+    after = recording.sound(end, AROUND)
+    pieces = {"sound_before": np.pad(before, (length - len(before), 0)), "sound_after": np.pad(after, (0, length - len(after)))}
+    return {name: np.round(np.clip(piece, -1, 1) * 32767).astype(np.int16) for name, piece in pieces.items()}
+
+
+def _write(stretch: Stretch, samples: np.ndarray, around: dict[str, np.ndarray], name: str, config: ClipsConfig, folder: Path) -> dict[str, Any]:
     """Align a stretch, write video, sound and track, and return the measures."""
     sights = stretch.sights
     landmarks = align.calm(align.fill_gaps(sights))
@@ -163,6 +175,7 @@ def _write(stretch: Stretch, samples: np.ndarray, name: str, config: ClipsConfig
             source_time=np.array([s.time for s in sights], np.float64),
             landmarks=(np.round(aligned * GRAIN) / GRAIN).astype(np.float32),
             box=boxes.astype(np.float32),
+            **around,
         )
     sharpness, brightness = np.median(looks, 0)
     counts = [s.faces for s in sights if s.faces is not None]

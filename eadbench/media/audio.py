@@ -77,3 +77,9 @@ def write_wav(path: str | Path, samples: np.ndarray, rate: int = RATE) -> None:
     """Write mono 16-bit PCM atomically."""
     with atomic_path(path) as part:
         soundfile.write(part, np.clip(samples, -1.0, 1.0), rate, subtype="PCM_16", format="WAV")
+
+
+def write_m4a(path: str | Path, samples: np.ndarray, rate: int) -> None:
+    """Write mono AAC in an MPEG-4 audio file (``.m4a``) atomically."""
+    with atomic_path(path) as part, av.open(str(part), "w", format="ipod") as container:
+        encode_audio(container, container.add_stream("aac", rate=rate, layout="mono"), samples, rate)

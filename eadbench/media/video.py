@@ -308,3 +308,26 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float = 25.
     with VideoWriter(path, fps, **options) as writer:
         for frame in frames:
             writer.add(frame)
+
+
+def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rate: int = 16000) -> None:
+    """Copy a video's picture without decoding it, with another sound.
+
+    Args:
+        source: The video.
+        target: File to write, atomically.
+        audio: Mono float32 in [-1, 1].
+        rate: Its sample rate.
+
+    Raises:
+        EadbenchError: If the source cannot be read.
+    """
+    with atomic_path(target) as part, _open(source) as old, av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as new:
+        picture = old.streams.video[0]
+        copied = new.add_stream_from_template(picture)
+        sound = new.add_stream("aac", rate=rate, layout="mono")
+        for packet in old.demux(picture):
+            if packet.dts is not None:
+                packet.stream = copied
+                new.mux(packet)
+        encode_audio(new, sound, audio, rate)

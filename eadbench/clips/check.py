@@ -1,0 +1,88 @@
+"""Second pass: does the sound belong to the lips? Measured by the judge SyncNet, moved within limits."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eadbench.clips.config import SyncConfig
+from eadbench.clips.windows import PER_FRAME
+from eadbench.core import provenance, schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.progress import track
+from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve, write_table
+from eadbench.media.audio import read_audio, write_wav
+from eadbench.media.video import read_frames, replace_audio
+
+log = logging.getLogger(__name__)
+
+
+def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, config: SyncConfig, device: Any = "cpu") -> None:
+    """Judge the kept clips of a shard and write ``out`` beside ``cut``; rows that were lost before pass through.
+
+    Raises:
+        EadbenchError: If the table or the judge is missing, or every clip failed.
+    """
+    from eadbench import zoo
+
+    started = time.time()
+    if cut.resolve().parent != out.resolve().parent:
+        raise EadbenchError("the checked table must lie beside the cut one, since they share the media", out, f"give --out in {cut.parent}")
+    rows = [dict(row) for _, row in read_table(cut, schemas.CLIPS).astype(object).iterrows()]
+    network = zoo.load(judge, device)
+    candidates = [row for row in rows if row["status"] == KEPT]
+    for row in track(candidates, f"check {corpus} {shard}", unit="clip"):
+        try:
+            _check(row, cut, network, config)
+        except EadbenchError as error:
+            log.warning("%s: %s", row["clip_id"], error)
+            row["status"], row["reason"] = FAILED, f"not judged: {error.what}"
+    check_not_all_failed([row["status"] for row in candidates], "clips", cut)
+    write_table(out, rows, schemas.CLIPS, "clip_id")
+    kept = sum(row["status"] == KEPT for row in rows)
+    log.info("%s: %d of %d clips kept, %d corrected", shard, kept, len(candidates), sum(bool(row["offset_corrected"]) for row in candidates))
+    provenance.write(out.parent, config.model_dump(), {"cut": str(cut), "judge": str(judge)}, started)
+
+
+def _check(row: dict[str, Any], table: Path, network: Any, config: SyncConfig) -> None:
+    """Fill in offset and confidence; correct the sound; judge."""
+    frames = read_frames(resolve(table, row["video"]))
+    samples = read_audio(resolve(table, row["audio"]))
+    verdict = network.score(frames, samples)
+    offset, confidence = int(verdict["offset"]), float(verdict["confidence"])
+    row["av_offset"], row["sync_confidence"], row["offset_corrected"] = float(offset), confidence, 0.0
+    trusted = confidence >= config.trust_from
+    if config.min_confidence is not None and confidence < config.min_confidence:
+        row["status"], row["reason"] = DROPPED, f"weak sync: sync_confidence {confidence:.3g} < {config.min_confidence:g}"
+    elif trusted and config.drop_beyond is not None and abs(offset) > config.drop_beyond:
+        row["status"], row["reason"] = DROPPED, f"out of sync: av_offset {offset:+d} frames, more than {config.drop_beyond}"
+    elif trusted and config.tolerance < abs(offset) <= config.correct_up_to:
+        _correct(row, table, samples, offset)
+
+
+def _correct(row: dict[str, Any], table: Path, samples: np.ndarray, offset: int) -> None:
+    """Write ``corrected/`` copies with the sound moved by ``offset`` frames (later when it leads)."""
+    with np.load(resolve(table, row["track"])) as track_file:
+        before, after = (track_file[name].astype(np.float32) / 32767 for name in ("sound_before", "sound_after"))
+    moved = moved_sound(before, samples, after, offset)
+    name = row["clip_id"]
+    audio, video = f"corrected/audio/{name}.wav", f"corrected/videos/{name}.mp4"
+    write_wav(table.parent / audio, moved)
+    replace_audio(resolve(table, row["video"]), table.parent / video, moved)
+    row["audio"], row["video"], row["offset_corrected"] = audio, video, float(offset)
+
+
+def moved_sound(before: np.ndarray, samples: np.ndarray, after: np.ndarray, offset: int) -> np.ndarray:
+    """A clip's sound later by ``offset`` frames (earlier if negative); the sound from around the clip moves in.
+
+    Args:
+        before, after: Sound on either side of the clip, at least ``|offset| * 640`` samples.
+        samples: The clip's sound.
+        offset: Frames of 1/25 s.
+    """
+    shift = offset * PER_FRAME
+    if shift >= 0:
+        return np.concatenate([before[len(before) - shift :], samples[: len(samples) - shift]])
+    return np.concatenate([samples[-shift:], after[:-shift]])
