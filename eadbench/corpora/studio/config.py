@@ -23,7 +23,7 @@ class StudioConfig(Section):
         layout: Whose files and names to imitate: ``hdtf``, ``mead`` or ``ravdess``.
         actors: Ids in the corpus's own form: ``WDA/OliveMarsh0`` (group/video name; the speaker is the name without digits), ``M003``/``W009``, or
             ``Actor_01`` (odd numbers are men, even ones women).
-        test_actors: Those of ``actors`` that speak the sentences kept for testing; the others never speak them. RAVDESS has its two statements for all.
+        test_actors: Those of ``actors`` that speak the sentences kept for testing; the others never speak them. RAVDESS has two statements for all.
         emotions: Folder words of MEAD or RAVDESS; empty takes all of the layout. HDTF's speakers drift between moods by themselves.
         levels: Intensity levels, MEAD 1..3, RAVDESS 1..2 (neutral has only 1); empty takes all.
         sentences: Sentences per (actor, emotion, level) for MEAD; statements (1 or 2) for RAVDESS.
@@ -32,22 +32,22 @@ class StudioConfig(Section):
         size: Width and height of the frames in pixels, even numbers. HDTF's face has about 0.42 of the height, the others' about 0.7.
         fps: Frame rate, a number or a fraction such as ``30000/1001``.
         crf: Quality of the x264 encoding; lower is better.
-        faults: HDTF only: extra videos with one fault each: ``silent`` (no sound), ``faceless`` (no face), ``broken`` (truncated file), ``untimed`` (no
-            time stamps in the lists).
+        faults: HDTF only: extra videos with one fault each: ``silent`` (no sound), ``faceless`` (no face), ``broken`` (truncated file), ``untimed``
+            (no time stamps in the lists).
     """
 
     layout: Layout
     actors: list[str] = Field(min_length=1)
-    test_actors: list[str] = []
-    emotions: list[str] = []
-    levels: list[int] = []
+    test_actors: list[str] = Field(default_factory=list)
+    emotions: list[str] = Field(default_factory=list)
+    levels: list[int] = Field(default_factory=list)
     sentences: int = Field(1, ge=1)
     repetitions: int = Field(1, ge=1, le=2)
     seconds: float = Field(45.0, ge=6.0)
     size: tuple[int, int] = (256, 256)
     fps: str = "25"
     crf: int = Field(20, ge=0, le=51)
-    faults: list[Fault] = []
+    faults: list[Fault] = Field(default_factory=list)
 
     @field_validator("fps", mode="before")
     @classmethod

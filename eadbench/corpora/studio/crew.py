@@ -1,0 +1,167 @@
+"""Films jobs: sound, frames, files. Runs in worker processes; a job's bytes depend on the job alone."""
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.signal import resample_poly
+
+from eadbench.core.files import atomic_path
+from eadbench.core.seeds import rng_for
+from eadbench.corpora.studio.cast import Actor, cast
+from eadbench.corpora.studio.jobs import Job, hdtf_cuts
+from eadbench.corpora.studio.scene import Camera, Shot, backdrop
+from eadbench.corpora.studio.sculpture import Light
+from eadbench.corpora.studio.take import Line, Motion, Performance, Speech, record
+from eadbench.corpora.studio.voice import Voices
+from eadbench.media.audio import write_m4a
+from eadbench.media.video import VideoWriter
+
+SOUND_RATE = 48000
+BACKDROPS = {"mead": "paper", "ravdess": "white", "hdtf": "room"}
+MOTIONS = {"mead": Motion(), "ravdess": Motion(yaw=1.8, pitch=1.6, roll=1.2, shift=1.2), "hdtf": Motion(yaw=4.5, pitch=2.2, roll=1.8, shift=2.4)}
+LABEL = {"comment": "synthetic: drawn actor, synthesised voice"}
+
+
+@lru_cache(maxsize=1)
+def _voices() -> Voices:
+    return Voices().__enter__()
+
+
+def cameras(layout: str, actor: str, size: tuple[int, int], seed: int) -> list[Camera]:
+    """The cameras of a speaker; HDTF-like videos have two, between which they cut."""
+    width, height = size
+    rng = rng_for(seed, "studio", "camera", layout, actor)
+    if layout != "hdtf":
+        scale = height / 256 * (0.98 if layout == "mead" else 0.92) * rng.uniform(0.97, 1.02)
+        return [Camera(width, height, scale, width / 2 + rng.uniform(-3, 3) * scale, height * 0.51 + rng.uniform(-2, 2) * scale)]
+    unit = height / 720
+    first = rng.uniform(1.55, 1.7) * unit
+    second = rng.uniform(1.3, 1.45) * unit
+    return [
+        Camera(width, height, first, width * rng.uniform(0.42, 0.58), height * rng.uniform(0.43, 0.47)),
+        Camera(width, height, second, width * rng.uniform(0.35, 0.65), height * rng.uniform(0.42, 0.46)),
+    ]
+
+
+@lru_cache(maxsize=2)
+def _shot(layout: str, actor: str, size: tuple[int, int], seed: int, number: int) -> Shot:
+    person = cast(seed, layout, actor)
+    rng = rng_for(seed, "studio", "set", layout, actor, number)
+    light = Light(
+        azimuth=rng.uniform(-45, 45), elevation=rng.uniform(22, 50), strength=rng.uniform(0.50, 0.62), warmth=rng.uniform(-0.8, 1.0),
+        ambient=rng.uniform(0.52, 0.62),
+    )  # fmt: skip
+    camera = cameras(layout, actor, size, seed)[number]
+    ground = backdrop(camera, BACKDROPS[layout], rng)
+    return Shot(person, camera, light, ground, rng_for(seed, "studio", "texture", layout, actor))
+
+
+def film(folder: str, job: Job) -> Job:
+    """Film one job into ``folder``; returns the job."""
+    cv2.setNumThreads(1)
+    person = cast(job.seed, job.layout, job.actor)
+    rng = rng_for(job.seed, "studio", "voice", job.key.replace("/02-", "/01-"))
+    speech = record(_voices(), person, [Line(*line) for line in job.lines], rng, pause=0.3 if job.layout == "hdtf" else 0.45)
+    if job.seconds:
+        speech = _trimmed(speech, job.seconds)
+    target = Path(folder) / job.key
+    if job.audio:
+        write_m4a(Path(folder) / job.audio, *_at_48k(speech))
+    if job.layout == "hdtf":
+        _write(target, job, speech, _edited(job, person, speech))
+    else:
+        shot = _shot(job.layout, job.actor, job.size, job.seed, 0)
+        show = _performance(job, person, speech)
+        _write(target, job, speech, show.frames(shot))
+        shot.forget()
+    if job.fault == "broken":
+        _truncate(target)
+    return job
+
+
+def _performance(job: Job, person: Actor, speech: Speech) -> Performance:
+    return Performance(person, speech, float(Fraction(job.fps)), MOTIONS[job.layout], job.seed, job.layout, job.key.replace("/02-", "/01-"))
+
+
+def _at_48k(speech: Speech) -> tuple[np.ndarray, int]:
+    return resample_poly(speech.samples, SOUND_RATE, speech.rate).astype(np.float32), SOUND_RATE
+
+
+def _write(target: Path, job: Job, speech: Speech, frames: Iterator[np.ndarray]) -> None:
+    sound, rate = _at_48k(speech) if job.layout == "ravdess" else (speech.samples, speech.rate)
+    with VideoWriter(target, Fraction(job.fps), crf=job.crf, audio=sound if job.sound else None, rate=rate, metadata=LABEL) as writer:
+        for frame in frames:
+            writer.add(frame)
+
+
+def _trimmed(speech: Speech, seconds: float) -> Speech:
+    """Exactly so long; lines that do not fit end in a fade."""
+    count = round(seconds * speech.rate)
+    samples = np.zeros(count, np.float32)
+    kept = speech.samples[:count]
+    samples[: len(kept)] = kept
+    fade = round(0.02 * speech.rate)
+    if len(kept) == count:
+        samples[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+    events = [(t, name) for t, name in speech.events if t < seconds]
+    return Speech(samples, speech.rate, events, [(t, line) for t, line in speech.moods if t < seconds])
+
+
+def _edited(job: Job, person: Actor, speech: Speech) -> Iterator[np.ndarray]:
+    """Frames of a web video: title card, first camera, cut to the second, a slide, first camera again."""
+    fps = Fraction(job.fps)
+    show = _performance(job, person, speech)
+    rng = rng_for(job.seed, "studio", "cards", job.key)
+    cuts = {name: round(at * fps) for name, at in hdtf_cuts(job.seconds).items()}
+    camera = cameras(job.layout, job.actor, job.size, job.seed)[0]
+    if job.fault == "faceless":
+        for start in range(0, show.count, round(3 * fps)):
+            yield from _slide(camera, rng, min(round(3 * fps), show.count - start))
+        return
+    first, second = (_shot(job.layout, job.actor, job.size, job.seed, number) for number in (0, 1))
+    yield from _slide(camera, rng, cuts["card"])
+    yield from show.frames(first, cuts["card"], cuts["second"])
+    yield from show.frames(second, cuts["second"], cuts["slide"])
+    yield from _slide(camera, rng, cuts["after"] - cuts["slide"])
+    yield from show.frames(first, cuts["after"], cuts["end"])
+    yield from _slide(camera, rng, show.count - cuts["end"])
+
+
+def _slide(camera: Camera, rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    """A chart that grows: moving picture without a face."""
+    if count <= 0:
+        return
+    ground = backdrop(camera, "paper", rng)
+    h, w = ground.shape[:2]
+    heights, colour = rng.uniform(0.2, 0.7, 6), rng.integers(40, 220, (6, 3))
+    for i in range(count):
+        image = ground.copy()
+        for k, (top, c) in enumerate(zip(heights, colour, strict=True)):
+            x0, grown = round((0.12 + 0.13 * k) * w), top * h * min(1, 0.4 + (i + 1) / count)
+            cv2.rectangle(image, (x0, round(0.86 * h - grown)), (x0 + round(0.09 * w), round(0.86 * h)), tuple(map(int, c)), -1)
+        cv2.line(image, (round(0.08 * w), round(0.86 * h)), (round(0.94 * w), round(0.86 * h)), (30, 30, 30), 3)
+        yield image
+
+
+def _truncate(path: Path) -> None:
+    """What an interrupted download leaves."""
+    data = path.read_bytes()
+    with atomic_path(path) as part:
+        part.write_bytes(data[: int(0.55 * len(data))])
+
+
+def cast_facts(seed: int, layout: str, actor: str) -> dict:
+    """What is worth knowing of an actor, for ``studio.json``."""
+    person = cast(seed, layout, actor)
+    names = ("sex", "hair", "beard", "clothes", "voice")
+    return {name: getattr(person, name) for name in names} | {"skin": [round(v) for v in person.skin], "age": round(person.age, 2)}
+
+
+def as_json(job: Job) -> str:
+    """Canonical text of a job, for its fingerprint."""
+    return json.dumps(job.facts(), sort_keys=True)

@@ -1,0 +1,45 @@
+"""``eadbench corpora film``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.errors import EadbenchError
+from eadbench.core.options import ConfigFiles, SettingsJson
+
+
+def film_command(
+    out: Annotated[Path, typer.Option(help="studio.json to write (or a folder for it); the files go beside it.")],
+    corpus: Annotated[str | None, typer.Option(help="A corpus of the config with a `studio:` mapping.")] = None,
+    actors: Annotated[int | None, typer.Option(min=1, max=48, help="Without --corpus: how many actors of a MEAD-like corpus.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="Without --corpus: how much footage altogether.")] = None,
+    size: Annotated[int, typer.Option(min=96, help="Without --corpus: side of the square frames in pixels.")] = 256,
+    seed: Annotated[int | None, typer.Option(help="Without --corpus: the seed. [default: the config's]", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")] = 0,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Film drawn actors who speak with emotion, in the layout of a real corpus.
+
+    With --corpus the config's `corpora: sets: CORPUS: studio:` says whom and what. Without it, a MEAD-like corpus is made to measure:
+
+        eadbench corpora film --actors 40 --minutes 60 --out my-corpus
+
+    Everything is drawn and synthesised; no real person is shown or heard. The same seed gives the same files. An interrupted run goes on where it stopped.
+    """
+    from eadbench.corpora.studio.production import made_to_measure, produce
+
+    target = out if out.suffix == ".json" else out / "studio.json"
+    given = core_settings.load(settings, config) if corpus or seed is None else None
+    if corpus:
+        wanted = given.corpora.sets.get(corpus)
+        if wanted is None or wanted.studio is None:
+            raise EadbenchError("this corpus is not filmed", f"corpora: sets: {corpus}: studio", "give it a `studio:` mapping, see config.yaml")
+        studio = wanted.studio
+    elif actors and minutes:
+        studio = made_to_measure(actors, minutes, size)
+    else:
+        raise EadbenchError("nothing to film", "corpora film", "give --corpus NAME, or --actors N and --minutes M")
+    produce(studio, given.seed if seed is None else seed, target, workers)
