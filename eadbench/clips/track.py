@@ -72,7 +72,7 @@ class FaceTracker:
     Args:
         mesh, detector: See :mod:`eadbench.media.faces`.
         size, margin: Of the aligned square.
-        search: ``(x, y, w, h)`` of the source in which faces are looked for; ``None`` for the whole frame.
+        search: ``(x, y, w, h)`` of the source in which faces are looked for first; ``None`` for the whole frame.
         count_every: Frames between two counts of faces.
     """
 
@@ -143,11 +143,12 @@ class FaceTracker:
 
     def _detect(self, picture: Picture) -> np.ndarray:
         self._since_count = 0
-        if self.search is None:
-            boxes = self.detector(picture.rgb())
-        else:
+        boxes = np.zeros((0, 4), np.float32)
+        if self.search is not None:
             x, y, w, h = self.search
             boxes = self.detector(picture.region(x, y, x + w, y + h)) + np.float32([x, y, x, y])
+        if not len(boxes):  # a listed crop may be wrong
+            boxes = self.detector(picture.rgb())
         self._faces = len(boxes)
         return boxes
 

@@ -7,22 +7,13 @@ import typer
 
 from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.corpora.studio.film import film_command
 
 CorpusName = Annotated[str, typer.Option(help="Name of the corpus in the config's `corpora: sets:`.")]
 app = typer.Typer(help="Film or fetch corpora and list their recordings.", no_args_is_help=True)
 
 
-@app.command("film")
-def film_command(
-    corpus: CorpusName,
-    out: Annotated[Path, typer.Option(help="results/studio/CORPUS/studio.json; the files go beside it.")],
-    settings: SettingsJson = None,
-    config: ConfigFiles = None,
-) -> None:
-    """Film drawn actors in the layout of a real corpus (its `studio:` mapping says whom and what)."""
-    from eadbench.corpora.studio.film import film_command as film
-
-    film(corpus=corpus, out=out, settings=settings, config=config)
+app.command("film")(film_command)
 
 
 @app.command("fetch")
