@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from eadbench.core.seeds import rng_for
+from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.tables.config import AblationTable, TablesConfig
 from eadbench.tables.gather import FEWEST, holm, signed_rank
 from eadbench.tables.metrics import Metric, metric
@@ -63,17 +63,6 @@ def contrasts(factors: dict[str, dict[str, bool]]) -> list[Contrast]:
     return found
 
 
-def clustered_weights(speakers: Sequence[str], replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap weights ``(replicates, clips)``: speakers are drawn with replacement, with all their clips; of one speaker, clips."""
-    codes, names = pd.factorize(np.asarray(speakers, object), use_na_sentinel=False)
-    if len(names) < 2:
-        codes, count = np.arange(len(codes)), len(codes)
-    else:
-        count = len(names)
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
-    return drawn[:, codes].astype(float)
-
-
 def mover(weights: Sequence[float], values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
     """Interval of a weighted sum from the intervals of its parts, taken as independent.
 
@@ -101,6 +90,7 @@ def effects(base: duckdb.DuckDBPyConnection, scores: pd.DataFrame, spec: Ablatio
     """
     rows: list[dict] = []
     for corpus in spec.corpora:
+        draws = Draws(config.bootstrap, seed)
         here = scores[(scores.corpus == corpus) & (scores.protocol == spec.protocol) & scores.value.notna()]
         for key in spec.metrics:
             one = metric(key)
@@ -112,7 +102,7 @@ def effects(base: duckdb.DuckDBPyConnection, scores: pd.DataFrame, spec: Ablatio
             clips = _clips(base, corpus, spec.protocol, one.name, list(present))
             head = {"corpus": corpus, "protocol": spec.protocol, "metric": key, "direction": one.direction}
             if len(clips):
-                rows += [head | row for row in _per_clip_effects(clips, wanted, config.bootstrap, seed, (corpus, key))]
+                rows += [head | row for row in _per_clip_effects(clips, wanted, draws)]
             else:
                 rows += [head | row for row in _set_effects(of_metric.set_index("method"), wanted)]
     frame = pd.DataFrame(rows)
@@ -140,7 +130,7 @@ def _clips(base: duckdb.DuckDBPyConnection, corpus: str, protocol: str, name: st
     return wide
 
 
-def _per_clip_effects(clips: pd.DataFrame, wanted: list[Contrast], replicates: int, seed: int, names: tuple[str, ...]) -> list[dict]:
+def _per_clip_effects(clips: pd.DataFrame, wanted: list[Contrast], draws: "Draws") -> list[dict]:
     """Effects over all clips, and the leading ones per emotion and per speaker."""
     rows = []
     for contrast in wanted:
@@ -151,7 +141,7 @@ def _per_clip_effects(clips: pd.DataFrame, wanted: list[Contrast], replicates: i
         if _leads(contrast, wanted):
             groups += [(by, level, part) for by in ("emotion", "speaker") for level, part in values.groupby(level=by, sort=True)]
         for by, level, part in groups:
-            rows.append(_estimate(contrast, part, replicates, seed, names, by, str(level)))
+            rows.append(_estimate(contrast, part, draws, by, str(level)))
     return rows
 
 
@@ -162,17 +152,32 @@ def _leads(contrast: Contrast, wanted: list[Contrast]) -> bool:
     return len(contrast.given or ()) == max(len(c.given or ()) for c in wanted if c.effect == contrast.effect)
 
 
-def _estimate(contrast: Contrast, values: pd.Series, replicates: int, seed: int, names: tuple[str, ...], by: str, level: str) -> dict:
+def _estimate(contrast: Contrast, values: pd.Series, draws: "Draws", by: str, level: str) -> dict:
     low = high = None
     speakers = values.index.get_level_values("speaker")
-    if len(values) > 1:
-        weights = clustered_weights(speakers, replicates, rng_for(seed, "ablation", *names, by, level))
-        means = weights @ values.to_numpy(float) / weights.sum(1)
-        low, high = np.quantile(means, [0.025, 0.975])
+    numbers = values.to_numpy(float)
+    if len(numbers) > 1:
+        low, high = mean_interval(numbers, draws.of(values.index))
     return _row(contrast, by, level) | {
-        "value": values.mean() if len(values) else None, "low": low, "high": high, "interval": "bootstrap",
-        "p_value": signed_rank(values.to_numpy(float)), "n": len(values), "speakers": speakers.nunique(),
+        "value": numbers.mean() if len(numbers) else None, "low": low, "high": high, "interval": "bootstrap",
+        "p_value": signed_rank(numbers), "n": len(numbers), "speakers": speakers.nunique(),
     }  # fmt: skip
+
+
+class Draws:
+    """Resamplings of sets of clips, made once per set, so that all effects and metrics over the same clips see the same draws."""
+
+    def __init__(self, replicates: int, seed: int) -> None:
+        self.replicates, self.seed = replicates, seed
+        self._made: dict[tuple, np.ndarray] = {}
+
+    def of(self, index: pd.MultiIndex) -> np.ndarray:
+        """``(replicates, clips)`` counts for clips with ``speaker`` in their index."""
+        key = tuple(index.get_level_values("clip_id"))
+        if key not in self._made:
+            speakers = [str(s) for s in index.get_level_values("speaker")]
+            self._made[key] = resamplings(speakers, self.replicates, self.seed, "ablation", *key)
+        return self._made[key]
 
 
 def _set_effects(summary: pd.DataFrame, wanted: list[Contrast]) -> list[dict]:
@@ -253,7 +258,7 @@ def _change(row, one: Metric) -> str:
     """``+0.012 (95 % interval [0.003, 0.020], n = 24 clips of 4 speakers, p = 0.01, 0.04 after Holm)``."""
     decimals = decimals_for([x for x in (row.value, row.low, row.high) if not pd.isna(x)]) + 1
     sign = "+" if row.value > 0 else ""
-    text = f"{sign}{number(row.value, decimals)}" + (f" {one.unit}" if one.unit else "")
+    text = f"{sign}{number(row.value, decimals)}"
     parts = [f"95 % interval [{number(row.low, decimals)}, {number(row.high, decimals)}]" if not pd.isna(row.low) else "no interval"]
     parts.append(f"n = {row.n} clips" + (f" of {int(row.speakers)} speakers" if not pd.isna(row.speakers) else ""))
     if row.interval == "mover":

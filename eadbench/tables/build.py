@@ -171,7 +171,7 @@ def write_speed(folder: Path, speed: pd.DataFrame, spec: SpeedTable, config: Tab
     write_csv(folder / "speed.csv", rows)
     shown = speed_text(rows, config)
     write_text(folder / "speed.md", f"## {render.escape_markdown(spec.title)}\n\n{render.frame_to_markdown(shown)}\n{SPEED_LEGEND}\n")
-    write_text(folder / "speed.tex", render.frame_to_latex(shown, spec.title))
+    write_text(folder / "speed.tex", render.frame_to_latex(shown, spec.title, [SPEED_LEGEND]))
 
 
 def write_ablation_report(

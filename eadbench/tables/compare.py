@@ -13,6 +13,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.tables import read_table
+from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.tables.ablation import mover
 from eadbench.tables.gather import CELL, signed_rank
 from eadbench.tables.render import frame_to_markdown, number
@@ -21,6 +22,17 @@ from eadbench.tables.wide import decimals_for, describe_ruler
 KEY = [*CELL, "metric", "variant"]
 RULER = ["extractor", "weights_sha256", "resolution"]
 ALPHA = 0.05
+REPLICATES = 1000
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Paired test of a mean difference, with its bootstrap interval (clustered by speaker) and the clips in common."""
+
+    p: float
+    low: float
+    high: float
+    n: int
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Comparison:
     """What differs.
 
     Attributes:
-        values: Per value: both, the difference, its interval, p, and a verdict (``same``, ``noise``, ``changed``, ``other ruler``, ``only in A`` ...).
+        values: Per value: both, the difference, its interval, p, and a verdict: ``same``, ``noise``, ``changed``, ``other ruler`` ...
         settings: Rows of ``what, A, B``: seeds, commits, checkpoints, config keys, package versions.
     """
 
@@ -76,7 +88,7 @@ def compare_values(first: Path, second: Path) -> pd.DataFrame:
         side["variant"] = side.variant.fillna("")
         side["resolution"] = side.resolution.astype("Int64").astype(str).replace("<NA>", "")
     columns = [*KEY, "value", "low", "high", "n", *RULER, "run_hash", "seed", "commit"]
-    both = sides[0][columns].merge(sides[1][columns], on=KEY, how="outer", suffixes=("_a", "_b"), indicator=True)
+    both = sides[0][columns].merge(sides[1][columns], on=KEY, how="outer", suffixes=("_a", "_b"), indicator="side")
     p_values = _paired(first, second, both)
     rows = []
     for row in both.itertuples(index=False):
@@ -86,11 +98,11 @@ def compare_values(first: Path, second: Path) -> pd.DataFrame:
     return frame.sort_values(KEY, kind="stable", ignore_index=True)
 
 
-def _judge(row, p_value: float | None) -> dict:
+def _judge(row, paired: Paired | None) -> dict:
     """Difference, interval and verdict of one value."""
     nothing = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
-    if row._merge != "both":
-        return nothing | {"verdict": "only in A" if row._merge == "left_only" else "only in B"}
+    if row.side != "both":
+        return nothing | {"verdict": "only in A" if row.side == "left_only" else "only in B"}
     rulers = [describe_ruler(*(str(getattr(row, f"{name}_{side}")) for name in RULER), "") for side in "ab"]
     if rulers[0] != rulers[1]:
         return nothing | {"verdict": "other ruler", "detail": f"{rulers[0]} / {rulers[1]}"}
@@ -100,29 +112,37 @@ def _judge(row, p_value: float | None) -> dict:
     difference = row.value_b - row.value_a
     if difference == 0 and row.n_a == row.n_b:
         return nothing | {"difference": 0.0, "verdict": "same"}
+    if paired is not None:
+        detail = f"{paired.n} clips in common"
+        verdict = "changed" if paired.p < ALPHA else "noise"
+        return {"difference": difference, "low": paired.low, "high": paired.high, "p_value": paired.p, "verdict": verdict, "detail": detail}
     ends = (row.low_a, row.high_a, row.low_b, row.high_b)
-    low = high = None
-    if not any(pd.isna(e) for e in ends):
-        low, high = mover([-1, 1], [row.value_a, row.value_b], [row.low_a, row.low_b], [row.high_a, row.high_b])
-    if p_value is not None:
-        changed, detail = p_value < ALPHA, "paired test over the common clips"
-    else:
-        changed, detail = low is not None and not low <= 0 <= high, "interval of the difference" if low is not None else "no interval"
-    return {"difference": difference, "low": low, "high": high, "p_value": p_value, "verdict": "changed" if changed else "noise", "detail": detail}
+    if any(pd.isna(e) for e in ends):
+        return nothing | {"difference": difference, "verdict": "unknown", "detail": "no interval"}
+    low, high = mover([-1, 1], [row.value_a, row.value_b], [row.low_a, row.low_b], [row.high_a, row.high_b])
+    return {"difference": difference, "low": low, "high": high, "p_value": None, "verdict": "noise" if low <= 0 <= high else "changed", "detail": ""}
 
 
-def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ...], float | None]:
+def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ...], Paired]:
     """Paired tests per (method, corpus, protocol, metric) where both sides hold per-clip values."""
-    found: dict[tuple[str, ...], float | None] = {}
-    columns = ["clip_id", "metric", "value"]
-    for cell in both[both._merge == "both"][CELL].drop_duplicates().itertuples(index=False):
+    found: dict[tuple[str, ...], Paired] = {}
+    draws: dict[tuple[str, ...], np.ndarray] = {}
+    columns = ["clip_id", "speaker", "metric", "value"]
+    for cell in both[both.side == "both"][CELL].drop_duplicates().itertuples(index=False):
         paths = [tables_folder(f).parent / "scores" / cell.method / cell.corpus / cell.protocol / "per_clip.parquet" for f in (first, second)]
         if not all(p.exists() for p in paths):
             continue
         pairs = pd.merge(*(read_table(p, schemas.PER_CLIP, columns) for p in paths), on=["clip_id", "metric"], suffixes=("_a", "_b"))
-        for name, group in pairs.groupby("metric"):
-            difference = (group.value_b - group.value_a).to_numpy(float)
-            found[(*cell, str(name))] = signed_rank(difference[np.isfinite(difference)])
+        pairs["difference"] = pairs.value_b - pairs.value_a
+        for name, group in pairs[np.isfinite(pairs.difference)].groupby("metric"):
+            difference = group.difference.to_numpy(float)
+            if len(difference) < 2:
+                continue
+            clips = tuple(group.clip_id)
+            if clips not in draws:
+                draws[clips] = resamplings(group.speaker_a.astype(str).tolist(), REPLICATES, 0, "compare", *clips)
+            low, high = mean_interval(difference, draws[clips])
+            found[(*cell, str(name))] = Paired(signed_rank(difference), low, high, len(difference))
     return found
 
 

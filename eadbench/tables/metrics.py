@@ -1,12 +1,10 @@
-"""How a metric is called in print and which way is better; the definitions stand in ``eadbench.scores.metrics``."""
+"""How a metric is called in print and which way is better, as ``eadbench.scores.metrics`` defines it."""
 
 from dataclasses import dataclass
 
-ARROWS = {"up": "↑", "down": "↓", "none": ""}
-NAMES = {
-    "fid": "FID", "fvd": "FVD", "kid": "KID", "ssim": "SSIM", "psnr": "PSNR", "lpips": "LPIPS", "csim": "CSIM", "sync_c": "Sync (LSE-C)",
-    "sync_d": "LSE-D", "acc_emo": "Acc_emo", "m_lmd": "M-LMD", "f_lmd": "F-LMD",
-}  # fmt: skip
+from eadbench.scores.metrics import METRICS
+
+ARROWS = {"up": "↑", "down": "↓"}
 
 
 @dataclass(frozen=True)
@@ -19,8 +17,8 @@ class Metric:
         variant: The protocol asked for; ``None`` takes the only one there is.
         label: Name in print.
         direction: ``up``, ``down`` or ``none``.
-        unit: Unit, empty for none.
-        description: One sentence.
+        ideal: Value of a perfect method where neither is better.
+        meaning: One sentence.
     """
 
     key: str
@@ -28,31 +26,24 @@ class Metric:
     variant: str | None
     label: str
     direction: str
-    unit: str
-    description: str
+    ideal: float | None
+    meaning: str
 
     @property
     def arrow(self) -> str:
-        """Arrow towards better."""
-        return ARROWS[self.direction]
+        """Arrow towards better, or to the ideal value."""
+        return ARROWS.get(self.direction, "" if self.ideal is None else f"→{self.ideal:g}")
 
     @property
     def heading(self) -> str:
-        """Label with arrow and unit."""
-        unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.label}{unit} {self.arrow}".strip()
+        """Label with arrow."""
+        return f"{self.label} {self.arrow}".strip()
 
 
 def metric(key: str) -> Metric:
     """Look a metric up; one that the registry of the scores lacks is a description without direction."""
     name, _, variant = key.partition("@")
-    spec = _registry().get(name)
-    label = NAMES.get(name, name.replace("_", " ")) + (f" ({variant})" if variant else "")
-    direction = getattr(spec, "direction", None) or "none"
-    return Metric(key, name, variant or None, label, direction, getattr(spec, "unit", "") or "", getattr(spec, "description", "") or "")
-
-
-def _registry() -> dict:
-    from eadbench.scores.metrics import METRICS
-
-    return METRICS
+    spec = METRICS.get(name)
+    if spec is None:
+        return Metric(key, name, variant or None, name.replace("_", " "), "none", None, "")
+    return Metric(key, name, variant or None, spec.label, spec.direction, spec.ideal, spec.meaning)

@@ -18,7 +18,7 @@ LEGEND = (
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
-    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", "–": "--", "−": "$-$", "×": r"$\times$", "✓": r"$\checkmark$",
+    "↑": r"$\uparrow$", "→": r"$\rightarrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", "–": "--", "−": "$-$", "×": r"$\times$", "✓": r"$\checkmark$",
 }  # fmt: skip
 LATIN_END = 0x180  # pdflatex with T1 fonts has these letters; others are written as their code points
 
@@ -61,9 +61,15 @@ def quoted_heading(column: WideColumn) -> str:
     return f"{column.metric.label} {column.metric.arrow}, {column.quoted_corpus} in the paper (quoted)".replace(" ,", ",")
 
 
+def quoted_text(column: WideColumn, row: Row) -> str:
+    """The paper's value as the paper prints it."""
+    return column.quoted.get(row.method, {}).get("printed", "–")
+
+
 def row_name(row: Row) -> str:
-    """Name with its role, where that matters."""
-    return row.label + (f" ({ROLES[row.role]})" if ROLES[row.role] else "")
+    """Name with its role, where the name does not tell."""
+    role = ROLES[row.role]
+    return row.label + (f" ({role})" if role and role not in row.label.lower() else "")
 
 
 def legend(table: WideTable, labels: dict[str, str], alpha: float) -> str:
@@ -97,7 +103,7 @@ def to_markdown(table: WideTable, notes: list[str], labels: dict[str, str], alph
         for column in table.columns:
             line.append(_markdown_cell(table, row, column, alpha))
             if column.quoted:
-                line.append(number(column.quoted.get(row.method), 2))
+                line.append(quoted_text(column, row))
         lines.append(_line(line))
     lines += ["", legend(table, {k: escape_markdown(v) for k, v in labels.items()}, alpha), ""]
     lines += [f"- {escape_markdown(note)}" for note in notes]
@@ -147,12 +153,28 @@ def to_latex(table: WideTable, notes: list[str], labels: dict[str, str], alpha: 
         for column in table.columns:
             line.append(_latex_cell(table, row, column, alpha))
             if column.quoted:
-                line.append(escape_latex(number(column.quoted.get(row.method), 2)))
+                line.append(escape_latex(quoted_text(column, row)))
         body.append("{}" + " & ".join(line) + r" \\")  # {}: a name that starts with [ or * is no argument of the row before
     columns = "l" + "c" * len(table.flags) + "r" * sum(widths)
+    tabular = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        top + r" \\",
+        rules,
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     below = [legend(table, labels, alpha), *notes]
-    width = max(16, 6 + 3.2 * (front + sum(widths)))
-    height = 6 + 1.0 * len(table.rows) + 1.2 * len(below) + 12 * (40 / width)
+    width = 7 + 2.6 * (front + sum(widths))
+    height = 6 + 1.1 * len(table.rows) + sum(0.45 * (1 + len(line) // (7 * width)) for line in below)
+    return latex_document(table.title, tabular, below, width, height)
+
+
+def latex_document(title: str, tabular: list[str], below: list[str], width: float, height: float) -> str:
+    """A document of one table that compiles as it is; ``width`` and ``height`` of the page in cm."""
     return "\n".join(
         [
             r"\documentclass{article}",
@@ -165,17 +187,10 @@ def to_latex(table: WideTable, notes: list[str], labels: dict[str, str], alpha: 
             "% ---- from here on, for a paper (needs booktabs, amssymb) ----",
             r"\begin{table}[h!]",
             r"\centering",
-            rf"\caption{{{escape_latex(table.title)}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            top + r" \\",
-            rules,
-            " & ".join(heads) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\smallskip\footnotesize {escape_latex(line)}" for line in below),
+            r"\renewcommand{\arraystretch}{1.3}",
+            rf"\caption{{{escape_latex(title)}}}",
+            *tabular,
+            *(rf"\par\smallskip\raggedright\footnotesize {escape_latex(line)}" for line in below),
             r"\end{table}",
             "% ---- up to here ----",
             r"\end{document}",
@@ -185,7 +200,7 @@ def to_latex(table: WideTable, notes: list[str], labels: dict[str, str], alpha: 
 
 
 def _stack(above: str, below: str) -> str:
-    return rf"\shortstack{{{above}\\{{\scriptsize {below}}}}}" if below else above
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{above}\\[-3pt]{{\scriptsize {below}}}\end{{tabular}}" if below else above
 
 
 def _latex_cell(table: WideTable, row: Row, column: WideColumn, alpha: float) -> str:
@@ -205,31 +220,16 @@ def frame_to_markdown(frame: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def frame_to_latex(frame: pd.DataFrame, title: str) -> str:
+def frame_to_latex(frame: pd.DataFrame, title: str, below: list[str]) -> str:
     """A plain frame of text as a LaTeX document that compiles as it is."""
     body = ["{}" + " & ".join(escape_latex(str(v)) for v in row) + r" \\" for row in frame.itertuples(index=False)]
-    width, height = max(16, 4 + 4.5 * len(frame.columns)), 6 + 0.6 * len(frame)
-    return "\n".join(
-        [
-            r"\documentclass{article}",
-            r"\usepackage[T1]{fontenc}",
-            r"\usepackage[utf8]{inputenc}",
-            r"\usepackage{amssymb,booktabs,textcomp}",
-            rf"\usepackage[paperwidth={width:.1f}cm,paperheight={height:.1f}cm,margin=1cm]{{geometry}}",
-            r"\pagestyle{empty}",
-            r"\begin{document}",
-            r"\begin{table}[h!]",
-            r"\centering",
-            rf"\caption{{{escape_latex(title)}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(frame.columns) - 1)}}}",
-            r"\toprule",
-            " & ".join(escape_latex(str(c)) for c in frame.columns) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            r"\end{document}",
-            "",
-        ]
-    )
+    tabular = [
+        rf"\begin{{tabular}}{{l{'r' * (len(frame.columns) - 1)}}}",
+        r"\toprule",
+        " & ".join(escape_latex(str(c)) for c in frame.columns) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return latex_document(title, tabular, below, max(16, 4 + 4.5 * len(frame.columns)), 5 + 0.7 * len(frame))

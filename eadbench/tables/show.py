@@ -9,7 +9,7 @@ from rich.table import Table
 from eadbench.tables.build import speed_text
 from eadbench.tables.load import Built, load_built
 from eadbench.tables.notes import for_table
-from eadbench.tables.render import column_n, differing_n, heading, interval, is_marked, legend, number, quoted_heading, row_name
+from eadbench.tables.render import column_n, differing_n, heading, interval, is_marked, legend, number, quoted_heading, quoted_text, row_name
 from eadbench.tables.wide import WideTable
 
 
@@ -22,7 +22,8 @@ def show(folder: Path, report: Path) -> None:
     built = load_built(folder)
     console = Console()
     for table in built.tables:
-        console.print(to_rich(table, built))
+        for corpus in dict.fromkeys(c.corpus for c in table.columns):
+            console.print(to_rich(table, corpus, built))
         for note in for_table(built.notes, table.name):
             console.print(f"  • {escape(note)}", highlight=False, style="yellow" if "Demo judges" in note or "does not beat" in note else None)
         console.print()
@@ -34,23 +35,23 @@ def show(folder: Path, report: Path) -> None:
     console.print(f"Page:   {report}" if report.exists() else f"Page:   not made yet; run `eadbench tables report --out {report}`", highlight=False)
 
 
-def to_rich(table: WideTable, built: Built) -> Table:
-    """A wide table for the terminal: value over interval."""
-    shown = Table(title=escape(table.title), title_justify="left", show_lines=False, pad_edge=False)
+def to_rich(table: WideTable, corpus: str, built: Built) -> Table:
+    """One corpus of a wide table for the terminal: value over interval."""
+    columns = [c for c in table.columns if c.corpus == corpus]
+    shown = Table(title=escape(f"{table.title}: {columns[0].corpus_label}"), title_justify="left", pad_edge=False)
     shown.add_column("method")
     for flag in table.flags:
         shown.add_column(escape(built.config.label(flag)), justify="center")
-    many = len({c.corpus for c in table.columns}) > 1
-    for column in table.columns:
-        shown.add_column(escape((f"{column.corpus_label}\n" if many else "") + heading(column, column_n(table, column))), justify="right")
+    for column in columns:
+        shown.add_column(escape(heading(column, column_n(table, column))), justify="right")
         if column.quoted:
             shown.add_column(escape(quoted_heading(column)), justify="right", style="dim italic")
     for row in table.rows:
         line = [escape(row_name(row))] + ["✓" if row.flags[f] else "" for f in table.flags]
-        for column in table.columns:
+        for column in columns:
             line.append(_cell(table, row.method, column, built.config.alpha))
             if column.quoted:
-                line.append(number(column.quoted.get(row.method), 2))
+                line.append(quoted_text(column, row))
         shown.add_row(*line, style={"control": "dim", "ground_truth": "dim"}.get(row.role))
     return shown
 

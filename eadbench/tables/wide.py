@@ -55,13 +55,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class WideColumn:
-    """A metric on a corpus. ``quoted`` maps methods to values from the paper; ``decimals`` is for print."""
+    """A metric on a corpus. ``quoted`` maps methods to ``value`` and ``printed`` of the paper; ``decimals`` is for print."""
 
     metric: Metric
     corpus: str
     corpus_label: str
     decimals: int
-    quoted: dict[str, float]
+    quoted: dict[str, dict]
     quoted_corpus: str | None
 
     @property
@@ -120,7 +120,7 @@ class WideTable:
                     record[f"{column.key}_{name}"] = getattr(cell, name, None)
                 record[column.key] = getattr(cell, "value", None)
                 if column.quoted:
-                    record[f"{column.key}_quoted"] = column.quoted.get(row.method)
+                    record[f"{column.key}_quoted"] = column.quoted.get(row.method, {}).get("value")
             records.append(record)
         return records
 
@@ -217,7 +217,7 @@ def describe_ruler(extractor: str, sha256: str, resolution: str, variant: str) -
     return text + (f" at {resolution} px" if resolution else "") + (f", {variant}" if variant else "")
 
 
-def quoted_values(paper_corpus: str | None, name: str, method: str) -> dict[str, float]:
+def quoted_values(paper_corpus: str | None, name: str, method: str) -> dict[str, dict]:
     """Values quoted from the paper for a metric, shown in the row of ``method``."""
     if paper_corpus is None:
         return {}

@@ -16,10 +16,10 @@ EMOTIONS = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise", "
 # name: mean, spread between clips, effect of a good method, extractor
 PER_CLIP = {
     "ssim": (0.80, 0.03, 0.04, "skimage-gaussian"),
-    "sync_c": (4.0, 0.9, 1.2, "syncnet-trained"),
+    "sync": (4.0, 0.9, 1.2, "syncnet-trained"),
     "acc_emo": (0.5, 0.0, 0.2, "emotion-trained"),
-    "jitter": (1.4, 0.3, -0.3, "mesh-478"),
-    "motion_energy": (1.0, 0.15, 0.05, "mesh-478"),
+    "jitter_ratio": (1.4, 0.3, -0.3, "mesh-478"),
+    "motion_energy_ratio": (1.0, 0.15, 0.05, "mesh-478"),
 }
 SETS = {"fid": (45.0, -9.0, "inception-random"), "fvd": (420.0, -70.0, "i3d-random")}
 GRID = {
@@ -66,10 +66,10 @@ CONFIG = {
     "controls": ["still", "shuffled_audio", "copied_input"],
     "labels": {"full": "EAD-Net", "wav2lip": "Wav2Lip", "ground_truth": "Ground truth", "stda": "STDA", "tfrm": "TFRM",
                "demo_hdtf": "HDTF (demo)", "demo_mead": "MEAD (demo)", "demo_ravdess": "RAVDESS (demo)"},
-    "main": {"title": "Main comparison", "corpora": ["demo_hdtf", "demo_mead"], "metrics": ["ssim", "fid", "fvd", "sync_c", "acc_emo"],
+    "main": {"title": "Main comparison", "corpora": ["demo_hdtf", "demo_mead"], "metrics": ["ssim", "fid", "fvd", "sync", "acc_emo"],
              "quoted": {"demo_mead": "MEAD"}},
-    "generalisation": {"title": "Generalisation", "corpora": ["demo_ravdess"], "metrics": ["ssim", "fid", "fvd", "sync_c", "acc_emo"]},
-    "ablation": {"title": "Ablation", "corpora": ["demo_hdtf"], "metrics": ["ssim", "fvd", "sync_c", "acc_emo", "jitter", "motion_energy"],
+    "generalisation": {"title": "Generalisation", "corpora": ["demo_ravdess"], "metrics": ["ssim", "fid", "fvd", "sync", "acc_emo"]},
+    "ablation": {"title": "Ablation", "corpora": ["demo_hdtf"], "metrics": ["ssim", "fvd", "sync", "acc_emo", "jitter_ratio", "motion_energy_ratio"],
                  "reference": "full", "factors": {m: dict(zip(("stda", "tfrm", "text"), s, strict=True)) for m, s in GRID.items()}},
     "speed": {"title": "Speed", "corpora": ["demo_hdtf"]},
     "bootstrap": 200,
@@ -147,7 +147,7 @@ def _scores(folder: Path, method: str, corpus: str, clips: pd.DataFrame, quality
     for metric, (mean, effect, extractor) in SETS.items():
         value = mean + effect * quality + rng.normal(0, 1.0)
         summary.append(cell | {"extractor": extractor, "weights_sha256": SHA[extractor], "resolution": 64, "metric": metric, "value": value,
-                               "low": value - 3, "high": value + 3, "n": len(clips), "n_missing": 0, "frames": 50 * len(clips),
+                               "low": value - 3, "high": value + 3, "n": len(clips), "n_missing": 0, "frames": 50 * len(clips), "variant": "stylegan-v" if metric == "fvd" else None,
                                "warning": "fewer clips than feature dimensions"})  # fmt: skip
     write_table(out / "per_clip.parquet", per_clip, schemas.PER_CLIP, ["metric", "clip_id"])
     write_table(out / "summary.parquet", summary, schemas.SUMMARY, "metric")

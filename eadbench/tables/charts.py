@@ -1,0 +1,236 @@
+"""The numbers behind the page's charts, as plain data for its script."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+
+from eadbench.core import schemas
+from eadbench.core.emotions import EMOTIONS
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+from eadbench.tables.gallery import per_clip_frames
+from eadbench.tables.load import Built
+from eadbench.tables.metrics import metric
+from eadbench.tables.wide import decimals_for
+
+BINS = 40
+
+
+def page_data(built: Built, results: Path) -> dict[str, Any]:
+    """Everything that the script shows, and ``absent``: which optional pieces the results lack."""
+    config = built.config
+    methods = list(dict.fromkeys([*config.methods, *sorted(set(built.scores.method))]))
+    absent: list[str] = []
+    data = {
+        "methods": {m: {"label": config.label(m), "role": config.role(m)} for m in methods},
+        "corpora": {c: config.label(c) for c in sorted(set(built.scores.corpus))},
+        "metrics": {m: _metric(built.scores, m) for m in sorted(set(built.scores.metric))},
+        "shown": list(dict.fromkeys(key for t in built.tables for key in (c.metric.name for c in t.columns))),
+        "scores": _scores(built.scores),
+        "breakdown": _breakdown(read_table(built.folder / "breakdown.parquet", schemas.BREAKDOWN)),
+        "effects": _effects(read_table(built.folder / "effects.parquet", schemas.EFFECTS), built),
+        "history": _history(read_table(built.folder / "history.parquet", schemas.HISTORY)),
+        "perclip": _per_clip(built, results),
+        "confusion": _confusion(built, results, absent),
+        "captions": _captions(results, absent),
+        "losses": _losses(results, absent),
+        "provenance": _provenance(results),
+        "rulers": _rulers(built, results),
+    }
+    if not data["history"]:
+        absent.append("training histories (results/training/*/history.parquet)")
+    if not data["perclip"]:
+        absent.append("per-clip values (results/scores/*/*/*/per_clip.parquet)")
+    return _clean(data | {"absent": absent})
+
+
+def _clean(value: Any) -> Any:
+    """JSON without NaN: numbers that are none become null."""
+    if isinstance(value, dict):
+        return {str(k): _clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(v) for v in value]
+    if value is None or value is pd.NA:
+        return None
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _short(value: float, digits: int = 5) -> float | None:
+    """Rounded to significant digits, so that the page stays small."""
+    return None if pd.isna(value) else float(f"{value:.{digits}g}")
+
+
+def _metric(scores: pd.DataFrame, name: str) -> dict:
+    one = metric(name)
+    decimals = decimals_for(scores[(scores.metric == name)].value.dropna())
+    return {"label": one.label, "direction": one.direction, "ideal": one.ideal, "meaning": one.meaning, "decimals": decimals}
+
+
+def _scores(scores: pd.DataFrame) -> list[dict]:
+    columns = ["method", "corpus", "protocol", "metric", "variant", "value", "low", "high", "n"]
+    return scores[scores.value.notna()][columns].to_dict("records")
+
+
+def _breakdown(frame: pd.DataFrame) -> list[list]:
+    """Rows ``[method, corpus, protocol, metric, by, level, value, low, high, n]``."""
+    names = ["method", "corpus", "protocol", "metric", "by", "level"]
+    rows = zip(*(frame[n] for n in names), *(map(_short, frame[n]) for n in ("value", "low", "high")), frame.n, strict=True)
+    return [list(r) for r in rows]
+
+
+def _effects(frame: pd.DataFrame, built: Built) -> list[dict]:
+    """Effects with names for print."""
+    names = ["corpus", "metric", "kind", "effect", "given", "by", "level", "value", "low", "high", "p_holm", "n", "verdict", "sentence"]
+    rows = frame[names].to_dict("records")
+    for row in rows:
+        row["name"] = " × ".join(built.config.label(m) for m in row["effect"].split(":"))
+        if row["kind"] == "given":
+            others = ", ".join(built.config.label(m) for m in row["given"].split("+")) if row["given"] else "nothing else"
+            row["name"] += f", with {others}"
+    return rows
+
+
+def _history(frame: pd.DataFrame) -> list[dict]:
+    groups = frame.groupby(["quantity", "run", "split"], sort=True)
+    return [{"quantity": q, "run": r, "split": s, "step": g.step.tolist(), "value": [_short(v) for v in g.value]} for (q, r, s), g in groups]
+
+
+def _per_clip(built: Built, results: Path) -> dict[str, dict]:
+    """``corpus/protocol`` -> clip ids and, per metric and method, the values in their order."""
+    frames = per_clip_frames(built, results)
+    found: dict[str, dict] = {}
+    for corpus, protocol in sorted({key[1:] for key in frames}):
+        mine = {m: f for (m, c, p), f in frames.items() if (c, p) == (corpus, protocol)}
+        clips = sorted(set().union(*(f.clip_id for f in mine.values())))
+        values: dict[str, dict] = {}
+        for method, frame in mine.items():
+            wide = frame.pivot_table(index="metric", columns="clip_id", values="value").reindex(columns=clips)
+            for name, row in zip(wide.index, wide.to_numpy(float), strict=True):
+                values.setdefault(name, {})[method] = [_short(v, 4) for v in row]
+        found[f"{corpus}/{protocol}"] = {"clips": clips, "values": values}
+    return found
+
+
+def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
+    """Confusion matrices of the emotion judge: rows asked for, columns predicted.
+
+    The logits are stored by ``scores`` as ``emotion/{clip_id}``; the names of the classes come from the file's metadata or the judge's card.
+    """
+    found = []
+    frame = built.scores[built.scores.metric == "acc_emo"]
+    for row in frame.itertuples(index=False):
+        cell = results / "scores" / row.method / row.corpus / row.protocol
+        path = cell / "features.safetensors"
+        if not path.exists() or not (cell / "per_clip.parquet").exists():
+            continue
+        logits, classes = _emotion_logits(path, results, row.weights_sha256)
+        if not logits or classes is None or len(classes) != len(next(iter(logits.values()))):
+            continue
+        labels = read_table(cell / "per_clip.parquet", schemas.PER_CLIP, ["clip_id", "emotion"]).dropna().drop_duplicates("clip_id")
+        asked = [e for e in EMOTIONS if e in set(labels.emotion)]
+        counts = np.zeros((len(asked), len(classes)), int)
+        for clip, emotion in zip(labels.clip_id, labels.emotion, strict=True):
+            if clip in logits and emotion in asked:
+                counts[asked.index(emotion), int(np.argmax(logits[clip]))] += 1
+        found.append(
+            {"method": row.method, "corpus": row.corpus, "protocol": row.protocol, "asked": asked, "classes": classes, "counts": counts.tolist()}
+        )
+    if not found:
+        absent.append("emotion logits with class names (results/scores/*/*/*/features.safetensors): no confusion matrices")
+    return found
+
+
+def _emotion_logits(path: Path, results: Path, sha256: str) -> tuple[dict[str, np.ndarray], list[str] | None]:
+    """Logits by clip and the names of the classes, if they can be told."""
+    try:
+        with safe_open(path, "np") as file:
+            logits = {key.removeprefix("emotion/"): file.get_tensor(key) for key in file.keys() if key.startswith("emotion/")}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise EadbenchError(f"stored features cannot be read: {error}", path, "delete the file and score the cell again") from error
+    if "emotion_classes" in metadata:
+        return logits, json.loads(metadata["emotion_classes"])
+    for card in _cards(results):
+        if card.get("facts", {}).get("classes") and sha256 in _hashes(card):
+            return logits, list(card["facts"]["classes"])
+    return logits, None
+
+
+def _cards(results: Path) -> list[dict]:
+    return [json.loads(p.read_text(encoding="utf-8")) | {"folder": p.parent.name} for p in sorted((results / "zoo").glob("*/card.json"))]
+
+
+def _hashes(card: dict) -> set[str]:
+    """Hashes by which scores may name an artefact: of its files, and of all of them."""
+    from eadbench.zoo.card import Card
+
+    return {*card["files"].values(), Card.model_validate({k: v for k, v in card.items() if k != "folder"}).sha256}
+
+
+def _captions(results: Path, absent: list[str]) -> list[dict]:
+    """Histograms of the cosine similarity, per corpus and split into kept and dropped."""
+    found = []
+    for path in sorted((results / "captions").glob("*/captions.parquet")):
+        frame = read_table(path, schemas.CAPTIONS)
+        known = frame[frame.similarity.notna()]
+        if known.empty:
+            continue
+        edges = np.linspace(min(0.0, known.similarity.min()), max(1.0, known.similarity.max()), BINS + 1)
+        bars = {status: np.histogram(group.similarity, edges)[0].tolist() for status, group in known.groupby("status")}
+        thresholds = sorted(set(known.threshold.dropna()))
+        found.append({"corpus": path.parent.name, "edges": edges.tolist(), "bars": bars, "thresholds": thresholds,
+                      "kind": ", ".join(sorted(set(known.similarity_kind.dropna())))})  # fmt: skip
+    if not found:
+        absent.append("captions (results/captions/*/captions.parquet): no cosine similarities")
+    return found
+
+
+def _losses(results: Path, absent: list[str]) -> list[dict]:
+    """What each stage kept, dropped and failed on, with reasons."""
+    found = []
+    stages = (("corpora", "*/index.parquet", schemas.INDEX), ("clips", "*/clips.parquet", schemas.CLIPS),
+              ("captions", "*/captions.parquet", schemas.CAPTIONS), ("features", "*/index.parquet", schemas.FEATURES),
+              ("samples", "*/*/*/samples.parquet", schemas.SAMPLES))  # fmt: skip
+    for stage, pattern, table in stages:
+        frames = []
+        for path in sorted((results / stage).glob(pattern)):
+            frames.append(read_table(path, table, ["status", "reason", "corpus"]))
+        if not frames:
+            absent.append(f"results/{stage}: no data losses of that stage")
+            continue
+        counts = pd.concat(frames).groupby(["corpus", "status", "reason"], dropna=False).size().reset_index(name="count")
+        for row in counts.itertuples(index=False):
+            found.append({"stage": stage, "corpus": row.corpus, "status": row.status, "reason": row.reason or "", "count": int(row.count)})
+    return found
+
+
+def _provenance(results: Path) -> list[dict]:
+    """All ``provenance.json`` of the results, by folder."""
+    found = []
+    for path in sorted(results.glob("**/provenance.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise EadbenchError(f"not valid JSON: {error}", path, "delete the file and run the workflow again") from error
+        found.append({"folder": path.parent.relative_to(results).as_posix(), "record": record})
+    return found
+
+
+def _rulers(built: Built, results: Path) -> list[dict]:
+    """Every extractor in the scores with its hash, what it measured, and its card where there is one."""
+    cards = _cards(results)
+    found = []
+    frame = built.scores[built.scores.value.notna()].assign(weights_sha256=lambda f: f.weights_sha256.fillna(""))
+    for (extractor, sha256), group in frame.groupby(["extractor", "weights_sha256"], sort=True):
+        card = next((c for c in cards if sha256 and sha256 in _hashes(c)), None)
+        facts = {k: card[k] for k in ("folder", "how", "id", "source", "licence", "facts")} if card else None
+        sides = sorted(set(group.resolution.dropna().astype(int)))
+        found.append({"extractor": extractor, "sha256": sha256, "metrics": sorted(set(group.metric)), "resolutions": sides, "card": facts})
+    return found

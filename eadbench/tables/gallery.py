@@ -1,0 +1,191 @@
+"""Videos for the side-by-side players, and the figures."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.progress import track
+from eadbench.core.tables import read_table, resolve
+from eadbench.tables.config import ComparisonTable
+from eadbench.tables.figures import adjacency_figure, save, strip_figure
+from eadbench.tables.load import Built
+
+
+@dataclass(frozen=True)
+class Videos:
+    """What there is to play.
+
+    Attributes:
+        data: For the page: cells with their clips, and per clip the methods that have it.
+        files: (method, corpus, protocol, clip) -> file in the results.
+    """
+
+    data: dict
+    files: dict[tuple[str, str, str, str], Path]
+
+
+@dataclass(frozen=True)
+class FigureCard:
+    """A figure of the page: files relative to the page, caption and alternative text."""
+
+    png: str
+    pdf: str
+    caption: str
+    alt: str
+    group: str
+
+
+def slug(name: str) -> str:
+    """A name safe in a path and an address, distinct for distinct names."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")
+    return plain if plain == name else f"{plain[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def collect_videos(built: Built, results: Path, folder: Path) -> Videos:
+    """Link the rendered clips of all cells in the scores into ``folder/videos``.
+
+    A cell whose samples are not there is left out and named in ``data["missing"]``.
+    """
+    from eadbench.tables.report import link_or_copy
+
+    cells = built.scores[["method", "corpus", "protocol"]].drop_duplicates().sort_values(["corpus", "protocol", "method"])
+    order = {m: k for k, m in enumerate(built.config.methods)}
+    files: dict[tuple[str, str, str, str], Path] = {}
+    missing: list[str] = []
+    found: dict[tuple[str, str], dict[str, dict]] = {}
+    for cell in track(list(cells.itertuples(index=False)), "linking videos", unit="cell"):
+        path = results / "samples" / cell.method / cell.corpus / cell.protocol / "samples.parquet"
+        if not path.exists():
+            missing.append("/".join(cell))
+            continue
+        samples = read_table(path, schemas.SAMPLES)
+        clips = found.setdefault((cell.corpus, cell.protocol), {})
+        for row in samples[(samples.status == "kept") & samples.video.notna()].itertuples(index=False):
+            source = resolve(path, row.video)
+            if not source.exists():
+                continue
+            files[cell.method, cell.corpus, cell.protocol, row.clip_id] = source
+            address = f"videos/{slug(cell.method)}/{slug(cell.corpus)}/{cell.protocol}/{slug(row.clip_id)}.mp4"
+            link_or_copy(source, folder / address)
+            clip = clips.setdefault(row.clip_id, {"id": row.clip_id, "speaker": row.speaker, "emotion": row.target_emotion, "methods": {}})
+            clip["methods"][cell.method] = address
+    data = {
+        "missing": missing,
+        "cells": [
+            {
+                "corpus": corpus, "protocol": protocol,
+                "clips": [clip | {"methods": dict(sorted(clip["methods"].items(), key=lambda m: (order.get(m[0], len(order)), m[0])))}
+                          for _, clip in sorted(clips.items())],
+            }
+            for (corpus, protocol), clips in sorted(found.items(), key=lambda item: _cell_order(built, *item[0]))
+        ],
+    }  # fmt: skip
+    return Videos(data, files)
+
+
+def _cell_order(built: Built, corpus: str, protocol: str) -> tuple:
+    """Main corpora first, ``self`` before the other protocols."""
+    corpora = [c for spec in built.config.comparisons().values() for c in spec.corpora]
+    return (protocol != "self", protocol, corpora.index(corpus) if corpus in corpora else len(corpora), corpus)
+
+
+def make_figures(built: Built, results: Path, videos: Videos, folder: Path) -> list[FigureCard]:
+    """Frame strips (like the paper's figures 4, 5 and 6), training curves and adjacency maps, as PNG and PDF in ``folder/figures``."""
+    config, cards = built.config, []
+    wanted = [("main", config.main, config.rows_of(config.main), config.figures.comparison_emotion, "as the paper's figure 4")]
+    if config.ablation is not None:
+        wanted.append(("ablation", config.ablation, [config.ablation.reference, *config.ablation.factors], None, "as the paper's figure 5"))
+    if config.generalisation is not None:
+        spec = config.generalisation
+        wanted.append(("generalisation", spec, config.rows_of(spec), config.figures.generalisation_emotion, "as the paper's figure 6"))
+    for name, spec, methods, emotion, like in wanted:
+        for corpus in spec.corpora:
+            cards += _strip(built, videos, folder, f"strip_{name}_{slug(corpus)}", spec, corpus, list(dict.fromkeys(methods)), emotion, like)
+    curves = built.folder / "training_curves.png"
+    if curves.exists():
+        for suffix in (".png", ".pdf"):
+            target = folder / "figures" / f"training_curves{suffix}"
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(curves.with_suffix(suffix).read_bytes())
+        cards.append(_card("training_curves", "Training curves of all runs.", "Line plots: a panel per quantity, a line per run.", "training"))
+    for run in sorted((results / "training").glob("*")):
+        maps = read_adjacency(run)
+        if maps:
+            save(adjacency_figure(maps, f"{run.name}: learned adjacency of the frame graph"), folder / "figures" / f"adjacency_{slug(run.name)}")
+            caption = f"TFRM of {run.name}: how much each frame takes from each other frame."
+            cards.append(_card(f"adjacency_{slug(run.name)}", caption, f"Heat maps {', '.join(maps)}; the mass lies where bright.", "training"))
+    return cards
+
+
+def _card(name: str, caption: str, alt: str, group: str) -> FigureCard:
+    return FigureCard(f"figures/{name}.png", f"figures/{name}.pdf", caption, alt, group)
+
+
+def _strip(
+    built: Built, videos: Videos, folder: Path, name: str, spec: ComparisonTable, corpus: str, methods: list[str], emotion: str | None, like: str
+) -> list[FigureCard]:
+    """A frame strip of the clip that most methods have, of the emotion where there is one."""
+    chosen = pick_clip(videos, corpus, spec.protocol, methods, emotion)
+    if chosen is None:
+        return []
+    truth = built.config.ground_truth
+    rows = [(m, videos.files.get((m, corpus, spec.protocol, chosen["id"]))) for m in dict.fromkeys([truth, *methods])]
+    rows = [(built.config.label(m), path) for m, path in rows if path is not None]
+    caption = f"{built.config.label(corpus)}, clip {chosen['id']}" + (f" ({chosen['emotion']})" if chosen["emotion"] else "")
+    try:
+        save(strip_figure(rows, built.config.figures.frames, f"{spec.title}: {caption}"), folder / "figures" / name)
+    except EadbenchError as error:
+        raise EadbenchError(f"a figure's video cannot be read: {error.what}", error.where, error.mend) from error
+    alt = f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven by the same sound: " + ", ".join(
+        n for n, _ in rows
+    )
+    return [_card(name, f"{spec.title}: {caption}. Methods in rows, time in columns, {like}.", alt, "strips")]
+
+
+def pick_clip(videos: Videos, corpus: str, protocol: str, methods: list[str], emotion: str | None) -> dict | None:
+    """The clip that most of the methods have; of the wanted emotion if any is; the first by name among equals."""
+    clips = [c for cell in videos.data["cells"] if (cell["corpus"], cell["protocol"]) == (corpus, protocol) for c in cell["clips"]]
+    clips = [c for c in clips if any(m in c["methods"] for m in methods)]
+    of_emotion = [c for c in clips if c["emotion"] == emotion]
+    return max(of_emotion or clips, key=lambda c: sum(m in c["methods"] for m in methods), default=None)
+
+
+def read_adjacency(run: Path) -> dict[str, np.ndarray]:
+    """Adjacencies that a run saved (``adjacency.safetensors``, ``.npz`` or ``.npy``), each averaged to ``(frames, frames)``.
+
+    Raises:
+        EadbenchError: If the file is damaged.
+    """
+    for suffix in (".safetensors", ".npz", ".npy"):
+        path = run / f"adjacency{suffix}"
+        if not path.exists():
+            continue
+        try:
+            if suffix == ".safetensors":
+                maps = load_file(path)
+            else:
+                loaded = np.load(path, allow_pickle=False)
+                maps = dict(loaded) if suffix == ".npz" else {"tfrm": loaded}
+        except (SafetensorError, ValueError, OSError) as error:
+            raise EadbenchError(f"the adjacency cannot be read: {error}", path, "delete it and train the run again") from error
+        return {k: np.asarray(v, np.float32).reshape(-1, *v.shape[-2:]).mean(0) for k, v in sorted(maps.items()) if v.ndim >= 2}
+    return {}
+
+
+def per_clip_frames(built: Built, results: Path) -> dict[tuple[str, str, str], pd.DataFrame]:
+    """Per-clip values of every cell in the scores, where they are there."""
+    cells = built.scores[["method", "corpus", "protocol"]].drop_duplicates()
+    found = {}
+    for cell in track(list(cells.itertuples(index=False)), "reading per-clip values", unit="cell"):
+        path = results / "scores" / cell.method / cell.corpus / cell.protocol / "per_clip.parquet"
+        if path.exists():
+            found[tuple(cell)] = read_table(path, schemas.PER_CLIP, ["clip_id", "metric", "value"])
+    return found

@@ -1,0 +1,127 @@
+"""``tables report``: the page, a folder that opens from disk without a network."""
+
+import json
+import os
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import plotly
+
+from eadbench.core.files import atomic_path, write_text
+from eadbench.tables import build, charts, gallery, render
+from eadbench.tables.config import TablesConfig
+from eadbench.tables.load import Built, load_built
+from eadbench.tables.metrics import metric
+from eadbench.tables.notes import for_table
+from eadbench.tables.wide import quotations
+
+ASSETS = "report_assets"
+PAGE = "eadbench.tables.page"
+
+
+def report(tables: Path, results: Path, out: Path, config: TablesConfig | None = None) -> None:
+    """Write the page and, beside it, the folder ``report_assets`` with everything that it needs.
+
+    Args:
+        tables: Folder that ``tables build`` wrote.
+        results: Folder of all results. What is missing there is named on the page.
+        out: The page.
+        config: Labels and figures other than those that the tables were built with.
+
+    Raises:
+        EadbenchError: If the tables are missing or damaged.
+    """
+    built = load_built(tables, config)
+    with atomic_path(out.parent / ASSETS) as folder:
+        folder.mkdir()
+        _copy_assets(folder)
+        videos = gallery.collect_videos(built, results, folder)
+        data = charts.page_data(built, results) | {"videos": videos.data}
+        figures = gallery.make_figures(built, results, videos, folder)
+        downloads = _copy_tables(built, folder)
+        write_text(folder / "data.js", "window.EADBENCH = " + json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":")) + ";\n")
+    write_text(out, _html(built, data, figures, downloads))
+
+
+def _copy_assets(folder: Path) -> None:
+    for name in ("report.css", "report.js"):
+        (folder / name).write_bytes(resources.files(PAGE).joinpath(name).read_bytes())
+    shutil.copyfile(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", folder / "plotly.min.js")
+
+
+def _copy_tables(built: Built, folder: Path) -> dict[str, list[str]]:
+    """Copy the tables' files; returns table -> file names."""
+    (folder / "tables").mkdir()
+    names = [t.name for t in built.tables] + ["speed", "scores", "effects", "ablation_report", "breakdown"]
+    found: dict[str, list[str]] = {}
+    for name in names:
+        for suffix in ("csv", "md", "tex", "parquet"):
+            source = built.folder / f"{name}.{suffix}"
+            if source.exists():
+                shutil.copyfile(source, folder / "tables" / source.name)
+                found.setdefault(name, []).append(source.name)
+    return found
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link where the file system allows it, else copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads: dict[str, list[str]]) -> str:
+    environment = jinja2.Environment(loader=jinja2.PackageLoader(PAGE, "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {
+        "cell_view": lambda table, row, column: _cell_view(built, table, row, column), "column_n": render.column_n, "row_name": render.row_name,
+        "number": render.number, "legend": lambda table: render.legend(table, built.config.labels, built.config.alpha),
+        "notes_of": lambda name: [n for n in built.notes if n.table == name], "label": built.config.label,
+    }  # fmt: skip
+    speed = None
+    if built.config.speed is not None and built.speed is not None:
+        rows = build.speed_rows(built.speed, built.config.speed, built.config)
+        speed = {
+            "title": built.config.speed.title,
+            "head": list(build.speed_text(rows, built.config).columns),
+            "rows": _speed_view(rows, built.config),
+        }
+    return environment.get_template("index.html.j2").render(
+        built=built, data=data, figures=figures, downloads=downloads, assets=ASSETS, speed=speed, speed_legend=build.SPEED_LEGEND,
+        general=for_table([n for n in built.notes if n.table == ""], ""), quotations=quotations(), metric=metric,
+        controls=[n for n in built.notes if n.kind == "controls" and n.table == "main"],
+    )  # fmt: skip
+
+
+def _cell_view(built: Built, table, row, column) -> dict:
+    """What the template needs of a cell."""
+    cell = table.cells.get((row.method, column.key))
+    if cell is None or cell.value is None:
+        return {"text": "–", "sort": "", "interval": "", "n": "", "class": "none", "mark": False, "title": "no score"}
+    return {
+        "text": render.number(cell.value, column.decimals), "sort": repr(float(cell.value)), "interval": render.interval(cell, column.decimals),
+        "n": render.differing_n(cell, render.column_n(table, column)), "class": {1: "best", 2: "second"}.get(cell.rank, ""),
+        "mark": render.is_marked(cell, built.config.alpha), "title": cell.warning,
+    }  # fmt: skip
+
+
+def _speed_view(rows, config: TablesConfig) -> list[list[dict]]:
+    """Cells of the speed table with what they sort by."""
+    text = build.speed_text(rows, config)
+    keys = {2: "n", 3: "seconds", 4: "realtime_factor", 5: "peak_mb"}
+    view = []
+    for shown, raw in zip(text.itertuples(index=False), rows.itertuples(index=False), strict=True):
+        cells = []
+        for at, value in enumerate(shown):
+            number = getattr(raw, keys[at], None) if at in keys else None
+            head, _, ends = str(value).partition(" [")
+            if at not in keys:
+                head, ends = str(value), ""
+            cells.append(
+                {"text": head, "interval": f"[{ends}" if ends else "", "sort": "" if number is None or number != number else repr(float(number))}
+            )
+        view.append(cells)
+    return view
