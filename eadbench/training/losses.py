@@ -36,7 +36,7 @@ def sync_loss(syncnet: nn.Module, windows: torch.Tensor, sounds: torch.Tensor, t
 
 
 def embed_pairs(syncnet: nn.Module, windows: torch.Tensor, sounds: torch.Tensor, lower: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    """Embed windows ``(B, K, f, 3, S, S)`` and sounds ``(B, K, 80, steps)`` to unit vectors ``(B, K, E)``; ``lower``: cut to the lower half already."""
+    """Embed windows ``(B, K, f, 3, S, S)`` and sounds ``(B, K, 80, steps)`` to unit vectors ``(B, K, E)``; ``lower``: already cut in half."""
     batch, count = windows.shape[:2]
     if not lower:
         windows = windows[..., windows.shape[-2] // 2 :, :]

@@ -22,6 +22,7 @@ from eadbench.zoo.make import Inputs
 from eadbench.zoo.material import training_clips
 
 log = logging.getLogger(__name__)
+START_LOGVAR = -6.0
 
 
 class VaeOptions(BaseModel):
@@ -37,6 +38,7 @@ class VaeOptions(BaseModel):
         steps, batch, lr: Length of training, frames per step, peak learning rate of the one-cycle schedule.
         kl: Weight of the Kullback-Leibler term.
         gradient: Weight of the L1 loss on image gradients, which keeps lip and brow edges.
+        recolour: Change gain and offset of each colour channel at random, so that the few faces of the demo stand for more.
         centre: Extra weight of the loss at the mouth and eyes, where the talking happens.
     """
 
@@ -53,6 +55,7 @@ class VaeOptions(BaseModel):
     lr: float = 2e-3
     kl: float = 1e-5
     gradient: float = 0.5
+    recolour: bool = True
     centre: float = 3.0
 
 
@@ -116,9 +119,12 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
         sample_size=wanted.size,
         mid_block_add_attention=False,
     )
-    held_out = max(16, len(frames) // 20)
+    held_out = min(max(16, len(frames) // 20), len(frames) // 2)
     order = rng_for(seed, "held out").permutation(len(frames))
     fit, check = frames[torch.from_numpy(order[held_out:])], frames[torch.from_numpy(order[:held_out])]
+    with torch.no_grad():
+        # Start with little posterior noise; at the library's unit variance the first steps would drown in it.
+        model.quant_conv.bias[wanted.latent_channels :] = START_LOGVAR
     _fit(model, fit, wanted, seed)
     model.eval()
     with torch.no_grad():
@@ -159,13 +165,16 @@ def face_weight(size: int, extra: float) -> torch.Tensor:
 
 
 def _fit(model, frames: torch.Tensor, wanted: VaeOptions, seed: int) -> None:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=wanted.lr, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=wanted.lr, betas=(0.9, 0.99), weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, wanted.lr, total_steps=wanted.steps, pct_start=0.1)
     weight = face_weight(wanted.size, wanted.centre)
     rng = rng_for(seed, "batches")
     model.train()
     for step in track(range(1, wanted.steps + 1), "train VAE", unit="steps"):
         real = normalise(frames[torch.from_numpy(rng.integers(0, len(frames), wanted.batch))])
+        if wanted.recolour:
+            gain, offset = (torch.from_numpy(rng.uniform(-0.3, 0.3, (wanted.batch, 3, 1, 1))).float() for _ in range(2))
+            real = (real * (1 + gain) + offset).clamp(-1, 1)
         posterior = model.encode(real).latent_dist
         fake = model.decode(posterior.sample()).sample
         difference = fake - real
