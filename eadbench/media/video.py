@@ -243,7 +243,7 @@ def read_frames(path: str | Path, fps: float | None = None, limit: int | None = 
 class VideoWriter:
     """Write H.264 (yuv420p) and AAC to an mp4, frame by frame, atomically and with the same bytes each time.
 
-    Use as a context manager; ``add`` takes ``(H, W, 3)`` RGB uint8 with even sides.
+    Use as a context manager; ``add`` takes ``(H, W, 3)`` RGB uint8 with even sides, or planar I420 ``(3 H / 2, W)`` as OpenCV makes it.
 
     Args:
         path: Target.
@@ -281,10 +281,11 @@ class VideoWriter:
 
     def add(self, frame: np.ndarray) -> None:
         """Append one frame."""
+        planar = frame.ndim == 2
         if not self._started:
-            self._stream.height, self._stream.width = frame.shape[:2]
+            self._stream.height, self._stream.width = frame.shape[0] * 2 // 3 if planar else frame.shape[0], frame.shape[1]
             self._started = True
-        for packet in self._stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")):
+        for packet in self._stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="yuv420p" if planar else "rgb24")):
             self._container.mux(packet)
 
     def __exit__(self, kind, value, trace) -> bool | None:

@@ -88,7 +88,7 @@ def cast(seed: int, layout: str, name: str) -> Actor:
     u = rng.uniform
     sex = _sex(name, rng)
     male = sex == "male"
-    tone = u(0, len(SKINS) - 1)
+    tone = (len(SKINS) - 1) * u(0, 1) ** 1.3
     low = int(tone)
     skin = np.array(SKINS[low]) * (1 - tone + low) + np.array(SKINS[min(low + 1, len(SKINS) - 1)]) * (tone - low)
     skin = np.clip(skin * u(0.96, 1.03) + rng.normal(0, 3, 3), 30, 250)
@@ -113,11 +113,11 @@ def cast(seed: int, layout: str, name: str) -> Actor:
         iris=IRISES[int(u(0, 2 if tone > 3.5 else 6))], clothes=["crew", "vneck", "shirt", "jacket", "turtle"][int(u(0, 5))],
         clothes_colour=tuple(np.array(CLOTHES[int(u(0, len(CLOTHES)))]) * u(0.85, 1.15)),
         voice=f"{LANGUAGES[int(u(0, len(LANGUAGES)))]}+{VARIANTS[sex][int(u(0, 7))]}", pitch=u(28, 48) if male else u(46, 66), rate=u(158, 178),
-        half_width=u(60, 67) if male else u(57, 63), jaw=u(0.80, 0.93) if male else u(0.72, 0.82), chin=u(211, 219) if male else u(207, 213),
-        chin_width=u(19, 26) if male else u(14, 20), crown=u(24, 31), hairline=u(58, 68), eye_distance=u(27, 31), eye_width=u(12.2, 14.2),
+        half_width=u(58, 64) if male else u(55, 60), jaw=u(0.76, 0.88) if male else u(0.68, 0.78), chin=u(214, 221) if male else u(209, 215),
+        chin_width=u(19, 26) if male else u(14, 20), crown=u(24, 31), hairline=u(58, 68), eye_distance=u(26, 29.5), eye_width=u(11.8, 13.4),
         eye_height=u(0.9, 1.12), eye_tilt=u(-0.10, 0.16), crease=u(0.2, 1.0), lashes=u(0.35, 0.55) if male else u(0.75, 1.1),
         brow_y=u(95, 99), brow_width=u(15, 18), brow_thick=u(3.0, 4.6) if male else u(2.0, 3.3), brow_arch=u(1.5, 4.0),
-        brow_colour=tuple(brow_colour), nose_tip=u(142, 149), nose_width=u(9, 11.5) * (1.18 if tone > 4.5 else 1), nose_bridge=u(0.75, 1.2),
+        brow_colour=tuple(brow_colour), nose_tip=u(142, 149), nose_width=u(9.8, 12.0) * (1.15 if tone > 4.5 else 1), nose_bridge=u(0.75, 1.2),
         mouth_y=u(173, 177), mouth_width=u(21, 25.5), lip_upper=u(3.4, 5.2) * thick, lip_lower=u(5.0, 7.2) * thick, lip_colour=tuple(np.clip(lip, 20, 235)),
         freckles=float(u(0, 1) < 0.3) * u(0.3, 1.0) if tone < 2.5 else 0.0, neck=u(34, 40) if male else u(26, 31), ears=u(0.85, 1.15),
     )  # fmt: skip

@@ -1,12 +1,16 @@
-"""The moving parts: eyes, brows and mouth, painted per frame on small patches with a few array operations each."""
+"""The moving parts: eyes, brows and mouth, painted per frame on small patches with a few array operations each.
+
+Patches are planar ``(3, h, w)`` float32: numpy's inner loops then run along rows, not over three channels.
+"""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from eadbench.corpora.studio.cast import Actor
-from eadbench.corpora.studio.sculpture import Canvas, Light, blur, noise
+from eadbench.corpora.studio.sculpture import Canvas, Light, noise
 
 F = np.float32
 
@@ -41,7 +45,7 @@ class Pose:
 
 
 class Patch:
-    """A rectangle of the canvas with its canonical coordinates."""
+    """A rectangle of the canvas with its canonical coordinates: ``x`` ``(w,)`` and ``y`` ``(h, 1)``."""
 
     def __init__(self, canvas: Canvas, left: float, top: float, width: float, height: float) -> None:
         d = canvas.density
@@ -49,108 +53,138 @@ class Patch:
         c1, r1 = c0 + round(width * d), r0 + round(height * d)
         self.slices = np.s_[r0:r1, c0:c1]
         x, y = canvas.grid
-        self.x, self.y = x[r0, c0:c1].copy(), y[r0:r1, c0:c1].copy()
+        self.x, self.y = x[r0, c0:c1].copy(), y[r0:r1, c0 : c0 + 1].copy()
         self.density = d
 
+    def load(self, image: np.ndarray) -> np.ndarray:
+        """Colours as planar float32."""
+        return np.ascontiguousarray(image[self.slices][..., :3].transpose(2, 0, 1), F)
 
-def over(image: np.ndarray, patch: Patch, colour: np.ndarray, alpha: np.ndarray) -> None:
-    """Blend a patch into an RGBA image in place (its alpha channel stays)."""
-    target = image[patch.slices][..., :3]
-    a = alpha[..., None]
-    np.copyto(target, (target * (1 - a) + np.clip(colour, 0, 255) * a + 0.5).astype(np.uint8))
+    def store(self, image: np.ndarray, colour: np.ndarray) -> None:
+        """Write colours back; the alpha channel stays."""
+        np.minimum(colour, 255, out=colour)
+        np.maximum(colour, 0, out=colour)
+        image[self.slices][..., :3] = (colour + 0.5).astype(np.uint8).transpose(1, 2, 0)
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    """Clip to 0..1 in place (``np.clip`` costs more than the arithmetic on arrays this small)."""
+    np.maximum(values, 0, out=values)
+    return np.minimum(values, 1, out=values)
+
+
+def blob(distance: np.ndarray) -> np.ndarray:
+    """exp(-d^2)."""
+    out = distance * distance
+    np.negative(out, out=out)
+    return np.exp(out, out=out)
+
+
+def blend(under: np.ndarray, over: np.ndarray, alpha: np.ndarray) -> None:
+    """``over`` on ``under`` in place."""
+    under += (over - under) * alpha
+
+
+def colour(values: object, factor: float = 1.0) -> np.ndarray:
+    """A colour that broadcasts over a planar patch."""
+    return (np.asarray(values, F) * F(factor))[:, None, None]
 
 
 class Eyes:
     """Both eyes: lids that close, sclera, iris with streaks, lashes, catchlight."""
 
+    RADIUS = 6.2  # of the iris
+    TEXTURE = 4  # its pixels per unit
+
     def __init__(self, actor: Actor, canvas: Canvas, light: Light, rng: np.random.Generator) -> None:
-        self.actor, self.light = actor, light
+        self.actor = actor
         a = actor
-        reach = 21.0
-        self.patches = [Patch(canvas, s * a.eye_distance - reach, 115 - 17, 2 * reach, 34) for s in (-1, 1)]
+        self.reach = 20.0
+        self.patches = [Patch(canvas, s * a.eye_distance - self.reach, 115 - 17, 2 * self.reach, 31) for s in (-1, 1)]
         self.x = [((p.x - s * a.eye_distance) * s).astype(F) for p, s in zip(self.patches, (-1, 1), strict=True)]  # towards the temple
         self.y = [(p.y - 115).astype(F) for p in self.patches]
-        self.iris, self.iris_radius = self._iris(canvas.density, rng), 6.3
-        self.skin = np.array(a.skin, F)
+        self.iris = self._iris(rng)
+        self.white = colour([232, 228, 224], 0.93 if a.darkness > 0.6 else 1.0)
+        self.caruncle = colour([178, 112, 104])
+        self.lash = colour([30, 20, 18]) if a.lashes > 0.6 else colour(a.skin, 0.22)
+        self.glint = float(light.direction[0]) * 2.6, float(light.direction[1]) * 2.6
 
-    def _iris(self, density: float, rng: np.random.Generator) -> np.ndarray:
-        """Iris and pupil with 4 pixels per unit, ``(64, 64, 4)`` float32."""
-        side = 64
-        y, x = (np.mgrid[0:side, 0:side].astype(F) - (side - 1) / 2) / 4
-        r, angle = np.hypot(x, y) / 6.3, np.arctan2(y, x)
+    def _iris(self, rng: np.random.Generator) -> np.ndarray:
+        """Iris with pupil, ``(60, 60, 4)`` float32, alpha in 0..1."""
+        side = 60
+        y, x = (np.mgrid[0:side, 0:side].astype(F) - (side - 1) / 2) / self.TEXTURE
+        r, angle = np.hypot(x, y) / self.RADIUS, np.arctan2(y, x)
         streaks = np.interp(angle.ravel(), np.linspace(-np.pi, np.pi, 61), rng.normal(0, 1, 61), period=2 * np.pi).reshape(angle.shape)
-        colour = np.array(self.actor.iris, F) * (1.15 + 0.22 * streaks * (r > 0.4) + 0.35 * np.exp(-(((r - 0.55) / 0.18) ** 2)))[..., None]
-        colour = colour * (1 - 0.62 * np.clip((r - 0.78) / 0.2, 0, 1) ** 1.5)[..., None]
-        pupil = np.clip((0.43 - r) * 14 + 0.5, 0, 1)[..., None]
-        colour = colour * (1 - pupil) + 8 * pupil
-        alpha = np.clip((1 - r) * 12 + 0.5, 0, 1)
-        return np.dstack([np.clip(colour, 0, 255), alpha]).astype(F)
+        body = np.array(self.actor.iris, F) * (1.15 + 0.20 * streaks * (r > 0.4) + 0.35 * np.exp(-(((r - 0.58) / 0.18) ** 2)))[..., None]
+        body = body * (1 - 0.62 * np.clip((r - 0.78) / 0.2, 0, 1) ** 1.5)[..., None]
+        pupil = np.clip((0.42 - r) * 14 + 0.5, 0, 1)[..., None]
+        body = np.clip(body * (1 - pupil) + 8 * pupil, 0, 255)
+        alpha = np.clip((1 - r) * 11 + 0.5, 0, 1)
+        texture = np.dstack([body, alpha]).astype(F)
+        return cv2.GaussianBlur(texture, (0, 0), 0.9)  # it is drawn smaller than it is
 
     def paint(self, image: np.ndarray, pose: Pose) -> None:
-        for k, side in enumerate((-1, 1)):
-            self._one(image, k, side, pose)
+        """Draw both eyes over the closed lids of the still layer."""
+        for patch, x, y, side in zip(self.patches, self.x, self.y, (-1, 1), strict=True):
+            skin = patch.load(image)
+            self._one(skin, x, y, side, patch.density, pose)
+            patch.store(image, skin)
 
-    def _one(self, image: np.ndarray, k: int, side: int, pose: Pose) -> None:
-        a, patch, x, y = self.actor, self.patches[k], self.x[k], self.y[k]
-        d = patch.density
-        w = a.eye_width
-        u = x / w
-        arch = np.clip(1 - u * u, 0, 1)
+    def _one(self, skin: np.ndarray, x: np.ndarray, y: np.ndarray, side: int, d: float, pose: Pose) -> None:
+        a = self.actor
+        u = x / a.eye_width
+        au = np.abs(u)
+        arch = np.maximum(1 - u * u, 0)
         tilt = -a.eye_tilt * x - 0.2
-        wide_open = 7.6 * a.eye_height * (1 + 0.42 * pose.lid) * (1 - 0.22 * max(pose.squint, 0)) - 1.1 * abs(pose.slant) * 0.5
-        up = wide_open * (1 - pose.blink)
-        down = (4.3 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid) * (1 - 0.35 * pose.blink) + 0.8 * pose.blink
+        squint = max(pose.squint, 0.0)
+        wide = 7.4 * a.eye_height * (1 + 0.42 * pose.lid) * (1 - 0.22 * squint) - 0.5 * abs(pose.slant)
+        down = (4.2 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid) * (1 - 0.35 * pose.blink) + 0.8 * pose.blink
         # a slanting lid cuts the arch towards the nose (anger) or towards the temple (sorrow)
-        cut = (
-            1
-            - 0.42 * np.clip(pose.slant, 0, 1) * np.clip(0.55 - u, 0, 1.4) / 1.4
-            - 0.52 * np.clip(-pose.slant, 0, 1) * np.clip(u + 0.35, 0, 1.3) / 1.3
-        )
-        top = tilt - up * arch**0.62 * (1 - 0.10 * u) * cut + (down - 0.6) * arch * pose.blink
-        bottom = tilt + down * arch**0.75 * (1 + 0.12 * u)
-        bottom = np.maximum(bottom, top)
-        aperture = np.clip((y - top) * d + 0.5, 0, 1) * np.clip((bottom - y) * d + 0.5, 0, 1) * (arch > 0)
-        # white of the eye with the lid's shadow, caruncle towards the nose
-        shade = 0.97 - 0.20 * np.clip(np.abs(u), 0, 1) ** 2 - 0.34 * np.exp(-np.clip(y - top, 0, None) / 2.0)
-        white = np.array([232, 228, 224], F) * (0.92 if a.darkness > 0.6 else 1.0) * shade[..., None]
-        inner = np.exp(-(((u + 0.93) / 0.13) ** 2))[None, :, None]
-        white = white * (1 - inner) + np.array([196, 128, 118], F) * 0.9 * inner
-        # iris: placed by an affine sampling of its texture
+        cut = 1 - 0.45 * max(pose.slant, 0.0) * unit((0.55 - u) / 1.4) - 0.55 * max(-pose.slant, 0.0) * unit((u + 0.35) / 1.3)
+        lid_arch = arch**0.62
+        top = tilt - wide * (1 - pose.blink) * lid_arch * (1 - 0.10 * u) * cut + (down - 0.6) * arch * pose.blink
+        bottom = np.maximum(tilt + down * arch**0.75 * (1 + 0.12 * u), top)
+        below, above = y - top, bottom - y
+        aperture = unit(below * d + 0.5) * unit(above * d + 0.5) * (arch > 0)
+        inside = unit((1.16 - au) * 6)
+        if pose.blink < 0.97:
+            self._ball(skin, aperture, x, y, u, au, below, side, d, pose)
+        # folds of the lids: crease above, bag below, edge of the lower lid
+        rise = 3.2 + 0.8 * a.crease + 1.2 * max(pose.lid, 0.0) - 1.2 * max(-pose.lid, 0.0)
+        fold = tilt - (wide * (1 - 0.28 * pose.blink) + rise) * arch**0.55 * (1 - 0.06 * u) * (0.5 + 0.5 * cut)
+        dark = blob((y - fold) / 1.1) * (unit((1.05 - au) * 3) * (0.10 + 0.26 * a.crease) * (1 - 0.5 * pose.blink))
+        dark += blob((y - bottom - 3.6) / 1.3) * (arch * (0.05 + 0.12 * a.age + 0.16 * squint))
+        dark += blob((above + 0.35) / 0.75) * (inside * 0.30 * unit(0.7 + 0.4 * u))
+        skin *= 1 - 0.75 * np.minimum(dark, 0.8)
+        thick = (0.70 + 0.70 * a.lashes) * (0.75 + 0.4 * np.maximum(np.minimum(u, 1), -1))
+        flick = 1.6 * a.lashes * unit(u - 0.6)
+        lash = blob((below + 0.35 + flick) / thick) * (inside * (0.78 + 0.2 * a.lashes))
+        blend(skin, self.lash, lash)
+
+    def _ball(self, skin, aperture, x, y, u, au, below, side, d, pose) -> None:
+        """Sclera, iris and reflections within the aperture."""
+        under = np.maximum(below, 0)
+        shade = (0.98 - 0.20 * np.minimum(au, 1) ** 2) - 0.36 * np.exp(under * F(-0.5))
+        ball = self.white * shade
+        blend(ball, self.caruncle, blob((u + 0.95) / 0.12))
         gx, gy = pose.gaze_x * side, pose.gaze_y - 0.7
-        matrix = np.array([[d / 4, 0, 0], [0, d / 4, 0]], F)
-        cx = (gx - float(x[0])) * side * side * 1.0 if side > 0 else (float(x[0]) - gx)
-        matrix[0, 2] = abs(cx) * d - 31.5 * d / 4
-        matrix[1, 2] = (gy - float(y[0, 0])) * d - 31.5 * d / 4
-        iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR)
-        ia = iris[..., 3:]
-        eye = white * (1 - ia) + iris[..., :3] * (0.55 + 0.45 * np.clip((y - top) / 3.2, 0, 1))[..., None] * ia
-        lx, ly, _ = self.light.direction
-        glint = np.exp(-(((x * side - gx * side - 2.6 * lx) / 1.15) ** 2 + ((y - gy - 2.6 * ly) / 1.15) ** 2))
-        eye = eye + (230 * glint + 26 * np.exp(-(((x * side - gx * side + 2.5 * lx) / 1.6) ** 2 + ((y - gy - 2.4) / 1.2) ** 2)))[..., None]
-        over(image, patch, eye, aperture)
-        # lash line, crease, lower lid
-        inside = np.clip((1.16 - np.abs(u)) * 6, 0, 1)
-        thick = (0.75 + 0.75 * a.lashes) * (0.75 + 0.4 * np.clip(u, -1, 1))
-        flick = 1.6 * a.lashes * np.clip(u - 0.6, 0, 1)
-        lash = np.exp(-(((y - top + 0.35 + flick) / thick) ** 2)) * inside * (0.78 + 0.2 * a.lashes)
-        lower = 0.34 * np.exp(-(((y - bottom - 0.35) / 0.75) ** 2)) * inside * np.clip(0.7 + 0.4 * u, 0.2, 1)
-        rim = 0.30 * np.exp(-(((y - bottom + 0.1) / 0.7) ** 2)) * inside * aperture
-        dark = np.array([30, 20, 18], F) if a.lashes > 0.6 else self.skin * 0.22
-        over(image, patch, np.broadcast_to(np.array([205, 150, 140], F), eye.shape), rim)
-        over(image, patch, np.broadcast_to(self.skin * 0.40, eye.shape), lower)
-        rise = 3.4 + 0.8 * a.crease + 1.2 * max(pose.lid, 0) - 1.2 * max(-pose.lid, 0)
-        fold = tilt - (wide_open * (1 - 0.28 * pose.blink) + rise) * arch**0.55 * (1 - 0.06 * u) * (0.5 + 0.5 * cut)
-        crease = np.exp(-(((y - fold) / 1.1) ** 2)) * np.clip((1.05 - np.abs(u)) * 3, 0, 1) * (0.14 + 0.30 * a.crease) * (1 - 0.5 * pose.blink)
-        over(image, patch, np.broadcast_to(self.skin * 0.45, eye.shape), crease)
-        bag = np.exp(-(((y - bottom - 3.6) / 1.3) ** 2)) * arch * (0.08 + 0.20 * a.age + 0.22 * max(pose.squint, 0))
-        over(image, patch, np.broadcast_to(self.skin * 0.55, eye.shape), bag)
-        over(image, patch, np.broadcast_to(dark, eye.shape), lash)
+        centre = (self.iris.shape[0] - 1) / 2
+        k = d / self.TEXTURE
+        step = side * k
+        matrix = np.array([[step, 0, (gx - x[0]) * side * d - centre * step], [0, k, (gy - y[0, 0]) * d - centre * k]], F)
+        iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR).transpose(2, 0, 1)
+        blend(ball, iris[:3] * (0.55 + 0.45 * unit(under / 3.2)), iris[3])
+        px, py = (x - gx) * side, y - gy
+        ball += 225 * blob((px - self.glint[0]) / 1.15) * blob((py - self.glint[1]) / 1.15)
+        ball += 24 * blob((px + self.glint[0]) / 1.6) * blob((py - 2.4) / 1.2)
+        np.minimum(ball, 252, out=ball)
+        blend(skin, ball, aperture)
 
 
 class Brows:
     """Both brows: a strip of single hairs bent along the brow's line."""
 
-    ROWS, COLUMNS = 48, 128
+    ROWS, COLUMNS = 20, 64
 
     def __init__(self, actor: Actor, canvas: Canvas, rng: np.random.Generator) -> None:
         self.actor = actor
@@ -160,159 +194,153 @@ class Brows:
         self.strip = self._strip(rng)
 
     def _strip(self, rng: np.random.Generator) -> np.ndarray:
-        """Hairs over (inner .. outer, top .. bottom): ``(48, 128, 4)`` float32 with alpha in 0..1."""
-        rows, columns = self.ROWS, self.COLUMNS
-        big = np.zeros((rows * 4, columns * 4), np.uint8)
-        for _ in range(330):
-            q = rng.uniform(-0.96, 0.93)
-            spread = (0.52 + 0.30 * (1 - q) / 2) * (1 - 0.45 * max(q - 0.3, 0))
-            v = rng.normal(0, 0.33) * spread
-            lean = 0.10 + 0.16 * (q + 1) / 2
-            rise = (-0.55 + 0.55 * (q + 1) / 2 + rng.normal(0, 0.1)) * 0.45
-            x0, y0 = (q / 2 * 0.8 + 0.5) * columns * 4, (v / 2 + 0.5) * rows * 4
-            x1, y1 = x0 + lean * columns * 2.2, y0 + rise * rows * 2
-            cv2.line(big, (int(x0), int(y0)), (int(x1), int(y1)), int(rng.uniform(120, 255)), int(rng.integers(3, 6)), cv2.LINE_AA)
-        small = cv2.resize(big, (columns, rows), interpolation=cv2.INTER_AREA).astype(F) / 255
-        body = np.exp(-((np.linspace(-1, 1, rows)[:, None] / 0.52) ** 2)) * np.interp(
-            np.linspace(-1, 1, columns), [-1, -0.8, -0.5, 0.5, 0.85, 1], [0, 0.35, 0.6, 0.6, 0.25, 0]
-        )
-        alpha = np.clip(0.95 * small + 0.45 * body, 0, 0.96)
-        tone = 1 + 0.25 * noise((rows, columns), 1.0, rng)
-        colour = np.array(self.actor.brow_colour, F) * tone[..., None]
-        return np.dstack([np.clip(colour, 0, 255), alpha]).astype(F)
+        """Hairs over (top .. bottom, inner .. outer), ``(ROWS, COLUMNS, 4)`` float32 with alpha in 0..1."""
+        scale = 8
+        rows, columns = self.ROWS * scale, self.COLUMNS * scale
+        big = np.zeros((rows, columns), np.uint8)
+        for _ in range(420):
+            q = rng.uniform(-0.98, 0.9)
+            spread = (0.60 + 0.25 * (1 - q) / 2) * (1 - 0.55 * max(q - 0.3, 0))
+            v = rng.normal(0, 0.30) * spread
+            lean, rise = 0.05 + 0.07 * (q + 1) / 2, (-0.34 + 0.46 * (q + 1) / 2) + rng.normal(0, 0.05)
+            x0, y0 = (q / 2 * 0.86 + 0.48) * columns, (v / 2 + 0.5) * rows
+            end = (int(x0 + lean * columns), int(y0 + rise * rows * 0.5))
+            cv2.line(big, (int(x0), int(y0)), end, int(rng.uniform(110, 235)), int(rng.integers(3, 6)), cv2.LINE_AA)
+        hairs = cv2.resize(big, (self.COLUMNS, self.ROWS), interpolation=cv2.INTER_AREA).astype(F) / 255
+        across = np.exp(-((np.linspace(-1, 1, self.ROWS)[:, None] / 0.5) ** 2))
+        along = np.interp(np.linspace(-1, 1, self.COLUMNS), [-1, -0.85, -0.55, 0.45, 0.85, 1], [0, 0.35, 0.7, 0.7, 0.3, 0])
+        alpha = np.clip(1.15 * hairs + 0.35 * across * along, 0, 0.95)
+        tone = 1 + 0.15 * noise((self.ROWS, self.COLUMNS), 1.0, rng)
+        return np.dstack([np.clip(np.array(self.actor.brow_colour, F) * tone[..., None], 0, 255), alpha]).astype(F)
 
     def paint(self, image: np.ndarray, pose: Pose) -> None:
+        """Draw both brows."""
         a = self.actor
         for patch, x, side in zip(self.patches, self.x, (-1, 1), strict=True):
-            q = (x + 1.0 + 2.6 * pose.furrow * np.clip(0.5 - x / 30, 0, 1)) / a.brow_width
-            inner, outer = np.clip((0.55 - q) / 1.5, 0, 1.1), np.clip((q + 0.45) / 1.4, 0, 1.1)
-            line = a.brow_y - a.brow_arch * (1 - np.clip(np.abs(q - 0.30) / 1.25, 0, 1.2) ** 2) + 2.5 * np.clip(q - 0.35, 0, 1) ** 1.5
-            line = (
-                line
-                - (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in * inner
-                - 6.5 * pose.brow_out * outer
-                - 4.5 * pose.brow_asym * side * (0.4 + outer)
-            )
-            line = line + 1.6 * pose.furrow * inner
-            half = a.brow_thick * (1.30 - 0.25 * np.clip(q, -1, 1))
-            u = (q / 2 / 1.02 + 0.5) * (self.COLUMNS - 1)
-            v = ((patch.y - line) / half / 2 / 1.15 + 0.5) * (self.ROWS - 1)
-            strip = cv2.remap(self.strip, np.broadcast_to(u.astype(F), v.shape).copy(), v.astype(F), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-            shadow = 0.10 * np.exp(-(((patch.y - line - 1.4 * half) / 3.0) ** 2)) * np.clip(1.1 - np.abs(q), 0, 1)
-            over(image, patch, np.broadcast_to(np.array(a.skin, F) * 0.5, strip.shape[:2] + (3,)), shadow)
-            over(image, patch, strip[..., :3], strip[..., 3])
+            q = (x + 1.0 + 2.6 * pose.furrow * unit(0.5 - x / 30)) / a.brow_width
+            inner, outer = np.minimum(np.maximum((0.55 - q) / 1.5, 0), 1.1), np.minimum(np.maximum((q + 0.45) / 1.4, 0), 1.1)
+            line = a.brow_y - a.brow_arch * (1 - np.minimum(np.abs(q - 0.30) / 1.25, 1.2) ** 2) + 2.5 * unit(q - 0.35) ** 1.5
+            line = line - (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in * inner - 6.5 * pose.brow_out * outer
+            line = line - 4.5 * pose.brow_asym * side * (0.4 + outer) + 1.6 * pose.furrow * inner
+            half = a.brow_thick * (1.45 - 0.30 * np.maximum(np.minimum(q, 1), -1))
+            away = patch.y - line
+            u = np.broadcast_to(((q / 2.04 + 0.5) * (self.COLUMNS - 1)).astype(F), away.shape)
+            v = (away / (half * 2.3) + 0.5) * (self.ROWS - 1)
+            strip = cv2.remap(self.strip, np.ascontiguousarray(u), v.astype(F), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).transpose(2, 0, 1)
+            skin = patch.load(image)
+            skin *= 1 - 0.06 * blob((away - 1.4 * half) / 3.0) * unit(1.1 - np.abs(q))
+            blend(skin, strip[:3], strip[3])
+            patch.store(image, skin)
 
 
 class Mouth:
     """Lips, teeth, tongue and the dark between, over the skin; ``jaw`` tells how far the chin goes down."""
 
     def __init__(self, actor: Actor, canvas: Canvas, light: Light, rng: np.random.Generator) -> None:
-        self.actor, self.light = actor, light
-        self.patch = Patch(canvas, -38, actor.mouth_y - 22, 76, 56)
+        self.actor = actor
+        self.patch = Patch(canvas, -37, actor.mouth_y - 19, 74, 52)
         self.x, self.y = self.patch.x, (self.patch.y - actor.mouth_y).astype(F)
-        self.lip = np.array(actor.lip_colour, F)
-        self.skin = np.array(actor.skin, F)
+        self.ax = np.abs(self.x)
+        self.lip = colour(actor.lip_colour)
+        self.seam = colour(actor.lip_colour, 0.28)
+        self.lit_from = float(light.direction[0])
         self.lines = np.interp(np.linspace(-1.3, 1.3, 261), np.linspace(-1.3, 1.3, 75), rng.normal(0, 1, 75)).astype(F)
-        edges = np.cumsum([0.0, 7.9, 6.4, 6.6, 5.6])
-        self.upper_gaps = sum(np.exp(-(((np.abs(self.x) - e) / 0.55) ** 2)) for e in edges).astype(F)
-        self.lower_gaps = sum(np.exp(-(((np.abs(self.x) - e) / 0.5) ** 2)) for e in np.cumsum([0.0, 5.2, 5.6, 6.2])).astype(F)
-        tooth = np.select(
-            [np.abs(self.x) < e for e in edges[1:]], [(np.abs(self.x) - (e + f) / 2) / (f - e) for e, f in zip(edges, edges[1:], strict=False)], 0.5
-        )
-        self.scallop = (1.2 * (2 * tooth) ** 2).astype(F) * 0.6
-        tone = 0.95 if actor.age > 0.6 else 1.0
-        self.teeth = np.array([236, 230, 216], F) * tone
+        edges = np.cumsum([0.0, 7.4, 6.0, 6.2, 5.4])
+        gaps = sum(blob((self.ax - F(e)) / F(0.55)) for e in edges)
+        low_gaps = sum(blob((self.ax - F(e)) / F(0.5)) for e in np.cumsum([0.0, 5.0, 5.4, 6.0]))
+        within = [(self.ax - (e + f) / 2) / (f - e) for e, f in pairwise(edges)]
+        tooth = np.select([self.ax < e for e in edges[1:]], within, 0.5)
+        self.upper_edge = (2.9 - 2.9 * tooth**2 - 0.010 * self.x**2).astype(F)
+        teeth = colour([238, 232, 219], 0.95 if actor.age > 0.6 else 1.0)
+        self.upper_teeth = teeth * (0.96 - 0.014 * self.ax - 0.22 * gaps).astype(F)
+        self.lower_teeth = teeth * (0.74 - 0.012 * self.ax - 0.28 * low_gaps).astype(F)
+        self.deep = colour([74, 24, 26])
+        self.tongue = colour([198, 96, 98])
+        self.groove = (0.16 * blob(self.x / 1.3)).astype(F)
 
     def opening(self, pose: Pose) -> tuple[float, float]:
         """Gap between the lips above and below the line where they meet, in units."""
         free = (1 - pose.close) * (1 - pose.bite)
-        jaw = (14.5 * pose.open + 10.0 * pose.rest_open * (1 - 0.5 * min(pose.open, 1))) * (1 - 0.15 * pose.round)
-        up = (0.14 * jaw + 3.4 * pose.upper + 0.35 * pose.stretch) * (1 - 0.3 * pose.press) * free + 2.1 * pose.bite * (1 - pose.close)
+        jaw = (15.0 * pose.open + 10.0 * pose.rest_open * (1 - 0.5 * min(pose.open, 1))) * (1 - 0.15 * pose.round)
+        up = (0.14 * jaw + 3.4 * pose.upper + 0.35 * max(pose.stretch, 0.0)) * (1 - 0.3 * pose.press) * free + 2.1 * pose.bite * (1 - pose.close)
         low = (0.86 * jaw * (1 - 0.15 * pose.press) + 2.6 * pose.lower) * free + 1.4 * pose.bite * (1 - pose.close)
         return up, low
 
     def jaw(self, pose: Pose) -> float:
         """Drop of the chin in units."""
         _, low = self.opening(pose)
-        return max(0.0, 0.92 * (low - 1.6 * pose.lower * (1 - pose.close)) - 1.2 * pose.press * 0.5)
+        return max(0.0, 0.92 * (low - 1.6 * pose.lower * (1 - pose.close)) - 0.6 * pose.press)
 
     def width(self, pose: Pose) -> float:
         """Half width of the mouth in units."""
-        a = self.actor
-        return a.mouth_width * (1 + 0.13 * pose.wide + 0.20 * pose.stretch + 0.10 * max(pose.corner, 0) - 0.36 * pose.round - 0.04 * pose.close)
+        wider = 0.13 * pose.wide + 0.20 * pose.stretch + 0.10 * max(pose.corner, 0.0) - 0.36 * pose.round - 0.04 * pose.close
+        return self.actor.mouth_width * (1 + wider)
 
     def paint(self, image: np.ndarray, pose: Pose) -> None:
+        """Draw the mouth over the skin."""
         a, x, y, d = self.actor, self.x, self.y, self.patch.density
         up, low = self.opening(pose)
         w = self.width(pose)
-        u = x / w
+        u = x / F(w)
         au = np.minimum(np.abs(u), 1)
         k = 1 - au * au
-        corner = 6.2 * pose.corner + np.where(u > 0, 1, -1) * 4.0 * pose.asym + 3.0 * abs(pose.asym) * (u * np.sign(pose.asym) > 0)
-        line = -corner * au**1.8 + 0.9 * max(pose.corner, 0) * k
-        bend = 0.55 if pose.round > 0.4 else 0.7
-        in_top, in_bottom = line - up * k**bend, line + low * k**bend
-        thin = (1 - 0.42 * pose.press) * (1 - 0.16 * max(pose.corner, 0)) * (1 - 0.28 * pose.close)
-        pout = 1 + 0.35 * pose.round
-        bow = k**0.62 * (1 - 0.20 * np.exp(-((u / 0.12) ** 2)) + 0.12 * np.exp(-(((au - 0.27) / 0.17) ** 2)))
-        out_top = in_top - a.lip_upper * thin * pout * (1 - 0.25 * pose.upper) * bow
-        out_bottom = in_bottom + a.lip_lower * thin * pout * (1 - 0.45 * pose.bite) * (1 - 0.12 * min(pose.open, 1)) * k**0.55
+        smile = max(pose.corner, 0.0)
+        lifted = 6.2 * pose.corner + 4.0 * pose.asym * np.sign(u) + 3.0 * abs(pose.asym) * (u * np.sign(pose.asym) > 0)
+        line = (0.9 * smile) * k - lifted * au**1.8
+        bend = k ** (0.55 if pose.round > 0.4 else 0.7)
+        in_top, in_bottom = line - up * bend, line + low * bend
+        thin = (1 - 0.42 * pose.press) * (1 - 0.16 * smile) * (1 - 0.28 * pose.close) * (1 + 0.35 * pose.round)
+        bow = k**0.62 * (1 - 0.20 * blob(u / 0.12) + 0.12 * blob((au - 0.27) / 0.17))
+        upper = a.lip_upper * thin * (1 - 0.25 * pose.upper) * bow
+        lower = a.lip_lower * thin * (1 - 0.45 * pose.bite) * (1 - 0.12 * min(pose.open, 1.0)) * k**0.55
+        out_top, out_bottom = in_top - upper, in_bottom + lower
+        skin = self.patch.load(image)
         # shade around: under the lower lip, in the corners
-        under = 0.26 * np.exp(-(((y - out_bottom - 2.6) / 2.6) ** 2)) * k**0.6
-        ends = sum(np.exp(-(((x - s * (w + 0.6)) / 2.0) ** 2) - ((y + float(corner[-1 if s > 0 else 0])) / 2.0) ** 2) for s in (-1, 1))
-        over(image, self.patch, np.broadcast_to(self.skin * 0.42, (*y.shape[:1], x.size, 3)), np.clip(under + 0.42 * ends, 0, 0.6))
+        shade = blob((y - out_bottom - 2.4) / 2.4) * (0.20 * k**0.6)
+        for s in (-1, 1):
+            shade += 0.30 * blob((x - s * (w + 0.5)) / 1.8) * blob((y + float(lifted[-1 if s > 0 else 0])) / 1.8)
+        skin *= 1 - 0.75 * shade
         # lips
         soft = d * 0.75
-        lips = np.clip((y - out_top) * soft + 0.5, 0, 1) * np.clip((out_bottom - y) * soft + 0.5, 0, 1) * (k > 0)
-        is_upper = np.clip(0.5 + (line - y) * 1.5, 0, 1) if up + low < 1.0 else (y < (in_top + in_bottom) / 2).astype(F)
-        v_up = np.clip((y - out_top) / np.maximum(in_top - out_top, 0.6), 0, 1)
-        v_low = np.clip((y - in_bottom) / np.maximum(out_bottom - in_bottom, 0.6), 0, 1)
-        lx = float(self.light.direction[0])
-        upper_shade = 0.92 - 0.26 * v_up**1.5
-        lower_shade = 0.86 + 0.24 * np.exp(-(((v_low - 0.36) / 0.26) ** 2)) - 0.22 * v_low**3
-        lines = self.lines[np.clip(((u + 1.3) * 100).astype(int), 0, 260)]
-        shade = (upper_shade * is_upper + lower_shade * (1 - is_upper)) * (1 + 0.045 * lines) * (1 + 0.10 * u * lx) * (1 - 0.18 * au**4)
-        gloss = 34 * np.exp(-(((v_low - 0.33) / 0.17) ** 2)) * np.exp(-(((u - 0.25 * lx) / 0.42) ** 2)) * (1 - is_upper) * (0.8 + 0.25 * lines)
-        over(image, self.patch, self.lip * shade[..., None] + gloss[..., None], lips)
+        lips = unit((y - out_top) * soft + 0.5) * unit((out_bottom - y) * soft + 0.5) * (k > 0)
         gap = up + low
+        is_upper = unit((line - y) * 1.5 + 0.5) if gap < 1.0 else (y < (in_top + in_bottom) * 0.5).astype(F)
+        v_up = unit((y - out_top) / np.maximum(upper, 0.6))
+        v_low = unit((y - in_bottom) / np.maximum(lower, 0.6))
+        lines = self.lines[np.minimum(np.maximum(((u + 1.3) * 100).astype(np.intp), 0), 260)]
+        light = 0.86 + 0.24 * blob((v_low - 0.36) / 0.26) - 0.22 * v_low**3
+        light += (0.06 - 0.26 * v_up * v_up + 0.0 - (light - 0.86)) * is_upper
+        light *= (1 + 0.045 * lines) * (1 + 0.10 * self.lit_from * u) * (1 - 0.18 * au**4)
+        gloss = 32 * blob((v_low - 0.33) / 0.17) * (blob((u - 0.25 * self.lit_from) / 0.42) * (0.8 + 0.25 * lines)) * (1 - is_upper)
+        blend(skin, self.lip * light + gloss, lips)
         if gap < 0.9 or pose.close > 0.6:
-            seam = np.exp(-(((y - (in_top + in_bottom) / 2) / (0.85 + 0.25 * pose.press)) ** 2)) * np.clip(k * 6, 0, 1) * 0.75
-            over(image, self.patch, np.broadcast_to(self.lip * 0.28, (*y.shape[:1], x.size, 3)), seam)
+            seam = blob((y - (in_top + in_bottom) * 0.5) / (0.85 + 0.25 * pose.press)) * (0.75 * np.minimum(k * 6, 1))
+            blend(skin, self.seam, seam)
         if gap > 0.5:
-            self._inside(image, pose, u, k, in_top, in_bottom, low)
+            self._inside(skin, pose, k, in_top, in_bottom, low)
+        self.patch.store(image, skin)
 
-    def _inside(self, image: np.ndarray, pose: Pose, u: np.ndarray, k: np.ndarray, top: np.ndarray, bottom: np.ndarray, low: float) -> None:
-        x, y, d = self.x, self.y, self.patch.density
-        inside = np.clip((y - top) * d + 0.5, 0, 1) * np.clip((bottom - y) * d + 0.5, 0, 1) * (k > 0.02)
-        height = np.clip((y - top) / np.maximum(bottom - top, 0.8), 0, 1)
-        colour = np.array([70, 22, 24], F) * (0.45 + 0.55 * height[..., None])
-        # tongue: low in the mouth, its tip up for l, t, d, n, between the teeth for th
-        reach = 13.5 - 3.0 * pose.tongue
-        rise = 1.4 + 0.30 * low + pose.tongue * (0.55 * low + 1.0)
-        body = np.sqrt(np.clip(1 - (x / reach) ** 2, 0, 1))
-        crown = low + 1.5 - (rise + 1.5) * body
-        tongue = np.clip((y - crown) * d * 0.7 + 0.5, 0, 1) * (body > 0)
-        wet = 0.72 + 0.30 * np.exp(-(((y - crown - 1.8) / 2.2) ** 2)) - 0.16 * np.exp(-((x / 1.3) ** 2))
-        tongue_colour = np.array([198, 96, 98], F) * wet[..., None]
+    def _inside(self, skin: np.ndarray, pose: Pose, k: np.ndarray, top: np.ndarray, bottom: np.ndarray, low: float) -> None:
+        """Dark, lower teeth, tongue, upper teeth between the lips; only the rows that are open."""
+        rows = np.s_[max(int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1, 0) : int((float(bottom.max()) - self.y[0, 0]) * self.patch.density) + 3]
+        x, ax, y, d = self.x, self.ax, self.y[rows], self.patch.density
+        under = np.maximum(y - top, 0)
+        inside = unit((y - top) * d + 0.5) * unit((bottom - y) * d + 0.5) * (k > 0.02)
+        deep = self.deep * (0.45 + 0.55 * np.minimum(under / np.maximum(bottom - top, 0.8), 1))
         # lower teeth ride on the jaw
         jaw = max(low - 2.6 * pose.lower * (1 - pose.close), 0.0)
         edge = jaw - 0.6 - 1.3 * pose.lower + 0.018 * x * x
-        lower_teeth = np.clip((y - edge) * d + 0.5, 0, 1) * (np.abs(x) < 18) * np.clip((k - 0.12) * 6, 0, 1)
-        lower_colour = self.teeth * (0.74 - 0.012 * np.abs(x) - 0.30 * self.lower_gaps)[None, :, None] * np.ones_like(y[:, :1, None])
-        upper_edge = 2.9 - self.scallop - 0.010 * x * x
-        upper_teeth = np.clip((upper_edge - y) * d + 0.5, 0, 1) * (np.abs(x) < 25) * np.clip((k - 0.06) * 8, 0, 1)
-        below_lip = np.clip((y - top) / 2.2, 0, 1)
-        upper_colour = self.teeth * ((0.95 - 0.014 * np.abs(x) - 0.22 * self.upper_gaps) * (0.72 + 0.28 * below_lip))[..., None]
-        for layer, alpha in ((lower_colour, lower_teeth), (tongue_colour, tongue), (upper_colour, upper_teeth)):
-            colour = colour * (1 - alpha[..., None]) + layer * alpha[..., None]
+        blend(deep, self.lower_teeth, unit((y - edge) * d + 0.5) * ((ax < 18) * unit((k - 0.12) * 6)))
+        # tongue: low in the mouth, its tip up for l, t, d, n, between the teeth for th
+        reach = 13.5 - 3.0 * pose.tongue
+        rise = 1.4 + 0.30 * low + pose.tongue * (0.55 * low + 1.0)
+        body = np.sqrt(np.maximum(1 - (x / reach) ** 2, 0))
+        crown = low + 1.5 - (rise + 1.5) * body
+        wet = self.tongue * (0.72 + 0.30 * blob((y - crown - 1.8) / 2.2) - self.groove)
+        blend(deep, wet, unit((y - crown) * (d * 0.7) + 0.5) * (body > 0))
+        blend(deep, self.upper_teeth * (0.72 + 0.28 * np.minimum(under / 2.2, 1)), unit((self.upper_edge - y) * d + 0.5) * ((ax < 25) * unit((k - 0.06) * 8)))
         if pose.tongue > 0.8:
-            tip = np.clip((y - np.maximum(crown, 0.6 * np.ones_like(crown))) * d * 0.7 + 0.5, 0, 1) * (np.abs(x) < 9) * (pose.tongue - 0.8) * 5
-            tip = np.clip(tip, 0, 1) * np.clip((9 - np.abs(x)) * 0.5, 0, 1)
-            colour = colour * (1 - tip[..., None]) + tongue_colour * 1.05 * tip[..., None]
-        shadow = 1 - 0.45 * np.exp(-np.clip(y - top, 0, None) / 1.3)
-        over(image, self.patch, colour * shadow[..., None], inside)
-
-
-def static_shadow(layer: np.ndarray) -> np.ndarray:
-    """Soft copy of a layer's alpha, for the shadow an actor throws on the wall."""
-    return blur(layer[..., 3].astype(F) / 255, 9.0)
+            tip = unit((y - np.maximum(crown, 0.6)) * (d * 0.7) + 0.5) * (unit((9 - ax) * 0.5) * min((pose.tongue - 0.8) * 5, 1.0))
+            blend(deep, wet, tip)
+        deep *= 1 - 0.45 * np.exp(under / F(-1.3))
+        blend(skin[:, rows], deep, inside)

@@ -53,7 +53,7 @@ class Hair:
             wide = self.actor.half_width + self.side + 0.06 * np.clip(h.y - 120, 0, None) * (1.6 if self.curly else 0.7)
             taper = wide - 0.004 * np.clip(h.y - self.end + 60, 0, None) ** 2
             inside = np.where(h.y > 118, np.minimum(np.maximum(taper - h.ax, -50), (self.end - h.y) + 2.5 * self._tip), inside)
-        return inside + (1.6 if self.curly else 0.35) * self._edge
+        return inside + (1.6 if self.curly else 0.2) * self._edge
 
     @cached_property
     def _hairline(self) -> np.ndarray:
@@ -101,7 +101,7 @@ class Hair:
         if self.actor.hair == "bun":
             knot = 17 - np.hypot(h.x, (h.y - self.actor.crown + 10) * 1.15)
             cover = np.maximum(cover, np.clip(knot * h.canvas.density * 0.7 + 0.5, 0, 1))
-        return cover if self.over_shoulders else cover * (h.y < 150)
+        return cover if self.over_shoulders else cover * np.clip((128 - h.y) * 0.3 - 0.08 * h.ax + 5, 0, 1)
 
     @cached_property
     def strands(self) -> np.ndarray:
@@ -113,13 +113,17 @@ class Hair:
         angle = np.arctan2(h.x - px, -(h.y - py) + 18)
         distance = np.hypot(h.x - px, h.y - py)
         hanging = np.clip((h.y - 100) / 50, 0, 1)
-        s = (angle * 62 * (1 - hanging) + (h.x * 1.15 + 62 * np.sign(h.x)) * hanging + 2.2 * np.sin(distance / 17)) * 1.6
-        t = distance / 9.0
-        s, t = np.mod(s + 512, 512).astype(np.float32), np.mod(t, 128).astype(np.float32)
-        wrap = cv2.BORDER_WRAP
-        coarse = cv2.remap(self._strand_noise.T.copy(), s * 0.5, t, cv2.INTER_LINEAR, borderMode=wrap)
-        fine = cv2.remap(self._fine_noise.T.copy(), s, t * 0.6, cv2.INTER_LINEAR, borderMode=wrap)
-        return (0.6 * coarse + 0.4 * fine).astype(np.float32)
+        away = angle * 62 * (1 - hanging) + (h.x * 1.15 + 62 * np.sign(h.x)) * hanging + 2.2 * np.sin(distance / 17)
+        t = np.mod(distance / 9.0, 128).astype(np.float32)
+
+        def pattern(texture: np.ndarray, per: float, stretch: float) -> np.ndarray:
+            s = np.mod(away * per + 512, 512).astype(np.float32)
+            return cv2.remap(texture.T.copy(), s, t * np.float32(stretch), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+
+        # fine strands fade towards the crown, where they would fall between the pixels
+        coarse, fine = pattern(self._strand_noise, 0.45, 1.0), pattern(self._fine_noise, 1.1, 0.6)
+        far = np.clip((distance - 8) / 40, 0, 1)
+        return ((0.65 * coarse) * (0.25 + 0.75 * far) + 0.45 * fine * far).astype(np.float32)
 
     @cached_property
     def shadow(self) -> np.ndarray:

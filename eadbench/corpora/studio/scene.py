@@ -161,7 +161,7 @@ class Shot:
             turn: Place of the head.
 
         Returns:
-            ``(height, width, 3)`` RGB uint8.
+            ``(height, width, 3)`` RGB uint8; the next call paints over it, so copy what is to stay.
         """
         image = layer.copy()
         self._drag_jaw(layer, image, pose)
@@ -173,10 +173,14 @@ class Shot:
         moves = -d * np.array([[turn.x, shrink, turn.roll, turn.yaw, 0.0], [turn.y, turn.roll, 0.0, turn.pitch, turn.zoom - turn.pitch**2 / 2]], F)
         at = (self._rest + moves @ self._fields).reshape(2, *self._window_shape)
         moved = cv2.remap(image, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        alpha = moved[..., 3] * F(1 / 255)
-        out = self._plate.copy()
-        out[self.window] = cv2.blendLinear(np.ascontiguousarray(moved[..., :3]), self._window_ground, alpha, 1 - alpha)
-        return out
+        alpha = cv2.extractChannel(moved, 3)
+        inside = cv2.copyTo(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), alpha, self._window_ground.copy())
+        edge = np.flatnonzero((alpha - np.uint8(1)).ravel() < 254)  # neither 0 nor 255
+        share = (alpha.ravel()[edge] * F(1 / 255))[:, None]
+        pixels = inside.reshape(-1, 3)
+        pixels[edge] = (pixels[edge] * share + self._window_ground.reshape(-1, 3)[edge] * (1 - share) + 0.5).astype(np.uint8)
+        self._plate[self.window] = inside
+        return self._plate
 
     def _drag_jaw(self, layer: np.ndarray, image: np.ndarray, pose: Pose) -> None:
         drop, drag, lift, lip = self._jaw_fields

@@ -107,7 +107,7 @@ class Sculpture:
         angle, distance = np.arctan2(self.ax, y - self.CENTRE), np.hypot(x, y - self.CENTRE)
         face = polar_outline(
             [
-                (0, a.chin), (a.chin_width, a.chin - 4.5), (a.half_width * a.jaw * 0.72, a.chin - 18), (a.half_width * a.jaw, 178), (a.half_width * 0.985, 146),
+                (0, a.chin), (a.chin_width, a.chin - 4.0), (a.half_width * a.jaw * 0.70, a.chin - 18), (a.half_width * a.jaw, 176), (a.half_width * 0.985, 146),
                 (a.half_width, 122), (a.half_width * 0.985, 98), (a.half_width * 0.86, 64), (a.half_width * 0.48, a.crown + 8), (0, a.crown),
             ], self.CENTRE,
         )  # fmt: skip
@@ -131,7 +131,7 @@ class Sculpture:
     @cached_property
     def skull(self) -> np.ndarray:
         """Smooth depth of the head towards the viewer in units, 0 at its outline; without features."""
-        return (64 * np.sqrt(np.clip(1 - np.clip(self.rho, 0, 1) ** 2.3, 0, 1))).astype(np.float32)
+        return (64 * np.sqrt(np.clip(1 - np.clip(self.rho, 0, 0.985) ** 2.4, 0, 1))).astype(np.float32)
 
     @cached_property
     def depth(self) -> np.ndarray:
@@ -273,7 +273,7 @@ class Sculpture:
         hx, hy, hz = lx, ly, lz + 1
         norm = np.sqrt(hx * hx + hy * hy + hz * hz)
         gloss = np.clip((nx * hx + ny * hy + nz * hz) / norm, 0, 1)
-        oily = (0.9 + 0.25 * self.pores) * (0.5 + 0.7 * bump(self.x, self.y, 0, 110, 26, 48))
+        oily = (0.95 + 0.08 * self.pores) * (0.45 + 0.6 * bump(self.x, self.y, 0, 112, 24, 46))
         shine = (0.07 + 0.13 * self.actor.darkness) * gloss**18 + (0.05 + 0.10 * self.actor.darkness) * gloss**70
         bearded = 1.0 if self.actor.beard in ("none", "stubble", "moustache") else 1 - 0.7 * smooth(160, 175, self.y)
         colour = colour + (255 * light.strength * shine * oily * bearded)[..., None] * light.tint

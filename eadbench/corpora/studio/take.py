@@ -158,7 +158,7 @@ class Performance:
         return pose, turn, before, here, share
 
     def frames(self, shot: Shot, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """Rendered frames ``(H, W, 3)`` RGB uint8 of part of the take."""
+        """Rendered frames ``(H, W, 3)`` RGB uint8 of part of the take; each is valid until the next."""
         for i in range(start, self.count if stop is None else stop):
             pose, turn, before, here, share = self.state(i)
             layer = shot.layer(here)
