@@ -1,7 +1,7 @@
 """Somebody else's method, as small as can be: reads a manifest of clips, writes one video per clip.
 
-It "animates" by playing the clip to and fro around its middle and flipping every frame left to right, so its lips move, but not to the sound. Nothing of it
-comes from eadbench; it could be any program in any language. In the config:
+It plays the clip backwards and flips every frame left to right, so its lips move, but not to the sound. Nothing of it comes from eadbench; it could
+be any program in any language. In the config:
 
     mirror:
       kind: command
@@ -18,7 +18,7 @@ import av
 
 
 def mirror(source: str, target: Path) -> None:
-    """Write the frames of ``source`` flipped and in reverse order."""
+    """Write the frames of ``source`` flipped, the last one first."""
     with av.open(source) as video:
         rate = video.streams.video[0].average_rate
         frames = [frame.to_ndarray(format="rgb24")[:, ::-1] for frame in video.decode(video=0)]
@@ -33,7 +33,7 @@ def mirror(source: str, target: Path) -> None:
 
 def main(manifest: str, folder: str) -> None:
     """One row per clip; its columns are those that docs/methods.md lists."""
-    with open(manifest, newline="", encoding="utf-8") as handle:
+    with Path(manifest).open(newline="", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
             mirror(row["video"], Path(folder) / f"{row['clip_id']}.mp4")
 

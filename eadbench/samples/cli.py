@@ -54,6 +54,8 @@ def render_command(
     emotion: Annotated[str | None, typer.Option(help="Emotion, e.g. angry.")] = None,
     intensity: Annotated[float, typer.Option(help="Its intensity, 0 to 1.", min=0.0, max=1.0)] = 1.0,
     text: Annotated[str | None, typer.Option(help="Or a description in words, for runs that read text.")] = None,
+    valence: Annotated[float | None, typer.Option(help="Or a point between the emotions, for runs that read it: -1 to 1.", min=-1.0, max=1.0)] = None,
+    arousal: Annotated[float | None, typer.Option(help="Its arousal, -1 to 1.", min=-1.0, max=1.0)] = None,
     zoo: Annotated[Path, typer.Option(help="Folder with the artefacts vae, whisper and text_encoder.")] = Path("results/zoo"),
     part: Parts = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the config's]", show_default=False, min=1)] = None,
@@ -64,7 +66,7 @@ def render_command(
 ) -> None:
     """Let one face speak: align, sample, paste back into the full frame, add the sound.
 
-    The result is as long as the speech; a shorter video is played to and fro. The file's metadata say that it is synthetic.
+    The result is as long as the shorter of video and speech; a picture stands still around the face. The file's metadata say that it is synthetic.
 
     Example: eadbench samples render --run results/training/full --video in.mp4 --audio speech.wav --emotion angry --intensity 0.8 --out out.mp4
     """
@@ -73,7 +75,7 @@ def render_command(
 
     given = core_settings.load(settings, config)
     overrides = {"steps": steps, "audio_guidance": audio_guidance, "text_guidance": text_guidance}
-    request = Request(video, image, audio, emotion, intensity, text)
+    request = Request(video, image, audio, emotion, intensity, text, valence, arousal)
     render(request, run, zoo, parse_parts(part), given, {k: v for k, v in overrides.items() if v is not None}, out)
 
 

@@ -1,0 +1,146 @@
+"""``samples render``: one face, one sound, one emotion."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eadbench import zoo
+from eadbench.captions.wording import label_texts
+from eadbench.clips.paste import paste_back
+from eadbench.core.device import pick_device
+from eadbench.core.emotions import common_name, valence_arousal_intensity
+from eadbench.core.errors import EadbenchError
+from eadbench.core.progress import track
+from eadbench.core.settings import Settings
+from eadbench.features.audio import fit_length, whisper_states
+from eadbench.media.audio import read_audio
+from eadbench.media.video import VideoWriter
+from eadbench.models.masks import mask_for
+from eadbench.samples.config import SamplerConfig
+from eadbench.samples.faces import FPS, FollowedFace, follow, is_picture, reference_frames
+from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME
+from eadbench.samples.pipeline import Clip, Sampler
+from eadbench.samples.run import TrainedRun, load_eadnet, load_vae
+
+log = logging.getLogger(__name__)
+REFERENCE_SECONDS = 4
+MARK = "synthetic: this face was animated by eadbench (EAD-Net)"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: one of ``video`` and ``image``, the speech, and the emotion by name, by words or by coordinates."""
+
+    video: Path | None
+    image: Path | None
+    audio: Path
+    emotion: str | None = None
+    intensity: float = 1.0
+    text: str | None = None
+    valence: float | None = None
+    arousal: float | None = None
+
+    def source(self) -> Path:
+        """The file with the face.
+
+        Raises:
+            EadbenchError: If none or both are given, or a file is missing.
+        """
+        if (self.video is None) == (self.image is None):
+            raise EadbenchError("give either a video or a picture", "--video, --image")
+        path = self.video or self.image
+        for given in (path, self.audio):
+            if not given.exists():
+                raise EadbenchError("no such file", given)
+        return path
+
+
+def render(
+    request: Request, run_folder: Path, zoo_folder: Path, parts: dict[str, Path], given: Settings, overrides: dict[str, Any], out: Path
+) -> None:
+    """Write ``out``: the source's frames with the face speaking, and the sound.
+
+    Raises:
+        EadbenchError: If an input cannot be used, no face is found, or a part is missing.
+    """
+    started = time.perf_counter()
+    source, device = request.source(), pick_device(given.device)
+    run = load_eadnet(run_folder)
+    sampler_config = SamplerConfig.model_validate(given.samples.sampler.model_dump() | overrides)
+    part = {name: parts.get(name, zoo_folder / name) for name in ("vae", "whisper", "text_encoder")}
+    sampler = Sampler(run, load_vae(part["vae"], run).to(device), sampler_config, device, given.seed)
+    text, vai = emotion_of(request, run, part["text_encoder"])
+    sound = read_audio(request.audio, RATE)
+    frames = len(sound) // SAMPLES_PER_FRAME
+    if frames < 1:
+        raise EadbenchError("the speech is shorter than one frame", request.audio)
+    face = follow(source, frames, given.clips, max(given.clips.size, run.size), still=request.video is None or is_picture(source))
+    if face.frames < frames:
+        log.warning("the video has %d frames, the speech %d: the result ends with the video", face.frames, frames)
+    sound = fit_length(sound, face.frames)
+    reference = reference_frames(face, REFERENCE_SECONDS * FPS)
+    clip = Clip(
+        name=str(source.name),
+        frames=face.aligned(),
+        count=face.frames,
+        reference=reference,
+        reference_at=len(reference) // 2,  # as in training, the reference is not the frame itself
+        audio=states_of(sound, run, part["whisper"], device),
+        text=text,
+        vai=vai,
+    )
+    tags = {"comment": MARK, "description": f"emotion: {request.text or request.emotion or 'none'}; run: {run_folder.name}"}
+    with VideoWriter(out, FPS, crf=given.samples.crf, preset=given.samples.preset, audio=sound, rate=RATE, metadata=tags) as writer:
+        for image in track(pasted(face, sampler.render(clip), run.mask), "render", total=face.frames, unit="frames"):
+            writer.add(image)
+    seconds = time.perf_counter() - started
+    log.info("%s: %d frames in %.1f s (%.2f frames/s)", out, face.frames, seconds, face.frames / seconds)
+
+
+def pasted(face: FollowedFace, drawn: Iterator[np.ndarray], mask: str) -> Iterator[np.ndarray]:
+    """Whole frames with the drawn faces in them. Colours were matched in the aligned frames already."""
+    replace = 1 - mask_for(mask, face.size)[0].numpy()
+    for number, (whole, aligned) in enumerate(zip(face.whole(), drawn, strict=True)):
+        yield paste_back(whole, aligned, face.matrix_of(number), replace, match_colour=False)
+
+
+def emotion_of(request: Request, run: TrainedRun, text_encoder: Path) -> tuple[torch.Tensor | None, tuple[float, float, float] | None]:
+    """Encoded text and valence-arousal-intensity, as far as the run reads them.
+
+    Raises:
+        EadbenchError: If the emotion is unknown or the run cannot be told what is asked for.
+    """
+    sources = run.model.sources
+    try:
+        emotion = common_name(request.emotion) if request.emotion else None
+    except KeyError as error:
+        raise EadbenchError(str(error.args[0]), "--emotion") from error
+    words = request.text or (label_texts(emotion, request.intensity)[0] if emotion else None)
+    text = vai = None
+    if words and "text" in sources:
+        tokens, mask = zoo.load(text_encoder).encode([words])
+        text = tokens[0, mask[0]]
+    if "vai" in sources:
+        if request.valence is not None or request.arousal is not None:
+            vai = (request.valence or 0.0, request.arousal or 0.0, request.intensity)
+        elif emotion:
+            vai = valence_arousal_intensity(emotion, request.intensity)
+    if text is None and vai is None and (words or request.valence is not None or request.arousal is not None):
+        told = ", ".join(sources[1:]) or "nothing"
+        raise EadbenchError(
+            "this run cannot be told the emotion that way", f"the run listens to: {told}", "name another run, or leave the emotion out"
+        )
+    return text, vai
+
+
+def states_of(sound: np.ndarray, run: TrainedRun, whisper: Path, device: torch.device) -> torch.Tensor:
+    """Whisper states ``(T50, L, D)``, made as those of the training."""
+    facts = run.features
+    padding, overlap = str(facts.get("whisper_padding", "true")) == "true", float(facts.get("whisper_overlap", 5.0))
+    return whisper_states(zoo.load(whisper, device), sound, padding, overlap)

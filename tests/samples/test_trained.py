@@ -1,0 +1,117 @@
+"""Trained methods from end to end, with random weights."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+from eadbench.media.video import read_frames
+from eadbench.samples.make import make
+
+FULL = {"full": {"kind": "eadnet", "run": "full", "corpora": ["tiny"]}}
+
+
+def rendered(world, out: Path, protocol: str = "self", methods: dict = FULL, **samples) -> pd.DataFrame:
+    (name,) = methods
+    make(name, "tiny", protocol, world.clips, world.context(out, methods, methods[name]["run"], **samples), out)
+    return read_table(out, schemas.SAMPLES)
+
+
+def test_eadnet_renders_every_test_clip(world, tmp_path: Path) -> None:
+    out = tmp_path / "samples.parquet"
+    table = rendered(world, out)
+    assert table["status"].tolist() == ["kept", "kept"], table["reason"].tolist()
+    assert (table["frames"] == 50).all() and (table["reference_clip"] != table["clip_id"]).all()
+    assert (table["caption_source"] == "label").all(), "no training clip has these labels"
+    assert table["run_hash"].str.len().eq(64).all() and (table["realtime_factor"] > 0).all() and (table["peak_mb"] > 0).all()
+    with av.open(str(tmp_path / table["video"][0])) as file:
+        assert "synthetic" in file.metadata["comment"]
+        assert file.streams.audio and float(file.streams.video[0].average_rate) == 25
+
+
+def test_bytes_do_not_depend_on_what_else_is_rendered(world, tmp_path: Path) -> None:
+    both = rendered(world, tmp_path / "a" / "samples.parquet")
+    one = rendered(world, tmp_path / "b" / "samples.parquet", max_clips=1)
+    (clip,) = one["clip_id"]
+    assert len(both) == 2
+    assert (tmp_path / "a/videos" / f"{clip}.mp4").read_bytes() == (tmp_path / "b/videos" / f"{clip}.mp4").read_bytes()
+
+
+def test_outside_of_the_mask_is_the_clip_itself(world, tmp_path: Path) -> None:
+    from eadbench.models.masks import mask_for
+
+    out = tmp_path / "samples.parquet"
+    row = rendered(world, out, max_clips=1, crf=1).iloc[0]
+    ours = read_frames(tmp_path / row["video"]).astype(int)
+    theirs = read_frames(world.clips.parent / "videos" / f"{row['clip_id']}.mp4").astype(int)
+    keep = mask_for("face", 64)[0].bool().numpy()
+    keep[:, 10:54] = False  # chroma of 4:2:0 bleeds over the edge: look at the columns away from it
+    difference = np.abs(ours - theirs)
+    assert difference[:, keep].mean() < 2
+    assert difference[:, ~mask_for("face", 64)[0].bool().numpy()].mean() > 5, "an untrained network cannot have drawn the clip"
+
+
+def test_cross_takes_the_other_clips_sound_and_emotion(world, tmp_path: Path) -> None:
+    cross = rendered(world, tmp_path / "c" / "samples.parquet", "cross")
+    assert (cross["driving_clip"] != cross["clip_id"]).all() and set(cross["status"]) == {"kept"}
+    emotion = rendered(world, tmp_path / "e" / "samples.parquet", "cross_emotion")
+    own = read_table(world.clips, schemas.CLIPS).set_index("clip_id")["emotion"]
+    assert (emotion["target_emotion"] == own[emotion["driving_clip"]].to_numpy()).all()
+    assert (emotion["target_emotion"] != own[emotion["clip_id"]].to_numpy()).all()
+    for clip in cross["clip_id"]:  # other emotion, same sound: other pixels
+        assert (tmp_path / f"c/videos/{clip}.mp4").read_bytes() != (tmp_path / f"e/videos/{clip}.mp4").read_bytes()
+
+
+def test_wav2lip_leaves_the_upper_half_alone(world, tmp_path: Path) -> None:
+    methods = {"wav2lip": {"kind": "wav2lip", "run": "wav2lip", "corpora": ["tiny"]}}
+    out = tmp_path / "samples.parquet"
+    row = rendered(world, out, methods=methods, max_clips=1, crf=1).iloc[0]
+    assert row["status"] == "kept"
+    ours = read_frames(tmp_path / row["video"]).astype(int)
+    theirs = read_frames(world.clips.parent / "videos" / f"{row['clip_id']}.mp4").astype(int)
+    assert np.abs(ours - theirs)[:, :28].mean() < 2 < np.abs(ours - theirs)[:, 40:].mean()
+
+
+def test_a_protocol_that_the_method_cannot_do_is_shown_as_such(world, tmp_path: Path) -> None:
+    methods = {"wav2lip": {"kind": "wav2lip", "run": "wav2lip", "corpora": ["tiny"]}}
+    table = rendered(world, tmp_path / "samples.parquet", "cross_emotion", methods)
+    assert set(table["status"]) == {"dropped"} and table["reason"].str.contains("cannot do protocol 'cross_emotion'").all()
+
+
+def test_a_run_of_another_kind_is_refused(world, tmp_path: Path) -> None:
+    methods = {"full": {"kind": "eadnet", "run": "syncnet", "corpora": ["tiny"]}}
+    with pytest.raises(EadbenchError, match="'syncnet', not 'eadnet'"):
+        rendered(world, tmp_path / "samples.parquet", methods=methods)
+
+
+@pytest.mark.parametrize("reference", ["other_stretch", "first_frame", "current"])
+def test_the_reference_is_a_choice(world, tmp_path: Path, reference: str) -> None:
+    methods = {"full": FULL["full"] | {"reference": reference, "caption_source": "target"}}
+    table = rendered(world, tmp_path / "samples.parquet", methods=methods, max_clips=1)
+    assert table["reference_clip"].tolist() == table["clip_id"].tolist()
+
+
+def test_an_interrupted_run_goes_on(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eadbench.samples.methods.eadnet import EadNet
+
+    out = tmp_path / "samples.parquet"
+    original, calls = EadNet.render, []
+
+    def stops(self, job, work):
+        calls.append(job.clip_id)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, job, work)
+
+    monkeypatch.setattr(EadNet, "render", stops)
+    with pytest.raises(KeyboardInterrupt):
+        rendered(world, out)
+    assert not out.exists()
+    table = rendered(world, out)
+    assert len(calls) == 3 and calls[2] == calls[1], "the first clip is not rendered again"
+    assert set(table["status"]) == {"kept"} and not (tmp_path / "progress.jsonl").exists()
