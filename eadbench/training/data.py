@@ -126,7 +126,7 @@ class EADNetWindows(Windows):
             "reference": self.store.get(row, "latents", other, other + frames).float(),
             "audio": self.audio(row, start),
             "text": text.float() if text is not None else None,
-            "vai": torch.tensor(valence_arousal_intensity(row["emotion"], intensity) if labelled else (0.0, 0.0, 0.0)),
+            "vai": torch.tensor(valence_arousal_intensity(row["emotion"], intensity) if labelled else (0.0, 0.0, 0.0), dtype=torch.float32),
             "noise": draw_noise(tuple(latents.shape), self.diffusion.shared_noise, self.stream.generator(number)),
             "t": int(rng.integers(0, self.diffusion.train_steps)),
             "drop_audio": drop_audio,

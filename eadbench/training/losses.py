@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+LPIPS_SMALLEST = 32  # height in pixels that leaves something after AlexNet's pooling
 TREPA_WIDTH = 1408  # of LatentSync's VideoMAE-v2 giant, to which its weight 10 belongs
 
 
@@ -58,10 +59,14 @@ def contrastive(v: torch.Tensor, a: torch.Tensor, temperature: float) -> tuple[t
 
 
 def lpips_loss(lpips: nn.Module, fake: torch.Tensor, real: torch.Tensor, lower_half: bool) -> torch.Tensor:
-    """LPIPS per sample, mean over frames ``(B, F, 3, S, S)`` in [-1, 1]."""
+    """LPIPS per sample, mean over frames ``(B, F, 3, S, S)`` in [-1, 1]; images too small for AlexNet are enlarged."""
     if lower_half:
         fake, real = (x[..., x.shape[-2] // 2 :, :] for x in (fake, real))
-    return lpips(fake.flatten(0, 1), real.flatten(0, 1)).view(fake.shape[:2]).mean(1)
+    images = [x.flatten(0, 1) for x in (fake, real)]
+    if images[0].shape[-2] < LPIPS_SMALLEST:
+        scale = LPIPS_SMALLEST / images[0].shape[-2]
+        images = [functional.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False) for x in images]
+    return lpips(*images).view(fake.shape[:2]).mean(1)
 
 
 def trepa_loss(features: nn.Module, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
