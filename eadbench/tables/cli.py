@@ -37,12 +37,15 @@ def report_command(
     results: Annotated[Path, typer.Option(help="Folder of all results; what is there of captions, clips, training and samples is shown.")] = Path(
         "results"
     ),
-    out: Annotated[Path, typer.Option(help="The page; its folder will hold all that it needs.")] = Path("results/report/index.html"),
+    out: Annotated[Path, typer.Option(help="The page; all that it needs goes to report_assets beside it.")] = Path("results/report/index.html"),
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
 ) -> None:
-    """Make the page: a folder that opens from disk, offline."""
+    """Make the page: it opens from disk, offline. Without --settings or --config it shows what the tables were built with."""
     from eadbench.tables.report import report
 
-    report(tables, results, out)
+    given = core_settings.load(settings, config).tables if settings or config else None
+    report(tables, results, out, given)
     typer.echo(f"open {out} in a browser")
 
 

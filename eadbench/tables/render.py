@@ -18,7 +18,8 @@ LEGEND = (
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
-    "↑": r"$\uparrow$", "→": r"$\rightarrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", "–": "--", "−": "$-$", "×": r"$\times$", "✓": r"$\checkmark$",
+    "↑": r"$\uparrow$", "→": r"$\rightarrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", "–": "--", "−": "$-$",
+    "×": r"$\times$", "✓": r"$\checkmark$",
 }  # fmt: skip
 LATIN_END = 0x180  # pdflatex with T1 fonts has these letters; others are written as their code points
 

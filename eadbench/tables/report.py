@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
 
 import jinja2
@@ -79,7 +80,7 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
     environment.globals |= {
         "cell_view": lambda table, row, column: _cell_view(built, table, row, column), "column_n": render.column_n, "row_name": render.row_name,
         "number": render.number, "legend": lambda table: render.legend(table, built.config.labels, built.config.alpha),
-        "notes_of": lambda name: [n for n in built.notes if n.table == name], "label": built.config.label,
+        "notes_of": lambda name: [n for n in built.notes if n.table == name], "label": built.config.label, "blocks": _blocks, "better": _better,
     }  # fmt: skip
     speed = None
     if built.config.speed is not None and built.speed is not None:
@@ -94,6 +95,18 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
         general=for_table([n for n in built.notes if n.table == ""], ""), quotations=quotations(), metric=metric,
         controls=[n for n in built.notes if n.kind == "controls" and n.table == "main"],
     )  # fmt: skip
+
+
+def _blocks(table) -> list[tuple[str, int]]:
+    """Corpora above the columns: label and width."""
+    return [(label, sum(2 if c.quoted else 1 for c in group)) for label, group in groupby(table.columns, key=lambda c: c.corpus_label)]
+
+
+def _better(one) -> str:
+    """The arrow in words, for screen readers."""
+    if one.direction == "none":
+        return "" if one.ideal is None else f"(ideal {one.ideal:g})"
+    return {"up": "(higher is better)", "down": "(lower is better)"}[one.direction]
 
 
 def _cell_view(built: Built, table, row, column) -> dict:

@@ -147,7 +147,8 @@ def _scores(folder: Path, method: str, corpus: str, clips: pd.DataFrame, quality
     for metric, (mean, effect, extractor) in SETS.items():
         value = mean + effect * quality + rng.normal(0, 1.0)
         summary.append(cell | {"extractor": extractor, "weights_sha256": SHA[extractor], "resolution": 64, "metric": metric, "value": value,
-                               "low": value - 3, "high": value + 3, "n": len(clips), "n_missing": 0, "frames": 50 * len(clips), "variant": "stylegan-v" if metric == "fvd" else None,
+                               "low": value - 3, "high": value + 3, "n": len(clips), "n_missing": 0, "frames": 50 * len(clips),
+                               "variant": "stylegan-v" if metric == "fvd" else None,
                                "warning": "fewer clips than feature dimensions"})  # fmt: skip
     write_table(out / "per_clip.parquet", per_clip, schemas.PER_CLIP, ["metric", "clip_id"])
     write_table(out / "summary.parquet", summary, schemas.SUMMARY, "metric")

@@ -1,0 +1,572 @@
+/* The page's behaviour. No network: everything comes from data.js and the files beside it. */
+"use strict";
+
+const DATA = window.EADBENCH;
+const FRAME = 1 / 25; // seconds; all videos run at 25 frames per second
+const byId = (id) => document.getElementById(id);
+const TINTS = { ours: "#0b6fc0", other: "#d55e00", ablation: "#009e73", control: "#8a8f96", ground_truth: "#b8860b" };
+const LINES = ["#0b6fc0", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#8a8f96", "#7a5195"];
+
+function element(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key in node && key !== "list") node[key] = value;
+    else node.setAttribute(key, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function fill(select, options, chosen) {
+  select.replaceChildren(...options.map(([value, text]) => element("option", { value, textContent: text, selected: value === chosen })));
+}
+
+const methodLabel = (m) => (DATA.methods[m] ? DATA.methods[m].label : m);
+const corpusLabel = (c) => DATA.corpora[c] || c;
+const metricOf = (key) => DATA.metrics[key.split("@")[0]] || { label: key, direction: "none", decimals: 3, ideal: null, meaning: "" };
+const metricLabel = (key) => metricOf(key).label + (key.includes("@") ? ` (${key.split("@")[1]})` : "");
+const arrow = (m) => ({ up: " ↑", down: " ↓" })[m.direction] || (m.ideal === null ? "" : ` →${m.ideal}`);
+const cellKey = (corpus, protocol) => `${corpus}/${protocol}`;
+const cellLabel = (key) => {
+  const [corpus, protocol] = [key.slice(0, key.lastIndexOf("/")), key.slice(key.lastIndexOf("/") + 1)];
+  return corpusLabel(corpus) + (protocol === "self" ? "" : ` (${protocol.replace("_", " ")})`);
+};
+const show = (value, decimals) => (value === null || value === undefined ? "–" : value.toFixed(decimals).replace("-", "−"));
+const unique = (items) => [...new Set(items)];
+
+/* ---- tables: sort and filter ---- */
+
+function sortTable(table, column, header) {
+  const ascending = header.getAttribute("aria-sort") === "none" ? header.dataset.better !== "up" : header.getAttribute("aria-sort") !== "ascending";
+  for (const other of table.tHead.querySelectorAll("th[aria-sort]")) other.setAttribute("aria-sort", "none");
+  header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+  const body = table.tBodies[0];
+  const key = (row) => row.cells[column].dataset.sort ?? "";
+  const rows = [...body.rows];
+  const numeric = rows.every((row) => key(row) === "" || !Number.isNaN(Number(key(row))));
+  rows.sort((a, b) => {
+    const [x, y] = [key(a), key(b)];
+    if (x === "" || y === "") return (x === "") - (y === ""); // what has no value stays at the end
+    const order = numeric ? Number(x) - Number(y) : x.localeCompare(y);
+    return ascending ? order : -order;
+  });
+  body.append(...rows);
+}
+
+function filterTable(table, text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  for (const row of table.tBodies[0].rows) {
+    row.hidden = !words.every((word) => row.dataset.text.includes(word));
+    shown += !row.hidden;
+  }
+  const status = document.querySelector(`[data-count="${table.id}"]`);
+  if (status) status.textContent = words.length ? `${shown} of ${table.tBodies[0].rows.length} rows` : "";
+}
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+  heads.forEach((header, column) => header.querySelector("button").addEventListener("click", () => sortTable(table, column, header)));
+}
+for (const input of document.querySelectorAll("[data-filter]")) {
+  input.addEventListener("input", () => filterTable(byId(input.dataset.filter), input.value));
+}
+
+/* ---- charts ---- */
+
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const drawn = new Map(); // element -> function that gives [traces, layout]
+
+function style(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function baseLayout(extra) {
+  const axis = { gridcolor: style("--line"), zerolinecolor: style("--line"), linecolor: style("--line"), automargin: true };
+  const layout = {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: style("--ink"), size: 12, family: "system-ui, sans-serif" },
+    margin: { l: 8, r: 12, t: 8, b: 36 }, hoverlabel: { font: { family: "system-ui, sans-serif" } }, showlegend: false, ...extra,
+  };
+  for (const name of Object.keys(layout).filter((k) => /^[xy]axis/.test(k))) layout[name] = { ...axis, ...layout[name] };
+  for (const name of ["xaxis", "yaxis"]) layout[name] = { ...axis, ...layout[name] };
+  return layout;
+}
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (entry.isIntersecting) {
+      watcher.unobserve(entry.target);
+      render(entry.target);
+    }
+  }
+}, { rootMargin: "300px" });
+
+function render(node) {
+  const [traces, layout] = drawn.get(node)();
+  window.Plotly.react(node, traces, baseLayout(layout), { displayModeBar: false, responsive: true, displaylogo: false });
+}
+
+/* Draw when the element comes near the viewport; draw again when the colour scheme changes. */
+function chart(node, make) {
+  drawn.set(node, make);
+  watcher.unobserve(node);
+  watcher.observe(node);
+}
+dark.addEventListener("change", () => {
+  for (const node of drawn.keys()) if (node.classList.contains("js-plotly-plot")) render(node);
+});
+
+/* Text that Plotly shows as text: it knows a few tags. */
+const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+const SCORES = new Map(); // corpus/protocol -> metric key -> rows
+for (const row of DATA.scores) {
+  const cell = cellKey(row.corpus, row.protocol);
+  const several = DATA.scores.some((o) => o.metric === row.metric && o.variant !== row.variant);
+  const key = row.metric + (several && row.variant ? `@${row.variant}` : "");
+  if (!SCORES.has(cell)) SCORES.set(cell, new Map());
+  const metrics = SCORES.get(cell);
+  if (!metrics.has(key)) metrics.set(key, []);
+  metrics.get(key).push(row);
+}
+const METHOD_ORDER = Object.keys(DATA.methods);
+const inOrder = (rows) => [...rows].sort((a, b) => METHOD_ORDER.indexOf(a.method) - METHOD_ORDER.indexOf(b.method));
+
+function dotPlot(key, rows) {
+  const info = metricOf(key);
+  const sorted = inOrder(rows).reverse();
+  return () => {
+    const trace = {
+      type: "scatter", mode: "markers", x: sorted.map((r) => r.value), y: sorted.map((r) => plain(methodLabel(r.method))),
+      marker: { size: 9, color: sorted.map((r) => TINTS[DATA.methods[r.method].role]) },
+      error_x: {
+        type: "data", symmetric: false, thickness: 1.4, width: 0, color: style("--soft"),
+        array: sorted.map((r) => (r.high === null ? 0 : r.high - r.value)), arrayminus: sorted.map((r) => (r.low === null ? 0 : r.value - r.low)),
+      },
+      text: sorted.map((r) => `${show(r.value, info.decimals)} [${show(r.low, info.decimals)}, ${show(r.high, info.decimals)}], n = ${r.n}`),
+      hovertemplate: "%{y}: %{text}<extra></extra>",
+    };
+    const shapes = info.ideal === null ? [] : [{ type: "line", x0: info.ideal, x1: info.ideal, yref: "paper", y0: 0, y1: 1, line: { dash: "dot", color: style("--soft") } }];
+    return [[trace], { height: 60 + 24 * sorted.length, shapes, yaxis: { type: "category", tickfont: { size: 11 } } }];
+  };
+}
+
+function drawDots() {
+  const metrics = SCORES.get(byId("c-cell").value);
+  const all = byId("c-all").checked;
+  const keys = [...metrics.keys()].filter((k) => (all ? true : DATA.shown.includes(k.split("@")[0])));
+  keys.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  for (const node of [...drawn.keys()].filter((n) => byId("dots").contains(n))) drawn.delete(node);
+  const cards = keys.map((key) => {
+    const node = element("div", { className: "chart", role: "img" });
+    node.setAttribute("aria-label", `${metricLabel(key)} of all methods with intervals: ` + inOrder(metrics.get(key)).map((r) => `${methodLabel(r.method)} ${show(r.value, metricOf(key).decimals)}`).join(", "));
+    const card = element("div", { className: "card" }, element("h3", { textContent: metricLabel(key) + arrow(metricOf(key)) }), element("p", { className: "sub", textContent: metricOf(key).meaning }), node);
+    return [card, node, key];
+  });
+  byId("dots").replaceChildren(...cards.map((c) => c[0]));
+  for (const [, node, key] of cards) chart(node, dotPlot(key, metrics.get(key)));
+  drawOverview(metrics, keys);
+}
+
+function rank(key) {
+  const at = DATA.shown.indexOf(key.split("@")[0]);
+  return at < 0 ? DATA.shown.length : at;
+}
+
+function drawOverview(metrics, keys) {
+  const axes = keys.filter((k) => metricOf(k).direction !== "none" && metrics.get(k).length > 1);
+  const methods = METHOD_ORDER.filter((m) => axes.some((k) => metrics.get(k).some((r) => r.method === m)));
+  const height = (key, value) => {
+    const values = metrics.get(key).map((r) => r.value);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const part = high === low ? 0.5 : (value - low) / (high - low);
+    return metricOf(key).direction === "up" ? part : 1 - part;
+  };
+  chart(byId("overview"), () => {
+    const traces = methods.map((m, k) => {
+      const rows = axes.map((key) => metrics.get(key).find((r) => r.method === m));
+      const role = DATA.methods[m].role;
+      return {
+        type: "scatter", mode: "lines+markers", name: plain(methodLabel(m)), connectgaps: false,
+        x: axes.map((key) => plain(metricLabel(key) + arrow(metricOf(key)))), y: rows.map((r, i) => (r ? height(axes[i], r.value) : null)),
+        line: { color: LINES[k % LINES.length], width: role === "ours" ? 3.5 : 1.6, dash: role === "control" ? "dot" : role === "ground_truth" ? "dash" : "solid" },
+        text: rows.map((r, i) => (r ? `${show(r.value, metricOf(axes[i]).decimals)}` : "")), hovertemplate: "%{fullData.name}: %{text}<extra>%{x}</extra>",
+      };
+    });
+    return [traces, { height: 420, showlegend: true, legend: { orientation: "h", y: -0.15 }, yaxis: { showticklabels: false, range: [-0.06, 1.06], zeroline: false } }];
+  });
+}
+
+function setUpCharts() {
+  const cells = [...SCORES.keys()];
+  const first = DATA.videos.cells.map((c) => cellKey(c.corpus, c.protocol)).find((c) => cells.includes(c)) || cells[0];
+  fill(byId("c-cell"), cells.map((c) => [c, cellLabel(c)]), first);
+  byId("c-cell").addEventListener("change", drawDots);
+  byId("c-all").addEventListener("change", drawDots);
+  drawDots();
+}
+
+/* ---- ablation ---- */
+
+const KINDS = { main: "main effects", interaction: "interactions", given: "each module, the others fixed" };
+
+function setUpAblation() {
+  if (!byId("a-metric") || !DATA.effects.length) return;
+  fill(byId("a-metric"), unique(DATA.effects.map((e) => `${e.corpus}\t${e.metric}`)).map((k) => [k, `${metricLabel(k.split("\t")[1])} on ${corpusLabel(k.split("\t")[0])}`]));
+  fill(byId("a-kind"), unique(DATA.effects.map((e) => e.kind)).map((k) => [k, KINDS[k]]));
+  fill(byId("a-by"), unique(DATA.effects.map((e) => e.by)).map((b) => [b, b === "all" ? "all clips" : b]));
+  for (const id of ["a-metric", "a-kind", "a-by"]) byId(id).addEventListener("change", drawEffects);
+  drawEffects();
+}
+
+function drawEffects() {
+  const [corpus, metric] = byId("a-metric").value.split("\t");
+  const rows = DATA.effects.filter((e) => e.corpus === corpus && e.metric === metric && e.kind === byId("a-kind").value && e.by === byId("a-by").value);
+  const colour = { better: "#009e73", worse: "#d55e00", changed: "#0b6fc0" };
+  const items = rows.map((e) => element("li", { textContent: e.sentence }));
+  if (!items.length) items.push(element("li", { textContent: "No such effect: either the metric is one of sets, or the grid of runs has no place for it." }));
+  byId("sentences").replaceChildren(...items);
+  const sorted = [...rows].reverse();
+  const decimals = metricOf(metric).decimals + 1;
+  chart(byId("effects"), () => [[{
+    type: "scatter", mode: "markers", x: sorted.map((e) => e.value), y: sorted.map((e) => plain(e.by === "all" ? e.name : `${e.name}: ${e.level}`)),
+    marker: { size: 10, color: sorted.map((e) => colour[e.verdict] || style("--soft")), symbol: sorted.map((e) => (colour[e.verdict] ? "circle" : "circle-open")) },
+    error_x: {
+      type: "data", symmetric: false, thickness: 1.4, width: 0, color: style("--soft"),
+      array: sorted.map((e) => (e.high === null ? 0 : e.high - e.value)), arrayminus: sorted.map((e) => (e.low === null ? 0 : e.value - e.low)),
+    },
+    text: sorted.map((e) => `${show(e.value, decimals)} [${show(e.low, decimals)}, ${show(e.high, decimals)}], n = ${e.n}: ${e.verdict}`), hovertemplate: "%{y}: %{text}<extra></extra>",
+  }], {
+    height: 90 + 26 * Math.max(sorted.length, 2), yaxis: { type: "category" },
+    xaxis: { title: { text: `change of ${metricLabel(metric)}${arrow(metricOf(metric))}` }, zeroline: true, zerolinecolor: style("--soft"), zerolinewidth: 1.5 },
+  }]);
+}
+
+function setUpHistory() {
+  if (!byId("h-quantity")) return;
+  const quantities = unique(DATA.history.map((h) => h.quantity));
+  fill(byId("h-quantity"), quantities.map((q) => [q, q]), quantities.find((q) => /loss|total/.test(q)));
+  const draw = () => {
+    const quantity = byId("h-quantity").value;
+    const runs = unique(DATA.history.map((h) => h.run));
+    chart(byId("history"), () => [
+      DATA.history.filter((h) => h.quantity === quantity).map((h) => ({
+        type: "scatter", mode: h.step.length < 2 ? "markers" : "lines", name: plain(`${h.run} (${h.split})`), x: h.step, y: h.value,
+        line: { color: LINES[runs.indexOf(h.run) % LINES.length], dash: h.split === "val" ? "dash" : "solid", width: 1.8 },
+      })),
+      { height: 340, showlegend: true, legend: { orientation: "h", y: -0.25 }, xaxis: { title: { text: "step" } }, yaxis: { type: byId("h-log").checked ? "log" : "linear" } },
+    ]);
+  };
+  byId("h-quantity").addEventListener("change", draw);
+  byId("h-log").addEventListener("change", draw);
+  draw();
+}
+
+/* ---- breakdown and confusion: tables, so that all can read them ---- */
+
+function tint(node, part) {
+  if (part !== null && Number.isFinite(part)) node.style.background = `rgba(${style("--tint")}, ${(0.04 + 0.5 * part).toFixed(3)})`;
+}
+
+function setUpBreakdown() {
+  const rows = DATA.breakdown;
+  if (!rows.length) return;
+  const cells = unique(rows.map((r) => cellKey(r[1], r[2])));
+  fill(byId("b-cell"), cells.map((c) => [c, cellLabel(c)]));
+  const metrics = unique(rows.map((r) => r[3])).sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  fill(byId("b-metric"), metrics.map((m) => [m, metricLabel(m)]), metrics.includes("acc_emo") ? "acc_emo" : undefined);
+  const draw = () => {
+    const [cell, key, by] = [byId("b-cell").value, byId("b-metric").value, byId("b-by").value];
+    const chosen = rows.filter((r) => cellKey(r[1], r[2]) === cell && r[3] === key && r[4] === by);
+    const levels = unique(chosen.map((r) => r[5])).sort();
+    const methods = METHOD_ORDER.filter((m) => chosen.some((r) => r[0] === m));
+    const info = metricOf(key);
+    const values = chosen.map((r) => r[6]);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const head = element("tr", {}, element("th", { scope: "col", textContent: "Method" }), ...levels.map((l) => element("th", { scope: "col", textContent: l })));
+    const body = methods.map((m) => element("tr", {}, element("th", { scope: "row", textContent: methodLabel(m) }), ...levels.map((l) => {
+      const r = chosen.find((o) => o[0] === m && o[5] === l);
+      if (!r) return element("td", { textContent: "–" });
+      const text = `95 % interval [${show(r[7], info.decimals)}, ${show(r[8], info.decimals)}]`;
+      const td = element("td", { title: text }, show(r[6], info.decimals), element("small", { textContent: `n = ${r[9]}` }), element("span", { className: "visually-hidden", textContent: `, ${text}` }));
+      const part = high === low ? null : (r[6] - low) / (high - low);
+      tint(td, part === null ? null : info.direction === "down" ? 1 - part : part);
+      return td;
+    })));
+    byId("breakdown").replaceChildren(element("caption", { textContent: `${metricLabel(key)}${arrow(info)} on ${cellLabel(cell)}, by ${by}` }), element("thead", {}, head), element("tbody", {}, ...body));
+  };
+  for (const id of ["b-cell", "b-metric", "b-by"]) byId(id).addEventListener("change", draw);
+  draw();
+}
+
+function setUpConfusion() {
+  if (!byId("m-cell")) return;
+  fill(byId("m-cell"), unique(DATA.confusion.map((c) => cellKey(c.corpus, c.protocol))).map((c) => [c, cellLabel(c)]));
+  const methods = () => {
+    const here = DATA.confusion.filter((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value);
+    const before = byId("m-method").value;
+    fill(byId("m-method"), inOrder(here).map((c) => [c.method, methodLabel(c.method)]), before);
+    draw();
+  };
+  const draw = () => {
+    const one = DATA.confusion.find((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value && c.method === byId("m-method").value);
+    const head = element("tr", {}, element("th", { scope: "col", textContent: "asked for" }), ...one.classes.map((e) => element("th", { scope: "col", textContent: e })));
+    const body = one.asked.map((emotion, r) => {
+      const total = one.counts[r].reduce((a, b) => a + b, 0);
+      return element("tr", {}, element("th", { scope: "row", textContent: emotion }), ...one.counts[r].map((n) => {
+        const td = element("td", {}, total ? `${Math.round((100 * n) / total)} %` : "–", element("small", { textContent: `(${n})` }));
+        tint(td, total ? n / total : null);
+        return td;
+      }));
+    });
+    byId("confusion").replaceChildren(element("caption", { textContent: `${methodLabel(one.method)} on ${cellLabel(cellKey(one.corpus, one.protocol))}` }), element("thead", {}, head), element("tbody", {}, ...body));
+  };
+  byId("m-cell").addEventListener("change", methods);
+  byId("m-method").addEventListener("change", draw);
+  methods();
+}
+
+/* ---- data ---- */
+
+function setUpData() {
+  const statusColour = { kept: "#0b6fc0", dropped: "#e69f00", failed: "#d55e00" };
+  for (const node of document.querySelectorAll("[data-similarity]")) {
+    const item = DATA.captions[Number(node.dataset.similarity)];
+    const centres = item.edges.slice(1).map((e, i) => (e + item.edges[i]) / 2);
+    chart(node, () => [
+      Object.entries(item.bars).map(([status, counts]) => ({ type: "bar", name: status, x: centres, y: counts, marker: { color: statusColour[status] }, hovertemplate: "%{x:.2f}: %{y}<extra>" + status + "</extra>" })),
+      {
+        barmode: "stack", bargap: 0.05, height: 260, showlegend: true, legend: { orientation: "h", y: -0.3 }, xaxis: { title: { text: plain(`cosine similarity (${item.kind})`) } }, yaxis: { title: { text: "clips" } },
+        shapes: item.thresholds.map((t) => ({ type: "line", x0: t, x1: t, yref: "paper", y0: 0, y1: 1, line: { color: style("--ink"), dash: "dash", width: 1.5 } })),
+      },
+    ]);
+  }
+  if (!byId("losses")) return;
+  const places = unique(DATA.losses.map((l) => `${l.stage}\t${l.corpus}`)).reverse();
+  const count = (place, status) => DATA.losses.filter((l) => `${l.stage}\t${l.corpus}` === place && l.status === status).reduce((sum, l) => sum + l.count, 0);
+  chart(byId("losses"), () => [
+    ["kept", "dropped", "failed"].map((status) => ({
+      type: "bar", orientation: "h", name: status, y: places.map((p) => plain(`${p.split("\t")[0]}: ${corpusLabel(p.split("\t")[1])}`)), x: places.map((p) => count(p, status)), marker: { color: statusColour[status] },
+    })),
+    { barmode: "stack", height: 110 + 24 * places.length, showlegend: true, legend: { orientation: "h", y: -0.2 }, xaxis: { title: { text: "rows" } } },
+  ]);
+}
+
+/* ---- players ---- */
+
+const player = { cell: null, clip: null, tiles: [], hidden: new Set(), sound: null, timer: 0, playing: false };
+const MANY = 8; // with more methods only these many are shown at first
+
+function setUpPlayer() {
+  const cells = DATA.videos.cells;
+  if (!cells.length) {
+    byId("player").replaceChildren(element("p", { textContent: "No rendered video was found under the results." }));
+    return;
+  }
+  fill(byId("p-cell"), cells.map((c, i) => [String(i), cellLabel(cellKey(c.corpus, c.protocol))]));
+  const withVideo = METHOD_ORDER.filter((m) => cells.some((c) => c.clips.some((k) => k.methods[m])));
+  const first = [...withVideo].sort((a, b) => importance(a) - importance(b)).slice(0, MANY);
+  player.hidden = new Set(withVideo.filter((m) => !first.includes(m)));
+  byId("p-methods").replaceChildren(...withVideo.map((m) => {
+    const box = element("input", { type: "checkbox", checked: !player.hidden.has(m), value: m });
+    box.addEventListener("change", () => {
+      if (box.checked) player.hidden.delete(m);
+      else player.hidden.add(m);
+      showClip();
+    });
+    return element("label", { className: "check" }, box, ` ${methodLabel(m)}`);
+  }));
+  byId("p-cell").addEventListener("change", chooseCell);
+  for (const id of ["p-emotion", "p-speaker", "p-order"]) byId(id).addEventListener("change", listClips);
+  byId("p-clip").addEventListener("change", showClip);
+  byId("p-prev").addEventListener("click", () => step(-1));
+  byId("p-next").addEventListener("click", () => step(1));
+  byId("p-play").addEventListener("click", () => (player.playing ? pauseAll() : playAll()));
+  byId("p-back").addEventListener("click", () => seekAll(now() - FRAME));
+  byId("p-forth").addEventListener("click", () => seekAll(now() + FRAME));
+  byId("p-scrub").addEventListener("input", () => seekAll(Number(byId("p-scrub").value)));
+  byId("p-rate").addEventListener("change", () => active().forEach((v) => (v.playbackRate = rate())));
+  byId("p-zoom").addEventListener("change", () => byId("p-grid").classList.toggle("mouth", byId("p-zoom").checked));
+  const start = new IntersectionObserver((entries) => {
+    if (entries.some((e) => e.isIntersecting)) {
+      start.disconnect();
+      chooseCell(); // videos are loaded when the players come near, not before
+    }
+  }, { rootMargin: "200px" });
+  start.observe(byId("player"));
+}
+
+const importance = (m) => ({ ground_truth: 0, ours: 1, other: 2, ablation: 3, control: 4 })[DATA.methods[m].role] * 1000 + METHOD_ORDER.indexOf(m);
+const rate = () => Number(byId("p-rate").value);
+const perClip = () => DATA.perclip[cellKey(player.cell.corpus, player.cell.protocol)];
+
+function chooseCell() {
+  player.cell = DATA.videos.cells[Number(byId("p-cell").value)];
+  const clips = player.cell.clips;
+  const all = (name, values) => [["", `all ${name}`], ...unique(values.filter((v) => v !== null)).sort().map((v) => [v, v])];
+  fill(byId("p-emotion"), all("emotions", clips.map((c) => c.emotion)), byId("p-emotion").value);
+  fill(byId("p-speaker"), all("speakers", clips.map((c) => c.speaker)), byId("p-speaker").value);
+  const metrics = perClip() ? Object.keys(perClip().values).sort((a, b) => rank(a) - rank(b)) : [];
+  fill(byId("p-order"), [["", "by name"], ...metrics.map((m) => [m, `largest disagreement in ${metricLabel(m)}`])], byId("p-order").value);
+  listClips();
+}
+
+/* Spread of a metric between the shown methods on one clip. */
+function disagreement(clip, metric) {
+  const table = perClip();
+  const at = table.clips.indexOf(clip.id);
+  const values = Object.entries(table.values[metric]).filter(([m]) => !player.hidden.has(m)).map(([, v]) => v[at]).filter((v) => v !== null && v !== undefined);
+  return values.length ? Math.max(...values) - Math.min(...values) : -1;
+}
+
+function listClips() {
+  const [emotion, speaker, order] = [byId("p-emotion").value, byId("p-speaker").value, byId("p-order").value];
+  let clips = player.cell.clips.filter((c) => (!emotion || c.emotion === emotion) && (!speaker || c.speaker === speaker));
+  const spread = new Map(order ? clips.map((c) => [c.id, disagreement(c, order)]) : []);
+  if (order) clips = [...clips].sort((a, b) => spread.get(b.id) - spread.get(a.id));
+  const note = (c) => [c.emotion, order && spread.get(c.id) >= 0 ? `spread ${show(spread.get(c.id), metricOf(order).decimals)}` : null].filter(Boolean).join(", ");
+  const before = byId("p-clip").value;
+  fill(byId("p-clip"), clips.map((c) => [c.id, c.id + (note(c) ? ` (${note(c)})` : "")]), order ? undefined : before);
+  showClip();
+}
+
+function step(by) {
+  const select = byId("p-clip");
+  const count = select.options.length;
+  if (!count) return;
+  select.selectedIndex = (select.selectedIndex + by + count) % count;
+  showClip();
+}
+
+function showClip() {
+  pauseAll();
+  for (const tile of player.tiles) if (tile.video) { tile.video.removeAttribute("src"); tile.video.load(); } // frees the decoder
+  player.clip = player.cell.clips.find((c) => c.id === byId("p-clip").value) || null;
+  const clip = player.clip;
+  byId("p-info").textContent = clip ? [`Clip ${clip.id}`, clip.emotion && `emotion ${clip.emotion}`, clip.speaker && `speaker ${clip.speaker}`].filter(Boolean).join(", ") : "No clip matches.";
+  const anywhere = METHOD_ORDER.filter((m) => player.cell.clips.some((c) => c.methods[m]));
+  const methods = anywhere.filter((m) => !player.hidden.has(m)).sort((a, b) => importance(a) - importance(b));
+  byId("p-shown").textContent = `${methods.length} of ${anywhere.length}`;
+  if (!methods.includes(player.sound)) player.sound = methods.find((m) => clip && clip.methods[m]) || null;
+  player.tiles = clip ? methods.map((m) => makeTile(m, clip)) : [];
+  byId("p-grid").replaceChildren(...player.tiles.map((t) => t.node));
+  hear(player.sound);
+  updateTime();
+}
+
+function makeTile(method, clip) {
+  const frame = element("div", { className: "frame" });
+  let video = null;
+  if (clip.methods[method]) {
+    video = element("video", { src: `report_assets/${clip.methods[method]}`, muted: true, playsInline: true, preload: "auto", disableRemotePlayback: true });
+    video.setAttribute("aria-label", `${methodLabel(method)}, clip ${clip.id}` + (clip.emotion ? `, ${clip.emotion}` : ""));
+    video.playbackRate = rate();
+    video.addEventListener("loadedmetadata", updateTime);
+    video.addEventListener("error", () => frame.replaceChildren(element("p", { className: "gone", textContent: "cannot be played here" })));
+    frame.append(video);
+  } else {
+    frame.append(element("p", { className: "gone", textContent: "this method has no video of this clip" }));
+  }
+  const radio = element("input", { type: "radio", name: "p-sound", value: method, disabled: !video });
+  radio.addEventListener("change", () => hear(method));
+  const facts = element("dl", { className: "facts" });
+  const table = perClip();
+  const at = table ? table.clips.indexOf(clip.id) : -1;
+  for (const metric of DATA.shown) {
+    const value = at >= 0 && table.values[metric] && table.values[metric][method] ? table.values[metric][method][at] : null;
+    if (value !== null && value !== undefined) facts.append(element("dt", { textContent: metricLabel(metric) }), element("dd", { textContent: show(value, metricOf(metric).decimals) }));
+  }
+  const name = element("div", { className: "row" }, element("span", { className: "name", textContent: methodLabel(method) }), element("label", {}, radio, " sound", element("span", { className: "visually-hidden", textContent: ` of ${methodLabel(method)}` })));
+  const node = element("figure", { className: "tile" }, frame, element("figcaption", {}, name, facts));
+  return { method, node, video, radio };
+}
+
+function hear(method) {
+  player.sound = method;
+  for (const tile of player.tiles) {
+    const mine = tile.method === method;
+    if (tile.video) tile.video.muted = !mine;
+    tile.radio.checked = mine;
+    tile.node.classList.toggle("heard", mine);
+  }
+}
+
+const active = () => player.tiles.map((t) => t.video).filter((v) => v && v.readyState > 0 && !v.error);
+const leader = () => (player.tiles.find((t) => t.method === player.sound && t.video && t.video.readyState > 0) || {}).video || active()[0];
+const now = () => (leader() ? leader().currentTime : 0);
+const length = () => Math.min(...active().map((v) => v.duration).filter(Number.isFinite));
+
+function updateTime() {
+  const end = active().length ? length() : 0;
+  byId("p-scrub").max = String(end || 1);
+  byId("p-scrub").value = String(now());
+  byId("p-scrub").setAttribute("aria-valuetext", `${now().toFixed(2)} of ${end.toFixed(2)} seconds`);
+  byId("p-time").textContent = `${now().toFixed(2)} / ${end.toFixed(2)} s`;
+}
+
+function seekAll(time) {
+  const to = Math.max(0, Math.min(time, length() - FRAME / 2));
+  for (const video of active()) video.currentTime = to;
+  updateTime();
+}
+
+const ready = (video) => (video.readyState >= 3 || video.error ? Promise.resolve() : new Promise((done) => {
+  for (const event of ["canplay", "error"]) video.addEventListener(event, done, { once: true });
+}));
+const sought = (video) => (video.seeking ? new Promise((done) => video.addEventListener("seeked", done, { once: true })) : Promise.resolve());
+
+async function playAll() {
+  const tiles = player.tiles;
+  player.playing = true;
+  byId("p-play").textContent = "Pause";
+  byId("p-play").setAttribute("aria-pressed", "true");
+  await Promise.all(tiles.filter((t) => t.video).map((t) => ready(t.video)));
+  if (!player.playing || tiles !== player.tiles) return;
+  seekAll(now() >= length() - 1.5 * FRAME ? 0 : now());
+  await Promise.all(active().map(sought));
+  if (!player.playing || tiles !== player.tiles) return;
+  for (const video of active()) video.playbackRate = rate();
+  await Promise.allSettled(active().map((v) => v.play()));
+  keepTogether();
+}
+
+/* Followers run a little faster or slower until they are on the leader's frame; far off, they jump. At the end all start again, or stop, together. */
+function keepTogether() {
+  cancelAnimationFrame(player.timer);
+  if (!player.playing) return;
+  const lead = leader();
+  if (lead && (lead.ended || lead.currentTime >= length() - FRAME / 2)) {
+    if (!byId("p-loop").checked) { pauseAll(); return; }
+    for (const video of active()) video.pause();
+    seekAll(0);
+    Promise.all(active().map(sought)).then(() => player.playing && playAll());
+    return;
+  }
+  for (const video of active()) {
+    if (video === lead) continue;
+    const late = lead.currentTime - video.currentTime;
+    if (Math.abs(late) > 3 * FRAME && !video.seeking) video.currentTime = lead.currentTime;
+    video.playbackRate = rate() * (1 + Math.max(-0.2, Math.min(0.2, Math.abs(late) < FRAME / 4 ? 0 : 2 * late)));
+    if (video.paused && !video.ended) video.play().catch(() => {});
+  }
+  updateTime();
+  player.timer = requestAnimationFrame(keepTogether);
+}
+
+function pauseAll() {
+  player.playing = false;
+  cancelAnimationFrame(player.timer);
+  byId("p-play").textContent = "Play all";
+  byId("p-play").setAttribute("aria-pressed", "false");
+  const videos = active();
+  for (const video of videos) video.pause();
+  if (videos.length) seekAll(Math.round(now() / FRAME) * FRAME + FRAME / 4); // all on the same frame
+}
+
+setUpPlayer();
+setUpCharts();
+setUpAblation();
+setUpHistory();
+setUpBreakdown();
+setUpConfusion();
+setUpData();
