@@ -33,7 +33,6 @@ LABELS = tuple(column.name for column in schemas.LABELS)
 SAMPLED = 10  # frames per clip on which sharpness and brightness are measured
 LATE = 2  # frames of silence that may be added where the sound ends before the picture
 AROUND = 10  # frames of sound kept on each side, so that an offset can be corrected with real sound
-GRAIN = 64  # landmarks are stored in steps of 1/64 pixel, which packs well
 
 
 def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConfig) -> None:
@@ -168,12 +167,12 @@ def _write(stretch: Stretch, samples: np.ndarray, around: dict[str, np.ndarray],
                 looks.append(_look(frame, box_of(aligned[k])))
     write_wav(folder / "audio" / f"{name}.wav", samples)
     with atomic_path(folder / "tracks" / f"{name}.npz") as part:
-        np.savez_compressed(
+        np.savez(
             part,
             matrix=matrix.astype(np.float32),
             source_frame=np.array([s.number for s in sights], np.int64),
             source_time=np.array([s.time for s in sights], np.float64),
-            landmarks=(np.round(aligned * GRAIN) / GRAIN).astype(np.float32),
+            landmarks=aligned.astype(np.float32),
             box=boxes.astype(np.float32),
             **around,
         )

@@ -11,7 +11,7 @@ from eadbench.media.video import Picture
 LOOSE = 1.5  # the region kept around a face is this much larger than the aligned square, so that the head may move in it
 SPARE = 1.25  # kept pixels per aligned pixel at most
 SAME_FACE = 0.3  # least overlap of one face's boxes from frame to frame
-SEARCH_PAUSE = 5  # frames between two searches while no face is there
+SEARCH_PAUSE, LONGEST_PAUSE = 3, 24  # frames between two searches while no face is there: doubled from the first to the second
 MAX_OUTSIDE = 0.2  # a face with more of its landmarks outside the frame has left it
 
 
@@ -89,7 +89,7 @@ class FaceTracker:
         """Start afresh, as after a cut."""
         self._square: Square | None = None
         self._box: np.ndarray | None = None
-        self._pause = 0
+        self._pause, self._next_pause = 0, SEARCH_PAUSE
         self._fresh = True
 
     def step(self, picture: Picture) -> Sight | None:
@@ -135,10 +135,11 @@ class FaceTracker:
             again = self._look(picture, square)
             if again is None:
                 continue
-            self._square = square
+            self._square, self._next_pause = square, SEARCH_PAUSE
             self._fresh = self._fresh or lost is None or overlap(box_of(again), lost) < SAME_FACE
             return again
-        self._pause = SEARCH_PAUSE
+        self._pause = self._next_pause
+        self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
         return None
 
     def _detect(self, picture: Picture) -> np.ndarray:
@@ -165,7 +166,8 @@ class FaceTracker:
         image = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
         if side == square.side:
             return np.ascontiguousarray(image)
-        return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if side < square.side else cv2.INTER_LINEAR)
+        # Averaging is slow and only needed where linear interpolation would skip pixels.
+        return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if square.side > 1.5 * side else cv2.INTER_LINEAR)
 
     def _recentre(self) -> None:
         """Move the region before the aligned square can leave it. Rarely, since the mesh must find the face anew."""

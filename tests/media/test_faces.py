@@ -1,0 +1,79 @@
+"""Detectors and face mesh on a photograph."""
+
+import numpy as np
+import pytest
+from material import face_frames
+
+from eadbench.core.errors import EadbenchError
+from eadbench.media.faces import CHIN, FOREHEAD, STABLE, TEMPLATE, FaceMesh, box_of, make_detector, overlap, template, yaw_of
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    mesh = FaceMesh()
+    yield mesh
+    mesh.close()
+
+
+@pytest.mark.parametrize("name", ["embedded", "blaze", "haar"])
+def test_detectors_agree_with_the_mesh(name, mesh):
+    frame = face_frames(1, 320, 240, 0.9)[0]
+    mesh.reset()
+    boxes = make_detector(name)(frame)
+    assert len(boxes) == 1
+    assert overlap(boxes[0], box_of(mesh(frame))) > 0.4
+    assert len(make_detector(name)(np.full((240, 320, 3), 90, np.uint8))) == 0
+
+
+def test_two_faces_largest_first():
+    frame = np.concatenate([face_frames(1, 260, 260, 0.7)[0], face_frames(1, 260, 260, 1.0)[0]], 1)
+    boxes = make_detector("embedded")(frame)
+    assert len(boxes) == 2 and boxes[0, 0] > 260 > boxes[1, 0]
+
+
+def test_mesh_forgets(mesh):
+    first, other = face_frames(6, 288, 288, 1.0), face_frames(6, 288, 288, 0.8, mirror=True)
+    mesh.reset()
+    alone = [mesh(frame) for frame in other]
+    for frame in first:
+        mesh(frame)
+    mesh.reset()
+    assert all(np.array_equal(a, mesh(frame)) for a, frame in zip(alone, other, strict=True))
+
+
+def test_mesh_in_pixels(mesh):
+    mesh.reset()
+    points = mesh(face_frames(1, 288, 288, 1.0)[0])
+    mesh.reset()
+    half = mesh(face_frames(1, 288, 288, 1.0)[0][::2, ::2])
+    assert points.shape == (478, 3)
+    assert np.abs(points[:, :2] / 2 - half[:, :2]).mean() < 2.0
+    assert abs(yaw_of(points)) < 30
+    mirrored = face_frames(1, 288, 288, 1.0, mirror=True)[0]
+    mesh.reset()
+    assert np.sign(yaw_of(mesh(mirrored))) == -np.sign(yaw_of(points))
+
+
+def test_no_face_is_none(mesh):
+    mesh.reset()
+    assert mesh(np.full((288, 288, 3), 128, np.uint8)) is None
+
+
+@pytest.mark.parametrize("margin", [0.3, 0.5, 1.0])
+def test_template_leaves_room_for_forehead_chin_and_open_mouth(margin):
+    size = 200
+    points = template(size, margin)
+    eyes = points[STABLE.index(33)], points[STABLE.index(263)]
+    unit, middle = eyes[1][0] - eyes[0][0], (eyes[0] + eyes[1]) / 2
+    top, chin = middle[1] + TEMPLATE[FOREHEAD][1] * unit, middle[1] + TEMPLATE[CHIN][1] * unit
+    assert chin - top == pytest.approx(size / (1 + margin))
+    assert top > 0.08 * size and chin + 0.1 * (chin - top) < size
+    assert middle[0] == pytest.approx((size - 1) / 2)
+
+
+def test_unknown_and_missing_detectors(tmp_path):
+    with pytest.raises(EadbenchError, match="unknown face detector"):
+        make_detector("magic")
+    with pytest.raises(EadbenchError, match="has no models") as caught:
+        make_detector("insightface", tmp_path)
+    assert "embedded" in str(caught.value)

@@ -1,0 +1,102 @@
+"""Pictures: regions equal slices of the whole, upright whatever the rotation; sound read in stretches; sound replaced."""
+
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from material import face_frames, face_video, hum
+
+from eadbench.media.audio import read_audio
+from eadbench.media.video import Picture, at_rate, iter_pictures, probe, read_frames, replace_audio, write_video
+
+MATRICES = {  # display matrices of mp4 for turns to the right
+    0: (1, 0, 0, 1),
+    90: (0, 1, -1, 0),
+    180: (-1, 0, 0, -1),
+    270: (0, -1, 1, 0),
+}
+
+
+def turn(path: Path, degrees: int) -> Path:
+    """Write a display matrix into the video track's header, as telephones do."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in MATRICES[degrees])
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(bytes(data))
+    return path
+
+
+@pytest.mark.parametrize("degrees", MATRICES)
+def test_regions_are_slices_of_the_upright_frame(tmp_path, degrees):
+    path = turn(face_video(tmp_path / "v.mp4", 0.2, sound=None, width=96, height=64, scale=0.25), degrees)
+    picture = next(iter_pictures(path))
+    whole = Picture(picture.frame).rgb()
+    assert whole.shape == ((96, 64, 3) if degrees in (90, 270) else (64, 96, 3))
+    assert probe(path).rotation in (degrees, -degrees % 360)
+    for x0, y0, x1, y1 in ((0, 0, 20, 30), (11, 7, 44, 50), (3, 20, 64, 63)):
+        assert np.abs(picture.region(x0, y0, x1, y1).astype(int) - whole[y0:y1, x0:x1]).max() <= 1
+
+
+def test_region_beyond_the_edge_repeats_it(tmp_path):
+    picture = next(iter_pictures(face_video(tmp_path / "v.mp4", 0.2, sound=None, width=96, height=64, scale=0.25)))
+    region = picture.region(-10, -5, 106, 80)
+    assert region.shape == (85, 116, 3)
+    assert (region[:5] == region[5]).all() and (region[:, :10] == region[:, 10:11]).all()
+    assert (picture.region(200, 200, 210, 210) == picture.rgb()[-1, -1]).all()
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p10le", "yuv444p", "yuvj420p"])
+def test_other_pixel_formats(tmp_path, pixels):
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx265" if "10" in pixels else "libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pixels
+        for frame in face_frames(3, 96, 64, 0.25):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=pixels)))
+        container.mux(stream.encode())
+    picture = next(iter_pictures(path))
+    whole = Picture(picture.frame).rgb()
+    assert np.abs(picture.region(20, 10, 60, 50).astype(int) - whole[10:50, 20:60]).max() <= 1
+    assert picture.thumbnail(48).shape == (32, 48)
+
+
+def test_numbers_and_times_after_a_seek(tmp_path):
+    path = face_video(tmp_path / "v.mp4", 3.0, sound=None, width=96, height=64, scale=0.25)
+    late = list(iter_pictures(path, 1.2, 2.0))
+    assert [picture.number for picture in late] == list(range(30, 50))
+    assert late[0].time == pytest.approx(1.2)
+
+
+def test_at_rate_passes_on_anything_and_follows_time_stamps():
+    uneven = [(0.0, "a"), (0.1, "b"), (0.11, "c"), (0.3, "d")]
+    assert "".join(x for _, x in at_rate(uneven, 25)) == "aaacccccddddd"
+
+
+@pytest.mark.parametrize("rate", [16000, 22050])
+def test_sound_in_stretches(tmp_path, rate):
+    path = face_video(tmp_path / "v.mp4", 3.0, width=96, height=64, scale=0.25)
+    whole, part = read_audio(path, rate), read_audio(path, rate, 1.0, 2.0)
+    assert len(part) == rate
+    assert np.abs(part - whole[rate : 2 * rate]).max() < 0.01
+    assert 0 < len(read_audio(path, rate, 2.5, 9.0)) < 0.7 * rate
+    with path.open("rb") as handle:
+        assert np.array_equal(read_audio(handle, rate), whole)
+
+
+def test_replacing_the_sound_leaves_the_picture_alone(tmp_path):
+    path = face_video(tmp_path / "v.mp4", 1.0, width=96, height=64, scale=0.25)
+    replace_audio(path, tmp_path / "new.mp4", -0.5 * hum(1.0))
+    assert np.array_equal(read_frames(path), read_frames(tmp_path / "new.mp4"))
+    old, new = read_audio(path), read_audio(tmp_path / "new.mp4")
+    n = min(len(old), len(new))
+    assert np.corrcoef(old[:n], new[:n])[0, 1] < -0.95
+
+
+def test_the_same_bytes_twice(tmp_path):
+    frames, sound = face_frames(5, 96, 64, 0.25), hum(0.2)
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, frames, audio=sound)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
