@@ -76,14 +76,22 @@ def _sex(name: str, rng: np.random.Generator) -> str:
     return "male" if rng.random() < 0.5 else "female"
 
 
+def speaker_of(name: str) -> str:
+    """Who appears in an HDTF video: its name without group and digits (``WDA/OliveMarsh1`` is OliveMarsh); ``Radio7`` and ids are nobody else."""
+    name = name.rpartition("/")[2]
+    short = name.rstrip("0123456789")
+    return name if short in ("Radio", "M", "W", "Actor_") else short
+
+
 def cast(seed: int, layout: str, name: str) -> Actor:
     """Draw an actor.
 
     Args:
         seed: The run's seed.
         layout: ``hdtf``, ``mead`` or ``ravdess``; the same name in another layout is another person.
-        name: Id of the speaker; MEAD's and RAVDESS's ids tell the sex.
+        name: Id of the speaker or, for HDTF, of the video; MEAD's and RAVDESS's ids tell the sex.
     """
+    name = speaker_of(name)
     rng = rng_for(seed, "studio", "actor", layout, name)
     u = rng.uniform
     sex = _sex(name, rng)
