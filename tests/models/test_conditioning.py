@@ -87,6 +87,22 @@ def test_no_text_is_the_same_as_dropped_text():
     assert torch.allclose(dropped, absent, atol=1e-5)
 
 
+def test_time_embedding_hears_each_frame_and_ignores_masked_text():
+    config = CONFIG.model_copy(update={"time_condition": True})
+    torch.manual_seed(0)
+    encoder = ConditionEncoder(config)
+    assert encoder(**inputs()).time.abs().max() == 0  # at first
+    for projection in encoder.to_time.values():
+        torch.nn.init.normal_(projection.weight)
+    given = inputs()
+    mask = torch.tensor([[True, True, False, False, False]] * B)
+    time = encoder(**given, text_mask=mask).time
+    assert time.shape == (B, F, 4 * config.block_channels[0])
+    assert torch.allclose(time, encoder(given["audio"], given["text"][:, :2], None, given["vai"]).time, atol=1e-4)
+    given["audio"][:, 1] += 1e3 * torch.randn(6)
+    assert (encoder(**given, text_mask=mask).time - time).abs().amax((0, 2)).gt(1e-3).tolist() == [False, True, False, False]
+
+
 def test_masked_text_tokens_do_not_count():
     encoder, module, x = ConditionEncoder(CONFIG), attention(), torch.randn(B, F, 3, 2, 16)
     given = inputs()
