@@ -195,6 +195,7 @@ PER_CLIP = Table(
         *RULER,
         Column("frames", INT, "frames that went in"),
         *STATUS,
+        Column("note", STR, "what was done to the video before: resampled, resized, cut; null if nothing"),
     ),
 )
 

@@ -1,0 +1,54 @@
+"""``eadbench scores`` and ``eadbench score``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.zoo.cli import parse_parts
+
+app = typer.Typer(help="Measure rendered clips and sum up.", no_args_is_help=True)
+score_app = typer.Typer(help="Score any folder of videos against another.")
+Parts = Annotated[list[str] | None, typer.Option("--part", help="NAME=FOLDER of a judge, e.g. judge_syncnet=results/zoo/judge_syncnet.")]
+
+
+@app.command("measure")
+def measure_command(
+    method: Annotated[str, typer.Option(help="Method of the config.")],
+    corpus: Annotated[str, typer.Option(help="Corpus of the clips.")],
+    protocol: Annotated[str, typer.Option(help="self, cross or cross_emotion.")],
+    samples: Annotated[Path, typer.Option(help="Table of samples.")],
+    clips: Annotated[Path, typer.Option(help="Table of the corpus's clips.")],
+    out: Annotated[Path, typer.Option(help="per_clip.parquet to write; features and rulers lie beside it.")],
+    part: Parts = None,
+    real: Annotated[Path | None, typer.Option(help="Folder of the ground truth's cell: its landmarks are used again, which saves time.")] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Measure every clip of a cell. An interrupted run goes on where it stopped."""
+    from eadbench.core.device import pick_device
+    from eadbench.scores.judges import load_judges
+    from eadbench.scores.measure import cell_tasks, measure_cell
+
+    given = core_settings.load(settings, config)
+    device = pick_device(given.device)
+    judges = load_judges(given.scores, parse_parts(part), device)
+    cell = {"method": method, "corpus": corpus, "protocol": protocol}
+    measure_cell(cell, cell_tasks(samples, clips, protocol), given.scores, judges, out, device, real)
+
+
+@app.command("summarise")
+def summarise_command(
+    cell: Annotated[Path, typer.Option(help="Folder of a measured cell.")],
+    real: Annotated[Path, typer.Option(help="Folder of the ground truth's cell, e.g. results/scores/ground_truth/hdtf/self.")],
+    out: Annotated[Path, typer.Option(help="summary.parquet to write.")],
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Sum up a cell: means, FID, KID, FVD, with 95 % intervals by bootstrap over clips, clustered by speaker."""
+    from eadbench.scores.summarise import Cell, write_summary
+
+    given = core_settings.load(settings, config)
+    write_summary(Cell.read(cell), Cell.read(real), given.scores, given.seed, out)

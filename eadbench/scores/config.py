@@ -1,0 +1,56 @@
+"""Section ``scores`` of the config: what is measured, with which judges, how the intervals are had."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from eadbench.core.settings import Section
+from eadbench.scores.metrics import METRICS
+
+ROLES = ("sync", "emotion", "fid", "fvd", "lpips", "face_id")
+Role = Literal["sync", "emotion", "fid", "fvd", "lpips", "face_id"]
+
+
+class ScoresConfig(Section):
+    """What is measured and how.
+
+    Attributes:
+        metrics: Names of ``eadbench.scores.metrics.METRICS``; all by default.
+        judges: Role -> artefact of the zoo that measures.
+        fps: All videos are brought to this rate.
+        fid_frames: Frames per clip that FID, KID see, spread evenly; null for all.
+        lpips_frames: Frames per clip that LPIPS sees, spread evenly; null for all.
+        fvd_protocols: ``stylegan-v``: every window, values in [-1, 1]. ``latentsync``: frames 20 to 35, values in [0, 1]. Their values do not compare.
+        fvd_window: Frames of a window.
+        fvd_stride: Frames between the starts of ``stylegan-v``'s windows; equal to the window, they do not overlap.
+        fvd_fixed_n: Windows on each side of ``fvd_fixed``.
+        bootstrap: Replicates of the intervals.
+        silence_db: Sound this much below the clip's loudest tenth counts as silence.
+        few_clips: Below this many clips a value carries a warning.
+    """
+
+    metrics: tuple[str, ...] = tuple(METRICS)
+    judges: dict[Role, str]
+    fps: float = 25.0
+    fid_frames: int | None = Field(None, ge=1)
+    lpips_frames: int | None = Field(None, ge=1)
+    fvd_protocols: tuple[Literal["stylegan-v", "latentsync"], ...] = ("stylegan-v", "latentsync")
+    fvd_window: int = Field(16, ge=9)
+    fvd_stride: int = Field(16, ge=1)
+    fvd_fixed_n: int = Field(64, ge=2)
+    bootstrap: int = Field(1000, ge=0)
+    silence_db: float = Field(30.0, gt=0)
+    few_clips: int = Field(30, ge=1)
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in METRICS]
+        if unknown:
+            raise ValueError(f"unknown metrics {', '.join(unknown)}; known: {', '.join(METRICS)}")
+        return names
+
+    def roles(self) -> list[str]:
+        """Judges that the chosen metrics need."""
+        needed = {METRICS[name].judge for name in self.metrics}
+        return [role for role in ROLES if role in needed]
