@@ -98,7 +98,7 @@ def looks_english(text: str) -> bool:
     letters = [c for c in text if c.isalpha()]
     if not letters or sum(c.isascii() for c in letters) < 0.9 * len(letters):
         return False
-    words = re.findall(r"[a-z']+", text.lower())
+    words = re.findall(r"[^\W\d_]+(?:'[a-z]+)?", text.lower())
     return len(words) < 5 or sum(w in ENGLISH_STOP_WORDS for w in words) >= LEAST_STOP_WORDS * len(words)
 
 

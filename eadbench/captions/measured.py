@@ -25,8 +25,8 @@ from eadbench.core.tables import resolve
 log = logging.getLogger(__name__)
 # Smallest usual spread per measure, in distances of the eyes: below it lies what the mesh itself trembles.
 LEAST_SPREAD = 0.004
-NOISE = 1.6  # spread, in units of the usual one, that a face of a given emotion still has around its pattern
-NEUTRAL_BONUS = 1.0  # in units of squared deviation: an emotion must explain that much more than nothing does
+NOISE = 1.2  # spread, in units of the usual one, that a face of a given emotion still has around its pattern
+NEUTRAL_BONUS = 0.4  # in units of squared deviation: an emotion must explain that much more than nothing does
 
 
 class MeasuredCaptioner:
@@ -76,7 +76,8 @@ class Usual:
         medians = table.groupby(level=0).median()
         self.speakers = medians.mul(weight, axis=0) + np.outer(1 - weight, self.corpus)
         residual = table - self.speakers.loc[table.index].to_numpy()
-        self.spread = (1.4826 * residual.abs().median()).clip(lower=LEAST_SPREAD)
+        # From the tails, since a corpus of acted emotions has most faces at rest in any one measure.
+        self.spread = ((residual.quantile(0.9) - residual.quantile(0.1)) / 2.563).clip(lower=LEAST_SPREAD)
 
     def deviations(self, speaker: str | None, values: Mapping[str, float]) -> dict[str, float]:
         """Measures of a clip as deviations from the speaker's usual, in units of the usual spread; ``asymmetry`` is that of the mouth, unsigned."""

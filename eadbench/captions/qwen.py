@@ -23,7 +23,7 @@ class QwenCaptioner:
     """Describes clips with a model of zoo kind ``qwen_vl``.
 
     Args:
-        model: Object with ``answer(videos, dialogues, max_tokens, fps)``.
+        model: Object with ``answer(videos, dialogues, max_tokens, rates)``.
         id: What rows call it.
         clips_path: Table of clips; videos are found from there.
         config: The section.
@@ -106,8 +106,8 @@ class QwenCaptioner:
             dialogues = again
 
     def _answers(self, videos: dict[str, tuple[np.ndarray, float]], dialogues: dict) -> dict[str, str]:
-        rate = float(np.median([fps for _, fps in videos.values()]))
-        texts = self.model.answer([frames for frames, _ in videos.values()], list(dialogues.values()), self.config.max_tokens, rate)
+        frames, rates = zip(*videos.values(), strict=True)
+        texts = self.model.answer(frames, list(dialogues.values()), self.config.max_tokens, rates)
         return dict(zip(videos, texts, strict=True))
 
     def _parse(self, text: str) -> Answer:

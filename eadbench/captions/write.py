@@ -59,7 +59,7 @@ def write_captions(
     number, count = parse_shard(shard)
     clips = read_table(clips_path, schemas.CLIPS)
     kept = clips[(clips.status == KEPT) & (clips.corpus == corpus)]
-    mine = kept[[shard_of(r, count) == number for r in kept.recording_id]].sort_values("clip_id")
+    mine = kept[kept.recording_id.map(lambda name: shard_of(name, count) == number).astype(bool)].sort_values("clip_id")
     captioner = make_captioner(clips_path, clips, config, parts, seed, device) if len(mine) else None
     side = SideFile(out, _recipe(captioner, config, seed))
     done = side.read()

@@ -31,14 +31,16 @@ class QwenVl:
         settings.pad_token_id = processor.tokenizer.pad_token_id
 
     @torch.inference_mode()
-    def answer(self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], max_tokens: int, fps: float = 4.0) -> list[str]:
+    def answer(self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], max_tokens: int, rates: Sequence[float]) -> list[str]:
         """One answer per video.
 
         Args:
             videos: Frames ``(F, H, W, 3)`` RGB uint8 each; counts and sizes may differ.
             dialogues: Turns of each; the first, the user's, is shown the frames.
             max_tokens: Longest answer.
-            fps: Frames per second among the frames shown.
+            rates: Frames per second among the frames shown, of each.
+
+        Words may differ with the batch that a video is in where half precision rounds; in float32 they have not been seen to.
 
         Raises:
             EadbenchError: If the GPU's memory does not suffice.
@@ -46,7 +48,10 @@ class QwenVl:
         texts = [self._prompt(len(video), turns) for video, turns in zip(videos, dialogues, strict=True)]
         if self.frames_as == "video":
             shown = [np.concatenate([v, v[-1:]]) if len(v) % 2 else v for v in videos]  # the models take frames in pairs
-            facts = [{"fps": fps, "total_num_frames": len(v), "duration": len(v) / fps, "frames_indices": list(range(len(v)))} for v in shown]
+            facts = [
+                {"fps": rate, "total_num_frames": len(v), "duration": len(v) / rate, "frames_indices": list(range(len(v)))}
+                for v, rate in zip(shown, rates, strict=True)
+            ]
             media = {"videos": [list(v) for v in shown], "videos_kwargs": {"do_sample_frames": False, "video_metadata": facts}}
         else:
             media = {"images": [list(video) for video in videos]}

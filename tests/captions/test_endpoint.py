@@ -1,0 +1,126 @@
+import json
+import logging
+import time
+
+import chat_server
+import pytest
+
+from eadbench.captions.config import CaptionsConfig
+from eadbench.captions.endpoint import EndpointCaptioner
+from eadbench.captions.write import write_captions
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+
+SECRET = "sk-very-secret-123"
+
+
+@pytest.fixture(autouse=True)
+def no_wait(monkeypatch):
+    """The client's waits between tries, shortened."""
+    import openai._base_client as client
+
+    monkeypatch.setattr(client, "INITIAL_RETRY_DELAY", 0.01, raising=False)
+    monkeypatch.setattr(client, "MAX_RETRY_DELAY", 0.02, raising=False)
+
+
+def config(server, **endpoint):
+    block = {"base_url": server.url, "model": "tiny", "timeout": 5, "tries": 2, "concurrency": 3, **endpoint}
+    return CaptionsConfig(captioner="endpoint", frames=2, endpoint=block)
+
+
+def describe(server, clips_path, **endpoint):
+    captioner = EndpointCaptioner(clips_path, config(server, **endpoint))
+    return {o.clip_id: o for o in captioner.describe(read_table(clips_path, schemas.CLIPS))}
+
+
+def test_good_server_gives_a_table(server, tiny_clips, tmp_path):
+    write_captions(tiny_clips, "tiny", "0-of-1", config(server), {}, 1, "cpu", tmp_path / "o.parquet")
+    table = read_table(tmp_path / "o.parquet", schemas.CAPTIONS)
+    assert len(table) == 6
+    assert set(table.caption_emotion) == {"happy"}
+    body = server.bodies[0]
+    kinds = [part["type"] for part in body["messages"][0]["content"]]
+    assert kinds == ["image_url", "image_url", "text"]
+    assert body["temperature"] == 0
+    assert body["response_format"]["json_schema"]["schema"]["additionalProperties"] is False
+
+
+def test_concurrency_is_bounded_and_used(server, tiny_clips):
+    def slow(number, body):
+        time.sleep(0.1)
+        return chat_server.GOOD
+
+    server.script = slow
+    assert all(o.answer for o in describe(server, tiny_clips, concurrency=3).values())
+    assert server.most_busy == 3
+
+
+@pytest.mark.parametrize("trouble", [429, 500, 503, "drop"])
+def test_passing_trouble_is_tried_again(server, tiny_clips, trouble):
+    server.script = lambda number, body: trouble if number == 0 else chat_server.GOOD
+    assert all(o.answer for o in describe(server, tiny_clips).values())
+    assert len(server.bodies) == 7
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (500, "status 500"), (429, "status 429"), (401, "status 401"), ("drop", "endpoint"), (b"<html>oops</html>", "no chat completion"),
+        (b'{"choices": []}', "no chat completion"), (b"\xff\xfe", "endpoint"), ("not json", "not JSON"), ("", "empty"),
+        ("I'm sorry, I can't help with that.", "refusal"), (json.dumps({"description": "x"}), "emotion"),
+        (json.dumps({**json.loads(chat_server.GOOD), "description": "The face is " + "very " * 2000 + "sad."}), "characters"),
+    ],
+)  # fmt: skip
+def test_lasting_trouble_with_one_clip_is_a_row_with_a_reason(server, tiny_clips, trouble, reason):
+    first = {}
+
+    def script(number, body):
+        image = body["messages"][0]["content"][0]["image_url"]["url"]
+        first.setdefault("image", image)
+        return trouble if image == first["image"] else chat_server.GOOD
+
+    server.script = script
+    found = describe(server, tiny_clips, concurrency=1)
+    failed = [o for o in found.values() if o.answer is None]
+    assert len(found) == 6
+    assert len(failed) == 1
+    assert reason in failed[0].reason
+
+
+def test_hanging_server_costs_the_timeout_only(server, tiny_clips):
+    server.script = lambda number, body: "hang" if number == 0 else chat_server.GOOD
+    started = time.monotonic()
+    found = describe(server, tiny_clips, timeout=0.5, tries=1, concurrency=1)
+    assert time.monotonic() - started < 10
+    assert sorted(o.answer is None for o in found.values()) == [False] * 5 + [True]
+    assert "no answer within 0.5 s" in next(o.reason for o in found.values() if o.answer is None)
+
+
+def test_dead_server_fails_the_shard_and_says_so(server, tiny_clips, tmp_path):
+    dead = config(server, base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(EadbenchError, match="all 6.*"):
+        write_captions(tiny_clips, "tiny", "0-of-1", dead, {}, 1, "cpu", tmp_path / "o.parquet")
+
+
+def test_bad_answer_is_asked_for_once_more(server, tiny_clips):
+    server.script = lambda number, body: "hm" if len(body["messages"]) == 1 else chat_server.GOOD
+    assert all(o.answer for o in describe(server, tiny_clips).values())
+    assert len(server.bodies) == 12
+    assert server.bodies[-1]["messages"][1] == {"role": "assistant", "content": "hm"}
+
+
+def test_key_comes_from_the_environment_and_shows_nowhere(server, tiny_clips, tmp_path, monkeypatch, caplog):
+    with pytest.raises(EadbenchError, match="EAD_TEST_KEY"):
+        EndpointCaptioner(tiny_clips, config(server, key_env="EAD_TEST_KEY"))
+    monkeypatch.setenv("EAD_TEST_KEY", SECRET)
+    server.script = lambda number, body: 401 if number < 3 else chat_server.GOOD
+    with caplog.at_level(logging.DEBUG):
+        wanted = config(server, key_env="EAD_TEST_KEY", concurrency=1)
+        write_captions(tiny_clips, "tiny", "0-of-1", wanted, {}, 1, "cpu", tmp_path / "o.parquet")
+    assert server.headers[0]["authorization"] == f"Bearer {SECRET}"
+    table = read_table(tmp_path / "o.parquet", schemas.CAPTIONS)
+    assert "***" in table.reason[table.status == "failed"].iloc[0]  # the server had echoed it
+    assert SECRET not in caplog.text
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes()

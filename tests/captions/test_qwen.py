@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import tiny_qwen
+
+from eadbench.captions.config import CaptionsConfig
+from eadbench.captions.prompts import AGAIN, load_prompt
+from eadbench.captions.qwen import QwenCaptioner
+from eadbench.captions.write import write_captions
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import sha256_of
+from eadbench.core.tables import read_table
+from eadbench.zoo.card import Card, write_card
+from eadbench.zoo.qwen_vl import open_model
+
+
+def config(folder=None, **qwen):
+    return CaptionsConfig(captioner="qwen", frames=2, batch=4, max_tokens=80, qwen={"model": str(folder) if folder else None, **qwen})
+
+
+def videos(count, frames=2, size=64):
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 255, (frames, size, size, 3), dtype=np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("frames_as", ["images", "video"])
+def test_batched_answers_are_those_of_one_by_one(random_qwen, frames_as):
+    model = open_model(str(random_qwen), frames_as=frames_as)
+    shown = [*videos(2), *videos(1, frames=4), *videos(1, frames=3, size=100)]
+    dialogues = [
+        [("user", load_prompt("describe").text)],
+        [("user", "Short.")],
+        [("user", "A")],
+        [("user", "Q"), ("assistant", "x"), ("user", AGAIN)],
+    ]
+    together = model.answer(shown, dialogues, 12, [4.0] * 4)
+    alone = [model.answer([v], [d], 12, [4.0])[0] for v, d in zip(shown, dialogues, strict=True)]
+    assert together == alone
+    assert len(set(together)) > 1  # the answers depend on what is shown and asked
+
+
+def test_decoding_is_deterministic(random_qwen):
+    first, second = (open_model(str(random_qwen)).answer(videos(2), [[("user", "Q")]] * 2, 10, [4.0] * 2) for _ in range(2))
+    assert first == second
+
+
+def test_whole_shard_through_the_model(taught_qwen, tiny_clips, tmp_path):
+    write_captions(tiny_clips, "tiny", "0-of-1", config(taught_qwen), {}, 1, "cpu", tmp_path / "o.parquet")
+    table = read_table(tmp_path / "o.parquet", schemas.CAPTIONS)
+    clips = read_table(tiny_clips, schemas.CLIPS)
+    assert list(table.clip_id) == sorted(clips.clip_id)
+    assert set(table.caption_emotion) == {"angry"}
+    assert set(table.caption) == {"The brows are lowered and the lips are pressed together."}
+    assert table.prompt_version.str.startswith("describe-1+").all()
+    assert table.captioner.str.match(r".+@[0-9a-f]{12}$").all()
+
+
+def test_babble_gives_rows_with_reasons_and_a_shard_of_it_is_an_error(random_qwen, tiny_clips, tmp_path):
+    clips = read_table(tiny_clips, schemas.CLIPS)
+    found = list(QwenCaptioner.open(tiny_clips, config(random_qwen), {}, "cpu").describe(clips))
+    assert {o.clip_id for o in found} == set(clips.clip_id)
+    assert all(o.answer is None and o.reason for o in found)
+    with pytest.raises(EadbenchError, match="all 6"):
+        write_captions(tiny_clips, "tiny", "0-of-1", config(random_qwen), {}, 1, "cpu", tmp_path / "o.parquet")
+
+
+class Forgetful:
+    """Answers well only when asked again."""
+
+    def __init__(self):
+        self.calls = []
+
+    def answer(self, videos, dialogues, max_tokens, rates):
+        self.calls.append([len(d) for d in dialogues])
+        return [tiny_qwen.ANSWER if len(d) == 3 or k % 2 else "Sure! Here it is:" for k, d in enumerate(dialogues)]
+
+
+def test_unusable_answers_are_asked_for_once_more_in_one_batch(tiny_clips):
+    model = Forgetful()
+    captioner = QwenCaptioner(model, "forgetful", tiny_clips, config("x"))
+    found = list(captioner.describe(read_table(tiny_clips, schemas.CLIPS)))
+    assert all(o.answer for o in found)
+    assert model.calls == [[1, 1, 1, 1], [3, 3], [1, 1], [3]]
+
+
+def test_unreadable_clip_costs_itself(tiny_clips):
+    clips = read_table(tiny_clips, schemas.CLIPS)
+    clips.loc[1, "video"] = "videos/none.mp4"
+    found = {o.clip_id: o for o in QwenCaptioner(Forgetful(), "m", tiny_clips, config("x")).describe(clips)}
+    assert "cannot be opened" in found[clips.clip_id[1]].reason
+    assert sum(o.answer is not None for o in found.values()) == len(clips) - 1
+
+
+def test_artefact_of_the_zoo_is_checked_and_named(taught_qwen, tiny_clips, tmp_path):
+    wanted = config(artefact="qwen")
+    with pytest.raises(EadbenchError, match="not handed over"):
+        QwenCaptioner.open(tiny_clips, wanted, {}, "cpu")
+    files = {p.name: sha256_of(p) for p in taught_qwen.iterdir() if p.name != "card.json"}
+    card = Card(artefact="qwen", kind="qwen_vl", how="random", id="tiny", source="here", licence="none", files=files)
+    write_card(taught_qwen, card)
+    assert QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu").id == f"tiny@{card.sha256[:12]}"
+    write_card(taught_qwen, card.model_copy(update={"files": {**files, "config.json": "0" * 64}}))
+    with pytest.raises(EadbenchError, match="changed"):
+        QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu")
+
+
+def test_models_that_cannot_be_had_say_so(tiny_clips, tmp_path, monkeypatch):
+    with pytest.raises(EadbenchError, match="revision"):
+        QwenCaptioner.open(tiny_clips, config("Qwen/Qwen2.5-VL-7B-Instruct"), {}, "cpu")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(EadbenchError, match="cannot be read"):
+        QwenCaptioner.open(tiny_clips, config(tmp_path), {}, "cpu")
+
+
+def test_four_bit_without_what_it_needs_is_an_error(taught_qwen):
+    with pytest.raises(EadbenchError, match="4 bit"):
+        open_model(str(taught_qwen), four_bit=True)
