@@ -14,8 +14,8 @@ DIRECTIONS, ROWS = 256, 4000  # see FrechetBootstrap
 def resamplings(speakers: list[str], replicates: int, seed: int, *names: object) -> np.ndarray:
     """How often each clip is drawn: ``(replicates, clips)``.
 
-    Two stages: speakers with replacement, then clips within each drawn speaker with replacement. So clips of one speaker stand or fall together, and a
-    corpus with one speaker still has an interval (of its clips alone).
+    Two stages: speakers with replacement, then clips within each drawn speaker with replacement. So clips of one speaker stand or fall together, and
+    a corpus with one speaker still has an interval (of its clips alone).
     """
     rng = rng_for(seed, "bootstrap", *names)
     groups = [np.flatnonzero(np.array(speakers, object) == s) for s in dict.fromkeys(speakers)]

@@ -24,6 +24,7 @@ from eadbench.zoo.emotion import spread
 
 log = logging.getLogger(__name__)
 FEWEST_SILENT = 5
+CROP = 256  # side of a face that is cut out
 LATENTSYNC_START = 20  # LatentSync's FVD script looks at frames 20 to 35
 
 
@@ -39,6 +40,7 @@ class Task:
         real: The clip's own video, for paired metrics; ``None`` where they do not apply.
         audio: Sound that drives; ``None``: that of ``fake``.
         frames: Frames that count; ``None`` for all.
+        crop: Whether the videos are first cut to the face (of the real video where there is one).
         unpaired: Why paired metrics do not apply; empty if they do.
         problem: Why there is nothing to measure.
         status: Status of the rows then.
@@ -51,6 +53,7 @@ class Task:
     real: Path | None = None
     audio: Path | None = None
     frames: int | None = None
+    crop: bool = False
     unpaired: str = ""
     problem: str = ""
     status: str = FAILED
@@ -147,9 +150,11 @@ class _Clip:
     def __init__(self, task: Task, measurer: Measurer) -> None:
         self.task, self.measurer, self.config, self.judges = task, measurer, measurer.config, measurer.judges
         self.out = Measured()
-        self.fake = self._read(task.fake, task.frames, "the video")
-        self.out.size = max(self.fake.shape[1:3])
         self._made: dict[str, Any] = {}
+        self.fake = self._read(task.fake, task.frames, "the video")
+        if task.crop:
+            self._crop()
+        self.out.size = max(self.fake.shape[1:3])
 
     def _read(self, path: Path, limit: int | None, what: str) -> np.ndarray:
         rate = probe(path).fps
@@ -162,6 +167,27 @@ class _Clip:
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
+
+    def _crop(self) -> None:
+        """Cut both videos to one square around the face of the real one, the same place of the picture, scaled to ``CROP`` pixels.
+
+        Raises:
+            EadbenchError: If no frame shows a face.
+        """
+        seen = self.real if self.task.real is not None else self.fake
+        marks = self.measurer.mesh(seen)
+        if not np.isfinite(marks).any():
+            raise EadbenchError("no face to cut to")
+        shares = face_square(marks) / np.float64([seen.shape[2], seen.shape[1]])
+        self.out.notes.append("cut to the face")
+        for name in ("fake", "real"):
+            frames = self.fake if name == "fake" else self._made.get("real")
+            if frames is not None:
+                cut = cut_square(frames, shares * [frames.shape[2], frames.shape[1]])
+                if name == "fake":
+                    self.fake = cut
+                else:
+                    self._made["real"] = cut
 
     @property
     def real(self) -> np.ndarray:
@@ -270,6 +296,21 @@ class _Clip:
             if len(starts):
                 windows = np.stack([self.fake[s : s + length] for s in starts])
                 self.out.features[f"i3d-{protocol}"] = net.features(windows, protocol)
+
+
+def face_square(marks: np.ndarray) -> np.ndarray:
+    """Top left and bottom right corner ``(2, 2)`` of the square around a face that moves little: the median box of the landmarks, a third larger."""
+    low, high = np.nanmedian(np.nanmin(marks, 1), 0), np.nanmedian(np.nanmax(marks, 1), 0)
+    centre, half = (low + high) / 2, (high - low).max() * 2 / 3
+    return np.stack([centre - half, centre + half])
+
+
+def cut_square(frames: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """That rectangle of ``(T, H, W, 3)`` frames, scaled to ``CROP`` pixels; what lies outside repeats the border."""
+    scale = CROP / (corners[1] - corners[0])
+    matrix = np.float64([[scale[0], 0, -corners[0, 0] * scale[0]], [0, scale[1], -corners[0, 1] * scale[1]]])
+    way = cv2.INTER_AREA if scale.max() < 1 else cv2.INTER_CUBIC
+    return np.stack([cv2.warpAffine(frame, matrix, (CROP, CROP), flags=way, borderMode=cv2.BORDER_REPLICATE) for frame in frames])
 
 
 def _checked(value: Value) -> Value:

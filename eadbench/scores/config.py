@@ -20,7 +20,7 @@ class ScoresConfig(Section):
         fps: All videos are brought to this rate.
         fid_frames: Frames per clip that FID, KID see, spread evenly; null for all.
         lpips_frames: Frames per clip that LPIPS sees, spread evenly; null for all.
-        fvd_protocols: ``stylegan-v``: every window, values in [-1, 1]. ``latentsync``: frames 20 to 35, values in [0, 1]. Their values do not compare.
+        fvd_protocols: ``stylegan-v``: every window, in [-1, 1]. ``latentsync``: frames 20 to 35, in [0, 1]. Their values do not compare.
         fvd_window: Frames of a window.
         fvd_stride: Frames between the starts of ``stylegan-v``'s windows; equal to the window, they do not overlap.
         fvd_fixed_n: Windows on each side of ``fvd_fixed``.

@@ -10,8 +10,8 @@ from scipy import linalg
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Fréchet distance between Gaussians fitted to ``(n, d)`` and ``(m, d)`` features; covariances with n - 1, as in pytorch-fid.
 
-    With fewer samples than dimensions the trace of the root of the product of the covariances is the nuclear norm of the cross-Gram matrix of the centred
-    samples: exact where ``scipy.linalg.sqrtm`` of the singular product is noisy. Otherwise it comes from a symmetric eigenproblem.
+    With fewer samples than dimensions the trace of the root of the product of the covariances is the nuclear norm of the cross-Gram matrix of the
+    centred samples: exact where ``scipy.linalg.sqrtm`` of the singular product is noisy. Otherwise it comes from a symmetric eigenproblem.
 
     Raises:
         ValueError: If a side has no sample, or the features are not finite.
@@ -22,8 +22,8 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
 class Moments:
     """Mean and covariance of features, gathered in batches.
 
-    The samples themselves are kept while there are fewer than dimensions; then their sum and second moment take their place, so that memory is bounded
-    by ``d * d`` whatever the number of samples.
+    The samples themselves are kept while there are no more than dimensions; then their sum and second moment take their place, so that memory is
+    bounded by ``d * d`` whatever the number of samples.
 
     Args:
         dim: Number of features.

@@ -1,5 +1,7 @@
 """Frame-by-frame comparison of two videos: SSIM, PSNR, sharpness, motion energy. Batched, on any device."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -61,7 +63,7 @@ def motion_energy(x: Tensor) -> float:
     """Mean squared change from one frame to the next, grey levels squared, of ``(T, 3, H, W)``; 0 for one frame."""
     if len(x) < 2:
         return 0.0
-    return float(torch.stack([(b.float() - a.float()).square().mean() for a, b in zip(x, x[1:], strict=False)]).double().mean())
+    return float(torch.stack([(b.float() - a.float()).square().mean() for a, b in pairwise(x)]).double().mean())
 
 
 def sharpness(x: Tensor) -> float:

@@ -1,7 +1,7 @@
 """Measures from one pass of the face mesh: distance of lips and face to the clip's own, and how much lips, brows and head move.
 
-The naturalness measures follow the idea of THEval (arXiv 2511.04520): look at the dynamics, not at single frames. Formulas are ours. Lengths are in units
-of the distance between the outer corners of the eyes, taken over the whole clip, so that size does not matter.
+The naturalness measures follow the idea of THEval (arXiv 2511.04520): look at the dynamics, not at single frames. Formulas are ours. Lengths are in
+units of the distance between the outer corners of the eyes, taken over the whole clip, so that size does not matter.
 """
 
 import warnings
@@ -57,8 +57,11 @@ def landmark_distance(fake: np.ndarray, real: np.ndarray, points: slice | tuple[
 
 
 def curves(landmarks: np.ndarray) -> dict[str, np.ndarray]:
-    """What moves over time, in per cent of the eye distance: ``mouth (T,)`` opening, ``brows (T,)`` height above the eyes, ``head (T, 4)``: shift in x
-    and y, turn and scale (both times the eye distance)."""
+    """What moves over time, in per cent of the eye distance.
+
+    Returns:
+        ``mouth (T,)``: opening; ``brows (T,)``: height above the eyes; ``head (T, 4)``: shift in x and y, turn and scale (times the eye distance).
+    """
     points = landmarks.astype(np.float64)
     unit = _median(np.linalg.norm(points[:, EYE_CORNERS[1]] - points[:, EYE_CORNERS[0]], axis=1)) / 100
     axis = points[:, EYE_CORNERS[1]] - points[:, EYE_CORNERS[0]]

@@ -69,8 +69,9 @@ def _text(value: object) -> str | None:
 
 
 def measure_cell(
-    cell: dict[str, str], tasks: list[Task], config: ScoresConfig, judges: Judges, out: Path, device: Any = "cpu", real: Path | None = None
-) -> pd.DataFrame:
+    cell: dict[str, str], tasks: list[Task], config: ScoresConfig, judges: Judges, out: Path, device: Any = "cpu", real: Path | None = None,
+    reuse: bool = False,
+) -> pd.DataFrame:  # fmt: skip
     """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and ``measure.json``.
 
     Finished clips are kept aside while the work goes on; after an interruption they are not measured again unless the video, the config or a judge
@@ -84,6 +85,7 @@ def measure_cell(
         out: ``per_clip.parquet``; the others lie beside it.
         device: Where formulas run.
         real: Folder of the ground truth's cell, whose landmarks of the real videos are then used again.
+        reuse: Whether a finished cell of the same content is left as it is.
 
     Returns:
         The rows of ``per_clip.parquet``.
@@ -94,22 +96,34 @@ def measure_cell(
     started = time.time()
     if not tasks:
         raise EadbenchError("nothing to measure", out, "the table of samples is empty")
+    common = json.dumps([config.model_dump(), {k: asdict(v) for k, v in judges.rulers.items()}, judges.missing], sort_keys=True, default=str)
+    keys = [_key(task, common) for task in tasks]
+    digest = hashlib.sha256("".join(keys).encode()).hexdigest()
+    if reuse and _finished(out, digest):
+        log.info("%s is measured already", out.parent)
+        return read_table(out, schemas.PER_CLIP)
     folder = out.parent / PARTS
     folder.mkdir(parents=True, exist_ok=True)
     known = Features(real / FEATURES) if real is not None and (real / FEATURES).exists() else None
     measurer = Measurer(config, judges, device, lambda clip: known.get("landmarks", clip) if known else None)
-    common = json.dumps([config.model_dump(), {k: asdict(v) for k, v in judges.rulers.items()}, judges.missing], sort_keys=True, default=str)
     rows, notes, parts = [], {}, []
-    for task in track(tasks, f"measure {cell['method']} on {cell['corpus']}", unit="clip"):
+    for task, key in track(list(zip(tasks, keys, strict=True)), f"measure {cell['method']} on {cell['corpus']}", unit="clip"):
         part = folder / f"{hashlib.sha256(task.clip_id.encode()).hexdigest()[:24]}.safetensors"
-        facts = _measure_or_reuse(task, measurer, part, common)
+        facts = _measure_or_reuse(task, key, measurer, part)
         rows += [{**cell, **row} for row in facts["rows"]]
         if facts["notes"]:
             notes[task.clip_id] = facts["notes"]
         parts.append(part)
     measurer.close()
     merge_parts(parts, out.parent / FEATURES)
-    meta = {"cell": cell, "clips": len(tasks), "rulers": {k: asdict(v) for k, v in judges.rulers.items()}, "missing": judges.missing, "notes": notes}
+    meta = {
+        "cell": cell,
+        "key": digest,
+        "clips": len(tasks),
+        "rulers": {k: asdict(v) for k, v in judges.rulers.items()},
+        "missing": judges.missing,
+        "notes": notes,
+    }
     write_text(out.parent / META, json.dumps(meta, indent=1, sort_keys=True) + "\n")
     provenance.write(out.parent, config.model_dump(mode="json"), {k: v.weights_sha256 for k, v in judges.rulers.items()}, started)
     frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
@@ -119,8 +133,14 @@ def measure_cell(
     return frame
 
 
-def _measure_or_reuse(task: Task, measurer: Measurer, part: Path, common: str) -> dict[str, Any]:
-    key = _key(task, common)
+def _finished(out: Path, digest: str) -> bool:
+    try:
+        return out.exists() and (out.parent / FEATURES).exists() and json.loads((out.parent / META).read_text())["key"] == digest
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _measure_or_reuse(task: Task, key: str, measurer: Measurer, part: Path) -> dict[str, Any]:
     facts = load_facts(part)
     if facts is not None and facts["key"] == key:
         return facts
@@ -133,7 +153,7 @@ def _measure_or_reuse(task: Task, measurer: Measurer, part: Path, common: str) -
 def _key(task: Task, common: str) -> str:
     """What a clip's values depend on: the files by content, the task, the config, the judges."""
     files = [sha256_of(path) if path is not None and path.is_file() else "" for path in (task.fake, task.real, task.audio)]
-    text = json.dumps([common, files, task.clip_id, task.emotion, task.frames, task.unpaired, task.problem])
+    text = json.dumps([common, files, task.clip_id, task.emotion, task.frames, task.unpaired, task.problem, task.crop])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

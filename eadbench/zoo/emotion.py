@@ -198,15 +198,29 @@ def _thirds(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Mirror, shift by up to a sixteenth, and change the colours of ``(T, 3, S, S)`` frames in [0, 1], all alike: what must not matter."""
+    """Change ``(T, 3, S, S)`` frames in [0, 1], all alike, by what must not matter: mirror, shift by up to a sixteenth, colours, blur, noise."""
     size = frames.shape[-1]
     if rng.random() < 0.5:
         frames = frames.flip(-1)
+    frames = degrade(frames, rng)
     reach = size // 16
     top, left = rng.integers(0, 2 * reach + 1, 2)
     frames = F.pad(frames, (reach,) * 4, mode="replicate")[..., top : top + size, left : left + size]
     gain = torch.from_numpy(rng.uniform(0.7, 1.3, (3, 1, 1))).float() * float(rng.uniform(0.8, 1.2))
     return (frames * gain + float(rng.uniform(-0.1, 0.1))).clamp(0, 1)
+
+
+def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Blur half of the ``(T, 3, S, S)`` videos, up to a quarter of the resolution, and add noise to some: generated ones are soft and rough, too."""
+    size = frames.shape[-1]
+    if rng.random() < 0.5:
+        small = int(rng.integers(size // 4, size))
+        frames = F.interpolate(frames, (small, small), mode="bilinear", align_corners=False, antialias=True)
+        frames = F.interpolate(frames, (size, size), mode="bilinear", align_corners=False)
+    if rng.random() < 0.3:
+        noise = torch.from_numpy(rng.standard_normal(frames.shape, dtype=np.float32))
+        frames = frames + float(rng.uniform(0, 0.06)) * noise
+    return frames
 
 
 def accuracy(judge: FanJudge, clips: list[Clip]) -> dict[str, Any]:

@@ -188,11 +188,21 @@ def _fit(net: SyncNet, material: list[tuple[torch.Tensor, torch.Tensor]], option
 
 
 def _draw(video: torch.Tensor, mfcc: torch.Tensor, windows: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows of one clip at random times, with a common change of brightness."""
+    """Windows of one clip at random times, all changed alike in brightness and sharpness, since generated frames are soft at times."""
     count = min(video.shape[1] - WINDOW, (mfcc.shape[1] - MFCC_STEPS) // MFCC_PER_FRAME)
     starts = rng.choice(count, windows, replace=False)
     gain, bias = rng.uniform(0.8, 1.2), rng.uniform(-20, 20)
-    return (lip_windows(video, starts) * gain + bias).clamp(0, 255), audio_windows(mfcc, starts)
+    windows = lip_windows(video, starts)
+    if rng.random() < 0.4:
+        windows = soften(windows, float(rng.uniform(0.3, 0.9)))
+    return (windows * gain + bias).clamp(0, 255), audio_windows(mfcc, starts)
+
+
+def soften(windows: torch.Tensor, share: float) -> torch.Tensor:
+    """Blur ``(N, 3, 5, S, S)`` frames by scaling them to a share of their size and back."""
+    flat, size = windows.flatten(0, 2)[:, None], windows.shape[-1]
+    small = F.interpolate(flat, (int(size * share),) * 2, mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(small, (size, size), mode="bilinear", align_corners=False).view_as(windows)
 
 
 def in_clip_loss(lips: torch.Tensor, sound: torch.Tensor, windows: int) -> torch.Tensor:
