@@ -10,7 +10,7 @@ from eadbench.media.video import Picture
 
 LOOSE = 1.5  # the region kept around a face is this much larger than the aligned square, so that the head may move in it
 SPARE = 1.25  # kept pixels per aligned pixel at most
-SAME_FACE = 0.3  # least overlap of one face's boxes from frame to frame
+SAME_FACE = 0.5  # least overlap of one face's boxes from frame to frame
 SEARCH_PAUSE, LONGEST_PAUSE = 3, 24  # frames between two searches while no face is there: doubled from the first to the second
 MAX_OUTSIDE = 0.2  # a face with more of its landmarks outside the frame has left it
 

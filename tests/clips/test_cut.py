@@ -1,0 +1,236 @@
+"""Cutting: what comes of sound and of faulty videos, the way back, resume, shards."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips.faulty_corpus import CONFIG, SMALL, make_index
+from material import face_video
+
+from eadbench.clips.cut import cut_shard
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import concat_tables, read_table
+from eadbench.media.audio import read_audio
+from eadbench.media.video import read_frames
+
+GOOD = ("plain", "ein_Gesicht_groer", "sound_long", "fps30", "wrong_extension", "turned", "ten_bit", "odd", "uneven", "two_faces")
+BAD = {
+    "silent": ("dropped", "no sound"),
+    "empty": ("failed", "unreadable"),
+    "text": ("failed", "unreadable"),
+    "headless": ("failed", "unreadable"),
+    "truncated": ("failed", ""),
+    "no_face": ("dropped", "no face"),
+}
+
+
+def of(table, name):
+    found = table[table["recording_id"] == name]
+    assert len(found), sorted(table["recording_id"])
+    return found
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_sound_videos_give_one_good_clip(faults, name):
+    folder, table = faults
+    (row,) = of(table, name).to_dict("records")
+    assert (row["status"], row["reason"]) == ("kept", "")
+    assert row["frames"] == pytest.approx(40, abs=1)
+    assert row["detection_rate"] > 0.95 and row["jitter"] < 1.0
+    frames, sound = read_frames(folder / "clips" / row["video"]), read_audio(folder / "clips" / row["audio"])
+    assert frames.shape == (row["frames"], CONFIG.size, CONFIG.size, 3)
+    assert len(sound) == row["frames"] * 640 and sound.std() > 0.05
+    with np.load(folder / "clips" / row["track"]) as track:
+        eyes = track["landmarks"][:, [33, 263]]
+        assert (track["box"][:, 2] > track["box"][:, 0]).all()
+        assert (np.diff(track["source_frame"]) >= 0).all() and (np.diff(track["source_time"]) >= 0).all()
+    # The eyes are where the template has them, whatever the video was like.
+    assert np.abs(eyes.mean((0, 1)) - [CONFIG.size / 2, 0.40 * CONFIG.size]).max() < 0.06 * CONFIG.size
+    assert np.abs(eyes[:, 1] - eyes[:, 0])[:, 1].max() < 0.05 * CONFIG.size
+
+
+def test_names_without_latin_letters_get_an_id(faults):
+    _, table = faults
+    (row,) = table[table["source"].str.endswith("顔.mp4")].to_dict("records")
+    assert row["recording_id"].isascii() and row["status"] == "kept"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_faulty_videos_leave_a_row_with_a_reason(faults, name):
+    _, table = faults
+    status, reason = BAD[name]
+    found = of(table, name)
+    assert status in set(found["status"])
+    assert found.iloc[-1]["reason"].startswith(reason) and found.iloc[-1]["reason"]
+
+
+def test_nothing_vanishes(faults):
+    folder, table = faults
+    index = read_table(folder / "corpora" / "index.parquet", schemas.INDEX)
+    assert set(index["recording_id"]) == set(table["recording_id"])
+    assert table["clip_id"].is_unique
+    for column in ("video", "audio", "track"):
+        for value in table[column].dropna():
+            assert (folder / "clips" / value).is_file()
+    assert len(list((folder / "clips" / "videos").iterdir())) == table["video"].notna().sum()
+
+
+def test_sound_shorter_than_the_picture_bounds_the_clip(faults):
+    _, table = faults
+    (row,) = of(table, "sound_short").to_dict("records")
+    assert row["status"] == "kept" and row["frames"] == pytest.approx(1.4 * 25, abs=3)
+
+
+def test_a_face_that_leaves_ends_its_clip(faults):
+    _, table = faults
+    first, rest = of(table, "leaves").to_dict("records")
+    assert first["status"] == "kept" and first["frames"] == pytest.approx(40, abs=2)
+    assert rest["reason"].startswith("no face") and rest["source_start"] == pytest.approx(1.6, abs=0.1)
+    walker = of(table, "walks_out").iloc[0]
+    assert walker["status"] == "kept" and walker["frames"] < 60
+
+
+def test_a_clip_never_spans_a_cut(faults):
+    _, table = faults
+    first, second = of(table, "cut").to_dict("records")
+    assert first["frames"] == second["frames"] == 40
+    assert second["source_start"] == pytest.approx(1.6)
+    pieces = of(table, "cut_each_second")
+    assert len(pieces) == 4 and set(pieces["reason"].str.split(":").str[0]) == {"short"}
+
+
+def test_the_larger_of_two_faces_is_followed(faults):
+    folder, table = faults
+    (row,) = of(table, "two_faces").to_dict("records")
+    assert row["faces"] == 2
+    with np.load(folder / "clips" / row["track"]) as track:
+        assert track["box"][:, 0].min() > 160
+
+
+def test_the_way_back(faults):
+    """Source frames, warped by the stored matrix, are the aligned frames; landmarks lie where the matrix puts the source's."""
+    folder, table = faults
+    (row,) = of(table, "fps30").to_dict("records")
+    source = read_frames(folder / "source" / "fps30.mp4")
+    aligned = read_frames(folder / "clips" / row["video"])
+    with np.load(folder / "clips" / row["track"]) as track:
+        for k in (0, 11, 30):
+            again = cv2.warpAffine(source[track["source_frame"][k]], track["matrix"][k], (CONFIG.size, CONFIG.size), borderMode=cv2.BORDER_REPLICATE)
+            assert cv2.PSNR(again, aligned[k]) > 30
+        numbers = track["source_frame"]
+    assert np.array_equal(numbers, (np.arange(len(numbers)) / 25 * 30 + 1e-6).astype(int))
+
+
+def test_uneven_frame_rates_go_by_time_stamps(faults):
+    folder, table = faults
+    (row,) = of(table, "uneven").to_dict("records")
+    with np.load(folder / "clips" / row["track"]) as track:
+        late = np.arange(row["frames"]) / 25 - track["source_time"]
+    assert (late > -1e-3).all() and (late < 0.061).all()
+
+
+def test_long_shots_are_split_without_loss(tmp_path):
+    face_video(tmp_path / "source" / "long.mp4", 5.0, **SMALL)
+    table = make_index(tmp_path / "corpora", tmp_path / "source")
+    cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
+    rows = read_table(tmp_path / "clips" / "cut.parquet", schemas.CLIPS)
+    assert rows["source_start"].iloc[0] == 0 and rows["source_end"].iloc[-1] == pytest.approx(5.0, abs=0.05)
+    assert np.allclose(rows["source_end"].iloc[:-1], rows["source_start"].iloc[1:])
+    assert (rows["frames"].dropna() <= 60).all()
+
+
+def make_many(folder: Path, count: int) -> Path:
+    face_video(folder / "source" / "r0.mp4", 1.2, **SMALL)
+    for k in range(1, count):
+        shutil.copy(folder / "source" / "r0.mp4", folder / "source" / f"r{k}.mp4")
+    return make_index(folder / "corpora", folder / "source")
+
+
+def test_the_number_of_shards_leaves_no_trace(tmp_path):
+    table = make_many(tmp_path, 4)
+    whole = []
+    for count in (1, 3):
+        base = tmp_path / str(count)
+        parts = [base / "shards" / f"{k}-of-{count}" / "cut.parquet" for k in range(count)]
+        for k, part in enumerate(parts):
+            cut_shard("mine", f"{k}-of-{count}", table, part, CONFIG)
+        concat_tables(parts, schemas.CLIPS, base / "cut.parquet", "clip_id", ("video", "audio", "track", "source"))
+        merged = read_table(base / "cut.parquet", schemas.CLIPS)
+        files = [(base / path).read_bytes() for column in ("video", "audio", "track") for path in merged[column]]
+        whole.append((merged.drop(columns=["video", "audio", "track", "source"]), files))
+        assert all((base / path).exists() for path in merged["source"])
+    assert whole[0][0].equals(whole[1][0])
+    assert whole[0][1] == whole[1][1]
+
+
+def test_killed_in_the_middle_and_started_again(tmp_path):
+    """SIGKILL after the first recording: what was done is kept, the end is the same as without the kill."""
+    table = make_many(tmp_path, 5)
+    out = tmp_path / "clips" / "cut.parquet"
+    code = (
+        "import sys; from pathlib import Path; from eadbench.clips.cut import cut_shard; from eadbench.clips.config import ClipsConfig;"
+        f"cut_shard('mine', '0-of-1', Path(sys.argv[1]), Path(sys.argv[2]), ClipsConfig.model_validate_json({CONFIG.model_dump_json()!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(table), str(out)], stderr=subprocess.DEVNULL)
+    parts = out.parent / "parts"
+    deadline = time.monotonic() + 60
+    while not (parts / "r0.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    done = {path: path.stat().st_mtime_ns for path in parts.glob("*.json")}
+    assert done
+    cut_shard("mine", "0-of-1", table, out, CONFIG)
+    assert all(path.stat().st_mtime_ns == then for path, then in done.items())
+    again = tmp_path / "again" / "cut.parquet"
+    cut_shard("mine", "0-of-1", table, again, CONFIG)
+    assert out.read_bytes() == again.read_bytes()
+    assert not list(out.parent.rglob(".part-*")) or len(list(out.parent.rglob(".part-*"))) <= 1
+
+
+def test_other_settings_are_not_resumed_and_leave_nothing_behind(tmp_path):
+    table = make_many(tmp_path, 1)
+    out = tmp_path / "clips" / "cut.parquet"
+    cut_shard("mine", "0-of-1", table, out, CONFIG)
+    cut_shard("mine", "0-of-1", table, out, CONFIG.model_copy(update={"size": 64}))
+    assert read_table(out, schemas.CLIPS)["size"].tolist() == [64]
+    cut_shard("mine", "0-of-1", table, out, CONFIG.model_copy(update={"min_seconds": 1.5, "max_seconds": 4.0}))
+    assert read_table(out, schemas.CLIPS)["reason"].str.startswith("short").all()
+    assert not list((out.parent / "videos").iterdir())
+
+
+def test_a_shard_in_which_all_failed_is_a_failed_job(tmp_path):
+    table = make_many(tmp_path, 3)
+    for path in (tmp_path / "source").iterdir():
+        path.unlink()
+    with pytest.raises(EadbenchError, match="all 3 recordings failed"):
+        cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
+
+
+def test_an_empty_shard_is_an_empty_table(tmp_path):
+    table = make_many(tmp_path, 1)
+    for k in range(2):
+        cut_shard("mine", f"{k}-of-2", table, tmp_path / str(k) / "cut.parquet", CONFIG)
+    assert sorted(len(read_table(tmp_path / str(k) / "cut.parquet", schemas.CLIPS)) for k in range(2)) == [0, 1]
+
+
+def test_disk_full_leaves_no_half_file(tmp_path, monkeypatch):
+    table = make_many(tmp_path, 1)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
+    assert not (tmp_path / "clips" / "cut.parquet").exists()
+    assert not list((tmp_path / "clips" / "tracks").iterdir())
