@@ -96,8 +96,8 @@ class ConditionEncoder(nn.Module):
         Args:
             audio: (B, F, N, A) from :func:`audio_windows`.
             text: (B, L, D); None is the null text.
-            text_mask: (B, L), true where a token counts.
-            vai: Valence, arousal, intensity (B, 3); None is the null vector.
+            text_mask: (B, L), true where a token counts; a clip without any gets the null text.
+            vai: Valence, arousal, intensity (B, 3); None, or nan in a clip's row, is the null vector.
             drop_audio: (B,) bool, clips that get the null audio.
             drop_text: (B,) bool, clips that get the null text and the null vector.
         """
@@ -115,8 +115,9 @@ class ConditionEncoder(nn.Module):
         if text is None:
             return self.null_text.expand(b, 1, -1), None
         if mask is not None:
-            mask = mask.bool() if drop is None else mask.bool() | drop[:, None]
-            mask = mask[:, None, None]
+            missing = ~mask.bool().any(1)
+            drop = missing if drop is None else drop | missing
+            mask = (mask.bool() | drop[:, None])[:, None, None]
         return _drop(self.text_proj(text), self.null_text, drop), mask
 
     def _vai(self, vai: torch.Tensor | None, drop: torch.Tensor | None, b: int) -> torch.Tensor | None:
@@ -124,6 +125,8 @@ class ConditionEncoder(nn.Module):
             return None
         if vai is None:
             return self.null_vai.expand(b, -1, -1)
+        unknown = vai.isnan().any(1)
+        vai, drop = vai.nan_to_num(), unknown if drop is None else drop | unknown
         return _drop(self.vai_proj(vai).unflatten(1, self.null_vai.shape), self.null_vai, drop)
 
     def _time(self, context: Context) -> torch.Tensor:

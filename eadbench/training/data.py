@@ -126,11 +126,12 @@ class EADNetWindows(Windows):
             "reference": self.store.get(row, "latents", other, other + frames).float(),
             "audio": self.audio(row, start),
             "text": text.float() if text is not None else None,
-            "vai": torch.tensor(valence_arousal_intensity(row["emotion"], intensity) if labelled else (0.0, 0.0, 0.0), dtype=torch.float32),
+            # Not a number: unknown, which is not the same as neutral.
+            "vai": torch.tensor(valence_arousal_intensity(row["emotion"], intensity) if labelled else (np.nan,) * 3, dtype=torch.float32),
             "noise": draw_noise(tuple(latents.shape), self.diffusion.shared_noise, self.stream.generator(number)),
             "t": int(rng.integers(0, self.diffusion.train_steps)),
             "drop_audio": drop_audio,
-            "drop_text": drop_text or not labelled,
+            "drop_text": drop_text,
         }
         if self.has_clean(number // self.batch + 1):
             first = int(rng.integers(0, frames - self.clean_frames + 1))
@@ -242,8 +243,6 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
             batch[key] = values
         else:
             batch[key] = torch.tensor(values)
-    if batch.get("text") is not None:
-        batch["drop_text"] = batch["drop_text"] | ~batch["text_mask"].any(1)
     return batch
 
 

@@ -1,0 +1,212 @@
+"""Whole runs: what they write, exact resume, several processes, bad input."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table, write_table
+from eadbench.training import loop
+from eadbench.training.config import TrainingConfig
+from eadbench.training.run import load_run, run
+
+
+def train(name: str, section: dict[str, Any], features: Path, trained: dict[str, Path], out: Path, **options: Any) -> Path:
+    config = TrainingConfig.model_validate(section)
+    wanted = config.run(name)
+    init = trained["stage1"] if wanted.init else None
+    names = [*wanted.parts, *(["syncnet"] if wanted.syncnet else [])]
+    run(name, config, 1, "cpu", [features], out / "card.json", init, {n: trained[n] for n in names}, **options)
+    return out
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def history(folder: Path) -> pd.DataFrame:
+    """History without what measures time."""
+    rows = read_table(folder / "history.parquet", schemas.HISTORY)
+    return rows[~rows["quantity"].isin(["data_wait", "seconds_per_step"])].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("name", ["full", "no_tfrm", "wav2lip"])
+def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+    out = train(name, small, tiny_features, trained, tmp_path / name)
+    assert sorted(p.name for p in out.iterdir()) == ["card.json", "config.json", "history.parquet", "model.safetensors", "provenance.json"]
+    network, facts = load_run(out)
+    assert facts["features"]["size"] == 32 and facts["features"]["mask"] == "face" and facts["features"]["reduction"] == 4
+    assert not any(p.requires_grad for p in network.parameters())
+    logged = read_table(out / "history.parquet", schemas.HISTORY)
+    quantities = set(logged.loc[logged["split"] == "train", "quantity"])
+    assert {"loss", "gradient_norm", "learning_rate", "data_wait"} <= quantities
+    assert logged["value"].notna().all()
+    assert logged.loc[logged["quantity"] == "data_wait", "value"].between(0, 1).all()
+    if name == "full":
+        assert {"noise", "sync", "lpips", "trepa"} <= quantities
+        assert facts["scheduler"]["beta_schedule"] == "scaled_linear" and facts["prediction"] == "epsilon"
+        assert set(logged.loc[logged["quantity"] == "sync", "step"]) == {2, 4}, "x0_every: 2"
+        card = json.loads((out / "card.json").read_text())
+        assert set(card["parents"]) == {"init", "syncnet", "vae", "lpips", "videomae"} and card["steps"] == 4
+
+
+def test_what_the_frozen_networks_hold_does_not_change(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+    before = tensors(trained["syncnet"])
+    train("full", small, tiny_features, trained, tmp_path)
+    after = tensors(trained["syncnet"])
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+@pytest.mark.parametrize("name", ["full", "syncnet", "wav2lip"])
+def test_killed_and_resumed_equals_uninterrupted(
+    name: str, small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small["optim"] |= {"steps": 20, "save_every": 10, "validate_every": 10}
+    whole = train(name, small, tiny_features, trained, tmp_path / "whole")
+    one_step = loop.Trainer._one_step
+
+    def killed(self, step, batches):
+        if step == 13:
+            raise KeyboardInterrupt
+        one_step(self, step, batches)
+
+    monkeypatch.setattr(loop.Trainer, "_one_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(name, small, tiny_features, trained, tmp_path / "parts")
+    assert not (tmp_path / "parts" / "card.json").exists()
+    steps = []
+    monkeypatch.setattr(loop.Trainer, "_one_step", lambda self, step, batches: steps.append(step) or one_step(self, step, batches))
+    parts = train(name, small, tiny_features, trained, tmp_path / "parts")
+    assert steps == list(range(11, 21))
+    a, b = tensors(whole), tensors(parts)
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    left, right = (history(folder) for folder in (whole, parts))
+    pd.testing.assert_frame_equal(left, right)
+    assert json.loads((whole / "card.json").read_text()) == json.loads((parts / "card.json").read_text())
+
+
+def test_a_state_of_another_configuration_is_not_resumed(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_step = loop.Trainer._one_step
+
+    def killed(self, step, batches):
+        if step == 4:
+            raise KeyboardInterrupt
+        one_step(self, step, batches)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Trainer, "_one_step", killed)
+        train("stage1", small, tiny_features, trained, tmp_path)
+    small["optim"]["lr"] = 2e-3
+    steps = []
+    monkeypatch.setattr(loop.Trainer, "_one_step", lambda self, step, batches: steps.append(step) or one_step(self, step, batches))
+    train("stage1", small, tiny_features, trained, tmp_path)
+    assert steps == [1, 2, 3, 4]
+
+
+def test_neither_accumulation_nor_loader_workers_change_the_path(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+) -> None:
+    base = tensors(train("stage1", small, tiny_features, trained, tmp_path / "a"))
+    small["optim"]["workers"] = 1
+    loaded = tensors(train("stage1", small, tiny_features, trained, tmp_path / "b"))
+    assert all(torch.equal(base[k], loaded[k]) for k in base)
+    small["optim"] |= {"workers": 0, "accumulate": 2}
+    split = tensors(train("stage1", small, tiny_features, trained, tmp_path / "c"))
+    assert max((base[k] - split[k]).abs().max() for k in base) < 2e-3, "equal up to rounding, which Adam's first steps enlarge to about lr"
+
+
+def test_two_processes_with_the_same_global_batch_have_the_same_loss(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+) -> None:
+    small["optim"] |= {"steps": 2, "validate_batches": 0}
+    small["losses"] = {"x0_every": 2}
+    one = train("full", small, tiny_features, trained, tmp_path / "one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = json.dumps({"seed": 1, "device": "cpu", "training": small})
+    parts = [f"--part={n}={trained[n]}" for n in ("vae", "lpips", "videomae", "syncnet")]
+    command = [sys.executable, "-m", "eadbench", "--threads", "1", "training", "run", "--run", "full", "--features", str(tiny_features)]
+    command += ["--init", str(trained["stage1"]), *parts, "--out", str(tmp_path / "two" / "card.json"), "--settings", settings]
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    workers = [
+        subprocess.Popen(command, env={**os.environ, **world, "RANK": str(r), "LOCAL_RANK": str(r)}, stderr=subprocess.PIPE, text=True)
+        for r in range(2)
+    ]
+    errors = [worker.communicate(timeout=200)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], errors[0][-2000:]
+    provenance = json.loads((tmp_path / "two" / "provenance.json").read_text())
+    assert provenance["processes"] == 2
+    both = history(one).merge(history(tmp_path / "two"), on=["split", "step", "quantity"])
+    both = both[both["quantity"].isin(["loss", "noise", "sync", "lpips", "trepa", "gradient_norm"])]
+    assert len(both) == 9
+    assert ((both["value_x"] - both["value_y"]).abs() <= 1e-3 * both["value_x"].abs()).all(), both
+
+
+def test_a_loss_that_is_not_finite_stops_with_all_that_is_needed_to_look(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eadbench.training.eadnet import EADNetTask
+
+    work = EADNetTask.losses
+
+    def broken(self, model, batch, step):
+        losses = work(self, model, batch, step)
+        return {k: v * float("nan") for k, v in losses.items()} if step == 3 else losses
+
+    monkeypatch.setattr(EADNetTask, "losses", broken)
+    with pytest.raises(EadbenchError) as caught:
+        train("stage1", small, tiny_features, trained, tmp_path)
+    text = str(caught.value)
+    assert "not finite" in text and "step 3" in text
+    assert any(clip in text for clip in ("S00_001-000", "S01_000-000", "S01_001-000")), "clips of the batch"
+    assert str(tmp_path / "state") in text and (tmp_path / "state" / "state.json").exists()
+
+
+def test_an_index_without_training_clips_is_refused(small: dict[str, Any], tiny_features: Path, tmp_path: Path) -> None:
+    rows = read_table(tiny_features, schemas.FEATURES)
+    rows["trains"] = False
+    rows["shard"] = [str(tiny_features.parent / s) for s in rows["shard"]]
+    write_table(tmp_path / "index.parquet", rows, schemas.FEATURES)
+    with pytest.raises(EadbenchError, match="nothing to train on"):
+        run("syncnet", TrainingConfig.model_validate(small), 1, "cpu", [tmp_path / "index.parquet"], tmp_path / "run" / "card.json")
+
+
+def test_missing_inputs_are_named(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+    config = TrainingConfig.model_validate(small)
+    parts = {n: trained[n] for n in ("vae", "lpips", "syncnet")}
+    with pytest.raises(EadbenchError, match="need part 'videomae'"):
+        run("full", config, 1, "cpu", [tiny_features], tmp_path / "card.json", trained["stage1"], parts)
+    with pytest.raises(EadbenchError, match="is missing"):
+        run("syncnet", config, 1, "cpu", [tmp_path / "index.parquet"], tmp_path / "card.json")
+    with pytest.raises(EadbenchError, match="is not trained"):
+        run("wav2lip", config, 1, "cpu", [tiny_features], tmp_path / "card.json", None, {"syncnet": tmp_path / "nothing"})
+    with pytest.raises(EadbenchError, match="config and command disagree"):
+        run("stage1", config, 1, "cpu", [tiny_features], tmp_path / "card.json", trained["stage1"])
+    with pytest.raises(EadbenchError, match="cannot be split"):
+        small["optim"] |= {"batch": 3, "accumulate": 2}
+        run("stage1", TrainingConfig.model_validate(small), 1, "cpu", [tiny_features], tmp_path / "card.json")
+    small["runs"]["stage1"]["model"]["audio_dim"] = 7
+    with pytest.raises(EadbenchError, match="audio_dim is 7, the features have 16"):
+        run("stage1", TrainingConfig.model_validate(small), 1, "cpu", [tiny_features], tmp_path / "card.json")
+
+
+def test_changed_weights_are_noticed(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+    out = train("stage1", small, tiny_features, trained, tmp_path)
+    data = bytearray((out / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (out / "model.safetensors").write_bytes(bytes(data))
+    with pytest.raises(EadbenchError, match="changed"):
+        load_run(out)

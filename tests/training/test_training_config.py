@@ -1,0 +1,56 @@
+"""Inheritance of runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from eadbench.core.errors import EadbenchError
+from eadbench.training.config import TrainingConfig
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_runs_inherit_from_shared_values_and_from_their_base(small: dict[str, Any]) -> None:
+    config = TrainingConfig.model_validate(small)
+    full, diff = config.run("full"), config.run("no_tfrm")
+    assert diff.model == full.model | {"tfrm": "none"} and diff.losses == full.losses and diff.init == "stage1"
+    assert full.optim.steps == 4 and full.losses.x0_every == 2 and full.losses.trepa == 10
+    assert "block_channels" not in config.run("syncnet").model, "the shared model is EAD-Net's"
+
+
+def test_mistakes_are_refused(small: dict[str, Any]) -> None:
+    with pytest.raises(EadbenchError, match="no run 'nothing'"):
+        TrainingConfig.model_validate(small).run("nothing")
+    for change, words in (
+        ({"base": "nothing"}, "does not exist"),
+        ({"base": "no_tfrm"}, "refers to itself"),
+        ({"kind": "eadnet", "losses": {"sink": 1}}, "sink"),
+        ({"kind": "eadnet", "optim": {"batch": 0}}, "batch"),
+    ):
+        with pytest.raises(ValidationError, match=words):
+            TrainingConfig.model_validate(small | {"runs": small["runs"] | {"no_tfrm": change}})
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
+def test_the_configs_runs_refer_to_each_other(name: str) -> None:
+    """What the workflow reads of a run: `init` and `syncnet` name runs, `parts` artefacts, and every model is one that can be built."""
+    from eadbench.training.run import MODELS
+
+    whole = yaml.safe_load((ROOT / name).read_text())
+    config = TrainingConfig.model_validate(whole["training"])
+    for run_name in config.runs:
+        run = config.run(run_name)
+        for other, kind in ((run.init, "eadnet"), (run.syncnet, "syncnet")):
+            assert other is None or config.run(other).kind == kind
+        assert set(run.parts) <= set(whole["zoo"]["artefacts"])
+        assert run.pretrained is None or run.pretrained in run.parts
+        MODELS[run.kind][0].model_validate(run.model)
+        if run.kind == "eadnet" and run.stage == 2:
+            assert {"vae", "lpips", "videomae"} <= set(run.parts) and run.syncnet
+    grid = {(config.run(r).model["stda"] != "full", config.run(r).model["tfrm"] != "none", config.run(r).model["emotion"] != "none")
+            for r in config.runs if config.run(r).kind == "eadnet" and config.run(r).stage == 2}  # fmt: skip
+    assert len(grid) == (8 if name.endswith("paper.yaml") else 4)
+    assert config.run("full").optim.ema > 0
