@@ -1,6 +1,7 @@
 """Films jobs: sound, frames, files. Runs in worker processes; a job's bytes depend on the job alone."""
 
 import json
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
@@ -149,10 +150,16 @@ def _slide(camera: Camera, rng: np.random.Generator, count: int) -> Iterator[np.
 
 
 def _truncate(path: Path) -> None:
-    """What an interrupted download leaves."""
-    data = path.read_bytes()
+    """What an interrupted download leaves of a file whose index stands at its end: part of the media data and no index."""
+    data, kept, at = path.read_bytes(), [], 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        if kind != b"moov":
+            kept.append(data[at : at + size])
+        at += max(size, 8)
+    whole = b"".join(kept)
     with atomic_path(path) as part:
-        part.write_bytes(data[: int(0.55 * len(data))])
+        part.write_bytes(whole[: int(0.6 * len(whole))])
 
 
 def cast_facts(seed: int, layout: str, actor: str) -> dict:

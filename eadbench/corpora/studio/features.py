@@ -322,7 +322,10 @@ class Mouth:
 
     def _inside(self, skin: np.ndarray, pose: Pose, k: np.ndarray, top: np.ndarray, bottom: np.ndarray, low: float) -> None:
         """Dark, lower teeth, tongue, upper teeth between the lips; only the rows that are open."""
-        rows = np.s_[max(int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1, 0) : int((float(bottom.max()) - self.y[0, 0]) * self.patch.density) + 3]
+        rows = np.s_[
+            max(int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1, 0) : int((float(bottom.max()) - self.y[0, 0]) * self.patch.density)
+            + 3
+        ]
         x, ax, y, d = self.x, self.ax, self.y[rows], self.patch.density
         under = np.maximum(y - top, 0)
         inside = unit((y - top) * d + 0.5) * unit((bottom - y) * d + 0.5) * (k > 0.02)
@@ -338,7 +341,11 @@ class Mouth:
         crown = low + 1.5 - (rise + 1.5) * body
         wet = self.tongue * (0.72 + 0.30 * blob((y - crown - 1.8) / 2.2) - self.groove)
         blend(deep, wet, unit((y - crown) * (d * 0.7) + 0.5) * (body > 0))
-        blend(deep, self.upper_teeth * (0.72 + 0.28 * np.minimum(under / 2.2, 1)), unit((self.upper_edge - y) * d + 0.5) * ((ax < 25) * unit((k - 0.06) * 8)))
+        blend(
+            deep,
+            self.upper_teeth * (0.72 + 0.28 * np.minimum(under / 2.2, 1)),
+            unit((self.upper_edge - y) * d + 0.5) * ((ax < 25) * unit((k - 0.06) * 8)),
+        )
         if pose.tongue > 0.8:
             tip = unit((y - np.maximum(crown, 0.6)) * (d * 0.7) + 0.5) * (unit((9 - ax) * 0.5) * min((pose.tongue - 0.8) * 5, 1.0))
             blend(deep, wet, tip)
