@@ -11,7 +11,7 @@ import requests
 from eadbench.core.errors import EadbenchError
 
 log = logging.getLogger(__name__)
-BLOCK = 1 << 20
+BLOCK = 1 << 16  # a cut connection costs at most this much
 TIMEOUT = (10, 60)
 LONGEST_WAIT = 60.0
 

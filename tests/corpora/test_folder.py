@@ -1,0 +1,91 @@
+"""A folder of anyone's videos; the two videos outside the repository."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from material import face_video
+
+from eadbench.clips.config import ClipsConfig
+from eadbench.clips.cut import cut_shard
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+from eadbench.corpora.config import CorporaConfig
+from eadbench.corpora.fetch import fetch
+from eadbench.corpora.index import index
+
+LOOK = {"width": 96, "height": 96, "scale": 0.375}
+
+
+def run(folder, root, **more):
+    settings = CorporaConfig(sets={"f": {"kind": "folder", "root": str(root), **more}})
+    fetch("f", None, folder / "fetch.json", settings)
+    index("f", folder / "fetch.json", folder / "index.parquet", settings)
+    return read_table(folder / "index.parquet", schemas.INDEX).set_index("recording_id")
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "mine"
+    for name in ("a.mp4", "sub/b c.mp4", "sub/d.mp4"):
+        face_video(root / name, 1.0, mirror=name == "sub/b c.mp4", **LOOK)
+    (root / "notes.txt").write_text("not a video")
+    return root
+
+
+def test_labels(root, tmp_path):
+    (root / "labels.csv").write_text(
+        "file,speaker,emotion,level,intensity,start\na.mp4,Ann,Happiness,2,0.5,0.2\nsub/d.mp4,Ann,bored,x,,\ngone.mp4,Cid,sad,1,1,\n"
+    )
+    table = run(tmp_path / "out", root, split={"test": ["Ann"]}, hash_files=True)
+    assert (table.loc["a", ["emotion", "emotion_raw"]] == ["happy", "Happiness"]).all() and table.loc["a", "intensity"] == 0.5
+    assert table["speaker"].to_dict() == {"a": "Ann", "gone": "Cid", "sub_b_c": "sub_b_c", "sub_d": "Ann"}
+    assert "bored" in table["reason"]["sub_d"] and "'x' is not a number" in table["reason"]["sub_d"]
+    assert table["reason"]["gone"].startswith("unreadable")
+    assert table["split"].to_dict() == {"a": "test", "gone": "train", "sub_b_c": "train", "sub_d": "test"}
+    assert table["sha256"]["a"] == table["sha256"]["sub_d"]
+
+
+def test_unknown_columns_and_empty_folders_are_refused(root, tmp_path):
+    (root / "labels.csv").write_text("file,mood\na.mp4,happy\n")
+    with pytest.raises(EadbenchError, match="mood"):
+        run(tmp_path / "out", root)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(EadbenchError, match="has no recording"):
+        run(tmp_path / "out", tmp_path / "none")
+
+
+def test_an_unknown_corpus_names_the_known(tmp_path):
+    settings = CorporaConfig(sets={"f": {"kind": "folder", "root": "x"}})
+    with pytest.raises(EadbenchError, match="no corpus 'g'") as caught:
+        fetch("g", None, tmp_path / "fetch.json", settings)
+    assert "known: f" in str(caught.value)
+
+
+def extra_videos() -> Path:
+    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    folder = Path(os.environ.get("EADBENCH_EXTRA_VIDEOS", beside))
+    if not (folder / "real_speaker.mp4").exists():
+        pytest.skip(f"no real_speaker.mp4 in {folder}; set EADBENCH_EXTRA_VIDEOS")
+    return folder
+
+
+def test_videos_from_outside(tmp_path):
+    """A filmed speaker, small in a portrait video, gives well-aligned clips; a drawn one without sound a row with a reason."""
+    table = run(tmp_path / "corpora", extra_videos())
+    assert {"real_speaker", "drawn_speaker"} <= set(table.index)
+    config = ClipsConfig(size=128, max_seconds=5)
+    cut_shard("f", "0-of-1", tmp_path / "corpora" / "index.parquet", tmp_path / "clips" / "cut.parquet", config)
+    rows = read_table(tmp_path / "clips" / "cut.parquet", schemas.CLIPS)
+    real, drawn = (rows[rows["recording_id"] == name] for name in ("real_speaker", "drawn_speaker"))
+    assert (real["status"] == "kept").all() and real["frames"].sum() == 250
+    assert (real["detection_rate"] > 0.98).all() and (real["jitter"] < 2).all() and real["face_size"].between(180, 280).all()
+    for name in real["track"]:
+        with np.load(tmp_path / "clips" / name) as track:
+            landmarks = track["landmarks"]
+        assert (landmarks > 0).all() and (landmarks < config.size).all()  # the whole face is inside, always
+        eyes = landmarks[:, [33, 263]].mean(1)
+        assert np.abs(eyes - eyes.mean(0)).max() < 0.12 * config.size
+    assert drawn["status"].tolist() == ["dropped"] and drawn["reason"].iloc[0].startswith("no sound")
