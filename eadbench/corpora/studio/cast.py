@@ -9,8 +9,8 @@ from eadbench.core.seeds import rng_for
 # sRGB 0..255, from pale to dark
 SKINS = ((243, 206, 182), (232, 188, 158), (222, 174, 138), (202, 152, 114), (176, 124, 88), (146, 100, 70), (116, 78, 54), (94, 62, 44))
 HAIRS = {
-    "black": (30, 26, 26), "dark brown": (58, 40, 30), "brown": (96, 64, 42), "chestnut": (124, 72, 42), "red": (158, 80, 40), "blond": (200, 160, 100),
-    "grey": (150, 148, 146), "white": (212, 210, 206),
+    "black": (30, 26, 26), "dark brown": (58, 40, 30), "brown": (96, 64, 42), "chestnut": (124, 72, 42), "red": (158, 80, 40),
+    "blond": (200, 160, 100), "grey": (150, 148, 146), "white": (212, 210, 206),
 }  # fmt: skip
 IRISES = ((92, 58, 32), (70, 44, 26), (110, 84, 48), (86, 110, 74), (84, 118, 150), (110, 134, 150))
 CLOTHES = ((52, 62, 92), (120, 40, 48), (44, 84, 72), (86, 86, 92), (196, 190, 178), (146, 108, 62), (36, 38, 44), (104, 74, 112), (72, 112, 148))
@@ -126,6 +126,7 @@ def cast(seed: int, layout: str, name: str) -> Actor:
         eye_height=u(0.9, 1.12), eye_tilt=u(-0.10, 0.16), crease=u(0.2, 1.0), lashes=u(0.35, 0.55) if male else u(0.75, 1.1),
         brow_y=u(95, 99), brow_width=u(15, 18), brow_thick=u(3.0, 4.6) if male else u(2.0, 3.3), brow_arch=u(1.5, 4.0),
         brow_colour=tuple(brow_colour), nose_tip=u(142, 149), nose_width=u(9.8, 12.0) * (1.15 if tone > 4.5 else 1), nose_bridge=u(0.75, 1.2),
-        mouth_y=u(173, 177), mouth_width=u(21, 25.5), lip_upper=u(3.4, 5.2) * thick, lip_lower=u(5.0, 7.2) * thick, lip_colour=tuple(np.clip(lip, 20, 235)),
+        mouth_y=u(173, 177), mouth_width=u(21, 25.5), lip_upper=u(3.4, 5.2) * thick,
+        lip_lower=u(5.0, 7.2) * thick, lip_colour=tuple(np.clip(lip, 20, 235)),
         freckles=float(u(0, 1) < 0.3) * u(0.3, 1.0) if tone < 2.5 else 0.0, neck=u(34, 40) if male else u(26, 31), ears=u(0.85, 1.15),
     )  # fmt: skip

@@ -45,7 +45,7 @@ class StudioConfig(Section):
     repetitions: int = Field(1, ge=1, le=2)
     seconds: float = Field(45.0, ge=6.0)
     size: tuple[int, int] = (256, 256)
-    fps: str = "25"
+    fps: str | float = "25"
     crf: int = Field(20, ge=0, le=51)
     faults: list[Fault] = Field(default_factory=list)
 

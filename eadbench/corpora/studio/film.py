@@ -27,7 +27,8 @@ def film_command(
 
         eadbench corpora film --actors 40 --minutes 60 --out my-corpus
 
-    Everything is drawn and synthesised; no real person is shown or heard. The same seed gives the same files. An interrupted run goes on where it stopped.
+    Everything is drawn and synthesised; no real person is shown or heard. The same seed gives the same files. An interrupted run goes on where it
+    stopped.
     """
     from eadbench.corpora.studio.production import made_to_measure, produce
 

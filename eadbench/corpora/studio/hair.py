@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 # style -> thickness above the crown and at the sides, how far down the sides reach (y), whether strands curl
 STYLES = {
     "short": (9, 5, 112, False), "side": (12, 5, 112, False), "crew": (5, 2.5, 106, False), "bald": (0, 0, 0, False), "receding": (5, 4, 112, False),
-    "curly": (16, 11, 116, True), "afro": (26, 24, 138, True), "medium": (13, 10, 150, False), "fringe": (12, 7, 122, False), "long": (11, 12, 300, False),
-    "bob": (12, 13, 206, False), "curly_long": (15, 19, 250, True), "bun": (7, 3, 110, False), "fringe_long": (11, 12, 290, False),
+    "curly": (16, 11, 116, True), "afro": (26, 24, 138, True), "medium": (13, 10, 150, False), "fringe": (12, 7, 122, False),
+    "long": (11, 12, 300, False), "bob": (12, 13, 206, False), "curly_long": (15, 19, 250, True), "bun": (7, 3, 110, False),
+    "fringe_long": (11, 12, 290, False),
     "side_long": (13, 12, 300, False),
 }  # fmt: skip
 LONG = ("long", "bob", "curly_long", "fringe_long", "side_long", "medium", "afro")

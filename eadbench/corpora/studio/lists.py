@@ -17,9 +17,9 @@ ADDRESS = "http://studio.invalid"
 def write_hdtf_lists(folder: Path, jobs: list[Job]) -> list[str]:
     """Write the lists; returns their names.
 
-    Quirks kept from the originals: a byte order mark in WDA's list of addresses, whose names have no extension while all other lists' have; an address with
-    ``&t=``; crops in the order x, w, y, h; a video without times, a stretch without crop, a listed height that is too small; a space at a line's end;
-    files that end without a newline.
+    Quirks kept from the originals: a byte order mark in WDA's list of addresses, whose names have no extension while all other lists' have;
+    an address with ``&t=``; crops in the order x, w, y, h; a video without times, a stretch without crop, a listed height that is too small; a
+    space at a line's end; files that end without a newline.
     """
     sound = [job for job in jobs if not job.fault]
     moved = sound[1].actor if len(sound) > 1 else None
@@ -74,7 +74,7 @@ def _crop(job: Job, number: int) -> tuple[int, int, int]:
 
 
 def write_ravdess_archives(folder: Path, jobs: list[Job]) -> list[str]:
-    """Zip the takes per actor (stored, fixed dates: the same bytes each time) and write ``record.json`` in the form of Zenodo's; returns the names."""
+    """Zip the takes per actor (stored, fixed dates: the same bytes each time), write ``record.json`` in the form of Zenodo's; return the names."""
     files, names = [], []
     for actor in dict.fromkeys(job.actor for job in jobs):
         name = f"Video_Speech_{actor}.zip"

@@ -107,8 +107,9 @@ class Sculpture:
         angle, distance = np.arctan2(self.ax, y - self.CENTRE), np.hypot(x, y - self.CENTRE)
         face = polar_outline(
             [
-                (0, a.chin), (a.chin_width, a.chin - 4.0), (a.half_width * a.jaw * 0.70, a.chin - 18), (a.half_width * a.jaw, 176), (a.half_width * 0.985, 146),
-                (a.half_width, 122), (a.half_width * 0.985, 98), (a.half_width * 0.86, 64), (a.half_width * 0.48, a.crown + 8), (0, a.crown),
+                (0, a.chin), (a.chin_width, a.chin - 4.0), (a.half_width * a.jaw * 0.70, a.chin - 18), (a.half_width * a.jaw, 176),
+                (a.half_width * 0.985, 146), (a.half_width, 122), (a.half_width * 0.985, 98),
+                (a.half_width * 0.86, 64), (a.half_width * 0.48, a.crown + 8), (0, a.crown),
             ], self.CENTRE,
         )  # fmt: skip
         self.radius = face(angle.ravel()).reshape(angle.shape).astype(np.float32)
