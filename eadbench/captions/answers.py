@@ -11,7 +11,8 @@ from eadbench.core.emotions import EMOTIONS, common_name
 
 FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n?```\Z", re.DOTALL)
 REFUSAL = re.compile(
-    r"\b(i['’]?m sorry|i am sorry|i apologi[sz]e|i can(no|['’])t|i can not|i(['’]m| am) (unable|not able)|as an ai|i won['’]t|unable to (assist|help))\b",
+    r"\b(i['’]?m sorry|i am sorry|i apologi[sz]e|i can(no|['’])t|i can not|i(['’]m| am) (unable|not able)|as an ai|i won['’]t"
+    r"|unable to (assist|help))\b",
     re.IGNORECASE,
 )
 LEAST_STOP_WORDS = 0.12  # English descriptions have 0.3 to 0.5; French, German or Spanish ones below 0.1

@@ -121,8 +121,8 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def swapped_clips(table: pd.DataFrame, seed: int) -> list[str | None]:
-    """For each clip with a caption another one of the table whose caption is surely wrong for it: of another emotion, or, where a clip has no label, of
-    another speaker; ``None`` if there is none. Drawn by the clip's name.
+    """For each clip with a caption another one of the table whose caption is surely wrong for it: of another emotion, or, where a clip has
+    no label, of another speaker; ``None`` if there is none. Drawn by the clip's name.
     """
     described = table[table.caption.notna()].sort_values("clip_id")
     ids, emotions, speakers = (described[c].to_numpy() for c in ("clip_id", "emotion", "speaker"))
@@ -138,8 +138,9 @@ def swapped_clips(table: pd.DataFrame, seed: int) -> list[str | None]:
 
 
 def held_out(table: pd.DataFrame, share: float, seed: int) -> np.ndarray:
-    """Boolean per row: the ``share`` of the described clips whose captions the check swaps, drawn by name. Clips that the embedder did not train on (val,
-    test) come first."""
+    """Boolean per row: the ``share`` of the described clips whose captions the check swaps, drawn by name. Clips that the embedder did not
+    train on (val, test) come first.
+    """
     described = table.index[table.swap_clip.notna()]
     order = sorted(described, key=lambda k: (table.split[k] == "train", seed_for(seed, "captions", "held-out", table.clip_id[k])))
     mask = np.zeros(len(table), bool)

@@ -1,7 +1,7 @@
 """The captioner that measures: it reads the face mesh, compares with what is usual for that face, and writes what stands out.
 
-It never sees a label. The usual is the median over the speaker's own clips, drawn towards the corpus's where there are few of them. An emotion is named
-by the pattern (``wording.yaml``) that explains the deviations best; it can be wrong, and `captions report` says how often it is.
+It never sees a label. The usual is the median over the speaker's own clips, drawn towards the corpus's where there are few of them. An
+emotion is named by the pattern (``wording.yaml``) that explains the deviations best; it can be wrong, and `captions report` says how often.
 """
 
 import hashlib
@@ -104,8 +104,9 @@ def patterns() -> tuple[list[str], np.ndarray]:
 def name_emotion(deviations: Mapping[str, float]) -> tuple[str, float, float]:
     """Emotion, intensity and confidence (both 0..1) of a face.
 
-    Each pattern is scaled to fit the deviations best (scale 1 is a full-blown emotion, at most 1.5); the emotion whose scaled pattern leaves the least
-    unexplained wins, against ``neutral``, which explains nothing but needs nothing. Confidence is the winner's share in a softmax over what is left.
+    Each pattern is scaled to fit the deviations best (scale 1 is a full-blown emotion, at most 1.5); the emotion whose scaled pattern leaves
+    the least unexplained wins, against ``neutral``, which explains nothing but needs nothing. Confidence is the winner's share in a softmax
+    over what is left.
     """
     names, table = patterns()
     z = np.array([deviations[m] for m in MEASURES])

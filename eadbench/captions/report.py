@@ -80,9 +80,9 @@ def describe_corpus(table: pd.DataFrame) -> dict[str, Any]:
 def swap_check(described: pd.DataFrame) -> dict[str, Any]:
     """How well the similarity tells swapped captions from true ones.
 
-    In the held-out check the clips drawn for it carry another clip's caption, all others their own. ``auc`` is the chance that a true caption scores above
-    a swapped one; ``precision`` and ``recall`` say how the thresholds do at finding true captions among both. ``auc_all`` swaps every clip, which gives a
-    steadier number; ``auc_unseen`` only clips outside the train split.
+    In the held-out check the clips drawn for it carry another clip's caption, all others their own. ``auc`` is the chance that a true caption
+    scores above a swapped one; ``precision`` and ``recall`` say how the thresholds do at finding true captions among both. ``auc_all`` swaps
+    every clip, which gives a steadier number; ``auc_unseen`` only clips outside the train split.
     """
     usable = described[described.similarity.notna() & described.swap_similarity.notna()]
     taken = usable.swap_held_out.fillna(False).astype(bool)

@@ -1,6 +1,7 @@
 """Which text conditions a sample: the clip's own caption, its label's description, or another clip's caption.
 
-A caption written from the very clip that is to be rendered (``target``) tells the model what the answer looks like. ``label`` and ``other_clip`` do not.
+A caption written from the very clip that is to be rendered (``target``) tells the model what the answer looks like. ``label`` and
+``other_clip`` do not.
 """
 
 from typing import Literal

@@ -16,4 +16,5 @@ def from_folder(auto: Any, folder: Path, **options: Any) -> Any:
         return auto.from_pretrained(str(folder), local_files_only=True, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise EadbenchError(f"{auto.__name__} cannot read the folder: {first}", folder, "fetch the artefact again, see `eadbench zoo list`") from error
+        mend = "fetch the artefact again, see `eadbench zoo list`"
+        raise EadbenchError(f"{auto.__name__} cannot read the folder: {first}", folder, mend) from error

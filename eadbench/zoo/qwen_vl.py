@@ -1,4 +1,4 @@
-"""Kind ``qwen_vl``: a vision-language model of the Qwen VL family (Qwen2.5-VL, Qwen3-VL) through transformers; answers questions about short videos."""
+"""Kind ``qwen_vl``: a vision-language model of the Qwen VL family (Qwen2.5-VL, Qwen3-VL) through transformers, asked about short videos."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -99,7 +99,7 @@ def test_hanging_server_costs_the_timeout_only(server, tiny_clips):
 
 def test_dead_server_fails_the_shard_and_says_so(server, tiny_clips, tmp_path):
     dead = config(server, base_url="http://127.0.0.1:9/v1")
-    with pytest.raises(EadbenchError, match="all 6.*"):
+    with pytest.raises(EadbenchError, match="all 6"):
         write_captions(tiny_clips, "tiny", "0-of-1", dead, {}, 1, "cpu", tmp_path / "o.parquet")
 
 

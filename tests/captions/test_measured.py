@@ -30,7 +30,8 @@ def describe(path, config=None, seed=1, rows=None):
     ("action", "measure", "sign"),
     [
         ({"brow": 0.1}, "brow_height", 1), ({"tilt": 0.1}, "brow_tilt", 1), ({"eye": 0.05}, "eye_opening", 1), ({"squint": 0.03}, "lower_lid", 1),
-        ({"corners": 0.1}, "mouth_corners", 1), ({"width": 0.1}, "mouth_width", 1), ({"open": 0.1}, "mouth_opening", 1), ({"side": -0.1}, "mouth_side", -1),
+        ({"corners": 0.1}, "mouth_corners", 1), ({"width": 0.1}, "mouth_width", 1), ({"open": 0.1}, "mouth_opening", 1),
+        ({"side": -0.1}, "mouth_side", -1),
     ],
 )  # fmt: skip
 def test_each_action_moves_its_measure_by_its_size(action, measure, sign):
