@@ -1,6 +1,7 @@
 """HDTF's lists with all their quirks, and the fetching of its videos."""
 
 import json
+from pathlib import Path
 
 import pytest
 from material import face_video
@@ -8,8 +9,9 @@ from material import face_video
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
-from eadbench.corpora.config import CorporaConfig
+from eadbench.corpora.config import CorporaConfig, HdtfCorpus
 from eadbench.corpora.fetch import fetch
+from eadbench.corpora.hdtf import options
 from eadbench.corpora.hdtf_lists import read_lists, scaled_crop
 from eadbench.corpora.index import index
 
@@ -113,6 +115,28 @@ def test_a_folder_of_the_users(studio, tmp_path):
     fetch("h", None, tmp_path / "fetch.json", settings)
     index("h", tmp_path / "fetch.json", tmp_path / "index.parquet", settings)
     assert (read_table(tmp_path / "index.parquet", schemas.INDEX)["status"] == "kept").sum() == 3
+
+
+def chosen_formats(*formats):
+    """What yt-dlp picks of a site's formats with our options."""
+    import yt_dlp
+
+    plain = {"url": "http://x.invalid/v", "protocol": "https"}
+    settings = HdtfCorpus(kind="hdtf", max_height=720, cookies=None)
+    with yt_dlp.YoutubeDL(options(Path("raw"), "key", settings)) as downloader:
+        select = downloader.build_format_selector(downloader.params["format"])
+        return [
+            one["format_id"] for one in select({"formats": [plain | one for one in formats], "incomplete_formats": False, "has_merged_format": True})
+        ]
+
+
+def test_picture_and_sound_apart_need_no_merging():
+    sound = {"format_id": "m4a", "ext": "m4a", "vcodec": "none", "acodec": "mp4a"}
+    silent = [{"format_id": str(height), "ext": "mp4", "height": height, "vcodec": "avc1", "acodec": "none"} for height in (360, 720, 1080)]
+    both = {"format_id": "both", "ext": "mp4", "height": 360, "vcodec": "avc1", "acodec": "mp4a"}
+    assert chosen_formats(both, sound, *silent) == ["720", "m4a"]
+    assert chosen_formats(both, *silent) == ["both"]
+    assert chosen_formats({"format_id": "direct", "ext": "mp4"}) == ["direct"]
 
 
 def test_nothing_without_leave(tmp_path):
