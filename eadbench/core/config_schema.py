@@ -18,7 +18,7 @@ def config_schema() -> dict[str, Any]:
     """The schema, draft 2020-12."""
     models = {name: section_model(name) for name in SECTIONS}
     references, shared = models_json_schema([(model, "validation") for model in models.values()], ref_template="#/$defs/{model}")
-    return {
+    schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of eadbench",
         "description": "Generated from the models in eadbench/*/config.py; do not edit.",
@@ -31,6 +31,25 @@ def config_schema() -> dict[str, Any]:
             **{name: references[(model, "validation")] for name, model in models.items()},
         },
         "$defs": shared["$defs"],
+    }
+    return _by_kind(schema)
+
+
+def _by_kind(node: Any) -> Any:
+    """Write "one of these, told apart by `kind`" as conditions, so that a mistake is reported for the kind at hand and not as "fits none"."""
+    if isinstance(node, list):
+        return [_by_kind(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _by_kind(value) for key, value in node.items()}
+    if "discriminator" not in node:
+        return node
+    name, kinds = node["discriminator"]["propertyName"], node["discriminator"]["mapping"]
+    return {
+        "type": "object",
+        "required": [name],
+        "properties": {name: {"enum": list(kinds)}},
+        "allOf": [{"if": {"properties": {name: {"const": kind}}}, "then": {"$ref": reference}} for kind, reference in kinds.items()],
     }
 
 

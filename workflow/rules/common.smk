@@ -11,12 +11,17 @@ validate(config, "../schemas/config.schema.yaml", set_default=False)
 # The package is imported from the checkout in every environment, so that no environment has to install it. Without environments of its own a job
 # uses the Python that runs Snakemake.
 PREFIX = f"export PYTHONPATH={shlex.quote(workflow.basedir)}; "
-if not workflow.deployment_settings.deployment_method & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}:
+if not workflow.deployment_settings.deployment_method & {
+    DeploymentMethod.CONDA,
+    DeploymentMethod.APPTAINER,
+}:
     PREFIX += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 CORPORA = list(config["corpora"]["sets"])
-FILMED = [name for name, corpus in config["corpora"]["sets"].items() if corpus.get("studio")]
+FILMED = [
+    name for name, corpus in config["corpora"]["sets"].items() if corpus.get("studio")
+]
 ARTEFACTS = config["zoo"]["artefacts"]
 RUNS = config["training"]["runs"]
 METHODS = config["samples"]["methods"]
@@ -84,7 +89,10 @@ def shard_tables(pattern):
     """Input function: one table per shard of the corpus."""
 
     def tables(wildcards):
-        return [pattern.replace("{corpus}", wildcards.corpus).replace("{shard}", shard) for shard in shards(wildcards.corpus)]
+        return [
+            pattern.replace("{corpus}", wildcards.corpus).replace("{shard}", shard)
+            for shard in shards(wildcards.corpus)
+        ]
 
     return tables
 
@@ -106,9 +114,13 @@ def artefact_inputs(wildcards):
     if artefact["how"] == "trained":
         corpora = config["zoo"]["train_on"]
         if artefact.get("uses_clips", True):
-            inputs["clips"] = [f"<results>/clips/{corpus}/cut.parquet" for corpus in corpora]
+            inputs["clips"] = [
+                f"<results>/clips/{corpus}/cut.parquet" for corpus in corpora
+            ]
         if artefact.get("uses_captions", False):
-            inputs["captions"] = [f"<results>/captions/{corpus}/written.parquet" for corpus in corpora]
+            inputs["captions"] = [
+                f"<results>/captions/{corpus}/written.parquet" for corpus in corpora
+            ]
     return inputs
 
 
@@ -134,7 +146,11 @@ def as_options(*names):
     """Params function: `--name PATH` for every file of the named inputs."""
 
     def options(wildcards, input):
-        return " ".join(f"--{name.replace('_', '-')} {path}" for name in names for path in input.get(name, []))
+        return " ".join(
+            f"--{name.replace('_', '-')} {path}"
+            for name in names
+            for path in input.get(name, [])
+        )
 
     return options
 
@@ -148,7 +164,10 @@ def run_settings(wildcards):
     while base := RUNS[wanted[-1]].get("base"):
         wanted.append(base)
     training = {**config["training"], "runs": {name: RUNS[name] for name in wanted}}
-    return json.dumps({"seed": config["seed"], "device": config["device"], "training": training}, sort_keys=True)
+    return json.dumps(
+        {"seed": config["seed"], "device": config["device"], "training": training},
+        sort_keys=True,
+    )
 
 
 def run_entry(run):
@@ -160,7 +179,12 @@ def run_entry(run):
 def run_inputs(wildcards):
     """Features, the run it starts from, the training SyncNet, and the frozen parts of the losses."""
     entry = run_entry(wildcards.run)
-    inputs = {"features": [f"<results>/features/{corpus}/index.parquet" for corpus in config["training"]["train_on"]]}
+    inputs = {
+        "features": [
+            f"<results>/features/{corpus}/index.parquet"
+            for corpus in config["training"]["train_on"]
+        ]
+    }
     for key in ("init", "syncnet"):
         if entry.get(key):
             inputs[key] = f"<results>/training/{entry[key]}/card.json"
@@ -183,7 +207,8 @@ def run_options(wildcards, input):
 # The measured captioner and an endpoint need no model of the zoo.
 CAPTIONER_PARTS = (
     [config["captions"]["qwen"]["artefact"]]
-    if config["captions"]["captioner"] == "qwen" and config["captions"].get("qwen", {}).get("artefact")
+    if config["captions"]["captioner"] == "qwen"
+    and config["captions"].get("qwen", {}).get("artefact")
     else []
 )
 FILTER_PARTS = [config["captions"].get("filter", {}).get("embedder", "sentence")]

@@ -25,10 +25,10 @@ rule fetch_corpus:
         "<results>/corpora/{corpus}/fetch.json",
     log:
         "<logs>/corpora/fetch/{corpus}.log",
+    retries: 2
     conda:
         "../../envs/media.yaml"
     threads: 1
-    retries: 2
     resources:
         mem_mb=mem_by_attempt(1500),
         runtime=runtime_by_attempt(24 * 60),

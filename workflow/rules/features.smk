@@ -52,7 +52,9 @@ rule encode_text:
 
 rule merge_features:
     input:
-        shards=shard_tables("<results>/features/{corpus}/shards/{shard}/features.parquet"),
+        shards=shard_tables(
+            "<results>/features/{corpus}/shards/{shard}/features.parquet"
+        ),
         clips="<results>/clips/{corpus}/clips.parquet",
         captions="<results>/captions/{corpus}/captions.parquet",
         text="<results>/features/{corpus}/text.parquet",

@@ -2,7 +2,7 @@ rule train:
     input:
         unpack(run_inputs),
     output:
-        "<results>/training/{run}/card.json",
+        card="<results>/training/{run}/card.json",
         history="<results>/training/{run}/history.parquet",
     log:
         "<logs>/training/{run}.log",
@@ -22,4 +22,4 @@ rule train:
         "Training {wildcards.run}"
     shell:
         "python -m eadbench --log {log} --threads {threads} training run --run {wildcards.run} {params.options}"
-        " --out {output[0]} --settings {params.settings:q}"
+        " --out {output.card} --settings {params.settings:q}"
