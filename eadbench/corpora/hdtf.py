@@ -91,11 +91,35 @@ class _Logger:
         self.reason = re.sub(r"\x1b\[[0-9;]*m", "", text).removeprefix("ERROR: ").strip()
 
 
+def choose_formats(context: dict[str, Any], max_height: int) -> list[dict[str, Any]]:
+    """Format selector for yt-dlp: the best picture and the best sound as two files where the site has them apart, so that no ffmpeg is needed to
+    merge them; else the best file with both. (``bv,ba`` in yt-dlp's own language would take the picture alone where there is no sound apart.)
+
+    Args:
+        context: yt-dlp's; ``formats`` go from worst to best.
+        max_height: Formats that are higher are taken only if there are no others.
+    """
+    formats = context["formats"]
+
+    def within(some: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [one for one in some if (one.get("height") or 0) <= max_height] or some
+
+    pictures = within([one for one in formats if one.get("vcodec") not in (None, "none") and one.get("acodec") == "none"])
+    sounds = [one for one in formats if one.get("acodec") not in (None, "none") and one.get("vcodec") == "none"]
+    if pictures and sounds:
+        return [_best(pictures, "mp4"), _best(sounds, "m4a")]
+    both = within([one for one in formats if "none" not in (one.get("vcodec"), one.get("acodec"))])
+    return [(both or formats)[-1]]
+
+
+def _best(formats: list[dict[str, Any]], extension: str) -> dict[str, Any]:
+    return ([one for one in formats if one.get("ext") == extension] or formats)[-1]
+
+
 def options(raw: Path, key: str, config: HdtfCorpus) -> dict[str, Any]:
-    """Options of yt-dlp. Picture and sound are taken as two files where the site has them apart, so that no ffmpeg is needed to merge them."""
-    tall = f"[height<={config.max_height}]"
+    """Options of yt-dlp for one video."""
     chosen: dict[str, Any] = {
-        "format": f"(bv[ext=mp4]{tall},ba[ext=m4a])/(bv{tall},ba)/b{tall}/b",
+        "format": lambda context: choose_formats(context, config.max_height),
         "outtmpl": {"default": f"{raw / 'videos' / key}.%(format_id)s.%(ext)s"},
         "continuedl": True,
         "retries": config.tries,

@@ -1,7 +1,6 @@
 """HDTF's lists with all their quirks, and the fetching of its videos."""
 
 import json
-from pathlib import Path
 
 import pytest
 from material import face_video
@@ -9,9 +8,9 @@ from material import face_video
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
-from eadbench.corpora.config import CorporaConfig, HdtfCorpus
+from eadbench.corpora.config import CorporaConfig
 from eadbench.corpora.fetch import fetch
-from eadbench.corpora.hdtf import options
+from eadbench.corpora.hdtf import choose_formats
 from eadbench.corpora.hdtf_lists import read_lists, scaled_crop
 from eadbench.corpora.index import index
 
@@ -118,16 +117,7 @@ def test_a_folder_of_the_users(studio, tmp_path):
 
 
 def chosen_formats(*formats):
-    """What yt-dlp picks of a site's formats with our options."""
-    import yt_dlp
-
-    plain = {"url": "http://x.invalid/v", "protocol": "https"}
-    settings = HdtfCorpus(kind="hdtf", max_height=720, cookies=None)
-    with yt_dlp.YoutubeDL(options(Path("raw"), "key", settings)) as downloader:
-        select = downloader.build_format_selector(downloader.params["format"])
-        return [
-            one["format_id"] for one in select({"formats": [plain | one for one in formats], "incomplete_formats": False, "has_merged_format": True})
-        ]
+    return [one["format_id"] for one in choose_formats({"formats": list(formats)}, max_height=720)]
 
 
 def test_picture_and_sound_apart_need_no_merging():
@@ -136,6 +126,7 @@ def test_picture_and_sound_apart_need_no_merging():
     both = {"format_id": "both", "ext": "mp4", "height": 360, "vcodec": "avc1", "acodec": "mp4a"}
     assert chosen_formats(both, sound, *silent) == ["720", "m4a"]
     assert chosen_formats(both, *silent) == ["both"]
+    assert chosen_formats(sound, *silent[2:]) == ["1080", "m4a"]  # rather too high than nothing
     assert chosen_formats({"format_id": "direct", "ext": "mp4"}) == ["direct"]
 
 
