@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
 
 from eadbench.core import schemas
 from eadbench.core.emotions import EMOTIONS
@@ -30,6 +29,7 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
         "methods": {m: {"label": config.label(m), "role": config.role(m)} for m in methods},
         "corpora": {c: config.label(c) for c in sorted(set(built.scores.corpus))},
         "metrics": {m: _metric(built.scores, m) for m in sorted(set(built.scores.metric))},
+        "emotions": list(EMOTIONS),
         "shown": list(dict.fromkeys(key for t in built.tables for key in (c.metric.name for c in t.columns))),
         "scores": _scores(built.scores),
         "breakdown": _breakdown(read_table(built.folder / "breakdown.parquet", schemas.BREAKDOWN)),
@@ -119,52 +119,32 @@ def _per_clip(built: Built, results: Path) -> dict[str, dict]:
 
 
 def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
-    """Confusion matrices of the emotion judge: rows asked for, columns predicted.
-
-    The logits are stored by ``scores`` as ``emotion/{clip_id}``; the names of the classes come from the file's metadata or the judge's card.
-    """
+    """Confusion matrices of the emotion judge, as ``scores`` wrote them: rows asked for, columns named."""
     found = []
-    frame = built.scores[built.scores.metric == "acc_emo"]
-    for row in frame.itertuples(index=False):
-        cell = results / "scores" / row.method / row.corpus / row.protocol
-        path = cell / "features.safetensors"
-        if not path.exists() or not (cell / "per_clip.parquet").exists():
-            continue
-        logits, classes = _emotion_logits(path, results, row.weights_sha256)
-        if not logits or classes is None or len(classes) != len(next(iter(logits.values()))):
-            continue
-        labels = read_table(cell / "per_clip.parquet", schemas.PER_CLIP, ["clip_id", "emotion"]).dropna().drop_duplicates("clip_id")
-        asked = [e for e in EMOTIONS if e in set(labels.emotion)]
-        counts = np.zeros((len(asked), len(classes)), int)
-        for clip, emotion in zip(labels.clip_id, labels.emotion, strict=True):
-            if clip in logits and emotion in asked:
-                counts[asked.index(emotion), int(np.argmax(logits[clip]))] += 1
-        found.append(
-            {"method": row.method, "corpus": row.corpus, "protocol": row.protocol, "asked": asked, "classes": classes, "counts": counts.tolist()}
-        )
+    for cell in built.scores[["method", "corpus", "protocol"]].drop_duplicates().itertuples(index=False):
+        path = results / "scores" / cell.method / cell.corpus / cell.protocol / "confusion.json"
+        if path.exists():
+            record = read_json(path)
+            found.append(cell._asdict() | {"asked": record["asked"], "classes": record["classes"], "counts": record["matrix"]})
     if not found:
-        absent.append("emotion logits with class names (results/scores/*/*/*/features.safetensors): no confusion matrices")
+        absent.append("confusion matrices of the emotion judge (results/scores/*/*/*/confusion.json)")
     return found
 
 
-def _emotion_logits(path: Path, results: Path, sha256: str) -> tuple[dict[str, np.ndarray], list[str] | None]:
-    """Logits by clip and the names of the classes, if they can be told."""
+def read_json(path: Path) -> dict:
+    """A JSON file.
+
+    Raises:
+        EadbenchError: If it is damaged.
+    """
     try:
-        with safe_open(path, "np") as file:
-            logits = {key.removeprefix("emotion/"): file.get_tensor(key) for key in file.keys() if key.startswith("emotion/")}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise EadbenchError(f"stored features cannot be read: {error}", path, "delete the file and score the cell again") from error
-    if "emotion_classes" in metadata:
-        return logits, json.loads(metadata["emotion_classes"])
-    for card in _cards(results):
-        if card.get("facts", {}).get("classes") and sha256 in _hashes(card):
-            return logits, list(card["facts"]["classes"])
-    return logits, None
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EadbenchError(f"not valid JSON: {error}", path, "delete the file and run the workflow again") from error
 
 
 def _cards(results: Path) -> list[dict]:
-    return [json.loads(p.read_text(encoding="utf-8")) | {"folder": p.parent.name} for p in sorted((results / "zoo").glob("*/card.json"))]
+    return [read_json(p) | {"folder": p.parent.name} for p in sorted((results / "zoo").glob("*/card.json"))]
 
 
 def _hashes(card: dict) -> set[str]:
@@ -215,11 +195,7 @@ def _provenance(results: Path) -> list[dict]:
     """All ``provenance.json`` of the results, by folder."""
     found = []
     for path in sorted(results.glob("**/provenance.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise EadbenchError(f"not valid JSON: {error}", path, "delete the file and run the workflow again") from error
-        found.append({"folder": path.parent.relative_to(results).as_posix(), "record": record})
+        found.append({"folder": path.parent.relative_to(results).as_posix(), "record": read_json(path)})
     return found
 
 

@@ -1,6 +1,5 @@
 """``tables compare A B``: what changed between two results, and whether by more than noise."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from eadbench.core.files import write_text
 from eadbench.core.tables import read_table
 from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.tables.ablation import mover
+from eadbench.tables.charts import read_json
 from eadbench.tables.gather import CELL, signed_rank
 from eadbench.tables.render import frame_to_markdown, number
 from eadbench.tables.wide import decimals_for, describe_ruler
@@ -165,21 +165,14 @@ def _facts(folder: Path) -> dict[str, Any]:
     facts |= {f"run of {m}": sorted(set(g.run_hash.dropna())) for m, g in scores.groupby("method")}
     root = tables.parent
     for path in sorted(root.glob("*/**/provenance.json")):
-        record = _read_json(path)
+        record = read_json(path)
         where = path.parent.relative_to(root).as_posix()
         facts |= {f"{where}: {key}": value for key, value in _flat(record.get("settings"), "settings").items()}
         facts |= {f"{where}: version of {name}": version for name, version in (record.get("versions") or {}).items()}
     for path in sorted(root.glob("zoo/*/card.json")):
-        record = _read_json(path)
+        record = read_json(path)
         facts |= {f"zoo/{path.parent.name}: {key}": record.get(key) for key in ("how", "id", "files")}
     return facts
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EadbenchError(f"not valid JSON: {error}", path, "delete the file and run the workflow again") from error
 
 
 def _flat(value: Any, prefix: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -41,6 +42,8 @@ class FigureCard:
     caption: str
     alt: str
     group: str
+    width: int
+    height: int
 
 
 def slug(name: str) -> str:
@@ -115,18 +118,24 @@ def make_figures(built: Built, results: Path, videos: Videos, folder: Path) -> l
             target = folder / "figures" / f"training_curves{suffix}"
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(curves.with_suffix(suffix).read_bytes())
-        cards.append(_card("training_curves", "Training curves of all runs.", "Line plots: a panel per quantity, a line per run.", "training"))
+        cards.append(
+            _card(folder, "training_curves", "Training curves of all runs.", "Line plots: a panel per quantity, a line per run.", "training")
+        )
     for run in sorted((results / "training").glob("*")):
         maps = read_adjacency(run)
         if maps:
             save(adjacency_figure(maps, f"{run.name}: learned adjacency of the frame graph"), folder / "figures" / f"adjacency_{slug(run.name)}")
             caption = f"TFRM of {run.name}: how much each frame takes from each other frame."
-            cards.append(_card(f"adjacency_{slug(run.name)}", caption, f"Heat maps {', '.join(maps)}; the mass lies where bright.", "training"))
+            cards.append(
+                _card(folder, f"adjacency_{slug(run.name)}", caption, f"Heat maps {', '.join(maps)}; the mass lies where bright.", "adjacency")
+            )
     return cards
 
 
-def _card(name: str, caption: str, alt: str, group: str) -> FigureCard:
-    return FigureCard(f"figures/{name}.png", f"figures/{name}.pdf", caption, alt, group)
+def _card(folder: Path, name: str, caption: str, alt: str, group: str) -> FigureCard:
+    with Image.open(folder / "figures" / f"{name}.png") as image:
+        width, height = image.size
+    return FigureCard(f"figures/{name}.png", f"figures/{name}.pdf", caption, alt, group, width, height)
 
 
 def _strip(
@@ -147,7 +156,7 @@ def _strip(
     alt = f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven by the same sound: " + ", ".join(
         n for n, _ in rows
     )
-    return [_card(name, f"{spec.title}: {caption}. Methods in rows, time in columns, {like}.", alt, "strips")]
+    return [_card(folder, name, f"{spec.title}: {caption}. Methods in rows, time in columns, {like}.", alt, "strips")]
 
 
 def pick_clip(videos: Videos, corpus: str, protocol: str, methods: list[str], emotion: str | None) -> dict | None:

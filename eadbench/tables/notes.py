@@ -12,6 +12,8 @@ from eadbench.tables.wide import Cell, WideTable
 
 NOT_OFFICIAL = re.compile(r"(?:^|[^a-z])(trained|random)(?:[^a-z]|$)")
 WORDS = {"trained": "trained here on the training clips", "random": "fixed random features"}
+WARNED = {"trained": "judge trained here", "random": "random features"}
+FEW = 3  # places that a warning names before it counts them
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,16 @@ def for_table(notes: Iterable[Note], name: str) -> list[str]:
 
 
 def judges(scores: pd.DataFrame) -> list[Note]:
-    """Which extractors are not the official ones."""
+    """Which extractors are not the official ones: by their id, or by the scores' own warning."""
     notes = []
     measured = scores[scores.value.notna()]
     for how, words in WORDS.items():
-        names = sorted({e for e in measured.extractor if (found := NOT_OFFICIAL.search(e)) and found[1] == how})
-        if names:
-            metrics = sorted({metric(m).label for m in measured[measured.extractor.isin(names)].metric})
-            text = (
-                f"Demo judges, {words}: {', '.join(names)} (for {', '.join(metrics)}). These numbers compare the methods here with each other only."
-            )
+        named = measured.extractor.map(lambda e, how=how: bool(found := NOT_OFFICIAL.search(e)) and found[1] == how).astype(bool)
+        chosen = measured[named | measured.warning.fillna("").str.contains(WARNED[how], regex=False)]
+        if len(chosen):
+            metrics = sorted({metric(m).label for m in chosen.metric})
+            names = ", ".join(sorted(set(chosen.extractor)))
+            text = f"Demo judges, {words}: {names} (for {', '.join(metrics)}). These numbers compare the methods here with each other only."
             notes.append(Note("judges", "", text))
     return notes
 
@@ -85,18 +87,27 @@ def texts(table: WideTable) -> list[Note]:
 
 
 def warnings(table: WideTable) -> list[Note]:
-    """Warnings of the scores, each once, with the metrics and methods that they concern."""
-    told: dict[str, dict[str, list[str]]] = {}
-    labels = {c.key: f"{c.metric.label} on {c.corpus_label}" for c in table.columns}
+    """Warnings of the scores, each once, with where it holds. What ``judges`` and ``missing`` say is not said again."""
+    valued = [place for place, cell in table.cells.items() if cell.value is not None]
+    places: dict[str, list[tuple[str, str]]] = {}
+    for place, cell in table.cells.items():
+        for warning in filter(None, (w.strip() for w in cell.warning.split(";"))):
+            if not any(told in warning for told in (*WARNED.values(), "clips are missing")):
+                places.setdefault(warning, []).append(place)
+    return [Note("warning", table.name, f"{w[0].upper()}{w[1:].rstrip('.')} ({_where(table, found, valued)}).") for w, found in places.items()]
+
+
+def _where(table: WideTable, places: list[tuple[str, str]], valued: list[tuple[str, str]]) -> str:
+    """The cells in few words."""
+    if set(places) >= set(valued):
+        return "all values"
+    columns = {c.key: f"{c.metric.label} on {c.corpus_label}" for c in table.columns}
     names = {r.method: r.label for r in table.rows}
-    for (method, key), cell in table.cells.items():
-        if cell.warning:
-            told.setdefault(cell.warning, {}).setdefault(labels[key], []).append(names[method])
-    notes = []
-    for warning, where in told.items():
-        places = "; ".join(f"{label}: {'all methods' if len(methods) == len(table.rows) else ', '.join(methods)}" for label, methods in where.items())
-        notes.append(Note("warning", table.name, f"{warning.rstrip('.')} ({places})."))
-    return notes
+    methods = list(dict.fromkeys(m for m, _ in places))
+    keys = list(dict.fromkeys(k for _, k in places))
+    who = ", ".join(names[m] for m in methods) if len(methods) <= FEW else f"{len(methods)} of {len(table.rows)} methods"
+    what = ", ".join(columns[k] for k in keys) if len(keys) <= FEW else f"{len(keys)} of {len(columns)} columns"
+    return f"{what}; {who}"
 
 
 def against_controls(table: WideTable, config: TablesConfig) -> list[Note]:

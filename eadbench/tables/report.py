@@ -81,6 +81,7 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
         "cell_view": lambda table, row, column: _cell_view(built, table, row, column), "column_n": render.column_n, "row_name": render.row_name,
         "number": render.number, "legend": lambda table: render.legend(table, built.config.labels, built.config.alpha),
         "notes_of": lambda name: [n for n in built.notes if n.table == name], "label": built.config.label, "blocks": _blocks, "better": _better,
+        "pretty": lambda record: json.dumps(record, indent=1, ensure_ascii=False),
     }  # fmt: skip
     speed = None
     if built.config.speed is not None and built.speed is not None:
@@ -93,6 +94,7 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
     return environment.get_template("index.html.j2").render(
         built=built, data=data, figures=figures, downloads=downloads, assets=ASSETS, speed=speed, speed_legend=build.SPEED_LEGEND,
         general=for_table([n for n in built.notes if n.table == ""], ""), quotations=quotations(), metric=metric,
+        records=_by_stage(data["provenance"]),
         controls=[n for n in built.notes if n.kind == "controls" and n.table == "main"],
     )  # fmt: skip
 
@@ -100,6 +102,14 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
 def _blocks(table) -> list[tuple[str, int]]:
     """Corpora above the columns: label and width."""
     return [(label, sum(2 if c.quoted else 1 for c in group)) for label, group in groupby(table.columns, key=lambda c: c.corpus_label)]
+
+
+def _by_stage(records: list[dict]) -> list[tuple[str, list[dict]]]:
+    """Records of provenance under the first folder of their path."""
+    found: dict[str, list[dict]] = {}
+    for item in records:
+        found.setdefault(item["folder"].split("/")[0], []).append(item)
+    return list(found.items())
 
 
 def _better(one) -> str:

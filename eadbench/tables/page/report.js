@@ -278,7 +278,7 @@ function setUpBreakdown() {
   const draw = () => {
     const [cell, key, by] = [byId("b-cell").value, byId("b-metric").value, byId("b-by").value];
     const chosen = rows.filter((r) => cellKey(r[1], r[2]) === cell && r[3] === key && r[4] === by);
-    const levels = unique(chosen.map((r) => r[5])).sort();
+    const levels = unique(chosen.map((r) => r[5])).sort((a, b) => DATA.emotions.indexOf(a) - DATA.emotions.indexOf(b) || a.localeCompare(b));
     const methods = METHOD_ORDER.filter((m) => chosen.some((r) => r[0] === m));
     const info = metricOf(key);
     const values = chosen.map((r) => r[6]);
@@ -396,7 +396,7 @@ function setUpPlayer() {
   start.observe(byId("player"));
 }
 
-const importance = (m) => ({ ground_truth: 0, ours: 1, other: 2, ablation: 3, control: 4 })[DATA.methods[m].role] * 1000 + METHOD_ORDER.indexOf(m);
+const importance = (m) => ({ ground_truth: 0, ours: 1, other: 2, control: 3, ablation: 4 })[DATA.methods[m].role] * 1000 + METHOD_ORDER.indexOf(m);
 const rate = () => Number(byId("p-rate").value);
 const perClip = () => DATA.perclip[cellKey(player.cell.corpus, player.cell.protocol)];
 
