@@ -25,6 +25,7 @@ from eadbench.media.video import VideoWriter
 SOUND_RATE = 48000
 BACKDROPS = {"mead": "paper", "ravdess": "white", "hdtf": "room"}
 MOTIONS = {"mead": Motion(), "ravdess": Motion(yaw=1.8, pitch=1.6, roll=1.2, shift=1.2), "hdtf": Motion(yaw=4.5, pitch=2.2, roll=1.8, shift=2.4)}
+SILENCES = {"mead": {"lead": 0.2, "tail": 0.25}, "ravdess": {"lead": 0.45, "tail": 0.5}, "hdtf": {"lead": 0.2, "pause": 0.3}}  # seconds
 LABEL = {"comment": "synthetic: drawn actor, synthesised voice"}
 
 
@@ -67,7 +68,7 @@ def film(folder: str, job: Job) -> Job:
     cv2.setNumThreads(1)
     person = cast(job.seed, job.layout, job.actor)
     rng = rng_for(job.seed, "studio", "voice", job.key.replace("/02-", "/01-"))
-    speech = record(_voices(), person, [Line(*line) for line in job.lines], rng, pause=0.3 if job.layout == "hdtf" else 0.45)
+    speech = record(_voices(), person, [Line(*line) for line in job.lines], rng, **SILENCES[job.layout])
     if job.seconds:
         speech = _trimmed(speech, job.seconds)
     target = Path(folder) / job.key

@@ -137,7 +137,7 @@ class Eyes:
         arch = np.maximum(1 - u * u, 0)
         tilt = -a.eye_tilt * x - 0.2
         squint = max(pose.squint, 0.0)
-        wide = 7.4 * a.eye_height * (1 + 0.42 * pose.lid) * (1 - 0.22 * squint) - 0.5 * abs(pose.slant)
+        wide = 7.4 * a.eye_height * (1 + 0.36 * pose.lid) * (1 - 0.22 * squint) - 0.5 * abs(pose.slant)
         down = (4.2 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid) * (1 - 0.35 * pose.blink) + 0.8 * pose.blink
         # a slanting lid cuts the arch towards the nose (anger) or towards the temple (sorrow)
         cut = 1 - 0.45 * max(pose.slant, 0.0) * unit((0.55 - u) / 1.4) - 0.55 * max(-pose.slant, 0.0) * unit((u + 0.35) / 1.3)

@@ -245,7 +245,7 @@ class Sculpture:
             "none": (np.maximum(moustache, jaw), 0.10), "stubble": (np.maximum(moustache, jaw), 0.34), "full": (np.maximum(moustache, jaw), 0.92),
             "goatee": (np.maximum(moustache, np.maximum(chin, bump(ax, y, 23, a.mouth_y + 4, 4, 14))), 0.9), "moustache": (moustache, 0.92),
         }[a.beard]  # fmt: skip
-        hair = np.array(a.hair_colour, np.float32) * (0.72 + 0.5 * self.stubble_map[..., None])
+        hair = np.array(a.hair_colour, np.float32) * (0.55 + 0.75 * self.stubble_map[..., None])
         if a.beard in ("none", "stubble"):
             hair = np.array(a.skin, np.float32) * np.array([0.50, 0.52, 0.58], np.float32)
         weight = np.clip(mask * 1.25, 0, 1) ** (0.8 if strength > 0.5 else 1) * strength
@@ -258,7 +258,7 @@ class Sculpture:
         """Skin of the face under a light, ``(H, W, 3)`` float32 in 0..255."""
         d = self.canvas.density
         z = blur(self.skull + 0.72 * self.relief + 0.62 * self._expressed(expression), 0.7 * d) + 0.03 * self.pores
-        dy, dx = np.gradient(z, 1 / d)
+        dy, dx = (np.clip(slope, -2.0, 2.0) for slope in np.gradient(z, 1 / d))  # steeper slopes would ink the outline
         n = 1 / np.sqrt(1 + dx * dx + dy * dy)
         nx, ny, nz = -dx * n, -dy * n, n
         lx, ly, lz = light.direction
@@ -318,7 +318,7 @@ class Sculpture:
         neckline = {"crew": 243.0, "vneck": 262.0, "shirt": 256.0, "jacket": 264.0, "turtle": 222.0}[a.clothes]
         open_at_neck = neckline - (neckline - 226) * np.clip(ax / (a.neck + 4), 0, 2) ** (2.2 if a.clothes in ("crew", "turtle") else 1.1)
         if a.clothes == "turtle":
-            line = np.where(ax < a.neck + 5, np.minimum(line, 222 + 0.02 * ax**2), line)
+            line = np.where(ax < a.neck + 5, np.minimum(line, 221 + 0.005 * ax**2), line)
             open_at_neck = line
         top = np.maximum(line, np.where(ax < a.neck + 4, open_at_neck, line))
         alpha = np.clip((y - top) * d * 0.8 + 0.5, 0, 1)
