@@ -51,7 +51,8 @@ def cameras(layout: str, actor: str, size: tuple[int, int], seed: int) -> list[C
 
 
 @lru_cache(maxsize=2)
-def _shot(layout: str, actor: str, size: tuple[int, int], seed: int, number: int) -> Shot:
+def studio_shot(layout: str, actor: str, size: tuple[int, int], seed: int, number: int) -> Shot:
+    """The set of a speaker: light, backdrop and camera ``number``; kept for the next take."""
     person = cast(seed, layout, actor)
     rng = rng_for(seed, "studio", "set", layout, actor, number)
     light = Light(
@@ -77,7 +78,7 @@ def film(folder: str, job: Job) -> Job:
     if job.layout == "hdtf":
         _write(target, job, speech, _edited(job, person, speech))
     else:
-        shot = _shot(job.layout, job.actor, job.size, job.seed, 0)
+        shot = studio_shot(job.layout, job.actor, job.size, job.seed, 0)
         show = _performance(job, person, speech)
         _write(target, job, speech, show.frames(shot))
         shot.forget()
@@ -125,7 +126,7 @@ def _edited(job: Job, person: Actor, speech: Speech) -> Iterator[np.ndarray]:
         for start in range(0, show.count, round(3 * fps)):
             yield from _slide(camera, rng, min(round(3 * fps), show.count - start))
         return
-    first, second = (_shot(job.layout, job.actor, job.size, job.seed, number) for number in (0, 1))
+    first, second = (studio_shot(job.layout, job.actor, job.size, job.seed, number) for number in (0, 1))
     yield from _slide(camera, rng, cuts["card"])
     yield from show.frames(first, cuts["card"], cuts["second"])
     yield from show.frames(second, cuts["second"], cuts["slide"])
