@@ -1,0 +1,153 @@
+"""``tables build`` end to end, and what reads its output."""
+
+import json
+import shutil
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import synthetic
+
+from eadbench.core import schemas, settings
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table, write_table
+from eadbench.tables.build import Inputs, build
+from eadbench.tables.compare import compare_settings, compare_values
+from eadbench.tables.config import TablesConfig
+from eadbench.tables.dictionary import dictionary
+from eadbench.tables.load import load_built
+from eadbench.tables.show import show
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_long_scores_hold_everything(results: Path) -> None:
+    frame = read_table(results / "tables" / "scores.parquet", schemas.SCORES)
+    assert set(frame.method) == set(synthetic.METHODS)
+    assert set(frame.reference_method.dropna()) == {"full"} and frame[frame.method == "full"].p_value.isna().all()
+    assert frame.run_hash.notna().all() and set(frame.seed) == {1}
+    assert set(frame[frame.metric == "ssim"].direction) == {"up"} and set(frame[frame.metric == "fid"].direction) == {"down"}
+    assert frame[frame.metric == "fid"].p_value.isna().all() and frame[(frame.metric == "ssim") & (frame.method == "still")].p_value.notna().all()
+
+
+@pytest.mark.parametrize("name", ["scores", "main", "generalisation", "ablation", "speed", "breakdown", "effects"])
+def test_pandas_polars_and_duckdb_read_alike(results: Path, name: str) -> None:
+    path = results / "tables" / f"{name}.parquet"
+    one, two, three = pd.read_parquet(path), pl.read_parquet(path), duckdb.sql(f"SELECT * FROM '{path}'").df()
+    assert list(one) == two.columns == list(three) and len(one) == len(two) == len(three)
+    for column in one.select_dtypes("number"):
+        assert one[column].sum() == pytest.approx(two[column].fill_nan(None).sum() or 0) == pytest.approx(three[column].sum())
+    assert all((field.metadata or {}).get(b"meaning") for field in pq.read_schema(path))
+
+
+def test_every_table_in_every_format(results: Path) -> None:
+    for name in ("main", "generalisation", "ablation", "speed"):
+        assert all((results / "tables" / f"{name}.{suffix}").stat().st_size for suffix in ("parquet", "csv", "md", "tex"))
+    frame, text = pd.read_parquet(results / "tables" / "main.parquet"), pd.read_csv(results / "tables" / "main.csv")
+    pd.testing.assert_series_equal(frame.fid_demo_mead, text.fid_demo_mead, check_exact=True)
+
+
+def test_same_inputs_same_bytes(results: Path, config: TablesConfig, tmp_path: Path) -> None:
+    inputs = {k: list(reversed(v)) for k, v in synthetic.inputs_of(results).items()}
+    build(Inputs(**inputs), config, 1, tmp_path / "scores.parquet")
+    for path in sorted((results / "tables").iterdir()):
+        if path.name != "provenance.json":
+            assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+def test_notes_tell_judges_controls_and_gaps(results: Path) -> None:
+    told = [n["text"] for n in json.loads((results / "tables" / "tables.json").read_text())["notes"]]
+    assert any("Demo judges, trained here" in t and "syncnet-trained" in t for t in told)
+    assert any("Demo judges, fixed random features" in t and "i3d-random" in t for t in told)
+    assert any("beats the control still" in t for t in told)
+    assert any("does not beat the control copied_input" in t for t in told)
+
+
+def test_report_of_the_ablation(results: Path) -> None:
+    text = (results / "tables" / "ablation_report.md").read_text()
+    assert "no detectable effect" in text.lower() and "## Interactions" in text and "training_curves.png" in text
+    assert (results / "tables" / "training_curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_without_per_clip_samples_or_history(results: Path, config: TablesConfig, tmp_path: Path) -> None:
+    build(Inputs(synthetic.inputs_of(results)["summary"], []), config, 1, tmp_path / "scores.parquet")
+    assert read_table(tmp_path / "scores.parquet", schemas.SCORES).p_value.isna().all()
+    assert not (tmp_path / "training_curves.png").exists()
+
+
+def test_one_clip(config: TablesConfig, tmp_path: Path) -> None:
+    folder = synthetic.make_results(tmp_path / "r", synthetic.World(speakers=1, clips=1, history=()))
+    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    effects = read_table(folder / "tables" / "effects.parquet", schemas.EFFECTS)
+    assert set(effects.verdict) == {"too few clips"}
+
+
+def test_no_scores_and_mixed_checkpoints_are_refused(results: Path, config: TablesConfig, tmp_path: Path) -> None:
+    with pytest.raises(EadbenchError, match="no summary"):
+        build(Inputs([], []), config, 1, tmp_path / "scores.parquet")
+    path = results / "samples/full/demo_hdtf/self/samples.parquet"
+    frame = read_table(path, schemas.SAMPLES)
+    frame.loc[0, "run_hash"] = "other"
+    write_table(tmp_path / "samples.parquet", frame, schemas.SAMPLES)
+    inputs = synthetic.inputs_of(results)
+    with pytest.raises(EadbenchError, match="different checkpoints"):
+        build(Inputs(inputs["summary"], inputs["per_clip"], [tmp_path / "samples.parquet"]), config, 1, tmp_path / "scores.parquet")
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+def test_loading_tells_what_is_wrong(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(EadbenchError, match="missing"):
+        load_built(tmp_path)
+    shutil.copytree(results / "tables", tmp_path / "tables")
+    (tmp_path / "tables" / "tables.json").write_text("{")
+    with pytest.raises(EadbenchError, match="cannot be read"):
+        load_built(tmp_path / "tables")
+
+
+def test_loaded_tables_equal_the_written_ones(results: Path) -> None:
+    for table in load_built(results / "tables").tables:
+        written = pd.read_parquet(results / "tables" / f"{table.name}.parquet")
+        loaded = pd.DataFrame(table.records()).reindex(columns=written.columns)
+        pd.testing.assert_frame_equal(written, loaded.astype(written.dtypes), check_dtype=False)
+
+
+def test_show_prints_tables_and_notes(results: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    show(results / "tables", results / "nowhere.html")
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("Main comparison", "Ablation", "Speed", "EAD-Net", "does not beat the control", "tables report"))
+
+
+def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:
+    assert set(compare_values(results, results).verdict) == {"same"} and compare_settings(results, results).empty
+    other = synthetic.make_results(tmp_path / "other", synthetic.World(methods={**synthetic.METHODS, "full": 3.0}, seed=5))
+    shutil.rmtree(other / "scores" / "plain")
+    path = other / "scores/still/demo_hdtf/self/summary.parquet"
+    summary = read_table(path, schemas.SUMMARY)
+    summary["weights_sha256"] = "ee" * 32
+    write_table(path, summary, schemas.SUMMARY)
+    (other / "scores/still/demo_hdtf/self/per_clip.parquet").unlink()
+    config = config.model_copy(update={"main": config.main.model_copy(update={"methods": ["full", "wav2lip"]}), "alpha": 0.01})
+    build(Inputs(**synthetic.inputs_of(other)), config, 2, other / "tables" / "scores.parquet")
+    found = compare_values(results, other).set_index(["method", "corpus", "metric"])
+    assert found.loc[("full", "demo_hdtf", "sync"), "verdict"] == "changed" and found.loc[("full", "demo_hdtf", "sync"), "difference"] > 1
+    assert found.loc[("wav2lip", "demo_hdtf", "sync"), "verdict"] == "same"
+    assert found.loc[("plain", "demo_hdtf", "sync"), "verdict"] == "only in A"
+    assert found.loc[("still", "demo_hdtf", "fid"), "verdict"] == "other ruler"
+    assert {"seed", "tables: settings.alpha"} <= set(compare_settings(results, other).what)
+
+
+def test_configurations_are_valid() -> None:
+    for name in ("config.yaml", "config/paper.yaml"):
+        config = settings.load(None, [ROOT / name])
+        listed = set(config.tables.methods)
+        assert listed == set(config.samples.methods), f"{name}: the tables list other methods than samples renders"
+
+
+def test_dictionary_is_up_to_date() -> None:
+    text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert text == dictionary(), "run `eadbench tables dictionary`"
+    assert all(column.meaning for table in schemas.ALL for column in table.columns)

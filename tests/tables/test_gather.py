@@ -1,0 +1,118 @@
+"""Inputs, paired tests, breakdown, speed."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from scipy.stats import binom, wilcoxon
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table, write_table
+from eadbench.tables import gather
+
+
+def summary_row(**changes) -> dict:
+    row = {"method": "m", "corpus": "c", "protocol": "self", "metric": "ssim", "value": 0.5, "low": 0.4, "high": 0.6, "n": 3, "n_missing": 0,
+           "extractor": "x", "weights_sha256": "", "warning": ""}  # fmt: skip
+    return row | changes
+
+
+def clip_rows(values: dict[str, list[float]], **changes) -> list[dict]:
+    return [
+        {"method": m, "corpus": "c", "protocol": "self", "clip_id": f"k{i}", "speaker": f"s{i % 2}", "emotion": "happy", "metric": "ssim", "value": v,
+         "extractor": "x", "weights_sha256": "", "status": "kept", "reason": ""} | changes
+        for m, vs in values.items() for i, v in enumerate(vs)
+    ]  # fmt: skip
+
+
+def test_paired_test_is_scipys_over_common_clips(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, 20), rng.normal(0.4, 1, 20)
+    b[3] = np.nan  # this clip failed for b
+    write_table(tmp_path / "p.parquet", clip_rows({"a": a.tolist(), "b": b.tolist()}), schemas.PER_CLIP)
+    (row,) = gather.paired_tests(gather.open_per_clip([tmp_path / "p.parquet"]), "a").itertuples()
+    kept = ~np.isnan(b)
+    assert row.method == "b" and row.n_common == 19
+    assert row.p_value == pytest.approx(wilcoxon(b[kept] - a[kept]).pvalue)
+
+
+@pytest.mark.parametrize(("differences", "expected"), [([], None), ([0.3], None), ([0.0, 0.0, 0.0], 1.0)])
+def test_signed_rank_of_little(differences: list[float], expected: float | None) -> None:
+    assert gather.signed_rank(np.array(differences)) == expected
+
+
+def test_no_significance_below_the_fewest_pairs() -> None:
+    assert gather.signed_rank(np.arange(1.0, gather.FEWEST)) > 0.05
+    assert gather.signed_rank(np.arange(1.0, gather.FEWEST + 1)) < 0.05
+
+
+def test_holm_agrees_with_the_definition() -> None:
+    p = np.array([0.01, np.nan, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(gather.holm(p), [0.03, np.nan, 0.06, 0.06, 0.02])
+
+
+def test_values_that_are_no_numbers_become_null_and_are_told(tmp_path: Path) -> None:
+    write_table(tmp_path / "s.parquet", [summary_row(value=np.inf, high=np.nan)], schemas.SUMMARY)
+    (row,) = gather.read_summaries([tmp_path / "s.parquet"]).itertuples()
+    assert pd.isna(row.value) and "not a finite number" in row.warning
+
+
+@pytest.mark.parametrize("make", ["twice", "half", "old", "absent"])
+def test_bad_summaries_are_named(tmp_path: Path, make: str) -> None:
+    path = tmp_path / "bad.parquet"
+    paths = [path]
+    if make == "twice":
+        write_table(path, [summary_row()], schemas.SUMMARY)
+        paths = [path, path]
+    elif make == "half":
+        write_table(path, [summary_row()], schemas.SUMMARY)
+        path.write_bytes(path.read_bytes()[:200])
+    elif make == "old":
+        pd.DataFrame([{k: v for k, v in summary_row().items() if k != "extractor"}]).to_parquet(path)
+    with pytest.raises(EadbenchError, match={"twice": "same value", "half": "damaged", "old": "another version", "absent": "missing"}[make]):
+        gather.read_summaries(paths)
+
+
+def test_bad_per_clip_tables_are_named(tmp_path: Path) -> None:
+    write_table(tmp_path / "p.parquet", clip_rows({"a": [1.0, 2.0]}), schemas.PER_CLIP)
+    with pytest.raises(EadbenchError, match="measured twice"):
+        gather.open_per_clip([tmp_path / "p.parquet", tmp_path / "p.parquet"])
+    (tmp_path / "half.parquet").write_bytes((tmp_path / "p.parquet").read_bytes()[:-20])
+    with pytest.raises(EadbenchError, match="damaged"):
+        gather.open_per_clip([tmp_path / "half.parquet"])
+
+
+def test_breakdown_is_the_mean_with_students_t(results: Path) -> None:
+    frame = read_table(results / "tables" / "breakdown.parquet", schemas.BREAKDOWN)
+    clips = read_table(results / "scores" / "full" / "demo_mead" / "self" / "per_clip.parquet", schemas.PER_CLIP)
+    mine = clips[(clips.metric == "sync") & (clips.speaker == "S01")].value
+    (row,) = frame[(frame.method == "full") & (frame.corpus == "demo_mead") & (frame.metric == "sync") & (frame.level == "S01")].itertuples()
+    assert row.value == pytest.approx(mine.mean()) and row.n == len(mine)
+    from scipy.stats import t
+
+    low, high = t.interval(0.95, len(mine) - 1, mine.mean(), mine.std() / np.sqrt(len(mine)))
+    assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
+
+
+@pytest.mark.parametrize("n", [5, 6, 9, 20, 101])
+def test_median_interval_covers(n: int) -> None:
+    low, high = gather.median_interval(np.arange(n, dtype=float))
+    if n < gather.FEWEST:
+        assert low is None and high is None
+        return
+    outside = binom.cdf(low, n, 0.5)  # fewer than low + 1 values below the median
+    assert 2 * outside <= 0.05 < 2 * binom.cdf(low + 1, n, 0.5)
+
+
+def test_speed_counts_what_was_not_timed(tmp_path: Path) -> None:
+    samples = (
+        synthetic.make_results(tmp_path, synthetic.World(corpora=("c",), methods={"full": 1.0}, history=())) / "samples/full/c/self/samples.parquet"
+    )
+    frame = read_table(samples, schemas.SAMPLES)
+    frame.loc[0, "status"], frame.loc[1, "seconds"] = "failed", np.nan
+    (row,) = gather.speed(frame).itertuples()
+    assert (row.n, row.n_missing) == (22, 2)
+    assert row.seconds_low <= row.seconds <= row.seconds_high

@@ -1,0 +1,131 @@
+"""Wide tables: ranks, rulers, quoted values, and their print in Markdown, LaTeX and CSV."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from eadbench.core.errors import EadbenchError
+from eadbench.tables import render, wide
+from eadbench.tables.config import TablesConfig
+from eadbench.tables.wide import Facts, comparison
+
+NASTY = '<script>alert("x")</script> & 100% $\\alpha_1$ {~^} [*] | 方法 é'
+FACTS = Facts({}, {})
+
+
+def scores(**methods: float | None) -> pd.DataFrame:
+    rows = [
+        {"method": m, "corpus": "c", "protocol": "self", "metric": "fid", "value": v,
+         "low": None if v is None else v - 1, "high": None if v is None else v + 1,
+         "n": 9, "n_missing": 0, "extractor": "inception-random", "weights_sha256": "ab" * 32, "resolution": 64, "variant": "", "warning": "",
+         "p_value": None, "n_common": None}
+        for m, v in methods.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows).astype({"resolution": "Int64", "value": float, "low": float, "high": float})
+
+
+def config(*methods: str, **more) -> TablesConfig:
+    main = {"title": "Main", "corpora": ["c"], "metrics": more.pop("metrics", ["fid"]), "quoted": more.pop("quoted", {})}
+    return TablesConfig.model_validate({"methods": list(methods), "main": main, **more})
+
+
+def table_of(cfg: TablesConfig, frame: pd.DataFrame) -> wide.WideTable:
+    return comparison("main", cfg.main, cfg, frame, FACTS)
+
+
+def test_best_and_second_leave_out_controls_and_truth() -> None:
+    cfg = config("a", "b", "d", "still", "ground_truth", controls=["still"])
+    table = table_of(cfg, scores(a=30, b=20, d=25, still=1, ground_truth=0))
+    assert {m: c.rank for (m, _), c in table.cells.items()} == {"a": 0, "b": 1, "d": 2, "still": 0, "ground_truth": 0}
+
+
+def test_equal_values_share_a_rank_and_one_method_has_none() -> None:
+    assert [c.rank for c in table_of(config("a", "b", "d"), scores(a=2, b=2, d=3)).cells.values()] == [1, 1, 2]
+    assert [c.rank for c in table_of(config("a", "b"), scores(a=2, b=None)).cells.values()] == [0, 0]
+
+
+def test_a_method_without_scores_keeps_its_row() -> None:
+    table = table_of(config("a", "ghost"), scores(a=2))
+    assert [r.method for r in table.without_scores] == ["ghost"]
+    assert "| ghost | – |" in render.to_markdown(table, [], {}, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("extractor", "inception-v3"), ("weights_sha256", "cd" * 32), ("resolution", 299), ("variant", "clean")]
+)
+def test_mixed_rulers_are_refused_with_names(column: str, value: object) -> None:
+    frame = scores(a=2, b=3)
+    frame.loc[1, column] = value
+    with pytest.raises(EadbenchError, match="different rulers") as caught:
+        table_of(config("a", "b"), frame)
+    assert all(word in str(caught.value) for word in ("main", "fid", ": a", ": b"))
+
+
+def test_a_named_variant_picks_its_rows() -> None:
+    frame = scores(a=2, b=3)
+    other = frame.assign(variant="clean", value=[7.0, 8.0])
+    table = table_of(config("a", "b", metrics=["fid@clean"]), pd.concat([frame, other], ignore_index=True))
+    assert [c.value for c in table.cells.values()] == [7.0, 8.0]
+
+
+def test_quoted_values_stand_alone_and_only_the_known_ones() -> None:
+    cfg = config("a", "b", quoted={"c": "MEAD"})
+    table = table_of(cfg, scores(a=2, b=3))
+    first, second = table.records()
+    assert first["fid_c"] == 2 and first["fid_c_quoted"] == 41.81 and second["fid_c_quoted"] is None
+    assert "(quoted)" in render.to_markdown(table, [], {}, 0.05)
+    known = {metric: entry["value"] for q in wide.quotations() for metric, entry in q["values"].items()}
+    assert known == {"fid": 41.81, "fvd": 265.082, "sync": 7.45, "acc_emo": pytest.approx(0.4667)}
+
+
+def test_another_n_is_told_in_the_cell() -> None:
+    frame = scores(a=2, b=3, d=4)
+    frame.loc[2, "n"] = 5
+    text = render.to_markdown(table_of(config("a", "b", "d"), frame), [], {}, 0.05)
+    assert "(n=9)" in text and text.count("n=5") == 1
+
+
+def test_markdown_neutralises_names() -> None:
+    text = render.to_markdown(table_of(config("a", "b", labels={"a": NASTY}), scores(a=2, b=3)), [NASTY], {"a": NASTY}, 0.05)
+    assert "<script>" not in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| &lt;script")]
+    assert row.replace("\\|", "").count("|") == 3  # no column more than the heading has
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize("name", ["main", "ablation", "speed"])
+def test_latex_compiles(results: Path, tmp_path: Path, name: str) -> None:
+    compile_latex((results / "tables" / f"{name}.tex").read_text(), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_with_any_name(tmp_path: Path) -> None:
+    table = table_of(config("a", "b", labels={"a": NASTY, "b": "[1] *", "c": NASTY}, quoted={"c": "MEAD"}), scores(a=2, b=3))
+    compile_latex(render.to_latex(table, [NASTY], {"a": NASTY, "c": NASTY}, 0.05), tmp_path)
+
+
+def compile_latex(source: str, folder: Path) -> None:
+    (folder / "t.tex").write_text(source, encoding="utf-8")
+    run = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"], cwd=folder, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout[-1500:]
+    assert "1 page" in run.stdout, "the table does not fit its page"
+
+
+def test_latex_escapes_every_special_character() -> None:
+    assert render.escape_latex("a_b & 5% #1 {x}") == r"a\_b \& 5\% \#1 \{x\}"
+    assert render.escape_latex("方") == "[U+65B9]"
+
+
+def test_configuration_refuses_what_misleads() -> None:
+    with pytest.raises(ValueError, match="motion energy"):
+        config("a", metrics=["jitter_ratio"])
+    grid = {"title": "A", "corpora": ["c"], "metrics": ["fid"], "reference": "a"}
+    with pytest.raises(ValueError, match="same place"):
+        config("a", ablation={**grid, "factors": {"a": {"x": True}, "b": {"x": True}}})
+    with pytest.raises(ValueError, match="modules"):
+        config("a", ablation={**grid, "factors": {"a": {"x": True}, "b": {"y": True}}})
