@@ -14,6 +14,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.core.tables import KEPT, read_table, resolve
+from eadbench.features.text import TextStore
 
 FILES = ("latents", "frames", "audio", "mel")
 # File and key of each kind of feature. Axis 0 is time but for `mel`, where it is axis 1.
@@ -59,9 +60,9 @@ def _open(path: Path):
         raise EadbenchError(f"feature shard cannot be read: {error}", path, "run `features extract` for this shard again") from error
 
 
-def text_file(index: Path) -> Path:
-    """The file with the embedded texts beside an index."""
-    return index.parent / "text.safetensors"
+@lru_cache(maxsize=16)
+def _texts(path: Path) -> TextStore:
+    return TextStore(path)
 
 
 class FeatureStore:
@@ -126,11 +127,7 @@ class FeatureStore:
         """
         if not isinstance(row["text_id"], str):
             return None
-        path = text_file(Path(row["index"]))
-        try:
-            return _open(path).get_tensor(row["text_id"])
-        except SafetensorError as error:
-            raise EadbenchError(f"text {row['text_id']!r} is not embedded: {error}", path, "run `features text` again") from error
+        return _texts(Path(row["index"]).parent / "text.parquet")[row["text_id"]]
 
     def facts(self) -> dict[str, str]:
         """Frame ``size``, ``mask``, ``reduction`` and ``latent_channels`` of the VAE, hashes of ``vae`` and ``whisper``: the same for all shards.

@@ -11,7 +11,7 @@ from typing import Annotated
 import pandas as pd
 import torch
 import typer
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from eadbench.captions.wording import GRADES, label_texts
@@ -100,9 +100,12 @@ class TextStore:
         if text_id not in self._file_of:
             raise EadbenchError(f"text {text_id!r} was not encoded", self.path, "delete the file and run `features text` again")
         file = self._file_of[text_id]
-        if file not in self._open:
-            self._open[file] = safe_open(resolve(self.path, file), "pt")
-        return self._open[file].get_tensor(text_id)
+        try:
+            if file not in self._open:
+                self._open[file] = safe_open(resolve(self.path, file), "pt")
+            return self._open[file].get_tensor(text_id)
+        except (FileNotFoundError, SafetensorError, OSError) as error:
+            raise EadbenchError(f"text {text_id!r} cannot be read: {error}", resolve(self.path, file), "run `features text` again") from error
 
     def of_text(self, text: str) -> torch.Tensor:
         """The encoding of a text that was among those encoded."""

@@ -6,6 +6,9 @@ that the latent semantic analysis gives them (restoring tokens alone does not ma
 """
 
 import logging
+import math
+import string
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +37,7 @@ class Options(BaseModel):
         dim: Width of the token vectors.
         layers: Layers of the T5 encoder.
         heads: Its attention heads.
-        vocabulary: Size of its tokenizer.
+        vocabulary: Words that its tokenizer knows whole.
         steps: Training steps.
         batch: Captions per step.
         lr: Learning rate.
@@ -153,15 +156,24 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
 
 
 def make_tokenizer(texts: list[str], size: int) -> Any:
-    """A Unigram tokenizer like T5's, trained on the texts."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    """A Unigram tokenizer like T5's: the ``size`` most frequent words of the texts, and single characters for all others.
+
+    Its pieces are counted here, since the trainer of the package ``tokenizers`` gives others each time.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    inner = Tokenizer(models.Unigram())
-    inner.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    inner.pre_tokenizer, inner.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=[PAD, EOS, UNKNOWN, MASK], unk_token=UNKNOWN, show_progress=False)
-    inner.train_from_iterator(texts, trainer)
+    normaliser = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    splitter = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+    counts = Counter(piece for text in texts for piece, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text)))
+    total = sum(counts.values())
+    words = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:size]
+    scores = {word: math.log(count / total) for word, count in words}
+    rarest = min(scores.values())
+    for character in sorted({c for word in counts for c in word} | set(string.ascii_lowercase + string.digits)):
+        scores.setdefault(character, rarest - 10)  # a known word must beat its spelling
+    inner = Tokenizer(models.Unigram([*((special, 0.0) for special in (PAD, EOS, UNKNOWN, MASK)), *scores.items()], unk_id=2))
+    inner.normalizer, inner.pre_tokenizer, inner.decoder = normaliser, splitter, decoders.Metaspace()
     inner.post_processor = processors.TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, 1)])
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,

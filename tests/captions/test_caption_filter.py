@@ -168,7 +168,8 @@ def test_frames_are_compared_with_captions(room, tiny_clips, tmp_path, monkeypat
         write_video(tmp_path / f"{name}.mp4", frames)
     clips = clips.assign(video=[f"{n}.mp4" for n in clips.clip_id[:2]] + ["none.mp4"])
     write_table(tmp_path / "clips.parquet", clips, schemas.CLIPS)
-    rows = clips[["clip_id", "corpus", "speaker", "emotion", "split"]].assign(captioner="x", caption=["red", "blue", "green"], status="kept", reason="")
+    rows = clips[["clip_id", "corpus", "speaker", "emotion", "split"]]
+    rows = rows.assign(captioner="x", caption=["red", "blue", "green"], status="kept", reason="")
     write_table(tmp_path / "written.parquet", rows, schemas.CAPTIONS)
     monkeypatch.setattr(filtering, "_open_embedder", lambda *_: (Pictures(), "pictures@0"))
     config = FilterConfig(compare="text-image", embedder="clip", keep="threshold", value=0.5)
