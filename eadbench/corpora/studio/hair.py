@@ -140,7 +140,8 @@ class Hair:
         lx, ly, _ = light.direction
         r = np.hypot(h.x, h.y - 112) / (a.half_width + self.side)
         dome = np.clip(1.08 - 0.42 * np.clip(r - 0.25, 0, 1.2) ** 2 + 0.24 * (h.x / 70) * lx - 0.16 * ((h.y - 110) / 90) * -ly, 0.35, 1.4)
-        texture = 1 + (0.34 if self.curly else 0.24) * self.strands
+        contrast = 0.34 - 0.20 * float(colour.mean()) / 255 if self.curly else 0.24  # in fair hair dark gaps would look like spots
+        texture = 1 + contrast * self.strands
         band = np.exp(-(((np.hypot(h.x - 24 * lx, (h.y - 84) * 1.05) - 44) / 9) ** 2)) * (h.y < 100)
         band = band + 0.45 * np.exp(-(((h.y - 150 - 0.1 * h.ax) / 16) ** 2)) * (h.ax > a.half_width * 0.9)
         gloss = band * np.clip(0.5 + 0.6 * self.strands, 0, 1.4) * (0.35 if self.curly else 1.0)
