@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path
 from eadbench.media.audio import read_audio
-from eadbench.media.remux import remux
-from eadbench.media.video import VideoWriter, at_rate, iter_frames, probe
+from eadbench.media.video import VideoWriter, at_rate, iter_frames, probe, replace_audio
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.manifest import FPS, RATE, SAMPLES_PER_FRAME, Job
 from eadbench.samples.methods.base import Alignment, Raw
@@ -46,8 +44,7 @@ def finish(raw: Raw, job: Job, target: Path, config: SamplesConfig, mark: str | 
     """
     audio = _sound(raw.audio or job.audio, job.frames)
     if raw.verbatim:
-        with atomic_path(target) as part:
-            remux(raw.file, part, audio, RATE)
+        replace_audio(raw.file, target, audio, RATE)
         frames = sum(1 for _ in iter_frames(target))
         return check(target, job, min(frames, job.frames), frames)
     frames, count = _frames(raw, job)

@@ -156,7 +156,9 @@ class Sampler:
     def _emotion(self, clip: Clip, windows: int) -> dict[str, torch.Tensor | None]:
         sources = self.run.model.sources
         text = clip.text.to(self.device).float().expand(windows, -1, -1) if "text" in sources and clip.text is not None else None
-        vai = torch.tensor(clip.vai, dtype=torch.float32, device=self.device).expand(windows, -1) if "vai" in sources and clip.vai is not None else None
+        vai = (
+            torch.tensor(clip.vai, dtype=torch.float32, device=self.device).expand(windows, -1) if "vai" in sources and clip.vai is not None else None
+        )
         return {"text": text, "vai": vai}
 
     def _noise(self, name: str, chunk: Chunk) -> torch.Tensor:
