@@ -52,9 +52,9 @@ def mean_interval(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]
 class FrechetBootstrap:
     """Fréchet distance of resampled clips, quick enough for a thousand replicates, with bounded memory.
 
-    Means and total variances of a resampling are exact. The trace of the root is taken over at most ``ROWS`` samples a side in the ``DIRECTIONS``
-    strongest directions of the pooled features, and moved by what that leaves out at the point estimate. With fewer samples and dimensions nothing is
-    left out.
+    The replicates look at no more than about ``ROWS`` samples a side, spread evenly. Means and total variances of a resampling are exact for those;
+    the trace of the root is taken in the ``DIRECTIONS`` strongest directions of the pooled features, and what lies outside counts in proportion to
+    its variance, as at the point estimate. With fewer samples and dimensions nothing is left out.
 
     Args:
         x: Features ``(n_k, d)`` of each clip of the one side; iterated over twice.
@@ -62,24 +62,32 @@ class FrechetBootstrap:
 
     Attributes:
         value: The distance of all clips, exact.
+        rows: Samples of ``y``.
     """
 
     def __init__(self, x: Collection[np.ndarray], y: Collection[np.ndarray]) -> None:
         left, right = Moments.of(x), Moments.of(y)
-        self.value = distance(left, right)
+        self.value, self.rows = distance(left, right), right.n
         origin = (left.mean + right.mean) / 2
         basis = _basis(left, right)
         self.sides = [_Side(x, left.n, origin, basis), _Side(y, right.n, origin, basis)]
-        self.remainder = trace_of_root(left, right) - self._root(np.ones(len(x)), np.ones(len(y)))
+        self.outside = 0.0
+        if basis is not None:
+            kept_x, kept_y = (np.square((m.factor if m.factor is not None else root_factor(m.covariance).T) @ basis).sum() for m in (left, right))
+            inside = self._root(*(side.factor(np.ones(len(side.n))) for side in self.sides))
+            left_out = np.sqrt(max(left.total_variance - kept_x, 0) * max(right.total_variance - kept_y, 0))
+            self.outside = (trace_of_root(left, right) - inside) / left_out if left_out > 0 else 0.0
 
     def replicate(self, weights_x: np.ndarray, weights_y: np.ndarray) -> float:
         """The distance with each clip counted as often as its weight says."""
         (mean_x, variance_x), (mean_y, variance_y) = (side.moments(w) for side, w in zip(self.sides, (weights_x, weights_y), strict=True))
-        gap = mean_x - mean_y
-        return float(max(gap @ gap + variance_x + variance_y - 2 * (self._root(weights_x, weights_y) + self.remainder), 0.0))
-
-    def _root(self, weights_x: np.ndarray, weights_y: np.ndarray) -> float:
         a, b = (side.factor(w) for side, w in zip(self.sides, (weights_x, weights_y), strict=True))
+        left_out = max(variance_x - np.square(a).sum(), 0) * max(variance_y - np.square(b).sum(), 0) if self.outside else 0.0
+        gap = mean_x - mean_y
+        return float(max(gap @ gap + variance_x + variance_y - 2 * (self._root(a, b) + self.outside * np.sqrt(left_out)), 0.0))
+
+    @staticmethod
+    def _root(a: np.ndarray, b: np.ndarray) -> float:
         if min(len(a), len(b)) <= a.shape[1]:
             return nuclear_norm(a @ b.T)
         first = root_factor(a.T @ a)
@@ -95,11 +103,10 @@ class _Side:
         self.sums = np.zeros((len(clips), len(origin)))
         rows, clip = [], []
         for k, features in enumerate(clips):
-            centred = np.asarray(features, np.float64) - origin
+            centred = np.asarray(features, np.float64)[::thin] - origin
             self.n[k], self.sums[k], self.squares[k] = len(centred), centred.sum(0), np.square(centred).sum()
-            kept = centred[::thin]
-            rows.append(kept if basis is None else kept @ basis)
-            clip += [k] * len(kept)
+            rows.append(centred if basis is None else centred @ basis)
+            clip += [k] * len(centred)
         self.rows, self.clip = np.concatenate(rows), np.array(clip)
 
     def moments(self, weights: np.ndarray) -> tuple[np.ndarray, float]:

@@ -89,9 +89,9 @@ def score_command(
     judges = load_judges(wanted, parts, device, may_miss=True)
     scores = score_folders(Folders(real, tuple(fake), audio, labels), out, wanted, judges, given.seed, crop, device)
     shown, console = wide(scores), Console()
-    table = Table(*shown.columns)
-    for row in shown.itertuples(index=False):
-        table.add_row(*row)
+    table = Table("metric", *shown["method"])
+    for name in shown.columns[1:]:
+        table.add_row(name, *shown[name])
     console.print(table)
     for remark in notes(scores):
         console.print(f"[dim]- {remark}[/dim]", highlight=False)

@@ -206,12 +206,12 @@ def _cell(value: float | None, low: float | None, high: float | None) -> str:
 
 
 def notes(scores: pd.DataFrame) -> list[str]:
-    """What to know before quoting: each warning once, with the metrics and methods that it concerns."""
-    found: dict[str, set[str]] = {}
-    for row in scores.itertuples():
+    """What to know before quoting: each warning once, with the number of values, or the few metrics and methods, that it concerns."""
+    found: dict[str, list[str]] = {}
+    for row in scores[scores.metric.isin(SHOWN)].itertuples():
         for warning in filter(None, row.warning.split("; ")):
-            found.setdefault(warning, set()).add(f"{row.metric} of {row.method}")
-    return [f"{warning}: {', '.join(sorted(where)[:6])}{' ...' if len(where) > 6 else ''}" for warning, where in found.items()]
+            found.setdefault(warning, []).append(f"{row.metric} of {row.method}")
+    return [f"{warning} ({len(where)} values)" if len(where) > 3 else f"{warning} ({', '.join(where)})" for warning, where in found.items()]
 
 
 def markdown(table: pd.DataFrame, remarks: list[str]) -> str:

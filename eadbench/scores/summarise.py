@@ -231,8 +231,7 @@ class _Summary:
         bootstrap = FrechetBootstrap(real, fake)
         counts = self.counts(clips)
         low, high = interval_about(bootstrap.value, replicate_all(bootstrap.replicate, counts, counts), 0.0) if len(counts) else (None, None)
-        rows = int(bootstrap.sides[1].n.sum())
-        dims = bootstrap.sides[1].sums.shape[1]
+        rows, dims = bootstrap.rows, bootstrap.sides[1].sums.shape[1]
         told = self._warnings(name, clips, self.total)
         if rows <= dims:
             told.insert(0, f"{rows} {unit} for {dims} features: biased upwards, compare only at the same n")

@@ -206,20 +206,20 @@ def augment(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     reach = size // 16
     top, left = rng.integers(0, 2 * reach + 1, 2)
     frames = F.pad(frames, (reach,) * 4, mode="replicate")[..., top : top + size, left : left + size]
-    gain = torch.from_numpy(rng.uniform(0.7, 1.3, (3, 1, 1))).float() * float(rng.uniform(0.8, 1.2))
+    gain = torch.from_numpy(rng.uniform(0.85, 1.15, (3, 1, 1))).float() * float(rng.uniform(0.85, 1.15))
     return (frames * gain + float(rng.uniform(-0.1, 0.1))).clamp(0, 1)
 
 
 def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Blur half of the ``(T, 3, S, S)`` videos, up to a quarter of the resolution, and add noise to some: generated ones are soft and rough, too."""
+    """Blur a quarter of the ``(T, 3, S, S)`` videos, down to a third of the resolution, and add noise to some: generated ones are soft and rough, too."""
     size = frames.shape[-1]
-    if rng.random() < 0.5:
-        small = int(rng.integers(size // 4, size))
+    if rng.random() < 0.25:
+        small = int(rng.integers(size // 3, size))
         frames = F.interpolate(frames, (small, small), mode="bilinear", align_corners=False, antialias=True)
         frames = F.interpolate(frames, (size, size), mode="bilinear", align_corners=False)
-    if rng.random() < 0.3:
+    if rng.random() < 0.15:
         noise = torch.from_numpy(rng.standard_normal(frames.shape, dtype=np.float32))
-        frames = frames + float(rng.uniform(0, 0.06)) * noise
+        frames = frames + float(rng.uniform(0, 0.04)) * noise
     return frames
 
 

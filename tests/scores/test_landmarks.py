@@ -1,0 +1,94 @@
+"""Landmark measures: what they must not care about, and what they must see."""
+
+import numpy as np
+import pytest
+
+from eadbench.scores import landmarks as lm
+
+
+def face(frames: int = 40, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    base = rng.uniform(60, 200, (478, 2))
+    base[33], base[263], base[133], base[362] = (90, 100), (170, 100), (118, 100), (142, 100)
+    base[list(lm.BROWS)] = np.column_stack([np.linspace(85, 175, 10), np.full(10, 80)])
+    marks = np.repeat(base[None], frames, 0)
+    opening = 10 + 8 * np.sin(np.arange(frames) * 0.9 + seed)
+    marks[:, lm.UPPER_LIP], marks[:, lm.LOWER_LIP] = (130, 160), (130, 160)
+    marks[:, lm.LOWER_LIP, 1] += opening
+    return marks.astype(np.float32)
+
+
+def test_distance_ignores_place_but_sees_shape():
+    a = face()
+    assert lm.landmark_distance(a, a + 7, lm.LIPS, 256) == pytest.approx(0, abs=1e-4)
+    wider = a.copy()
+    wider[:, lm.LIPS] += [3, 0] * np.where(a[:, lm.LIPS, :1] > 130, 1, -1)
+    assert 1 < lm.landmark_distance(wider, a, lm.LIPS, 256) < 3.1
+    assert lm.landmark_distance(wider / 2, a / 2, lm.LIPS, 128) == pytest.approx(lm.landmark_distance(wider, a, lm.LIPS, 256), rel=1e-5)
+
+
+def test_frames_without_face_are_left_out():
+    a, b = face(), face()
+    b[:, 0] += 5
+    whole = lm.landmark_distance(a, b, slice(0, lm.FACE), 256)
+    a[3:20] = np.nan
+    assert lm.landmark_distance(a, b, slice(0, lm.FACE), 256) == pytest.approx(whole)
+    assert lm.face_rate(a) == pytest.approx(1 - 17 / 40)
+    a[:] = np.nan
+    assert np.isnan(lm.landmark_distance(a, b, slice(0, lm.FACE), 256)) and np.isnan(lm.jitter(a))
+
+
+def test_curves_do_not_depend_on_size_place_or_turn():
+    a = face()
+    turn = np.deg2rad(20)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    moved = (a @ rotation.T * 1.7 + [30, -10]).astype(np.float32)
+    for name in ("mouth", "brows"):
+        assert lm.curves(moved)[name] == pytest.approx(lm.curves(a)[name], abs=1e-3)
+    assert lm.jitter(moved) == pytest.approx(lm.jitter(a), rel=1e-4)
+
+
+def test_mouth_and_brows_have_the_right_sign():
+    curves = lm.curves(face())
+    assert curves["mouth"].min() > 0 and curves["brows"].min() > 0
+    assert curves["mouth"][0] == pytest.approx(10 / 80 * 100, rel=0.01)
+
+
+def test_freezing_kills_motion_and_noise_raises_jitter():
+    a = face()
+    frozen = np.repeat(a[:1], 40, 0)
+    noisy = a + np.random.default_rng(1).normal(0, 1, a.shape).astype(np.float32)
+    assert lm.spread(lm.curves(frozen)["mouth"]) == pytest.approx(0, abs=1e-9)
+    assert lm.jitter(frozen) == 0 < lm.jitter(a) < lm.jitter(noisy)
+    assert np.isnan(lm.correlation(lm.curves(a)["mouth"], lm.curves(frozen)["mouth"]))
+    assert lm.correlation(lm.curves(a)["mouth"], lm.curves(noisy)["mouth"]) > 0.9
+
+
+def test_head_motion_sees_shift_turn_and_scale():
+    a = np.repeat(face(1), 30, 0)
+    time = np.sin(np.arange(30) / 3)[:, None, None]
+    for moved in (a + 5 * time, a * (1 + 0.05 * time)):
+        assert lm.spread(lm.curves(moved.astype(np.float32))["head"]) > 1
+    assert lm.spread(lm.curves(a)["head"]) == pytest.approx(0, abs=1e-4)
+
+
+def test_silence_is_found():
+    sound = np.sin(np.arange(16000) * 0.3).astype(np.float32)
+    sound[6400:9600] *= 0.001
+    assert np.flatnonzero(lm.silent_frames(sound, 30, 30)).tolist() == [10, 11, 12, 13, 14, *range(25, 30)]
+    assert lm.silent_frames(np.zeros(0, np.float32), 0, 30).shape == (0,)
+
+
+def test_real_face_is_found_and_followed():
+    from skimage import data
+
+    from eadbench.media.faces import FaceMesh
+
+    picture = data.astronaut()[0:256, 96:352]
+    frames = np.stack([np.roll(picture, shift, 1) for shift in (0, 2, 4)] + [np.zeros_like(picture)])
+    mesh = FaceMesh()
+    found = lm.mesh_of(frames, mesh)
+    assert np.isfinite(found[:3]).all() and np.isnan(found[3]).all()
+    assert (found[2] - found[0])[:, 0].mean() == pytest.approx(4, abs=1)
+    assert np.array_equal(lm.mesh_of(frames, mesh), found, equal_nan=True)  # nothing is remembered from clip to clip
+    mesh.close()
