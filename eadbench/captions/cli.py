@@ -76,10 +76,14 @@ def filter_command(
 def report_command(
     captions: Annotated[list[Path], typer.Option(help="Filtered captions of the corpora, results/captions/C/captions.parquet.")],
     out: Annotated[Path, typer.Option(help="Page to write; report.json with the numbers comes beside it.")],
-    least_auc: Annotated[float, typer.Option(help="AUC that the check with swapped captions must reach; below it the page and the log warn.")] = 0.8,
-    part: Annotated[list[str] | None, typer.Option("--part", hidden=True)] = None,
+    part: Annotated[list[str] | None, typer.Option("--part", hidden=True, help="Accepted and not needed: the scores stand in the tables.")] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
 ) -> None:
-    """Draw what the filter keeps and loses, how it tells swapped captions, and how often the captioner names the label's emotion."""
+    """Draw what the filter keeps and loses, how it tells swapped captions, and how often the captioner names the label's emotion.
+
+    The page and the log warn where the check with swapped captions stays below `captions: filter: least_auc`.
+    """
     from eadbench.captions.report import write_report
 
-    write_report(captions, out, least_auc)
+    write_report(captions, out, core_settings.load(settings, config).captions.filter.least_auc)
