@@ -14,7 +14,9 @@ def film_command(
     out: Annotated[Path, typer.Option(help="studio.json to write (or a folder for it); the files go beside it.")],
     corpus: Annotated[str | None, typer.Option(help="A corpus of the config with a `studio:` mapping.")] = None,
     actors: Annotated[int | None, typer.Option(min=1, max=48, help="Without --corpus: how many actors of a MEAD-like corpus.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="Without --corpus: how much footage altogether.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Without --corpus: how much footage, at least; never less than a sentence each.")
+    ] = None,
     size: Annotated[int, typer.Option(min=96, help="Without --corpus: side of the square frames in pixels.")] = 256,
     seed: Annotated[int | None, typer.Option(help="Without --corpus: the seed. [default: the config's]", show_default=False)] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")] = 0,

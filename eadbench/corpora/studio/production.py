@@ -114,6 +114,8 @@ def _still_good(folder: Path, jobs: list[Job]) -> dict[str, list[dict]]:
         elif key not in wanted:
             for path in paths:
                 path.unlink(missing_ok=True)
+    for torn in folder.rglob(".part-*"):  # what a kill left
+        torn.unlink(missing_ok=True)
     write_text(folder / DIARY, "".join(json.dumps(entry) + "\n" for entry in entries))
     return good
 

@@ -75,11 +75,14 @@ def test_resume_films_only_what_is_missing(mead, tmp_path, monkeypatch):
     (folder / "W009/video/front/neutral/level_1/001.mp4").write_bytes(b"damaged")
     with (folder / ".filmed.jsonl").open("a") as diary:
         diary.write('{"key": "torn by a ki')
+    torn = folder / "M003/video/front/happy/level_3/.part-1-002.mp4"
+    torn.write_bytes(b"half")
     filmed = []
     original = production.film
     monkeypatch.setattr(production, "film", lambda folder, job: filmed.append(job.key) or original(folder, job))
     produce(MEAD, 7, folder / "studio.json", workers=1)
     assert sorted(filmed) == ["M003/video/front/happy/level_3/001.mp4", "W009/video/front/neutral/level_1/001.mp4"]
+    assert not torn.exists()
     after = digests(folder)
     assert {k: v for k, v in before.items() if k[0] != "."} == {k: v for k, v in after.items() if k[0] != "."}
     produce(MEAD.model_copy(update={"actors": ["M003"], "test_actors": []}), 7, folder / "studio.json", workers=1)
