@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -64,12 +64,15 @@ class FaceMesh:
             self._mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
             self._mesh.process(BLANK)
         self._following = False
+        self._spoken = False  # the graph's last message comes with the first face
 
     def __call__(self, image: np.ndarray) -> np.ndarray | None:
         """Landmarks ``(478, 3)`` float32 in pixels of ``image`` (whole numbers are pixel centres; z negative towards the camera), or ``None``."""
         height, width = image.shape[:2]
-        found = self._mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
+        with nullcontext() if self._spoken else hushed():
+            found = self._mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
         self._following = bool(found)
+        self._spoken = self._spoken or self._following
         if not found:
             return None
         points = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float32)
