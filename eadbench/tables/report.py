@@ -40,6 +40,8 @@ def report(tables: Path, results: Path, out: Path, config: TablesConfig | None =
         _copy_assets(folder)
         videos = gallery.collect_videos(built, results, folder)
         data = charts.page_data(built, results) | {"videos": videos.data}
+        if videos.data["missing"]:
+            data["absent"].append(f"samples of {len(videos.data['missing'])} cells, e.g. results/samples/{videos.data['missing'][0]}")
         figures = gallery.make_figures(built, results, videos, folder)
         downloads = _copy_tables(built, folder)
         write_text(folder / "data.js", "window.EADBENCH = " + json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":")) + ";\n")

@@ -1,0 +1,232 @@
+"""The page: what it holds, and how it behaves in a real browser."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from eadbench.core.errors import EadbenchError
+from eadbench.tables.build import Inputs, build
+from eadbench.tables.config import TablesConfig
+from eadbench.tables.gallery import slug
+from eadbench.tables.report import report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+NASTY = '</script><img src=x onerror="window.broken=1">&'
+METHODS = {m: synthetic.METHODS[m] for m in ("full", "no_stda", "no_tfrm", "wav2lip", "still", "copied_input", "ground_truth")}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "device_scale_factor": 1}
+
+
+@pytest.fixture(scope="module")
+def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page over seven methods with videos; one method's name tries to break out."""
+    folder = synthetic.make_results(
+        tmp_path_factory.mktemp("page") / "results",
+        synthetic.World(methods=METHODS, corpora=("demo_hdtf", "demo_mead"), speakers=2, clips=2, videos=True, frames=40, size=64),
+    )
+    (folder / "samples/wav2lip/demo_hdtf/self/videos/S00_001-000.mp4").unlink()
+    config = TablesConfig.model_validate(synthetic.CONFIG | {"labels": synthetic.CONFIG["labels"] | {"wav2lip": NASTY}})
+    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    report(folder / "tables", folder, folder / "report" / "index.html")
+    return folder / "report"
+
+
+def test_the_folder_is_whole(page_folder: Path) -> None:
+    html = (page_folder / "index.html").read_text()
+    for address in re.findall(r'(?:src|href)="([^"#]+)"', html):
+        if not address.startswith("data:"):
+            assert (page_folder / address).exists(), address
+    assert "http://" not in html and "https://" not in html.replace("https://www.w3.org", "")
+    data = json.loads((page_folder / "report_assets" / "data.js").read_text().removeprefix("window.EADBENCH = ").removesuffix(";\n"))
+    for cell in data["videos"]["cells"]:
+        for clip in cell["clips"]:
+            assert all((page_folder / "report_assets" / path).exists() for path in clip["methods"].values())
+    assert {p.suffix for p in (page_folder / "report_assets" / "figures").iterdir()} == {".png", ".pdf"}
+    assert sum(p.name.startswith("strip_") for p in (page_folder / "report_assets" / "figures").glob("*.png")) == 3
+    assert (page_folder / "report_assets" / "figures" / "adjacency_full.png").exists()
+
+
+def test_names_are_escaped(page_folder: Path) -> None:
+    html = (page_folder / "index.html").read_text()
+    assert NASTY not in html and "&lt;/script&gt;&lt;img" in html
+
+
+def test_absent_pieces_are_named(results: Path, tmp_path: Path) -> None:
+    report(results / "tables", tmp_path / "empty", tmp_path / "out" / "index.html")
+    html = (tmp_path / "out" / "index.html").read_text()
+    for what in ("captions", "confusion matrices", "per-clip values", "samples of 39 cells", "results/clips"):
+        assert f"Not there: {what}" in html
+    with pytest.raises(EadbenchError, match="missing"):
+        report(tmp_path / "nothing", tmp_path, tmp_path / "out" / "index.html")
+
+
+def test_slugs_are_safe_and_distinct() -> None:
+    names = ["a", "a b", "a/b", "../a", "方法", "a-b", ".."]
+    found = [slug(n) for n in names]
+    assert len(set(found)) == len(names) and all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*|-[0-9a-f]{8}", f) for f in found)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, page_folder: Path) -> Iterator:
+    """The opened page; afterwards: no error on the console, no request beyond the folder."""
+    yield from open_page(browser, page_folder)
+
+
+@pytest.fixture
+def phone(browser, page_folder: Path) -> Iterator:
+    """The same on a small dark screen."""
+    yield from open_page(browser, page_folder, color_scheme="dark", **PHONE)
+
+
+def open_page(browser, folder: Path, **options) -> Iterator:
+    context = browser.new_context(**options)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: problems.append(str(e)))
+    page.on("request", lambda r: None if r.url.startswith((folder.as_uri(), "data:", "blob:")) else problems.append(f"request to {r.url}"))
+    page.on("requestfailed", lambda r: problems.append(f"failed: {r.url}") if "ERR_ABORTED" not in (r.failure or "") else None)
+    page.goto((folder / "index.html").as_uri())
+    yield page
+    assert page.evaluate("window.broken") is None
+    context.close()
+    assert not problems
+
+
+def column(page, at: int) -> list[str]:
+    return page.eval_on_selector_all(f"#t-main tbody tr:not([hidden]) > :nth-child({at})", "cells => cells.map(c => c.dataset.sort)")
+
+
+@pytest.mark.browser
+def test_sort_by_mouse_and_keyboard(page) -> None:
+    button = page.locator("#t-main thead tr:last-child th:nth-child(3) button")  # FID: lower is better
+    button.click()
+    *values, last = column(page, 3)
+    assert values == sorted(values, key=float) and len(values) == 5 and last == "", "the method without scores stays last"
+    button.press("Enter")
+    *values, last = column(page, 3)
+    assert values == sorted(values, key=float, reverse=True) and last == ""
+    assert page.locator("#t-main thead tr:last-child th:nth-child(3)").get_attribute("aria-sort") == "descending"
+    page.locator("#t-main thead tr:last-child th:nth-child(2) button").click()  # SSIM: higher is better, so the best comes first
+    assert column(page, 2)[:5] == sorted(column(page, 2)[:5], key=float, reverse=True)
+
+
+@pytest.mark.browser
+def test_filter(page) -> None:
+    page.get_by_label("Filter rows").first.fill("control")
+    assert page.locator("#t-main tbody tr:visible").count() == 3
+    assert page.locator('[data-count="t-main"]').inner_text() == "3 of 6 rows"
+    page.get_by_label("Filter rows").first.fill("")
+    assert page.locator("#t-main tbody tr:visible").count() == 6
+
+
+@pytest.mark.browser
+def test_videos_are_loaded_when_asked_for_and_play_in_step(page) -> None:
+    assert page.locator("video").count() == 0
+    page.locator("#player").scroll_into_view_if_needed()
+    page.wait_for_selector("#p-grid video")
+    assert page.locator("#p-grid video").count() == 7
+    page.locator("#p-loop").uncheck()
+    page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => v.readyState >= 3)")
+    page.locator("#p-play").click()
+    page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => !v.paused && v.currentTime > 0.3)")
+    spread = page.evaluate(
+        """async () => {
+        const videos = [...document.querySelectorAll('#p-grid video')], found = [];
+        while (videos.every(v => !v.paused && !v.ended) && found.length < 60) {
+          const times = videos.map(v => v.currentTime);
+          found.push(Math.max(...times) - Math.min(...times));
+          await new Promise(requestAnimationFrame);
+        }
+        return found;
+      }"""
+    )
+    assert len(spread) > 5
+    assert sorted(spread)[int(0.9 * len(spread))] <= 2 / 25 + 1e-3, f"apart by up to {max(spread):.3f} s"
+    assert page.evaluate("[...document.querySelectorAll('#p-grid video')].filter(v => !v.muted).length") == 1
+    page.wait_for_function("document.querySelector('#p-play').textContent === 'Play all'", timeout=10_000)
+
+
+@pytest.mark.browser
+def test_scrub_steps_zoom_and_choice(page) -> None:
+    page.locator("#player").scroll_into_view_if_needed()
+    page.wait_for_function(
+        "[...document.querySelectorAll('#p-grid video')].length && [...document.querySelectorAll('#p-grid video')].every(v => v.readyState >= 2)"
+    )
+    times = "[...document.querySelectorAll('#p-grid video')].map(v => v.currentTime)"
+    page.locator("#p-scrub").fill("1")
+    assert set(page.evaluate(times)) == {1}
+    page.get_by_role("button", name="One frame forth").click()
+    assert page.evaluate(times) == pytest.approx([1.04] * 7)
+    page.get_by_label("Mouth only").check()
+    page.wait_for_function("new DOMMatrix(getComputedStyle(document.querySelector('#p-grid video')).transform).a > 2")
+    page.locator("#p-emotion").select_option("happy")
+    assert page.locator("#p-clip option").count() == 2
+    page.locator("#p-order").select_option("sync")
+    assert "spread" in page.locator("#p-clip option").first.inner_text()
+    spreads = [float(re.search(r"spread ([\d.]+)", t)[1]) for t in page.locator("#p-clip option").all_inner_texts()]
+    assert spreads == sorted(spreads, reverse=True)
+    page.locator("#p-clip").select_option("S00_001-000")
+    assert page.get_by_text("this method has no video of this clip").count() == 1
+    page.get_by_role("button", name="Next clip").click()
+    assert page.locator("#p-info").inner_text().startswith("Clip S01_001-000")
+
+
+@pytest.mark.browser
+def test_charts_and_breakdowns_draw(page) -> None:
+    for selector in ("#dots .chart", "#overview", "#effects", "#history", "[data-similarity]", "#losses"):
+        page.locator(selector).first.scroll_into_view_if_needed()
+        page.wait_for_selector(f"{selector} .main-svg")
+    page.locator("#b-by").select_option("speaker")
+    assert page.locator("#breakdown tbody tr").count() == 7 and page.locator("#breakdown thead th").count() == 3
+    assert page.locator("#confusion td").count() == 2 * len(synthetic.EMOTIONS)
+    page.locator("#a-metric").select_option(index=page.locator("#a-metric option").count() - 2)
+    assert "Motion energy at the same time" in page.locator("#sentences").inner_text()
+
+
+@pytest.mark.browser
+def test_semantics(page) -> None:
+    page.locator("#player").scroll_into_view_if_needed()
+    page.wait_for_selector("#p-grid video")
+    bare = page.evaluate(
+        """() => {
+        const named = e => (e.labels && e.labels.length) || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.textContent.trim();
+        return [...document.querySelectorAll('button, select, input, video, img, [role=region], [role=group]')]
+          .filter(e => !(e.tagName === 'IMG' ? e.alt : named(e))).map(e => e.outerHTML.slice(0, 100));
+      }"""
+    )
+    assert bare == []
+    assert page.evaluate("[...document.querySelectorAll('table')].filter(t => !t.caption || !t.querySelector('th[scope=col]')).map(t => t.id)") == []
+    assert page.locator("h1").count() == 1 and page.evaluate("document.documentElement.lang") == "en"
+    ids = page.evaluate("[...document.querySelectorAll('[id]:not(svg *)')].map(e => e.id)")
+    assert sorted(ids) == sorted(set(ids))
+
+
+@pytest.mark.browser
+def test_phone_in_the_dark(phone) -> None:
+    phone.locator("#player").scroll_into_view_if_needed()
+    phone.wait_for_selector("#p-grid video")
+    phone.locator("#provenance").scroll_into_view_if_needed()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390, "the page itself must not scroll sideways"
+    light = phone.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert max(light[:3]) < 60
