@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import torch
 
+from eadbench.core.errors import EadbenchError
 from eadbench.core.seeds import torch_generator_for
 from eadbench.features.extract import masked_frames
 from eadbench.models.conditioning import audio_windows
@@ -69,7 +70,8 @@ class Sampler:
         self.run, self.vae, self.config, self.device, self.seed = run, vae, config, device, seed
         self.window = run.model.frames
         if config.overlap >= self.window:
-            raise ValueError(f"sampler.overlap {config.overlap} must be smaller than the window of {self.window} frames")
+            mend = f"the run's windows have {self.window} frames: choose less"
+            raise EadbenchError(f"overlap {config.overlap} leaves windows no way forward", "samples.sampler.overlap", mend)
         wanted = {"auto": torch.bfloat16 if device.type == "cuda" else torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
         self.dtype = wanted[config.precision]
         self.network = run.network.to(device)

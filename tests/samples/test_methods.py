@@ -1,0 +1,229 @@
+"""Manifest, controls, folders, commands, the final codec and the listing."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_clips
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import Settings
+from eadbench.core.tables import read_table, write_table
+from eadbench.media.audio import read_audio
+from eadbench.media.video import probe, read_frames, write_video
+from eadbench.samples.config import SamplesConfig
+from eadbench.samples.listing import show
+from eadbench.samples.make import make
+from eadbench.samples.manifest import build_jobs, choose
+from eadbench.samples.methods.base import Context
+from eadbench.samples.templates import fill, split
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "mirror_method.py"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two speakers, four clips each, all in the test split but the first speaker's."""
+    return make_clips(tmp_path_factory.mktemp("clips"), speakers=2, per_speaker=4, frames=30)
+
+
+def rendered(clips: Path, out: Path, protocol: str = "self", samples: dict | None = None, **options) -> pd.DataFrame:
+    config = SamplesConfig.model_validate({"methods": {"m": {"corpora": ["tiny"], **options}}, **(samples or {})})
+    make("m", "tiny", protocol, clips, Context(7, "cpu", config, log_folder=out.parent / "logs"), out)
+    return read_table(out, schemas.SAMPLES)
+
+
+def test_choice_is_even_and_does_not_hang_on_order() -> None:
+    pool = pd.DataFrame([{"clip_id": f"{e}{s}{k}", "emotion": e, "speaker": s} for e in "abcd" for s in "xyz" for k in range(5)])
+    few = choose(pool, 8, 1)
+    assert few["emotion"].value_counts().tolist() == [2] * 4 and few["speaker"].value_counts().max() <= 3
+    mixed = choose(pool.sample(frac=1, random_state=3).sort_values("clip_id").reset_index(drop=True), 8, 1)
+    assert set(few["clip_id"]) == set(mixed["clip_id"]) and set(choose(pool, 8, 2)["clip_id"]) != set(few["clip_id"])
+    assert len(choose(pool, None, 1)) == 60
+
+
+def test_pairs_are_other_clips_and_do_not_hang_on_the_limit(clips: Path) -> None:
+    def jobs(protocol: str, **options) -> dict:
+        return {j.clip_id: j for j in build_jobs(clips, "tiny", protocol, SamplesConfig(**options), 1)}
+
+    every, few = jobs("cross"), jobs("cross", max_clips=2)
+    assert len(every) == 4 and all(j.driving_clip != name and j.emotion for name, j in every.items())
+    assert all(every[name].driving_clip == j.driving_clip for name, j in few.items())
+    own = read_table(clips, schemas.CLIPS).set_index("clip_id")["emotion"]
+    for name, job in jobs("cross_emotion").items():
+        assert job.emotion == own[job.driving_clip] != own[name]
+    for job in jobs("self").values():
+        assert job.driving_clip == job.clip_id != job.reference_clip and job.other_clip not in (None, job.clip_id)
+    assert all(j.frames == 20 for j in jobs("self", max_seconds=0.8).values())
+
+
+def test_length_is_the_shorter_of_video_and_sound(clips: Path, tmp_path: Path) -> None:
+    shutil.copytree(clips.parent, tmp_path / "c")
+    table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
+    from eadbench.media.audio import write_wav
+
+    write_wav(tmp_path / "c" / table["audio"].iloc[-1], np.zeros(640 * 21 + 639, np.float32))
+    rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", kind="ground_truth")
+    assert rows["frames"].tolist() == [30, 30, 30, 21]
+
+
+def test_controls_show_what_they_say(clips: Path, tmp_path: Path) -> None:
+    def images(kind: str, protocol: str = "self", **options) -> tuple[pd.Series, np.ndarray, Path]:
+        out = tmp_path / kind / protocol / "samples.parquet"
+        row = rendered(clips, out, protocol, kind=kind, **options).iloc[0]
+        assert row["status"] == "kept", row["reason"]
+        return row, read_frames(out.parent / row["video"]).astype(int), out.parent / row["video"]
+
+    folder = clips.parent
+    row, truth, path = images("ground_truth")
+    clip = read_frames(folder / f"videos/{row['clip_id']}.mp4").astype(int)
+    assert np.abs(truth - clip).mean() < 3 and not np.array_equal(truth, clip), "through the codec"
+    assert np.abs(read_audio(path)[:8000] - read_audio(folder / f"audio/{row['clip_id']}.wav")[:8000]).mean() < 0.02
+    row, still, _ = images("still")
+    assert np.abs(still - still[0]).mean() < 1 and row["reference_clip"] != row["clip_id"]
+    row, copied, _ = images("copied_input")
+    assert np.abs(copied - read_frames(folder / f"videos/{row['reference_clip']}.mp4")).mean() < 3
+    row, driven, path = images("copied_input", "cross_emotion")
+    assert np.abs(driven - clip).mean() < 3 and row["target_emotion"] != "neutral"
+    row, shuffled, path = images("shuffled_audio")
+    assert np.abs(shuffled - clip).mean() < 3 and row["driving_clip"] != row["clip_id"]
+    assert np.abs(read_audio(path)[:8000] - read_audio(folder / f"audio/{row['driving_clip']}.wav")[:8000]).mean() < 0.02
+
+
+def test_ground_truth_without_reencoding_is_the_same_picture(clips: Path, tmp_path: Path) -> None:
+    row = rendered(clips, tmp_path / "samples.parquet", kind="ground_truth", reencode=False).iloc[0]
+    assert np.array_equal(read_frames(tmp_path / row["video"]), read_frames(clips.parent / f"videos/{row['clip_id']}.mp4"))
+
+
+def test_folder_named_by_clip_ids_or_by_a_table(clips: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs" / "tiny"
+    theirs.mkdir(parents=True)
+    names = read_table(clips, schemas.CLIPS)["clip_id"].tolist()[4:]
+    for k, name in enumerate(names[:3]):
+        shutil.copy(clips.parent / f"videos/{name}.mp4", theirs / f"{name}.mp4")
+        shutil.copy(clips.parent / f"videos/{name}.mp4", theirs / f"result {k}.mp4")
+    by_name = rendered(clips, tmp_path / "a/samples.parquet", kind="videos", path=str(tmp_path / "theirs" / "{corpus}"))
+    assert by_name["status"].tolist() == ["kept"] * 3 + ["failed"] and "no video" in by_name["reason"][3]
+    assert by_name["seconds"].isna().all(), "nobody measured them"
+    table = tmp_path / "map.csv"
+    table.write_text("clip_id,video\n" + "".join(f"{name},result {k}.mp4\n" for k, name in enumerate(names[:3])))
+    mapped = rendered(clips, tmp_path / "b/samples.parquet", kind="videos", path=str(theirs), mapping=str(table))
+    assert mapped["status"].tolist() == ["kept"] * 3 + ["failed"] and "mapping table" in mapped["reason"][3]
+    missing = rendered(clips, tmp_path / "c/samples.parquet", kind="videos", path=str(tmp_path / "nowhere"))
+    assert set(missing["status"]) == {"dropped"} and missing["reason"].str.contains("nowhere").all()
+
+
+def test_other_sizes_and_rates(clips: Path, tmp_path: Path) -> None:
+    """Squares are resized; other rates are refused or, if asked for, resampled; other shapes fail."""
+    theirs = tmp_path / "theirs"
+    names = read_table(clips, schemas.CLIPS)["clip_id"].tolist()[4:]
+    for name, (height, width, fps) in zip(names, [(96, 96, 25), (64, 64, 30), (64, 96, 25), (64, 128, 25)], strict=True):
+        write_video(theirs / f"{name}.mp4", np.full((40, height, width, 3), 90, np.uint8), fps)
+    table = rendered(clips, tmp_path / "a/samples.parquet", kind="videos", path=str(theirs))
+    assert table["status"].tolist() == ["kept", "failed", "failed", "failed"]
+    assert "frame rate is 30" in table["reason"][1] and "96x64" in table["reason"][2] and table["frames_raw"][0] == 40
+    assert probe(tmp_path / "a" / table["video"][0]).width == 64
+    again = rendered(clips, tmp_path / "b/samples.parquet", kind="videos", path=str(theirs), resample=True, region="right_half")
+    assert again["status"].tolist()[1:] == ["failed", "failed", "kept"] and "frame rate" not in again["reason"][1]
+
+
+COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
+
+
+def test_command_per_clip_needs_no_shell(clips: Path, tmp_path: Path) -> None:
+    command = f"{{python}} -c '{COPY}' {{video}} {{out}} '$(touch {tmp_path}/shell)' '{{emotion}};{{intensity}}'"
+    table = rendered(clips, tmp_path / "samples.parquet", kind="command", command=command, samples={"max_seconds": 0.8})
+    assert set(table["status"]) == {"kept"} and (table["frames_raw"] == 20).all() and not (tmp_path / "shell").exists()
+    assert (table["run_hash"].str.len() == 64).all()
+
+
+def test_the_example_runs_once_for_all_clips(clips: Path, tmp_path: Path) -> None:
+    options = {"kind": "command", "per": "manifest", "command": f"{{python}} '{EXAMPLE}' {{manifest}} {{out}}"}
+    table = rendered(clips, tmp_path / "samples.parquet", **options)
+    assert set(table["status"]) == {"kept"} and table["seconds"].nunique() == 1
+    flipped = read_frames(tmp_path / table["video"][0]).astype(int)
+    clip = read_frames(clips.parent / f"videos/{table['clip_id'][0]}.mp4").astype(int)
+    assert np.abs(flipped - clip[::-1, :, ::-1]).mean() < 4
+
+
+def test_a_command_that_stops_half_way_keeps_what_it_made(clips: Path, tmp_path: Path) -> None:
+    code = (
+        "import csv, shutil, sys\nrows = list(csv.DictReader(open(sys.argv[1])))\n"
+        "shutil.copy(rows[0]['video'], rows[0]['out'])\nsys.exit('out of memory')"
+    )
+    (tmp_path / "half.py").write_text(code)
+    options = {"kind": "command", "per": "manifest", "command": f"{sys.executable} '{tmp_path}/half.py' {{manifest}}"}
+    table = rendered(clips, tmp_path / "out/samples.parquet", **options)
+    assert table["status"].tolist() == ["kept", "failed", "failed", "failed"] and "ended with status 1" in table["reason"][1]
+    assert "out of memory" in (tmp_path / "out/logs/manifest.log").read_text()
+
+
+def test_templates() -> None:
+    words = fill(split("run --face {video} 'a b' {{x}}", "here"), {"video": "/with space/'q'.mp4"}, "here")
+    assert words == ["run", "--face", "/with space/'q'.mp4", "a b", "{x}"]
+    with pytest.raises(EadbenchError, match=r"unknown placeholder \{vid\}"):
+        fill(["{vid}"], {"video": ""}, "here")
+    with pytest.raises(EadbenchError, match="cannot be split"):
+        split("run 'open", "here")
+
+
+def test_a_damaged_clip_costs_itself(clips: Path, tmp_path: Path) -> None:
+    shutil.copytree(clips.parent, tmp_path / "c")
+    table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
+    (tmp_path / "c" / table["video"].iloc[5]).write_bytes(b"not a video")
+    (tmp_path / "c" / table["audio"].iloc[6]).write_bytes(b"not a sound")
+    rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", kind="ground_truth")
+    assert rows["status"].tolist() == ["kept", "failed", "failed", "kept"] and rows["reason"][1] and rows["reason"][2]
+    for column in ("video", "audio"):
+        for path in table[column][4:]:
+            (tmp_path / "c" / path).write_bytes(b"")
+    with pytest.raises(EadbenchError, match="all 4 clips"):
+        rendered(tmp_path / "c/clips.parquet", tmp_path / "out2/samples.parquet", kind="ground_truth")
+
+
+def test_no_clip_in_the_split_and_no_such_method(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(EadbenchError, match="no kept clip in split 'val'"):
+        rendered(clips, tmp_path / "samples.parquet", kind="still", samples={"split": "val"})
+    with pytest.raises(EadbenchError, match="no method 'x'"):
+        make("x", "tiny", "self", clips, Context(1, "cpu", SamplesConfig()), tmp_path / "samples.parquet")
+
+
+def test_unlabelled_clips_cannot_be_driven_by_another_emotion(clips: Path, tmp_path: Path) -> None:
+    shutil.copytree(clips.parent, tmp_path / "c")
+    table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
+    table["emotion"] = None
+    write_table(tmp_path / "c/clips.parquet", table, schemas.CLIPS)
+    rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", "cross_emotion", kind="copied_input")
+    assert set(rows["status"]) == {"dropped"} and rows["reason"].str.contains("another emotion").all()
+
+
+def test_config_names_the_mistake() -> None:
+    with pytest.raises(EadbenchError, match="stepz"):
+        _ = Settings({"samples": {"methods": {"full": {"kind": "eadnet", "run": "r", "corpora": ["c"], "sampler": {"stepz": 3}}}}}).samples
+    with pytest.raises(EadbenchError, match="comand"):
+        _ = Settings({"samples": {"methods": {"m": {"kind": "command", "comand": "x", "corpora": ["c"]}}}}).samples
+    with pytest.raises(EadbenchError, match="does not match any of the expected tags"):
+        _ = Settings({"samples": {"methods": {"m": {"kind": "magic", "corpora": ["c"]}}}}).samples
+
+
+def test_listing_names_everything_that_is_missing(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    methods = {
+        "full": {"kind": "eadnet", "run": "full", "corpora": ["c"]},
+        "theirs": {"kind": "external", "recipe": "musetalk", "corpora": ["c"], "protocols": ["self", "cross_emotion"]},
+        "still": {"kind": "still", "corpora": ["c"]},
+    }
+    show(SamplesConfig.model_validate({"methods": methods}), 1, "cpu", tmp_path)
+    text = capsys.readouterr().out
+    assert "cross_emotion (cannot)" in text and "run is not trained" in text and "git clone https://github.com/TMElyralab/MuseTalk" in text
+    assert text.count("theirs: weights are missing") == 10 and "how far this recipe was really run" in text
+
+
+def test_manifest_columns_are_documented(clips: Path) -> None:
+    job = build_jobs(clips, "tiny", "self", SamplesConfig(), 1)[0]
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
+    for column in [*job.as_strings(), "reference", "boxes", "out"]:
+        assert f"`{column}`" in text, column
