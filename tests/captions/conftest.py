@@ -19,6 +19,12 @@ def random_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def random_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a tiny Qwen3-VL."""
+    return tiny_qwen.save(tmp_path_factory.mktemp("random_qwen3"), *tiny_qwen.make_qwen3())
+
+
+@pytest.fixture(scope="session")
 def taught_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny Qwen2.5-VL that was taught one valid answer."""
     processor = tiny_qwen.make_processor()

@@ -24,8 +24,9 @@ def videos(count, frames=2, size=64):
 
 
 @pytest.mark.parametrize("frames_as", ["images", "video"])
-def test_batched_answers_are_those_of_one_by_one(random_qwen, frames_as):
-    model = open_model(str(random_qwen), frames_as=frames_as)
+@pytest.mark.parametrize("family", ["random_qwen", "random_qwen3"])
+def test_batched_answers_are_those_of_one_by_one(request, family, frames_as):
+    model = open_model(str(request.getfixturevalue(family)), frames_as=frames_as)
     shown = [*videos(2), *videos(1, frames=4), *videos(1, frames=3, size=100)]
     dialogues = [
         [("user", load_prompt("describe").text)],

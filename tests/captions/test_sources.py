@@ -11,9 +11,7 @@ ROWS = [
     for emotion in ("sad", "happy")
     for k in range(3)
 ]
-TABLE = pd.DataFrame(
-    [*ROWS, ("A-none", "A", "sad", None), ("H", "H", None, "No label here.")], columns=["clip_id", "speaker", "emotion", "caption"]
-)
+TABLE = pd.DataFrame([*ROWS, ("A-none", "A", "sad", None), ("H", "H", None, "No label here.")], columns=["clip_id", "speaker", "emotion", "caption"])
 
 
 def test_target_is_the_clips_own_caption():

@@ -57,6 +57,33 @@ def make_model(processor: tf.Qwen2_5_VLProcessor, seed: int = 0) -> tf.Qwen2_5_V
     return tf.Qwen2_5_VLForConditionalGeneration(config).eval()
 
 
+def make_qwen3() -> tuple[tf.Qwen3VLForConditionalGeneration, tf.Qwen3VLProcessor]:
+    """The same for Qwen3-VL, whose patches, positions and time stamps differ."""
+    torch.manual_seed(0)
+    tokenizer = make_processor().tokenizer
+    tokenizer.vision_start_token, tokenizer.vision_end_token = "<|vision_start|>", "<|vision_end|>"
+    number = tokenizer.convert_tokens_to_ids
+    patches = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
+    images = tf.Qwen2VLImageProcessor(min_pixels=4 * 32 * 32, max_pixels=16 * 32 * 32, **patches)
+    videos = tf.Qwen3VLVideoProcessor(size={"shortest_edge": 4 * 32 * 32, "longest_edge": 64 * 32 * 32}, **patches)
+    processor = tf.Qwen3VLProcessor(image_processor=images, tokenizer=tokenizer, video_processor=videos, chat_template=CHAT)
+    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "mrope_interleaved": True, "rope_theta": 1e6}
+    text = {
+        "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 16,
+        "num_key_value_heads": 2, "max_position_embeddings": 4096, "rope_parameters": rope, "eos_token_id": number("<|im_end|>"),
+        "pad_token_id": number("<|endoftext|>"),
+    }  # fmt: skip
+    vision = {
+        "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4, "out_hidden_size": 64, "patch_size": 16, "spatial_merge_size": 2,
+        "temporal_patch_size": 2, "num_position_embeddings": 64, "deepstack_visual_indexes": [0],
+    }  # fmt: skip
+    config = tf.Qwen3VLConfig(
+        text_config=text, vision_config=vision, image_token_id=number("<|image_pad|>"), video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"), vision_end_token_id=number("<|vision_end|>"),
+    )  # fmt: skip
+    return tf.Qwen3VLForConditionalGeneration(config).eval(), processor
+
+
 def save(folder: Path, model, processor) -> Path:
     """Write the folder that ``from_pretrained`` reads."""
     model.save_pretrained(folder)
