@@ -103,20 +103,32 @@ def test_replicate_is_the_distance_of_the_repeated_clips(d):
         assert found.replicate(w, w) == pytest.approx(frechet_distance(repeated(x, w), repeated(y, w)), rel=1e-6)
 
 
-@pytest.mark.parametrize(("name", "value"), [("DIRECTIONS", 15), ("ROWS", 1200)])
-def test_leaving_out_directions_or_rows_hardly_moves_the_interval(monkeypatch, name, value):
+def ends_of(found: FrechetBootstrap, clips: int) -> tuple[float, float]:
+    counts = resamplings([str(k) for k in range(clips)], 60, 0)
+    return interval_about(found.value, np.array([found.replicate(w, w) for w in counts]), 0.0)
+
+
+def test_leaving_out_directions_hardly_moves_the_interval(monkeypatch):
     scale = np.geomspace(1, 1e-3, 40)
-    x, y = ([c * scale for c in clips_of([300] * 12, 40, seed)] for seed in (1, 90))
-    counts = resamplings([str(k) for k in range(12)], 60, 0)
+    x, y = ([c * scale for c in clips_of([60] * 12, 40, seed)] for seed in (1, 90))
     exact = FrechetBootstrap(x, y)
-    monkeypatch.setattr(bootstrap, name, value)
+    monkeypatch.setattr(bootstrap, "DIRECTIONS", 15)
     few = FrechetBootstrap(x, y)
     assert few.value == exact.value
-    if name == "DIRECTIONS":
-        assert few.replicate(np.ones(12), np.ones(12)) == pytest.approx(exact.value, rel=1e-6)
-    ends = [interval_about(b.value, np.array([b.replicate(w, w) for w in counts]), 0.0) for b in (exact, few)]
-    width = ends[0][1] - ends[0][0]
-    assert np.abs(np.subtract(*ends)).max() < 0.2 * width
+    assert few.replicate(np.ones(12), np.ones(12)) == pytest.approx(exact.value, rel=1e-6)
+    ends = ends_of(exact, 12), ends_of(few, 12)
+    assert np.abs(np.subtract(*ends)).max() < 0.2 * (ends[0][1] - ends[0][0])
+
+
+def test_thinning_like_frames_hardly_moves_the_interval(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = ([np.repeat(c, 20, 0) + 0.01 * rng.standard_normal((100, 6)) for c in clips_of([5] * 12, 6, seed)] for seed in (1, 90))
+    exact = FrechetBootstrap(x, y)
+    monkeypatch.setattr(bootstrap, "ROWS", 240)
+    few = FrechetBootstrap(x, y)
+    assert few.value == exact.value and len(few.sides[0].rows) == 240 < len(exact.sides[0].rows)
+    ends = ends_of(exact, 12), ends_of(few, 12)
+    assert np.abs(np.subtract(*ends)).max() < 0.1 * (ends[0][1] - ends[0][0])
 
 
 def test_kid_of_clips_leaves_copies_unpaired():

@@ -1,0 +1,94 @@
+"""The judge SyncNet against a plain reading of syncnet_python's definition."""
+
+import math
+
+import numpy as np
+import pytest
+import python_speech_features
+import torch
+
+from eadbench.core.errors import EadbenchError
+from eadbench.models.syncnet_judge import SyncNet, shift_distances, sync_from_distances
+from eadbench.zoo.judge_data import resize
+from eadbench.zoo.syncnet_judge import Options, SyncJudge, in_clip_loss
+
+
+@pytest.fixture(scope="module")
+def judge() -> SyncJudge:
+    torch.manual_seed(0)
+    net = SyncNet(width=0.1, size=64, dim=24).train()
+    net.embed_lips(torch.rand(16, 3, 5, 64, 64) * 255)  # gives the batch norms statistics that are not trivial
+    net.embed_audio(torch.randn(16, 1, 13, 20) * 10)
+    return SyncJudge(net, Options(width=0.1, size=64, dim=24))
+
+
+def clip(frames: int, seconds_of_sound: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(frames)
+    sound = rng.standard_normal(int((seconds_of_sound or frames / 25) * 16000)) * 0.1
+    return rng.integers(0, 256, (frames, 64, 64, 3), np.uint8), (np.round(sound.clip(-1, 0.99) * 32768) / 32768).astype(np.float32)
+
+
+def reference(net: SyncNet, frames: np.ndarray, audio: np.ndarray, shift: int = 15) -> dict[str, float]:
+    """Window by window, shift by shift."""
+    video = torch.from_numpy(frames[..., ::-1].astype(np.float32)).permute(3, 0, 1, 2)[None]
+    mfcc = torch.from_numpy(python_speech_features.mfcc((audio * 32768).astype(np.int16), 16000).T.astype(np.float32))[None, None]
+    last = min(len(frames), math.floor(len(audio) / 640)) - 5
+    with torch.no_grad():
+        lips = torch.cat([net.netfclip(net.netcnnlip(video[:, :, i : i + 5]).flatten(1)) for i in range(last)])
+        sound = torch.cat([net.netfcaud(net.netcnnaud(mfcc[..., 4 * i : 4 * i + 20]).flatten(1)) for i in range(last)])
+    padded = torch.nn.functional.pad(sound, (0, 0, shift, shift))
+    rows = [torch.nn.functional.pairwise_distance(lips[[i]].repeat(2 * shift + 1, 1), padded[i : i + 2 * shift + 1]) for i in range(last)]
+    mean = torch.stack(rows, 1).mean(1)
+    least, at = mean.min(0)
+    return {"offset": float(shift - at), "confidence": float(mean.median() - least), "min_distance": float(least)}
+
+
+@pytest.mark.parametrize(("frames", "seconds"), [(40, None), (22, None), (6, None), (40, 1.1), (30, 2.0)])
+def test_equals_the_definition(judge, frames, seconds):
+    x, a = clip(frames, seconds)
+    found, expected = judge.score(x, a, batch=7), reference(judge.net, x, a)
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_too_short_says_so(judge):
+    with pytest.raises(EadbenchError, match="5 frames of picture with sound, at least 6"):
+        judge.score(*clip(5))
+    with pytest.raises(EadbenchError, match="0 frames"):
+        judge.score(clip(40)[0], np.zeros(0, np.float32))
+
+
+@pytest.mark.parametrize("lead", [-4, 0, 3])
+def test_offset_is_positive_when_the_audio_leads(lead):
+    """Audio that leads by k frames: the sound that belongs to frame i comes at frame i - k."""
+    rng = np.random.default_rng(0)
+    code = torch.from_numpy(rng.standard_normal((60, 8)).astype(np.float32)) * 10
+    lips, audio = code[10:50], code[10 + lead : 50 + lead]
+    found = sync_from_distances(shift_distances(lips, audio))
+    assert found["offset"] == lead
+    assert found["min_distance"] < 5 < found["confidence"]
+
+
+def test_published_network_has_the_published_parameters():
+    with torch.device("meta"):
+        state = SyncNet().state_dict()
+    weights = {name: tuple(value.shape) for name, value in state.items() if "num_batches" not in name}
+    assert weights["netcnnaud.0.weight"] == (64, 1, 3, 3) and weights["netcnnaud.18.weight"] == (512, 256, 5, 4)
+    assert weights["netcnnlip.0.weight"] == (96, 3, 5, 7, 7) and weights["netcnnlip.18.weight"] == (512, 256, 1, 6, 6)
+    assert weights["netfclip.3.weight"] == weights["netfcaud.3.weight"] == (1024, 512)
+
+
+def test_too_small_crops_are_refused():
+    with pytest.raises(ValueError, match="64 is the least"):
+        SyncNet(0.1, size=48)
+
+
+def test_region_is_cut_before_scaling():
+    frames = np.zeros((2, 100, 100, 3), np.uint8)
+    frames[:, 50:, 20:80] = 255
+    assert (resize(frames, 64, (0.5, 1.0, 0.2, 0.8)) == 255).all()
+    assert resize(frames, 100).shape == frames.shape
+
+
+def test_loss_prefers_matching_windows():
+    code = torch.randn(24, 8) * 5
+    assert in_clip_loss(code, code, 12) < 0.1 < 2 < in_clip_loss(code, code.roll(1, 0), 12)
