@@ -33,7 +33,8 @@ class Job:
         other_clip, other_audio: A clip with other words, for the shuffled control.
         emotion, intensity: Emotion asked for, in the common vocabulary; null when unlabelled.
         emotion_clip: Clip that shows that emotion (``target`` captions are of it).
-        caption_clip: Training clip with the same label (``other_clip`` captions are of it); null when there is none.
+        caption_clip: Clip that ``other_clip`` captions are of: a training clip with the same label; for unlabelled clips the reference; null when
+            there is none.
         frames: Frames wanted: the shorter of video and audio.
     """
 
@@ -128,6 +129,8 @@ def _job(row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, co
     reference = row if reference is None else reference
     same_label = kept[(kept["split"] == "train") & (kept["emotion"] == emotion_row["emotion"])]
     caption = _pick(same_label, emotion_row, seed, protocol, ("intensity", "sex"))
+    if _or_none(emotion_row["emotion"]) is None and reference is not row:
+        caption = reference  # no label to go by: how the speaker looks elsewhere
     path = partial(_path, table)
     audio = path(driving["audio"])
     return Job(
@@ -148,7 +151,7 @@ def _job(row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, co
         other_audio=None if shuffled is None else path(shuffled["audio"]),
         emotion=_or_none(emotion_row["emotion"]),
         intensity=_or_none(emotion_row["intensity"]),
-        emotion_clip=emotion_row["clip_id"] if _or_none(emotion_row["emotion"]) else None,
+        emotion_clip=emotion_row["clip_id"],
         caption_clip=None if caption is None else caption["clip_id"],
         frames=wanted_frames(int(row["frames"]), audio, config.max_seconds),
         size=int(row["size"]),

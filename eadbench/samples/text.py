@@ -34,17 +34,19 @@ class Texts:
         self.table = TextStore(Path(store.indexes[0]).parent / "text.parquet")
 
     def tell(self, job: Job, source: CaptionSource) -> Told:
-        """What a job's model is told. Unlabelled clips: nothing, as in training.
+        """What a job's model is told.
 
-        ``other_clip`` falls back to ``label`` where no training clip has the label or its caption was lost; the row says what was used.
+        ``other_clip`` and ``target`` fall back to ``label`` where there is no such clip or its caption was lost; without a label nothing is told. The
+        result says what was used.
         """
-        if job.emotion is None:
-            return Told(None, None, None)
-        vai = valence_arousal_intensity(job.emotion, 1.0 if job.intensity is None else job.intensity)
+        labelled = job.emotion is not None
+        vai = valence_arousal_intensity(job.emotion, 1.0 if job.intensity is None else job.intensity) if labelled else None
         clip = {"target": job.emotion_clip, "other_clip": job.caption_clip, "label": None}[source]
         text = self._of_clip(clip) if clip else None
         if text is not None:
             return Told(text, vai, source)
+        if not labelled:
+            return Told(None, None, None)
         return Told(self.table.of_text(label_texts(job.emotion, job.intensity)[0]), vai, "label")
 
     def _of_clip(self, clip_id: str) -> torch.Tensor | None:

@@ -199,6 +199,8 @@ def test_unlabelled_clips_cannot_be_driven_by_another_emotion(clips: Path, tmp_p
     write_table(tmp_path / "c/clips.parquet", table, schemas.CLIPS)
     rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", "cross_emotion", kind="copied_input")
     assert set(rows["status"]) == {"dropped"} and rows["reason"].str.contains("another emotion").all()
+    for job in build_jobs(tmp_path / "c/clips.parquet", "tiny", "self", SamplesConfig(), 1):
+        assert job.emotion is None and job.emotion_clip == job.clip_id != job.caption_clip == job.reference_clip
 
 
 def test_config_names_the_mistake() -> None:

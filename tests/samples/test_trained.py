@@ -115,3 +115,21 @@ def test_an_interrupted_run_goes_on(world, tmp_path: Path, monkeypatch: pytest.M
     table = rendered(world, out)
     assert len(calls) == 3 and calls[2] == calls[1], "the first clip is not rendered again"
     assert set(table["status"]) == {"kept"} and not (tmp_path / "progress.jsonl").exists()
+
+
+def test_unlabelled_clips_are_told_in_words_only(world) -> None:
+    """HDTF has no labels, but captions: of the clip itself, or of the speaker's reference clip; where neither has one, nothing."""
+    from dataclasses import replace
+
+    from eadbench.features.store import FeatureStore
+    from eadbench.samples.config import SamplesConfig
+    from eadbench.samples.manifest import build_jobs
+    from eadbench.samples.text import Texts
+
+    texts = Texts(FeatureStore([world.features]))
+    captioned, lost = sorted(build_jobs(world.clips, "tiny", "self", SamplesConfig(), 1), key=lambda job: job.clip_id)
+    job = replace(lost, emotion=None, intensity=None, caption_clip=captioned.clip_id)
+    told = texts.tell(job, "other_clip")
+    assert told.source == "other_clip" and told.vai is None and told.text.equal(texts.tell(captioned, "target").text)
+    assert texts.tell(job, "target").text is None and texts.tell(job, "label").source is None
+    assert texts.tell(lost, "target").source == "label", "its own caption was lost, its label was not"
