@@ -2,9 +2,8 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -16,10 +15,10 @@ from eadbench.zoo.cli import parse_parts
 class _WithText(TyperGroup):
     """Adds ``text``, which lives in a module of its own and is imported only when named."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: typer.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "text"])
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+    def get_command(self, ctx: typer.Context, name: str) -> Any:
         if name != "text":
             return super().get_command(ctx, name)
         single = typer.Typer(add_completion=False)

@@ -96,8 +96,7 @@ class Trainer:
             self.ema.to(self.device)
         self.step = 0
         self.history: list[dict[str, Any]] = []
-        self._sums: dict[str, float] = defaultdict(float)
-        self._counted = 0
+        self._values: dict[str, list[float]] = defaultdict(list)
         self._waited = self._worked = 0.0
 
     def train(self) -> None:
@@ -140,10 +139,10 @@ class Trainer:
                 self.accelerator.backward(losses["loss"])
                 if self.accelerator.sync_gradients:
                     norm = self.accelerator.clip_grad_norm_(self.task.model.parameters(), self.config.clip)
-                    self._sums["gradient_norm"] += float(norm) * self.config.accumulate
+                    self._values["gradient_norm"].append(float(norm))
                 self.optimiser.step()
                 self.optimiser.zero_grad()
-        self._sums["learning_rate"] += self.schedule.get_last_lr()[0] * self.config.accumulate
+        self._values["learning_rate"].append(self.schedule.get_last_lr()[0])
         self.schedule.step()
         if self.ema:
             self.ema.step(self.task.model.parameters())
@@ -159,16 +158,16 @@ class Trainer:
             mend = f"{good}; lower optim.lr or raise optim.warmup, or look at these clips: {', '.join(clips)}"
             raise EadbenchError(f"{bad} is not finite", f"run {self.run}, step {step}", mend)
         for name, value in zip(names, values, strict=True):
-            self._sums[name] += value
-        self._counted += 1
+            self._values[name].append(value)
 
     def _log(self) -> None:
-        rows = {name: total / self._counted for name, total in self._sums.items()}
+        """One row per quantity: its mean over the steps that had it."""
+        rows = {name: sum(values) / len(values) for name, values in self._values.items()}
         rows["data_wait"] = self._waited / max(self._worked, 1e-9)
-        rows["seconds_per_step"] = self._worked * self.config.accumulate / self._counted
+        rows["seconds_per_step"] = self._worked / len(self._values["learning_rate"])
         self._add("train", rows)
-        self._sums.clear()
-        self._counted, self._waited, self._worked = 0, 0.0, 0.0
+        self._values.clear()
+        self._waited = self._worked = 0.0
 
     def _validate(self) -> None:
         if self.task.validation is None or not self.accelerator.is_main_process:
