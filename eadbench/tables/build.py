@@ -19,6 +19,7 @@ from eadbench.tables.notes import Note, all_notes, for_table, to_json
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, decimals_for
 
 CELL = gather.CELL
+FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 
 @dataclass(frozen=True)
@@ -196,16 +197,35 @@ def write_ablation_report(
             lines += ["The grid is not complete." if kind in ("main", "interaction") else "Nothing to show.", ""]
             continue
         if by == "all":
-            lines += [f"- {render.escape_markdown(s)}" for s in chosen.sentence]
-        else:
-            told = chosen[chosen.verdict.isin(["better", "worse", "changed"])]
-            lines += [f"- {render.escape_markdown(s)}" for s in told.sentence]
-            lines += [f"- In the other {len(chosen) - len(told)} of {len(chosen)} combinations there is no detectable effect, or too few clips."]
+            lines += [render.frame_to_markdown(effects_text(chosen, config)), ""]
+        told = chosen[chosen.verdict.isin(FOUND)]
+        lines += [f"- {render.escape_markdown(s)}" for s in told.sentence]
+        rest = chosen[~chosen.verdict.isin(FOUND)]
+        if by == "all":
+            lines += [f"- {render.escape_markdown(s)}" for s in rest.sentence]
+        elif len(rest):
+            lines += [
+                f"- In {len(rest)} of {len(chosen)} combinations there is no detectable effect, or too few clips; effects.parquet holds them all."
+            ]
         lines += [""]
     curves = training_curves(history, folder / "training_curves")
     if curves:
         lines += ["## Training curves", "", "![Training curves](training_curves.png)", ""]
     write_text(folder / "ablation_report.md", "\n".join(lines))
+
+
+def effects_text(chosen: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
+    """Effects in rows, metrics in columns (jitter next to motion energy, as the config orders them): change, interval, and the verdict."""
+    rows: dict[tuple, dict[str, str]] = {}
+    for one in chosen.itertuples(index=False):
+        name = " × ".join(config.label(m) for m in one.effect.split(":"))
+        if one.kind == "given":
+            name += f", with {', '.join(config.label(m) for m in one.given.split('+')) if one.given else 'nothing else'}"
+        d = decimals_for([v for v in (one.value, one.low, one.high) if pd.notna(v)])
+        ends = f" [{render.number(one.low, d)}, {render.number(one.high, d)}]" if pd.notna(one.low) else ""
+        row = rows.setdefault((one.corpus, name), {"Corpus": config.label(one.corpus), "Effect": name})
+        row[metric(one.metric).heading] = f"{render.number(one.value, d)}{ends}" + (f" {one.verdict}" if one.verdict in FOUND else "")
+    return pd.DataFrame(list(rows.values())).fillna("–")
 
 
 def training_curves(history: pd.DataFrame, stem: Path) -> bool:

@@ -26,7 +26,9 @@ LATIN_END = 0x180  # pdflatex with T1 fonts has these letters; others are writte
 
 def number(value: float | None, decimals: int) -> str:
     """A number in print, with a true minus; a dash for none."""
-    return "–" if value is None or pd.isna(value) else f"{value:.{decimals}f}".replace("-", "−")
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")  # + 0.0: no minus before a zero
 
 
 def interval(cell: Cell, decimals: int) -> str:
