@@ -77,7 +77,5 @@ def fit_lsa(texts: list[str], dim: int, ngrams: int, seed: int) -> tuple[Lsa, fl
         if dim < 1:
             raise EadbenchError("too few different words to fit", f"{len(texts)} captions", "see the captions table")
         svd = TruncatedSVD(dim, algorithm="randomized", n_iter=7, random_state=seed % 2**32).fit(weighted)
-    lsa = Lsa(
-        {w: int(k) for w, k in vectorizer.vocabulary_.items()}, vectorizer.idf_.astype(np.float32), svd.components_.astype(np.float32), ngrams
-    )
+    lsa = Lsa({w: int(k) for w, k in vectorizer.vocabulary_.items()}, vectorizer.idf_.astype(np.float32), svd.components_.astype(np.float32), ngrams)
     return lsa, float(svd.explained_variance_ratio_.sum())
