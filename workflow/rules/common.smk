@@ -218,6 +218,8 @@ def sample_inputs(wildcards):
     """The clips; for a trained method its run, features and frozen parts; for one that reads another's output, that output."""
     entry = METHODS[wildcards.method]
     inputs = {"clips": "<results>/clips/{corpus}/clips.parquet"}
+    if entry.get("after"):
+        inputs["after"] = f"<results>/samples/{entry['after']}/{wildcards.corpus}/{wildcards.protocol}/samples.parquet"
     if entry.get("run"):
         inputs["run"] = f"<results>/training/{entry['run']}/card.json"
         inputs["features"] = "<results>/features/{corpus}/index.parquet"

@@ -14,6 +14,8 @@ from eadbench.samples.manifest import Job
 from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
 from eadbench.samples.templates import fill, fill_one, split
 
+CHECKOUT = Path(__file__).parents[3]
+
 
 class Command(Method):
     """``command`` of the config with its placeholders filled; ``{out}`` is a file, or with ``per: manifest`` a folder."""
@@ -79,7 +81,7 @@ class Command(Method):
         self._seconds, self._peak_mb = end.seconds / len(jobs), end.peak_mb
 
     def _run(self, values: dict[str, object], work: Path, log: Path) -> process.Finished:
-        values = values | {"work": work, "python": sys.executable}
+        values = values | {"work": work, "python": sys.executable, "checkout": CHECKOUT}
         cwd = Path(fill_one(self.options.cwd, values, self._where)) if self.options.cwd else Path.cwd()
         return process.run(fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, self.options.env)
 
