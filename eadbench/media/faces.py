@@ -151,7 +151,8 @@ class InsightfaceDetector:
             raise EadbenchError(
                 "the insightface pack has no models",
                 pack,
-                "get it with `eadbench zoo fetch insightface_buffalo_l` (read its licence), or set `clips: detector: embedded`",
+                "unpack buffalo_l.zip of https://github.com/deepinsight/insightface/releases/tag/v0.7 there (read its licence) and set `clips: pack:`, or use "
+                "`clips: detector: embedded`",
             )
         from insightface.model_zoo import get_model
 
@@ -177,7 +178,7 @@ def make_detector(name: str, pack: str | Path | None = None) -> Detector:
         EadbenchError: If the name is unknown or its models are missing.
     """
     if name == "insightface":
-        return InsightfaceDetector(pack or "results/zoo-cache/insightface_buffalo_l")
+        return InsightfaceDetector(pack or "results/zoo-cache/insightface")
     known = {"embedded": EmbeddedDetector, "blaze": BlazeDetector, "haar": HaarDetector}
     if name not in known:
         raise EadbenchError(f"unknown face detector {name!r}", "clips: detector", f"one of insightface, {', '.join(known)}")
