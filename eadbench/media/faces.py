@@ -151,8 +151,8 @@ class InsightfaceDetector:
             raise EadbenchError(
                 "the insightface pack has no models",
                 pack,
-                "unpack buffalo_l.zip of https://github.com/deepinsight/insightface/releases/tag/v0.7 there (read its licence) and set `clips: pack:`, or use "
-                "`clips: detector: embedded`",
+                "unpack buffalo_l.zip of https://github.com/deepinsight/insightface/releases/tag/v0.7 there "
+                "(read its licence) and set `clips: pack:`, or use `clips: detector: embedded`",
             )
         from insightface.model_zoo import get_model
 
