@@ -1,0 +1,211 @@
+"""``eadbench score`` on folders, with everything that people put into folders."""
+
+import shutil
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+from eadbench.media.video import read_frames, write_video
+from eadbench.scores.cli import score_app
+from eadbench.scores.clip import cut_square, face_square
+from eadbench.scores.folder import Folders, files_by_name, markdown, read_labels, score_folders, tasks_of, wide
+from eadbench.scores.judges import load_judges
+
+from .conftest import astronaut, settings_text
+
+FEW = ("ssim", "psnr", "fid", "sync", "acc_emo")
+
+
+def no_frames(path: Path) -> None:
+    """An mp4 that is whole but holds no frame."""
+    with av.open(str(path), "w", format="mp4") as out:
+        stream = out.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            out.mux(packet)
+
+
+def ten_bit(path: Path, frames: np.ndarray) -> None:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.pix_fmt, stream.width, stream.height = "yuv420p10le", frames.shape[2], frames.shape[1]
+        for frame in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        out.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Folders:
+    """Real videos, and one generated one for each kind of trouble."""
+    root = tmp_path_factory.mktemp("folders of videos ü")
+    real, fake = root / "real", root / "mine ü"
+    frames, sound = astronaut(30, 64)
+    half = np.stack([cv2.resize(f, (48, 48)) for f in frames])
+    names = ["as it is", "fünf", "text", "empty", "one", "short", "small", "fast", "ten", "silent", "missing"]
+    for name in names:
+        write_video(real / f"{name}.mp4", frames, audio=sound)
+    fake.mkdir()
+    for name in ("as it is", "fünf"):
+        shutil.copy(real / f"{name}.mp4", fake)
+    (fake / "text.mp4").write_text("this is no video")
+    no_frames(fake / "empty.mp4")
+    write_video(fake / "one.mp4", frames[:1], audio=sound[:640])
+    write_video(fake / "short.mp4", frames[:20], audio=sound)
+    write_video(fake / "small.mp4", half, audio=sound)
+    write_video(fake / "fast.mp4", np.repeat(frames, 2, 0), fps=50, audio=sound)
+    ten_bit(fake / "ten.mp4", frames)
+    write_video(fake / "silent.mp4", frames)
+    write_video(fake / "extra.mp4", frames, audio=sound)
+    (fake / "notes.txt").write_text("not a video")
+    labels = root / "labels.csv"
+    labels.write_text("name,emotion,speaker\n" + "".join(f"{name}.mp4,{'happiness' if k % 2 else 'sad'},s{k % 3}\n" for k, name in enumerate(names)))
+    return Folders(real, (fake,), None, labels)
+
+
+@pytest.fixture(scope="module")
+def few(scores_config):
+    return scores_config.model_copy(update={"metrics": FEW})
+
+
+@pytest.fixture(scope="module")
+def scored(folders, few, zoo, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "scores.parquet"
+    score_folders(folders, out, few, load_judges(few, zoo, "cpu"), 1)
+    return out
+
+
+def rows_of(out: Path, metric: str):
+    cell = next(p for p in (out.parent / f"{out.name}.cells").iterdir() if p.name != "real")
+    rows = read_table(cell / "per_clip.parquet", schemas.PER_CLIP)
+    return rows[rows.metric == metric].set_index("clip_id")
+
+
+def test_each_trouble_is_a_row_with_its_reason(scored):
+    rows = rows_of(scored, "ssim")
+    assert set(rows.index) == {"as it is", "fünf", "text", "empty", "one", "short", "small", "fast", "ten", "silent", "missing", "extra"}
+    reasons = {"text": "cannot be opened", "empty": "no video stream", "missing": "made no video", "extra": "no real video"}
+    for name, reason in reasons.items():
+        assert rows.loc[name, "status"] == "failed" and reason in rows.loc[name, "reason"], name
+    notes = {
+        "one": "1 frames where 30 were expected; 1 compared", "short": "20 frames where 30", "small": "resized from 48x48 to 64x64",
+        "fast": "resampled from 50 to 25 fps",
+    }  # fmt: skip
+    for name, note in notes.items():
+        assert rows.loc[name, "status"] == "kept" and note in rows.loc[name, "note"], name
+    assert rows.loc["as it is", "value"] == rows.loc["fünf", "value"] == pytest.approx(1)
+    assert rows.loc[["short", "fast", "ten", "silent"], "value"].min() > 0.9
+    assert rows.loc["small", "value"] < rows.loc["fast", "value"]
+
+
+def test_sound_and_length_matter_to_sync_alone(scored):
+    rows = rows_of(scored, "sync")
+    assert "no audio stream" in rows.loc["silent", "reason"] and "no audio stream" in rows.loc["ten", "reason"]
+    assert "too short" in rows.loc["one", "reason"] and rows.loc["as it is", "status"] == "kept"
+    assert rows.loc["fast", "value"] == pytest.approx(rows.loc["as it is", "value"], rel=0.2)
+
+
+def test_nothing_vanishes_from_the_summary(scored):
+    table = read_table(scored, schemas.SCORES)
+    mine = table[table.method == "mine ü"].set_index("metric")
+    assert mine.loc["ssim", ["n", "n_missing"]].tolist() == [8, 4]
+    assert mine.loc["fid", "n"] == 8 and "4 of 12 clips are missing" in mine.loc["fid", "warning"]
+    real = table[table.method == "real"].set_index("metric")
+    assert real.loc["fid", "value"] == pytest.approx(0, abs=1e-6) and real.loc["ssim", "value"] == pytest.approx(1)
+    assert set(table.direction) == {"up", "down"}
+    for suffix in (".md", ".tex"):
+        assert "SSIM" in scored.with_suffix(suffix).read_text(encoding="utf-8")
+
+
+def test_a_second_run_measures_nothing_again(scored, folders, few, zoo, monkeypatch):
+    from eadbench.scores.clip import Measurer
+
+    before = scored.read_bytes()
+    monkeypatch.setattr(Measurer, "measure", lambda *_: pytest.fail("measured again"))
+    score_folders(folders, scored, few, load_judges(few, zoo, "cpu"), 1)
+    assert scored.read_bytes() == before
+
+
+def test_methods_are_compared_in_pairs(folders, few, zoo, tmp_path):
+    frames, sound = astronaut(30, 64)
+    for method, sigma in (("sharp", 0.6), ("soft", 2.0)):
+        for k in range(6):
+            write_video(tmp_path / method / f"{k}.mp4", [cv2.GaussianBlur(f, (0, 0), sigma + 0.01 * k) for f in frames], audio=sound)
+    for k in range(6):
+        write_video(tmp_path / "real" / f"{k}.mp4", frames, audio=sound)
+    config = few.model_copy(update={"metrics": ("ssim", "fid")})
+    given = Folders(tmp_path / "real", (tmp_path / "sharp", tmp_path / "soft"))
+    table = score_folders(given, tmp_path / "s.parquet", config, load_judges(config, zoo, "cpu"), 1).set_index(["method", "metric"])
+    assert table.loc[("soft", "ssim"), "value"] < table.loc[("sharp", "ssim"), "value"]
+    assert table.loc[("soft", "ssim"), "p_value"] == pytest.approx(2 / 2**6) and table.loc[("soft", "ssim"), "n_common"] == 6
+    assert np.isnan(table.loc[("sharp", "ssim"), "p_value"]) and (table.reference_method == "sharp").all()
+
+
+def test_command_without_judges_says_how_to_get_them(folders, few, tmp_path):
+    args = ["--real", str(folders.real), "--fake", str(folders.fakes[0]), "--out", str(tmp_path / "s.parquet"), "--zoo", str(tmp_path / "nothing")]
+    done = CliRunner().invoke(score_app, [*args, "--metrics", "ssim,fid", "--settings", settings_text(few)], catch_exceptions=False)
+    assert done.exit_code == 0 and "SSIM" in done.output and "is not there" in " ".join(done.output.split())
+    rows = read_table(tmp_path / "s.parquet", schemas.SCORES)
+    fid = rows[(rows.metric == "fid") & (rows.method == "mine ü")].iloc[0]
+    assert fid.n == 0 and np.isnan(fid.value) and "is not there" in fid.warning
+
+
+def test_empty_or_absent_folders(tmp_path):
+    with pytest.raises(EadbenchError, match="no such folder"):
+        files_by_name(tmp_path / "nothing", (".mp4",))
+    with pytest.raises(EadbenchError, match="holds no media"):
+        files_by_name(tmp_path, (".mp4",))
+    for suffix in ("mp4", "mov"):
+        (tmp_path / f"a.{suffix}").touch()
+    with pytest.raises(EadbenchError, match="two files are named 'a'"):
+        files_by_name(tmp_path, (".mp4", ".mov"))
+
+
+def test_missing_sound_of_one_clip_costs_only_what_needs_it(folders, tmp_path):
+    sound = tmp_path / "sound"
+    sound.mkdir()
+    shutil.copy(folders.real / "as it is.mp4", sound / "as it is.mp4")
+    tasks = {t.clip_id: t for t in tasks_of(Folders(folders.real, folders.fakes, sound), folders.fakes[0], False)}
+    assert tasks["as it is"].audio == sound / "as it is.mp4" and not tasks["as it is"].problem
+    assert not tasks["fünf"].audio.exists() and not tasks["fünf"].problem
+
+
+@pytest.mark.parametrize(("text", "message"), [("a,b\n1,2\n", "lack the column"), ("name,emotion\nx,bored\n", "unknown emotion")])
+def test_bad_labels(tmp_path, text, message):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(EadbenchError, match=message):
+        read_labels(path)
+
+
+def test_labels_speak_the_common_vocabulary(folders):
+    labels = read_labels(folders.labels)
+    assert set(labels.emotion) == {"happy", "sad"} and labels.loc["fünf", "speaker"] == "s1"
+    assert len(read_labels(None)) == 0
+
+
+def test_face_is_cut_out():
+    frames = np.zeros((2, 100, 200, 3), np.uint8)
+    frames[:, 40:70, 120:150] = 255
+    marks = np.random.default_rng(0).uniform([120, 40], [150, 70], (2, 478, 2))
+    cut = cut_square(frames, face_square(marks))
+    assert cut.shape == (2, 256, 256, 3)
+    bright = (cut[0, ..., 0] > 127).mean()
+    assert bright == pytest.approx((3 / 4) ** 2, abs=0.05)
+
+
+def test_bars_in_names_do_not_break_the_table(scored):
+    table = wide(read_table(scored, schemas.SCORES))
+    text = markdown(table.replace("real", "a|b"), [])
+    assert "a\\|b" in text and len({line.replace("\\|", "").count("|") for line in text.strip().splitlines()}) == 1
+
+
+def test_read_frames_of_the_fixture_are_real(folders):
+    assert read_frames(folders.real / "one.mp4").shape == (30, 64, 64, 3)
