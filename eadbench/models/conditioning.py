@@ -21,14 +21,12 @@ class Context(NamedTuple):
         text: (B, L, D).
         text_mask: (B, 1, 1, L), true where a token counts; None if all do.
         vai: (B, V, D).
-        time: What to add to the time embedding of each frame, (B, F, E); None with `time_condition` off.
     """
 
     audio: torch.Tensor
     text: torch.Tensor | None
     text_mask: torch.Tensor | None
     vai: torch.Tensor | None
-    time: torch.Tensor | None = None
 
 
 def audio_windows(states: torch.Tensor, frames: int | None = None, fps: float = 25.0, left: int = 2, right: int = 2) -> torch.Tensor:
@@ -76,11 +74,6 @@ class ConditionEncoder(nn.Module):
         if "vai" in config.sources:
             self.vai_proj = nn.Sequential(nn.Linear(3, dim), nn.SiLU(), nn.Linear(dim, config.vai_tokens * dim))
             self.null_vai = nn.Parameter(0.02 * torch.randn(config.vai_tokens, dim))
-        if config.time_condition:
-            lengths = {"audio": tokens * dim, "text": dim, "vai": config.vai_tokens * dim}
-            self.to_time = nn.ModuleDict({s: nn.Linear(lengths[s], 4 * config.block_channels[0], bias=False) for s in config.sources})
-            for projection in self.to_time.values():
-                nn.init.zeros_(projection.weight)
 
     def forward(
         self,
@@ -104,8 +97,7 @@ class ConditionEncoder(nn.Module):
         b, f = audio.shape[:2]
         audio = self.audio_proj(audio.reshape(b, f, -1, audio.shape[-1] * self.layers_per_token)) + self.audio_position
         audio = _drop(audio, self.null_audio, drop_audio)
-        context = Context(audio, *self._text(text, text_mask, drop_text, b), self._vai(vai, drop_text, b))
-        return context._replace(time=self._time(context)) if self.config.time_condition else context
+        return Context(audio, *self._text(text, text_mask, drop_text, b), self._vai(vai, drop_text, b))
 
     def _text(
         self, text: torch.Tensor | None, mask: torch.Tensor | None, drop: torch.Tensor | None, b: int
@@ -128,16 +120,6 @@ class ConditionEncoder(nn.Module):
         unknown = vai.isnan().any(1)
         vai, drop = vai.nan_to_num(), unknown if drop is None else drop | unknown
         return _drop(self.vai_proj(vai).unflatten(1, self.null_vai.shape), self.null_vai, drop)
-
-    def _time(self, context: Context) -> torch.Tensor:
-        """Sum of the sources' projections, (B, F, E); text counts by the mean of its tokens."""
-        time = self.to_time["audio"](context.audio.flatten(2))
-        if context.vai is not None:
-            time = time + self.to_time["vai"](context.vai.flatten(1))[:, None]
-        if context.text is not None:
-            counts = torch.ones_like(context.text[..., :1]) if context.text_mask is None else context.text_mask[:, 0, 0, :, None].to(time.dtype)
-            time = time + self.to_time["text"]((context.text * counts).sum(1) / counts.sum(1))[:, None]
-        return time
 
 
 def _drop(tokens: torch.Tensor, null: torch.Tensor, drop: torch.Tensor | None) -> torch.Tensor:

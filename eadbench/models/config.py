@@ -57,8 +57,6 @@ class EADNetConfig(ModelConfig):
         emotion: What tells the emotion: `text`, `vai` (valence, arousal, intensity), both or nothing.
         vai_tokens: Tokens that the vector becomes.
         context_dim: Width of all condition tokens after projection.
-        time_condition: Also add projections of each frame's tokens to the time embedding, a short way for sound and emotion to every residual
-            block (ours; helps networks that train for minutes, off at full size).
         decoder_condition: On the way up, attend to `all` conditions or to `audio` alone (the paper speaks of the encoder only; `all` is ours).
         prediction: What the network predicts.
     """
@@ -88,7 +86,6 @@ class EADNetConfig(ModelConfig):
     emotion: Emotion = "text+vai"
     vai_tokens: int = Field(4, ge=1)
     context_dim: int = 384
-    time_condition: bool = False
     decoder_condition: Literal["all", "audio"] = "all"
     prediction: Literal["epsilon", "v"] = "epsilon"
 

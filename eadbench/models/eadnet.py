@@ -27,7 +27,7 @@ from eadbench.models.stda import STDA
 from eadbench.models.tfrm import TFRM
 
 # Tensors that a variant may have and another may lack.
-VARIANT_PARTS = re.compile(r"\.(stda|tfrm|motion)\.|\b(text_proj|null_text|vai_proj|null_vai)\b|\.cross\.(to_k|to_v|logit)\.(text|vai)\b|\.to_time\.")
+VARIANT_PARTS = re.compile(r"\.(stda|tfrm|motion)\.|\b(text_proj|null_text|vai_proj|null_vai)\b|\.cross\.(to_k|to_v|logit)\.(text|vai)\b")
 
 
 @dataclass
@@ -113,7 +113,7 @@ class EADNet(nn.Module):
         b, f = noisy.shape[:2]
         context = self.condition(audio, text, text_mask, vai, drop_audio, drop_text)
         time = self.time_embedding(self.time_proj(timesteps).to(noisy.dtype))  # (B, D)
-        time = time.repeat_interleave(f, 0) if context.time is None else (time[:, None] + context.time).flatten(0, 1)  # (B*F, D)
+        time = time.repeat_interleave(f, 0)  # (B*F, D)
         x = torch.cat((noisy, mask, masked, reference), dim=2).flatten(0, 1)  # (B*F, 13, h, w)
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
 

@@ -62,6 +62,19 @@ def test_dropping_replaces_just_those_clips():
         assert torch.equal(before[[0, 2]], after[[0, 2]])
 
 
+def test_clips_without_text_or_vector_get_the_null_ones():
+    """In a batch whose other clips have them: an empty mask and nan stand for nothing."""
+    encoder, given = ConditionEncoder(CONFIG), inputs()
+    mask = torch.ones(B, L, dtype=torch.bool)
+    mask[1] = False
+    given["vai"][1] = float("nan")
+    context = encoder(**given, text_mask=mask)
+    assert torch.equal(context.text[1], encoder.null_text.expand(L, -1)) and torch.equal(context.vai[1], encoder.null_vai)
+    assert context.text_mask[1].all() and context.vai.isfinite().all()
+    context.vai.sum().backward()
+    assert all(p.grad.isfinite().all() for p in encoder.vai_proj.parameters())
+
+
 def test_null_embeddings_learn_when_dropped():
     encoder = ConditionEncoder(CONFIG)
     context = encoder(**inputs(), drop_audio=torch.ones(B, dtype=torch.bool), drop_text=torch.ones(B, dtype=torch.bool))
@@ -85,22 +98,6 @@ def test_no_text_is_the_same_as_dropped_text():
     dropped = module(x, encoder(**given, text_mask=mask, drop_text=torch.ones(B, dtype=torch.bool)))
     absent = module(x, encoder(given["audio"]))
     assert torch.allclose(dropped, absent, atol=1e-5)
-
-
-def test_time_embedding_hears_each_frame_and_ignores_masked_text():
-    config = CONFIG.model_copy(update={"time_condition": True})
-    torch.manual_seed(0)
-    encoder = ConditionEncoder(config)
-    assert encoder(**inputs()).time.abs().max() == 0  # at first
-    for projection in encoder.to_time.values():
-        torch.nn.init.normal_(projection.weight)
-    given = inputs()
-    mask = torch.tensor([[True, True, False, False, False]] * B)
-    time = encoder(**given, text_mask=mask).time
-    assert time.shape == (B, F, 4 * config.block_channels[0])
-    assert torch.allclose(time, encoder(given["audio"], given["text"][:, :2], None, given["vai"]).time, atol=1e-4)
-    given["audio"][:, 1] += 1e3 * torch.randn(6)
-    assert (encoder(**given, text_mask=mask).time - time).abs().amax((0, 2)).gt(1e-3).tolist() == [False, True, False, False]
 
 
 def test_masked_text_tokens_do_not_count():

@@ -20,7 +20,6 @@ VARIANTS = [
     {"stda": "strip_hvt", "tfrm": "learned"},
     {"stda": "filter", "tfrm": "gcn"},
     {"stda": "pool", "tfrm": "gcn"},
-    {"stda": "strip_hv", "tfrm": "none", "time_condition": True},
 ]
 
 
@@ -143,7 +142,7 @@ def test_channels_last_and_bf16_agree_with_fp32():
 
 def test_traces_as_one_graph():
     """No host synchronisation and no data-dependent branch: the compiler takes the whole forward pass."""
-    model = network(block_channels=(16,), attention_levels=(0,), time_condition=True)
+    model = network(block_channels=(16,), attention_levels=(0,))
     given = inputs(model.config)
     torch._dynamo.reset()
     traced = torch.compile(model, backend="eager", fullgraph=True)
@@ -219,7 +218,7 @@ def test_a_stage_one_checkpoint_loads_into_every_variant(choices):
 def test_new_parts_do_not_change_a_checkpoint():
     """Stage 2 begins where stage 1 ended: time strips, frame graph and motion modules are closed at first."""
     stage1 = network(stda="strip_hv", tfrm="none")
-    stage2 = network(trained=False, stda="strip_hvt", tfrm="learned", motion=True, time_condition=True)
+    stage2 = network(trained=False, stda="strip_hvt", tfrm="learned", motion=True)
     stage2.load_compatible(stage1.state_dict())
     given = inputs(stage1.config)
     assert torch.allclose(stage2(**given), stage1(**given), atol=1e-6)
