@@ -5,56 +5,54 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated
 
-import click
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from eadbench import __version__
 from eadbench.core import log
 from eadbench.core.errors import EadbenchError
 
-ROOMS = {
-    "corpora": "Fetch or film corpora and list their recordings.",
-    "clips": "Cut recordings to aligned face clips and check them.",
-    "zoo": "Pretrained parts: list, fetch, train.",
-    "captions": "Describe the emotion of clips; filter by cosine similarity.",
-    "features": "Audio, text and latent features.",
-    "training": "Train SyncNet, EAD-Net and its ablations.",
-    "samples": "Render test clips with any method; render one video.",
-    "scores": "Score rendered clips.",
-    "tables": "Tables, ablation report, page.",
-}
-SHORTCUTS = {  # command -> (module, attribute, help)
-    "score": ("eadbench.scores.cli", "score_app", "Score any folder of videos against another."),
-    "methods": ("eadbench.samples.cli", "methods_app", "What each method needs, and what is missing here."),
-}
+ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
+# Command -> (module, attribute), for what users call without thinking of stages.
+SHORTCUTS = {"score": ("eadbench.scores.cli", "score_app"), "methods": ("eadbench.samples.cli", "methods_app")}
 
 
-class LazyGroup(click.Group):
-    """A group that imports a stage's ``cli`` module only when that stage is named, since torch takes seconds."""
+class Rooms(TyperGroup):
+    """A group that imports a stage's ``cli`` module only when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Names in the order of the stages."""
         return [*ROOMS, *SHORTCUTS]
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in ROOMS:
-            module, attribute = f"eadbench.{name}.cli", "app"
-        elif name in SHORTCUTS:
-            module, attribute, _ = SHORTCUTS[name]
-        else:
+    def get_command(self, ctx: typer.Context, name: str) -> TyperCommand | TyperGroup | None:
+        """The stage's group, or the shortcut's command."""
+        if name not in ROOMS and name not in SHORTCUTS:
             return None
-        return typer.main.get_command(getattr(import_module(module), attribute))
+        module, attribute = SHORTCUTS.get(name, (f"eadbench.{name}.cli", "app"))
+        command = typer.main.get_command(getattr(import_module(module), attribute))
+        command.name = name
+        return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([*ROOMS.items(), *((name, spec[2]) for name, spec in SHORTCUTS.items())])
+
+app = typer.Typer(
+    cls=Rooms, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="eadbench")
-@click.option("--log", "log_file", type=click.Path(path_type=Path), help="Write the log to this file, too.")
-@click.option("--threads", type=int, default=0, help="Threads for torch and BLAS; 0 leaves it to them.")
-def cli(log_file: Path | None, threads: int) -> None:
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"eadbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    log_file: Annotated[Path | None, typer.Option("--log", help="Write the log to this file, too.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads for torch and BLAS; 0 leaves it to them.")] = 0,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
     """EAD-Net and its benchmark. Every stage of the workflow is a sub-command; `eadbench STAGE --help` tells more."""
     log.set_up(log_file)
     if threads:
@@ -71,7 +69,7 @@ def set_threads(threads: int) -> None:
 def main() -> None:
     """Run; an ``EadbenchError`` ends with status 1 and its message, anything else with its traceback."""
     try:
-        cli(prog_name="eadbench")
+        app(prog_name="eadbench")
     except EadbenchError as error:
         logging.getLogger("eadbench").debug("traceback", exc_info=True)
         logging.getLogger("eadbench").error("%s", error)

@@ -87,7 +87,7 @@ def _row(actor: str, match: re.Match, place: Place, sound: Place | None, config:
         "level": level,
         "intensity": level / LEVELS,
         "view": match["view"],
-        "sentence": number,
+        "sentence": f"{emotion}/{number}",
         "source": place.path,
         "member": place.member,
         "max_gap": config.max_length_gap,

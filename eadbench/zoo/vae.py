@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
 from pydantic import BaseModel, ConfigDict
+from torch import nn
 from torch.nn import functional
 
 from eadbench.core.errors import EadbenchError
@@ -122,9 +126,7 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
     held_out = min(max(16, len(frames) // 20), len(frames) // 2)
     order = rng_for(seed, "held out").permutation(len(frames))
     fit, check = frames[torch.from_numpy(order[held_out:])], frames[torch.from_numpy(order[:held_out])]
-    with torch.no_grad():
-        # Start with little posterior noise; at the library's unit variance the first steps would drown in it.
-        model.quant_conv.bias[wanted.latent_channels :] = START_LOGVAR
+    start_from_mean_colours(model)
     _fit(model, fit, wanted, seed)
     model.eval()
     with torch.no_grad():
@@ -162,6 +164,66 @@ def face_weight(size: int, extra: float) -> torch.Tensor:
     bumps = [(right_eye, 0.10), (left_eye, 0.10), ((mouth_right + mouth_left) / 2, 0.14)]
     weight = sum(torch.exp(-((x - p[0]) ** 2 + (y - p[1]) ** 2) / (2 * (s * size) ** 2)) for p, s in bumps)
     return 1 + extra * weight.clamp(max=1)
+
+
+CONSTANT = 2.0
+
+
+@torch.no_grad()
+def start_from_mean_colours(model) -> None:
+    """Initialise an ``AutoencoderKL`` so that its first three latents are the mean colours of their cells and the decoder interpolates them.
+
+    A short training then has to learn detail alone, and colours that it has not seen come out right. Residual branches start at zero, so that the path from
+    pixels to latents and back is linear but for the last norm and SiLU of encoder and decoder. To pass those, each colour travels as a pair
+    ``(x, -x)``, since ``silu(x) - silu(-x) = x``, beside a large constant pair that keeps the norm from rescaling each image. Ours.
+    """
+    for module in model.modules():
+        if isinstance(module, ResnetBlock2D):
+            nn.init.zeros_(module.conv2.weight)
+            nn.init.zeros_(module.conv2.bias)
+            if module.conv_shortcut is not None:
+                _carry(model, module.conv_shortcut, torch.ones(1, 1))
+        elif isinstance(module, Downsample2D):
+            _carry(model, module.conv, torch.tensor([[0.25, 0.25, 0], [0.25, 0.25, 0], [0, 0, 0]]))
+        elif isinstance(module, Upsample2D):
+            _carry(model, module.conv, torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])) / 16)
+    for half in (model.encoder, model.decoder):
+        _carry(model, half.conv_in, _centre(), first=True)
+        width = half.conv_out.weight.shape[1]
+        group = width // model.config.norm_num_groups
+        # The constant pair dominates the norm of its group.
+        undo = CONSTANT / (group / 2) ** 0.5
+        half.conv_out.weight[:3] *= 0.1
+        for j in range(3):
+            half.conv_out.weight[j, j * group] = undo * _centre()
+            half.conv_out.weight[j, j * group + 1] = -undo * _centre()
+        nn.init.zeros_(half.conv_out.bias)
+    for conv in (model.quant_conv, model.post_quant_conv):
+        conv.weight.copy_(torch.eye(len(conv.weight))[..., None, None])
+        nn.init.zeros_(conv.bias)
+    # Start with little posterior noise; at the library's unit variance the first steps would drown in it.
+    channels = model.config.latent_channels
+    model.encoder.conv_out.weight[channels:] *= 0.1
+    model.quant_conv.bias[channels:] = START_LOGVAR
+
+
+def _centre() -> torch.Tensor:
+    kernel = torch.zeros(3, 3)
+    kernel[1, 1] = 1
+    return kernel
+
+
+def _carry(model, conv: nn.Conv2d, kernel: torch.Tensor, first: bool = False) -> None:
+    """Let a convolution pass the colours on by ``kernel``: in group j, channels 0 and 1 hold ``x_j`` and ``-x_j``, 2 and 3 the constants."""
+    groups = model.config.norm_num_groups
+    out, into = conv.weight.shape[0] // groups, conv.weight.shape[1] // groups
+    conv.weight *= 0.5
+    nn.init.zeros_(conv.bias)
+    for j in range(3):
+        conv.weight[j * out : j * out + 4] = 0
+        conv.weight[j * out, j if first else j * into] = kernel
+        conv.weight[j * out + 1, j if first else j * into] = -kernel
+        conv.bias[j * out + 2], conv.bias[j * out + 3] = CONSTANT, -CONSTANT
 
 
 def _recolour(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

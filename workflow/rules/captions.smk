@@ -73,7 +73,6 @@ rule filter_captions:
 rule report_captions:
     input:
         captions=collect("<results>/captions/{corpus}/captions.parquet", corpus=CORPORA),
-        parts=cards(FILTER_PARTS),
     output:
         report(
             "<results>/captions/report.html",
@@ -90,8 +89,9 @@ rule report_captions:
         runtime=runtime_by_attempt(30),
     params:
         options=as_options("captions"),
-        parts=part_options(FILTER_PARTS),
+        settings=settings_of("captions"),
     message:
         "Reporting on the captions and their filter"
     shell:
-        "python -m eadbench --log {log} --threads {threads} captions report {params.options} {params.parts} --out {output}"
+        "python -m eadbench --log {log} --threads {threads} captions report {params.options}"
+        " --out {output} --settings {params.settings:q}"
