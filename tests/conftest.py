@@ -83,7 +83,10 @@ def tiny_parts(tiny_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     from eadbench.zoo.make import Inputs, make
 
     artefacts = {
-        "vae": {"kind": "vae", "how": "trained", "options": {"size": 32, "channels": [8, 8, 8], "steps": 3, "batch": 4, "frames_per_clip": 4}},
+        "vae": {
+            "kind": "vae", "how": "trained",
+            "options": {"size": 32, "channels": [12, 12, 12], "norm_groups": 3, "steps": 3, "frames_per_clip": 4},
+        },
         "whisper": {"kind": "whisper", "how": "trained", "options": {"state": 16, "heads": 2, "layers": 1, "steps": 2, "clusters": 4, "crop": 50}},
         "videomae": {
             "kind": "videomae",

@@ -13,7 +13,7 @@ import torch
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import nn
 from torch.nn import functional
 
@@ -27,6 +27,7 @@ from eadbench.zoo.material import training_clips
 
 log = logging.getLogger(__name__)
 START_LOGVAR = -8.0
+CONSTANT = 2.0  # of the channels that steady the norms at the start, see start_from_mean_colours
 
 
 class VaeOptions(BaseModel):
@@ -36,7 +37,7 @@ class VaeOptions(BaseModel):
         channels: Channels per level; the number of levels sets the reduction, 2 ** (levels - 1).
         layers_per_block: ResNet layers per level.
         latent_channels: Channels of the latents (4, as Stable Diffusion's).
-        norm_groups: Groups of the group norms.
+        norm_groups: Groups of the group norms: at least 3, and at least 4 channels in each.
         size: Side of the training frames in pixels.
         clips, frames_per_clip: How many training clips, and frames of each.
         steps, batch, lr: Length of training, frames per step, peak learning rate of the one-cycle schedule.
@@ -47,20 +48,26 @@ class VaeOptions(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    channels: tuple[int, ...] = (24, 48, 64)
+    channels: tuple[int, ...] = (16, 32, 64)
     layers_per_block: int = 1
     latent_channels: int = 4
-    norm_groups: int = 8
+    norm_groups: int = 4
     size: int = 64
     clips: int = 120
     frames_per_clip: int = 20
-    steps: int = 600
-    batch: int = 16
-    lr: float = 2e-3
+    steps: int = 1000
+    batch: int = 4
+    lr: float = 7e-4
     kl: float = 1e-8
     gradient: float = 0.5
     recolour: bool = True
     centre: float = 3.0
+
+    @model_validator(mode="after")
+    def _room_for_colours(self) -> "VaeOptions":
+        if self.norm_groups < 3 or any(width % self.norm_groups or width < 4 * self.norm_groups for width in self.channels):
+            raise ValueError("norm_groups: at least 3 groups of at least 4 channels each at every level")
+        return self
 
 
 def load(folder: Path, card: Card, device: Any = "cpu"):
@@ -166,16 +173,13 @@ def face_weight(size: int, extra: float) -> torch.Tensor:
     return 1 + extra * weight.clamp(max=1)
 
 
-CONSTANT = 2.0
-
-
 @torch.no_grad()
 def start_from_mean_colours(model) -> None:
     """Initialise an ``AutoencoderKL`` so that its first three latents are the mean colours of their cells and the decoder interpolates them.
 
-    A short training then has to learn detail alone, and colours that it has not seen come out right. Residual branches start at zero, so that the path from
-    pixels to latents and back is linear but for the last norm and SiLU of encoder and decoder. To pass those, each colour travels as a pair
-    ``(x, -x)``, since ``silu(x) - silu(-x) = x``, beside a large constant pair that keeps the norm from rescaling each image. Ours.
+    A short training then has to learn detail alone, and colours that it has not seen come out right. Residual branches start at zero, so that the
+    path from pixels to latents and back is linear but for the last norm and SiLU of encoder and decoder. To pass those, each colour travels as a
+    pair ``(x, -x)``, since ``silu(x) - silu(-x) = x``, beside a large constant pair that keeps the norm from rescaling each image. Ours.
     """
     for module in model.modules():
         if isinstance(module, ResnetBlock2D):
