@@ -71,3 +71,11 @@ def test_another_shape_is_refused(unet):
         load_sd_weights(ours(block_channels=(16, 16, 32, 64)), unet.state_dict())
     with pytest.raises(ValueError, match="no counterpart"):
         load_sd_weights(ours(attention_levels=(0, 1)), unet.state_dict())
+
+
+def test_stable_diffusion_itself_fits_the_full_size():
+    """Real sizes, without the memory."""
+    with torch.device("meta"):
+        theirs, model = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8), EADNet(EADNetConfig())
+    report = load_sd_weights(model, theirs.state_dict())
+    assert (len(theirs.state_dict()), len(report.mapped), len(report.unused)) == (686, 654, 32)
