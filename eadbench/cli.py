@@ -67,10 +67,13 @@ def set_threads(threads: int) -> None:
 
 
 def main() -> None:
-    """Run; an ``EadbenchError`` ends with status 1 and its message, anything else with its traceback."""
+    """Run; an ``EadbenchError`` ends with status 1 and its message, anything else with its traceback, in the log file too."""
     try:
         app(prog_name="eadbench")
     except EadbenchError as error:
         logging.getLogger("eadbench").debug("traceback", exc_info=True)
         logging.getLogger("eadbench").error("%s", error)
+        sys.exit(1)
+    except Exception:
+        logging.getLogger("eadbench").exception("unexpected failure")
         sys.exit(1)

@@ -6,6 +6,7 @@ The layers are those of ``syncnet_python``, under its names, so that its ``syncn
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 WINDOW = 5  # video frames that the network sees at once
 MFCC_STEPS = 20  # audio steps (100 Hz) of the same stretch
@@ -70,16 +71,23 @@ class SyncNet(nn.Module):
     def embed_lips(self, windows: Tensor) -> Tensor:
         """``(N, 3, 5, S, S)`` BGR in 0..255 to ``(N, dim)``.
 
-        Apart from the first, all layers look at one moment, so they run as 2-D convolutions over channels-last memory, which CPUs do faster.
+        Apart from the first, all layers look at one moment, so they run as 2-D convolutions over channels-last memory, which CPUs do faster; when
+        evaluating, batch norms are folded into the convolutions.
         """
         n, channels, frames, side, _ = windows.shape
         x = windows.reshape(n, channels * frames, side, side).contiguous(memory_format=torch.channels_last)
-        for layer in self.netcnnlip:
+        layers = list(self.netcnnlip)
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
             if isinstance(layer, nn.Conv3d):
-                weight = layer.weight.flatten(1, 2)
-                x = F.conv2d(x, weight, layer.bias, layer.stride[1:], layer.padding[1:])
+                weight, bias = layer.weight, layer.bias
+                if not self.training:
+                    weight, bias = fuse_conv_bn_weights(
+                        weight, bias, following.running_mean, following.running_var, following.eps, following.weight, following.bias
+                    )
+                x = F.conv2d(x, weight.flatten(1, 2).contiguous(memory_format=torch.channels_last), bias, layer.stride[1:], layer.padding[1:])
             elif isinstance(layer, nn.BatchNorm3d):
-                x = F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, layer.training, layer.momentum, layer.eps)
+                if self.training:
+                    x = F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, True, layer.momentum, layer.eps)
             elif isinstance(layer, nn.MaxPool3d):
                 padding = layer.padding if isinstance(layer.padding, int) else layer.padding[1:]
                 x = F.max_pool2d(x, layer.kernel_size[1:], layer.stride[1:], padding)

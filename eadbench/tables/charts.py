@@ -46,15 +46,15 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
         absent.append("training histories (results/training/*/history.parquet)")
     if not data["perclip"]:
         absent.append("per-clip values (results/scores/*/*/*/per_clip.parquet)")
-    return _clean(data | {"absent": absent})
+    return clean(data | {"absent": absent})
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
     """JSON without NaN: numbers that are none become null."""
     if isinstance(value, dict):
-        return {str(k): _clean(v) for k, v in value.items()}
+        return {str(k): clean(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_clean(v) for v in value]
+        return [clean(v) for v in value]
     if value is None or value is pd.NA:
         return None
     if isinstance(value, (float, np.floating)):

@@ -39,7 +39,7 @@ def report(tables: Path, results: Path, out: Path, config: TablesConfig | None =
         folder.mkdir()
         _copy_assets(folder)
         videos = gallery.collect_videos(built, results, folder)
-        data = charts.page_data(built, results) | {"videos": videos.data}
+        data = charts.page_data(built, results) | {"videos": charts.clean(videos.data)}
         if videos.data["missing"]:
             data["absent"].append(f"samples of {len(videos.data['missing'])} cells, e.g. results/samples/{videos.data['missing'][0]}")
         figures = gallery.make_figures(built, results, videos, folder)

@@ -35,7 +35,8 @@ class FrameFeatures:
     """Features of single frames: ``dims`` of them; ``resolution`` is the side at which the network sees a frame."""
 
     def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
-        self.net, self.dims, self.resolution, self.device = net.eval().to(device), dims, resolution, device
+        self.net = net.eval().to(device, memory_format=torch.channels_last)
+        self.dims, self.resolution, self.device = dims, resolution, device
 
     @torch.no_grad()
     def features(self, frames: np.ndarray, batch: int = 32) -> np.ndarray:
