@@ -28,8 +28,9 @@ demo: install ## Make the demo corpora, train, score, and print the tables (abou
 smoke: install ## The same pipeline in about 4 minutes
 	$(BIN)/snakemake --cores $(CORES) --configfile config.yaml config/smoke.yaml
 
-test: install ## Lint and run all tests
-	$(BIN)/python -m pytest tests
+test: install ## Lint and run all tests, the smoke pipeline included (about 15 minutes on 2 cores)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not pipeline and not cluster" -n $(CORES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m pipeline --timeout 2400
 
 lint: install ## Check format, lint, layers and workflow
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/lint-imports && $(BIN)/snakemake --lint

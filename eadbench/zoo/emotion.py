@@ -211,7 +211,7 @@ def augment(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Blur a quarter of the ``(T, 3, S, S)`` videos, down to a third of the resolution, and add noise to some: generated ones are soft and rough, too."""
+    """Blur a quarter of the ``(T, 3, S, S)`` videos, down to a third of the size, and add noise to some: generated ones are soft too."""
     size = frames.shape[-1]
     if rng.random() < 0.25:
         small = int(rng.integers(size // 3, size))

@@ -70,7 +70,7 @@ def test_mead_lists_what_is_there(mead, tmp_path):
         "W009_none_sad_3_001",
     ]  # fmt: skip
     row = table.loc["M003_front_disgusted_2_007"]
-    assert (row["emotion"], row["emotion_raw"], row["level"], row["sex"], row["sentence"]) == ("disgust", "disgusted", 2, "male", "007")
+    assert (row["emotion"], row["emotion_raw"], row["level"], row["sex"], row["sentence"]) == ("disgust", "disgusted", 2, "male", "disgusted/007")
     assert row["fps"] == 30 and row["sample_rate"] == 16000 and row["split"] == "test"
     assert resolve(tmp_path / "out" / "index.parquet", row["audio_source"]).samefile(mead / "M003/audio/disgusted/level_2/007.wav")
     assert table["sample_rate"].isna()["M003_front_disgusted_2_033"]  # no sound: for the clips to drop

@@ -6,13 +6,13 @@ from workflow.running import ROOT, snakemake
 
 @pytest.mark.parametrize("configs", [("config.yaml",), ("config.yaml", "config/smoke.yaml"), ("config/paper.yaml",)])
 def test_plans_on_a_clean_clone(tmp_path, configs):
-    done = snakemake(tmp_path, "--dry-run", "--quiet", configs=configs)
+    done = snakemake(tmp_path, "--dry-run", configs=configs)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "make_samples" in done.stdout + done.stderr
 
 
 def test_default_configuration_is_the_demo(tmp_path):
-    done = snakemake(tmp_path, "--dry-run", "--quiet", configs=("config.yaml",))
+    done = snakemake(tmp_path, "--dry-run", configs=("config.yaml",))
     assert "film" in done.stdout + done.stderr
 
 

@@ -219,7 +219,9 @@ def sample_inputs(wildcards):
     entry = METHODS[wildcards.method]
     inputs = {"clips": "<results>/clips/{corpus}/clips.parquet"}
     if entry.get("after"):
-        inputs["after"] = f"<results>/samples/{entry['after']}/{wildcards.corpus}/{wildcards.protocol}/samples.parquet"
+        inputs["after"] = (
+            f"<results>/samples/{entry['after']}/{wildcards.corpus}/{wildcards.protocol}/samples.parquet"
+        )
     if entry.get("run"):
         inputs["run"] = f"<results>/training/{entry['run']}/card.json"
         inputs["features"] = "<results>/features/{corpus}/index.parquet"
