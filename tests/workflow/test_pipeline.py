@@ -24,7 +24,7 @@ def test_ends_with_tables_and_report(smoke):
     scores = read_table(smoke / "results/tables/scores.parquet", schemas.SCORES)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert set(scores["method"]) <= set(config["samples"]["methods"])
-    assert {"fid", "fvd", "ssim", "lse_c", "acc_emo"} <= set(scores["metric"])
+    assert {"fid", "fvd", "ssim", "sync", "acc_emo"} <= set(scores["metric"])
     assert scores.loc[scores["value"].notna(), "extractor"].str.len().gt(0).all()
     assert (smoke / "results/report/index.html").stat().st_size > 10_000
 
@@ -64,7 +64,7 @@ def test_one_ablations_setting_retrains_only_that_run(smoke, tmp_path):
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     run = next(name for name, entry in config["training"]["runs"].items() if entry.get("base") == "full")
     over = tmp_path / "over.yaml"
-    over.write_text(yaml.safe_dump({"training": {"runs": {run: {"note": "changed"}}}}))
+    over.write_text(yaml.safe_dump({"training": {"runs": {run: {"optim": {"lr": 1.0e-6}}}}}))
     jobs = planned(snakemake(smoke, "--dry-run", configs=("config.yaml", "config/smoke.yaml", str(over))))
     assert jobs["train"] == 1
 
