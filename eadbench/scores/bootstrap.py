@@ -67,16 +67,17 @@ class FrechetBootstrap:
 
     def __init__(self, x: Collection[np.ndarray], y: Collection[np.ndarray]) -> None:
         left, right = Moments.of(x), Moments.of(y)
-        self.value, self.rows = distance(left, right), right.n
+        trace = trace_of_root(left, right)
+        self.value, self.rows = distance(left, right, trace), right.n
         origin = (left.mean + right.mean) / 2
         basis = _basis(left, right)
         self.sides = [_Side(x, left.n, origin, basis), _Side(y, right.n, origin, basis)]
         self.outside = 0.0
         if basis is not None:
-            kept_x, kept_y = (np.square((m.factor if m.factor is not None else root_factor(m.covariance).T) @ basis).sum() for m in (left, right))
+            kept_x, kept_y = (_variance_within(m, basis) for m in (left, right))
             inside = self._root(*(side.factor(np.ones(len(side.n))) for side in self.sides))
             left_out = np.sqrt(max(left.total_variance - kept_x, 0) * max(right.total_variance - kept_y, 0))
-            self.outside = (trace_of_root(left, right) - inside) / left_out if left_out > 0 else 0.0
+            self.outside = (trace - inside) / left_out if left_out > 0 else 0.0
 
     def replicate(self, weights_x: np.ndarray, weights_y: np.ndarray) -> float:
         """The distance with each clip counted as often as its weight says."""
@@ -129,9 +130,20 @@ def _basis(left: Moments, right: Moments) -> np.ndarray | None:
     """The strongest directions ``(d, DIRECTIONS)`` of both sides together; ``None`` where all are kept."""
     if left.dim <= DIRECTIONS or min(left.n, right.n) <= DIRECTIONS:
         return None
-    gap = left.mean - right.mean
-    pooled = left.covariance + right.covariance + np.outer(gap, gap) / 2
+    gap = (left.mean - right.mean) / np.sqrt(2)
+    if left.factor is not None and right.factor is not None:  # few samples: the eigenproblem of their Gram matrix is the smaller one
+        rows = np.concatenate([left.factor, right.factor, gap[None]])
+        if len(rows) < left.dim:
+            values, vectors = linalg.eigh(rows @ rows.T, subset_by_index=(len(rows) - DIRECTIONS, len(rows) - 1), check_finite=False)
+            return rows.T @ (vectors / np.sqrt(np.maximum(values, 1e-300)))
+    pooled = left.covariance + right.covariance + np.outer(gap, gap)
     return linalg.eigh(pooled, subset_by_index=(left.dim - DIRECTIONS, left.dim - 1), check_finite=False)[1]
+
+
+def _variance_within(moments: Moments, basis: np.ndarray) -> float:
+    """Trace of the covariance within a basis."""
+    factor = moments.factor
+    return float(np.square(factor @ basis).sum() if factor is not None else (basis * (moments.covariance @ basis)).sum())
 
 
 def replicate_all(metric: Callable[[np.ndarray, np.ndarray], float], counts_x: np.ndarray, counts_y: np.ndarray) -> np.ndarray:

@@ -111,10 +111,11 @@ class Moments:
         return float((np.trace(self._outer) - self.n * mean @ mean) / (self.n - 1))
 
 
-def distance(left: Moments, right: Moments) -> float:
-    """Fréchet distance of two sets given by their moments; at least 0."""
+def distance(left: Moments, right: Moments, trace: float | None = None) -> float:
+    """Fréchet distance of two sets given by their moments; at least 0. ``trace``: that of the root, where it is known already."""
     difference = left.mean - right.mean
-    value = difference @ difference + left.total_variance + right.total_variance - 2 * trace_of_root(left, right)
+    trace = trace_of_root(left, right) if trace is None else trace
+    value = difference @ difference + left.total_variance + right.total_variance - 2 * trace
     return float(max(value, 0.0))
 
 
