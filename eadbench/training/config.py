@@ -80,12 +80,14 @@ class LossConfig(Section):
 
 
 class DiffusionConfig(Section):
-    """The noise.
+    """The noise, and what conditions a sample.
 
     Attributes:
         beta_start, beta_end, train_steps: Scaled-linear schedule (Stable Diffusion).
         shared_noise: a: noise is (a * shared by all frames + own) / sqrt(1 + a^2) (LatentSync: 1).
         drop_audio, drop_text: Shares of the samples that learn without it, drawn independently, so that both can be guided (ours).
+        other_reference: Share of the samples whose reference is another clip of the speaker, where there is one, so that the emotion has to come from
+            text and vector instead of the reference (ours; LatentSync: 0, another window of the same clip).
     """
 
     beta_start: float = 0.00085
@@ -94,6 +96,7 @@ class DiffusionConfig(Section):
     shared_noise: float = 1.0
     drop_audio: float = 0.1
     drop_text: float = 0.1
+    other_reference: float = Field(0.0, ge=0, le=1)
 
 
 class RunConfig(Section):

@@ -98,6 +98,7 @@ class EADNetWindows(Windows):
     ) -> None:
         super().__init__(store, stream, model.frames)
         self.model, self.diffusion, self.batch = model, diffusion, batch
+        self.of_speaker = self.clips.groupby(["corpus", "speaker"]).indices
         self.clean_every, self.clean_frames, self.sync = clean_every, clean_frames, sync
 
     def sync_starts(self) -> range:
@@ -113,7 +114,7 @@ class EADNetWindows(Windows):
         frames = self.model.frames
         start = int(rng.integers(0, row["frames"] - frames + 1))
         latents = self.store.get(row, "latents", start, start + frames).float()
-        other = reference_start(start, frames, int(row["frames"]), rng)
+        reference, other = self.reference(row, start, rng)
         text = self.store.text(row) if "text" in self.model.sources else None
         intensity = row["intensity"] if pd.notna(row["intensity"]) else 1.0
         labelled = isinstance(row["emotion"], str)
@@ -123,7 +124,7 @@ class EADNetWindows(Windows):
             "clip_id": row["clip_id"],
             "clean": latents,
             "masked": self.store.get(row, "masked", start, start + frames).float(),
-            "reference": self.store.get(row, "latents", other, other + frames).float(),
+            "reference": self.store.get(reference, "latents", other, other + frames).float(),
             "audio": self.audio(row, start),
             "text": text.float() if text is not None else None,
             # Not a number: unknown, which is not the same as neutral.
@@ -141,6 +142,16 @@ class EADNetWindows(Windows):
             if self.sync:
                 sample["sounds"] = torch.stack([self.mel(row, mel_start(at + s), self.sync.mel_steps) for s in self.sync_starts()])
         return sample
+
+    def reference(self, row: pd.Series, start: int, rng: np.random.Generator) -> tuple[pd.Series, int]:
+        """Clip and start of the reference window: elsewhere in the clip, or in another clip of the speaker."""
+        frames = self.model.frames
+        if rng.random() < self.diffusion.other_reference:
+            others = [k for k in self.of_speaker.get((row["corpus"], row["speaker"]), ()) if self.clips["clip_id"].iat[k] != row["clip_id"]]
+            if others:
+                chosen = self.clips.iloc[others[rng.integers(len(others))]]
+                return chosen, int(rng.integers(0, chosen["frames"] - frames + 1))
+        return row, reference_start(start, frames, int(row["frames"]), rng)
 
     def audio(self, row: pd.Series, start: int) -> torch.Tensor:
         """Whisper states around each frame ``(F, N, D)``."""

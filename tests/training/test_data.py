@@ -78,6 +78,22 @@ def test_reference_window_does_not_overlap_where_it_can_avoid_it() -> None:
     assert reference_start(0, 4, 6, rng) == 2 and reference_start(2, 4, 6, rng) == 0
 
 
+def test_reference_may_be_another_clip_of_the_speaker(store: FeatureStore) -> None:
+    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(other_reference=1.0), 2)
+    elsewhere = 0
+    for number in range(9):
+        sample = data[number]
+        row = store.row(sample["clip_id"])
+        others = data.clips[(data.clips["speaker"] == row["speaker"]) & (data.clips["clip_id"] != row["clip_id"])]
+        own = store.get(row, "latents").float()
+        assert any(torch.equal(own[s : s + 4], sample["reference"]) for s in range(47)) == others.empty
+        for _, other in others.iterrows():
+            latents = store.get(other, "latents").float()
+            assert any(torch.equal(latents[s : s + 4], sample["reference"]) for s in range(47))
+            elsewhere += 1
+    assert elsewhere
+
+
 def test_dropout_is_independent_and_as_often_as_asked(store: FeatureStore) -> None:
     data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(drop_audio=0.3, drop_text=0.3), 2)
     drops = np.array([[s["drop_audio"], s["drop_text"]] for s in (data[k] for k in range(400))])
