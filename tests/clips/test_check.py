@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_clips
+from tiny_clips import make_clips
 from typer.testing import CliRunner
 
 from eadbench.clips.check import check_shard, moved_sound

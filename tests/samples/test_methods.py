@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_clips
+from tiny_clips import make_clips
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError

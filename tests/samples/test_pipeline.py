@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import talking_oval
+from tiny_clips import talking_oval
 
 from eadbench.core.errors import EadbenchError
 from eadbench.models.config import EADNetConfig

@@ -89,5 +89,5 @@ def test_cache_is_used_and_checked(tmp_path):
 def test_registry_is_sound():
     for name, entry in registry().items():
         assert entry.licence, name
-        assert entry.files or entry.manual, name
+        assert entry.files or entry.manual or entry.snapshot, name
         assert all(f.url.startswith("http") or entry.manual for f in entry.files), name
