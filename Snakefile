@@ -34,6 +34,7 @@ include: "workflow/rules/tables.smk"
 rule all:
     default_target: True
     input:
+        unpack(everything),
         "<results>/tables/scores.parquet",
         "<results>/report/index.html",
         "<results>/captions/report.html",

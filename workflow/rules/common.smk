@@ -250,3 +250,22 @@ def table_inputs(wildcards):
         "samples": [f"<results>/samples/{cell}/samples.parquet" for cell in cells],
         "history": [f"<results>/training/{run}/history.parquet" for run in RUNS],
     }
+
+
+def everything(wildcards):
+    """All that a run leaves for people: named in `rule all`, so that a deleted output is made again even if what was made from it is still there."""
+    per_corpus = (
+        "corpora/{c}/index.parquet",
+        "clips/{c}/clips.parquet",
+        "captions/{c}/captions.parquet",
+        "features/{c}/index.parquet",
+    )
+    return {
+        **table_inputs(wildcards),
+        "stages": [
+            f"<results>/{path.format(c=corpus)}"
+            for corpus in CORPORA
+            for path in per_corpus
+        ],
+        "runs": [f"<results>/training/{run}/card.json" for run in RUNS],
+    }
