@@ -60,6 +60,7 @@ class LossConfig(Section):
             ``alpha_bar`` (ours) w = abar_t, ``min_snr`` w = min(SNR, 1), ``none`` w = 1 (LatentSync).
         x0_every: Steps between steps that have losses on the clean sample; the decoder is what costs (LatentSync: 1).
         x0_frames: Consecutive frames of the window that are decoded for them; null decodes all.
+        sync_others: Moments of the clip from which the sound of each window is told, beside the other windows, with a contrastive SyncNet (ours).
         lower_half: LPIPS looks at the lower half only (LatentSync).
         emphasis: Noise loss counts ``1 + emphasis`` times where the mask says regenerate (ours; 0 = LatentSync).
         mouth_emphasis: The same around the mouth of the alignment template (ours).
@@ -73,6 +74,7 @@ class LossConfig(Section):
     x0_weight: Literal["alpha_bar", "min_snr", "none"] = "alpha_bar"
     x0_every: int = Field(1, gt=0)
     x0_frames: int | None = None
+    sync_others: int = Field(8, ge=1)
     lower_half: bool = True
     emphasis: float = 0.0
     mouth_emphasis: float = 0.0
@@ -113,7 +115,7 @@ class RunConfig(Section):
         model: Sizes and choices of the network, over ``training.model``; see ``eadbench/models/config.py``.
         losses, diffusion, optim: Over the shared ones.
         trainable: Regular expressions; parameters whose name matches none stay as they are. (eadnet)
-        windows: Windows of one clip that are told from each other. (syncnet)
+        windows: Windows of one clip that are told from each other (syncnet); windows per sample for the expert's loss (wav2lip).
         loss: ``contrastive`` (InfoNCE among a clip's windows) or ``bce`` (LatentSync: cosine, one shifted negative for every other). (syncnet)
         temperature: Of the contrastive loss.
         augment: Mirror and change colours of whole windows at random. (syncnet)

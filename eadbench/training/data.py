@@ -71,6 +71,14 @@ class Windows(Dataset):
         mel = self.store.get(row, "mel", start, start + steps).float()
         return torch.cat([mel, mel[:, -1:].expand(-1, steps - mel.shape[1])], 1) if mel.shape[1] < steps else mel
 
+    def sync_sounds(self, row: pd.Series, starts: list[int], sync: SyncNetConfig, others: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """``sounds`` of the windows that start at these frames ``(K, 80, steps)``, and ``others`` of the clip's other windows ``(M, 80, steps)``."""
+        rest = np.setdiff1d(np.arange(int(row["frames"]) - sync.frames + 1), starts)
+        drawn = rng.choice(rest, others, replace=len(rest) < others) if len(rest) else np.zeros(0, int)
+        sounds = [self.mel(row, mel_start(int(s)), sync.mel_steps) for s in (*starts, *drawn)]
+        empty = torch.zeros(0, *sounds[0].shape)
+        return {"sounds": torch.stack(sounds[: len(starts)]), "others": torch.stack(sounds[len(starts) :]) if len(drawn) else empty}
+
 
 class EADNetWindows(Windows):
     """Windows for EAD-Net, with noise, timestep and dropped conditions drawn.
@@ -83,6 +91,7 @@ class EADNetWindows(Windows):
         clean_every: Steps between those that need frames and mel for losses on the clean sample; 0 = never.
         clean_frames: Frames that those decode.
         sync: SyncNet of the sync loss, if any; its windows start at :meth:`sync_starts`.
+        others: Sounds of other moments that these are told from.
     """
 
     def __init__(
@@ -95,11 +104,12 @@ class EADNetWindows(Windows):
         clean_every: int = 0,
         clean_frames: int = 0,
         sync: SyncNetConfig | None = None,
+        others: int = 0,
     ) -> None:
         super().__init__(store, stream, model.frames)
         self.model, self.diffusion, self.batch = model, diffusion, batch
         self.of_speaker = self.clips.groupby(["corpus", "speaker"]).indices
-        self.clean_every, self.clean_frames, self.sync = clean_every, clean_frames, sync
+        self.clean_every, self.clean_frames, self.sync, self.others = clean_every, clean_frames, sync, others
 
     def sync_starts(self) -> range:
         """First frames of the SyncNet windows among the decoded frames: all there are."""
@@ -140,7 +150,7 @@ class EADNetWindows(Windows):
             sample["first"] = first
             sample["frames"] = self.store.get(row, "frames", at, at + self.clean_frames)
             if self.sync:
-                sample["sounds"] = torch.stack([self.mel(row, mel_start(at + s), self.sync.mel_steps) for s in self.sync_starts()])
+                sample |= self.sync_sounds(row, [at + s for s in self.sync_starts()], self.sync, self.others, rng)
         return sample
 
     def reference(self, row: pd.Series, start: int, rng: np.random.Generator) -> tuple[pd.Series, int]:
@@ -218,9 +228,9 @@ def recolour(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 class Wav2LipWindows(Windows):
     """Consecutive frames, as many reference frames of elsewhere in the clip, the sound of each frame, and that of the SyncNet windows among them."""
 
-    def __init__(self, store: FeatureStore, stream: Stream, length: int, sync: SyncNetConfig) -> None:
+    def __init__(self, store: FeatureStore, stream: Stream, length: int, sync: SyncNetConfig, others: int) -> None:
         super().__init__(store, stream, length + 1)
-        self.length, self.sync = length, sync
+        self.length, self.sync, self.others = length, sync, others
 
     def sync_starts(self) -> range:
         """First frames of the SyncNet windows."""
@@ -237,7 +247,7 @@ class Wav2LipWindows(Windows):
             "frames": self.store.get(row, "frames", start, start + self.length),
             "reference": self.store.get(row, "frames", other, other + self.length),
             "mels": frame_mels(self.store.get(row, "mel").float(), self.length, start),
-            "sounds": torch.stack([self.mel(row, mel_start(start + s), self.sync.mel_steps) for s in self.sync_starts()]),
+            **self.sync_sounds(row, [start + s for s in self.sync_starts()], self.sync, self.others, rng),
         }
 
 

@@ -74,7 +74,7 @@ class EADNetTask(Task):
         clean_every = config.losses.x0_every if config.stage == 2 and judges.vae is not None else 0
         shape = (model, config.diffusion, config.optim.batch, clean_every, config.losses.x0_frames or model.frames)
         sync = judges.syncnet.config if judges.syncnet is not None else None
-        self.data = EADNetWindows(store, Stream(seed, run, "train"), *shape, sync=sync)
+        self.data = EADNetWindows(store, Stream(seed, run, "train"), *shape, sync=sync, others=config.losses.sync_others)
         self.validation = None
         if len(store.split("val")):
             # The stream carries no run name: all runs are validated on the same windows with the same noise, so that they can be compared.
@@ -130,7 +130,7 @@ class EADNetTask(Task):
         if self.judges.syncnet is not None:
             size = self.judges.syncnet.config.frames
             windows = torch.stack([fake[:, s : s + size] for s in self.data.sync_starts()], 1)
-            parts["sync"] = L.sync_loss(self.judges.syncnet, windows, batch["sounds"], self.judges.temperature)
+            parts["sync"] = L.sync_loss(self.judges.syncnet, windows, batch["sounds"], batch["others"], self.judges.temperature)
         if self.judges.lpips is not None:
             parts["lpips"] = L.lpips_loss(self.judges.lpips, fake, real, weights.lower_half)
         if self.judges.videomae is not None:

@@ -17,23 +17,42 @@ def noise_loss(predicted: torch.Tensor, target: torch.Tensor, weight: torch.Tens
     return (error if weight is None else error * weight).flatten(1).mean(1)
 
 
-def sync_loss(syncnet: nn.Module, windows: torch.Tensor, sounds: torch.Tensor, temperature: float | None) -> torch.Tensor:
+def sync_loss(
+    syncnet: nn.Module, windows: torch.Tensor, sounds: torch.Tensor, others: torch.Tensor | None, temperature: float | None
+) -> torch.Tensor:
     """How badly mouth and sound agree, by the training SyncNet.
 
     Args:
         syncnet: Frozen SyncNet.
         windows: ``(B, K, f, 3, S, S)`` in [-1, 1].
         sounds: Mel of each window ``(B, K, 80, steps)``.
-        temperature: Of the contrastive loss, if the SyncNet was trained with it: then each window must find its own sound among those of the sample,
-            as in training; needs at least two windows. ``None``: -log of the cosine, as LatentSync.
+        others: Mel of other moments of the same clips ``(B, M, 80, steps)``; needed with a temperature.
+        temperature: Of the contrastive loss, if the SyncNet was trained with it: then each window must tell its own sound from those of the other
+            windows and moments, as in training. ``None``: -log of the cosine, as LatentSync.
 
     Returns:
         ``(B,)``.
     """
-    v, a = embed_pairs(syncnet, windows, sounds)
-    if temperature is None or v.shape[1] < 2:
+    v = embed_windows(syncnet, windows)
+    with torch.no_grad():
+        a = embed_sounds(syncnet, sounds if temperature is None else torch.cat([sounds, others], 1))
+    if temperature is None:
         return -((v * a).sum(-1).clamp(1e-4, 1.0)).log().mean(1)
-    return contrastive(v, a, temperature)[0]
+    logits = v @ a.transpose(1, 2) / temperature
+    own = torch.arange(v.shape[1], device=v.device).expand(v.shape[:2])
+    return functional.cross_entropy(logits.flatten(0, 1), own.flatten(), reduction="none").view(own.shape).mean(1)
+
+
+def embed_windows(syncnet: nn.Module, windows: torch.Tensor, lower: bool = False) -> torch.Tensor:
+    """Windows ``(B, K, f, 3, S, S)`` to unit vectors ``(B, K, E)``; ``lower``: they are cut to the lower half already."""
+    if not lower:
+        windows = windows[..., windows.shape[-2] // 2 :, :]
+    return syncnet.visual(windows.flatten(2, 3).flatten(0, 1)).float().unflatten(0, windows.shape[:2])
+
+
+def embed_sounds(syncnet: nn.Module, sounds: torch.Tensor) -> torch.Tensor:
+    """Sounds ``(B, K, 80, steps)`` to unit vectors ``(B, K, E)``."""
+    return syncnet.audio(sounds.flatten(0, 1)[:, None]).float().unflatten(0, sounds.shape[:2])
 
 
 def embed_pairs(syncnet: nn.Module, windows: torch.Tensor, sounds: torch.Tensor, lower: bool = False) -> tuple[torch.Tensor, torch.Tensor]:

@@ -25,8 +25,10 @@ class Wav2LipTask(Task):
         torch.manual_seed(seed % 2**63)
         self.model = Wav2Lip(model)
         length = syncnet.config.frames + (config.windows - 1 if temperature is not None else 0)
-        self.data = Wav2LipWindows(store, Stream(seed, run, "train"), length, syncnet.config)
-        self.validation = Wav2LipWindows(store, Stream(seed, run, "val"), length, syncnet.config) if len(store.split("val")) else None
+        self.data = Wav2LipWindows(store, Stream(seed, run, "train"), length, syncnet.config, config.losses.sync_others)
+        self.validation = None
+        if len(store.split("val")):
+            self.validation = Wav2LipWindows(store, Stream(seed, run, "val"), length, syncnet.config, config.losses.sync_others)
 
     def to(self, device: torch.device) -> None:
         """Move the expert."""
@@ -48,6 +50,6 @@ class Wav2LipTask(Task):
         l1 = (drawn - frames).abs().mean()
         size = self.syncnet.config.frames
         windows = torch.stack([2 * drawn[:, s : s + size] - 1 for s in self.data.sync_starts()], 1)
-        sync = L.sync_loss(self.syncnet, windows.float(), batch["sounds"], self.temperature).mean()
+        sync = L.sync_loss(self.syncnet, windows.float(), batch["sounds"], batch["others"], self.temperature).mean()
         weight = self.config.sync_weight if step >= self.config.sync_from else 0.0
         return {"loss": (1 - weight) * l1 + weight * sync, "l1": l1, "sync": sync}

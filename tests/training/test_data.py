@@ -139,8 +139,10 @@ def test_sync_windows_are_distinct_places_of_one_clip(store: FeatureStore) -> No
 
 
 def test_wav2lip_sees_the_sound_of_each_frame(store: FeatureStore) -> None:
-    sample = Wav2LipWindows(store, Stream(1, "r", "train"), 5, SYNC)[0]
+    sample = Wav2LipWindows(store, Stream(1, "r", "train"), 5, SYNC, 6)[0]
     assert sample["mels"].shape == (5, 1, 80, 16) and sample["sounds"].shape == (3, 80, 10)
+    assert sample["others"].shape == (6, 80, 10)
+    assert not any(torch.equal(a, b) for a in sample["others"] for b in sample["sounds"]), "other moments"
     assert sample["frames"].shape == sample["reference"].shape == (5, 3, 32, 32)
 
 

@@ -40,11 +40,11 @@ def descends(loss_of, start: torch.Tensor, step: float = 0.05, steps: int = 20) 
 @pytest.mark.parametrize("temperature", [0.1, None])
 def test_sync_loss_pulls_frames_to_their_sound(syncnet: SyncNet, temperature: float | None) -> None:
     frames = torch.rand(2, 4, 3, 3, 32, 32, generator=generator()) * 2 - 1
-    sounds = torch.randn(2, 4, 80, 10, generator=generator(1))
-    before, after = descends(lambda x: L.sync_loss(syncnet, x, sounds, temperature), frames)
+    sounds, others = (torch.randn(2, n, 80, 10, generator=generator(n)) for n in (4, 6))
+    before, after = descends(lambda x: L.sync_loss(syncnet, x, sounds, others, temperature), frames)
     assert after < before
     x = frames.clone().requires_grad_()
-    L.sync_loss(syncnet, x, sounds, temperature).sum().backward()
+    L.sync_loss(syncnet, x, sounds, others, temperature).sum().backward()
     assert not x.grad[..., :16, :].any(), "SyncNet sees the lower half only"
 
 
