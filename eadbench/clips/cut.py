@@ -230,4 +230,4 @@ def _remove_stale(folder: Path, rows: list[dict[str, Any]]) -> None:
     for sub in ("videos", "audio", "tracks"):
         for path in (folder / sub).glob("*"):
             if path not in wanted and not path.name.startswith(".part-"):
-                path.unlink()
+                path.unlink(missing_ok=True)  # another run may have been faster

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from eadbench.media.faces import MESH_SIDE, Detector, FaceMesh, box_of, overlap
+from eadbench.media.image import resize_square
 from eadbench.media.video import Picture
 
 LOOSE = 1.5  # the region kept around a face is this much larger than the aligned square, so that the head may move in it
 SPARE = 1.25  # kept pixels per aligned pixel at most
 SAME_FACE = 0.5  # least overlap of one face's boxes from frame to frame
 SEARCH_PAUSE, LONGEST_PAUSE = 3, 24  # frames between two searches while no face is there: doubled from the first to the second
+HALVED = 16  # large squares have sides that are multiples of it
 MAX_OUTSIDE = 0.2  # a face with more of its landmarks outside the frame has left it
 
 
@@ -25,7 +26,10 @@ class Square:
 
     @classmethod
     def around(cls, box: np.ndarray, factor: float) -> "Square":
+        """``factor`` times as large as the longer side of a box; large ones in steps, so that they can be halved."""
         side = max(16, round(float(max(box[2] - box[0], box[3] - box[1])) * factor))
+        step = HALVED if side >= 2 * MESH_SIDE else 1
+        side = round(side / step) * step
         centre = (box[:2] + box[2:]) / 2
         return cls(round(float(centre[0]) - side / 2), round(float(centre[1]) - side / 2), side)
 
@@ -164,10 +168,7 @@ class FaceTracker:
     @staticmethod
     def _cut_out(picture: Picture, square: Square, side: int) -> np.ndarray:
         image = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
-        if side == square.side:
-            return np.ascontiguousarray(image)
-        # Averaging is slow and only needed where linear interpolation would skip pixels.
-        return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if square.side > 1.5 * side else cv2.INTER_LINEAR)
+        return np.ascontiguousarray(image) if side == square.side else resize_square(image, side)
 
     def _recentre(self) -> None:
         """Move the region before the aligned square can leave it. Rarely, since the mesh must find the face anew."""

@@ -1,6 +1,5 @@
 """Download one file: resumed, retried, checked."""
 
-import errno
 import hashlib
 import logging
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 import requests
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.files import disk_is_full, full_disk
 
 log = logging.getLogger(__name__)
 BLOCK = 1 << 16  # a cut connection costs at most this much
@@ -34,7 +34,8 @@ def download(
         direct: Go past any proxy of the environment (for servers on this machine).
 
     Raises:
-        EadbenchError: When the tries are used up, the server says that there is no such file, or the disk is full.
+        EadbenchError: When the tries are used up, or the server says that there is no such file.
+        FatalError: When the disk is full.
     """
     if target.exists() and (size or checksum) and not complaint(target, size, checksum):
         return
@@ -57,8 +58,8 @@ def download(
                     raise EadbenchError(f"the server refuses: {error}", url, f"check the address, or put the file at {target}") from error
                 pause = max(pause, _retry_after(error.response))
             except OSError as error:  # requests' exceptions are OSErrors, too
-                if error.errno == errno.ENOSPC:
-                    raise EadbenchError("the disk is full", partial, "free some space and run again; the download continues") from error
+                if disk_is_full(error, target.parent):
+                    raise full_disk(partial) from error
                 trouble = error
             log.warning("%s, try %d of %d: %s", url, attempt, tries, trouble)
             if attempt < tries:

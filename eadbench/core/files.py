@@ -1,11 +1,16 @@
 """Atomic outputs and content hashes."""
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from eadbench.core.errors import FatalError
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -14,19 +19,45 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 
     Works for files and folders (the block creates whichever it wants). The suffix is kept, since codecs look at it.
     On failure the temporary file or folder is removed and ``target`` is left as it was.
+
+    Raises:
+        FatalError: If the block failed because the disk is full.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".part-{os.getpid()}-{target.name}")
-    _remove(part)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(part)
         yield part
         if part.is_dir() and target.is_dir():
             _remove(target)
         part.replace(target)
-    except BaseException:
+    except BaseException as error:
+        full = disk_is_full(error, target.parent)
         _remove(part)
+        if full:
+            raise full_disk(target) from error
         raise
+
+
+def disk_is_full(error: BaseException, folder: Path) -> bool:
+    """Whether a failure came from a full disk: by its number or text or those of its causes, or since ``folder`` has no room (codecs say "System error")."""
+    if isinstance(error, FatalError) or not isinstance(error, Exception):
+        return False
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in NO_SPACE or os.strerror(errno.ENOSPC) in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    try:
+        return shutil.disk_usage(folder).free < os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return False
+
+
+def full_disk(where: object) -> FatalError:
+    """The error to raise then."""
+    return FatalError("the disk is full", where, "free some space and run again; what is finished is kept")
 
 
 def _remove(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from eadbench.core.download import download
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import write_text
+from eadbench.core.files import disk_is_full, full_disk, write_text
 from eadbench.core.progress import track
 from eadbench.core.tables import FAILED, KEPT
 from eadbench.corpora.config import HdtfCorpus
@@ -158,6 +158,8 @@ def _fetch_video(origin: Origin, raw: Path, key: str, video: Video, config: Hdtf
         return state | {"status": KEPT} | _sort_out(paths)
     except (yt_dlp.utils.YoutubeDLError, EadbenchError, OSError) as error:
         reason = logger.reason or getattr(error, "what", str(error))
+        if disk_is_full(error, raw):
+            raise full_disk(raw / "videos") from error
         return state | {"reason": f"not fetched: {reason}", "gone": bool(GONE.search(reason))}
 
 

@@ -289,8 +289,16 @@ class VideoWriter:
 
     def __enter__(self) -> "VideoWriter":
         self._atomic = atomic_path(self.path)
-        self._part = self._atomic.__enter__()
-        self._container = av.open(str(self._part), "w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"})
+        part = self._atomic.__enter__()
+        try:
+            self._begin(part)
+        except BaseException as error:
+            self._atomic.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def _begin(self, part: Path) -> None:
+        self._container = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"})
         self._container.metadata.update(self.metadata)
         # Macroblock-tree rate control with x264's assembly gives other bytes from one call to the next (seen with 25 frames of 96 x 96).
         options = {"crf": str(self.crf), "preset": self.preset, "threads": "1", "mbtree": "0"}
@@ -298,7 +306,6 @@ class VideoWriter:
         self._stream.pix_fmt = "yuv420p"
         self._sound = self._container.add_stream("aac", rate=self.rate, layout="mono", options=AAC) if self.audio is not None else None
         self._started = False
-        return self
 
     def add(self, frame: np.ndarray) -> None:
         """Append one frame."""

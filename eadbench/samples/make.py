@@ -14,7 +14,7 @@ from typing import Any
 
 from eadbench.core import provenance, schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import sha256_of
+from eadbench.core.files import disk_is_full, full_disk, sha256_of
 from eadbench.core.progress import track
 from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, relative_to, write_table
 from eadbench.samples.finish import finish
@@ -49,7 +49,10 @@ def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Cont
         log.warning("%s cannot run: %s", name, reason)
         rows = [_row(job, name, method, DROPPED, reason) for job in jobs]
     else:
-        rows = list(_rows(method, jobs, folder))
+        try:
+            rows = list(_rows(method, jobs, folder))
+        finally:
+            method.close()
     check_not_all_failed([row["status"] for row in rows], f"clips of {name}", folder)
     write_table(out, rows, schemas.SAMPLES, sort_by="clip_id")
     provenance.write(folder, options.model_dump(), {"clips": sha256_of(clips_table), "method": method.hash}, started)
@@ -103,6 +106,8 @@ def render_one(method: Method, job: Job, folder: Path) -> dict[str, Any]:
         log.warning("%s, %s: %s", method.name, job.clip_id, error)
         return _row(job, method.name, method, FAILED, " ".join(error.what.split()))
     except (RuntimeError, ValueError, OSError, IndexError, KeyError) as error:  # a bad clip costs itself; the traceback is in the log
+        if disk_is_full(error, work):
+            raise full_disk(work) from error
         log.exception("%s, %s", method.name, job.clip_id)
         return _row(job, method.name, method, FAILED, f"{type(error).__name__}: {error}"[:500])
     finally:

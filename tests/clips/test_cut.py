@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from clips.faulty_corpus import CONFIG, SMALL, make_index
 from material import face_video
+from small_disk import PAGE, small_disk
 
 from eadbench.clips.cut import cut_shard
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import concat_tables, read_table
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
@@ -171,15 +172,20 @@ def test_the_number_of_shards_leaves_no_trace(tmp_path):
     assert whole[0][1] == whole[1][1]
 
 
-def test_killed_in_the_middle_and_started_again(tmp_path):
-    """SIGKILL after the first recording: what was done is kept, the end is the same as without the kill."""
-    table = make_many(tmp_path, 5)
-    out = tmp_path / "clips" / "cut.parquet"
+def start_cutting(table: Path, out: Path) -> subprocess.Popen:
+    """Cut all recordings in a process of its own."""
     code = (
         "import sys; from pathlib import Path; from eadbench.clips.cut import cut_shard; from eadbench.clips.config import ClipsConfig;"
         f"cut_shard('mine', '0-of-1', Path(sys.argv[1]), Path(sys.argv[2]), ClipsConfig.model_validate_json({CONFIG.model_dump_json()!r}))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(table), str(out)], stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-c", code, str(table), str(out)], stderr=subprocess.DEVNULL)
+
+
+def test_killed_in_the_middle_and_started_again(tmp_path):
+    """SIGKILL after the first recording: what was done is kept, the end is the same as without the kill."""
+    table = make_many(tmp_path, 5)
+    out = tmp_path / "clips" / "cut.parquet"
+    process = start_cutting(table, out)
     parts = out.parent / "parts"
     deadline = time.monotonic() + 60
     while not (parts / "r0.json").exists() and time.monotonic() < deadline:
@@ -223,14 +229,51 @@ def test_an_empty_shard_is_an_empty_table(tmp_path):
     assert sorted(len(read_table(tmp_path / str(k) / "cut.parquet", schemas.CLIPS)) for k in range(2)) == [0, 1]
 
 
-def test_disk_full_leaves_no_half_file(tmp_path, monkeypatch):
+def test_disk_full_ends_the_job_and_more_room_goes_on(tmp_path):
+    """No half file under a final name, no clip blamed; what was finished is not done again once there is room."""
+    table = make_many(tmp_path, 3)
+    cut_shard("mine", "0-of-1", table, tmp_path / "roomy" / "cut.parquet", CONFIG)
+    whole = {path.relative_to(tmp_path / "roomy"): path.read_bytes() for path in (tmp_path / "roomy").rglob("*") if path.is_file()}
+    one = sum(-(-len(data) // PAGE) for path, data in whole.items() if path.stem.startswith("r0"))
+    with small_disk(tmp_path / "tight", one + 8) as disk:
+        with pytest.raises(FatalError, match="disk is full"):
+            cut_shard("mine", "0-of-1", table, disk / "cut.parquet", CONFIG)
+        files = {path.relative_to(disk): path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+        assert (disk / "parts" / "r0.json").exists() and not (disk / "cut.parquet").exists()
+        # An index at another depth is named by another relative path, and that is all that may differ.
+        assert all(whole[path] == data for path, data in files.items() if path.suffix != ".json")
+        subprocess.run(["mount", "-o", f"remount,size={4 << 20}", str(disk)], check=True)
+        then = (disk / "parts" / "r0.json").stat().st_mtime_ns
+        cut_shard("mine", "0-of-1", table, disk / "cut.parquet", CONFIG)
+        assert (disk / "parts" / "r0.json").stat().st_mtime_ns == then
+        assert (disk / "cut.parquet").read_bytes() == whole[Path("cut.parquet")]
+        assert not list(disk.rglob(".part-*"))
+
+
+def test_disk_full_is_not_the_clips_fault(tmp_path, monkeypatch):
     table = make_many(tmp_path, 1)
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FatalError, match="disk is full"):
         cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
     assert not (tmp_path / "clips" / "cut.parquet").exists()
     assert not list((tmp_path / "clips" / "tracks").iterdir())
+
+
+def test_two_runs_at_once_do_no_harm(tmp_path):
+    """Two processes cut the same shard into the same folder: both end well, and the results are those of one run alone."""
+    table = make_many(tmp_path, 4)
+    out = tmp_path / "clips" / "cut.parquet"
+    processes = [start_cutting(table, out) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    cut_shard("mine", "0-of-1", table, tmp_path / "alone" / "cut.parquet", CONFIG)
+    alone = {path.relative_to(tmp_path / "alone"): path.read_bytes() for path in media_and_table(tmp_path / "alone")}
+    assert {path.relative_to(out.parent): path.read_bytes() for path in media_and_table(out.parent)} == alone
+    assert not list(out.parent.rglob(".part-*"))
+
+
+def media_and_table(folder: Path) -> list[Path]:
+    return [folder / "cut.parquet", *(path for sub in ("videos", "audio", "tracks") for path in (folder / sub).iterdir())]

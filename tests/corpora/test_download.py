@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from eadbench.core.download import download
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.corpora.loopback import RangeHandler, serve
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
@@ -123,7 +123,7 @@ def test_disk_full_is_said_so(shelf, tmp_path, monkeypatch):
     monkeypatch.setattr(
         Path, "open", lambda self, mode="r", *a, **k: Full(real(self, mode)) if "b" in mode and mode != "rb" else real(self, mode, *a, **k)
     )
-    with serve(shelf) as address, pytest.raises(EadbenchError, match="disk is full"):
+    with serve(shelf) as address, pytest.raises(FatalError, match="disk is full"):
         get(address, tmp_path / "file.bin")
     assert not (tmp_path / "file.bin").exists()
 
