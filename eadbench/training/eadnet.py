@@ -1,6 +1,7 @@
 """Task of EAD-Net's runs: stage 1 (noise loss) and stage 2 (with losses on the decoded clean sample)."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,8 +86,8 @@ class EADNetTask(Task):
         self.mask, self.weight = self.mask.to(device), self.weight.to(device)
         self.judges.to(device)
 
-    def predict(self, model: nn.Module, batch: dict[str, Any], noisy: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
-        """The network's output for a batch."""
+    def predict(self, model: nn.Module, batch: dict[str, Any], noisy: torch.Tensor, audio: torch.Tensor, **options: Any) -> Any:
+        """The network's output for a batch; ``options`` go to :meth:`EADNet.forward`."""
         b, f = noisy.shape[:2]
         return model(
             noisy,
@@ -100,6 +101,7 @@ class EADNetTask(Task):
             vai=batch["vai"],
             drop_audio=batch["drop_audio"],
             drop_text=batch["drop_text"],
+            **options,
         )
 
     def losses(self, model: nn.Module, batch: dict[str, Any], step: int) -> dict[str, torch.Tensor]:
@@ -153,6 +155,19 @@ class EADNetTask(Task):
                 results.append(L.noise_loss(self.predict(model, batch, noisy, audio), target, where))
         own, other = torch.cat(own).mean(), torch.cat(other).mean()
         return {"noise": float(own), "noise_other_sound": float(other), "listening": float((other - own) / own)}
+
+    @torch.no_grad()
+    def adjacency(self, batches: Iterable[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Frame graphs of TFRM where they are learned: block -> mean over the windows ``(rounds, F, F)``, each row summing to 1."""
+        if self.model.config.tfrm not in ("gat", "learned"):
+            return {}
+        found: dict[str, list[torch.Tensor]] = {}
+        for batch in batches:
+            noisy = self.diffusion.add_noise(batch["clean"], batch["noise"], batch["t"])
+            _, graphs = self.predict(self.model, batch, noisy, batch["audio"], return_adjacency=True)
+            for block, graph in graphs.items():
+                found.setdefault(block, []).append(graph.float().cpu())
+        return {block: torch.cat(graphs).mean(0) for block, graphs in found.items()}
 
 
 def position_weight(mask: torch.Tensor, emphasis: float, mouth: float) -> torch.Tensor:

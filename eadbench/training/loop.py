@@ -11,6 +11,7 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ class Task(ABC):
             for name, value in self.losses(model, batch, 0).items():
                 sums[name] += float(value) / len(batches)
         return dict(sums)
+
+    def adjacency(self, batches: Iterable[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Learned graphs of the network for a reader to look at, on the CPU; by default there are none."""
+        return {}
 
 
 class Trainer:
@@ -172,8 +177,7 @@ class Trainer:
     def _validate(self) -> None:
         if self.task.validation is None or not self.accelerator.is_main_process:
             return
-        sampler = StepSampler(1, self.config.validate_batches, self.config.batch)
-        batches = [to_device(b, self.device) for b in loader(self.task.validation, sampler, 0, 2, False)]
+        batches = list(self._some_batches(self.task.validation))
         self.task.model.eval()
         parameters = list(self.task.model.parameters())
         if self.ema:
@@ -183,6 +187,18 @@ class Trainer:
             self._add("val", self.task.validate(self.task.model, batches))
         if self.ema:
             self.ema.restore(parameters)
+
+    def _some_batches(self, data: Windows) -> Iterator[dict[str, Any]]:
+        sampler = StepSampler(1, max(self.config.validate_batches, 1), self.config.batch)
+        return (to_device(b, self.device) for b in loader(data, sampler, 0, 2, False))
+
+    def adjacency(self) -> dict[str, torch.Tensor]:
+        """The task's learned graphs under the final weights, over validation windows, or training windows where there are no others."""
+        if self.ema:
+            self.ema.copy_to(self.task.model.parameters())
+        self.task.model.eval()
+        with torch.no_grad(), self.accelerator.autocast():
+            return self.task.adjacency(self._some_batches(self.task.data if self.task.validation is None else self.task.validation))
 
     def _add(self, split: str, values: dict[str, float]) -> None:
         self.history += [{"run": self.run, "step": self.step, "split": split, "quantity": k, "value": float(v)} for k, v in sorted(values.items())]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -48,6 +49,8 @@ def run(
 ) -> None:
     """Train run ``name`` and write ``model.safetensors``, ``config.json``, ``history.parquet`` and, last, ``card.json`` beside ``out``.
 
+    EAD-Net with a learned frame graph also leaves ``adjacency.safetensors``.
+
     Args:
         name: Run of the config.
         config: Section ``training``.
@@ -87,6 +90,7 @@ def run(
         return
     with atomic_path(folder / "model.safetensors") as part:
         save_file(trainer.final_weights(), part)
+    save_adjacency(trainer.adjacency(), folder / "adjacency.safetensors")
     write_text(folder / "config.json", json.dumps(run_facts(wanted, model, facts), indent=1) + "\n")
     history = pd.DataFrame(trainer.history)
     write_table(folder / "history.parquet", history, schemas.HISTORY)
@@ -99,6 +103,15 @@ def run(
     }
     write_text(out, json.dumps(card, indent=1) + "\n")
     trainer.forget_state()
+
+
+def save_adjacency(graphs: dict[str, torch.Tensor], path: Path) -> None:
+    """Write what the network learned of the frame graph, for the report's heat maps; without any, a file of an earlier run is removed."""
+    if not graphs:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as part:
+        save_file({block: graph.contiguous() for block, graph in graphs.items()}, part)
 
 
 def run_facts(config: RunConfig, model: Any, facts: dict[str, str]) -> dict[str, Any]:

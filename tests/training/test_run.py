@@ -43,7 +43,8 @@ def history(folder: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("name", ["full", "no_tfrm", "wav2lip"])
 def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
     out = train(name, small, tiny_features, trained, tmp_path / name)
-    assert sorted(p.name for p in out.iterdir()) == ["card.json", "config.json", "history.parquet", "model.safetensors", "provenance.json"]
+    graphs = ["adjacency.safetensors"] if name == "full" else []
+    assert sorted(p.name for p in out.iterdir()) == [*graphs, "card.json", "config.json", "history.parquet", "model.safetensors", "provenance.json"]
     network, facts = load_run(out)
     assert facts["features"]["size"] == 32 and facts["features"]["mask"] == "face" and facts["features"]["reduction"] == 4
     assert not any(p.requires_grad for p in network.parameters())
@@ -58,6 +59,16 @@ def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_fe
         assert set(logged.loc[logged["quantity"] == "sync", "step"]) == {2, 4}, "x0_every: 2"
         card = json.loads((out / "card.json").read_text())
         assert set(card["parents"]) == {"init", "syncnet", "vae", "lpips", "videomae"} and card["steps"] == 4
+
+
+def test_learned_graphs_are_left_for_the_report(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+    small["runs"]["full"]["model"] = {"tfrm": "gat"}
+    graphs = load_file(train("full", small, tiny_features, trained, tmp_path) / "adjacency.safetensors")
+    assert graphs and all(graph.shape == (2, 4, 4) for graph in graphs.values())  # rounds, frames, frames
+    assert all(torch.allclose(graph.sum(-1), torch.ones(2, 4), atol=1e-5) and (graph >= 0).all() for graph in graphs.values())
+    small["runs"]["full"]["model"] = {"tfrm": "gcn"}
+    train("full", small, tiny_features, trained, tmp_path)
+    assert not (tmp_path / "adjacency.safetensors").exists(), "fixed weights are not learned, and the earlier run's file is gone"
 
 
 def test_what_the_frozen_networks_hold_does_not_change(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
