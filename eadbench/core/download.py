@@ -9,6 +9,7 @@ import requests
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import disk_is_full, full_disk
+from eadbench.core.progress import track
 
 log = logging.getLogger(__name__)
 BLOCK = 1 << 16  # a cut connection costs at most this much
@@ -89,7 +90,8 @@ def _stream(session: requests.Session, url: str, partial: Path) -> None:
         resumed = answer.status_code == 206
         expected = int(answer.headers.get("Content-Length") or 0) + (have if resumed else 0)
         with partial.open("ab" if resumed else "wb") as handle:
-            for block in answer.iter_content(BLOCK):
+            blocks = -(-int(answer.headers.get("Content-Length") or 0) // BLOCK) or None
+            for block in track(answer.iter_content(BLOCK), f"fetch {partial.stem}", blocks, "x 64 KiB"):
                 handle.write(block)
     if expected and partial.stat().st_size < expected:
         raise OSError(f"connection cut after {partial.stat().st_size} of {expected} bytes")

@@ -41,7 +41,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 
 
 def disk_is_full(error: BaseException, folder: Path) -> bool:
-    """Whether a failure came from a full disk: by its number or text or those of its causes, or since ``folder`` has no room (codecs say "System error")."""
+    """Whether a failure came from a full disk: by the numbers and words of it and its causes, or since ``folder`` has no room (codecs do not say)."""
     if isinstance(error, FatalError) or not isinstance(error, Exception):
         return False
     cause: BaseException | None = error

@@ -1,20 +1,15 @@
-"""Download with resume, retries and hashes."""
+"""Official weights: terms, then the files from the user's cache or the network."""
 
 import logging
 import shutil
-import time
 from pathlib import Path
 
-import requests
-
+from eadbench.core.download import complaint, download
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path, sha256_of
-from eadbench.core.progress import track
+from eadbench.core.files import atomic_path
 from eadbench.zoo.registry import Entry, RemoteFile
 
 log = logging.getLogger(__name__)
-BLOCK = 1 << 20
-TIMEOUT = (10, 60)
 
 
 def fetch_files(name: str, entry: Entry, folder: Path, accepted: list[str], cache: Path | None = None) -> None:
@@ -37,7 +32,8 @@ def fetch_files(name: str, entry: Entry, folder: Path, accepted: list[str], cach
     local = [cache / name / f.name for f in entry.files] if cache else []
     if local and all(p.exists() for p in local):
         for remote, path in zip(entry.files, local, strict=True):
-            _check(path, remote)
+            if fault := complaint(path, remote.size, _checksum(remote)):
+                raise EadbenchError(f"not the file that {name} is: {fault}", path, "put the published file there, or take it away")
             with atomic_path(folder / remote.name) as part:
                 shutil.copyfile(path, part)
         return
@@ -46,10 +42,7 @@ def fetch_files(name: str, entry: Entry, folder: Path, accepted: list[str], cach
         raise EadbenchError(f"{name} has no direct download", entry.manual, f"get {names} by hand into <zoo.cache>/{name}/ and set `zoo: cache:`")
     _check_accepted(name, entry, accepted)
     for remote in entry.files:
-        target = folder / remote.name
-        if target.exists() and remote.sha256 and sha256_of(target) == remote.sha256:
-            continue
-        download(remote, target)
+        download(remote.url, folder / remote.name, remote.size, _checksum(remote))
 
 
 def _check_accepted(name: str, entry: Entry, accepted: list[str]) -> None:
@@ -83,47 +76,5 @@ def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: list[str], c
         shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 
-def download(remote: RemoteFile, target: Path, tries: int = 4) -> None:
-    """Fetch one file; a partial download is resumed where the server allows it, a wrong hash is kept aside and fetched once more.
-
-    Raises:
-        EadbenchError: If it fails ``tries`` times.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    for attempt in range(1, tries + 1):
-        try:
-            _stream(remote, partial)
-            _check(partial, remote)
-            partial.replace(target)
-            return
-        except (requests.RequestException, OSError, EadbenchError) as error:
-            log.warning("%s, try %d of %d: %s", remote.url, attempt, tries, error)
-            if isinstance(error, EadbenchError) and partial.exists():
-                partial.replace(target.with_name(target.name + ".wrong"))
-            if attempt == tries:
-                raise EadbenchError(f"download failed: {error}", remote.url, f"check the network, or put the file at {target}") from error
-            time.sleep(min(2**attempt, 30) * 0.25)
-
-
-def _stream(remote: RemoteFile, partial: Path) -> None:
-    have = partial.stat().st_size if partial.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    with requests.get(remote.url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-        if answer.status_code == 416:  # nothing left to fetch
-            return
-        answer.raise_for_status()
-        resumed = answer.status_code == 206
-        expected = int(answer.headers.get("Content-Length", 0)) + (have if resumed else 0)
-        with partial.open("ab" if resumed else "wb") as handle:
-            for block in track(answer.iter_content(BLOCK), f"fetch {remote.name}", unit="MiB"):
-                handle.write(block)
-        if expected and partial.stat().st_size != expected:
-            raise OSError(f"connection cut: {partial.stat().st_size} of {expected} bytes")
-
-
-def _check(path: Path, remote: RemoteFile) -> None:
-    if remote.size and path.stat().st_size != remote.size:
-        raise EadbenchError(f"size is {path.stat().st_size}, expected {remote.size}", path)
-    if remote.sha256 and (found := sha256_of(path)) != remote.sha256:
-        raise EadbenchError(f"sha256 is {found}, expected {remote.sha256}", path)
+def _checksum(remote: RemoteFile) -> str | None:
+    return f"sha256:{remote.sha256}" if remote.sha256 else None
