@@ -1,9 +1,14 @@
 """Download one file: resumed, retried, checked."""
 
+import fcntl
 import hashlib
 import logging
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import requests
 
@@ -23,7 +28,8 @@ def download(
     """Fetch ``url`` to ``target``.
 
     A partial download lies at ``target.partial`` and is continued where the server allows it, else begun anew. A file with a wrong size or hash
-    is kept aside as ``target.wrong`` and fetched again. ``Retry-After`` of a busy server is obeyed.
+    is kept aside as ``target.wrong`` and fetched again. ``Retry-After`` of a busy server is obeyed. A file that another process is fetching is
+    waited for.
 
     Args:
         url: Address.
@@ -38,34 +44,72 @@ def download(
         EadbenchError: When the tries are used up, or the server says that there is no such file.
         FatalError: When the disk is full.
     """
-    if target.exists() and (size or checksum) and not complaint(target, size, checksum):
+
+    def here() -> bool:
+        return target.exists() and bool(size or checksum) and not complaint(target, size, checksum)
+
+    if here():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(target), requests.Session() as session:
+        if not here():
+            _fetch(session, url, target, size, checksum, tries, wait, direct)
+
+
+def _fetch(session: requests.Session, url: str, target: Path, size: int | None, checksum: str | None, tries: int, wait: float, direct: bool) -> None:
     partial = target.with_name(target.name + ".partial")
-    with requests.Session() as session:
-        session.trust_env = not direct
-        for attempt in range(1, tries + 1):
-            pause = min(wait * 2 ** (attempt - 1), LONGEST_WAIT)
-            try:
-                _stream(session, url, partial)
-                if not (fault := complaint(partial, size, checksum)):
-                    partial.replace(target)
-                    return
-                partial.replace(target.with_name(target.name + ".wrong"))
-                trouble: object = f"{fault}; kept as {target.name}.wrong"
-            except requests.HTTPError as error:
-                trouble = error
-                if error.response.status_code in (401, 403, 404, 410):
-                    raise EadbenchError(f"the server refuses: {error}", url, f"check the address, or put the file at {target}") from error
-                pause = max(pause, _retry_after(error.response))
-            except OSError as error:  # requests' exceptions are OSErrors, too
-                if disk_is_full(error, target.parent):
-                    raise full_disk(partial) from error
-                trouble = error
-            log.warning("%s, try %d of %d: %s", url, attempt, tries, trouble)
-            if attempt < tries:
-                time.sleep(pause)
+    session.trust_env = not direct
+    for attempt in range(1, tries + 1):
+        pause = min(wait * 2 ** (attempt - 1), LONGEST_WAIT)
+        try:
+            _stream(session, url, partial)
+            if not (fault := complaint(partial, size, checksum)):
+                partial.replace(target)
+                return
+            partial.replace(target.with_name(target.name + ".wrong"))
+            trouble: object = f"{fault}; kept as {target.name}.wrong"
+        except requests.HTTPError as error:
+            trouble = error
+            if error.response.status_code in (401, 403, 404, 410):
+                raise EadbenchError(f"the server refuses: {error}", url, f"check the address, or put the file at {target}") from error
+            pause = max(pause, _retry_after(error.response))
+        except OSError as error:  # requests' exceptions are OSErrors, too
+            if disk_is_full(error, target.parent):
+                raise full_disk(partial) from error
+            trouble = error
+        log.warning("%s, try %d of %d: %s", url, attempt, tries, trouble)
+        if attempt < tries:
+            time.sleep(pause)
     raise EadbenchError(f"download failed after {tries} tries: {trouble}", url, f"check the network, or put the file at {target}")
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Hold the right to fetch a file; two processes that append to one partial file would spoil it. Some network disks know no locks."""
+    path = target.with_name(f".{target.name}.lock")
+    while True:
+        with path.open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("another run is fetching %s, waiting for it", target)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except OSError as error:
+                log.debug("no lock on %s: %s", path, error)
+            if not _is_still(path, handle):  # its last holder removed it while we waited
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_still(path: Path, handle: IO) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(handle.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def complaint(path: Path, size: int | None, checksum: str | None) -> str:

@@ -2,6 +2,8 @@
 
 import errno
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
@@ -97,6 +99,24 @@ def test_always_wrong_fails_and_leaves_nothing_under_the_final_name(shelf, tmp_p
     with serve(shelf) as address, pytest.raises(EadbenchError, match=r"after 2 tries.*md5"):
         get(address, tmp_path / "file.bin", tries=2)
     assert not (tmp_path / "file.bin").exists()
+
+
+def test_two_runs_at_once_fetch_once(shelf, tmp_path):
+    """The second waits for the first and finds the file there; nothing is left but the file."""
+    asked = []
+
+    class Slow(RangeHandler):
+        def send_head(self):
+            asked.append(self.path)
+            time.sleep(0.3)
+            return super().send_head()
+
+    with serve(shelf, Slow) as address, ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(get, address, tmp_path / "out" / "file.bin") for _ in range(4)]
+        assert [run.result() for run in runs] == [None] * 4
+    assert len(asked) == 1
+    assert (tmp_path / "out" / "file.bin").read_bytes() == DATA
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["file.bin"]
 
 
 def test_missing_is_not_tried_again(shelf, tmp_path):
