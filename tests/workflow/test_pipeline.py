@@ -1,6 +1,7 @@
 """The smoke pipeline, end to end, and what it does when something changes."""
 
 import re
+import zipfile
 
 import pandas as pd
 import pytest
@@ -77,3 +78,21 @@ def test_tables_read_everywhere(smoke):
     rows = len(pd.read_parquet(path))
     assert rows == len(polars.read_parquet(path))
     assert rows == duckdb.sql(f"select count(*) from '{path}'").fetchall()[0][0]
+
+
+def test_workflow_report_holds_the_page_and_the_tables(smoke, tmp_path):
+    done = snakemake(smoke, "--report", str(tmp_path / "report.zip"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        names = archive.namelist()
+        front = archive.read("report/report.html").decode()
+    assert "report/report.html" in names
+    page = next(n.removesuffix("/index.html") for n in names if n.endswith("/index.html"))
+    assert {f"{page}/report_assets/{name}" for name in ("data.js", "report.js", "plotly.min.js")} <= set(names), (
+        "the page lies there with all it needs"
+    )
+    assert any(n.endswith(".mp4") for n in names)
+    for name in ("main.csv", "ablation.csv", "generalisation.csv", "speed.csv", "scores.parquet", "ablation_report.md", "training_curves.png"):
+        assert any(n.endswith(f"/{name}") for n in names), name
+    for caption in ("bold is the best", "Cosine", "how many candidates were kept", "self-contained folder"):
+        assert caption.lower() in front.lower(), caption

@@ -78,6 +78,7 @@ rule report_captions:
             "<results>/captions/report.html",
             caption="../report/captions.rst",
             category="Captions",
+            labels={"what": "similarities and the filter", "format": "HTML"},
         ),
     log:
         "<logs>/captions/report.log",

@@ -93,7 +93,7 @@ rule report_clips:
             "<results>/clips/{corpus}/report.html",
             caption="../report/clips.rst",
             category="Clips",
-            labels={"corpus": "{corpus}"},
+            labels={"corpus": "{corpus}", "format": "HTML"},
         ),
     log:
         "<logs>/clips/report/{corpus}.log",

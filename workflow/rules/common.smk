@@ -252,6 +252,14 @@ def table_inputs(wildcards):
     }
 
 
+# Tables that the config asks for, as `--report` shows them.
+SHOWN_TABLES = [
+    name
+    for name in ("main", "generalisation", "ablation", "speed")
+    if config["tables"].get(name)
+]
+
+
 def everything(wildcards):
     """All that a run leaves for people: named in `rule all`, so that a deleted output is made again even if what was made from it is still there."""
     per_corpus = (

@@ -2,11 +2,39 @@ rule build_tables:
     input:
         unpack(table_inputs),
     output:
-        report(
+        scores=report(
             "<results>/tables/scores.parquet",
             caption="../report/scores.rst",
             category="Tables",
+            labels={"table": "all values", "format": "Parquet"},
         ),
+        csv=[
+            report(
+                f"<results>/tables/{name}.csv",
+                caption=f"../report/{name}.rst",
+                category="Tables",
+                labels={"table": name, "format": "CSV"},
+            )
+            for name in SHOWN_TABLES
+        ],
+        ablation=[
+            report(
+                "<results>/tables/ablation_report.md",
+                caption="../report/effects.rst",
+                category="Ablation",
+                labels={"what": "effects of the modules", "format": "Markdown"},
+            )
+        ]
+        * ("ablation" in SHOWN_TABLES),
+        curves=[
+            report(
+                "<results>/tables/training_curves.png",
+                caption="../report/training_curves.rst",
+                category="Ablation",
+                labels={"what": "training curves", "format": "PNG"},
+            )
+        ]
+        * bool(RUNS),
     log:
         "<logs>/tables/build.log",
     conda:
@@ -21,17 +49,20 @@ rule build_tables:
     message:
         "Building the tables"
     shell:
-        "python -m eadbench --log {log} --threads {threads} tables build {params.options} --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log} --threads {threads} tables build {params.options} --out {output.scores} --settings {params.settings:q}"
 
 
 rule write_report:
     input:
         scores="<results>/tables/scores.parquet",
     output:
-        report(
-            "<results>/report/index.html",
+        index="<results>/report/index.html",
+        folder=report(
+            directory("<results>/report"),
+            htmlindex="index.html",
             caption="../report/page.rst",
             category="Report",
+            labels={"what": "tables, charts, videos", "format": "HTML"},
         ),
     log:
         "<logs>/tables/report.log",
@@ -49,4 +80,4 @@ rule write_report:
         "Writing the report"
     shell:
         "python -m eadbench --log {log} --threads {threads} tables report --tables {params.tables} --results {params.results}"
-        " --out {output} --settings {params.settings:q}"
+        " --out {output.index} --settings {params.settings:q}"
