@@ -12,11 +12,15 @@ from typer.core import TyperCommand, TyperGroup
 
 from eadbench import __version__
 from eadbench.core import log
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 
 ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
 # Command -> (module, attribute), for what users call without thinking of stages.
-SHORTCUTS = {"score": ("eadbench.scores.cli", "score_app"), "methods": ("eadbench.samples.cli", "methods_app")}
+SHORTCUTS = {
+    "score": ("eadbench.scores.cli", "score_app"),
+    "methods": ("eadbench.samples.cli", "methods_app"),
+    "plan": ("eadbench.plan.cli", "app"),
+}
 
 
 class Rooms(TyperGroup):
@@ -67,10 +71,10 @@ def set_threads(threads: int) -> None:
 
 
 def main() -> None:
-    """Run; an ``EadbenchError`` ends with status 1 and its message, anything else with its traceback, in the log file too."""
+    """Run; an ``EadbenchError`` or a ``FatalError`` ends with status 1 and its message, anything else with its traceback, in the log file too."""
     try:
         app(prog_name="eadbench")
-    except EadbenchError as error:
+    except (EadbenchError, FatalError) as error:
         logging.getLogger("eadbench").debug("traceback", exc_info=True)
         logging.getLogger("eadbench").error("%s", error)
         sys.exit(1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from eadbench.clips.config import SyncConfig
 from eadbench.clips.windows import PER_FRAME
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve, write_table
@@ -17,6 +17,7 @@ from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, replace_audio
 
 log = logging.getLogger(__name__)
+CORRECTED = "corrected"  # folder of the copies whose sound was moved
 
 
 def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, config: SyncConfig, device: Any = "cpu") -> None:
@@ -40,6 +41,9 @@ def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, conf
             log.warning("%s: %s", row["clip_id"], error)
             row["status"], row["reason"] = FAILED, f"not judged: {error.what}"
     check_not_all_failed([row["status"] for row in candidates], "clips", cut)
+    corrected = [out.parent / row[column] for row in candidates for column in ("audio", "video") if row[column].startswith(CORRECTED)]
+    if corrected:
+        seals.seal_files(out.parent / CORRECTED, corrected, out)
     write_table(out, rows, schemas.CLIPS, "clip_id")
     kept = sum(row["status"] == KEPT for row in rows)
     log.info("%s: %d of %d clips kept, %d corrected", shard, kept, len(candidates), sum(bool(row["offset_corrected"]) for row in candidates))
@@ -68,7 +72,7 @@ def _correct(row: dict[str, Any], table: Path, samples: np.ndarray, offset: int)
         before, after = (track_file[name].astype(np.float32) / 32767 for name in ("sound_before", "sound_after"))
     moved = moved_sound(before, samples, after, offset)
     name = row["clip_id"]
-    audio, video = f"corrected/audio/{name}.wav", f"corrected/videos/{name}.mp4"
+    audio, video = f"{CORRECTED}/audio/{name}.wav", f"{CORRECTED}/videos/{name}.mp4"
     write_wav(table.parent / audio, moved)
     replace_audio(resolve(table, row["video"]), table.parent / video, moved)
     row["audio"], row["video"], row["offset_corrected"] = audio, video, float(offset)

@@ -17,9 +17,9 @@ from eadbench.clips.judgement import judge, too_short
 from eadbench.clips.recording import Recording
 from eadbench.clips.stretches import Cutter, Stretch
 from eadbench.clips.windows import FPS, PER_FRAME
-from eadbench.core import provenance, schemas
-from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path, write_text
+from eadbench.core import provenance, schemas, seals
+from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.files import atomic_path, sha256_of, write_text
 from eadbench.core.progress import track
 from eadbench.core.shards import parse_shard, shard_of
 from eadbench.core.tables import DROPPED, FAILED, check_not_all_failed, read_table, relative_to, write_table
@@ -42,6 +42,7 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
 
     Raises:
         EadbenchError: If the index is missing, a model is, or every recording (of more than two) failed.
+        FatalError: If a source is not what it was when it was indexed, or the disk is full.
     """
     started = time.time()
     number, count = parse_shard(shard)
@@ -51,17 +52,21 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     eyes = _Eyes(config)
     folder = out.parent
     rows: list[dict[str, Any]] = []
+    sums: dict[str, str] = {}
     tried: list[str] = []
     for recording in track(recordings, f"cut {corpus} {shard}", unit="recording"):
-        found = _resume(recording, config, folder)
-        if found is None:
-            found = cut_recording(recording, eyes, config, folder)
-            write_text(_part(folder, recording), json.dumps({"key": _key(recording, config), "rows": found}))
+        kept = _resume(recording, config, folder)
+        if kept is None:
+            _check_source(recording)
+            kept = _keep(recording, config, folder, cut_recording(recording, eyes, config, folder))
+        found = kept["rows"]
         rows += found
+        sums |= kept["sums"]
         if recording.row["status"] != FAILED:
             tried.append(FAILED if all(row["status"] == FAILED for row in found) else "")
     if len(tried) > 2:
         check_not_all_failed(tried, "recordings", out)
+    seals.seal(folder, sums, out)
     write_table(out, rows, schemas.CLIPS, "clip_id")
     _remove_stale(folder, rows)
     frames = sum(row["frames"] or 0 for row in rows)
@@ -209,15 +214,44 @@ def _key(recording: Recording, config: ClipsConfig) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _resume(recording: Recording, config: ClipsConfig, folder: Path) -> list[dict[str, Any]] | None:
-    """Rows that an earlier run left for the same recording and settings, if its media are all there."""
+def _check_source(recording: Recording) -> None:
+    """The files of a usable recording must be those that were indexed; else its loss would be blamed on the recording.
+
+    Raises:
+        FatalError: If one is gone or was changed.
+    """
+    if recording.row["status"] in (FAILED, DROPPED):
+        return
+    mend = "delete fetch.json and index.parquet of the corpus and run the workflow again"
+    for path in recording.files:
+        if not path.exists():
+            raise FatalError("a source is gone since it was indexed", path, mend)
+        sealed, indexed = seals.check(path), recording.row["sha256"]
+        if sealed is None and indexed and path == recording.source and not recording.row["member"] and sha256_of(path) != indexed:
+            raise FatalError("a source was changed since it was indexed", path, mend)
+
+
+def _keep(recording: Recording, config: ClipsConfig, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Note what was done of a recording, for a later run if this one is interrupted."""
+    kept = {"key": _key(recording, config), "rows": rows, "sums": seals.sums_of(folder, _media(folder, rows))}
+    text = json.dumps(kept)
+    write_text(_part(folder, recording), f"{hashlib.sha256(text.encode()).hexdigest()} {text}")
+    return kept
+
+
+def _resume(recording: Recording, config: ClipsConfig, folder: Path) -> dict[str, Any] | None:
+    """What an earlier run left for the same recording and settings, if it and its media are all there and whole."""
     try:
-        kept = json.loads(_part(folder, recording).read_text())
+        digest, _, text = _part(folder, recording).read_text().partition(" ")
     except (OSError, ValueError):
         return None
+    if hashlib.sha256(text.encode()).hexdigest() != digest:
+        return None
+    kept = json.loads(text)
     if kept["key"] != _key(recording, config):
         return None
-    return kept["rows"] if all(path.exists() for path in _media(folder, kept["rows"])) else None
+    whole = all((folder / name).exists() and sha256_of(folder / name) == found for name, found in kept["sums"].items())
+    return kept if whole else None
 
 
 def _media(folder: Path, rows: list[dict[str, Any]]) -> Iterator[Path]:

@@ -59,6 +59,12 @@ class Recording:
         """File or archive of the picture."""
         return (self.folder / self.row["source"]).resolve()
 
+    @property
+    def files(self) -> list[Path]:
+        """The source, and the file with its sound where that is apart."""
+        other = self.row["audio_source"]
+        return [self.source, *([(self.folder / other).resolve()] if other else [])]
+
     def pictures(self) -> Iterator[Picture]:
         """The annotated stretch at 25 frames per second, chosen by time stamps."""
         begin = max(0.0, self.start - LOOK_BACK) or None

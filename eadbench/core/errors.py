@@ -1,7 +1,7 @@
 """The exceptions users meet: what happened, where, and how to mend it."""
 
 
-class _Explained(Exception):
+class ExplainedError(Exception):
     """A failure with a remedy.
 
     Args:
@@ -20,11 +20,11 @@ class _Explained(Exception):
         super().__init__("\n".join(parts))
 
 
-class EadbenchError(_Explained):
+class EadbenchError(ExplainedError):
     """What users get to see. Where many clips are worked on, a clip that raises it costs itself and the work goes on."""
 
 
-class FatalError(_Explained):
+class FatalError(ExplainedError):
     """What no clip is to blame for: a file that an earlier job made was changed since, or the disk is full.
 
     No ``EadbenchError`` on purpose: a handler that lets a bad clip cost only itself must not take it for one, or the tables would come out wrong.

@@ -1,5 +1,6 @@
-"""Parquet tables with declared columns, written atomically and checked when read."""
+"""Parquet tables with declared columns, written atomically with a checksum, and checked when read."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 
 KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
+# Key in a table's footer; its value is the sha256 of the file with zeros in the place of the value.
+DIGEST = b"sha256 of this file with 64 zeros here"
+ZEROS = b"0" * 64
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,36 @@ def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise EadbenchError(f"rows do not fit table {table.name!r}: {error}", path) from error
     with atomic_path(path) as part:
-        pq.write_table(arrow, part, compression="zstd")
+        with pq.ParquetWriter(part, arrow.schema, compression="zstd") as writer:
+            writer.write_table(arrow)
+            writer.add_key_value_metadata({DIGEST: ZEROS})
+        data = part.read_bytes()
+        with part.open("r+b") as handle:
+            handle.seek(_place(data))
+            handle.write(hashlib.sha256(data).hexdigest().encode())
+
+
+def _place(data: bytes) -> int | None:
+    """Where the digest stands in a table's bytes: behind its key and two bytes of Thrift (type, length); ``None`` in a file of someone else's."""
+    at = data.rfind(DIGEST)
+    return None if at < 0 else at + len(DIGEST) + 2
+
+
+def _read_whole(path: str | Path) -> bytes:
+    """The bytes of a table, compared with their digest.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    data = Path(path).read_bytes()
+    at = _place(data)
+    if at is not None:
+        found = hashlib.sha256(data[:at])
+        found.update(ZEROS)
+        found.update(data[at + len(ZEROS) :])
+        if found.hexdigest().encode() != data[at : at + len(ZEROS)]:
+            raise ValueError("its checksum differs")
+    return data
 
 
 def read_table(path: str | Path, table: Table, columns: list[str] | None = None) -> pd.DataFrame:
@@ -75,11 +109,13 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
         EadbenchError: With the file's name and the remedy.
     """
     try:
-        found = pq.read_schema(path)
-        arrow = pq.read_table(path, columns=columns)
+        data = pa.BufferReader(_read_whole(path))
+        found = pq.read_schema(data)
+        data.seek(0)
+        arrow = pq.read_table(data, columns=columns)
     except FileNotFoundError as error:
         raise EadbenchError(f"table {table.name!r} is missing", path, "run the rule that makes it") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise EadbenchError(f"table {table.name!r} is damaged: {error}", path, "delete the file and run the workflow again") from error
     version = (found.metadata or {}).get(b"version", b"?").decode()
     missing = [name for name in table.names if name not in found.names]
@@ -116,8 +152,14 @@ def concat_tables(
 
 
 def resolve(table_path: str | Path, value: str) -> Path:
-    """The file that a path in a table means: relative to the table's folder."""
-    return Path(table_path).resolve().parent / value
+    """The file that a path in a table means: relative to the table's folder, and still what it was when it was made.
+
+    Raises:
+        FatalError: If an earlier job made the file and it is gone or was changed since.
+    """
+    path = Path(table_path).resolve().parent / value
+    seals.check(path)
+    return path
 
 
 def relative_to(path: str | Path, folder: str | Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-from eadbench.core import provenance
+from eadbench.core import provenance, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.tables import FAILED, relative_to
@@ -56,6 +56,8 @@ def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) ->
         "files": [asdict(file) for file in files],
     }
     write_text(out, json.dumps(record, indent=1) + "\n")
+    brought = [path for path in raw.rglob("*") if path.is_file()] if not settings.root and raw.exists() else []
+    seals.seal_files(out.parent, [out, *brought], out)
     log.info("%s: %s from %s, files: %s", corpus, how, root, dict(counts) or "as they are")
     provenance.write(out.parent, settings.model_dump(), started=started)
 
@@ -74,6 +76,7 @@ def _origin(settings: CorpusConfig, studio: Path | None, config: CorporaConfig):
 
         if not studio.is_file():
             raise EadbenchError("the studio has not filmed this corpus", studio, "run `corpora film` first")
+        seals.check_all(studio.parent)
         with serve(studio.parent) as address:
             yield Origin(address, studio.parent)
         return

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.core.progress import track
@@ -64,6 +64,7 @@ def corpus_of(config: CorporaConfig, corpus: str) -> CorpusConfig:
 
 
 def _read(fetched: Path) -> dict[str, Any]:
+    seals.check(fetched)
     try:
         return json.loads(fetched.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from eadbench import zoo
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.core.progress import track
@@ -139,6 +139,7 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
     for file in FILES:
         kinds = [kind for kind, (where, _) in KINDS.items() if where == file]
         join_parts(done, out.parent / f"{file}.safetensors", kinds, networks.facts(hashes))
+    seals.seal_files(out.parent, [out.parent / f"{file}.safetensors" for file in FILES], out)
     write_table(out, table, schemas.FEATURES, "clip_id")
     provenance.write(out.parent, config.model_dump(), {"clips": str(clips), **hashes}, started)
     for part in scratch.glob("*.safetensors"):

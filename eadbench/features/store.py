@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.core.tables import KEPT, read_table, resolve
@@ -54,6 +54,7 @@ def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: 
 
 @lru_cache(maxsize=256)
 def _open(path: Path):
+    seals.check(path)
     try:
         return safe_open(path, "pt")
     except (FileNotFoundError, SafetensorError, OSError) as error:
@@ -143,6 +144,19 @@ class FeatureStore:
                 raise EadbenchError("feature shards differ in settings or weights", path, "extract the features of all corpora anew with one config")
             found = facts
         return found or {}
+
+    def verify(self, main_process: bool = True) -> None:
+        """Check all shard files at once, before workers are forked that would each do it anew; the other processes of a job trust the main one.
+
+        Raises:
+            FatalError: If a file is gone or was changed.
+        """
+        shards = self.clips[["index", "shard"]].drop_duplicates().itertuples(index=False)
+        paths = [resolve(index, shard) / f"{file}.safetensors" for index, shard in shards for file in FILES]
+        if not main_process:
+            seals.trust(paths)
+        for path in paths if main_process else ():
+            seals.check(path)
 
     def split(self, split: str) -> pd.DataFrame:
         """The clips of ``train`` (those that may train), ``val`` or ``test``."""

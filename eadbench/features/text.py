@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from eadbench.captions.wording import GRADES, label_texts
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core import settings as core_settings
 from eadbench.core.emotions import EMOTIONS
 from eadbench.core.errors import EadbenchError
@@ -64,6 +64,7 @@ def encode_texts(corpus: str, captions_path: Path, encoder_folder: Path, device:
         with atomic_path(out.parent / file) as path:
             save_file(states, path)
     log.info("%s: %d captions, %d distinct texts encoded", corpus, len(described), len(texts))
+    seals.seal_files(out.parent, [out.parent / name for name in {row["file"] for row in rows}], out)
     write_table(out, rows, schemas.TEXTS, "text_id")
     card = read_card(encoder_folder)
     provenance.write(out.parent / "text.provenance", None, {"captions": str(captions_path), "text_encoder": card.sha256}, started, encoder=card.id)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import disk_is_full, full_disk, sha256_of
 from eadbench.core.progress import track
@@ -54,6 +54,7 @@ def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Cont
         finally:
             method.close()
     check_not_all_failed([row["status"] for row in rows], f"clips of {name}", folder)
+    seals.seal_files(folder, [folder / row["video"] for row in rows if row.get("video")], out)
     write_table(out, rows, schemas.SAMPLES, sort_by="clip_id")
     provenance.write(folder, options.model_dump(), {"clips": sha256_of(clips_table), "method": method.hash}, started)
     (folder / "progress.jsonl").unlink(missing_ok=True)
@@ -103,6 +104,8 @@ def render_one(method: Method, job: Job, folder: Path) -> dict[str, Any]:
         result = finish(raw, job, target, method.context.samples, mark)
         seconds = time.perf_counter() - start if raw.seconds is None else raw.seconds
     except EadbenchError as error:
+        if disk_is_full(error, work):
+            raise full_disk(work) from error
         log.warning("%s, %s: %s", method.name, job.clip_id, error)
         return _row(job, method.name, method, FAILED, " ".join(error.what.split()))
     except (RuntimeError, ValueError, OSError, IndexError, KeyError) as error:  # a bad clip costs itself; the traceback is in the log

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
 from eadbench.media.faces import FaceMesh
@@ -108,6 +108,8 @@ class Measurer:
             for role in ("fid", "fvd"):
                 if role in self.judges.nets:
                     clip.features_of(role)
+        except FatalError:
+            raise
         except EadbenchError as error:
             return self._all_missing(FAILED, _one_line(error))
         except Exception as error:  # whatever a strange file provokes costs that clip alone; the traceback goes to the log

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of, write_text
 from eadbench.core.progress import track
@@ -125,6 +125,7 @@ def measure_cell(
         "notes": notes,
     }
     write_text(out.parent / META, json.dumps(meta, indent=1, sort_keys=True) + "\n")
+    seals.seal_files(out.parent, [out.parent / FEATURES, out.parent / META], out)
     provenance.write(out.parent, config.model_dump(mode="json"), {k: v.weights_sha256 for k, v in judges.rulers.items()}, started)
     frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
     frame = frame.astype({"value": float, "resolution": "Int64", "frames": "Int64"})

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 
@@ -62,10 +63,12 @@ class Features:
 
     Raises:
         EadbenchError: If the file is missing or damaged.
+        FatalError: If it was changed since it was made.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        seals.check(path)
         try:
             with safe_open(path, "numpy") as handle:
                 self._names = set(handle.keys())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.progress import track
@@ -47,6 +47,7 @@ class Cell:
             EadbenchError: If a file is missing or damaged.
         """
         rows = read_table(folder / "per_clip.parquet", schemas.PER_CLIP)
+        seals.check(folder / META)
         try:
             meta = json.loads((folder / META).read_text())
         except (OSError, ValueError) as error:

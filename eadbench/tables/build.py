@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, sha256_of, write_text
 from eadbench.core.tables import write_table
@@ -78,6 +78,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
         "notes": to_json(notes),
     }
     write_text(folder / "tables.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    seals.seal_files(folder, [folder / "tables.json"], out)
     files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history]
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
     provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)

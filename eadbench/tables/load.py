@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
 from eadbench.tables.config import TablesConfig
@@ -40,6 +40,7 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
     """
     path = folder / "tables.json"
     scores = read_table(folder / "scores.parquet", schemas.SCORES)
+    seals.check(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         config = config or TablesConfig.model_validate(record["config"])

@@ -23,7 +23,8 @@ from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core import seals
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import atomic_path
 from eadbench.core.progress import track
 from eadbench.core.seeds import seed_for
@@ -219,12 +220,18 @@ class Trainer:
                 torch.save({"optimiser": optimiser, "schedule": self.schedule.state_dict()}, part / "optimiser.pt")
                 facts = {"step": self.step, "fingerprint": self.fingerprint, "ema_step": self.ema.optimization_step if self.ema else 0}
                 (part / "state.json").write_text(json.dumps(facts | {"history": self.history}))
+                seals.seal_files(part, list(part.iterdir()), part)
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> None:
         """Load ``state/`` if it is there and belongs to this very run."""
         path = self.state_folder / "state.json"
         if not path.exists():
+            return
+        try:
+            seals.check_all(self.state_folder)
+        except FatalError as error:
+            log.warning("%s: the state in %s is damaged; starting afresh: %s", self.run, self.state_folder, error)
             return
         facts = json.loads(path.read_text())
         if facts["fingerprint"] != self.fingerprint:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from eadbench import zoo
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.device import pick_device
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, sha256_of, write_text
@@ -68,6 +69,7 @@ def run(
     wanted, parts, folder = config.run(name), parts or {}, out.parent
     chosen = pick_device(device)
     store = FeatureStore(features)
+    store.verify(main_process=os.environ.get("RANK", "0") == "0")
     facts = store.facts()
     model = model_config(name, wanted, store, facts)
     parents = {key: read_run_card(path) if key in ("init", "syncnet") else read_card(path).model_dump() for key, path in parts.items()}
@@ -102,6 +104,8 @@ def run(
         "last": last_values(history),
     }
     write_text(out, json.dumps(card, indent=1) + "\n")
+    beside = (folder / name for name in ("config.json", "model.safetensors", "adjacency.safetensors"))
+    seals.seal_files(folder, [out, *(path for path in beside if path.exists())], out)
     trainer.forget_state()
 
 
@@ -244,8 +248,11 @@ def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, An
 
     Raises:
         EadbenchError: If the run is not there or its weights were changed.
+        FatalError: If a file of it is gone or was changed.
     """
     card = read_run_card(folder)
+    for name in ("config.json", "model.safetensors"):
+        seals.check(folder / name)
     facts = json.loads((folder / "config.json").read_text())
     if sha256_of(folder / "model.safetensors") != card["sha256"]:
         raise EadbenchError("weights were changed since the run's card was written", folder / "model.safetensors", "train the run again")
@@ -263,6 +270,8 @@ def read_run_card(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / "card.json"
     try:
+        if path.exists():
+            seals.check(path)
         return json.loads(path.read_text())
     except FileNotFoundError as error:
         raise EadbenchError(f"run {path.parent.name!r} is not trained", path, f"`snakemake {path}` trains it") from error

@@ -11,7 +11,8 @@ def load(folder: str | Path, device: Any = "cpu") -> Any:
     """Load an artefact by its card: files verified against their hashes, then handed to ``eadbench.zoo.<kind>.load``.
 
     Raises:
-        EadbenchError: If the artefact is missing or was changed.
+        EadbenchError: If the artefact is missing.
+        FatalError: If it was changed.
     """
     card = read_card(folder)
     verify(folder, card)

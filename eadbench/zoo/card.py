@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core import seals
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of, write_text
 
 How = Literal["fetched", "trained", "random"]
@@ -53,9 +54,12 @@ def read_card(folder: str | Path) -> Card:
 
     Raises:
         EadbenchError: If it is not there or not a card.
+        FatalError: If it was changed.
     """
     path = Path(folder) / "card.json"
     try:
+        if path.exists():
+            seals.check(path)
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         mend = f"run the rule that makes it: `snakemake {path}`, or `eadbench zoo list` to see what is missing"
@@ -68,18 +72,18 @@ def verify(folder: str | Path, card: Card) -> None:
     """Check the files of an artefact against its card.
 
     Raises:
-        EadbenchError: If a file is missing or was changed.
+        FatalError: If a file is missing or was changed.
     """
     for name, expected in card.files.items():
         path = Path(folder) / name
         if not path.exists():
-            raise EadbenchError("weights file is missing", path, f"make artefact {card.artefact!r} again")
+            raise FatalError("weights file is missing", path, f"delete {Path(folder) / 'card.json'} and run the workflow again")
         if sha256_of(path) != expected:
-            raise EadbenchError(
-                "weights file was changed since its card was written", path, f"delete {folder} and make artefact {card.artefact!r} again"
-            )
+            raise FatalError("weights file was changed since its card was written", path, f"delete {folder} and run the workflow again")
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write ``card.json``."""
-    write_text(folder / "card.json", card.model_dump_json(indent=1) + "\n")
+    """Write ``card.json`` and its checksum."""
+    path = folder / "card.json"
+    write_text(path, card.model_dump_json(indent=1) + "\n")
+    seals.seal_files(folder, [path], path)

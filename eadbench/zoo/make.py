@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eadbench.core import provenance
+from eadbench.core import provenance, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.core.seeds import seed_for
@@ -67,7 +67,7 @@ def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) 
 
 
 def _aside(path: Path) -> bool:
-    return path.name.startswith((".part-", "provenance.json", "card.json")) or path.suffix in (".parquet", ".log")
+    return path.name.startswith((".part-", "provenance.json", "card.json", seals.NAME)) or path.suffix in (".parquet", ".log")
 
 
 def _build(name: str, wanted: ArtefactConfig, seed: int, inputs: Inputs, folder: Path) -> dict[str, Any]:

@@ -26,9 +26,7 @@ def training_clips(tables: list[Path], limit: int | None = None, seed: int = 0, 
     for table in tables:
         rows = read_table(table, schemas.CLIPS)
         rows = rows[(rows["status"] == KEPT) & (rows["split"] == split)].copy()
-        for column in ("video", "audio", "track"):
-            rows[column] = [str(resolve(table, value)) if isinstance(value, str) and value else None for value in rows[column]]
-        frames.append(rows)
+        frames.append(rows.assign(table=str(table)))
     filled = [rows for rows in frames if len(rows)]
     if not filled:
         where = ", ".join(map(str, tables)) or "no table was given"
@@ -37,4 +35,7 @@ def training_clips(tables: list[Path], limit: int | None = None, seed: int = 0, 
     if limit and limit < len(clips):
         chosen = rng_for(seed, "clips").choice(len(clips), limit, replace=False)
         clips = clips.iloc[sorted(chosen)].reset_index(drop=True)
-    return clips
+    for column in ("video", "audio", "track"):
+        values = zip(clips["table"], clips[column], strict=True)
+        clips[column] = [str(resolve(table, value)) if isinstance(value, str) and value else None for table, value in values]
+    return clips.drop(columns="table")

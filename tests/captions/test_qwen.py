@@ -7,7 +7,7 @@ from eadbench.captions.prompts import AGAIN, load_prompt
 from eadbench.captions.qwen import QwenCaptioner
 from eadbench.captions.write import write_captions
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import read_table
 from eadbench.zoo.card import Card, write_card
@@ -101,7 +101,7 @@ def test_artefact_of_the_zoo_is_checked_and_named(taught_qwen, tiny_clips, tmp_p
     write_card(taught_qwen, card)
     assert QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu").id == f"tiny@{card.sha256[:12]}"
     write_card(taught_qwen, card.model_copy(update={"files": {**files, "config.json": "0" * 64}}))
-    with pytest.raises(EadbenchError, match="changed"):
+    with pytest.raises(FatalError, match="changed"):
         QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu")
 
 

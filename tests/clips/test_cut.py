@@ -18,7 +18,8 @@ from small_disk import PAGE, small_disk
 from eadbench.clips.cut import cut_shard
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
-from eadbench.core.tables import concat_tables, read_table
+from eadbench.core.files import sha256_of
+from eadbench.core.tables import concat_tables, read_table, write_table
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
 
@@ -217,9 +218,41 @@ def test_other_settings_are_not_resumed_and_leave_nothing_behind(tmp_path):
 def test_a_shard_in_which_all_failed_is_a_failed_job(tmp_path):
     table = make_many(tmp_path, 3)
     for path in (tmp_path / "source").iterdir():
-        path.unlink()
+        path.write_bytes(b"no video any more")
     with pytest.raises(EadbenchError, match="all 3 recordings failed"):
         cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
+
+
+def test_a_source_that_went_or_changed_after_indexing_ends_the_job(tmp_path):
+    """It would else be counted as a broken recording, and all tables after it would be others."""
+    table = make_many(tmp_path, 2)
+    rows = read_table(table, schemas.INDEX)
+    rows["sha256"] = [sha256_of(table.parent / name) for name in rows["source"]]
+    write_table(table, rows, schemas.INDEX)
+    source = tmp_path / "source" / "r1.mp4"
+    whole = source.read_bytes()
+    source.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(FatalError, match=r"changed since it was indexed(.|\n)*r1\.mp4"):
+        cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
+    source.unlink()
+    with pytest.raises(FatalError, match=r"gone since it was indexed(.|\n)*r1\.mp4"):
+        cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
+    source.write_bytes(whole)
+    cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
+
+
+@pytest.mark.parametrize("harmed", ["parts/r0.json", "videos/r0-000.mp4", "audio/r0-000.wav", "tracks/r0-000.npz"])
+def test_a_flipped_byte_of_what_was_kept_is_made_anew(tmp_path, harmed):
+    table = make_many(tmp_path, 1)
+    out = tmp_path / "clips" / "cut.parquet"
+    cut_shard("mine", "0-of-1", table, out, CONFIG)
+    right = {path: path.read_bytes() for path in media_and_table(out.parent)}
+    path = out.parent / harmed
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    cut_shard("mine", "0-of-1", table, out, CONFIG)
+    assert {path: path.read_bytes() for path in media_and_table(out.parent)} == right
 
 
 def test_an_empty_shard_is_an_empty_table(tmp_path):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from eadbench import zoo
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
 from eadbench.features import extract as module
 from eadbench.features.config import FeaturesConfig
@@ -74,8 +74,9 @@ def test_same_bytes_and_nothing_left_behind(tiny_clips: Path, tiny_parts: dict[s
     for name in "ab":
         extract(tiny_clips, "0-of-2", tiny_parts, CONFIG, tmp_path / name / "features.parquet", CPU)
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
-    assert files == ["audio.safetensors", "features.parquet", "frames.safetensors", "latents.safetensors", "mel.safetensors", "provenance.json"]
-    for file in files[:-1]:
+    stores = ["audio.safetensors", "features.parquet", "frames.safetensors", "latents.safetensors", "mel.safetensors"]
+    assert files == [*stores, "provenance.json", "sums.sha256"]
+    for file in [*stores, "sums.sha256"]:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
@@ -159,7 +160,7 @@ def test_lost_shards_and_clips_are_named(tiny_features: Path, tmp_path: Path) ->
     from eadbench.features.store import _open
 
     _open.cache_clear()
-    with pytest.raises(EadbenchError, match="shard cannot be read"):
+    with pytest.raises(FatalError, match=r"gone(.|\n)*latents\.safetensors"):
         store.get(row, "latents")
 
 

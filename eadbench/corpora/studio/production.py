@@ -9,7 +9,8 @@ import os
 import time
 from pathlib import Path
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core import seals
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of, write_text
 from eadbench.core.progress import track
 from eadbench.corpora.studio.config import MEAD_EMOTIONS, StudioConfig
@@ -78,7 +79,7 @@ def _film_or_explain(task: tuple[str, Job]) -> Job:
     folder, job = task
     try:
         return film(folder, job)
-    except EadbenchError:
+    except (EadbenchError, FatalError):
         raise
     except Exception as error:
         raise EadbenchError(f"filming failed: {type(error).__name__}: {error}", job.key, "report it with the seed and the config") from error
@@ -138,3 +139,5 @@ def _write_summary(target: Path, config: StudioConfig, seed: int, jobs: list[Job
         "takes": takes,
     }
     write_text(target, json.dumps(summary, indent=1) + "\n")
+    sums = {item["path"]: item["sha256"] for item in files}
+    seals.seal(folder, sums | seals.sums_of(folder, [target]), target)

@@ -1,0 +1,126 @@
+"""Checksums of what a job leaves beside its table, compared before a later job reads it.
+
+Tables carry their own (`core.tables`). Media, safetensors and JSON carry none, and a video with a flipped byte decodes to other pixels without a
+word. So a job writes ``sums.sha256`` into its folder (``sha256sum --check`` reads it), and whoever reads a file of that folder calls :func:`check`.
+Files that no list names, such as those of users, are taken as they are.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from eadbench.core.errors import FatalError
+from eadbench.core.files import sha256_of, write_text
+
+NAME = "sums.sha256"
+LEVELS = 4  # folders above a file in which its list is looked for
+_checked: dict[str, tuple[int, int]] = {}
+
+
+def sums_of(folder: Path, files: Iterable[Path]) -> dict[str, str]:
+    """Hex sha256 of files below ``folder``, by their path in it."""
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(set(files))}
+
+
+def seal(folder: Path, sums: Mapping[str, str], made_by: Path) -> None:
+    """Write the list of a folder, replacing an earlier one.
+
+    Args:
+        folder: Folder of the files, one that no other job seals.
+        sums: Their sha256, see :func:`sums_of`.
+        made_by: The output whose deletion makes the workflow write the files anew.
+    """
+    lines = [f"# to have these files made anew, delete: {os.path.relpath(made_by, folder)}"]
+    lines += [f"{digest}  {name}" for name, digest in sorted(sums.items())]
+    body = "\n".join(lines) + "\n"
+    write_text(folder / NAME, f"# {hashlib.sha256(body.encode()).hexdigest()}\n{body}")
+
+
+def seal_files(folder: Path, files: Iterable[Path], made_by: Path) -> None:
+    """Hash files and write the list."""
+    seal(folder, sums_of(folder, files), made_by)
+
+
+def check(path: str | Path) -> str | None:
+    """Compare a file with the list that names it. A file is read once per process, unless it changes.
+
+    Returns:
+        Its sha256, or ``None`` if no list names it.
+
+    Raises:
+        FatalError: If the file is gone or was changed since its list was written, or the list itself is damaged.
+    """
+    path = _plain(path)
+    for folder in path.parents[:LEVELS]:
+        listed = _list_of(folder)
+        if listed is None:
+            continue
+        expected = listed[0].get(path.relative_to(folder).as_posix())
+        if expected is None:
+            continue
+        _compare(path, expected, _plain(folder / listed[1]))
+        return expected
+    return None
+
+
+def check_all(folder: str | Path) -> None:
+    """Compare all files that a folder's list names.
+
+    Raises:
+        FatalError: If one is gone or was changed.
+    """
+    listed = _list_of(_plain(folder))
+    for name in listed[0] if listed else ():
+        check(Path(folder) / name)
+
+
+def trust(paths: Iterable[Path]) -> None:
+    """Take files as checked: another process of the same job has done so."""
+    for path in map(Path, paths):
+        if path.exists():
+            _checked[str(_plain(path))] = _state(path)
+
+
+def _plain(path: str | Path) -> Path:
+    """Absolute and without ``..``; links stay, since a list stands beside the name and not beside what it points to."""
+    return Path(os.path.normpath(Path(path).absolute()))
+
+
+def _compare(path: Path, expected: str, made_by: Path) -> None:
+    here = Path.cwd()
+    mend = f"delete {made_by.relative_to(here) if made_by.is_relative_to(here) else made_by} and run the workflow again"
+    try:
+        state = _state(path)
+    except FileNotFoundError as error:
+        raise FatalError("a file that an earlier job made is gone", path, mend) from error
+    if _checked.get(str(path)) == state:
+        return
+    if sha256_of(path) != expected:
+        raise FatalError("a file was changed since an earlier job made it: its checksum differs", path, mend)
+    _checked[str(path)] = state
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _list_of(folder: Path) -> tuple[dict[str, str], str] | None:
+    path = folder / NAME
+    try:
+        return _parse(path, *_state(path))
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _parse(path: Path, size: int, changed: int) -> tuple[dict[str, str], str]:
+    head, _, body = path.read_bytes().partition(b"\n")
+    if head != b"# " + hashlib.sha256(body).hexdigest().encode():
+        raise FatalError(
+            "a list of checksums was changed since it was written", path, "make the files of its folder anew, or delete it if they are sound"
+        )
+    first, *lines = body.decode().splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}, first.partition("delete: ")[2]
