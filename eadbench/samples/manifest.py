@@ -35,6 +35,7 @@ class Job:
         emotion_clip: Clip that shows that emotion (``target`` captions are of it).
         caption_clip: Clip that ``other_clip`` captions are of: a training clip with the same label; for unlabelled clips the reference; null when
             there is none.
+        speaker_clip: Clip that ``same_speaker`` captions are of: another one of this speaker with the same label; null when there is none.
         frames: Frames wanted: the shorter of video and audio.
     """
 
@@ -57,6 +58,7 @@ class Job:
     intensity: float | None
     emotion_clip: str | None
     caption_clip: str | None
+    speaker_clip: str | None
     frames: int
     size: int
     fps: float = float(FPS)
@@ -134,6 +136,8 @@ def _job(row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, co
         caption = reference  # no label to go by: how the speaker looks elsewhere
     path = partial(_path, table)
     audio = path(driving["audio"])
+    speaks = (kept["speaker"] == row["speaker"]) & (kept["emotion"] == emotion_row["emotion"])
+    own = _pick(kept[speaks & ~kept["clip_id"].isin([clip_id, emotion_row["clip_id"]])], emotion_row, seed, protocol, ("intensity", "~sentence"))
     return Job(
         clip_id=clip_id,
         corpus=corpus,
@@ -154,6 +158,7 @@ def _job(row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, co
         intensity=_or_none(emotion_row["intensity"]),
         emotion_clip=emotion_row["clip_id"],
         caption_clip=None if caption is None else caption["clip_id"],
+        speaker_clip=None if own is None else own["clip_id"],
         frames=wanted_frames(int(row["frames"]), audio, config.max_seconds),
         size=int(row["size"]),
         fps=float(row["fps"]),

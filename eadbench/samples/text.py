@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from eadbench.captions.wording import label_texts
+from eadbench.captions.wording import label_text
 from eadbench.core.emotions import valence_arousal_intensity
 from eadbench.features.store import FeatureStore
 from eadbench.features.text import TextStore
@@ -36,18 +36,18 @@ class Texts:
     def tell(self, job: Job, source: CaptionSource) -> Told:
         """What a job's model is told.
 
-        ``other_clip`` and ``target`` fall back to ``label`` where there is no such clip or its caption was lost; without a label nothing is told. The
-        result says what was used.
+        The captions of clips fall back to ``label`` where there is no such clip or its caption was lost; without a label nothing is told. The result
+        says what was used.
         """
         labelled = job.emotion is not None
         vai = valence_arousal_intensity(job.emotion, 1.0 if job.intensity is None else job.intensity) if labelled else None
-        clip = {"target": job.emotion_clip, "other_clip": job.caption_clip, "label": None}[source]
+        clip = {"target": job.emotion_clip, "other_clip": job.caption_clip, "same_speaker": job.speaker_clip, "label": None}[source]
         text = self._of_clip(clip) if clip else None
         if text is not None:
             return Told(text, vai, source)
         if not labelled:
             return Told(None, None, None)
-        return Told(self.table.of_text(label_texts(job.emotion, job.intensity)[0]), vai, "label")
+        return Told(self.table.of_text(label_text(job.emotion, job.intensity)), vai, "label")
 
     def _of_clip(self, clip_id: str) -> torch.Tensor | None:
         rows = self.store.clips[self.store.clips["clip_id"] == clip_id]

@@ -81,7 +81,12 @@ def texts(table: WideTable) -> list[Note]:
     for row in table.rows:
         if row.caption_source:
             used.setdefault(row.caption_source, []).append(row.label)
-    words = {"target": "the target clip itself (leaks the answer)", "label": "the emotion label", "other_clip": "another clip of the same label"}
+    words = {
+        "target": "the target clip itself (leaks the answer)",
+        "label": "the emotion label",
+        "other_clip": "another speaker's clip of the same label",
+        "same_speaker": "another clip of the speaker with the same label",
+    }
     told = "; ".join(f"{words.get(source, source)}: {', '.join(labels)}" for source, labels in sorted(used.items()))
     return [Note("text", table.name, f"Text conditions were written from {told}.")] if told else []
 

@@ -203,6 +203,25 @@ def test_unlabelled_clips_cannot_be_driven_by_another_emotion(clips: Path, tmp_p
         assert job.emotion is None and job.emotion_clip == job.clip_id != job.caption_clip == job.reference_clip
 
 
+@pytest.mark.parametrize("protocol", ["self", "cross_emotion"])
+def test_captions_of_the_speaker_are_of_another_clip_with_the_label(clips: Path, tmp_path: Path, protocol: str) -> None:
+    shutil.copytree(clips.parent, tmp_path / "c")
+    table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
+    named = table.head(6).assign(status="kept", split="test", speaker=["A", "A", "A", "B", "B", "B"], emotion=["sad", "sad", "happy", "angry", "angry", "angry"])
+    write_table(tmp_path / "c/clips.parquet", named, schemas.CLIPS)
+    by_name = named.set_index("clip_id")
+    found = {}
+    for job in build_jobs(tmp_path / "c/clips.parquet", "tiny", protocol, SamplesConfig(), 1):
+        found[job.clip_id] = job.speaker_clip
+        if job.speaker_clip is not None:
+            assert job.speaker_clip not in (job.clip_id, job.emotion_clip)
+            assert (by_name.speaker[job.speaker_clip], by_name.emotion[job.speaker_clip]) == (job.speaker, job.emotion)
+    if protocol == "self":
+        assert [clip is None for clip in found.values()] == [False, False, True, False, False, False]
+    else:
+        assert any(found.values()), "the happy one, asked to be sad, has two sad clips"
+
+
 def test_config_names_the_mistake() -> None:
     with pytest.raises(EadbenchError, match="stepz"):
         _ = Settings({"samples": {"methods": {"full": {"kind": "eadnet", "run": "r", "corpora": ["c"], "sampler": {"stepz": 3}}}}}).samples

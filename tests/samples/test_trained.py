@@ -132,4 +132,7 @@ def test_unlabelled_clips_are_told_in_words_only(world) -> None:
     told = texts.tell(job, "other_clip")
     assert told.source == "other_clip" and told.vai is None and told.text.equal(texts.tell(captioned, "target").text)
     assert texts.tell(job, "target").text is None and texts.tell(job, "label").source is None
+    told = texts.tell(replace(lost, speaker_clip=captioned.clip_id), "same_speaker")
+    assert told.source == "same_speaker" and told.vai is not None and told.text.equal(texts.tell(captioned, "target").text)
+    assert texts.tell(replace(lost, speaker_clip=None), "same_speaker").source == "label"
     assert texts.tell(lost, "target").source == "label", "its own caption was lost, its label was not"
