@@ -164,7 +164,7 @@ SAMPLES = Table(
         Column("speaker", STR, "speaker shown"),
         Column("target_emotion", STR, "emotion asked for"),
         Column("target_intensity", F64, "intensity asked for"),
-        Column("caption_source", STR, "`target`, `label`, `other_clip` or null when no text was used"),
+        Column("caption_source", STR, "`target`, `label`, `other_clip`, `same_speaker` or null when no text was used"),
         Column("video", STR, "the result, aligned, same size and rate as the clip"),
         Column("frames", INT, "frames of the result after the alignment rule"),
         Column("frames_raw", INT, "frames that the method itself wrote"),
@@ -302,7 +302,7 @@ WIDE_ROW = (
     Column("method", STR, "method of the config", nullable=False),
     Column("label", STR, "its name in print", nullable=False),
     Column("role", STR, "`ours`, `other`, `ablation`, `control` or `ground_truth`; the last two are not ranked", nullable=False),
-    Column("caption_source", STR, "where its text came from: `target`, `label`, `other_clip`; null when it uses none"),
+    Column("caption_source", STR, "where its text came from: `target`, `label`, `other_clip`, `same_speaker`; null when it uses none"),
     Column("run_hash", STR, "sha256 of the checkpoint or recipe behind the method"),
 )
 
@@ -336,4 +336,20 @@ def wide_table(name: str, cells: Sequence[tuple[str, str]], quoted: Sequence[tup
     return Table(name, "one method", tuple(columns))
 
 
-ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, SCORES, BREAKDOWN, EFFECTS, SPEED)
+PLAN = Table(
+    "plan",
+    "what the jobs of one stage will cost",
+    (
+        Column("stage", STR, "the stage; `all` for the whole run", nullable=False),
+        Column("jobs", INT, "jobs", nullable=False),
+        Column("core_hours", F64, "hours of cores held", nullable=False),
+        Column("gpu_hours", F64, "hours of GPUs held", nullable=False),
+        Column("disk_gb", F64, "left on disk at the end, GB", nullable=False),
+        Column("peak_memory_gb", F64, "largest peak memory of a job, GB", nullable=False),
+        Column("peak_gpu_memory_gb", F64, "largest peak memory of a job on its GPU, GB; null when unknown or without GPU"),
+        Column("measured_share", F64, "share of the core-hours whose figures were measured or given, 0..1; the rest is assumed", nullable=False),
+        Column("source", STR, "number of jobs per origin of their figure: `measured`, `given`, `assumed`", nullable=False),
+    ),
+)
+
+ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, SCORES, BREAKDOWN, EFFECTS, SPEED, PLAN)

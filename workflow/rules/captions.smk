@@ -32,6 +32,8 @@ rule merge_captions:
         "<results>/captions/{corpus}/written.parquet",
     log:
         "<logs>/captions/merge/{corpus}.log",
+    benchmark:
+        "<benchmarks>/captions/merge/{corpus}.tsv"
     conda:
         "../../envs/captions.yaml"
     threads: 1
@@ -53,6 +55,8 @@ rule filter_captions:
         "<results>/captions/{corpus}/captions.parquet",
     log:
         "<logs>/captions/filter/{corpus}.log",
+    benchmark:
+        "<benchmarks>/captions/filter/{corpus}.tsv"
     conda:
         "../../envs/captions.yaml"
     threads: 1
@@ -82,6 +86,8 @@ rule report_captions:
         ),
     log:
         "<logs>/captions/report.log",
+    benchmark:
+        "<benchmarks>/captions/report.tsv"
     conda:
         "../../envs/captions.yaml"
     threads: 1

@@ -29,6 +29,8 @@ rule merge_cut_clips:
         "<results>/clips/{corpus}/cut.parquet",
     log:
         "<logs>/clips/merge_cut/{corpus}.log",
+    benchmark:
+        "<benchmarks>/clips/merge_cut/{corpus}.tsv"
     conda:
         "../../envs/media.yaml"
     threads: 1
@@ -49,6 +51,8 @@ rule check_clips:
         "<results>/clips/{corpus}/shards/{shard}/checked.parquet",
     log:
         "<logs>/clips/check/{corpus}/{shard}.log",
+    benchmark:
+        "<benchmarks>/clips/check/{corpus}/{shard}.tsv"
     conda:
         "../../envs/scoring.yaml"
     threads: 1
@@ -73,6 +77,8 @@ rule merge_checked_clips:
         "<results>/clips/{corpus}/clips.parquet",
     log:
         "<logs>/clips/merge_checked/{corpus}.log",
+    benchmark:
+        "<benchmarks>/clips/merge_checked/{corpus}.tsv"
     conda:
         "../../envs/media.yaml"
     threads: 1
@@ -97,6 +103,8 @@ rule report_clips:
         ),
     log:
         "<logs>/clips/report/{corpus}.log",
+    benchmark:
+        "<benchmarks>/clips/report/{corpus}.tsv"
     conda:
         "../../envs/media.yaml"
     threads: 1

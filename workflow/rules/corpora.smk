@@ -3,6 +3,8 @@ rule film:
         "<results>/studio/{corpus}/studio.json",
     log:
         "<logs>/corpora/film/{corpus}.log",
+    benchmark:
+        "<benchmarks>/corpora/film/{corpus}.tsv"
     conda:
         "../../envs/media.yaml"
     threads: 1
@@ -25,6 +27,8 @@ rule fetch_corpus:
         "<results>/corpora/{corpus}/fetch.json",
     log:
         "<logs>/corpora/fetch/{corpus}.log",
+    benchmark:
+        "<benchmarks>/corpora/fetch/{corpus}.tsv"
     retries: 2
     conda:
         "../../envs/media.yaml"
@@ -49,6 +53,8 @@ rule index_corpus:
         "<results>/corpora/{corpus}/index.parquet",
     log:
         "<logs>/corpora/index/{corpus}.log",
+    benchmark:
+        "<benchmarks>/corpora/index/{corpus}.tsv"
     conda:
         "../../envs/media.yaml"
     threads: 1

@@ -33,6 +33,8 @@ rule encode_text:
         "<results>/features/{corpus}/text.parquet",
     log:
         "<logs>/features/text/{corpus}.log",
+    benchmark:
+        "<benchmarks>/features/text/{corpus}.tsv"
     conda:
         "../../envs/captions.yaml"
     threads: 1
@@ -62,6 +64,8 @@ rule merge_features:
         "<results>/features/{corpus}/index.parquet",
     log:
         "<logs>/features/merge/{corpus}.log",
+    benchmark:
+        "<benchmarks>/features/merge/{corpus}.tsv"
     conda:
         "../../envs/training.yaml"
     threads: 1

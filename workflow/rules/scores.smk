@@ -35,6 +35,8 @@ rule summarise:
         "<results>/scores/{method}/{corpus}/{protocol}/summary.parquet",
     log:
         "<logs>/scores/summarise/{method}/{corpus}/{protocol}.log",
+    benchmark:
+        "<benchmarks>/scores/summarise/{method}/{corpus}/{protocol}.tsv"
     conda:
         "../../envs/scoring.yaml"
     threads: 1

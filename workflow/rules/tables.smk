@@ -37,6 +37,8 @@ rule build_tables:
         * bool(RUNS),
     log:
         "<logs>/tables/build.log",
+    benchmark:
+        "<benchmarks>/tables/build.tsv"
     conda:
         "../../envs/tables.yaml"
     threads: 1
@@ -66,6 +68,8 @@ rule write_report:
         ),
     log:
         "<logs>/tables/report.log",
+    benchmark:
+        "<benchmarks>/tables/report.tsv"
     conda:
         "../../envs/tables.yaml"
     threads: 1

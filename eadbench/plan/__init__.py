@@ -1,0 +1,1 @@
+"""What a run will cost: jobs, core-hours, GPU-hours, disk, memory, wall time, before it is started."""

@@ -1,0 +1,124 @@
+"""Figures from a finished run: the times in its benchmark files, the amounts in its tables, the sizes of its folders."""
+
+import csv
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import Settings, merge
+from eadbench.plan.counts import counts
+from eadbench.plan.dag import Plan
+from eadbench.plan.figures import Figure
+from eadbench.plan.work import amount, figure_key, signature
+
+# Where the output of a rule's job lies.
+FOLDERS = {
+    "cut_clips": "clips/{corpus}/shards/{shard}",
+    "make_artefact": "zoo/{artefact}",
+    "extract_features": "features/{corpus}/shards/{shard}",
+    "train": "training/{run}",
+    "make_samples": "samples/{method}/{corpus}/{protocol}",
+    "measure": "scores/{method}/{corpus}/{protocol}",
+}
+
+
+@dataclass
+class Sample:
+    """What was measured of the jobs of one kind under the same settings."""
+
+    amounts: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    disk: list[float] = field(default_factory=list)
+
+    def figure(self, results: Path, assumed: Figure) -> Figure:
+        """Seconds of the start and per unit, by non-negative least squares where the jobs differ in size; else all is counted per unit."""
+        start, each = 0.0, sum(self.seconds) / max(sum(self.amounts), 1e-9)
+        if len(set(self.amounts)) > 1:
+            start, each = nnls(np.column_stack([np.ones(len(self.amounts)), self.amounts]), np.array(self.seconds))[0]
+        disk = sum(self.disk) / max(sum(self.amounts), 1e-9) if self.disk else assumed.disk_mb
+        return Figure(
+            seconds=float(each),
+            start=float(start),
+            disk_mb=disk,
+            disk_job_mb=0.0 if self.disk else assumed.disk_job_mb,
+            memory_mb=max(self.memory) or None,
+            gpu_memory_mb=assumed.gpu_memory_mb,
+            source="measured",
+            note=f"{len(self.seconds)} jobs under {results}",
+        )
+
+
+def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
+    """Everything that a finished run tells, by the name of the figure and the settings that it was measured under.
+
+    Args:
+        results: Its folder of results.
+        plan: Any plan; only its patterns of benchmark files are used.
+
+    Raises:
+        EadbenchError: If the folder holds no benchmark file, or no provenance with settings.
+    """
+    found = sorted((results / "benchmarks").rglob("*.tsv"))
+    if not found:
+        raise EadbenchError("no benchmark files", results / "benchmarks", "--calibrate wants the results folder of a finished run of this workflow")
+    settings = Settings(settings_of(results))
+    corpora = counts(settings, results)
+    samples: dict[tuple[str, str], Sample] = defaultdict(Sample)
+    for path in found:
+        name = path.relative_to(results / "benchmarks").as_posix()
+        rule, wildcards = _job(name, plan)
+        if not rule:
+            continue
+        try:
+            key = figure_key(rule, wildcards, settings), signature(rule, wildcards, settings)
+            work = amount(rule, wildcards, settings, corpora)
+        except (EadbenchError, KeyError):
+            continue  # of a method or run that the run's provenance no longer tells of
+        seconds, memory = _read(path)
+        sample = samples[key]
+        sample.amounts.append(work)
+        sample.seconds.append(seconds)
+        sample.memory.append(memory)
+        if rule in FOLDERS and (folder := results / FOLDERS[rule].format(**wildcards)).is_dir():
+            sample.disk.append(sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6)
+    return samples
+
+
+def settings_of(results: Path) -> dict[str, Any]:
+    """The configuration of a finished run, put together from the settings that its jobs were given (in every ``provenance.json``).
+
+    Raises:
+        EadbenchError: If no job recorded any.
+    """
+    raw: dict[str, Any] = {}
+    for path in sorted(results.rglob("provenance.json")):
+        command = json.loads(path.read_text(encoding="utf-8")).get("command", [])
+        if "--settings" in command[:-1]:
+            raw = merge(raw, json.loads(command[command.index("--settings") + 1]))
+    if not raw:
+        raise EadbenchError("no provenance.json with settings", results, "--calibrate wants the results folder of a finished run of this workflow")
+    return raw
+
+
+def _job(name: str, plan: Plan) -> tuple[str, dict[str, str]]:
+    """Rule and wildcards of a benchmark file; empty when no rule writes it."""
+    for rule, pattern in plan.benchmarks.items():
+        if match := pattern.fullmatch(name):
+            return rule, match.groupdict()
+    return "", {}
+
+
+def _read(path: Path) -> tuple[float, float]:
+    """Seconds and peak memory in MB of a benchmark file; several lines are repetitions."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    seconds = [float(row["s"]) for row in rows]
+    memory = [float(row["max_rss"]) for row in rows if row["max_rss"] not in ("NA", "-")]
+    return sum(seconds) / len(seconds), max(memory, default=0.0) * 1.048576

@@ -1,0 +1,46 @@
+"""``eadbench plan``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core.options import ConfigFiles
+
+app = typer.Typer(help="Say what a run will cost.")
+
+
+@app.command()
+def plan_command(
+    config: ConfigFiles = None,
+    results: Annotated[Path, typer.Option(help="Where index and clips tables are looked for; corpora without them have customary sizes.")] = Path(
+        "results"
+    ),
+    calibrate: Annotated[Path | None, typer.Option(help="Results of a finished run; its times, memory and disk are used.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="YAML with figures of your own, of the form of eadbench/plan/assumed.yaml.")] = None,
+    workers: Annotated[list[int] | None, typer.Option(min=1, help="Cores; several times for several answers. [default: 16, 200]")] = None,
+    gpus: Annotated[list[int] | None, typer.Option(min=0, help="GPUs; as --workers. [default: 1, 8]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write it: .json (all), or .parquet (the stages).")] = None,
+    details: Annotated[bool, typer.Option(help="Show every figure with its origin.")] = True,
+) -> None:
+    """Jobs, core-hours, GPU-hours, disk and memory per stage, and the wall time, of a run from nothing.
+
+    The jobs are those that Snakemake plans. Their amounts come from the index and clips tables where they are there. Seconds per unit come from
+    a finished run (--calibrate; only where it had the same settings), from --figures, or are assumed; every row says which. Nothing is made.
+
+    Example: `eadbench plan --config config/paper.yaml --workers 200 --gpus 8 --calibrate results --out plan.json`
+    """
+    from eadbench.core.files import write_text
+    from eadbench.core.schemas import PLAN
+    from eadbench.core.tables import write_table
+    from eadbench.plan.report import as_json, make, show
+
+    if out and out.suffix not in (".json", ".parquet"):
+        raise typer.BadParameter("must end in .json or .parquet", param_hint="--out")
+    report = make(config or [Path("config.yaml")], results, calibrate, figures, workers or [16, 200], gpus or [1, 8])
+    show(report, details)
+    if out and out.suffix == ".json":
+        write_text(out, json.dumps(as_json(report), indent=1) + "\n")
+    elif out:
+        write_table(out, report.stages, PLAN)

@@ -1,0 +1,125 @@
+"""How much there is of each corpus: from the tables that are there, else customary sizes (which are assumptions)."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from eadbench.core import schemas
+from eadbench.core.settings import Settings
+from eadbench.core.tables import KEPT, read_table
+
+MEASURED, ASSUMED = "measured", "assumed"
+KEPT_SHARE = 0.9  # share of the clips that pass the checks, as long as nobody has looked
+STUDIO_SECONDS = 2.5  # of one recording of a drawn actor
+# recordings, hours, recordings of the test split, GB to fetch, where the numbers are from
+CUSTOMARY = {
+    ("mead", "front"): (
+        31_300,
+        31_300 * 4.0 / 3600,
+        2_293,
+        0,
+        "28,040 front views of 43 actors in EDTalk's lists, scaled to 48; 4 s each is a guess",
+    ),
+    ("mead", "other"): (26_000, 26_000 * 4.0 / 3600, 1_900, 0, "guess: somewhat fewer than front views, per view"),
+    ("hdtf", ""): (436, 17.07, 20, 60, "HDTF's lists, all videos alive; test: MuseTalk's 20 clips; 60 GB is a guess"),
+    ("ravdess", ""): (1_440, 1_440 * 3.7 / 3600, 1_440, 13.4, "24 actors x 60 with sound, 3.7 s; sizes on Zenodo"),
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Amounts of one corpus.
+
+    Attributes:
+        recordings, seconds: Recordings that can be used, and their total length.
+        clips, clip_seconds: Kept clips of all splits, and their total length.
+        test_clips, test_seconds: Those that a method renders, and their length as rendered (cut to `samples.max_seconds`).
+        gigabytes: To be fetched.
+        source: ``measured`` (index or clips table) or ``assumed``.
+        note: Where from.
+    """
+
+    recordings: float
+    seconds: float
+    clips: float
+    clip_seconds: float
+    test_clips: float
+    test_seconds: float
+    gigabytes: float
+    source: str
+    note: str
+
+
+def counts(settings: Settings, results: Path | None) -> dict[str, Counts]:
+    """Amounts of every corpus of the configuration.
+
+    Args:
+        settings: The whole configuration.
+        results: Folder of results in which index and clips tables are looked for.
+    """
+    return {name: _of(name, settings, results) for name in settings.corpora.sets}
+
+
+def _of(name: str, settings: Settings, results: Path | None) -> Counts:
+    clips = results / "clips" / name / "clips.parquet" if results else None
+    index = results / "corpora" / name / "index.parquet" if results else None
+    rows = read_table(index, schemas.INDEX) if index and index.exists() else None
+    if rows is None:
+        return _customary(name, settings)
+    rows = rows[rows["status"] == KEPT]
+    length = (rows["end"].fillna(rows["duration"]) - rows["start"].fillna(0)).clip(lower=0)
+    base = (len(rows), float(length.sum()))
+    if clips and clips.exists():
+        return _from_clips(base, read_table(clips, schemas.CLIPS), settings, clips)
+    longest = settings.clips.max_seconds
+    pieces = [math.ceil(s / longest) for s in length]
+    test = (rows["split"] == settings.samples.split).to_numpy()
+    test_clips = sum(n for n, chosen in zip(pieces, test, strict=True) if chosen) * KEPT_SHARE
+    kept = sum(pieces) * KEPT_SHARE
+    return _capped(base, kept, base[1] * KEPT_SHARE, test_clips, float(length[test].sum()) * KEPT_SHARE, settings, 0.0, MEASURED, f"{index}")
+
+
+def _from_clips(base: tuple[int, float], rows: pd.DataFrame, settings: Settings, path: Path) -> Counts:
+    kept = rows[rows["status"] == KEPT]
+    test = kept[kept["split"] == settings.samples.split]
+    seconds = kept["frames"] / kept["fps"]
+    return _capped(base, len(kept), float(seconds.sum()), len(test), float(seconds[test.index].sum()), settings, 0.0, MEASURED, f"{path}")
+
+
+def _customary(name: str, settings: Settings) -> Counts:
+    corpus = settings.corpora.sets[name]
+    if corpus.studio:
+        from eadbench.corpora.studio.jobs import jobs_of
+
+        jobs = jobs_of(corpus.studio, settings.seed)
+        test = sum(job.actor in corpus.split.test for job in jobs) or len(jobs) * (corpus.split.rest == settings.samples.split)
+        return _assumed((len(jobs), len(jobs) * STUDIO_SECONDS / 3600, test, 0.01, "the studio's plan; 2.5 s a recording is a guess"), settings)
+    if corpus.kind == "mead":
+        parts = [CUSTOMARY["mead", "front" if view == "front" else "other"] for view in corpus.views]
+        return _assumed((*(sum(p[n] for p in parts) for n in range(4)), parts[0][4]), settings)
+    if (corpus.kind, "") in CUSTOMARY:
+        return _assumed(CUSTOMARY[corpus.kind, ""], settings)
+    return _assumed((100, 0.3, 20, 0, "a folder nobody has looked into: 100 recordings of 11 s is a guess"), settings)
+
+
+def _assumed(row: tuple, settings: Settings) -> Counts:
+    recordings, hours, test, gigabytes, note = row
+    seconds = hours * 3600
+    clips = recordings * max(1, math.ceil(seconds / recordings / settings.clips.max_seconds)) * KEPT_SHARE
+    share = test / recordings
+    return _capped(
+        (recordings, seconds), clips, seconds * KEPT_SHARE, clips * share, seconds * KEPT_SHARE * share, settings, gigabytes, ASSUMED, note
+    )
+
+
+def _capped(
+    base: tuple[float, float], clips: float, seconds: float, test: float, test_seconds: float, settings: Settings, gigabytes: float, *why: str
+) -> Counts:
+    """Test clips are cut to ``max_seconds`` and ``max_clips`` of them are rendered."""
+    samples = settings.samples
+    each = test_seconds / test if test else 0.0
+    each = min(each, samples.max_seconds) if samples.max_seconds else each
+    shown = min(test, samples.max_clips) if samples.max_clips else test
+    return Counts(*base, clips, seconds, shown, shown * each, gigabytes, *why)

@@ -1,0 +1,97 @@
+"""The jobs of the workflow as Snakemake itself plans them, without making anything."""
+
+import contextlib
+import io
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eadbench.core.errors import EadbenchError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job.
+
+    Attributes:
+        rule, stage, wildcards: What it is; the stage is the name of the rule's file.
+        threads, gpus: What it holds while it runs.
+        mem_mb: Memory that its rule asks for on the first attempt, MB.
+        needs: Numbers of the jobs that must be done before, as positions in the list.
+    """
+
+    rule: str
+    stage: str
+    wildcards: dict[str, str]
+    threads: int
+    gpus: int
+    mem_mb: int
+    needs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs, and the pattern of each rule's benchmark file (for the rules that have one)."""
+
+    jobs: list[Job]
+    benchmarks: dict[str, re.Pattern[str]]
+
+
+def planned(configs: list[Path], snakefile: Path = CHECKOUT / "Snakefile") -> Plan:
+    """All jobs of a run from nothing.
+
+    Args:
+        configs: Configuration files, later ones over earlier ones.
+        snakefile: The workflow.
+
+    Raises:
+        EadbenchError: If Snakemake is not installed or refuses the configuration.
+    """
+    try:
+        from snakemake.api import SnakemakeApi
+        from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
+    except ImportError as error:
+        raise EadbenchError("Snakemake is not installed", "this environment", "run `eadbench plan` where `snakemake` runs") from error
+    # An empty folder: nothing is there yet, so that every job is counted.
+    with tempfile.TemporaryDirectory() as empty, SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        try:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=1024),
+                config_settings=ConfigSettings(configfiles=[path.resolve() for path in configs]),
+                snakefile=snakefile,
+                workdir=Path(empty),
+            )
+            with contextlib.redirect_stdout(io.StringIO()):  # the graph as text; the public call that builds it
+                workflow.dag(DAGSettings(forceall=True)).printd3dag()
+        except Exception as error:  # Snakemake's errors share no base class
+            api.print_exception(error)
+            raise EadbenchError("Snakemake cannot plan this configuration", ", ".join(map(str, configs)), "its message is above") from error
+        return _read(workflow._workflow)
+
+
+def _read(workflow: Any) -> Plan:
+    found = [job for job in workflow.dag.jobs if job.output]  # `all` only lists
+    numbers = {job: number for number, job in enumerate(found)}
+    jobs = [
+        Job(
+            job.rule.name,
+            Path(job.rule.snakefile).stem,
+            dict(job.wildcards_dict),
+            int(job.threads),
+            int(job.resources.get("gpu", 0)),
+            int(job.resources.get("mem_mb", 0)),
+            tuple(sorted(numbers[other] for other in workflow.dag.dependencies[job])),
+        )
+        for job in found
+    ]
+    return Plan(jobs, {rule.name: _pattern(str(rule.benchmark)) for rule in workflow.rules if rule.benchmark})
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """`results/benchmarks/{run}.tsv` as a regular expression on what follows `benchmarks/`."""
+    parts = re.split(r"\{(\w+)[^}]*\}", text.split("benchmarks/", 1)[1])
+    return re.compile("".join(f"(?P<{part}>[^/]+)" if n % 2 else re.escape(part) for n, part in enumerate(parts)))

@@ -1,0 +1,181 @@
+"""From jobs, amounts and figures to hours, disk, memory and wall time."""
+
+import heapq
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import Settings
+from eadbench.plan.calibrate import Sample
+from eadbench.plan.counts import Counts
+from eadbench.plan.dag import Job
+from eadbench.plan.figures import Figure
+from eadbench.plan.work import UNITS, amount, figure_key, signature
+
+STAGES = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one job takes: the name of its figure and the figure, its amount of work, seconds, disk and memory in MB."""
+
+    key: str
+    figure: Figure
+    work: float
+    seconds: float
+    disk_mb: float
+    memory_mb: float
+
+
+def costs(
+    jobs: list[Job],
+    settings: Settings,
+    corpora: dict[str, Counts],
+    figures: dict[str, Figure],
+    measured: dict[tuple[str, str], Sample],
+    results: Path | None,
+) -> list[Cost]:
+    """The cost of every job. A measured figure is used where it was measured under the same settings, else the given or assumed one.
+
+    Raises:
+        EadbenchError: If there is no figure for a kind of job.
+    """
+    elsewhere: dict[str, list[Sample]] = defaultdict(list)
+    for (key, _), sample in measured.items():
+        elsewhere[key].append(sample)
+    known: dict[tuple[str, str], Figure] = {}
+    found = []
+    for job in jobs:
+        key = figure_key(job.rule, job.wildcards, settings)
+        if key not in figures:
+            raise EadbenchError(f"no figure for {key!r}", "eadbench/plan/assumed.yaml", "give one with --figures")
+        pair = key, signature(job.rule, job.wildcards, settings)
+        if pair not in known:
+            known[pair] = _figure(pair, figures[key], measured, elsewhere[key], results)
+        figure = known[pair]
+        work = amount(job.rule, job.wildcards, settings, corpora)
+        memory = figure.memory_mb or float(job.mem_mb)
+        found.append(Cost(key, figure, work, figure.start + figure.seconds * work, figure.disk_job_mb + figure.disk_mb * work, memory))
+    return found
+
+
+def _figure(pair: tuple[str, str], given: Figure, measured: dict[tuple[str, str], Sample], elsewhere: list[Sample], results: Path | None) -> Figure:
+    if pair in measured and results is not None and given.source != "given":
+        return measured[pair].figure(results, given)
+    if elsewhere and results is not None:
+        each = [sample.figure(results, given) for sample in elsewhere]
+        low, high = min(f.seconds for f in each), max(f.seconds for f in each)
+        text = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+        return given.model_copy(update={"note": f"{given.note} ({text} s measured with other settings under {results})"})
+    return given
+
+
+def by_stage(jobs: list[Job], found: list[Cost]) -> pd.DataFrame:
+    """One row per stage and one for the whole (``schemas.PLAN``)."""
+    rows = [_row(stage, [(j, c) for j, c in zip(jobs, found, strict=True) if j.stage == stage]) for stage in STAGES]
+    return pd.DataFrame([*(row for row in rows if row["jobs"]), _row("all", list(zip(jobs, found, strict=True)))])
+
+
+def _row(stage: str, pairs: list[tuple[Job, Cost]]) -> dict:
+    core = [c.seconds * j.threads / 3600 for j, c in pairs]
+    gpu = [c.seconds * j.gpus / 3600 for j, c in pairs]
+    told = [h for h, (_, c) in zip(core, pairs, strict=True) if c.figure.source != "assumed"]
+    sources = Counter(c.figure.source for _, c in pairs)
+    on_gpu = [c.figure.gpu_memory_mb for j, c in pairs if j.gpus and c.figure.gpu_memory_mb]
+    return {
+        "stage": stage,
+        "jobs": len(pairs),
+        "core_hours": sum(core),
+        "gpu_hours": sum(gpu),
+        "disk_gb": sum(c.disk_mb for _, c in pairs) / 1000,
+        "peak_memory_gb": max((c.memory_mb for _, c in pairs), default=0.0) / 1000,
+        "peak_gpu_memory_gb": max(on_gpu) / 1000 if on_gpu else None,
+        "measured_share": sum(told) / sum(core) if sum(core) else 0.0,
+        "source": ", ".join(f"{name} {sources[name]}" for name in ("measured", "given", "assumed") if sources[name]),
+    }
+
+
+def by_figure(jobs: list[Job], found: list[Cost]) -> pd.DataFrame:
+    """One row per figure used: how many jobs, how much work, what it says, where it is from."""
+    groups: dict[tuple, list[tuple[Job, Cost]]] = defaultdict(list)
+    for job, cost in zip(jobs, found, strict=True):
+        groups[cost.key, cost.figure.source, cost.figure.seconds, cost.figure.start, cost.figure.note].append((job, cost))
+    return pd.DataFrame(
+        {
+            "figure": key,
+            "jobs": len(pairs),
+            "work": sum(c.work for _, c in pairs),
+            "unit": UNITS[pairs[0][0].rule],
+            "seconds_per_unit": seconds,
+            "start_seconds": start,
+            "hours": sum(c.seconds for _, c in pairs) / 3600,
+            "memory": "measured" if source == "measured" else "assumed" if pairs[0][1].figure.memory_mb else "requested by the rule",
+            "source": source,
+            "note": note,
+        }
+        for (key, source, seconds, start, note), pairs in groups.items()
+    )
+
+
+def wall_time(jobs: list[Job], found: list[Cost], cores: int, gpus: int) -> float:
+    """Seconds until the last job is done, when the jobs with the longest way to the end go first (a simulation, no waiting in queues).
+
+    Args:
+        jobs, found: Jobs and their costs.
+        cores: Cores in all; a job that wants more gets all of them.
+        gpus: GPUs in all.
+
+    Raises:
+        EadbenchError: If a job needs more GPUs than there are.
+    """
+    most = max((job.gpus for job in jobs), default=0)
+    if most > gpus:
+        raise EadbenchError(f"a job needs {most} GPU, and there are {gpus}", "--gpus", "raise it, or plan with `device: cpu`")
+    after: dict[int, list[int]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        for other in job.needs:
+            after[other].append(number)
+    urgency = _longest_to_the_end(found, after)
+    missing = [len(job.needs) for job in jobs]
+    ready = [(-urgency[n], n) for n, count in enumerate(missing) if not count]
+    heapq.heapify(ready)
+    running: list[tuple[float, int]] = []
+    now, free_cores, free_gpus = 0.0, cores, gpus
+    while ready or running:
+        waiting = []
+        while ready and free_cores:
+            urgent, n = heapq.heappop(ready)
+            threads = min(jobs[n].threads, cores)
+            if threads > free_cores or jobs[n].gpus > free_gpus:
+                waiting.append((urgent, n))
+                continue
+            free_cores, free_gpus = free_cores - threads, free_gpus - jobs[n].gpus
+            heapq.heappush(running, (now + found[n].seconds, n))
+        for item in waiting:
+            heapq.heappush(ready, item)
+        now, n = heapq.heappop(running)
+        free_cores, free_gpus = free_cores + min(jobs[n].threads, cores), free_gpus + jobs[n].gpus
+        for other in after[n]:
+            missing[other] -= 1
+            if not missing[other]:
+                heapq.heappush(ready, (-urgency[other], other))
+    return now
+
+
+def _longest_to_the_end(found: list[Cost], after: dict[int, list[int]]) -> list[float]:
+    """Seconds from the start of each job to the end of the longest chain that it begins."""
+    longest: dict[int, float] = {}
+    for root in range(len(found)):
+        stack = [root]
+        while stack:
+            n = stack[-1]
+            todo = [other for other in after[n] if other not in longest]
+            if todo:
+                stack += todo
+                continue
+            longest[n] = found[n].seconds + max((longest[other] for other in after[n]), default=0.0)
+            stack.pop()
+    return [longest[n] for n in range(len(found))]

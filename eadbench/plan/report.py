@@ -1,0 +1,107 @@
+"""``eadbench plan``: put the parts together and print them."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from eadbench.core import settings as core_settings
+from eadbench.plan.calibrate import calibrate
+from eadbench.plan.counts import Counts, counts
+from eadbench.plan.dag import planned
+from eadbench.plan.estimate import by_figure, by_stage, costs, wall_time
+from eadbench.plan.figures import load
+
+WHAT_IT_IS_NOT = (
+    "Assumed figures mean one A100-class GPU and the sizes of config/paper.yaml. Wall times are simulated, without queues, retries and failures. "
+    "Disk is what is left at the end; a training run needs about four times its weights more while it runs. Memory is the peak of one job."
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Amounts per corpus; a row per stage (``schemas.PLAN``), per figure, and per pair of cores and GPUs."""
+
+    configs: list[str]
+    corpora: dict[str, Counts]
+    stages: pd.DataFrame
+    figures: pd.DataFrame
+    walls: list[dict[str, float]]
+
+
+def make(configs: list[Path], results: Path, finished: Path | None, given: Path | None, workers: list[int], gpus: list[int]) -> Report:
+    """Plan a run.
+
+    Args:
+        configs: Configuration files, later ones over earlier ones.
+        results: Folder with index and clips tables, if they are there.
+        finished: Results of a finished run to calibrate on.
+        given: YAML with figures.
+        workers, gpus: Cores and GPUs to give the wall time for, each with each.
+
+    Raises:
+        EadbenchError: If the configuration, the finished run or the figures are no good.
+    """
+    settings = core_settings.load(None, configs)
+    core_settings.validate_all(settings.raw)
+    plan = planned(configs)
+    corpora = counts(settings, results)
+    found = costs(plan.jobs, settings, corpora, load(given), calibrate(finished, plan) if finished else {}, finished)
+    on_gpu = any(job.gpus for job in plan.jobs)
+    walls = [{"workers": n, "gpus": g, "hours": wall_time(plan.jobs, found, n, g) / 3600} for n in workers for g in (gpus if on_gpu else [0])]
+    return Report([str(path) for path in configs], corpora, by_stage(plan.jobs, found), by_figure(plan.jobs, found), walls)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """All of it as JSON can hold it."""
+    return {
+        "configs": report.configs,
+        "corpora": {name: asdict(c) for name, c in report.corpora.items()},
+        "stages": report.stages.astype(object).where(report.stages.notna(), None).to_dict("records"),
+        "figures": report.figures.to_dict("records"),
+        "walls": report.walls,
+    }
+
+
+def show(report: Report, details: bool) -> None:
+    """Print it."""
+    console = Console()
+    corpora = _table("Corpora", "corpus", "recordings", "hours", "clips", "clip hours", "rendered", "source", "from")
+    for name, c in report.corpora.items():
+        row = (f"{c.recordings:,.0f}", f"{c.seconds / 3600:.1f}", f"{c.clips:,.0f}", f"{c.clip_seconds / 3600:.1f}", f"{c.test_clips:,.0f}")
+        corpora.add_row(name, *row, c.source, c.note)
+    console.print(corpora)
+    stages = _table("Cost", "stage", "jobs", "core h", "GPU h", "disk GB", "memory GB", "GPU GB", "measured", "figures of its jobs")
+    for row in report.stages.itertuples():
+        gpu = f"{row.peak_gpu_memory_gb:.0f}" if pd.notna(row.peak_gpu_memory_gb) else "-"
+        hours = (f"{row.core_hours:,.1f}", f"{row.gpu_hours:,.1f}", f"{row.disk_gb:,.1f}", f"{row.peak_memory_gb:.1f}")
+        stages.add_row(row.stage, str(row.jobs), *hours, gpu, f"{row.measured_share:.0%}", row.source, style="bold" if row.stage == "all" else None)
+    console.print(stages)
+    walls = _table("Wall time", "cores", "GPUs", "hours")
+    for wall in report.walls:
+        walls.add_row(str(wall["workers"]), str(wall["gpus"]), f"{wall['hours']:,.1f}")
+    console.print(walls)
+    if details:
+        console.print(_figures(report.figures))
+    console.print(WHAT_IT_IS_NOT)
+
+
+def _figures(rows: pd.DataFrame) -> Table:
+    table = _table("Figures", "figure", "jobs", "work", "s per unit", "start s", "hours", "source", "from")
+    for row in rows.sort_values("hours", ascending=False).itertuples():
+        work = f"{row.work:,.0f} {row.unit}"
+        table.add_row(
+            row.figure, str(row.jobs), work, f"{row.seconds_per_unit:.3g}", f"{row.start_seconds:.3g}", f"{row.hours:,.2f}", row.source, row.note
+        )
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        words = column in ("corpus", "stage", "figure", "source", "from", "figures of its jobs")
+        table.add_column(column, justify="left" if words else "right", overflow="fold")
+    return table

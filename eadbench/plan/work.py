@@ -1,0 +1,120 @@
+"""What a job works on: the name of its figure, its amount of work, and the settings that decide its speed."""
+
+import json
+from typing import Any
+
+from eadbench.core.settings import Settings
+from eadbench.plan.counts import Counts
+
+# Unit of the work of each rule; a rule with kinds of work has figures `rule/kind`.
+UNITS = {
+    "film": "recordings",
+    "fetch_corpus": "GB",
+    "index_corpus": "recordings",
+    "cut_clips": "seconds of recordings",
+    "merge_cut_clips": "clips",
+    "check_clips": "seconds of clips",
+    "merge_checked_clips": "clips",
+    "report_clips": "clips",
+    "make_artefact": "jobs",
+    "write_captions": "clips",
+    "merge_captions": "clips",
+    "filter_captions": "clips",
+    "report_captions": "clips",
+    "extract_features": "seconds of clips",
+    "encode_text": "clips",
+    "merge_features": "clips",
+    "train": "steps",
+    "make_samples": "seconds of video",
+    "measure": "seconds of video",
+    "summarise": "clips",
+    "build_tables": "cells",
+    "write_report": "cells",
+}
+
+
+def figure_key(rule: str, wildcards: dict[str, str], settings: Settings) -> str:
+    """Name of a job's figure: the rule, and the kind of work where it has several."""
+    if rule == "train":
+        run = settings.training.run(wildcards["run"])
+        return f"train/{run.kind}" + (str(run.stage) if run.kind == "eadnet" else "")
+    if rule == "make_samples":
+        return f"make_samples/{settings.samples.methods[wildcards['method']].kind}"
+    if rule == "make_artefact":
+        return f"make_artefact/{settings.zoo.artefacts[wildcards['artefact']].how}"
+    if rule == "fetch_corpus":
+        corpus = settings.corpora.sets[wildcards["corpus"]]
+        return "fetch_corpus/" + ("studio" if corpus.studio else corpus.kind)
+    if rule == "write_captions":
+        return f"write_captions/{settings.captions.captioner}"
+    return rule
+
+
+def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: dict[str, Counts]) -> float:
+    """A job's work in the unit of its rule."""
+    if rule == "train":
+        return settings.training.run(wildcards["run"]).optim.steps
+    if rule == "make_artefact":
+        return 1
+    if rule in ("build_tables", "write_report"):
+        return sum(len(method.corpora) * len(method.protocols) for method in settings.samples.methods.values())
+    if rule == "report_captions":
+        return sum(c.clips for c in corpora.values())
+    corpus = corpora[wildcards["corpus"]]
+    shards = settings.corpora.sets[wildcards["corpus"]].shards if "shard" in wildcards else 1
+    totals = {
+        "recordings": corpus.recordings,
+        "GB": corpus.gigabytes,
+        "seconds of recordings": corpus.seconds,
+        "clips": corpus.test_clips if rule == "summarise" else corpus.clips,
+        "seconds of clips": corpus.clip_seconds,
+        "seconds of video": corpus.test_seconds,
+    }
+    return totals[UNITS[rule]] / shards
+
+
+def signature(rule: str, wildcards: dict[str, str], settings: Settings) -> str:
+    """The settings that decide how fast a unit of work is done, as text. Figures of two runs compare only where it is equal."""
+    return json.dumps({"device": settings.device, **_speed(rule, wildcards, settings)}, sort_keys=True, default=str)
+
+
+def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str, Any]:
+    if rule == "cut_clips":
+        clips = settings.clips
+        return {"size": clips.size, "detector": clips.detector, "align": clips.align}
+    if rule == "check_clips":
+        return {"size": settings.clips.size, "judge": _artefact(settings, "judge_syncnet")}
+    if rule == "write_captions":
+        return settings.captions.model_dump(exclude={"filter"})
+    if rule == "filter_captions":
+        return {"compare": settings.captions.filter.compare, "embedder": _artefact(settings, settings.captions.filter.embedder)}
+    if rule == "encode_text":
+        return {"tokens": settings.features.text_tokens, "encoder": _artefact(settings, "text_encoder")}
+    if rule == "extract_features":
+        return settings.features.model_dump() | {part: _artefact(settings, part) for part in ("vae", "whisper")}
+    if rule == "train":
+        return _run(wildcards["run"], settings)
+    if rule == "make_samples":
+        method = settings.samples.methods[wildcards["method"]]
+        trained = (
+            {"sampler": settings.samples.sampler.model_dump(), "model": settings.training.run(method.run).model} if hasattr(method, "run") else {}
+        )
+        return {"size": settings.clips.size, **method.model_dump(exclude={"corpora", "protocols", "title", "run", "after"}), **trained}
+    if rule == "measure":
+        scores = settings.scores.model_dump(exclude={"bootstrap", "few_clips"})
+        return {"size": settings.clips.size, **scores, "networks": {n: _artefact(settings, n) for n in sorted(set(settings.scores.judges.values()))}}
+    if rule == "make_artefact":
+        return _artefact(settings, wildcards["artefact"])
+    if rule == "summarise":
+        return {"bootstrap": settings.scores.bootstrap}
+    return {}
+
+
+def _artefact(settings: Settings, name: str) -> dict[str, Any]:
+    return settings.zoo.artefacts[name].model_dump()
+
+
+def _run(name: str, settings: Settings) -> dict[str, Any]:
+    run = settings.training.run(name)
+    optim = run.optim.model_dump(include={"batch", "accumulate", "precision", "gradient_checkpointing"})
+    return {"optim": optim, **run.model_dump(include={"kind", "stage", "model", "losses", "windows", "loss"}), "size": settings.features.size}

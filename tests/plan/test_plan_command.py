@@ -1,0 +1,228 @@
+"""`eadbench plan`: Snakemake's jobs, amounts from tables or customary sizes, figures with their origin, simulated wall time."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+from workflow.running import ROOT
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import Settings, load
+from eadbench.core.tables import read_table, write_table
+from eadbench.plan.calibrate import calibrate
+from eadbench.plan.counts import ASSUMED, MEASURED, counts
+from eadbench.plan.dag import Job, Plan, planned
+from eadbench.plan.estimate import Cost, by_stage, costs, wall_time
+from eadbench.plan.figures import Figure
+from eadbench.plan.figures import load as load_figures
+from eadbench.plan.work import UNITS, figure_key
+
+PAPER = ROOT / "config/paper.yaml"
+
+
+@pytest.fixture(scope="module")
+def paper() -> Plan:
+    return planned([PAPER])
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return load(None, [PAPER])
+
+
+def job(*needs: int, threads: int = 1, gpus: int = 0) -> Job:
+    return Job("measure", "scores", {}, threads, gpus, 1000, needs)
+
+
+def cost(seconds: float) -> Cost:
+    return Cost("measure", Figure(seconds=1), seconds, seconds, 0, 0)
+
+
+def test_jobs_are_those_of_the_configuration(paper, settings):
+    rules = pd.Series([j.rule for j in paper.jobs]).value_counts()
+    shards = sum(corpus.shards for corpus in settings.corpora.sets.values())
+    cells = sum(len(m.corpora) * len(m.protocols) for m in settings.samples.methods.values())
+    assert rules["cut_clips"] == rules["extract_features"] == rules["write_captions"] == shards
+    assert rules["make_samples"] == rules["measure"] == rules["summarise"] == cells
+    assert rules["train"] == len(settings.training.runs)
+    assert "film" not in rules and "all" not in rules
+    train = [j for j in paper.jobs if j.rule == "train"]
+    assert all(j.gpus >= 1 and j.mem_mb > 0 and j.stage == "training" for j in train)
+    needed = {paper.jobs[n].rule for j in train for n in j.needs}
+    assert {"merge_features", "make_artefact", "train"} <= needed
+
+
+def test_every_rule_has_a_unit_and_a_figure(paper, settings):
+    figures = load_figures(None)
+    assert {j.rule for j in paper.jobs} <= set(UNITS)
+    assert {figure_key(j.rule, j.wildcards, settings) for j in paper.jobs} <= set(figures)
+    assert all(f.note for f in figures.values()), "an assumption says where it is from"
+
+
+def test_rules_with_a_benchmark_are_found_by_its_file(paper):
+    assert paper.benchmarks["cut_clips"].fullmatch("clips/cut/hdtf/0-of-32.tsv").groupdict() == {"corpus": "hdtf", "shard": "0-of-32"}
+    assert not paper.benchmarks["measure"].fullmatch("scores/summarise/full/hdtf/self.tsv")
+    assert set(paper.benchmarks) == set(UNITS)
+
+
+def test_a_configuration_that_snakemake_refuses_is_an_error(tmp_path):
+    (tmp_path / "over.yaml").write_text("clips: {unknown_key: 1}\n")
+    with pytest.raises(EadbenchError, match="cannot plan"):
+        planned([PAPER, tmp_path / "over.yaml"])
+
+
+def test_corpora_that_nobody_indexed_have_customary_sizes(settings, tmp_path):
+    found = counts(settings, tmp_path)
+    assert {c.source for c in found.values()} == {ASSUMED}
+    assert found["ravdess"].recordings == 1440 and found["hdtf"].seconds == pytest.approx(17.07 * 3600)
+    assert found["ravdess"].test_clips == found["ravdess"].clips, "all of RAVDESS is tested on"
+    for c in found.values():
+        assert c.test_clips <= c.clips and c.test_seconds <= c.test_clips * settings.samples.max_seconds + 1e-6
+
+
+def index_rows(n: int, seconds: float, **labels) -> list[dict]:
+    return [{"recording_id": f"r{k}", "corpus": "hdtf", "duration": seconds, "status": "kept", "reason": "", **labels} for k in range(n)]
+
+
+def test_an_index_decides_over_customary_sizes(settings, tmp_path):
+    rows = index_rows(3, 25.0, split="train") + [{**r, "recording_id": r["recording_id"] + "t"} for r in index_rows(2, 4.0, split="test")]
+    rows.append({**rows[0], "recording_id": "bad", "status": "failed", "reason": "no face"})
+    rows[0] |= {"start": 5.0, "end": 20.0}
+    write_table(tmp_path / "corpora/hdtf/index.parquet", rows, schemas.INDEX)
+    found = counts(settings, tmp_path)
+    assert found["mead"].source == ASSUMED and found["hdtf"].source == MEASURED
+    assert (found["hdtf"].recordings, found["hdtf"].seconds) == (5, 15 + 2 * 25 + 2 * 4)
+    assert found["hdtf"].clips == pytest.approx((2 + 3 + 3 + 1 + 1) * 0.9), "25 s are three clips of at most 10 s"
+    clips = [
+        {"clip_id": f"c{k}", "recording_id": "r0", "corpus": "hdtf", "split": "test" if k else "train", "frames": 500, "fps": 25.0, "status": "kept",
+         "reason": ""} for k in range(4)
+    ]  # fmt: skip
+    write_table(
+        tmp_path / "clips/hdtf/clips.parquet", [*clips, {**clips[0], "clip_id": "x", "status": "dropped", "reason": "blurred"}], schemas.CLIPS
+    )
+    found = counts(settings, tmp_path)["hdtf"]
+    assert (found.clips, found.clip_seconds, found.test_clips, found.test_seconds) == (4, 80, 3, 3 * 10), "cut to max_seconds"
+
+
+def finished_run(folder: Path, settings: Settings, start: float, each: float) -> None:
+    """A results folder in which cutting took ``start + each * seconds of recordings`` seconds per job."""
+    given = {"clips": settings.raw["clips"], "corpora": settings.raw["corpora"], "samples": settings.raw["samples"], "device": "cuda", "seed": 1}
+    for corpus, n in (("hdtf", 32), ("ravdess", 120)):
+        write_table(folder / f"corpora/{corpus}/index.parquet", index_rows(n, 10.0, split="test"), schemas.INDEX)
+        shards = settings.corpora.sets[corpus].shards
+        bench = folder / f"benchmarks/clips/cut/{corpus}/0-of-{shards}.tsv"
+        bench.parent.mkdir(parents=True)
+        bench.write_text(f"s\th:m:s\tmax_rss\tmax_vms\n{start + each * n * 10 / shards}\t0:00:01\t1000\tNA\n")
+        out = folder / f"clips/{corpus}/shards/0-of-{shards}"
+        out.mkdir(parents=True)
+        (out / "clip.mp4").write_bytes(bytes(5_000_000))
+        (out / "provenance.json").write_text(json.dumps({"command": ["eadbench", "--settings", json.dumps(given)]}))
+
+
+def test_a_finished_run_gives_start_speed_memory_and_disk(paper, settings, tmp_path):
+    finished_run(tmp_path, settings, start=7, each=0.5)
+    samples = calibrate(tmp_path, paper)
+    [(key, _)] = samples
+    assert key == "cut_clips"
+    figure = next(iter(samples.values())).figure(tmp_path, Figure(seconds=1))
+    assert (figure.start, figure.seconds) == (pytest.approx(7), pytest.approx(0.5))
+    assert figure.memory_mb == pytest.approx(1048.576) and figure.source == "measured"
+    assert figure.disk_mb == pytest.approx(10 / 110, rel=1e-3), "10 MB of 10 + 100 seconds"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_measured_figures_are_used_only_under_the_same_settings(paper, settings, tmp_path, same):
+    other = load(None, [PAPER])
+    if not same:
+        other.raw["clips"]["size"] = 512
+    finished_run(tmp_path, other, start=7, each=0.5)
+    found = costs(paper.jobs, settings, counts(settings, tmp_path), load_figures(None), calibrate(tmp_path, paper), tmp_path)
+    cut = [c for j, c in zip(paper.jobs, found, strict=True) if j.rule == "cut_clips" and j.wildcards["corpus"] == "hdtf"]
+    assert {c.figure.source for c in cut} == {"measured" if same else "assumed"}
+    if same:
+        assert all(c.seconds == pytest.approx(7 + 0.5 * 10) for c in cut)
+    else:
+        assert "0.5 s measured with other settings" in cut[0].figure.note
+    stages = by_stage(paper.jobs, found).set_index("stage")
+    assert (stages.loc["clips", "measured_share"] > 0) == same
+    assert stages.loc["training", "measured_share"] == 0 and stages.loc["all", "jobs"] == len(paper.jobs)
+    parts = stages.drop("all")
+    for column in ("jobs", "core_hours", "gpu_hours", "disk_gb"):
+        assert parts[column].sum() == pytest.approx(stages.loc["all", column])
+
+
+def test_a_folder_that_is_no_finished_run_is_refused(paper, tmp_path):
+    with pytest.raises(EadbenchError, match="no benchmark files"):
+        calibrate(tmp_path, paper)
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/x.tsv").write_text("s\n1\n")
+    with pytest.raises(EadbenchError, match="no provenance"):
+        calibrate(tmp_path, paper)
+
+
+def test_own_figures_override_assumed_ones_and_say_so(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("train/eadnet2: {seconds: 0.7}\n")
+    figures = load_figures(path)
+    assert (figures["train/eadnet2"].seconds, figures["train/eadnet2"].source, figures["train/eadnet2"].start) == (0.7, "given", 120)
+    assert figures["train/eadnet1"].source == "assumed"
+    for text, message in (
+        ("train/eadnet3: {seconds: 1}", "no figure"),
+        ("measure: {second: 1}", "invalid figures"),
+        ("- 1", "no figure"),
+        ("a: [", "read"),
+    ):
+        path.write_text(text)
+        with pytest.raises(EadbenchError, match=message):
+            load_figures(path)
+
+
+def test_wall_time_of_a_known_graph():
+    jobs = [job(), job(), job(0, 1, gpus=1), job(0, gpus=1), job(2, 3)]
+    found = [cost(s) for s in (3, 5, 10, 4, 1)]
+    assert wall_time(jobs, found, 1, 1) == 23, "one core: the sum"
+    assert wall_time(jobs, found, 8, 8) == 16, "enough of all: the longest chain"
+    assert wall_time(jobs, found, 8, 1) == 18, "one GPU: the two jobs that want it follow each other"
+    with pytest.raises(EadbenchError, match="needs 1 GPU"):
+        wall_time(jobs, found, 8, 0)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 9), st.integers(1, 4), st.booleans(), st.integers(0, 5)), min_size=1, max_size=25), st.integers(1, 6))
+def test_wall_time_is_bounded_by_work_and_by_the_longest_chain(spec, cores):
+    jobs, found, chain = [], [], []
+    for n, (seconds, threads, gpu, back) in enumerate(spec):
+        needs = (n - back,) if 0 < back <= n else ()
+        jobs.append(job(*needs, threads=threads, gpus=int(gpu)))
+        found.append(cost(seconds))
+        chain.append(seconds + max((chain[k] for k in needs), default=0))
+    wall = wall_time(jobs, found, cores, 1)
+    work = sum(c.seconds * min(j.threads, cores) for j, c in zip(jobs, found, strict=True)) / cores
+    assert max(max(chain), work) - 1e-6 <= wall <= sum(c.seconds for c in found) + 1e-6
+
+
+def test_command_prints_and_writes(tmp_path):
+    from eadbench.plan.cli import app
+
+    arguments = ["--config", str(PAPER), "--results", str(tmp_path), "--workers", "32", "--gpus", "4"]
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.json")])
+    assert done.exit_code == 0, done.output
+    assert "assumed" in done.output and "Wall time" in done.output
+    told = json.loads((tmp_path / "plan.json").read_text())
+    assert told["walls"][0]["hours"] > 0 and told["stages"][-1]["stage"] == "all" and told["stages"][-1]["measured_share"] == 0
+    assert CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.parquet")]).exit_code == 0
+    assert len(read_table(tmp_path / "plan.parquet", schemas.PLAN)) == len(told["stages"])
+    assert CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.txt")]).exit_code == 2
+
+
+def test_the_demo_can_be_planned_without_a_gpu(tmp_path):
+    from eadbench.plan.report import make
+
+    report = make([ROOT / "config.yaml"], tmp_path, None, None, [2], [0])
+    assert report.stages.set_index("stage").loc["all", "gpu_hours"] == 0
+    assert list(report.corpora) == list(yaml.safe_load((ROOT / "config.yaml").read_text())["corpora"]["sets"])
