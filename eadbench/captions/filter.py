@@ -169,11 +169,20 @@ def thresholds(table: pd.DataFrame, config: FilterConfig) -> np.ndarray:
         return np.full(len(table), config.value)
     fitted = table[table.similarity.notna() & (table.split == "train")]
     fitted = fitted if len(fitted) else table[table.similarity.notna()]
-    whole = float(fitted.similarity.quantile(config.value)) if len(fitted) else np.nan
+    whole = _lowest_kept(fitted.similarity, config.value) if len(fitted) else np.nan
     if config.per == "corpus":
         return np.full(len(table), whole)
-    by_emotion = fitted.groupby("emotion").similarity.quantile(config.value)
+    by_emotion = fitted.groupby("emotion").similarity.agg(_lowest_kept, config.value)
     return table.emotion.map(by_emotion).fillna(whole).to_numpy()
+
+
+def _lowest_kept(similarity: pd.Series, share: float) -> float:
+    """The similarity from which on clips are kept, so that ``share`` of these, rounded to whole clips, lies below it.
+
+    No interpolation between clips: it would drop one of two where a tenth was asked for.
+    """
+    ordered = np.sort(similarity.to_numpy())
+    return float(ordered[min(round(share * len(ordered)), len(ordered) - 1)])
 
 
 def _log_losses(table: pd.DataFrame, corpus: str) -> None:

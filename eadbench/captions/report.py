@@ -70,11 +70,15 @@ def describe_corpus(table: pd.DataFrame) -> dict[str, Any]:
         "lost_by_speaker": _losses(described, "speaker"),
         "swap": swap_check(described),
         "thresholds": sorted({round(float(v), 4) for v in described.threshold.dropna()}),
-        "examples": [
-            {key: None if pd.isna(row[key]) else row[key] for key in ("clip_id", "emotion", "caption_emotion", "caption", "similarity", "status")}
-            for row in described.iloc[:: max(1, len(described) // EXAMPLES)].head(EXAMPLES).to_dict("records")
-        ],
+        "unscored": int(described.similarity.isna().sum()),
+        "examples": _shown(described.iloc[:: max(1, len(described) // EXAMPLES)].head(EXAMPLES)),
+        "worst": _shown(described[described.similarity.notna()].sort_values("similarity", kind="stable").head(EXAMPLES)),
     }
+
+
+def _shown(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    columns = ("clip_id", "emotion", "caption_emotion", "caption", "similarity", "status")
+    return [{key: None if pd.isna(row[key]) else row[key] for key in columns} for row in rows.to_dict("records")]
 
 
 def swap_check(described: pd.DataFrame) -> dict[str, Any]:

@@ -92,7 +92,14 @@ def test_quantile_per_emotion_loses_the_same_share_of_each():
     decide(table, [""] * 8, FilterConfig(value=0.3, per="emotion"))
     assert (table.status == "dropped").groupby(table.emotion).sum().to_dict() == {"sad": 1, "happy": 1}
     decide(other := table_of(list(table.similarity), list(table.emotion)), [""] * 8, FilterConfig(value=0.3, per="corpus"))
-    assert (other.status == "dropped").groupby(other.emotion).sum().to_dict() == {"sad": 3, "happy": 0}
+    assert (other.status == "dropped").groupby(other.emotion).sum().to_dict() == {"sad": 2, "happy": 0}
+
+
+@pytest.mark.parametrize(("clips", "share", "lost"), [(2, 0.15, 0), (4, 0.15, 1), (10, 0.15, 2), (200, 0.15, 30), (3, 0.0, 0), (1, 0.9, 0)])
+def test_the_quantile_drops_its_share_in_whole_clips(clips, share, lost):
+    table = table_of(list(np.random.default_rng(clips).uniform(size=clips)))
+    decide(table, [""] * clips, FilterConfig(value=share, per="emotion"))
+    assert (table.status == "dropped").sum() == lost
 
 
 def test_absolute_threshold():
@@ -144,7 +151,8 @@ def test_report_bears_corpora_without_labels_or_captions(room, tmp_path):
     write_table(tmp_path / "bare.parquet", bare, schemas.CAPTIONS)
     facts = write_report([tmp_path / "bare.parquet"], tmp_path / "report.html", 0.8)["bare"]
     assert facts["failures"] == {"<b>refusal</b>": 90}
-    assert "<b>refusal" not in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "<b>refusal" not in page and "No described clip has a label" in page and "check with swapped captions needs" in page
 
 
 class Pictures:
