@@ -122,6 +122,41 @@ class ConditionEncoder(nn.Module):
         return _drop(self.vai_proj(vai).unflatten(1, self.null_vai.shape), self.null_vai, drop)
 
 
+class ConditionShift(nn.Module):
+    """What the conditions add to each frame's time embedding, and so to every residual block; zero before training.
+
+    Cross-attention must first learn where to look; this path tells each frame its sound and emotion at once, as class embeddings do in guided diffusion
+    (Dhariwal & Nichol 2021). Ours, beside the cross-attention, not in its place.
+    """
+
+    def __init__(self, config: EADNetConfig, time_dim: int) -> None:
+        super().__init__()
+        tokens = config.audio_tokens // (config.audio_layers if config.audio_mix_layers else 1)
+        # The order of the sounds in the window matters, so they are joined; of text and vector the mean token says enough.
+        widths = {source: config.context_dim * (tokens if source == "audio" else 1) for source in config.sources}
+        self.to_time = nn.ModuleDict({source: nn.Linear(width, time_dim) for source, width in widths.items()})
+        for layer in self.to_time.values():
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, context: Context) -> torch.Tensor:
+        """To be added to the time embedding, (B*F, D)."""
+        shift = self.to_time["audio"](context.audio.flatten(2))  # (B, F, D)
+        for source in self.to_time:
+            if source != "audio":
+                tokens, mask = getattr(context, source), context.text_mask if source == "text" else None
+                shift = shift + self.to_time[source](_mean_token(tokens, mask))[:, None]
+        return shift.flatten(0, 1)
+
+
+def _mean_token(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Mean over the tokens (B, L, D) that count by the mask (B, 1, 1, L), at least one each."""
+    if mask is None:
+        return tokens.mean(1)
+    weight = mask.flatten(1).unsqueeze(-1).to(tokens.dtype)
+    return (tokens * weight).sum(1) / weight.sum(1)
+
+
 def _drop(tokens: torch.Tensor, null: torch.Tensor, drop: torch.Tensor | None) -> torch.Tensor:
     """Replace the tokens (B, ..., D) of dropped clips by null tokens that broadcast to them."""
     if drop is None:

@@ -58,6 +58,7 @@ class EADNetConfig(ModelConfig):
         vai_tokens: Tokens that the vector becomes.
         context_dim: Width of all condition tokens after projection.
         decoder_condition: On the way up, attend to `all` conditions or to `audio` alone (the paper speaks of the encoder only; `all` is ours).
+        shift: Conditions also shift the time embedding of each frame (ours); the network listens much sooner.
         prediction: What the network predicts.
     """
 
@@ -87,6 +88,7 @@ class EADNetConfig(ModelConfig):
     vai_tokens: int = Field(4, ge=1)
     context_dim: int = 384
     decoder_condition: Literal["all", "audio"] = "all"
+    shift: bool = True
     prediction: Literal["epsilon", "v"] = "epsilon"
 
     @property

@@ -21,13 +21,15 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from diffusers.models.upsampling import Upsample2D
 from torch.utils.checkpoint import checkpoint
 
-from eadbench.models.conditioning import ConditionEncoder, Context, FusedCrossAttention
+from eadbench.models.conditioning import ConditionEncoder, ConditionShift, Context, FusedCrossAttention
 from eadbench.models.config import EADNetConfig
 from eadbench.models.stda import STDA
 from eadbench.models.tfrm import TFRM
 
 # Tensors that a variant may have and another may lack.
-VARIANT_PARTS = re.compile(r"\.(stda|tfrm|motion)\.|\b(text_proj|null_text|vai_proj|null_vai)\b|\.cross\.(to_k|to_v|logit)\.(text|vai)\b")
+VARIANT_PARTS = re.compile(
+    r"\.(stda|tfrm|motion)\.|\b(text_proj|null_text|vai_proj|null_vai)\b|\.cross\.(to_k|to_v|logit)\.(text|vai)\b|\bshift\.to_time\.(text|vai)\b"
+)
 
 
 @dataclass
@@ -52,6 +54,7 @@ class EADNet(nn.Module):
         self.time_proj = Timesteps(channels[0], flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(channels[0], time_dim)
         self.condition = ConditionEncoder(config)
+        self.shift = ConditionShift(config, time_dim) if config.shift else None
 
         self.down_blocks = nn.ModuleList()
         skips = [channels[0]]  # channels of what the way down leaves for the way up
@@ -114,6 +117,8 @@ class EADNet(nn.Module):
         context = self.condition(audio, text, text_mask, vai, drop_audio, drop_text)
         time = self.time_embedding(self.time_proj(timesteps).to(noisy.dtype))  # (B, D)
         time = time.repeat_interleave(f, 0)  # (B*F, D)
+        if self.shift is not None:
+            time = time + self.shift(context)
         x = torch.cat((noisy, mask, masked, reference), dim=2).flatten(0, 1)  # (B*F, 13, h, w)
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
 

@@ -70,12 +70,12 @@ def _common(config: StudioConfig, seed: int) -> dict:
 
 def _mead(config: StudioConfig, seed: int) -> list[Job]:
     jobs = []
-    for actor in config.actors:
+    for place_of_actor, actor in enumerate(config.actors):
         texts = pool(actor in config.test_actors)
         number = 0
         order = rng_for(seed, "studio", "order", actor).permutation(len(texts))
-        for word in config.words:
-            for level in config.strengths if word != "neutral" else (1,):
+        for place_of_word, word in enumerate(config.words):
+            for level in _levels(config, word, place_of_actor + place_of_word):
                 for n in range(1, config.sentences + 1):
                     text = texts[order[number % len(texts)]]
                     number += 1
@@ -88,6 +88,13 @@ def _mead(config: StudioConfig, seed: int) -> list[Job]:
                         )
                     )  # fmt: skip
     return jobs
+
+
+def _levels(config: StudioConfig, word: str, turn: int) -> tuple[int, ...]:
+    """Levels at which an actor plays an emotion."""
+    if word == "neutral":
+        return (1,)
+    return (config.strengths[turn % len(config.strengths)],) if config.levels_in_turn else config.strengths
 
 
 def _ravdess(config: StudioConfig, seed: int) -> list[Job]:

@@ -92,3 +92,12 @@ def test_made_to_measure_gives_the_asked_length():
     seconds = 2.6 * len(jobs_of(config, 1))
     assert len(config.actors) == 40 and 60 * 60 <= seconds < 2.2 * 60 * 60
     assert made_to_measure(48, 1, 128).sentences == 1
+
+
+def test_levels_in_turn_give_each_actor_each_emotion_once_and_each_emotion_all_levels():
+    actors = ["M003", "M005", "W009"]
+    keys = [job.key.split("/") for job in jobs_of(StudioConfig(layout="mead", actors=actors, levels_in_turn=True), 1)]
+    assert len(keys) == 8 * len(actors)
+    levels = {word: {key[4] for key in keys if key[3] == word} for word in {key[3] for key in keys}}
+    assert levels.pop("neutral") == {"level_1"}
+    assert all(found == {"level_1", "level_2", "level_3"} for found in levels.values())
