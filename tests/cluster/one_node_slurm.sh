@@ -48,7 +48,10 @@ SlurmctldLogFile=$root/slurmctld.log
 SlurmdLogFile=$root/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
+# without cgroups, memory is watched by looking every second
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 # no accounting: finished jobs must stay visible to squeue
@@ -65,7 +68,7 @@ DefMemPerCPU=256
 SlurmctldTimeout=60
 SlurmdTimeout=60
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory State=UNKNOWN
-PartitionName=main Nodes=$node Default=YES MaxTime=1-00:00:00 DefaultTime=01:00:00 State=UP
+PartitionName=main Nodes=$node Default=YES MaxTime=2-00:00:00 DefaultTime=01:00:00 State=UP
 CONF
   mkdir -p /etc/slurm
   local name

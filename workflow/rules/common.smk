@@ -71,10 +71,12 @@ def mem_by_attempt(mb):
 
 
 def runtime_by_attempt(minutes):
-    """Resources function: minutes, doubled on each attempt."""
+    """Resources function: minutes, doubled on each attempt, but not beyond a day: many partitions have no more, and a job that asks for it waits for
+    ever. What is given longer from the start (training) goes on from its last save.
+    """
 
     def runtime(wildcards, attempt):
-        return minutes * 2 ** (attempt - 1)
+        return min(minutes * 2 ** (attempt - 1), max(minutes, 24 * 60))
 
     return runtime
 
