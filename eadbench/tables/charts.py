@@ -161,6 +161,7 @@ def _captions(results: Path, absent: list[str]) -> list[dict]:
         frame = read_table(path, schemas.CAPTIONS)
         known = frame[frame.similarity.notna()]
         if known.empty:
+            found.append({"corpus": path.parent.name, "clips": len(frame), "bars": {}})
             continue
         edges = np.linspace(min(0.0, known.similarity.min()), max(1.0, known.similarity.max()), BINS + 1)
         bars = {status: np.histogram(group.similarity, edges)[0].tolist() for status, group in known.groupby("status")}

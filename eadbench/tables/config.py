@@ -39,6 +39,7 @@ class AblationTable(Section):
         metrics: Metrics, as above.
         protocol: Driving protocol.
         reference: The run with everything on, which the paired tests compare with.
+        modules: The modules in the order of the columns; empty: as the factors name them.
         factors: Method -> module -> whether it is on. Methods without scores leave their place in the grid empty.
         quoted: As above; the paper's values of the ablation are not known.
     """
@@ -48,6 +49,7 @@ class AblationTable(Section):
     metrics: list[str] = Field(min_length=1)
     protocol: str = "self"
     reference: str
+    modules: list[str] = Field(default_factory=list)
     factors: dict[str, dict[str, bool]] = Field(min_length=1)
     quoted: dict[str, str] = Field(default_factory=dict)
 
@@ -65,12 +67,14 @@ class AblationTable(Section):
             if place in places:
                 raise ValueError(f"{method!r} and {places[place]!r} stand at the same place of the grid")
             places[place] = method
+        if self.modules:
+            if sorted(self.modules) != sorted(names):
+                raise ValueError(f"modules are {self.modules}, the factors name {sorted(names)}")
+            for states in self.factors.values():  # settings travel as JSON with sorted keys, so the order of a mapping says nothing
+                ordered = {module: states[module] for module in self.modules}
+                states.clear()
+                states.update(ordered)
         return self
-
-    @property
-    def modules(self) -> list[str]:
-        """Names of the modules, in the order of the config."""
-        return list(self.factors[self.reference])
 
 
 class SpeedTable(Section):

@@ -1,5 +1,6 @@
 """Figures on paper: frame strips, training curves, adjacency maps. Each is saved as PNG and PDF with the same bytes every time."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +11,17 @@ import pandas as pd
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
 
 from eadbench.core.files import atomic_path
 from eadbench.media.audio import RATE, read_audio
 from eadbench.media.video import iter_frames
 
 FPS = 25
+LABEL_WIDTH = 24  # letters of a row's name before it is broken
+FEW_POINTS = 5  # curves with fewer show their points
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")  # Okabe & Ito, told apart by the colour-blind
 # fonttype 42 embeds the letters as letters; the fixed salt keeps ids equal from run to run.
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42, "svg.hashsalt": "eadbench"}
@@ -41,7 +46,8 @@ def history_figure(history: pd.DataFrame) -> Figure:
         for axis, quantity in zip(axes.flat, quantities, strict=False):
             for (run, split), part in history[history.quantity == quantity].groupby(["run", "split"], sort=True):
                 colour = COLOURS[runs.index(run) % len(COLOURS)]
-                axis.plot(part.step, part.value, color=colour, lw=1, ls="--" if split == "val" else "-", label=_plain(f"{run} ({split})"))
+                line = {"color": colour, "lw": 1, "ls": "--" if split == "val" else "-", "marker": "." if len(part) < FEW_POINTS else None, "ms": 3}
+                axis.plot(part.step, part.value, **line, label=_plain(f"{run} ({split})"))
             axis.set_title(_plain(quantity), fontsize=8)
             axis.set_xlabel("step")
         for axis in list(axes.flat)[len(quantities) :]:
@@ -64,29 +70,67 @@ def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> F
     """
     length = min(count_frames(video) for _, video in rows)
     chosen = np.unique(np.linspace(0, length - 1, frames + 2).round().astype(int)[1:-1]) if length > frames else np.arange(length)
-    sound = read_audio(rows[0][1])
+    labels = [_plain(textwrap.fill(name, LABEL_WIDTH)) for name, _ in rows]
     with plt.rc_context(STYLE):
-        count = len(chosen)
-        figure = plt.figure(figsize=(1.25 * count + 1.3, 1.25 * len(rows) + 0.9), layout="constrained")
-        grid = figure.add_gridspec(len(rows) + 1, count, height_ratios=[0.45, *[1] * len(rows)], wspace=0.02, hspace=0.02)
-        wave = figure.add_subplot(grid[0, :])
-        wave.plot(np.arange(len(sound)) / RATE, sound, color="0.35", lw=0.3, rasterized=True)
-        for frame in chosen:
-            wave.axvline(frame / FPS, color=COLOURS[1], lw=0.8)
-        wave.set(xlim=(0, length / FPS), yticks=[], xlabel="driving sound [s]")
-        wave.spines[["left"]].set_visible(False)
-        for r, (name, video) in enumerate(rows, 1):
+        sheet = _Sheet(len(rows), len(chosen), max(len(line) for label in labels for line in label.split("\n")))
+        wave = _wave(sheet, read_audio(rows[0][1]), length, chosen)
+        for r, (label, (_, video)) in enumerate(zip(labels, rows, strict=True)):
             for c, (frame, image) in enumerate(zip(chosen, pick_frames(video, chosen), strict=True)):
-                axis = figure.add_subplot(grid[r, c])
-                axis.imshow(image)
-                axis.set(xticks=[], yticks=[])
-                axis.spines[:].set_visible(False)
+                axis = sheet.cell(r, c)
+                axis.imshow(image, aspect="auto", interpolation="lanczos")
                 if c == 0:
-                    axis.set_ylabel(_plain(name), rotation=0, ha="right", va="center")
-                if r == len(rows):
+                    axis.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
+                if r == 0:  # the moment in the sound, led down to its column
+                    ends = {"xyA": (frame / FPS, 0), "coordsA": wave.get_xaxis_transform(), "xyB": (0.5, 1), "coordsB": axis.transAxes}
+                    sheet.figure.add_artist(ConnectionPatch(**ends, color=COLOURS[1], lw=0.7))
+                if r == len(rows) - 1:
                     axis.set_xlabel(f"{frame / FPS:.2f} s")
-        figure.suptitle(_plain(title), fontsize=9)
-    return figure
+        sheet.figure.text(sheet.left, 1 - 0.06 / sheet.height, _plain(title), fontsize=9, ha="left", va="top")
+    return sheet.figure
+
+
+class _Sheet:
+    """A figure of square pictures without gaps worth the name; all lengths in inches.
+
+    Attributes:
+        figure: The figure.
+        left: Where the pictures begin, as a share of the width.
+        height: Of the figure.
+    """
+
+    SIDE, GAP, HEAD, FOOT, LETTER = 1.2, 0.035, 1.05, 0.3, 0.062
+
+    def __init__(self, rows: int, columns: int, letters: int) -> None:
+        self._label = max(0.7, self.LETTER * letters + 0.15)
+        self.width = self._label + columns * (self.SIDE + self.GAP) + 0.05
+        self.height = self.HEAD + rows * (self.SIDE + self.GAP) + self.FOOT
+        self.left = self._label / self.width
+        self.figure = plt.figure(figsize=(self.width, self.height))
+
+    def place(self, x: float, top: float, width: float, height: float) -> Axes:
+        """Axes without frame or ticks at inches from the pictures' left edge and the top."""
+        axis = self.figure.add_axes(
+            ((self._label + x) / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height), xticks=[], yticks=[]
+        )
+        axis.spines[:].set_visible(False)
+        return axis
+
+    def cell(self, row: int, column: int) -> Axes:
+        """Axes of one picture."""
+        step = self.SIDE + self.GAP
+        return self.place(column * step, self.HEAD + row * step, self.SIDE, self.SIDE)
+
+
+def _wave(sheet: _Sheet, sound: np.ndarray, length: int, chosen: np.ndarray) -> Axes:
+    """The driving sound over the pictures, with a mark at each chosen moment."""
+    wave = sheet.place(0, 0.3, sheet.width - sheet._label - 0.05, 0.5)
+    wave.plot(np.arange(len(sound)) / RATE, sound, color="0.35", lw=0.3, rasterized=True)
+    for frame in chosen:
+        wave.axvline(frame / FPS, color=COLOURS[1], lw=0.7)
+    peak = max(float(np.abs(sound).max(initial=0)), 1e-3)
+    wave.set(xlim=(0, length / FPS), ylim=(-peak, peak))
+    wave.set_ylabel("driving sound", rotation=0, ha="right", va="center", labelpad=6, color="0.35")
+    return wave
 
 
 def count_frames(video: Path) -> int:
@@ -101,20 +145,30 @@ def pick_frames(video: Path, chosen: np.ndarray) -> list[np.ndarray]:
 
 
 def adjacency_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
-    """Heat maps of learned adjacencies, each ``(frames, frames)``: row attends to column."""
-    columns = min(4, len(maps))
+    """Heat maps of learned graphs on one colour scale, each ``(frames, frames)``: what the row's frame takes from the column's."""
+    columns = min(5, len(maps))
     rows = -(-len(maps) // columns)
+    top = max(float(matrix.max()) for matrix in maps.values())
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(2.4 * columns, 2.4 * rows), squeeze=False, layout="constrained")
-        for axis, (name, matrix) in zip(axes.flat, maps.items(), strict=False):
-            image = axis.imshow(matrix, cmap="viridis", interpolation="nearest")
-            axis.set_title(_plain(name), fontsize=7)
-            axis.set(xlabel="from frame", ylabel="to frame")
-            figure.colorbar(image, ax=axis, shrink=0.7)
+        figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns + 0.8, 2.0 * rows + 0.5), squeeze=False, layout="constrained", sharey=True)
+        for at, (axis, (name, matrix)) in enumerate(zip(axes.flat, maps.items(), strict=False)):
+            image = axis.imshow(matrix, cmap="viridis", interpolation="nearest", vmin=0, vmax=top)
+            axis.set_title(_plain(block_name(name)), fontsize=8)
+            axis.set(xlabel="from frame", ylabel="to frame" if at % columns == 0 else "")
+            axis.spines[:].set_visible(False)
         for axis in list(axes.flat)[len(maps) :]:
             axis.remove()
+        figure.colorbar(image, ax=figure.axes, shrink=0.8, label="share")
         figure.suptitle(_plain(title), fontsize=9)
     return figure
+
+
+def block_name(name: str) -> str:
+    """``down_blocks.1`` as ``down, level 2``."""
+    way, _, level = name.partition("_blocks.")
+    if name == "mid_block":
+        return "middle"
+    return f"{way}, level {int(level) + 1}" if level.isdigit() else name
 
 
 def _plain(text: str) -> str:

@@ -16,7 +16,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.tables import read_table, resolve
 from eadbench.tables.config import ComparisonTable
-from eadbench.tables.figures import adjacency_figure, save, strip_figure
+from eadbench.tables.figures import adjacency_figure, block_name, save, strip_figure
 from eadbench.tables.load import Built
 
 
@@ -78,7 +78,8 @@ def collect_videos(built: Built, results: Path, folder: Path) -> Videos:
             files[cell.method, cell.corpus, cell.protocol, row.clip_id] = source
             address = f"videos/{slug(cell.method)}/{slug(cell.corpus)}/{cell.protocol}/{slug(row.clip_id)}.mp4"
             link_or_copy(source, folder / address)
-            clip = clips.setdefault(row.clip_id, {"id": row.clip_id, "speaker": row.speaker, "emotion": row.target_emotion, "methods": {}})
+            facts = {"speaker": row.speaker, "emotion": row.target_emotion}
+            clip = clips.setdefault(row.clip_id, {"id": row.clip_id, "methods": {}} | {k: None if pd.isna(v) else v for k, v in facts.items()})
             clip["methods"][cell.method] = address
     data = {
         "missing": missing,
@@ -105,7 +106,8 @@ def make_figures(built: Built, results: Path, videos: Videos, folder: Path) -> l
     config, cards = built.config, []
     wanted = [("main", config.main, config.rows_of(config.main), config.figures.comparison_emotion, "as the paper's figure 4")]
     if config.ablation is not None:
-        wanted.append(("ablation", config.ablation, [config.ablation.reference, *config.ablation.factors], None, "as the paper's figure 5"))
+        ablated = [m for m in config.methods if m in config.ablation.factors]
+        wanted.append(("ablation", config.ablation, [config.ablation.reference, *ablated], None, "as the paper's figure 5"))
     if config.generalisation is not None:
         spec = config.generalisation
         wanted.append(("generalisation", spec, config.rows_of(spec), config.figures.generalisation_emotion, "as the paper's figure 6"))
@@ -124,11 +126,14 @@ def make_figures(built: Built, results: Path, videos: Videos, folder: Path) -> l
     for run in sorted((results / "training").glob("*")):
         maps = read_adjacency(run)
         if maps:
-            save(adjacency_figure(maps, f"{run.name}: learned adjacency of the frame graph"), folder / "figures" / f"adjacency_{slug(run.name)}")
-            caption = f"TFRM of {run.name}: how much each frame takes from each other frame."
-            cards.append(
-                _card(folder, f"adjacency_{slug(run.name)}", caption, f"Heat maps {', '.join(maps)}; the mass lies where bright.", "adjacency")
+            save(
+                adjacency_figure(maps, f"{config.label(run.name)}: learned graph over the frames"), folder / "figures" / f"adjacency_{slug(run.name)}"
             )
+            caption = (
+                f"TFRM of {config.label(run.name)}: how much each frame (row) takes from each other frame (column), mean over validation windows."
+            )
+            alt = f"Heat maps of {', '.join(map(block_name, maps))}; bright where much is taken."
+            cards.append(_card(folder, f"adjacency_{slug(run.name)}", caption, alt, "adjacency"))
     return cards
 
 
@@ -168,25 +173,20 @@ def pick_clip(videos: Videos, corpus: str, protocol: str, methods: list[str], em
 
 
 def read_adjacency(run: Path) -> dict[str, np.ndarray]:
-    """Adjacencies that a run saved (``adjacency.safetensors``, ``.npz`` or ``.npy``), each averaged to ``(frames, frames)``.
+    """Frame graphs that a run left in ``adjacency.safetensors``: block -> ``(frames, frames)``, the mean over the rounds.
 
     Raises:
         EadbenchError: If the file is damaged.
     """
-    for suffix in (".safetensors", ".npz", ".npy"):
-        path = run / f"adjacency{suffix}"
-        if not path.exists():
-            continue
-        try:
-            if suffix == ".safetensors":
-                maps = load_file(path)
-            else:
-                loaded = np.load(path, allow_pickle=False)
-                maps = dict(loaded) if suffix == ".npz" else {"tfrm": loaded}
-        except (SafetensorError, ValueError, OSError) as error:
-            raise EadbenchError(f"the adjacency cannot be read: {error}", path, "delete it and train the run again") from error
-        return {k: np.asarray(v, np.float32).reshape(-1, *v.shape[-2:]).mean(0) for k, v in sorted(maps.items()) if v.ndim >= 2}
-    return {}
+    path = run / "adjacency.safetensors"
+    if not path.exists():
+        return {}
+    try:
+        maps = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise EadbenchError(f"the frame graphs cannot be read: {error}", path, "delete the run's card.json and train it again") from error
+    means = {block: graph.astype(np.float32).reshape(-1, *graph.shape[-2:]).mean(0) for block, graph in maps.items() if graph.ndim >= 2}
+    return dict(sorted(means.items()))
 
 
 def per_clip_frames(built: Built, results: Path) -> dict[tuple[str, str, str], pd.DataFrame]:

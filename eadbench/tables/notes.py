@@ -117,19 +117,26 @@ def _where(table: WideTable, places: list[tuple[str, str]], valued: list[tuple[s
 
 def against_controls(table: WideTable, config: TablesConfig) -> list[Note]:
     """Whether the first-listed method beats each control, metric by metric."""
-    ours = config.reference
     notes = []
-    for corpus in dict.fromkeys(c.corpus for c in table.columns):
-        for control in (r for r in table.rows if r.role == "control"):
-            verdicts: dict[str, list[str]] = {"beats": [], "worse": [], "open": []}
-            for column in (c for c in table.columns if c.corpus == corpus and c.metric.direction != "none"):
-                mine, theirs = table.cells.get((ours, column.key)), table.cells.get((control.method, column.key))
-                if mine is None or theirs is None or mine.value is None or theirs.value is None:
-                    continue
-                verdicts[compare_cells(mine, theirs, column.metric.direction, config.alpha)].append(column.metric.label)
-            if any(verdicts.values()):
-                notes.append(Note("controls", table.name, _control_sentence(config.label(ours), control.label, config.label(corpus), verdicts)))
+    for (corpus, control), found in control_verdicts(table, config).items():
+        verdicts = {verdict: [label for label, v in found.items() if v == verdict] for verdict in ("beats", "worse", "open")}
+        notes.append(Note("controls", table.name, _control_sentence(config.label(config.reference), control, corpus, verdicts)))
     return notes
+
+
+def control_verdicts(table: WideTable, config: TablesConfig) -> dict[tuple[str, str], dict[str, str]]:
+    """(corpus, control) -> metric -> ``beats``, ``worse`` or ``open``, all by their names in print; only what was measured."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for column in (c for c in table.columns if c.metric.direction != "none"):
+        mine = table.cells.get((config.reference, column.key))
+        for control in (r for r in table.rows if r.role == "control"):
+            theirs = table.cells.get((control.method, column.key))
+            if mine is None or theirs is None or mine.value is None or theirs.value is None:
+                continue
+            verdict = compare_cells(mine, theirs, column.metric.direction, config.alpha)
+            found.setdefault((column.corpus_label, control.label), {})[column.metric.label] = verdict
+    order = [(label, r.label) for label in dict.fromkeys(c.corpus_label for c in table.columns) for r in table.rows]
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
 
 
 def compare_cells(mine: Cell, theirs: Cell, direction: str, alpha: float) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections import Counter
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +16,7 @@ from eadbench.tables import build, charts, gallery, render
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.load import Built, load_built
 from eadbench.tables.metrics import metric
-from eadbench.tables.notes import for_table
+from eadbench.tables.notes import control_verdicts, for_table
 from eadbench.tables.wide import quotations
 
 ASSETS = "report_assets"
@@ -97,13 +98,35 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
         built=built, data=data, figures=figures, downloads=downloads, assets=ASSETS, speed=speed, speed_legend=build.SPEED_LEGEND,
         general=for_table([n for n in built.notes if n.table == ""], ""), quotations=quotations(), metric=metric,
         records=_by_stage(data["provenance"]),
-        controls=[n for n in built.notes if n.kind == "controls" and n.table == "main"],
+        controls=_controls(built), counts=_counts(built, data),
     )  # fmt: skip
 
 
 def _blocks(table) -> list[tuple[str, int]]:
     """Corpora above the columns: label and width."""
     return [(label, sum(2 if c.quoted else 1 for c in group)) for label, group in groupby(table.columns, key=lambda c: c.corpus_label)]
+
+
+def _counts(built: Built, data: dict) -> list[tuple[str, str]]:
+    """Numbers of the page's head with what they count."""
+    clips = sum(len(cell["clips"]) for cell in data["perclip"].values()) or int(built.scores.n.max())
+    found = [(len(data["methods"]), "methods"), (len(data["corpora"]), "corpora"), (clips, "test clips")]
+    found += [(len(data["metrics"]), "metrics"), (len(data["scores"]), "values"), (len(data["rulers"]), "rulers")]
+    shown = [(f"{count:,}".replace(",", "\u202f"), what.removesuffix("s") if count == 1 and what != "corpora" else what) for count, what in found]
+    commits = sorted({c[:8] for c in built.scores.commit.dropna()})
+    return [*shown, (", ".join(commits), "commit")] if commits else shown
+
+
+def _controls(built: Built) -> dict:
+    """The main comparison's verdicts against the controls, as a table."""
+    main = next(t for t in built.tables if t.name == "main")
+    found = control_verdicts(main, built.config)
+    counts = Counter(v for verdicts in found.values() for v in verdicts.values())
+    return {
+        "ours": built.config.label(built.config.reference), "total": counts.total(), **{k: counts[k] for k in ("beats", "worse", "open")},
+        "metrics": list(dict.fromkeys(c.metric.label for c in main.columns if any(c.metric.label in v for v in found.values()))),
+        "rows": [{"corpus": corpus, "control": control, "verdicts": v} for (corpus, control), v in found.items()],
+    }  # fmt: skip
 
 
 def _by_stage(records: list[dict]) -> list[tuple[str, list[dict]]]:

@@ -103,8 +103,12 @@ const watcher = new IntersectionObserver((entries) => {
 
 function render(node) {
   const [traces, layout] = drawn.get(node)();
+  node.style.minHeight = `${layout.height}px`;
   window.Plotly.react(node, traces, baseLayout(layout), { displayModeBar: false, responsive: true, displaylogo: false });
 }
+
+/* A legend above the plot, where it meets no axis title. */
+const LEGEND = { showlegend: true, legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" } };
 
 /* Draw when the element comes near the viewport; draw again when the colour scheme changes. */
 function chart(node, make) {
@@ -147,7 +151,7 @@ function dotPlot(key, rows) {
       hovertemplate: "%{y}: %{text}<extra></extra>",
     };
     const shapes = info.ideal === null ? [] : [{ type: "line", x0: info.ideal, x1: info.ideal, yref: "paper", y0: 0, y1: 1, line: { dash: "dot", color: style("--soft") } }];
-    return [[trace], { height: 60 + 24 * sorted.length, shapes, yaxis: { type: "category", tickfont: { size: 11 } } }];
+    return [[trace], { height: 48 + 24 * sorted.length, margin: { l: 8, r: 12, t: 4, b: 28 }, shapes, yaxis: { type: "category", tickfont: { size: 11 } } }];
   };
 }
 
@@ -168,9 +172,14 @@ function drawDots() {
   drawOverview(metrics, keys);
 }
 
+/* Less jitter is easily had by moving less, so jitter never stands without the motion energy. */
+const MOTION = "motion_energy_ratio";
+const isJitter = (key) => key.startsWith("jitter");
+
 function rank(key) {
-  const at = DATA.shown.indexOf(key.split("@")[0]);
-  return at < 0 ? DATA.shown.length : at;
+  const name = key.split("@")[0];
+  const at = DATA.shown.indexOf(isJitter(name) && DATA.shown.includes(MOTION) ? MOTION : name);
+  return at < 0 ? DATA.shown.length : at - 0.5 * isJitter(name);
 }
 
 function drawOverview(metrics, keys) {
@@ -193,7 +202,13 @@ function drawOverview(metrics, keys) {
         text: rows.map((r, i) => (r ? `${show(r.value, metricOf(axes[i]).decimals)}` : "")), hovertemplate: "%{fullData.name}: %{text}<extra>%{x}</extra>",
       };
     });
-    return [traces, { height: 420, showlegend: true, legend: { orientation: "h", y: -0.15 }, yaxis: { showticklabels: false, range: [-0.06, 1.06], zeroline: false } }];
+    const ends = axes.flatMap((key, i) => {
+      const values = metrics.get(key).map((r) => r.value);
+      const [low, high] = [Math.min(...values), Math.max(...values)];
+      const [worst, best] = metricOf(key).direction === "up" ? [low, high] : [high, low];
+      return [[best, 1, "bottom", 4], [worst, 0, "top", -4]].map(([value, y, yanchor, yshift]) => ({ x: i, y, yanchor, yshift, text: show(value, metricOf(key).decimals), showarrow: false, font: { size: 11, color: style("--soft") } }));
+    });
+    return [traces, { height: 440, ...LEGEND, margin: { l: 24, r: 24, t: 8, b: 36 }, annotations: ends, xaxis: { showline: false, tickfont: { size: 13 } }, yaxis: { showticklabels: false, range: [-0.1, 1.1], zeroline: false, showgrid: false, showline: false } }];
   });
 }
 
@@ -219,16 +234,25 @@ function setUpAblation() {
   drawEffects();
 }
 
+const effectsOf = (corpus, metric) => DATA.effects.filter((e) => e.corpus === corpus && e.metric === metric && e.kind === byId("a-kind").value && e.by === byId("a-by").value);
+
 function drawEffects() {
   const [corpus, metric] = byId("a-metric").value.split("\t");
-  const rows = DATA.effects.filter((e) => e.corpus === corpus && e.metric === metric && e.kind === byId("a-kind").value && e.by === byId("a-by").value);
-  const colour = { better: "#009e73", worse: "#d55e00", changed: "#0b6fc0" };
+  const rows = effectsOf(corpus, metric);
+  effectsChart(byId("effects"), metric, rows);
+  const beside = isJitter(metric) ? effectsOf(corpus, MOTION) : [];
+  byId("effects-beside").hidden = !beside.length;
+  if (beside.length) effectsChart(byId("effects-beside"), MOTION, beside);
   const items = rows.map((e) => element("li", { textContent: e.sentence }));
   if (!items.length) items.push(element("li", { textContent: "No such effect: either the metric is one of sets, or the grid of runs has no place for it." }));
   byId("sentences").replaceChildren(...items);
+}
+
+function effectsChart(node, metric, rows) {
+  const colour = { better: "#009e73", worse: "#d55e00", changed: "#0b6fc0" };
   const sorted = [...rows].reverse();
   const decimals = metricOf(metric).decimals + 1;
-  chart(byId("effects"), () => [[{
+  chart(node, () => [[{
     type: "scatter", mode: "markers", x: sorted.map((e) => e.value), y: sorted.map((e) => plain(e.by === "all" ? e.name : `${e.name}: ${e.level}`)),
     marker: { size: 10, color: sorted.map((e) => colour[e.verdict] || style("--soft")), symbol: sorted.map((e) => (colour[e.verdict] ? "circle" : "circle-open")) },
     error_x: {
@@ -238,7 +262,7 @@ function drawEffects() {
     text: sorted.map((e) => `${show(e.value, decimals)} [${show(e.low, decimals)}, ${show(e.high, decimals)}], n = ${e.n}: ${e.verdict}`), hovertemplate: "%{y}: %{text}<extra></extra>",
   }], {
     height: 90 + 26 * Math.max(sorted.length, 2), yaxis: { type: "category" },
-    xaxis: { title: { text: `change of ${metricLabel(metric)}${arrow(metricOf(metric))}` }, zeroline: true, zerolinecolor: style("--soft"), zerolinewidth: 1.5 },
+    xaxis: { title: { text: `change of ${metricLabel(metric)}${arrow(metricOf(metric))}` }, rangemode: "tozero", nticks: 7, zeroline: true, zerolinecolor: style("--soft"), zerolinewidth: 1.5 },
   }]);
 }
 
@@ -254,7 +278,7 @@ function setUpHistory() {
         type: "scatter", mode: h.step.length < 2 ? "markers" : "lines", name: plain(`${h.run} (${h.split})`), x: h.step, y: h.value,
         line: { color: LINES[runs.indexOf(h.run) % LINES.length], dash: h.split === "val" ? "dash" : "solid", width: 1.8 },
       })),
-      { height: 340, showlegend: true, legend: { orientation: "h", y: -0.25 }, xaxis: { title: { text: "step" } }, yaxis: { type: byId("h-log").checked ? "log" : "linear" } },
+      { height: 380, ...LEGEND, xaxis: { title: { text: "step" } }, yaxis: { title: { text: plain(quantity) }, type: byId("h-log").checked ? "log" : "linear" } },
     ]);
   };
   byId("h-quantity").addEventListener("change", draw);
@@ -277,26 +301,33 @@ function setUpBreakdown() {
   fill(byId("b-metric"), metrics.map((m) => [m, metricLabel(m)]), metrics.includes("acc_emo") ? "acc_emo" : undefined);
   const draw = () => {
     const [cell, key, by] = [byId("b-cell").value, byId("b-metric").value, byId("b-by").value];
-    const chosen = rows.filter((r) => cellKey(r[1], r[2]) === cell && r[3] === key && r[4] === by);
-    const levels = unique(chosen.map((r) => r[5])).sort((a, b) => DATA.emotions.indexOf(a) - DATA.emotions.indexOf(b) || a.localeCompare(b));
-    const methods = METHOD_ORDER.filter((m) => chosen.some((r) => r[0] === m));
-    const info = metricOf(key);
-    const values = chosen.map((r) => r[6]);
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    const head = element("tr", {}, element("th", { scope: "col", textContent: "Method" }), ...levels.map((l) => element("th", { scope: "col", textContent: l })));
-    const body = methods.map((m) => element("tr", {}, element("th", { scope: "row", textContent: methodLabel(m) }), ...levels.map((l) => {
-      const r = chosen.find((o) => o[0] === m && o[5] === l);
-      if (!r) return element("td", { textContent: "–" });
-      const text = `95 % interval [${show(r[7], info.decimals)}, ${show(r[8], info.decimals)}]`;
-      const td = element("td", { title: text }, show(r[6], info.decimals), element("small", { textContent: `n = ${r[9]}` }), element("span", { className: "visually-hidden", textContent: `, ${text}` }));
-      const part = high === low ? null : (r[6] - low) / (high - low);
-      tint(td, part === null ? null : info.direction === "down" ? 1 - part : part);
-      return td;
-    })));
-    byId("breakdown").replaceChildren(element("caption", { textContent: `${metricLabel(key)}${arrow(info)} on ${cellLabel(cell)}, by ${by}` }), element("thead", {}, head), element("tbody", {}, ...body));
+    breakdownTable(byId("breakdown"), rows, cell, key, by);
+    const beside = isJitter(key) ? [element("table", { className: "heat" })] : [];
+    for (const table of beside) breakdownTable(table, rows, cell, MOTION, by);
+    byId("breakdown-beside").replaceChildren(...beside);
   };
   for (const id of ["b-cell", "b-metric", "b-by"]) byId(id).addEventListener("change", draw);
   draw();
+}
+
+function breakdownTable(table, rows, cell, key, by) {
+  const chosen = rows.filter((r) => cellKey(r[1], r[2]) === cell && r[3] === key && r[4] === by);
+  const levels = unique(chosen.map((r) => r[5])).sort((a, b) => DATA.emotions.indexOf(a) - DATA.emotions.indexOf(b) || a.localeCompare(b));
+  const methods = METHOD_ORDER.filter((m) => chosen.some((r) => r[0] === m));
+  const info = metricOf(key);
+  const values = chosen.map((r) => r[6]);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const head = element("tr", {}, element("th", { scope: "col", textContent: "Method" }), ...levels.map((l) => element("th", { scope: "col", textContent: l })));
+  const body = methods.map((m) => element("tr", {}, element("th", { scope: "row", textContent: methodLabel(m) }), ...levels.map((l) => {
+    const r = chosen.find((o) => o[0] === m && o[5] === l);
+    if (!r) return element("td", { textContent: "–" });
+    const ends = r[7] === null ? "" : `[${show(r[7], info.decimals)}, ${show(r[8], info.decimals)}]`;
+    const td = element("td", {}, show(r[6], info.decimals), element("small", { textContent: ends }), element("small", { textContent: `n = ${r[9]}` }));
+    const part = high === low ? null : (r[6] - low) / (high - low);
+    tint(td, part === null ? null : info.direction === "down" ? 1 - part : part);
+    return td;
+  })));
+  table.replaceChildren(element("caption", { textContent: `${metricLabel(key)}${arrow(info)} on ${cellLabel(cell)}, by ${by}` }), element("thead", {}, head), element("tbody", {}, ...body));
 }
 
 function setUpConfusion() {
@@ -336,7 +367,7 @@ function setUpData() {
     chart(node, () => [
       Object.entries(item.bars).map(([status, counts]) => ({ type: "bar", name: status, x: centres, y: counts, marker: { color: statusColour[status] }, hovertemplate: "%{x:.2f}: %{y}<extra>" + status + "</extra>" })),
       {
-        barmode: "stack", bargap: 0.05, height: 260, showlegend: true, legend: { orientation: "h", y: -0.3 }, xaxis: { title: { text: plain(`cosine similarity (${item.kind})`) } }, yaxis: { title: { text: "clips" } },
+        barmode: "stack", bargap: 0.05, height: 260, ...LEGEND, xaxis: { title: { text: "cosine similarity" } }, yaxis: { title: { text: "clips" } },
         shapes: item.thresholds.map((t) => ({ type: "line", x0: t, x1: t, yref: "paper", y0: 0, y1: 1, line: { color: style("--ink"), dash: "dash", width: 1.5 } })),
       },
     ]);
@@ -348,7 +379,7 @@ function setUpData() {
     ["kept", "dropped", "failed"].map((status) => ({
       type: "bar", orientation: "h", name: status, y: places.map((p) => plain(`${p.split("\t")[0]}: ${corpusLabel(p.split("\t")[1])}`)), x: places.map((p) => count(p, status)), marker: { color: statusColour[status] },
     })),
-    { barmode: "stack", height: 110 + 24 * places.length, showlegend: true, legend: { orientation: "h", y: -0.2 }, xaxis: { title: { text: "rows" } } },
+    { barmode: "stack", height: 110 + 24 * places.length, ...LEGEND, legend: { ...LEGEND.legend, traceorder: "normal" }, xaxis: { title: { text: "rows" } }, yaxis: { showgrid: false } },
   ]);
 }
 
@@ -387,6 +418,13 @@ function setUpPlayer() {
   byId("p-scrub").addEventListener("input", () => seekAll(Number(byId("p-scrub").value)));
   byId("p-rate").addEventListener("change", () => active().forEach((v) => (v.playbackRate = rate())));
   byId("p-zoom").addEventListener("change", () => byId("p-grid").classList.toggle("mouth", byId("p-zoom").checked));
+  byId("p-grid").addEventListener("keydown", (event) => {
+    if (event.target !== byId("p-grid")) return;
+    const actions = { " ": () => byId("p-play").click(), ArrowLeft: () => byId("p-back").click(), ArrowRight: () => byId("p-forth").click() };
+    if (!actions[event.key]) return;
+    event.preventDefault();
+    actions[event.key]();
+  });
   const start = new IntersectionObserver((entries) => {
     if (entries.some((e) => e.isIntersecting)) {
       start.disconnect();
@@ -563,6 +601,21 @@ function pauseAll() {
   if (videos.length) seekAll(Math.round(now() / FRAME) * FRAME + FRAME / 4); // all on the same frame
 }
 
+/* ---- where the reader is ---- */
+
+function setUpNavigation() {
+  const links = new Map([...document.querySelectorAll("nav a")].map((a) => [byId(a.hash.slice(1)), a]));
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      for (const link of links.values()) link.removeAttribute("aria-current");
+      links.get(entry.target).setAttribute("aria-current", "true");
+    }
+  }, { rootMargin: "-25% 0px -70% 0px" });
+  for (const section of links.keys()) seen.observe(section);
+}
+
+setUpNavigation();
 setUpPlayer();
 setUpCharts();
 setUpAblation();
