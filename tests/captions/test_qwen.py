@@ -1,6 +1,11 @@
+import importlib.metadata
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 import tiny_qwen
+import torch
 
 from eadbench.captions.config import CaptionsConfig
 from eadbench.captions.prompts import AGAIN, load_prompt
@@ -113,6 +118,35 @@ def test_models_that_cannot_be_had_say_so(tiny_clips, tmp_path, monkeypatch):
         QwenCaptioner.open(tiny_clips, config(tmp_path), {}, "cpu")
 
 
-def test_four_bit_without_what_it_needs_is_an_error(taught_qwen):
-    with pytest.raises(EadbenchError, match="4 bit"):
+def test_four_bit_without_its_package_says_how_to_get_it(taught_qwen, tiny_clips, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(EadbenchError, match="needs the package bitsandbytes") as caught:
+        QwenCaptioner.open(tiny_clips, config(taught_qwen, four_bit=True), {}, "cpu")
+    assert "pip install bitsandbytes" in str(caught.value) and "four_bit: false" in str(caught.value)
+
+
+def test_four_bit_without_a_gpu_is_an_error(taught_qwen, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", ModuleType("bitsandbytes"))
+    with pytest.raises(EadbenchError, match="4 bit needs a GPU"):
         open_model(str(taught_qwen), four_bit=True)
+
+
+def test_four_bit_reaches_the_model(taught_qwen, monkeypatch):
+    """What transformers is asked for on a GPU; the weights themselves cannot be packed here."""
+    import transformers
+
+    asked = {}
+
+    def stop(source, **options):
+        asked.update(options)
+        raise OSError("seen enough")
+
+    monkeypatch.setitem(sys.modules, "bitsandbytes", ModuleType("bitsandbytes"))
+    monkeypatch.setattr(
+        "importlib.metadata.version", lambda name, real=importlib.metadata.version: "0.49.0" if name == "bitsandbytes" else real(name)
+    )
+    monkeypatch.setattr(transformers.AutoModelForImageTextToText, "from_pretrained", stop)
+    with pytest.raises(EadbenchError, match="seen enough"):
+        open_model(str(taught_qwen), "cuda", four_bit=True)
+    wanted = asked["quantization_config"]
+    assert wanted.load_in_4bit and wanted.bnb_4bit_quant_type == "nf4" and asked["device_map"] == {"": torch.device("cuda")}
