@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from eadbench.core.settings import Section
 
 Protocol = Literal["self", "cross", "cross_emotion"]
-CaptionSource = Literal["target", "label", "other_clip"]
+CaptionSource = Literal["target", "label", "other_clip", "same_speaker"]
 Reference = Literal["other_clip", "other_stretch", "first_frame", "current"]
 Scheduler = Literal["ddim", "dpmsolver++", "unipc", "euler"]
 
@@ -90,8 +90,9 @@ class EadNet(BaseMethod):
         reference: Frames that show the identity: ``other_clip`` (another clip of the speaker, the honest choice), ``other_stretch`` (frames of the
             clip far away in time: what training sees), ``first_frame``, or ``current`` (the unmasked frame itself, as LatentSync does: leaks the
             answer in ``self``).
-        caption_source: Where the text is from: ``target`` (the clip whose emotion is asked for: leaks), ``label`` (a sentence made from the label) or
-            ``other_clip`` (the caption of a training clip with the same label).
+        caption_source: Where the text is from: ``target`` (the clip whose emotion is asked for: leaks), ``label`` (a sentence made from the label),
+            ``other_clip`` (the caption of a training clip with the same label, so of another speaker) or ``same_speaker`` (the caption of another
+            clip of the speaker with the same label: tells how this speaker shows the emotion).
         sampler: Overrides of ``samples.sampler``.
     """
 
@@ -175,8 +176,9 @@ class External(BaseMethod):
         recipe: Name of the recipe, or path of a YAML file of yours.
         path: The checkout that you made; null means that it is not there.
         weights: Folder with the weights, laid out as the recipe says; null means inside the checkout.
-        python: Interpreter of the method's environment; null means the one on the PATH (inside Snakemake: that of ``envs/<recipe>.yaml``).
+        python: Interpreter of the environment that you made of ``envs/<recipe>.yaml``; null means that it is not there.
         prepared: Folder with ``{clip_id}/`` made by the method's own preprocessing, for those that need it.
+        persistent: Keep the program loaded from clip to clip where the recipe knows how; ``false`` starts it anew for each.
         any_commit: Accept another commit than the recipe's (reported, not refused).
         any_weights: Accept weights of another hash (reported, not refused).
         timeout: Seconds per clip.
@@ -190,6 +192,7 @@ class External(BaseMethod):
     weights: str | None = None
     python: str | None = None
     prepared: str | None = None
+    persistent: bool = True
     any_commit: bool = False
     any_weights: bool = False
     timeout: float = Field(3600, gt=0)

@@ -50,10 +50,15 @@ def write_inputs(job: Job, folder: Path) -> Inputs:
     return inputs
 
 
+def landmarks(job: Job) -> np.ndarray:
+    """MediaPipe's landmarks in aligned pixels, ``(T, 478, 2)`` float32."""
+    with np.load(job.track) as track:
+        return track["landmarks"][: job.frames].astype(np.float32)
+
+
 def face_boxes(job: Job) -> np.ndarray:
     """Face boxes in aligned pixels from the landmarks: ``(T, 4)`` int, left, top, right, bottom, a tenth of their height added below the chin."""
-    with np.load(job.track) as track:
-        points = track["landmarks"][: job.frames]
+    points = landmarks(job)
     low, high = np.nanmin(points, 1), np.nanmax(points, 1)
     high[:, 1] += 0.1 * (high[:, 1] - low[:, 1])
     return np.clip(np.concatenate([low, high], 1), 0, job.size).round().astype(int)

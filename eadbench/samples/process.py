@@ -1,6 +1,8 @@
 """Run somebody else's program so that it can do no harm: no shell, a time limit for the whole process group, bounded log."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -11,6 +13,7 @@ from pathlib import Path
 
 HEAD, TAIL, BLOCK = 1 << 20, 1 << 18, 1 << 16
 GRACE = 3.0
+GPU_EVERY = 1.0  # seconds between questions to nvidia-smi
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Finished:
         status: Exit status; negative for a signal; null when it could not be started.
         timed_out: Whether we stopped it.
         seconds: Wall time.
-        peak_mb: Its largest resident set, MiB, without that of its children; null where /proc does not tell, or it was too quick.
+        peak_mb: Largest GPU memory where it says or ``nvidia-smi`` tells, else its largest resident set with that of its children, MiB; null where
+            /proc does not tell, or it was too quick.
         output: Bytes that it printed.
         note: Why it could not be started.
     """
@@ -57,53 +61,98 @@ def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str,
         )
     except OSError as error:
         return Finished(None, False, 0.0, None, 0, f"cannot be started: {error}")
-    drain = _Drain(child.stdout, log)
+    drain = Drain(child.stdout.fileno(), log)
     drain.start()
+    memory = Memory(child.pid)
     try:
-        status, peak_mb, timed_out = _wait(child, started + timeout)
+        status, timed_out = _wait(child, started + timeout, memory)
     finally:
-        _kill_group(child.pid, signal.SIGKILL)
+        kill_group(child.pid, signal.SIGKILL)
     drain.join(GRACE)
     child.stdout.close()
-    return Finished(status, timed_out, time.monotonic() - started, peak_mb, drain.seen)
+    return Finished(status, timed_out, time.monotonic() - started, memory.peak_mb, drain.seen)
 
 
-def _wait(child: subprocess.Popen, deadline: float) -> tuple[int, float | None, bool]:
-    """Wait and watch its memory. (``ru_maxrss`` will not do: it holds what we had ourselves when we forked.)"""
-    timed_out, pause, peak_mb, signals = False, 0.005, None, [signal.SIGTERM, signal.SIGKILL]
+def _wait(child: subprocess.Popen, deadline: float, memory: "Memory") -> tuple[int, bool]:
+    timed_out, pause, signals = False, 0.005, [signal.SIGTERM, signal.SIGKILL]
     while True:
-        peak_mb = _high_water(child.pid) or peak_mb
+        memory.look()
         status = child.poll()
         if status is not None:
-            return status, peak_mb, timed_out
+            return status, timed_out
         if time.monotonic() > deadline and signals:
             timed_out = True
-            _kill_group(child.pid, signals.pop(0))
+            kill_group(child.pid, signals.pop(0))
             deadline = time.monotonic() + GRACE
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)
 
 
-def _high_water(pid: int) -> float | None:
-    """``VmHWM`` of a running process, MiB."""
+class Memory:
+    """Watches the memory of a process and its children. (``ru_maxrss`` will not do: it holds what we had ourselves when we forked.)"""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.main_mb: float | None = None
+        self.gpu_mb: float | None = None
+        self._next_gpu = time.monotonic() if Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi") else float("inf")
+        with contextlib.suppress(OSError):  # a worker lives on: forget the peak of its earlier clips
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    @property
+    def peak_mb(self) -> float | None:
+        return self.gpu_mb or self.main_mb
+
+    def look(self) -> None:
+        """Take a sample: the process's own high water, and what it and its children hold now."""
+        family = [self.pid, *descendants(self.pid)]
+        now = [_status_mb(pid, "VmRSS:") or 0.0 for pid in family]
+        self.main_mb = max(self.main_mb or 0.0, sum(now), _status_mb(self.pid, "VmHWM:") or 0.0) or None
+        if time.monotonic() >= self._next_gpu:
+            self._next_gpu = time.monotonic() + GPU_EVERY
+            self.gpu_mb = max(self.gpu_mb or 0.0, _gpu_mb(set(family))) or None
+
+
+def _status_mb(pid: int, key: str) -> float | None:
+    """``VmHWM:`` or ``VmRSS:`` of a running process, MiB."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return None
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(key)), None)
 
 
-def _kill_group(leader: int, number: signal.Signals) -> None:
+def descendants(pid: int) -> list[int]:
+    """Children of a running process, and theirs."""
+    children: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):  # by the thread that made them
+        with contextlib.suppress(OSError):
+            children += [int(word) for word in path.read_text().split()]
+    return [one for child in children for one in (child, *descendants(child))]
+
+
+def _gpu_mb(pids: set[int]) -> float:
+    """GPU memory of some processes by ``nvidia-smi``, MiB; 0 where it does not tell (in containers it knows other numbers)."""
+    query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout.splitlines()
+        pairs = [line.split(",") for line in lines]
+        return sum(float(used) for pid, used in pairs if int(pid) in pids)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 0.0
+
+
+def kill_group(leader: int, number: signal.Signals) -> None:
     try:
         os.killpg(leader, number)
     except (ProcessLookupError, PermissionError):
         return
 
 
-class _Drain(threading.Thread):
+class Drain(threading.Thread):
     """Reads a pipe to its end and keeps its beginning and its end on disk."""
 
-    def __init__(self, pipe, log: Path) -> None:
+    def __init__(self, pipe: int, log: Path) -> None:
         super().__init__(daemon=True)
         self.pipe, self.log, self.seen = pipe, log, 0
 
@@ -111,7 +160,7 @@ class _Drain(threading.Thread):
         tail: deque[bytes] = deque(maxlen=TAIL // BLOCK)
         with self.log.open("wb", buffering=0) as kept:
             try:
-                while block := os.read(self.pipe.fileno(), BLOCK):
+                while block := os.read(self.pipe, BLOCK):
                     room = max(0, HEAD - self.seen)
                     kept.write(block[:room])
                     if block[room:]:

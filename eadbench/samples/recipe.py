@@ -23,6 +23,7 @@ class Weight(Strict):
         sha256: Its hash; null where none is known to us, the hash found is then written to the log.
         size: Its size in bytes, where known.
         note: Anything to know.
+        when: Options of the recipe under which it is needed, e.g. ``{faces: own}``; empty means always.
     """
 
     path: str
@@ -30,6 +31,19 @@ class Weight(Strict):
     sha256: str | None = None
     size: int | None = None
     note: str = ""
+    when: dict[str, str] = {}
+
+
+class Jpeg(Strict):
+    """A picture written anew as JPEG of the best quality.
+
+    Attributes:
+        source: A PNG; template.
+        size: Side in pixels; null leaves it.
+    """
+
+    source: str
+    size: int | None = None
 
 
 class Workdir(Strict):
@@ -38,16 +52,16 @@ class Workdir(Strict):
     Attributes:
         folders: Folders to make.
         links: Name to target; targets are templates. Missing targets are an error.
-        jpegs: Name to a PNG, written anew as JPEG of the best quality; sources are templates.
+        jpegs: Name to picture.
         files: Name to text; texts are templates (write ``{{`` for a brace).
-        boxes_pickle: Write the face boxes there as a pickled list of ``(left, top, right, bottom)``, one per frame.
+        landmarks: Write our landmarks there as ``.npy``: ``(T, 478, 2)`` float32 in pixels of ``{video}``, MediaPipe's numbering.
     """
 
     folders: list[str] = []
     links: dict[str, str] = {}
-    jpegs: dict[str, str] = {}
+    jpegs: dict[str, Jpeg] = {}
     files: dict[str, str] = {}
-    boxes_pickle: str | None = None
+    landmarks: str | None = None
 
 
 class Output(Strict):
@@ -70,6 +84,18 @@ class Output(Strict):
     note: str = ""
 
 
+class Persistent(Strict):
+    """How the program stays loaded from clip to clip (``recipes/worker.py`` runs it).
+
+    Attributes:
+        keep: Functions and classes of the program, ``module:name``, that are called once per arguments: what loads weights.
+        adapter: A Python file of ours beside the recipe, whose ``install(options)`` prepares the program's process: another face detector, no GPU.
+    """
+
+    keep: list[str] = []
+    adapter: str | None = None
+
+
 class Recipe(Strict):
     """One published method.
 
@@ -85,9 +111,10 @@ class Recipe(Strict):
         reference: What it sees of the identity, for the column ``reference_clip``: ``current`` or ``reference``.
         weights: Files needed.
         workdir: The working folder.
-        options: Defaults of the recipe's own placeholders.
+        options: Defaults of the recipe's own placeholders. ``faces``, where there is one: ``own`` detector of the program, or ``given`` by us.
+        worker: How it stays loaded; null means a new process per clip.
         env: Environment variables; templates.
-        command: Words of the command; templates. No shell.
+        command: Words of the command; templates. No shell. With a worker the first must be ``{python}``.
         cwd: Folder in which it is run; template.
         output: Where the result appears.
         traps: What to know; shown by ``methods list``.
@@ -111,6 +138,7 @@ class Recipe(Strict):
     workdir: Workdir = Workdir()
     options: dict[str, str | int | float] = {}
     env: dict[str, str] = {}
+    worker: Persistent | None = None
     command: list[str]
     cwd: str = "{work}"
     output: Output
@@ -120,6 +148,11 @@ class Recipe(Strict):
 def shipped() -> list[str]:
     """Names of the recipes in the package."""
     return sorted(p.name[:-5] for p in files("eadbench.samples").joinpath("recipes").iterdir() if p.name.endswith(".yaml"))
+
+
+def folder_of(name: str) -> Path:
+    """Where the recipe's adapter lies."""
+    return Path(name).parent if name.endswith((".yaml", ".yml")) else Path(str(files("eadbench.samples").joinpath("recipes")))
 
 
 def load_recipe(name: str) -> tuple[Recipe, str]:

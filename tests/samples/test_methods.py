@@ -207,7 +207,9 @@ def test_unlabelled_clips_cannot_be_driven_by_another_emotion(clips: Path, tmp_p
 def test_captions_of_the_speaker_are_of_another_clip_with_the_label(clips: Path, tmp_path: Path, protocol: str) -> None:
     shutil.copytree(clips.parent, tmp_path / "c")
     table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
-    named = table.head(6).assign(status="kept", split="test", speaker=["A", "A", "A", "B", "B", "B"], emotion=["sad", "sad", "happy", "angry", "angry", "angry"])
+    named = table.head(6).assign(
+        status="kept", split="test", speaker=["A", "A", "A", "B", "B", "B"], emotion=["sad", "sad", "happy", "angry", "angry", "angry"]
+    )
     write_table(tmp_path / "c/clips.parquet", named, schemas.CLIPS)
     by_name = named.set_index("clip_id")
     found = {}
@@ -240,7 +242,7 @@ def test_listing_names_everything_that_is_missing(capsys: pytest.CaptureFixture,
     show(SamplesConfig.model_validate({"methods": methods}), 1, "cpu", tmp_path)
     text = capsys.readouterr().out
     assert "cross_emotion (cannot)" in text and "run is not trained" in text and "git clone https://github.com/TMElyralab/MuseTalk" in text
-    assert text.count("theirs: weights are missing") == 10 and "how far this recipe was really run" in text
+    assert text.count("theirs: weights are missing") == 9 and "theirs: environment is missing" in text and "how far this recipe was really run" in text
 
 
 def test_manifest_columns_are_documented(clips: Path) -> None:

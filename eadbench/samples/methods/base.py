@@ -104,7 +104,7 @@ class Method(ABC):
 
     protocols: ClassVar[frozenset[str]] = frozenset({"self", "cross", "cross_emotion"})
     emotion_control: str = "none"
-    licence: str = "that of eadbench"
+    licence: str = "Apache-2.0, as eadbench"
 
     def __init__(self, name: str, options: Any, context: Context) -> None:
         self.name, self.options, self.context = name, options, context
@@ -128,6 +128,9 @@ class Method(ABC):
 
     def prepare(self, jobs: list[Job]) -> None:  # noqa: B027 (most methods need none)
         """Called once before the first clip: load a model, run a command for all clips."""
+
+    def close(self) -> None:  # noqa: B027
+        """Called once after the last clip, whatever happened."""
 
     @abstractmethod
     def render(self, job: Job, work: Path) -> Raw:

@@ -33,7 +33,7 @@ class Command(Method):
         return hashlib.sha256(self.options.model_dump_json().encode()).hexdigest()
 
     def needs(self) -> list[str]:
-        return [f"program {self._words()[0]}"]
+        return [f"program {self._words()[0].replace('{python}', sys.executable)}"]
 
     def lacks(self) -> list[Lack]:
         program = self._words()[0].replace("{python}", sys.executable)

@@ -4,22 +4,23 @@ import hashlib
 import json
 import logging
 import os
-import pickle
 import shutil
 import subprocess
 from functools import cached_property
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.samples import process
-from eadbench.samples.inputs import constant_box, face_boxes, write_inputs
+from eadbench.samples.inputs import constant_box, face_boxes, landmarks, write_inputs
 from eadbench.samples.manifest import Job
 from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
-from eadbench.samples.recipe import Recipe, Weight, load_recipe
+from eadbench.samples.recipe import Recipe, Weight, folder_of, load_recipe
 from eadbench.samples.templates import fill, fill_one
+from eadbench.samples.worker import SCRIPT, Request, Worker
 
 log = logging.getLogger(__name__)
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
@@ -27,6 +28,8 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEB
 
 class External(Method):
     """A recipe, a checkout, weights. The exit status proves nothing: the output is removed first, then looked for and checked."""
+
+    _worker: Worker | None = None
 
     @cached_property
     def _loaded(self) -> tuple[Recipe, str]:
@@ -50,15 +53,16 @@ class External(Method):
 
     @cached_property
     def hash(self) -> str:
-        """Of the recipe, the options and the commit that was found."""
+        """Of the recipe, its adapter, the options, the commit that was found and the weights."""
         parts = [self._loaded[1], json.dumps(self.options.options, sort_keys=True), self._commit_found() or ""]
+        parts += [sha256_of(path) for path in (SCRIPT, self._adapter) if self.recipe.worker and path]
         parts += [sha256_of(path) for _, path in self._weights() if path.is_file()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def needs(self) -> list[str]:
         recipe = self.recipe
         wanted = [f"{recipe.repository} at {recipe.commit}", f"environment envs/{recipe.environment}.yaml"]
-        wanted += [f"{weight.path} from {weight.source}" for weight in recipe.weights]
+        wanted += [f"{weight.path} from {weight.source}" for weight, _ in self._weights()]
         return wanted + ([recipe.prepared] if recipe.prepared else []) + (["a GPU"] if recipe.gpu else [])
 
     def notes(self) -> list[str]:
@@ -66,8 +70,9 @@ class External(Method):
 
     def lacks(self) -> list[Lack]:
         found = self._lacks_checkout() + self._lacks_weights()
-        if self.options.python and not shutil.which(self.options.python):
-            found.append(Lack("interpreter is missing", self.options.python, f"make the environment envs/{self.recipe.environment}.yaml"))
+        if not shutil.which(self.options.python or ""):
+            get = f"conda env create -p ENV -f envs/{self.recipe.environment}.yaml; then set `python: ENV/bin/python`"
+            found.append(Lack("environment is missing", self.options.python or f"envs/{self.recipe.environment}.yaml", get))
         if self.recipe.prepared and not (self.options.prepared and Path(self.options.prepared).is_dir()):
             found.append(Lack("prepared inputs are missing", str(self.options.prepared or "prepared: not set"), self.recipe.prepared))
         if self.recipe.gpu and not _gpu_visible():
@@ -115,7 +120,18 @@ class External(Method):
     def _weights(self) -> list[tuple[Weight, Path]]:
         base = self.options.weights or self.options.path
         root = Path(base) if base else Path(f"(weights of {self.options.recipe})")
-        return [(weight, root / weight.path) for weight in self.recipe.weights]
+        options = self._options
+        return [(w, root / w.path) for w in self.recipe.weights if all(str(options.get(k)) == v for k, v in w.when.items())]
+
+    @property
+    def _options(self) -> dict[str, str | int | float]:
+        """Values of the recipe's own placeholders."""
+        return self.recipe.options | self.options.options
+
+    @property
+    def _adapter(self) -> Path | None:
+        name = self.recipe.worker and self.recipe.worker.adapter
+        return folder_of(self.options.recipe).resolve() / name if name else None
 
     def render(self, job: Job, work: Path) -> Raw:
         recipe, where = self.recipe, f"recipe {self.options.recipe}"
@@ -124,9 +140,8 @@ class External(Method):
         pattern = fill_one(recipe.output.path, values, where)
         for stale in work.glob(pattern):
             stale.unlink()
-        env = OFFLINE | {k: fill_one(v, values, where) for k, v in recipe.env.items()} | self.options.env
         record = self._log_path(job).resolve()
-        end = process.run(fill(recipe.command, values, where), Path(fill_one(recipe.cwd, values, where)), record, self.options.timeout, env)
+        end = self._run(job, values, record, where)
         trouble = end.trouble(self.options.timeout)
         found = sorted(work.glob(pattern))
         if end.timed_out or end.note:
@@ -141,24 +156,48 @@ class External(Method):
         reference = job.clip_id if recipe.reference == "current" else job.reference_clip
         return Raw(file=found[0], alignment=alignment, reference_clip=reference, seconds=end.seconds, peak_mb=end.peak_mb)
 
+    def close(self) -> None:
+        if self._worker:
+            self._worker.close()
+            self._worker = None
+
+    def _run(self, job: Job, values: dict[str, object], record: Path, where: str) -> process.Finished:
+        """Run the program for one clip, in the worker or in a process of its own."""
+        recipe, timeout = self.recipe, self.options.timeout
+        env = OFFLINE | {k: fill_one(v, values, where) for k, v in recipe.env.items()} | self.options.env
+        words, cwd = fill(recipe.command, values, where), Path(fill_one(recipe.cwd, values, where))
+        if recipe.worker is None:
+            return process.run(words, cwd, record, timeout, env)
+        if self._worker and self._worker.env != env:
+            self.close()
+        if self._worker is None:
+            self._worker = Worker(words[0], env, recipe.worker.keep, self._adapter)
+        options = {k: str(v) for k, v in self._options.items()}
+        seed = self.context.seed_for(job.protocol, job.clip_id)
+        end = self._worker.run(Request(words[1:], cwd, record, seed, options), timeout)
+        if not self.options.persistent:
+            self.close()
+        return end
+
     def _values(self, job: Job, work: Path) -> dict[str, object]:
         """What the recipe's templates may use."""
         recipe = self.recipe
         if recipe.emotions and job.emotion not in recipe.emotions:
             raise EadbenchError(f"it knows no emotion {job.emotion!r}; it knows {', '.join(recipe.emotions)}", job.clip_id)
         inputs = write_inputs(job, work)
-        values = dict(recipe.options) | self.options.options | job.as_strings() | inputs.as_strings()
+        values = dict(self._options) | job.as_strings() | inputs.as_strings()
         values |= constant_box(face_boxes(job)) | {
             "repo": Path(self.options.path).resolve(),
             "weights": Path(self.options.weights or self.options.path).resolve(),
-            "python": self.options.python or "python",
+            "python": self.options.python,
             "work": work,
             "emotion": recipe.emotions.get(job.emotion, ""),
         }
         if recipe.prepared:
-            values["prepared"] = Path(self.options.prepared).resolve() / job.driving_clip
-            if not values["prepared"].exists():
-                raise EadbenchError("its prepared inputs are missing", values["prepared"], recipe.prepared)
+            values["prepared"] = Path(self.options.prepared).resolve()
+            for clip in (job.clip_id, job.driving_clip):
+                if not (values["prepared"] / clip).is_dir():
+                    raise EadbenchError(f"its prepared inputs of {clip} are missing", values["prepared"] / clip, recipe.prepared)
         return values
 
     def _fill_workdir(self, job: Job, work: Path, values: dict[str, object], where: str) -> None:
@@ -171,14 +210,17 @@ class External(Method):
                 raise EadbenchError("a part of the checkout is missing", source, "is the checkout complete?")
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).symlink_to(source)
-        for name, source in plan.jpegs.items():
-            cv2.imwrite(str(work / name), cv2.imread(fill_one(source, values, where)), [cv2.IMWRITE_JPEG_QUALITY, 100])
+        for name, jpeg in plan.jpegs.items():
+            image = cv2.imread(fill_one(jpeg.source, values, where))
+            if jpeg.size:
+                way = cv2.INTER_AREA if jpeg.size < len(image) else cv2.INTER_CUBIC
+                image = cv2.resize(image, (jpeg.size, jpeg.size), interpolation=way)
+            cv2.imwrite(str(work / name), image, [cv2.IMWRITE_JPEG_QUALITY, 100])
         for name, text in plan.files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(fill_one(text, values, where), encoding="utf-8")
-        if plan.boxes_pickle:
-            boxes = [tuple(map(int, box)) for box in face_boxes(job)]
-            (work / plan.boxes_pickle).write_bytes(pickle.dumps(boxes))
+        if plan.landmarks:
+            np.save(work / plan.landmarks, landmarks(job))
 
     def _log_path(self, job: Job) -> Path:
         self.context.log_folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Stands in for somebody else's repository: understands the command lines of all six recipes and writes a video where theirs does.
 
-What it does is told by the environment variable STANDIN: well (default), fail, hang, hang_children, nothing, short (3 frames), fps30, noisy (prints
-without end for a while), twice, wide.
+What it does is told by the environment variable STANDIN: well (default), fail, no_face, die, hang, hang_children, leave_child, nothing,
+short (3 frames), short9, fps30, noisy (prints 64 MB), twice. ``first:WHAT`` does it for the first clip only
+(STANDIN_SEEN names a file that remembers). STANDIN_LOADS names a file for a line per thing loaded.
 """
 
 import argparse
@@ -32,8 +33,25 @@ def write(path: Path, frames: list[np.ndarray], rate: int = 25) -> None:
         out.mux(stream.encode())
 
 
-def misbehave(how: str) -> None:
+def loaded(what: str) -> None:
+    """Note that weights were loaded."""
+    if path := os.environ.get("STANDIN_LOADS"):
+        with Path(path).open("a") as file:
+            file.write(f"{what}\n")
+
+
+how = "well"
+
+
+def begin() -> None:
     """Ways to go wrong before anything is written."""
+    global how
+    how = os.environ.get("STANDIN", "well")
+    if how.startswith("first:"):
+        seen = Path(os.environ["STANDIN_SEEN"])
+        how = "well" if seen.exists() else how[6:]
+        seen.touch()
+    print("process", os.getpid(), "in", Path.cwd())
     if how == "fail":
         sys.exit("CUDA out of memory")
     if how == "nothing":
@@ -42,15 +60,21 @@ def misbehave(how: str) -> None:
         time.sleep(600)
     if how == "hang_children":
         subprocess.run([sys.executable, "-c", "import time; time.sleep(600)"])
+    if how == "no_face":
+        raise RuntimeError("Face not detected")
+    if how == "leave_child":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        print("child", child.pid, "is left behind")
+    if how == "die":
+        os.abort()
     if how == "noisy":
         line = b"x" * 65536
-        for _ in range(400):
+        for _ in range(1000):
             os.write(1, line)
 
 
 def finish(frames: list[np.ndarray], target: Path) -> None:
     """Write the result, or a wrong one."""
-    how = os.environ.get("STANDIN", "well")
     if how == "short":
         frames = frames[:-3] if len(frames) > 3 else frames
     if how == "short9":

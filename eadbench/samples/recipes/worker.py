@@ -1,0 +1,184 @@
+"""Runs a published program once per clip in one process, so that its weights are loaded once. Started by ``eadbench.samples.worker`` with the
+interpreter of the program's own environment: standard library only, Python 3.6 and later.
+
+Requests come as lines of JSON on standard input, replies go as lines of JSON to the pipe whose number is the argument.
+
+    request: argv (words after the interpreter), cwd, log (a FIFO for what is printed), seed, keep, adapter, options
+    reply: status, gpu_mb
+
+``keep`` names functions and classes of the program, ``module:name``, that are called once per arguments; later calls with the same arguments get the
+same object. ``adapter`` is a file of ours with ``install(options)``, called before the first clip.
+"""
+
+import importlib
+import importlib.util
+import json
+import os
+import random
+import runpy
+import sys
+import traceback
+from pathlib import Path
+
+NOTHING = os.open(os.devnull, os.O_RDWR)
+ready = []
+
+
+def key_of(args, kwargs):
+    """Arguments as text; files by their real path, functions by their name."""
+
+    def plain(value):
+        if isinstance(value, str) and Path(value).exists():
+            return str(Path(value).resolve())
+        return getattr(value, "__qualname__", None) or repr(value)
+
+    return repr(([plain(a) for a in args], sorted((k, plain(v)) for k, v in kwargs.items())))
+
+
+def keep_function(made):
+    kept = {}
+
+    def once(*args, **kwargs):
+        key = key_of(args, kwargs)
+        if key not in kept:
+            kept[key] = made(*args, **kwargs)
+        return kept[key]
+
+    return once
+
+
+def keep_class(cls):
+    """The class stays a class, since its methods may name it; what is kept is what calling it gives."""
+    init, kept, done = cls.__init__, {}, set()
+
+    def new(kind, *args, **kwargs):
+        if kind is not cls:
+            return object.__new__(kind)
+        key = key_of(args, kwargs)
+        if key not in kept:
+            kept[key] = object.__new__(cls)
+        return kept[key]
+
+    def once(self, *args, **kwargs):
+        if type(self) is not cls or id(self) not in done:
+            init(self, *args, **kwargs)
+            done.add(id(self))
+
+    cls.__new__, cls.__init__ = new, once
+
+
+def keep(name):
+    where, _, path = name.partition(":")
+    try:
+        owner = importlib.import_module(where)
+        words = path.split(".")
+        for word in words[:-1]:
+            owner = getattr(owner, word)
+        made = getattr(owner, words[-1])
+    except (ImportError, AttributeError) as error:
+        print(f"not kept from clip to clip: {name} ({error})")
+        return
+    if isinstance(made, type):
+        keep_class(made)
+    else:
+        once = keep_function(made)
+        setattr(owner, words[-1], staticmethod(once) if isinstance(owner, type) else once)
+
+
+def load_adapter(path):
+    spec = importlib.util.spec_from_file_location("eadbench_adapter", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def seed_all(seed):
+    """A clip's randomness must not hang on the clips before it."""
+    random.seed(seed)
+    try:
+        import numpy
+
+        numpy.random.seed(seed % 2**32)
+    except ImportError:
+        pass
+    try:
+        import torch
+
+        torch.manual_seed(seed)
+    except ImportError:
+        pass
+
+
+def cuda():
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def run(argv):
+    """What ``python ARGV`` does; gives the exit status."""
+    path = list(sys.path)
+    try:
+        if argv[0] == "-m":
+            sys.argv = argv[1:]
+            sys.path.insert(0, str(Path.cwd()))
+            runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = argv
+            sys.path.insert(0, str(Path(argv[0]).resolve().parent))
+            runpy.run_path(argv[0], run_name="__main__")
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    finally:
+        sys.path[:] = path
+    return 0
+
+
+def answer(request):
+    printed = os.open(request["log"], os.O_WRONLY)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    os.close(printed)
+    status = 1
+    try:
+        os.chdir(request["cwd"])
+        if not ready:
+            ready.append(True)
+            script = request["argv"][0]
+            if script != "-m":
+                sys.path.insert(0, str(Path(script).resolve().parent))
+            if request["adapter"]:
+                load_adapter(request["adapter"]).install(request["options"])
+            for name in request["keep"]:
+                keep(name)
+        seed_all(request["seed"])
+        if cuda():
+            cuda().reset_peak_memory_stats()
+        status = run(request["argv"])
+    except BaseException:
+        traceback.print_exc()
+    used = cuda().max_memory_allocated() / (1 << 20) if cuda() else None
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(NOTHING, 1)
+    os.dup2(NOTHING, 2)
+    os.chdir("/")  # the folder is removed
+    return {"status": status, "gpu_mb": used}
+
+
+def main():
+    requests = os.fdopen(os.dup(0))
+    replies = os.fdopen(int(sys.argv[1]), "w")
+    os.set_inheritable(replies.fileno(), False)
+    os.dup2(NOTHING, 0)
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [p for p in sys.path if Path(p).resolve() != here]
+    for line in requests:
+        replies.write(json.dumps(answer(json.loads(line))) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Our side of ``recipes/worker.py``: a published program that stays loaded from clip to clip, under the same rules as one that is started anew."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from eadbench.samples.process import GRACE, Drain, Finished, Memory, descendants, kill_group
+
+SCRIPT = Path(str(files("eadbench.samples").joinpath("recipes", "worker.py")))
+POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Request:
+    """One clip.
+
+    Attributes:
+        argv: Words of the command after the interpreter.
+        cwd: The clip's private folder.
+        log: Where what is printed goes, bounded as in ``process``.
+        seed: For the program's generators.
+        options: For the adapter.
+    """
+
+    argv: list[str]
+    cwd: Path
+    log: Path
+    seed: int
+    options: dict[str, str]
+
+
+class Worker:
+    """A process that runs clips one after another. One that failed, hung or died is replaced by a new one for the next clip."""
+
+    def __init__(self, python: str, env: Mapping[str, str], keep: list[str], adapter: Path | None) -> None:
+        self.python, self.env, self.keep, self.adapter = python, dict(env), keep, adapter
+        self._child: subprocess.Popen | None = None
+        self._replies = -1
+
+    def run(self, request: Request, timeout: float) -> Finished:
+        """Run one clip; the first one pays for starting and loading."""
+        started = time.monotonic()
+        if self._child is None:
+            try:
+                self._start()
+            except OSError as error:
+                return Finished(None, False, 0.0, None, 0, f"cannot be started: {error}")
+        holder = tempfile.TemporaryDirectory(prefix="eadbench-")
+        fifo = Path(holder.name) / "printed"
+        os.mkfifo(fifo)
+        both = os.open(fifo, os.O_RDWR)  # opens at once, where write-only would wait for a reader; closed below, when the worker is done
+        reader = os.open(fifo, os.O_RDONLY)
+        drain, memory = Drain(reader, request.log), Memory(self._child.pid)
+        drain.start()
+        reply, timed_out = self._ask(request, fifo, started + timeout, memory)
+        status = reply["status"] if reply else self._child.poll()
+        if reply and reply["gpu_mb"]:
+            memory.gpu_mb = reply["gpu_mb"]
+        if status != 0:
+            self.close()
+        else:
+            self._end_children()
+        os.close(both)
+        drain.join(GRACE)
+        os.close(reader)
+        holder.cleanup()
+        return Finished(-signal.SIGKILL if status is None else status, timed_out, time.monotonic() - started, memory.peak_mb, drain.seen)
+
+    def close(self) -> None:
+        """End the process and all that it started."""
+        if self._child is None:
+            return
+        kill_group(self._child.pid, signal.SIGKILL)
+        self._child.stdin.close()
+        self._child.wait()
+        os.close(self._replies)
+        self._child = None
+
+    def _start(self) -> None:
+        replies, theirs = os.pipe()
+        try:
+            self._child = subprocess.Popen(
+                [self.python, str(SCRIPT), str(theirs)],
+                env={**os.environ, **self.env},
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs],
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(replies)
+            raise
+        finally:
+            os.close(theirs)
+        self._replies = replies
+
+    def _ask(self, request: Request, fifo: Path, deadline: float, memory: Memory) -> tuple[dict | None, bool]:
+        """Send a request and wait; no reply means that the process died or was stopped."""
+        asked = {
+            "argv": request.argv, "cwd": str(request.cwd), "log": str(fifo), "seed": request.seed, "keep": self.keep,
+            "adapter": str(self.adapter or ""), "options": request.options,
+        }  # fmt: skip
+        with contextlib.suppress(BrokenPipeError):
+            self._child.stdin.write(json.dumps(asked).encode() + b"\n")
+            self._child.stdin.flush()
+        line = b""
+        while time.monotonic() < deadline:
+            memory.look()
+            if not select.select([self._replies], [], [], POLL)[0]:
+                continue
+            block = os.read(self._replies, 1 << 16)
+            line += block
+            if not block:
+                self._child.wait()
+                return None, False
+            if line.endswith(b"\n"):
+                return json.loads(line), False
+        return None, True
+
+    def _end_children(self) -> None:
+        """What a clip leaves running does not go on beside the next one."""
+        for pid in descendants(self._child.pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
