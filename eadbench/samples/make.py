@@ -65,7 +65,7 @@ def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Cont
 def impossible(method: Method, protocol: str) -> str:
     """Why the method cannot render any clip; empty if it can try."""
     if protocol not in method.protocols:
-        return f"cannot do protocol {protocol!r}; can do: {', '.join(sorted(method.protocols))}"
+        return f"cannot do protocol {protocol!r} (can do: {', '.join(sorted(method.protocols))})"
     return "; ".join(map(str, method.lacks()))
 
 

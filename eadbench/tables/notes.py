@@ -13,6 +13,7 @@ from eadbench.tables.wide import Cell, WideTable
 NOT_OFFICIAL = re.compile(r"(?:^|[^a-z])(trained|random)(?:[^a-z]|$)")
 WORDS = {"trained": "trained here on the training clips", "random": "fixed random features"}
 WARNED = {"trained": "judge trained here", "random": "random features"}
+BRACKETS = re.compile(r" ?\((?:[^()]|\([^()]*\))*\)")
 FEW = 3  # places that a warning names before it counts them
 
 
@@ -66,13 +67,24 @@ def judges(scores: pd.DataFrame) -> list[Note]:
 def missing(table: WideTable) -> list[Note]:
     """Methods without scores, and cells in which clips are missing."""
     notes = []
-    if table.without_scores:
-        notes.append(Note("missing", table.name, f"No scores: {', '.join(r.label for r in table.without_scores)}."))
+    unable = [row for row in table.without_scores if row.unable]
+    notes += [Note("missing", table.name, f"{row.label} could not be run: {_shortened(row.unable)}.") for row in unable]
+    others = [row.label for row in table.without_scores if not row.unable]
+    if others:
+        notes.append(Note("missing", table.name, f"No scores: {', '.join(others)}."))
     for row in table.rows:
+        if row in unable:
+            continue
         worst = max((c.n_missing for (m, _), c in table.cells.items() if m == row.method), default=0)
         if worst:
             notes.append(Note("missing", table.name, f"{row.label}: up to {worst} clips are missing; paired tests use the clips in common."))
     return notes
+
+
+def _shortened(reason: str) -> str:
+    """A reason without what stands in brackets (where to get it), and of several things missing the first; ``eadbench methods list`` has them all."""
+    first, *more = BRACKETS.sub("", reason).split("; ")
+    return f"{first}, and {len(more)} more (`eadbench methods list` names them)" if more else first
 
 
 def texts(table: WideTable) -> list[Note]:

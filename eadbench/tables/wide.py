@@ -28,6 +28,7 @@ class Row:
         flags: Switches, e.g. the modules of the ablation.
         caption_source: Where its text came from.
         run_hash: Checkpoint or recipe.
+        unable: Why it could render no clip under the table's protocol; empty if it did or was not asked.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Row:
     flags: dict[str, bool]
     caption_source: str | None
     run_hash: str | None
+    unable: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,11 @@ class WideTable:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the samples tell of a method, by method name."""
+    """What the samples tell of a method, by method name; ``unable``, by ``method/protocol``: why it could render no clip."""
 
     run_hash: dict[str, str]
     caption_source: dict[str, str]
+    unable: dict[str, str] = field(default_factory=dict)
 
 
 def comparison(name: str, spec: ComparisonTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:
@@ -156,8 +159,9 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
     wanted = [metric(key) for key in spec.metrics]
     here = scores[scores.method.isin(methods) & scores.corpus.isin(spec.corpora) & (scores.protocol == spec.protocol)]
     rows = tuple(
-        Row(m, config.label(m), config.role(m), flags.get(m, {}), facts.caption_source.get(m), facts.run_hash.get(m)) for m in dict.fromkeys(methods)
-    )
+        Row(m, config.label(m), config.role(m), flags.get(m, {}), facts.caption_source.get(m), facts.run_hash.get(m),
+            facts.unable.get(f"{m}/{spec.protocol}", "")) for m in dict.fromkeys(methods)
+    )  # fmt: skip
     columns, cells, rulers = [], {}, {}
     for one in wanted:
         chosen = here[here.metric == one.name]

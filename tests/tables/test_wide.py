@@ -9,7 +9,9 @@ import pytest
 
 from eadbench.core.errors import EadbenchError
 from eadbench.tables import render, wide
+from eadbench.tables.build import facts_of
 from eadbench.tables.config import TablesConfig
+from eadbench.tables.notes import missing
 from eadbench.tables.wide import Facts, comparison
 
 NASTY = '<script>alert("x")</script> & 100% $\\alpha_1$ {~^} [*] | 方法 é'
@@ -129,3 +131,20 @@ def test_configuration_refuses_what_misleads() -> None:
         config("a", ablation={**grid, "factors": {"a": {"x": True}, "b": {"x": True}}})
     with pytest.raises(ValueError, match="modules"):
         config("a", ablation={**grid, "factors": {"a": {"x": True}, "b": {"y": True}}})
+
+
+def test_a_table_holds_one_protocol_and_says_who_could_not_run() -> None:
+    """Scores of another protocol stay out; a method without samples there has its row, with the reason."""
+    own, cross = scores(a=30, b=20), scores(a=70).assign(protocol="cross")
+    cfg = config("a", "b", more={"cross": {"title": "Cross", "corpora": ["c"], "metrics": ["fid"], "protocol": "cross"}})
+    why = "weights are missing: x (from y (z), no sha256); needs a GPU: none"
+    rows = [("a", "self", "kept", ""), ("b", "self", "kept", ""), ("a", "cross", "kept", ""), *[("b", "cross", "dropped", why)] * 2]
+    samples = pd.DataFrame(rows, columns=["method", "protocol", "status", "reason"]).assign(run_hash=None, caption_source=None)
+    facts, both = facts_of(samples), pd.concat([own, cross])
+    tables = {n: comparison(n, spec, cfg, both, facts) for n, spec in (("main", cfg.main), ("cross", cfg.more["cross"]))}
+    assert {m: c.value for (m, _), c in tables["main"].cells.items()} == {"a": 30, "b": 20}
+    assert {m: c.value for (m, _), c in tables["cross"].cells.items()} == {"a": 70} and [r.method for r in tables["cross"].rows] == ["a", "b"]
+    assert not missing(tables["main"])
+    (note,) = missing(tables["cross"])
+    assert note.text.startswith("b could not be run: weights are missing: x, and 1 more (`eadbench")
+    assert "| b | – |" in render.to_markdown(tables["cross"], [note.text], {}, 0.05)
