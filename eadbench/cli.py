@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from eadbench import __version__
-from eadbench.core import log
+from eadbench.core import log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
 
 ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
@@ -59,6 +59,7 @@ def root(
 ) -> None:
     """EAD-Net and its benchmark. Every stage of the workflow is a sub-command; `eadbench STAGE --help` tells more."""
     log.set_up(log_file)
+    provenance.begin()
     if threads:
         set_threads(threads)
 
@@ -74,6 +75,10 @@ def main() -> None:
     """Run; an ``EadbenchError`` or a ``FatalError`` ends with status 1 and its message, anything else with its traceback, in the log file too."""
     try:
         app(prog_name="eadbench")
+    except SystemExit as end:
+        if not end.code and "--log" in sys.argv:  # a rule's command; what people call by hand leaves no record in their folders
+            provenance.complete(sys.argv)
+        raise
     except (EadbenchError, FatalError) as error:
         logging.getLogger("eadbench").debug("traceback", exc_info=True)
         logging.getLogger("eadbench").error("%s", error)

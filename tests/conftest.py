@@ -1,12 +1,24 @@
-"""Shared fixtures: small real media files, made on the spot."""
+"""Shared fixtures: small real media files and the smoke pipeline, made on the spot."""
 
+import os
 from pathlib import Path
 
 import pytest
 from tiny_clips import make_clips
+from workflow.running import snakemake
 
 from eadbench.core import schemas
 from eadbench.core.tables import write_table
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smoke pipeline, run once; tests must leave its outputs as they found them. EADBENCH_SMOKE names a folder to reuse."""
+    given = os.environ.get("EADBENCH_SMOKE")
+    folder = Path(given) if given else tmp_path_factory.mktemp("smoke")
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return folder
 
 
 @pytest.fixture(scope="session")

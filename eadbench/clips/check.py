@@ -15,6 +15,7 @@ from eadbench.core.progress import track
 from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve, write_table
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, replace_audio
+from eadbench.zoo.card import read_card
 
 log = logging.getLogger(__name__)
 CORRECTED = "corrected"  # folder of the copies whose sound was moved
@@ -47,7 +48,7 @@ def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, conf
     write_table(out, rows, schemas.CLIPS, "clip_id")
     kept = sum(row["status"] == KEPT for row in rows)
     log.info("%s: %d of %d clips kept, %d corrected", shard, kept, len(candidates), sum(bool(row["offset_corrected"]) for row in candidates))
-    provenance.write(out.parent, config.model_dump(), {"cut": str(cut), "judge": str(judge)}, started)
+    provenance.write(out.parent, config.model_dump(), {"cut": str(cut), "judge": read_card(judge).sha256}, started)
 
 
 def _check(row: dict[str, Any], table: Path, network: Any, config: SyncConfig) -> None:

@@ -1,22 +1,54 @@
-"""Who made an output, when, with what: ``provenance.json`` beside it."""
+"""Who made an output, when, with what, at what cost: ``provenance.json`` beside it."""
 
 import json
 import os
 import platform
+import resource
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
+from eadbench.core import energy
 from eadbench.core.files import write_text
 
 PACKAGES = (
     "eadbench", "torch", "torchvision", "diffusers", "transformers", "openai-whisper", "mediapipe", "insightface", "av", "numpy", "scipy",
     "pandas", "pyarrow", "pytorch-fid", "lpips", "snakemake",
 )  # fmt: skip
+
+
+NAME = "provenance.json"
+
+
+@dataclass
+class _Process:
+    """What this process was given and how far it is."""
+
+    started: float = field(default_factory=time.time)
+    energy: dict[str, int] = field(default_factory=dict)
+    config: dict[str, Any] | None = None
+    written: bool = False
+
+
+_process = _Process()
+
+
+def begin() -> None:
+    """Note time and the GPUs' energy at the start of a command."""
+    global _process
+    _process = _Process(energy=energy.millijoules())
+
+
+def given(config: dict[str, Any]) -> None:
+    """Note the configuration that a command was given."""
+    _process.config = config
 
 
 @cache
@@ -44,7 +76,7 @@ def versions() -> dict[str, str]:
 
 
 def write(folder: str | Path, settings: object = None, inputs: dict[str, str] | None = None, started: float | None = None, **facts: object) -> None:
-    """Write ``provenance.json`` to ``folder``.
+    """Write ``provenance.json`` to ``folder``. What other commands left there stays, under ``earlier``.
 
     Args:
         folder: Output folder.
@@ -61,11 +93,65 @@ def write(folder: str | Path, settings: object = None, inputs: dict[str, str] | 
         "platform": platform.platform(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
+        "gpus": _gpus(),
         "versions": versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
-        "seconds": round(now - started, 3) if started else None,
+        "seconds": round(now - (started or _process.started), 3),
+        "cpu_seconds": round(_cpu_seconds(), 3),
+        "joules": _joules(),
+        "config": _process.config,
         "settings": settings,
         "inputs": inputs or {},
         **facts,
     }
-    write_text(Path(folder) / "provenance.json", json.dumps(record, indent=1, default=str) + "\n")
+    path = Path(folder) / NAME
+    earlier = _earlier(path, _what(sys.argv))
+    write_text(path, json.dumps(record | ({"earlier": earlier} if earlier else {}), indent=1, default=str) + "\n")
+    _process.written = True
+
+
+def complete(argv: list[str]) -> None:
+    """At the end of a command: write a record beside its ``--out`` unless its own code has written one."""
+    if not _process.written and "--out" in argv[:-1]:
+        out = Path(argv[argv.index("--out") + 1])
+        if out.exists():
+            write(out.parent if out.parent.name else Path())
+
+
+def _what(argv: list[str]) -> str:
+    """A command by its stage, verb and the name of its output, e.g. ``clips merge cut.parquet``."""
+    words = argv[1:]
+    while words and words[0].startswith("--"):  # --log FILE, --threads N
+        words = words[2:]
+    verb = " ".join(takewhile(lambda word: not word.startswith("-"), words[:2]))
+    return f"{verb} {Path(argv[argv.index('--out') + 1]).name}" if "--out" in argv[:-1] else verb
+
+
+def _earlier(path: Path, what: str) -> dict[str, Any]:
+    """Records that other commands left in the file."""
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+        found = old.pop("earlier", {}) | {_what(old["command"]): old}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return {}
+    found.pop(what, None)
+    return found
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this process and of its finished children."""
+    return sum(u.ru_utime + u.ru_stime for u in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def _joules() -> float | None:
+    """Energy of the visible GPUs since the command began; null where none tells."""
+    used = [value - _process.energy[name] for name, value in energy.millijoules().items() if name in _process.energy]
+    return round(sum(used) / 1000, 3) if used else None
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs that torch sees, if the command used torch at all."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]

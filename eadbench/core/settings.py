@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
 
 SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
@@ -87,7 +88,7 @@ def load(settings_json: str | None, config_files: list[Path] | None) -> Settings
     """
     if settings_json:
         text = Path(settings_json[1:]).read_text() if settings_json.startswith("@") else settings_json
-        return Settings(json.loads(text))
+        return _noted(json.loads(text))
     raw: dict[str, Any] = {}
     for path in config_files or [Path("config.yaml")]:
         try:
@@ -96,6 +97,11 @@ def load(settings_json: str | None, config_files: list[Path] | None) -> Settings
             raise EadbenchError("no such configuration", path, "run from the checkout's root or give --config FILE") from error
         except yaml.YAMLError as error:
             raise EadbenchError(f"not valid YAML: {error}", path) from error
+    return _noted(raw)
+
+
+def _noted(raw: dict[str, Any]) -> Settings:
+    provenance.given(raw)
     return Settings(raw)
 
 

@@ -96,7 +96,8 @@ def run(
     write_text(folder / "config.json", json.dumps(run_facts(wanted, model, facts), indent=1) + "\n")
     history = pd.DataFrame(trainer.history)
     write_table(folder / "history.parquet", history, schemas.HISTORY)
-    provenance.write(folder, config.model_dump(), {str(p): "" for p in features}, started, processes=trainer.accelerator.num_processes)
+    inputs = dict(zip(map(str, features), record["features"].values(), strict=True)) | record["parents"]
+    provenance.write(folder, config.model_dump(), inputs, started, processes=trainer.accelerator.num_processes)
     card = record | {
         "kind": wanted.kind,
         "sha256": sha256_of(folder / "model.safetensors"),

@@ -1,6 +1,7 @@
 """Check, merge, report, paste back."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -52,6 +53,7 @@ def cut(tmp_path):
 
 def run_check(cut, monkeypatch, *verdicts, **config):
     monkeypatch.setattr("eadbench.zoo.load", lambda folder, device="cpu": Judge(*verdicts))
+    monkeypatch.setattr("eadbench.clips.check.read_card", lambda folder: SimpleNamespace(sha256="0" * 64))
     out = cut.with_name("checked.parquet")
     check_shard("tiny", "0-of-1", cut, cut.parent, out, SyncConfig(**config))
     return read_table(out, schemas.CLIPS)
