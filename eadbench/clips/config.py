@@ -57,7 +57,8 @@ class ClipsConfig(Section):
         align: ``smooth``: one similarity transform per frame, smoothed over ``smooth_seconds``; ``clip``: one for the whole clip.
         smooth_seconds: Standard deviation of that smoothing. More is steadier, less follows quick nods: at 0.15 s the eyes of a lively filmed speaker
             stay within 4 % of the square, at 0.3 s within 7 %.
-        detector: ``embedded`` (MediaPipe's and OpenCV's, no downloads), ``blaze``, ``haar`` or ``insightface``.
+        detector: ``embedded`` (MediaPipe's and OpenCV's, no downloads), ``blaze``, ``haar``, ``insightface`` (must have its pack) or ``auto``
+            (insightface if its pack is there, else embedded).
         pack: Folder with the insightface pack's .onnx files.
         min_seconds: Shorter candidates are dropped.
         max_seconds: Longer shots are split, at a pause of speech where there is one in the last 40 %.
@@ -73,7 +74,7 @@ class ClipsConfig(Section):
     margin: float = Field(0.5, ge=0.1, le=2.0)
     align: Literal["smooth", "clip"] = "smooth"
     smooth_seconds: float = Field(0.15, gt=0)
-    detector: Literal["embedded", "blaze", "haar", "insightface"] = "embedded"
+    detector: Literal["auto", "embedded", "blaze", "haar", "insightface"] = "auto"
     pack: str | None = None
     min_seconds: float = Field(1.0, gt=0.2)
     max_seconds: float = Field(8.0, gt=0.5)

@@ -24,7 +24,7 @@ from eadbench.core.progress import track
 from eadbench.core.shards import parse_shard, shard_of
 from eadbench.core.tables import DROPPED, FAILED, check_not_all_failed, read_table, relative_to, write_table
 from eadbench.media.audio import write_wav
-from eadbench.media.faces import Detector, FaceMesh, box_of, make_detector, yaw_of
+from eadbench.media.faces import Detector, FaceMesh, box_of, choose_detector, make_detector, yaw_of
 from eadbench.media.video import VideoWriter
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
         FatalError: If a source is not what it was when it was indexed, or the disk is full.
     """
     started = time.time()
+    config = config.model_copy(update={"detector": choose_detector(config.detector, config.pack)})  # what was done is known by it
     number, count = parse_shard(shard)
     table = read_table(index, schemas.INDEX)
     mine = table[[shard_of(name, count) == number for name in table["recording_id"]]].sort_values("recording_id")

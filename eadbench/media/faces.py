@@ -1,5 +1,6 @@
 """Find faces and their landmarks: MediaPipe's face mesh and three detectors that give it a place to look."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 
+log = logging.getLogger(__name__)
 POINTS = 478
 MESH_SIDE = 288  # pixels of the square that the mesh sees; its network takes 192 for the face with a margin of a quarter
 DETECT_LONG_SIDE = 640
+PACK = "results/zoo-cache/insightface"
 BLANK = np.zeros((64, 64, 3), np.uint8)
 
 # Points of the face mesh that speech and expression hardly move: corners of the eyes, bridge and base of the nose, temples' side of the brow line.
@@ -137,38 +140,13 @@ class EmbeddedDetector:
         return boxes if len(boxes) else self._second(image)
 
 
-class InsightfaceDetector:
-    """SCRFD of an insightface pack, e.g. ``buffalo_l`` (non-commercial research licence).
-
-    Args:
-        pack: Folder with the pack's ``.onnx`` files. Nothing is downloaded.
-    """
-
-    def __init__(self, pack: str | Path) -> None:
-        pack = Path(pack)
-        models = sorted(pack.glob("*.onnx"))
-        if not models:
-            raise EadbenchError(
-                "the insightface pack has no models",
-                pack,
-                "unpack buffalo_l.zip of https://github.com/deepinsight/insightface/releases/tag/v0.7 there "
-                "(read its licence) and set `clips: pack:`, or use `clips: detector: embedded`",
-            )
-        from insightface.model_zoo import get_model
-
-        detectors = [m for m in map(self._load(get_model), models) if m is not None and getattr(m, "taskname", "") == "detection"]
-        if not detectors:
-            raise EadbenchError("none of the pack's models is a face detector", pack, "a pack holds det_10g.onnx or another det_*.onnx")
-        self._model = detectors[0]
-        self._model.prepare(ctx_id=-1, input_size=(DETECT_LONG_SIDE, DETECT_LONG_SIDE), det_thresh=0.5)
-
-    @staticmethod
-    def _load(get_model):
-        return lambda path: get_model(str(path), providers=["CPUExecutionProvider"]) if path.name.startswith(("det", "scrfd", "retina")) else None
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        boxes, _ = self._model.detect(np.ascontiguousarray(image[..., ::-1]))
-        return _largest_first(np.asarray(boxes, np.float32).reshape(-1, 5)[:, :4])
+def choose_detector(name: str, pack: str | Path | None) -> str:
+    """The detector that ``auto`` means: ``insightface`` if its pack is there, else ``embedded``; other names mean themselves."""
+    if name != "auto":
+        return name
+    found = "insightface" if any(Path(pack or PACK).glob("*.onnx")) else "embedded"
+    log.info("face detector: %s, since %s holds %s", found, pack or PACK, "a pack" if found == "insightface" else "no pack")
+    return found
 
 
 def make_detector(name: str, pack: str | Path | None = None) -> Detector:
@@ -178,7 +156,9 @@ def make_detector(name: str, pack: str | Path | None = None) -> Detector:
         EadbenchError: If the name is unknown or its models are missing.
     """
     if name == "insightface":
-        return InsightfaceDetector(pack or "results/zoo-cache/insightface")
+        from eadbench.media.scrfd import ScrfdDetector
+
+        return ScrfdDetector(pack or PACK)
     known = {"embedded": EmbeddedDetector, "blaze": BlazeDetector, "haar": HaarDetector}
     if name not in known:
         raise EadbenchError(f"unknown face detector {name!r}", "clips: detector", f"one of insightface, {', '.join(known)}")

@@ -5,7 +5,7 @@ import pytest
 from material import face_frames
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.faces import CHIN, FOREHEAD, STABLE, TEMPLATE, FaceMesh, box_of, make_detector, overlap, template, yaw_of
+from eadbench.media.faces import CHIN, FOREHEAD, STABLE, TEMPLATE, FaceMesh, box_of, choose_detector, make_detector, overlap, template, yaw_of
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,16 @@ def test_template_leaves_room_for_forehead_chin_and_open_mouth(margin):
     assert middle[0] == pytest.approx((size - 1) / 2)
 
 
+def test_auto_takes_insightface_where_its_pack_is(tmp_path):
+    assert choose_detector("auto", tmp_path) == "embedded"
+    (tmp_path / "det_10g.onnx").touch()
+    assert choose_detector("auto", tmp_path) == "insightface"
+    assert choose_detector("haar", tmp_path) == "haar"
+
+
 def test_unknown_and_missing_detectors(tmp_path):
     with pytest.raises(EadbenchError, match="unknown face detector"):
         make_detector("magic")
-    with pytest.raises(EadbenchError, match="has no models") as caught:
+    with pytest.raises(EadbenchError, match="has no detector") as caught:
         make_detector("insightface", tmp_path)
     assert "embedded" in str(caught.value)
