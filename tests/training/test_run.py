@@ -44,7 +44,15 @@ def history(folder: Path) -> pd.DataFrame:
 def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
     out = train(name, small, tiny_features, trained, tmp_path / name)
     graphs = ["adjacency.safetensors"] if name == "full" else []
-    assert sorted(p.name for p in out.iterdir()) == [*graphs, "card.json", "config.json", "history.parquet", "model.safetensors", "provenance.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        *graphs,
+        "card.json",
+        "config.json",
+        "history.parquet",
+        "model.safetensors",
+        "provenance.json",
+        "sums.sha256",
+    ]
     network, facts = load_run(out)
     assert facts["features"]["size"] == 32 and facts["features"]["mask"] == "face" and facts["features"]["reduction"] == 4
     assert not any(p.requires_grad for p in network.parameters())
