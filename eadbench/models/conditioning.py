@@ -125,8 +125,8 @@ class ConditionEncoder(nn.Module):
 class ConditionShift(nn.Module):
     """What the conditions add to each frame's time embedding, and so to every residual block; zero before training.
 
-    Cross-attention must first learn where to look; this path tells each frame its sound and emotion at once, as class embeddings do in guided diffusion
-    (Dhariwal & Nichol 2021). Ours, beside the cross-attention, not in its place.
+    Cross-attention must first learn where to look; this path tells each frame its sound and emotion at once, as class embeddings do in guided
+    diffusion (Dhariwal & Nichol 2021). Ours, beside the cross-attention, not in its place.
     """
 
     def __init__(self, config: EADNetConfig, time_dim: int) -> None:

@@ -26,8 +26,8 @@ class StudioConfig(Section):
         test_actors: Those of ``actors`` that speak the sentences kept for testing; the others never speak them. RAVDESS has two statements for all.
         emotions: Folder words of MEAD or RAVDESS; empty takes all of the layout. HDTF's speakers drift between moods by themselves.
         levels: Intensity levels, MEAD 1..3, RAVDESS 1..2 (neutral has only 1); empty takes all.
-        levels_in_turn: MEAD only: each actor plays each emotion at one of the levels, which take turns over actors and emotions. More actors in the same
-            time: what is learned from many faces serves unseen ones better.
+        levels_in_turn: MEAD only: each actor plays each emotion at one of the levels, which take turns over actors and emotions. That leaves
+            time for more actors, and what is learned from many faces serves unseen ones better.
         sentences: Sentences per (actor, emotion, level) for MEAD; statements (1 or 2) for RAVDESS.
         repetitions: Repetitions of each statement, RAVDESS only.
         seconds: Length of each HDTF video. The other layouts last as long as the sentence.
