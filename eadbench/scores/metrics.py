@@ -41,7 +41,7 @@ _ALL = (
     Metric("ssim", "SSIM", "up", "structural similarity to the clip, mean over frames, -1..1", paired=True),
     Metric("psnr", "PSNR", "up", "peak signal-to-noise ratio to the clip in dB, mean over frames, capped at 100", paired=True),
     Metric("lpips", "LPIPS", "down", "perceptual distance to the clip, mean over frames", judge="lpips", paired=True),
-    Metric("sync", "Sync (LSE-C)", "up", "SyncNet confidence: median less minimum of the mean distance over shifts of +-15 frames", judge="sync"),
+    Metric("sync", "Sync (LSE-C)", "up", "SyncNet confidence: median less minimum of the mean distance over shifts of ±15 frames", judge="sync"),
     Metric("lse_d", "LSE-D", "down", "SyncNet's least mean distance over those shifts", judge="sync"),
     Metric("sync_offset", "AV offset", "none", "shift of that least distance in frames, positive when the audio leads", judge="sync", ideal=0.0),
     Metric("acc_emo", "Acc_emo", "up", "share of clips whose shown emotion the judge names as asked for, 0..1", judge="emotion", landmarks=True),

@@ -260,7 +260,8 @@ def _change(row, one: Metric) -> str:
     sign = "+" if row.value > 0 else ""
     text = f"{sign}{number(row.value, decimals)}"
     parts = [f"95 % interval [{number(row.low, decimals)}, {number(row.high, decimals)}]" if not pd.isna(row.low) else "no interval"]
-    parts.append(f"n = {row.n} clips" + (f" of {int(row.speakers)} speakers" if not pd.isna(row.speakers) else ""))
+    speakers = "" if pd.isna(row.speakers) else f" of {int(row.speakers)} speaker{'s' * (row.speakers != 1)}"
+    parts.append(f"n = {row.n} clip{'s' * (row.n != 1)}{speakers}")
     if row.interval == "mover":
         parts.append("a metric of sets: interval from those of the runs, no paired test")
     elif not pd.isna(row.p_value):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import synthetic
 
-from eadbench.core import schemas, settings
+from eadbench.core import schemas, seals, settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table, write_table
 from eadbench.tables.build import Inputs, build
@@ -19,6 +19,7 @@ from eadbench.tables.compare import compare_settings, compare_values
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.dictionary import dictionary
 from eadbench.tables.load import load_built
+from eadbench.tables.report import report
 from eadbench.tables.show import show
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,8 @@ def test_one_clip(config: TablesConfig, tmp_path: Path) -> None:
     build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     effects = read_table(folder / "tables" / "effects.parquet", schemas.EFFECTS)
     assert set(effects.verdict) == {"too few clips"}
+    report(folder / "tables", folder, folder / "report" / "index.html")
+    assert "<strong>3</strong> test clips" in (folder / "report" / "index.html").read_text()
 
 
 def test_no_scores_and_mixed_checkpoints_are_refused(results: Path, config: TablesConfig, tmp_path: Path) -> None:
@@ -103,6 +106,9 @@ def test_loading_tells_what_is_wrong(results: Path, tmp_path: Path) -> None:
         load_built(tmp_path)
     shutil.copytree(results / "tables", tmp_path / "tables")
     (tmp_path / "tables" / "tables.json").write_text("{")
+    with pytest.raises(EadbenchError, match="checksum differs"):
+        load_built(tmp_path / "tables")
+    (tmp_path / "tables" / seals.NAME).unlink()
     with pytest.raises(EadbenchError, match="cannot be read"):
         load_built(tmp_path / "tables")
 

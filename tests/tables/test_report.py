@@ -1,18 +1,27 @@
 """The page: what it holds, and how it behaves in a real browser."""
 
 import json
+import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import synthetic
+from safetensors.numpy import save_file
 
+from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table, write_table
+from eadbench.media.video import write_video
 from eadbench.tables.build import Inputs, build
 from eadbench.tables.config import TablesConfig
-from eadbench.tables.gallery import slug
+from eadbench.tables.figures import block_name
+from eadbench.tables.gallery import read_adjacency, slug
 from eadbench.tables.report import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -33,6 +42,8 @@ def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         synthetic.World(methods=METHODS, corpora=("demo_hdtf", "demo_mead"), speakers=2, clips=2, videos=True, frames=40, size=64),
     )
     (folder / "samples/wav2lip/demo_hdtf/self/videos/S00_001-000.mp4").unlink()
+    for path in folder.glob("samples/*/demo_mead/self/samples.parquet"):  # a corpus without labels
+        write_table(path, read_table(path, schemas.SAMPLES).assign(target_emotion=None), schemas.SAMPLES)
     config = TablesConfig.model_validate(synthetic.CONFIG | {"labels": synthetic.CONFIG["labels"] | {"wav2lip": NASTY}})
     build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     report(folder / "tables", folder, folder / "report" / "index.html")
@@ -57,6 +68,23 @@ def test_the_folder_is_whole(page_folder: Path) -> None:
 def test_names_are_escaped(page_folder: Path) -> None:
     html = (page_folder / "index.html").read_text()
     assert NASTY not in html and "&lt;/script&gt;&lt;img" in html
+
+
+def test_clips_without_a_label_have_none(page_folder: Path) -> None:
+    html = (page_folder / "index.html").read_text()
+    assert "MEAD (demo), clip S00_000-000. Methods" in html and "(nan)" not in html and "(None)" not in html
+
+
+def test_frame_graphs_are_read_per_block(tmp_path: Path) -> None:
+    assert read_adjacency(tmp_path) == {}
+    rounds = np.stack([np.eye(4), np.full((4, 4), 0.25)]).astype(np.float32)
+    save_file({"up_blocks.0": rounds, "down_blocks.1": rounds[:1]}, tmp_path / "adjacency.safetensors")
+    maps = read_adjacency(tmp_path)
+    assert list(maps) == ["down_blocks.1", "up_blocks.0"] and [block_name(name) for name in maps] == ["down, level 2", "up, level 1"]
+    np.testing.assert_allclose(maps["up_blocks.0"], rounds.mean(0))
+    (tmp_path / "adjacency.safetensors").write_bytes(b"half")
+    with pytest.raises(EadbenchError, match="frame graphs"):
+        read_adjacency(tmp_path)
 
 
 def test_absent_pieces_are_named(results: Path, tmp_path: Path) -> None:
@@ -89,15 +117,18 @@ def browser() -> Iterator:
 @pytest.fixture
 def page(browser, page_folder: Path) -> Iterator:
     """The opened page; afterwards: no error on the console, no request beyond the folder."""
-    yield from open_page(browser, page_folder)
+    with open_page(browser, page_folder) as page:
+        yield page
 
 
 @pytest.fixture
 def phone(browser, page_folder: Path) -> Iterator:
     """The same on a small dark screen."""
-    yield from open_page(browser, page_folder, color_scheme="dark", **PHONE)
+    with open_page(browser, page_folder, color_scheme="dark", **PHONE) as page:
+        yield page
 
 
+@contextmanager
 def open_page(browser, folder: Path, **options) -> Iterator:
     context = browser.new_context(**options)
     page = context.new_page()
@@ -178,6 +209,8 @@ def test_scrub_steps_zoom_and_choice(page) -> None:
     assert set(page.evaluate(times)) == {1}
     page.get_by_role("button", name="One frame forth").click()
     assert page.evaluate(times) == pytest.approx([1.04] * 7)
+    page.locator("#p-grid").press("ArrowLeft")
+    assert page.evaluate(times) == pytest.approx([1.0] * 7)
     page.get_by_label("Mouth only").check()
     page.wait_for_function("new DOMMatrix(getComputedStyle(document.querySelector('#p-grid video')).transform).a > 2")
     page.locator("#p-emotion").select_option("happy")
@@ -200,8 +233,13 @@ def test_charts_and_breakdowns_draw(page) -> None:
     page.locator("#b-by").select_option("speaker")
     assert page.locator("#breakdown tbody tr").count() == 7 and page.locator("#breakdown thead th").count() == 3
     assert page.locator("#confusion td").count() == 2 * len(synthetic.EMOTIONS)
+    assert page.locator("#effects-beside").is_hidden()
     page.locator("#a-metric").select_option(index=page.locator("#a-metric option").count() - 2)
     assert "Motion energy at the same time" in page.locator("#sentences").inner_text()
+    page.locator("#effects-beside").scroll_into_view_if_needed()
+    page.wait_for_selector("#effects-beside .main-svg")
+    page.locator("#b-metric").select_option("jitter_ratio")
+    assert "Motion energy" in page.locator("#breakdown-beside caption").inner_text()
 
 
 @pytest.mark.browser
@@ -230,3 +268,58 @@ def test_phone_in_the_dark(phone) -> None:
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390, "the page itself must not scroll sideways"
     light = phone.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert max(light[:3]) < 60
+
+
+@pytest.fixture(scope="module")
+def large_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page over 30 methods and 500 clips; all 15,000 videos are one file under other names."""
+    methods = METHODS | {f"other{k:02d}": k / 30 for k in range(30 - len(METHODS))}
+    root = tmp_path_factory.mktemp("large")
+    folder = synthetic.make_results(
+        root / "results", synthetic.World(methods=methods, corpora=("demo_hdtf",), speakers=10, clips=50, frames=15, history=())
+    )
+    write_video(root / "one.mp4", synthetic.moving_face(15, 64, 1, 0.8), audio=synthetic.tone(15, 300))
+    for path in folder.glob("samples/*/*/*/samples.parquet"):
+        samples = read_table(path, schemas.SAMPLES)
+        samples["video"] = [f"videos/{clip}.mp4" for clip in samples.clip_id]
+        write_table(path, samples, schemas.SAMPLES)
+        (path.parent / "videos").mkdir()
+        for name in samples.video:
+            os.link(root / "one.mp4", path.parent / name)
+    listed = [m for m in methods if m != "ground_truth"] + ["ground_truth"]
+    tables = {key: synthetic.CONFIG[key] | {"corpora": ["demo_hdtf"]} for key in ("main", "speed")}
+    config = TablesConfig.model_validate(
+        {"methods": listed, "controls": ["still", "copied_input"], "bootstrap": 100, **tables, "main": tables["main"] | {"quoted": {}}}
+    )
+    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    report(folder / "tables", folder, folder / "report" / "index.html")
+    return folder / "report"
+
+
+@pytest.mark.browser
+def test_thirty_methods_and_five_hundred_clips_stay_usable(browser, large_folder: Path) -> None:
+    began = time.monotonic()
+    requests: list[str] = []
+    with open_page(browser, large_folder) as page:
+        page.on("request", lambda r: requests.append(r.url) if r.url.endswith(".mp4") else None)
+        page.wait_for_function("document.querySelectorAll('#c-cell option').length > 0")
+        assert time.monotonic() - began < 15, "seconds until the page answers, on a busy machine"
+        assert page.locator("#t-main tbody tr").count() == 30
+        page.locator("#player").scroll_into_view_if_needed()
+        page.wait_for_selector("#p-grid video")
+        assert page.locator("#p-clip option").count() == 500
+        assert page.locator("#p-grid video").count() == 8, "with many methods, the first few"
+        page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => v.readyState >= 2)")
+        assert len(set(requests)) == 8, "of 15,000 videos only those on the screen"
+        spent = page.evaluate(
+            """() => { const began = performance.now();
+            const order = document.querySelector('#p-order'); order.value = 'sync'; order.dispatchEvent(new Event('change'));
+            return performance.now() - began; }"""
+        )
+        assert spent < 2000, f"{spent:.0f} ms to order 500 clips by disagreement"
+        page.locator("#p-methods-box summary").click()
+        page.get_by_role("button", name="Show all").click()
+        assert page.locator("#p-grid video").count() == 30
+        page.locator("#p-loop").uncheck()
+        page.locator("#p-play").click()
+        page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => v.currentTime > 0.3)", timeout=20_000)

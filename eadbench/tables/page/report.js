@@ -32,6 +32,7 @@ const cellLabel = (key) => {
   return corpusLabel(corpus) + (protocol === "self" ? "" : ` (${protocol.replace("_", " ")})`);
 };
 const show = (value, decimals) => (value === null || value === undefined ? "–" : value.toFixed(decimals).replace("-", "−"));
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const unique = (items) => [...new Set(items)];
 
 /* ---- tables: sort and filter ---- */
@@ -124,10 +125,11 @@ dark.addEventListener("change", () => {
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
 const SCORES = new Map(); // corpus/protocol -> metric key -> rows
+const VARIANTS = new Map(); // metric -> its variants
+for (const row of DATA.scores) VARIANTS.set(row.metric, (VARIANTS.get(row.metric) || new Set()).add(row.variant));
 for (const row of DATA.scores) {
   const cell = cellKey(row.corpus, row.protocol);
-  const several = DATA.scores.some((o) => o.metric === row.metric && o.variant !== row.variant);
-  const key = row.metric + (several && row.variant ? `@${row.variant}` : "");
+  const key = row.metric + (VARIANTS.get(row.metric).size > 1 && row.variant ? `@${row.variant}` : "");
   if (!SCORES.has(cell)) SCORES.set(cell, new Map());
   const metrics = SCORES.get(cell);
   if (!metrics.has(key)) metrics.set(key, []);
@@ -164,7 +166,7 @@ function drawDots() {
   const cards = keys.map((key) => {
     const node = element("div", { className: "chart", role: "img" });
     node.setAttribute("aria-label", `${metricLabel(key)} of all methods with intervals: ` + inOrder(metrics.get(key)).map((r) => `${methodLabel(r.method)} ${show(r.value, metricOf(key).decimals)}`).join(", "));
-    const card = element("div", { className: "card" }, element("h3", { textContent: metricLabel(key) + arrow(metricOf(key)) }), element("p", { className: "sub", textContent: metricOf(key).meaning }), node);
+    const card = element("div", { className: "card" }, element("h3", { textContent: metricLabel(key) + arrow(metricOf(key)) }), element("p", { className: "sub", textContent: sentence(metricOf(key).meaning) }), node);
     return [card, node, key];
   });
   byId("dots").replaceChildren(...cards.map((c) => c[0]));
@@ -262,7 +264,7 @@ function effectsChart(node, metric, rows) {
     text: sorted.map((e) => `${show(e.value, decimals)} [${show(e.low, decimals)}, ${show(e.high, decimals)}], n = ${e.n}: ${e.verdict}`), hovertemplate: "%{y}: %{text}<extra></extra>",
   }], {
     height: 90 + 26 * Math.max(sorted.length, 2), yaxis: { type: "category" },
-    xaxis: { title: { text: `change of ${metricLabel(metric)}${arrow(metricOf(metric))}` }, rangemode: "tozero", nticks: 7, zeroline: true, zerolinecolor: style("--soft"), zerolinewidth: 1.5 },
+    xaxis: { title: { text: `change of ${metricLabel(metric)}${arrow(metricOf(metric))}` }, rangemode: "tozero", nticks: 5, zeroline: true, zerolinecolor: style("--soft"), zerolinewidth: 1.5 },
   }]);
 }
 
@@ -397,7 +399,13 @@ function setUpPlayer() {
   fill(byId("p-cell"), cells.map((c, i) => [String(i), cellLabel(cellKey(c.corpus, c.protocol))]));
   const withVideo = METHOD_ORDER.filter((m) => cells.some((c) => c.clips.some((k) => k.methods[m])));
   const first = [...withVideo].sort((a, b) => importance(a) - importance(b)).slice(0, MANY);
-  player.hidden = new Set(withVideo.filter((m) => !first.includes(m)));
+  const showOnly = (shown) => {
+    player.hidden = new Set(withVideo.filter((m) => !shown.includes(m)));
+    for (const box of byId("p-methods").querySelectorAll("input")) box.checked = !player.hidden.has(box.value);
+  };
+  showOnly(first);
+  byId("p-all").addEventListener("click", () => { showOnly(withVideo); showClip(); });
+  byId("p-few").addEventListener("click", () => { showOnly(first); showClip(); });
   byId("p-methods").replaceChildren(...withVideo.map((m) => {
     const box = element("input", { type: "checkbox", checked: !player.hidden.has(m), value: m });
     box.addEventListener("change", () => {
@@ -607,9 +615,8 @@ function setUpNavigation() {
   const links = new Map([...document.querySelectorAll("nav a")].map((a) => [byId(a.hash.slice(1)), a]));
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      for (const link of links.values()) link.removeAttribute("aria-current");
-      links.get(entry.target).setAttribute("aria-current", "true");
+      if (entry.isIntersecting) links.get(entry.target).setAttribute("aria-current", "true");
+      else links.get(entry.target).removeAttribute("aria-current");
     }
   }, { rootMargin: "-25% 0px -70% 0px" });
   for (const section of links.keys()) seen.observe(section);
