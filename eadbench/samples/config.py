@@ -146,9 +146,9 @@ class Command(BaseMethod):
     """A program of the user's.
 
     Attributes:
-        command: Command line with ``{video} {audio} {out} {reference} {emotion} {intensity} {caption} {frames} {fps} {size} {clip_id} {work}``, or
-            ``{manifest} {out}`` (a folder) with ``per: manifest``; ``{python}`` is the interpreter and ``{checkout}`` the folder of
-            eadbench. Split once, run without a shell.
+        command: Command line with ``{video} {audio} {out} {reference} {emotion} {intensity} {frames} {fps} {size} {clip_id} {work}`` and more
+            (docs/methods.md), or ``{manifest} {out}`` (a folder) with ``per: manifest``; ``{output}`` is ``{out}``, ``{python}`` eadbench's own
+            interpreter, ``{checkout}`` the folder of eadbench. Split once, run without a shell.
         per: ``clip`` or ``manifest`` (one run for all clips).
         cwd: Folder in which it runs; ``{work}`` is a private one. Null: where eadbench was started.
         env: Environment variables.

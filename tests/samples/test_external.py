@@ -18,6 +18,7 @@ from eadbench.core.tables import read_table
 from eadbench.media.video import read_frames
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.make import make
+from eadbench.samples.methods import make_method
 from eadbench.samples.methods.base import Context
 from eadbench.samples.recipe import folder_of, load_recipe, shipped
 
@@ -256,6 +257,17 @@ def test_another_commit_is_refused_unless_allowed(checkout, tiny_clips: Path, tm
     table = rendered(tiny_clips, tmp_path / "a" / "samples.parquet", options)
     assert table["status"].tolist() == ["dropped"] and "expected" in table["reason"][0] and git(repo, "rev-parse", "HEAD") in table["reason"][0]
     assert rendered(tiny_clips, tmp_path / "b" / "samples.parquet", options | {"any_commit": True})["status"].tolist() == ["kept"]
+
+
+def test_local_changes_are_told_and_part_of_the_hash(checkout, tiny_clips: Path, tmp_path: Path) -> None:
+    options = checkout("wav2lip")
+    before = rendered(tiny_clips, tmp_path / "a" / "samples.parquet", options)["run_hash"][0]
+    script = Path(options["path"]) / "inference.py"
+    script.write_text(script.read_text() + "# changed\n")
+    after = rendered(tiny_clips, tmp_path / "b" / "samples.parquet", options)
+    assert after["status"].tolist() == ["kept"] and after["run_hash"][0] != before
+    config = SamplesConfig.model_validate({"methods": {"other": options}})
+    assert any("local changes in 1 files" in note for note in make_method("other", config.methods["other"], Context(7, "cpu", config)).notes())
 
 
 def test_a_folder_inside_another_checkout_is_no_checkout(checkout, tiny_clips: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Manifest, controls, folders, commands, the final codec and the listing."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -139,6 +140,30 @@ def test_command_per_clip_needs_no_shell(clips: Path, tmp_path: Path) -> None:
     table = rendered(clips, tmp_path / "samples.parquet", kind="command", command=command, samples={"max_seconds": 0.8})
     assert set(table["status"]) == {"kept"} and (table["frames_raw"] == 20).all() and not (tmp_path / "shell").exists()
     assert (table["run_hash"].str.len() == 64).all()
+
+
+def test_the_documented_program_runs_by_the_documented_command(clips: Path, tmp_path: Path) -> None:
+    """Both as they stand in docs/methods.md; frames get brighter, and nothing else."""
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
+    (program,) = re.findall(r"```python\n(# infer.py\n.*?)```", text, re.S)
+    command = re.search(r'command: "(\{python\} /home/me/infer.py [^"]*)"', text)[1]
+    (tmp_path / "my programs").mkdir()
+    (tmp_path / "my programs" / "infer.py").write_text(program)
+    command = command.replace("/home/me/infer.py", f"'{tmp_path}/my programs/infer.py'")
+    table = rendered(clips, tmp_path / "out" / "samples.parquet", kind="command", command=command)
+    assert set(table["status"]) == {"kept"}, table["reason"].tolist()
+    images = read_frames(tmp_path / "out" / table["video"][0]).astype(int)
+    clip = read_frames(clips.parent / f"videos/{table['clip_id'][0]}.mp4").astype(int)
+    assert images.shape == clip.shape and (images - clip).mean() > 3 and (table["seconds"] > 0).all() and (table["peak_mb"] > 10).all()
+
+
+def test_a_damaged_clip_costs_itself_in_a_common_run_too(clips: Path, tmp_path: Path) -> None:
+    shutil.copytree(clips.parent, tmp_path / "c")
+    table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
+    (tmp_path / "c" / table["audio"].iloc[5]).write_bytes(b"not a sound")
+    options = {"kind": "command", "per": "manifest", "command": f"{{python}} '{EXAMPLE}' {{manifest}} {{output}}"}
+    rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", **options)
+    assert rows["status"].tolist() == ["kept", "failed", "kept", "kept"] and rows["reason"][1]
 
 
 def test_the_example_runs_once_for_all_clips(clips: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from eadbench.core.errors import EadbenchError
 from eadbench.samples import process
@@ -19,6 +20,11 @@ CHECKOUT = Path(__file__).parents[3]
 
 class Command(Method):
     """``command`` of the config with its placeholders filled; ``{out}`` is a file, or with ``per: manifest`` a folder."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._unreadable: dict[str, Exception] = {}
+        self._holder: tempfile.TemporaryDirectory | None = None
 
     @property
     def emotion_control(self) -> str:
@@ -39,12 +45,18 @@ class Command(Method):
         program = self._words()[0].replace("{python}", sys.executable)
         return [] if shutil.which(program) else [Lack("program is missing", program, "check the command in the config")]
 
+    def close(self) -> None:
+        if self._holder:
+            self._holder.cleanup()
+
     def prepare(self, jobs: list[Job]) -> None:
         if self.options.per == "manifest":
             self._run_all(jobs)
 
     def render(self, job: Job, work: Path) -> Raw:
         alignment = Alignment(missing=self.options.missing_frames, resample=self.options.resample, region=self.options.region)
+        if error := self._unreadable.get(job.clip_id):
+            raise error
         if self.options.per == "manifest":
             file, seconds, peak = self._folder / "out" / f"{job.clip_id}.mp4", self._seconds, self._peak_mb
             if not file.exists():
@@ -69,7 +81,15 @@ class Command(Method):
         for job in jobs:
             own = self._folder / "in" / job.clip_id
             own.mkdir(parents=True)
-            rows.append(job.as_strings() | write_inputs(job, own).as_strings() | {"out": str(self._folder / "out" / f"{job.clip_id}.mp4")})
+            try:
+                inputs = write_inputs(job, own).as_strings()
+            except (EadbenchError, RuntimeError, ValueError, OSError, KeyError) as error:  # a bad clip costs itself
+                self._unreadable[job.clip_id] = error
+                continue
+            out = str(self._folder / "out" / f"{job.clip_id}.mp4")
+            rows.append(job.as_strings() | inputs | {"out": out, "output": out})
+        if not rows:
+            return
         manifest = self._folder / "manifest.csv"
         with manifest.open("w", encoding="utf-8", newline="") as handle:
             writer = csv.DictWriter(handle, rows[0])
@@ -78,10 +98,10 @@ class Command(Method):
         self._log = self._log_path("manifest")
         end = self._run({"manifest": manifest, "out": self._folder / "out"}, self._folder, self._log)
         self._trouble = end.trouble(self.options.timeout) and f"the command {end.trouble(self.options.timeout)}"
-        self._seconds, self._peak_mb = end.seconds / len(jobs), end.peak_mb
+        self._seconds, self._peak_mb = end.seconds / len(rows), end.peak_mb
 
     def _run(self, values: dict[str, object], work: Path, log: Path) -> process.Finished:
-        values = values | {"work": work, "python": sys.executable, "checkout": CHECKOUT}
+        values = values | {"output": values["out"], "work": work, "python": sys.executable, "checkout": CHECKOUT}
         cwd = Path(fill_one(self.options.cwd, values, self._where)) if self.options.cwd else Path.cwd()
         return process.run(fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, self.options.env)
 

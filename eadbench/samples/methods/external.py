@@ -53,8 +53,8 @@ class External(Method):
 
     @cached_property
     def hash(self) -> str:
-        """Of the recipe, its adapter, the options, the commit that was found and the weights."""
-        parts = [self._loaded[1], json.dumps(self.options.options, sort_keys=True), self._commit_found() or ""]
+        """Of the recipe, its adapter, the options, the commit that was found with what was changed in it, and the weights."""
+        parts = [self._loaded[1], json.dumps(self.options.options, sort_keys=True), self._commit_found() or "", self._changes()]
         parts += [sha256_of(path) for path in (SCRIPT, self._adapter) if self.recipe.worker and path]
         parts += [sha256_of(path) for _, path in self._weights() if path.is_file()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -66,7 +66,9 @@ class External(Method):
         return wanted + ([recipe.prepared] if recipe.prepared else []) + (["a GPU"] if recipe.gpu else [])
 
     def notes(self) -> list[str]:
-        return [f"how far this recipe was really run: {self.recipe.ran}", *self.recipe.traps]
+        changed = self._changes().count("\ndiff --git ")
+        local = [f"the checkout has local changes in {changed} files; they are part of the hash of its results"] if changed else []
+        return [f"how far this recipe was really run: {self.recipe.ran}", *local, *self.recipe.traps]
 
     def lacks(self) -> list[Lack]:
         found = self._lacks_checkout() + self._lacks_weights()
@@ -101,6 +103,16 @@ class External(Method):
         except (OSError, ValueError, subprocess.SubprocessError):
             return None
         return commit if Path(top).resolve() == Path(self.options.path).resolve() else None
+
+    def _changes(self) -> str:
+        """Changes of the checkout's own files, as a patch; empty if there are none, or no checkout."""
+        if self._commit_found() is None:
+            return ""
+        try:
+            run = subprocess.run(["git", "-C", self.options.path, "diff", "--no-ext-diff", "HEAD"], capture_output=True, check=True, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            return ""
+        return "\n" + run.stdout.decode(errors="replace")
 
     def _lacks_weights(self) -> list[Lack]:
         return [lack for weight, path in self._weights() if (lack := self._lacks_weight(weight, path))]
