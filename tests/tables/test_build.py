@@ -12,7 +12,7 @@ import pytest
 import synthetic
 
 from eadbench.core import schemas, seals, settings
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
 from eadbench.tables.build import Inputs, build
 from eadbench.tables.compare import compare_settings, compare_values
@@ -106,7 +106,7 @@ def test_loading_tells_what_is_wrong(results: Path, tmp_path: Path) -> None:
         load_built(tmp_path)
     shutil.copytree(results / "tables", tmp_path / "tables")
     (tmp_path / "tables" / "tables.json").write_text("{")
-    with pytest.raises(EadbenchError, match="checksum differs"):
+    with pytest.raises(FatalError, match="checksum differs"):
         load_built(tmp_path / "tables")
     (tmp_path / "tables" / seals.NAME).unlink()
     with pytest.raises(EadbenchError, match="cannot be read"):
