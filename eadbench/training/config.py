@@ -87,6 +87,8 @@ class DiffusionConfig(Section):
     Attributes:
         beta_start, beta_end, train_steps: Scaled-linear schedule (Stable Diffusion).
         shared_noise: a: noise is (a * shared by all frames + own) / sqrt(1 + a^2) (LatentSync: 1).
+        timestep_mean: Null draws timesteps evenly (Stable Diffusion). A number m draws ``train_steps * sigmoid(m + z)``, z standard normal (Esser et
+            al. 2024): above 0, more of the noisy steps, in which the mouth's shape is decided.
         drop_audio, drop_text: Shares of the samples that learn without it, drawn independently, so that both can be guided (ours).
         other_reference: Share of the samples whose reference is another clip of the speaker, where there is one, so that the emotion has to come from
             text and vector instead of the reference (ours; LatentSync: 0, another window of the same clip).
@@ -96,6 +98,7 @@ class DiffusionConfig(Section):
     beta_end: float = 0.012
     train_steps: int = 1000
     shared_noise: float = 1.0
+    timestep_mean: float | None = None
     drop_audio: float = 0.1
     drop_text: float = 0.1
     other_reference: float = Field(0.0, ge=0, le=1)

@@ -17,7 +17,7 @@ from eadbench.features.store import FeatureStore
 from eadbench.models.conditioning import audio_windows
 from eadbench.models.config import EADNetConfig, SyncNetConfig
 from eadbench.training.config import DiffusionConfig
-from eadbench.training.noise import draw_noise
+from eadbench.training.noise import draw_noise, draw_timestep
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class EADNetWindows(Windows):
             # Not a number: unknown, which is not the same as neutral.
             "vai": torch.tensor(valence_arousal_intensity(row["emotion"], intensity) if labelled else (np.nan,) * 3, dtype=torch.float32),
             "noise": draw_noise(tuple(latents.shape), self.diffusion.shared_noise, self.stream.generator(number)),
-            "t": int(rng.integers(0, self.diffusion.train_steps)),
+            "t": draw_timestep(self.diffusion, rng),
             "drop_audio": drop_audio,
             "drop_text": drop_text,
         }

@@ -1,5 +1,6 @@
 """The forward process, its targets, and the way back to the clean sample in one step."""
 
+import numpy as np
 import torch
 from diffusers import DDIMScheduler
 
@@ -54,6 +55,13 @@ class Diffusion:
             return torch.ones_like(a)
         snr = a / (1 - a)
         return snr.clamp(max=gamma) / (snr if self.prediction == "epsilon" else snr + 1)
+
+
+def draw_timestep(config: DiffusionConfig, rng: np.random.Generator) -> int:
+    """A timestep in 0 .. train_steps - 1, see ``DiffusionConfig.timestep_mean``."""
+    if config.timestep_mean is None:
+        return int(rng.integers(0, config.train_steps))
+    return int(config.train_steps / (1 + np.exp(-config.timestep_mean - rng.standard_normal())))
 
 
 def draw_noise(shape: tuple[int, ...], shared: float, generator: torch.Generator) -> torch.Tensor:

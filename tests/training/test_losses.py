@@ -1,5 +1,6 @@
 """Losses and diffusion arithmetic: finite gradients that point the right way, weights, references."""
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
@@ -10,7 +11,7 @@ from eadbench.models.syncnet import SyncNet
 from eadbench.training import losses as L
 from eadbench.training.config import DiffusionConfig
 from eadbench.training.eadnet import position_weight
-from eadbench.training.noise import Diffusion, draw_noise
+from eadbench.training.noise import Diffusion, draw_noise, draw_timestep
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -140,3 +141,14 @@ def test_noise_has_unit_variance_and_the_asked_correlation(shared: float) -> Non
     assert noise.std() == pytest.approx(1, abs=0.02)
     correlation = torch.corrcoef(noise.flatten(1))[0, 1]
     assert correlation == pytest.approx(shared**2 / (1 + shared**2), abs=0.02)
+
+
+def test_timesteps_cover_the_schedule_and_a_positive_mean_prefers_noise():
+    def drawn(mean):
+        rng = np.random.default_rng(0)
+        return np.array([draw_timestep(DiffusionConfig(timestep_mean=mean, train_steps=1000), rng) for _ in range(4000)])
+
+    even, noisy = drawn(None), drawn(1.0)
+    for t in (even, noisy):
+        assert t.min() >= 0 and t.max() < 1000
+    assert abs(even.mean() - 499.5) < 20 and abs(np.median(noisy) - 1000 / (1 + np.exp(-1))) < 20
