@@ -223,7 +223,7 @@ def _check_source(recording: Recording) -> None:
     """
     if recording.row["status"] in (FAILED, DROPPED):
         return
-    mend = "delete fetch.json and index.parquet of the corpus and run the workflow again"
+    mend = f"delete {recording.folder / 'fetch.json'} and run the workflow again"
     for path in recording.files:
         if not path.exists():
             raise FatalError("a source is gone since it was indexed", path, mend)

@@ -76,6 +76,18 @@ def check_all(folder: str | Path) -> None:
         check(Path(folder) / name)
 
 
+def drop_damaged(folder: Path) -> list[str]:
+    """Remove the files of a folder that are no longer what its list says, so that a job that keeps what is there makes them anew; their names."""
+    listed = _list_of(_plain(folder))
+    dropped = []
+    for name, expected in (listed[0] if listed else {}).items():
+        path = folder / name
+        if path.exists() and sha256_of(path) != expected:
+            path.unlink()
+            dropped.append(name)
+    return dropped
+
+
 def trust(paths: Iterable[Path]) -> None:
     """Take files as checked: another process of the same job has done so."""
     for path in map(Path, paths):

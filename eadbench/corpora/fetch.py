@@ -38,6 +38,8 @@ def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) ->
     if settings.root:
         root, files, how = _folder(settings), [], "root"
     else:
+        for name in seals.drop_damaged(out.parent):
+            log.warning("%s: %s was changed since it was fetched and is fetched again", corpus, name)
         with _origin(settings, studio, config) as origin:
             root, files = import_module(f"eadbench.corpora.{settings.kind}").fetch(origin, raw, settings)
         how = "studio" if studio else "download"

@@ -64,7 +64,7 @@ def corpus_of(config: CorporaConfig, corpus: str) -> CorpusConfig:
 
 
 def _read(fetched: Path) -> dict[str, Any]:
-    seals.check(fetched)
+    seals.check_all(fetched.parent)  # all that was fetched: a damaged recording would be listed as an unreadable one
     try:
         return json.loads(fetched.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

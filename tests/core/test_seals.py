@@ -137,3 +137,11 @@ def test_a_truncated_table_is_named(tmp_path: Path, left: int) -> None:
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(EadbenchError, match=r"t\.parquet"):
         read_table(path, TOY)
+
+
+def test_damaged_files_can_be_dropped_for_a_job_that_keeps_what_is_there(folder: Path) -> None:
+    flip(folder / "model.bin", 5)
+    (folder / "videos/a.mp4").unlink()
+    assert seals.drop_damaged(folder) == ["model.bin"]
+    assert not (folder / "model.bin").exists() and (folder / "videos/b c.mp4").exists()
+    assert seals.drop_damaged(folder.parent) == []

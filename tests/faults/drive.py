@@ -29,7 +29,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from faults.harm import HARMS, intermediate_files, named, reader_of, spread
+from faults.harm import HARMS, intermediate_files, named, reader_of, remedy, spread
 from faults.values import as_json, differences, output_of, tables_of
 from workflow.running import command_of, snakemake
 
@@ -192,8 +192,21 @@ def harm_one(work: Path, reference: Path, kind: str, name: str, output: str, asi
     else:
         wrong = differences(right, output_of(folder, output))
         outcome, told = ("wrong", ", ".join(wrong)) if wrong else ("same", "")
-    log(f"{kind} {name} ({fact}), then {output}: {outcome} {told[:200]} [{time.monotonic() - began:.0f} s]")
-    return {"kind": kind, "fault": f"{name}: {fact}", "read_by": output, "outcome": outcome, "told": told}
+    then = mend(folder, output, right, text) if outcome == "named" else None
+    log(f"{kind} {name} ({fact}), then {output}: {outcome} {told[:200]} {then or ''} [{time.monotonic() - began:.0f} s]")
+    return {"kind": kind, "fault": f"{name}: {fact}", "read_by": output, "outcome": outcome, "told": told, "then": then}
+
+
+def mend(folder: Path, output: str, right: dict[str, bytes], text: str) -> str:
+    """Do what the message says, run again, and see whether that was good advice."""
+    path = remedy(text, folder)
+    if path is None or not path.is_relative_to(folder):
+        return "no remedy given"
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    done = snakemake(folder, output, timeout=1800)
+    if done.returncode:
+        return f"after deleting {path.relative_to(folder)} still an error"
+    return "mended" if not differences(right, output_of(folder, output)) else "another output"
 
 
 def fails(work: Path, right: dict[str, bytes], rng: random.Random) -> list[dict]:

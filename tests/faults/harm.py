@@ -13,11 +13,11 @@ READERS: list[tuple[str, list[str], list[str]]] = [
         ["results/corpora/{c}/index.parquet", "results/clips/{c}/shards/{shard}/cut.parquet"],
         ["results/clips/{c}/shards"],
     ),
-    (r"corpora/(?P<c>[^/]+)/fetch\.json", ["results/corpora/{c}/index.parquet"], []),
+    (r"corpora/(?P<c>[^/]+)/(fetch\.json|sums\.sha256)", ["results/corpora/{c}/index.parquet"], []),
     (r"corpora/(?P<c>[^/]+)/index\.parquet", ["results/clips/{c}/shards/{shard}/cut.parquet"], []),
     (r"clips/(?P<c>[^/]+)/shards/[^/]+/parts/.*", ["results/clips/{c}/shards/{shard}/cut.parquet"], []),
     (
-        r"clips/(?P<c>[^/]+)/shards/[^/]+/(videos|audio|tracks|corrected)/.*",
+        r"clips/(?P<c>[^/]+)/shards/[^/]+/((videos|audio|tracks|corrected)/.*|sums\.sha256)",
         [
             "results/clips/{c}/shards/{shard}/checked.parquet",
             "results/features/{c}/shards/{shard}/features.parquet",
@@ -47,20 +47,20 @@ READERS: list[tuple[str, list[str], list[str]]] = [
     (r"zoo/judge_syncnet/.*", ["results/clips/demo_hdtf/shards/{shard}/checked.parquet", "results/scores/still/demo_mead/self/per_clip.parquet"], []),
     (r"zoo/.*", ["results/scores/still/demo_mead/self/per_clip.parquet"], []),
     (
-        r"features/(?P<c>demo_hdtf|demo_mead)/shards/[^/]+/.*\.safetensors",
+        r"features/(?P<c>demo_hdtf|demo_mead)/shards/[^/]+/.*\.(safetensors|sha256)",
         ["results/training/syncnet/card.json", "results/training/stage1/card.json"],
         [],
     ),
     (r"features/(?P<c>[^/]+)/shards/[^/]+/.*", ["results/features/{c}/index.parquet"], []),
-    (r"features/(?P<c>[^/]+)/(text|index).*", ["results/samples/full/{c}/self/samples.parquet", "results/features/{c}/index.parquet"], []),
+    (r"features/(?P<c>[^/]+)/(text|index|sums).*", ["results/samples/full/{c}/self/samples.parquet", "results/features/{c}/index.parquet"], []),
     (r"training/syncnet/.*", ["results/training/wav2lip/card.json"], []),
     (r"training/stage1/.*", ["results/training/no_text/card.json"], []),
     (r"training/(?P<m>wav2lip)/.*", ["results/samples/wav2lip/demo_mead/self/samples.parquet"], []),
     (r"training/(?P<m>[^/]+)/.*", ["results/samples/{m}/demo_hdtf/self/samples.parquet"], []),
-    (r"samples/(?P<cell>.*/.*/[^/]+)/(samples\.parquet|videos/.*)", ["results/scores/{cell}/per_clip.parquet"], []),
+    (r"samples/(?P<cell>.*/.*/[^/]+)/(samples\.parquet|sums\.sha256|videos/.*)", ["results/scores/{cell}/per_clip.parquet"], []),
     (r"scores/(?P<cell>.*/.*/[^/]+)/summary\.parquet", ["results/tables/scores.parquet"], []),
     (r"scores/(?P<cell>.*/.*/[^/]+)/.*", ["results/scores/{cell}/summary.parquet"], []),
-    (r"tables/.*\.(parquet|json)", ["results/report/index.html"], []),
+    (r"tables/.*\.(parquet|json|sha256)", ["results/report/index.html"], []),
 ]
 # Nobody reads these again: pages, prints and records for people.
 FOR_PEOPLE = re.compile(
@@ -133,6 +133,16 @@ def _rewrite(path: Path, data: bytes) -> None:
     times = path.stat()
     path.write_bytes(data)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def remedy(output: str, folder: Path) -> Path | None:
+    """The file or folder that a message tells to delete."""
+    found = re.search(r"mend:\s+delete (\S+) and", output)
+    if not found:
+        return None
+    if found.group(1) == "the":  # "delete the file": the one that it names
+        found = re.search(r"where:\s+(\S+)", output)
+    return folder / found.group(1) if found else None
 
 
 def named(output: str, path: str) -> bool:
