@@ -106,20 +106,22 @@ class Memory:
     def look(self) -> None:
         """Take a sample: the process's own high water, and what it and its children hold now."""
         family = [self.pid, *descendants(self.pid)]
-        now = [_status_mb(pid, "VmRSS:") or 0.0 for pid in family]
-        self.main_mb = max(self.main_mb or 0.0, sum(now), _status_mb(self.pid, "VmHWM:") or 0.0) or None
+        own, *others = [_status_mb(pid) for pid in family]
+        # A child of the very size is one that was forked just now: it still shares our memory.
+        now = own.get("VmRSS", 0.0) + sum(one.get("VmRSS", 0.0) for one in others if one.get("VmSize") != own.get("VmSize"))
+        self.main_mb = max(self.main_mb or 0.0, now, own.get("VmHWM", 0.0)) or None
         if time.monotonic() >= self._next_gpu:
             self._next_gpu = time.monotonic() + GPU_EVERY
             self.gpu_mb = max(self.gpu_mb or 0.0, _gpu_mb(set(family))) or None
 
 
-def _status_mb(pid: int, key: str) -> float | None:
-    """``VmHWM:`` or ``VmRSS:`` of a running process, MiB."""
+def _status_mb(pid: int) -> dict[str, float]:
+    """``VmRSS``, ``VmHWM`` and ``VmSize`` of a running process, MiB."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return None
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(key)), None)
+        return {}
+    return {line[: line.index(":")]: int(line.split()[1]) / 1024 for line in lines if line.startswith(("VmRSS:", "VmHWM:", "VmSize:"))}
 
 
 def descendants(pid: int) -> list[int]:
