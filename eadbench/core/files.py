@@ -60,6 +60,24 @@ def full_disk(where: object) -> FatalError:
     return FatalError("the disk is full", where, "free some space and run again; what is finished is kept")
 
 
+def remove_halves(folder: Path) -> None:
+    """Remove what :func:`atomic_path` left in a folder when its process was killed; halves of processes that live are theirs."""
+    for part in folder.glob(".part-*"):
+        owner = part.name.split("-")[1]
+        if owner.isdigit() and not _lives(int(owner)):
+            _remove(part)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

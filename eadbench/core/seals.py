@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from eadbench.core.errors import FatalError
-from eadbench.core.files import sha256_of, write_text
+from eadbench.core.files import remove_halves, sha256_of, write_text
 
 NAME = "sums.sha256"
 LEVELS = 4  # folders above a file in which its list is looked for
@@ -25,13 +25,15 @@ def sums_of(folder: Path, files: Iterable[Path]) -> dict[str, str]:
 
 
 def seal(folder: Path, sums: Mapping[str, str], made_by: Path) -> None:
-    """Write the list of a folder, replacing an earlier one.
+    """Write the list of a folder, replacing an earlier one, and clear away halves of files that a kill left.
 
     Args:
         folder: Folder of the files, one that no other job seals.
         sums: Their sha256, see :func:`sums_of`.
         made_by: The output whose deletion makes the workflow write the files anew.
     """
+    for place in {folder, *((folder / name).parent for name in sums)}:
+        remove_halves(place)
     lines = [f"# to have these files made anew, delete: {os.path.relpath(made_by, folder)}"]
     lines += [f"{digest}  {name}" for name, digest in sorted(sums.items())]
     body = "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eadbench.core import seals
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import atomic_path
 
 KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
@@ -106,7 +106,8 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
     """Read a table and check that it keeps its contract. An absent file, a damaged one and one of another version are told apart.
 
     Raises:
-        EadbenchError: With the file's name and the remedy.
+        EadbenchError: If it is absent or of another version; with the file's name and the remedy.
+        FatalError: If it is damaged.
     """
     try:
         data = pa.BufferReader(_read_whole(path))
@@ -116,7 +117,7 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
     except FileNotFoundError as error:
         raise EadbenchError(f"table {table.name!r} is missing", path, "run the rule that makes it") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise EadbenchError(f"table {table.name!r} is damaged: {error}", path, "delete the file and run the workflow again") from error
+        raise FatalError(f"table {table.name!r} is damaged: {error}", path, "delete the file and run the workflow again") from error
     version = (found.metadata or {}).get(b"version", b"?").decode()
     missing = [name for name in table.names if name not in found.names]
     if version != str(table.version) or missing:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eadbench.core import emotions, schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import atomic_path, sha256_of
 from eadbench.core.seeds import rng_for, seed_for
 from eadbench.core.settings import load, merge
@@ -103,7 +103,7 @@ def test_damaged_missing_and_outdated_tables_are_told_apart(tmp_path):
         read_table(tmp_path / "t.parquet", newer)
     data = bytearray((tmp_path / "t.parquet").read_bytes())
     (tmp_path / "t.parquet").write_bytes(data[: len(data) // 2])
-    with pytest.raises(EadbenchError, match="damaged"):
+    with pytest.raises(FatalError, match="damaged"):
         read_table(tmp_path / "t.parquet", TOY)
 
 

@@ -1,5 +1,6 @@
 """Checksums beside the tables, and those inside Parquet: a changed byte never passes unseen."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from eadbench.core import seals
-from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.errors import FatalError
 from eadbench.core.tables import Column, Table, read_table, resolve, write_table
 
 TOY = Table(
@@ -122,7 +123,7 @@ def test_no_flipped_byte_of_a_table_changes_a_value_unseen(tmp_path: Path) -> No
         path.write_bytes(data)
         try:
             found = read_table(path, TOY)
-        except EadbenchError as error:
+        except FatalError as error:
             assert str(path) in str(error)
             caught += 1
         else:
@@ -135,7 +136,7 @@ def test_a_truncated_table_is_named(tmp_path: Path, left: int) -> None:
     path = tmp_path / "t.parquet"
     write_table(path, ROWS, TOY)
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(EadbenchError, match=r"t\.parquet"):
+    with pytest.raises(FatalError, match=r"t\.parquet"):
         read_table(path, TOY)
 
 
@@ -145,3 +146,12 @@ def test_damaged_files_can_be_dropped_for_a_job_that_keeps_what_is_there(folder:
     assert seals.drop_damaged(folder) == ["model.bin"]
     assert not (folder / "model.bin").exists() and (folder / "videos/b c.mp4").exists()
     assert seals.drop_damaged(folder.parent) == []
+
+
+def test_sealing_clears_away_what_a_kill_left(folder: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left, own = folder / f"videos/.part-{gone.pid}-a.mp4", folder / f"videos/.part-{os.getpid()}-b.mp4"
+    left.touch(), own.touch()
+    seals.seal_files(folder, [folder / "videos/a.mp4"], folder / "table.parquet")
+    assert not left.exists() and own.exists()
