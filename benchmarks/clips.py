@@ -148,7 +148,7 @@ def plain(videos: list[Path], folder: Path, clock: Clock) -> list[tuple[str, flo
         clock("2 scenedetect", run, *detect)
         for scene, (start, end) in enumerate(_scenes(base / "scenes.csv", flat)):
             cut = base / f"scene{scene}.mp4"
-            clock("3 ffmpeg: split", run, ffmpeg, "-y", "-threads", 1, "-i", flat, "-ss", start, "-to", end, *encode, "-an", cut)
+            clock("3 ffmpeg: split", run, ffmpeg, "-y", "-ss", start, "-threads", 1, "-i", flat, "-t", end - start, *encode, "-an", cut)
             for number, (first, last, box) in enumerate(_tracks(cut, detector, mesh, clock)):
                 a, b = start + first / 25, start + last / 25
                 if b - a < CONFIG.min_seconds:
@@ -156,7 +156,8 @@ def plain(videos: list[Path], folder: Path, clock: Clock) -> list[tuple[str, flo
                 x, y, side = box
                 crop = f"crop={side}:{side}:{x}:{y},scale={CONFIG.size}:{CONFIG.size}"
                 out = base / f"clip{scene}-{number}.mp4"
-                clock("5 ffmpeg: crop", run, ffmpeg, "-y", "-threads", 1, "-i", cut, "-ss", first / 25, "-to", last / 25, "-vf", crop, *encode, out)
+                trim = ("-y", "-ss", first / 25, "-threads", 1, "-i", cut, "-t", (last - first) / 25)
+                clock("5 ffmpeg: crop", run, ffmpeg, *trim, "-vf", crop, *encode, out)
                 clips.append((video.stem, a, b))
     return clips
 
