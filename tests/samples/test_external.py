@@ -15,6 +15,7 @@ from samples.standins.programs import HEAD, LIBRARIES, MODULE_HEAD, PROGRAMS
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
+from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.make import make
@@ -176,6 +177,38 @@ def test_a_clips_randomness_does_not_hang_on_the_clips_before_it(checkout, tiny_
     assert clip in set(both["clip_id"])
     seeds = [[line for line in (tmp_path / n / "logs" / f"{clip}.log").read_text().splitlines() if line.startswith("seed")] for n in "ab"]
     assert seeds[0] == seeds[1] and len(seeds[0]) == 1
+
+
+def test_a_worker_ends_with_us_whatever_happens_to_us(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom eadbench.samples.worker import Request, Worker\nhere = Path(sys.argv[1])\n"
+        "Worker(sys.executable, {}, [], None).run(Request([str(here / 'slow.py')], here, here / 'log', 1, {}), 600)"
+    )
+    ours = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    until = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < until and ours.poll() is None
+        time.sleep(0.05)
+    ours.kill()
+    ours.wait()
+    worker = Path("/proc") / (tmp_path / "pid").read_text() / "status"
+    while worker.exists() and "State:\tZ" not in worker.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_protocols(checkout, tiny_clips: Path, tmp_path: Path) -> None:
+    """``cross`` brings another clip's sound to the program and to the result; what a method cannot do is a row that says so."""
+    options = checkout("wav2lip")
+    cross = rendered(tiny_clips, tmp_path / "cross" / "samples.parquet", options, "cross", max_clips=None)
+    assert cross["status"].tolist() == ["kept", "kept"] and (cross["driving_clip"] != cross["clip_id"]).all()
+    row = cross.iloc[0]
+    heard, meant = (read_audio(p)[:16000] for p in (tmp_path / "cross" / row["video"], tiny_clips.parent / f"audio/{row['driving_clip']}.wav"))
+    assert abs(heard - meant).mean() < 0.02
+    table = rendered(tiny_clips, tmp_path / "emotion" / "samples.parquet", options, "cross_emotion", max_clips=None)
+    assert table["status"].tolist() == ["dropped", "dropped"] and table["reason"].str.contains("cannot do protocol 'cross_emotion'").all()
+    assert table["seconds"].isna().all() and table["video"].isna().all()
 
 
 def test_nothing_of_a_worker_is_left_running(checkout, tiny_clips: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 
 def install(options):
+    """Missing modules, device."""
     if importlib.util.find_spec("dlib") is None:
         module = types.ModuleType("dlib")
         module.get_frontal_face_detector = lambda: None

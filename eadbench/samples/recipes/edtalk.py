@@ -9,6 +9,7 @@ import torch
 
 
 def install(options):
+    """Missing modules, NumPy, device."""
     if importlib.util.find_spec("moviepy") is None:
         sys.modules["moviepy"], sys.modules["moviepy.editor"] = types.ModuleType("moviepy"), types.ModuleType("moviepy.editor")
     if "float" not in vars(np):

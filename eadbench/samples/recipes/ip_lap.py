@@ -30,6 +30,7 @@ class GivenFaces:
 
 
 def install(options):
+    """Missing modules, detector, device."""
     if importlib.util.find_spec("lws") is None:  # imported, used with use_lws only, which it never sets
         sys.modules["lws"] = types.ModuleType("lws")
     if options["faces"] == "given":

@@ -33,6 +33,7 @@ class GivenFaces:
 
 
 def install(options):
+    """Faces, device."""
     given = options["faces"] == "given"
     if given:  # imported by its detector; non-commercial weights, and no part of what follows
         app = types.ModuleType("insightface.app")

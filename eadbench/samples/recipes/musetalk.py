@@ -20,10 +20,12 @@ def box_of(points):
 
 
 def read_imgs(paths):
+    """As its own."""
     return [cv2.imread(path) for path in paths]
 
 
 def get_landmark_and_bbox(paths, upperbondrange=0):
+    """Boxes ``(left, top, right, bottom)`` and frames, as its own."""
     frames, landmarks = read_imgs(paths), np.load("landmarks.npy")
     boxes = [NO_FACE if np.isnan(points).any() else box_of(points) for points in landmarks]
     boxes += [boxes[-1]] * (len(frames) - len(boxes))
@@ -31,6 +33,7 @@ def get_landmark_and_bbox(paths, upperbondrange=0):
 
 
 def install(options):
+    """Replace the module unless its own detectors are wanted."""
     if options["faces"] == "given":
         module = types.ModuleType("musetalk.utils.preprocessing")
         module.read_imgs, module.get_landmark_and_bbox, module.coord_placeholder = read_imgs, get_landmark_and_bbox, NO_FACE
