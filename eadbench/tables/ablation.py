@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from eadbench.core import schemas
 from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.tables.config import AblationTable, TablesConfig
 from eadbench.tables.gather import FEWEST, holm, signed_rank
@@ -105,9 +106,9 @@ def effects(base: duckdb.DuckDBPyConnection, scores: pd.DataFrame, spec: Ablatio
                 rows += [head | row for row in _per_clip_effects(clips, wanted, draws)]
             else:
                 rows += [head | row for row in _set_effects(of_metric.set_index("method"), wanted)]
+    if not rows:
+        return pd.DataFrame(columns=schemas.EFFECTS.names)
     frame = pd.DataFrame(rows)
-    if frame.empty:
-        return frame
     frame["p_holm"] = np.nan
     for _, group in frame.groupby(["corpus", "kind", "by"], sort=False):
         frame.loc[group.index, "p_holm"] = holm(group.p_value.to_numpy(float))

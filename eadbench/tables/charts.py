@@ -31,6 +31,7 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
         "metrics": {m: _metric(built.scores, m) for m in sorted(set(built.scores.metric))},
         "emotions": list(EMOTIONS),
         "shown": list(dict.fromkeys(key for t in built.tables for key in (c.metric.name for c in t.columns))),
+        "variants": {c.metric.name: c.metric.variant for t in built.tables for c in t.columns if c.metric.variant},
         "scores": _scores(built.scores),
         "breakdown": _breakdown(read_table(built.folder / "breakdown.parquet", schemas.BREAKDOWN)),
         "effects": _effects(read_table(built.folder / "effects.parquet", schemas.EFFECTS), built),

@@ -23,6 +23,8 @@ KEY = [*CELL, "metric", "variant"]
 RULER = ["extractor", "weights_sha256", "resolution"]
 ALPHA = 0.05
 REPLICATES = 1000
+FILE_WIDTH = 180  # letters of a line that no terminal breaks
+ORDER = ("changed", "other ruler", "unknown", "noise", "only in A", "only in B", "same")
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,10 @@ def compare(first: Path, second: Path, out: Path | None = None, everything: bool
     """
     found = Comparison(compare_values(first, second), compare_settings(first, second))
     shown = found.values if everything else found.values[found.values.verdict != "same"]
-    text = as_text(shown)
+    text = as_text(in_order(shown))
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=FILE_WIDTH)
     counts = ", ".join(f"{n} {v}" for v, n in found.values.verdict.value_counts().items())
     console.print(f"{len(found.values)} values: {counts}", highlight=False)
     _print(console, "Values", text)
@@ -180,6 +184,17 @@ def _flat(value: Any, prefix: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         return {} if value is None else {prefix: value}
     return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}").items()}
+
+
+def in_order(values: pd.DataFrame) -> pd.DataFrame:
+    """What changed first; a cell that only one side has is one row."""
+    lone = values[values.verdict.str.startswith("only")].groupby([*CELL, "verdict"], sort=True)
+    counts = values.groupby(CELL).size()
+    whole = {key: group for key, group in lone if len(group) == counts[key[:3]]}
+    rest = values.drop(index=[at for group in whole.values() for at in group.index])
+    rows = [dict(zip([*CELL, "verdict"], key, strict=True)) | {"metric": f"all {len(g)}", "variant": "", "detail": ""} for key, g in whole.items()]
+    joined = pd.concat([rest, pd.DataFrame(rows, columns=values.columns)], ignore_index=True) if rows else rest
+    return joined.sort_values("verdict", key=lambda v: v.map(ORDER.index), kind="stable", ignore_index=True)
 
 
 def as_text(values: pd.DataFrame) -> pd.DataFrame:

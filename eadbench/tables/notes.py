@@ -75,7 +75,8 @@ def missing(table: WideTable) -> list[Note]:
     for row in table.rows:
         if row in unable:
             continue
-        worst = max((c.n_missing for (m, _), c in table.cells.items() if m == row.method), default=0)
+        # A cell without a value says for itself why it has none.
+        worst = max((c.n_missing for (m, _), c in table.cells.items() if m == row.method and c.value is not None), default=0)
         if worst:
             notes.append(Note("missing", table.name, f"{row.label}: up to {worst} clips are missing; paired tests use the clips in common."))
     return notes

@@ -1,6 +1,7 @@
 """``tables build`` end to end, and what reads its output."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from eadbench.core import schemas, seals, settings
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
 from eadbench.tables.build import Inputs, build
-from eadbench.tables.compare import compare_settings, compare_values
+from eadbench.tables.compare import compare, compare_settings, compare_values
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.dictionary import dictionary
 from eadbench.tables.load import load_built
@@ -88,6 +89,16 @@ def test_one_clip(config: TablesConfig, tmp_path: Path) -> None:
     assert "<strong>3</strong> test clips" in (folder / "report" / "index.html").read_text()
 
 
+def test_the_reference_and_the_grid_without_scores(config: TablesConfig, tmp_path: Path) -> None:
+    some = {m: synthetic.METHODS[m] for m in ("wav2lip", "still", "ground_truth")}
+    folder = synthetic.make_results(tmp_path / "r", synthetic.World(methods=some, history=()))
+    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    report(folder / "tables", folder, folder / "report" / "index.html")
+    text = (folder / "tables" / "ablation_report.md").read_text()
+    assert "Nothing to show." in text and re.search(r"grid has gaps: .*EAD-Net", text)
+    assert "No scores: EAD-Net" in (folder / "tables" / "main.md").read_text()
+
+
 def test_no_scores_and_mixed_checkpoints_are_refused(results: Path, config: TablesConfig, tmp_path: Path) -> None:
     with pytest.raises(EadbenchError, match="no summary"):
         build(Inputs([], []), config, 1, tmp_path / "scores.parquet")
@@ -144,6 +155,14 @@ def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:
     assert found.loc[("plain", "demo_hdtf", "sync"), "verdict"] == "only in A"
     assert found.loc[("still", "demo_hdtf", "fid"), "verdict"] == "other ruler"
     assert {"seed", "tables: settings.alpha"} <= set(compare_settings(results, other).what)
+    compare(results, other, tmp_path / "differences.md")
+    told = (tmp_path / "differences.md").read_text()
+    values = told.partition("## Settings")[0].splitlines()
+    verdicts = [line.split("|")[-2].strip() for line in values if line.startswith("| ") and "demo\\_" in line]
+    assert verdicts[0].startswith("changed") and verdicts[-1].startswith("only in A")
+    plain = [line for line in values if line.startswith("| plain ")]
+    assert len(plain) == 3 and all("| all " in line for line in plain), "a cell that is gone is one row per corpus"
+    assert "settings.alpha" in told
 
 
 def test_configurations_are_valid() -> None:

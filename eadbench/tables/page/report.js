@@ -160,7 +160,8 @@ function dotPlot(key, rows) {
 function drawDots() {
   const metrics = SCORES.get(byId("c-cell").value);
   const all = byId("c-all").checked;
-  const keys = [...metrics.keys()].filter((k) => (all ? true : DATA.shown.includes(k.split("@")[0])));
+  const inTables = ([name, variant]) => DATA.shown.includes(name) && (!variant || !DATA.variants[name] || DATA.variants[name] === variant);
+  const keys = [...metrics.keys()].filter((k) => all || inTables(k.split("@")));
   keys.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   for (const node of [...drawn.keys()].filter((n) => byId("dots").contains(n))) drawn.delete(node);
   const cards = keys.map((key) => {
@@ -228,7 +229,12 @@ function setUpCharts() {
 const KINDS = { main: "main effects", interaction: "interactions", given: "each module, the others fixed" };
 
 function setUpAblation() {
-  if (!byId("a-metric") || !DATA.effects.length) return;
+  if (!byId("a-metric")) return;
+  if (!DATA.effects.length) {
+    byId("a-metric").closest(".controls").hidden = true;
+    byId("effects").replaceWith(element("p", { textContent: "No effect can be worked out: no two runs that differ in one module have scores." }));
+    return;
+  }
   fill(byId("a-metric"), unique(DATA.effects.map((e) => `${e.corpus}\t${e.metric}`)).map((k) => [k, `${metricLabel(k.split("\t")[1])} on ${corpusLabel(k.split("\t")[0])}`]));
   fill(byId("a-kind"), unique(DATA.effects.map((e) => e.kind)).map((k) => [k, KINDS[k]]));
   fill(byId("a-by"), unique(DATA.effects.map((e) => e.by)).map((b) => [b, b === "all" ? "all clips" : b]));
@@ -298,7 +304,8 @@ function setUpBreakdown() {
   const rows = DATA.breakdown;
   if (!rows.length) return;
   const cells = unique(rows.map((r) => cellKey(r[1], r[2])));
-  fill(byId("b-cell"), cells.map((c) => [c, cellLabel(c)]));
+  const labelled = rows.find((r) => r[4] === "emotion");
+  fill(byId("b-cell"), cells.map((c) => [c, cellLabel(c)]), labelled && cellKey(labelled[1], labelled[2]));
   const metrics = unique(rows.map((r) => r[3])).sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   fill(byId("b-metric"), metrics.map((m) => [m, metricLabel(m)]), metrics.includes("acc_emo") ? "acc_emo" : undefined);
   const draw = () => {
@@ -317,6 +324,7 @@ function breakdownTable(table, rows, cell, key, by) {
   const levels = unique(chosen.map((r) => r[5])).sort((a, b) => DATA.emotions.indexOf(a) - DATA.emotions.indexOf(b) || a.localeCompare(b));
   const methods = METHOD_ORDER.filter((m) => chosen.some((r) => r[0] === m));
   const info = metricOf(key);
+  if (!chosen.length) levels.push(by === "emotion" ? "no clip of this corpus carries a label, or the metric is one of sets" : "no values");
   const values = chosen.map((r) => r[6]);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const head = element("tr", {}, element("th", { scope: "col", textContent: "Method" }), ...levels.map((l) => element("th", { scope: "col", textContent: l })));
@@ -334,7 +342,7 @@ function breakdownTable(table, rows, cell, key, by) {
 
 function setUpConfusion() {
   if (!byId("m-cell")) return;
-  fill(byId("m-cell"), unique(DATA.confusion.map((c) => cellKey(c.corpus, c.protocol))).map((c) => [c, cellLabel(c)]));
+  fill(byId("m-cell"), unique(DATA.confusion.filter((c) => c.asked.length).map((c) => cellKey(c.corpus, c.protocol))).map((c) => [c, cellLabel(c)]));
   const methods = () => {
     const here = DATA.confusion.filter((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value);
     const before = byId("m-method").value;
@@ -343,12 +351,16 @@ function setUpConfusion() {
   };
   const draw = () => {
     const one = DATA.confusion.find((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value && c.method === byId("m-method").value);
-    const head = element("tr", {}, element("th", { scope: "col", textContent: "asked for" }), ...one.classes.map((e) => element("th", { scope: "col", textContent: e })));
-    const body = one.asked.map((emotion, r) => {
+    const inOrderOf = (names) => [...names.keys()].sort((a, b) => DATA.emotions.indexOf(names[a]) - DATA.emotions.indexOf(names[b]));
+    const columns = inOrderOf(one.classes);
+    const head = element("tr", {}, element("th", { scope: "col", textContent: "asked for" }), ...columns.map((c) => element("th", { scope: "col", textContent: one.classes[c] })));
+    const body = inOrderOf(one.asked).map((r) => {
       const total = one.counts[r].reduce((a, b) => a + b, 0);
-      return element("tr", {}, element("th", { scope: "row", textContent: emotion }), ...one.counts[r].map((n) => {
-        const td = element("td", {}, total ? `${Math.round((100 * n) / total)} %` : "–", element("small", { textContent: `(${n})` }));
-        tint(td, total ? n / total : null);
+      return element("tr", {}, element("th", { scope: "row", textContent: one.asked[r] }), ...columns.map((c) => {
+        const n = one.counts[r][c];
+        const td = element("td", { className: n ? "" : "zero" }, total ? `${Math.round((100 * n) / total)} %` : "–", element("small", { textContent: `(${n})` }));
+        if (n) tint(td, n / total);
+        if (one.classes[c] === one.asked[r]) td.classList.add("diagonal");
         return td;
       }));
     });
