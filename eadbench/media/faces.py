@@ -150,11 +150,12 @@ def choose_detector(name: str, pack: str | Path | None) -> str:
 
 
 def make_detector(name: str, pack: str | Path | None = None) -> Detector:
-    """Detector by name: ``embedded``, ``blaze``, ``haar`` or ``insightface`` (needs its pack).
+    """Detector by name: ``embedded``, ``blaze``, ``haar``, ``insightface`` (needs its pack) or ``auto``.
 
     Raises:
         EadbenchError: If the name is unknown or its models are missing.
     """
+    name = choose_detector(name, pack)
     if name == "insightface":
         from eadbench.media.scrfd import ScrfdDetector
 

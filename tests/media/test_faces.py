@@ -5,7 +5,20 @@ import pytest
 from material import face_frames
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.faces import CHIN, FOREHEAD, STABLE, TEMPLATE, FaceMesh, box_of, choose_detector, make_detector, overlap, template, yaw_of
+from eadbench.media.faces import (
+    CHIN,
+    FOREHEAD,
+    STABLE,
+    TEMPLATE,
+    EmbeddedDetector,
+    FaceMesh,
+    box_of,
+    choose_detector,
+    make_detector,
+    overlap,
+    template,
+    yaw_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +86,7 @@ def test_template_leaves_room_for_forehead_chin_and_open_mouth(margin):
 
 def test_auto_takes_insightface_where_its_pack_is(tmp_path):
     assert choose_detector("auto", tmp_path) == "embedded"
+    assert isinstance(make_detector("auto", tmp_path), EmbeddedDetector)
     (tmp_path / "det_10g.onnx").touch()
     assert choose_detector("auto", tmp_path) == "insightface"
     assert choose_detector("haar", tmp_path) == "haar"
