@@ -1,5 +1,6 @@
 """Recipes of published repositories, run against stand-ins with the same command lines; and everything that can go wrong."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -337,6 +338,15 @@ def test_shipped_recipes_are_complete() -> None:
         assert len(recipe.commit) == 40 and recipe.repository.startswith("https://") and recipe.ran and recipe.weights
         environment = yaml.safe_load((ENVS / f"{recipe.environment}.yaml").read_text())
         assert environment["channels"] == ["conda-forge", "nodefaults"]
+
+
+@pytest.mark.parametrize("path", sorted(folder_of("wav2lip").glob("*.py")), ids=lambda p: p.stem)
+def test_what_runs_elsewhere_needs_nothing_of_ours(path: Path) -> None:
+    """The worker and the adapters run with interpreters down to 3.6 in environments without eadbench."""
+    tree = ast.parse(path.read_text(), feature_version=(3, 6))
+    nodes = list(ast.walk(tree))
+    imports = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
+    assert imports and not any(name.startswith("eadbench") for name in imports)
 
 
 def test_an_invalid_recipe_is_explained(tmp_path: Path) -> None:
