@@ -58,10 +58,11 @@ def root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """EAD-Net and its benchmark. Every stage of the workflow is a sub-command; `eadbench STAGE --help` tells more."""
-    log.set_up(log_file)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of a launcher, one writes files
+    log.set_up(log_file if first else None)
     provenance.begin()
     if threads:
-        set_threads(threads)
+        set_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def set_threads(threads: int) -> None:
@@ -76,7 +77,9 @@ def main() -> None:
     try:
         app(prog_name="eadbench")
     except SystemExit as end:
-        if not end.code and "--log" in sys.argv:  # a rule's command; what people call by hand leaves no record in their folders
+        if (
+            not end.code and "--log" in sys.argv and os.environ.get("RANK", "0") == "0"
+        ):  # a rule's command; what people call by hand leaves no record in their folders
             provenance.complete(sys.argv)
         raise
     except (EadbenchError, FatalError) as error:

@@ -24,15 +24,20 @@ def run_command(
     out: Annotated[Path, typer.Option(help="The card to write, e.g. results/training/full/card.json; weights and history go beside it.")],
     init: Annotated[Path | None, typer.Option(help="Folder of the run to start from.")] = None,
     part: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER: vae, lpips, videomae (zoo), syncnet (a run).")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes on this machine. [default: the config's `training: processes:`]")] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
     """Train one run. A killed run goes on from its last saved state when the same command is given again.
 
-    Several GPUs or nodes: `accelerate launch --num_processes 4 -m eadbench training run ...` or
-    `torchrun --nproc_per_node 4 -m eadbench training run ...`; the batch of the config is split over the processes, so that results compare.
+    Several GPUs: `--processes 4` (through torchrun). Several nodes: `torchrun --nnodes 2 --nproc_per_node 4 ... -m eadbench training run ...` or
+    `accelerate launch`. The batch of the config is split over the processes, so that results compare.
     """
-    from eadbench.training.run import run
+    from eadbench.training.launch import launch
 
     given = core_settings.load(settings, config)
+    launch(processes or given.training.processes)
+
+    from eadbench.training.run import run
+
     run(name, given.training, given.seed, given.device, features, out, init, parse_parts(part))

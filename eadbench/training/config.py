@@ -154,6 +154,8 @@ class TrainingConfig(Section):
         model: Sizes and choices of EAD-Net shared by its runs. Widths that the features decide (``audio_dim``, ``audio_layers``, ``text_dim``,
             ``latent_channels``, ``image_size``) are taken from them.
         losses, diffusion, optim: Shared values.
+        processes: Processes over which a run splits its batches, each with a GPU of its own where there are GPUs. Results depend on it by rounding
+            only.
         runs: Runs by name, as written; :meth:`run` gives one in full.
     """
 
@@ -162,6 +164,7 @@ class TrainingConfig(Section):
     losses: dict[str, Any] = {}
     diffusion: dict[str, Any] = {}
     optim: dict[str, Any] = {}
+    processes: int = Field(1, ge=1)
     runs: dict[str, dict[str, Any]]
 
     @model_validator(mode="after")

@@ -2,9 +2,11 @@
 
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -146,32 +148,80 @@ def test_neither_accumulation_nor_loader_workers_change_the_path(
     assert max((base[k] - split[k]).abs().max() for k in base) < 2e-3, "equal up to rounding, which Adam's first steps enlarge to about lr"
 
 
+def command_of(section: dict[str, Any], name: str, features: Path, trained: dict[str, Path], out: Path, processes: int) -> list[str]:
+    """`eadbench training run` as the workflow calls it."""
+    config = TrainingConfig.model_validate(section).run(name)
+    command = [sys.executable, "-m", "eadbench", "--log", str(out / "run.log"), "--threads", str(processes), "training", "run", "--run", name]
+    command += ["--features", str(features), "--processes", str(processes), "--out", str(out / "card.json")]
+    command += ["--init", str(trained["stage1"])] if config.init else []
+    command += [f"--part={n}={trained[n]}" for n in (*config.parts, *(["syncnet"] if config.syncnet else []))]
+    return [*command, "--settings", json.dumps({"seed": 1, "device": "cpu", "training": section})]
+
+
+def workers_of(launcher: int) -> list[int]:
+    """Process ids of a launcher's workers, by rank."""
+    found = {}
+    for pid in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        ranks = [int(line.split(b"=")[1]) for line in environment if line.startswith(b"RANK=")]
+        found |= {rank: int(pid) for rank in ranks}
+    return [found[rank] for rank in sorted(found)]
+
+
 def test_two_processes_with_the_same_global_batch_have_the_same_loss(
     small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
 ) -> None:
     small["optim"] |= {"steps": 2, "validate_batches": 0}
     small["losses"] = {"x0_every": 2}
     one = train("full", small, tiny_features, trained, tmp_path / "one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = json.dumps({"seed": 1, "device": "cpu", "training": small})
-    parts = [f"--part={n}={trained[n]}" for n in ("vae", "lpips", "videomae", "syncnet")]
-    command = [sys.executable, "-m", "eadbench", "--threads", "1", "training", "run", "--run", "full", "--features", str(tiny_features)]
-    command += ["--init", str(trained["stage1"]), *parts, "--out", str(tmp_path / "two" / "card.json"), "--settings", settings]
-    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    workers = [
-        subprocess.Popen(command, env={**os.environ, **world, "RANK": str(r), "LOCAL_RANK": str(r)}, stderr=subprocess.PIPE, text=True)
-        for r in range(2)
-    ]
-    errors = [worker.communicate(timeout=200)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors[0][-2000:]
+    done = subprocess.run(
+        command_of(small, "full", tiny_features, trained, tmp_path / "two", 2), capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
     provenance = json.loads((tmp_path / "two" / "provenance.json").read_text())
     assert provenance["processes"] == 2
     both = history(one).merge(history(tmp_path / "two"), on=["split", "step", "quantity"])
     both = both[both["quantity"].isin(["loss", "noise", "sync", "lpips", "trepa", "gradient_norm"])]
     assert len(both) == 9
-    assert ((both["value_x"] - both["value_y"]).abs() <= 1e-3 * both["value_x"].abs()).all(), both
+    off = (both["value_x"] - both["value_y"]).abs() / both["value_x"].abs()
+    # The second step's losses stand on weights that Adam's first step moved by about lr, whatever the size of the gradient's rounding.
+    assert (off[both["step"] == 1] <= 1e-5).all(), both.assign(off=off)
+    assert (off <= 1e-3).all(), both.assign(off=off)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+def test_a_run_whose_worker_is_killed_goes_on_from_its_last_state(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+) -> None:
+    small["optim"] |= {"steps": 240, "save_every": 20, "validate_batches": 0, "log_every": 20}
+    command = command_of(small, "syncnet", tiny_features, trained, tmp_path, 2)
+    with (tmp_path / "stderr").open("w") as log:
+        launcher = subprocess.Popen(command, stderr=log)
+        try:
+            wait_for(lambda: (tmp_path / "state" / "state.json").exists(), launcher)
+            _, second = workers_of(launcher.pid)
+            os.kill(second, signal.SIGKILL)
+            assert launcher.wait(timeout=120) != 0, "the command fails when one of its processes dies"
+        finally:
+            launcher.kill()
+    assert not (tmp_path / "card.json").exists()
+    reached = json.loads((tmp_path / "state" / "state.json").read_text())["step"]
+    assert 20 <= reached < 240
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"resumed after step {reached}" in (tmp_path / "run.log").read_text()
+    assert json.loads((tmp_path / "card.json").read_text())["steps"] == 240
+    logged = history(tmp_path)
+    assert sorted(set(logged["step"])) == list(range(20, 241, 20)), "no step is lost or done twice"
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 200) -> None:
+    """Wait until a condition holds while a process runs."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "it ended before"
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
 
 
 def test_a_loss_that_is_not_finite_stops_with_all_that_is_needed_to_look(

@@ -33,6 +33,8 @@ CELLS = [
 ]
 # GPU jobs ask for one GPU each, unless the config says that all runs on the CPU.
 GPU = 0 if config["device"] == "cpu" else 1
+# Of a training run; each has a GPU of its own.
+PROCESSES = config["training"].get("processes", 1)
 
 
 wildcard_constraints:
@@ -166,6 +168,7 @@ def run_settings(wildcards):
     while base := RUNS[wanted[-1]].get("base"):
         wanted.append(base)
     training = {**config["training"], "runs": {name: RUNS[name] for name in wanted}}
+    training.pop("processes", None)  # another number is no reason to train again
     return json.dumps(
         {"seed": config["seed"], "device": config["device"], "training": training},
         sort_keys=True,

@@ -10,11 +10,12 @@ rule train:
         "<benchmarks>/training/{run}.tsv"
     conda:
         "../../envs/training.yaml"
-    threads: 1
+    threads: PROCESSES
     resources:
-        mem_mb=mem_by_attempt(6000),
+        mem_mb=mem_by_attempt(6000 * PROCESSES),
         runtime=runtime_by_attempt(2880),
-        gpu=GPU,
+        gpu=GPU * PROCESSES,
+        processes=PROCESSES,
     params:
         settings=run_settings,
         options=run_options,
@@ -22,4 +23,5 @@ rule train:
         "Training {wildcards.run}"
     shell:
         "python -m eadbench --log {log} --threads {threads} training run --run {wildcards.run} {params.options}"
+        " --processes {resources.processes}"
         " --out {output.card} --settings {params.settings:q}"
