@@ -15,6 +15,7 @@ SAME_BITS = 3  # of 64 bits of the perceptual hash that near-identical frames ma
 SAME_LEVELS = 4.0  # grey levels by which their small pictures may differ on average
 SAME_SECONDS = 0.1
 BLOCK = 2048
+ONES = np.array([byte.bit_count() for byte in range(256)], np.uint8)  # in each value of a byte
 
 
 def assign(rows: list[dict[str, Any]], split: SplitConfig) -> None:
@@ -90,11 +91,16 @@ def _twins(outside: list[dict[str, Any]], inside: list[dict[str, Any]]) -> list[
         bits_b = np.array([row["look"][0] for row in b], np.uint64)
         for at in range(0, len(a), BLOCK):
             bits_a = np.array([row["look"][0] for row in a[at : at + BLOCK]], np.uint64)
-            for i, j in np.argwhere(np.bitwise_count(bits_a[:, None] ^ bits_b[None]) <= SAME_BITS):
+            for i, j in np.argwhere(_bits_set(bits_a[:, None] ^ bits_b[None]) <= SAME_BITS):
                 row, twin = a[at + i], b[j]
                 if _alike(row, twin):
                     pairs.setdefault(id(row), (row, twin))
     return list(pairs.values())
+
+
+def _bits_set(words: np.ndarray) -> np.ndarray:
+    """Number of ones in each uint64; numpy 1, which mediapipe's wheel asks for, has no ``bitwise_count``."""
+    return ONES[np.ascontiguousarray(words)[..., None].view(np.uint8)].sum(-1)
 
 
 def _alike(row: dict[str, Any], twin: dict[str, Any]) -> bool:
