@@ -99,9 +99,11 @@ def settings_of(results: Path) -> dict[str, Any]:
     """
     raw: dict[str, Any] = {}
     for path in sorted(results.rglob("provenance.json")):
-        command = json.loads(path.read_text(encoding="utf-8")).get("command", [])
-        if "--settings" in command[:-1]:
-            raw = merge(raw, json.loads(command[command.index("--settings") + 1]))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for one in (record, *record.get("earlier", {}).values()):
+            command = one.get("command", [])
+            if "--settings" in command[:-1]:
+                raw = merge(raw, json.loads(command[command.index("--settings") + 1]))
     if not raw:
         raise EadbenchError("no provenance.json with settings", results, "--calibrate wants the results folder of a finished run of this workflow")
     return raw
