@@ -118,7 +118,17 @@ def seed_all(seed):
 def cuda():
     """``torch.cuda`` where the program uses it, else nothing."""
     torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+    if torch is None:
+        return None
+    started = getattr(torch.cuda, "is_initialized", torch.cuda.is_available)  # torch before 1.4 has only the latter
+    return torch.cuda if started() else None
+
+
+def forget_peak():
+    """Start the measurement of GPU memory anew."""
+    used = cuda()
+    if used:
+        (getattr(used, "reset_peak_memory_stats", None) or used.reset_max_memory_allocated)()
 
 
 def run(argv):
@@ -162,8 +172,7 @@ def answer(request):
             for name in request["keep"]:
                 keep(name)
         seed_all(request["seed"])
-        if cuda():
-            cuda().reset_peak_memory_stats()
+        forget_peak()
         status = run(request["argv"])
     except BaseException:
         traceback.print_exc()
