@@ -94,7 +94,7 @@ def _histograms(table: pd.DataFrame) -> str:
             values = table[name].dropna()
             bins = np.histogram_bin_edges(values, 30)
             kept = table["status"] == KEPT
-            axis.hist([values[kept], values[~kept]], bins, stacked=True, color=["#3b7a57", "#c0673d"], label=["kept", "lost"])
+            axis.hist([values[kept], values[~kept]], bins, stacked=True, color=["#0b6fc0", "#d55e00"], label=["kept", "lost"])
             axis.set_xlabel(label)
         for axis in list(axes.flat)[len(shown) :]:
             axis.set_axis_off()
