@@ -34,3 +34,10 @@ def test_commands_are_the_packages_own():
             assert "python -m eadbench" in rule, f"{path.name}: {rule.split(':')[0]}"
             for key in ("log:", "conda:", "threads:", "mem_mb", "runtime"):
                 assert key in rule, f"{path.name}: {rule.split(':')[0]} has no {key}"
+
+
+def test_the_default_profile_is_used_from_anywhere(tmp_path):
+    """It holds what a rerun after a kill needs. Snakemake looks for it beside the Snakefile, where `profiles` points to `workflow/profiles`."""
+    done = snakemake(tmp_path, "--dry-run")
+    assert "workflow specific profile" in done.stdout + done.stderr
+    assert "profiles/default" in done.stdout + done.stderr
