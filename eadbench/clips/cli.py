@@ -39,9 +39,10 @@ def check_command(
 ) -> None:
     """Measure the audio-video offset, move the sound within limits, keep or drop."""
     from eadbench.clips.check import check_shard
+    from eadbench.core.device import pick_device
 
     given = core_settings.load(settings, config)
-    check_shard(corpus, shard, cut, judge, out, given.clips.sync)
+    check_shard(corpus, shard, cut, judge, out, given.clips.sync, pick_device(given.device))
 
 
 @app.command("merge")

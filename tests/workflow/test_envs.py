@@ -62,13 +62,15 @@ def imports_of(module: str, seen: set[str]) -> set[str]:
 @pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_form(path):
     env = yaml.safe_load(path.read_text())
-    assert env["channels"][-1] == "nodefaults"
-    assert "conda-forge" in env["channels"]
+    assert env["name"] == f"eadbench-{path.stem}"
+    assert env["channels"] == ["conda-forge", "nodefaults"]
     text = path.read_text()
     assert "://" not in "".join(line for line in text.splitlines() if not line.lstrip().startswith("#")), "no addresses in an environment"
     for item in env["dependencies"]:
         if isinstance(item, str) and item != "pip":
             assert any(sign in item for sign in "<>="), f"{item} has no bound"
+    for item in (spec for d in env["dependencies"] if isinstance(d, dict) for spec in d["pip"]):
+        assert any(sign in item for sign in "<>="), f"{item} has no bound"
 
 
 @pytest.mark.parametrize("family", FAMILIES)

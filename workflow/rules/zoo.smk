@@ -13,7 +13,6 @@ rule make_artefact:
     resources:
         mem_mb=mem_by_attempt(4000),
         runtime=runtime_by_attempt(240),
-        gpu=GPU,
     params:
         settings=settings_of("zoo", entry={"zoo/artefacts": "artefact"}),
         options=artefact_options,

@@ -1,0 +1,194 @@
+"""What every rule declares, and the profiles that use it."""
+
+import ast
+import contextlib
+import io
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
+from workflow.running import ROOT
+
+DAY = 24 * 60
+PROFILES = {path.parent.name: path for path in (ROOT / "workflow/profiles").glob("*/profile.yaml")}
+
+
+@contextlib.contextmanager
+def workflow_of(folder: Path, *configs: Path):
+    """Snakemake's own view of the workflow, its graph of jobs built in an empty folder."""
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        made = api.workflow(
+            resource_settings=ResourceSettings(cores=64),
+            config_settings=ConfigSettings(configfiles=list(configs)),
+            snakefile=ROOT / "Snakefile",
+            workdir=folder,
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            made.dag(DAGSettings(forceall=True)).printd3dag()
+        yield made._workflow
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory) -> dict[str, dict[str, Any]]:
+    """One job of every rule of the demo and of the full-size run: threads, resources on the first and third attempt, command."""
+    found: dict[str, dict[str, Any]] = {}
+    for config in ("config.yaml", "config/paper.yaml"):
+        with workflow_of(tmp_path_factory.mktemp("plan"), ROOT / config) as workflow:
+            for job in workflow.dag.jobs:
+                if job.rule.name in found.get(config, {}) or not job.output:
+                    continue
+                first, threads = dict(job.resources.items()), job.threads
+                job.attempt = 3
+                job.reset_params_and_resources()
+                entry = {
+                    "threads": threads,
+                    "first": first,
+                    "third": dict(job.resources.items()),
+                    "command": job.rule.shellcmd,
+                    "conda": job.rule.conda_env,
+                }
+                found.setdefault(config, {})[job.rule.name] = entry | {"log": str(job.log), "benchmark": job.rule.benchmark}
+    return found
+
+
+def verbs_on_a_device() -> set[tuple[str, str]]:
+    """Commands whose code reads the configured device: stage and verb."""
+    found = set()
+    for path in (ROOT / "eadbench").glob("*/*.py"):
+        for function in (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef) and n.name.endswith("_command")):
+            if any(isinstance(n, ast.Attribute) and n.attr == "device" for n in ast.walk(function)):
+                found.add((path.parent.name, function.name.removesuffix("_command")))
+    return found
+
+
+def test_every_rule_declares_what_it_needs(jobs):
+    for config, rules in jobs.items():
+        for name, job in rules.items():
+            assert job["threads"] >= 1 and job["first"]["mem_mb"] > 0 and job["first"]["runtime"] > 0, f"{config}: {name}"
+            assert job["log"] and job["benchmark"] and job["conda"], f"{config}: {name} has log, benchmark and environment"
+
+
+def test_memory_and_time_grow_with_each_attempt(jobs):
+    for rules in jobs.values():
+        for name, job in rules.items():
+            first, third = job["first"], job["third"]
+            assert third["mem_mb"] == 4 * first["mem_mb"], name
+            assert third["runtime"] == min(4 * first["runtime"], max(first["runtime"], DAY)), f"{name}: not beyond what partitions have"
+            assert job["third"].get("gpu") == job["first"].get("gpu"), f"{name}: more GPUs on a second attempt would not help"
+
+
+def test_rules_whose_command_uses_a_device_ask_for_a_gpu_and_no_others(jobs):
+    on_device = verbs_on_a_device()
+    assert ("training", "run") in on_device and ("scores", "measure") in on_device
+    for name, job in jobs["config/paper.yaml"].items():
+        stage, verb = re.search(r"--threads \{threads\} (\w+) (\w+)", job["command"]).groups()
+        assert ("gpu" in job["first"]) is ((stage, verb) in on_device), f"rule {name} calls {stage} {verb}"
+        assert job["first"].get("gpu", 1) == 1, name
+    assert not any(job["first"].get("gpu") for job in jobs["config.yaml"].values()), "device: cpu needs no GPU"
+
+
+def test_a_training_run_is_given_what_its_processes_need(tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("training: {processes: 4}\n")
+    with workflow_of(tmp_path, ROOT / "config/paper.yaml", over) as workflow:
+        train = [job for job in workflow.dag.jobs if job.rule.name == "train"]
+        others = [job for job in workflow.dag.jobs if job.rule.name == "make_samples"]
+        assert {(job.threads, job.resources["gpu"], job.resources["processes"]) for job in train} == {(4, 4, 4)}
+        assert all("processes" not in json.loads(job.params.settings)["training"] for job in train), "another number is no reason to train again"
+        assert {job.resources["gpu"] for job in others} == {1}
+
+
+def test_all_rules_run_in_the_container_that_the_configuration_names(tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("container: docker://example.org/eadbench:1\n")
+    with workflow_of(tmp_path, ROOT / "config.yaml", over) as workflow:
+        assert {job.rule.container_img for job in workflow.dag.jobs} == {"docker://example.org/eadbench:1"}
+    with workflow_of(tmp_path, ROOT / "config.yaml") as workflow:
+        assert not any(job.rule.container_img for job in workflow.dag.jobs)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profile_is_commented_and_names_only_what_exists(name, jobs):
+    text = PROFILES[name].read_text()
+    profile = yaml.safe_load(text)
+    assert text.startswith("#") and text.count("\n#") >= 3
+    options = subprocess.run([str(Path(sys.executable).parent / "snakemake"), "--help"], capture_output=True, text=True).stdout
+    for key in profile:
+        assert f"--{key}" in options or key.startswith(f"{profile['executor']}-"), f"{key} is no option of snakemake"
+    for key in ("groups", "set-resources", "set-threads"):
+        assert set(profile.get(key, {})) <= set(jobs["config.yaml"]), f"{key} of rules that exist"
+    assert set(profile.get("group-components", {})) == set(profile.get("groups", {}).values())
+    assert "gpu" not in profile.get("resources", []), "a limit on gpu here would count over all submissions"
+    assert profile["rerun-incomplete"] and profile["show-failed-logs"] and profile["keep-going"]
+
+
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_cluster_profiles_resubmit_group_and_wait_for_files(name):
+    profile = yaml.safe_load(PROFILES[name].read_text())
+    assert profile["retries"] >= 1 and profile["latency-wait"] >= 10 and profile["jobs"] > 1 and profile["groups"]
+    assert {"mem_mb", "runtime"} <= set(profile["default-resources"])
+
+
+def test_local_is_the_default_profile():
+    assert PROFILES["local"].resolve() == PROFILES["default"].resolve()
+
+
+KUBECTL = """#!{python}
+import json, sys
+from pathlib import Path
+folder = Path("{folder}")
+words = sys.argv[3:]
+assert sys.argv[1:3] == ["--namespace", "default"], sys.argv
+if words[0] == "create":
+    job = json.load(sys.stdin)
+    (folder / job["metadata"]["name"]).write_text(json.dumps(job))
+elif words[0] == "get":
+    print((folder / words[2]).read_text())
+else:
+    [(folder / name).unlink() for name in words[4:]]
+"""
+
+
+def test_kubernetes_jobs_are_made_watched_and_cancelled(tmp_path):
+    """With a stand-in for kubectl that keeps jobs as files."""
+    kubectl, store = tmp_path / "bin/kubectl", tmp_path / "jobs"
+    kubectl.parent.mkdir()
+    store.mkdir()
+    kubectl.write_text(KUBECTL.format(python=sys.executable, folder=store))
+    kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "job.sh").write_text("echo\n")
+    base = {**os.environ, "PATH": f"{kubectl.parent}:{os.environ['PATH']}"}
+    base.pop("EADBENCH_NAMESPACE", None)
+
+    def call(*arguments: str, **more: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(PROFILES["kubernetes"].with_name("job.py")), *arguments]
+        return subprocess.run(command, env=base | more, cwd=tmp_path, capture_output=True, text=True)
+
+    asked = ("submit", "--threads", "2", "--mem-mb", "8000", "--runtime", "30", "--gpu", "1", "job.sh")
+    assert "EADBENCH_IMAGE" in call(*asked).stderr
+    place = {"EADBENCH_IMAGE": "example.org/eadbench:1", "EADBENCH_VOLUME": "claim:/shared"}
+    done = call(*asked, **place)
+    assert done.returncode == 0, done.stderr
+    name = done.stdout.strip()
+    job = json.loads((store / name).read_text())
+    pod = job["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["command"] == ["/bin/sh", str(tmp_path / "job.sh")] and container["workingDir"] == str(tmp_path)
+    assert container["resources"]["requests"] == {"cpu": "2", "memory": "8000M", "nvidia.com/gpu": "1"}
+    assert job["spec"]["activeDeadlineSeconds"] == 1800 and job["spec"]["backoffLimit"] == 0
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "claim" and container["volumeMounts"][0]["mountPath"] == "/shared"
+    assert call("status", name).stdout.strip() == "running"
+    for kind, word in (("Complete", "success"), ("Failed", "failed")):
+        (store / name).write_text(json.dumps(job | {"status": {"conditions": [{"type": kind, "status": "True"}]}}))
+        assert call("status", name).stdout.strip() == word
+    assert call("cancel", name).returncode == 0 and not list(store.iterdir())
+    assert call("status", name).stdout.strip() == "failed", "a job that is gone has failed"
