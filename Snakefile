@@ -16,6 +16,11 @@ pathvars:
     benchmarks="results/benchmarks",
 
 
+if config.get("container"):
+
+    container: config["container"]
+
+
 report: "workflow/report/workflow.rst"
 
 

@@ -28,6 +28,7 @@ def config_schema() -> dict[str, Any]:
         "properties": {
             "seed": {"type": "integer", "description": "every random choice derives from it"},
             "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?)$", "description": "auto, cpu or cuda"},
+            "container": {"type": ["string", "null"], "description": "image that all rules run in under --use-apptainer"},
             **{name: references[(model, "validation")] for name, model in models.items()},
         },
         "$defs": shared["$defs"],

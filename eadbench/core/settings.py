@@ -12,7 +12,7 @@ from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
 
 SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
-SCALARS = {"seed": int, "device": str}
+SCALARS = {"seed": int, "device": str, "container": str}  # the workflow alone reads `container`
 
 
 class Section(BaseModel):
