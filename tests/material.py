@@ -1,5 +1,6 @@
 """Small real media for the tests of corpora and clips: a photograph of a face (scikit-image ships it) that moves about, with a hum."""
 
+import struct
 from functools import cache
 from pathlib import Path
 
@@ -7,6 +8,23 @@ import cv2
 import numpy as np
 
 from eadbench.media.video import write_video
+
+MATRICES = {  # display matrices of mp4 for turns to the right
+    0: (1, 0, 0, 1),
+    90: (0, 1, -1, 0),
+    180: (-1, 0, 0, -1),
+    270: (0, -1, 1, 0),
+}
+
+
+def turn(path: Path, degrees: int) -> Path:
+    """Write a display matrix into the video track's header, as telephones do."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in MATRICES[degrees])
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(bytes(data))
+    return path
 
 
 @cache

@@ -1,32 +1,13 @@
 """Pictures: regions equal slices of the whole, upright whatever the rotation; sound read in stretches; sound replaced."""
 
-import struct
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from material import face_frames, face_video, hum
+from material import MATRICES, face_frames, face_video, hum, turn
 
 from eadbench.media.audio import read_audio
 from eadbench.media.video import Picture, at_rate, iter_pictures, probe, read_frames, replace_audio, write_video
-
-MATRICES = {  # display matrices of mp4 for turns to the right
-    0: (1, 0, 0, 1),
-    90: (0, 1, -1, 0),
-    180: (-1, 0, 0, -1),
-    270: (0, -1, 1, 0),
-}
-
-
-def turn(path: Path, degrees: int) -> Path:
-    """Write a display matrix into the video track's header, as telephones do."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4 + 40
-    a, b, c, d = (value << 16 for value in MATRICES[degrees])
-    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(bytes(data))
-    return path
 
 
 @pytest.mark.parametrize("degrees", MATRICES)

@@ -7,6 +7,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from material import turn
 from typer.testing import CliRunner
 
 from eadbench.core import schemas
@@ -49,7 +50,7 @@ def folders(tmp_path_factory) -> Folders:
     real, fake = root / "real", root / "mine ü"
     frames, sound = astronaut(30, 64)
     half = np.stack([cv2.resize(f, (48, 48)) for f in frames])
-    names = ["as it is", "fünf", "text", "empty", "one", "short", "small", "fast", "ten", "silent", "missing"]
+    names = ["as it is", "fünf", "text", "empty", "one", "short", "small", "fast", "ten", "silent", "turned", "missing"]
     for name in names:
         write_video(real / f"{name}.mp4", frames, audio=sound)
     fake.mkdir()
@@ -62,6 +63,8 @@ def folders(tmp_path_factory) -> Folders:
     write_video(fake / "small.mp4", half, audio=sound)
     write_video(fake / "fast.mp4", np.repeat(frames, 2, 0), fps=50, audio=sound)
     ten_bit(fake / "ten.mp4", frames)
+    write_video(fake / "turned.mp4", np.rot90(frames, 1, (1, 2)), audio=sound)
+    turn(fake / "turned.mp4", 90)
     write_video(fake / "silent.mp4", frames)
     write_video(fake / "extra.mp4", frames, audio=sound)
     (fake / "notes.txt").write_text("not a video")
@@ -90,7 +93,7 @@ def rows_of(out: Path, metric: str):
 
 def test_each_trouble_is_a_row_with_its_reason(scored):
     rows = rows_of(scored, "ssim")
-    assert set(rows.index) == {"as it is", "fünf", "text", "empty", "one", "short", "small", "fast", "ten", "silent", "missing", "extra"}
+    assert set(rows.index) == {"as it is", "fünf", "text", "empty", "one", "short", "small", "fast", "ten", "silent", "turned", "missing", "extra"}
     reasons = {"text": "cannot be opened", "empty": "no video stream", "missing": "made no video", "extra": "no real video"}
     for name, reason in reasons.items():
         assert rows.loc[name, "status"] == "failed" and reason in rows.loc[name, "reason"], name
@@ -101,7 +104,7 @@ def test_each_trouble_is_a_row_with_its_reason(scored):
     for name, note in notes.items():
         assert rows.loc[name, "status"] == "kept" and note in rows.loc[name, "note"], name
     assert rows.loc["as it is", "value"] == rows.loc["fünf", "value"] == pytest.approx(1)
-    assert rows.loc[["short", "fast", "ten", "silent"], "value"].min() > 0.9
+    assert rows.loc[["short", "fast", "ten", "silent", "turned"], "value"].min() > 0.9
     assert rows.loc["small", "value"] < rows.loc["fast", "value"]
 
 
@@ -115,8 +118,8 @@ def test_sound_and_length_matter_to_sync_alone(scored):
 def test_nothing_vanishes_from_the_summary(scored):
     table = read_table(scored, schemas.SCORES)
     mine = table[table.method == "mine ü"].set_index("metric")
-    assert mine.loc["ssim", ["n", "n_missing"]].tolist() == [8, 4]
-    assert mine.loc["fid", "n"] == 8 and "4 of 12 clips are missing" in mine.loc["fid", "warning"]
+    assert mine.loc["ssim", ["n", "n_missing"]].tolist() == [9, 4]
+    assert mine.loc["fid", "n"] == 9 and "4 of 13 clips are missing" in mine.loc["fid", "warning"]
     real = table[table.method == "real"].set_index("metric")
     assert real.loc["fid", "value"] == pytest.approx(0, abs=1e-6) and real.loc["ssim", "value"] == pytest.approx(1)
     assert set(table.direction) == {"up", "down"}
