@@ -1,6 +1,5 @@
 """Pictures: regions equal slices of the whole, upright whatever the rotation; sound read in stretches; sound replaced."""
 
-
 import av
 import numpy as np
 import pytest
