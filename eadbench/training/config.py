@@ -90,6 +90,8 @@ class DiffusionConfig(Section):
         timestep_mean: Null draws timesteps evenly (Stable Diffusion). A number m draws ``train_steps * sigmoid(m + z)``, z standard normal (Esser et
             al. 2024): above 0, more of the noisy steps, in which the mouth's shape is decided.
         drop_audio, drop_text: Shares of the samples that learn without it, drawn independently, so that both can be guided (ours).
+        vector_alone: Share of the labelled samples that see the valence-arousal-intensity vector without the text, so that it can dial the emotion by
+            itself (ours).
         other_reference: Share of the samples whose reference is another clip of the speaker, where there is one, so that the emotion has to come from
             text and vector instead of the reference (ours; LatentSync: 0, another window of the same clip).
     """
@@ -101,6 +103,7 @@ class DiffusionConfig(Section):
     timestep_mean: float | None = None
     drop_audio: float = 0.1
     drop_text: float = 0.1
+    vector_alone: float = Field(0.0, ge=0, le=1)
     other_reference: float = Field(0.0, ge=0, le=1)
 
 

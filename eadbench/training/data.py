@@ -129,6 +129,8 @@ class EADNetWindows(Windows):
         intensity = row["intensity"] if pd.notna(row["intensity"]) else 1.0
         labelled = isinstance(row["emotion"], str)
         drop_audio, drop_text = (rng.random(2) < (self.diffusion.drop_audio, self.diffusion.drop_text)).tolist()
+        if labelled and "vai" in self.model.sources and rng.random() < self.diffusion.vector_alone:
+            text = None
         sample = {
             "number": number,
             "clip_id": row["clip_id"],

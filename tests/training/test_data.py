@@ -105,6 +105,13 @@ def test_clean_sample_data_comes_on_its_steps_only(store: FeatureStore) -> None:
     assert [("frames" in data[k]) for k in range(12)] == [False] * 4 + [True] * 2 + [False] * 4 + [True] * 2
 
 
+def test_the_vector_comes_alone_where_there_is_one(store: FeatureStore) -> None:
+    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(vector_alone=1.0), 2)
+    for sample in (data[k] for k in range(len(data.clips))):
+        assert (sample["text"] is None) == bool(sample["vai"].isfinite().all())
+    assert all(data[k]["text"] is not None for data in [windows(store)] for k in range(len(data.clips)))
+
+
 def test_texts_are_padded_and_missing_ones_are_the_null_text(store: FeatureStore) -> None:
     samples = [windows(store)[k] for k in range(3)]
     samples[1]["text"] = None
