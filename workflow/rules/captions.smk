@@ -8,6 +8,7 @@ rule write_captions:
         "<logs>/captions/write/{corpus}/{shard}.log",
     benchmark:
         "<benchmarks>/captions/write/{corpus}/{shard}.tsv"
+    priority: 20
     conda:
         "../../envs/captions.yaml"
     threads: 1
@@ -34,6 +35,7 @@ rule merge_captions:
         "<logs>/captions/merge/{corpus}.log",
     benchmark:
         "<benchmarks>/captions/merge/{corpus}.tsv"
+    priority: 20
     conda:
         "../../envs/captions.yaml"
     threads: 1
@@ -57,6 +59,7 @@ rule filter_captions:
         "<logs>/captions/filter/{corpus}.log",
     benchmark:
         "<benchmarks>/captions/filter/{corpus}.tsv"
+    priority: 20
     conda:
         "../../envs/captions.yaml"
     threads: 1

@@ -8,6 +8,7 @@ rule extract_features:
         "<logs>/features/extract/{corpus}/{shard}.log",
     benchmark:
         "<benchmarks>/features/extract/{corpus}/{shard}.tsv"
+    priority: 20
     conda:
         "../../envs/training.yaml"
     threads: 1
@@ -35,6 +36,7 @@ rule encode_text:
         "<logs>/features/text/{corpus}.log",
     benchmark:
         "<benchmarks>/features/text/{corpus}.tsv"
+    priority: 20
     conda:
         "../../envs/captions.yaml"
     threads: 1
@@ -66,6 +68,7 @@ rule merge_features:
         "<logs>/features/merge/{corpus}.log",
     benchmark:
         "<benchmarks>/features/merge/{corpus}.tsv"
+    priority: 20
     conda:
         "../../envs/training.yaml"
     threads: 1

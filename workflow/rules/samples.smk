@@ -7,6 +7,7 @@ rule make_samples:
         "<logs>/samples/{method}/{corpus}/{protocol}.log",
     benchmark:
         "<benchmarks>/samples/{method}/{corpus}/{protocol}.tsv"
+    priority: 10
     conda:
         "../../envs/training.yaml"
     threads: 1

@@ -1,3 +1,4 @@
+# Training is the longest chain of jobs; what leads to it goes before scores of cells that need none (`priority` here and in earlier stages).
 rule train:
     input:
         unpack(run_inputs),
@@ -8,6 +9,7 @@ rule train:
         "<logs>/training/{run}.log",
     benchmark:
         "<benchmarks>/training/{run}.tsv"
+    priority: 30
     conda:
         "../../envs/training.yaml"
     threads: PROCESSES

@@ -7,6 +7,7 @@ rule make_artefact:
         "<logs>/zoo/{artefact}.log",
     benchmark:
         "<benchmarks>/zoo/{artefact}.tsv"
+    priority: 20
     conda:
         "../../envs/training.yaml"
     threads: 1
