@@ -19,7 +19,7 @@ from eadbench.core import energy
 from eadbench.core.files import write_text
 
 PACKAGES = (
-    "eadbench", "torch", "torchvision", "diffusers", "transformers", "openai-whisper", "mediapipe", "av", "numpy", "scipy",
+    "eadbench", "torch", "torchvision", "diffusers", "transformers", "openai-whisper", "mediapipe", "insightface", "av", "numpy", "scipy",
     "pandas", "pyarrow", "pytorch-fid", "lpips", "snakemake",
 )  # fmt: skip
 

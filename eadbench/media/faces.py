@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -140,6 +140,50 @@ class EmbeddedDetector:
         return boxes if len(boxes) else self._second(image)
 
 
+class InsightfaceDetector:
+    """The detector of an insightface pack, e.g. SCRFD of ``buffalo_l`` (non-commercial research licence), run by the package insightface.
+
+    Args:
+        pack: Folder with the pack's ``.onnx`` files; the detector is the first of ``det_*.onnx``, ``scrfd*.onnx``, ``retina*.onnx``. Nothing is
+            downloaded.
+
+    Raises:
+        EadbenchError: If the folder has no detector, it cannot be used, or the package is not installed.
+    """
+
+    def __init__(self, pack: str | Path) -> None:
+        models = sorted(path for path in Path(pack).glob("*.onnx") if path.name.startswith(("det_", "scrfd", "retina")))
+        if not models:
+            raise EadbenchError(
+                "the insightface pack has no detector, det_10g.onnx or another det_*.onnx",
+                pack,
+                "unpack buffalo_l.zip of https://github.com/deepinsight/insightface/releases/tag/v0.7 there "
+                "(read its licence) and set `clips: pack:`, or use `clips: detector: embedded`",
+            )
+        self._model = _insightface_model(models[0])
+        if getattr(self._model, "taskname", None) != "detection":
+            raise EadbenchError("insightface does not take this model for a face detector", models[0], "give a pack with det_10g.onnx")
+        self._model.prepare(ctx_id=-1, input_size=(DETECT_LONG_SIDE, DETECT_LONG_SIDE), det_thresh=0.5)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        boxes, _ = self._model.detect(np.ascontiguousarray(image[..., ::-1]))  # it wants BGR
+        return _largest_first(np.asarray(boxes, np.float32).reshape(-1, 5)[:, :4])
+
+
+def _insightface_model(path: Path) -> Any:
+    try:
+        import onnxruntime
+        from insightface.model_zoo import get_model
+    except ImportError as error:
+        raise EadbenchError(f"the insightface detector cannot be used: {error}", path, "pip install insightface onnx onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a job has one core
+    try:
+        return get_model(str(path), providers=["CPUExecutionProvider"], sess_options=options)
+    except Exception as error:  # onnxruntime's errors have no common base but Exception
+        raise EadbenchError(f"not a usable ONNX model: {error}", path, "fetch the pack again from the named source") from error
+
+
 def choose_detector(name: str, pack: str | Path | None) -> str:
     """The detector that ``auto`` means: ``insightface`` if its pack is there, else ``embedded``; other names mean themselves."""
     if name != "auto":
@@ -157,9 +201,7 @@ def make_detector(name: str, pack: str | Path | None = None) -> Detector:
     """
     name = choose_detector(name, pack)
     if name == "insightface":
-        from eadbench.media.scrfd import ScrfdDetector
-
-        return ScrfdDetector(pack or PACK)
+        return InsightfaceDetector(pack or PACK)
     known = {"embedded": EmbeddedDetector, "blaze": BlazeDetector, "haar": HaarDetector}
     if name not in known:
         raise EadbenchError(f"unknown face detector {name!r}", "clips: detector", f"one of insightface, {', '.join(known)}")

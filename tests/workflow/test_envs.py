@@ -24,7 +24,7 @@ PACKAGES = {
 # `core.seeds` and `core.device` import torch only when a tensor is asked for.
 WITHOUT_TORCH = {"media", "tables"}
 # Only reached when the config asks for it; then its message says what to install.
-OPTIONAL = {"bitsandbytes", "onnxruntime", "polars", "snakemake"}
+OPTIONAL = {"bitsandbytes", "insightface", "onnxruntime", "polars", "snakemake"}
 
 
 def packages_of(path: Path) -> set[str]:
