@@ -12,6 +12,8 @@ from eadbench.tables.notes import for_table
 from eadbench.tables.render import column_n, differing_n, heading, interval, is_marked, legend, number, quoted_heading, quoted_text, row_name
 from eadbench.tables.wide import WideTable
 
+WIDE = 150  # columns from which the intervals fit
+
 
 def show(folder: Path, report: Path) -> None:
     """Print every table, its notes and where the page is.
@@ -21,9 +23,11 @@ def show(folder: Path, report: Path) -> None:
     """
     built = load_built(folder)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)  # a file or a pipe has no width of its own
     for table in built.tables:
         for corpus in dict.fromkeys(c.corpus for c in table.columns):
-            console.print(to_rich(table, corpus, built))
+            console.print(to_rich(table, corpus, built, intervals=console.width >= WIDE))
         for note in for_table(built.notes, table.name):
             console.print(f"  • {escape(note)}", highlight=False, style="yellow" if "Demo judges" in note or "does not beat" in note else None)
         console.print()
@@ -35,8 +39,8 @@ def show(folder: Path, report: Path) -> None:
     console.print(f"Page:   {report}" if report.exists() else f"Page:   not made yet; run `eadbench tables report --out {report}`", highlight=False)
 
 
-def to_rich(table: WideTable, corpus: str, built: Built) -> Table:
-    """One corpus of a wide table for the terminal: value over interval."""
+def to_rich(table: WideTable, corpus: str, built: Built, intervals: bool = True) -> Table:
+    """One corpus of a wide table for the terminal: value over interval, or the value alone where the terminal is narrow."""
     columns = [c for c in table.columns if c.corpus == corpus]
     shown = Table(title=escape(f"{table.title}: {columns[0].corpus_label}"), title_justify="left", pad_edge=False)
     shown.add_column("method")
@@ -49,19 +53,21 @@ def to_rich(table: WideTable, corpus: str, built: Built) -> Table:
     for row in table.rows:
         line = [escape(row_name(row))] + ["✓" if row.flags[f] else "" for f in table.flags]
         for column in columns:
-            line.append(_cell(table, row.method, column, built.config.alpha))
+            line.append(_cell(table, row.method, column, built.config.alpha, intervals))
             if column.quoted:
                 line.append(quoted_text(column, row))
         shown.add_row(*line, style={"control": "dim", "ground_truth": "dim"}.get(row.role))
     return shown
 
 
-def _cell(table: WideTable, method: str, column, alpha: float) -> str:
+def _cell(table: WideTable, method: str, column, alpha: float, intervals: bool) -> str:
     cell = table.cells.get((method, column.key))
     if cell is None or cell.value is None:
         return "–"
     value = number(cell.value, column.decimals) + ("†" if is_marked(cell, alpha) else "")
     value = {1: f"[bold]{value}[/bold]", 2: f"[underline]{value}[/underline]"}.get(cell.rank, value)
+    if not intervals:
+        return value
     below = " ".join(p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p)
     return value + (f"\n[dim]{escape(below)}[/dim]" if below else "")
 
