@@ -8,6 +8,7 @@ imported in environments that do not hold it, although Snakemake copies their fi
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,8 @@ def conda(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         pytest.skip(f"older releases cannot be fetched here: {error}")
     home = folder / "home"
     shutil.copytree(Path(__file__).parent / "standin", home)
+    command = home / "bin/conda"
+    command.write_text(command.read_text().replace("#!/usr/bin/env python3", f"#!{sys.executable}", 1))  # the Python that has py-rattler
     places = {"CHANNEL": (folder / "channel").as_uri(), "CACHE": str(folder / "cache"), "WHEELS": str(folder / "wheels")}
     return {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", **{f"CONDA_STANDIN_{name}": value for name, value in places.items()}}
 
