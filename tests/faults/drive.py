@@ -26,13 +26,17 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from faults.harm import HARMS, intermediate_files, named, reader_of, remedy, spread
 from faults.values import as_json, differences, output_of, tables_of
-from workflow.running import command_of, snakemake
+from workflow.running import ROOT, SMOKE, command_of, snakemake
 
+from eadbench.core.settings import merge
+
+CONFIGS = SMOKE  # files of the configuration, changed by --small
 KINDS = ("kill", "full", "truncate", "flip", "remove", "fail")
 TABLES = "results/tables/scores.parquet"
 RULES = {
@@ -62,16 +66,40 @@ python() {
 """
 
 
+def small_config(target: Path) -> tuple[str, ...]:
+    """A third of the smoke pipeline, every rule of it: one corpus, one trained method, the ground truth and a control. Returns the file to give."""
+    config: dict = {}
+    for name in SMOKE:
+        config = merge(config, yaml.safe_load((ROOT / name).read_text()))
+    corpus, runs, methods = "demo_mead", ("syncnet", "stage1", "full"), ("ground_truth", "full", "still")
+    config["corpora"]["sets"] = {corpus: config["corpora"]["sets"][corpus]}
+    for stage in ("zoo", "training"):
+        config[stage]["train_on"] = [corpus]
+    config["training"]["runs"] = {run: config["training"]["runs"][run] for run in runs}
+    config["samples"]["methods"] = {name: config["samples"]["methods"][name] | {"corpora": [corpus]} for name in methods}
+    tables = config["tables"]
+    config["tables"] = tables | {"methods": list(methods), "controls": ["still"], "ablation": None, "generalisation": None}
+    for name in ("main", "speed"):
+        tables[name]["corpora"] = [corpus]
+    target.write_text(yaml.safe_dump(config, sort_keys=False))
+    return (str(target),)
+
+
 def log(text: str) -> None:
     """Tell how it goes."""
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def run(folder: Path, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    """Run Snakemake and wait."""
+    return snakemake(folder, *options, configs=CONFIGS, timeout=2 * 3600, env=env)
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen:
     """Start Snakemake in a session of its own; it writes to ``run.log``."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.run.log").open("w") as out:
-        return subprocess.Popen(command_of(folder, *options), stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        return subprocess.Popen(command_of(folder, *options, configs=CONFIGS), stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
 
 
 def kill_all(process: subprocess.Popen) -> int:
@@ -89,8 +117,8 @@ def kill_all(process: subprocess.Popen) -> int:
 
 def finish(folder: Path, *targets: str) -> subprocess.CompletedProcess:
     """The one rerun after a fault. A killed Snakemake leaves its lock, which a person would remove the same way."""
-    snakemake(folder, "--unlock")
-    return snakemake(folder, *targets, timeout=3600)
+    run(folder, "--unlock")
+    return run(folder, *targets)
 
 
 def against(right: dict[str, bytes], folder: Path, done: subprocess.CompletedProcess) -> tuple[str, str]:
@@ -121,7 +149,7 @@ def kills(work: Path, right: dict[str, bytes], count: int, rng: random.Random, l
             fact = f"after {time.monotonic() - began:.1f} s, {victims} processes, {done} jobs done, last begun: {job}"
             chain.append({"kind": "kill", "fault": fact})
             log(f"kill {len(trials) + len(chain)}: {fact}")
-            snakemake(folder, "--unlock")
+            run(folder, "--unlock")
         outcome, told = against(right, folder, finish(folder))
         halves = [str(path.relative_to(folder)) for path in folder.rglob(".part-*")]
         trials += [trial | {"outcome": outcome, "told": told, "left_over": len(halves)} for trial in chain]
@@ -139,8 +167,8 @@ def full(work: Path, right: dict[str, bytes], shares: list[float], size: int) ->
     try:
         for share in shares:
             subprocess.run(["mount", "-o", f"remount,size={int(size * share)}", str(folder)], check=True)
-            snakemake(folder, "--unlock")
-            done = snakemake(folder, timeout=3600)
+            run(folder, "--unlock")
+            done = run(folder)
             text = done.stdout + done.stderr
             said = "the disk is full" if "the disk is full" in text else "No space left" if "No space left" in text else ""
             outcome = "named" if done.returncode and said else "unnamed" if done.returncode else against(right, folder, done)[0]
@@ -182,7 +210,7 @@ def harm_one(work: Path, reference: Path, kind: str, name: str, output: str, asi
             shutil.rmtree(folder / other)
     fact = HARMS[kind](folder / "results" / name, rng)
     began = time.monotonic()
-    done = snakemake(folder, output, timeout=1800)
+    done = run(folder, output)
     text = done.stdout + done.stderr
     if done.returncode:
         outcome = "named" if named(text, name) else "unnamed"
@@ -203,7 +231,7 @@ def mend(folder: Path, output: str, right: dict[str, bytes], text: str) -> str:
     if path is None or not path.is_relative_to(folder):
         return "no remedy given"
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    done = snakemake(folder, output, timeout=1800)
+    done = run(folder, output)
     if done.returncode:
         return f"after deleting {path.relative_to(folder)} still an error"
     return "mended" if not differences(right, output_of(folder, output)) else "another output"
@@ -220,7 +248,7 @@ def fails(work: Path, right: dict[str, bytes], rng: random.Random) -> list[dict]
     env = os.environ | {"BASH_ENV": str(work / "hook.sh"), "FAULTS_MARKS": str(marks), "FAULTS_SECONDS": "5"}
     failed_at: dict[str, int] = {}
     for attempt in range(1, len(RULES) + 2):
-        done = snakemake(folder, timeout=3600, env=env)
+        done = run(folder, env=env)
         for path in marks.iterdir():
             if path.is_dir():
                 failed_at.setdefault(path.name.replace("_", " "), attempt)
@@ -256,6 +284,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs; about 2 GB")
     parser.add_argument("--reference", type=Path, help="a finished, undisturbed smoke run of this very checkout; made under --work without it")
+    parser.add_argument("--small", action="store_true", help="one corpus and three methods instead of the whole smoke pipeline: a third of the time")
     parser.add_argument("--only", choices=KINDS, action="append", help="kinds of fault; may be given several times [all]")
     parser.add_argument("--kills", type=int, default=20, help="SIGKILLs [20]")
     parser.add_argument("--longest", type=float, default=60, help="seconds until a kill: uniform between 6 and this [60]")
@@ -265,9 +294,12 @@ def main() -> int:
     given = parser.parse_args()
     kinds, work = given.only or KINDS, given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
+    if given.small:
+        global CONFIGS
+        CONFIGS = small_config(work / "small.yaml")
     reference = (given.reference or work / "reference").resolve()
     log(f"reference: {reference}")
-    done = snakemake(reference, timeout=3600)
+    done = run(reference)
     if done.returncode:
         print(done.stdout[-4000:] + done.stderr[-4000:])
         return 2
@@ -284,7 +316,7 @@ def main() -> int:
             trials += fails(work, right, rng)
         else:
             trials += harmed(work, reference, kind, given.harms, rng)
-        (given.out or work / "report.json").write_text(as_json({"seed": given.seed, "trials": trials}))
+        (given.out or work / "report.json").write_text(as_json({"seed": given.seed, "small": given.small, "trials": trials}))
     print(table_of(trials))
     bad = [trial for trial in trials if trial["outcome"] in ("unnamed", "wrong")]
     for trial in bad:
