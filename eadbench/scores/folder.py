@@ -126,12 +126,13 @@ def score_folders(
     """
     names = _names(folders)
     cells_folder = out.with_name(out.name + ".cells")
+    tasks = {name: tasks_of(folders, fake, crop) for name, fake in {"real": folders.real, **names}.items()}  # all folders are looked at first
     cells = {}
-    for name, fake in {"real": folders.real, **names}.items():
+    for name, tasks_of_cell in tasks.items():
         cell = {"method": name, "corpus": folders.real.name or "real", "protocol": PROTOCOL}
         target = cells_folder / name / "per_clip.parquet"
         real = cells_folder / "real" if name != "real" else None
-        measure_cell(cell, tasks_of(folders, fake, crop), config, judges, target, device, real, reuse=True)
+        measure_cell(cell, tasks_of_cell, config, judges, target, device, real, reuse=True)
         cells[name] = Cell.read(target.parent)
     frames = [summarise_cell(cell, cells["real"], config, seed) for cell in cells.values()]
     first = next(iter(names))
