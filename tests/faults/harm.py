@@ -137,10 +137,10 @@ def _rewrite(path: Path, data: bytes) -> None:
 
 def remedy(output: str, folder: Path) -> Path | None:
     """The file or folder that a message tells to delete."""
-    found = re.search(r"mend:\s+delete (\S+) and", output)
+    found = re.search(r"mend:\s+delete (the file|\S+) and", output)
     if not found:
         return None
-    if found.group(1) == "the":  # "delete the file": the one that it names
+    if found.group(1) == "the file":  # "delete the file": the one that it names
         found = re.search(r"where:\s+(\S+)", output)
     return folder / found.group(1) if found else None
 
