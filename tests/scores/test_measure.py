@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
+from eadbench.core.seals import seal_files
 from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import read_frames, write_video
 from eadbench.scores import measure as measure_module
@@ -196,6 +197,7 @@ def test_different_rulers_are_not_compared(truth, blurred, tmp_path):
     meta = json.loads((other / "measure.json").read_text())
     meta["rulers"]["fid"]["weights_sha256"] = "0" * 64
     (other / "measure.json").write_text(json.dumps(meta))
+    seal_files(other, [other / "measure.json"], other / "per_clip.parquet")
     with pytest.raises(EadbenchError, match="different extractors"):
         summarise_cell(Cell.read(blurred), Cell.read(other), _config(blurred), 1)
 

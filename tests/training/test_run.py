@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
 from eadbench.training import loop
 from eadbench.training.config import TrainingConfig
@@ -277,5 +277,5 @@ def test_changed_weights_are_noticed(small: dict[str, Any], tiny_features: Path,
     data = bytearray((out / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (out / "model.safetensors").write_bytes(bytes(data))
-    with pytest.raises(EadbenchError, match="changed"):
+    with pytest.raises(FatalError, match="changed"):
         load_run(out)
