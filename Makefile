@@ -6,10 +6,10 @@ CORES ?= 2
 # Spinning OpenMP threads slow small shared machines down several times.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help install demo test smoke lint format clean
+.PHONY: help install demo test test-cluster smoke lint format clean
 
 help: ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.installed ## Install everything into .venv
 
@@ -31,6 +31,9 @@ smoke: install ## The same pipeline in about 4 minutes
 test: install ## Lint and run all tests, the smoke pipeline included (about 15 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not pipeline and not cluster" -n $(CORES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m pipeline --timeout 2400
+
+test-cluster: install ## Tests that bring up a one-node Slurm (root, apt) and conda environments; minutes each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m cluster --timeout 2400
 
 lint: install ## Check format, lint, layers and workflow
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/lint-imports && $(BIN)/snakemake --lint
