@@ -134,7 +134,9 @@ def _parse(path: Path, size: int, changed: int) -> tuple[dict[str, str], str]:
     head, _, body = path.read_bytes().partition(b"\n")
     if head != b"# " + hashlib.sha256(body).hexdigest().encode():
         raise FatalError(
-            "a list of checksums was changed since it was written", path, "make the files of its folder anew, or delete it if they are sound"
+            "a list of checksums was changed since it was written",
+            path,
+            "delete the file and run the workflow again, or have the files of its folder made anew",
         )
     first, *lines = body.decode().splitlines()
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}, first.partition("delete: ")[2]
