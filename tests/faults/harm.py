@@ -64,7 +64,7 @@ READERS: list[tuple[str, list[str], list[str]]] = [
 ]
 # Nobody reads these again: pages, prints and records for people.
 FOR_PEOPLE = re.compile(
-    r"(report/|benchmarks/|.*provenance.*|.*report\.(html|json)|tables/.*\.(md|tex|csv|png|pdf)|.*\.jsonl|.*confusion\.json|\.gitkeep)"
+    r"(report/|benchmarks/|.*provenance.*|.*report\.(html|json)|tables/.*\.(md|tex|csv|png|pdf)|.*\.jsonl|.*\.log|.*confusion\.json|\.gitkeep)"
 )
 SHARD = "0-of-1"
 
