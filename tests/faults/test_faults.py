@@ -3,6 +3,7 @@
 import random
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from faults.drive import finish, harm_one, kill_all, start
 from faults.harm import FOR_PEOPLE, READERS, intermediate_files, named, reader_of
 from faults.values import differences, output_of
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 CELL = "results/scores/still/demo_mead/self"
 
 
@@ -51,11 +52,13 @@ def test_killed_while_measuring(smoke: Path, tmp_path: Path) -> None:
     """SIGKILL to all processes once a job has begun; the one rerun ends with the same values."""
     folder = tmp_path / "run"
     shutil.copytree(smoke, folder, symlinks=True)
-    (folder / CELL / "per_clip.parquet").unlink()
+    for name in ("per_clip", "summary"):
+        (folder / CELL / f"{name}.parquet").unlink()
     process = start(folder, f"{CELL}/summary.parquet")
     marks = folder / ".snakemake/incomplete"
     while process.poll() is None and not any(marks.glob("*")):
-        pass
+        time.sleep(0.1)
+    assert process.poll() is None, (folder.parent / f"{folder.name}.run.log").read_text()
     assert kill_all(process) > 1
     assert not (folder / CELL / "per_clip.parquet").exists()
     done = finish(folder, f"{CELL}/summary.parquet")
