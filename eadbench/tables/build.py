@@ -68,7 +68,8 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
     write_table(folder / "effects.parquet", found, schemas.EFFECTS)
     history = gather.read_all(inputs.history, schemas.HISTORY)
     write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])
-    write_ablation_report(folder, found, history, tables, notes, config)
+    curves = training_curves(history, folder / "training_curves")
+    write_ablation_report(folder, found, curves, tables, notes, config)
     record = {
         "config": config.model_dump(mode="json"),
         "seed": seed,
@@ -181,10 +182,8 @@ def write_speed(folder: Path, speed: pd.DataFrame, spec: SpeedTable, config: Tab
     write_text(folder / "speed.tex", render.frame_to_latex(shown, spec.title, [SPEED_LEGEND]))
 
 
-def write_ablation_report(
-    folder: Path, found: pd.DataFrame, history: pd.DataFrame, tables: list[WideTable], notes: list[Note], config: TablesConfig
-) -> None:
-    """``ablation_report.md``: findings first, then effects, emotions, speakers and the training curves."""
+def write_ablation_report(folder: Path, found: pd.DataFrame, curves: bool, tables: list[WideTable], notes: list[Note], config: TablesConfig) -> None:
+    """``ablation_report.md``: findings first, then effects, emotions, speakers and, where they were drawn, the training curves."""
     if config.ablation is None:
         return
     lines = [f"# {render.escape_markdown(config.ablation.title)}", ""]
@@ -214,7 +213,6 @@ def write_ablation_report(
                 f"- In {len(rest)} of {len(chosen)} combinations there is no detectable effect, or too few clips; effects.parquet holds them all."
             ]
         lines += [""]
-    curves = training_curves(history, folder / "training_curves")
     if curves:
         lines += ["## Training curves", "", "![Training curves](training_curves.png)", ""]
     write_text(folder / "ablation_report.md", "\n".join(lines))
