@@ -17,7 +17,8 @@ CLOTHES = ((52, 62, 92), (120, 40, 48), (44, 84, 72), (86, 86, 92), (196, 190, 1
 MALE_HAIR = ("short", "side", "crew", "bald", "receding", "curly", "afro", "medium", "fringe")
 FEMALE_HAIR = ("long", "bob", "curly_long", "bun", "fringe_long", "afro", "side_long", "short", "curly")
 LANGUAGES = ("en-us", "en-gb-x-rp", "en-us", "en-gb-scotland", "en-029", "en-us")
-VARIANTS = {"male": ("m1", "m2", "m3", "m4", "m6", "m7", "m8"), "female": ("f1", "f2", "f3", "f4", "f5", "linda", "steph")}
+# No variant with `breath` (f2, f3, f5 and others): espeak-ng gives them other samples in one call of four or so.
+VARIANTS = {"male": ("m1", "m2", "m3", "m4", "m6", "m7", "m8"), "female": ("f1", "anika", "belinda", "f4", "Annie", "linda", "steph")}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from eadbench.corpora.studio.jobs import MEAN_SECONDS, TAKES, Job, jobs_of
 from eadbench.corpora.studio.lists import write_hdtf_lists, write_ravdess_archives
 
 log = logging.getLogger(__name__)
-VERSION = 2  # raise it when the same job would film something else
+VERSION = 3  # raise it when the same job would film something else
 DIARY = ".filmed.jsonl"
 MEN = tuple(f"M{n:03d}" for n in (3, 5, 7, 9, 11, 12, 13, 19, *range(22, 36), 37, 39, 40, 41, 42))
 WOMEN = tuple(f"W{n:03d}" for n in (9, 11, 14, 15, 16, 17, 18, 19, 21, 23, 24, 25, 26, 28, 29, 33, 35, 36, 37, 38, 40))

@@ -5,7 +5,7 @@ import pytest
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.seeds import rng_for
-from eadbench.corpora.studio.cast import cast
+from eadbench.corpora.studio.cast import LANGUAGES, VARIANTS, cast
 from eadbench.corpora.studio.take import Line, record
 from eadbench.corpora.studio.visemes import CONSONANTS, VOWELS, loudness, mouth_track
 from eadbench.corpora.studio.voice import Voices
@@ -28,6 +28,14 @@ def test_the_same_request_gives_the_same_samples_whatever_came_before(voices, sa
     voices.speak("Something else altogether.", "en-us+f2", 120, 80, 99)
     again = voices.speak(TEXT, "en-us+m3", 165, 40, 50)
     assert np.array_equal(said.samples, again.samples) and said.events == again.events
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS["male"], *VARIANTS["female"]])
+def test_every_voice_of_the_cast_repeats_itself(voices, variant):
+    """Variants with `breath` differ in about one call of four, so 16 calls would show one."""
+    for language in set(LANGUAGES) if variant == "f1" else ("en-us",):
+        takes = {voices.speak(TEXT, f"{language}+{variant}", 165, 50, 50).samples.tobytes() for _ in range(16)}
+        assert len(takes) == 1, language
 
 
 def test_events_are_in_order_and_known(said):
