@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,22 @@ class Plan:
     benchmarks: dict[str, re.Pattern[str]]
 
 
-def planned(configs: list[Path], snakefile: Path = CHECKOUT / "Snakefile") -> Plan:
+def planned(configs: list[Path]) -> Plan:
     """All jobs of a run from nothing.
 
     Args:
         configs: Configuration files, later ones over earlier ones.
-        snakefile: The workflow.
 
     Raises:
         EadbenchError: If Snakemake is not installed or refuses the configuration.
     """
+    with workflow_of(configs) as workflow:
+        return _read(workflow)
+
+
+@contextlib.contextmanager
+def workflow_of(configs: list[Path]) -> Iterator[Any]:
+    """Snakemake's own view of the workflow, with the graph of all its jobs; see :func:`planned`."""
     try:
         from snakemake.api import SnakemakeApi
         from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
@@ -62,7 +69,7 @@ def planned(configs: list[Path], snakefile: Path = CHECKOUT / "Snakefile") -> Pl
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=1024),
                 config_settings=ConfigSettings(configfiles=[path.resolve() for path in configs]),
-                snakefile=snakefile,
+                snakefile=CHECKOUT / "Snakefile",
                 workdir=Path(empty),
             )
             with contextlib.redirect_stdout(io.StringIO()):  # the graph as text; the public call that builds it
@@ -70,7 +77,7 @@ def planned(configs: list[Path], snakefile: Path = CHECKOUT / "Snakefile") -> Pl
         except Exception as error:  # Snakemake's errors share no base class
             api.print_exception(error)
             raise EadbenchError("Snakemake cannot plan this configuration", ", ".join(map(str, configs)), "its message is above") from error
-        return _read(workflow._workflow)
+        yield workflow._workflow
 
 
 def _read(workflow: Any) -> Plan:

@@ -1,8 +1,6 @@
 """What every rule declares, and the profiles that use it."""
 
 import ast
-import contextlib
-import io
 import json
 import os
 import re
@@ -14,35 +12,20 @@ from typing import Any
 
 import pytest
 import yaml
-from snakemake.api import SnakemakeApi
-from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 from workflow.running import ROOT
+
+from eadbench.plan.dag import workflow_of
 
 DAY = 24 * 60
 PROFILES = {path.parent.name: path for path in (ROOT / "workflow/profiles").glob("*/profile.yaml")}
 
 
-@contextlib.contextmanager
-def workflow_of(folder: Path, *configs: Path):
-    """Snakemake's own view of the workflow, its graph of jobs built in an empty folder."""
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        made = api.workflow(
-            resource_settings=ResourceSettings(cores=64),
-            config_settings=ConfigSettings(configfiles=list(configs)),
-            snakefile=ROOT / "Snakefile",
-            workdir=folder,
-        )
-        with contextlib.redirect_stdout(io.StringIO()):
-            made.dag(DAGSettings(forceall=True)).printd3dag()
-        yield made._workflow
-
-
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> dict[str, dict[str, Any]]:
+def jobs() -> dict[str, dict[str, Any]]:
     """One job of every rule of the demo and of the full-size run: threads, resources on the first and third attempt, command."""
     found: dict[str, dict[str, Any]] = {}
     for config in ("config.yaml", "config/paper.yaml"):
-        with workflow_of(tmp_path_factory.mktemp("plan"), ROOT / config) as workflow:
+        with workflow_of([ROOT / config]) as workflow:
             for job in workflow.dag.jobs:
                 if job.rule.name in found.get(config, {}) or not job.output:
                     continue
@@ -99,7 +82,7 @@ def test_rules_whose_command_uses_a_device_ask_for_a_gpu_and_no_others(jobs):
 def test_a_training_run_is_given_what_its_processes_need(tmp_path):
     over = tmp_path / "over.yaml"
     over.write_text("training: {processes: 4}\n")
-    with workflow_of(tmp_path, ROOT / "config/paper.yaml", over) as workflow:
+    with workflow_of([ROOT / "config/paper.yaml", over]) as workflow:
         train = [job for job in workflow.dag.jobs if job.rule.name == "train"]
         others = [job for job in workflow.dag.jobs if job.rule.name == "make_samples"]
         assert {(job.threads, job.resources["gpu"], job.resources["processes"]) for job in train} == {(4, 4, 4)}
@@ -110,9 +93,9 @@ def test_a_training_run_is_given_what_its_processes_need(tmp_path):
 def test_all_rules_run_in_the_container_that_the_configuration_names(tmp_path):
     over = tmp_path / "over.yaml"
     over.write_text("container: docker://example.org/eadbench:1\n")
-    with workflow_of(tmp_path, ROOT / "config.yaml", over) as workflow:
+    with workflow_of([ROOT / "config.yaml", over]) as workflow:
         assert {job.rule.container_img for job in workflow.dag.jobs} == {"docker://example.org/eadbench:1"}
-    with workflow_of(tmp_path, ROOT / "config.yaml") as workflow:
+    with workflow_of([ROOT / "config.yaml"]) as workflow:
         assert not any(job.rule.container_img for job in workflow.dag.jobs)
 
 
