@@ -30,29 +30,28 @@ FOLDERS = {
 
 @dataclass
 class Sample:
-    """What was measured of the jobs of one kind under the same settings."""
+    """What was measured under ``results`` of the jobs of one kind under the same settings."""
 
+    results: Path
     amounts: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     disk: list[float] = field(default_factory=list)
 
-    def figure(self, results: Path, assumed: Figure) -> Figure:
-        """Seconds of the start and per unit, by non-negative least squares where the jobs differ in size; else all is counted per unit."""
-        start, each = 0.0, sum(self.seconds) / max(sum(self.amounts), 1e-9)
+    def figure(self, assumed: Figure) -> Figure:
+        """Seconds of the start and per unit, by non-negative least squares where the jobs differ in size; else all is counted per unit, or, if
+        there was no work (a corpus that was not fetched), for the start. What nobody measured is taken from ``assumed``.
+        """
+        total = sum(self.amounts)
         if len(set(self.amounts)) > 1:
             start, each = nnls(np.column_stack([np.ones(len(self.amounts)), self.amounts]), np.array(self.seconds))[0]
-        disk = sum(self.disk) / max(sum(self.amounts), 1e-9) if self.disk else assumed.disk_mb
-        return Figure(
-            seconds=float(each),
-            start=float(start),
-            disk_mb=disk,
-            disk_job_mb=0.0 if self.disk else assumed.disk_job_mb,
-            memory_mb=max(self.memory) or None,
-            gpu_memory_mb=assumed.gpu_memory_mb,
-            source="measured",
-            note=f"{len(self.seconds)} jobs under {results}",
-        )
+        elif total:
+            start, each = 0.0, sum(self.seconds) / total
+        else:
+            start, each = sum(self.seconds) / len(self.seconds), assumed.seconds
+        disk = {"disk_mb": sum(self.disk) / total, "disk_job_mb": 0.0} if self.disk and total else {}
+        measured = {"seconds": float(each), "start": float(start), "memory_mb": max(self.memory) or None, **disk}
+        return assumed.model_copy(update={**measured, "source": "measured", "note": f"{len(self.seconds)} jobs under {self.results}"})
 
 
 def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
@@ -70,7 +69,7 @@ def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
         raise EadbenchError("no benchmark files", results / "benchmarks", "--calibrate wants the results folder of a finished run of this workflow")
     settings = Settings(settings_of(results))
     corpora = counts(settings, results)
-    samples: dict[tuple[str, str], Sample] = defaultdict(Sample)
+    samples: dict[tuple[str, str], Sample] = defaultdict(lambda: Sample(results))
     for path in found:
         name = path.relative_to(results / "benchmarks").as_posix()
         rule, wildcards = _job(name, plan)

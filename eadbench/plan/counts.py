@@ -1,18 +1,19 @@
 """How much there is of each corpus: from the tables that are there, else customary sizes (which are assumptions)."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from eadbench.core import schemas
 from eadbench.core.settings import Settings
-from eadbench.core.tables import KEPT, read_table
+from eadbench.core.tables import KEPT, Table, read_table
 
 MEASURED, ASSUMED = "measured", "assumed"
 KEPT_SHARE = 0.9  # share of the clips that pass the checks, as long as nobody has looked
-STUDIO_SECONDS = 2.5  # of one recording of a drawn actor
 # recordings, hours, recordings of the test split, GB to fetch, where the numbers are from
 CUSTOMARY = {
     ("mead", "front"): (
@@ -52,7 +53,7 @@ class Counts:
     note: str
 
 
-def counts(settings: Settings, results: Path | None) -> dict[str, Counts]:
+def counts(settings: Settings, results: Path) -> dict[str, Counts]:
     """Amounts of every corpus of the configuration.
 
     Args:
@@ -62,40 +63,43 @@ def counts(settings: Settings, results: Path | None) -> dict[str, Counts]:
     return {name: _of(name, settings, results) for name in settings.corpora.sets}
 
 
-def _of(name: str, settings: Settings, results: Path | None) -> Counts:
-    clips = results / "clips" / name / "clips.parquet" if results else None
-    index = results / "corpora" / name / "index.parquet" if results else None
-    rows = read_table(index, schemas.INDEX) if index and index.exists() else None
-    if rows is None:
+def _of(name: str, settings: Settings, results: Path) -> Counts:
+    index, clips = results / "corpora" / name / "index.parquet", results / "clips" / name / "clips.parquet"
+    if not index.exists():
         return _customary(name, settings)
-    rows = rows[rows["status"] == KEPT]
+    rows = _kept(index, schemas.INDEX)
     length = (rows["end"].fillna(rows["duration"]) - rows["start"].fillna(0)).clip(lower=0)
-    base = (len(rows), float(length.sum()))
-    if clips and clips.exists():
-        return _from_clips(base, read_table(clips, schemas.CLIPS), settings, clips)
-    longest = settings.clips.max_seconds
-    pieces = [math.ceil(s / longest) for s in length]
-    test = (rows["split"] == settings.samples.split).to_numpy()
-    test_clips = sum(n for n, chosen in zip(pieces, test, strict=True) if chosen) * KEPT_SHARE
-    kept = sum(pieces) * KEPT_SHARE
-    return _capped(base, kept, base[1] * KEPT_SHARE, test_clips, float(length[test].sum()) * KEPT_SHARE, settings, 0.0, MEASURED, f"{index}")
+    if clips.exists():
+        source, rows = clips, _kept(clips, schemas.CLIPS)
+        pieces, seconds = pd.Series(1, rows.index), rows["frames"] / rows["fps"]
+    else:
+        source = index
+        pieces, seconds = np.ceil(length / settings.clips.max_seconds) * KEPT_SHARE, length * KEPT_SHARE
+    test = rows["split"] == settings.samples.split
+    amounts = (float(found.sum()) for found in (pieces, seconds, pieces[test], seconds[test]))
+    return _capped((len(length), float(length.sum())), *amounts, settings, _fetched(index.with_name("fetch.json")), MEASURED, str(source))
 
 
-def _from_clips(base: tuple[int, float], rows: pd.DataFrame, settings: Settings, path: Path) -> Counts:
-    kept = rows[rows["status"] == KEPT]
-    test = kept[kept["split"] == settings.samples.split]
-    seconds = kept["frames"] / kept["fps"]
-    return _capped(base, len(kept), float(seconds.sum()), len(test), float(seconds[test.index].sum()), settings, 0.0, MEASURED, f"{path}")
+def _kept(path: Path, table: Table) -> pd.DataFrame:
+    rows = read_table(path, table)
+    return rows[rows["status"] == KEPT]
+
+
+def _fetched(record: Path) -> float:
+    """GB that a corpus's downloads brought; 0 where it was not fetched."""
+    files = json.loads(record.read_text(encoding="utf-8"))["files"] if record.exists() else []
+    return sum(file["bytes"] or 0 for file in files) / 1e9
 
 
 def _customary(name: str, settings: Settings) -> Counts:
     corpus = settings.corpora.sets[name]
     if corpus.studio:
-        from eadbench.corpora.studio.jobs import jobs_of
+        from eadbench.corpora.studio.jobs import MEAN_SECONDS, jobs_of
 
         jobs = jobs_of(corpus.studio, settings.seed)
-        test = sum(job.actor in corpus.split.test for job in jobs) or len(jobs) * (corpus.split.rest == settings.samples.split)
-        return _assumed((len(jobs), len(jobs) * STUDIO_SECONDS / 3600, test, 0.01, "the studio's plan; 2.5 s a recording is a guess"), settings)
+        test = sum(job.actor in corpus.studio.test_actors for job in jobs) or len(jobs) * (corpus.split.rest == settings.samples.split)
+        hours = sum(job.seconds or MEAN_SECONDS for job in jobs) / 3600
+        return _assumed((len(jobs), hours, test, 0.01, f"the studio's plan; a sentence lasts {MEAN_SECONDS} s"), settings)
     if corpus.kind == "mead":
         parts = [CUSTOMARY["mead", "front" if view == "front" else "other"] for view in corpus.views]
         return _assumed((*(sum(p[n] for p in parts) for n in range(4)), parts[0][4]), settings)

@@ -3,19 +3,17 @@
 import heapq
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from pathlib import Path
+from graphlib import TopologicalSorter
 
 import pandas as pd
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import Settings
+from eadbench.core.settings import SECTIONS, Settings
 from eadbench.plan.calibrate import Sample
 from eadbench.plan.counts import Counts
 from eadbench.plan.dag import Job
 from eadbench.plan.figures import Figure
 from eadbench.plan.work import UNITS, amount, figure_key, signature
-
-STAGES = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
 
 
 @dataclass(frozen=True)
@@ -36,16 +34,15 @@ def costs(
     corpora: dict[str, Counts],
     figures: dict[str, Figure],
     measured: dict[tuple[str, str], Sample],
-    results: Path | None,
 ) -> list[Cost]:
-    """The cost of every job. A measured figure is used where it was measured under the same settings, else the given or assumed one.
+    """The cost of every job. A given figure is used as it is, a measured one where it was measured under the same settings, else the assumed one.
 
     Raises:
         EadbenchError: If there is no figure for a kind of job.
     """
-    elsewhere: dict[str, list[Sample]] = defaultdict(list)
+    same_key: dict[str, list[Sample]] = defaultdict(list)
     for (key, _), sample in measured.items():
-        elsewhere[key].append(sample)
+        same_key[key].append(sample)
     known: dict[tuple[str, str], Figure] = {}
     found = []
     for job in jobs:
@@ -54,7 +51,7 @@ def costs(
             raise EadbenchError(f"no figure for {key!r}", "eadbench/plan/assumed.yaml", "give one with --figures")
         pair = key, signature(job.rule, job.wildcards, settings)
         if pair not in known:
-            known[pair] = _figure(pair, figures[key], measured, elsewhere[key], results)
+            known[pair] = _figure(pair, figures[key], measured, same_key[key])
         figure = known[pair]
         work = amount(job.rule, job.wildcards, settings, corpora)
         memory = figure.memory_mb or float(job.mem_mb)
@@ -62,20 +59,20 @@ def costs(
     return found
 
 
-def _figure(pair: tuple[str, str], given: Figure, measured: dict[tuple[str, str], Sample], elsewhere: list[Sample], results: Path | None) -> Figure:
-    if pair in measured and results is not None and given.source != "given":
-        return measured[pair].figure(results, given)
-    if elsewhere and results is not None:
-        each = [sample.figure(results, given) for sample in elsewhere]
-        low, high = min(f.seconds for f in each), max(f.seconds for f in each)
-        text = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-        return given.model_copy(update={"note": f"{given.note} ({text} s measured with other settings under {results})"})
-    return given
+def _figure(pair: tuple[str, str], known: Figure, measured: dict[tuple[str, str], Sample], same_key: list[Sample]) -> Figure:
+    if known.source == "given" or not same_key:
+        return known
+    if pair in measured:
+        return measured[pair].figure(known)
+    each = [sample.figure(known).seconds for sample in same_key]
+    low, high = min(each), max(each)
+    text = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    return known.model_copy(update={"note": f"{known.note} ({text} s measured with other settings under {same_key[0].results})"})
 
 
 def by_stage(jobs: list[Job], found: list[Cost]) -> pd.DataFrame:
     """One row per stage and one for the whole (``schemas.PLAN``)."""
-    rows = [_row(stage, [(j, c) for j, c in zip(jobs, found, strict=True) if j.stage == stage]) for stage in STAGES]
+    rows = [_row(stage, [(j, c) for j, c in zip(jobs, found, strict=True) if j.stage == stage]) for stage in SECTIONS]
     return pd.DataFrame([*(row for row in rows if row["jobs"]), _row("all", list(zip(jobs, found, strict=True)))])
 
 
@@ -112,7 +109,7 @@ def by_figure(jobs: list[Job], found: list[Cost]) -> pd.DataFrame:
             "seconds_per_unit": seconds,
             "start_seconds": start,
             "hours": sum(c.seconds for _, c in pairs) / 3600,
-            "memory": "measured" if source == "measured" else "assumed" if pairs[0][1].figure.memory_mb else "requested by the rule",
+            "memory": source if pairs[0][1].figure.memory_mb else "requested by the rule",
             "source": source,
             "note": note,
         }
@@ -138,7 +135,7 @@ def wall_time(jobs: list[Job], found: list[Cost], cores: int, gpus: int) -> floa
     for number, job in enumerate(jobs):
         for other in job.needs:
             after[other].append(number)
-    urgency = _longest_to_the_end(found, after)
+    urgency = _longest_to_the_end(jobs, found, after)
     missing = [len(job.needs) for job in jobs]
     ready = [(-urgency[n], n) for n, count in enumerate(missing) if not count]
     heapq.heapify(ready)
@@ -165,17 +162,10 @@ def wall_time(jobs: list[Job], found: list[Cost], cores: int, gpus: int) -> floa
     return now
 
 
-def _longest_to_the_end(found: list[Cost], after: dict[int, list[int]]) -> list[float]:
+def _longest_to_the_end(jobs: list[Job], found: list[Cost], after: dict[int, list[int]]) -> list[float]:
     """Seconds from the start of each job to the end of the longest chain that it begins."""
-    longest: dict[int, float] = {}
-    for root in range(len(found)):
-        stack = [root]
-        while stack:
-            n = stack[-1]
-            todo = [other for other in after[n] if other not in longest]
-            if todo:
-                stack += todo
-                continue
-            longest[n] = found[n].seconds + max((longest[other] for other in after[n]), default=0.0)
-            stack.pop()
-    return [longest[n] for n in range(len(found))]
+    longest = [0.0] * len(jobs)
+    in_order = TopologicalSorter({n: job.needs for n, job in enumerate(jobs)}).static_order()
+    for n in reversed(list(in_order)):
+        longest[n] = found[n].seconds + max((longest[other] for other in after[n]), default=0.0)
+    return longest

@@ -49,7 +49,7 @@ def make(configs: list[Path], results: Path, finished: Path | None, given: Path 
     core_settings.validate_all(settings.raw)
     plan = planned(configs)
     corpora = counts(settings, results)
-    found = costs(plan.jobs, settings, corpora, load(given), calibrate(finished, plan) if finished else {}, finished)
+    found = costs(plan.jobs, settings, corpora, load(given), calibrate(finished, plan) if finished else {})
     on_gpu = any(job.gpus for job in plan.jobs)
     walls = [{"workers": n, "gpus": g, "hours": wall_time(plan.jobs, found, n, g) / 3600} for n in workers for g in (gpus if on_gpu else [0])]
     return Report([str(path) for path in configs], corpora, by_stage(plan.jobs, found), by_figure(plan.jobs, found), walls)

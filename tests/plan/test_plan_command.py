@@ -15,7 +15,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings, load
 from eadbench.core.tables import read_table, write_table
-from eadbench.plan.calibrate import calibrate
+from eadbench.plan.calibrate import Sample, calibrate
 from eadbench.plan.counts import ASSUMED, MEASURED, counts
 from eadbench.plan.dag import Job, Plan, planned
 from eadbench.plan.estimate import Cost, by_stage, costs, wall_time
@@ -96,7 +96,10 @@ def test_an_index_decides_over_customary_sizes(settings, tmp_path):
     rows[0] |= {"start": 5.0, "end": 20.0}
     write_table(tmp_path / "corpora/hdtf/index.parquet", rows, schemas.INDEX)
     found = counts(settings, tmp_path)
-    assert found["mead"].source == ASSUMED and found["hdtf"].source == MEASURED
+    assert found["mead"].source == ASSUMED and found["hdtf"].source == MEASURED and found["hdtf"].gigabytes == 0
+    files = [{"bytes": 1_500_000_000}, {"bytes": 500_000_000}, {"bytes": None}]
+    (tmp_path / "corpora/hdtf/fetch.json").write_text(json.dumps({"files": files}))
+    assert counts(settings, tmp_path)["hdtf"].gigabytes == 2, "a run from nothing fetches again what was fetched"
     assert (found["hdtf"].recordings, found["hdtf"].seconds) == (5, 15 + 2 * 25 + 2 * 4)
     assert found["hdtf"].clips == pytest.approx((2 + 3 + 3 + 1 + 1) * 0.9), "25 s are three clips of at most 10 s"
     clips = [
@@ -130,10 +133,15 @@ def test_a_finished_run_gives_start_speed_memory_and_disk(paper, settings, tmp_p
     samples = calibrate(tmp_path, paper)
     [(key, _)] = samples
     assert key == "cut_clips"
-    figure = next(iter(samples.values())).figure(tmp_path, Figure(seconds=1))
+    figure = next(iter(samples.values())).figure(Figure(seconds=1))
     assert (figure.start, figure.seconds) == (pytest.approx(7), pytest.approx(0.5))
     assert figure.memory_mb == pytest.approx(1048.576) and figure.source == "measured"
     assert figure.disk_mb == pytest.approx(10 / 110, rel=1e-3), "10 MB of 10 + 100 seconds"
+
+
+def test_jobs_without_work_say_what_a_job_takes_and_nothing_of_a_unit(tmp_path):
+    figure = Sample(tmp_path, amounts=[0, 0], seconds=[3, 5], memory=[1, 1]).figure(Figure(seconds=9, disk_mb=2))
+    assert (figure.start, figure.seconds, figure.disk_mb) == (4, 9, 2)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -142,7 +150,7 @@ def test_measured_figures_are_used_only_under_the_same_settings(paper, settings,
     if not same:
         other.raw["clips"]["size"] = 512
     finished_run(tmp_path, other, start=7, each=0.5)
-    found = costs(paper.jobs, settings, counts(settings, tmp_path), load_figures(None), calibrate(tmp_path, paper), tmp_path)
+    found = costs(paper.jobs, settings, counts(settings, tmp_path), load_figures(None), calibrate(tmp_path, paper))
     cut = [c for j, c in zip(paper.jobs, found, strict=True) if j.rule == "cut_clips" and j.wildcards["corpus"] == "hdtf"]
     assert {c.figure.source for c in cut} == {"measured" if same else "assumed"}
     if same:
@@ -225,4 +233,5 @@ def test_the_demo_can_be_planned_without_a_gpu(tmp_path):
 
     report = make([ROOT / "config.yaml"], tmp_path, None, None, [2], [0])
     assert report.stages.set_index("stage").loc["all", "gpu_hours"] == 0
+    assert all(c.test_clips > 0 for c in report.corpora.values())
     assert list(report.corpora) == list(yaml.safe_load((ROOT / "config.yaml").read_text())["corpora"]["sets"])
