@@ -27,7 +27,7 @@ def plan_command(
     """Jobs, core-hours, GPU-hours, disk and memory per stage, and the wall time, of a run from nothing.
 
     The jobs are those that Snakemake plans. Their amounts come from the index and clips tables where they are there. Seconds per unit come from
-    a finished run (--calibrate; only where it had the same settings), from --figures, or are assumed; every row says which. Nothing is made.
+    --figures, else from a finished run (--calibrate; only where it had the same settings), else are assumed; every row says which. Nothing is made.
 
     Example: `eadbench plan --config config/paper.yaml --workers 200 --gpus 8 --calibrate results --out plan.json`
     """
