@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from eadbench import __version__
 from eadbench.core import log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.training.launch import rank
 
 ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
 # Command -> (module, attribute), for what users call without thinking of stages.
@@ -58,8 +59,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """EAD-Net and its benchmark. Every stage of the workflow is a sub-command; `eadbench STAGE --help` tells more."""
-    first = os.environ.get("RANK", "0") == "0"  # of the processes of a launcher, one writes files
-    log.set_up(log_file if first else None)
+    log.set_up(None if rank() else log_file)  # of the processes of a launcher, one writes files
     provenance.begin()
     if threads:
         set_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
@@ -77,9 +77,7 @@ def main() -> None:
     try:
         app(prog_name="eadbench")
     except SystemExit as end:
-        if (
-            not end.code and "--log" in sys.argv and os.environ.get("RANK", "0") == "0"
-        ):  # a rule's command; what people call by hand leaves no record in their folders
+        if not end.code and "--log" in sys.argv and not rank():  # a rule's command; what people call by hand leaves no record in their folders
             provenance.complete(sys.argv)
         raise
     except (EadbenchError, FatalError) as error:

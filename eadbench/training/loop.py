@@ -198,7 +198,7 @@ class Trainer:
         if self.ema:
             self.ema.copy_to(self.task.model.parameters())
         self.task.model.eval()
-        with torch.no_grad(), self.accelerator.autocast():
+        with self.accelerator.autocast():
             return self.task.adjacency(self._some_batches(self.task.data if self.task.validation is None else self.task.validation))
 
     def _add(self, split: str, values: dict[str, float]) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from eadbench.models.syncnet import SyncNet
 from eadbench.models.wav2lip import Wav2Lip
 from eadbench.training.config import RunConfig, TrainingConfig
 from eadbench.training.eadnet import EADNetTask, Judges
+from eadbench.training.launch import rank
 from eadbench.training.loop import Task, Trainer
 from eadbench.training.syncnet import SyncNetTask
 from eadbench.training.wav2lip import Wav2LipTask
@@ -69,7 +69,7 @@ def run(
     wanted, parts, folder = config.run(name), parts or {}, out.parent
     chosen = pick_device(device)
     store = FeatureStore(features)
-    store.verify(main_process=os.environ.get("RANK", "0") == "0")
+    store.verify(main_process=rank() == 0)
     facts = store.facts()
     model = model_config(name, wanted, store, facts)
     parents = {key: read_run_card(path) if key in ("init", "syncnet") else read_card(path).model_dump() for key, path in parts.items()}
@@ -251,15 +251,14 @@ def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, An
         EadbenchError: If the run is not there or its weights were changed.
         FatalError: If a file of it is gone or was changed.
     """
-    card = read_run_card(folder)
-    for name in ("config.json", "model.safetensors"):
-        seals.check(folder / name)
+    card, weights = read_run_card(folder), folder / "model.safetensors"
+    seals.check(folder / "config.json")
     facts = json.loads((folder / "config.json").read_text())
-    if sha256_of(folder / "model.safetensors") != card["sha256"]:
-        raise EadbenchError("weights were changed since the run's card was written", folder / "model.safetensors", "train the run again")
+    if (seals.check(weights) or sha256_of(weights)) != card["sha256"]:
+        raise EadbenchError("weights were changed since the run's card was written", weights, "train the run again")
     sizes, network = MODELS[facts["kind"]]
     model = network(sizes.from_dict(facts["model"]))
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    model.load_state_dict(load_file(weights))
     return model.to(device).eval().requires_grad_(False), facts
 
 
