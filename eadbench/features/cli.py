@@ -1,32 +1,16 @@
 """``eadbench features``."""
 
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from eadbench.core import settings as core_settings
+from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson
 from eadbench.zoo.cli import parse_parts
 
-
-class _WithText(TyperGroup):
-    """Adds ``text``, which lives in a module of its own and is imported only when named."""
-
-    def list_commands(self, ctx: typer.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "text"])
-
-    def get_command(self, ctx: typer.Context, name: str) -> Any:
-        if name != "text":
-            return super().get_command(ctx, name)
-        single = typer.Typer(add_completion=False)
-        single.command("text")(import_module("eadbench.features.text").text_command)
-        return typer.main.get_command(single)
-
-
-app = typer.Typer(help="Audio, text and latent features of clips, stored as safetensors.", no_args_is_help=True, cls=_WithText)
+app = typer.Typer(help="Audio, text and latent features of clips, stored as safetensors.", no_args_is_help=True)
 
 
 @app.command("extract")
@@ -47,6 +31,25 @@ def extract_command(
     extract(clips, shard, parse_parts(part), given.features, out, pick_device(given.device))
 
 
+@app.command("text")
+def text_command(
+    corpus: Annotated[str, typer.Option(help="Name of the corpus.")],
+    captions: Annotated[Path, typer.Option(help="Filtered captions, results/captions/C/captions.parquet.")],
+    part: Annotated[list[str], typer.Option(help="text_encoder=FOLDER.")],
+    out: Annotated[Path, typer.Option(help="Table to write, results/features/C/text.parquet; the vectors come beside it.")],
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Encode every distinct caption once, and the label descriptions and the empty text with them."""
+    from eadbench.features.text import encode_texts
+
+    given = core_settings.load(settings, config)
+    parts = parse_parts(part)
+    if "text_encoder" not in parts:
+        raise EadbenchError("the text encoder was not handed over", "--part", "add --part text_encoder=results/zoo/text_encoder")
+    encode_texts(corpus, captions, parts["text_encoder"], given.device, out)
+
+
 @app.command("merge")
 def merge_command(
     corpus: Annotated[str, typer.Option(help="Name of the corpus.")],
@@ -55,8 +58,6 @@ def merge_command(
     shards: Annotated[list[Path], typer.Argument(help="Tables of `features extract`.")],
     captions: Annotated[Path | None, typer.Option(help="Table of captions, if there are any.")] = None,
     text: Annotated[Path | None, typer.Option(help="Table of `features text`.")] = None,
-    settings: SettingsJson = None,
-    config: ConfigFiles = None,
 ) -> None:
     """One index per corpus: where each clip's features lie, its caption, and whether it may train."""
     from eadbench.features.merge import merge

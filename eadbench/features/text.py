@@ -6,21 +6,17 @@ import time
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
 import torch
-import typer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from eadbench.captions.wording import GRADES, label_texts
 from eadbench.core import provenance, schemas, seals
-from eadbench.core import settings as core_settings
 from eadbench.core.emotions import EMOTIONS
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.core.options import ConfigFiles, SettingsJson
 from eadbench.core.progress import track
 from eadbench.core.tables import read_table, resolve, write_table
 
@@ -116,21 +112,3 @@ class TextStore:
     def dim(self) -> int:
         """Width of the token vectors."""
         return self.of_text("").shape[1]
-
-
-def text_command(
-    corpus: Annotated[str, typer.Option(help="Name of the corpus.")],
-    captions: Annotated[Path, typer.Option(help="Filtered captions, results/captions/C/captions.parquet.")],
-    part: Annotated[list[str], typer.Option(help="text_encoder=FOLDER.")],
-    out: Annotated[Path, typer.Option(help="Table to write, results/features/C/text.parquet; the vectors come beside it.")],
-    settings: SettingsJson = None,
-    config: ConfigFiles = None,
-) -> None:
-    """Encode every distinct caption once, and the label descriptions and the empty text with them."""
-    from eadbench.zoo.cli import parse_parts
-
-    given = core_settings.load(settings, config)
-    parts = parse_parts(part)
-    if "text_encoder" not in parts:
-        raise EadbenchError("the text encoder was not handed over", "--part", "add --part text_encoder=results/zoo/text_encoder")
-    encode_texts(corpus, captions, parts["text_encoder"], given.device, out)

@@ -75,10 +75,8 @@ rule merge_features:
     resources:
         mem_mb=mem_by_attempt(2000),
         runtime=runtime_by_attempt(20),
-    params:
-        settings=settings_of("features"),
     message:
         "Joining the features of {wildcards.corpus}"
     shell:
         "python -m eadbench --log {log} --threads {threads} features merge --corpus {wildcards.corpus} --clips {input.clips}"
-        " --captions {input.captions} --text {input.text} --out {output} --settings {params.settings:q} {input.shards}"
+        " --captions {input.captions} --text {input.text} --out {output} {input.shards}"
