@@ -137,8 +137,8 @@ class FeatureStore:
             EadbenchError: If the shards were made with different settings or weights.
         """
         found: dict[str, str] | None = None
-        for index, shard in self.clips[["index", "shard"]].drop_duplicates().itertuples(index=False):
-            path = resolve(index, shard) / "latents.safetensors"
+        for folder in self._shards():
+            path = folder / "latents.safetensors"
             facts = _open(path).metadata() or {}
             if found is not None and facts != found:
                 raise EadbenchError("feature shards differ in settings or weights", path, "extract the features of all corpora anew with one config")
@@ -151,12 +151,15 @@ class FeatureStore:
         Raises:
             FatalError: If a file is gone or was changed.
         """
-        shards = self.clips[["index", "shard"]].drop_duplicates().itertuples(index=False)
-        paths = [resolve(index, shard) / f"{file}.safetensors" for index, shard in shards for file in FILES]
+        paths = [folder / f"{file}.safetensors" for folder in self._shards() for file in FILES]
         if not main_process:
             seals.trust(paths)
-        for path in paths if main_process else ():
+            return
+        for path in paths:
             seals.check(path)
+
+    def _shards(self) -> list[Path]:
+        return [resolve(index, shard) for index, shard in self.clips[["index", "shard"]].drop_duplicates().itertuples(index=False)]
 
     def split(self, split: str) -> pd.DataFrame:
         """The clips of ``train`` (those that may train), ``val`` or ``test``."""
