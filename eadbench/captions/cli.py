@@ -76,7 +76,6 @@ def filter_command(
 def report_command(
     captions: Annotated[list[Path], typer.Option(help="Filtered captions of the corpora, results/captions/C/captions.parquet.")],
     out: Annotated[Path, typer.Option(help="Page to write; report.json with the numbers comes beside it.")],
-    part: Annotated[list[str] | None, typer.Option("--part", hidden=True, help="Accepted and not needed: the scores stand in the tables.")] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
