@@ -154,15 +154,11 @@ class EADNet(nn.Module):
         """
         branches = guidance_branches(audio_scale, text_scale, has_text=len(self.config.sources) > 1 and (text is not None or vai is not None))
         n, b = len(branches), len(noisy)
-
-        def tile(x: torch.Tensor | None) -> torch.Tensor | None:
-            return None if x is None or n == 1 else x.repeat(n, *[1] * (x.dim() - 1))
-
-        if n == 1 and not (branches[0].drop_audio or branches[0].drop_text):
-            return self(noisy, timesteps, mask, masked, reference, audio, text, text_mask, vai)
         inputs = (noisy, timesteps, mask, masked, reference, audio, text, text_mask, vai)
+        if n == 1 and not (branches[0].drop_audio or branches[0].drop_text):
+            return self(*inputs)
         if n > 1:
-            inputs = tuple(map(tile, inputs))
+            inputs = tuple(None if x is None else x.repeat(n, *[1] * (x.dim() - 1)) for x in inputs)
         drop_audio = torch.cat([torch.full((b,), branch.drop_audio, device=noisy.device) for branch in branches])
         drop_text = torch.cat([torch.full((b,), branch.drop_text, device=noisy.device) for branch in branches])
         predictions = self(*inputs, drop_audio=drop_audio, drop_text=drop_text).chunk(n)
