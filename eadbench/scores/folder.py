@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from eadbench.core import provenance, schemas
@@ -18,6 +17,7 @@ from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.metrics import METRICS
+from eadbench.scores.paired import signed_rank
 from eadbench.scores.summarise import Cell, summarise_cell
 
 VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
@@ -172,18 +172,12 @@ def _names(folders: Folders) -> dict[str, Path]:
 
 
 def _paired_test(cell: Cell, reference: Cell, metric: str) -> tuple[float | None, int | None]:
-    """Two-sided Wilcoxon signed-rank test over the clips that both have; nulls for metrics of sets and fewer than two clips."""
+    """Paired test over the clips that both have, and their number; nulls for metrics of sets."""
     if METRICS[metric].kind == "set":
         return None, None
     sides = [c.rows[(c.rows.metric == metric) & (c.rows.status == KEPT)].set_index("clip_id").value.dropna() for c in (cell, reference)]
     difference = (sides[0] - sides[1]).dropna().to_numpy()
-    if len(difference) < 2:
-        return None, len(difference)
-    if not np.any(difference):
-        return 1.0, len(difference)
-    from scipy.stats import wilcoxon
-
-    return float(wilcoxon(difference).pvalue), len(difference)
+    return signed_rank(difference), len(difference)
 
 
 def wide(scores: pd.DataFrame) -> pd.DataFrame:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from eadbench.core import schemas
 from eadbench.scores.bootstrap import mean_interval, resamplings
+from eadbench.scores.paired import signed_rank
 from eadbench.tables.config import AblationTable, TablesConfig
-from eadbench.tables.gather import FEWEST, holm, signed_rank
+from eadbench.tables.gather import FEWEST, holm
 from eadbench.tables.metrics import Metric, metric
 from eadbench.tables.render import number
 from eadbench.tables.wide import decimals_for

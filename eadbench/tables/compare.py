@@ -13,9 +13,10 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.tables import read_table
 from eadbench.scores.bootstrap import mean_interval, resamplings
+from eadbench.scores.paired import signed_rank
 from eadbench.tables.ablation import mover
 from eadbench.tables.charts import read_json
-from eadbench.tables.gather import CELL, signed_rank
+from eadbench.tables.gather import CELL
 from eadbench.tables.render import frame_to_markdown, number
 from eadbench.tables.wide import decimals_for, describe_ruler
 

@@ -11,6 +11,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.tables import Table, read_table
+from eadbench.scores.paired import signed_rank
 
 CELL = ["method", "corpus", "protocol"]
 MEMORY = "1GB"
@@ -80,18 +81,6 @@ def open_per_clip(paths: Sequence[Path]) -> duckdb.DuckDBPyConnection:
     if twice:
         raise EadbenchError("a clip was measured twice", ", ".join(twice), "give each cell's per-clip table once")
     return base
-
-
-def signed_rank(differences: np.ndarray) -> float | None:
-    """Two-sided p of Wilcoxon's signed-rank test (exact for small samples without ties); 1 if nothing differs, ``None`` for fewer than two pairs."""
-    from scipy.stats import wilcoxon
-
-    differences = np.asarray(differences, float)
-    if len(differences) < 2:
-        return None
-    if not np.any(differences):
-        return 1.0
-    return float(wilcoxon(differences).pvalue)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
