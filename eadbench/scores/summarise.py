@@ -155,7 +155,8 @@ class _Summary:
     def _row(self, name, value, low, high, clips, total, ruler, frames, variant, warnings) -> None:
         numbers = {k: v if v is not None and np.isfinite(v) else None for k, v in {"value": value, "low": low, "high": high}.items()}
         row = {**self.cell.name, "metric": name, **numbers, "n": len(clips), "n_missing": total - len(clips), **ruler}
-        self.rows.append(row | {"frames": frames, "variant": variant, "warning": "; ".join(w for w in warnings if w)})
+        warning = "; ".join(w.replace(";", ",") for w in warnings if w)  # readers part them at the semicolons
+        self.rows.append(row | {"frames": frames, "variant": variant, "warning": warning})
 
     def _warnings(self, name: str, clips: list[str], total: int) -> list[str]:
         found = []
