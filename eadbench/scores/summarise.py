@@ -65,12 +65,12 @@ class Cell:
         return [known[c] if isinstance(known[c], str) else f"clip {c}" for c in clips]
 
 
-def summarise_cell(cell: Cell, real: Cell | None, config: ScoresConfig, seed: int) -> pd.DataFrame:
+def summarise_cell(cell: Cell, real: Cell, config: ScoresConfig, seed: int) -> pd.DataFrame:
     """Summary rows of a cell.
 
     Args:
         cell: What a method made.
-        real: The ground truth's cell of the same corpus, protocol ``self``; ``None``: set metrics have no value.
+        real: The ground truth's cell of the same corpus, protocol ``self``.
         config: As the cell was measured, and how intervals are had.
         seed: Seed of the bootstrap.
     """
@@ -80,7 +80,7 @@ def summarise_cell(cell: Cell, real: Cell | None, config: ScoresConfig, seed: in
     return pd.DataFrame(summary.rows, columns=schemas.SUMMARY.names).astype({"resolution": "Int64", "frames": "Int64"})
 
 
-def write_summary(cell: Cell, real: Cell | None, config: ScoresConfig, seed: int, out: Path) -> pd.DataFrame:
+def write_summary(cell: Cell, real: Cell, config: ScoresConfig, seed: int, out: Path) -> pd.DataFrame:
     """Write ``summary.parquet`` and, where emotions were judged, ``confusion.json`` beside it."""
     rows = summarise_cell(cell, real, config, seed)
     write_table(out, rows, schemas.SUMMARY, ["metric", "variant"])
@@ -106,7 +106,7 @@ def confusion(cell: Cell) -> dict[str, Any] | None:
 
 
 class _Summary:
-    def __init__(self, cell: Cell, real: Cell | None, config: ScoresConfig, seed: int) -> None:
+    def __init__(self, cell: Cell, real: Cell, config: ScoresConfig, seed: int) -> None:
         self.cell, self.real, self.config, self.seed = cell, real, config, seed
         self.rows: list[dict[str, Any]] = []
         self.total = cell.rows.clip_id.nunique()
@@ -189,47 +189,34 @@ class _Summary:
             self._mean("acc_emo_recall", chosen, len(chosen), emotion)
 
     def _acc_emo_real(self) -> None:
-        if self.real is None:
-            self._nothing("acc_emo_real", "no ground truth was given")
-            return
         own = self.cell.rows[(self.cell.rows.metric == "acc_emo") & (self.cell.rows.status == KEPT)].clip_id
         rows = self.real.rows[(self.real.rows.metric == "acc_emo") & self.real.rows.clip_id.isin(own)]
         self._mean("acc_emo_real", rows, len(own), None)
 
     # --- sets ---
 
-    def _sides(self, kind: str) -> tuple[View, View, list[str]] | None:
+    def _sides(self, kind: str) -> tuple[View, View, list[str]]:
         """Features of the clips that both cells have."""
-        if self.real is None:
-            return None
         clips = sorted(set(self.cell.features.clips(kind)) & set(self.real.features.clips(kind)))
         return self.real.features.view(kind, clips), self.cell.features.view(kind, clips), clips
 
     def _set_ruler(self, role: str) -> dict[str, Any]:
         ruler = self.cell.meta["rulers"].get(role, {})
-        if self.real is not None:
-            other = self.real.meta["rulers"].get(role, {})
-            if other.get("weights_sha256") != ruler.get("weights_sha256"):
-                raise EadbenchError(
-                    f"the cell and the ground truth were measured with different extractors for {role!r}", self.real.folder, "measure both again"
-                )
+        if self.real.meta["rulers"].get(role, {}).get("weights_sha256") != ruler.get("weights_sha256"):
+            what = f"the cell and the ground truth were measured with different extractors for {role!r}"
+            raise EadbenchError(what, self.real.folder, "measure both again")
         return {"extractor": ruler.get("extractor", ""), "weights_sha256": ruler.get("weights_sha256", ""), "resolution": ruler.get("resolution")}
 
-    def _nothing(self, name: str, why: str, variant: str | None = None) -> None:
+    def _nothing(self, name: str, too_few: str, variant: str | None = None) -> None:
         role = METRICS[name].judge
+        why = self.cell.meta["missing"].get(role, too_few)
         self._row(name, None, None, None, [], self.total, self._set_ruler(role), None, variant, [f"nothing measured: {why}"])
 
-    def _why_nothing(self, role: str, found: tuple | None, too_few: str) -> str:
-        if role in self.cell.meta["missing"]:
-            return self.cell.meta["missing"][role]
-        return "no ground truth was given" if found is None else too_few
-
-    def _frechet(self, name: str, kind: str, role: str, variant: str | None, unit: str) -> None:
-        found = self._sides(kind)
-        if found is None or len(found[2]) < 1 or sum(map(len, found[1])) < 2:
-            self._nothing(name, self._why_nothing(role, found, f"fewer than two {unit} in common"), variant)
+    def _frechet(self, name: str, kind: str, variant: str | None, unit: str) -> None:
+        real, fake, clips = self._sides(kind)
+        if sum(map(len, fake)) < 2:
+            self._nothing(name, f"fewer than two {unit} in common", variant)
             return
-        real, fake, clips = found
         bootstrap = FrechetBootstrap(real, fake)
         counts = self.counts(clips)
         low, high = interval_about(bootstrap.value, replicate_all(bootstrap.replicate, counts, counts), 0.0) if len(counts) else (None, None)
@@ -237,21 +224,21 @@ class _Summary:
         told = self._warnings(name, clips, self.total)
         if rows <= dims:
             told.insert(0, f"{rows} {unit} for {dims} features: biased upwards, compare only at the same n")
-        self._row(name, bootstrap.value, low, high, clips, self.total, self._set_ruler(role), rows, variant, told)
+        self._row(name, bootstrap.value, low, high, clips, self.total, self._set_ruler(METRICS[name].judge), rows, variant, told)
 
     def _fid(self) -> None:
-        self._frechet("fid", "inception", "fid", None, "frames")
+        self._frechet("fid", "inception", None, "frames")
 
     def _fvd(self) -> None:
         for protocol in self.config.fvd_protocols:
-            self._frechet("fvd", f"i3d-{protocol}", "fvd", protocol, "windows")
+            self._frechet("fvd", f"i3d-{protocol}", protocol, "windows")
 
     def _kid(self) -> None:
-        found = self._sides("inception")
-        if found is None or len(found[2]) < 2:
-            self._nothing("kid", self._why_nothing("fid", found, "fewer than two clips in common"))
+        *sides, clips = self._sides("inception")
+        if len(clips) < 2:
+            self._nothing("kid", "fewer than two clips in common")
             return
-        (real, real_clip), (fake, fake_clip), clips = *(_thinned(view) for view in found[:2]), found[2]
+        (real, real_clip), (fake, fake_clip) = map(_thinned, sides)
         kernels = ClipKernels(real, real_clip, fake, fake_clip, len(clips))
         ones, counts = np.ones(len(clips)), self.counts(clips)
         value = kernels.value(ones, ones)
@@ -262,18 +249,18 @@ class _Summary:
     def _fvd_fixed(self) -> None:
         size = self.config.fvd_fixed_n
         for protocol in self.config.fvd_protocols:
-            found = self._sides(f"i3d-{protocol}")
+            *sides, clips = self._sides(f"i3d-{protocol}")
             variant = f"{protocol},n={size}"
-            windows = 0 if found is None or not found[2] else min(sum(map(len, side)) for side in found[:2])
+            windows = min(sum(map(len, side)) for side in sides)
             if windows < size:
-                self._nothing("fvd_fixed", self._why_nothing("fvd", found, f"{windows} windows in common, {size} needed"), variant)
+                self._nothing("fvd_fixed", f"{windows} windows in common, {size} needed", variant)
                 continue
-            real, fake = (np.concatenate(list(side)) for side in found[:2])
+            real, fake = (np.concatenate(list(side)) for side in sides)
             rng = rng_for(self.seed, "fvd_fixed", protocol)
             values = np.array([_fixed(real, fake, size, rng) for _ in range(FIXED_DRAWS)])
-            told = ["the interval is that of the draws of windows, not of clips", *self._warnings("fvd_fixed", found[2], self.total)]
+            told = ["the interval is that of the draws of windows, not of clips", *self._warnings("fvd_fixed", clips, self.total)]
             low, high = interval(values)
-            self._row("fvd_fixed", float(values.mean()), low, high, found[2], self.total, self._set_ruler("fvd"), size, variant, told)
+            self._row("fvd_fixed", float(values.mean()), low, high, clips, self.total, self._set_ruler("fvd"), size, variant, told)
 
 
 def _fixed(real: np.ndarray, fake: np.ndarray, size: int, rng: np.random.Generator) -> float:
