@@ -14,6 +14,7 @@ import pytest
 import yaml
 from workflow.running import ROOT
 
+from eadbench.core.settings import SCALARS, SECTIONS
 from eadbench.plan.dag import workflow_of
 
 DAY = 24 * 60
@@ -38,19 +39,26 @@ def jobs() -> dict[str, dict[str, Any]]:
                     "third": dict(job.resources.items()),
                     "command": job.rule.shellcmd,
                     "conda": job.rule.conda_env,
+                    "settings": json.loads(job.params.get("settings", "{}")),
                 }
                 found.setdefault(config, {})[job.rule.name] = entry | {"log": str(job.log), "benchmark": job.rule.benchmark}
     return found
 
 
-def verbs_on_a_device() -> set[tuple[str, str]]:
-    """Commands whose code reads the configured device: stage and verb."""
-    found = set()
-    for path in (ROOT / "eadbench").glob("*/*.py"):
+def read_by_commands() -> dict[tuple[str, str], set[str]]:
+    """Commands by stage and verb: the names of the settings that their code reads."""
+    found = {}
+    for path in (ROOT / "eadbench").rglob("*.py"):
         for function in (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef) and n.name.endswith("_command")):
-            if any(isinstance(n, ast.Attribute) and n.attr == "device" for n in ast.walk(function)):
-                found.add((path.parent.name, function.name.removesuffix("_command")))
+            names = {n.attr for n in ast.walk(function) if isinstance(n, ast.Attribute)}
+            key = path.relative_to(ROOT / "eadbench").parts[0], function.name.removesuffix("_command")
+            found[key] = names & {*SECTIONS, *SCALARS}
     return found
+
+
+def verb_of(job: dict[str, Any]) -> tuple[str, str]:
+    """Stage and verb of the command that a rule calls."""
+    return re.search(r"--threads \{threads\} (\w+) (\w+)", job["command"]).groups()
 
 
 def test_every_rule_declares_what_it_needs(jobs):
@@ -70,13 +78,19 @@ def test_memory_and_time_grow_with_each_attempt(jobs):
 
 
 def test_rules_whose_command_uses_a_device_ask_for_a_gpu_and_no_others(jobs):
-    on_device = verbs_on_a_device()
-    assert ("training", "run") in on_device and ("scores", "measure") in on_device
+    reads = read_by_commands()
+    assert "device" in reads["training", "run"] and "device" in reads["scores", "measure"]
     for name, job in jobs["config/paper.yaml"].items():
-        stage, verb = re.search(r"--threads \{threads\} (\w+) (\w+)", job["command"]).groups()
-        assert ("gpu" in job["first"]) is ((stage, verb) in on_device), f"rule {name} calls {stage} {verb}"
+        assert ("gpu" in job["first"]) is ("device" in reads[verb_of(job)]), f"rule {name} calls {verb_of(job)}"
         assert job["first"].get("gpu", 1) == 1, name
     assert not any(job["first"].get("gpu") for job in jobs["config.yaml"].values()), "device: cpu needs no GPU"
+
+
+def test_a_job_is_given_the_sections_that_its_command_reads_and_no_others(jobs):
+    """One too few is an error; one too many does the job again when something changes that does not concern it."""
+    reads = read_by_commands()
+    for name, job in jobs["config.yaml"].items():
+        assert set(job["settings"]) - set(SCALARS) == reads[verb_of(job)] - set(SCALARS), name
 
 
 def test_a_training_run_is_given_what_its_processes_need(tmp_path):

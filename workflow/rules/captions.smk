@@ -17,7 +17,7 @@ rule write_captions:
         runtime=runtime_by_attempt(480),
         gpu=GPU,
     params:
-        settings=settings_of("captions", "corpora", entry={"corpora/sets": "corpus"}),
+        settings=settings_of("captions"),
         parts=part_options(CAPTIONER_PARTS),
     message:
         "Describing the clips of {wildcards.corpus}, shard {wildcards.shard}"
@@ -68,7 +68,7 @@ rule filter_captions:
         runtime=runtime_by_attempt(60),
         gpu=GPU,
     params:
-        settings=settings_of("captions", "corpora", entry={"corpora/sets": "corpus"}),
+        settings=settings_of("captions"),
         parts=part_options(FILTER_PARTS),
     message:
         "Filtering the captions of {wildcards.corpus} by cosine similarity"

@@ -14,7 +14,7 @@ rule cut_clips:
         mem_mb=mem_by_attempt(2000),
         runtime=runtime_by_attempt(240),
     params:
-        settings=settings_of("clips", "corpora", entry={"corpora/sets": "corpus"}),
+        settings=settings_of("clips"),
     message:
         "Cutting face clips of {wildcards.corpus}, shard {wildcards.shard}"
     shell:
@@ -61,7 +61,7 @@ rule check_clips:
         runtime=runtime_by_attempt(240),
         gpu=GPU,
     params:
-        settings=settings_of("clips", "corpora", entry={"corpora/sets": "corpus"}),
+        settings=settings_of("clips"),
         judge=subpath(input.judge, parent=True),
     message:
         "Checking sound against lips in {wildcards.corpus}, shard {wildcards.shard}"

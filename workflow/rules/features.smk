@@ -17,7 +17,7 @@ rule extract_features:
         runtime=runtime_by_attempt(480),
         gpu=GPU,
     params:
-        settings=settings_of("features", "corpora", entry={"corpora/sets": "corpus"}),
+        settings=settings_of("features"),
         parts=part_options(["vae", "whisper"]),
     message:
         "Latents and sound features of {wildcards.corpus}, shard {wildcards.shard}"
@@ -45,7 +45,7 @@ rule encode_text:
         runtime=runtime_by_attempt(60),
         gpu=GPU,
     params:
-        settings=settings_of("features", "captions"),
+        settings=settings_of(),
         parts=part_options(["text_encoder"]),
     message:
         "Encoding the captions of {wildcards.corpus}"
