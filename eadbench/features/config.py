@@ -20,7 +20,6 @@ class FeaturesConfig(Section):
             instead, much cheaper for short clips and right for an encoder that was trained so (ours).
         whisper_overlap: Seconds by which the 30 s windows of longer sound overlap; states are cross-faded there, so that there is no seam.
         frames_per_batch: Frames per pass of the VAE.
-        text_tokens: Tokens kept of a caption's text embedding.
     """
 
     size: int = Field(gt=0)
@@ -28,4 +27,3 @@ class FeaturesConfig(Section):
     whisper_padding: bool = True
     whisper_overlap: float = Field(5.0, gt=0, lt=30)
     frames_per_batch: int = Field(64, gt=0)
-    text_tokens: int = Field(64, gt=0)

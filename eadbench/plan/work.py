@@ -89,7 +89,7 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
     if rule == "filter_captions":
         return {"compare": settings.captions.filter.compare, "embedder": _artefact(settings, settings.captions.filter.embedder)}
     if rule == "encode_text":
-        return {"tokens": settings.features.text_tokens, "encoder": _artefact(settings, "text_encoder")}
+        return _artefact(settings, "text_encoder")
     if rule == "extract_features":
         return settings.features.model_dump() | {part: _artefact(settings, part) for part in ("vae", "whisper")}
     if rule == "train":
