@@ -145,11 +145,14 @@ from pathlib import Path
 folder = Path("{folder}")
 words = sys.argv[3:]
 assert sys.argv[1:3] == ["--namespace", "default"], sys.argv
+if (folder / "down").exists():
+    sys.exit("Unable to connect to the server")
 if words[0] == "create":
     job = json.load(sys.stdin)
     (folder / job["metadata"]["name"]).write_text(json.dumps(job))
 elif words[0] == "get":
-    print((folder / words[2]).read_text())
+    assert "--ignore-not-found" in words
+    print((folder / words[2]).read_text() if (folder / words[2]).exists() else "", end="")
 else:
     [(folder / name).unlink() for name in words[4:]]
 """
@@ -187,5 +190,8 @@ def test_kubernetes_jobs_are_made_watched_and_cancelled(tmp_path):
     for kind, word in (("Complete", "success"), ("Failed", "failed")):
         (store / name).write_text(json.dumps(job | {"status": {"conditions": [{"type": kind, "status": "True"}]}}))
         assert call("status", name).stdout.strip() == word
+    (store / "down").touch()
+    assert call("status", name).stdout.strip() == "running", "a cluster that cannot be reached says nothing about the job"
+    (store / "down").unlink()
     assert call("cancel", name).returncode == 0 and not list(store.iterdir())
     assert call("status", name).stdout.strip() == "failed", "a job that is gone has failed"

@@ -51,12 +51,18 @@ def submit(args: argparse.Namespace) -> None:
 
 
 def status(args: argparse.Namespace) -> None:
-    """Print ``running``, ``success`` or ``failed``. A job that is gone has failed."""
+    """Print ``running``, ``success`` or ``failed``. A job that is gone has failed; of one that the cluster tells nothing about, nothing new is known,
+    and ``failed`` would start a second one beside it.
+    """
     try:
-        conditions = json.loads(kubectl("get", "job", args.name, "-o", "json")).get("status", {}).get("conditions") or []
+        found = kubectl("get", "job", args.name, "--ignore-not-found", "-o", "json")
     except subprocess.CalledProcessError:
+        print("running")
+        return
+    if not found:
         print("failed")
         return
+    conditions = json.loads(found).get("status", {}).get("conditions") or []
     ended = {c["type"] for c in conditions if c["status"] == "True"}
     print("success" if "Complete" in ended else "failed" if "Failed" in ended else "running")
 
