@@ -15,7 +15,7 @@ from eadbench.core.errors import FatalError
 from eadbench.core.files import remove_halves, sha256_of, write_text
 
 NAME = "sums.sha256"
-LEVELS = 4  # folders above a file in which its list is looked for
+LEVELS = 6  # folders above a file in which its list is looked for: studio/CORPUS/ACTOR/video/VIEW/EMOTION/level_N/FILE is the deepest
 _checked: dict[str, tuple[int, int]] = {}
 
 
@@ -73,9 +73,10 @@ def check_all(folder: str | Path) -> None:
     Raises:
         FatalError: If one is gone or was changed.
     """
-    listed = _list_of(_plain(folder))
-    for name in listed[0] if listed else ():
-        check(Path(folder) / name)
+    folder = _plain(folder)
+    listed = _list_of(folder)
+    for name, expected in listed[0].items() if listed else ():
+        _compare(folder / name, expected, _plain(folder / listed[1]))
 
 
 def drop_damaged(folder: Path) -> list[str]:
@@ -130,8 +131,10 @@ def _list_of(folder: Path) -> tuple[dict[str, str], str] | None:
 
 
 @lru_cache(maxsize=4096)
-def _parse(path: Path, size: int, changed: int) -> tuple[dict[str, str], str]:
+def _parse(path: Path, size: int, changed: int) -> tuple[dict[str, str], str] | None:
     head, _, body = path.read_bytes().partition(b"\n")
+    if not (head.startswith(b"# ") or body.startswith(b"# ")):
+        return None  # a user's own list: sha256sum writes no such lines
     if head != b"# " + hashlib.sha256(body).hexdigest().encode():
         raise FatalError(
             "a list of checksums was changed since it was written",

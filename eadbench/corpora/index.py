@@ -33,6 +33,7 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
     settings = corpus_of(config, corpus)
     record = _read(fetched)
     root = (fetched.parent / record["root"]).resolve()
+    seals.check_all(root)  # MEAD lies in the studio's folder, which fetching only looks at
     rows = import_module(f"eadbench.corpora.{settings.kind}").recordings(root, settings)
     if not rows:
         raise EadbenchError(f"corpus {corpus!r} has no recording", root, "look at the layout that eadbench/corpora/README or the docs describe")
@@ -92,7 +93,7 @@ def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
             raise EadbenchError(f"sound lasts {length:.2f} s, the picture {info.duration:.2f} s")
         row["look"] = splits.look_of(picture.thumbnail(160))
         if hash_files and not row.get("member"):
-            row["sha256"] = sha256_of(row["source"])
+            row["sha256"] = seals.check(row["source"]) or sha256_of(row["source"])
     except EadbenchError as error:
         if not row["reason"]:
             row["status"], row["reason"] = FAILED, f"unreadable: {error.what}"

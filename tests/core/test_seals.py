@@ -89,6 +89,17 @@ def test_the_nearest_list_that_names_a_file_decides(folder: Path) -> None:
         seals.check(inner / "x.wav")
 
 
+def test_all_of_a_list_is_compared_however_deep(folder: Path) -> None:
+    deep = folder.joinpath(*"abcdefghij", "x.bin")
+    deep.parent.mkdir(parents=True)
+    deep.write_bytes(b"content")
+    seals.seal_files(folder, [deep], folder / "table.parquet")
+    seals.check_all(folder)
+    flip(deep, 1)
+    with pytest.raises(FatalError, match=r"x\.bin"):
+        seals.check_all(folder)
+
+
 def test_a_moved_folder_still_passes(folder: Path, tmp_path: Path) -> None:
     shutil.move(folder, tmp_path / "elsewhere")
     seals.check_all(tmp_path / "elsewhere")
@@ -96,6 +107,13 @@ def test_a_moved_folder_still_passes(folder: Path, tmp_path: Path) -> None:
 
 def test_sha256sum_reads_the_list(folder: Path) -> None:
     assert subprocess.run(["sha256sum", "--check", "--strict", seals.NAME], cwd=folder, capture_output=True).returncode == 0
+
+
+def test_a_users_own_list_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"content")
+    (tmp_path / seals.NAME).write_text(f"{'0' * 64}  x.bin\n")
+    assert seals.check(tmp_path / "x.bin") is None
+    seals.check_all(tmp_path)
 
 
 def test_another_process_of_the_job_can_be_trusted(folder: Path) -> None:

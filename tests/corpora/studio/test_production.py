@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core import seals
+from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.corpora.config import CorporaConfig
+from eadbench.corpora.fetch import fetch
 from eadbench.corpora.hdtf_lists import read_lists
+from eadbench.corpora.index import index
 from eadbench.corpora.studio import production
 from eadbench.corpora.studio.config import StudioConfig
 from eadbench.corpora.studio.film import film_command
@@ -60,6 +65,22 @@ def test_summary_lists_every_file_with_its_hash(mead):
     assert summary["studio"] == MEAD.model_dump(mode="json") and set(summary["cast"]) == {"M003", "W009"}
 
 
+@pytest.mark.parametrize("harm", ["changed", "removed"])
+def test_a_harmed_take_is_named_by_whoever_reads_it(mead, tmp_path, harm):
+    """MEAD is not copied: the index and the clips read it from the studio's folder."""
+    folder = tmp_path / "studio"
+    shutil.copytree(mead, folder)
+    settings = CorporaConfig(sets={"m": {"kind": "mead", "studio": MEAD.model_dump()}})
+    fetch("m", folder / "studio.json", tmp_path / "m" / "fetch.json", settings)
+    path = folder / "M003/video/front/happy/level_3/001.mp4"
+    data = path.read_bytes()
+    path.unlink() if harm == "removed" else path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(FatalError, match=r"001\.mp4(.|\n)*delete .*studio\.json"):
+        index("m", tmp_path / "m" / "fetch.json", tmp_path / "m" / "index.parquet", settings)
+    with pytest.raises(FatalError, match=r"001\.mp4(.|\n)*delete .*studio\.json"):
+        seals.check(path)
+
+
 def test_two_processes_write_the_same_bytes(mead, tmp_path):
     produce(MEAD, 7, tmp_path / "studio.json", workers=2)
     ours, theirs = digests(mead), digests(tmp_path)
@@ -68,8 +89,6 @@ def test_two_processes_write_the_same_bytes(mead, tmp_path):
 
 
 def test_resume_films_only_what_is_missing(mead, tmp_path, monkeypatch):
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(mead, folder)
     before = digests(folder)
