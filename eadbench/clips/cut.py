@@ -225,9 +225,9 @@ def _check_source(recording: Recording) -> None:
         return
     mend = f"delete {recording.folder / 'fetch.json'} and run the workflow again"
     for path in recording.files:
+        sealed, indexed = seals.check(path), recording.row["sha256"]
         if not path.exists():
             raise FatalError("a source is gone since it was indexed", path, mend)
-        sealed, indexed = seals.check(path), recording.row["sha256"]
         if sealed is None and indexed and path == recording.source and not recording.row["member"] and sha256_of(path) != indexed:
             raise FatalError("a source was changed since it was indexed", path, mend)
 

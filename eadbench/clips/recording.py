@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from eadbench.clips.windows import FPS
-from eadbench.core.errors import EadbenchError
-from eadbench.corpora.archives import open_media, read_member
+from eadbench.corpora.archives import read_member
 from eadbench.media.audio import RATE, read_audio
 from eadbench.media.video import Picture, at_rate, iter_pictures
 
@@ -85,9 +84,7 @@ class Recording:
 def open_once(path: Path, member: str | None) -> Path | BinaryIO:
     """As :func:`eadbench.corpora.archives.open_media`, keeping the last few members' bytes."""
     if not member:
-        if not path.exists():
-            raise EadbenchError("the source is gone", path, "run `corpora fetch` and `corpora index` again")
-        return open_media(path, None)
+        return path
     handle = BytesIO(_bytes(path, member))
     handle.name = f"{path}!{member}"
     return handle
