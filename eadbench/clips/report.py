@@ -16,6 +16,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table, resolve
+from eadbench.media.image import encode_jpeg
 from eadbench.media.video import iter_frames
 
 THUMBNAILS = 24
@@ -122,4 +123,4 @@ def _thumbnails(clips: Path, rows: pd.DataFrame) -> list[dict[str, str]]:
 
 def _jpeg(frame: np.ndarray) -> str:
     small = cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return base64.b64encode(cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()).decode()
+    return base64.b64encode(encode_jpeg(small, 80)).decode()
