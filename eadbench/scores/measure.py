@@ -115,6 +115,7 @@ def measure_cell(
             notes[task.clip_id] = facts["notes"]
         parts.append(part)
     measurer.close()
+    out.unlink(missing_ok=True)  # of other content than what is written beside it from here on; a kill in between must not leave the two together
     merge_parts(parts, out.parent / FEATURES)
     meta = {
         "cell": cell,

@@ -178,6 +178,16 @@ def test_interrupted_work_goes_on_and_gives_the_same_bytes(corpus, scores_config
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
 
 
+def test_a_kill_before_the_table_leaves_no_older_one(corpus, scores_config, judges, tmp_path, monkeypatch):
+    samples = samples_of(corpus, tmp_path / "samples")
+    first, second = (scores_config.model_copy(update={"metrics": (name,)}) for name in ("ssim", "psnr"))
+    measured(corpus, samples, first, judges, tmp_path, reuse=True)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(measure_module, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        measured(corpus, samples, second, judges, tmp_path, reuse=True)
+    assert set(measured(corpus, samples, second, judges, tmp_path, reuse=True).metric) == {"psnr"}
+
+
 def test_landmarks_of_the_truth_are_used_again(corpus, scores_config, judges, tmp_path, truth):
     few = scores_config.model_copy(update={"metrics": ("m_lmd", "jitter_ratio")})
     samples = samples_of(corpus, tmp_path / "samples", lambda x: x[:, :, ::-1])
