@@ -40,7 +40,7 @@ class Task:
         real: The clip's own video, for paired metrics; ``None`` where they do not apply.
         audio: Sound that drives; ``None``: that of ``fake``.
         frames: Frames that count; ``None`` for all.
-        crop: Whether the videos are first cut to the face (of the real video where there is one).
+        crop: Whether both videos are first cut to the face of the real one.
         unpaired: Why paired metrics do not apply; empty if they do.
         problem: Why there is nothing to measure.
         status: Status of the rows then.
@@ -176,20 +176,14 @@ class _Clip:
         Raises:
             EadbenchError: If no frame shows a face.
         """
-        seen = self.real if self.task.real is not None else self.fake
-        marks = self.measurer.mesh(seen)
+        real = self.real
+        marks = self.measurer.mesh(real)
         if not np.isfinite(marks).any():
             raise EadbenchError("no face to cut to")
-        shares = face_square(marks) / np.float64([seen.shape[2], seen.shape[1]])
+        shares = face_square(marks) / np.float64([real.shape[2], real.shape[1]])
         self.out.notes.append("cut to the face")
-        for name in ("fake", "real"):
-            frames = self.fake if name == "fake" else self._made.get("real")
-            if frames is not None:
-                cut = cut_square(frames, shares * [frames.shape[2], frames.shape[1]])
-                if name == "fake":
-                    self.fake = cut
-                else:
-                    self._made["real"] = cut
+        self.fake = cut_square(self.fake, shares * [self.fake.shape[2], self.fake.shape[1]])
+        self._made["real"] = cut_square(real, shares * [real.shape[2], real.shape[1]])
 
     @property
     def real(self) -> np.ndarray:

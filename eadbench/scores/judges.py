@@ -22,7 +22,6 @@ class Ruler:
     resolution: int | None = None
     how: str = ""
     variant: str = ""
-    dims: int | None = None
     classes: tuple[str, ...] = ()
 
 
@@ -81,6 +80,5 @@ def _ruler(role: str, net: Any, card: Card) -> Ruler:
     return Ruler(
         card.id, card.sha256, size, card.how,
         variant=net.crop if role == "sync" else "",
-        dims=getattr(net, "dims", None),
         classes=tuple(getattr(net, "classes", ())),
     )  # fmt: skip
