@@ -14,6 +14,7 @@ names the file or the fault, `unnamed` a failure that does not, `wrong` another 
 """
 
 import argparse
+import json
 import os
 import random
 import re
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,14 +33,13 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from faults.harm import HARMS, intermediate_files, named, reader_of, remedy, spread
-from faults.values import as_json, differences, output_of, tables_of
+from faults.values import differences, output_of, tables_of
 from workflow.running import ROOT, SMOKE, command_of, snakemake
 
 from eadbench.core.settings import merge
 
 CONFIGS = SMOKE  # files of the configuration, changed by --small
 KINDS = ("kill", "full", "truncate", "flip", "remove", "fail")
-TABLES = "results/tables/scores.parquet"
 RULES = {
     "film": "corpora film", "fetch_corpus": "corpora fetch", "index_corpus": "corpora index", "cut_clips": "clips cut", "merge_clips": "clips merge",
     "check_clips": "clips check", "report_clips": "clips report", "make_artefact": "zoo make", "write_captions": "captions write",
@@ -103,13 +104,16 @@ def start(folder: Path, *options: str) -> subprocess.Popen:
 
 
 def kill_all(process: subprocess.Popen) -> int:
-    """SIGKILL to a process and all its descendants; how many there were."""
-    victims = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    """SIGKILL to a process that :func:`start` began and all its descendants; how many were still there."""
+    victims: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # it may have ended just now
+        leader = psutil.Process(process.pid)
+        victims = [leader, *leader.children(recursive=True)]
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # those begun since they were listed, too
     for victim in victims:
-        try:
-            victim.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()  # those that left the group
     process.wait()
     psutil.wait_procs(victims, timeout=20)
     return len(victims)
@@ -316,7 +320,7 @@ def main() -> int:
             trials += fails(work, right, rng)
         else:
             trials += harmed(work, reference, kind, given.harms, rng)
-        (given.out or work / "report.json").write_text(as_json({"seed": given.seed, "small": given.small, "trials": trials}))
+        (given.out or work / "report.json").write_text(json.dumps({"seed": given.seed, "small": given.small, "trials": trials}, indent=1) + "\n")
     print(table_of(trials))
     bad = [trial for trial in trials if trial["outcome"] in ("unnamed", "wrong")]
     for trial in bad:

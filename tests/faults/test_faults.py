@@ -3,15 +3,16 @@
 import random
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from faults.drive import finish, harm_one, kill_all, start
 from faults.harm import FOR_PEOPLE, READERS, intermediate_files, named, reader_of
 from faults.values import differences, output_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 CELL = "results/scores/still/demo_mead/self"
 
 
@@ -19,6 +20,8 @@ def first(folder: Path, pattern: str) -> str:
     return next(name for name in intermediate_files(folder) if re.fullmatch(pattern, name))
 
 
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
 def test_some_job_is_known_to_read_every_file(smoke: Path) -> None:
     """A new kind of file must be added to the table of readers, or the driver would pass over it."""
     unread = []
@@ -30,6 +33,8 @@ def test_some_job_is_known_to_read_every_file(smoke: Path) -> None:
     assert unread == []
 
 
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("kind", "pattern", "outcomes"),
     [
@@ -48,6 +53,8 @@ def test_a_harmed_file_is_named_or_made_anew(smoke: Path, tmp_path: Path, kind: 
     assert trial["outcome"] in outcomes, trial
 
 
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
 def test_killed_while_measuring(smoke: Path, tmp_path: Path) -> None:
     """SIGKILL to all processes once a job has begun; the one rerun ends with the same values."""
     folder = tmp_path / "run"
@@ -65,6 +72,21 @@ def test_killed_while_measuring(smoke: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for output in (f"{CELL}/per_clip.parquet", f"{CELL}/summary.parquet"):
         assert differences(output_of(smoke, output), output_of(folder, output)) == []
+
+
+def test_a_kill_bears_that_the_process_has_ended() -> None:
+    process = subprocess.Popen(["true"], start_new_session=True)
+    process.wait()
+    assert kill_all(process) == 0
+
+
+def test_a_kill_reaches_those_who_left_the_group() -> None:
+    """Workers of methods have sessions of their own."""
+    process = subprocess.Popen(["bash", "-c", "setsid sleep 600 & echo begun; wait"], stdout=subprocess.PIPE, start_new_session=True)
+    process.stdout.readline()
+    victims = psutil.Process(process.pid).children(recursive=True)
+    assert kill_all(process) == 1 + len(victims) == 2
+    assert not any(victim.is_running() and victim.status() != psutil.STATUS_ZOMBIE for victim in victims)
 
 
 def test_messages_are_told_from_mere_listings() -> None:

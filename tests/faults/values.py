@@ -1,6 +1,5 @@
 """What a run is compared by: the value columns of its tables, byte for byte, and the checksums of the files beside them."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +7,6 @@ import pandas as pd
 # What two runs of the same config may differ in: times, memory, and the commit of the checkout.
 COSTS = {"seconds", "realtime_factor", "peak_mb", "commit"} | {f"{name}_{end}" for name in ("seconds", "realtime_factor") for end in ("low", "high")}
 TIMES = ("data_wait", "seconds_per_step")  # quantities of a training's history
-LEFT_OUT = ("provenance.json", "sums.sha256")
 
 
 def value_bytes(path: Path) -> bytes:
@@ -41,8 +39,3 @@ def output_of(folder: Path, output: str) -> dict[str, bytes]:
 def differences(first: dict[str, bytes], second: dict[str, bytes]) -> list[str]:
     """Names that are not the same on both sides."""
     return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
-
-
-def as_json(record: object) -> str:
-    """For reports."""
-    return json.dumps(record, indent=1, sort_keys=True) + "\n"
