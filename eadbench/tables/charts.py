@@ -1,6 +1,5 @@
 """The numbers behind the page's charts, as plain data for its script."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ import pandas as pd
 
 from eadbench.core import schemas
 from eadbench.core.emotions import EMOTIONS
-from eadbench.core.errors import EadbenchError
+from eadbench.core.progress import track
 from eadbench.core.tables import read_table
-from eadbench.tables.gallery import per_clip_frames
-from eadbench.tables.load import Built
+from eadbench.tables.load import Built, read_json
 from eadbench.tables.metrics import metric
 from eadbench.tables.wide import decimals_for
 
@@ -103,9 +101,20 @@ def _history(frame: pd.DataFrame) -> list[dict]:
     return [{"quantity": q, "run": r, "split": s, "step": g.step.tolist(), "value": [_short(v) for v in g.value]} for (q, r, s), g in groups]
 
 
+def _per_clip_frames(built: Built, results: Path) -> dict[tuple[str, str, str], pd.DataFrame]:
+    """Per-clip values of every cell in the scores, where they are there."""
+    cells = built.scores[["method", "corpus", "protocol"]].drop_duplicates()
+    found = {}
+    for cell in track(list(cells.itertuples(index=False)), "reading per-clip values", unit="cell"):
+        path = results / "scores" / cell.method / cell.corpus / cell.protocol / "per_clip.parquet"
+        if path.exists():
+            found[tuple(cell)] = read_table(path, schemas.PER_CLIP, ["clip_id", "metric", "value"])
+    return found
+
+
 def _per_clip(built: Built, results: Path) -> dict[str, dict]:
     """``corpus/protocol`` -> clip ids and, per metric and method, the values in their order."""
-    frames = per_clip_frames(built, results)
+    frames = _per_clip_frames(built, results)
     found: dict[str, dict] = {}
     for corpus, protocol in sorted({key[1:] for key in frames}):
         mine = {m: f for (m, c, p), f in frames.items() if (c, p) == (corpus, protocol)}
@@ -130,18 +139,6 @@ def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
     if not found:
         absent.append("confusion matrices of the emotion judge (results/scores/*/*/*/confusion.json)")
     return found
-
-
-def read_json(path: Path) -> dict:
-    """A JSON file.
-
-    Raises:
-        EadbenchError: If it is damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EadbenchError(f"not valid JSON: {error}", path, "delete the file and run the workflow again") from error
 
 
 def _cards(results: Path) -> list[dict]:

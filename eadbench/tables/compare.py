@@ -15,8 +15,8 @@ from eadbench.core.tables import read_table
 from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.scores.paired import signed_rank
 from eadbench.tables.ablation import mover
-from eadbench.tables.charts import read_json
 from eadbench.tables.gather import CELL
+from eadbench.tables.load import read_json
 from eadbench.tables.render import frame_to_markdown, number
 from eadbench.tables.wide import decimals_for, describe_ruler
 

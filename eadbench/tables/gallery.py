@@ -1,7 +1,9 @@
 """Videos for the side-by-side players, and the figures."""
 
 import hashlib
+import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +59,6 @@ def collect_videos(built: Built, results: Path, folder: Path) -> Videos:
 
     A cell whose samples are not there is left out and named in ``data["missing"]``.
     """
-    from eadbench.tables.report import link_or_copy
-
     cells = built.scores[["method", "corpus", "protocol"]].drop_duplicates().sort_values(["corpus", "protocol", "method"])
     order = {m: k for k, m in enumerate(built.config.methods)}
     files: dict[tuple[str, str, str, str], Path] = {}
@@ -93,6 +93,15 @@ def collect_videos(built: Built, results: Path, folder: Path) -> Videos:
         ],
     }  # fmt: skip
     return Videos(data, files)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link where the file system allows it, else copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _cell_order(built: Built, corpus: str, protocol: str) -> tuple:
@@ -187,14 +196,3 @@ def read_adjacency(run: Path) -> dict[str, np.ndarray]:
         raise EadbenchError(f"the frame graphs cannot be read: {error}", path, "delete the run's card.json and train it again") from error
     means = {block: graph.astype(np.float32).reshape(-1, *graph.shape[-2:]).mean(0) for block, graph in maps.items() if graph.ndim >= 2}
     return dict(sorted(means.items()))
-
-
-def per_clip_frames(built: Built, results: Path) -> dict[tuple[str, str, str], pd.DataFrame]:
-    """Per-clip values of every cell in the scores, where they are there."""
-    cells = built.scores[["method", "corpus", "protocol"]].drop_duplicates()
-    found = {}
-    for cell in track(list(cells.itertuples(index=False)), "reading per-clip values", unit="cell"):
-        path = results / "scores" / cell.method / cell.corpus / cell.protocol / "per_clip.parquet"
-        if path.exists():
-            found[tuple(cell)] = read_table(path, schemas.PER_CLIP, ["clip_id", "metric", "value"])
-    return found

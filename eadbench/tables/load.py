@@ -28,6 +28,18 @@ class Built:
     speed: pd.DataFrame | None
 
 
+def read_json(path: Path) -> dict:
+    """A JSON file.
+
+    Raises:
+        EadbenchError: If it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EadbenchError(f"not valid JSON: {error}", path, "delete the file and run the workflow again") from error
+
+
 def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
     """Read a tables folder.
 

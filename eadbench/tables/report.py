@@ -1,7 +1,6 @@
 """``tables report``: the page, a folder that opens from disk without a network."""
 
 import json
-import os
 import shutil
 from collections import Counter
 from importlib import resources
@@ -67,15 +66,6 @@ def _copy_tables(built: Built, folder: Path) -> dict[str, list[str]]:
                 shutil.copyfile(source, folder / "tables" / source.name)
                 found.setdefault(name, []).append(source.name)
     return found
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link where the file system allows it, else copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads: dict[str, list[str]]) -> str:
