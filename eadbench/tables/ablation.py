@@ -246,14 +246,23 @@ def _sentence(row, one: Metric, config: TablesConfig) -> str:
     return f"{subject} {'raises' if row.value > 0 else 'lowers'} {one.label} {where}{judgement}: {_change(row, one)}."
 
 
+def effect_name(row, config: TablesConfig) -> str:
+    """An effect (a row of ``schemas.EFFECTS``) in a table or a chart."""
+    name = " × ".join(config.label(m) for m in row.effect.split(":"))
+    return f"{name}, with {_others(row, config)}" if row.kind == "given" else name
+
+
+def _others(row, config: TablesConfig) -> str:
+    return ", ".join(config.label(m) for m in row.given.split("+")) if row.given else "nothing else"
+
+
 def _subject(row, config: TablesConfig) -> str:
     names = " with ".join(config.label(m) for m in row.effect.split(":"))
     if row.kind == "main":
         return f"{names} (averaged over the other modules)"
     if row.kind == "interaction":
         return f"The interaction of {names}"
-    others = ", ".join(config.label(m) for m in row.given.split("+")) if row.given else "nothing else"
-    return f"{names} (with {others} on)"
+    return f"{names} (with {_others(row, config)} on)"
 
 
 def _change(row, one: Metric) -> str:

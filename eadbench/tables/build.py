@@ -222,9 +222,7 @@ def effects_text(chosen: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
     """Effects in rows, metrics in columns (jitter next to motion energy, as the config orders them): change, interval, and the verdict."""
     rows: dict[tuple, dict[str, str]] = {}
     for one in chosen.itertuples(index=False):
-        name = " × ".join(config.label(m) for m in one.effect.split(":"))
-        if one.kind == "given":
-            name += f", with {', '.join(config.label(m) for m in one.given.split('+')) if one.given else 'nothing else'}"
+        name = ablation.effect_name(one, config)
         d = decimals_for([v for v in (one.value, one.low, one.high) if pd.notna(v)])
         ends = f" [{render.number(one.low, d)}, {render.number(one.high, d)}]" if pd.notna(one.low) else ""
         row = rows.setdefault((one.corpus, name), {"Corpus": config.label(one.corpus), "Effect": name})

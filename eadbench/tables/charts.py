@@ -11,6 +11,7 @@ from eadbench.core import schemas
 from eadbench.core.emotions import EMOTIONS
 from eadbench.core.progress import track
 from eadbench.core.tables import read_table
+from eadbench.tables.ablation import effect_name
 from eadbench.tables.load import Built, read_json
 from eadbench.tables.metrics import metric
 from eadbench.tables.wide import decimals_for
@@ -86,14 +87,8 @@ def _breakdown(frame: pd.DataFrame) -> list[list]:
 
 def _effects(frame: pd.DataFrame, built: Built) -> list[dict]:
     """Effects with names for print."""
-    names = ["corpus", "metric", "kind", "effect", "given", "by", "level", "value", "low", "high", "p_holm", "n", "verdict", "sentence"]
-    rows = frame[names].to_dict("records")
-    for row in rows:
-        row["name"] = " × ".join(built.config.label(m) for m in row["effect"].split(":"))
-        if row["kind"] == "given":
-            others = ", ".join(built.config.label(m) for m in row["given"].split("+")) if row["given"] else "nothing else"
-            row["name"] += f", with {others}"
-    return rows
+    names = ["corpus", "metric", "kind", "by", "level", "value", "low", "high", "n", "verdict", "sentence"]
+    return frame[names].assign(name=[effect_name(row, built.config) for row in frame.itertuples(index=False)]).to_dict("records")
 
 
 def _history(frame: pd.DataFrame) -> list[dict]:
