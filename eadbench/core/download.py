@@ -127,7 +127,8 @@ def complaint(path: Path, size: int | None, checksum: str | None) -> str:
 
 def _stream(session: requests.Session, url: str, partial: Path) -> None:
     have = partial.stat().st_size if partial.exists() else 0
-    with session.get(url, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=TIMEOUT) as answer:
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})  # ranges and lengths are of what is sent
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code == 416:  # nothing left to fetch
             return
         answer.raise_for_status()

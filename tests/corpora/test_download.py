@@ -1,6 +1,7 @@
 """Downloads through a server on this machine that cuts, refuses ranges, lies and fails."""
 
 import errno
+import gzip
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,33 @@ def test_connection_cut_is_resumed(shelf, tmp_path):
     assert Cutting.asked[0] is None and len(Cutting.asked) in (4, 5)
     starts = [int(asked[6:-1]) for asked in Cutting.asked[1:]]
     assert starts == sorted(starts) and starts[0] > 200_000
+
+
+class Compressing(RangeHandler):
+    """Compresses for whoever lets it, as sites do with text; the first answer is cut in the middle."""
+
+    count = 0
+
+    def do_GET(self):  # noqa: N802
+        type(self).count += 1
+        packed = "gzip" in self.headers.get("Accept-Encoding", "")
+        body = gzip.compress(DATA) if packed else DATA
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        self.send_response(416 if start >= len(body) else 206 if start else 200)
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(max(0, len(body) - start)))
+        self.end_headers()
+        self.wfile.write(body[start : len(body) // 2 if self.count == 1 else None])
+        self.close_connection = True
+
+
+def test_what_a_site_would_compress_is_resumed_whole(shelf, tmp_path):
+    """A range counts compressed bytes, the file's length does not."""
+    Compressing.count = 0
+    with serve(shelf, Compressing) as address:
+        download(address + "file.bin", tmp_path / "file.bin", wait=0.01, direct=True)
+    assert (tmp_path / "file.bin").read_bytes() == DATA and Compressing.count == 2
 
 
 class CuttingOnce(SimpleHTTPRequestHandler):
