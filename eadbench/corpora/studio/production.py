@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from eadbench.core import seals
-from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.errors import EadbenchError, ExplainedError
 from eadbench.core.files import sha256_of, write_text
 from eadbench.core.progress import track
 from eadbench.corpora.studio.config import MEAD_EMOTIONS, StudioConfig
@@ -79,7 +79,7 @@ def _film_or_explain(task: tuple[str, Job]) -> Job:
     folder, job = task
     try:
         return film(folder, job)
-    except (EadbenchError, FatalError):
+    except ExplainedError:
         raise
     except Exception as error:
         raise EadbenchError(f"filming failed: {type(error).__name__}: {error}", job.key, "report it with the seed and the config") from error
