@@ -125,11 +125,12 @@ def _status_mb(pid: int) -> dict[str, float]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Children of a running process, and theirs."""
+    """Children of a running process, and theirs; what ends while we look has none."""
     children: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):  # by the thread that made them
-        with contextlib.suppress(OSError):
-            children += [int(word) for word in path.read_text().split()]
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():  # by the thread that made them
+            with contextlib.suppress(OSError):
+                children += [int(word) for word in (thread / "children").read_text().split()]
     return [one for child in children for one in (child, *descendants(child))]
 
 

@@ -256,6 +256,16 @@ def test_memory_is_the_programs_own(tmp_path: Path) -> None:
     assert process.run([sys.executable, "-c", child], tmp_path, tmp_path / "log", 60).peak_mb > 85, "with that of its children"
 
 
+def test_children_that_end_while_we_look_do_no_harm() -> None:
+    from eadbench.samples import process
+
+    program = subprocess.Popen(["sh", "-c", "for i in $(seq 400); do sleep 0 & sleep 0; done; wait"])
+    found = set()
+    while program.poll() is None:
+        found.update(process.descendants(program.pid))
+    assert found
+
+
 def test_gpu_memory_counts_where_there_is_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from eadbench.samples import process
 
