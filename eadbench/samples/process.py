@@ -2,17 +2,18 @@
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 HEAD, TAIL, BLOCK = 1 << 20, 1 << 18, 1 << 16
 GRACE = 3.0
+POLL = 0.1
 GPU_EVERY = 1.0  # seconds between questions to nvidia-smi
 
 
@@ -68,7 +69,7 @@ def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str,
         status, timed_out = _wait(child, started + timeout, memory)
     finally:
         kill_group(child.pid, signal.SIGKILL)
-    drain.join(GRACE)
+    drain.finish()
     child.stdout.close()
     return Finished(status, timed_out, time.monotonic() - started, memory.peak_mb, drain.seen)
 
@@ -153,26 +154,44 @@ def kill_group(leader: int, number: signal.Signals) -> None:
 
 
 class Drain(threading.Thread):
-    """Reads a pipe to its end and keeps its beginning and its end on disk."""
+    """Reads a pipe to its end, or until :meth:`finish`, and keeps the beginning and the end of what it brings on disk."""
 
     def __init__(self, pipe: int, log: Path) -> None:
         super().__init__(daemon=True)
         self.pipe, self.log, self.seen = pipe, log, 0
+        self._over = threading.Event()
+
+    def finish(self) -> None:
+        """Take the rest, and leave the pipe to the caller; a grandchild that outlived its group may hold it open for ever."""
+        self.join(GRACE)
+        self._over.set()
+        self.join()
 
     def run(self) -> None:
-        tail: deque[bytes] = deque(maxlen=TAIL // BLOCK)
-        with self.log.open("wb", buffering=0) as kept:
-            try:
-                while block := os.read(self.pipe, BLOCK):
-                    room = max(0, HEAD - self.seen)
-                    kept.write(block[:room])
-                    if block[room:]:
-                        tail.append(block[room:])
-                    self.seen += len(block)
-            except (OSError, ValueError):  # closed by us: a grandchild outlived its group
+        try:
+            self._keep()
+        except OSError:  # a full disk: the log ends here, and the program must not wait for us
+            while self._next():
                 pass
-            rest = b"".join(tail)
+
+    def _keep(self) -> None:
+        tail = bytearray()
+        with self.log.open("wb", buffering=0) as kept:
+            while block := self._next():
+                room = max(0, HEAD - self.seen)
+                kept.write(block[:room])
+                tail += block[room:]
+                if len(tail) > 2 * TAIL:
+                    del tail[:-TAIL]
+                self.seen += len(block)
+            rest = tail[-TAIL:]
             left_out = self.seen - HEAD - len(rest)
             if left_out > 0:
                 kept.write(f"\n... {left_out} bytes left out ...\n".encode())
             kept.write(rest)
+
+    def _next(self) -> bytes:
+        while not self._over.is_set():
+            if select.select([self.pipe], [], [], POLL)[0]:
+                return os.read(self.pipe, BLOCK)
+        return b""

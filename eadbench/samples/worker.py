@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from eadbench.samples.process import GRACE, Drain, Finished, Memory, descendants, kill_group
+from eadbench.samples.process import POLL, Drain, Finished, Memory, descendants, kill_group
 
 SCRIPT = Path(str(files("eadbench.samples").joinpath("recipes", "worker.py")))
-POLL = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Worker:
         else:
             self._end_children()
         os.close(both)
-        drain.join(GRACE)
+        drain.finish()
         os.close(reader)
         holder.cleanup()
         return Finished(-signal.SIGKILL if status is None else status, timed_out, time.monotonic() - started, memory.peak_mb, drain.seen)

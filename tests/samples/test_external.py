@@ -3,8 +3,10 @@
 import ast
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -243,6 +245,32 @@ def test_gigabytes_of_output_do_not_fill_the_disk(tmp_path: Path) -> None:
     assert end.status == 0 and end.output == 2000 * 65536 + 7
     kept = (tmp_path / "log").read_bytes()
     assert len(kept) < 2 << 20 and kept.endswith(b"the end") and b"bytes left out" in kept
+
+
+def test_the_end_of_what_is_printed_line_by_line_is_kept(tmp_path: Path) -> None:
+    from eadbench.samples import process
+
+    code = "print('y' * (1 << 20))\nfor k in range(2000): print('line', k, flush=True)"
+    assert process.run([sys.executable, "-c", code], tmp_path, tmp_path / "log", 60).status == 0
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[1:] == [f"line {k}" for k in range(2000)]
+
+
+def test_a_grandchild_in_a_group_of_its_own_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eadbench.samples import process
+
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    code = "import subprocess as s; print(s.Popen(['sleep', '600'], start_new_session=True).pid, flush=True)"
+    end = process.run([sys.executable, "-c", code], tmp_path, tmp_path / "log", 60)
+    os.kill(int((tmp_path / "log").read_text()), signal.SIGKILL)
+    assert end.status == 0 and not any(isinstance(thread, process.Drain) for thread in threading.enumerate()), "its pipe has gone to somebody else"
+
+
+def test_a_log_that_cannot_be_written_stops_no_program(tmp_path: Path) -> None:
+    from eadbench.samples import process
+
+    end = process.run([sys.executable, "-c", "print('y' * (1 << 20))"], tmp_path, Path("/dev/full"), 60)
+    assert end.status == 0 and not end.timed_out
 
 
 def test_memory_is_the_programs_own(tmp_path: Path) -> None:
