@@ -38,40 +38,26 @@ class Paired:
     n: int
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What differs.
-
-    Attributes:
-        values: Per value: both, the difference, its interval, p, and a verdict: ``same``, ``noise``, ``changed``, ``other ruler`` ...
-        settings: Rows of ``what, A, B``: seeds, commits, checkpoints, config keys, package versions.
-    """
-
-    values: pd.DataFrame
-    settings: pd.DataFrame
-
-
-def compare(first: Path, second: Path, out: Path | None = None, everything: bool = False) -> Comparison:
+def compare(first: Path, second: Path, out: Path | None = None, everything: bool = False) -> None:
     """Compare two results folders, print the differences and, if asked, write them as Markdown.
 
     Raises:
         EadbenchError: If one of them holds no tables.
     """
-    found = Comparison(compare_values(first, second), compare_settings(first, second))
-    shown = found.values if everything else found.values[found.values.verdict != "same"]
+    values, settings = compare_values(first, second), compare_settings(first, second)
+    shown = values if everything else values[values.verdict != "same"]
     text = as_text(in_order(shown))
     console = Console()
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH)
-    counts = ", ".join(f"{n} {v}" for v, n in found.values.verdict.value_counts().items())
-    console.print(f"{len(found.values)} values: {counts}", highlight=False)
+    counts = f"{len(values)} values: " + ", ".join(f"{n} {v}" for v, n in values.verdict.value_counts().items())
+    console.print(counts, highlight=False)
     _print(console, "Values", text)
-    _print(console, "Settings and inputs", found.settings)
+    _print(console, "Settings and inputs", settings)
     if out is not None:
-        parts = [f"# {first} and {second}", f"{len(found.values)} values: {counts}", "## Values", frame_to_markdown(text)]
-        parts += ["## Settings and inputs", frame_to_markdown(found.settings)]
+        parts = [f"# {first} and {second}", counts, "## Values", frame_to_markdown(text)]
+        parts += ["## Settings and inputs", frame_to_markdown(settings)]
         write_text(out, "\n\n".join(parts))
-    return found
 
 
 def tables_folder(folder: Path) -> Path:
@@ -87,7 +73,7 @@ def tables_folder(folder: Path) -> Path:
 
 
 def compare_values(first: Path, second: Path) -> pd.DataFrame:
-    """Every value of either side with difference and verdict."""
+    """Every value of either side, the difference, its interval, p, and a verdict (see ``ORDER``)."""
     sides = [read_table(tables_folder(f) / "scores.parquet", schemas.SCORES) for f in (first, second)]
     for side in sides:
         side["variant"] = side.variant.fillna("")
