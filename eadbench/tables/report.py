@@ -86,7 +86,7 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
         }
     return environment.get_template("index.html.j2").render(
         built=built, data=data, figures=figures, downloads=downloads, assets=ASSETS, speed=speed, speed_legend=build.SPEED_LEGEND,
-        general=for_table([n for n in built.notes if n.table == ""], ""), quotations=quotations(), metric=metric,
+        general=for_table(built.notes, ""), quotations=quotations(), metric=metric,
         records=_by_stage(data["provenance"]),
         controls=_controls(built), counts=_counts(built, data),
     )  # fmt: skip
@@ -99,10 +99,11 @@ def _blocks(table) -> list[tuple[str, int]]:
 
 def _counts(built: Built, data: dict) -> list[tuple[str, str]]:
     """Numbers of the page's head with what they count."""
-    clips = sum(len(cell["clips"]) for cell in data["perclip"].values()) or int(built.scores.n.max())
-    found = [(len(data["methods"]), "methods"), (len(data["corpora"]), "corpora"), (clips, "test clips")]
-    found += [(len(data["metrics"]), "metrics"), (len(data["scores"]), "values"), (len(data["rulers"]), "rulers")]
-    shown = [(f"{count:,}".replace(",", "\u202f"), what.removesuffix("s") if count == 1 and what != "corpora" else what) for count, what in found]
+    clips = {(cell.rpartition("/")[0], clip) for cell, found in data["perclip"].items() for clip in found["clips"]}  # once, whatever the protocols
+    found = [(len(data["methods"]), "method", "methods"), (len(data["corpora"]), "corpus", "corpora")]
+    found += [(len(clips) or int(built.scores.n.max()), "test clip", "test clips"), (len(data["metrics"]), "metric", "metrics")]
+    found += [(len(data["scores"]), "value", "values"), (len(data["rulers"]), "ruler", "rulers")]
+    shown = [(f"{count:,}".replace(",", "\u202f"), one if count == 1 else many) for count, one, many in found]
     commits = sorted({c[:8] for c in built.scores.commit.dropna()})
     return [*shown, (", ".join(commits), "commit")] if commits else shown
 
