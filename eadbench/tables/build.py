@@ -11,7 +11,7 @@ import pandas as pd
 from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, sha256_of, write_text
-from eadbench.core.tables import DROPPED, write_table
+from eadbench.core.tables import DROPPED, KEPT, write_table
 from eadbench.tables import ablation, gather, render
 from eadbench.tables.config import SpeedTable, TablesConfig
 from eadbench.tables.metrics import metric
@@ -110,14 +110,13 @@ def run_hashes(samples: pd.DataFrame) -> pd.DataFrame:
 
 def facts_of(samples: pd.DataFrame) -> Facts:
     """Run hash and source of the text of every method, and why one could not be run."""
-    kept = samples[samples.status == "kept"]
+    kept = samples[samples.status == KEPT]
     hashes = {m: "+".join(sorted(set(g.run_hash.dropna()))) or None for m, g in kept.groupby("method")}
     sources = {m: "+".join(sorted(set(g.caption_source.dropna()))) or None for m, g in kept.groupby("method")}
     unable = {}
     for (method, protocol), group in samples.groupby(["method", "protocol"]):
         if (group.status == DROPPED).all():
-            first, *others = dict.fromkeys(group.reason.dropna())
-            unable[f"{method}/{protocol}"] = first + (f" (and {len(others)} other reasons)" if others else "")
+            unable[f"{method}/{protocol}"] = group.reason.iloc[0]
     return Facts(hashes, sources, unable)
 
 

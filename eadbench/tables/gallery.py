@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
-from eadbench.core.tables import read_table, resolve
+from eadbench.core.tables import KEPT, read_table, resolve
 from eadbench.tables.config import ComparisonTable
 from eadbench.tables.figures import adjacency_figure, block_name, save, strip_figure
 from eadbench.tables.load import Built
@@ -71,7 +71,7 @@ def collect_videos(built: Built, results: Path, folder: Path) -> Videos:
             continue
         samples = read_table(path, schemas.SAMPLES)
         clips = found.setdefault((cell.corpus, cell.protocol), {})
-        for row in samples[(samples.status == "kept") & samples.video.notna()].itertuples(index=False):
+        for row in samples[(samples.status == KEPT) & samples.video.notna()].itertuples(index=False):
             source = resolve(path, row.video)
             if not source.exists():
                 continue

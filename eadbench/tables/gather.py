@@ -10,7 +10,7 @@ import pandas as pd
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
-from eadbench.core.tables import Table, read_table
+from eadbench.core.tables import KEPT, Table, read_table
 from eadbench.scores.paired import signed_rank
 
 CELL = ["method", "corpus", "protocol"]
@@ -18,17 +18,17 @@ MEMORY = "1GB"
 FEWEST = 6  # with fewer pairs the exact signed-rank test cannot reach p < 0.05
 
 
-def read_all(paths: Sequence[Path], table: Table, columns: list[str] | None = None) -> pd.DataFrame:
+def read_all(paths: Sequence[Path], table: Table) -> pd.DataFrame:
     """Read and stack tables of one contract.
 
     Raises:
         EadbenchError: If one is missing, half written or of another version; it is named.
     """
-    frames = [read_table(p, table, columns) for p in track(paths, f"reading {table.name}", unit="file")]
+    frames = [read_table(p, table) for p in track(paths, f"reading {table.name}", unit="file")]
     filled = [f for f in frames if len(f)]
     if filled:
         return pd.concat(filled, ignore_index=True)
-    return frames[0] if frames else pd.DataFrame(columns=columns or table.names)
+    return frames[0] if frames else pd.DataFrame(columns=table.names)
 
 
 def read_summaries(paths: Sequence[Path]) -> pd.DataFrame:
@@ -65,18 +65,14 @@ def open_per_clip(paths: Sequence[Path]) -> duckdb.DuckDBPyConnection:
     for path in paths:
         read_table(path, schemas.PER_CLIP)  # DuckDB compares no checksums
     base = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False})
-    columns = ", ".join(["method", "corpus", "protocol", "clip_id", "speaker", "emotion", "metric", "value"])
+    names = [*CELL, "clip_id", "speaker", "emotion", "metric"]
+    base.execute(f"CREATE TABLE per_clip ({', '.join(f'{name} VARCHAR' for name in names)}, value DOUBLE)")
     if not paths:
-        base.execute(
-            f"CREATE TABLE per_clip AS SELECT {', '.join(f'NULL::VARCHAR AS {c}' for c in columns.split(', ')[:-1])}, 0.0::DOUBLE AS value LIMIT 0"
-        )
         return base
-    try:
-        base.execute(
-            f"CREATE TABLE per_clip AS SELECT {columns} FROM read_parquet(?) WHERE value IS NOT NULL AND isfinite(value)", [[str(p) for p in paths]]
-        )
-    except duckdb.Error as error:
-        raise EadbenchError(f"a per-clip table is damaged: {error}", paths[0].parent, "delete the file and run the workflow again") from error
+    base.execute(
+        f"INSERT INTO per_clip SELECT {', '.join(names)}, value FROM read_parquet(?) WHERE value IS NOT NULL AND isfinite(value)",
+        [[str(p) for p in paths]],
+    )
     twice = base.execute("SELECT method, corpus, protocol, metric, clip_id FROM per_clip GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
     if twice:
         raise EadbenchError("a clip was measured twice", ", ".join(twice), "give each cell's per-clip table once")
@@ -96,7 +92,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def paired_tests(base: duckdb.DuckDBPyConnection, reference: str, methods: Sequence[str] | None = None) -> pd.DataFrame:
+def paired_tests(base: duckdb.DuckDBPyConnection, reference: str) -> pd.DataFrame:
     """Compare every method with the reference over the clips that both have.
 
     Returns:
@@ -106,10 +102,10 @@ def paired_tests(base: duckdb.DuckDBPyConnection, reference: str, methods: Seque
         """
         SELECT p.method, p.corpus, p.protocol, p.metric, list(p.value - r.value ORDER BY p.clip_id) AS difference
         FROM per_clip p JOIN per_clip r USING (corpus, protocol, metric, clip_id)
-        WHERE r.method = $reference AND p.method <> $reference AND ($methods IS NULL OR list_contains($methods, p.method))
+        WHERE r.method = $reference AND p.method <> $reference
         GROUP BY ALL ORDER BY ALL
         """,
-        {"reference": reference, "methods": list(methods) if methods is not None else None},
+        {"reference": reference},
     ).fetchnumpy()
     found = pd.DataFrame({name: rows[name] for name in (*CELL, "metric")})
     found["reference_method"] = reference
@@ -151,7 +147,7 @@ def speed(samples: pd.DataFrame) -> pd.DataFrame:
     """Time and memory per method, corpus and protocol (``schemas.SPEED``)."""
     rows = []
     for cell, group in samples.groupby(CELL, sort=True):
-        timed = group[(group.status == "kept") & group.seconds.notna() & group.realtime_factor.notna()]
+        timed = group[(group.status == KEPT) & group.seconds.notna() & group.realtime_factor.notna()]
         row = dict(zip(CELL, cell, strict=True)) | {"n": len(timed), "n_missing": len(group) - len(timed)}
         for name in ("seconds", "realtime_factor"):
             values = timed[name].to_numpy(float)

@@ -50,7 +50,6 @@ class Cell:
     n: int
     n_missing: int
     p: float | None
-    n_common: int | None
     warning: str
     rank: int = 0
 
@@ -190,10 +189,10 @@ def _cells(chosen: pd.DataFrame, column: WideColumn, roles: dict[str, str]) -> d
         places = {m: levels.index(v) + 1 for m, v in zip(ranked.method, ranked.value, strict=True) if v in levels}
     found = {}
     for row in rows.itertuples(index=False):
-        optional = {name: None if pd.isna(v := getattr(row, name)) else v for name in ("value", "low", "high", "p_value", "n_common")}
+        optional = {name: None if pd.isna(v := getattr(row, name)) else v for name in ("value", "low", "high", "p_value")}
         found[row.method, column.key] = Cell(
             value=optional["value"], low=optional["low"], high=optional["high"], n=int(row.n), n_missing=int(row.n_missing), p=optional["p_value"],
-            n_common=None if optional["n_common"] is None else int(optional["n_common"]), warning=row.warning or "", rank=places.get(row.method, 0),
+            warning=row.warning or "", rank=places.get(row.method, 0),
         )  # fmt: skip
     return found
 
