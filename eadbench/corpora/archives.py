@@ -4,6 +4,7 @@ import io
 import stat
 import tarfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -92,7 +93,7 @@ def read_member(archive: Path, name: str) -> bytes:
             with archive.open("rb") as handle:
                 handle.seek(member.offset)
                 data = handle.read(member.size)
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise EadbenchError(f"member cannot be read: {error}", f"{archive}!{name}", "fetch the archive again") from error
     if len(data) != member.size:
         raise EadbenchError(f"member has {len(data)} bytes, the archive says {member.size}", f"{archive}!{name}", "fetch the archive again")

@@ -65,6 +65,19 @@ def test_a_member_that_lies_about_its_size_is_bounded(tmp_path):
         read_member(path, "a.bin")
 
 
+def test_a_member_that_does_not_unpack_costs_itself(tmp_path):
+    path = tmp_path / "hurt.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.bin", b"a member " * 500)
+        archive.writestr("b.bin", b"hello")
+    data = bytearray(path.read_bytes())
+    data[30 + len("a.bin")] ^= 0b110  # the kind of its first block
+    path.write_bytes(data)
+    with pytest.raises(EadbenchError, match=r"member cannot be read(.|\n)*a\.bin"):
+        read_member(path, "a.bin")
+    assert read_member(path, "b.bin") == b"hello"
+
+
 def test_damaged_and_unknown_archives(tmp_path, bad_tar):
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and then nothing")
     (tmp_path / "a.rar").write_bytes(b"Rar!")
