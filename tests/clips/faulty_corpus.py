@@ -1,13 +1,12 @@
 """A folder corpus with every fault."""
 
 import shutil
-import struct
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-from material import face_frames, face_video, hum
+from material import face_frames, face_video, hum, turn
 
 from eadbench.clips.config import ClipsConfig
 from eadbench.corpora.config import CorporaConfig
@@ -87,10 +86,7 @@ def make_faults(folder: Path) -> None:
     write_video(folder / "two_faces.mp4", np.concatenate([face_frames(40, 160, 200, 0.5), face_frames(40, 200, 200, 0.75)], 2), audio=hum(1.6))
     turned = folder / "turned.mp4"
     write_video(turned, [np.rot90(image) for image in face], audio=hum(1.6))
-    data = bytearray(turned.read_bytes())
-    at = data.index(b"tkhd") + 44
-    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
-    turned.write_bytes(bytes(data))
+    turn(turned, 90)
     other_pixels(folder / "ten_bit.mkv", "libx265", "yuv420p10le", face, hum(1.6))
     other_pixels(folder / "odd.mkv", "ffv1", "yuv444p", face[:, :157, :159], hum(1.6))
     times = np.cumsum([0.0, *np.tile([0.02, 0.06, 0.04], 13)])[:40]
