@@ -25,8 +25,7 @@ def training_clips(tables: list[Path], limit: int | None = None, seed: int = 0, 
     frames = []
     for table in tables:
         rows = read_table(table, schemas.CLIPS)
-        rows = rows[(rows["status"] == KEPT) & (rows["split"] == split)].copy()
-        frames.append(rows.assign(table=str(table)))
+        frames.append(rows[(rows["status"] == KEPT) & (rows["split"] == split)].assign(table=str(table)))
     filled = [rows for rows in frames if len(rows)]
     if not filled:
         where = ", ".join(map(str, tables)) or "no table was given"
