@@ -1,7 +1,7 @@
 """The interface that every talking-head method enters by."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from eadbench.core.seeds import seed_for
-from eadbench.samples.config import BaseMethod, SamplesConfig
+from eadbench.samples.config import SamplesConfig
 from eadbench.samples.manifest import Job
 
 
@@ -132,6 +132,11 @@ class Method(ABC):
     def close(self) -> None:  # noqa: B027
         """Called once after the last clip, whatever happened."""
 
+    def log_path(self, name: str) -> Path:
+        """Where what a program prints is kept."""
+        self.context.log_folder.mkdir(parents=True, exist_ok=True)
+        return self.context.log_folder / f"{name}.log"
+
     @abstractmethod
     def render(self, job: Job, work: Path) -> Raw:
         """Render one clip.
@@ -145,4 +150,17 @@ class Method(ABC):
         """
 
 
-Maker = Callable[[str, BaseMethod, Context], Method]
+class Described(Method):
+    """A method whose licence, control of the emotion and alignment the user states."""
+
+    @property
+    def emotion_control(self) -> str:
+        return self.options.emotion_control
+
+    @property
+    def licence(self) -> str:
+        return self.options.licence
+
+    @property
+    def alignment(self) -> Alignment:
+        return Alignment(missing=self.options.missing_frames, resample=self.options.resample, region=self.options.region)

@@ -12,13 +12,13 @@ from eadbench.core.errors import EadbenchError
 from eadbench.samples import process
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import Job
-from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
+from eadbench.samples.methods.base import Described, Lack, Raw
 from eadbench.samples.templates import fill, fill_one, split
 
 CHECKOUT = Path(__file__).parents[3]
 
 
-class Command(Method):
+class Command(Described):
     """``command`` of the config with its placeholders filled; ``{out}`` is a file, or with ``per: manifest`` a folder."""
 
     def __init__(self, *args: Any) -> None:
@@ -27,23 +27,14 @@ class Command(Method):
         self._holder: tempfile.TemporaryDirectory | None = None
 
     @property
-    def emotion_control(self) -> str:
-        return self.options.emotion_control
-
-    @property
-    def licence(self) -> str:
-        return self.options.licence
-
-    @property
     def hash(self) -> str:
         return hashlib.sha256(self.options.model_dump_json().encode()).hexdigest()
 
     def needs(self) -> list[str]:
-        return [f"program {self._words()[0].replace('{python}', sys.executable)}"]
+        return [f"program {self._program}"]
 
     def lacks(self) -> list[Lack]:
-        program = self._words()[0].replace("{python}", sys.executable)
-        return [] if shutil.which(program) else [Lack("program is missing", program, "check the command in the config")]
+        return [] if shutil.which(self._program) else [Lack("program is missing", self._program, "check the command in the config")]
 
     def close(self) -> None:
         if self._holder:
@@ -54,23 +45,22 @@ class Command(Method):
             self._run_all(jobs)
 
     def render(self, job: Job, work: Path) -> Raw:
-        alignment = Alignment(missing=self.options.missing_frames, resample=self.options.resample, region=self.options.region)
         if error := self._unreadable.get(job.clip_id):
             raise error
         if self.options.per == "manifest":
             file, seconds, peak = self._folder / "out" / f"{job.clip_id}.mp4", self._seconds, self._peak_mb
             if not file.exists():
                 raise EadbenchError(self._trouble or "the command wrote no output for this clip", job.clip_id, f"see {self._log}")
-            return Raw(file=file, alignment=alignment, reference_clip=job.reference_clip, seconds=seconds, peak_mb=peak)
+            return Raw(file=file, alignment=self.alignment, reference_clip=job.reference_clip, seconds=seconds, peak_mb=peak)
         inputs = write_inputs(job, work)
         out = work / "out.mp4"
-        log = self._log_path(job.clip_id)
+        log = self.log_path(job.clip_id)
         end = self._run(job.as_strings() | inputs.as_strings() | {"out": out}, work, log)
         if not out.exists():
             raise EadbenchError(f"no output was written; the command {end.trouble(self.options.timeout) or 'ended well'}", job.clip_id, f"see {log}")
         if trouble := end.trouble(self.options.timeout):
             raise EadbenchError(f"the command {trouble}", job.clip_id, f"see {log}")
-        return Raw(file=out, alignment=alignment, reference_clip=job.reference_clip, seconds=end.seconds, peak_mb=end.peak_mb)
+        return Raw(file=out, alignment=self.alignment, reference_clip=job.reference_clip, seconds=end.seconds, peak_mb=end.peak_mb)
 
     def _run_all(self, jobs: list[Job]) -> None:
         """One run for all clips; ``{manifest}`` is a CSV with a row per clip and the columns that are placeholders with ``per: clip``."""
@@ -95,7 +85,7 @@ class Command(Method):
             writer = csv.DictWriter(handle, rows[0])
             writer.writeheader()
             writer.writerows(rows)
-        self._log = self._log_path("manifest")
+        self._log = self.log_path("manifest")
         end = self._run({"manifest": manifest, "out": self._folder / "out"}, self._folder, self._log)
         self._trouble = end.trouble(self.options.timeout) and f"the command {end.trouble(self.options.timeout)}"
         self._seconds, self._peak_mb = end.seconds / len(rows), end.peak_mb
@@ -109,10 +99,9 @@ class Command(Method):
     def _where(self) -> str:
         return f"samples.methods.{self.name}.command"
 
+    @property
+    def _program(self) -> str:
+        return self._words()[0].replace("{python}", sys.executable)
+
     def _words(self) -> list[str]:
         return split(self.options.command, self._where)
-
-    def _log_path(self, name: str) -> Path:
-        folder = self.context.log_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{name}.log"

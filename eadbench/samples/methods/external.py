@@ -152,7 +152,7 @@ class External(Method):
         pattern = fill_one(recipe.output.path, values, where)
         for stale in work.glob(pattern):
             stale.unlink()
-        record = self._log_path(job).resolve()
+        record = self.log_path(job.clip_id).resolve()
         end = self._run(job, values, record, where)
         trouble = end.trouble(self.options.timeout)
         found = sorted(work.glob(pattern))
@@ -233,10 +233,6 @@ class External(Method):
             (work / name).write_text(fill_one(text, values, where), encoding="utf-8")
         if plan.landmarks:
             np.save(work / plan.landmarks, landmarks(job))
-
-    def _log_path(self, job: Job) -> Path:
-        self.context.log_folder.mkdir(parents=True, exist_ok=True)
-        return self.context.log_folder / f"{job.clip_id}.log"
 
 
 _hashes: dict[tuple[str, int, int], str] = {}

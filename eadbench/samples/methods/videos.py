@@ -8,21 +8,14 @@ from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.samples.manifest import Job
-from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
+from eadbench.samples.methods.base import Described, Lack, Raw
+from eadbench.samples.templates import fill_one
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 
 
-class Videos(Method):
+class Videos(Described):
     """A folder named by clip ids, or by a mapping table."""
-
-    @property
-    def emotion_control(self) -> str:
-        return self.options.emotion_control
-
-    @property
-    def licence(self) -> str:
-        return self.options.licence
 
     @property
     def hash(self) -> str:
@@ -39,12 +32,11 @@ class Videos(Method):
         return [Lack("mapping table is missing", str(mapping))] if mapping and not mapping.exists() else []
 
     def render(self, job: Job, work: Path) -> Raw:
-        options = self.options
-        folder = Path(options.path.format(corpus=job.corpus, protocol=job.protocol))
-        file = self._mapped(job, folder) if options.mapping else _named(folder, job.clip_id)
+        values = {"corpus": job.corpus, "protocol": job.protocol}
+        folder = Path(fill_one(self.options.path, values, f"samples.methods.{self.name}.path"))
+        file = self._mapped(job, folder) if self.options.mapping else _named(folder, job.clip_id)
         seals.check(file)  # another method of this benchmark may have made it
-        alignment = Alignment(missing=options.missing_frames, resample=options.resample, region=options.region)
-        return Raw(file=file, alignment=alignment, seconds=float("nan"), peak_mb=float("nan"))
+        return Raw(file=file, alignment=self.alignment, seconds=float("nan"), peak_mb=float("nan"))
 
     def _mapping_path(self) -> Path | None:
         return Path(self.options.mapping) if self.options.mapping else None
