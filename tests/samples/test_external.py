@@ -348,6 +348,17 @@ def test_local_changes_are_told_and_part_of_the_hash(checkout, tiny_clips: Path,
     assert any("local changes in 1 files" in note for note in make_method("other", config.methods["other"], Context(7, "cpu", config)).notes())
 
 
+def test_weights_in_a_folder_are_part_of_the_hash(checkout) -> None:
+    options = checkout("wav2lip", weights=[{"path": "pack", "source": "somewhere"}])
+    config = SamplesConfig.model_validate({"methods": {"other": options}})
+    file, found = Path(options["weights"]) / "pack" / "models" / "a.onnx", set()
+    file.parent.mkdir(parents=True)
+    for content in (b"some", b"other weights"):
+        file.write_bytes(content)
+        found.add(make_method("other", config.methods["other"], Context(7, "cpu", config)).hash)
+    assert len(found) == 2
+
+
 def test_a_folder_inside_another_checkout_is_no_checkout(checkout, tiny_clips: Path, tmp_path: Path) -> None:
     options = checkout("musetalk")
     options["path"] += "/scripts"

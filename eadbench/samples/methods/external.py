@@ -56,7 +56,7 @@ class External(Method):
         """Of the recipe, its adapter, the options, the commit that was found with what was changed in it, and the weights."""
         parts = [self._loaded[1], json.dumps(self.options.options, sort_keys=True), self._commit_found() or "", self._changes()]
         parts += [sha256_of(path) for path in (SCRIPT, self._adapter) if self.recipe.worker and path]
-        parts += [sha256_of(path) for _, path in self._weights() if path.is_file()]
+        parts += [_hash_once(file) for _, path in self._weights() for file in [path, *sorted(path.rglob("*"))] if file.is_file()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def needs(self) -> list[str]:
