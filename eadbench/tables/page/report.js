@@ -138,6 +138,12 @@ for (const row of DATA.scores) {
 const METHOD_ORDER = Object.keys(DATA.methods);
 const inOrder = (rows) => [...rows].sort((a, b) => METHOD_ORDER.indexOf(a.method) - METHOD_ORDER.indexOf(b.method));
 
+const whiskers = (rows) => ({
+  type: "data", symmetric: false, thickness: 1.4, width: 0, color: style("--soft"),
+  array: rows.map((r) => (r.high === null ? 0 : r.high - r.value)), arrayminus: rows.map((r) => (r.low === null ? 0 : r.value - r.low)),
+});
+const withInterval = (r, decimals) => `${show(r.value, decimals)} [${show(r.low, decimals)}, ${show(r.high, decimals)}], n = ${r.n}`;
+
 function dotPlot(key, rows) {
   const info = metricOf(key);
   const sorted = inOrder(rows).reverse();
@@ -145,11 +151,8 @@ function dotPlot(key, rows) {
     const trace = {
       type: "scatter", mode: "markers", x: sorted.map((r) => r.value), y: sorted.map((r) => plain(methodLabel(r.method))),
       marker: { size: 9, color: sorted.map((r) => TINTS[DATA.methods[r.method].role]) },
-      error_x: {
-        type: "data", symmetric: false, thickness: 1.4, width: 0, color: style("--soft"),
-        array: sorted.map((r) => (r.high === null ? 0 : r.high - r.value)), arrayminus: sorted.map((r) => (r.low === null ? 0 : r.value - r.low)),
-      },
-      text: sorted.map((r) => `${show(r.value, info.decimals)} [${show(r.low, info.decimals)}, ${show(r.high, info.decimals)}], n = ${r.n}`),
+      error_x: whiskers(sorted),
+      text: sorted.map((r) => withInterval(r, info.decimals)),
       hovertemplate: "%{y}: %{text}<extra></extra>",
     };
     const shapes = info.ideal === null ? [] : [{ type: "line", x0: info.ideal, x1: info.ideal, yref: "paper", y0: 0, y1: 1, line: { dash: "dot", color: style("--soft") } }];
@@ -263,11 +266,8 @@ function effectsChart(node, metric, rows) {
   chart(node, () => [[{
     type: "scatter", mode: "markers", x: sorted.map((e) => e.value), y: sorted.map((e) => plain(e.by === "all" ? e.name : `${e.name}: ${e.level}`)),
     marker: { size: 10, color: sorted.map((e) => colour[e.verdict] || style("--soft")), symbol: sorted.map((e) => (colour[e.verdict] ? "circle" : "circle-open")) },
-    error_x: {
-      type: "data", symmetric: false, thickness: 1.4, width: 0, color: style("--soft"),
-      array: sorted.map((e) => (e.high === null ? 0 : e.high - e.value)), arrayminus: sorted.map((e) => (e.low === null ? 0 : e.value - e.low)),
-    },
-    text: sorted.map((e) => `${show(e.value, decimals)} [${show(e.low, decimals)}, ${show(e.high, decimals)}], n = ${e.n}: ${e.verdict}`), hovertemplate: "%{y}: %{text}<extra></extra>",
+    error_x: whiskers(sorted),
+    text: sorted.map((e) => `${withInterval(e, decimals)}: ${e.verdict}`), hovertemplate: "%{y}: %{text}<extra></extra>",
   }], {
     height: 90 + 26 * Math.max(sorted.length, 2), yaxis: { type: "category" },
     xaxis: { title: { text: `change of ${metricLabel(metric)}${arrow(metricOf(metric))}` }, rangemode: "tozero", nticks: 5, zeroline: true, zerolinecolor: style("--soft"), zerolinewidth: 1.5 },
