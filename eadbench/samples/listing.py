@@ -1,6 +1,5 @@
 """``eadbench methods list``."""
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -21,10 +20,10 @@ PROTOCOLS = get_args(Protocol)
 def listed(config: SamplesConfig, seed: int, device: str, results: Path) -> list[tuple[Method, list[Lack]]]:
     """Every method of the config and what it lacks here."""
     found = []
+    parts = {card.parent.name: card.parent for card in (results / "zoo").glob("*/card.json")}
     for name, options in config.methods.items():
         run = results / "training" / options.run if hasattr(options, "run") else None
-        parts = {folder.name: folder for folder in sorted((results / "zoo").glob("*")) if (folder / "card.json").exists()}
-        context = Context(seed, device, config, results / "features", run, parts, Path(tempfile.gettempdir()))
+        context = Context(seed, device, config, run=run, parts=parts)
         method = make_method(name, options, context)
         try:
             lacks = method.lacks()
