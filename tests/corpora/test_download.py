@@ -3,7 +3,7 @@
 import errno
 import gzip
 import hashlib
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from eadbench.core import download as download_module
 from eadbench.core.download import download
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.corpora.loopback import RangeHandler, serve
@@ -129,14 +130,15 @@ def test_always_wrong_fails_and_leaves_nothing_under_the_final_name(shelf, tmp_p
     assert not (tmp_path / "file.bin").exists()
 
 
-def test_two_runs_at_once_fetch_once(shelf, tmp_path):
-    """The second waits for the first and finds the file there; nothing is left but the file."""
-    asked = []
+def test_two_runs_at_once_fetch_once(shelf, tmp_path, monkeypatch):
+    """The others wait for the first and find the file there; nothing is left but the file."""
+    asked, waiting = [], threading.Semaphore(0)
+    monkeypatch.setattr(download_module.log, "info", lambda *_: waiting.release())  # said by whoever waits
 
     class Slow(RangeHandler):
         def send_head(self):
             asked.append(self.path)
-            time.sleep(0.3)
+            assert all(waiting.acquire(timeout=10) for _ in range(3))
             return super().send_head()
 
     with serve(shelf, Slow) as address, ThreadPoolExecutor(4) as pool:
