@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from eadbench.core.errors import EadbenchError
 
@@ -144,6 +144,12 @@ class Recipe(Strict):
     output: Output
     traps: list[str] = []
 
+    @model_validator(mode="after")
+    def _worker_is_python(self) -> "Recipe":
+        if self.worker and self.command[:1] != ["{python}"]:
+            raise ValueError("with a worker, the first word of the command must be {python}")
+        return self
+
 
 def shipped() -> list[str]:
     """Names of the recipes in the package."""
@@ -171,6 +177,10 @@ def load_recipe(name: str) -> tuple[Recipe, str]:
         raise EadbenchError(f"no recipe {name!r}", "samples.methods.*.recipe", f"shipped: {', '.join(shipped())}; or give the path of a YAML file")
     text = path.read_text(encoding="utf-8")
     try:
-        return Recipe.model_validate(yaml.safe_load(text)), text
+        recipe = Recipe.model_validate(yaml.safe_load(text))
     except (yaml.YAMLError, ValidationError) as error:
         raise EadbenchError(f"not a valid recipe: {error}", path) from error
+    adapter = recipe.worker and recipe.worker.adapter
+    if adapter and not (folder_of(name) / adapter).exists():
+        raise EadbenchError("the adapter of the recipe is missing", folder_of(name) / adapter, "`worker: adapter:` is relative to the recipe")
+    return recipe, text

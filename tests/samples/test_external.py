@@ -408,5 +408,13 @@ def test_an_invalid_recipe_is_explained(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("title: x\ncomand: []\n")
     with pytest.raises(EadbenchError, match="comand"):
         load_recipe(str(tmp_path / "r.yaml"))
+    recipe = yaml.safe_load(load_recipe("edtalk")[1])
+    for change, message in (
+        ({"command": ["bash", "run.sh"]}, "first word of the command"),
+        ({"worker": {"adapter": "x.py"}}, "adapter of the recipe"),
+    ):
+        (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | change))
+        with pytest.raises(EadbenchError, match=message):
+            load_recipe(str(tmp_path / "r.yaml"))
     with pytest.raises(EadbenchError, match=r"shipped: .*wav2lip"):
         load_recipe("wav3lip")
