@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from eadbench import zoo
 from eadbench.clips.config import SyncConfig
 from eadbench.clips.windows import PER_FRAME
 from eadbench.core import provenance, schemas, seals
@@ -27,8 +28,6 @@ def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, conf
     Raises:
         EadbenchError: If the table or the judge is missing, or every clip failed.
     """
-    from eadbench import zoo
-
     started = time.time()
     if cut.resolve().parent != out.resolve().parent:
         raise EadbenchError("the checked table must lie beside the cut one, since they share the media", out, f"give --out in {cut.parent}")
