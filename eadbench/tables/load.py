@@ -63,16 +63,17 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
         raise EadbenchError(f"the tables' description cannot be read: {error}", path, REBUILD) from error
     tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
     if config.ablation is not None:
-        tables.append(ablation_grid(config.ablation, config, _with_tests(scores, folder / "ablation.parquet", config), facts))
+        tables.append(ablation_grid(config.ablation, config, _with_tests(scores, folder, config, facts), facts))
     speed = read_table(folder / "speed.parquet", schemas.SPEED) if (folder / "speed.parquet").exists() else None
     return Built(folder, config, scores, tables, notes, speed)
 
 
-def _with_tests(scores: pd.DataFrame, path: Path, config: TablesConfig) -> pd.DataFrame:
+def _with_tests(scores: pd.DataFrame, folder: Path, config: TablesConfig, facts: Facts) -> pd.DataFrame:
     """The long scores compare with the first-listed method; the ablation's own tests stand in its wide table."""
-    if config.ablation.reference == config.reference or not path.exists():
+    if config.ablation.reference == config.reference:
         return scores
-    wide = pd.read_parquet(path).set_index("method")
+    contract = ablation_grid(config.ablation, config, scores, facts).contract()
+    wide = read_table(folder / "ablation.parquet", contract).set_index("method")
     scores = scores.copy()
     for at, row in zip(scores.index, scores.itertuples(index=False), strict=True):
         key = f"{schemas.wide_key(row.metric, row.corpus)}_p"

@@ -124,9 +124,12 @@ def test_loading_tells_what_is_wrong(results: Path, tmp_path: Path) -> None:
         load_built(tmp_path / "tables")
 
 
-def test_loaded_tables_equal_the_written_ones(results: Path) -> None:
-    for table in load_built(results / "tables").tables:
-        written = pd.read_parquet(results / "tables" / f"{table.name}.parquet")
+@pytest.mark.parametrize("reference", ["full", "no_text"])
+def test_loaded_tables_equal_the_written_ones(results: Path, config: TablesConfig, tmp_path: Path, reference: str) -> None:
+    other = config.model_copy(update={"ablation": config.ablation.model_copy(update={"reference": reference})})
+    build(Inputs(**synthetic.inputs_of(results)), other, 1, tmp_path / "scores.parquet")
+    for table in load_built(tmp_path).tables:
+        written = pd.read_parquet(tmp_path / f"{table.name}.parquet")
         loaded = pd.DataFrame(table.records()).reindex(columns=written.columns)
         pd.testing.assert_frame_equal(written, loaded.astype(written.dtypes), check_dtype=False)
 
