@@ -9,7 +9,6 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from eadbench.core.errors import EadbenchError
 from eadbench.samples.config import Protocol, SamplesConfig
 from eadbench.samples.methods import make_method
 from eadbench.samples.methods.base import Context, Lack, Method
@@ -25,11 +24,7 @@ def listed(config: SamplesConfig, seed: int, device: str, results: Path) -> list
         run = results / "training" / options.run if hasattr(options, "run") else None
         context = Context(seed, device, config, run=run, parts=parts)
         method = make_method(name, options, context)
-        try:
-            lacks = method.lacks()
-        except EadbenchError as error:
-            lacks = [Lack(error.what, error.where, error.mend)]
-        found.append((method, lacks))
+        found.append((method, method.lacks()))
     return found
 
 
