@@ -76,7 +76,7 @@ def _rows(method: Method, jobs: list[Job], folder: Path) -> Iterator[dict[str, A
     left = [job for job in jobs if found[job.clip_id] is None]
     if len(left) < len(jobs):
         log.info("%s: %d of %d clips were finished by an earlier run", method.name, len(jobs) - len(left), len(jobs))
-    possible = [job for job in left if "impossible" not in job.extra]
+    possible = [job for job in left if not job.impossible]
     if possible:
         method.prepare(possible)
     for job in track(jobs, f"render {method.name}", unit="clip"):
@@ -91,8 +91,8 @@ def render_one(method: Method, job: Job, folder: Path) -> dict[str, Any]:
     """Render, align, encode and check one clip; the reason of a failure goes to its row."""
     target = folder / "videos" / f"{job.clip_id}.mp4"
     target.unlink(missing_ok=True)
-    if "impossible" in job.extra:
-        return _row(job, method.name, method, DROPPED, job.extra["impossible"])
+    if job.impossible:
+        return _row(job, method.name, method, DROPPED, job.impossible)
     if job.frames < 1:
         return _row(job, method.name, method, FAILED, "video or audio is shorter than one frame")
     work = Path(tempfile.mkdtemp(prefix="eadbench-"))

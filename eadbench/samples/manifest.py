@@ -1,6 +1,6 @@
 """Jobs: which test clips a method renders, with whose audio, reference and emotion. The same for every method."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class Job:
             there is none.
         speaker_clip: Clip that ``same_speaker`` captions are of: another one of this speaker with the same label; null when there is none.
         frames: Frames wanted: the shorter of video and audio.
+        impossible: Why the protocol cannot be had for this clip; empty if it can.
     """
 
     clip_id: str
@@ -62,11 +63,11 @@ class Job:
     frames: int
     size: int
     fps: float = float(FPS)
-    extra: dict = field(default_factory=dict, compare=False)
+    impossible: str = ""
 
     def as_strings(self) -> dict[str, str]:
         """All fields as text, for manifests and templates; null is empty."""
-        return {k: "" if v is None else str(v) for k, v in asdict(self).items() if k != "extra"}
+        return {k: "" if v is None else str(v) for k, v in asdict(self).items() if k != "impossible"}
 
 
 def build_jobs(clips_table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int) -> list[Job]:
@@ -123,10 +124,10 @@ def _job(row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, co
     elif protocol == "cross_emotion":
         labelled = others[others["emotion"].notna() & (others["emotion"] != row["emotion"]) & (others["emotion"] != "neutral")]
         driving = emotion_row = pick(labelled, wishes=("speaker", "sex"))
-    extra = {}
+    impossible = ""
     if driving is None:
         what = "other words" if protocol == "cross" else "another emotion"
-        extra["impossible"] = f"no other clip with {what} to drive it with"
+        impossible = f"no other clip with {what} to drive it with"
         driving = emotion_row = row
     reference = pick(others[others["speaker"] == row["speaker"]], wishes=("~emotion", "~sentence"))
     reference = row if reference is None else reference
@@ -162,7 +163,7 @@ def _job(row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, co
         frames=wanted_frames(int(row["frames"]), audio, config.max_seconds),
         size=int(row["size"]),
         fps=float(row["fps"]),
-        extra=extra,
+        impossible=impossible,
     )
 
 
