@@ -11,7 +11,7 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.audio import read_audio, write_wav
-from eadbench.media.video import iter_frames, write_video
+from eadbench.media.video import iter_frames, read_frames, write_video
 from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME, Job
 
 INPUT_CRF = 10  # for inputs that must be cut: near-lossless, so that the method sees what the clip shows
@@ -43,7 +43,7 @@ def write_inputs(job: Job, folder: Path) -> Inputs:
     else:
         write_video(inputs.video, islice((image for _, image in iter_frames(job.video)), job.frames), job.fps, crf=INPUT_CRF)
     write_wav(inputs.audio, read_audio(job.audio)[: job.frames * SAMPLES_PER_FRAME], RATE)
-    _, image = next(iter_frames(job.reference_video))
+    (image,) = read_frames(job.reference_video, limit=1)
     if not cv2.imwrite(str(inputs.reference), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
         raise EadbenchError("the reference frame cannot be written", inputs.reference)
     inputs.boxes.write_text(json.dumps(face_boxes(job).tolist()))

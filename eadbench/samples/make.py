@@ -20,7 +20,7 @@ from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, re
 from eadbench.samples.finish import finish
 from eadbench.samples.manifest import FPS, Job, build_jobs
 from eadbench.samples.methods import make_method
-from eadbench.samples.methods.base import Context, Method, Raw
+from eadbench.samples.methods.base import BAD_CLIP, Context, Method, Raw
 
 log = logging.getLogger(__name__)
 REAL_FOOTAGE = {"ground_truth", "shuffled_audio", "copied_input", "still"}
@@ -108,7 +108,7 @@ def render_one(method: Method, job: Job, folder: Path) -> dict[str, Any]:
             raise full_disk(work) from error
         log.warning("%s, %s: %s", method.name, job.clip_id, error)
         return _row(job, method.name, method, FAILED, " ".join(error.what.split()))
-    except (RuntimeError, ValueError, OSError, IndexError, KeyError) as error:  # a bad clip costs itself; the traceback is in the log
+    except BAD_CLIP as error:  # the traceback is in the log
         if disk_is_full(error, work):
             raise full_disk(work) from error
         log.exception("%s, %s", method.name, job.clip_id)

@@ -12,7 +12,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.samples import process
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import Job
-from eadbench.samples.methods.base import Described, Lack, Raw
+from eadbench.samples.methods.base import BAD_CLIP, Described, Lack, Raw
 from eadbench.samples.templates import fill, fill_one, split
 
 CHECKOUT = Path(__file__).parents[3]
@@ -73,7 +73,7 @@ class Command(Described):
             own.mkdir(parents=True)
             try:
                 inputs = write_inputs(job, own).as_strings()
-            except (EadbenchError, RuntimeError, ValueError, OSError, KeyError) as error:  # a bad clip costs itself
+            except BAD_CLIP as error:
                 self._unreadable[job.clip_id] = error
                 continue
             out = str(self._folder / "out" / f"{job.clip_id}.mp4")

@@ -4,7 +4,7 @@ from itertools import repeat
 from pathlib import Path
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.video import iter_frames
+from eadbench.media.video import read_frames
 from eadbench.samples.manifest import Job
 from eadbench.samples.methods.base import Alignment, Method, Raw
 
@@ -44,5 +44,5 @@ class Still(Method):
     """The first frame of the reference, repeated."""
 
     def render(self, job: Job, work: Path) -> Raw:
-        _, image = next(iter_frames(job.reference_video))
+        (image,) = read_frames(job.reference_video, limit=1)
         return Raw(frames=repeat(image, job.frames), reference_clip=job.reference_clip)
