@@ -49,6 +49,11 @@ class Finished:
         return ""
 
 
+def not_started(error: OSError) -> Finished:
+    """The end of a program that never began."""
+    return Finished(None, False, 0.0, None, 0, f"cannot be started: {error}")
+
+
 def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str, str] | None = None) -> Finished:
     """Run ``command`` in ``cwd``; everything that it prints goes to ``log``, of which the first MiB and the last 256 KiB are kept.
 
@@ -61,7 +66,7 @@ def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str,
             command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
     except OSError as error:
-        return Finished(None, False, 0.0, None, 0, f"cannot be started: {error}")
+        return not_started(error)
     drain = Drain(child.stdout.fileno(), log)
     drain.start()
     memory = Memory(child.pid)

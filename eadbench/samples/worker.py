@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from eadbench.samples.process import POLL, Drain, Finished, Memory, descendants, kill_group
+from eadbench.samples.process import POLL, Drain, Finished, Memory, descendants, kill_group, not_started
 
 SCRIPT = Path(str(files("eadbench.samples").joinpath("recipes", "worker.py")))
 
@@ -52,7 +52,7 @@ class Worker:
             try:
                 self._start()
             except OSError as error:
-                return Finished(None, False, 0.0, None, 0, f"cannot be started: {error}")
+                return not_started(error)
         holder = tempfile.TemporaryDirectory(prefix="eadbench-")
         fifo = Path(holder.name) / "printed"
         os.mkfifo(fifo)

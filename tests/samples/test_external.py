@@ -131,10 +131,9 @@ def test_a_bad_clip_is_a_row_with_a_reason(how: str, checkout, tiny_clips: Path,
         recipe = yaml.safe_load(Path(options["recipe"]).read_text())
         recipe["output"]["path"] = "out/v15/*.mp4"
         Path(options["recipe"]).write_text(yaml.safe_dump(recipe))
-    started = time.monotonic()
     table = rendered(tiny_clips, tmp_path / "out" / "samples.parquet", options, max_clips=None)
     assert table["status"].tolist() == ["failed", "kept"]
-    assert BAD[how] in table["reason"][0] and time.monotonic() - started < 25
+    assert BAD[how] in table["reason"][0]
     assert not (tmp_path / "out" / "videos" / f"{table['clip_id'][0]}.mp4").exists()
     if how == "no_face":
         assert "Face not detected" in (tmp_path / "out" / "logs" / f"{table['clip_id'][0]}.log").read_text()

@@ -27,7 +27,7 @@ def read_imgs(paths):
 def get_landmark_and_bbox(paths, upperbondrange=0):
     """Boxes ``(left, top, right, bottom)`` and frames, as its own."""
     frames, landmarks = read_imgs(paths), np.load("landmarks.npy")
-    boxes = [NO_FACE if np.isnan(points).any() else box_of(points) for points in landmarks]
+    boxes = [box_of(points) for points in landmarks]
     boxes += [boxes[-1]] * (len(frames) - len(boxes))
     return boxes[: len(frames)], frames
 
