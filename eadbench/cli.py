@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from eadbench import __version__
 from eadbench.core import log, provenance
@@ -31,12 +31,12 @@ class Rooms(TyperGroup):
         """Names in the order of the stages."""
         return [*ROOMS, *SHORTCUTS]
 
-    def get_command(self, ctx: typer.Context, name: str) -> TyperCommand | TyperGroup | None:
-        """The stage's group, or the shortcut's command."""
+    def get_command(self, ctx: typer.Context, name: str) -> TyperGroup | None:
+        """The stage's or shortcut's group."""
         if name not in ROOMS and name not in SHORTCUTS:
             return None
         module, attribute = SHORTCUTS.get(name, (f"eadbench.{name}.cli", "app"))
-        command = typer.main.get_command(getattr(import_module(module), attribute))
+        command = typer.main.get_group(getattr(import_module(module), attribute))  # get_command would add options that install shell completion
         command.name = name
         return command
 

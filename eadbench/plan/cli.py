@@ -8,10 +8,10 @@ import typer
 
 from eadbench.core.options import ConfigFiles
 
-app = typer.Typer(help="Say what a run will cost.")
+app = typer.Typer()
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def plan_command(
     config: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="Where index and clips tables are looked for; corpora without them have customary sizes.")] = Path(

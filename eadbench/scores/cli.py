@@ -10,7 +10,7 @@ from eadbench.core.options import ConfigFiles, SettingsJson
 from eadbench.zoo.cli import parse_parts
 
 app = typer.Typer(help="Measure rendered clips and sum up.", no_args_is_help=True)
-score_app = typer.Typer(help="Score any folder of videos against another.")
+score_app = typer.Typer()
 Parts = Annotated[list[str] | None, typer.Option("--part", help="NAME=FOLDER of a judge, e.g. judge_syncnet=results/zoo/judge_syncnet.")]
 
 
