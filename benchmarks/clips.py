@@ -5,7 +5,7 @@ landmarker look at every frame, ffmpeg cuts and crops each clip: four decodes an
 each: both split over recordings alike, so the ratio on two cores is that on one. The ratio is given without the plain recipe's landmarks, too, since
 not every repository aligns by them.
 
-    python benchmarks/clips.py --videos FOLDER [--out results/benchmarks/clips.json]
+    python benchmarks/clips.py --videos FOLDER [--out clips.json]
 
 Needs, beside eadbench: ``pip install scenedetect imageio-ffmpeg`` (the latter carries an ffmpeg; one on the PATH is preferred).
 """
@@ -218,7 +218,7 @@ def covered(clips: list[tuple[str, float, float]]) -> dict[str, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/clips.json"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "clips.json")
     given = parser.parse_args()
     videos = sorted(path for path in given.videos.iterdir() if path.suffix.lower() in (".mp4", ".mkv", ".mov"))
     seconds = sum(probe(path).duration for path in videos)

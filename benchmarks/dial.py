@@ -32,15 +32,10 @@ def test_clips(results: Path, store: FeatureStore, corpus: str, count: int) -> l
     """Clips of different speakers, each with a neutral (or other) clip of the speaker as reference, and its landmarks."""
     table = results / "clips" / corpus / "clips.parquet"
     tracks = read_table(table, schemas.CLIPS).set_index("clip_id")["track"]
-    rows = store.split("test").groupby("speaker", sort=True)
-    chosen = []
-    for turn in range(count):
-        for _, of_speaker in rows:
-            if len(chosen) < count and turn + 1 < len(of_speaker):
-                of_speaker = of_speaker.sort_values("emotion", key=lambda words: words != "neutral")
-                row = of_speaker.iloc[turn + 1]
-                chosen.append((row, of_speaker.iloc[0], np.load(resolve(table, tracks[row["clip_id"]]))["landmarks"]))
-    return chosen
+    neutral_first = store.split("test").sort_values("emotion", key=lambda words: words != "neutral", kind="stable")
+    speakers = [rows for _, rows in neutral_first.groupby("speaker")]
+    pairs = [(rows.iloc[turn + 1], rows.iloc[0]) for turn in range(count) for rows in speakers if turn + 1 < len(rows)]
+    return [(row, reference, np.load(resolve(table, tracks[row["clip_id"]]))["landmarks"]) for row, reference in pairs[:count]]
 
 
 def turn_dial(sampler: Sampler, judge, store: FeatureStore, clip: tuple, dial: list[tuple[float, ...]], pair: tuple[str, str]) -> list[float]:

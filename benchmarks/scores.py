@@ -119,7 +119,6 @@ def peers(folder: Path, nets: dict) -> dict[str, tuple[float, float]]:
 
 def ours(folder: Path, config: ScoresConfig, judges) -> dict[str, float]:
     """All of it in one pass over the videos."""
-    measurer = Measurer(config, judges)
     sides = {}
     for side in ("real", "fake"):
         names = sorted(p.stem for p in (folder / side).iterdir())
