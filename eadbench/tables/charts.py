@@ -15,6 +15,7 @@ from eadbench.tables.ablation import effect_name
 from eadbench.tables.load import Built, read_json
 from eadbench.tables.metrics import metric
 from eadbench.tables.wide import decimals_for
+from eadbench.zoo.card import Card, read_card
 
 BINS = 40
 
@@ -136,17 +137,6 @@ def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
     return found
 
 
-def _cards(results: Path) -> list[dict]:
-    return [read_json(p) | {"folder": p.parent.name} for p in sorted((results / "zoo").glob("*/card.json"))]
-
-
-def _hashes(card: dict) -> set[str]:
-    """Hashes by which scores may name an artefact: of its files, and of all of them."""
-    from eadbench.zoo.card import Card
-
-    return {*card["files"].values(), Card.model_validate({k: v for k, v in card.items() if k != "folder"}).sha256}
-
-
 def _captions(results: Path, absent: list[str]) -> list[dict]:
     """Histograms of the cosine similarity, per corpus and split into kept and dropped."""
     found = []
@@ -195,12 +185,16 @@ def _provenance(results: Path) -> list[dict]:
 
 def _rulers(built: Built, results: Path) -> list[dict]:
     """Every extractor in the scores with its hash, what it measured, and its card where there is one."""
-    cards = _cards(results)
+    cards: dict[str, Card] = {}  # by the hashes by which scores may name an artefact: of its files, and of all of them
+    for path in sorted((results / "zoo").glob("*/card.json")):
+        card = read_card(path.parent)
+        for sha256 in (*card.files.values(), card.sha256):
+            cards.setdefault(sha256, card)
     found = []
     frame = built.scores[built.scores.value.notna()].assign(weights_sha256=lambda f: f.weights_sha256.fillna(""))
     for (extractor, sha256), group in frame.groupby(["extractor", "weights_sha256"], sort=True):
-        card = next((c for c in cards if sha256 and sha256 in _hashes(c)), None)
-        facts = {k: card[k] for k in ("folder", "how", "id", "source", "licence", "facts")} if card else None
+        card = cards.get(sha256)
+        facts = card.model_dump(include={"how", "source", "licence"}) if card else None
         sides = sorted(set(group.resolution.dropna().astype(int)))
         found.append({"extractor": extractor, "sha256": sha256, "metrics": sorted(set(group.metric)), "resolutions": sides, "card": facts})
     return found
