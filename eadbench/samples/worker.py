@@ -78,6 +78,7 @@ class Worker:
         """End the process and all that it started."""
         if self._child is None:
             return
+        self._end_children()
         kill_group(self._child.pid, signal.SIGKILL)
         self._child.stdin.close()
         self._child.wait()
@@ -128,7 +129,7 @@ class Worker:
         return None, True
 
     def _end_children(self) -> None:
-        """What a clip leaves running does not go on beside the next one."""
+        """What a clip leaves running does not go on beside the next one, not even in a group of its own."""
         for pid in descendants(self._child.pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

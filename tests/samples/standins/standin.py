@@ -63,7 +63,7 @@ def begin() -> None:
     if how == "no_face":
         raise RuntimeError("Face not detected")
     if how == "leave_child":
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
         print("child", child.pid, "is left behind")
     if how == "die":
         os.abort()
