@@ -21,7 +21,7 @@ BINS = 40
 
 
 def page_data(built: Built, results: Path) -> dict[str, Any]:
-    """Everything that the script shows, and ``absent``: which optional pieces the results lack."""
+    """Everything that the page's script and template show, and ``absent``: which optional pieces the results lack."""
     config = built.config
     methods = list(dict.fromkeys([*config.methods, *sorted(set(built.scores.method))]))
     absent: list[str] = []

@@ -20,6 +20,7 @@ from eadbench.tables.wide import quotations
 
 ASSETS = "report_assets"
 PAGE = "eadbench.tables.page"
+FOR_THE_TEMPLATE = ("absent", "provenance", "rulers")  # what the page itself holds; its script does not look at it
 
 
 def report(tables: Path, results: Path, out: Path, config: TablesConfig | None = None) -> None:
@@ -44,7 +45,8 @@ def report(tables: Path, results: Path, out: Path, config: TablesConfig | None =
             data["absent"].append(f"samples of {len(videos.data['missing'])} cells, e.g. results/samples/{videos.data['missing'][0]}")
         figures = gallery.make_figures(built, results, videos, folder)
         downloads = _copy_tables(built, folder)
-        write_text(folder / "data.js", "window.EADBENCH = " + json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":")) + ";\n")
+        scripted = {key: value for key, value in data.items() if key not in FOR_THE_TEMPLATE}
+        write_text(folder / "data.js", "window.EADBENCH = " + json.dumps(scripted, ensure_ascii=True, allow_nan=False, separators=(",", ":")) + ";\n")
     write_text(out, _html(built, data, figures, downloads))
 
 
