@@ -27,7 +27,6 @@ class Finished:
         seconds: Wall time.
         peak_mb: Largest GPU memory where it says or ``nvidia-smi`` tells, else its largest resident set with that of its children, MiB; null where
             /proc does not tell, or it was too quick.
-        output: Bytes that it printed.
         note: Why it could not be started.
     """
 
@@ -35,7 +34,6 @@ class Finished:
     timed_out: bool
     seconds: float
     peak_mb: float | None
-    output: int
     note: str = ""
 
     def trouble(self, timeout: float) -> str:
@@ -51,7 +49,7 @@ class Finished:
 
 def not_started(error: OSError) -> Finished:
     """The end of a program that never began."""
-    return Finished(None, False, 0.0, None, 0, f"cannot be started: {error}")
+    return Finished(None, False, 0.0, None, f"cannot be started: {error}")
 
 
 def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str, str] | None = None) -> Finished:
@@ -76,7 +74,7 @@ def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str,
         kill_group(child.pid, signal.SIGKILL)
     drain.finish()
     child.stdout.close()
-    return Finished(status, timed_out, time.monotonic() - started, memory.peak_mb, drain.seen)
+    return Finished(status, timed_out, time.monotonic() - started, memory.peak_mb)
 
 
 def _wait(child: subprocess.Popen, deadline: float, memory: "Memory") -> tuple[int, bool]:
@@ -163,7 +161,7 @@ class Drain(threading.Thread):
 
     def __init__(self, pipe: int, log: Path) -> None:
         super().__init__(daemon=True)
-        self.pipe, self.log, self.seen = pipe, log, 0
+        self.pipe, self.log = pipe, log
         self._over = threading.Event()
 
     def finish(self) -> None:
@@ -180,17 +178,17 @@ class Drain(threading.Thread):
                 pass
 
     def _keep(self) -> None:
-        tail = bytearray()
+        seen, tail = 0, bytearray()
         with self.log.open("wb", buffering=0) as kept:
             while block := self._next():
-                room = max(0, HEAD - self.seen)
+                room = max(0, HEAD - seen)
                 kept.write(block[:room])
                 tail += block[room:]
                 if len(tail) > 2 * TAIL:
                     del tail[:-TAIL]
-                self.seen += len(block)
+                seen += len(block)
             rest = tail[-TAIL:]
-            left_out = self.seen - HEAD - len(rest)
+            left_out = seen - HEAD - len(rest)
             if left_out > 0:
                 kept.write(f"\n... {left_out} bytes left out ...\n".encode())
             kept.write(rest)

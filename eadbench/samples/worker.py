@@ -72,7 +72,7 @@ class Worker:
         drain.finish()
         os.close(reader)
         holder.cleanup()
-        return Finished(-signal.SIGKILL if status is None else status, timed_out, time.monotonic() - started, memory.peak_mb, drain.seen)
+        return Finished(-signal.SIGKILL if status is None else status, timed_out, time.monotonic() - started, memory.peak_mb)
 
     def close(self) -> None:
         """End the process and all that it started."""
