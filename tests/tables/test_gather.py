@@ -11,6 +11,7 @@ from scipy.stats import binom, wilcoxon
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
+from eadbench.scores.paired import signed_rank
 from eadbench.tables import gather
 
 
@@ -41,12 +42,12 @@ def test_paired_test_is_scipys_over_common_clips(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("differences", "expected"), [([], None), ([0.3], None), ([0.0, 0.0, 0.0], 1.0)])
 def test_signed_rank_of_little(differences: list[float], expected: float | None) -> None:
-    assert gather.signed_rank(np.array(differences)) == expected
+    assert signed_rank(np.array(differences)) == expected
 
 
 def test_no_significance_below_the_fewest_pairs() -> None:
-    assert gather.signed_rank(np.arange(1.0, gather.FEWEST)) > 0.05
-    assert gather.signed_rank(np.arange(1.0, gather.FEWEST + 1)) < 0.05
+    assert signed_rank(np.arange(1.0, gather.FEWEST)) > 0.05
+    assert signed_rank(np.arange(1.0, gather.FEWEST + 1)) < 0.05
 
 
 def test_holm_agrees_with_the_definition() -> None:
