@@ -90,7 +90,7 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
         built=built, data=data, figures=figures, downloads=downloads, assets=ASSETS, speed=speed, speed_legend=build.SPEED_LEGEND,
         general=for_table(built.notes, ""), quotations=quotations(), metric=metric,
         records=_by_stage(data["provenance"]),
-        controls=_controls(built), counts=_counts(built, data),
+        controls=_controls(built), counts=head_counts(built, data),
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def _blocks(table) -> list[tuple[str, int]]:
     return [(label, sum(2 if c.quoted else 1 for c in group)) for label, group in groupby(table.columns, key=lambda c: c.corpus_label)]
 
 
-def _counts(built: Built, data: dict) -> list[tuple[str, str]]:
+def head_counts(built: Built, data: dict) -> list[tuple[str, str]]:
     """Numbers of the page's head with what they count."""
     clips = {(cell.rpartition("/")[0], clip) for cell, found in data["perclip"].items() for clip in found["clips"]}  # once, whatever the protocols
     found = [(len(data["methods"]), "method", "methods"), (len(data["corpora"]), "corpus", "corpora")]

@@ -18,10 +18,12 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import write_video
 from eadbench.tables.build import Inputs, build
+from eadbench.tables.charts import page_data
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.figures import block_name
 from eadbench.tables.gallery import read_adjacency, slug
-from eadbench.tables.report import report
+from eadbench.tables.load import load_built
+from eadbench.tables.report import head_counts, report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGS = [
@@ -101,6 +103,15 @@ def test_training_curves_need_no_ablation(results: Path, config: TablesConfig, t
     report(tmp_path / "tables", tmp_path / "nothing", tmp_path / "report" / "index.html")
     html = (tmp_path / "report" / "index.html").read_text()
     assert 'id="history"' in html and "figures/training_curves.png" in html and 'id="ablation"' not in html
+
+
+def test_clips_count_once_however_many_protocols_use_them(results: Path) -> None:
+    built = load_built(results / "tables")
+    data = page_data(built, results)
+    assert (str(3 * 24), "test clips") in head_counts(built, data)
+    data["perclip"]["demo_hdtf/cross"] = data["perclip"]["demo_hdtf/self"]
+    assert (str(3 * 24), "test clips") in head_counts(built, data)
+    assert ("1", "corpus") in head_counts(built, data | {"corpora": {"demo_hdtf": "HDTF"}})
 
 
 def test_slugs_are_safe_and_distinct() -> None:
