@@ -141,20 +141,28 @@ class EADNetTask(Task):
 
     @torch.no_grad()
     def validate(self, model: nn.Module, batches: list[dict[str, Any]]) -> dict[str, float]:
-        """Noise loss where the mask says regenerate, with the clip's own sound and with another clip's.
+        """Noise loss where the mask says regenerate, with the clip's own sound and emotion, and with another clip's sound or emotion.
 
-        The second should be worse: by how much tells whether the network listens. Nothing is dropped.
+        The others should be worse: by how much tells whether the network listens, and whether it heeds the emotion. Nothing is dropped.
         """
-        own, other = [], []
+        others = {"noise": (), "noise_other_sound": ("audio",)}
+        if len(self.model.config.sources) > 1:
+            others["noise_other_emotion"] = ("text", "text_mask", "vai")
+        found: dict[str, list[torch.Tensor]] = {name: [] for name in others}
         where = (1 - self.mask) / (1 - self.mask).mean()
         for batch in batches:
             batch = batch | {"drop_audio": torch.zeros_like(batch["drop_audio"]), "drop_text": torch.zeros_like(batch["drop_text"])}
             noisy = self.diffusion.add_noise(batch["clean"], batch["noise"], batch["t"])
             target = self.diffusion.target(batch["clean"], batch["noise"], batch["t"])
-            for results, audio in ((own, batch["audio"]), (other, batch["audio"].roll(1, 0))):
-                results.append(L.noise_loss(self.predict(model, batch, noisy, audio), target, where))
-        own, other = torch.cat(own).mean(), torch.cat(other).mean()
-        return {"noise": float(own), "noise_other_sound": float(other), "listening": float((other - own) / own)}
+            for name, keys in others.items():
+                exchanged = batch | {key: batch[key].roll(1, 0) for key in keys if batch.get(key) is not None}
+                found[name].append(L.noise_loss(self.predict(model, exchanged, noisy, exchanged["audio"]), target, where))
+        result = {name: float(torch.cat(values).mean()) for name, values in found.items()}
+        return result | {
+            heard: (result[name] - result["noise"]) / result["noise"]
+            for name, heard in (("noise_other_sound", "listening"), ("noise_other_emotion", "heeding"))
+            if name in result
+        }
 
     @torch.no_grad()
     def adjacency(self, batches: Iterable[dict[str, Any]]) -> dict[str, torch.Tensor]:

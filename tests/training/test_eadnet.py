@@ -1,0 +1,39 @@
+"""What EAD-Net's task measures beside its losses (the losses themselves: test_losses.py and test_run.py)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from eadbench.features.store import FeatureStore
+from eadbench.training.config import TrainingConfig
+from eadbench.training.data import collate
+from eadbench.training.eadnet import EADNetTask, Judges
+from eadbench.training.run import model_config
+
+
+def task_of(section: dict[str, Any], emotion: str, features: Path) -> EADNetTask:
+    section["runs"]["stage1"]["model"] |= {"emotion": emotion}
+    config = TrainingConfig.model_validate(section).run("stage1")
+    store = FeatureStore([features])
+    task = EADNetTask(store, config, model_config("stage1", config, store, store.facts()), Judges(), 1, "stage1", ("face", 32, 4))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # what starts at zero would make every condition look unheard
+        for parameter in task.model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return task
+
+
+@pytest.mark.parametrize("emotion", ["none", "vai", "text+vai"])
+def test_validation_tells_whether_sound_and_emotion_are_used(emotion: str, small: dict[str, Any], tiny_features: Path) -> None:
+    task = task_of(small, emotion, tiny_features)
+    batch = collate([task.data[k] for k in range(4)])
+    found = task.validate(task.model.eval(), [batch])
+    assert found["listening"] == pytest.approx(found["noise_other_sound"] / found["noise"] - 1) and found["listening"] != 0
+    if emotion == "none":
+        assert "heeding" not in found
+        return
+    assert found["heeding"] == pytest.approx(found["noise_other_emotion"] / found["noise"] - 1) and found["heeding"] != 0
+    alike = {key: value[:1].expand_as(value) for key, value in batch.items() if key in ("text", "text_mask", "vai") and value is not None}
+    assert task.validate(task.model, [batch | alike])["heeding"] == 0, "another clip's emotion is the same one"
