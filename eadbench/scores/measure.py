@@ -20,10 +20,10 @@ from eadbench.core.tables import FAILED, KEPT, read_table, resolve, write_table
 from eadbench.scores.clip import Measured, Measurer, Task
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
-from eadbench.scores.store import Features, load_facts, merge_parts, save_part
+from eadbench.scores.store import FEATURES, META, Features, load_facts, merge_parts, save_part
 
 log = logging.getLogger(__name__)
-FEATURES, META, PARTS = "features.safetensors", "measure.json", ".measured"
+PARTS = ".measured"
 
 
 def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Task]:

@@ -1,4 +1,4 @@
-"""Features in safetensors, written clip by clip so that memory does not grow with their number."""
+"""The files of a cell; features in safetensors, written clip by clip so that memory does not grow with their number."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 
+FEATURES, META = "features.safetensors", "measure.json"
 DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64", "int64": "I64", "uint8": "U8"}
 
 

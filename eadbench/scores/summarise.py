@@ -20,9 +20,8 @@ from eadbench.scores.bootstrap import FrechetBootstrap, interval, interval_about
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.frechet import frechet_distance
 from eadbench.scores.kid import ClipKernels
-from eadbench.scores.measure import FEATURES, META
 from eadbench.scores.metrics import METRICS
-from eadbench.scores.store import Features, View
+from eadbench.scores.store import FEATURES, META, Features, View
 
 log = logging.getLogger(__name__)
 KID_ROWS = 2000  # frames a side that KID looks at, spread evenly: its kernel matrix is of that size
