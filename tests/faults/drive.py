@@ -99,8 +99,19 @@ def run(folder: Path, *options: str, env: dict[str, str] | None = None) -> subpr
 def start(folder: Path, *options: str) -> subprocess.Popen:
     """Start Snakemake in a session of its own; it writes to ``run.log``."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{folder.name}.run.log").open("w") as out:
+    with run_log(folder).open("w") as out:
         return subprocess.Popen(command_of(folder, *options, configs=CONFIGS), stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def run_log(folder: Path) -> Path:
+    """What :func:`start` has Snakemake write to."""
+    return folder.parent / f"{folder.name}.run.log"
+
+
+def wait_for_a_job(process: subprocess.Popen, folder: Path) -> None:
+    """Wait until the first job begins or the run ends, so that kills meet jobs and not the start of Snakemake."""
+    while process.poll() is None and not re.search(r"^Job \d+: ", run_log(folder).read_text(), re.M):
+        time.sleep(0.2)
 
 
 def kill_all(process: subprocess.Popen) -> int:
@@ -139,18 +150,19 @@ def kills(work: Path, right: dict[str, bytes], count: int, rng: random.Random, l
     while len(trials) < count:
         folder, chain = work / f"kill{len(trials)}", []
         while len(trials) + len(chain) < count:
-            process, wait = start(folder), rng.uniform(6, longest)
+            process = start(folder)
+            wait_for_a_job(process, folder)
             began = time.monotonic()
             try:
-                process.wait(wait)
+                process.wait(rng.uniform(0, longest))
                 break
             except subprocess.TimeoutExpired:
                 victims = kill_all(process)
-            text = (folder.parent / f"{folder.name}.run.log").read_text()
+            text = run_log(folder).read_text()
             steps = re.findall(r"(\d+) of (\d+) steps", text)
             begun = re.findall(r"^Job \d+: (.*)", text, re.M)
             job, done = begun[-1] if begun else "nothing", steps[-1][0] if steps else 0
-            fact = f"after {time.monotonic() - began:.1f} s, {victims} processes, {done} jobs done, last begun: {job}"
+            fact = f"{time.monotonic() - began:.1f} s after the first job began, {victims} processes, {done} jobs done, last begun: {job}"
             chain.append({"kind": "kill", "fault": fact})
             log(f"kill {len(trials) + len(chain)}: {fact}")
             run(folder, "--unlock")
@@ -291,7 +303,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="one corpus and three methods instead of the whole smoke pipeline: a third of the time")
     parser.add_argument("--only", choices=KINDS, action="append", help="kinds of fault; may be given several times [all]")
     parser.add_argument("--kills", type=int, default=20, help="SIGKILLs [20]")
-    parser.add_argument("--longest", type=float, default=60, help="seconds until a kill: uniform between 6 and this [60]")
+    parser.add_argument("--longest", type=float, default=20, help="seconds from the first job's start to a kill: uniform from 0 to this [20]")
     parser.add_argument("--harms", type=int, default=20, help="files to truncate, to flip a bit of, and to remove, each [20]")
     parser.add_argument("--seed", type=int, default=1, help="of all random choices [1]")
     parser.add_argument("--out", type=Path, help="report as JSON [WORK/report.json]")
