@@ -217,6 +217,17 @@ SUMMARY = Table(
     ),
 )
 
+CONFUSION = Table(
+    "confusion",
+    "one emotion asked for and one that the judge named",
+    (
+        *CELL,
+        Column("asked", STR, "emotion asked for", nullable=False),
+        Column("judged", STR, "emotion that the judge named", nullable=False),
+        Column("n", INT, "clips of the one that were judged to be the other", nullable=False),
+    ),
+)
+
 SCORES = Table(
     "scores",
     "one value of the benchmark",
@@ -352,4 +363,4 @@ PLAN = Table(
     ),
 )
 
-ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, SCORES, BREAKDOWN, EFFECTS, SPEED, PLAN)
+ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, CONFUSION, SCORES, BREAKDOWN, EFFECTS, SPEED, PLAN)

@@ -2,8 +2,10 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ import pandas as pd
 
 from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import write_text
 from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for
 from eadbench.core.tables import KEPT, read_table, write_table
@@ -80,28 +81,23 @@ def summarise_cell(cell: Cell, real: Cell, config: ScoresConfig, seed: int) -> p
 
 
 def write_summary(cell: Cell, real: Cell, config: ScoresConfig, seed: int, out: Path) -> pd.DataFrame:
-    """Write ``summary.parquet`` and, where emotions were judged, ``confusion.json`` beside it."""
+    """Write ``summary.parquet`` and, beside it, ``confusion.parquet``."""
     rows = summarise_cell(cell, real, config, seed)
+    write_table(out.parent / "confusion.parquet", confusion(cell), schemas.CONFUSION)
     write_table(out, rows, schemas.SUMMARY, ["metric", "variant"])
-    matrix = confusion(cell)
-    if matrix is not None:
-        write_text(out.parent / "confusion.json", json.dumps(matrix, indent=1) + "\n")
     return rows
 
 
-def confusion(cell: Cell) -> dict[str, Any] | None:
-    """How often each emotion asked for was named as which: ``{"classes": [...], "asked": [...], "matrix": [[...]]}``; ``None`` if not judged."""
-    classes = cell.meta["rulers"].get("emotion", {}).get("classes")
-    if not classes:
-        return None
+def confusion(cell: Cell) -> pd.DataFrame:
+    """How often each emotion asked for was judged to be which (`schemas.CONFUSION`), zeros included; no rows if none was asked for or none judged."""
+    classes = cell.meta["rulers"].get("emotion", {}).get("classes", [])
     rows = cell.rows[(cell.rows.metric == "acc_emo") & cell.rows.emotion.notna()]
-    asked = sorted(set(rows.emotion))
-    matrix = np.zeros((len(asked), len(classes)), int)
-    for clip, emotion in zip(rows.clip_id, rows.emotion, strict=True):
-        logits = cell.features.get("emotion", clip)
-        if logits is not None:
-            matrix[asked.index(emotion), int(logits.argmax())] += 1
-    return {"classes": list(classes), "asked": asked, "matrix": matrix.tolist()}
+    logits = {clip: cell.features.get("emotion", clip) for clip in rows.clip_id} if classes else {}
+    counts = Counter(
+        (asked, classes[int(logits[clip].argmax())]) for clip, asked in zip(rows.clip_id, rows.emotion, strict=True) if logits.get(clip) is not None
+    )
+    pairs = product(sorted(set(rows.emotion)), classes)
+    return pd.DataFrame([cell.name | {"asked": asked, "judged": judged, "n": counts[asked, judged]} for asked, judged in pairs])
 
 
 class _Summary:

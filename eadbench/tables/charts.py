@@ -125,15 +125,17 @@ def _per_clip(built: Built, results: Path) -> dict[str, dict]:
 
 
 def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
-    """Confusion matrices of the emotion judge, as ``scores`` wrote them: rows asked for, columns named."""
+    """Confusion matrices of the emotion judge: rows asked for, columns judged."""
     found = []
     for cell in built.scores[["method", "corpus", "protocol"]].drop_duplicates().itertuples(index=False):
-        path = results / "scores" / cell.method / cell.corpus / cell.protocol / "confusion.json"
-        if path.exists():
-            record = read_json(path)
-            found.append(cell._asdict() | {"asked": record["asked"], "classes": record["classes"], "counts": record["matrix"]})
+        path = results / "scores" / cell.method / cell.corpus / cell.protocol / "confusion.parquet"
+        if not path.exists():
+            continue
+        matrix = read_table(path, schemas.CONFUSION).pivot(index="asked", columns="judged", values="n")
+        if len(matrix):
+            found.append(cell._asdict() | {"asked": list(matrix.index), "classes": list(matrix.columns), "counts": matrix.to_numpy().tolist()})
     if not found:
-        absent.append("confusion matrices of the emotion judge (results/scores/*/*/*/confusion.json)")
+        absent.append("confusion matrices of the emotion judge (results/scores/*/*/*/confusion.parquet)")
     return found
 
 

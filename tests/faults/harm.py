@@ -58,13 +58,12 @@ READERS: list[tuple[str, list[str], list[str]]] = [
     (r"training/(?P<m>[^/]+)/.*", ["results/samples/{m}/demo_mead/self/samples.parquet"], []),
     (r"samples/(?P<cell>.*/.*/[^/]+)/(samples\.parquet|sums\.sha256|videos/.*)", ["results/scores/{cell}/per_clip.parquet"], []),
     (r"scores/(?P<cell>.*/.*/[^/]+)/summary\.parquet", ["results/tables/scores.parquet"], []),
+    (r"scores/.*/confusion\.parquet", ["results/report/index.html"], []),
     (r"scores/(?P<cell>.*/.*/[^/]+)/.*", ["results/scores/{cell}/summary.parquet"], []),
     (r"tables/.*\.(parquet|json|sha256)", ["results/report/index.html"], []),
 ]
 # Nobody reads these again: pages, prints and records for people.
-FOR_PEOPLE = re.compile(
-    r"(report/|benchmarks/|.*provenance.*|.*report\.(html|json)|tables/.*\.(md|tex|csv|png|pdf)|.*\.jsonl|.*\.log|.*confusion\.json|\.gitkeep)"
-)
+FOR_PEOPLE = re.compile(r"(report/|benchmarks/|.*provenance.*|.*report\.(html|json)|tables/.*\.(md|tex|csv|png|pdf)|.*\.jsonl|.*\.log|\.gitkeep)")
 SHARD = "0-of-1"
 
 

@@ -135,6 +135,19 @@ def test_acc_emo_tells_classes_dropped_and_missing(blurred, truth):
     assert real.n == 2
 
 
+def test_the_confusion_matrix_holds_what_accuracy_and_recall_say(blurred, truth):
+    write_summary(Cell.read(blurred), Cell.read(truth), _config(blurred), 1, blurred / "summary.parquet")
+    matrix = read_table(blurred / "confusion.parquet", schemas.CONFUSION).pivot(index="asked", columns="judged", values="n")
+    accuracy = Cell.read(blurred).rows.query("metric == 'acc_emo' and status == 'kept'")
+    known = matrix.index.intersection(matrix.columns)
+    assert set(matrix.index) - set(known) == {"calm"}, "asked for, but no class of the judge"
+    assert matrix.loc[known].to_numpy().sum() == len(accuracy) > 0
+    assert sum(matrix.loc[emotion, emotion] for emotion in known) == accuracy.value.sum()
+    recall = read_table(blurred / "summary.parquet", schemas.SUMMARY).query("metric == 'acc_emo_recall'").set_index("variant").value
+    for emotion in known[matrix.loc[known].sum(axis=1) > 0]:
+        assert recall[emotion] == pytest.approx(matrix.loc[emotion, emotion] / matrix.loc[emotion].sum())
+
+
 def test_other_protocols_have_no_paired_metrics(corpus, scores_config, judges, tmp_path, truth):
     samples = samples_of(corpus, tmp_path / "samples")
     few = scores_config.model_copy(update={"metrics": ("ssim", "m_lmd", "sync", "csim")})

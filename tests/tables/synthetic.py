@@ -156,8 +156,9 @@ def _scores(folder: Path, method: str, corpus: str, clips: pd.DataFrame, quality
     truth = np.array([EMOTIONS.index(e) for e in clips.emotion])
     named = np.where(rng.random(len(clips)) < 0.3 + 0.6 * quality, truth, rng.integers(0, len(EMOTIONS), len(clips)))
     asked = sorted(set(clips.emotion))
-    matrix = [[int(((truth == EMOTIONS.index(e)) & (named == k)).sum()) for k in range(len(EMOTIONS))] for e in asked]
-    (out / "confusion.json").write_text(json.dumps({"classes": EMOTIONS, "asked": asked, "matrix": matrix}))
+    confusion = [cell | {"asked": e, "judged": judged, "n": ((truth == EMOTIONS.index(e)) & (named == k)).sum()}
+                 for e in asked for k, judged in enumerate(EMOTIONS)]  # fmt: skip
+    write_table(out / "confusion.parquet", confusion, schemas.CONFUSION)
     (out / "provenance.json").write_text(json.dumps({"command": ["eadbench"], "commit": "abc", "seconds": 2.0, "host": "here", "settings": {"a": 1}}))
 
 

@@ -32,7 +32,8 @@ rule summarise:
         cell="<results>/scores/{method}/{corpus}/{protocol}/per_clip.parquet",
         real="<results>/scores/ground_truth/{corpus}/self/per_clip.parquet",
     output:
-        "<results>/scores/{method}/{corpus}/{protocol}/summary.parquet",
+        summary="<results>/scores/{method}/{corpus}/{protocol}/summary.parquet",
+        confusion="<results>/scores/{method}/{corpus}/{protocol}/confusion.parquet",
     log:
         "<logs>/scores/summarise/{method}/{corpus}/{protocol}.log",
     benchmark:
@@ -51,4 +52,4 @@ rule summarise:
         "Summing up {wildcards.method} on {wildcards.corpus} ({wildcards.protocol})"
     shell:
         "python -m eadbench --log {log} --threads {threads} scores summarise --cell {params.cell} --real {params.real}"
-        " --out {output} --settings {params.settings:q}"
+        " --out {output.summary} --settings {params.settings:q}"

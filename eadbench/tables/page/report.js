@@ -342,7 +342,7 @@ function breakdownTable(table, rows, cell, key, by) {
 
 function setUpConfusion() {
   if (!byId("m-cell")) return;
-  fill(byId("m-cell"), unique(DATA.confusion.filter((c) => c.asked.length).map((c) => cellKey(c.corpus, c.protocol))).map((c) => [c, cellLabel(c)]));
+  fill(byId("m-cell"), unique(DATA.confusion.map((c) => cellKey(c.corpus, c.protocol))).map((c) => [c, cellLabel(c)]));
   const methods = () => {
     const here = DATA.confusion.filter((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value);
     const before = byId("m-method").value;
