@@ -86,7 +86,7 @@ class EADNetTask(Task):
         self.mask, self.weight = self.mask.to(device), self.weight.to(device)
         self.judges.to(device)
 
-    def predict(self, model: nn.Module, batch: dict[str, Any], noisy: torch.Tensor, audio: torch.Tensor, **options: Any) -> Any:
+    def predict(self, model: nn.Module, batch: dict[str, Any], noisy: torch.Tensor, **options: Any) -> Any:
         """The network's output for a batch; ``options`` go to :meth:`EADNet.forward`."""
         b, f = noisy.shape[:2]
         return model(
@@ -95,7 +95,7 @@ class EADNetTask(Task):
             self.mask.expand(b, f, -1, -1, -1),
             batch["masked"],
             batch["reference"],
-            audio,
+            batch["audio"],
             text=batch["text"],
             text_mask=batch.get("text_mask"),
             vai=batch["vai"],
@@ -109,7 +109,7 @@ class EADNetTask(Task):
         weights = self.config.losses
         clean, t = batch["clean"], batch["t"]
         noisy = self.diffusion.add_noise(clean, batch["noise"], t)
-        predicted = self.predict(model, batch, noisy, batch["audio"])
+        predicted = self.predict(model, batch, noisy)
         per_sample = L.noise_loss(predicted, self.diffusion.target(clean, batch["noise"], t), self.weight)
         noise = (per_sample * self.diffusion.noise_weight(t, weights.snr_gamma)).mean()
         result = {"noise": noise, "loss": weights.noise * noise}
@@ -156,13 +156,12 @@ class EADNetTask(Task):
             target = self.diffusion.target(batch["clean"], batch["noise"], batch["t"])
             for name, keys in others.items():
                 exchanged = batch | {key: batch[key].roll(1, 0) for key in keys if batch.get(key) is not None}
-                found[name].append(L.noise_loss(self.predict(model, exchanged, noisy, exchanged["audio"]), target, where))
+                found[name].append(L.noise_loss(self.predict(model, exchanged, noisy), target, where))
         result = {name: float(torch.cat(values).mean()) for name, values in found.items()}
-        return result | {
-            heard: (result[name] - result["noise"]) / result["noise"]
-            for name, heard in (("noise_other_sound", "listening"), ("noise_other_emotion", "heeding"))
-            if name in result
-        }
+        for used, name in (("listening", "noise_other_sound"), ("heeding", "noise_other_emotion")):
+            if name in result:
+                result[used] = result[name] / result["noise"] - 1
+        return result
 
     @torch.no_grad()
     def adjacency(self, batches: Iterable[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -172,7 +171,7 @@ class EADNetTask(Task):
         found: dict[str, list[torch.Tensor]] = {}
         for batch in batches:
             noisy = self.diffusion.add_noise(batch["clean"], batch["noise"], batch["t"])
-            _, graphs = self.predict(self.model, batch, noisy, batch["audio"], return_adjacency=True)
+            _, graphs = self.predict(self.model, batch, noisy, return_adjacency=True)
             for block, graph in graphs.items():
                 found.setdefault(block, []).append(graph.float().cpu())
         return {block: torch.cat(graphs).mean(0) for block, graphs in found.items()}
