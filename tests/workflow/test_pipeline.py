@@ -94,5 +94,5 @@ def test_workflow_report_holds_the_page_and_the_tables(smoke, tmp_path):
     assert any(n.endswith(".mp4") for n in names)
     for name in ("main.csv", "ablation.csv", "generalisation.csv", "speed.csv", "scores.parquet", "ablation_report.md", "training_curves.png"):
         assert any(n.endswith(f"/{name}") for n in names), name
-    for caption in ("bold is the best", "Cosine", "how many candidates were kept", "self-contained folder"):
+    for caption in ("Main comparison: a row per method", "Cosine", "how many candidates were kept", "self-contained folder"):
         assert caption.lower() in front.lower(), caption
