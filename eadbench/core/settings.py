@@ -12,6 +12,7 @@ from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
 
 SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
+NAMED = {"corpora": "sets", "zoo": "artefacts", "training": "runs", "samples": "methods"}  # mappings whose entries have names of the user's choice
 SCALARS = {"seed": int, "device": str, "container": str}  # the workflow alone reads `container`
 
 
@@ -76,6 +77,15 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without the named entries (corpora, artefacts, runs, methods) that a later file took out with ``name: null``."""
+    kept = dict(raw)
+    for section, key in NAMED.items():
+        if isinstance(named := (raw.get(section) or {}).get(key), dict):
+            kept[section] = {**raw[section], key: {name: entry for name, entry in named.items() if entry is not None}}
+    return kept
+
+
 def load(settings_json: str | None, config_files: list[Path] | None) -> Settings:
     """Read what a command was given.
 
@@ -97,7 +107,7 @@ def load(settings_json: str | None, config_files: list[Path] | None) -> Settings
             raise EadbenchError("no such configuration", path, "run from the checkout's root or give --config FILE") from error
         except yaml.YAMLError as error:
             raise EadbenchError(f"not valid YAML: {error}", path) from error
-    return _noted(raw)
+    return _noted(without_dropped(raw))
 
 
 def _noted(raw: dict[str, Any]) -> Settings:

@@ -6,6 +6,17 @@ from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
+# A later file takes an entry out with `name: null`; the package reads its files the same way (eadbench/core/settings.py).
+for section, key in (
+    ("corpora", "sets"),
+    ("zoo", "artefacts"),
+    ("training", "runs"),
+    ("samples", "methods"),
+):
+    named = config.get(section, {}).get(key, {})
+    for name in [name for name, entry in named.items() if entry is None]:
+        del named[name]
+
 validate(config, "../schemas/config.schema.yaml", set_default=False)
 
 # The package is imported from the checkout in every environment, so that no environment has to install it. Without environments of its own a job
