@@ -22,6 +22,7 @@ from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import dlib_chips
 from eadbench.zoo.judge_data import Clip, iter_clips, resize
+from eadbench.zoo.schedule import one_cycle
 from eadbench.zoo.weights import load_weights, read_weights
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,7 @@ def _fit(net: EmotionFAN, clips: list[Clip], classes: tuple[str, ...], options: 
     target = torch.tensor([classes.index(clip.emotion) for clip in clips])
     balance = 1 / torch.bincount(target, minlength=len(classes))[target].double().numpy()
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=options.steps, pct_start=0.2)
+    schedule = one_cycle(optimiser, options.lr, options.steps, warm_up=0.2)
     losses = []
     for _ in track(range(options.steps), "train judge of emotion", unit="step"):
         chosen = rng.choice(len(clips), options.clips, p=balance / balance.sum())

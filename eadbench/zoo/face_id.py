@@ -24,6 +24,7 @@ from eadbench.zoo.chips import arcface_chips
 from eadbench.zoo.emotion import augment, to_unit, with_face
 from eadbench.zoo.judge_data import Clip, iter_clips, resize
 from eadbench.zoo.onnx import open_onnx
+from eadbench.zoo.schedule import one_cycle
 from eadbench.zoo.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ def _fit(net: IdNet, clips: list[Clip], speakers: list[str], options: Options, r
     target = torch.tensor([speakers.index(clip.speaker) for clip in clips])
     centres = nn.Parameter(torch.randn(len(speakers), options.dim))
     optimiser = torch.optim.AdamW([*net.parameters(), centres], lr=options.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=options.steps, pct_start=0.2)
+    schedule = one_cycle(optimiser, options.lr, options.steps, warm_up=0.2)
     hits = []
     for _ in track(range(options.steps), "train identity network", unit="step"):
         chosen = rng.integers(len(clips), size=options.batch)

@@ -31,6 +31,7 @@ from eadbench.models.syncnet_judge import (
 )
 from eadbench.zoo.card import Card
 from eadbench.zoo.judge_data import Clip, iter_clips, resize
+from eadbench.zoo.schedule import one_cycle
 from eadbench.zoo.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ def _windows(clip: Clip) -> int:
 def _fit(net: SyncNet, material: list[tuple[torch.Tensor, torch.Tensor]], options: Options, rng: np.random.Generator) -> float:
     """Train; returns the mean loss of the last tenth of the steps."""
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=options.steps, pct_start=0.1)
+    schedule = one_cycle(optimiser, options.lr, options.steps, warm_up=0.1)
     losses = []
     for _ in track(range(options.steps), "train judge SyncNet", unit="step"):
         lips, sound = zip(*[_draw(*material[k], options.windows, rng) for k in rng.integers(len(material), size=options.clips)], strict=True)

@@ -23,6 +23,7 @@ from eadbench.zoo.card import Card
 from eadbench.zoo.hub import from_folder
 from eadbench.zoo.lsa import Lsa, fit_lsa
 from eadbench.zoo.make import Inputs
+from eadbench.zoo.schedule import one_cycle
 from eadbench.zoo.text_data import training_texts
 
 log = logging.getLogger(__name__)
@@ -208,7 +209,7 @@ def _train_t5(folder: Path, options: Options, texts: list[str], seed: int) -> di
     given = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
     ids, mask = given["input_ids"], given["attention_mask"]
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, max(options.steps, 2))
+    schedule = one_cycle(optimiser, options.lr, options.steps, warm_up=0.3)
     targets = torch.from_numpy(fit_lsa(texts, 64, 2, seed)[0].embed(texts))
     history: list[tuple[float, float, float]] = []
     for _ in track(range(options.steps), "train text encoder", unit="step"):

@@ -24,6 +24,7 @@ from eadbench.media.video import read_frames
 from eadbench.zoo.card import Card
 from eadbench.zoo.make import Inputs
 from eadbench.zoo.material import training_clips
+from eadbench.zoo.schedule import one_cycle
 
 log = logging.getLogger(__name__)
 START_LOGVAR = -8.0
@@ -242,7 +243,7 @@ def _recolour(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 def _fit(model, frames: torch.Tensor, wanted: VaeOptions, seed: int) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=wanted.lr, betas=(0.9, 0.99), weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, wanted.lr, total_steps=wanted.steps, pct_start=0.1)
+    schedule = one_cycle(optimiser, wanted.lr, wanted.steps, warm_up=0.1)
     weight = face_weight(wanted.size, wanted.centre)
     rng = rng_for(seed, "batches")
     model.train()

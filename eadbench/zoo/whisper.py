@@ -23,6 +23,7 @@ from eadbench.media.audio import read_audio
 from eadbench.zoo.card import Card
 from eadbench.zoo.make import Inputs
 from eadbench.zoo.material import training_clips
+from eadbench.zoo.schedule import one_cycle
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ def _predict(encoder, head, mask_vector, x, mask):
 def _fit(encoder, head, mask_vector, mels, labels, wanted: WhisperOptions, seed: int) -> None:
     parameters = [*encoder.parameters(), *head.parameters(), mask_vector]
     optimiser = torch.optim.AdamW(parameters, lr=wanted.lr, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, wanted.lr, total_steps=wanted.steps, pct_start=0.1)
+    schedule = one_cycle(optimiser, wanted.lr, wanted.steps, warm_up=0.1)
     rng = rng_for(seed, "stretches")
     for step in track(range(1, wanted.steps + 1), "train speech encoder", unit="steps"):
         x, y, mask = _batch(mels, labels, wanted, rng)
