@@ -6,9 +6,9 @@ import zipfile
 import pandas as pd
 import pytest
 import yaml
-from workflow.running import ROOT, snakemake
+from workflow.running import ROOT, SMOKE, snakemake
 
-from eadbench.core import schemas
+from eadbench.core import schemas, settings
 from eadbench.core.tables import read_table
 
 pytestmark = pytest.mark.pipeline
@@ -62,11 +62,11 @@ def test_a_deleted_output_redoes_only_what_depends_on_it(smoke):
 
 
 def test_one_ablations_setting_retrains_only_that_run(smoke, tmp_path):
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = settings.load(None, [ROOT / name for name in SMOKE]).raw
     run = next(name for name, entry in config["training"]["runs"].items() if entry.get("base") == "full")
     over = tmp_path / "over.yaml"
     over.write_text(yaml.safe_dump({"training": {"runs": {run: {"optim": {"lr": 1.0e-6}}}}}))
-    jobs = planned(snakemake(smoke, "--dry-run", configs=("config.yaml", "config/smoke.yaml", str(over))))
+    jobs = planned(snakemake(smoke, "--dry-run", configs=(*SMOKE, str(over))))
     assert jobs["train"] == 1
 
 
