@@ -1,6 +1,6 @@
 """Does the emotion follow the dial? Valence-arousal-intensity moves in equal steps from one emotion to another; what does the classifier say?
 
-    python benchmarks/dial.py --results results [--run full] [--clips 6] [--points 5] [--pairs sad:happy,neutral:angry] [--guidance 3]
+    python benchmarks/dial.py --results results [--run full] [--clips 6] [--points 5] [--pairs sad:happy,neutral:angry] [--guidance 4]
 
 Test clips of a finished run, each rendered at every point with one noise, sound and reference, without text. Printed: the mean probability of the
 second emotion against the first, p2 / (p1 + p2), at each point; whether the means rise all the way; the clips' mean rank correlation with it.
@@ -61,13 +61,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=6)
     parser.add_argument("--points", type=int, default=5)
     parser.add_argument("--pairs", default="sad:happy,neutral:angry,neutral:surprise")
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--audio-guidance", type=float, default=1.5)
+    parser.add_argument("--guidance", type=float, default=4.0, help="of valence-arousal-intensity; the demo's, as the other two [4]")
     args = parser.parse_args()
 
     store = FeatureStore([args.results / "features" / args.corpus / "index.parquet"])
     run = load_eadnet(args.results / "training" / args.run)
-    config = SamplerConfig(steps=args.steps, scheduler="dpmsolver++", audio_guidance=args.guidance, text_guidance=args.guidance, overlap=2, chunk=8)
+    config = SamplerConfig(steps=args.steps, scheduler="dpmsolver++", audio_guidance=args.audio_guidance, text_guidance=args.guidance, overlap=2, chunk=8)
     sampler = Sampler(run, load_vae(args.results / "zoo/vae", run), config, torch.device("cpu"), 1)
     judge = zoo.load(args.results / "zoo/emotion", "cpu")
     clips = test_clips(args.results, store, args.corpus, args.clips)
