@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from workflow.running import ROOT
+from workflow.running import ROOT, snakemake
 
 from eadbench.core.settings import SCALARS, SECTIONS
 from eadbench.plan.dag import workflow_of
@@ -133,6 +133,16 @@ def test_cluster_profiles_resubmit_group_and_wait_for_files(name):
     profile = yaml.safe_load(PROFILES[name].read_text())
     assert profile["retries"] >= 1 and profile["latency-wait"] >= 10 and profile["jobs"] > 1 and profile["groups"]
     assert {"mem_mb", "runtime"} <= set(profile["default-resources"])
+
+
+@pytest.mark.parametrize("configs", [("config.yaml",), ("config/paper.yaml",)])
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_groups_of_a_cluster_profile_can_be_planned(name, configs, tmp_path):
+    """Snakemake refuses groups that a path of jobs leaves and enters again, and sees it only while planning."""
+    profile = yaml.safe_load(PROFILES[name].read_text())
+    options = [text for key in ("groups", "group-components") for text in (f"--{key}", *(f"{a}={b}" for a, b in profile[key].items()))]
+    done = snakemake(tmp_path, "--dry-run", "--quiet", "all", *options, configs=configs)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 def test_local_is_the_default_profile():
