@@ -68,7 +68,8 @@ def main() -> None:
 
     store = FeatureStore([args.results / "features" / args.corpus / "index.parquet"])
     run = load_eadnet(args.results / "training" / args.run)
-    config = SamplerConfig(steps=args.steps, scheduler="dpmsolver++", audio_guidance=args.audio_guidance, text_guidance=args.guidance, overlap=2, chunk=8)
+    guidance = {"audio_guidance": args.audio_guidance, "text_guidance": args.guidance}
+    config = SamplerConfig(steps=args.steps, scheduler="dpmsolver++", overlap=2, chunk=8, **guidance)
     sampler = Sampler(run, load_vae(args.results / "zoo/vae", run), config, torch.device("cpu"), 1)
     judge = zoo.load(args.results / "zoo/emotion", "cpu")
     clips = test_clips(args.results, store, args.corpus, args.clips)

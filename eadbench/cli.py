@@ -75,7 +75,7 @@ def set_threads(threads: int) -> None:
 
 def main() -> None:
     """Run; an ``EadbenchError`` or a ``FatalError`` ends with status 1 and its message, anything else with its traceback, in the log file too."""
-    gc.set_threshold(50_000, 20, 20)  # at the usual 700 the collector takes a tenth or more of the time of importing diffusers, and most jobs are short
+    gc.set_threshold(50_000, 20, 20)  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
     try:
         app(prog_name="eadbench")
     except SystemExit as end:
