@@ -8,7 +8,8 @@
 set -euo pipefail
 
 root=${ONE_NODE_SLURM:-/var/tmp/one-node-slurm}
-cpus=$(nproc)
+cores=$(nproc --all) # plain nproc heeds OMP_NUM_THREADS
+cpus=$((cores > 4 ? cores : 4)) # Slurm may promise more than there are; a group of four small jobs asks for four
 memory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.8)}' /proc/meminfo)
 node=$(hostname -s)
 port=16817
