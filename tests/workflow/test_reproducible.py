@@ -1,7 +1,7 @@
 """Same config, same seed, same values: whatever the number of shards and cores, in one go or with an interruption.
 
 Here the stages that are cut into shards run once more, for one corpus of the smoke run, in 3 shards on 1 core. The whole pipeline in 7 shards on 1
-core takes ten minutes: EADBENCH_TWICE=1. Slurm is compared in tests/cluster, interrupted runs in tests/faults.
+core takes ten minutes or more: EADBENCH_TWICE=1. Slurm is compared in tests/cluster, interrupted runs in tests/faults.
 """
 
 import os
