@@ -25,7 +25,7 @@ demo: install ## Make the demo corpora, train, score, and print the tables (abou
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/eadbench tables show
 
-smoke: install ## The same pipeline, smaller: about 4 minutes
+smoke: install ## The same pipeline, much smaller
 	$(BIN)/snakemake --cores $(CORES) --configfile config.yaml config/smoke.yaml
 
 test: install ## Lint and run all tests, the smoke pipeline included (about 15 minutes on 2 cores)

@@ -19,9 +19,9 @@ from eadbench import zoo
 from eadbench.core import schemas
 from eadbench.core.emotions import valence_arousal_intensity
 from eadbench.core.progress import track
+from eadbench.core.settings import load
 from eadbench.core.tables import read_table, resolve
 from eadbench.features.store import FeatureStore
-from eadbench.samples.config import SamplerConfig
 from eadbench.samples.pipeline import Clip, Sampler
 from eadbench.samples.run import load_eadnet, load_vae
 
@@ -61,15 +61,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=6)
     parser.add_argument("--points", type=int, default=5)
     parser.add_argument("--pairs", default="sad:happy,neutral:angry,neutral:surprise")
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--audio-guidance", type=float, default=1.5)
-    parser.add_argument("--guidance", type=float, default=4.0, help="of valence-arousal-intensity; the demo's, as the other two [4]")
+    parser.add_argument("--guidance", type=float, help="of valence-arousal-intensity [config.yaml's text_guidance; so is the rest of the sampler]")
     args = parser.parse_args()
 
     store = FeatureStore([args.results / "features" / args.corpus / "index.parquet"])
     run = load_eadnet(args.results / "training" / args.run)
-    guidance = {"audio_guidance": args.audio_guidance, "text_guidance": args.guidance}
-    config = SamplerConfig(steps=args.steps, scheduler="dpmsolver++", overlap=2, chunk=8, **guidance)
+    config = load(None, None).samples.sampler
+    if args.guidance is not None:
+        config = config.model_copy(update={"text_guidance": args.guidance})
     sampler = Sampler(run, load_vae(args.results / "zoo/vae", run), config, torch.device("cpu"), 1)
     judge = zoo.load(args.results / "zoo/emotion", "cpu")
     clips = test_clips(args.results, store, args.corpus, args.clips)

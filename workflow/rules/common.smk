@@ -13,9 +13,10 @@ for section, key in (
     ("training", "runs"),
     ("samples", "methods"),
 ):
-    named = config.get(section, {}).get(key, {})
-    for name in [name for name, entry in named.items() if entry is None]:
-        del named[name]
+    given = config.get(section)
+    named = given.get(key) if isinstance(given, dict) else None
+    if isinstance(named, dict):
+        given[key] = {name: entry for name, entry in named.items() if entry is not None}
 
 validate(config, "../schemas/config.schema.yaml", set_default=False)
 
