@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_curve, roc_auc_score
+from scipy.stats import rankdata
+from sklearn.metrics import precision_recall_curve
 
 from eadbench.core import provenance, schemas
 from eadbench.core.files import write_text
@@ -98,21 +99,24 @@ def swap_check(described: pd.DataFrame) -> dict[str, Any]:
     return {
         "n_true": len(true),
         "n_swapped": len(swapped),
-        "auc": _auc(true.similarity, swapped.swap_similarity),
+        "auc": auc(true.similarity, swapped.swap_similarity),
         "auc_low": low,
         "auc_high": high,
-        "auc_all": _auc(usable.similarity, usable.swap_similarity),
-        "auc_unseen": _auc(unseen.similarity, unseen.swap_similarity),
+        "auc_all": auc(usable.similarity, usable.swap_similarity),
+        "auc_unseen": auc(unseen.similarity, unseen.swap_similarity),
         "precision": float(is_true[passing].mean()) if len(usable) and passing.any() else None,
         "recall": float(passing[is_true].mean()) if is_true.any() else None,
         "swapped_found": float((~passing[~is_true]).mean()) if len(swapped) else None,
     }
 
 
-def _auc(true: pd.Series, wrong: pd.Series) -> float | None:
+def auc(true: np.ndarray | pd.Series, wrong: np.ndarray | pd.Series) -> float | None:
+    """The chance that one of ``true`` (n,) is above one of ``wrong`` (m,), a tie counting a half; None if either is empty."""
     if not len(true) or not len(wrong):
         return None
-    return float(roc_auc_score(np.r_[np.ones(len(true)), np.zeros(len(wrong))], np.r_[true, wrong]))
+    # Mann and Whitney's U; sklearn's roc_auc_score gives the same, with checks that took most of the bootstrap's time
+    above = rankdata(np.r_[true, wrong])[: len(true)].sum() - len(true) * (len(true) + 1) / 2
+    return float(above / (len(true) * len(wrong)))
 
 
 def _interval(true: np.ndarray, wrong: np.ndarray) -> tuple[float | None, float | None]:
@@ -120,7 +124,7 @@ def _interval(true: np.ndarray, wrong: np.ndarray) -> tuple[float | None, float 
     if not len(true) or not len(wrong):
         return None, None
     rng = np.random.default_rng(0)
-    values = [_auc(rng.choice(true, len(true)), rng.choice(wrong, len(wrong))) for _ in range(BOOTSTRAPS)]
+    values = [auc(rng.choice(true, len(true)), rng.choice(wrong, len(wrong))) for _ in range(BOOTSTRAPS)]
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 

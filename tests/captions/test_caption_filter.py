@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from eadbench.captions.config import CaptionsConfig, FilterConfig
 from eadbench.captions.filter import decide, filter_captions, held_out, swapped_clips, thresholds
-from eadbench.captions.report import swap_check, write_report
+from eadbench.captions.report import auc, swap_check, write_report
 from eadbench.captions.write import write_captions
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
@@ -192,3 +193,10 @@ def test_embedder_must_be_there_and_fit(room, tmp_path):
         run(room, tmp_path / "c.parquet", parts={})
     with pytest.raises(EadbenchError, match="cannot use an artefact of kind 'sentence'"):
         run(room, tmp_path / "c.parquet", compare="text-image")
+
+
+def test_auc_equals_that_of_sklearn_ties_included():
+    rng = np.random.default_rng(3)
+    true, wrong = rng.integers(2, 9, 40) / 10, rng.integers(0, 7, 15) / 10
+    assert auc(true, wrong) == pytest.approx(roc_auc_score(np.r_[np.ones(40), np.zeros(15)], np.r_[true, wrong]), abs=1e-12)
+    assert auc(true, wrong[:0]) is None

@@ -15,7 +15,7 @@ from faults.values import differences, tables_of, value_bytes
 from workflow.running import ROOT, SMOKE, snakemake
 
 pytestmark = pytest.mark.pipeline
-CORPUS = "demo_ravdess"
+CORPUS = "demo_mead"
 MERGED = [f"results/{name}.parquet" for name in (f"clips/{CORPUS}/clips", f"captions/{CORPUS}/captions", f"features/{CORPUS}/index")]
 CUT_INTO_SHARDS = (
     "cut_clips", "merge_cut_clips", "check_clips", "merge_checked_clips", "write_captions", "merge_captions", "filter_captions", "extract_features",

@@ -283,14 +283,22 @@ def everything(wildcards):
         "corpora/{c}/index.parquet",
         "clips/{c}/clips.parquet",
         "captions/{c}/captions.parquet",
-        "features/{c}/index.parquet",
     )
+    with_features = {
+        *config["training"]["train_on"],
+        *(corpus for method, corpus, _ in CELLS if METHODS[method].get("run")),
+    }
     return {
         **table_inputs(wildcards),
         "stages": [
             f"<results>/{path.format(c=corpus)}"
             for corpus in CORPORA
             for path in per_corpus
+        ],
+        "features": [
+            f"<results>/features/{corpus}/index.parquet"
+            for corpus in CORPORA
+            if corpus in with_features
         ],
         "runs": [f"<results>/training/{run}/card.json" for run in RUNS],
     }
