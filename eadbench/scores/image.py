@@ -27,15 +27,16 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     if min(x.shape[-2:]) < 2 * RADIUS + 1:
         raise ValueError(f"SSIM needs sides of at least {2 * RADIUS + 1} pixels, got {tuple(x.shape[-2:])}")
-    return torch.stack([_ssim_of_frame(a, b) for a, b in zip(x.float() - 128, y.float() - 128, strict=True)])  # a frame at a time stays in the cache
+    return torch.stack([_ssim_of_frame(a, b) for a, b in zip(x, y, strict=True)])  # a frame at a time stays in the cache
 
 
 def _ssim_of_frame(x: Tensor, y: Tensor) -> Tensor:
-    mean_x, mean_y, xx, yy, xy = _blur(torch.stack([x, y, x * x, y * y, x * y]))
-    var_x, var_y, cov = xx - mean_x * mean_x, yy - mean_y * mean_y, xy - mean_x * mean_y  # unchanged by the 128 taken off, which keeps digits
+    x, y = x.contiguous().float() - 128, y.contiguous().float() - 128  # small numbers keep digits; what is taken off changes no variance
+    mean_x, mean_y, squares, xy = _blur(torch.stack([x, y, x * x + y * y, x * y]))  # the formula holds the variances only as their sum
+    variances, cov = squares - mean_x * mean_x - mean_y * mean_y, xy - mean_x * mean_y
     mean_x, mean_y = mean_x + 128, mean_y + 128
     c1, c2 = (K1 * RANGE) ** 2, (K2 * RANGE) ** 2
-    likeness = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    likeness = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
     return likeness.double().mean()
 
 
