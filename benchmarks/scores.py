@@ -1,6 +1,6 @@
 """The scores against their peers, run one after the other on the same videos with the same networks.
 
-    python benchmarks/scores.py [--clips 6] [--seconds 4] [--size 256] [--only suite,frechet,bootstrap,sync]
+    python benchmarks/scores.py [--clips 6] [--seconds 4] [--size 256] [--only suite,frechet,bootstrap,sync,arithmetic]
 
 Peers: PNG files and pytorch-fid's statistics with scipy's matrix root, scikit-image's SSIM, lpips frame by frame, a plain loop over windows for FVD,
 syncnet_python's evaluation (JPEG files, windows of 20, shift by shift). Prints CPU seconds of the process and the values of both sides.
@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 import python_speech_features
 import torch
+import torchvision
+from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -213,15 +215,40 @@ def sync(arguments) -> dict:
     return {"peer": {"value": them, "seconds": round(their_seconds, 2)}, "ours": {"value": us, "seconds": round(our_seconds, 2)}}
 
 
+def arithmetic(_) -> dict:
+    """How near the two networks that most of the time goes to come to a plain matrix product: beyond it no batching helps, on either side."""
+    images = torch.randn(16, 3, 256, 256).contiguous(memory_format=torch.channels_last)
+    windows, matrix = 255 * torch.rand(20, 3, 5, 224, 224), torch.randn(2048, 2048)
+    alexnet = torchvision.models.alexnet(weights=None).features.eval().to(memory_format=torch.channels_last)
+    syncnet = SyncNet().eval()
+    works = {
+        "matrix product": (lambda: matrix @ matrix, 1),
+        "AlexNet at 256 pixels, an image": (lambda: alexnet(images), len(images)),
+        "SyncNet, a window": (lambda: syncnet.embed_lips(windows), len(windows)),
+    }
+    found = {}
+    with torch.inference_mode():
+        for name, (work, items) in works.items():
+            with FlopCounterMode(display=False) as counter:
+                work()
+            seconds = median(timed(work)[1] for _ in range(5))
+            gflop = counter.get_total_flops() / 1e9
+            found[name] = {"gflop": round(gflop / items, 2), "seconds": round(seconds / items, 4), "gflop_per_second": round(gflop / seconds, 1)}
+    return found
+
+
+PARTS = {part.__name__: part for part in (suite, frechet, bootstrap, sync, arithmetic)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("clips", 6), ("seconds", 4), ("size", 256), ("repeats", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--only", default="suite,frechet,bootstrap,sync")
+    parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "scores.json")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = {name: {"suite": suite, "frechet": frechet, "bootstrap": bootstrap, "sync": sync}[name](arguments) for name in arguments.only.split(",")}
+    found = {name: PARTS[name](arguments) for name in arguments.only.split(",")}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
