@@ -221,7 +221,7 @@ def test_new_parts_do_not_change_a_checkpoint():
     stage2 = network(trained=False, stda="strip_hvt", tfrm="learned", motion=True)
     stage2.load_compatible(stage1.state_dict())
     given = inputs(stage1.config)
-    assert torch.allclose(stage2(**given), stage1(**given), atol=1e-6)
+    assert torch.allclose(stage2(**given), stage1(**given), atol=1e-5)
 
 
 def test_full_takes_the_row_strips():
