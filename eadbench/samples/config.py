@@ -20,6 +20,8 @@ class SamplerConfig(Section):
         steps: Denoising steps (LatentSync: 20).
         audio_guidance: Guidance scale of the audio; 1 is off (LatentSync: 1.5).
         text_guidance: Guidance scale of the text or of the valence-arousal-intensity vector, apart from the audio's; 1 is off (ours).
+        temperature: Factor on the noise that sampling starts from. Below 1 it keeps nearer to what is likeliest (as Kingma & Dhariwal 2018 do with a
+            flow); what noise a network cannot take out again shows as blotches of colour (LatentSync: 1).
         overlap: Frames that neighbouring windows share; blended in latent space at every step (ours).
         chunk: Windows denoised at once. Bounds the memory whatever the length, and is part of the result: chunks pass their overlap on, windows in
             a chunk blend both ways.
@@ -33,6 +35,7 @@ class SamplerConfig(Section):
     steps: int = Field(20, ge=1)
     audio_guidance: float = Field(1.5, ge=0)
     text_guidance: float = Field(1.5, ge=0)
+    temperature: float = Field(1.0, ge=0, le=1)
     overlap: int = Field(4, ge=0)
     chunk: int = Field(8, ge=1)
     feather: float = Field(0.03, ge=0, le=0.5)

@@ -134,7 +134,7 @@ class Sampler:
                 state[: chunk.carried] += share * (before[step] - state[: chunk.carried])
             return state
 
-        state = take_over(self._noise(clip.name, chunk) * scheduler.init_noise_sigma, 0)
+        state = take_over(config.temperature * scheduler.init_noise_sigma * self._noise(clip.name, chunk), 0)
         passed_on = [state[chunk.kept :].clone()]
         autocast = torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext()
         for step, time in enumerate(scheduler.timesteps):

@@ -84,7 +84,7 @@ class Oracle(torch.nn.Module):
 
     def forward_with_guidance(self, noisy, timesteps, mask, masked, reference, audio, text=None, vai=None, audio_scale=1.0, text_scale=1.0):
         self.calls.append(len(noisy))
-        self.seen.append({"audio": audio, "vai": vai, "text": text, "scales": (audio_scale, text_scale)})
+        self.seen.append({"noisy": noisy, "audio": audio, "vai": vai, "text": text, "scales": (audio_scale, text_scale)})
         own = self.disagree * torch.sign(torch.sin(audio[:, 0, 0, 0] * 12.9898) + 1e-9)[:, None, None, None, None]  # by what the window hears first
         clean = masked + own
         abar = self.abar[timesteps.long()][:, None, None, None, None]
@@ -185,6 +185,14 @@ def test_noise_hangs_on_clip_and_frame_only() -> None:
     many = torch.cat([sampler._noise(str(k), first) for k in range(60)])
     assert abs(many.std() - 1) < 0.02, "unit variance, as in training"
     assert 0.4 < np.corrcoef(a[0].flatten(), a[1].flatten())[0, 1] < 0.6, "half of it is shared"
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "euler"])
+def test_temperature_scales_the_first_noise(scheduler: str) -> None:
+    first = {t: oracle_frames(8, overlap=2, scheduler=scheduler, temperature=t)[1].seen[0]["noisy"] for t in (0.0, 0.3, 1.0)}
+    assert 0.8 < first[1.0].std() < 1.2
+    assert torch.allclose(first[0.3], 0.3 * first[1.0], atol=1e-5)
+    assert not first[0.0].any()
 
 
 def test_overlap_must_be_smaller_than_the_window() -> None:
