@@ -40,7 +40,7 @@ def without_shards(values: bytes) -> bytes:
 def test_three_shards_on_one_core_give_the_values_of_one_on_two(smoke: Path, tmp_path: Path) -> None:
     """Recordings and networks are the smoke run's; clips, captions and features are made anew."""
     folder = tmp_path / "sharded"
-    for part in (f"corpora/{CORPUS}", "zoo"):
+    for part in (f"studio/{CORPUS}", f"corpora/{CORPUS}", "zoo"):
         shutil.copytree(smoke / "results" / part, folder / "results" / part)
     done = snakemake(folder, *MERGED, "--allowed-rules", *CUT_INTO_SHARDS, configs=in_shards(3, tmp_path), cores=1)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
