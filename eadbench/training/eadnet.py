@@ -104,7 +104,7 @@ class EADNetTask(Task):
             **options,
         )
 
-    def losses(self, model: nn.Module, batch: dict[str, Any], step: int) -> dict[str, torch.Tensor]:
+    def losses(self, model: nn.Module, batch: dict[str, Any], step: int | None) -> dict[str, torch.Tensor]:
         """Noise loss; on every ``x0_every``-th step of stage 2 also sync, LPIPS and TREPA."""
         weights = self.config.losses
         clean, t = batch["clean"], batch["t"]

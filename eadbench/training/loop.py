@@ -47,8 +47,11 @@ class Task(ABC):
     validation: Windows | None = None
 
     @abstractmethod
-    def losses(self, model: nn.Module, batch: dict[str, Any], step: int) -> dict[str, torch.Tensor]:
-        """Scalars of one pass; ``loss`` is what is minimised. ``model`` is the network as wrapped for several processes."""
+    def losses(self, model: nn.Module, batch: dict[str, Any], step: int | None) -> dict[str, torch.Tensor]:
+        """Scalars of one pass; ``loss`` is what is minimised.
+
+        ``model`` is the network as wrapped for several processes. ``step`` is None in validation, where all counts that counts in the end.
+        """
 
     def to(self, device: torch.device) -> None:  # noqa: B027 - nothing to move is a sound default
         """Move frozen networks to where the training runs."""
@@ -58,7 +61,7 @@ class Task(ABC):
         """Quantities on the validation split; by default the mean losses."""
         sums: dict[str, float] = defaultdict(float)
         for batch in batches:
-            for name, value in self.losses(model, batch, 0).items():
+            for name, value in self.losses(model, batch, None).items():
                 sums[name] += float(value) / len(batches)
         return dict(sums)
 

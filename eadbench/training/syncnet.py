@@ -32,7 +32,7 @@ class SyncNetTask(Task):
         self.data = SyncWindows(store, Stream(seed, run, "train"), model, config.windows, config.augment)
         self.validation = SyncWindows(store, Stream(seed, run, "val"), model, config.windows, False) if len(store.split("val")) else None
 
-    def losses(self, model: nn.Module, batch: dict[str, Any], step: int) -> dict[str, torch.Tensor]:
+    def losses(self, model: nn.Module, batch: dict[str, Any], step: int | None) -> dict[str, torch.Tensor]:
         """Contrastive or cosine loss over the windows of each clip."""
         v, a = L.embed_pairs(model, batch["windows"], batch["sounds"], lower=True)
         if self.config.loss == "contrastive":

@@ -47,7 +47,7 @@ READERS: list[tuple[str, list[str], list[str]]] = [
     (r"zoo/judge_syncnet/.*", ["results/clips/demo_hdtf/shards/{shard}/checked.parquet", "results/scores/still/demo_mead/self/per_clip.parquet"], []),
     (r"zoo/.*", ["results/scores/still/demo_mead/self/per_clip.parquet"], []),
     (
-        r"features/(?P<c>demo_mead)/shards/[^/]+/.*\.(safetensors|sha256)",
+        r"features/demo_mead/shards/[^/]+/.*\.(safetensors|sha256)",
         ["results/training/syncnet/card.json", "results/training/stage1/card.json"],
         [],
     ),

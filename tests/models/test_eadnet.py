@@ -217,11 +217,11 @@ def test_a_stage_one_checkpoint_loads_into_every_variant(choices):
 
 def test_new_parts_do_not_change_a_checkpoint():
     """Stage 2 begins where stage 1 ended: time strips, frame graph and motion modules are closed at first."""
-    stage1 = network(stda="strip_hv", tfrm="none")
-    stage2 = network(trained=False, stda="strip_hvt", tfrm="learned", motion=True)
+    stage1 = network(stda="strip_hv", tfrm="none").double()  # double, since two threads round single precision differently
+    stage2 = network(trained=False, stda="strip_hvt", tfrm="learned", motion=True).double()
     stage2.load_compatible(stage1.state_dict())
-    given = inputs(stage1.config)
-    assert torch.allclose(stage2(**given), stage1(**given), atol=1e-5)
+    given = {name: x.double() if x.is_floating_point() else x for name, x in inputs(stage1.config).items()}
+    assert torch.allclose(stage2(**given), stage1(**given), atol=1e-10)
 
 
 def test_full_takes_the_row_strips():
