@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
+from eadbench.features.store import FeatureStore
 from eadbench.training import loop
 from eadbench.training.config import TrainingConfig
 from eadbench.training.run import load_run, run
@@ -72,13 +73,17 @@ def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_fe
 
 
 def test_wav2lips_expert_counts_from_the_step_that_it_is_told(
-    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small["runs"]["wav2lip"]["sync_from"] = 3
+    """In validation it always counts. The corpus has no such split, so the clips of the other one stand in for it."""
+    split = FeatureStore.split
+    monkeypatch.setattr(FeatureStore, "split", lambda store, name: split(store, "train"))
+    small["runs"]["wav2lip"] |= {"sync_from": 3, "sync_weight": 0.25}
     logged = read_table(train("wav2lip", small, tiny_features, trained, tmp_path) / "history.parquet", schemas.HISTORY)
     of = {split: rows.set_index(["quantity", "step"])["value"] for split, rows in logged.groupby("split")}
     assert set(of["train"]["sync"].index) == {3, 4}
     assert of["train"]["loss", 2] == of["train"]["l1", 2] and of["train"]["loss", 3] != of["train"]["l1", 3]
+    assert of["val"]["loss", 4] == pytest.approx(0.75 * of["val"]["l1", 4] + 0.25 * of["val"]["sync", 4], rel=1e-5)
 
 
 def test_learned_graphs_are_left_for_the_report(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
