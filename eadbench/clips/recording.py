@@ -13,9 +13,7 @@ import pandas as pd
 from eadbench.clips.windows import FPS
 from eadbench.corpora.archives import read_member
 from eadbench.media.audio import RATE, read_audio
-from eadbench.media.video import Picture, at_rate, iter_pictures
-
-LOOK_BACK = 0.5  # seconds decoded before an annotated start, so that the frame on screen at the start is known
+from eadbench.media.video import Picture, iter_pictures
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,7 @@ class Recording:
 
     def pictures(self) -> Iterator[Picture]:
         """The annotated stretch at 25 frames per second, chosen by time stamps."""
-        begin = max(0.0, self.start - LOOK_BACK) or None
-        frames = iter_pictures(open_once(self.source, self.row["member"]), begin, self.row["end"])
-        for _, picture in at_rate(((p.time, p) for p in frames), FPS, self.start):
-            yield picture
+        return iter_pictures(open_once(self.source, self.row["member"]), self.start, self.row["end"], FPS)
 
     def sound(self, start: float, frames: int) -> np.ndarray:
         """Up to ``frames * 640`` samples from ``start`` seconds on; empty where there is no sound."""

@@ -16,6 +16,7 @@ from eadbench.core.files import atomic_path
 from eadbench.media.audio import encode_audio
 
 T = TypeVar("T")
+LOOK_BACK = 0.5  # seconds decoded before a start, so that the frame on screen at the start is known
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
 
 
@@ -176,13 +177,15 @@ def _reformatter() -> VideoReformatter:
     return _per_thread.reformatter
 
 
-def iter_pictures(source: str | Path | BinaryIO, start: float | None = None, end: float | None = None) -> Iterator[Picture]:
+def iter_pictures(source: str | Path | BinaryIO, start: float | None = None, end: float | None = None, fps: float | None = None) -> Iterator[Picture]:
     """Decode one frame after the other without converting it.
 
     Args:
         source: Path or open binary file.
         start: Skip frames whose time stamp lies before this time in seconds (seeks to the keyframe before it).
         end: Stop at this time.
+        fps: Resample to this constant rate by time stamps: frames are repeated or left out, never blended. Picture k
+            is the one on screen at ``start + k / fps``; its ``time`` and ``number`` stay those of the file.
 
     Yields:
         Pictures. At a damaged packet the stream ends with an error.
@@ -190,6 +193,15 @@ def iter_pictures(source: str | Path | BinaryIO, start: float | None = None, end
     Raises:
         EadbenchError: If the file has no video, or breaks off within the stretch.
     """
+    if fps:
+        decoded = _decode(source, max(0.0, (start or 0.0) - LOOK_BACK) or None, end)
+        for _, picture in at_rate(((p.time, p) for p in decoded), fps, start or 0.0):
+            yield picture
+    else:
+        yield from _decode(source, start, end)
+
+
+def _decode(source: str | Path | BinaryIO, start: float | None, end: float | None) -> Iterator[Picture]:
     name = getattr(source, "name", source)
     with _open(source) as container:
         if not container.streams.video:
@@ -216,9 +228,11 @@ def iter_pictures(source: str | Path | BinaryIO, start: float | None = None, end
             raise EadbenchError(f"video breaks off: {error}", name, "the file is truncated or damaged") from error
 
 
-def iter_frames(source: str | Path | BinaryIO, start: float | None = None, end: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
+def iter_frames(
+    source: str | Path | BinaryIO, start: float | None = None, end: float | None = None, fps: float | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
     """As :func:`iter_pictures`, yielding time stamp in seconds and frame ``(H, W, 3)`` RGB uint8, upright."""
-    for picture in iter_pictures(source, start, end):
+    for picture in iter_pictures(source, start, end, fps):
         yield picture.time, picture.rgb()
 
 
@@ -248,9 +262,8 @@ def read_frames(path: str | Path, fps: float | None = None, limit: int | None = 
     Raises:
         EadbenchError: If there is no frame.
     """
-    stream = iter_frames(path)
     frames = []
-    for _, image in at_rate(stream, fps) if fps else stream:
+    for _, image in iter_frames(path, fps=fps):
         frames.append(image)
         if limit and len(frames) >= limit:
             break

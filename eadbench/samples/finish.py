@@ -10,7 +10,7 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.audio import read_audio
-from eadbench.media.video import VideoWriter, at_rate, iter_frames, probe, replace_audio
+from eadbench.media.video import VideoWriter, iter_frames, probe, replace_audio
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.manifest import FPS, RATE, SAMPLES_PER_FRAME, Job
 from eadbench.samples.methods.base import Alignment, Raw
@@ -75,12 +75,12 @@ def _frames(raw: Raw, job: Job) -> tuple[Iterator[np.ndarray], _Count]:
     if not raw.file.exists():
         raise EadbenchError("no output was written", raw.file.name)
     info = probe(raw.file)
-    stream = iter_frames(raw.file)
+    fps = None
     if info.fps is not None and abs(info.fps - job.fps) > FPS_TOLERANCE:
         if not raw.alignment.resample:
             raise EadbenchError(f"frame rate is {info.fps:g}, expected {job.fps:g}", raw.file.name, "set `resample: true` to accept it")
-        stream = at_rate(stream, job.fps)
-    images = (image for _, image in stream)
+        fps = job.fps
+    images = (image for _, image in iter_frames(raw.file, fps=fps))
     for _ in range(raw.alignment.skip):
         next(images, None)
     first = next(images, None)
