@@ -1,9 +1,6 @@
 import json
-import shlex
-import sys
 from pathlib import Path
 
-from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 # A later file takes an entry out with `name: null`; the package reads its files the same way (eadbench/core/settings.py).
@@ -19,16 +16,6 @@ for section, key in (
         given[key] = {name: entry for name, entry in named.items() if entry is not None}
 
 validate(config, "../schemas/config.schema.yaml", set_default=False)
-
-# The package is imported from the checkout in every environment, so that no environment has to install it. Without environments of its own a job
-# uses the Python that runs Snakemake.
-PREFIX = f"export PYTHONPATH={shlex.quote(workflow.basedir)}; "
-if not workflow.deployment_settings.deployment_method & {
-    DeploymentMethod.CONDA,
-    DeploymentMethod.APPTAINER,
-}:
-    PREFIX += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
-shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 CORPORA = list(config["corpora"]["sets"])
 FILMED = [
