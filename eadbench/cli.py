@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from eadbench import __version__
-from eadbench.core import log, provenance
+from eadbench.core import children, log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.training.launch import rank
 
@@ -61,6 +62,8 @@ def root(
 ) -> None:
     """EAD-Net and its benchmark. Every stage of the workflow is a sub-command; `eadbench STAGE --help` tells more."""
     log.set_up(None if rank() else log_file)  # of the processes of a launcher, one writes files
+    if "RANK" in os.environ:
+        children.die_with_parent()
     provenance.begin()
     if threads:
         set_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
@@ -75,10 +78,13 @@ def set_threads(threads: int) -> None:
 
 def main() -> None:
     """Run; an ``EadbenchError`` or a ``FatalError`` ends with status 1 and its message, anything else with its traceback, in the log file too."""
+    children.exit_on_signals()
     gc.set_threshold(50_000, 20, 20)  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
     try:
         app(prog_name="eadbench")
     except SystemExit as end:
+        if end.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
+            logging.getLogger("eadbench").error("ended by %s; what is finished is kept", signal.Signals(end.code - 128).name)
         if not end.code and "--log" in sys.argv and not rank():  # a rule's command; what people call by hand leaves no record in their folders
             provenance.complete(sys.argv)
         raise

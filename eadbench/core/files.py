@@ -18,7 +18,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``target``; rename it to ``target`` if the block succeeds.
 
     Works for files and folders (the block creates whichever it wants). The suffix is kept, since codecs look at it.
-    On failure the temporary file or folder is removed and ``target`` is left as it was.
+    On failure the temporary file or folder is removed and ``target`` is left as it was. A folder that is replaced is
+    moved aside before the new one takes its name; :func:`restore` takes it up if a kill came in between.
 
     Raises:
         FatalError: If the block failed because the disk is full.
@@ -28,16 +29,38 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)
+        restore(target)
         yield part
         if part.is_dir() and target.is_dir():
-            _remove(target)
+            target.replace(_aside(target))
         part.replace(target)
+        restore(target)
     except BaseException as error:
         full = disk_is_full(error, target.parent)
         _remove(part)
+        restore(target)
         if full:
             raise full_disk(target) from error
         raise
+
+
+def restore(target: Path) -> None:
+    """Undo or complete the replacement of a folder that a kill interrupted.
+
+    Whoever reads a folder that :func:`atomic_path` replaces calls this first: without the new folder under its name, the
+    old one gets it back; with it, the old one is removed.
+    """
+    aside = _aside(target)
+    if not os.path.lexists(aside):
+        return
+    if os.path.lexists(target):
+        _remove(aside)
+    else:
+        aside.replace(target)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".old-{target.name}")
 
 
 def disk_is_full(error: BaseException, folder: Path) -> bool:

@@ -4,9 +4,7 @@ import hashlib
 import json
 import logging
 import resource
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import disk_is_full, full_disk, sha256_of
 from eadbench.core.progress import track
+from eadbench.core.scratch import scratch_folder
 from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, relative_to, write_table
 from eadbench.samples.finish import finish
 from eadbench.samples.manifest import FPS, Job, build_jobs
@@ -95,26 +94,24 @@ def render_one(method: Method, job: Job, folder: Path) -> dict[str, Any]:
         return _row(job, method.name, method, DROPPED, job.impossible)
     if job.frames < 1:
         return _row(job, method.name, method, FAILED, "video or audio is shorter than one frame")
-    work = Path(tempfile.mkdtemp(prefix="eadbench-"))
-    try:
-        _reset_peak()
-        start = time.perf_counter()
-        raw = method.render(job, work)
-        mark = None if method.options.kind in REAL_FOOTAGE else f"synthetic: rendered by eadbench, method {method.name}, clip {job.clip_id}"
-        result = finish(raw, job, target, method.context.samples, mark)
-        seconds = time.perf_counter() - start if raw.seconds is None else raw.seconds
-    except EadbenchError as error:
-        if disk_is_full(error, work):
-            raise full_disk(work) from error
-        log.warning("%s, %s: %s", method.name, job.clip_id, error)
-        return _row(job, method.name, method, FAILED, " ".join(error.what.split()))
-    except BAD_CLIP as error:  # the traceback is in the log
-        if disk_is_full(error, work):
-            raise full_disk(work) from error
-        log.exception("%s, %s", method.name, job.clip_id)
-        return _row(job, method.name, method, FAILED, f"{type(error).__name__}: {error}"[:500])
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with scratch_folder() as work:
+        try:
+            _reset_peak()
+            start = time.perf_counter()
+            raw = method.render(job, work)
+            mark = None if method.options.kind in REAL_FOOTAGE else f"synthetic: rendered by eadbench, method {method.name}, clip {job.clip_id}"
+            result = finish(raw, job, target, method.context.samples, mark)
+            seconds = time.perf_counter() - start if raw.seconds is None else raw.seconds
+        except EadbenchError as error:
+            if disk_is_full(error, work):
+                raise full_disk(work) from error
+            log.warning("%s, %s: %s", method.name, job.clip_id, error)
+            return _row(job, method.name, method, FAILED, " ".join(error.what.split()))
+        except BAD_CLIP as error:  # the traceback is in the log
+            if disk_is_full(error, work):
+                raise full_disk(work) from error
+            log.exception("%s, %s", method.name, job.clip_id)
+            return _row(job, method.name, method, FAILED, f"{type(error).__name__}: {error}"[:500])
     cost = {
         "seconds": seconds,
         "realtime_factor": seconds / (result.frames / FPS),

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from eadbench.core.children import kill_group, popen
+
 HEAD, TAIL, BLOCK = 1 << 20, 1 << 18, 1 << 16
 GRACE = 3.0
 POLL = 0.1
@@ -55,14 +57,11 @@ def not_started(error: OSError) -> Finished:
 def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str, str] | None = None) -> Finished:
     """Run ``command`` in ``cwd``; everything that it prints goes to ``log``, of which the first MiB and the last 256 KiB are kept.
 
-    The program leads a process group of its own; when it ends or the time is over the whole group is killed.
+    The program leads a process group of its own; when it ends, the time is over or this process ends the whole group is killed.
     """
     started = time.monotonic()
-    variables = {**os.environ, **(env or {})}
     try:
-        child = subprocess.Popen(
-            command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        child = popen(command, env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except OSError as error:
         return not_started(error)
     drain = Drain(child.stdout.fileno(), log)
@@ -71,7 +70,7 @@ def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str,
     try:
         status, timed_out = _wait(child, started + timeout, memory)
     finally:
-        kill_group(child.pid, signal.SIGKILL)
+        kill_group(child)
     drain.finish()
     child.stdout.close()
     return Finished(status, timed_out, time.monotonic() - started, memory.peak_mb)
@@ -86,7 +85,7 @@ def _wait(child: subprocess.Popen, deadline: float, memory: "Memory") -> tuple[i
             return status, timed_out
         if time.monotonic() > deadline and signals:
             timed_out = True
-            kill_group(child.pid, signals.pop(0))
+            kill_group(child, signals.pop(0))
             deadline = time.monotonic() + GRACE
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)
@@ -147,13 +146,6 @@ def _gpu_mb(pids: set[int]) -> float:
         return sum(float(used) for pid, used in pairs if int(pid) in pids)
     except (OSError, ValueError, subprocess.SubprocessError):
         return 0.0
-
-
-def kill_group(leader: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 class Drain(threading.Thread):

@@ -6,14 +6,15 @@ import os
 import select
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from eadbench.samples.process import POLL, Drain, Finished, Memory, descendants, kill_group, not_started
+from eadbench.core.children import kill_group, popen
+from eadbench.core.scratch import scratch_folder
+from eadbench.samples.process import POLL, Drain, Finished, Memory, descendants, not_started
 
 SCRIPT = Path(str(files("eadbench.samples").joinpath("recipes", "worker.py")))
 
@@ -53,8 +54,10 @@ class Worker:
                 self._start()
             except OSError as error:
                 return not_started(error)
-        holder = tempfile.TemporaryDirectory(prefix="eadbench-")
-        fifo = Path(holder.name) / "printed"
+        with scratch_folder() as folder:
+            return self._run(request, folder / "printed", started, timeout)
+
+    def _run(self, request: Request, fifo: Path, started: float, timeout: float) -> Finished:
         os.mkfifo(fifo)
         both = os.open(fifo, os.O_RDWR)  # opens at once, where write-only would wait for a reader; closed below, when the worker is done
         reader = os.open(fifo, os.O_RDONLY)
@@ -71,7 +74,6 @@ class Worker:
         os.close(both)
         drain.finish()
         os.close(reader)
-        holder.cleanup()
         return Finished(-signal.SIGKILL if status is None else status, timed_out, time.monotonic() - started, memory.peak_mb)
 
     def close(self) -> None:
@@ -79,7 +81,7 @@ class Worker:
         if self._child is None:
             return
         self._end_children()
-        kill_group(self._child.pid, signal.SIGKILL)
+        kill_group(self._child)
         self._child.stdin.close()
         self._child.wait()
         os.close(self._replies)
@@ -88,15 +90,14 @@ class Worker:
     def _start(self) -> None:
         replies, theirs = os.pipe()
         try:
-            self._child = subprocess.Popen(
+            self._child = popen(
                 [self.python, str(SCRIPT), str(theirs)],
-                env={**os.environ, **self.env},
+                self.env,
                 cwd="/",
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs],
-                start_new_session=True,
             )
         except OSError:
             os.close(replies)

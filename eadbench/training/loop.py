@@ -25,7 +25,7 @@ from torch import nn
 
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError, FatalError
-from eadbench.core.files import atomic_path
+from eadbench.core.files import atomic_path, restore
 from eadbench.core.progress import track
 from eadbench.core.seeds import seed_for
 from eadbench.training.config import OptimConfig
@@ -228,6 +228,9 @@ class Trainer:
 
     def resume(self) -> None:
         """Load ``state/`` if it is there and belongs to this very run."""
+        if self.accelerator.is_main_process:
+            restore(self.state_folder)
+        self.accelerator.wait_for_everyone()
         path = self.state_folder / "state.json"
         if not path.exists():
             return

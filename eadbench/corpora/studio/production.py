@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from eadbench.core import seals
+from eadbench.core.children import die_with_parent
 from eadbench.core.errors import EadbenchError, ExplainedError
 from eadbench.core.files import sha256_of, write_text
 from eadbench.core.progress import track
@@ -71,7 +72,7 @@ def _filmed(folder: Path, jobs: list[Job], workers: int):
         return
     context = multiprocessing.get_context("spawn")  # forks of a process with threads may hang
     chunk = max(1, min(8, len(jobs) // (4 * workers)))
-    with context.Pool(workers) as pool:
+    with context.Pool(workers, die_with_parent) as pool:
         yield from pool.imap_unordered(_film_or_explain, [(str(folder), job) for job in jobs], chunksize=chunk)
 
 

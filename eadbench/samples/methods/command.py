@@ -4,11 +4,12 @@ import csv
 import hashlib
 import shutil
 import sys
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.scratch import scratch_folder
 from eadbench.samples import process
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import Job
@@ -24,7 +25,7 @@ class Command(Described):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._unreadable: dict[str, Exception] = {}
-        self._holder: tempfile.TemporaryDirectory | None = None
+        self._folders = ExitStack()
 
     @property
     def hash(self) -> str:
@@ -37,8 +38,7 @@ class Command(Described):
         return [] if shutil.which(self._program) else [Lack("program is missing", self._program, "check the command in the config")]
 
     def close(self) -> None:
-        if self._holder:
-            self._holder.cleanup()
+        self._folders.close()
 
     def prepare(self, jobs: list[Job]) -> None:
         if self.options.per == "manifest":
@@ -64,8 +64,7 @@ class Command(Described):
 
     def _run_all(self, jobs: list[Job]) -> None:
         """One run for all clips; ``{manifest}`` is a CSV with a row per clip and the columns that are placeholders with ``per: clip``."""
-        self._holder = tempfile.TemporaryDirectory(prefix="eadbench-")
-        self._folder = Path(self._holder.name)
+        self._folder = self._folders.enter_context(scratch_folder())
         (self._folder / "out").mkdir()
         rows = []
         for job in jobs:

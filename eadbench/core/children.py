@@ -1,0 +1,77 @@
+"""Programs that end with this process, however it ends: normally, by SIGTERM, or by SIGKILL, of which it learns nothing."""
+
+import ctypes
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from types import FrameType
+
+from eadbench.core import guard
+
+MARK = "EADBENCH_PARENT"  # environment variable of all programs that a process starts, and of theirs
+PR_SET_PDEATHSIG = 1
+
+
+def popen(command: list[str], env: Mapping[str, str] | None = None, **options: object) -> subprocess.Popen:
+    """``subprocess.Popen`` of a program that leads a process group of its own and is killed with it once this process is gone.
+
+    Args:
+        command: Words; no shell.
+        env: Variables on top of this process's.
+        options: Further options of ``Popen``.
+
+    Raises:
+        OSError: If it cannot be started.
+    """
+    pipe, mark = _guard(os.getpid())
+    child = subprocess.Popen(command, env={**os.environ, **(env or {}), MARK: mark}, start_new_session=True, **options)
+    _tell(pipe, f"+{child.pid}\n")
+    return child
+
+
+def kill_group(child: subprocess.Popen, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to a program of :func:`popen` and what it started in its group; after SIGKILL it needs no guard any more."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+    if number == signal.SIGKILL:
+        _tell(_guard(os.getpid())[0], f"-{child.pid}\n")
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends; for processes that a library starts. Does nothing outside Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def exit_on_signals() -> None:
+    """Let SIGTERM, which batch systems send, and SIGHUP unwind this process like an exception, so that it tidies up."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _exit)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough; the second would cut the tidying short
+    raise SystemExit(128 + number)
+
+
+@cache
+def _guard(process: int) -> tuple[int, str]:
+    """The pipe to the guard of this process and the mark of its programs. (A fork needs another one.)"""
+    mark = f"{process}-{secrets.token_hex(8)}"
+    command = [sys.executable, "-I", "-S", str(Path(guard.__file__)), f"{MARK}={mark}"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd="/", **quiet)
+    child.returncode = 0  # it outlives us; do not warn
+    return os.dup(child.stdin.fileno()), mark
+
+
+def _tell(pipe: int, line: str) -> None:
+    with suppress(BrokenPipeError):  # somebody killed the guard
+        os.write(pipe, line.encode())
