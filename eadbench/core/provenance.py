@@ -98,6 +98,7 @@ def write(folder: str | Path, settings: object = None, inputs: dict[str, str] | 
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
         "seconds": round(now - (started or _process.started), 3),
         "cpu_seconds": round(_cpu_seconds(), 3),
+        "peak_mb": peak_mb(),
         "joules": _joules(),
         "config": _process.config,
         "settings": settings,
@@ -141,6 +142,17 @@ def _earlier(path: Path, what: str) -> dict[str, Any]:
 def _cpu_seconds() -> float:
     """Processor time of this process and of its finished children."""
     return sum(u.ru_utime + u.ru_stime for u in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def peak_mb() -> dict[str, float]:
+    """Largest resident set of this process so far, and of the largest of its finished children with theirs, MiB.
+
+    The kernel keeps them, so that no spike is missed; a child's counts what it shared with its parent before it began
+    its own program.
+    """
+    unit = (1 << 20) if sys.platform == "darwin" else 1 << 10
+    who = {"self": resource.RUSAGE_SELF, "children": resource.RUSAGE_CHILDREN}
+    return {name: round(resource.getrusage(number).ru_maxrss / unit, 1) for name, number in who.items()}
 
 
 def _joules() -> float | None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -188,8 +187,7 @@ def _peak_mb() -> float:
     """Peak of GPU memory since the last reset, or of this process's main memory, MiB."""
     if cuda := _cuda():
         return cuda.max_memory_allocated() / (1 << 20)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 20)
+    return provenance.peak_mb()["self"]
 
 
 def _counts(rows: list[dict]) -> str:

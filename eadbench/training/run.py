@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from eadbench import zoo
@@ -31,9 +31,16 @@ from eadbench.training.loop import Task, Trainer
 from eadbench.training.syncnet import SyncNetTask
 from eadbench.training.wav2lip import Wav2LipTask
 from eadbench.zoo.card import read_card
+from eadbench.zoo.weights import explained, load_weights, refuse_disguised
 
 log = logging.getLogger(__name__)
 MODELS = {"eadnet": (EADNetConfig, EADNet), "syncnet": (SyncNetConfig, SyncNet), "wav2lip": (Wav2LipConfig, Wav2Lip)}
+# Entries of a run's config.json that whoever uses the run reads, see run_facts.
+FACTS = {
+    "eadnet": ("model", "features", "prediction", "scheduler", "shared_noise"),
+    "syncnet": ("model", "features", "loss", "temperature"),
+    "wav2lip": ("model", "features"),
+}
 # Losses on the clean sample and the part that each needs.
 NEEDS = {"lpips": "lpips", "trepa": "videomae", "sync": "syncnet"}
 
@@ -248,17 +255,22 @@ def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, An
     """The trained network of a run, frozen, in evaluation mode, and its ``config.json``.
 
     Raises:
-        EadbenchError: If the run is not there or its weights were changed.
+        EadbenchError: If the run is not there, its weights were changed, or its files do not fit together.
         FatalError: If a file of it is gone or was changed.
     """
     card, weights = read_run_card(folder), folder / "model.safetensors"
     seals.check(folder / "config.json")
-    facts = json.loads((folder / "config.json").read_text())
+    for path in (folder / "config.json", weights):
+        refuse_disguised(path)
     if (seals.check(weights) or sha256_of(weights)) != card["sha256"]:
         raise EadbenchError("weights were changed since the run's card was written", weights, "train the run again")
-    sizes, network = MODELS[facts["kind"]]
-    model = network(sizes.from_dict(facts["model"]))
-    model.load_state_dict(load_file(weights))
+    with explained(f"run {Path(folder).name!r}", folder, "its config.json, card.json and model.safetensors belong together; train the run again"):
+        facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        sizes, network = MODELS[facts["kind"]]
+        model = network(sizes.from_dict(facts["model"]))
+        if lacking := [key for key in FACTS[facts["kind"]] if key not in facts]:
+            raise KeyError(lacking[0])
+    load_weights(model, weights)
     return model.to(device).eval().requires_grad_(False), facts
 
 
@@ -266,15 +278,20 @@ def read_run_card(folder: Path) -> dict[str, Any]:
     """``card.json`` of a run.
 
     Raises:
-        EadbenchError: If it is not there.
+        EadbenchError: If it is not there or not a card.
     """
     path = Path(folder) / "card.json"
     try:
         if path.exists():
             seals.check(path)
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise EadbenchError(f"run {path.parent.name!r} is not trained", path, f"`snakemake {path}` trains it") from error
+    except ValueError as error:
+        raise EadbenchError(f"not the card of a run: {error}", path, "train the run again") from error
+    if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
+        raise EadbenchError("not the card of a run: it lacks the sha256 of the weights", path, "train the run again")
+    return card
 
 
 def hash_of(card: dict[str, Any]) -> str:

@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from eadbench.zoo.card import read_card, verify
+from eadbench.zoo.weights import explained, refuse_broken, refuse_disguised
 
 
 def load(folder: str | Path, device: Any = "cpu") -> Any:
     """Load an artefact by its card: files verified against their hashes, then handed to ``eadbench.zoo.<kind>.load``.
 
     Raises:
-        EadbenchError: If the artefact is missing.
+        EadbenchError: If the artefact is missing, or its files are not what its kind needs.
         FatalError: If it was changed.
     """
     card = read_card(folder)
     verify(folder, card)
-    return import_module(f"eadbench.zoo.{card.kind}").load(Path(folder), card, device)
+    for name in card.files:
+        refuse_disguised(Path(folder) / name)
+    with explained(f"artefact {card.artefact!r} (kind {card.kind})", Path(folder), "make the artefact again, see `eadbench zoo list`"):
+        loaded = import_module(f"eadbench.zoo.{card.kind}").load(Path(folder), card, device)
+    refuse_broken(loaded, folder)
+    return loaded

@@ -8,7 +8,7 @@ import torch
 
 from eadbench.zoo.card import Card
 from eadbench.zoo.clip import unit
-from eadbench.zoo.hub import from_folder
+from eadbench.zoo.hub import from_folder, model_from_folder
 
 
 class SoundText:
@@ -46,4 +46,4 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> SoundText:
     """An object with ``embed_sounds``, ``embed_texts`` and ``rate``."""
     from transformers import AutoModel, AutoProcessor
 
-    return SoundText(from_folder(AutoModel, folder), from_folder(AutoProcessor, folder), device)
+    return SoundText(model_from_folder(AutoModel, folder), from_folder(AutoProcessor, folder), device)

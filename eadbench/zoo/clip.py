@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from eadbench.zoo.card import Card
-from eadbench.zoo.hub import from_folder
+from eadbench.zoo.hub import from_folder, model_from_folder
 
 
 class ImageText:
@@ -52,4 +52,4 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> ImageText:
     """An object with ``embed_images`` and ``embed_texts``."""
     from transformers import AutoModel, AutoProcessor
 
-    return ImageText(from_folder(AutoModel, folder), from_folder(AutoProcessor, folder), device)
+    return ImageText(model_from_folder(AutoModel, folder), from_folder(AutoProcessor, folder), device)

@@ -18,3 +18,25 @@ def from_folder(auto: Any, folder: Path, **options: Any) -> Any:
         first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         mend = "fetch the artefact again, see `eadbench zoo list`"
         raise EadbenchError(f"{auto.__name__} cannot read the folder: {first}", folder, mend) from error
+
+
+def model_from_folder(auto: Any, folder: Path, unused: str = "", **options: Any) -> Any:
+    """A model by :func:`from_folder` whose tensors all come from the folder; the libraries draw missing ones at random.
+
+    Args:
+        auto: A model class of transformers or diffusers.
+        folder: Its files.
+        unused: Beginning of the names of tensors that may lack, since nothing here reads what they give.
+        options: Further options of ``from_pretrained``.
+
+    Raises:
+        EadbenchError: If files are missing, damaged or of another model, or tensors are missing.
+    """
+    model, report = from_folder(auto, folder, output_loading_info=True, **options)
+    missing = sorted(name for name in report["missing_keys"] if not (unused and name.startswith(unused)))
+    if missing:
+        few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise EadbenchError(
+            f"the weights lack {len(missing)} tensors of {auto.__name__}: {few}", folder, "fetch the artefact again, see `eadbench zoo list`"
+        )
+    return model

@@ -15,6 +15,7 @@ from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
 from eadbench.zoo.fetch import fetch_files
 from eadbench.zoo.registry import entry
+from eadbench.zoo.weights import refuse_disguised
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) 
         licence = "that of the training clips" if wanted.how == "trained" else "none"
         artefact_id = f"{name}-{wanted.how}"
     hashes = {p.relative_to(folder).as_posix(): sha256_of(p) for p in sorted(folder.rglob("*")) if p.is_file() and not _aside(p)}
+    for file in hashes:
+        refuse_disguised(folder / file)
     card = Card(
         artefact=name,
         kind=wanted.kind,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from eadbench.core.errors import EadbenchError
+from eadbench.zoo.weights import refuse_disguised
 
 
 def open_onnx(path: Path, device: Any = "cpu"):
@@ -14,8 +15,7 @@ def open_onnx(path: Path, device: Any = "cpu"):
     """
     import onnxruntime
 
-    if not path.exists():
-        raise EadbenchError("weights file is missing", path, "make the artefact again, see `eadbench zoo list`")
+    refuse_disguised(path)
     wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if str(device).startswith("cuda") else ["CPUExecutionProvider"]
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch.nn import functional as F
 
 from eadbench.zoo.card import Card
-from eadbench.zoo.hub import from_folder
+from eadbench.zoo.hub import from_folder, model_from_folder
 from eadbench.zoo.lsa import Lsa, fit_lsa
 from eadbench.zoo.make import Inputs
 from eadbench.zoo.text_data import training_texts
@@ -65,7 +65,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> LsaSentences | Transf
         return LsaSentences(Lsa.read(folder))
     from transformers import AutoModel, AutoTokenizer
 
-    return TransformerSentences(from_folder(AutoModel, folder), from_folder(AutoTokenizer, folder), device)
+    return TransformerSentences(model_from_folder(AutoModel, folder, unused="pooler."), from_folder(AutoTokenizer, folder), device)
 
 
 def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:

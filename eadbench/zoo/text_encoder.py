@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from eadbench.core.progress import track
 from eadbench.zoo.card import Card
-from eadbench.zoo.hub import from_folder
+from eadbench.zoo.hub import from_folder, model_from_folder
 from eadbench.zoo.lsa import Lsa, fit_lsa
 from eadbench.zoo.make import Inputs
 from eadbench.zoo.schedule import one_cycle
@@ -142,7 +142,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> T5TextEncoder | LsaTe
         return LsaTextEncoder(Lsa.read(folder))
     from transformers import AutoTokenizer, T5EncoderModel
 
-    return T5TextEncoder(from_folder(T5EncoderModel, folder), from_folder(AutoTokenizer, folder), device)
+    return T5TextEncoder(model_from_folder(T5EncoderModel, folder), from_folder(AutoTokenizer, folder), device)
 
 
 def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:

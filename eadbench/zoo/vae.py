@@ -22,6 +22,7 @@ from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for
 from eadbench.media.video import read_frames
 from eadbench.zoo.card import Card
+from eadbench.zoo.hub import model_from_folder
 from eadbench.zoo.make import Inputs
 from eadbench.zoo.material import training_clips
 from eadbench.zoo.schedule import one_cycle
@@ -75,7 +76,7 @@ def load(folder: Path, card: Card, device: Any = "cpu"):
     """The ``AutoencoderKL``, frozen, in evaluation mode."""
     from diffusers import AutoencoderKL
 
-    model = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    model = model_from_folder(AutoencoderKL, folder, use_safetensors=True)
     # Channels last: encoding takes 1.7 times less time on CPUs.
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from eadbench.zoo.card import Card
+from eadbench.zoo.hub import model_from_folder
 
 
 class VideoFeatures(nn.Module):
@@ -49,7 +50,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> VideoFeatures:
     """The features, frozen, in evaluation mode."""
     from transformers import VideoMAEModel
 
-    model = VideoMAEModel.from_pretrained(folder, local_files_only=True)
+    model = model_from_folder(VideoMAEModel, folder)
     return VideoFeatures(model).to(device).eval().requires_grad_(False)
 
 

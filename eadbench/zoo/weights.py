@@ -1,6 +1,8 @@
-"""Read weights files without running code that they may hold."""
+"""Read weights files without running code that they may hold, and say what a file is that holds none."""
 
 import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +11,31 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, ExplainedError
+
+AGAIN = "fetch it again from the named source"
+# What loading a file of the wrong kind, or half of one, raises in torch, transformers, diffusers, json and pydantic.
+UNFIT = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OSError, SafetensorError, pickle.UnpicklingError)
 
 
 def read_weights(path: Path) -> dict[str, Any]:
     """A state dict from safetensors, or from a pickle that holds nothing but tensors and plain containers.
 
     Raises:
-        EadbenchError: If the file is absent, damaged, or a pickle with code.
+        EadbenchError: If the file is absent, damaged, something else, a pickle with code, or holds a number that is not finite.
     """
+    refuse_disguised(path)
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise EadbenchError("weights file is missing", path, "make the artefact again, see `eadbench zoo list`") from error
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise EadbenchError("refused: the weights file holds something other than tensors", path, "use the file of the named source") from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except UNFIT as error:
         raise EadbenchError(f"weights file is damaged: {error}", path, "fetch or make it again") from error
+    if not isinstance(state, dict):
+        raise EadbenchError(f"the weights file holds a {type(state).__name__}, expected tensors by name", path, "use the file of the named source")
+    for name, tensor in _tensors(state):
+        refuse_not_finite(name, tensor, path)
+    return state
 
 
 def load_weights(net: nn.Module, path: Path, state: dict[str, Any] | None = None) -> None:
@@ -37,7 +45,95 @@ def load_weights(net: nn.Module, path: Path, state: dict[str, Any] | None = None
         EadbenchError: If the file cannot be read or belongs to another network.
     """
     state = read_weights(path) if state is None else state
+    mend = "file and options belong together; make the artefact again"
+    for name, own in net.state_dict().items():
+        given = state.get(name)
+        if isinstance(given, torch.Tensor) and given.is_floating_point() != own.is_floating_point():
+            raise EadbenchError(f"weights do not fit the network: {name} holds {given.dtype}, expected {own.dtype}", path, mend)
     try:
         net.load_state_dict(state)
-    except RuntimeError as error:
-        raise EadbenchError(f"weights do not fit the network: {error}", path, "file and options belong together; make the artefact again") from error
+    except UNFIT as error:
+        raise EadbenchError(f"weights do not fit the network: {_first_lines(error)}", path, mend) from error
+
+
+def refuse_not_finite(name: str, tensor: torch.Tensor, where: object) -> None:
+    """Refuse a tensor with NaN or infinity, with which a network gives pictures or numbers without a word.
+
+    Raises:
+        EadbenchError: If there is one.
+    """
+    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise EadbenchError(f"{bad} of {tensor.numel()} numbers of tensor {name!r} are not finite", where, "fetch or make the weights again")
+
+
+def nature(path: Path) -> str:
+    """What a file is that stands in the place of weights, in words; empty if it may be weights."""
+    with path.open("rb") as handle:
+        head = handle.read(512)
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
+        return "a web page, which a server sent in place of the file (a login, a quota, a moved address)"
+    if start.startswith(b"version https://git-lfs"):
+        return "a git-lfs pointer in place of the file (`git lfs pull` fetches it)"
+    return "" if head else "empty"
+
+
+def refuse_disguised(path: Path) -> None:
+    """Refuse a file that is absent, empty, a web page or a git-lfs pointer.
+
+    Raises:
+        EadbenchError: If it is.
+    """
+    try:
+        found = nature(path)
+    except FileNotFoundError as error:
+        raise EadbenchError("weights file is missing", path, "make the artefact again, see `eadbench zoo list`") from error
+    except OSError as error:
+        raise EadbenchError(f"weights file cannot be read: {error.strerror}", path, AGAIN) from error
+    if found:
+        raise EadbenchError(f"the file is {found}", path, AGAIN)
+
+
+@contextmanager
+def explained(what: str, folder: Path, mend: str) -> Iterator[None]:
+    """Turn whatever a loader raises over the files of a folder into one message; what is explained already stays as it is.
+
+    Raises:
+        EadbenchError: In place of it.
+    """
+    try:
+        yield
+    except (ExplainedError, torch.OutOfMemoryError):
+        raise
+    except UNFIT as error:
+        raise EadbenchError(f"{what} cannot be loaded: {_first_lines(error)}", folder, mend) from error
+
+
+def refuse_broken(loaded: object, where: object) -> None:
+    """Look for numbers that are not finite in the parameters of a loaded network, or of the networks that an object holds.
+
+    Raises:
+        EadbenchError: If there is one.
+    """
+    held = (
+        [loaded] if isinstance(loaded, nn.Module) else [value for value in getattr(loaded, "__dict__", {}).values() if isinstance(value, nn.Module)]
+    )
+    for net in held:
+        for name, tensor in net.named_parameters():
+            refuse_not_finite(name, tensor, where)
+
+
+def _tensors(state: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Mapping):
+            yield from _tensors(value, f"{prefix}{name}.")
+
+
+def _first_lines(error: Exception) -> str:
+    """A library's message without the hundreds of names that it may list."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = f"no entry {text}" if isinstance(error, KeyError) else text
+    return text if len(text) <= 400 else f"{text[:400]} ..."

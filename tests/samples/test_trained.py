@@ -1,17 +1,23 @@
 """Trained methods from end to end, with random weights."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
+from eadbench.core.files import sha256_of
 from eadbench.core.tables import read_table
 from eadbench.media.video import read_frames
 from eadbench.samples.make import make
+from eadbench.training.run import load_run
 
 FULL = {"full": {"kind": "eadnet", "run": "full", "corpora": ["tiny"]}}
 
@@ -136,3 +142,47 @@ def test_unlabelled_clips_are_told_in_words_only(world) -> None:
     assert told.source == "same_speaker" and told.vai is not None and told.text.equal(texts.tell(captioned, "target").text)
     assert texts.tell(replace(lost, speaker_clip=None), "same_speaker").source == "label"
     assert texts.tell(lost, "target").source == "label", "its own caption was lost, its label was not"
+
+
+def weights(change: Callable[[dict], None]) -> Callable[[Path], None]:
+    """Harm the weights of a run, with a card that fits, as in a folder that came from elsewhere."""
+
+    def harm(folder: Path) -> None:
+        state = load_file(folder / "model.safetensors")
+        change(state)
+        save_file(state, folder / "model.safetensors")
+        card = json.loads((folder / "card.json").read_text())
+        (folder / "card.json").write_text(json.dumps(card | {"sha256": sha256_of(folder / "model.safetensors")}))
+
+    return harm
+
+
+def config(text: Callable[[str], str]) -> Callable[[Path], None]:
+    return lambda folder: (folder / "config.json").write_text(text((folder / "config.json").read_text()))
+
+
+BROKEN_RUNS = [
+    (weights(lambda state: state[min(state)].view(-1)[:1].fill_(np.nan)), "1 of .* are not finite"),
+    (weights(lambda state: state.pop(min(state))), "do not fit the network"),
+    (weights(lambda state: state.update({min(state): state[min(state)][..., None].clone()})), "do not fit the network"),
+    (weights(lambda state: state.update({min(state): state[min(state)].int()})), "do not fit the network"),
+    (config(lambda text: text[: len(text) // 2]), "run 'full' cannot be loaded"),
+    (config(lambda _: "[1, 2]"), "run 'full' cannot be loaded"),
+    (config(lambda _: '{"kind": "eadnet"}'), "run 'full' cannot be loaded: no entry 'model'"),
+    (config(lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "scheduler"})), "no entry 'scheduler'"),
+    (config(lambda text: text.replace('"eadnet"', '"other"')), "no entry 'other'"),
+    (config(lambda _: "<html>moved</html>"), "is a web page"),
+    (lambda folder: (folder / "card.json").write_text("[]"), "not the card of a run"),
+    (lambda folder: (folder / "card.json").write_text('{"sha'), "not the card of a run"),
+    (lambda folder: (folder / "model.safetensors").unlink(), "missing"),
+    (lambda folder: shutil.rmtree(folder) or folder.write_text(""), "is not trained"),
+]
+
+
+@pytest.mark.parametrize(("harm", "words"), BROKEN_RUNS, ids=range(len(BROKEN_RUNS)))
+def test_a_broken_run_ends_in_one_message(world, tmp_path: Path, harm: Callable[[Path], None], words: str) -> None:
+    shutil.copytree(world.runs["full"], tmp_path / "full")
+    harm(tmp_path / "full")
+    with pytest.raises(EadbenchError, match=words) as caught:
+        load_run(tmp_path / "full")
+    assert str(tmp_path / "full") in caught.value.where

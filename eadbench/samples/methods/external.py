@@ -21,6 +21,7 @@ from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
 from eadbench.samples.recipe import Recipe, Weight, folder_of, load_recipe
 from eadbench.samples.templates import fill, fill_one
 from eadbench.samples.worker import SCRIPT, Request, Worker
+from eadbench.zoo.weights import nature
 
 log = logging.getLogger(__name__)
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
@@ -123,6 +124,8 @@ class External(Method):
             return Lack("weights are missing", str(path), about)
         if self.options.any_weights or not path.is_file():
             return None
+        if disguise := nature(path):
+            return Lack(f"the weights file is {disguise}", str(path), about)
         if weight.size and path.stat().st_size != weight.size:
             return Lack(f"weights have {path.stat().st_size} bytes, expected {weight.size}", str(path), f"{about}, or set `any_weights: true`")
         if weight.sha256 and (found := _hash_once(path)) != weight.sha256:
