@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from eadbench import __version__
 from eadbench.core import children, log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
 ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
@@ -67,13 +68,6 @@ def root(
     provenance.begin()
     if threads:
         set_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
-def set_threads(threads: int) -> None:
-    """Bound the threads of torch, OpenMP, BLAS and OpenCV. Must run before torch is imported."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
-        os.environ[name] = str(threads)
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def main() -> None:

@@ -121,7 +121,8 @@ def effects(base: duckdb.DuckDBPyConnection, scores: pd.DataFrame, spec: Ablatio
 def _clips(base: duckdb.DuckDBPyConnection, corpus: str, protocol: str, name: str, methods: list[str]) -> pd.DataFrame:
     """Values ``(clips, methods)`` with speaker and emotion in the index, sorted by clip."""
     frame = base.execute(
-        "SELECT clip_id, speaker, emotion, method, value FROM per_clip WHERE corpus = ? AND protocol = ? AND metric = ? AND list_contains(?, method)",
+        "SELECT clip_id, speaker, emotion, method, value FROM per_clip"
+        " WHERE corpus = ? AND protocol = ? AND metric = ? AND list_contains(?, method) ORDER BY clip_id, method",
         [corpus, protocol, name, methods],
     ).df()
     if frame.empty:

@@ -49,22 +49,22 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
     if not inputs.summary:
         raise EadbenchError("no summary was given", out, "run the scores first, or give --summary FILE")
     samples = gather.read_all(inputs.samples, schemas.SAMPLES)
-    base = gather.open_per_clip(inputs.per_clip)
-    scores = long_scores(gather.read_summaries(inputs.summary), gather.paired_tests(base, config.reference), samples, seed)
-    facts = facts_of(samples)
-
-    tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
-    found = pd.DataFrame(columns=schemas.EFFECTS.names)
-    if config.ablation is not None:
-        tables.append(ablation_grid(config.ablation, config, _against(base, scores, config.ablation.reference), facts))
-        found = ablation.effects(base, scores, config.ablation, config, seed)
+    with gather.open_per_clip(inputs.per_clip, folder) as base:
+        scores = long_scores(gather.read_summaries(inputs.summary), gather.paired_tests(base, config.reference), samples, seed)
+        facts = facts_of(samples)
+        tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
+        found = pd.DataFrame(columns=schemas.EFFECTS.names)
+        if config.ablation is not None:
+            tables.append(ablation_grid(config.ablation, config, _against(base, scores, config.ablation.reference), facts))
+            found = ablation.effects(base, scores, config.ablation, config, seed)
+        broken_down = gather.breakdown(base)
     notes = all_notes(tables, scores, config)
 
     for table in tables:
         write_wide(folder, table, for_table(notes, table.name), config)
     if config.speed is not None:
         write_speed(folder, gather.speed(samples), config.speed, config)
-    write_table(folder / "breakdown.parquet", gather.breakdown(base), schemas.BREAKDOWN, [*CELL, "metric", "by", "level"])
+    write_table(folder / "breakdown.parquet", broken_down, schemas.BREAKDOWN, [*CELL, "metric", "by", "level"])
     write_table(folder / "effects.parquet", found, schemas.EFFECTS)
     history = gather.read_all(inputs.history, schemas.HISTORY)
     write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])

@@ -1,16 +1,21 @@
 """What the stages before wrote, checked, and the paired tests over it."""
 
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.tables import KEPT, Table, read_table
+from eadbench.core.threads import job_threads
 from eadbench.scores.paired import signed_rank
 
 CELL = ["method", "corpus", "protocol"]
@@ -56,27 +61,40 @@ def read_summaries(paths: Sequence[Path]) -> pd.DataFrame:
     return frame
 
 
-def open_per_clip(paths: Sequence[Path]) -> duckdb.DuckDBPyConnection:
-    """A DuckDB with the table ``per_clip``: the rows with a finite value, straight from Parquet.
+@contextmanager
+def open_per_clip(paths: Sequence[Path], spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB with the table ``per_clip``: the rows with a finite value. It takes the job's threads.
+
+    DuckDB never sees the paths: it would take a folder ``corpus=old`` for a partition and its word for the column
+    (``hive_partitioning``, on by itself in 2.0), and brackets in a name for a pattern.
+
+    Args:
+        paths: Per-clip tables.
+        spill: Folder in which it writes, below a name of its own, what does not fit into ``MEMORY``; by itself it would take ``.tmp`` in
+            the current folder.
 
     Raises:
         EadbenchError: If a table breaks its contract, or a clip stands there twice for one metric.
     """
-    for path in paths:
-        read_table(path, schemas.PER_CLIP)  # DuckDB compares no checksums
-    base = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False})
-    names = [*CELL, "clip_id", "speaker", "emotion", "metric"]
-    base.execute(f"CREATE TABLE per_clip ({', '.join(f'{name} VARCHAR' for name in names)}, value DOUBLE)")
-    if not paths:
-        return base
-    base.execute(
-        f"INSERT INTO per_clip SELECT {', '.join(names)}, value FROM read_parquet(?) WHERE value IS NOT NULL AND isfinite(value)",
-        [[str(p) for p in paths]],
-    )
-    twice = base.execute("SELECT method, corpus, protocol, metric, clip_id FROM per_clip GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
-    if twice:
-        raise EadbenchError("a clip was measured twice", ", ".join(twice), "give each cell's per-clip table once")
-    return base
+    spill.mkdir(parents=True, exist_ok=True)
+    names = [*CELL, "clip_id", "speaker", "emotion", "metric", "value"]
+    types = pa.schema([schemas.PER_CLIP.schema.field(name) for name in names])
+    with tempfile.TemporaryDirectory(prefix=f".part-{os.getpid()}-", dir=spill) as scratch:
+        settings = {"memory_limit": MEMORY, "threads": job_threads(), "temp_directory": scratch}
+        with duckdb.connect(config=settings | {"preserve_insertion_order": False}) as base:
+            base.register("rows", types.empty_table())
+            base.execute("CREATE TABLE per_clip AS SELECT * FROM rows")
+            for path in paths:
+                frame = read_table(path, schemas.PER_CLIP, names)
+                base.register("rows", pa.Table.from_pandas(frame, types, preserve_index=False))
+                base.execute("INSERT INTO per_clip SELECT * FROM rows WHERE value IS NOT NULL AND isfinite(value)")
+            base.unregister("rows")
+            twice = base.execute(
+                "SELECT method, corpus, protocol, metric, clip_id FROM per_clip GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1"
+            ).fetchone()
+            if twice:
+                raise EadbenchError("a clip was measured twice", ", ".join(twice), "give each cell's per-clip table once")
+            yield base
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -115,14 +133,19 @@ def paired_tests(base: duckdb.DuckDBPyConnection, reference: str) -> pd.DataFram
 
 
 def breakdown(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Means by emotion and by speaker with Student's t intervals (``schemas.BREAKDOWN``)."""
+    """Means by emotion and by speaker with Student's t intervals (``schemas.BREAKDOWN``).
+
+    The clips are added up in their order: DuckDB's ``avg`` and ``stddev_samp`` else add them up as its threads get
+    them, and their last bits differ from run to run.
+    """
     from scipy.stats import t
 
     frames = []
     for by in ("emotion", "speaker"):
         frame = base.execute(
             f"""
-            SELECT method, corpus, protocol, metric, '{by}' AS "by", {by} AS level, avg(value) AS value, stddev_samp(value) AS spread, count(*) AS n
+            SELECT method, corpus, protocol, metric, '{by}' AS "by", {by} AS level, count(*) AS n,
+                avg(value ORDER BY clip_id) AS value, stddev_samp(value ORDER BY clip_id) AS spread
             FROM per_clip WHERE {by} IS NOT NULL GROUP BY ALL ORDER BY ALL
             """
         ).df()

@@ -34,7 +34,8 @@ def test_paired_test_is_scipys_over_common_clips(tmp_path: Path) -> None:
     a, b = rng.normal(0, 1, 20), rng.normal(0.4, 1, 20)
     b[3] = np.nan  # this clip failed for b
     write_table(tmp_path / "p.parquet", clip_rows({"a": a.tolist(), "b": b.tolist()}), schemas.PER_CLIP)
-    (row,) = gather.paired_tests(gather.open_per_clip([tmp_path / "p.parquet"]), "a").itertuples()
+    with gather.open_per_clip([tmp_path / "p.parquet"], tmp_path) as base:
+        (row,) = gather.paired_tests(base, "a").itertuples()
     kept = ~np.isnan(b)
     assert row.method == "b" and row.n_common == 19
     assert row.p_value == pytest.approx(wilcoxon(b[kept] - a[kept]).pvalue)
@@ -82,11 +83,60 @@ def test_bad_summaries_are_named(tmp_path: Path, make: str) -> None:
 
 def test_bad_per_clip_tables_are_named(tmp_path: Path) -> None:
     write_table(tmp_path / "p.parquet", clip_rows({"a": [1.0, 2.0]}), schemas.PER_CLIP)
-    with pytest.raises(EadbenchError, match="measured twice"):
-        gather.open_per_clip([tmp_path / "p.parquet", tmp_path / "p.parquet"])
+    with pytest.raises(EadbenchError, match="measured twice"), gather.open_per_clip([tmp_path / "p.parquet"] * 2, tmp_path):
+        pass
     (tmp_path / "half.parquet").write_bytes((tmp_path / "p.parquet").read_bytes()[:-20])
-    with pytest.raises(FatalError, match="damaged"):
-        gather.open_per_clip([tmp_path / "half.parquet"])
+    with pytest.raises(FatalError, match="damaged"), gather.open_per_clip([tmp_path / "half.parquet"], tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["corpus=old", "mine[v1]", "a*b", "method=x/speaker=y"])
+def test_the_folders_name_is_not_taken_for_data(tmp_path: Path, name: str) -> None:
+    write_table(tmp_path / name / "p.parquet", clip_rows({"a": [1.0, 2.0], "b": [2.0, 4.0]}), schemas.PER_CLIP)
+    with gather.open_per_clip([tmp_path / name / "p.parquet"], tmp_path / "out") as base:
+        tests, means = gather.paired_tests(base, "a"), gather.breakdown(base)
+    assert tests[["method", "corpus", "n_common"]].values.tolist() == [["b", "c", 2]]
+    assert set(means.corpus) == {"c"} and set(means[means.by == "speaker"].level) == {"s0", "s1"}
+
+
+def many_rows(n: int) -> pd.DataFrame:
+    """``n`` rows of two methods whose sums depend on the order of adding."""
+    clip = np.arange(n) // 2
+    return pd.DataFrame(
+        {"method": np.where(np.arange(n) % 2, "a", "b"), "corpus": "c", "protocol": "self", "clip_id": [f"k{k}" for k in clip],
+         "speaker": [f"s{k % 3}" for k in clip], "emotion": [f"e{k % 2}" for k in clip], "metric": "ssim",
+         "value": np.random.default_rng(0).normal(0, 1, n), "extractor": "x", "weights_sha256": "", "status": "kept", "reason": ""}
+    )  # fmt: skip
+
+
+def test_the_breakdown_is_the_same_bits_with_any_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = many_rows(300_000)  # DuckDB gives a thread no less than a row group of 122,880
+    write_table(tmp_path / "p.parquet", rows, schemas.PER_CLIP)
+    found, averages = [], set()
+    for threads in (1, 2, 3, 4):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        with gather.open_per_clip([tmp_path / "p.parquet"], tmp_path) as base:
+            assert base.execute("SELECT current_setting('threads')").fetchone() == (threads,)
+            found.append(gather.breakdown(base))
+            averages |= set(base.execute("SELECT avg(value) FROM per_clip GROUP BY method, emotion").fetchall())
+    assert len(averages) > 4  # as they come, the sums do differ
+    for other in found[1:]:
+        pd.testing.assert_frame_equal(found[0], other, check_exact=True)
+    first = found[0].iloc[0]
+    mine = rows[(rows.method == first.method) & (rows.emotion == first.level)].value
+    assert first.value == pytest.approx(mine.mean()) and first.n == len(mine)
+
+
+def test_duckdb_spills_beside_the_output_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(gather, "MEMORY", "40MB")
+    with gather.open_per_clip([], tmp_path / "out") as base:
+        base.execute("CREATE TABLE big AS SELECT range AS a, hash(range) AS b FROM range(8_000_000)")
+        base.execute("CREATE TABLE sorted AS SELECT * FROM big ORDER BY b")
+        assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()], "nothing was spilled"
+        assert not list((tmp_path / "elsewhere").iterdir())
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_breakdown_is_the_mean_with_students_t(results: Path) -> None:
