@@ -38,14 +38,17 @@ def report_command(
         "results"
     ),
     out: Annotated[Path, typer.Option(help="The page; all that it needs goes to report_assets beside it.")] = Path("results/report/index.html"),
+    bundle: Annotated[Path | None, typer.Option(help="Folder that gets the page again, alone and as hard links.")] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
     """Make the page: it opens from disk, offline. Without --settings or --config it shows what the tables were built with."""
-    from eadbench.tables.report import report
+    from eadbench.tables.report import bundle_page, report
 
     given = core_settings.load(settings, config).tables if settings or config else None
     report(tables, results, out, given)
+    if bundle:
+        bundle_page(out, bundle)
     typer.echo(f"open {out} in a browser")
 
 

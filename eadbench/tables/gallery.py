@@ -95,8 +95,9 @@ def collect_videos(built: Built, results: Path, folder: Path) -> Videos:
     return Videos(data, files)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
     """Hard-link where the file system allows it, else copy."""
+    source, target = Path(source), Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)

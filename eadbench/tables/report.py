@@ -50,6 +50,13 @@ def report(tables: Path, results: Path, out: Path, config: TablesConfig | None =
     write_text(out, _html(built, data, figures, downloads))
 
 
+def bundle_page(page: Path, folder: Path) -> None:
+    """Put the page and what it needs into a folder that holds nothing else: hard links, or copies where those cannot be."""
+    with atomic_path(folder) as part:
+        shutil.copytree(page.parent / ASSETS, part / ASSETS, copy_function=gallery.link_or_copy)
+        gallery.link_or_copy(page, part / page.name)
+
+
 def _copy_assets(folder: Path) -> None:
     for name in ("report.css", "report.js"):
         (folder / name).write_bytes(resources.files(PAGE).joinpath(name).read_bytes())

@@ -23,7 +23,7 @@ from eadbench.tables.config import TablesConfig
 from eadbench.tables.figures import block_name
 from eadbench.tables.gallery import read_adjacency, slug
 from eadbench.tables.load import load_built
-from eadbench.tables.report import head_counts, report
+from eadbench.tables.report import bundle_page, head_counts, report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGS = [
@@ -64,6 +64,17 @@ def test_the_folder_is_whole(page_folder: Path) -> None:
     assert {p.suffix for p in (page_folder / "report_assets" / "figures").iterdir()} == {".png", ".pdf"}
     assert sum(p.name.startswith("strip_") for p in (page_folder / "report_assets" / "figures").glob("*.png")) == 3
     assert (page_folder / "report_assets" / "figures" / "adjacency_full.png").exists()
+
+
+def test_the_bundle_is_the_page_and_nothing_else(page_folder: Path, tmp_path: Path) -> None:
+    (page_folder / "notes.txt").write_text("mine")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "of_an_older_page").touch()
+    bundle_page(page_folder / "index.html", tmp_path / "bundle")
+    found = {path.relative_to(tmp_path / "bundle"): path.read_bytes() for path in (tmp_path / "bundle").rglob("*") if path.is_file()}
+    wanted = {path.relative_to(page_folder): path.read_bytes() for path in page_folder.rglob("*") if path.is_file()}
+    wanted.pop(Path("notes.txt"))
+    assert found == wanted and len(found) > 10
 
 
 def test_names_are_escaped(page_folder: Path) -> None:

@@ -145,6 +145,29 @@ def test_groups_of_a_cluster_profile_can_be_planned(name, configs, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_new_time_stamp_on_a_large_table_is_no_reason_to_run_again(name, tmp_path):
+    """Snakemake compares contents only up to ``max-checksum-file-size``, 1 MB if nothing is said."""
+    profile = yaml.safe_load(PROFILES[name].read_text())
+    (tmp_path / "Snakefile").write_text('rule use:\n    input: "table"\n    output: "made"\n    shell: "touch {output}"\n')
+    (tmp_path / "table").write_bytes(b"\0" * 3_000_000)
+    run = [str(Path(sys.executable).parent / "snakemake"), "--cores", "1", "--rerun-triggers", *profile["rerun-triggers"]]
+
+    def reasons(*options: str) -> str:
+        done = subprocess.run([*run, *options], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    size = ("--max-checksum-file-size", str(profile["max-checksum-file-size"]))
+    assert "1 of 1 steps" in reasons(*size)
+    later = (tmp_path / "made").stat().st_mtime + 100
+    os.utime(tmp_path / "table", (later, later))
+    assert "Nothing to be done" in reasons("--dry-run", *size)
+    assert "Updated input files: table" in reasons("--dry-run"), "Snakemake's own limit would have run it again"
+    (tmp_path / "table").write_bytes(b"\1" * 3_000_000)
+    assert "Updated input files: table" in reasons("--dry-run", *size)
+
+
 def test_local_is_the_default_profile():
     assert PROFILES["local"].resolve() == PROFILES["default"].resolve()
 

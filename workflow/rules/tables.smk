@@ -58,9 +58,12 @@ rule write_report:
     input:
         scores="<results>/tables/scores.parquet",
     output:
-        index="<results>/report/index.html",
-        folder=report(
-            directory("<results>/report"),
+        # Snakemake removes the outputs of a job before it runs and when it fails, a directory() with all that anyone put
+        # there, but not what is flagged update: so the last page stays until the new one is whole.
+        index=update("<results>/report/index.html"),
+        # Snakemake's own report wants a whole directory(); these are hard links.
+        bundle=report(
+            directory("<results>/bundle/report"),
             htmlindex="index.html",
             caption="../report/page.rst",
             category="Report",
@@ -84,4 +87,4 @@ rule write_report:
         "Writing the report"
     shell:
         "python -m eadbench --log {log} --threads {threads} tables report --tables {params.tables} --results {params.results}"
-        " --out {output.index} --settings {params.settings:q}"
+        " --out {output.index} --bundle {output.bundle} --settings {params.settings:q}"
