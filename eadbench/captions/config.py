@@ -51,7 +51,8 @@ class EndpointConfig(Section):
     """An OpenAI-compatible server, e.g. vLLM.
 
     Attributes:
-        base_url: Its address, up to ``/v1``.
+        base_url: Its address, up to ``/v1``; ``${NAME}`` stands for a variable of the environment, so that a user and a
+            password need not be written out.
         model: Name that the server knows the model by.
         key_env: Environment variable that holds the key; null for a server without one. The key itself never stands in a file.
         timeout: Seconds to wait for an answer.

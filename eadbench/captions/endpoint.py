@@ -14,11 +14,11 @@ from eadbench.captions.answers import Answer, AnswerError, Outcome, parse_answer
 from eadbench.captions.config import CaptionsConfig
 from eadbench.captions.frames import clip_frames
 from eadbench.captions.prompts import AGAIN, load_prompt
+from eadbench.core import secrets
 from eadbench.core.errors import EadbenchError
 from eadbench.media.image import encode_jpeg
 
 log = logging.getLogger(__name__)
-HIDDEN = "***"
 
 
 class EndpointCaptioner:
@@ -37,7 +37,10 @@ class EndpointCaptioner:
         self.id = f"{self.server.model} (endpoint)"
         self._key = _key(self.server.key_env)
         self._client = openai.OpenAI(
-            base_url=self.server.base_url, api_key=self._key or "none", timeout=self.server.timeout, max_retries=self.server.tries - 1
+            base_url=secrets.expand(self.server.base_url, "captions.endpoint.base_url"),
+            api_key=self._key or "none",
+            timeout=self.server.timeout,
+            max_retries=self.server.tries - 1,
         )
 
     def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]:
@@ -94,7 +97,7 @@ class EndpointCaptioner:
         return choice.message.content or ""
 
     def _hide(self, text: str) -> str:
-        return text.replace(self._key, HIDDEN) if self._key else text
+        return secrets.hide(text)
 
 
 def _key(variable: str | None) -> str | None:
@@ -102,6 +105,7 @@ def _key(variable: str | None) -> str | None:
         return None
     if not os.environ.get(variable):
         raise EadbenchError("the endpoint's key is not in the environment", variable, f"export {variable}=..., or set captions.endpoint.key_env")
+    secrets.keep_hidden(os.environ[variable])
     return os.environ[variable]
 
 

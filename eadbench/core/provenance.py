@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from eadbench.core import energy
+from eadbench.core import energy, secrets
 from eadbench.core.files import write_text
 
 PACKAGES = (
@@ -47,8 +47,9 @@ def begin() -> None:
 
 
 def given(config: dict[str, Any]) -> None:
-    """Note the configuration that a command was given."""
-    _process.config = config
+    """Note the configuration that a command was given; its secrets are masked."""
+    secrets.note(config)
+    _process.config = secrets.masked(config)
 
 
 @cache
@@ -87,7 +88,7 @@ def write(folder: str | Path, settings: object = None, inputs: dict[str, str] | 
     """
     now = time.time()
     record = {
-        "command": sys.argv,
+        "command": secrets.masked_command(sys.argv),
         "commit": git_commit(),
         "host": socket.gethostname(),
         "platform": platform.platform(),
@@ -107,7 +108,7 @@ def write(folder: str | Path, settings: object = None, inputs: dict[str, str] | 
     }
     path = Path(folder) / NAME
     earlier = _earlier(path, _what(sys.argv))
-    write_text(path, json.dumps(record | ({"earlier": earlier} if earlier else {}), indent=1, default=str) + "\n")
+    write_text(path, json.dumps(secrets.masked(record | ({"earlier": earlier} if earlier else {})), indent=1, default=str) + "\n")
     _process.written = True
 
 

@@ -154,7 +154,8 @@ class Command(BaseMethod):
             interpreter, ``{checkout}`` the folder of eadbench. Split once, run without a shell.
         per: ``clip`` or ``manifest`` (one run for all clips).
         cwd: Folder in which it runs; ``{work}`` is a private one. Null: where eadbench was started.
-        env: Environment variables.
+        env: Environment variables; ``${NAME}`` in a value stands for a variable of the environment that eadbench runs in,
+            for what is secret.
         timeout: Seconds per run.
         licence, emotion_control, missing_frames, resample, region: As for ``videos``.
     """
@@ -185,7 +186,7 @@ class External(BaseMethod):
         any_commit: Accept another commit than the recipe's (reported, not refused).
         any_weights: Accept weights of another hash (reported, not refused).
         timeout: Seconds per clip.
-        env: Further environment variables.
+        env: Further environment variables; as for ``command``.
         options: Values for the recipe's own placeholders, over its defaults.
     """
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eadbench.core.children import kill_group, popen
+from eadbench.core.secrets import hide_in_file
 
 HEAD, TAIL, BLOCK = 1 << 20, 1 << 18, 1 << 16
 GRACE = 3.0
@@ -73,6 +74,7 @@ def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str,
         kill_group(child)
     drain.finish()
     child.stdout.close()
+    hide_in_file(log)
     return Finished(status, timed_out, time.monotonic() - started, memory.peak_mb)
 
 

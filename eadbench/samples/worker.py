@@ -14,6 +14,7 @@ from pathlib import Path
 
 from eadbench.core.children import kill_group, popen
 from eadbench.core.scratch import scratch_folder
+from eadbench.core.secrets import hide_in_file
 from eadbench.samples.process import POLL, Drain, Finished, Memory, descendants, not_started
 
 SCRIPT = Path(str(files("eadbench.samples").joinpath("recipes", "worker.py")))
@@ -74,6 +75,7 @@ class Worker:
         os.close(both)
         drain.finish()
         os.close(reader)
+        hide_in_file(request.log)
         return Finished(-signal.SIGKILL if status is None else status, timed_out, time.monotonic() - started, memory.peak_mb)
 
     def close(self) -> None:

@@ -1,5 +1,9 @@
+import base64
 import json
 import logging
+import os
+import subprocess
+import sys
 import time
 
 import chat_server
@@ -124,3 +128,25 @@ def test_key_comes_from_the_environment_and_shows_nowhere(server, tiny_clips, tm
     assert SECRET not in caplog.text
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_user_and_password_of_the_address_reach_the_server_and_no_file(server, tiny_clips, tmp_path, refused):
+    if refused:
+        server.script = lambda number, body: 401
+    written = server.url.replace("://", f"://me:{SECRET}@")
+    referred = server.url.replace("://", "://me:${EAD_TEST_PASSWORD}@")
+    for name, url in (("written", written), ("referred", referred)):
+        settings = {"seed": 1, "device": "cpu", "captions": {"captioner": "endpoint", "endpoint": {"base_url": url, "model": "m", "tries": 1}}}
+        command = [sys.executable, "-m", "eadbench", "--log", str(tmp_path / name / "job.log"), "captions", "write", "--corpus", "tiny"]
+        command += ["--shard", "0-of-1", "--clips", str(tiny_clips), "--settings", json.dumps(settings)]
+        command += ["--out", str(tmp_path / name / "0-of-1.parquet")]
+        done = subprocess.run(command, env=os.environ | {"EAD_TEST_PASSWORD": SECRET}, capture_output=True, text=True)
+        assert done.returncode == int(refused), done.stderr
+        for text in (done.stdout, done.stderr):
+            assert SECRET not in text
+    assert {base64.b64decode(h["authorization"].removeprefix("Basic ")).decode() for h in server.headers} == {f"me:{SECRET}"}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) >= (2 if refused else 6)
+    for path in files:
+        assert SECRET.encode() not in path.read_bytes(), path

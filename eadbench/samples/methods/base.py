@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from eadbench.core import secrets
 from eadbench.core.errors import EadbenchError
 from eadbench.core.seeds import seed_for
 from eadbench.samples.config import SamplesConfig
@@ -26,6 +27,12 @@ class Lack:
 
     def __str__(self) -> str:
         return f"{self.what}: {self.where}" + (f" ({self.mend})" if self.mend else "")
+
+
+def lacking_variables(env: dict[str, str]) -> list[Lack]:
+    """What ``${NAME}`` in a method's ``env:`` refers to and the environment does not hold."""
+    names = [name for value in env.values() for name in secrets.missing(value)]
+    return [Lack("variable is not in the environment", name, f"export {name}=...") for name in names]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from typing import Any
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.scratch import scratch_folder
+from eadbench.core.secrets import expand
 from eadbench.samples import process
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import Job
-from eadbench.samples.methods.base import BAD_CLIP, Described, Lack, Raw
+from eadbench.samples.methods.base import BAD_CLIP, Described, Lack, Raw, lacking_variables
 from eadbench.samples.templates import fill, fill_one, split
 
 CHECKOUT = Path(__file__).parents[3]
@@ -35,7 +36,8 @@ class Command(Described):
         return [f"program {self._program}"]
 
     def lacks(self) -> list[Lack]:
-        return [] if shutil.which(self._program) else [Lack("program is missing", self._program, "check the command in the config")]
+        found = [] if shutil.which(self._program) else [Lack("program is missing", self._program, "check the command in the config")]
+        return found + lacking_variables(self.options.env)
 
     def close(self) -> None:
         self._folders.close()
@@ -92,7 +94,8 @@ class Command(Described):
     def _run(self, values: dict[str, object], work: Path, log: Path) -> process.Finished:
         values = values | {"output": values["out"], "work": work, "python": sys.executable, "checkout": CHECKOUT}
         cwd = Path(fill_one(self.options.cwd, values, self._where)) if self.options.cwd else Path.cwd()
-        return process.run(fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, self.options.env)
+        env = {name: expand(value, self._where) for name, value in self.options.env.items()}
+        return process.run(fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, env)
 
     @property
     def _where(self) -> str:

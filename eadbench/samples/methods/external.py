@@ -14,10 +14,11 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
+from eadbench.core.secrets import expand
 from eadbench.samples import process
 from eadbench.samples.inputs import constant_box, face_boxes, landmarks, write_inputs
 from eadbench.samples.manifest import Job
-from eadbench.samples.methods.base import Alignment, Lack, Method, Raw
+from eadbench.samples.methods.base import Alignment, Lack, Method, Raw, lacking_variables
 from eadbench.samples.recipe import Recipe, Weight, folder_of, load_recipe
 from eadbench.samples.templates import fill, fill_one
 from eadbench.samples.worker import SCRIPT, Request, Worker
@@ -80,7 +81,7 @@ class External(Method):
             found.append(Lack("prepared inputs are missing", str(self.options.prepared or "prepared: not set"), self.recipe.prepared))
         if self.recipe.gpu and not _gpu_visible():
             found.append(Lack("needs a GPU", "none is visible here"))
-        return found
+        return found + lacking_variables(self.options.env)
 
     def _lacks_checkout(self) -> list[Lack]:
         recipe, path = self.recipe, self.options.path
@@ -179,7 +180,8 @@ class External(Method):
     def _run(self, job: Job, values: dict[str, object], record: Path, where: str) -> process.Finished:
         """Run the program for one clip, in the worker or in a process of its own."""
         recipe, timeout = self.recipe, self.options.timeout
-        env = OFFLINE | {k: fill_one(v, values, where) for k, v in recipe.env.items()} | self.options.env
+        env = OFFLINE | {k: fill_one(v, values, where) for k, v in recipe.env.items()}
+        env |= {k: expand(v, f"samples.methods.{self.name}.env.{k}") for k, v in self.options.env.items()}
         words, cwd = fill(recipe.command, values, where), Path(fill_one(recipe.cwd, values, where))
         if recipe.worker is None:
             return process.run(words, cwd, record, timeout, env)
