@@ -21,7 +21,7 @@ from eadbench.training.launch import rank
 ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
 # Command -> (module, attribute), for what users call without thinking of stages.
 SHORTCUTS = {
-    "score": ("eadbench.scores.cli", "score_app"),
+    "score": ("eadbench.score.cli", "app"),
     "methods": ("eadbench.samples.cli", "methods_app"),
     "plan": ("eadbench.plan.cli", "app"),
 }

@@ -155,7 +155,7 @@ def _measure_or_reuse(task: Task, key: str, measurer: Measurer, part: Path) -> d
 def _key(task: Task, common: str) -> str:
     """What a clip's values depend on: the files by content, the task, the config, the judges."""
     files = [sha256_of(path) if path is not None and path.is_file() else "" for path in (task.fake, task.real, task.audio)]
-    text = json.dumps([common, files, task.clip_id, task.emotion, task.frames, task.unpaired, task.problem, task.crop])
+    text = json.dumps([common, files, task.clip_id, task.speaker, task.emotion, task.frames, task.unpaired, task.problem, task.crop])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -24,12 +24,13 @@ FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tables of the stages before."""
+    """Tables of the stages before, and what else to say below the main table."""
 
     summary: Sequence[Path]
     per_clip: Sequence[Path]
     samples: Sequence[Path] = ()
     history: Sequence[Path] = ()
+    remarks: Sequence[str] = ()
 
 
 def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
@@ -57,8 +58,9 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
         if config.ablation is not None:
             tables.append(ablation_grid(config.ablation, config, _against(base, scores, config.ablation.reference), facts))
             found = ablation.effects(base, scores, config.ablation, config, seed)
-        broken_down = gather.breakdown(base)
-    notes = all_notes(tables, scores, config)
+        broken_down, offsets = gather.breakdown(base), gather.offsets(base)
+    notes = all_notes(tables, scores, config, gather.failures(inputs.per_clip), offsets)
+    notes += [Note("input", "main", text) for text in inputs.remarks]
 
     for table in tables:
         write_wide(folder, table, for_table(notes, table.name), config)

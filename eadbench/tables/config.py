@@ -194,6 +194,6 @@ def check_jitter(metrics: list[str]) -> None:
         ValueError: If it does.
     """
     for at, name in enumerate(metrics):
-        follower = metrics[at + 1] if at + 1 < len(metrics) else ""
+        follower = next((later for later in metrics[at + 1 :] if "jitter" not in later), "")
         if "jitter" in name and "motion_energy" not in follower:
             raise ValueError(f"list the motion energy right after {name!r}: a still picture has no jitter either")

@@ -97,6 +97,31 @@ def open_per_clip(paths: Sequence[Path], spill: Path) -> Iterator[duckdb.DuckDBP
             yield base
 
 
+def failures(paths: Sequence[Path]) -> pd.DataFrame:
+    """What was not measured: rows of ``method, corpus, protocol, clip_id, metric, reason, whole``.
+
+    The last says whether the clip lacks everything.
+    """
+    names = [*CELL, "clip_id", "metric", "status", "reason"]
+    found = [pd.DataFrame(columns=[*names, "whole"])]
+    for path in paths:
+        frame = read_table(path, schemas.PER_CLIP, names)
+        kept = frame.status == KEPT
+        frame["whole"] = ~kept.groupby(frame.clip_id).transform("any")
+        found.append(frame[~kept])
+    filled = [f for f in found if len(f)]
+    return pd.concat(filled, ignore_index=True) if filled else found[0]
+
+
+def offsets(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Offsets of sound and picture of all clips, in frames, positive where the sound is early: rows of ``method, corpus, protocol, values``."""
+    rows = base.execute(
+        "SELECT method, corpus, protocol, list(value ORDER BY clip_id) AS found FROM per_clip WHERE metric = 'sync_offset' GROUP BY ALL ORDER BY ALL"
+    ).fetchnumpy()
+    frame = pd.DataFrame({name: rows[name] for name in CELL})
+    return frame.assign(values=[np.asarray(v, float) for v in rows["found"]])
+
+
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's adjustment of p values ``(n,)``; null ones stay null and do not count.
 

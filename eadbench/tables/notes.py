@@ -4,17 +4,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import pandas as pd
 
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.metrics import metric
-from eadbench.tables.wide import Cell, WideTable
+from eadbench.tables.wide import Cell, Row, WideTable
 
 NOT_OFFICIAL = re.compile(r"(?:^|[^a-z])(trained|random)(?:[^a-z]|$)")
 WORDS = {"trained": "trained here on the training clips", "random": "fixed random features"}
 WARNED = {"trained": "judge trained here", "random": "random features"}
 BRACKETS = re.compile(r" ?\((?:[^()]|\([^()]*\))*\)")
-FEW = 3  # places that a warning names before it counts them
+FEW = 3  # methods or clips that a note names before it counts them
+SYNC = ("sync", "lse_d", "sync_offset")  # metrics in whose tables the offset of sound and picture is told
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Note:
     """A remark.
 
     Attributes:
-        kind: ``judges``, ``controls``, ``missing``, ``text`` or ``warning``.
+        kind: ``judges``, ``controls``, ``missing``, ``sync``, ``text``, ``warning`` or ``input``.
         table: Table that it belongs to; empty for all.
         text: One or two sentences.
     """
@@ -32,11 +34,23 @@ class Note:
     text: str
 
 
-def all_notes(tables: Iterable[WideTable], scores: pd.DataFrame, config: TablesConfig) -> list[Note]:
-    """Judges, then per table: what lacks scores, which clips are missing, which text was used, what beats the controls, warnings of the scores."""
+def all_notes(
+    tables: Iterable[WideTable], scores: pd.DataFrame, config: TablesConfig, failures: pd.DataFrame | None = None, offsets: pd.DataFrame | None = None
+) -> list[Note]:
+    """Judges, then per table: what lacks scores, which clips are missing and why, whether sound and picture are apart, which text was used, what
+    beats the controls, warnings of the scores.
+
+    Args:
+        tables: The tables.
+        scores: The long scores.
+        config: The section ``tables``.
+        failures: What was not measured and why, see ``gather.failures``.
+        offsets: Offsets of sound and picture, see ``gather.offsets``.
+    """
     notes = judges(scores)
     for table in tables:
-        notes += missing(table)
+        notes += missing(table, failures)
+        notes += apart(table, offsets)
         notes += texts(table)
         if table.name != "ablation":
             notes += against_controls(table, config)
@@ -64,8 +78,8 @@ def judges(scores: pd.DataFrame) -> list[Note]:
     return notes
 
 
-def missing(table: WideTable) -> list[Note]:
-    """Methods without scores, and cells in which clips are missing."""
+def missing(table: WideTable, failures: pd.DataFrame | None = None) -> list[Note]:
+    """Methods without scores, and cells in which clips are missing: which, and why."""
     notes = []
     unable = [row for row in table.without_scores if row.unable]
     notes += [Note("missing", table.name, f"{row.label} could not be run: {_shortened(row.unable)}.") for row in unable]
@@ -77,9 +91,65 @@ def missing(table: WideTable) -> list[Note]:
             continue
         # A cell without a value says for itself why it has none.
         worst = max((c.n_missing for (m, _), c in table.cells.items() if m == row.method and c.value is not None), default=0)
-        if worst:
+        told = [] if failures is None else [text for corpus in _corpora(table) for text in _which(table, row, corpus, failures)]
+        if told:
+            notes += [Note("missing", table.name, text) for text in told]
+        elif worst:
             notes.append(Note("missing", table.name, f"{row.label}: up to {worst} clips are missing; paired tests use the clips in common."))
     return notes
+
+
+def _corpora(table: WideTable) -> dict[str, str]:
+    """Corpora of a table and their names in print."""
+    return {c.corpus: c.corpus_label for c in table.columns}
+
+
+def _which(table: WideTable, row: Row, corpus: str, failures: pd.DataFrame) -> list[str]:
+    """The clips that a method lacks on a corpus, with the reason: first those that it lacks altogether, then those that some metrics lack."""
+    labels = {c.metric.name: c.metric.label for c in table.columns if c.corpus == corpus}
+    cells = {c.metric.name: table.cells.get((row.method, c.key)) for c in table.columns if c.corpus == corpus}
+    valued = [name for name, cell in cells.items() if cell is not None and cell.value is not None]
+    here = (failures.method == row.method) & (failures.corpus == corpus) & (failures.protocol == table.protocol)
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
+    for clip, lost in failures[here & failures.metric.isin(valued)].groupby("clip_id"):
+        metrics = () if lost.whole.all() else tuple(labels[m] for m in labels if m in set(lost.metric))
+        groups.setdefault(metrics, {})[clip] = (lost.reason.iloc[0] or "no reason given").splitlines()[0]
+    who = row.label + (f" on {_corpora(table)[corpus]}" if len(_corpora(table)) > 1 else "")
+    total = max((c.n + c.n_missing for c in cells.values() if c is not None), default=0)
+    told = []
+    for metrics, clips in sorted(groups.items()):
+        named = "; ".join(f"{clip} ({reason})" for clip, reason in list(clips.items())[:FEW])
+        more = f"; and {len(clips) - FEW} more" if len(clips) > FEW else ""
+        lack = f" from {', '.join(metrics)}" if metrics else ""
+        told.append(f"{who}: {len(clips)} of {total} clips are missing{lack}: {named}{more}. Paired tests use the clips in common.")
+    return told
+
+
+def apart(table: WideTable, offsets: pd.DataFrame | None) -> list[Note]:
+    """Whose sound and picture are more than a frame apart, with the direction in words."""
+    if offsets is None or not any(c.metric.name in SYNC for c in table.columns):
+        return []
+    notes = []
+    for corpus, corpus_label in _corpora(table).items():
+        for row in table.rows:
+            chosen = offsets[(offsets.method == row.method) & (offsets.corpus == corpus) & (offsets.protocol == table.protocol)]
+            values = chosen["values"].iloc[0] if len(chosen) else np.zeros(0)
+            far = np.abs(values) > 1
+            if not far.any():
+                continue
+            where = f"{row.label} on {corpus_label}" if len(_corpora(table)) > 1 else row.label
+            text = f"{where}: {_direction(values[far])} in {far.sum()} of {len(values)} clips (AV offset, positive where the audio is early)."
+            notes.append(Note("sync", table.name, text))
+    return notes
+
+
+def _direction(far: np.ndarray) -> str:
+    """``audio late by 5 frames``; where clips differ, from which to which."""
+    low, high = float(far.min()), float(far.max())
+    if low < 0 < high:
+        return f"audio between {-low:.4g} frames late and {high:.4g} frames early"
+    word, ends = ("early", (low, high)) if low > 0 else ("late", (-high, -low))
+    return f"audio {word} by {ends[0]:.4g}" + (f" to {ends[1]:.4g}" if ends[0] != ends[1] else "") + " frames"
 
 
 def _shortened(reason: str) -> str:
@@ -124,7 +194,7 @@ def _where(table: WideTable, places: list[tuple[str, str]], valued: list[tuple[s
     methods = list(dict.fromkeys(m for m, _ in places))
     keys = list(dict.fromkeys(k for _, k in places))
     who = ", ".join(names[m] for m in methods) if len(methods) <= FEW else f"{len(methods)} of {len(table.rows)} methods"
-    what = ", ".join(columns[k] for k in keys) if len(keys) <= FEW else f"{len(keys)} of {len(columns)} columns"
+    what = ", ".join(columns[k] for k in keys) if len(keys) <= FEW else ", ".join(dict.fromkeys(columns[k].rpartition(" on ")[0] for k in keys))
     return f"{what}; {who}"
 
 

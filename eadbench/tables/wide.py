@@ -1,7 +1,7 @@
 """Tables with one row per method: from long scores to cells with rank, interval and n."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 
@@ -15,6 +15,7 @@ from eadbench.tables.config import AblationTable, ComparisonTable, TablesConfig
 from eadbench.tables.metrics import Metric, metric
 
 UNRANKED = ("ground_truth", "control")
+NOISE = 1e-6  # a distance of a set to itself is rounding noise of this size at most: FID 7e-18 and the like
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def ablation_grid(spec: AblationTable, config: TablesConfig, scores: pd.DataFram
 
 
 def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: str, flags: dict[str, dict[str, bool]]) -> WideTable:
-    wanted = [metric(key) for key in spec.metrics]
+    wanted = _told_apart([metric(key) for key in spec.metrics])
     here = scores[scores.method.isin(methods) & scores.corpus.isin(spec.corpora) & (scores.protocol == spec.protocol)]
     rows = tuple(
         Row(m, config.label(m), config.role(m), flags.get(m, {}), facts.caption_source.get(m), facts.run_hash.get(m),
@@ -176,6 +177,12 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
             cells |= _cells(chosen[chosen.corpus == corpus], column, {r.method: r.role for r in rows})
     columns.sort(key=lambda c: spec.corpora.index(c.corpus))
     return WideTable(name, spec.title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, rulers)
+
+
+def _told_apart(wanted: list[Metric]) -> list[Metric]:
+    """Metrics with their variant in the label where several variants of one stand side by side."""
+    names = [one.name for one in wanted]
+    return [replace(one, label=f"{one.label} ({one.variant})") if one.variant and names.count(one.name) > 1 else one for one in wanted]
 
 
 def _cells(chosen: pd.DataFrame, column: WideColumn, roles: dict[str, str]) -> dict[tuple[str, str], Cell]:
@@ -234,8 +241,10 @@ def quotations() -> list[dict]:
 
 
 def decimals_for(values: Sequence[float]) -> int:
-    """Decimals that leave three or four digits of the largest value."""
+    """Decimals that leave three or four digits of the largest value. What is below ``NOISE`` counts, and hence is printed, as zero."""
     largest = max((abs(v) for v in values), default=0.0)
+    if 0 < largest < NOISE:
+        return 2
     for bound, decimals in ((100, 1), (1, 2), (0.01, 3)):
         if largest >= bound:
             return decimals

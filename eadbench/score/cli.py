@@ -1,0 +1,60 @@
+"""``eadbench score``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.zoo.cli import parse_parts
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def score_command(
+    real: Annotated[Path, typer.Option(help="Folder of real videos.")],
+    fake: Annotated[list[Path], typer.Option(help="Folder of generated videos, with the same file names. May be given several times.")],
+    out: Annotated[Path, typer.Option(help="Parquet table to write; Markdown, LaTeX, CSV and the table of all clips go beside it.")],
+    audio: Annotated[Path | None, typer.Option(help="Folder of driving sound, same names. [default: the videos' own]", show_default=False)] = None,
+    labels: Annotated[Path | None, typer.Option(help="CSV, TSV or Parquet with columns name, emotion, speaker.", show_default=False)] = None,
+    crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Cut all videos to the face of the real one first.")] = False,
+    metrics: Annotated[
+        str | None, typer.Option(help="Only these metrics, comma-separated, e.g. fid,ssim,sync,sync_offset.", show_default=False)
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Folder for a page with players, plots and tables; opens from disk.", show_default=False)] = None,
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="NAME=FOLDER of one evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet.")
+    ] = None,
+    zoo: Annotated[Path, typer.Option(help="Where evaluators are looked for that no --part names.")] = Path("results/zoo"),
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Score folders of generated videos against real ones: FID, KID, FVD, SSIM, PSNR, LPIPS, Sync, Acc_emo, CSIM, landmarks, motion.
+
+    Videos are paired by file name. A missing, broken or unpaired one is a row with the reason and counts as missing. An interrupted run goes on where
+    it stopped. All frames of all videos count, whatever a config.yaml in this folder says; --config FILE takes its sections `scores` and `tables`.
+
+    AV offset (sync_offset) is in frames: positive where the audio is early, negative where it is late.
+
+        eadbench score --real test/real --fake out/mine --fake out/theirs --labels emotions.csv --out scores.parquet
+    """
+    from eadbench.core.device import pick_device
+    from eadbench.score.folders import SOUND, Folders, pairs_of
+    from eadbench.score.labels import read_labels
+    from eadbench.score.options import config_of
+    from eadbench.score.run import MAIN, alone, score_folders
+    from eadbench.score.show import show
+    from eadbench.scores.judges import load_judges
+
+    given = core_settings.load(settings, config) if settings or config else None
+    wanted = config_of(given, metrics)
+    with alone(out):
+        pairs = pairs_of(Folders(real, tuple(fake), audio), read_labels(labels, SOUND), crop)
+        device = pick_device(given.device if given and "device" in given.raw else "auto")
+        parts = {name: zoo / name for name in wanted.judges.values()} | parse_parts(part)
+        judges = load_judges(wanted, parts, device, may_miss=True)
+        seed = given.seed if given and "seed" in given.raw else 1
+        built = score_folders(pairs, out, wanted, judges, seed, device, tuple(wanted.metrics) if metrics else MAIN, page, parts)
+        show(built, out, page)

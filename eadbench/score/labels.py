@@ -1,0 +1,169 @@
+"""Labels of the videos as people write them: CSV of any spreadsheet, TSV or Parquet."""
+
+import csv
+import difflib
+import io
+import posixpath
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from eadbench.core.emotions import common_name
+from eadbench.core.errors import EadbenchError
+
+COLUMNS = ("name", "emotion", "speaker")
+FORM = "a CSV, TSV or Parquet table with columns name (the file's name), emotion, speaker"
+FEW = 3
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is known of a video: its emotion in the common vocabulary, its speaker; ``None`` where unknown."""
+
+    emotion: str | None = None
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels by the name of the video, see :func:`plain_name`, and what to tell about the file they came from."""
+
+    by_name: dict[str, Label] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    path: Path | None = None
+
+    def of(self, name: str) -> Label:
+        """The label of a video; an empty one if it has none."""
+        return self.by_name.get(name, Label())
+
+    def check(self, videos: Collection[str]) -> list[str]:
+        """What to tell about labels and videos that do not find each other.
+
+        Raises:
+            EadbenchError: If there are labels and none of them is of a video.
+        """
+        if not self.by_name:
+            return list(self.remarks)
+        unmatched = [name for name in self.by_name if name not in videos]
+        without = sorted(set(videos) - set(self.by_name))
+        if len(unmatched) == len(self.by_name):
+            what = f"none of the {len(self.by_name)} labels is of a video: the first is of {unmatched[0]!r}, a video is {min(videos)!r}"
+            raise EadbenchError(what, self.path, "the column name holds the path below the folder of the real videos, with or without suffix")
+        told = list(self.remarks)
+        if unmatched:
+            told.append(f"{len(unmatched)} of {len(self.by_name)} labels match no video: {some(unmatched)}")
+        if without:
+            told.append(f"{len(without)} of {len(videos)} videos have no label: {some(without)}")
+        return told
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
+
+
+def plain_name(text: str, suffixes: Collection[str] = ()) -> str:
+    """A file's name as the folders' listing has it: composed letters, slashes, no ``./`` in front, none of the given suffixes."""
+    name = unicodedata.normalize("NFC", text.strip()).replace("\\", "/")
+    name = posixpath.normpath(name) if name else ""
+    stem, suffix = posixpath.splitext(name)
+    return stem if suffix.lower() in suffixes else name
+
+
+def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
+    """Read labels.
+
+    Separators are commas, semicolons or tabs; a byte order mark, blanks around values, backslashes in names and the case of headings do not matter.
+
+    Args:
+        path: The file, or ``None`` for no labels.
+        suffixes: Suffixes that names may carry, e.g. ``.mp4``.
+
+    Raises:
+        EadbenchError: If it cannot be read, lacks ``name``, holds an unknown emotion, or says two things of one video.
+    """
+    if path is None:
+        return Labels()
+    headings, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
+    if "name" not in headings:
+        raise EadbenchError(f"labels lack the column 'name'; found: {', '.join(headings) or 'nothing'}", path, FORM)
+    remarks = [_unknown_column(one) for one in headings if one not in COLUMNS and one]
+    found: dict[str, tuple[Label, str]] = {}
+    for place, row in rows:
+        name = plain_name(row.get("name", ""), suffixes)
+        if not name:
+            if any(row.values()):
+                raise EadbenchError("a label without a name", f"{path}, {place}", "name the video, or take the line out")
+            continue
+        label = Label(_emotion(row.get("emotion", ""), path, place), row.get("speaker", "") or None)
+        if name in found and found[name][0] != label:
+            what = f"two lines say different things of {name!r}: {_told(found[name][0])} ({found[name][1]}), {_told(label)} ({place})"
+            raise EadbenchError(what, path, "leave one of them")
+        found[name] = (label, place)
+    if not found:
+        raise EadbenchError("the file holds no label", path, FORM)
+    return Labels({name: label for name, (label, _) in found.items()}, tuple(remarks), path)
+
+
+def _unknown_column(name: str) -> str:
+    near = difflib.get_close_matches(name, COLUMNS, 1)
+    return f"column {name!r} of the labels is not used" + (f"; is it {near[0]!r}?" if near else "")
+
+
+def _told(label: Label) -> str:
+    return f"{label.emotion or 'no emotion'}, {label.speaker or 'no speaker'}"
+
+
+def _emotion(text: str, path: Path, place: str) -> str | None:
+    if not text:
+        return None
+    try:
+        return common_name(text)
+    except KeyError as error:
+        raise EadbenchError(str(error.args[0]), f"{path}, {place}") from error
+
+
+def _parquet(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise EadbenchError(f"labels cannot be read: {error}", path, FORM) from error
+    frame.columns = [str(c).strip().lower() for c in frame.columns]
+    rows = [{k: "" if pd.isna(v) else str(v).strip() for k, v in row.items()} for row in frame.to_dict("records")]
+    return list(frame.columns), [(f"row {k}", row) for k, row in enumerate(rows, 1)]
+
+
+def _text(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except OSError as error:
+        raise EadbenchError(f"labels cannot be read: {error.strerror}", path, FORM) from error
+    except UnicodeDecodeError as error:
+        raise EadbenchError("labels are not UTF-8", path, "save the table as 'CSV UTF-8'") from error
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    start = 0
+    while start < len(lines) and (not lines[start].strip() or re.fullmatch(r"sep=.", lines[start].strip())):  # Excel's own first line
+        start += 1
+    if start == len(lines):
+        raise EadbenchError("the file holds no label", path, FORM)
+    separator = max(",;\t", key=lines[start].count)
+    reader = csv.reader(io.StringIO("\n".join(lines[start:])), delimiter=separator, skipinitialspace=True)
+    try:
+        headings = [cell.strip().lower() for cell in next(reader)]
+        rows = []
+        for cells in reader:
+            place = f"line {start + reader.line_num}"
+            if len(cells) > len(headings) and any(cell.strip() for cell in cells[len(headings) :]):
+                raise EadbenchError(
+                    f"a line of {len(cells)} values below {len(headings)} headings", f"{path}, {place}", "quote values with separators"
+                )
+            rows.append((place, dict(zip(headings, (cell.strip() for cell in cells), strict=False))))
+    except csv.Error as error:
+        raise EadbenchError(f"labels cannot be read: {error}", path, FORM) from error
+    return headings, rows

@@ -1,0 +1,42 @@
+"""What ``eadbench score`` measures when nothing else is said: its own defaults, not those of a demo's configuration."""
+
+import difflib
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import Settings
+from eadbench.score.run import with_motion
+from eadbench.scores.config import ScoresConfig
+from eadbench.scores.metrics import METRICS
+
+JUDGES = {"sync": "judge_syncnet", "emotion": "emotion", "fid": "inception", "fvd": "i3d", "lpips": "lpips", "face_id": "face_id"}
+
+
+def config_of(given: Settings | None, metrics: str | None) -> ScoresConfig:
+    """The section ``scores`` of the configuration that was given, else: every metric, all frames of every clip.
+
+    Args:
+        given: The configuration, where there is one.
+        metrics: Names of the metrics wanted, comma-separated; ``None`` for all.
+
+    Raises:
+        EadbenchError: If a metric is unknown; with the nearest name.
+    """
+    base = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate({"judges": JUDGES})
+    return base if metrics is None else base.model_copy(update={"metrics": with_motion(metric_names(metrics))})
+
+
+def metric_names(text: str) -> tuple[str, ...]:
+    """Names of metrics from a list with commas; capitals, blanks and repetitions do not matter.
+
+    Raises:
+        EadbenchError: If one is unknown, or there is none.
+    """
+    names = tuple(dict.fromkeys(name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in METRICS:
+            near = difflib.get_close_matches(name, METRICS, 1, 0.4)
+            hint = f"is it {near[0]!r}? " if near else ""
+            raise EadbenchError(f"no metric is named {name!r}", "--metrics", f"{hint}known: {', '.join(METRICS)}")
+    if not names:
+        raise EadbenchError("no metric is named", "--metrics", f"known: {', '.join(METRICS)}")
+    return names

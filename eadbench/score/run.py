@@ -1,0 +1,199 @@
+"""Measure folders, sum up, and hand over to the tables."""
+
+import fcntl
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path
+from eadbench.core.tables import KEPT, read_table, relative_to, write_table
+from eadbench.score.folders import REAL, Pairs
+from eadbench.scores.config import ScoresConfig
+from eadbench.scores.judges import Judges
+from eadbench.scores.measure import measure_cell
+from eadbench.scores.summarise import Cell, write_summary
+from eadbench.tables.build import Inputs, build
+from eadbench.tables.config import TablesConfig
+from eadbench.tables.load import Built, load_built
+from eadbench.tables.report import report
+
+log = logging.getLogger(__name__)
+PROTOCOL = "self"
+MAIN = (
+    "fid", "kid", "fvd", "ssim", "psnr", "lpips", "sync", "lse_d", "sync_offset", "acc_emo", "csim", "m_lmd", "f_lmd", "jitter_ratio",
+    "motion_energy_ratio",
+)  # fmt: skip
+BESIDE = ("md", "tex", "csv")  # the table in print, beside the long one
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Check, before anything is measured, that ``out`` can be written, and hold the right to write it.
+
+    Raises:
+        EadbenchError: If it is no Parquet file's name, a folder, in a place that cannot be written, or another run's.
+    """
+    if out.suffix != ".parquet":
+        others = " ".join(f"*.{suffix}" for suffix in BESIDE)
+        raise EadbenchError("--out names a Parquet table", out, f"give a name that ends with .parquet; {others} of the same name go beside it")
+    if out.is_dir():
+        raise EadbenchError("--out is a folder", out, f"name a file in it, e.g. {out / 'scores.parquet'}")
+    lock = out.with_name(f".{out.name}.lock")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("w")
+    except OSError as error:
+        raise EadbenchError(f"--out cannot be written: {error.strerror}", out, "name a file in a folder of yours") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EadbenchError("another run writes here", out, "wait for it, or give another --out") from error
+        except OSError as error:  # some network disks know no locks
+            log.debug("no lock on %s: %s", lock, error)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def score_folders(
+    pairs: Pairs, out: Path, config: ScoresConfig, judges: Judges, seed: int, device: Any = "cpu", shown: tuple[str, ...] = MAIN,
+    page: Path | None = None, cards: Mapping[str, Path] | None = None, remarks: tuple[str, ...] = (),
+) -> Built:  # fmt: skip
+    """Score pairs of folders.
+
+    Writes ``out`` (``schemas.SCORES``), the main table beside it as Markdown, LaTeX and CSV, every value and reason of every clip as
+    ``{out without suffix}.clips.csv``, and the measured cells in ``{out}.cells/``.
+
+    Args:
+        pairs: What to score.
+        out: The Parquet table.
+        config: How.
+        judges: The networks.
+        seed: Seed of the bootstrap.
+        device: Where formulas run.
+        shown: Metrics of the printed table, as far as they are measured.
+        page: Folder for the page with the players.
+        cards: Folders of the networks, for the page.
+        remarks: What else to say below the table.
+
+    Returns:
+        The tables as read back.
+    """
+    cells = out.with_name(out.name + ".cells")
+    for name, tasks in pairs.tasks.items():
+        cell = {"method": name, "corpus": pairs.corpus, "protocol": PROTOCOL}
+        real = cells / REAL if name != REAL else None
+        measure_cell(cell, tasks, config, judges, cells / name / "per_clip.parquet", device, real, reuse=True)
+    truth = Cell.read(cells / REAL)
+    for name in pairs.tasks:
+        write_summary(Cell.read(cells / name), truth, config, seed, cells / name / "summary.parquet")
+    one_resolution([cells / name / "summary.parquet" for name in pairs.tasks])
+    per_clip = [cells / name / "per_clip.parquet" for name in pairs.tasks]
+    with tempfile.TemporaryDirectory(prefix="eadbench-score-") as scratch:
+        results = Path(scratch)
+        tables = results / "tables"
+        summaries = [cells / name / "summary.parquet" for name in pairs.tasks]
+        inputs = Inputs(summaries, per_clip, remarks=[*pairs.remarks, *remarks])
+        build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet")
+        built = load_built(tables)
+        if page is not None:
+            _lay_out(results, pairs, cells, cards or {})
+            report(tables, results, page / "index.html")
+        write_clips(per_clip, clips_of(out))
+        for suffix in BESIDE:
+            _copy(tables / f"main.{suffix}", out.with_suffix(f".{suffix}"))
+        _copy(tables / "scores.parquet", out)
+    return built
+
+
+def clips_of(out: Path) -> Path:
+    """The table of all clips beside ``out``."""
+    return out.with_suffix(".clips.csv")
+
+
+def tables_config(pairs: Pairs, summaries: list[Path], shown: tuple[str, ...]) -> TablesConfig:
+    """A configuration of the tables that shows the folders in the order given, the first as reference.
+
+    Metrics of several variants get a column for each; the motion energy stands beside the jitter, as the tables demand.
+    """
+    rows = pd.concat([read_table(path, schemas.SUMMARY, ["metric", "variant"]) for path in summaries]).drop_duplicates()
+    variants = {name: sorted(group.variant.dropna()) for name, group in rows.groupby("metric")}
+    names = [name for name in shown if name in variants]
+    jitters = [name for name in names if "jitter" in name]
+    still = [name for name in names if name not in jitters]
+    at = still.index("motion_energy_ratio") if jitters else 0
+    names = [*still[:at], *jitters, *still[at:]]
+    metrics = [key for name in names for key in ([f"{name}@{v}" for v in variants[name]] if len(variants[name]) > 1 else [name])]
+    main = {"title": f"Scores against {pairs.corpus}", "corpora": [pairs.corpus], "metrics": metrics, "protocol": PROTOCOL}
+    methods = [name for name in pairs.tasks if name != REAL]
+    return TablesConfig.model_validate({"methods": [*methods, REAL], "ground_truth": REAL, "main": main})
+
+
+def one_resolution(summaries: list[Path]) -> None:
+    """Where the videos of one metric have several sizes, no single one is its resolution: clear it, and say so in the warning."""
+    frames = {path: read_table(path, schemas.SUMMARY) for path in summaries}
+    sizes = pd.concat(frames.values()).dropna(subset=["value", "resolution"]).groupby("metric").resolution.unique()
+    mixed = {metric: ", ".join(str(int(s)) for s in sorted(found)) for metric, found in sizes.items() if len(found) > 1}
+    for path, frame in frames.items():
+        chosen = frame.metric.isin(mixed)
+        if chosen.any():
+            frame.loc[chosen, "resolution"] = pd.NA
+            frame["warning"] = [
+                "; ".join(filter(None, [w, f"measured at several sizes ({mixed[m]} px)"])) if m in mixed else w
+                for m, w in zip(frame.metric, frame.warning, strict=True)
+            ]
+            write_table(path, frame, schemas.SUMMARY, ["metric", "variant"])
+
+
+def with_motion(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    """Metrics, and the motion energy where the jitter is among them: a still picture has no jitter either."""
+    wanted = any("jitter" in name for name in metrics) and "motion_energy_ratio" not in metrics
+    return (*metrics, "motion_energy_ratio") if wanted else metrics
+
+
+def write_clips(per_clip: list[Path], target: Path) -> None:
+    """All clips of all methods: one row per clip and metric with its value, or the reason why there is none."""
+    columns = ["method", "clip_id", "speaker", "emotion", "metric", "value", "frames", "status", "reason", "note"]
+    with atomic_path(target) as part:
+        for at, path in enumerate(per_clip):
+            frame = read_table(path, schemas.PER_CLIP)[columns].sort_values(["clip_id", "metric"], kind="stable")
+            frame.to_csv(part, mode="a", header=at == 0, index=False, lineterminator="\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as part:
+        shutil.copyfile(source, part)
+
+
+def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path]) -> None:
+    """Lay the cells out as the workflow's results are, which is where the page looks for them; videos stay where they are."""
+    for method, tasks in pairs.tasks.items():
+        cell = {"method": method, "corpus": pairs.corpus, "protocol": PROTOCOL}
+        scores, samples = (results / stage / method / pairs.corpus / PROTOCOL for stage in ("scores", "samples"))
+        scores.mkdir(parents=True)
+        for name in ("per_clip.parquet", "confusion.parquet", "provenance.json"):
+            if (cells / method / name).exists():
+                shutil.copyfile(cells / method / name, scores / name)
+        rows = [
+            {
+                **cell, "clip_id": task.clip_id, "speaker": task.speaker, "target_emotion": task.emotion, "reason": task.problem,
+                "video": relative_to(task.fake, samples) if task.fake and not task.problem else None,
+                "status": task.status if task.problem else KEPT,
+            }
+            for task in tasks
+        ]  # fmt: skip
+        write_table(samples / "samples.parquet", rows, schemas.SAMPLES, "clip_id")
+    for name, folder in cards.items():
+        if (folder / "card.json").exists():
+            (results / "zoo" / name).mkdir(parents=True)
+            shutil.copyfile(folder / "card.json", results / "zoo" / name / "card.json")

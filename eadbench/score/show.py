@@ -1,0 +1,69 @@
+"""The table in a terminal: metrics in rows, methods in columns, as many beside each other as fit."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from eadbench.score.run import clips_of
+from eadbench.tables.load import Built
+from eadbench.tables.notes import for_table
+from eadbench.tables.render import column_n, differing_n, interval, is_marked, legend, number
+from eadbench.tables.wide import Row, WideColumn, WideTable
+
+WIDTH = 80  # of a file or a pipe, which have none of their own
+ABREAST, STACKED = 25, 18  # characters that a method's column takes with the interval beside the value, and below it
+
+
+def show(built: Built, out: Path, page: Path | None = None, console: Console | None = None) -> None:
+    """Print the table, its notes and where everything lies."""
+    console = console or Console()
+    if not console.is_terminal:
+        console = Console(file=console.file, width=WIDTH)
+    table = built.tables[0]
+    counts = {column_n(table, column) for column in table.columns} - {None}
+    names = max(len(_heading(table, column, counts)) for column in table.columns) + 3
+    stacked = len(table.rows) > (console.width - names) // ABREAST
+    fit = max(1, (console.width - names) // (STACKED if stacked else ABREAST))
+    for at in range(0, len(table.rows), fit):
+        console.print(to_rich(table, table.rows[at : at + fit], built.config.alpha, "\n" if stacked else " "))
+    for note in for_table(built.notes, table.name):
+        console.print(f"• {escape(note)}", highlight=False, soft_wrap=not console.is_terminal)
+    console.print(escape(legend(table, built.config.labels, built.config.alpha)), style="dim", highlight=False, soft_wrap=not console.is_terminal)
+    where = {"table": out, "in print": f"{out.with_suffix('')}.md .tex .csv", "all clips": clips_of(out), "page": page and page / "index.html"}
+    for what, path in where.items():
+        if path:
+            console.print(f"{what + ':':<10} {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def to_rich(table: WideTable, methods: tuple[Row, ...], alpha: float, between: str = " ") -> Table:
+    """Some methods of a wide table, transposed; ``between`` stands between value and interval."""
+    counts = {column_n(table, column) for column in table.columns} - {None}
+    title = table.title + (f" ({counts.copy().pop()} clips)" if len(counts) == 1 else "")
+    shown = Table(title=escape(title), title_justify="left", pad_edge=False)
+    shown.add_column("metric", overflow="fold")
+    for row in methods:
+        shown.add_column(escape(row.label), justify="right", overflow="fold")
+    for column in table.columns:
+        n = column_n(table, column)
+        shown.add_row(
+            escape(column.metric.heading + (f" n={n}" if n is not None else "")), *(_cell(table, row, column, alpha, between) for row in methods)
+        )
+    return shown
+
+
+def _heading(table: WideTable, column: WideColumn, counts: set[int | None]) -> str:
+    """Name and direction of a metric, with its number of clips where metrics differ in it."""
+    n = column_n(table, column)
+    return column.metric.heading + (f" n={n}" if n is not None and len(counts) > 1 else "")
+
+
+def _cell(table: WideTable, row: Row, column: WideColumn, alpha: float, between: str) -> str:
+    cell = table.cells.get((row.method, column.key))
+    if cell is None or cell.value is None:
+        return "–"
+    value = number(cell.value, column.decimals) + ("†" if is_marked(cell, alpha) else "")
+    value = {1: f"[bold]{value}[/bold]", 2: f"[underline]{value}[/underline]"}.get(cell.rank, value)
+    beside = " ".join(p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p)
+    return value + (f"{between}[dim]{escape(beside)}[/dim]" if beside else "")

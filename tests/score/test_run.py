@@ -1,0 +1,201 @@
+"""``eadbench score`` from the command to print: one road with the benchmark's tables."""
+
+import fcntl
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from scores.conftest import astronaut
+from typer.testing import CliRunner
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+from eadbench.media.video import write_video
+from eadbench.score.cli import app
+from eadbench.score.options import config_of, metric_names
+from eadbench.score.run import alone
+from eadbench.tables.notes import apart
+from eadbench.tables.wide import decimals_for
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory) -> Path:
+    """Seven real videos, two methods with names that markup would take for its own; one lacks three videos, the other a sound."""
+    root = tmp_path_factory.mktemp("media")
+    for k in range(7):
+        frames, sound = astronaut(20, 48, k)
+        write_video(root / f"real/c{k}.mp4", frames, audio=sound)
+        if k > 2:
+            write_video(root / f"mine[v1]/c{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in frames], audio=sound)
+        write_video(root / f"<b>mine_v2/c{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 2) for f in frames], audio=None if k == 4 else sound)
+    return root
+
+
+def run(media: Path, out: Path, *more: str, fakes: tuple[str, ...] = ("mine[v1]", "<b>mine_v2")):
+    args = ["--real", str(media / "real"), "--out", str(out)]
+    for fake in fakes:
+        args += ["--fake", str(media / fake)]
+    return CliRunner().invoke(app, [*args, *more], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def done(media, zoo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scored")
+    parts = [text for name in ("judge_syncnet", "inception") for text in ("--part", f"{name}={zoo[name]}")]
+    found = run(media, folder / "s.parquet", "--metrics", "ssim,fid,sync,sync_offset,jitter_ratio", "--page", str(folder / "page"), *parts)
+    assert found.exit_code == 0, found.output
+    return folder, found.output
+
+
+def test_the_printed_table_fits_80_columns_and_names_every_folder(done):
+    lines = done[1].splitlines()
+    table = [line for line in lines if line.startswith(("│", "┃", "┏", "└"))]
+    assert table and max(map(len, table)) <= 80
+    head = next(line for line in table if "metric" in line)
+    assert "mine[v1]" in head and "<b>mine_v2" in head and "real" in head
+    assert [re.split(r"[ │]+", line)[1] for line in table if line.startswith("│") and line[1] != " "][:2] == ["SSIM", "FID"]
+
+
+def test_what_is_missing_is_named_with_its_reason(done):
+    output = done[1]
+    assert "mine[v1]: 3 of 7 clips are missing: c0 (the method made no video of this name); c1 (" in output
+    assert re.search(r"<b>mine_v2: 1 of 7 clips are missing from Sync \(LSE-C\), AV offset: c4 \(no audio stream", output)
+    assert "s.clips.csv" in output
+    clips = pd.read_csv(done[0] / "s.clips.csv")
+    assert set(clips.method) == {"mine[v1]", "<b>mine_v2", "real"}
+    assert (clips[(clips.method == "mine[v1]") & (clips.clip_id == "c0")].reason == "the method made no video of this name").all()
+
+
+def test_warnings_name_their_metrics(done):
+    assert not re.search(r"\d+ values\)|of \d+ columns", done[1])
+    assert re.search(r"Only 4 clips \(.*SSIM.*FID.*; mine\[v1\]\)", done[1])
+
+
+def test_markdown_and_latex_hold_no_markup_of_names_and_no_bare_signs(done):
+    text = (done[0] / "s.md").read_text(encoding="utf-8")
+    assert "<b>" not in text and "&lt;b&gt;mine\\_v2" in text and "mine\\[v1\\]" in text
+    latex = (done[0] / "s.tex").read_text(encoding="utf-8")
+    assert latex.isascii() and r"\textless{}b\textgreater{}mine\_v2" in latex and r"$\uparrow$" in latex
+
+
+def test_fid_of_a_set_with_itself_prints_zero(done):
+    line = next(line for line in (done[0] / "s.md").read_text(encoding="utf-8").splitlines() if line.startswith("| real"))
+    fid = line.split("|")[3]
+    assert re.fullmatch(r" 0\.0+ \\\[0\.0+, 0\.0+\\\] ", fid), fid
+    assert decimals_for([6.9e-18]) == 2 and decimals_for([6.9e-18, 12.0]) == 2 and decimals_for([2e-6]) == 5
+
+
+def test_the_long_table_keeps_the_benchmarks_contract_and_tests(done):
+    scores = read_table(done[0] / "s.parquet", schemas.SCORES)
+    other = scores[(scores.method == "<b>mine_v2") & (scores.metric == "ssim")].iloc[0]
+    assert other.reference_method == "mine[v1]" and other.n_common == 4
+    assert "motion_energy_ratio" in set(scores.metric), "the jitter is read beside the motion energy"
+
+
+def test_the_page_holds_a_player_for_every_clip(done):
+    page = done[0] / "page"
+    assert "mine[v1]" in (page / "index.html").read_text(encoding="utf-8")
+    assert len(list((page / "report_assets" / "videos").rglob("*.mp4"))) == 7 + 4 + 7
+
+
+def test_corrected_labels_take_effect_at_the_same_place(media, tmp_path):
+    def speakers(labels: str) -> set:
+        (tmp_path / "labels.csv").write_text(labels)
+        found = run(media, tmp_path / "s.parquet", "--metrics", "ssim", "--labels", str(tmp_path / "labels.csv"), fakes=("<b>mine_v2",))
+        assert found.exit_code == 0
+        cell = tmp_path / "s.parquet.cells" / "<b>mine_v2" / "per_clip.parquet"
+        return set(read_table(cell, schemas.PER_CLIP).speaker.dropna())
+
+    assert speakers("name,speaker\n" + "".join(f"c{k},anna\n" for k in range(7))) == {"anna"}
+    assert speakers("name,speaker\n" + "".join(f"c{k},s{k}\n" for k in range(7))) == {f"s{k}" for k in range(7)}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("o.md", "Parquet"), ("o.tex", "Parquet"), ("o.csv", "Parquet"), ("o", "Parquet"), ("d.parquet", "a folder")]
+)
+def test_out_must_name_a_parquet_file(media, tmp_path, name, what, monkeypatch):
+    (tmp_path / "d.parquet").mkdir()
+    monkeypatch.setattr("eadbench.score.run.measure_cell", lambda *_, **__: pytest.fail("measured before the door"))
+    with pytest.raises(EadbenchError, match=what):
+        run(media, tmp_path / name, "--metrics", "ssim")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.parquet"]
+
+
+def test_out_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(EadbenchError, match="cannot be written"), alone(tmp_path / "file" / "s.parquet"):
+        pass
+
+
+def test_out_on_a_read_only_place_is_refused():
+    with pytest.raises(EadbenchError, match="cannot be written"), alone(Path("/proc/s.parquet")):
+        pass
+
+
+def test_a_second_run_at_the_same_out_is_refused_and_the_next_is_not(tmp_path):
+    out = tmp_path / "s.parquet"
+    with alone(out), pytest.raises(EadbenchError, match="another run writes here"), alone(out):
+        pass
+    with alone(out):
+        pass
+    with (tmp_path / ".s.parquet.lock").open("w") as left:  # a lock file that a kill left behind holds nobody up
+        fcntl.flock(left, fcntl.LOCK_UN)
+    with alone(out):
+        pass
+
+
+def test_an_unknown_metric_is_one_line_with_the_nearest_name():
+    with pytest.raises(EadbenchError, match="no metric is named 'nonsense'"):
+        metric_names("nonsense")
+    with pytest.raises(EadbenchError, match="is it 'ssim'"):
+        metric_names("fid,sism")
+    with pytest.raises(EadbenchError, match="no metric is named"):
+        metric_names(" , ")
+    assert metric_names("SSIM, sync-offset,ssim") == ("ssim", "sync_offset")
+
+
+def test_defaults_are_its_own_whatever_lies_in_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text("scores: {fid_frames: 3}")
+    monkeypatch.chdir(tmp_path)
+    config = config_of(None, None)
+    assert config.fid_frames is None and config.lpips_frames is None
+    assert config_of(None, "jitter").metrics == ("jitter", "motion_energy_ratio")
+
+
+def test_folders_that_share_no_name_are_refused(media, tmp_path):
+    shutil.copytree(media / "mine[v1]", tmp_path / "other")
+    for k, path in enumerate(sorted((tmp_path / "other").iterdir())):
+        path.rename(path.with_name(f"x{k}.mp4"))
+    with pytest.raises(EadbenchError, match="no video of the folder has the name of a real one: 'x0' and 'c0'"):
+        run(media, tmp_path / "s.parquet", "--metrics", "ssim", fakes=(str(tmp_path / "other"),))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([-5, -5, 0, -5], "mine: audio late by 5 frames in 3 of 4 clips"),
+        ([5, 6], "mine: audio early by 5 to 6 frames in 2 of 2 clips"),
+        ([-3, 4, 0], "mine: audio between 3 frames late and 4 frames early in 2 of 3 clips"),
+        ([1, 0, -1], None),
+    ],
+)
+def test_the_offset_is_told_in_words_beyond_one_frame(values, words):
+    from eadbench.tables.metrics import metric
+    from eadbench.tables.wide import Row, WideColumn, WideTable
+
+    column = WideColumn(metric("sync"), "real", "real", 2, {}, None)
+    row = Row("mine", "mine", "ours", {}, None, None)
+    table = WideTable("main", "t", "self", "mine", (), (row,), (column,), {}, {})
+    offsets = pd.DataFrame({"method": ["mine"], "corpus": ["real"], "protocol": ["self"], "values": [np.array(values, float)]})
+    notes = [n.text for n in apart(table, offsets)]
+    assert [n.split(" (AV")[0] for n in notes] == ([words] if words else [])
+
+
+def test_help_says_what_the_sign_of_the_offset_means():
+    text = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    assert "positive where the audio is early" in text
