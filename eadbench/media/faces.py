@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
+from eadbench.media.onnx import session_options
 
 log = logging.getLogger(__name__)
 POINTS = 478
@@ -172,12 +173,11 @@ class InsightfaceDetector:
 
 def _insightface_model(path: Path) -> Any:
     try:
-        import onnxruntime
         from insightface.model_zoo import get_model
+
+        options = session_options()
     except ImportError as error:
         raise EadbenchError(f"the insightface detector cannot be used: {error}", path, "pip install insightface onnx onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a job has one core
     try:
         return get_model(str(path), providers=["CPUExecutionProvider"], sess_options=options)
     except Exception as error:  # onnxruntime's errors have no common base but Exception

@@ -12,6 +12,7 @@ from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of, write_text
 
 How = Literal["fetched", "trained", "random"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 class Card(BaseModel):
@@ -26,6 +27,7 @@ class Card(BaseModel):
         licence: Licence of the weights.
         files: File name to sha256.
         options: Options of the config that shaped it.
+        dtype: Numbers that a network loaded from it computes in, whatever its files hold.
         facts: Whatever is worth knowing: losses, accuracies, number of clips.
     """
 
@@ -39,6 +41,7 @@ class Card(BaseModel):
     licence: str
     files: dict[str, str]
     options: dict[str, Any] = {}
+    dtype: Dtype = "float32"
     facts: dict[str, Any] = {}
 
     @property

@@ -28,6 +28,7 @@ class SoundText:
             given = self.processor.feature_extractor(
                 sounds[start : start + self.batch], sampling_rate=self.rate, return_tensors="pt", truncation="rand_trunc", padding="repeatpad"
             ).to(self.device)
+            given["input_features"] = given["input_features"].to(self.model.dtype)
             found.append(unit(self.model.get_audio_features(**given)))
         return torch.cat(found)
 
@@ -46,4 +47,4 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> SoundText:
     """An object with ``embed_sounds``, ``embed_texts`` and ``rate``."""
     from transformers import AutoModel, AutoProcessor
 
-    return SoundText(model_from_folder(AutoModel, folder), from_folder(AutoProcessor, folder), device)
+    return SoundText(model_from_folder(AutoModel, folder, card), from_folder(AutoProcessor, folder), device)

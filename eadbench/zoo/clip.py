@@ -26,7 +26,7 @@ class ImageText:
         found = []
         for start in range(0, len(frames), self.batch):
             given = self.processor(images=list(frames[start : start + self.batch]), return_tensors="pt").to(self.device)
-            found.append(unit(self.model.get_image_features(pixel_values=given["pixel_values"])))
+            found.append(unit(self.model.get_image_features(pixel_values=given["pixel_values"].to(self.model.dtype))))
         return torch.cat(found)
 
     @torch.inference_mode()
@@ -52,4 +52,4 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> ImageText:
     """An object with ``embed_images`` and ``embed_texts``."""
     from transformers import AutoModel, AutoProcessor
 
-    return ImageText(model_from_folder(AutoModel, folder), from_folder(AutoProcessor, folder), device)
+    return ImageText(model_from_folder(AutoModel, folder, card), from_folder(AutoProcessor, folder), device)

@@ -5,7 +5,11 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from eadbench.core.settings import Section
-from eadbench.zoo.card import How
+from eadbench.zoo.card import Dtype, How
+
+# Kinds whose networks can be loaded in half precision, since they are folders of transformers. The VAE is not among them: its
+# latents are what the denoiser learns, and features and samples must have the same.
+HALF_PRECISION = ("clap", "clip", "sentence", "text_encoder", "videomae")
 
 
 class ArtefactConfig(Section):
@@ -15,6 +19,8 @@ class ArtefactConfig(Section):
         kind: Loader, a module of ``eadbench.zoo``.
         how: ``fetched`` (named in the registry), ``trained`` on the training split, or ``random`` features of a fixed seed.
         id: Id in the registry; needed when fetched.
+        dtype: Numbers that the network computes in, whatever the files hold; other than ``float32`` for the kinds that are
+            folders of transformers: ``clap``, ``clip``, ``sentence``, ``text_encoder``, ``videomae``.
         options: Sizes, steps and the like of a trained or random one; each kind documents its own.
         needs: Artefacts that its training uses.
         uses_clips: Whether its training looks at the clips.
@@ -24,6 +30,7 @@ class ArtefactConfig(Section):
     kind: str
     how: How
     id: str | None = None
+    dtype: Dtype = "float32"
     options: dict[str, Any] = {}
     needs: list[str] = []
     uses_clips: bool = True
@@ -33,6 +40,12 @@ class ArtefactConfig(Section):
     def _fetched_has_id(self) -> "ArtefactConfig":
         if self.how == "fetched" and not self.id:
             raise ValueError("a fetched artefact needs `id`, a name from `eadbench zoo list`")
+        return self
+
+    @model_validator(mode="after")
+    def _half_precision_where_it_can_be(self) -> "ArtefactConfig":
+        if self.dtype != "float32" and self.kind not in HALF_PRECISION:
+            raise ValueError(f"kind {self.kind} computes in float32; another `dtype` is for {', '.join(HALF_PRECISION)}")
         return self
 
 

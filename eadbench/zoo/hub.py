@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from eadbench.core.errors import EadbenchError
+from eadbench.zoo.card import Card
 
 
 def from_folder(auto: Any, folder: Path, **options: Any) -> Any:
@@ -20,19 +23,24 @@ def from_folder(auto: Any, folder: Path, **options: Any) -> Any:
         raise EadbenchError(f"{auto.__name__} cannot read the folder: {first}", folder, mend) from error
 
 
-def model_from_folder(auto: Any, folder: Path, unused: str = "", **options: Any) -> Any:
+def model_from_folder(auto: Any, folder: Path, card: Card, unused: str = "", **options: Any) -> Any:
     """A model by :func:`from_folder` whose tensors all come from the folder; the libraries draw missing ones at random.
+
+    It computes in the card's ``dtype``. By itself transformers 5 would take the one in which the folder was saved, so that
+    a bfloat16 folder gave other numbers without a word.
 
     Args:
         auto: A model class of transformers or diffusers.
         folder: Its files.
+        card: Its card.
         unused: Beginning of the names of tensors that may lack, since nothing here reads what they give.
         options: Further options of ``from_pretrained``.
 
     Raises:
         EadbenchError: If files are missing, damaged or of another model, or tensors are missing.
     """
-    model, report = from_folder(auto, folder, output_loading_info=True, **options)
+    key = "torch_dtype" if auto.__module__.startswith("diffusers") else "dtype"
+    model, report = from_folder(auto, folder, output_loading_info=True, **{key: getattr(torch, card.dtype)}, **options)
     missing = sorted(name for name in report["missing_keys"] if not (unused and name.startswith(unused)))
     if missing:
         few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")

@@ -61,6 +61,7 @@ def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) 
         licence=licence,
         files=hashes,
         options=wanted.options,
+        dtype=wanted.dtype,
         facts=facts,
     )
     provenance.write(folder, wanted.model_dump(), {str(p): "" for p in (*inputs.clips, *inputs.captions)}, started)

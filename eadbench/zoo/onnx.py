@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from eadbench.core.errors import EadbenchError
+from eadbench.media.onnx import session_options
 from eadbench.zoo.weights import refuse_disguised
 
 
@@ -19,6 +20,6 @@ def open_onnx(path: Path, device: Any = "cpu"):
     wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if str(device).startswith("cuda") else ["CPUExecutionProvider"]
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:
-        return onnxruntime.InferenceSession(str(path), providers=providers)
+        return onnxruntime.InferenceSession(str(path), session_options(), providers=providers)
     except Exception as error:  # onnxruntime's errors have no common base but Exception
         raise EadbenchError(f"not a usable ONNX model: {error}", path, "fetch it again from the named source") from error

@@ -65,7 +65,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> LsaSentences | Transf
         return LsaSentences(Lsa.read(folder))
     from transformers import AutoModel, AutoTokenizer
 
-    return TransformerSentences(model_from_folder(AutoModel, folder, unused="pooler."), from_folder(AutoTokenizer, folder), device)
+    return TransformerSentences(model_from_folder(AutoModel, folder, card, unused="pooler."), from_folder(AutoTokenizer, folder), device)
 
 
 def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> T5TextEncoder | LsaTe
         return LsaTextEncoder(Lsa.read(folder))
     from transformers import AutoTokenizer, T5EncoderModel
 
-    return T5TextEncoder(model_from_folder(T5EncoderModel, folder), from_folder(AutoTokenizer, folder), device)
+    return T5TextEncoder(model_from_folder(T5EncoderModel, folder, card), from_folder(AutoTokenizer, folder), device)
 
 
 def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:

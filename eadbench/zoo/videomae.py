@@ -42,7 +42,7 @@ class VideoFeatures(nn.Module):
         pixels = (frames.flatten(0, 1) + 1) / 2
         if pixels.shape[-1] != size:
             pixels = functional.interpolate(pixels, (size, size), mode="bicubic", align_corners=False)
-        tokens = self.model(pixels.unflatten(0, (batch, self.frames))).last_hidden_state
+        tokens = self.model(pixels.unflatten(0, (batch, self.frames)).to(self.model.dtype)).last_hidden_state.float()
         return functional.normalize(tokens.mean(1), dim=-1)
 
 
@@ -50,7 +50,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> VideoFeatures:
     """The features, frozen, in evaluation mode."""
     from transformers import VideoMAEModel
 
-    model = model_from_folder(VideoMAEModel, folder)
+    model = model_from_folder(VideoMAEModel, folder, card)
     return VideoFeatures(model).to(device).eval().requires_grad_(False)
 
 

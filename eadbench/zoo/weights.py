@@ -1,11 +1,14 @@
 """Read weights files without running code that they may hold, and say what a file is that holds none."""
 
+import argparse
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -16,19 +19,33 @@ from eadbench.core.errors import EadbenchError, ExplainedError
 AGAIN = "fetch it again from the named source"
 # What loading a file of the wrong kind, or half of one, raises in torch, transformers, diffusers, json and pydantic.
 UNFIT = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OSError, SafetensorError, pickle.UnpicklingError)
+# Beside tensors and plain containers, what training scripts leave in their checkpoints (a best score as a numpy scalar, the parsed
+# options, a path) and what runs nothing when it is read. numpy 2 writes ``numpy._core``, numpy 1 ``numpy.core``; torch 2.14 knows neither.
+_BUILDERS = (np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0])  # multiarray.scalar, multiarray._reconstruct
+HARMLESS = [
+    argparse.Namespace, PosixPath, np.ndarray, np.dtype, *(kind for kind in vars(np.dtypes).values() if isinstance(kind, type)),
+    *((build, f"numpy.{core}.multiarray.{build.__name__}") for build in _BUILDERS for core in ("core", "_core")),
+]  # fmt: skip
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """A state dict from safetensors, or from a pickle that holds nothing but tensors and plain containers.
+    """A state dict from safetensors, or from a pickle that holds nothing but tensors, plain containers and what is :data:`HARMLESS`.
 
     Raises:
         EadbenchError: If the file is absent, damaged, something else, a pickle with code, or holds a number that is not finite.
     """
     refuse_disguised(path)
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            with torch.serialization.safe_globals(HARMLESS):
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise EadbenchError("refused: the weights file holds something other than tensors", path, "use the file of the named source") from error
+        kind = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"something other than tensors, {kind[1]}, which could run code" if kind else "something other than tensors"
+        mend = "use the file of the named source; of a file of yours, save the tensors alone, e.g. with safetensors.torch.save_file"
+        raise EadbenchError(f"refused: the weights file holds {what}", path, mend) from error
     except UNFIT as error:
         raise EadbenchError(f"weights file is damaged: {error}", path, "fetch or make it again") from error
     if not isinstance(state, dict):

@@ -1,13 +1,17 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import transformers as tf
+from diffusers import AutoencoderKL
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import write_table
-from eadbench.zoo import load
+from eadbench.zoo import load, vae
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
 from eadbench.zoo.fetch import fetch_files
@@ -40,10 +44,10 @@ def build(folder, kind, captions, seed=1, **options):
     return load(folder)
 
 
-def fetched(folder, kind):
+def fetched(folder, kind, **more):
     """A card for files that are there, as if they had been fetched."""
-    files = {p.name: sha256_of(p) for p in folder.iterdir()}
-    write_card(folder, Card(artefact=kind, kind=kind, how="fetched", id="tiny", source="here", licence="none", files=files))
+    files = {p.name: sha256_of(p) for p in folder.iterdir() if p.name not in ("card.json", "sums.sha256")}
+    write_card(folder, Card(artefact=kind, kind=kind, how="fetched", id="tiny", source="here", licence="none", files=files, **more))
     return load(folder)
 
 
@@ -202,6 +206,86 @@ def test_clap_folder_of_transformers_gives_its_cosines(tmp_path):
     torch.testing.assert_close(first, second)
     torch.testing.assert_close(first.norm(dim=1), torch.ones(3))
     assert embedder.embed_texts(["The lips.", "Rage"]).shape == (2, 16)
+
+
+SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+
+
+def small_model(kind: str):
+    """A tiny network of a kind, with the fit of its class."""
+    torch.manual_seed(0)
+    words = {"vocab_size": len(tokenizer()), "pad_token_id": tokenizer().pad_token_id}
+    ends = {"eos_token_id": tokenizer().eos_token_id, "bos_token_id": tokenizer().eos_token_id}
+    picture = SIZES | {"image_size": 32, "patch_size": 16}
+    if kind == "text_encoder":
+        return tf.T5EncoderModel(tf.T5Config(**words, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4))
+    if kind == "sentence":
+        return tf.BertModel(tf.BertConfig(**words, **SIZES))
+    if kind == "videomae":
+        return tf.VideoMAEModel(tf.VideoMAEConfig(**picture, num_frames=2))
+    if kind == "vae":
+        return AutoencoderKL(block_out_channels=(16,), norm_num_groups=4)
+    if kind == "clip":
+        return tf.CLIPModel(tf.CLIPConfig(text_config=words | ends | SIZES, vision_config=picture, projection_dim=16))
+    sound = {"spec_size": 64, "patch_size": 4, "patch_stride": [4, 4], "num_mel_bins": 16, "window_size": 4, "depths": [1, 1], "projection_dim": 16}
+    sound |= {"patch_embeds_hidden_size": 8, "num_attention_heads": [1, 2], "hidden_size": 16, "num_hidden_layers": 2, "enable_fusion": False}
+    return tf.ClapModel(tf.ClapConfig(text_config=words | SIZES | {"projection_dim": 16}, audio_config=sound, projection_dim=16))
+
+
+def small_folder(kind: str, folder: Path, dtype: torch.dtype) -> None:
+    """It in the form in which it is published, its numbers saved as ``dtype``."""
+    small_model(kind).to(dtype).save_pretrained(folder)
+    if kind == "clip":
+        tf.CLIPProcessor(tf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}), tokenizer()).save_pretrained(
+            folder
+        )
+    elif kind == "clap":
+        ears = {"feature_size": 16, "sampling_rate": 16000, "hop_length": 160, "max_length_s": 1, "fft_window_size": 400, "truncation": "rand_trunc"}
+        tf.ClapProcessor(tf.ClapFeatureExtractor(**ears), tokenizer()).save_pretrained(folder)
+    elif kind in ("text_encoder", "sentence"):
+        tokenizer().save_pretrained(folder)
+
+
+def use(kind: str, part) -> torch.Tensor:
+    """What a part gives for something fixed."""
+    rng = np.random.default_rng(0)
+    if kind == "videomae":
+        return part(torch.from_numpy(rng.uniform(-1, 1, (2, 2, 3, 32, 32))).float())
+    if kind == "vae":
+        return vae.encode(part, torch.from_numpy(rng.uniform(-1, 1, (2, 3, 32, 32))).float())
+    if kind == "clip":
+        return torch.cat([part.embed_images(rng.integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)), part.embed_texts(["The lips."])])
+    if kind == "clap":
+        return torch.cat([part.embed_sounds([rng.normal(0, 0.1, 16000).astype(np.float32)]), part.embed_texts(["The lips."])])
+    return part.embed(["The lips are drooping.", "Rage"])
+
+
+def networks(part) -> list[torch.nn.Module]:
+    return [part] if isinstance(part, torch.nn.Module) else [part.model]
+
+
+@pytest.mark.parametrize("kind", ["text_encoder", "sentence", "videomae", "vae", "clip", "clap"])
+def test_a_bfloat16_folder_computes_in_float32_unless_the_card_says_otherwise(tmp_path, kind):
+    small_folder(kind, tmp_path / "half", torch.bfloat16)
+    rounded = {name: tensor.float() for name, tensor in small_model(kind).bfloat16().state_dict().items() if tensor.is_floating_point()}
+    part = fetched(tmp_path / "half", kind)
+    held = {name: tensor for net in networks(part) for name, tensor in net.named_parameters()}
+    assert {tensor.dtype for tensor in held.values()} == {torch.float32}
+    assert sum(any(torch.equal(tensor, one) for one in rounded.values() if one.shape == tensor.shape) for tensor in held.values()) == len(held)
+    exact = use(kind, part)
+    assert exact.dtype == torch.float32 and torch.isfinite(exact).all()
+    assert zoo_card(tmp_path / "half")["dtype"] == "float32"
+    if kind == "vae":
+        with pytest.raises(ValueError, match="kind vae computes in float32"):
+            ArtefactConfig(kind=kind, how="fetched", id="x", dtype="bfloat16")
+        return
+    coarse = use(kind, fetched(tmp_path / "half", kind, dtype=ArtefactConfig(kind=kind, how="fetched", id="x", dtype="bfloat16").dtype))
+    assert coarse.dtype == torch.float32 and not torch.equal(coarse, exact)
+    torch.testing.assert_close(coarse, exact, atol=0.1, rtol=0.1)
+
+
+def zoo_card(folder: Path) -> dict:
+    return json.loads((folder / "card.json").read_text())
 
 
 def test_damaged_folder_says_which(tmp_path):

@@ -1,6 +1,8 @@
 """Files that are no weights, or broken ones, end in one message that names the file and says what it is."""
 
+import argparse
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,51 @@ def test_real_weights_are_nothing_else(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(2)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert all(nature(path) == "" for path in tmp_path.iterdir())
     assert all(torch.equal(read_weights(path)["a"], torch.zeros(2)) for path in tmp_path.iterdir())
+
+
+def as_numpy_1_writes_it(path: Path) -> None:
+    """Rewrite a checkpoint of numpy 2 so that its pickle names the modules of numpy 1."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray") if name.endswith("data.pkl") else data)
+    assert b"numpy.core.multiarray" in path.read_bytes()
+
+
+@pytest.mark.parametrize("spelling", ["numpy._core", "numpy.core"])
+def test_what_training_scripts_leave_beside_the_tensors_is_read(tmp_path: Path, spelling: str) -> None:
+    left = {
+        "prec1": np.float64(71.5), "best": np.float32(0.25), "epoch": np.int64(3), "done": np.bool_(True), "curve": np.arange(3.0),
+        "args": argparse.Namespace(lr=0.1, out=Path("runs")),
+    }  # fmt: skip
+    torch.save({"state_dict": {"a": torch.ones(2)}} | left, tmp_path / "w.pth")
+    if spelling == "numpy.core":
+        as_numpy_1_writes_it(tmp_path / "w.pth")
+    found = read_weights(tmp_path / "w.pth")
+    assert torch.equal(found["state_dict"]["a"], torch.ones(2))
+    assert (found["prec1"], found["best"], found["epoch"], found["done"]) == (71.5, 0.25, 3, True)
+    assert found["curve"].tolist() == [0, 1, 2] and found["args"] == left["args"]
+
+
+class Harm:
+    """Makes a file when it is unpickled by pickle itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("wrap", [lambda harm: {"a": harm}, lambda harm: {"args": argparse.Namespace(x=harm)}, lambda harm: np.array([harm])])
+def test_code_is_not_run_wherever_it_hides(tmp_path: Path, wrap: Any) -> None:
+    torch.save(wrap(Harm(tmp_path / "harmed")), tmp_path / "w.pth")
+    with pytest.raises(EadbenchError, match=r"refused: .*(io|_io|builtins)\.open, which could run code"):
+        read_weights(tmp_path / "w.pth")
+    assert not (tmp_path / "harmed").exists()
+    torch.load(tmp_path / "w.pth", weights_only=False)
+    assert (tmp_path / "harmed").exists(), "the trap works"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
