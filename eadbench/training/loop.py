@@ -22,6 +22,7 @@ from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError, FatalError
@@ -70,6 +71,28 @@ class Task(ABC):
         return {}
 
 
+def make_schedule(config: OptimConfig, optimiser: torch.optim.Optimizer) -> LambdaLR:
+    """The learning rate over the steps: linear warm-up, then constant or a cosine to zero. (``constant`` of diffusers 0.42 takes a warm-up and
+    leaves it out.)
+    """
+    name = {"constant": "constant_with_warmup"}.get(config.schedule, config.schedule)
+    return get_scheduler(name, optimiser, num_warmup_steps=config.warmup, num_training_steps=config.steps)
+
+
+def make_average(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> EMAModel | None:
+    """The moving average of the weights, if there is to be one; says where its decay ends when that is below the one asked for."""
+    if not config.ema:
+        return None
+    average = EMAModel(
+        parameters, decay=config.ema, min_decay=config.ema_min_decay, use_ema_warmup=config.use_ema_warmup,
+        inv_gamma=config.ema_inv_gamma, power=config.ema_power,
+    )  # fmt: skip
+    last = average.get_decay(config.steps)
+    if last < config.ema:
+        log.info("the decay of the averaged weights rises to %.4g within these %d steps; %g is not reached", last, config.steps, config.ema)
+    return average
+
+
 class Trainer:
     """Trains a task.
 
@@ -99,8 +122,8 @@ class Trainer:
             raise EadbenchError("no parameter is trained", f"training.runs.{run}.trainable", "let some name match")
         optimiser = torch.optim.AdamW(parameters, config.lr, (0.9, config.beta2), weight_decay=config.weight_decay)
         self.model, self.optimiser = self.accelerator.prepare(task.model, optimiser)
-        self.schedule = get_scheduler(config.schedule, optimiser, num_warmup_steps=config.warmup, num_training_steps=config.steps)
-        self.ema = EMAModel(task.model.parameters(), decay=config.ema) if config.ema else None
+        self.schedule = make_schedule(config, optimiser)
+        self.ema = make_average(config, task.model.parameters())
         if self.ema:
             self.ema.to(self.device)
         self.step = 0

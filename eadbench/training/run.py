@@ -109,6 +109,7 @@ def run(
         "kind": wanted.kind,
         "sha256": sha256_of(folder / "model.safetensors"),
         "steps": wanted.optim.steps,
+        "ema_decay": trainer.ema.get_decay(wanted.optim.steps) if trainer.ema else None,
         "last": last_values(history),
     }
     write_text(out, json.dumps(card, indent=1) + "\n")

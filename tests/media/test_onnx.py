@@ -16,9 +16,9 @@ from eadbench.zoo.onnx import open_onnx
 def threads_of(make: Callable[[Path], Any], folder: Path) -> int:
     """How many threads this process has more once a session is open."""
     colour_detector(folder / "det_10g.onnx")
-    before = len(os.listdir("/proc/self/task"))
+    before = len(list(Path("/proc/self/task").iterdir()))
     kept = make(folder)
-    more = len(os.listdir("/proc/self/task")) - before
+    more = len(list(Path("/proc/self/task").iterdir())) - before
     del kept
     return more
 
