@@ -25,6 +25,7 @@ PACKAGES = (
 
 
 NAME = "provenance.json"
+_UNIT = (1 << 20) if sys.platform == "darwin" else (1 << 10)  # of ru_maxrss in a MiB
 
 
 @dataclass
@@ -145,15 +146,23 @@ def _cpu_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
-def peak_mb() -> dict[str, float]:
-    """Largest resident set of this process so far, and of the largest of its finished children with theirs, MiB.
+def peak_mb() -> float:
+    """Resident set of the largest process of this command so far, this one or a finished child, MiB. No spike is missed: the kernel counts."""
+    return round(max(own_peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _UNIT), 1)
 
-    The kernel keeps them, so that no spike is missed; a child's counts what it shared with its parent before it began
-    its own program.
+
+def own_peak_mb() -> float:
+    """Largest resident set of this process, MiB.
+
+    Where /proc tells, from there: ``ru_maxrss`` starts with what the process had that began this program, and a test
+    under a large pytest, or a job under a large Snakemake, would inherit that. (A child's is at least ours, for the same
+    reason, which does no harm to the larger of the two.)
     """
-    unit = (1 << 20) if sys.platform == "darwin" else 1 << 10
-    who = {"self": resource.RUSAGE_SELF, "children": resource.RUSAGE_CHILDREN}
-    return {name: round(resource.getrusage(number).ru_maxrss / unit, 1) for name, number in who.items()}
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNIT
 
 
 def _joules() -> float | None:

@@ -55,6 +55,7 @@ INDEX = Table(
         Column("sha256", STR, "sha256 of the source file, where hashed"),
         *STATUS,
     ),
+    key=("recording_id",),
 )
 
 CLIPS = Table(
@@ -86,6 +87,7 @@ CLIPS = Table(
         Column("offset_corrected", F64, "frames by which the audio was moved"),
         *STATUS,
     ),
+    key=("clip_id",),
 )
 
 CAPTIONS = Table(
@@ -112,6 +114,7 @@ CAPTIONS = Table(
         Column("swap_held_out", BOOL, "whether the clip belongs to the share of clips whose captions the held-out check swaps"),
         *STATUS,
     ),
+    key=("clip_id",),
 )
 
 TEXTS = Table(
@@ -123,6 +126,7 @@ TEXTS = Table(
         Column("tokens", INT, "tokens of its encoding", nullable=False),
         Column("file", STR, "safetensors file with `text_id`: `(L,D)` float16", nullable=False),
     ),
+    key=("text_id",),
 )
 
 FEATURES = Table(
@@ -137,6 +141,7 @@ FEATURES = Table(
         Column("trains", BOOL, "whether the clip may train the model: train split, caption kept"),
         *STATUS,
     ),
+    key=("clip_id",),
 )
 
 HISTORY = Table(
@@ -149,6 +154,7 @@ HISTORY = Table(
         Column("quantity", STR, "loss term, learning rate, gradient norm, accuracy, share of time waited for data ...", nullable=False),
         Column("value", F64, "its value, mean since the last log", nullable=False),
     ),
+    key=("run", "split", "quantity", "step"),
 )
 
 SAMPLES = Table(
@@ -174,6 +180,7 @@ SAMPLES = Table(
         Column("run_hash", STR, "sha256 of the checkpoint or of the recipe"),
         *STATUS,
     ),
+    key=("clip_id", "method", "corpus", "protocol"),
 )
 
 CELL = (
@@ -181,6 +188,7 @@ CELL = (
     Column("corpus", STR, "corpus of the clips", nullable=False),
     Column("protocol", STR, "driving protocol", nullable=False),
 )
+CELL_KEY = tuple(column.name for column in CELL)
 
 PER_CLIP = Table(
     "per_clip",
@@ -197,6 +205,7 @@ PER_CLIP = Table(
         *STATUS,
         Column("note", STR, "what was done to the video before: resampled, resized, cut; null if nothing"),
     ),
+    key=(*CELL_KEY, "clip_id", "metric"),
 )
 
 SUMMARY = Table(
@@ -215,6 +224,7 @@ SUMMARY = Table(
         Column("variant", STR, "protocol of the metric where several exist, e.g. `stylegan-v`; crop protocol of Sync"),
         Column("warning", STR, "what to know before quoting the value; empty if nothing", nullable=False),
     ),
+    key=(*CELL_KEY, "metric", "variant"),
 )
 
 CONFUSION = Table(
@@ -226,6 +236,7 @@ CONFUSION = Table(
         Column("judged", STR, "emotion that the judge named", nullable=False),
         Column("n", INT, "clips of the one that were judged to be the other", nullable=False),
     ),
+    key=(*CELL_KEY, "asked", "judged"),
 )
 
 SCORES = Table(
@@ -241,6 +252,7 @@ SCORES = Table(
         Column("run_hash", STR, "sha256 of the checkpoint or recipe behind the method"),
         Column("commit", STR, "commit of eadbench", nullable=False),
     ),
+    key=(*CELL_KEY, "metric", "variant"),
 )
 
 BREAKDOWN = Table(
@@ -256,6 +268,7 @@ BREAKDOWN = Table(
         Column("high", F64, "upper end of that interval"),
         Column("n", INT, "clips that went in", nullable=False),
     ),
+    key=(*CELL_KEY, "metric", "by", "level"),
 )
 
 EFFECTS = Table(
@@ -290,6 +303,7 @@ EFFECTS = Table(
         Column("verdict", STR, "`better`, `worse`, `changed` (no direction), `none detected` or `too few clips`", nullable=False),
         Column("sentence", STR, "the finding in words", nullable=False),
     ),
+    key=("corpus", "protocol", "metric", "kind", "effect", "given", "by", "level"),
 )
 
 SPEED = Table(
@@ -307,6 +321,7 @@ SPEED = Table(
         Column("realtime_factor_high", F64, "upper end of its 95 % interval"),
         Column("peak_mb", F64, "largest peak memory of a clip in MiB; null where not measured"),
     ),
+    key=CELL_KEY,
 )
 
 WIDE_ROW = (
@@ -344,7 +359,7 @@ def wide_table(name: str, cells: Sequence[tuple[str, str]], quoted: Sequence[tup
         ]
         if (metric, corpus) in quoted:
             columns.append(Column(f"{key}_quoted", F64, f"QUOTED from the paper, not measured here: {where}"))
-    return Table(name, "one method", tuple(columns))
+    return Table(name, "one method", tuple(columns), key=("method",))
 
 
 PLAN = Table(
@@ -361,6 +376,7 @@ PLAN = Table(
         Column("measured_share", F64, "share of the core-hours whose figures were measured or given, 0..1; the rest is assumed", nullable=False),
         Column("source", STR, "number of jobs per origin of their figure: `measured`, `given`, `assumed`", nullable=False),
     ),
+    key=("stage",),
 )
 
 ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, CONFUSION, SCORES, BREAKDOWN, EFFECTS, SPEED, PLAN)

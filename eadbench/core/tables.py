@@ -32,12 +32,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's contract: name, what one row is, version (raised when columns change their meaning) and columns."""
+    """A table's contract: name, what one row is, columns, key (columns that tell the rows apart) and version (raised when columns change their
+    meaning).
+    """
 
     name: str
     row: str
     columns: tuple[Column, ...]
     version: int = 1
+    key: tuple[str, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -53,7 +56,7 @@ def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table:
     """Write rows under a table's contract. Columns that a row lacks are null; unknown ones are refused.
 
     Raises:
-        EadbenchError: If there is a column too many, a wrong type or a null where none may be.
+        EadbenchError: If there is a column too many, a wrong type, a null where none may be or a row twice.
     """
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     extra = [name for name in frame.columns if name not in table.names]
@@ -69,6 +72,8 @@ def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table:
         arrow = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False).replace_schema_metadata(table.schema.metadata)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise EadbenchError(f"rows do not fit table {table.name!r}: {error}", path) from error
+    if twice := _doubled(frame, table):
+        raise EadbenchError(twice, path)
     with atomic_path(path) as part:
         with pq.ParquetWriter(part, arrow.schema, compression="zstd") as writer:
             writer.write_table(arrow)
@@ -103,12 +108,15 @@ def _read_whole(path: str | Path) -> bytes:
 
 
 def read_table(path: str | Path, table: Table, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a table and check that it keeps its contract. An absent file, a damaged one and one of another version are told apart.
+    """Read a table and check that it keeps its contract: its name and version, the columns' types, nulls, and no row twice.
+
+    An absent file, a damaged one, another table, one of another version and one with wrong contents are told apart.
 
     Raises:
-        EadbenchError: If it is absent or of another version; with the file's name and the remedy.
+        EadbenchError: If it is absent or breaks the contract; with the file's name, the column or row, and the remedy.
         FatalError: If it is damaged.
     """
+    mend = "delete the file and run the workflow again"
     try:
         data = pa.BufferReader(_read_whole(path))
         found = pq.read_schema(data)
@@ -117,13 +125,41 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
     except FileNotFoundError as error:
         raise EadbenchError(f"table {table.name!r} is missing", path, "run the rule that makes it") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise FatalError(f"table {table.name!r} is damaged: {error}", path, "delete the file and run the workflow again") from error
-    version = (found.metadata or {}).get(b"version", b"?").decode()
+        raise FatalError(f"table {table.name!r} is damaged: {error}", path, mend) from error
+    facts = found.metadata or {}
+    if (name := facts.get(b"table", b"?").decode(errors="replace")) != table.name:
+        what = "was not written by eadbench" if name == "?" else f"is table {name!r}"
+        raise EadbenchError(f"expected table {table.name!r}, the file {what}", path, "name the right file")
+    version = facts.get(b"version", b"?").decode(errors="replace")
     missing = [name for name in table.names if name not in found.names]
     if version != str(table.version) or missing:
         detail = f"version {version}, expected {table.version}" + (f"; lacks {', '.join(missing)}" if missing else "")
-        raise EadbenchError(f"table {table.name!r} is of another version ({detail})", path, "delete the file and run the workflow again")
-    return arrow.to_pandas()
+        raise EadbenchError(f"table {table.name!r} is of another version ({detail})", path, mend)
+    for column in table.columns:
+        if (given := found.field(column.name).type) != column.type:
+            raise EadbenchError(f"column {column.name!r} of table {table.name!r} holds {given}, expected {column.type}", path, mend)
+        if not column.nullable and column.name in arrow.column_names and arrow[column.name].null_count:
+            row = arrow[column.name].is_null().index(True).as_py()
+            raise EadbenchError(f"column {column.name!r} of table {table.name!r} is empty in row {row + 1}", path, mend)
+    frame = arrow.to_pandas()
+    if twice := _doubled(frame, table):
+        raise EadbenchError(twice, path, mend)
+    return frame
+
+
+def _doubled(frame: pd.DataFrame, table: Table) -> str:
+    """Which row of a frame that holds the key is there twice, in words; empty if none is."""
+    key = list(table.key)
+    if not key or not set(key) <= set(frame.columns):
+        return ""
+    twice = frame.duplicated(key, keep=False).to_numpy().nonzero()[0]
+    if not len(twice):
+        return ""
+    values = frame[key].iloc[twice[0]]
+    same = (frame[key].isna() == values.isna()).all(axis=1) & ((frame[key] == values) | values.isna()).all(axis=1)
+    first, second, *_ = same.to_numpy().nonzero()[0]
+    told = ", ".join(f"{name} {'(none)' if pd.isna(value) else repr(value)}" for name, value in values.items())
+    return f"rows {first + 1} and {second + 1} of table {table.name!r} are both that of {told}"
 
 
 def concat_tables(

@@ -187,7 +187,7 @@ def _peak_mb() -> float:
     """Peak of GPU memory since the last reset, or of this process's main memory, MiB."""
     if cuda := _cuda():
         return cuda.max_memory_allocated() / (1 << 20)
-    return provenance.peak_mb()["self"]
+    return provenance.own_peak_mb()
 
 
 def _counts(rows: list[dict]) -> str:
