@@ -1,7 +1,14 @@
-"""Sound in and out."""
+"""Sound in and out.
 
+Sound is read as ``ffmpeg -af aresample=async=1`` reads it: holes in its time stamps are filled with silence, overlaps
+dropped, and time zero is where the picture starts. Reading functions take ``notes``, a list to which they append a
+sentence for each choice they had to make: the track, a channel taken alone, a change of layout on the way.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 import numpy as np
@@ -9,68 +16,271 @@ import soundfile
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
+from eadbench.media.reading import DAMAGED, Source, decode, name_of, open_media, pick
 
 RATE = 16000
-PRE_ROLL = 1.0  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
+PRE_ROLL = 1  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
+# A hole or overlap of more than this many seconds is mended. FFmpeg's own 0.1 lets sound run up to 2.5 frames early; the shortest packets of
+# usual codecs last 0.02, the jitter of rounded stamps is below 0.005.
+HOLE = 0.015
+LONG_HOLE, LONGEST_HOLE = (
+    10,
+    600,
+)  # seconds: from where on silence is added here rather than by the filter, which holds it whole; and the limit
+CANCELLED = 0.1  # 20 dB: a mix that is this much below its loudest channel is no mix
+SILENCE = 1e-3  # peak below which sound is silence: -60 dB of full scale
 
 
-def read_audio(source: str | Path | BinaryIO, rate: int = RATE, start: float | None = None, end: float | None = None) -> np.ndarray:
+def is_silent(samples: np.ndarray) -> bool:
+    """Whether mono float samples hold nothing that could be heard or measured: no peak reaches -60 dB of full scale."""
+    return not len(samples) or float(np.abs(samples).max()) < SILENCE
+
+
+def read_audio(
+    source: Source,
+    rate: int = RATE,
+    start: float | None = None,
+    end: float | None = None,
+    notes: list[str] | None = None,
+) -> np.ndarray:
     """Decode the sound of any media file: mono float32 in [-1, 1] at ``rate``, starting at time zero of the file's video if it has one.
+
+    Several channels are mixed so that their peak stays. Where they cancel each other, so that the mix is 20 dB below the
+    loudest channel, that channel is taken.
 
     Args:
         source: Path or open binary file.
         rate: Sample rate to resample to.
         start: Start in seconds; the decoder seeks, so that a stretch of a long file is read alone.
         end: End in seconds. The result is shorter than ``end - start`` where the sound ends earlier; a late beginning is filled with silence.
+        notes: Appended to, see the module.
 
     Raises:
-        EadbenchError: If the file cannot be opened or has no audio stream.
+        EadbenchError: If the file cannot be opened or has no audio stream, or its time stamps jump.
     """
-    name = getattr(source, "name", source)
-    pieces: list[np.ndarray] = []
-    first = 0.0
+    levels: list[np.ndarray] = []
+    blocks = list(_blocks(source, rate, start, end, notes, None, levels))
+    channel = _channel_alone(levels, notes)
+    if channel is not None:
+        blocks = list(_blocks(source, rate, start, end, None, channel, []))
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def iter_audio(
+    source: Source,
+    rate: int = RATE,
+    start: float | None = None,
+    end: float | None = None,
+    notes: list[str] | None = None,
+) -> Iterator[np.ndarray]:
+    """As :func:`read_audio`, in blocks of at most a second, in constant memory; sound of several channels is decoded twice.
+
+    Args:
+        source: A path.
+    """
+    levels: list[np.ndarray] = []
+    for _ in _blocks(source, rate, start, end, None, None, levels):
+        if not levels:  # mono
+            break
+    yield from _blocks(source, rate, start, end, notes, _channel_alone(levels, notes), [])
+
+
+def _channel_alone(levels: list[np.ndarray], notes: list[str] | None) -> int | None:
+    """The channel to take where a mix cancels, or ``None``.
+
+    Args:
+        levels: Per block the energy of the mix and of each channel, of different numbers where the layout changes.
+    """
+    if not levels:
+        return None
+    energy = np.zeros(max(map(len, levels)))
+    for level in levels:
+        energy[: len(level)] += level
+    loudest = int(energy[1:].argmax())
+    if energy[0] >= CANCELLED**2 * energy[1 + loudest]:
+        return None
+    if notes is not None:
+        notes.append(f"the channels of the sound cancel each other: channel {loudest + 1} is taken alone")
+    return loudest
+
+
+def _blocks(
+    source: Source,
+    rate: int,
+    start: float | None,
+    end: float | None,
+    notes: list[str] | None,
+    channel: int | None,
+    levels: list[np.ndarray],
+) -> Iterator[np.ndarray]:
+    """Mono blocks; appends the energies of several channels to ``levels``."""
+    name = name_of(source)
+    wanted = None if end is None else max(0, round((end - (start or 0.0)) * rate))
+    given = 0
     try:
-        with av.open(source if hasattr(source, "read") else str(source), metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise EadbenchError("no audio stream", name)
-            stream = container.streams.audio[0]
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
-            origin = _origin(container)
-            if start:
-                container.seek(int(max(0.0, start + origin - PRE_ROLL) / stream.time_base), stream=stream, backward=True)
-            for frame in container.decode(stream):
-                time = float(frame.pts * stream.time_base) - origin if frame.pts is not None else None
-                if end is not None and time is not None and time >= end:
-                    break
-                if not pieces and time is not None:
-                    first = time
-                pieces += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
-            pieces += [piece.to_ndarray()[0] for piece in resampler.resample(None)]
+        for block in _whole_blocks(source, name, rate, Fraction(start or 0), end, notes, channel, levels):
+            block = block if wanted is None else block[: wanted - given]
+            given += len(block)
+            if len(block):
+                yield block
+            if given == wanted:
+                return
     except (av.FFmpegError, OSError) as error:
-        raise EadbenchError(f"sound cannot be decoded: {error}", name, "the file is missing, truncated or damaged") from error
-    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    shift = round((first - (start or 0.0)) * rate)
-    samples = np.concatenate([np.zeros(shift, np.float32), samples]) if shift > 0 and len(samples) else samples[-shift:] if shift < 0 else samples
-    return samples if end is None else samples[: max(0, round((end - (start or 0.0)) * rate))]
+        raise EadbenchError(f"sound cannot be decoded: {error}", name, DAMAGED) from error
 
 
-def _origin(container: av.container.InputContainer) -> float:
-    """Time stamp in seconds that counts as zero: where the picture starts, or the sound where there is no picture."""
-    stream = container.streams.video[0] if container.streams.video else container.streams.audio[0]
-    return float(stream.start_time * stream.time_base) if stream.start_time is not None and stream.time_base else 0.0
+def _whole_blocks(
+    source: Source,
+    name: str | Path,
+    rate: int,
+    start: Fraction,
+    end: float | None,
+    notes: list[str] | None,
+    channel: int | None,
+    levels: list[np.ndarray],
+) -> Iterator[np.ndarray]:
+    if hasattr(source, "seek"):
+        source.seek(0)
+    with open_media(source) as container:
+        stream = pick(container, "audio", notes)
+        if stream is None:
+            raise EadbenchError("no audio stream", name)
+        kind, chain, given, reached = None, None, 0, Fraction(0)
+        for frame, time in decode(container, stream, max(Fraction(0), start - PRE_ROLL)):
+            if end is not None and time >= end:
+                break
+            time -= start
+            hole = time - reached
+            if hole > LONGEST_HOLE:
+                mend = "write its time stamps anew, e.g. ffmpeg -i IN -c:v copy -af asetpts=N/SR/TB OUT"
+                raise EadbenchError(
+                    f"the time stamps of the sound jump by {float(hole):.0f} s at {float(start + reached):.1f} s",
+                    name,
+                    mend,
+                )
+            found = frame.sample_rate, frame.format.name, frame.layout.name
+            if found != kind or hole > LONG_HOLE:
+                if chain is not None:
+                    for block in chain.rest():
+                        given += len(block)
+                        yield block
+                    if found != kind and notes is not None:
+                        notes.append(f"the sound changes at {float(start + time):.2f} s from {_words(*kind)} to {_words(*found)}")
+                silent = round(time * rate) - given if hole > LONG_HOLE else 0
+                for a, b in pairwise([*range(0, silent, rate), silent]):
+                    yield np.zeros(b - a, np.float32)
+                given += max(0, silent)
+                kind, chain = found, _Chain(frame, rate, given, channel, levels)
+            reached = time + Fraction(frame.samples, frame.sample_rate)
+            for block in chain.add(frame, time):
+                given += len(block)
+                yield block
+        if chain is not None:
+            yield from chain.rest()
 
 
-def encode_audio(container: av.container.OutputContainer, stream: av.audio.AudioStream, samples: np.ndarray, rate: int) -> None:
-    """Encode mono float samples to a stream of an open container."""
-    block = 1024
-    samples = np.clip(np.asarray(samples, np.float32), -1.0, 1.0)
-    for at in range(0, len(samples), block):
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None, at : at + block]), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = rate, at
-        for packet in stream.encode(frame):
-            container.mux(packet)
-    for packet in stream.encode():
-        container.mux(packet)
+def _words(rate: int, _: str, layout: str) -> str:
+    return f"{rate} Hz {layout}"
+
+
+class _Chain:
+    """FFmpeg's filters for sound of one kind: holes filled, resampled, mixed.
+
+    Args:
+        frame: The first one.
+        rate: Sample rate wanted.
+        given: Samples given so far; what lies before is dropped, silence put between it and the first frame.
+        channel: Channel to take instead of the mix.
+        levels: Appended to.
+    """
+
+    def __init__(self, frame: av.AudioFrame, rate: int, given: int, channel: int | None, levels: list[np.ndarray]) -> None:
+        self.unit = Fraction(1, frame.sample_rate)
+        self.channel, self.levels, self.mixes = channel, levels, frame.layout.nb_channels > 1
+        self.graph = av.filter.Graph()  # must live as long as its ends
+        first = round(Fraction(given, rate) / self.unit)
+        self.source = self.graph.add_abuffer(
+            sample_rate=frame.sample_rate,
+            format=frame.format.name,
+            layout=frame.layout.name,
+            time_base=self.unit,
+        )
+        steps = [
+            self.source,
+            self.graph.add("aresample", f"{rate}:async=1:min_hard_comp={HOLE}:first_pts={first}:osf=fltp"),
+            self.graph.add("asetnsamples", f"n={rate}:p=0"),
+        ]
+        self.sinks = [self.graph.add("abuffersink")]
+        if self.mixes:
+            # FFmpeg does not normalise the mix of float samples unless told.
+            split, mix = (
+                self.graph.add("asplit"),
+                self.graph.add("aresample", "ochl=mono:osf=fltp:rematrix_maxval=1"),
+            )
+            self.graph.link_nodes(*steps, split, mix, *self.sinks)
+            self.sinks.append(self.graph.add("abuffersink"))
+            split.link_to(self.sinks[1], 1)
+        else:
+            self.graph.link_nodes(*steps, self.graph.add("aformat", "sample_fmts=fltp"), *self.sinks)
+        self.graph.configure()
+
+    def add(self, frame: av.AudioFrame, time: Fraction) -> Iterator[np.ndarray]:
+        """Take a frame due at ``time`` seconds; yields what is ready."""
+        frame.pts, frame.time_base = round(time / self.unit), self.unit
+        self.source.push(frame)
+        return self._ready()
+
+    def rest(self) -> Iterator[np.ndarray]:
+        """What is left at the end."""
+        self.source.push(None)
+        return self._ready()
+
+    def _ready(self) -> Iterator[np.ndarray]:
+        while True:
+            try:
+                mix, *channels = [sink.pull().to_ndarray() for sink in self.sinks]
+            except (av.BlockingIOError, av.EOFError):
+                return
+            if channels:
+                self.levels.append(np.square(np.concatenate([mix, channels[0]]), dtype=np.float64).sum(1))
+            yield (mix[0] if self.channel is None or not channels else channels[0][min(self.channel, len(channels[0]) - 1)])
+
+
+class SoundTrack:
+    """Encodes mono float32 samples to a new AAC stream of an open container, little by little.
+
+    Args:
+        container: Open for writing.
+        samples: In [-1, 1]; what is beyond is clipped.
+        rate: Their sample rate.
+        options: Of the encoder.
+    """
+
+    BLOCK = 1024
+
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        samples: np.ndarray,
+        rate: int,
+        options: dict[str, str] | None = None,
+    ) -> None:
+        self.container, self.samples, self.rate, self.at = container, samples, rate, 0
+        self.stream = container.add_stream("aac", rate=rate, layout="mono", options=options)
+
+    def until(self, seconds: float) -> None:
+        """Write what is heard before this time, so that it lies beside its picture in the file."""
+        while self.at < min(len(self.samples), seconds * self.rate):
+            block = np.clip(np.asarray(self.samples[self.at : self.at + self.BLOCK], np.float32), -1.0, 1.0)
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block[None]), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = self.rate, self.at
+            self.container.mux(self.stream.encode(frame))
+            self.at += self.BLOCK
+
+    def finish(self) -> None:
+        """Write the rest."""
+        self.until(float("inf"))
+        self.container.mux(self.stream.encode())
 
 
 def write_wav(path: str | Path, samples: np.ndarray, rate: int = RATE) -> None:
@@ -82,4 +292,4 @@ def write_wav(path: str | Path, samples: np.ndarray, rate: int = RATE) -> None:
 def write_m4a(path: str | Path, samples: np.ndarray, rate: int) -> None:
     """Write mono AAC in an MPEG-4 audio file (``.m4a``) atomically."""
     with atomic_path(path) as part, av.open(str(part), "w", format="ipod") as container:
-        encode_audio(container, container.add_stream("aac", rate=rate, layout="mono"), samples, rate)
+        SoundTrack(container, samples, rate).finish()

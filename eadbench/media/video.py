@@ -1,23 +1,30 @@
-"""Video in and out through PyAV."""
+"""Video in and out through PyAV, by the rules of ffmpeg's command line.
+
+Pictures come as a player shows them: in order, upright, with square pixels, at one size. Reading functions take
+``notes``, a list to which they append a sentence for each thing that was done to the file beyond decoding it: the
+track chosen, a size that changes on the way, squeezed pixels, fields that were left woven, a start without picture.
+"""
 
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
+from math import atan2, degrees
 from pathlib import Path
-from typing import BinaryIO, TypeVar
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.media.audio import encode_audio
+from eadbench.media.audio import SoundTrack
+from eadbench.media.reading import DAMAGED, Source, decode, name_of, open_media, pick
 
-T = TypeVar("T")
-LOOK_BACK = 0.5  # seconds decoded before a start, so that the frame on screen at the start is known
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
+LONGEST_HOLD = 10  # seconds that one picture may stand: from there on FFmpeg, too, calls a jump of time stamps an error
+SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with such ratios
 
 
 @dataclass(frozen=True)
@@ -34,14 +41,6 @@ class MediaInfo:
     audio_duration: float | None
 
 
-def _open(source: str | Path | BinaryIO) -> av.container.InputContainer:
-    try:
-        return av.open(source if hasattr(source, "read") else str(source), metadata_errors="ignore")
-    except (av.FFmpegError, OSError) as error:
-        name = getattr(source, "name", source)
-        raise EadbenchError(f"cannot be opened as media: {error}", name, "the file is missing, truncated or not a video") from error
-
-
 def _seconds(stream: av.stream.Stream | None, container: av.container.InputContainer) -> float | None:
     if stream is None:
         return None
@@ -50,35 +49,36 @@ def _seconds(stream: av.stream.Stream | None, container: av.container.InputConta
     return container.duration / av.time_base if container.duration else None
 
 
-def probe(source: str | Path | BinaryIO) -> MediaInfo:
+def probe(source: Source, notes: list[str] | None = None) -> MediaInfo:
     """Read a file's header. The first frame is decoded, since only it tells the rotation.
 
     Raises:
         EadbenchError: If the file cannot be opened as media.
     """
-    return probe_with_frame(source)[0]
+    return probe_with_frame(source, notes)[0]
 
 
-def probe_with_frame(source: str | Path | BinaryIO) -> tuple[MediaInfo, "Picture | None"]:
+def probe_with_frame(source: Source, notes: list[str] | None = None) -> tuple[MediaInfo, "Picture | None"]:
     """As :func:`probe`, with the first frame (``None`` where there is no video)."""
-    with _open(source) as container:
-        video = container.streams.video[0] if container.streams.video else None
-        audio = container.streams.audio[0] if container.streams.audio else None
-        picture = None
+    with open_media(source) as container:
+        video, audio = pick(container, "video", notes), pick(container, "audio", notes)
+        picture, turn = None, 0
         if video is not None:
             video.thread_type = "NONE"
+            show = _Shown(video, notes)
             try:
-                frame = next(container.decode(video), None)
+                frame, time = next(decode(container, video), (None, 0))
             except av.FFmpegError as error:
-                raise EadbenchError(f"the first frame cannot be decoded: {error}", getattr(source, "name", source)) from error
-            picture = Picture(frame) if frame is not None else None
+                raise EadbenchError(f"the first frame cannot be decoded: {error}", name_of(source)) from error
+            if frame is not None:
+                turn, picture = -frame.rotation % 360, Picture(show(frame, time), float(time))
         info = MediaInfo(
             duration=_seconds(video, container),
             fps=float(video.average_rate) if video is not None and video.average_rate else None,
             width=picture.width if picture else None,
             height=picture.height if picture else None,
             codec=video.codec_context.name if video is not None else None,
-            rotation=picture.turns * 90 if picture else 0,
+            rotation=turn,
             sample_rate=audio.rate if audio is not None else None,
             audio_duration=_seconds(audio, container),
         )
@@ -86,35 +86,32 @@ def probe_with_frame(source: str | Path | BinaryIO) -> tuple[MediaInfo, "Picture
 
 
 class Picture:
-    """A decoded frame that converts to RGB only what is asked for, upright.
+    """A frame that converts to RGB only what is asked for.
 
     Converting a whole 1080p frame costs more than decoding it, and the face is a small part of it.
 
     Attributes:
         time: Seconds from the start of the video.
         number: Number of the frame in the file, counted from 0 (estimated from the frame rate after a seek).
-        width, height: Size after rotation.
-        turns: Quarter turns, counter-clockwise, that make it upright.
+        width, height: Its size.
     """
 
     PLANAR = ("yuv420p", "yuvj420p")
 
     def __init__(self, frame: av.VideoFrame, time: float = 0.0, number: int = 0) -> None:
         self.frame, self.time, self.number = frame, time, number
-        self.turns = (frame.rotation % 360) // 90
-        self.width, self.height = (frame.height, frame.width) if self.turns % 2 else (frame.width, frame.height)
+        self.width, self.height = frame.width, frame.height
         self._rgb: np.ndarray | None = None
         self._last: tuple[tuple[int, int, int, int], np.ndarray] | None = None
 
     def rgb(self) -> np.ndarray:
         """The whole frame, ``(H, W, 3)`` uint8."""
         if self._rgb is None:
-            image = self.frame.to_ndarray(format="rgb24")
-            self._rgb = np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns else image
+            self._rgb = _reformatter().reformat(self.frame, format="rgb24").to_ndarray()
         return self._rgb
 
     def thumbnail(self, long_side: int = 64) -> np.ndarray:
-        """A small grey picture ``(h, w)`` uint8 by taking every n-th sample of the luma; not upright. For comparing frames, not for looking at."""
+        """A small grey picture ``(h, w)`` uint8 by taking every n-th sample of the luma. For comparing frames, not for looking at."""
         if self.frame.format.name in self.PLANAR:
             luma = self._plane(0)
         else:
@@ -137,21 +134,13 @@ class Picture:
     def _inside(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
         if self._rgb is not None or self.frame.format.name not in self.PLANAR:
             return self.rgb()[y0:y1, x0:x1]
-        high, wide = self.frame.height, self.frame.width
-        rows, columns = {
-            0: ((y0, y1), (x0, x1)),
-            1: ((x0, x1), (wide - y1, wide - y0)),
-            2: ((high - y1, high - y0), (wide - x1, wide - x0)),
-            3: ((high - x1, high - x0), (y0, y1)),
-        }[self.turns]
-        image = self._convert(*rows, *columns)
-        return np.rot90(image, self.turns) if self.turns else image
+        return self._convert(y0, y1, x0, x1)
 
     def _convert(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        """RGB of a rectangle of the stored frame, widened to even bounds, since chroma samples cover 2 x 2 pixels (odd sides: whole frame)."""
+        """RGB of a rectangle, widened to even bounds, since chroma samples cover 2 x 2 pixels (odd sides: whole frame)."""
         high, wide = self.frame.height, self.frame.width
         if high % 2 or wide % 2:
-            return self.frame.to_ndarray(format="rgb24")[top:bottom, left:right]
+            return self.rgb()[top:bottom, left:right]
         # Two more samples each side, since the scaler interpolates chroma.
         t, b = max(0, top // 2 * 2 - 4), min(high, (bottom + 1) // 2 * 2 + 4)
         le, r = max(0, left // 2 * 2 - 4), min(wide, (right + 1) // 2 * 2 + 4)
@@ -177,96 +166,206 @@ def _reformatter() -> VideoReformatter:
     return _per_thread.reformatter
 
 
-def iter_pictures(source: str | Path | BinaryIO, start: float | None = None, end: float | None = None, fps: float | None = None) -> Iterator[Picture]:
+class _Shown:
+    """Frames as a player shows them: upright, with square pixels and of the first one's size and format.
+
+    FFmpeg's filters do it, those that its command line puts in; a frame that needs none passes untouched.
+    """
+
+    def __init__(self, stream: av.VideoStream, notes: list[str] | None) -> None:
+        self.aspect = stream.sample_aspect_ratio or Fraction(1)
+        self.notes = [] if notes is None else notes
+        self.first: tuple[int, int, str] | None = None  # width, height and format before it is turned
+        self.kind: tuple[int, int, str] | None = None
+        self.woven = False
+
+    def __call__(self, frame: av.VideoFrame, time: Fraction) -> av.VideoFrame:
+        kind = frame.width, frame.height, frame.format.name
+        if kind != self.kind:
+            self.graph = self._graph(frame, kind, time)
+            self.kind = kind
+        if frame.interlaced_frame and not self.woven:
+            self.woven = True
+            self.notes.append("interlaced: its fields are left woven, as ffmpeg leaves them")
+        if self.graph is None:
+            return frame
+        self.graph.vpush(frame)
+        shown = self.graph.vpull()
+        shown.colorspace, shown.color_range = frame.colorspace, frame.color_range
+        return shown
+
+    def _graph(self, frame: av.VideoFrame, kind: tuple[int, int, str], time: Fraction) -> av.filter.Graph | None:
+        width, height, pixels = kind
+        if self.first is None:
+            wide = round(width * self.aspect / 2) * 2
+            if abs(self.aspect - 1) <= SQUARE:
+                wide = width
+            else:
+                self.notes.append(f"its pixels are squeezed (aspect ratio {self.aspect}): {width}x{height} is shown as {wide}x{height}")
+            self.first = wide, height, pixels
+        else:
+            old = self.first
+            self.notes.append(f"the picture changes to {width}x{height} {pixels} at {float(time):.2f} s: scaled to {old[0]}x{old[1]} {old[2]}")
+        steps = orientation(frame)
+        if kind != self.first:
+            steps = [("scale", f"{self.first[0]}:{self.first[1]}"), ("format", self.first[2]), *steps]
+        return _graph(frame, frame.time_base, steps) if steps else None
+
+
+def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
+    """The filters by which ffmpeg turns and mirrors a frame as its display matrix says."""
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except (KeyError, ValueError):  # side data that PyAV does not know, as Exif in JPEG files
+        data = None
+    if data is None:
+        return []
+    m = np.frombuffer(bytes(data), "<i4").astype(float)
+    theta = round(degrees(atan2(m[1] / (np.hypot(m[1], m[4]) or 1), m[0] / (np.hypot(m[0], m[3]) or 1))), 3) % 360
+    if abs(theta - 90) < 1:
+        return [("transpose", "cclock_flip" if m[3] > 0 else "clock")]
+    if abs(theta - 270) < 1:
+        return [("transpose", "clock_flip" if m[3] < 0 else "cclock")]
+    if abs(theta - 180) < 1:
+        return [(name, "") for name, turned in (("hflip", m[0] < 0), ("vflip", m[4] < 0)) if turned]
+    if 1 < theta < 359:
+        return [("rotate", f"{theta}*PI/180")]
+    return [("vflip", "")] if m[4] < 0 else []
+
+
+def _graph(frame: av.VideoFrame, unit: Fraction, steps: list[tuple[str, str]]) -> av.filter.Graph:
+    """FFmpeg's filters for frames of one size and format, their stamps in ``unit``."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=unit)
+    graph.link_nodes(source, *(graph.add(name, options) for name, options in steps), graph.add("buffersink")).configure()
+    return graph
+
+
+def iter_pictures(
+    source: Source,
+    start: float | None = None,
+    end: float | None = None,
+    fps: float | None = None,
+    notes: list[str] | None = None,
+) -> Iterator[Picture]:
     """Decode one frame after the other without converting it.
 
     Args:
         source: Path or open binary file.
         start: Skip frames whose time stamp lies before this time in seconds (seeks to the keyframe before it).
         end: Stop at this time.
-        fps: Resample to this constant rate by time stamps: frames are repeated or left out, never blended. Picture k
-            is the one on screen at ``start + k / fps``; its ``time`` and ``number`` stay those of the file.
+        fps: Resample to this constant rate with FFmpeg's filter of that name: picture k is the frame nearest to
+            ``start + k / fps``, so frames are repeated or left out, never blended. ``time`` and ``number`` stay the file's.
+        notes: Appended to, see the module.
 
     Yields:
         Pictures. At a damaged packet the stream ends with an error.
 
     Raises:
-        EadbenchError: If the file has no video, or breaks off within the stretch.
+        EadbenchError: If the file has no video, or breaks off within the stretch; with ``fps`` if its time stamps jump.
     """
-    if fps:
-        decoded = _decode(source, max(0.0, (start or 0.0) - LOOK_BACK) or None, end)
-        for _, picture in at_rate(((p.time, p) for p in decoded), fps, start or 0.0):
-            yield picture
-    else:
-        yield from _decode(source, start, end)
-
-
-def _decode(source: str | Path | BinaryIO, start: float | None, end: float | None) -> Iterator[Picture]:
-    name = getattr(source, "name", source)
-    with _open(source) as container:
-        if not container.streams.video:
-            raise EadbenchError("no video stream", name)
-        stream = container.streams.video[0]
+    begin = Fraction(start or 0.0).limit_denominator(10**6)
+    stop = None if end is None else Fraction(end).limit_denominator(10**6)
+    with open_media(source) as container:
+        stream = pick(container, "video", notes)
+        if stream is None:
+            raise EadbenchError("no video stream", name_of(source))
         stream.thread_type = "NONE"
-        origin = float((stream.start_time or 0) * stream.time_base)
-        rate = float(stream.average_rate or 25)
-        if start:
-            container.seek(int((start + origin) / stream.time_base), stream=stream, backward=True, any_frame=False)
-        number = None if start else -1
+        shown = _show(decode(container, stream, begin), stream, begin, notes)
         try:
-            for frame in container.decode(stream):
-                if frame.pts is None:
-                    continue
-                time = float(frame.pts * stream.time_base) - origin
-                number = round(time * rate) if number is None else number + 1
-                if start and time < start - 1e-6:
-                    continue
-                if end is not None and time >= end - 1e-6:
-                    return
-                yield Picture(frame, time, number)
+            if fps:
+                yield from _at_rate(shown, stream.time_base, Fraction(fps).limit_denominator(1001), begin, stop, name_of(source))
+            else:
+                for _, time, picture in shown:
+                    if stop is not None and time >= stop:
+                        return
+                    if time >= begin:
+                        yield picture
         except av.FFmpegError as error:
-            raise EadbenchError(f"video breaks off: {error}", name, "the file is truncated or damaged") from error
+            raise EadbenchError(f"video breaks off: {error}", name_of(source), DAMAGED) from error
+
+
+def _show(
+    frames: Iterator[tuple[av.VideoFrame, Fraction]], stream: av.VideoStream, begin: Fraction, notes: list[str] | None
+) -> Iterator[tuple[av.VideoFrame, Fraction, Picture]]:
+    """Frames as shown, their times and pictures."""
+    show = _Shown(stream, notes)
+    number = None
+    for frame, time in frames:
+        if number is None:
+            number = round(time * (stream.average_rate or 25)) - 1 if begin else -1
+            if notes is not None and not begin and time * (stream.average_rate or 25) >= 1:
+                notes.append(f"the first {float(time):.2f} s have no picture: the first one stands there")
+        number += 1
+        shown = show(frame, time)
+        yield shown, time, Picture(shown, float(time), number)
+
+
+def _at_rate(
+    frames: Iterator[tuple[av.VideoFrame, Fraction, Picture]],
+    unit: Fraction,
+    fps: Fraction,
+    begin: Fraction,
+    stop: Fraction | None,
+    name: str | Path,
+) -> Iterator[Picture]:
+    """Resample by FFmpeg's filter ``fps``. A frame given several times is the same picture, converted once."""
+    unit /= max(1, min(1000, (2**31 - 1) // unit.denominator))  # finer, since ``begin`` need not lie on it
+    limit = None if stop is None else round((stop - begin) * fps)
+    graph, last, given, waiting = None, None, 0, {}
+
+    def ready() -> Iterator[Picture]:
+        nonlocal given
+        while given != limit:
+            try:
+                key = graph.vpull().opaque
+            except (av.BlockingIOError, av.EOFError):
+                return
+            for old in [k for k in waiting if k < key[0]]:
+                del waiting[old]
+            given += 1
+            yield waiting[key[0]]
+
+    for frame, time, picture in frames:
+        time = time if stop is None else min(time, stop)
+        if time - (begin if last is None else last) > LONGEST_HOLD:
+            mend = "write its time stamps anew, e.g. ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB -c:a copy OUT"
+            jump = float(time - (last or begin))
+            raise EadbenchError(f"the time stamps of the picture jump by {jump:.0f} s after frame {picture.number - 1}", name, mend)
+        if graph is None:
+            graph = _graph(frame, unit, [("fps", f"{fps}:start_time=0")])
+        frame.duration = round(frame.duration * frame.time_base / unit)
+        frame.pts, frame.time_base, frame.opaque = round((time - begin) / unit), unit, (picture.number,)
+        waiting[picture.number] = picture
+        graph.vpush(frame)
+        last = time
+        yield from ready()
+        if time == stop or given == limit:
+            return
+    if graph is not None:
+        graph.vpush(None)
+        yield from ready()
 
 
 def iter_frames(
-    source: str | Path | BinaryIO, start: float | None = None, end: float | None = None, fps: float | None = None
+    source: Source,
+    start: float | None = None,
+    end: float | None = None,
+    fps: float | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """As :func:`iter_pictures`, yielding time stamp in seconds and frame ``(H, W, 3)`` RGB uint8, upright."""
-    for picture in iter_pictures(source, start, end, fps):
+    for picture in iter_pictures(source, start, end, fps, notes):
         yield picture.time, picture.rgb()
 
 
-def at_rate(frames: Iterable[tuple[float, T]], fps: float = 25.0, start: float = 0.0) -> Iterator[tuple[float, T]]:
-    """Resample to a constant rate by time stamps: output frame k shows the input frame that is on screen at ``start + k / fps``.
-
-    Also right for variable frame rates; frames are repeated or left out, never blended.
-    """
-    previous: tuple[float, T] | None = None
-    k = 0
-    gap = 1.0 / fps
-    for time, image in frames:
-        while previous is not None and start + k / fps < time - 1e-6:
-            yield previous[0], previous[1]
-            k += 1
-        if previous is not None:
-            gap = time - previous[0]
-        previous = (time, image)
-    while previous is not None and start + k / fps < previous[0] + gap - 1e-6:
-        yield previous[0], previous[1]
-        k += 1
-
-
-def read_frames(path: str | Path, fps: float | None = None, limit: int | None = None) -> np.ndarray:
+def read_frames(path: str | Path, fps: float | None = None, limit: int | None = None, notes: list[str] | None = None) -> np.ndarray:
     """Read a short video whole: ``(T, H, W, 3)`` RGB uint8, at its own rate or resampled to ``fps``.
 
     Raises:
         EadbenchError: If there is no frame.
     """
-    frames = []
-    for _, image in iter_frames(path, fps=fps):
-        frames.append(image)
-        if limit and len(frames) >= limit:
-            break
+    frames = [image for _, image in islice(iter_frames(path, fps=fps, notes=notes), limit)]
     if not frames:
         raise EadbenchError("the video holds no frame", path)
     return np.stack(frames)
@@ -276,6 +375,8 @@ class VideoWriter:
     """Write H.264 (yuv420p) and AAC to an mp4, frame by frame, atomically and with the same bytes each time.
 
     Use as a context manager; ``add`` takes ``(H, W, 3)`` RGB uint8 with even sides, or planar I420 ``(3 H / 2, W)`` as OpenCV makes it.
+    The file says by which matrix its colours are to be read: BT.709 from 1280 pixels of width or 720 of height on, BT.601 below
+    and for I420.
 
     Args:
         path: Target.
@@ -317,27 +418,53 @@ class VideoWriter:
         options = {"crf": str(self.crf), "preset": self.preset, "threads": "1", "mbtree": "0"}
         self._stream = self._container.add_stream("libx264", rate=self.fps, options=options)
         self._stream.pix_fmt = "yuv420p"
-        self._sound = self._container.add_stream("aac", rate=self.rate, layout="mono", options=AAC) if self.audio is not None else None
-        self._started = False
+        self._sound = SoundTrack(self._container, self.audio, self.rate, AAC) if self.audio is not None else None
+        self._frames, self._shape = 0, None
 
     def add(self, frame: np.ndarray) -> None:
-        """Append one frame."""
+        """Append one frame.
+
+        Raises:
+            EadbenchError: If its size is another than the first one's, or odd.
+        """
         planar = frame.ndim == 2
-        if not self._started:
-            self._stream.height, self._stream.width = frame.shape[0] * 2 // 3 if planar else frame.shape[0], frame.shape[1]
-            self._started = True
-        for packet in self._stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="yuv420p" if planar else "rgb24")):
-            self._container.mux(packet)
+        height, width = frame.shape[0] * 2 // 3 if planar else frame.shape[0], frame.shape[1]
+        if self._shape is None:
+            self._start(height, width, planar)
+        elif self._shape != frame.shape:
+            first = f"{self._stream.width}x{self._stream.height}"
+            mend = "scale all frames to one size"
+            raise EadbenchError(f"frame {self._frames} is {width}x{height}, the first one is {first}", self.path, mend)
+        self._shape = frame.shape
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="yuv420p" if planar else "rgb24")
+        if not planar:
+            matrix = Colorspace.ITU709 if self._hd else Colorspace.ITU601
+            picture = _reformatter().reformat(picture, format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
+        self._stamp(picture)
+        self._container.mux(self._stream.encode(picture))
+        self._frames += 1
+        if self._sound is not None:
+            self._sound.until(self._frames / self.fps)
+
+    def _start(self, height: int, width: int, planar: bool) -> None:
+        if height % 2 or width % 2:
+            raise EadbenchError(f"a frame of {width}x{height} cannot be written", self.path, "H.264 takes even sides: cut or scale it")
+        self._hd = not planar and (width >= 1280 or height >= 720)
+        self._stream.height, self._stream.width = height, width
+        self._stamp(self._stream.codec_context)
+
+    def _stamp(self, what: av.VideoFrame | av.VideoCodecContext) -> None:
+        what.color_range, what.colorspace = ColorRange.MPEG, 1 if self._hd else 6  # as ITU-T H.273 numbers them
+        what.color_primaries = what.color_trc = 1  # BT.709, whose primaries are sRGB's
 
     def __exit__(self, kind, value, trace) -> bool | None:
         try:
             if kind is None:
-                if not self._started:
+                if not self._frames:
                     raise EadbenchError("no frame was written", self.path)
-                for packet in self._stream.encode():
-                    self._container.mux(packet)
+                self._container.mux(self._stream.encode())
                 if self._sound is not None:
-                    encode_audio(self._container, self._sound, self.audio, self.rate)
+                    self._sound.finish()
             self._container.close()
         except BaseException as error:
             self._atomic.__exit__(type(error), error, error.__traceback__)
@@ -358,18 +485,21 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
     Args:
         source: The video.
         target: File to write, atomically.
-        audio: Mono float32 in [-1, 1].
+        audio: Mono float32 in [-1, 1], from where the picture starts.
         rate: Its sample rate.
 
     Raises:
         EadbenchError: If the source cannot be read.
     """
-    with atomic_path(target) as part, _open(source) as old, av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as new:
-        picture = old.streams.video[0]
-        copied = new.add_stream_from_template(picture)
-        sound = new.add_stream("aac", rate=rate, layout="mono", options=AAC)
+    with atomic_path(target) as part, open_media(source) as old, av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as new:
+        picture = pick(old, "video")
+        if picture is None:
+            raise EadbenchError("no video stream", source)
+        copied, sound = new.add_stream_from_template(picture), SoundTrack(new, audio, rate, AAC)
+        origin = picture.start_time or 0
         for packet in old.demux(picture):
             if packet.dts is not None:
-                packet.stream = copied
+                packet.pts, packet.dts, packet.stream = packet.pts - origin, packet.dts - origin, copied
+                sound.until(float(packet.dts * packet.time_base))
                 new.mux(packet)
-        encode_audio(new, sound, audio, rate)
+        sound.finish()

@@ -15,7 +15,7 @@ from eadbench.clips.track import FaceTracker, Sight
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.media.faces import FaceMesh, make_detector
-from eadbench.media.video import Picture, at_rate, iter_frames, iter_pictures
+from eadbench.media.video import Picture, iter_frames, iter_pictures
 
 FPS = 25
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
@@ -70,8 +70,7 @@ class FollowedFace:
 
 def pictures_of(path: Path) -> Iterator[Picture]:
     """A video at 25 frames per second, by time stamps."""
-    for _, picture in at_rate(((p.time, p) for p in iter_pictures(path)), FPS):
-        yield picture
+    return iter_pictures(path, fps=FPS)
 
 
 def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool) -> FollowedFace:

@@ -128,7 +128,8 @@ def test_the_way_back(faults):
             again = cv2.warpAffine(source[track["source_frame"][k]], track["matrix"][k], (CONFIG.size, CONFIG.size), borderMode=cv2.BORDER_REPLICATE)
             assert cv2.PSNR(again, aligned[k]) > 30
         numbers = track["source_frame"]
-    assert np.array_equal(numbers, (np.arange(len(numbers)) / 25 * 30 + 1e-6).astype(int))
+    nearest = np.floor(np.arange(60) / 30 * 25 + 0.5)  # the moment at which ffmpeg's filter fps shows each source frame
+    assert np.array_equal(numbers, np.searchsorted(nearest, np.arange(len(numbers)), "right") - 1)
 
 
 def test_uneven_frame_rates_go_by_time_stamps(faults):

@@ -6,7 +6,7 @@ import pytest
 from material import MATRICES, face_frames, face_video, hum, turn
 
 from eadbench.media.audio import read_audio
-from eadbench.media.video import Picture, at_rate, iter_pictures, probe, read_frames, replace_audio, write_video
+from eadbench.media.video import Picture, iter_pictures, probe, read_frames, replace_audio, write_video
 
 
 @pytest.mark.parametrize("degrees", MATRICES)
@@ -48,11 +48,6 @@ def test_numbers_and_times_after_a_seek(tmp_path):
     late = list(iter_pictures(path, 1.2, 2.0))
     assert [picture.number for picture in late] == list(range(30, 50))
     assert late[0].time == pytest.approx(1.2)
-
-
-def test_at_rate_passes_on_anything_and_follows_time_stamps():
-    uneven = [(0.0, "a"), (0.1, "b"), (0.11, "c"), (0.3, "d")]
-    assert "".join(x for _, x in at_rate(uneven, 25)) == "aaacccccddddd"
 
 
 @pytest.mark.parametrize("rate", [16000, 22050])

@@ -1,0 +1,146 @@
+"""Opening files, choosing their tracks and decoding from a moment on: what picture and sound have in common.
+
+The rules are those of ffmpeg's command line. See docs/media.md.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+
+from eadbench.core.errors import EadbenchError
+
+Source = str | Path | BinaryIO
+DAMAGED = "the file is truncated or damaged"
+
+
+def open_media(source: Source) -> av.container.InputContainer:
+    """Open a path or binary file.
+
+    Raises:
+        EadbenchError: If it is not there or no media.
+    """
+    try:
+        return av.open(source if hasattr(source, "read") else str(source), metadata_errors="ignore")
+    except (av.FFmpegError, OSError) as error:
+        mend = "the file is missing, truncated or not a video"
+        raise EadbenchError(f"cannot be opened as media: {error}", name_of(source), mend) from error
+
+
+def name_of(source: Source) -> str | Path:
+    """What to call a source in an error."""
+    return getattr(source, "name", source)
+
+
+def pick(container: av.container.InputContainer, kind: str, notes: list[str] | None = None) -> av.stream.Stream | None:
+    """The track that ffmpeg takes: one flagged default, then the largest picture or most channels, then the first.
+
+    Args:
+        container: The file.
+        kind: ``"video"`` or ``"audio"``. Cover pictures do not count as video.
+        notes: Appended to where there was a choice.
+    """
+    tracks = [s for s in getattr(container.streams, kind) if not s.disposition & s.disposition.attached_pic]
+
+    def rank(track: av.stream.Stream) -> int:
+        size = track.width * track.height if kind == "video" else track.codec_context.channels
+        return size + 5_000_000 * bool(track.disposition & track.disposition.default)  # ffmpeg's weights
+
+    best = max(tracks, key=rank, default=None)
+    if len(tracks) > 1 and notes is not None:
+        notes.append(f"{len(tracks)} {kind} tracks: number {tracks.index(best) + 1} is read, as ffmpeg chooses")
+    return best
+
+
+def zero_of(container: av.container.InputContainer) -> Fraction:
+    """Time stamp in seconds that counts as zero for picture and sound: where the picture starts, or else the sound."""
+    stream = pick(container, "video") or pick(container, "audio")
+    return stream.start_time * stream.time_base if stream is not None and stream.start_time is not None else Fraction(0)
+
+
+def decode(
+    container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction = Fraction(0)
+) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
+    """Decode a track in order of presentation.
+
+    Args:
+        container: The file, opened anew.
+        stream: The track.
+        start: Seconds from :func:`zero_of`. The first frame given is the last one at or before it; with 0 the file's first.
+
+    Yields:
+        Frames with their time in seconds from :func:`zero_of`. Undecodable packets before the first frame do not count.
+
+    Raises:
+        av.FFmpegError: If the file breaks off, or nothing can be decoded.
+    """
+    previous = None
+    for item in _sought(container, stream, start):
+        if previous is not None and (not start or item[1] > start):
+            yield previous
+        previous = item
+    if previous is not None:
+        yield previous
+
+
+def _sought(
+    container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction
+) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
+    """Frames from one at or before ``start`` on. Where a seek leads to a place from which the decoder cannot start, to one earlier."""
+    origin = zero_of(container)
+    back = 0
+    while back < start:
+        try:
+            container.seek(int((start + origin - back) / stream.time_base), stream=stream)
+            frames = _in_order(container, stream, origin)
+            first = next(frames, None)
+            if first is not None and first[1] <= start:
+                return chain([first], frames)
+        except av.FFmpegError:  # nothing decodable from here on, or a format without seeks
+            pass
+        back = 2 * back + 1
+    if back:
+        container.seek(container.start_time or 0)
+    return _in_order(container, stream, origin)
+
+
+def _in_order(
+    container: av.container.InputContainer, stream: av.stream.Stream, origin: Fraction
+) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
+    """Decode from where the container stands. Sets each frame's ``duration``.
+
+    Decoders give frames in order of presentation, but not all formats say when each is due. AVI knows the order of decoding alone: there the
+    packet that completed a frame dates it, less the decoder's delay.
+    """
+    unit = stream.time_base
+    rate = stream.average_rate or stream.guessed_rate or 25 if stream.type == "video" else None
+    avi = container.format.name == "avi" and rate
+    first_sent, delay, last, length, failure = None, None, None, 0, None
+    for packet in container.demux(stream):
+        first_sent = packet.dts if first_sent is None else first_sent
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            if last is not None:
+                raise
+            failure = error
+            continue
+        for frame in frames:
+            following = (stream.start_time or 0) if last is None else last + length
+            if avi:
+                delay = frame.dts - first_sent if delay is None else delay
+                due = frame.dts - delay if frame.dts is not None else following
+                stamp = due if last is None or due > last else following
+            elif frame.pts is None or (rate and last is not None and frame.pts <= last):  # as FFmpeg's best effort
+                later = frame.dts is not None and (last is None or frame.dts > last)
+                stamp = frame.dts if later else following if frame.pts is None else frame.pts
+            else:
+                stamp = frame.pts
+            frame.duration = frame.duration or round((1 / rate if rate else Fraction(frame.samples, frame.sample_rate)) / unit)
+            last, length = stamp, frame.duration
+            yield frame, stamp * unit - origin
+    if last is None and failure is not None:
+        raise failure
