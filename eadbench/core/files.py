@@ -118,3 +118,15 @@ def sha256_of(path: str | Path) -> str:
     """Hex sha256 of a file's content, read in blocks."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def nature(path: Path) -> str:
+    """What a file is that stands in the place of binary data, in words; empty if it may be the data."""
+    with path.open("rb") as handle:
+        head = handle.read(512)
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
+        return "a web page, which a server sent in place of the file (a login, a quota, a moved address)"
+    if start.startswith(b"version https://git-lfs"):
+        return "a git-lfs pointer in place of the file (`git lfs pull` fetches it)"
+    return "" if head else "empty"

@@ -27,7 +27,21 @@ def score_command(
     part: Annotated[
         list[str] | None, typer.Option("--part", help="NAME=FOLDER of one evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet.")
     ] = None,
-    zoo: Annotated[Path, typer.Option(help="Where evaluators are looked for that no --part names.")] = Path("results/zoo"),
+    evaluators: Annotated[
+        str | None,
+        typer.Option(
+            "--evaluators",
+            "--zoo",
+            metavar="official|demo|FOLDER",
+            show_default=False,
+            help="The networks that measure: `official` fetches the published ones, `demo` takes those of a finished demo, FOLDER those in it. "
+            "[default: the published ones, if they are on this machine]",
+        ),
+    ] = None,
+    accept_licence: Annotated[
+        list[str] | None, typer.Option(help="Id of published weights whose licence you read and accept, or `all`. May be given several times.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched and measured, and stop.")] = False,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
@@ -41,6 +55,7 @@ def score_command(
         eadbench score --real test/real --fake out/mine --fake out/theirs --labels emotions.csv --out scores.parquet
     """
     from eadbench.core.device import pick_device
+    from eadbench.score.evaluators import ask_on_terminal, choose, describe, needed
     from eadbench.score.folders import SOUND, Folders, pairs_of
     from eadbench.score.labels import read_labels
     from eadbench.score.options import config_of
@@ -50,11 +65,18 @@ def score_command(
 
     given = core_settings.load(settings, config) if settings or config else None
     wanted = config_of(given, metrics)
+    parts = parse_parts(part)
     with alone(out):
         pairs = pairs_of(Folders(real, tuple(fake), audio), read_labels(labels, SOUND), crop)
+        if dry_run:
+            for method, tasks in pairs.tasks.items():
+                typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")
+            describe(needed(wanted, parts))
+            return
+        chosen = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
         device = pick_device(given.device if given and "device" in given.raw else "auto")
-        parts = {name: zoo / name for name in wanted.judges.values()} | parse_parts(part)
-        judges = load_judges(wanted, parts, device, may_miss=True)
+        judges = load_judges(wanted, chosen.parts, device, may_miss=True)
+        judges.missing |= chosen.missing
         seed = given.seed if given and "seed" in given.raw else 1
-        built = score_folders(pairs, out, wanted, judges, seed, device, tuple(wanted.metrics) if metrics else MAIN, page, parts)
+        built = score_folders(pairs, out, wanted, judges, seed, device, tuple(wanted.metrics) if metrics else MAIN, page, chosen.parts)
         show(built, out, page)

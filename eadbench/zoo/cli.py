@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from eadbench.core import settings as core_settings
+from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson
 
 app = typer.Typer(help="Pretrained parts: list, fetch, train.", no_args_is_help=True)
@@ -33,40 +34,81 @@ def make_command(
     clips: Annotated[list[Path] | None, typer.Option(help="Tables of clips to train on.")] = None,
     captions: Annotated[list[Path] | None, typer.Option(help="Tables of written captions to train on.")] = None,
     part: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of another artefact that the training needs.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Yes, a small network trained or drawn here, not the published one.")] = False,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Fetch, train or draw an artefact, as the config says."""
-    from eadbench.zoo.make import Inputs, make
+    """Fetch, train or draw an artefact, as the config says.
+
+    Where the config says `trained` or `random`, what comes is a demo's network: by hand, this needs --demo.
+    """
+    from eadbench.zoo.make import Inputs, make, wanted_of
 
     given = core_settings.load(settings, config)
+    wanted = wanted_of(artefact, given.zoo)
+    if wanted.how != "fetched" and not (demo or settings):
+        refuse_demo(artefact, wanted.kind, wanted.how)
     make(artefact, given.zoo, given.seed, Inputs(clips or [], parse_parts(part), captions or []), out.parent)
+
+
+def refuse_demo(artefact: str, kind: str, how: str) -> None:
+    """Demo networks only for those who ask for them by that word.
+
+    Raises:
+        EadbenchError: Always.
+    """
+    from eadbench.zoo.registry import registry
+
+    what = {"trained": "a small network trained on the clips", "random": "random features of a fixed seed"}[how]
+    published = [name for name, entry in registry().items() if entry.kind == kind]
+    mend = "add --demo if that is what you want" + (f"; the published weights: `eadbench zoo fetch {published[0]}`" if published else "")
+    raise EadbenchError(f"{artefact!r} is {what} in this configuration, not the published weights", f"zoo: artefacts: {artefact}", mend)
 
 
 @app.command("fetch")
 def fetch_command(
-    artefact: Annotated[str, typer.Argument(help="Id in the registry, see `zoo list`.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the files. [default: results/zoo-cache/ID]")] = None,
-    accept: Annotated[bool, typer.Option("--accept-licence", help="I have read and accept the licence.")] = False,
+    artefact: Annotated[str, typer.Argument(help="Id of published weights, see `zoo list`.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the files. [default: the user's cache, where every command looks]")] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept-licence/--no-accept-licence", help="I have read and accept the licence.", show_default=False)
+    ] = False,
 ) -> None:
     """Fetch published weights by hand, e.g. on a machine with network."""
-    from eadbench.zoo.fetch import fetch_files
+    from eadbench.zoo.fetch import fetch_files, user_cache
+    from eadbench.zoo.make import card_of_published
     from eadbench.zoo.registry import entry
 
-    fetch_files(artefact, entry(artefact), out or Path("results/zoo-cache") / artefact, [artefact] if accept else [])
+    found, folder = entry(artefact), out or user_cache() / artefact
+    fetch_files(artefact, found, folder, [artefact] if accept else [])
+    if found.files:
+        card_of_published(artefact, artefact, folder)
+    typer.echo(f"{artefact}: {folder}")
 
 
 @app.command("list")
-def list_command(cache: Annotated[Path, typer.Option(help="Folder with fetched weights.")] = Path("results/zoo-cache")) -> None:
-    """All published weights: what they are, their licence, and what is here."""
+def list_command(
+    cache: Annotated[Path | None, typer.Option(help="Folder with fetched weights. [default: the user's cache]", show_default=False)] = None,
+) -> None:
+    """All published weights: what they are, their size and licence, where they come from, and what is here."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
+    from eadbench.zoo.fetch import user_cache
     from eadbench.zoo.registry import registry
 
-    table = Table("id", "kind", "title", "licence", "files here", "source")
+    cache = cache or user_cache()
+    console = Console(soft_wrap=True, highlight=False)
     for name, entry in registry().items():
         wanted = [f.name for f in entry.files] or ["config.json"]
         here = sum((cache / name / file).exists() for file in wanted)
-        table.add_row(name, entry.kind, entry.title, entry.licence, f"{here}/{len(wanted)}", entry.source)
-    Console().print(table)
+        state = "here" if here == len(wanted) else f"{here} of {len(wanted)} files here" if here else "by hand" if entry.manual else "not here"
+        console.print(f"[bold]{escape(name)}[/bold]  ({entry.kind}, {megabytes(entry.transfer)}, {state})")
+        for line in (entry.title, f"licence: {entry.licence}", f"from: {entry.source}", entry.note):
+            if line:
+                console.print(f"    {escape(line)}")
+    console.print(f"\nLooked for in {escape(str(cache))}. `eadbench zoo fetch ID --accept-licence` fetches one.")
+
+
+def megabytes(size: int | None) -> str:
+    """A size for print."""
+    return "size unknown" if size is None else f"{max(1, round(size / 1e6)):,} MB"

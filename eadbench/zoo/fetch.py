@@ -1,26 +1,48 @@
 """Official weights: terms, then the files from the user's cache or the network."""
 
 import logging
+import os
 import shutil
+import sys
+import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from eadbench.core.download import complaint, download
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path
+from eadbench.core.files import atomic_path, nature
 from eadbench.zoo.registry import Entry, RemoteFile
 
 log = logging.getLogger(__name__)
+CACHE, ALL = "EADBENCH_CACHE", "all"
+TRIES = 4
 
 
-def fetch_files(name: str, entry: Entry, folder: Path, accepted: list[str], cache: Path | None = None) -> None:
+def user_cache() -> Path:
+    """Where this user's weights are kept as ``ID/FILE``: ``weights`` in ``$EADBENCH_CACHE``, else below the platform's cache folder."""
+    if given := os.environ.get(CACHE):
+        return Path(given).expanduser() / "weights"
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        base = Path(xdg)
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path.home() / ".cache"
+    return base / "eadbench" / "weights"
+
+
+def fetch_files(name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None) -> None:
     """Fetch all files of a registry entry into ``folder``; files that are there with the right hash are left alone.
 
     Args:
         name: Id of the entry.
         entry: The entry.
         folder: Target folder.
-        accepted: Ids whose licence the user accepted.
-        cache: Folder in which the user keeps weights already: ``cache/{id}/{file}`` is copied instead of downloaded.
+        accepted: Ids whose licence the user accepted; ``all`` for all.
+        cache: Folder in which the user keeps weights already, looked into before :func:`user_cache`: ``cache/{id}/{file}`` is copied instead of
+            downloaded.
 
     Raises:
         EadbenchError: If the licence was not accepted, no direct download exists, or a download fails.
@@ -29,30 +51,82 @@ def fetch_files(name: str, entry: Entry, folder: Path, accepted: list[str], cach
     if entry.snapshot:
         fetch_snapshot(name, entry, folder, accepted, cache)
         return
-    local = [cache / name / f.name for f in entry.files] if cache else []
-    if local and all(p.exists() for p in local):
-        for remote, path in zip(entry.files, local, strict=True):
-            if fault := complaint(path, remote.size, _checksum(remote)):
-                raise EadbenchError(f"not the file that {name} is: {fault}", path, "put the published file there, or take it away")
-            with atomic_path(folder / remote.name) as part:
-                shutil.copyfile(path, part)
-        return
+    for kept in (cache, user_cache()):
+        local = [kept / name / f.name for f in entry.files] if kept else []
+        if local and all(p.exists() for p in local):
+            for remote, path in zip(entry.files, local, strict=True):
+                check_file(name, remote, path)
+                if path.resolve() != (folder / remote.name).resolve():
+                    with atomic_path(folder / remote.name) as part:
+                        shutil.copyfile(path, part)
+            return
     if entry.manual:
-        names = ", ".join(f.name for f in entry.files)
-        raise EadbenchError(f"{name} has no direct download", entry.manual, f"get {names} by hand into <zoo.cache>/{name}/ and set `zoo: cache:`")
-    _check_accepted(name, entry, accepted)
+        raise EadbenchError(f"{name} has no direct download", entry.manual, by_hand(name, entry))
+    check_accepted(name, entry, accepted)
     for remote in entry.files:
-        download(remote.url, folder / remote.name, remote.size, _checksum(remote))
+        _fetch(name, remote, folder)
 
 
-def _check_accepted(name: str, entry: Entry, accepted: list[str]) -> None:
-    if name not in accepted:
-        raise EadbenchError(
-            f"the licence of {name} ({entry.licence}) was not accepted", entry.licence_url, f"read it, then add {name} to `zoo: accept_licence:`"
-        )
+def by_hand(name: str, entry: Entry) -> str:
+    """Which files to put where, of weights that no program can fetch."""
+    return f"get {', '.join(f.name for f in entry.files)} by hand and put it into {user_cache() / name}"
 
 
-def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: list[str], cache: Path | None = None) -> None:
+def check_file(name: str, remote: RemoteFile, path: Path) -> None:
+    """Whether a file is the published one.
+
+    Raises:
+        EadbenchError: If it is another, a web page or a git-lfs pointer.
+    """
+    fault = nature(path) or complaint(path, remote.size, remote.checksum)
+    if fault:
+        raise EadbenchError(f"not the file that {name} is: {fault}", path, "put the published file there, or take it away")
+
+
+def _fetch(name: str, remote: RemoteFile, folder: Path) -> None:
+    target = folder / remote.name
+    if remote.archive is None:
+        download(remote.url, target, remote.size, remote.checksum, TRIES)
+        _refuse_disguised(remote, target)
+        return
+    if target.exists() and not complaint(target, remote.size, remote.checksum):
+        return
+    packed = folder / remote.url.rpartition("/")[2]
+    download(remote.url, packed, remote.archive.size, f"sha256:{remote.archive.sha256}" if remote.archive.sha256 else None, TRIES)
+    _refuse_disguised(remote, packed)
+    try:
+        with zipfile.ZipFile(packed) as archive:
+            inside = next((m for m in archive.namelist() if m.rpartition("/")[2] == remote.archive.member), None)
+            if inside is None:
+                raise EadbenchError(f"the archive of {name} holds no {remote.archive.member}", packed, "delete it and fetch it again")
+            with atomic_path(target) as part, archive.open(inside) as source, part.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+    except zipfile.BadZipFile as error:
+        raise EadbenchError(f"the archive of {name} is damaged: {error}", packed, "delete it and fetch it again") from error
+    check_file(name, remote, target)
+    packed.unlink()
+
+
+def _refuse_disguised(remote: RemoteFile, path: Path) -> None:
+    """A file of unknown hash and size could be anything."""
+    if disguise := nature(path):
+        path.unlink()
+        raise EadbenchError(f"what came is {disguise}", remote.url, f"open the address in a browser, or put the file at {path}")
+
+
+def check_accepted(name: str, entry: Entry, accepted: Collection[str]) -> None:
+    """Whether the user accepted the terms.
+
+    Raises:
+        EadbenchError: If not.
+    """
+    if name not in accepted and ALL not in accepted:
+        what = f"the licence of {name} ({entry.licence}) was not accepted"
+        mend = f"read it, then add --accept-licence {name}; in a configuration, `zoo: accept_licence: [{name}]`"
+        raise EadbenchError(what, entry.licence_url, mend)
+
+
+def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None) -> None:
     """Fetch the wanted files of a hub repository at its pinned commit; a broken download goes on. ``cache/{id}/`` is copied instead, if it is there.
 
     Raises:
@@ -62,19 +136,16 @@ def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: list[str], c
     from huggingface_hub.errors import HfHubHTTPError
 
     snapshot = entry.snapshot
-    if cache and (cache / name / "config.json").exists():
-        shutil.copytree(cache / name, folder, dirs_exist_ok=True)
-        return
-    _check_accepted(name, entry, accepted)
+    for kept in (cache, user_cache()):
+        if kept and (kept / name / "config.json").exists():
+            if (kept / name).resolve() != folder.resolve():
+                shutil.copytree(kept / name, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("card.json"))
+            return
+    check_accepted(name, entry, accepted)
     try:
         snapshot_download(snapshot.repo, revision=snapshot.revision, allow_patterns=snapshot.patterns, local_dir=folder)
     except (HfHubHTTPError, OSError, ValueError) as error:  # requests' and httpx's errors of the network are among them
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        mend = f"check the network, or put the files into <zoo.cache>/{name}/ and set `zoo: cache:`"
-        raise EadbenchError(f"download failed: {first}", snapshot.url, mend) from error
+        raise EadbenchError(f"download failed: {first}", snapshot.url, f"check the network, or put the files into {user_cache() / name}") from error
     finally:
         shutil.rmtree(folder / ".cache", ignore_errors=True)
-
-
-def _checksum(remote: RemoteFile) -> str | None:
-    return f"sha256:{remote.sha256}" if remote.sha256 else None

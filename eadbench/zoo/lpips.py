@@ -4,6 +4,7 @@
 for the demo; the linear layers stay the package's.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ class Lpips(nn.Module):
         super().__init__()
         import lpips
 
-        self.net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="torchvision")  # of how the package calls it
+            self.net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return self.net(x, y).flatten()

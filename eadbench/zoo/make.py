@@ -1,5 +1,6 @@
 """Make an artefact: fetch it, train it or draw its random weights, and write its card."""
 
+import difflib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) 
         EadbenchError: If the kind cannot be made that way, or a download fails.
     """
     started = time.time()
-    wanted = config.artefacts[name]
+    wanted = wanted_of(name, config)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.json").unlink(missing_ok=True)
     if wanted.how == "fetched":
@@ -67,6 +68,30 @@ def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) 
     provenance.write(folder, wanted.model_dump(), {str(p): "" for p in (*inputs.clips, *inputs.captions)}, started)
     write_card(folder, card)
     log.info("artefact %s (%s) is ready: %s", name, card.id, card.sha256[:12])
+    return card
+
+
+def wanted_of(name: str, config: ZooConfig) -> ArtefactConfig:
+    """What the configuration says of an artefact.
+
+    Raises:
+        EadbenchError: If it names none so; with the nearest name.
+    """
+    if name in config.artefacts:
+        return config.artefacts[name]
+    near = difflib.get_close_matches(name, config.artefacts, 3, 0.4) or [one for one in config.artefacts if name in one]
+    mend = (f"is it {' or '.join(map(repr, near))}? " if near else "") + f"known: {', '.join(config.artefacts)}"
+    raise EadbenchError(f"the configuration has no artefact {name!r}", "zoo: artefacts:", mend)
+
+
+def card_of_published(name: str, artefact_id: str, folder: Path) -> Card:
+    """Write the card of published weights whose files lie in ``folder``."""
+    found = entry(artefact_id)
+    card = Card(
+        artefact=name, kind=found.kind, how="fetched", id=artefact_id, source=found.source, licence=found.licence,
+        files={f.name: sha256_of(folder / f.name) for f in found.files}, facts={"title": found.title},
+    )  # fmt: skip
+    write_card(folder, card)
     return card
 
 

@@ -1,22 +1,51 @@
 """Official weights by id: files, addresses, hashes, licence. Data in ``registry.yaml``."""
 
+import difflib
+import os
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eadbench.core.errors import EadbenchError
 
+OVERLAY = "EADBENCH_REGISTRY"
+
+
+class Archive(BaseModel):
+    """A zip in which a file is published: the file's name in it, and what is known of the zip itself."""
+
+    model_config = ConfigDict(extra="forbid")
+    member: str
+    sha256: str | None = None
+    size: int | None = None
+
 
 class RemoteFile(BaseModel):
-    """A file to fetch. ``sha256`` is null where no trustworthy value is known; the hash found is then recorded in the card."""
+    """A file to fetch; with ``archive``, ``url`` is that of the zip.
+
+    ``sha256`` (all digits, or the first eight and more) is null where no trustworthy value is known; the hash found is then recorded in the card.
+    ``size`` in bytes.
+    """
 
     model_config = ConfigDict(extra="forbid")
     name: str
     url: str
     sha256: str | None = None
     size: int | None = None
+    archive: Archive | None = None
+
+    @property
+    def transfer(self) -> int | None:
+        """Bytes that a download takes, where known."""
+        return self.archive.size if self.archive else self.size
+
+    @property
+    def checksum(self) -> str | None:
+        """As ``core.download`` takes it."""
+        return f"sha256:{self.sha256}" if self.sha256 else None
 
 
 class Snapshot(BaseModel):
@@ -52,21 +81,44 @@ class Entry(BaseModel):
             return self.snapshot.url
         return self.manual or self.files[0].url
 
+    @property
+    def transfer(self) -> int | None:
+        """Bytes that a download takes, where known."""
+        sizes = [file.transfer for file in self.files]
+        return sum(sizes) if sizes and None not in sizes else None
+
+
+def registry() -> dict[str, Entry]:
+    """All entries by id. The YAML file that ``EADBENCH_REGISTRY`` names, e.g. with the addresses of a mirror, goes over those of the package.
+
+    Raises:
+        EadbenchError: If that file cannot be read or is no registry.
+    """
+    return _read(os.environ.get(OVERLAY))
+
 
 @cache
-def registry() -> dict[str, Entry]:
-    """All entries by id."""
+def _read(overlay: str | None) -> dict[str, Entry]:
     raw = yaml.safe_load(files("eadbench.zoo").joinpath("registry.yaml").read_text(encoding="utf-8"))
-    return {name: Entry.model_validate(value) for name, value in raw.items()}
+    found = {name: Entry.model_validate(value) for name, value in raw.items()}
+    if overlay:
+        try:
+            over = yaml.safe_load(Path(overlay).read_text(encoding="utf-8")) or {}
+            found |= {name: Entry.model_validate({**raw.get(name, {}), **value}) for name, value in over.items()}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, TypeError, AttributeError) as error:
+            raise EadbenchError(f"not a registry of weights: {error}", f"{OVERLAY}={overlay}", "see eadbench/zoo/registry.yaml") from error
+    return found
 
 
 def entry(name: str) -> Entry:
     """The entry of that id.
 
     Raises:
-        EadbenchError: If there is none.
+        EadbenchError: If there is none; with the nearest ids.
     """
-    try:
-        return registry()[name]
-    except KeyError:
-        raise EadbenchError(f"no artefact {name!r} in the registry", "zoo.artefacts.*.id", f"known: {', '.join(sorted(registry()))}") from None
+    found = registry()
+    if name in found:
+        return found[name]
+    near = [one for one, e in found.items() if e.kind == name or name.lower() in one.lower()] or difflib.get_close_matches(name, found, 3, 0.5)
+    mend = " or ".join(f"`eadbench zoo fetch {one}`" for one in near[:3]) or "`eadbench zoo list` shows all"
+    raise EadbenchError(f"no published weights have the id {name!r}", "the registry", f"{mend}; known: {', '.join(sorted(found))}")

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from eadbench.core.errors import EadbenchError, ExplainedError
+from eadbench.core.files import nature
 
 AGAIN = "fetch it again from the named source"
 # What loading a file of the wrong kind, or half of one, raises in torch, transformers, diffusers, json and pydantic.
@@ -82,18 +83,6 @@ def refuse_not_finite(name: str, tensor: torch.Tensor, where: object) -> None:
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
         bad = int((~torch.isfinite(tensor)).sum())
         raise EadbenchError(f"{bad} of {tensor.numel()} numbers of tensor {name!r} are not finite", where, "fetch or make the weights again")
-
-
-def nature(path: Path) -> str:
-    """What a file is that stands in the place of weights, in words; empty if it may be weights."""
-    with path.open("rb") as handle:
-        head = handle.read(512)
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
-        return "a web page, which a server sent in place of the file (a login, a quota, a moved address)"
-    if start.startswith(b"version https://git-lfs"):
-        return "a git-lfs pointer in place of the file (`git lfs pull` fetches it)"
-    return "" if head else "empty"
 
 
 def refuse_disguised(path: Path) -> None:

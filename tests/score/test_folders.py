@@ -158,13 +158,15 @@ def test_methods_are_compared_in_pairs(folders, few, zoo, tmp_path):
     assert np.isnan(table.loc[("sharp", "ssim"), "p_value"]) and table.loc[("soft", "ssim"), "reference_method"] == "sharp"
 
 
-def test_command_without_judges_says_how_to_get_them(folders, few, tmp_path):
-    args = ["--real", str(folders.real), "--fake", str(folders.fakes[0]), "--out", str(tmp_path / "s.parquet"), "--zoo", str(tmp_path / "nothing")]
-    done = CliRunner().invoke(app, [*args, "--metrics", "ssim,fid", "--settings", settings_text(few)], catch_exceptions=False)
-    assert done.exit_code == 0 and "SSIM" in done.output and "is not there" in " ".join(done.output.split())
+def test_a_folder_that_lacks_a_network_leaves_its_metrics_empty_and_says_how_to_get_it(folders, few, zoo, tmp_path):
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "judge_syncnet").symlink_to(zoo["judge_syncnet"])
+    args = ["--real", str(folders.real), "--fake", str(folders.fakes[0]), "--out", str(tmp_path / "s.parquet"), "--zoo", str(tmp_path / "nets")]
+    done = CliRunner().invoke(app, [*args, "--metrics", "ssim,fid,sync", "--settings", settings_text(few)], catch_exceptions=False)
+    assert done.exit_code == 0 and "SSIM" in done.output and "--evaluators official fetches inception-fid" in done.output
     rows = read_table(tmp_path / "s.parquet", schemas.SCORES)
     fid = rows[(rows.metric == "fid") & (rows.method == "mine ü")].iloc[0]
-    assert fid.n == 0 and np.isnan(fid.value) and "is not there" in fid.warning
+    assert fid.n == 0 and np.isnan(fid.value) and "holds no inception" in fid.warning
 
 
 def test_empty_or_absent_folders(tmp_path):

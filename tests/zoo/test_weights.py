@@ -14,10 +14,10 @@ from torch import nn
 
 from eadbench import zoo
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import sha256_of
+from eadbench.core.files import nature, sha256_of
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.onnx import open_onnx
-from eadbench.zoo.weights import load_weights, nature, read_weights
+from eadbench.zoo.weights import load_weights, read_weights
 
 PAGE = b"\xef\xbb\xbf\n <!DOCTYPE html><html><title>Quota exceeded</title></html>"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"

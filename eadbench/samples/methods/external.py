@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import sha256_of
+from eadbench.core.files import nature, sha256_of
 from eadbench.core.secrets import expand
 from eadbench.samples import process
 from eadbench.samples.inputs import constant_box, face_boxes, landmarks, write_inputs
@@ -22,7 +22,6 @@ from eadbench.samples.methods.base import Alignment, Lack, Method, Raw, lacking_
 from eadbench.samples.recipe import Recipe, Weight, folder_of, load_recipe
 from eadbench.samples.templates import fill, fill_one
 from eadbench.samples.worker import SCRIPT, Request, Worker
-from eadbench.zoo.weights import nature
 
 log = logging.getLogger(__name__)
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,121 @@
+"""Files of the published networks' names and shapes with random weights, and a server on this machine that sends them."""
+
+import hashlib
+import threading
+import zipfile
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import onnx
+import torch
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+
+from eadbench.zoo import i3d, inception, lpips
+
+
+class Rescaled(torch.nn.Module):
+    """Called as StyleGAN-V's I3D is; gives 400 numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randn(3, 400, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True) -> torch.Tensor:
+        if rescale:
+            x = x / 127.5 - 1
+        return x.mean((2, 3, 4)) @ self.weight
+
+
+def write_i3d(folder: Path) -> None:
+    torch.jit.script(Rescaled()).save(str(folder / i3d.OFFICIAL))
+
+
+def write_alexnet(folder: Path) -> None:
+    torch.manual_seed(0)
+    trunk = lpips.Lpips().net.net
+    state = {".".join(("features", *name.split(".")[-2:])): value for name, value in trunk.state_dict().items()}
+    torch.save(state, folder / lpips.OFFICIAL)
+
+
+def write_inception(folder: Path) -> None:
+    from pytorch_fid import inception as published
+
+    torch.manual_seed(0)
+    with mock.patch.object(published, "load_state_dict_from_url", lambda *_, **__: None), mock.patch.object(torch.nn.Module, "load_state_dict"):
+        state = published.fid_inception_v3().state_dict()
+    torch.save(state, folder / inception.OFFICIAL)
+
+
+def write_arcface(folder: Path) -> None:
+    """``(N, 3, 112, 112)`` to ``(N, 512)``, in a zip as the pack is."""
+    weight = np.random.default_rng(0).standard_normal((3, 512)).astype(np.float32)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input.1"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["683"]),
+    ]
+    inputs = [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, ["None", 3, 112, 112])]
+    outputs = [helper.make_tensor_value_info("683", TensorProto.FLOAT, ["None", 512])]
+    graph = helper.make_graph(nodes, "arcface", inputs, outputs, [numpy_helper.from_array(weight, "weight")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), folder / "w600k_r50.onnx")
+    with zipfile.ZipFile(folder / "buffalo_l.zip", "w", zipfile.ZIP_DEFLATED) as pack:
+        pack.write(folder / "w600k_r50.onnx", "buffalo_l/w600k_r50.onnx")
+
+
+FILES = {"i3d-torchscript": i3d.OFFICIAL, "lpips-alex": lpips.OFFICIAL, "inception-fid": inception.OFFICIAL, "arcface-w600k-r50": "w600k_r50.onnx"}
+WRITERS = (write_i3d, write_alexnet, write_inception, write_arcface)
+
+
+def facts(path: Path) -> dict:
+    return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
+
+
+class Server:
+    """Sends files, whole or from a byte on; ``cut``: names whose next answer ends half-way; ``page``: names answered by a web page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cut, self.page, self.seen, self.ranges = folder, set(), set(), Counter(), []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                name = self.path.lstrip("/")
+                server.seen[name] += 1
+                body = (server.folder / name).read_bytes()
+                if name in server.page:
+                    body = b"<!DOCTYPE html><html><title>Quota exceeded</title></html>"
+                start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+                if start:
+                    server.ranges.append((name, start))
+                self.send_response(206 if start else 200)
+                self.send_header("Content-Length", str(len(body) - start))
+                self.end_headers()
+                half = name in server.cut
+                server.cut.discard(name)
+                self.wfile.write(body[start : start + (len(body) - start) // 2] if half else body[start:])
+
+            def log_message(self, *args):
+                pass
+
+        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.httpd.server_port}"
+        threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
+
+    def overlay(self, path: Path, **changes: dict) -> Path:
+        """The registry with this server's addresses and the files' own hashes; ``changes`` by the file's name."""
+        found = {}
+        for entry, name in FILES.items():
+            remote = {"name": name, "url": f"{self.url}/{name}"} | facts(self.folder / name)
+            if entry.startswith("arcface"):
+                remote |= {"url": f"{self.url}/buffalo_l.zip", "archive": {"member": name} | facts(self.folder / "buffalo_l.zip")}
+            found[entry] = {"files": [remote | changes.get(name, {})]}
+        path.write_text(yaml.safe_dump(found))
+        return path
+
+    def close(self) -> None:
+        self.httpd.shutdown()
+        self.httpd.server_close()

@@ -1,0 +1,181 @@
+"""Published networks in one step, against a server on this machine that sends files of their names and shapes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from score.published import FILES, WRITERS, Server
+from scores.conftest import JUDGES, astronaut
+from typer.testing import CliRunner
+
+from eadbench.core import download as download_module
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+from eadbench.media.video import write_video
+from eadbench.score.cli import app
+from eadbench.score.evaluators import OFFICIAL, choose, needed
+from eadbench.score.options import config_of
+from eadbench.zoo.card import read_card
+from eadbench.zoo.fetch import user_cache
+from eadbench.zoo.registry import registry
+
+LPIPS, ALEXNET = "lpips-alex", FILES["lpips-alex"]
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    for write in WRITERS:
+        write(folder)
+    return folder
+
+
+@pytest.fixture
+def server(published, tmp_path, monkeypatch):
+    """A fresh user: an empty cache, and a server in place of the published addresses."""
+    monkeypatch.setattr(download_module.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("EADBENCH_CACHE", raising=False)
+    found = Server(published)
+    monkeypatch.setenv("EADBENCH_REGISTRY", str(found.overlay(tmp_path / "registry.yaml")))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("two videos")
+    for k in range(2):
+        frames, sound = astronaut(18, 64, k)
+        for side in ("real", "mine"):
+            write_video(root / side / f"{k}.mp4", frames, audio=sound, crf=18 if side == "real" else 40)
+    return root
+
+
+def run(media: Path, out: Path, *more: str):
+    args = ["--real", str(media / "real"), "--fake", str(media / "mine"), "--out", str(out), *more]
+    return CliRunner().invoke(app, args, catch_exceptions=False)
+
+
+def test_the_whole_road_from_nothing(server, media, tmp_path):
+    out, metrics = tmp_path / "s.parquet", ("--metrics", "fid,fvd,lpips,csim,acc_emo,ssim")
+    few = ("--settings", json.dumps({"scores": {"judges": JUDGES, "fid_frames": 2, "lpips_frames": 2, "bootstrap": 20}, "seed": 1, "device": "cpu"}))
+    with pytest.raises(EadbenchError) as caught:
+        run(media, out, *metrics)
+    assert "--evaluators official" in str(caught.value).splitlines()[0], "the first line holds what helps"
+    assert not server.seen and not list(out.parent.glob("*.cells"))
+
+    told = run(media, out, *metrics, "--evaluators", "official", "--dry-run").output
+    assert "lpips-alex (to fetch, 10 MB): LPIPS" in told and "licence: BSD-3-Clause" in told and server.url in told
+    assert "emotion-fan-mead (by hand)" in told and str(user_cache() / "emotion-fan-mead") in told and not server.seen
+
+    with pytest.raises(EadbenchError, match=r"not accepted: inception-fid, i3d-torchscript, arcface-w600k-r50 .*nothing was fetched") as caught:
+        run(media, out, *metrics, "--evaluators", "official", "--accept-licence", LPIPS)
+    assert "--accept-licence inception-fid" in str(caught.value) and f"--accept-licence {LPIPS}" not in str(caught.value) and not server.seen
+
+    server.cut = {ALEXNET, "buffalo_l.zip"}
+    done = run(media, out, *metrics, *few, "--evaluators", "official", "--accept-licence", "all")
+    assert done.exit_code == 0, done.output
+    assert [name for name, _ in server.ranges] == [ALEXNET], "a cut download goes on where it stopped, one of less than a block from the start"
+    rows = read_table(out, schemas.SCORES)
+    mine = rows[rows.method == "mine"].set_index("metric")
+    for metric in ("fid", "lpips", "csim", "ssim"):
+        assert mine.loc[metric, "value"] > 0, metric
+    assert set(mine.loc[["fvd"], "variant"]) == {"stylegan-v", "latentsync"} and mine.loc[["fvd"], "value"].notna().all()
+    assert mine.loc["lpips", "extractor"] == LPIPS and mine.loc["acc_emo", "n"] == 0
+    assert "emotion-fan-mead has no direct download" in mine.loc["acc_emo", "warning"]
+    assert {read_card(user_cache() / name).how for name in FILES} == {"fetched"}
+
+    seen = dict(server.seen)
+    again = run(media, tmp_path / "again.parquet", *metrics, *few)
+    assert again.exit_code == 0 and dict(server.seen) == seen, "what is on this machine is used without a choice and not fetched again"
+
+
+def test_a_wrong_hash_is_told_and_nothing_is_measured(server, media, tmp_path, monkeypatch):
+    monkeypatch.setenv("EADBENCH_REGISTRY", str(server.overlay(tmp_path / "wrong.yaml", **{ALEXNET: {"sha256": "0" * 64}})))
+    with pytest.raises(EadbenchError, match="its sha256 is"):
+        run(media, tmp_path / "s.parquet", "--metrics", "lpips", "--evaluators", "official", "--accept-licence", LPIPS)
+    assert not (user_cache() / LPIPS / ALEXNET).exists() and not (tmp_path / "s.parquet").exists()
+
+
+def test_a_web_page_in_place_of_weights_is_told_at_once(server, media, tmp_path):
+    server.page = {ALEXNET}
+    with pytest.raises(EadbenchError, match="what came is a web page"):
+        run(media, tmp_path / "s.parquet", "--metrics", "lpips", "--evaluators", "official", "--accept-licence", LPIPS)
+    assert server.seen[ALEXNET] == 1 and not list((user_cache() / LPIPS).glob("*alexnet*"))
+
+
+def test_a_pointer_put_there_by_hand_is_told(server, media, tmp_path):
+    (user_cache() / LPIPS).mkdir(parents=True)
+    (user_cache() / LPIPS / ALEXNET).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
+    with pytest.raises(EadbenchError, match="git-lfs pointer"):
+        run(media, tmp_path / "s.parquet", "--metrics", "lpips", "--evaluators", "official")
+
+
+def test_a_file_put_there_by_hand_needs_no_licence(server, published, media, tmp_path):
+    (user_cache() / LPIPS).mkdir(parents=True)
+    (user_cache() / LPIPS / ALEXNET).write_bytes((published / ALEXNET).read_bytes())
+    found = choose("official", config_of(None, "lpips"), {}, ())
+    assert found.parts == {"lpips": user_cache() / LPIPS} and not server.seen
+
+
+def test_on_a_terminal_the_licence_is_asked_for(server):
+    asked = []
+    config = config_of(None, "lpips")
+    with pytest.raises(EadbenchError, match="not accepted"):
+        choose("official", config, {}, (), lambda one: asked.append(one.id) or False)
+    assert asked == [LPIPS] and not server.seen
+    assert choose("official", config, {}, (), lambda one: True).parts == {"lpips": user_cache() / LPIPS}
+
+
+def test_demo_networks_only_by_that_word(server, zoo, tmp_path, monkeypatch):
+    config = config_of(None, "lpips,fid")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "zoo").symlink_to(zoo["lpips"].parent)
+    with pytest.raises(EadbenchError, match="--evaluators official"):
+        choose(None, config, {}, ())
+    assert choose("demo", config, {}, ()).parts == {"lpips": Path("results/zoo/lpips"), "inception": Path("results/zoo/inception")}
+    (tmp_path / "results" / "zoo").unlink()
+    with pytest.raises(EadbenchError, match="no networks of a demo are here"):
+        choose("demo", config, {}, ())
+
+
+def test_a_folder_may_lack_some_networks_but_not_all(server, zoo, tmp_path):
+    config = config_of(None, "lpips,fid")
+    with pytest.raises(EadbenchError, match="no such folder"):
+        choose(str(tmp_path / "none"), config, {}, ())
+    with pytest.raises(EadbenchError, match="holds none of the networks: inception or inception-fid, lpips or lpips-alex"):
+        choose(str(tmp_path), config, {}, ())
+    (tmp_path / "lpips-alex").symlink_to(zoo["lpips"])
+    found = choose(str(tmp_path), config, {}, ())
+    assert found.parts["lpips"] == tmp_path / "lpips-alex" and "--evaluators official fetches inception-fid" in found.missing["fid"]
+
+
+def test_what_is_handed_over_or_needs_no_network_needs_no_choice(server, tmp_path):
+    assert choose(None, config_of(None, "ssim,psnr"), {}, ()).parts == {}
+    given = {"lpips": tmp_path}
+    assert choose(None, config_of(None, "lpips"), given, ()).parts == given
+
+
+def test_every_role_has_a_published_network_of_a_known_size_or_a_page():
+    config = config_of(None, None)
+    assert {one.role for one in needed(config)} == set(OFFICIAL)
+    for name in OFFICIAL.values():
+        entry = registry()[name]
+        assert entry.manual or (entry.transfer and all(len(f.sha256) == 64 for f in entry.files)), name
+        assert entry.licence and entry.licence_url
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [({"EADBENCH_CACHE": "/a/b"}, "/a/b/weights"), ({"XDG_CACHE_HOME": "/x"}, "/x/eadbench/weights"), ({"HOME": "/h"}, "/h/.cache/eadbench/weights")],
+)
+def test_the_cache_follows_the_platform(monkeypatch, environment, folder):
+    for name in ("EADBENCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert user_cache() == Path(folder)
