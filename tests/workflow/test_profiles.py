@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import os
 import re
 import stat
@@ -166,6 +167,20 @@ def test_a_new_time_stamp_on_a_large_table_is_no_reason_to_run_again(name, tmp_p
     assert "Updated input files: table" in reasons("--dry-run"), "Snakemake's own limit would have run it again"
     (tmp_path / "table").write_bytes(b"\1" * 3_000_000)
     assert "Updated input files: table" in reasons("--dry-run", *size)
+
+
+def test_slurm_chooses_a_partition_for_each_job_by_what_it_asks_for(tmp_path):
+    """With a partition file, as the profile says; the profile itself names no partition, or the choice would be skipped."""
+    partitions = pytest.importorskip("snakemake_executor_plugin_slurm.partitions")
+    limits = {"max_runtime": 2 * DAY, "max_mem_mb": 500_000, "max_threads": 64}
+    path = tmp_path / "partitions.yaml"
+    path.write_text(yaml.safe_dump({"partitions": {"cpu": limits, "short": {**limits, "max_runtime": 30}, "gpu": {**limits, "max_gpu": 4}}}))
+    found = partitions.read_partition_file(path)
+    with workflow_of([ROOT / "config/paper.yaml"]) as workflow:
+        chosen = {(job.rule.name, partitions.get_best_partition(found, job, logging.getLogger("quiet"))) for job in workflow.dag.jobs if job.output}
+    assert {("train", "gpu"), ("measure", "gpu"), ("cut_clips", "cpu"), ("merge_captions", "short")} <= chosen
+    assert not any(partition is None for _, partition in chosen)
+    assert "slurm_partition" not in yaml.safe_load(PROFILES["slurm"].read_text())["default-resources"]
 
 
 def test_local_is_the_default_profile():

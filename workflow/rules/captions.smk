@@ -18,7 +18,7 @@ rule write_captions:
         gpu=GPU,
     params:
         settings=settings_of("captions"),
-        parts=part_options(CAPTIONER_PARTS),
+        parts=part_options,
     message:
         "Describing the clips of {wildcards.corpus}, shard {wildcards.shard}"
     shell:
@@ -69,7 +69,7 @@ rule filter_captions:
         gpu=GPU,
     params:
         settings=settings_of("captions"),
-        parts=part_options(FILTER_PARTS),
+        parts=part_options,
     message:
         "Filtering the captions of {wildcards.corpus} by cosine similarity"
     shell:

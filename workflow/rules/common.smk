@@ -100,9 +100,10 @@ def shard_tables(pattern):
     return tables
 
 
-def part_options(names):
-    """Options that hand artefacts to a command."""
-    return " ".join(f"--part {name}=results/zoo/{name}" for name in names)
+def part_options(wildcards, input):
+    """Params function: `--part NAME=FOLDER` for every card among the input's `parts`."""
+    folders = [Path(card).parent for card in input.get("parts", [])]
+    return " ".join(f"--part {folder.name}={folder}" for folder in folders)
 
 
 def cards(names):
@@ -129,7 +130,7 @@ def artefact_inputs(wildcards):
 
 def artefact_options(wildcards, input):
     """The same as options of the command."""
-    options = [part_options(ARTEFACTS[wildcards.artefact].get("needs", []))]
+    options = [part_options(wildcards, input)]
     options += [f"--clips {path}" for path in input.get("clips", [])]
     options += [f"--captions {path}" for path in input.get("captions", [])]
     return " ".join(options)
@@ -204,7 +205,7 @@ def run_options(wildcards, input):
         options.append(f"--init {Path(input.init).parent}")
     if entry.get("syncnet"):
         options.append(f"--part syncnet={Path(input.syncnet).parent}")
-    options.append(part_options(entry.get("parts", [])))
+    options.append(part_options(wildcards, input))
     return " ".join(options)
 
 
@@ -242,7 +243,7 @@ def sample_options(wildcards, input):
     if not entry.get("run"):
         return ""
     run = f"--run {Path(input.run).parent} --features {input.features}"
-    return f"{run} {part_options(SAMPLER_PARTS.get(entry['kind'], []))}"
+    return f"{run} {part_options(wildcards, input)}"
 
 
 def table_inputs(wildcards):

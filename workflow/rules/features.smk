@@ -18,7 +18,7 @@ rule extract_features:
         gpu=GPU,
     params:
         settings=settings_of("features"),
-        parts=part_options(["vae", "whisper"]),
+        parts=part_options,
     message:
         "Latents and sound features of {wildcards.corpus}, shard {wildcards.shard}"
     shell:
@@ -46,7 +46,7 @@ rule encode_text:
         gpu=GPU,
     params:
         settings=settings_of(),
-        parts=part_options(["text_encoder"]),
+        parts=part_options,
     message:
         "Encoding the captions of {wildcards.corpus}"
     shell:

@@ -18,7 +18,7 @@ rule measure:
         gpu=GPU,
     params:
         settings=settings_of("scores"),
-        parts=part_options(JUDGES),
+        parts=part_options,
     message:
         "Measuring {wildcards.method} on {wildcards.corpus} ({wildcards.protocol})"
     shell:

@@ -24,7 +24,7 @@ def manifest(name: str, script: Path, threads: int, mem_mb: int, runtime: int, g
     try:
         image, (claim, _, mount) = os.environ["EADBENCH_IMAGE"], os.environ["EADBENCH_VOLUME"].partition(":")
     except KeyError as error:
-        sys.exit(f"set {error.args[0]}; see workflow/profiles/kubernetes/profile.yaml")
+        sys.exit(f"set {error.args[0]}; see profiles/kubernetes/profile.yaml")
     amounts = {"cpu": str(threads), "memory": f"{mem_mb}M"} | ({"nvidia.com/gpu": str(gpu)} if gpu else {})
     container = {
         "name": "job",
