@@ -2,6 +2,8 @@
 
 import csv
 import logging
+import posixpath
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ from eadbench.core.emotions import common_name
 from eadbench.core.errors import EadbenchError
 from eadbench.corpora.config import FolderCorpus
 from eadbench.corpora.names import safe_ids
+from eadbench.media.files import composed, find_file, media_files
 
 log = logging.getLogger(__name__)
-SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp")
 TEXTS = ("speaker", "sex", "view", "sentence")
 NUMBERS = {"level": int, "intensity": float, "start": float, "end": float}
 COLUMNS = ("file", "audio", "emotion", *TEXTS, *NUMBERS)
@@ -26,10 +28,20 @@ def recordings(root: Path, config: FolderCorpus) -> list[dict[str, Any]]:
     if not root.is_dir():
         raise EadbenchError("the corpus folder does not exist", root, "set `root:` of the corpus")
     labels = _labels(root / config.labels)
-    files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()}
-    files |= set(labels)
+    listed = media_files(root)
+    skipped = {suffix: n for suffix, n in listed.skipped.items() if suffix != Path(config.labels).suffix or n > 1}
+    if note := replace(listed, skipped=skipped).note():
+        log.warning("%s", note)
+    files: dict[str, Path | None] = {**listed.files, **dict.fromkeys(listed.problems)}
+    files |= {name: find_file(root, name) for name in labels if name not in files}
     names = safe_ids(sorted(files))
-    return [_row(root, file, names[file], labels.get(file, {})) for file in sorted(files)]
+    rows = []
+    for file in sorted(files):
+        row = _row(root, files[file], names[file], labels.get(file, {}))
+        if file in listed.problems:
+            row["problem"] = f"unreadable: {file}: {listed.problems[file]}"
+        rows.append(row)
+    return rows
 
 
 def _labels(path: Path) -> dict[str, dict[str, str]]:
@@ -43,14 +55,19 @@ def _labels(path: Path) -> dict[str, dict[str, str]]:
             raise EadbenchError(
                 f"the table of labels lacks column `file` or has unknown ones: {unknown}", path, f"known columns: {', '.join(COLUMNS)}"
             )
-        return {row["file"].strip(): {k: (v or "").strip() for k, v in row.items()} for row in reader}
+        return {_plain(row["file"]): {k: (v or "").strip() for k, v in row.items() if k} for row in reader}
 
 
-def _row(root: Path, file: str, name: str, label: dict[str, str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"recording_id": name, "source": root / file, "speaker": label.get("speaker") or name, "view": label.get("view") or "front"}
+def _plain(file: str) -> str:
+    """A path as people write it, as the listing has it: slashes, composed letters, no ``./`` in front."""
+    return composed(posixpath.normpath(file.strip().replace("\\", "/")))
+
+
+def _row(root: Path, source: Path | None, name: str, label: dict[str, str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"recording_id": name, "source": source, "speaker": label.get("speaker") or name, "view": label.get("view") or "front"}
     row |= {key: label[key] for key in ("sex", "sentence") if label.get(key)}
     if label.get("audio"):
-        row["audio_source"] = root / label["audio"]
+        row["audio_source"] = find_file(root, _plain(label["audio"]))
     problems = []
     for key, kind in NUMBERS.items():
         if label.get(key):

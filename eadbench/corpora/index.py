@@ -17,6 +17,7 @@ from eadbench.core.tables import FAILED, KEPT, relative_to, write_table
 from eadbench.corpora import splits
 from eadbench.corpora.archives import open_media
 from eadbench.corpora.config import CorporaConfig, CorpusConfig
+from eadbench.media.files import NOT_UTF8, escaped
 from eadbench.media.video import probe, probe_with_frame
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
     row["status"], row["reason"] = (FAILED, row["problem"]) if row.get("problem") else (KEPT, "")
     if row["reason"] and row.get("source") is None:
         return row
+    if any(escaped(str(row.get(key))) != str(row.get(key)) for key in ("source", "member", "audio_source", "audio_member")):
+        return row | {"status": FAILED, "reason": row["reason"] or f"unreadable: {NOT_UTF8}"}
     try:
         info, picture = probe_with_frame(open_media(row["source"], row.get("member")))
         if info.width is None:
@@ -106,5 +109,6 @@ def _finish(row: dict[str, Any], corpus: str, folder: Path) -> None:
     for column in ("source", "audio_source"):
         if row.get(column) is not None:
             row[column] = relative_to(row[column], folder)
+    row |= {column: escaped(value) for column, value in row.items() if isinstance(value, str)}  # a table holds UTF-8 only
     if row.get("start") is not None and row["status"] == KEPT and row.get("duration") and row["start"] >= row["duration"]:
         row["status"], row["reason"] = FAILED, f"outside: starts at {row['start']:.1f} s, the video ends at {row['duration']:.1f} s"

@@ -15,6 +15,7 @@ from eadbench.corpora.archives import members
 from eadbench.corpora.config import MeadCorpus
 from eadbench.corpora.names import safe_id
 from eadbench.corpora.origin import Fetched, Origin
+from eadbench.media.files import walk
 
 ACTOR = re.compile(r"[MW]\d{3}")
 VIDEO = re.compile(r"video/(?P<view>[a-z]+(?:_\d+)?)/(?P<emotion>[a-z]+)/level_(?P<level>\d)/(?P<number>\d+)\.(?:mp4|mov|avi|mkv)")
@@ -108,9 +109,8 @@ def _listing(actor: Path, part: str) -> Iterator[tuple[str, Place]]:
     """Names such as ``video/front/happy/level_1/001.mp4`` with their places: from the folder, else from the tar."""
     folder, tar = actor / part, actor / f"{part}.tar"
     if folder.is_dir():
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
-                yield path.relative_to(actor).as_posix(), Place(path)
+        for found in walk(folder):
+            yield f"{part}/{found.name}", Place(found.path, refused=found.problem)
     elif tar.is_file():
         for name, member in sorted(members(tar).items()):
             plain = name.removeprefix("./")

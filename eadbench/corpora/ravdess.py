@@ -18,6 +18,7 @@ from eadbench.corpora.archives import members
 from eadbench.corpora.config import RavdessCorpus
 from eadbench.corpora.names import safe_id
 from eadbench.corpora.origin import Fetched, Origin
+from eadbench.media.files import walk
 
 log = logging.getLogger(__name__)
 RECORD_URL = "https://zenodo.org/api/records/{record}"
@@ -88,15 +89,17 @@ def recordings(root: Path, config: RavdessCorpus) -> list[dict[str, Any]]:
 
 
 def _listing(root: Path) -> Iterator[tuple[Path, str | None, str]]:
-    for archive in sorted(root.rglob("*.zip")):
+    found = list(walk(root))
+    for archive in (one.path for one in found if one.suffix == ".zip"):
         try:
             for name, member in members(archive).items():
                 if name.lower().endswith(".mp4") and not PurePosixPath(name).name.startswith("."):
                     yield archive, name, member.refused
         except EadbenchError as error:
             yield archive, None, error.what
-    for path in sorted(root.rglob("*.mp4")):
-        yield path, None, ""
+    for one in found:
+        if one.suffix == ".mp4":
+            yield one.path, None, one.problem
 
 
 def _row(path: Path, member: str | None, refused: str, name: str, match: re.Match | None) -> dict[str, Any]:

@@ -55,8 +55,9 @@ def score_command(
         eadbench score --real test/real --fake out/mine --fake out/theirs --labels emotions.csv --out scores.parquet
     """
     from eadbench.core.device import pick_device
+    from eadbench.media.files import SOUND
     from eadbench.score.evaluators import ask_on_terminal, choose, describe, needed
-    from eadbench.score.folders import SOUND, Folders, pairs_of
+    from eadbench.score.folders import Folders, pairs_of
     from eadbench.score.labels import read_labels
     from eadbench.score.options import config_of
     from eadbench.score.run import MAIN, alone, score_folders

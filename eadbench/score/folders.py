@@ -1,14 +1,14 @@
 """Folders of videos, paired by name."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from eadbench.core.errors import EadbenchError
-from eadbench.score.labels import Labels, plain_name, some
+from eadbench.media.files import SOUND, VIDEO, media_files
+from eadbench.score.labels import Labels, some
 from eadbench.scores.clip import Task
 
-VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
-SOUND = (".wav", ".m4a", ".mp3", ".flac", ".ogg", *VIDEO)
 REAL = "real"
 
 
@@ -30,25 +30,28 @@ class Pairs:
     remarks: tuple[str, ...]
 
 
-def files_by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Media files of a folder and its subfolders by name without suffix.
+@dataclass(frozen=True)
+class Named:
+    """The media of a folder by name without suffix: files, and why others cannot be used."""
+
+    files: dict[str, Path]
+    problems: dict[str, str]
+    note: str = ""
+
+
+def files_by_name(folder: Path, suffixes: Collection[str]) -> Named:
+    """Media files of a folder and its subfolders by name without suffix, see :func:`eadbench.media.files.walk`.
 
     Raises:
         EadbenchError: If there is no such folder, no such file in it, or two with the same name.
     """
-    if not folder.is_dir():
-        raise EadbenchError("no such folder", folder)
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes or not path.is_file():
-            continue
-        name = plain_name(path.relative_to(folder).with_suffix("").as_posix())
-        if name in found:
-            raise EadbenchError(f"two files are named {name!r}", path, "leave one of them")
-        found[name] = path
-    if not found:
-        raise EadbenchError("the folder holds no media", folder, f"expected files named {', '.join('*' + s for s in suffixes)}")
-    return found
+    listed = media_files(folder, suffixes)
+    files = listed.by_stem()
+    if not files:
+        found = "; ".join(filter(None, [listed.note(), *(f"{name}: {why}" for name, why in listed.problems.items())]))
+        raise EadbenchError("the folder holds no media" + (f": {found}" if found else ""), folder, f"read are {', '.join(sorted(suffixes))}")
+    problems = {PurePosixPath(name).with_suffix("").as_posix(): why for name, why in listed.problems.items()}
+    return Named(files, {name: why for name, why in problems.items() if name not in files}, listed.note())
 
 
 def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
@@ -64,8 +67,9 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
     """
     real = files_by_name(folders.real, VIDEO)
     made = {name: files_by_name(folder, VIDEO) for name, folder in names_of(folders).items()}
-    sound = files_by_name(folders.audio, SOUND) if folders.audio else {}
-    videos = set(real).union(*made.values())
+    listed = files_by_name(folders.audio, SOUND) if folders.audio else Named({}, {})
+    sound = listed.files
+    videos = set(real.files).union(real.problems, *(one.files for one in made.values()), *(one.problems for one in made.values()))
     remarks = labels.check(videos)
     if folders.audio:
         silent, unused = sorted(videos - set(sound)), sorted(set(sound) - videos)
@@ -73,22 +77,25 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
             remarks.append(f"{len(silent)} of {len(videos)} videos have no sound in {folders.audio}: {some(silent)}")
         if unused:
             remarks.append(f"{len(unused)} of {len(sound)} files in {folders.audio} match no video: {some(unused)}")
+    remarks += [one.note for one in (real, *made.values(), listed) if one.note]
     tasks = {}
     for method, mine in {REAL: real, **made}.items():
-        tasks[method] = [_task(name, real, mine, labels, _sound(folders.audio, sound, name), crop) for name in sorted(real.keys() | mine.keys())]
-        if not real.keys() & mine.keys():
-            example = f"{min(mine)!r} and {min(real)!r}, for example"
+        names = sorted({*real.files, *real.problems, *mine.files, *mine.problems})
+        tasks[method] = [_task(name, real, mine, labels, _sound(folders.audio, sound, name), crop) for name in names]
+        if not real.files.keys() & mine.files.keys():
+            example = f"{min(mine.files)!r} and {min(real.files)!r}, for example"
             raise EadbenchError(f"no video of the folder has the name of a real one: {example}", names_of(folders)[method], "name the files alike")
     return Pairs(tasks, folders.real.resolve().name or REAL, tuple(remarks))
 
 
-def _task(name: str, real: dict[str, Path], made: dict[str, Path], labels: Labels, sound: Path | None, crop: bool) -> Task:
+def _task(name: str, real: Named, made: Named, labels: Labels, sound: Path | None, crop: bool) -> Task:
     label = labels.of(name)
-    task = Task(name, speaker=label.speaker, emotion=label.emotion, fake=made.get(name), real=real.get(name), audio=sound, crop=crop)
-    if name not in made:
-        return replace(task, problem="the method made no video of this name")
-    if name not in real:
-        return replace(task, problem="unpaired: no real video of this name")
+    task = Task(name, speaker=label.speaker, emotion=label.emotion, fake=made.files.get(name), real=real.files.get(name), audio=sound, crop=crop)
+    if name not in made.files:
+        return replace(task, problem=made.problems.get(name, "the method made no video of this name"))
+    if name not in real.files:
+        why = real.problems.get(name)
+        return replace(task, problem=f"unpaired: the real video: {why}" if why else "unpaired: no real video of this name")
     return task
 
 

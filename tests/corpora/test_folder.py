@@ -1,6 +1,7 @@
 """A folder of anyone's videos; the two videos outside the repository."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,24 @@ def test_labels(root, tmp_path):
     assert table["reason"]["gone"].startswith("unreadable")
     assert table["split"].to_dict() == {"a": "test", "gone": "train", "sub_b_c": "train", "sub_d": "test"}
     assert table["sha256"]["a"] == table["sha256"]["sub_d"]
+
+
+def test_what_people_copy_along_is_passed_over_and_strange_names_cost_themselves(root, tmp_path, caplog):
+    for name in ("._a.mp4", ".ipynb_checkpoints/a-checkpoint.mp4", ".DS_Store", "a.docx"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"\0" * 100)
+    (root / "sub/b c.mp4").rename(root / unicodedata.normalize("NFD", "ü.mp4"))
+    (root / "a.mp4").rename(root / os.fsdecode(b"caf\xe9.mp4"))
+    (tmp_path / "elsewhere").mkdir()
+    (root / "sub/d.mp4").rename(tmp_path / "elsewhere/e.mp4")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    rows = "linked\\e.mp4,Ann\n" + unicodedata.normalize("NFC", "./ü.mp4,Bob\n")
+    (root / "labels.csv").write_text("file,speaker\n" + rows, encoding="utf-8-sig")
+    table = run(tmp_path / "out", root)
+    assert table["speaker"].to_dict() == {"caf_E9": "caf_E9", "linked_e": "Ann", "u": "Bob"}
+    assert table["status"].to_dict() == {"caf_E9": "failed", "linked_e": "kept", "u": "kept"}
+    assert "caf%E9.mp4" in table["reason"]["caf_E9"] and "not UTF-8" in table["reason"]["caf_E9"]
+    assert "1 .docx" in caplog.text and ".csv" not in caplog.text
 
 
 def test_unknown_columns_and_empty_folders_are_refused(root, tmp_path):

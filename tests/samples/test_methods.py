@@ -118,6 +118,18 @@ def test_folder_named_by_clip_ids_or_by_a_table(clips: Path, tmp_path: Path) -> 
     assert set(missing["status"]) == {"dropped"} and missing["reason"].str.contains("nowhere").all()
 
 
+def test_any_suffix_that_counts_is_found_and_what_is_not_or_doubled_is_named(clips: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    names = read_table(clips, schemas.CLIPS)["clip_id"].tolist()[4:]
+    source = clips.parent / f"videos/{names[0]}.mp4"
+    for target in (f"{names[0]}.MOV", f"._{names[0]}.mp4", f"{names[1]}.mp4", f"{names[1]}.m4v", f"{names[2]}.docx"):
+        shutil.copy(source, theirs / target)
+    table = rendered(clips, tmp_path / "a/samples.parquet", kind="videos", path=str(theirs))
+    assert table["status"].tolist() == ["kept", "failed", "failed", "failed"]
+    assert f"{names[1]}.m4v, {names[1]}.mp4" in table["reason"][1] and f"{names[2]}.docx" in table["reason"][2]
+
+
 def test_other_sizes_and_rates(clips: Path, tmp_path: Path) -> None:
     """Squares are resized; other rates are refused or, if asked for, resampled; other shapes fail."""
     theirs = tmp_path / "theirs"

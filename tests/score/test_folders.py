@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
+from eadbench.media.files import VIDEO
 from eadbench.media.video import read_frames, write_video
 from eadbench.score.cli import app
-from eadbench.score.folders import VIDEO, Folders, files_by_name, pairs_of
+from eadbench.score.folders import Folders, files_by_name, pairs_of
 from eadbench.score.labels import Labels, read_labels
 from eadbench.score.run import score_folders
 from eadbench.scores.clip import cut_square, face_square
@@ -178,6 +179,23 @@ def test_empty_or_absent_folders(tmp_path):
         (tmp_path / f"a.{suffix}").touch()
     with pytest.raises(EadbenchError, match="two files are named 'a'"):
         files_by_name(tmp_path, (".mp4", ".mov"))
+
+
+def test_hidden_files_do_not_count_and_a_file_that_cannot_be_used_is_a_row_with_the_reason(tmp_path):
+    real, fake = tmp_path / "real", tmp_path / "fake"
+    for folder in (real, fake):
+        folder.mkdir()
+        for name in ("a.mp4", "._a.mp4", ".DS_Store"):
+            (folder / name).touch()
+    for name in ("b", "c", "d"):
+        (real / f"{name}.mp4").touch()
+    (fake / "b.mp4").symlink_to(tmp_path / "nothing.mp4")
+    (fake / "c.docx").touch()
+    (fake / "d.GIF").touch()
+    pairs = pairs_of(Folders(real, (fake,)), Labels())
+    problems = {task.clip_id: task.problem for task in pairs.tasks["fake"]}
+    assert problems == {"a": "", "b": "the link leads nowhere", "c": "the method made no video of this name", "d": ""}
+    assert any("1 .docx" in remark for remark in pairs.remarks)
 
 
 def test_missing_sound_of_one_clip_costs_only_what_needs_it(folders, tmp_path):

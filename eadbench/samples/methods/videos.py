@@ -1,17 +1,17 @@
 """Finished videos from elsewhere."""
 
 import csv
+import glob
 import hashlib
 from pathlib import Path
 
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
+from eadbench.media.files import VIDEO, find_file
 from eadbench.samples.manifest import Job
 from eadbench.samples.methods.base import Described, Lack, Raw
 from eadbench.samples.templates import fill_one
-
-SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 
 
 class Videos(Described):
@@ -43,15 +43,19 @@ class Videos(Described):
 
     def _mapped(self, job: Job, folder: Path) -> Path:
         wanted = {"clip_id": job.clip_id, "corpus": job.corpus, "protocol": job.protocol}
-        with self._mapping_path().open(encoding="utf-8", newline="") as handle:
+        with self._mapping_path().open(encoding="utf-8-sig", newline="") as handle:
             for row in csv.DictReader(handle):
                 if all(row.get(key) in (None, "", value) for key, value in wanted.items()) and row.get("clip_id"):
-                    return folder / row["video"]
+                    return find_file(folder, row["video"].strip())
         raise EadbenchError("not in the mapping table", job.clip_id, f"add a row to {self.options.mapping}")
 
 
 def _named(folder: Path, clip_id: str) -> Path:
-    for suffix in SUFFIXES:
-        if (folder / f"{clip_id}{suffix}").exists():
-            return folder / f"{clip_id}{suffix}"
-    raise EadbenchError(f"no video {clip_id}.mp4 in the folder", folder)
+    paths = [folder / f"{clip_id}{written}" for suffix in sorted(VIDEO) for written in (suffix, suffix.upper())]
+    found = list({(path.stat().st_dev, path.stat().st_ino): path for path in paths if path.is_file()}.values())  # macOS knows no case
+    if len(found) > 1:
+        raise EadbenchError(f"several videos of clip {clip_id}: {', '.join(path.name for path in found)}", folder, "leave one of them")
+    if not found:
+        near = sorted(path.name for path in folder.glob(f"{glob.escape(clip_id)}.*"))
+        raise EadbenchError(f"no video {clip_id}.mp4 in the folder" + (f"; not read by its suffix: {', '.join(near)}" if near else ""), folder)
+    return found[0]
