@@ -53,8 +53,14 @@ INDEX = Table(
         Column("codec", STR, "video codec"),
         Column("sample_rate", INT, "audio sample rate in Hz; null without sound"),
         Column("sha256", STR, "sha256 of the source file, where hashed"),
+        Column(
+            "look",
+            pa.binary(),
+            "first frame, for finding duplicates: 64-bit difference hash (8 bytes) and 16 x 16 grey levels; null for a uniform one",
+        ),
         *STATUS,
     ),
+    version=2,
     key=("recording_id",),
 )
 

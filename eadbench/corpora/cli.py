@@ -42,3 +42,17 @@ def index_command(
     from eadbench.corpora.index import index
 
     index(corpus, fetch, out, core_settings.load(settings, config).corpora)
+
+
+@app.command("leaks")
+def leaks_command(
+    out: Annotated[Path, typer.Option(help="results/corpora/leaks.json, written if nothing is shared.")],
+    train: Annotated[list[Path], typer.Option("--train", help="Index of a corpus that something is trained on.")],
+    test: Annotated[list[Path], typer.Option("--test", help="Index of a corpus that methods are tested on.")],
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Refuse recordings and speakers that may train in one corpus and are tested in another."""
+    from eadbench.corpora.leaks import check_leaks
+
+    check_leaks(train, test, out, core_settings.load(settings, config).corpora)

@@ -21,7 +21,7 @@ from eadbench.media.files import NOT_UTF8, escaped
 from eadbench.media.video import probe, probe_with_frame
 
 log = logging.getLogger(__name__)
-NOT_COLUMNS = ("problem", "look", "video_key", "max_gap")
+NOT_COLUMNS = ("problem", "video_key", "max_gap")
 
 
 def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:

@@ -76,26 +76,35 @@ def drop_leaks(rows: list[dict[str, Any]]) -> int:
     for guarded, others in (("test", ("train", "val")), ("val", ("train",))):
         inside = [row for row in rows if row["split"] == guarded and row["status"] == "kept"]
         outside = [row for row in rows if row["split"] in others and row["status"] == "kept"]
-        for row, twin in _twins(outside, inside):
+        for row, twin in twins(outside, inside):
             row["status"], row["reason"] = "dropped", f"duplicate: the same recording as {twin['recording_id']} in {guarded}"
             found += 1
     return found
 
 
-def _twins(outside: list[dict[str, Any]], inside: list[dict[str, Any]]) -> list[tuple[dict, dict]]:
+def twins(outside: list[dict[str, Any]], inside: list[dict[str, Any]]) -> list[tuple[dict, dict]]:
+    """Rows of ``outside`` that show the same recording as one of ``inside``, with that one: equal sha256, or alike to look at and of one length."""
     by_hash = {row["sha256"]: row for row in inside if row.get("sha256") and row.get("start") is None}
     pairs = {id(row): (row, by_hash[row["sha256"]]) for row in outside if row.get("sha256") in by_hash and row.get("start") is None}
     a = [row for row in outside if row.get("look") is not None]
     b = [row for row in inside if row.get("look") is not None]
     if a and b:
-        bits_b = np.array([row["look"][0] for row in b], np.uint64)
+        bits_b = _hashes(b)
         for at in range(0, len(a), BLOCK):
-            bits_a = np.array([row["look"][0] for row in a[at : at + BLOCK]], np.uint64)
+            bits_a = _hashes(a[at : at + BLOCK])
             for i, j in np.argwhere(_bits_set(bits_a[:, None] ^ bits_b[None]) <= SAME_BITS):
                 row, twin = a[at + i], b[j]
                 if _alike(row, twin):
                     pairs.setdefault(id(row), (row, twin))
     return list(pairs.values())
+
+
+def _hashes(rows: list[dict[str, Any]]) -> np.ndarray:
+    return np.frombuffer(b"".join(row["look"][:8] for row in rows), ">u8").astype(np.uint64)
+
+
+def _picture(row: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(row["look"], np.uint8, offset=8).astype(float)
 
 
 def _bits_set(words: np.ndarray) -> np.ndarray:
@@ -106,15 +115,17 @@ def _bits_set(words: np.ndarray) -> np.ndarray:
 def _alike(row: dict[str, Any], twin: dict[str, Any]) -> bool:
     same_length = row.get("duration") and twin.get("duration") and abs(row["duration"] - twin["duration"]) <= SAME_SECONDS
     same_start = row.get("start") == twin.get("start")
-    return bool(same_length and same_start and np.abs(row["look"][1].astype(float) - twin["look"][1]).mean() <= SAME_LEVELS)
+    return bool(same_length and same_start and np.abs(_picture(row) - _picture(twin)).mean() <= SAME_LEVELS)
 
 
-def look_of(grey: np.ndarray) -> tuple[int, np.ndarray] | None:
-    """A 64-bit difference hash and a 16 x 16 picture of a grey image; ``None`` for a nearly uniform one (fade-in), which resembles others."""
+def look_of(grey: np.ndarray) -> bytes | None:
+    """A 64-bit difference hash (8 bytes) and a 16 x 16 picture (256 bytes) of a grey image; ``None`` for a nearly uniform one (fade-in), which
+    resembles others.
+    """
     import cv2
 
     if grey.std() < 8:
         return None
     small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
     bits = (small[:, 1:] > small[:, :-1]).ravel()
-    return int(np.packbits(bits).view(">u8")[0]), cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA)
+    return np.packbits(bits).tobytes() + cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA).tobytes()

@@ -11,6 +11,7 @@ UNITS = {
     "film": "recordings",
     "fetch_corpus": "GB",
     "index_corpus": "recordings",
+    "check_leaks": "jobs",
     "cut_clips": "seconds of recordings",
     "merge_cut_clips": "clips",
     "check_clips": "seconds of clips",
@@ -54,7 +55,7 @@ def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: di
     """A job's work in the unit of its rule."""
     if rule == "train":
         return settings.training.run(wildcards["run"]).optim.steps
-    if rule == "make_artefact":
+    if UNITS[rule] == "jobs":
         return 1
     if rule in ("build_tables", "write_report"):
         return sum(len(method.corpora) * len(method.protocols) for method in settings.samples.methods.values())

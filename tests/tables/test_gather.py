@@ -76,7 +76,7 @@ def test_bad_summaries_are_named(tmp_path: Path, make: str) -> None:
         pd.DataFrame([{k: v for k, v in summary_row().items() if k != "extractor"}]).to_parquet(path)
     with pytest.raises(
         FatalError if make == "half" else EadbenchError,
-        match={"twice": "same value", "half": "damaged", "old": "another version", "absent": "missing"}[make],
+        match={"twice": "same value", "half": "damaged", "old": "was not written by eadbench", "absent": "missing"}[make],
     ):
         gather.read_summaries(paths)
 

@@ -30,6 +30,8 @@ CELLS = [
     for corpus in entry["corpora"]
     for protocol in entry["protocols"]
 ]
+TRAIN_ON = sorted({*config["training"].get("train_on", []), *config["zoo"].get("train_on", [])})
+TESTED = sorted({corpus for _, corpus, _ in CELLS})
 # GPU jobs ask for one GPU each, unless the config says that all runs on the CPU.
 GPU = 0 if config["device"] == "cpu" else 1
 # Of a training run; each has a GPU of its own.
@@ -111,11 +113,17 @@ def cards(names):
     return [f"<results>/zoo/{name}/card.json" for name in names]
 
 
+def no_leaks():
+    """The note that no recording is trained on in one corpus and tested in another; made anew when a corpus is added, which is no reason to train again."""
+    return [ancient("<results>/corpora/leaks.json")] if TRAIN_ON and TESTED else []
+
+
 def artefact_inputs(wildcards):
     """What the making of an artefact looks at: clips and captions of the training corpora, other artefacts. A download or a random one needs nothing."""
     artefact = ARTEFACTS[wildcards.artefact]
     inputs = {"parts": cards(artefact.get("needs", []))}
     if artefact["how"] == "trained":
+        inputs["leaks"] = no_leaks()
         corpora = config["zoo"]["train_on"]
         if artefact.get("uses_clips", True):
             inputs["clips"] = [
@@ -194,6 +202,7 @@ def run_inputs(wildcards):
         if entry.get(key):
             inputs[key] = f"<results>/training/{entry[key]}/card.json"
     inputs["parts"] = cards(entry.get("parts", []))
+    inputs["leaks"] = no_leaks()
     return inputs
 
 
@@ -254,6 +263,7 @@ def table_inputs(wildcards):
         "per_clip": [f"<results>/scores/{cell}/per_clip.parquet" for cell in cells],
         "samples": [f"<results>/samples/{cell}/samples.parquet" for cell in cells],
         "history": [f"<results>/training/{run}/history.parquet" for run in RUNS],
+        "leaks": no_leaks(),
     }
 
 

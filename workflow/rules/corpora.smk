@@ -68,3 +68,30 @@ rule index_corpus:
     shell:
         "python -m eadbench --log {log} --threads {threads} corpora index --corpus {wildcards.corpus} --fetch {input}"
         " --out {output} --settings {params.settings:q}"
+
+
+# The indices of all corpora meet here, before anything is trained.
+rule check_leaks:
+    input:
+        train=[f"<results>/corpora/{corpus}/index.parquet" for corpus in TRAIN_ON],
+        test=[f"<results>/corpora/{corpus}/index.parquet" for corpus in TESTED],
+    output:
+        "<results>/corpora/leaks.json",
+    log:
+        "<logs>/corpora/leaks.log",
+    benchmark:
+        "<benchmarks>/corpora/leaks.tsv"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=mem_by_attempt(1500),
+        runtime=runtime_by_attempt(20),
+    params:
+        settings=settings_of("corpora"),
+        options=as_options("train", "test"),
+    message:
+        "Comparing the corpora that train with those that are tested"
+    shell:
+        "python -m eadbench --log {log} --threads {threads} corpora leaks {params.options}"
+        " --out {output} --settings {params.settings:q}"
