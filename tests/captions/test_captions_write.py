@@ -1,5 +1,3 @@
-import json
-
 import faces
 import pandas as pd
 import pytest
@@ -7,7 +5,7 @@ import pytest
 from eadbench.captions import write as writing
 from eadbench.captions.answers import Answer, Outcome
 from eadbench.captions.config import CaptionsConfig
-from eadbench.captions.write import SideFile, write_captions
+from eadbench.captions.write import write_captions
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import concat_tables, read_table, write_table
@@ -80,23 +78,26 @@ def test_torn_line_and_failed_clips_are_done_again(monkeypatch, clips, tmp_path)
     assert second.asked == [*names[:2], names[4], *names[5:]]
 
 
-def test_side_file_of_another_recipe_is_not_continued(monkeypatch, clips, tmp_path):
+def test_a_changed_letter_in_what_a_killed_run_left_does_not_reach_the_table(monkeypatch, clips, tmp_path):
+    whole = run(monkeypatch, clips, tmp_path / "a" / "0-of-1.parquet", Scripted())
+    out = tmp_path / "b" / "0-of-1.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        run(monkeypatch, clips, out, Scripted(dies_after=7))
+    side = next(out.parent.glob(".*.jsonl"))
+    assert side.read_text().count("The face of ") == 7
+    side.write_text(side.read_text().replace("The face of ", "The fame of ", 1))
+    second = Scripted()
+    pd.testing.assert_frame_equal(run(monkeypatch, clips, out, second), whole)
+    assert len(second.asked) == len(whole) - 6, "the harmed one is described again"
+
+
+def test_what_another_recipe_left_is_not_continued(monkeypatch, clips, tmp_path):
     out = tmp_path / "0-of-1.parquet"
     with pytest.raises(KeyboardInterrupt):
         run(monkeypatch, clips, out, Scripted(dies_after=5))
     second = Scripted()
     second.prompt_version = "p2"
     assert len(run(monkeypatch, clips, out, second)) == len(second.asked)
-
-
-def test_side_file_survives_garbage(tmp_path):
-    side = SideFile(tmp_path / "x.parquet", "r")
-    side.path.write_text('{"recipe": "r"}\n{"clip_id": "a", "answer": null, "reason": "x"}\nnot json\n')
-    assert side.read() == {}
-    with side:
-        side.add(Outcome("b", Answer(description="d", emotion="sad", intensity=1.0, confidence=1.0)))
-    assert list(side.read()) == ["b"]
-    assert json.loads(side.path.read_text().splitlines()[0]) == {"recipe": "r"}
 
 
 def test_failed_clips_keep_their_row_and_reason(monkeypatch, clips, tmp_path):

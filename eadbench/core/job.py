@@ -1,0 +1,152 @@
+"""One command's work on many items: what an interrupted run finished is taken up, the table is written, and what lies beside it is sealed.
+
+A stage reads its rows, asks :meth:`Job.done` for each item, computes those that are not, hands each to :meth:`Job.keep`, and ends
+with :meth:`Job.write`. "Unchanged" means the same everywhere: the content of the files that went in, by their sha256, and
+what of the settings shapes an item; and the files that came out are still what they were.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eadbench.core import provenance, seals
+from eadbench.core.files import remove_halves, sha256_of, write_text
+from eadbench.core.tables import FAILED, Table, check_not_all_failed, write_table
+
+VERSION = 1  # of the records
+
+
+class Job:
+    """See the module.
+
+    Args:
+        out: The table that the job writes. The folder, or ``media``, is the job's own.
+        settings: Settings for the record of provenance (anything JSON can hold).
+        shaping: What decides how an item comes out: settings, versions, hashes of networks (anything JSON can hold).
+        inputs: Name to file (hashed) or to a hash, for the record.
+        media: Folder of the files that come with the rows; that of ``out`` by default.
+        record: Folder of ``provenance.json``; that of ``out`` by default.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        settings: object,
+        shaping: object,
+        inputs: Mapping[str, Path | str] | None = None,
+        media: Path | None = None,
+        record: Path | None = None,
+    ) -> None:
+        self.out, self.settings = out, settings
+        self.inputs = {name: sha256_of(value) if isinstance(value, Path) else value for name, value in (inputs or {}).items()}
+        self.folder, self.record = media or out.parent, record or out.parent
+        self._started = time.time()
+        self._shaping = _digest([VERSION, shaping])
+        self._path = out.with_name(f".{out.stem}.done.jsonl")
+        self._hashes: dict[Path, str] = {}
+        self._kept = dict(_read(self._path))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.out.unlink(missing_ok=True)
+        # Heals a line that a kill cut, and what was changed since is not carried along.
+        self._write_all() if self._kept else self._path.unlink(missing_ok=True)
+
+    def key(self, item: object, *files: Path) -> str:
+        """Name of an item's result: its facts (anything JSON can hold), what shapes it, and the content of the files that go in.
+
+        Raises:
+            FatalError: If one of the files is gone or was changed since an earlier job made it.
+        """
+        return _digest([self._shaping, item, [self._hash(path) for path in files]])
+
+    def done(self, key: str) -> dict[str, Any] | None:
+        """What an interrupted run kept under a key, if all its files are still what they were."""
+        entry = self._kept.get(key)
+        if entry is None or any(not (self.folder / name).is_file() or sha256_of(self.folder / name) != one for name, one in entry["sums"].items()):
+            return None
+        return entry["value"]
+
+    def keep(self, key: str, value: dict[str, Any], files: Iterable[Path] = ()) -> None:
+        """Note what came out, before the next item is begun; what failed is left out, so that a rerun tries it again.
+
+        Args:
+            key: Of :meth:`key`.
+            value: The row, or whatever the stage makes its rows of; with a ``status`` if it can fail.
+            files: What lies in the job's folder because of it.
+        """
+        if value.get("status") == FAILED:
+            return
+        entry = {"key": key, "value": value, "sums": seals.sums_of(self.folder, files)}
+        self._kept[key] = entry
+        with self._path.open("a", encoding="utf-8") as handle:
+            handle.write(_line(entry))
+
+    def write(
+        self,
+        rows: pd.DataFrame | list[dict[str, Any]],
+        table: Table,
+        sort_by: str | list[str],
+        what: str,
+        files: Iterable[Path] | None = None,
+        where: object = None,
+        **facts: object,
+    ) -> None:
+        """Write the table, the checksums of what lies beside it and the record of provenance; forget what was kept for a rerun.
+
+        Args:
+            rows: The rows.
+            table: Their contract.
+            sort_by: Column or columns that order them.
+            what: The items, for the message if all failed.
+            files: Files to seal; ``None`` if the job leaves none beside the table.
+            where: Place for that message; the table by default.
+            facts: For the record.
+
+        Raises:
+            EadbenchError: If every item failed, or a row breaks the contract.
+        """
+        statuses = rows["status"] if isinstance(rows, pd.DataFrame) else [row["status"] for row in rows]
+        check_not_all_failed(statuses, what, where or self.out)
+        if files is not None:
+            known = {name: one for entry in self._kept.values() for name, one in entry["sums"].items()}
+            named = {path.relative_to(self.folder).as_posix(): path for path in files}
+            seals.seal(self.folder, {name: known.get(name) or sha256_of(path) for name, path in named.items()}, self.out)
+        write_table(self.out, rows, table, sort_by)
+        provenance.write(self.record, self.settings, self.inputs, self._started, **facts)
+        self._path.unlink(missing_ok=True)
+        remove_halves(self.out.parent)
+
+    def _hash(self, path: Path) -> str:
+        """sha256 of a file, compared with the list that names it; empty for a user's file that is not there."""
+        if path not in self._hashes:
+            self._hashes[path] = seals.check(path) or (sha256_of(path) if path.is_file() else "")
+        return self._hashes[path]
+
+    def _write_all(self) -> None:
+        write_text(self._path, "".join(map(_line, self._kept.values())))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _line(entry: dict[str, Any]) -> str:
+    """One record, behind the hash of its text: a letter that changes, or a line that a kill cuts, takes it out."""
+    text = json.dumps(entry, sort_keys=True)
+    return f"{hashlib.sha256(text.encode()).hexdigest()} {text}\n"
+
+
+def _read(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    for line in lines:
+        digest, _, text = line.partition(b" ")
+        if hashlib.sha256(text).hexdigest().encode() == digest:
+            entry = json.loads(text)
+            yield entry["key"], entry
