@@ -1,7 +1,5 @@
 """Render the test clips of a corpus with one method: one row per clip, whatever happens."""
 
-import hashlib
-import json
 import logging
 import sys
 import time
@@ -9,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eadbench.core import provenance, schemas, seals
+from eadbench.core import job as frame
+from eadbench.core import provenance, schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import disk_is_full, full_disk, sha256_of
+from eadbench.core.files import disk_is_full, full_disk
 from eadbench.core.progress import track
 from eadbench.core.scratch import scratch_folder
-from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, relative_to, write_table
+from eadbench.core.tables import DROPPED, FAILED, KEPT, relative_to
 from eadbench.samples.finish import finish
 from eadbench.samples.manifest import FPS, Job, build_jobs
 from eadbench.samples.methods import make_method
@@ -27,35 +26,31 @@ REAL_FOOTAGE = {"ground_truth", "shuffled_audio", "copied_input", "still"}
 def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Context, out: Path) -> None:
     """Write ``out`` (``schemas.SAMPLES``) and ``videos/{clip_id}.mp4`` beside it.
 
-    Clips finished by an interrupted run with the same inputs are kept (``progress.jsonl``).
+    Clips finished by an interrupted run with the same inputs are kept (``core.job``).
 
     Raises:
         EadbenchError: If the method is unknown, or every clip failed.
     """
-    started = time.time()
     options = context.samples.methods.get(name)
     if options is None:
         known = ", ".join(sorted(context.samples.methods))
         raise EadbenchError(f"no method {name!r} in the config", "samples.methods", f"known: {known}")
-    jobs = build_jobs(clips_table, corpus, protocol, context.samples, context.seed)
+    tasks = build_jobs(clips_table, corpus, protocol, context.samples, context.seed)
     method = make_method(name, options, context)
     folder = out.parent
+    job = frame.Job(out, options.model_dump(), _shaping(method), {"clips": clips_table, "method": method.hash})
     (folder / "videos").mkdir(parents=True, exist_ok=True)
-    out.unlink(missing_ok=True)
     reason = impossible(method, protocol)
     if reason:
         log.warning("%s cannot run: %s", name, reason)
-        rows = [_row(job, name, method, DROPPED, reason) for job in jobs]
+        rows = [_row(task, name, method, DROPPED, reason) for task in tasks]
     else:
         try:
-            rows = list(_rows(method, jobs, folder))
+            rows = list(_rows(method, tasks, job))
         finally:
             method.close()
-    check_not_all_failed([row["status"] for row in rows], f"clips of {name}", folder)
-    seals.seal_files(folder, [folder / row["video"] for row in rows if row.get("video")], out)
-    write_table(out, rows, schemas.SAMPLES, sort_by="clip_id")
-    provenance.write(folder, options.model_dump(), {"clips": sha256_of(clips_table), "method": method.hash}, started)
-    (folder / "progress.jsonl").unlink(missing_ok=True)
+    files = [folder / row["video"] for row in rows if row.get("video")]
+    job.write(rows, schemas.SAMPLES, "clip_id", f"clips of {name}", files, folder)
     _remove_strangers(folder / "videos", {row["clip_id"] for row in rows if row["status"] == KEPT})
     log.info("%s on %s (%s): %s", name, corpus, protocol, _counts(rows))
 
@@ -67,21 +62,20 @@ def impossible(method: Method, protocol: str) -> str:
     return "; ".join(map(str, method.lacks()))
 
 
-def _rows(method: Method, jobs: list[Job], folder: Path) -> Iterator[dict[str, Any]]:
-    done = _Progress(folder / "progress.jsonl")
-    keys = {job.clip_id: _key(method, job) for job in jobs}
-    found = {job.clip_id: done.row(keys[job.clip_id], folder) for job in jobs}
-    left = [job for job in jobs if found[job.clip_id] is None]
-    if len(left) < len(jobs):
-        log.info("%s: %d of %d clips were finished by an earlier run", method.name, len(jobs) - len(left), len(jobs))
-    possible = [job for job in left if not job.impossible]
+def _rows(method: Method, tasks: list[Job], job: frame.Job) -> Iterator[dict[str, Any]]:
+    keys = {task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video) for task in tasks}
+    found = {name: job.done(key) for name, key in keys.items()}
+    left = [task for task in tasks if found[task.clip_id] is None]
+    if len(left) < len(tasks):
+        log.info("%s: %d of %d clips were finished by an earlier run", method.name, len(tasks) - len(left), len(tasks))
+    possible = [task for task in left if not task.impossible]
     if possible:
         method.prepare(possible)
-    for job in track(jobs, f"render {method.name}", unit="clip"):
-        row = found[job.clip_id]
+    for task in track(tasks, f"render {method.name}", unit="clip"):
+        row = found[task.clip_id]
         if row is None:
-            row = render_one(method, job, folder)
-            done.add(keys[job.clip_id], row)
+            row = render_one(method, task, job.folder)
+            job.keep(keys[task.clip_id], row, [job.folder / row["video"]] if row.get("video") else [])
         yield row
 
 
@@ -129,41 +123,11 @@ def _row(job: Job, name: str, method: Method, status: str, reason: str, raw: Raw
     }  # fmt: skip
 
 
-class _Progress:
-    """Rows that an interrupted run has finished, by a hash of everything that shaped them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: dict[str, dict] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
-                entry = json.loads(line)
-            except ValueError:  # the line that the interruption cut
-                continue
-            self.rows[entry["key"]] = entry
-
-    def row(self, key: str, folder: Path) -> dict[str, Any] | None:
-        entry = self.rows.get(key)
-        if entry is None:
-            return None
-        video = entry["row"].get("video")
-        if video and (not (folder / video).exists() or sha256_of(folder / video) != entry["sha256"]):
-            return None
-        return entry["row"]
-
-    def add(self, key: str, row: dict[str, Any]) -> None:
-        if row["status"] != KEPT:  # what failed is tried again
-            return
-        entry = {"key": key, "row": row, "sha256": sha256_of(self.path.parent / row["video"])}
-        with self.path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(entry) + "\n")
-
-
-def _key(method: Method, job: Job) -> str:
-    files = [sha256_of(p) if p.exists() else "" for p in (job.video, job.audio, job.reference_video)]
+def _shaping(method: Method) -> list[Any]:
+    """What decides how a clip comes out, apart from the clip."""
     samples = method.context.samples
-    shaped_by = [method.options.model_dump(), samples.sampler.model_dump(), samples.crf, samples.preset, method.hash, job.as_strings(), files]
-    return hashlib.sha256(json.dumps(shaped_by, sort_keys=True, default=str).encode()).hexdigest()
+    options = method.options.model_dump(exclude={"corpora", "protocols", "title"})
+    return [options, samples.sampler.model_dump(), samples.crf, samples.preset, method.hash]
 
 
 def _remove_strangers(videos: Path, wanted: set[str]) -> None:

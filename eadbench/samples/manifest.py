@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,10 @@ class Job:
     def as_strings(self) -> dict[str, str]:
         """All fields as text, for manifests and templates; null is empty."""
         return {k: "" if v is None else str(v) for k, v in asdict(self).items() if k != "impossible"}
+
+    def facts(self) -> dict[str, Any]:
+        """All fields but the paths, which change when results are moved; what lies there counts by its content."""
+        return {k: v for k, v in asdict(self).items() if not isinstance(v, Path)}
 
 
 def build_jobs(clips_table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int) -> list[Job]:

@@ -30,7 +30,9 @@ CELLS = [
     for corpus in entry["corpora"]
     for protocol in entry["protocols"]
 ]
-TRAIN_ON = sorted({*config["training"].get("train_on", []), *config["zoo"].get("train_on", [])})
+TRAIN_ON = sorted(
+    {*config["training"].get("train_on", []), *config["zoo"].get("train_on", [])}
+)
 TESTED = sorted({corpus for _, corpus, _ in CELLS})
 # GPU jobs ask for one GPU each, unless the config says that all runs on the CPU.
 GPU = 0 if config["device"] == "cpu" else 1
