@@ -47,7 +47,7 @@ def server(published, tmp_path, monkeypatch):
 def media(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("two videos")
     for k in range(2):
-        frames, sound = astronaut(18, 64, k)
+        frames, sound = astronaut(38, 64, k)
         for side in ("real", "mine"):
             write_video(root / side / f"{k}.mp4", frames, audio=sound, crf=18 if side == "real" else 40)
     return root
