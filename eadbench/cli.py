@@ -25,6 +25,10 @@ SHORTCUTS = {
     "methods": ("eadbench.samples.cli", "methods_app"),
     "plan": ("eadbench.plan.cli", "app"),
 }
+# Command -> extra of the package that holds what it needs.
+EXTRAS = {"score": "score", "scores": "score", "tables": "score"} | dict.fromkeys(
+    ("clips", "zoo", "features", "training", "samples", "methods"), "train"
+)
 
 
 class Rooms(TyperGroup):
@@ -85,6 +89,13 @@ def main() -> None:
     except (EadbenchError, FatalError) as error:
         logging.getLogger("eadbench").debug("traceback", exc_info=True)
         logging.getLogger("eadbench").error("%s", error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("", "eadbench"):
+            logging.getLogger("eadbench").exception("unexpected failure")
+        else:
+            extra = EXTRAS.get(next((word for word in sys.argv[1:] if word in (*ROOMS, *SHORTCUTS)), ""), "workflow")
+            logging.getLogger("eadbench").error("the package %r is not installed: pip install 'eadbench[%s]'", error.name, extra)
         sys.exit(1)
     except Exception:
         logging.getLogger("eadbench").exception("unexpected failure")
