@@ -1,4 +1,12 @@
-"""The exceptions users meet: what happened, where, and how to mend it."""
+"""The exceptions users meet: what happened, where, and how to mend it; and what is nobody's fault."""
+
+import errno
+import logging
+import os
+import re
+
+log = logging.getLogger(__name__)
+LONGEST = 500  # characters of a foreign message
 
 
 class ExplainedError(Exception):
@@ -29,3 +37,80 @@ class FatalError(ExplainedError):
 
     No ``EadbenchError`` on purpose: a handler that lets a bad clip cost only itself must not take it for one, or the tables would come out wrong.
     """
+
+
+# Of the operating system: disk full, quota used up, too many open files (of the process, of the machine), no memory, the device does not answer.
+_SYSTEM = {
+    errno.ENOSPC: "free some space and run again; what is finished is kept",
+    errno.EDQUOT: "free some of the quota and run again; what is finished is kept",
+    errno.EMFILE: "raise the limit of open files (ulimit -n) and run again",
+    errno.ENFILE: "too many files are open on this machine: wait or ask its administrator, and run again",
+    errno.ENOMEM: "give the job more memory (`resources: mem_mb`), or run fewer at a time",
+    errno.EIO: "look at the disk or the network share (dmesg) and run again",
+}
+_MORE_MEMORY = "give the job more memory (`resources: mem_mb`; on a GPU a smaller batch), or run fewer at a time; what is finished is kept"
+# What torch, OpenCV, onnxruntime and the C++ library say when there is no memory, no thread, or the GPU is gone. They have no types of their own.
+_MEMORY = re.compile(
+    r"DefaultCPUAllocator|\bout of memory\b|Insufficient memory|bad_?alloc|Failed to allocate memory|can't start new thread|_STATUS_ALLOC_FAILED",
+    re.I,
+)
+_DEVICE = re.compile(r"\b(CUDA|HIP|cuDNN|CUBLAS|NCCL|MPS)[ _](error|STATUS)|no longer usable|device-side assert", re.I)
+
+
+def nobodys_fault(error: BaseException) -> FatalError | None:
+    """The error to end a job with if no file, clip or metric is to blame for a failure, else ``None``.
+
+    Nobody's fault are memory (Python's, numpy's, torch's on CPU and GPU, OpenCV's), a GPU that failed, and of the operating
+    system's errors a full disk or quota, too many open files, no memory and a device that does not answer; also as the cause
+    of another error. What FFmpeg says of memory and input counts as the file's: damaged headers ask for any size.
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, FatalError):
+            return cause
+        by_ffmpeg = type(cause).__module__.split(".")[0] == "av"
+        number = getattr(cause, "errno", None)
+        if number in _SYSTEM and not (by_ffmpeg and number in (errno.ENOMEM, errno.EIO)):
+            return FatalError(os.strerror(number).lower(), getattr(cause, "filename", None) or "", _SYSTEM[number])
+        if not by_ffmpeg and not isinstance(cause, ExplainedError):
+            text = f"{type(cause).__name__}: {cause}"
+            if isinstance(cause, MemoryError) or _MEMORY.search(text) or type(cause).__name__ == "OutOfMemoryError":
+                return FatalError(f"out of memory: {_line(cause)}", "", _MORE_MEMORY)
+            if type(cause).__name__ == "AcceleratorError" or _DEVICE.search(text):
+                return FatalError(f"the GPU failed: {_line(cause)}", "", "run again; if it stays, look at the driver's log (dmesg)")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return None
+
+
+def reason_of(error: Exception, where: object) -> str:
+    """Why one file, clip or metric failed, in one line for its row. For handlers in which a bad one costs only itself:
+
+        try:
+            ...
+        except Exception as error:
+            row["reason"] = reason_of(error, clip_id)
+
+    What nobody expected is logged with its traceback.
+
+    Args:
+        error: What was caught.
+        where: The file, clip or metric.
+
+    Raises:
+        FatalError: If it is not to blame, see :func:`nobodys_fault`: the job must end, or the tables would rest on fewer clips.
+    """
+    fatal = nobodys_fault(error)
+    if fatal is error:
+        raise error
+    if fatal is not None:
+        raise FatalError(fatal.what, "; ".join(filter(None, [str(where), fatal.where])), fatal.mend) from error
+    if isinstance(error, EadbenchError):
+        return " ".join(error.what.split())
+    log.warning("%s: unexpected %s", where, type(error).__name__, exc_info=error)
+    return f"unexpected {type(error).__name__}: {_line(error)}"
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:LONGEST] or "no message"

@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 
+FINE = 1.25  # source pixels per target pixel up to which interpolating between four neighbours leaves nothing out that matters
+LARGEST = 16000  # pixels of a side; OpenCV's warps stop at 32,767
+
 
 def encode_jpeg(frame: np.ndarray, quality: int = 90) -> bytes:
     """A frame ``(H, W, 3)`` RGB uint8 as JPEG bytes."""
@@ -32,3 +35,38 @@ def resize_square(image: np.ndarray, side: int) -> np.ndarray:
         image = cv2.resize(image, (half, half), interpolation=cv2.INTER_AREA)
     ratio = image.shape[0] / side
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if ratio > 2 else cv2.INTER_LINEAR)
+
+
+def warp_area(
+    image: np.ndarray,
+    matrix: np.ndarray,
+    size: tuple[int, int],
+    border: int = cv2.BORDER_REPLICATE,
+    enlarge: int = cv2.INTER_LINEAR,
+) -> np.ndarray:
+    """Warp an image by an affine map, averaging over the area of each target pixel where the map shrinks.
+
+    ``cv2.warpAffine`` looks at four neighbours of a point however far apart the points are, with ``INTER_AREA`` too, which it
+    takes in silence (measured with OpenCV 4.14): what is shrunk to half and less is aliased. Here the warp goes to a grid a
+    whole number of times as fine, on which neighbours are enough, and each block of that is averaged.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, C)``, uint8 or float32.
+        matrix: ``(2, 3)`` source pixels to target pixels (whole numbers are pixel centres).
+        size: Width and height of the target.
+        border: What lies outside the image: ``cv2.BORDER_REPLICATE`` or ``cv2.BORDER_CONSTANT`` (zeros).
+        enlarge: Interpolation where the map does not shrink.
+
+    Returns:
+        ``(h, w)`` or ``(h, w, C)`` of the same type.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    step = np.linalg.norm(np.linalg.inv(matrix[:, :2]), axis=0)  # source pixels per target pixel, along x and y
+    finer = np.maximum(np.ceil(step - (FINE - 1)), 1)
+    finer = np.minimum(finer, np.maximum(LARGEST // np.asarray(size), 1)).astype(int)
+    if (finer == 1).all():
+        flags = enlarge if (step <= 1).all() else cv2.INTER_LINEAR
+        return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border)
+    fine = matrix * finer[:, None] + np.array([[0, 0, (finer[0] - 1) / 2], [0, 0, (finer[1] - 1) / 2]])
+    large = cv2.warpAffine(image, fine, (size[0] * int(finer[0]), size[1] * int(finer[1])), flags=cv2.INTER_LINEAR, borderMode=border)
+    return cv2.resize(large, size, interpolation=cv2.INTER_AREA)

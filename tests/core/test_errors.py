@@ -1,0 +1,88 @@
+"""What costs a file and what ends the job."""
+
+import errno
+import os
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from eadbench.core.errors import EadbenchError, FatalError, nobodys_fault, reason_of
+
+HUGE = 1 << 50
+
+
+def caught(doing):
+    with pytest.raises(Exception) as info:
+        doing()
+    return info.value
+
+
+def wrapped(error):
+    try:
+        raise EadbenchError("cannot be opened as media") from error
+    except EadbenchError as outer:
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("doing", "what"),
+    [
+        (lambda: np.zeros(HUGE), "out of memory"),
+        (lambda: torch.empty(HUGE), "out of memory"),
+        (lambda: cv2.resize(np.zeros((9, 9), np.uint8), (1 << 30, 1 << 30)), "out of memory"),
+    ],
+)
+def test_real_failures_of_memory_end_the_job(doing, what):
+    with pytest.raises(FatalError, match=what) as info:
+        reason_of(caught(doing), "clip a-000")
+    assert info.value.where == "clip a-000" and "memory" in info.value.mend
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        *[(OSError(n, os.strerror(n), "/a/b"), os.strerror(n).lower()) for n in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENOMEM, errno.EIO)],
+        (MemoryError(), "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "out of memory"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "the GPU failed"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), "the GPU failed"),
+        (RuntimeError("can't start new thread"), "out of memory"),
+        (av.error.OSError(errno.ENOSPC, "No space left on device", "x.mp4"), "no space left"),
+        (FatalError("table is damaged", "t.parquet", "make it again"), "table is damaged"),
+    ],
+)
+@pytest.mark.parametrize("dress", [lambda e: e, wrapped])
+def test_what_is_nobodys_fault_ends_the_job_however_it_is_wrapped(error, what, dress):
+    with pytest.raises(FatalError, match=what):
+        reason_of(dress(error), "a-000")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (EadbenchError("video breaks off:\n at 3 s", "x.mp4"), "video breaks off: at 3 s"),
+        (ValueError("bad shape"), "unexpected ValueError: bad shape"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x"), "unexpected FileNotFoundError: [Errno 2] No such file: 'x'"),
+        (av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory", "x.mp4"), "unexpected MemoryError: [Errno 12] Cannot allocate memory: 'x.mp4'"),
+        (av.error.OSError(errno.EIO, "Input/output error", "x.mp4"), "unexpected OSError: [Errno 5] Input/output error: 'x.mp4'"),
+        (RuntimeError(), "unexpected RuntimeError: no message"),
+    ],
+)
+def test_a_files_own_fault_is_a_reason(error, reason, caplog):
+    assert reason_of(error, "a-000") == reason
+    assert nobodys_fault(error) is None and nobodys_fault(wrapped(error)) is None
+    assert ("a-000" in caplog.text) == (not isinstance(error, EadbenchError)), "what nobody expected goes to the log"
+
+
+def test_a_cause_that_was_put_aside_does_not_count_and_circles_end():
+    error = ValueError("x")
+    error.__context__, error.__suppress_context__ = MemoryError(), True
+    assert nobodys_fault(error) is None
+    error.__suppress_context__ = False
+    assert nobodys_fault(error) is not None
+    a, b = ValueError("a"), ValueError("b")
+    a.__cause__, b.__cause__ = b, a
+    assert nobodys_fault(a) is None
