@@ -63,8 +63,7 @@ def render_plain(network: EADNet, vae: AutoencoderKL, steps: int, windows: int, 
              "reference": torch.randn(shape, device=device), "audio": audio}  # fmt: skip
     drop = torch.ones(1, dtype=torch.bool, device=device)
     for _ in range(windows):
-        scheduler = make_scheduler("ddim", SCHEDULE)
-        scheduler.set_timesteps(steps, device=device)
+        scheduler = make_scheduler("ddim", SCHEDULE, steps, device)
         state = torch.randn(shape, device=device)
         for t in scheduler.timesteps:
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):

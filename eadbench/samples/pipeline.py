@@ -121,8 +121,7 @@ class Sampler:
             Latents ``(length, C, h, w)`` and the states of the frames that the next chunk gets.
         """
         run, config = self.run, self.config
-        scheduler = make_scheduler(config.scheduler, run.schedule)
-        scheduler.set_timesteps(config.steps, device=self.device)
+        scheduler = make_scheduler(config.scheduler, run.schedule, config.steps, self.device)
         weights = blend_weights(chunk, config.overlap).to(self.device)[:, :, None, None, None]
         rows = torch.tensor([[start - chunk.first + k for k in range(self.window)] for start in chunk.starts], device=self.device)
         fixed = {name: getattr(given, name)[rows] for name in ("mask", "masked", "reference", "audio")}

@@ -56,8 +56,7 @@ def test_to_and_fro() -> None:
 @pytest.mark.parametrize("name", sorted(SCHEDULERS))
 def test_schedulers_reach_the_clean_sample_of_a_perfect_model(name: str) -> None:
     """With the true noise predicted, every sampler must end at the clean sample."""
-    scheduler = make_scheduler(name, SCHEDULE)
-    scheduler.set_timesteps(20)
+    scheduler = make_scheduler(name, SCHEDULE, 20)
     clean = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     state = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(2)) * scheduler.init_noise_sigma
     abar = scheduler.alphas_cumprod
@@ -80,7 +79,7 @@ class Oracle(torch.nn.Module):
         self.config = EADNetConfig(image_size=32, frames=frames, audio_dim=4, audio_layers=1, text_dim=4, prediction="epsilon", block_channels=(32,),
                                    attention_levels=(0,), norm_groups=8, heads=4)  # fmt: skip
         self.disagree, self.calls, self.seen = disagree, [], []
-        self.abar = make_scheduler("ddim", SCHEDULE).alphas_cumprod
+        self.abar = make_scheduler("ddim", SCHEDULE, 1).alphas_cumprod
 
     def forward_with_guidance(self, noisy, timesteps, mask, masked, reference, audio, text=None, vai=None, audio_scale=1.0, text_scale=1.0):
         self.calls.append(len(noisy))
