@@ -30,6 +30,7 @@ class QwenConfig(Section):
         four_bit: Load in 4 bit (needs bitsandbytes and a GPU).
         frames_as: Give the frames as one ``video`` or as single ``images``.
         max_pixels: Upper bound of the pixels of one frame as the model sees it; null leaves it to the model.
+        repetition_penalty: 1 for none. The settings published with Qwen2.5-VL have 1.05, which also counts for all words of the prompt.
     """
 
     artefact: str | None = None
@@ -39,6 +40,7 @@ class QwenConfig(Section):
     four_bit: bool = False
     frames_as: Literal["video", "images"] = "images"
     max_pixels: int | None = None
+    repetition_penalty: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _one_source(self) -> "QwenConfig":
@@ -55,10 +57,15 @@ class EndpointConfig(Section):
             password need not be written out.
         model: Name that the server knows the model by.
         key_env: Environment variable that holds the key; null for a server without one. The key itself never stands in a file.
-        timeout: Seconds to wait for an answer.
-        tries: Tries of one request; the wait between them doubles, or is what the server asks for.
+        timeout: Seconds for one request, from connecting to the last byte of the answer.
+        tries: Tries of one request; the wait between them doubles, or is what the server asks for (``Retry-After``).
+        max_wait: Seconds that the waits of one request may take together; a server that asks for more than is left is not asked again.
         concurrency: Requests under way at a time.
         json_schema: Ask the server to hold the answer to the JSON schema (``response_format``).
+        frames_as: Send the frames as single ``images``, or as one ``video`` (a vLLM server takes that, from 0.18 on); the model then sees the
+            prompt that ``qwen.frames_as`` of the same name gives it.
+        repetition_penalty: Sent along, since vLLM else takes the one that was published with the model, 1.05 for Qwen2.5-VL. Null leaves it out, for
+            servers that refuse what OpenAI's API does not know.
     """
 
     base_url: str
@@ -66,8 +73,11 @@ class EndpointConfig(Section):
     key_env: str | None = None
     timeout: float = Field(default=60.0, gt=0)
     tries: int = Field(default=4, ge=1)
+    max_wait: float = Field(default=600.0, ge=0)
     concurrency: int = Field(default=4, ge=1)
     json_schema: bool = True
+    frames_as: Literal["video", "images"] = "images"
+    repetition_penalty: float | None = Field(default=1.0, gt=0)
 
 
 class FilterConfig(Section):

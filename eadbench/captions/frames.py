@@ -1,6 +1,7 @@
 """Frames of a clip as a vision-language model sees them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,11 @@ def evenly(frames: np.ndarray, count: int) -> np.ndarray:
     """``count`` frames from the middles of as many equal stretches; fewer if the clip has fewer."""
     count = min(count, len(frames))
     return frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
+
+
+def rate_shown(clip: Any, count: int) -> float:
+    """Frames per second among ``count`` evenly spread frames of a clip (a row of its table)."""
+    return count * clip.fps / clip.frames if clip.frames and clip.fps else 4.0
 
 
 def clip_frames(clips_path: Path, video: str, count: int, max_pixels: int | None = None) -> np.ndarray:

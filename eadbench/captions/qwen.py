@@ -11,7 +11,7 @@ import pandas as pd
 
 from eadbench.captions.answers import Answer, AnswerError, Outcome, parse_answer
 from eadbench.captions.config import CaptionsConfig
-from eadbench.captions.frames import clip_frames
+from eadbench.captions.frames import clip_frames, rate_shown
 from eadbench.captions.prompts import AGAIN, load_prompt
 from eadbench.core.device import pick_device
 from eadbench.core.errors import EadbenchError
@@ -60,7 +60,7 @@ class QwenCaptioner:
         else:
             raise EadbenchError(f"{wanted.model!r} is no folder here, and a hub id needs its revision", "captions.qwen.revision", "give the commit")
         log.info("opening %s", name)
-        model = open_model(source, pick_device(device), wanted.revision, wanted.dtype, wanted.four_bit, wanted.frames_as)
+        model = open_model(source, pick_device(device), wanted.revision, wanted.dtype, wanted.four_bit, wanted.frames_as, wanted.repetition_penalty)
         return cls(model, name, clips_path, config)
 
     def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]:
@@ -83,8 +83,7 @@ class QwenCaptioner:
             except EadbenchError as error:
                 failed.append(Outcome(clip.clip_id, None, error.what))
                 continue
-            seconds = clip.frames / clip.fps if clip.frames and clip.fps else len(frames) / 4
-            videos[clip.clip_id] = frames, len(frames) / seconds
+            videos[clip.clip_id] = frames, rate_shown(clip, len(frames))
         return videos, failed
 
     def _ask(self, videos: dict[str, tuple[np.ndarray, float]]) -> Iterator[Outcome]:

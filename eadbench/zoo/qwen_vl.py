@@ -20,15 +20,21 @@ class QwenVl:
         model: What ``AutoModelForImageTextToText`` gives.
         processor: What ``AutoProcessor`` gives.
         frames_as: Show frames as one ``video`` or as ``images``.
+        repetition_penalty: Divides the scores of tokens that stand in prompt or answer; 1 leaves them alone.
     """
 
-    def __init__(self, model: Any, processor: Any, frames_as: str = "images") -> None:
+    def __init__(self, model: Any, processor: Any, frames_as: str = "images", repetition_penalty: float = 1.0) -> None:
+        from transformers import GenerationConfig
+
         self.model, self.processor, self.frames_as = model.eval(), processor, frames_as
         processor.tokenizer.padding_side = "left"  # answers begin where prompts end
-        # The generation settings of the published models sample; all of that is taken out, so that the same frames give the same words.
-        settings = model.generation_config
-        settings.do_sample, settings.temperature, settings.top_p, settings.top_k = False, None, None, None
-        settings.pad_token_id = processor.tokenizer.pad_token_id
+        # Of the published settings only the ends of an answer are kept. They sample, and Qwen2.5-VL's have a repetition penalty of 1.05, which in
+        # transformers 5 counts without sampling too, and for every token of the prompt: the words that the answer is to choose from.
+        published = model.generation_config
+        model.generation_config = GenerationConfig(
+            do_sample=False, num_beams=1, repetition_penalty=repetition_penalty, no_repeat_ngram_size=0,
+            bos_token_id=published.bos_token_id, eos_token_id=published.eos_token_id, pad_token_id=processor.tokenizer.pad_token_id,
+        )  # fmt: skip
 
     @torch.inference_mode()
     def answer(self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], max_tokens: int, rates: Sequence[float]) -> list[str]:
@@ -45,17 +51,7 @@ class QwenVl:
         Raises:
             EadbenchError: If the GPU's memory does not suffice.
         """
-        texts = [self._prompt(len(video), turns) for video, turns in zip(videos, dialogues, strict=True)]
-        if self.frames_as == "video":
-            shown = [np.concatenate([v, v[-1:]]) if len(v) % 2 else v for v in videos]  # the models take frames in pairs
-            facts = [
-                {"fps": rate, "total_num_frames": len(v), "duration": len(v) / rate, "frames_indices": list(range(len(v)))}
-                for v, rate in zip(shown, rates, strict=True)
-            ]
-            media = {"videos": [list(v) for v in shown], "videos_kwargs": {"do_sample_frames": False, "video_metadata": facts}}
-        else:
-            media = {"images": [list(video) for video in videos]}
-        given = self.processor(text=texts, padding=True, return_tensors="pt", **media)
+        given = self.inputs(videos, dialogues, rates)
         given = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in given.items()}
         given = {k: v.to(self.model.dtype) if isinstance(v, torch.Tensor) and v.is_floating_point() else v for k, v in given.items()}
         try:
@@ -66,17 +62,53 @@ class QwenVl:
             ) from error
         return self.processor.batch_decode(tokens[:, given["input_ids"].shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
+    def inputs(self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], rates: Sequence[float]) -> dict[str, Any]:
+        """What the model is given for :meth:`answer`, on the CPU."""
+        texts = [self._prompt(len(video), turns) for video, turns in zip(videos, dialogues, strict=True)]
+        if self.frames_as == "video":
+            shown, facts = zip(*map(as_video, videos, rates), strict=True)
+            media = {"videos": [list(v) for v in shown], "videos_kwargs": {"do_sample_frames": False, "video_metadata": list(facts)}}
+        else:
+            media = {"images": [list(video) for video in videos]}
+        return dict(self.processor(text=texts, padding=True, return_tensors="pt", **media))
+
     def _prompt(self, frames: int, turns: Sequence[Turn]) -> str:
         shown = [{"type": "video"}] if self.frames_as == "video" else [{"type": "image"}] * frames
         messages = []
         for number, (role, text) in enumerate(turns):
             content = [*(shown if number == 0 else []), {"type": "text", "text": text}]
             messages.append({"role": role, "content": content})
-        return self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        start, end = (getattr(self.processor, f"vision_{name}_token", None) for name in ("start", "end"))
+        if self.frames_as == "video" and start:
+            # Qwen3-VL's processor sets these tokens around each pair of frames. That of the model's release (transformers 4.57), and vLLM, put its
+            # text in the place of the template's pair, too; transformers 5.23 leaves that pair around it, and the model sees it doubled.
+            video = self.processor.video_token
+            text = text.replace(f"{start}{video}{end}", video)
+        return text
+
+
+def as_video(frames: np.ndarray, rate: float) -> tuple[np.ndarray, dict[str, Any]]:
+    """Frames as one video: in pairs, as the models take them (of an odd number the last one twice), and what there is to know of it, as transformers'
+    ``VideoMetadata`` and vLLM name it.
+
+    Args:
+        frames: ``(F, H, W, 3)`` RGB uint8.
+        rate: Frames per second.
+    """
+    shown = np.concatenate([frames, frames[-1:]]) if len(frames) % 2 else frames
+    facts = {"fps": rate, "total_num_frames": len(shown), "duration": len(shown) / rate, "frames_indices": list(range(len(shown)))}
+    return shown, facts
 
 
 def open_model(
-    source: str, device: Any = "cpu", revision: str | None = None, dtype: str = "auto", four_bit: bool = False, frames_as: str = "images"
+    source: str,
+    device: Any = "cpu",
+    revision: str | None = None,
+    dtype: str = "auto",
+    four_bit: bool = False,
+    frames_as: str = "images",
+    repetition_penalty: float = 1.0,
 ) -> QwenVl:
     """Open a local folder, or a hub id at a revision (downloaded by transformers to its own cache).
 
@@ -99,7 +131,7 @@ def open_model(
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         mend = "for a local folder: fetch it whole; for a hub id: check id, revision and network, or use an artefact (`eadbench zoo list`)"
         raise EadbenchError(f"the vision-language model cannot be read: {first}", source, mend) from error
-    return QwenVl(model, processor, frames_as)
+    return QwenVl(model, processor, frames_as, repetition_penalty)
 
 
 def _dtype(wanted: str, device: torch.device) -> str:

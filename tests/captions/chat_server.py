@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 GOOD = json.dumps(
@@ -12,7 +12,8 @@ GOOD = json.dumps(
 
 
 class ChatServer:
-    """``script(number, body)`` gives the answer to the number-th request: text, an int status, ``"hang"``, ``"drop"`` or bytes sent as they are."""
+    """``script(number, body)`` gives the answer to the number-th request: text, an int status, ``"hang"``, ``"drop"``, ``"drip"`` (headers
+    without end), bytes sent as they are, or ``(status, headers, chunks, seconds between them)``."""
 
     def __init__(self) -> None:
         self.script: Callable[[int, dict], object] = lambda number, body: GOOD
@@ -57,6 +58,16 @@ class ChatServer:
                     server.over.wait(20)
                 elif what == "drop":
                     self.connection.close()
+                elif what == "drip":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    self._drip([b"x"] * 200, 0.1)
+                elif isinstance(what, tuple):
+                    status, headers, chunks, pause = what
+                    self.send_response(status)
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self._drip(chunks, pause)
                 elif isinstance(what, int):
                     self._send(what, json.dumps({"error": {"message": f"scripted {what}, key {self.headers['Authorization']}"}}).encode())
                 elif isinstance(what, bytes):
@@ -66,6 +77,16 @@ class ChatServer:
                     choice = {"index": 0, "finish_reason": "stop", "message": message}
                     content = {"id": "x", "object": "chat.completion", "created": int(time.time()), "model": "tiny", "choices": [choice]}
                     self._send(200, json.dumps(content).encode())
+
+            def _drip(self, chunks: Iterable[bytes], pause: float) -> None:
+                try:
+                    for chunk in chunks:
+                        self.wfile.write(chunk)
+                        self.wfile.flush()
+                        if pause and server.over.wait(pause):
+                            break
+                except OSError:  # the client has gone
+                    pass
 
             def _send(self, status: int, content: bytes) -> None:
                 self.send_response(status)

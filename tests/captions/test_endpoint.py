@@ -1,14 +1,18 @@
 import base64
+import itertools
 import json
 import logging
 import os
+import resource
 import subprocess
 import sys
 import time
+from email.utils import formatdate
 
 import chat_server
 import pytest
 
+from eadbench.captions import endpoint
 from eadbench.captions.config import CaptionsConfig
 from eadbench.captions.endpoint import EndpointCaptioner
 from eadbench.captions.write import write_captions
@@ -21,11 +25,8 @@ SECRET = "sk-very-secret-123"
 
 @pytest.fixture(autouse=True)
 def no_wait(monkeypatch):
-    """The client's waits between tries, shortened."""
-    import openai._base_client as client
-
-    monkeypatch.setattr(client, "INITIAL_RETRY_DELAY", 0.01, raising=False)
-    monkeypatch.setattr(client, "MAX_RETRY_DELAY", 0.02, raising=False)
+    """The waits between tries, shortened."""
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
 
 
 def config(server, **endpoint):
@@ -99,6 +100,69 @@ def test_hanging_server_costs_the_timeout_only(server, tiny_clips):
     assert time.monotonic() - started < 10
     assert sorted(o.answer is None for o in found.values()) == [False] * 5 + [True]
     assert "no answer within 0.5 s" in next(o.reason for o in found.values() if o.answer is None)
+
+
+@pytest.mark.parametrize(
+    ("stream", "reason"),
+    [
+        (lambda: itertools.repeat(b" ", 200), "no answer within 1 s"),  # a byte every 0.1 s: each read is in time
+        (lambda: itertools.repeat(b" " * 100_000), "more than 4,000,000 bytes"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_does_not_end_costs_one_clip_and_little_memory(server, tiny_clips, stream, reason, status):
+    server.script = lambda number, body: (status, {}, stream(), 0.1 if "within" in reason else 0) if number == 0 else chat_server.GOOD
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = describe(server, tiny_clips, timeout=1, tries=1, concurrency=1)
+    assert time.monotonic() - started < 15
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    assert [o.reason for o in found.values() if o.answer is None] == [f"endpoint: {'the answer has ' * ('bytes' in reason)}{reason}, 1 try"]
+
+
+def test_headers_that_do_not_end_cost_the_timeout_only(server, tiny_clips):
+    server.script = lambda number, body: "drip" if number == 0 else chat_server.GOOD
+    found = describe(server, tiny_clips, timeout=1, tries=1, concurrency=1)
+    assert [o.reason for o in found.values() if o.answer is None] == ["endpoint: no answer within 1 s, 1 try"]
+
+
+@pytest.fixture
+def slept(monkeypatch):
+    """Seconds that the captioner would have slept, one entry per wait."""
+    waits = []
+    monkeypatch.setattr(endpoint.time, "sleep", waits.append)
+    return waits
+
+
+@pytest.mark.parametrize("asked", ["150", lambda: formatdate(time.time() + 150, usegmt=True)])
+def test_the_wait_that_the_server_asks_for_is_kept(server, tiny_clips, slept, asked):
+    asked = asked if isinstance(asked, str) else asked()
+    server.script = lambda number, body: (429, {"Retry-After": asked}, [b"{}"], 0) if number < 2 else chat_server.GOOD
+    assert all(o.answer for o in describe(server, tiny_clips, tries=4, concurrency=1).values())
+    assert len(slept) == 2 and all(140 < wait <= 150 for wait in slept)
+
+
+def test_a_wait_beyond_the_budget_is_a_row_that_says_so(server, tiny_clips, slept):
+    server.script = lambda number, body: (429, {"Retry-After": "150"}, [b"{}"], 0) if number < 3 else chat_server.GOOD
+    found = describe(server, tiny_clips, tries=9, concurrency=1, max_wait=400)
+    (reason,) = [o.reason for o in found.values() if o.answer is None]
+    assert slept == [150, 150]
+    assert reason.startswith("endpoint: status 429") and "3 tries, 300 s waited" in reason
+    assert reason.endswith("asked to wait 150 s, of captions.endpoint.max_wait 100 s are left")
+
+
+@pytest.mark.parametrize("nonsense", ["", "soon", "nan", "inf", "-5", "Mon, 99 Foo 2026"])
+def test_a_wait_that_means_nothing_is_not_kept(server, tiny_clips, slept, nonsense):
+    server.script = lambda number, body: (503, {"Retry-After": nonsense}, [b"{}"], 0) if number == 0 else chat_server.GOOD
+    assert all(o.answer for o in describe(server, tiny_clips, concurrency=1).values())
+    assert len(slept) == 1 and slept[0] <= endpoint.FIRST_WAIT
+
+
+def test_all_settings_of_sampling_are_sent(server, tiny_clips):
+    describe(server, tiny_clips)
+    wanted = {"temperature": 0, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "seed": 0, "repetition_penalty": 1.0}
+    assert server.bodies[0].items() >= wanted.items()
+    describe(server, tiny_clips, repetition_penalty=None)
+    assert "repetition_penalty" not in server.bodies[-1]
 
 
 def test_dead_server_fails_the_shard_and_says_so(server, tiny_clips, tmp_path):

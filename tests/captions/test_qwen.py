@@ -1,4 +1,8 @@
+import base64
 import importlib.metadata
+import io
+import json
+import shutil
 import sys
 from types import ModuleType
 
@@ -6,8 +10,11 @@ import numpy as np
 import pytest
 import tiny_qwen
 import torch
+from PIL import Image
 
 from eadbench.captions.config import CaptionsConfig
+from eadbench.captions.endpoint import EndpointCaptioner
+from eadbench.captions.frames import clip_frames, rate_shown
 from eadbench.captions.prompts import AGAIN, load_prompt
 from eadbench.captions.qwen import QwenCaptioner
 from eadbench.captions.write import write_captions
@@ -48,6 +55,85 @@ def test_batched_answers_are_those_of_one_by_one(request, family, frames_as):
 def test_decoding_is_deterministic(random_qwen):
     first, second = (open_model(str(random_qwen)).answer(videos(2), [[("user", "Q")]] * 2, 10, [4.0] * 2) for _ in range(2))
     assert first == second
+
+
+def test_the_repetition_penalty_published_with_a_model_does_not_count_unless_asked_for(random_qwen, tmp_path):
+    shutil.copytree(random_qwen, tmp_path / "published")
+    settings = json.loads((tmp_path / "published" / "generation_config.json").read_text())
+    published = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 3.0}
+    (tmp_path / "published" / "generation_config.json").write_text(json.dumps(settings | published))
+    shown, asked = videos(4), [[("user", load_prompt("describe").text)]] * 4
+    plain = open_model(str(random_qwen)).answer(shown, asked, 20, [4.0] * 4)
+    assert open_model(str(tmp_path / "published")).answer(shown, asked, 20, [4.0] * 4) == plain
+    assert open_model(str(tmp_path / "published"), repetition_penalty=3.0).answer(shown, asked, 20, [4.0] * 4) != plain
+    held = open_model(str(tmp_path / "published")).model.generation_config
+    assert (held.do_sample, held.num_beams, held.repetition_penalty, held.no_repeat_ngram_size) == (False, 1, 1.0, 0)
+    assert not {held.temperature, held.top_p, held.top_k} & {0.7, 0.8, 20}
+    assert held.eos_token_id == settings["eos_token_id"], "where an answer ends is kept"
+
+
+def text_of(model, given):
+    return model.processor.tokenizer.decode(given["input_ids"][0])
+
+
+def test_qwen3_sees_a_video_as_the_models_release_shows_it(random_qwen3):
+    """Time, then the tokens of vision, for each pair of frames: without a second pair of vision tokens around it all."""
+    model = open_model(str(random_qwen3), frames_as="video")
+    given = model.inputs(videos(1, frames=5), [[("user", "Q"), ("assistant", "x"), ("user", AGAIN)]], [4.0])
+    grid = given["video_grid_thw"][0].tolist()
+    pads = "<|video_pad|>" * (grid[1] * grid[2] // 4)
+    assert grid[0] == 3 and pads
+    pairs = "".join(f"<{time} seconds><|vision_start|>{pads}<|vision_end|>" for time in ("0.1", "0.6", "1.1"))
+    head = f"<|im_start|>user\n{pairs}Q<|im_end|>\n<|im_start|>assistant\nx<|im_end|>\n"
+    assert text_of(model, given) == f"{head}<|im_start|>user\n{AGAIN}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_qwen2_sees_a_video_in_one_pair_of_vision_tokens(random_qwen):
+    model = open_model(str(random_qwen), frames_as="video")
+    given = model.inputs(videos(1, frames=4), [[("user", "Q")]], [4.0])
+    text = text_of(model, given)
+    assert text.startswith("<|im_start|>user\n<|vision_start|><|video_pad|>") and text.count("<|vision_start|>") == text.count("<|vision_end|>") == 1
+
+
+def as_the_server_sees(body, processor):
+    """What vLLM gives the model: its own template over the parts, the frames of a ``video/jpeg`` part with the rate that came along, and for
+    Qwen3-VL's video the release's text in the place of the template's pair of vision tokens.
+    """
+    content, images, shown = [], [], []
+    for part in body["messages"][0]["content"]:
+        kind = part["type"].removesuffix("_url")
+        if kind == "text":
+            content.append(part)
+            continue
+        head, data = part[part["type"]]["url"].split(";base64,")
+        frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in data.split(",")]
+        assert head == ("data:video/jpeg" if kind == "video" else "data:image/jpeg")
+        content.append({"type": kind})
+        (shown if kind == "video" else images).append(frames)
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
+    if not shown:
+        return processor(text=[text], images=[[one[0] for one in images]], return_tensors="pt")
+    rate, frames = body["media_io_kwargs"]["video"]["fps"], shown[0]
+    facts = {"fps": rate, "total_num_frames": len(frames), "duration": len(frames) / rate, "frames_indices": list(range(len(frames)))}
+    text = text.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>")
+    settings = body["mm_processor_kwargs"] | {"video_metadata": [facts]}
+    return processor(text=[text], videos=[frames], videos_kwargs=settings, return_tensors="pt")
+
+
+@pytest.mark.parametrize("frames_as", ["images", "video"])
+def test_an_endpoint_shows_the_model_what_transformers_shows_it(server, random_qwen3, tiny_clips, frames_as):
+    section = {"captioner": "endpoint", "frames": 5, "endpoint": {"base_url": server.url, "model": "m", "frames_as": frames_as, "concurrency": 1}}
+    clips = read_table(tiny_clips, schemas.CLIPS)
+    found = list(EndpointCaptioner(tiny_clips, CaptionsConfig.model_validate(section)).describe(clips.iloc[:1]))
+    assert found[0].answer
+    model = open_model(str(random_qwen3), frames_as=frames_as)
+    (row,) = clips.iloc[:1].itertuples()
+    frames = clip_frames(tiny_clips, row.video, 5)
+    ours = model.inputs([frames], [[("user", load_prompt("describe").text)]], [rate_shown(row, 5)])
+    theirs = as_the_server_sees(server.bodies[0], model.processor)
+    assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
+    name = "pixel_values_videos" if frames_as == "video" else "pixel_values"
+    assert ours[name].shape == theirs[name].shape and (ours[name] - theirs[name]).abs().mean() < 0.05, "but for JPEG"
 
 
 def test_whole_shard_through_the_model(taught_qwen, tiny_clips, tmp_path):
