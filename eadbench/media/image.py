@@ -1,7 +1,15 @@
 """Still images."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+
+from eadbench.core.errors import EadbenchError
+
+# Read by Pillow; GIF and APNG files are videos here.
+STILL = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"))
+DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey of 16 bits, which Pillow's own conversion would clip to white
 
 FINE = 1.25  # source pixels per target pixel up to which interpolating between four neighbours leaves nothing out that matters
 LARGEST = 16000  # pixels of a side; OpenCV's warps stop at 32,767
@@ -70,3 +78,50 @@ def warp_area(
     fine = matrix * finer[:, None] + np.array([[0, 0, (finer[0] - 1) / 2], [0, 0, (finer[1] - 1) / 2]])
     large = cv2.warpAffine(image, fine, (size[0] * int(finer[0]), size[1] * int(finer[1])), flags=cv2.INTER_LINEAR, borderMode=border)
     return cv2.resize(large, size, interpolation=cv2.INTER_AREA)
+
+
+def is_still(source: object) -> bool:
+    """Whether a source is a path to a picture, by its suffix."""
+    return isinstance(source, str | Path) and Path(source).suffix.lower() in STILL
+
+
+def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
+    """A picture as viewers show it, turned and mirrored as its Exif data say (``ImageOps.exif_transpose``).
+
+    Grey, palette and CMYK pictures become RGB, 16 bits become 8.
+
+    Args:
+        path: JPEG, PNG, WebP, TIFF, BMP and whatever else Pillow reads.
+        notes: Appended to where something is left out: transparency (the colours stored under it are shown, as FFmpeg does), all
+            pictures of an animation but the first.
+
+    Returns:
+        ``(H, W, 3)`` RGB uint8.
+
+    Raises:
+        EadbenchError: If it cannot be read, or its values have no known range.
+    """
+    from PIL import Image, ImageOps
+
+    notes = [] if notes is None else notes
+    mend = "give a JPEG or PNG picture; if it is one, save it anew with an image editor"
+    try:
+        with Image.open(path) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                notes.append(f"an animation of {image.n_frames} pictures: the first one is taken")
+            clear = "A" in image.getbands() or "transparency" in image.info
+            if clear and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+                notes.append("parts are transparent: the colours stored under them are shown")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in DEEP:
+                values = np.asarray(upright).astype(np.int64)
+                if values.min() < 0 or values.max() > 65535:
+                    raise EadbenchError("the picture's values are not of 16 bits", path, mend)
+                return np.repeat(((values + 128) // 257).astype(np.uint8)[..., None], 3, 2)
+            if upright.mode == "F":
+                raise EadbenchError("the picture holds numbers without a range (floating point)", path, mend)
+            if upright.mode == "P" and "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            return np.array(upright.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise EadbenchError(f"the picture cannot be read: {error}", path, mend) from error

@@ -20,6 +20,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.media.audio import SoundTrack
+from eadbench.media.image import is_still, read_still
 from eadbench.media.reading import DAMAGED, Source, decode, name_of, open_media, pick
 
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
@@ -60,6 +61,10 @@ def probe(source: Source, notes: list[str] | None = None) -> MediaInfo:
 
 def probe_with_frame(source: Source, notes: list[str] | None = None) -> tuple[MediaInfo, "Picture | None"]:
     """As :func:`probe`, with the first frame (``None`` where there is no video)."""
+    if is_still(source):
+        picture = _still(source, notes)
+        kind = Path(source).suffix[1:].lower()
+        return MediaInfo(None, None, picture.width, picture.height, kind, 0, None, None), picture
     with open_media(source) as container:
         video, audio = pick(container, "video", notes), pick(container, "audio", notes)
         picture, turn = None, 0
@@ -264,6 +269,9 @@ def iter_pictures(
     Raises:
         EadbenchError: If the file has no video, or breaks off within the stretch; with ``fps`` if its time stamps jump.
     """
+    if is_still(source):
+        yield _still(source, notes)
+        return
     begin = Fraction(start or 0.0).limit_denominator(10**6)
     stop = None if end is None else Fraction(end).limit_denominator(10**6)
     with open_media(source) as container:
@@ -283,6 +291,11 @@ def iter_pictures(
                         yield picture
         except av.FFmpegError as error:
             raise EadbenchError(f"video breaks off: {error}", name_of(source), DAMAGED) from error
+
+
+def _still(path: str | Path, notes: list[str] | None) -> Picture:
+    """A picture, which FFmpeg would show without regard to its Exif data."""
+    return Picture(av.VideoFrame.from_ndarray(read_still(path, notes), "rgb24"))
 
 
 def _show(

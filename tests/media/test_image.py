@@ -3,9 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.data import astronaut
 
-from eadbench.media.image import warp_area
+from eadbench.core.errors import EadbenchError
+from eadbench.media.image import read_still, warp_area
+from eadbench.media.video import iter_pictures, probe, probe_with_frame, read_frames
 
 
 def reference(image, matrix, size, fine=16):
@@ -68,3 +71,69 @@ def test_grey_float_and_zeros_outside():
 def test_a_huge_shrinkage_stays_within_opencvs_sizes():
     image = np.full((3000, 3000), 9, np.uint8)
     assert (warp_area(image, np.array([[1e-4, 0, 20], [0, 1e-4, 20]]), (200, 200)) == 9).all()
+
+
+TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+
+
+def saved(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_orientations_of_exif(tmp_path, orientation, suffix):
+    photo, exif = Image.fromarray(astronaut()[:96, :128]), Image.Exif()
+    exif[0x0112] = orientation
+    stored = photo.transpose(Image.Transpose[TURNS[orientation]]) if orientation > 1 else photo
+    path = saved(tmp_path / f"a.{suffix}", stored, exif=exif)
+    for shown in (read_still(path), next(iter_pictures(path)).rgb(), read_frames(path)[0], probe_with_frame(path)[1].rgb()):
+        assert shown.shape == (96, 128, 3) and np.abs(shown.astype(int) - np.asarray(photo)).mean() < 4
+    assert (probe(path).width, probe(path).height) == (128, 96)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("grey.png", lambda p: p.convert("L")),
+        ("grey16.png", lambda p: Image.fromarray(np.asarray(p.convert("L")).astype(np.uint16) * 257)),
+        ("palette.png", lambda p: p.quantize(256)),
+        ("cmyk.jpg", lambda p: p.convert("CMYK")),
+        ("bits.png", lambda p: p.convert("1")),
+        ("odd.bmp", lambda p: p.crop((0, 0, 127, 95))),
+    ],
+)
+def test_other_kinds_of_pixels_are_shown_as_they_look(tmp_path, name, make):
+    photo = Image.fromarray(astronaut()[:96, :128])
+    notes = []
+    shown = read_still(saved(tmp_path / name, make(photo)), notes).astype(int)
+    kind = "L" if name.startswith("grey") else "1" if name.startswith("bits") else "RGB"
+    right = np.asarray(photo.convert(kind).convert("RGB")).astype(int)[: shown.shape[0], : shown.shape[1]]
+    assert shown.shape[2] == 3 and np.abs(shown - right).mean() < 6 and not notes
+
+
+def test_transparency_and_animations_are_told(tmp_path):
+    photo = Image.fromarray(astronaut()[:96, :128])
+    clear = photo.copy()
+    clear.putalpha(Image.new("L", clear.size, 0))
+    notes = []
+    assert np.array_equal(read_still(saved(tmp_path / "a.png", clear), notes), np.asarray(photo)) and "transparent" in notes[0]
+    clear.putalpha(Image.new("L", clear.size, 255))
+    notes = []
+    assert np.array_equal(read_still(saved(tmp_path / "opaque.png", clear), notes), np.asarray(photo)) and not notes
+    other = Image.fromarray(255 - np.asarray(photo))
+    path = saved(tmp_path / "a.webp", photo, save_all=True, append_images=[other, photo], lossless=True)
+    assert np.array_equal(read_still(path, notes), np.asarray(photo)) and notes == ["an animation of 3 pictures: the first one is taken"]
+
+
+def test_what_is_no_picture_is_refused_in_one_line(tmp_path):
+    (tmp_path / "text.png").write_text("this is no picture")
+    whole = saved(tmp_path / "whole.jpg", Image.fromarray(astronaut())).read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    saved(tmp_path / "float.tiff", Image.fromarray(np.ones((9, 9), np.float32)))
+    for name in ("text.png", "cut.jpg", "float.tiff", "nothing.jpg"):
+        for read in (read_still, probe, read_frames):
+            with pytest.raises(EadbenchError, match=r"picture(.|\n)*mend") as caught:
+                read(tmp_path / name)
+            assert caught.value.where.endswith(name)
