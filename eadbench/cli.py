@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from eadbench import __version__
 from eadbench.core import children, log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.files import explained
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
@@ -75,8 +76,12 @@ def root(
 
 
 def main() -> None:
-    """Run; an ``EadbenchError`` or a ``FatalError`` ends with status 1 and its message, anything else with its traceback, in the log file too."""
+    """Run. What can be explained (an ``EadbenchError``, a ``FatalError``, an error about a path) ends with status 1 and its message; anything
+    else with its traceback, in the log file too.
+    """
     children.exit_on_signals()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     gc.set_threshold(50_000, 20, 20)  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
     try:
         app(prog_name="eadbench")
@@ -97,6 +102,10 @@ def main() -> None:
             extra = EXTRAS.get(next((word for word in sys.argv[1:] if word in (*ROOMS, *SHORTCUTS)), ""), "workflow")
             logging.getLogger("eadbench").error("the package %r is not installed: pip install 'eadbench[%s]'", error.name, extra)
         sys.exit(1)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and (told := explained(error)):
+            logging.getLogger("eadbench").debug("traceback", exc_info=True)
+            logging.getLogger("eadbench").error("%s", told)
+            sys.exit(1)
         logging.getLogger("eadbench").exception("unexpected failure")
         sys.exit(1)

@@ -78,6 +78,32 @@ def disk_is_full(error: BaseException, folder: Path) -> bool:
         return False
 
 
+TROUBLES = {
+    errno.ENOENT: ("there is no such file or folder", "check the path"),
+    errno.EACCES: ("no permission", "look at the owner and the rights of it and of the folders above (`ls -ld`)"),
+    errno.EPERM: ("the operation is not permitted", "look at the owner and the rights of it (`ls -ld`)"),
+    errno.EISDIR: ("a folder is there, expected a file", "name a file"),
+    errno.ENOTDIR: ("a part of the path is a file, expected a folder", "name another path"),
+    errno.EEXIST: ("a file is there, expected a folder", "name another path, or move the file away"),
+    errno.EROFS: ("the disk can only be read", "name a path on another disk"),
+    errno.ENAMETOOLONG: ("a name is too long", "file systems take 255 bytes for a name and 4,096 for a path"),
+    errno.ELOOP: ("links that lead in a circle", "remove one of them"),
+    errno.EIO: ("the disk reports an error", "look at the disk; run again once it is well"),
+    errno.ESTALE: ("the network disk lost the file", "run again once the disk is back"),
+}
+
+
+def explained(error: OSError) -> FatalError | None:
+    """What an operating system's error about a path means for who gave the path; ``None`` for one that is about no path."""
+    if error.errno in NO_SPACE:
+        return full_disk(error.filename or "")
+    if error.filename is None or error.errno not in TROUBLES:
+        return None
+    what, mend = TROUBLES[error.errno]
+    path = error.filename2 if error.filename2 is not None else error.filename
+    return FatalError(what, os.fsdecode(path) if isinstance(path, bytes) else path, mend)
+
+
 def full_disk(where: object) -> FatalError:
     """The error to raise then."""
     return FatalError("the disk is full", where, "free some space and run again; what is finished is kept")
@@ -111,7 +137,7 @@ def _remove(path: Path) -> None:
 def write_text(target: str | Path, text: str) -> None:
     """Write ``text`` to ``target`` atomically."""
     with atomic_path(target) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files need not be UTF-8
 
 
 def sha256_of(path: str | Path) -> str:

@@ -19,14 +19,15 @@ class Masked(logging.Formatter):
 
 def set_up(log_file: Path | None) -> None:
     """Log to stderr and, if given, to ``log_file`` (started afresh)."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.INFO)
+    terminal.setFormatter(Masked(FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[terminal], force=True)
     if log_file:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
-    handlers[0].setLevel(logging.INFO)
-    for handler in handlers:
-        handler.setFormatter(Masked(FORMAT))
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+        to_file = logging.FileHandler(log_file, mode="w", encoding="utf-8", errors="backslashreplace")
+        to_file.setFormatter(Masked(FORMAT))
+        logging.getLogger().addHandler(to_file)
     logging.getLogger("eadbench").setLevel(logging.DEBUG)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -70,7 +70,7 @@ def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table:
             raise EadbenchError(f"table {table.name!r} has nulls in column {column.name!r}", path)
     try:
         arrow = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False).replace_schema_metadata(table.schema.metadata)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError) as error:
         raise EadbenchError(f"rows do not fit table {table.name!r}: {error}", path) from error
     if twice := _doubled(frame, table):
         raise EadbenchError(twice, path)
