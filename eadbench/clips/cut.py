@@ -1,7 +1,5 @@
 """First pass: from recordings to aligned clips. One decode, one encode, bounded memory."""
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -17,12 +15,13 @@ from eadbench.clips.judgement import judge, too_short
 from eadbench.clips.recording import Recording
 from eadbench.clips.stretches import Cutter, Stretch
 from eadbench.clips.windows import FPS, PER_FRAME
-from eadbench.core import provenance, schemas, seals
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError, FatalError
-from eadbench.core.files import atomic_path, sha256_of, write_text
+from eadbench.core.files import atomic_path, sha256_of
+from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.shards import parse_shard, shard_of
-from eadbench.core.tables import DROPPED, FAILED, check_not_all_failed, read_table, relative_to, write_table
+from eadbench.core.tables import DROPPED, FAILED, check_not_all_failed, read_table, relative_to
 from eadbench.media.audio import write_wav
 from eadbench.media.faces import Detector, FaceMesh, box_of, choose_detector, make_detector, yaw_of
 from eadbench.media.video import VideoWriter
@@ -38,13 +37,13 @@ AROUND = 10  # frames of sound kept on each side, so that an offset can be corre
 def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConfig) -> None:
     """Cut the recordings of one shard and write ``out`` (``schemas.CLIPS``) with the media beside it.
 
-    What a killed run has finished is kept under ``parts/`` and not done again.
+    What an earlier run has finished of the same recordings is not done again, whether it was killed or not.
 
     Raises:
         EadbenchError: If the index is missing, a model is, or every recording (of more than two) failed.
         FatalError: If a source is not what it was when it was indexed, or the disk is full.
     """
-    started = time.time()
+    started = time.monotonic()
     config = config.model_copy(update={"detector": choose_detector(config.detector, config.pack)})  # what was done is known by it
     number, count = parse_shard(shard)
     table = read_table(index, schemas.INDEX)
@@ -52,28 +51,27 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     recordings = [Recording.from_table(row, index.parent) for _, row in mine.iterrows()]
     eyes = _Eyes(config)
     folder = out.parent
+    job = Job(out, config.model_dump(), [VERSION, config.model_dump(exclude={"sync"})], {"index": index}, lasting=True)
     rows: list[dict[str, Any]] = []
-    sums: dict[str, str] = {}
     tried: list[str] = []
     for recording in track(recordings, f"cut {corpus} {shard}", unit="recording"):
-        kept = _resume(recording, config, folder)
-        if kept is None:
-            _check_source(recording)
-            kept = _keep(recording, config, folder, cut_recording(recording, eyes, config, folder))
-        found = kept["rows"]
-        rows += found
-        sums |= kept["sums"]
+        _check_source(recording)
+        key = job.key(recording.row, *(recording.files if recording.row["source"] else []))
+        found = job.done(key)
+        if found is None:
+            found = {"rows": cut_recording(recording, eyes, config, folder)}
+            if all(row["status"] != FAILED for row in found["rows"]):
+                job.keep(key, found, _media(folder, found["rows"]))
+        rows += found["rows"]
         if recording.row["status"] != FAILED:
-            tried.append(FAILED if all(row["status"] == FAILED for row in found) else "")
+            tried.append(FAILED if all(row["status"] == FAILED for row in found["rows"]) else "")
     if len(tried) > 2:
         check_not_all_failed(tried, "recordings", out)
-    seals.seal(folder, sums, out)
-    write_table(out, rows, schemas.CLIPS, "clip_id")
-    _remove_stale(folder, rows)
     frames = sum(row["frames"] or 0 for row in rows)
-    seconds = time.time() - started
+    seconds = time.monotonic() - started
+    job.write(rows, schemas.CLIPS, "clip_id", None, _media(folder, rows), frames=frames)
+    _remove_stale(folder, rows)
     log.info("%s: %d recordings, %d candidates, %d frames, %.1f frames/s", shard, len(recordings), len(rows), frames, frames / seconds)
-    provenance.write(folder, config.model_dump(), {"index": str(index)}, started, frames=frames)
 
 
 class _Eyes:
@@ -202,19 +200,6 @@ def _look(frame: np.ndarray, box: np.ndarray) -> tuple[float, float]:
     return float(cv2.Laplacian(grey, cv2.CV_64F).var()), float(grey.mean())
 
 
-def _part(folder: Path, recording: Recording) -> Path:
-    return folder / "parts" / f"{recording.id}.json"
-
-
-def _key(recording: Recording, config: ClipsConfig) -> str:
-    """Identifies what the result depends on: the row, the file's size and time, and the settings of this pass."""
-    state = None
-    if recording.row["source"] and recording.source.exists():
-        state = [recording.source.stat().st_size, recording.source.stat().st_mtime_ns]
-    parts = [VERSION, recording.row, state, config.model_dump(exclude={"sync"})]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def _check_source(recording: Recording) -> None:
     """The files of a usable recording must be those that were indexed; else its loss would be blamed on the recording.
 
@@ -230,29 +215,6 @@ def _check_source(recording: Recording) -> None:
             raise FatalError("a source is gone since it was indexed", path, mend)
         if sealed is None and indexed and path == recording.source and not recording.row["member"] and sha256_of(path) != indexed:
             raise FatalError("a source was changed since it was indexed", path, mend)
-
-
-def _keep(recording: Recording, config: ClipsConfig, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Note what was done of a recording, for a later run if this one is interrupted."""
-    kept = {"key": _key(recording, config), "rows": rows, "sums": seals.sums_of(folder, _media(folder, rows))}
-    text = json.dumps(kept)
-    write_text(_part(folder, recording), f"{hashlib.sha256(text.encode()).hexdigest()} {text}")
-    return kept
-
-
-def _resume(recording: Recording, config: ClipsConfig, folder: Path) -> dict[str, Any] | None:
-    """What an earlier run left for the same recording and settings, if it and its media are all there and whole."""
-    try:
-        digest, _, text = _part(folder, recording).read_text().partition(" ")
-    except (OSError, ValueError):
-        return None
-    if hashlib.sha256(text.encode()).hexdigest() != digest:
-        return None
-    kept = json.loads(text)
-    if kept["key"] != _key(recording, config):
-        return None
-    whole = all((folder / name).exists() and sha256_of(folder / name) == found for name, found in kept["sums"].items())
-    return kept if whole else None
 
 
 def _media(folder: Path, rows: list[dict[str, Any]]) -> Iterator[Path]:

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from eadbench.core import provenance, seals
-from eadbench.core.files import remove_halves, sha256_of, write_text
-from eadbench.core.tables import FAILED, Table, check_not_all_failed, write_table
+from eadbench.core.files import disk_is_full, full_disk, remove_halves, sha256_of, write_text
+from eadbench.core.tables import DROPPED, FAILED, Table, check_not_all_failed, write_table
 
 VERSION = 1  # of the records
 
@@ -31,6 +31,8 @@ class Job:
         inputs: Name to file (hashed) or to a hash, for the record.
         media: Folder of the files that come with the rows; that of ``out`` by default.
         record: Folder of ``provenance.json``; that of ``out`` by default.
+        lasting: Keep what is finished for later runs, not only for one that goes on: for work that is dear, and whose
+            files stay where they are.
     """
 
     def __init__(
@@ -41,15 +43,17 @@ class Job:
         inputs: Mapping[str, Path | str] | None = None,
         media: Path | None = None,
         record: Path | None = None,
+        lasting: bool = False,
     ) -> None:
         self.out, self.settings = out, settings
         self.inputs = {name: sha256_of(value) if isinstance(value, Path) else value for name, value in (inputs or {}).items()}
         self.folder, self.record = media or out.parent, record or out.parent
-        self._started = time.time()
+        self._started, self._lasting = time.time(), lasting
         self._shaping = _digest([VERSION, shaping])
         self._path = out.with_name(f".{out.stem}.done.jsonl")
         self._hashes: dict[Path, str] = {}
         self._kept = dict(_read(self._path))
+        self._asked: set[str] = set()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.out.unlink(missing_ok=True)
         # Heals a line that a kill cut, and what was changed since is not carried along.
@@ -61,7 +65,9 @@ class Job:
         Raises:
             FatalError: If one of the files is gone or was changed since an earlier job made it.
         """
-        return _digest([self._shaping, item, [self._hash(path) for path in files]])
+        key = _digest([self._shaping, item, [self._hash(path) for path in files]])
+        self._asked.add(key)
+        return key
 
     def done(self, key: str) -> dict[str, Any] | None:
         """What an interrupted run kept under a key, if all its files are still what they were."""
@@ -82,15 +88,18 @@ class Job:
             return
         entry = {"key": key, "value": value, "sums": seals.sums_of(self.folder, files)}
         self._kept[key] = entry
-        with self._path.open("a", encoding="utf-8") as handle:
-            handle.write(_line(entry))
+        try:
+            with self._path.open("a", encoding="utf-8") as handle:
+                handle.write(_line(entry))
+        except OSError as error:
+            raise (full_disk(self._path) if disk_is_full(error, self._path.parent) else error) from error
 
     def write(
         self,
         rows: pd.DataFrame | list[dict[str, Any]],
         table: Table,
         sort_by: str | list[str],
-        what: str,
+        what: str | None,
         files: Iterable[Path] | None = None,
         where: object = None,
         **facts: object,
@@ -101,23 +110,28 @@ class Job:
             rows: The rows.
             table: Their contract.
             sort_by: Column or columns that order them.
-            what: The items, for the message if all failed.
+            what: The items, for the message if all failed; ``None`` if the stage has looked at that itself.
             files: Files to seal; ``None`` if the job leaves none beside the table.
             where: Place for that message; the table by default.
             facts: For the record.
 
         Raises:
-            EadbenchError: If every item failed, or a row breaks the contract.
+            EadbenchError: If every item failed (apart from those that were dropped), or a row breaks the contract.
         """
         statuses = rows["status"] if isinstance(rows, pd.DataFrame) else [row["status"] for row in rows]
-        check_not_all_failed(statuses, what, where or self.out)
+        if what:
+            check_not_all_failed([status for status in statuses if status != DROPPED], what, where or self.out)
         if files is not None:
             known = {name: one for entry in self._kept.values() for name, one in entry["sums"].items()}
             named = {path.relative_to(self.folder).as_posix(): path for path in files}
             seals.seal(self.folder, {name: known.get(name) or sha256_of(path) for name, path in named.items()}, self.out)
         write_table(self.out, rows, table, sort_by)
         provenance.write(self.record, self.settings, self.inputs, self._started, **facts)
-        self._path.unlink(missing_ok=True)
+        if self._lasting:
+            self._kept = {key: self._kept[key] for key in self._asked if key in self._kept}
+            self._write_all()
+        else:
+            self._path.unlink(missing_ok=True)
         remove_halves(self.out.parent)
 
     def _hash(self, path: Path) -> str:

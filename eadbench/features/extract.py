@@ -1,25 +1,23 @@
 """``features extract``: everything the models need of a clip, computed once and stored by shard."""
 
-import hashlib
-import json
 import logging
-import time
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from eadbench import zoo
-from eadbench.core import provenance, schemas, seals
+from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
+from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.shards import parse_shard, shard_of
-from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve, write_table
+from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table
 from eadbench.features import audio
 from eadbench.features.config import FeaturesConfig
 from eadbench.features.store import FILES, KINDS, join_parts
@@ -109,7 +107,6 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
     Raises:
         EadbenchError: If a part is missing, or every clip failed.
     """
-    started = time.time()
     missing = [name for name in ("vae", "whisper") if name not in parts]
     if missing:
         raise EadbenchError(f"part {missing[0]!r} was not given", "--part", f"add --part {missing[0]}=results/zoo/{missing[0]}")
@@ -118,6 +115,7 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
     rows = rows[[shard_of(name, count) == number for name in rows["recording_id"]]].sort_values("clip_id")
     hashes = {name: read_card(parts[name]).sha256 for name in ("vae", "whisper")}
     networks = load_networks(config, parts["vae"], parts["whisper"], device)
+    job = Job(out, config.model_dump(), [config.model_dump(), hashes], {"clips": clips, **hashes})
     scratch = out.parent / "parts"
     table, done = [], []
     for _, row in track(rows.iterrows(), f"features {shard}", total=len(rows), unit="clips"):
@@ -128,24 +126,18 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
             continue
         part = scratch / f"{row['clip_id']}.safetensors"
         try:
-            frames = _part(part, networks, resolve(clips, row["video"]), resolve(clips, row["audio"]), hashes)
+            frames = _part(part, networks, clips.parent / row["video"], clips.parent / row["audio"], job)
         except EadbenchError as error:
             log.warning("clip %s failed: %s", row["clip_id"], error)
             table.append(record | {"status": FAILED, "reason": error.what})
             continue
         done.append(part)
         table.append(record | {"status": KEPT, "reason": "", "frames": frames})
-    check_not_all_failed([r["status"] for r in table if r["status"] != DROPPED], "clips", out)
     for file in FILES:
         kinds = [kind for kind, (where, _) in KINDS.items() if where == file]
         join_parts(done, out.parent / f"{file}.safetensors", kinds, networks.facts(hashes))
-    seals.seal_files(out.parent, [out.parent / f"{file}.safetensors" for file in FILES], out)
-    write_table(out, table, schemas.FEATURES, "clip_id")
-    provenance.write(out.parent, config.model_dump(), {"clips": str(clips), **hashes}, started)
-    for part in scratch.glob("*.safetensors"):
-        part.unlink()
-    if scratch.exists():
-        scratch.rmdir()
+    job.write(table, schemas.FEATURES, "clip_id", "clips", [out.parent / f"{file}.safetensors" for file in FILES])
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def not_used(row: pd.Series) -> str:
@@ -157,28 +149,13 @@ def not_used(row: pd.Series) -> str:
     return ""
 
 
-def _part(part: Path, networks: Networks, video: Path, sound: Path, hashes: dict[str, str]) -> int:
+def _part(part: Path, networks: Networks, video: Path, sound: Path, job: Job) -> int:
     """Make the file with one clip's features unless it is there, made from the same; returns the number of frames."""
-    recipe = fingerprint(networks.config, hashes, video, sound)
-    try:
-        with safe_open(part, "pt") as handle:
-            if (handle.metadata() or {}).get("recipe") == recipe:
-                return handle.get_slice("frames").get_shape()[0]
-    except (FileNotFoundError, SafetensorError):
-        pass
+    key = job.key(part.stem, video, sound)
+    if kept := job.done(key):
+        return kept["frames"]
     features = networks.features(video, sound)
     with atomic_path(part) as temporary:
-        save_file({kind: tensor.contiguous() for kind, tensor in features.items()}, temporary, {"recipe": recipe})
+        save_file({kind: tensor.contiguous() for kind, tensor in features.items()}, temporary)
+    job.keep(key, {"frames": len(features["frames"])}, [part])
     return len(features["frames"])
-
-
-def fingerprint(config: FeaturesConfig, hashes: dict[str, str], video: Path, sound: Path) -> str:
-    """Hash of what a clip's features depend on; media files enter with size and time of change."""
-    media = []
-    for path in (video, sound):
-        try:
-            found = path.stat()
-        except FileNotFoundError as error:
-            raise EadbenchError("media file is missing", path, "run `clips` again") from error
-        media.append((path.name, found.st_size, found.st_mtime_ns))
-    return hashlib.sha256(json.dumps([config.model_dump(), hashes, media]).encode()).hexdigest()

@@ -1,5 +1,6 @@
 """Cutting: what comes of sound and of faulty videos, the way back, resume, shards."""
 
+import json
 import os
 import shutil
 import signal
@@ -188,14 +189,14 @@ def test_killed_in_the_middle_and_started_again(tmp_path):
     table = make_many(tmp_path, 5)
     out = tmp_path / "clips" / "cut.parquet"
     process = start_cutting(table, out)
-    parts = out.parent / "parts"
+    side = out.parent / ".cut.done.jsonl"
     deadline = time.monotonic() + 60
-    while not (parts / "r0.json").exists() and time.monotonic() < deadline:
+    while not (side.exists() and side.read_text().endswith("\n")) and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    done = {path: path.stat().st_mtime_ns for path in parts.glob("*.json")}
+    done = {path: path.stat().st_mtime_ns for path in media_and_table(out.parent) if path.name in kept_names(side)}
     assert done
     cut_shard("mine", "0-of-1", table, out, CONFIG)
     assert all(path.stat().st_mtime_ns == then for path, then in done.items())
@@ -203,6 +204,11 @@ def test_killed_in_the_middle_and_started_again(tmp_path):
     cut_shard("mine", "0-of-1", table, again, CONFIG)
     assert out.read_bytes() == again.read_bytes()
     assert not list(out.parent.rglob(".part-*")) or len(list(out.parent.rglob(".part-*"))) <= 1
+
+
+def kept_names(side: Path) -> set[str]:
+    """Names of the media that stand in a job's notes."""
+    return {Path(name).name for line in side.read_text().splitlines() for name in json.loads(line.partition(" ")[2])["sums"]}
 
 
 def test_other_settings_are_not_resumed_and_leave_nothing_behind(tmp_path):
@@ -242,7 +248,7 @@ def test_a_source_that_went_or_changed_after_indexing_ends_the_job(tmp_path):
     cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
 
 
-@pytest.mark.parametrize("harmed", ["parts/r0.json", "videos/r0-000.mp4", "audio/r0-000.wav", "tracks/r0-000.npz"])
+@pytest.mark.parametrize("harmed", [".cut.done.jsonl", "videos/r0-000.mp4", "audio/r0-000.wav", "tracks/r0-000.npz"])
 def test_a_flipped_byte_of_what_was_kept_is_made_anew(tmp_path, harmed):
     table = make_many(tmp_path, 1)
     out = tmp_path / "clips" / "cut.parquet"
@@ -273,13 +279,15 @@ def test_disk_full_ends_the_job_and_more_room_goes_on(tmp_path):
         with pytest.raises(FatalError, match="disk is full"):
             cut_shard("mine", "0-of-1", table, disk / "cut.parquet", CONFIG)
         files = {path.relative_to(disk): path.read_bytes() for path in disk.rglob("*") if path.is_file()}
-        assert (disk / "parts" / "r0.json").exists() and not (disk / "cut.parquet").exists()
+        kept = kept_names(disk / ".cut.done.jsonl")
+        assert any(name.startswith("r0") for name in kept) and not (disk / "cut.parquet").exists()
         # An index at another depth is named by another relative path, and that is all that may differ.
-        assert all(whole[path] == data for path, data in files.items() if path.suffix != ".json")
+        assert all(whole[path] == data for path, data in files.items() if path.suffix != ".jsonl")
         subprocess.run(["mount", "-o", f"remount,size={4 << 20}", str(disk)], check=True)
-        then = (disk / "parts" / "r0.json").stat().st_mtime_ns
+        then = {path: path.stat().st_mtime_ns for path in disk.rglob("*") if path.name in kept}
+        assert then
         cut_shard("mine", "0-of-1", table, disk / "cut.parquet", CONFIG)
-        assert (disk / "parts" / "r0.json").stat().st_mtime_ns == then
+        assert {path: path.stat().st_mtime_ns for path in then} == then
         assert (disk / "cut.parquet").read_bytes() == whole[Path("cut.parquet")]
         assert not list(disk.rglob(".part-*"))
 

@@ -15,7 +15,7 @@ READERS: list[tuple[str, list[str], list[str]]] = [
     ),
     (r"corpora/(?P<c>[^/]+)/(fetch\.json|sums\.sha256)", ["results/corpora/{c}/index.parquet"], []),
     (r"corpora/(?P<c>[^/]+)/index\.parquet", ["results/clips/{c}/shards/{shard}/cut.parquet"], []),
-    (r"clips/(?P<c>[^/]+)/shards/[^/]+/parts/.*", ["results/clips/{c}/shards/{shard}/cut.parquet"], []),
+    (r"clips/(?P<c>[^/]+)/shards/[^/]+/\.cut\.done\.jsonl", ["results/clips/{c}/shards/{shard}/cut.parquet"], []),
     (
         r"clips/(?P<c>[^/]+)/shards/[^/]+/((videos|audio|tracks|corrected)/.*|sums\.sha256)",
         [

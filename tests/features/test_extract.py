@@ -104,12 +104,31 @@ def test_a_killed_shard_goes_on(
     assert torch.equal(load_file(tmp_path / "latents.safetensors")[row["clip_id"]], FeatureStore([tiny_features]).get(row, "latents"))
 
 
-def test_parts_of_other_settings_are_not_taken_over(tiny_clips: Path, tiny_parts: dict[str, Path]) -> None:
-    rows = read_table(tiny_clips, schemas.CLIPS)
-    video, sound = (tiny_clips.parent / rows[c].iloc[0] for c in ("video", "audio"))
-    other = CONFIG.model_copy(update={"mask": "mouth"})
-    assert module.fingerprint(CONFIG, {"vae": "a"}, video, sound) != module.fingerprint(other, {"vae": "a"}, video, sound)
-    assert module.fingerprint(CONFIG, {"vae": "a"}, video, sound) != module.fingerprint(CONFIG, {"vae": "b"}, video, sound)
+@pytest.mark.parametrize(("change", "kept"), [({}, 2), ({"mask": "mouth"}, 0), ("a flipped bit", 1)])
+def test_only_parts_of_the_same_settings_and_bytes_are_taken_over(
+    tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict | str, kept: int
+) -> None:
+    work, out = module.Networks.features, tmp_path / "features.parquet"
+    done: list[Path] = []
+
+    def counted(self, video, sound):
+        if len(done) == stop:
+            raise KeyboardInterrupt
+        done.append(video)
+        return work(self, video, sound)
+
+    monkeypatch.setattr(module.Networks, "features", counted)
+    stop = 2
+    with pytest.raises(KeyboardInterrupt):
+        extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, out, CPU)
+    if isinstance(change, str):
+        part = min((tmp_path / "parts").glob("*.safetensors"))
+        data = bytearray(part.read_bytes())
+        data[-1] ^= 1
+        part.write_bytes(data)
+    stop = 99
+    extract(tiny_clips, "0-of-1", tiny_parts, CONFIG.model_copy(update={} if isinstance(change, str) else change), out, CPU)
+    assert len(done) == 2 + 6 - kept
 
 
 def damaged(tiny_clips: Path, folder: Path, names: list[str]) -> Path:
