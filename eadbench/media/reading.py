@@ -14,6 +14,7 @@ import av
 from eadbench.core.errors import EadbenchError
 
 Source = str | Path | BinaryIO
+LONG_GOP = 2  # seconds between key frames that MPEG program streams do not reach
 DAMAGED = "the file is truncated or damaged"
 
 
@@ -91,11 +92,17 @@ def _sought(
 ) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
     """Frames from one at or before ``start`` on. Where a seek leads to a place from which the decoder cannot start, to one earlier."""
     origin = zero_of(container)
+    # After a seek in an MPEG program stream FFmpeg guesses the time stamps: that format is read from the beginning, not decoded.
+    seeks = container.format.name != "mpeg"
     back = 0
     while back < start:
         try:
-            container.seek(int((start + origin - back) / stream.time_base), stream=stream)
-            frames = _in_order(container, stream, origin)
+            if seeks:
+                container.seek(int((start + origin - back) / stream.time_base), stream=stream)
+            else:
+                _rewind(container)
+            since = None if seeks else start + origin - back - LONG_GOP
+            frames = _in_order(container, stream, origin, since)
             first = next(frames, None)
             if first is not None and first[1] <= start:
                 return chain([first], frames)
@@ -103,14 +110,22 @@ def _sought(
             pass
         back = 2 * back + 1
     if back:
-        container.seek(container.start_time or 0)
+        _rewind(container)
     return _in_order(container, stream, origin)
 
 
+def _rewind(container: av.container.InputContainer) -> None:
+    # In a transport stream a seek to the first stamp of the picture leads behind the first packets; other formats refuse what lies before it.
+    try:
+        container.seek(-av.time_base)
+    except av.FFmpegError:
+        container.seek(0)
+
+
 def _in_order(
-    container: av.container.InputContainer, stream: av.stream.Stream, origin: Fraction
+    container: av.container.InputContainer, stream: av.stream.Stream, origin: Fraction, since: Fraction | None = None
 ) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
-    """Decode from where the container stands. Sets each frame's ``duration``.
+    """Decode from where the container stands, or from the packet stamped ``since`` on. Sets each frame's ``duration``.
 
     Decoders give frames in order of presentation, but not all formats say when each is due. AVI knows the order of decoding alone: there the
     packet that completed a frame dates it, less the decoder's delay.
@@ -120,6 +135,8 @@ def _in_order(
     avi = container.format.name == "avi" and rate
     first_sent, delay, last, length, failure = None, None, None, 0, None
     for packet in container.demux(stream):
+        if since is not None and packet.dts is not None and packet.dts * unit < since:
+            continue
         first_sent = packet.dts if first_sent is None else first_sent
         try:
             frames = packet.decode()

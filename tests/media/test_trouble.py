@@ -1,0 +1,330 @@
+"""Files as people have them: holes, jumps, cancelled channels, stretches of recordings without index, starts between key frames."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from material import face_frames, hum
+
+from eadbench.core.errors import EadbenchError
+from eadbench.media.audio import RATE, is_silent, iter_audio, read_audio
+from eadbench.media.video import VideoWriter, iter_frames, iter_pictures, probe, read_frames, write_video
+
+FRAMES = 75
+PATTERNS = np.stack([np.full((64, 96, 3), 16 + 3 * k, np.uint8) for k in range(FRAMES)])  # frame k is grey 16 + 3 k
+B_FRAMES = {"crf": "4", "bf": "2", "b-adapt": "0", "g": "12", "x264-params": "scenecut=0:threads=1"}
+
+
+def which(frames: np.ndarray) -> list[int]:
+    """The numbers of patterns that frames show."""
+    return [round((frame.mean() - 16) / 3) for frame in frames]
+
+
+def write(path, frames=PATTERNS, codec="libx264", options=None, stamps=None, sound=None, sound_codec="aac", rate=25, **kind):
+    """A video whose frame k is due at ``stamps[k]`` seconds, and blocks of sound ``(seconds, samples)``, each channel a row."""
+    unit = Fraction(1, 90000)
+    with av.open(str(path), "w", **kind) as container:
+        video = container.add_stream(codec, rate=rate, options=options or {"crf": "4", "bf": "0"})
+        video.height, video.width, video.pix_fmt = *frames[0].shape[:2], "yuv420p"
+        if stamps is not None:
+            video.codec_context.time_base = Fraction(1, 1000) if "mkv" in str(path) else unit
+        audio = None
+        if sound:
+            layout = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1"}[len(sound[0][1])]
+            audio = container.add_stream(sound_codec, rate=RATE, layout=layout)
+        for k, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            if stamps is not None:
+                frame.pts, frame.time_base = round(stamps[k] / video.codec_context.time_base), video.codec_context.time_base
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        for seconds, samples in sound or []:
+            sample = audio.codec_context.format.name
+            scaled = np.round(samples * 32767).astype("<i2") if sample == "s16" else samples.astype(np.float32)
+            packed = scaled.T.reshape(1, -1) if audio.codec_context.format.is_packed else scaled
+            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format=sample, layout=layout)
+            block.sample_rate, block.pts, block.time_base = RATE, round(seconds * RATE), Fraction(1, RATE)
+            container.mux(audio.encode(block))
+        if audio:
+            container.mux(audio.encode())
+    return path
+
+
+def blocks(samples: np.ndarray, size: int = 640):
+    """Cut ``(channels, n)`` into the blocks that :func:`write` takes, due one after the other."""
+    samples = np.atleast_2d(samples)
+    return [(at / RATE, samples[:, at : at + size]) for at in range(0, samples.shape[1], size)]
+
+
+# Order and time of frames
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_b_frames_in_avi_come_in_order_and_on_time(tmp_path, codec):
+    options = B_FRAMES if codec == "libx264" else {"bf": "2", "qmin": "1", "qmax": "2"}
+    path = write(tmp_path / "v.avi", codec=codec, options=options)
+    for fps in (None, 25):
+        assert which(read_frames(path, fps)) == list(range(FRAMES))
+    assert [round(time * 25) for time, _ in iter_frames(path)] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize("spoil", [lambda t: t + 0.001, lambda t: abs(t + 0.003 * np.sin(1e5 * t)), lambda t: t + 0.333])
+def test_late_and_jittering_stamps_change_no_frame(tmp_path, spoil):
+    path = write(tmp_path / "v.mkv", stamps=[spoil(k / 25) for k in range(FRAMES)])
+    assert which(read_frames(path, 25)) == list(range(FRAMES))
+
+
+def test_a_pause_of_some_seconds_is_kept_and_a_jump_of_hours_is_an_error(tmp_path):
+    pause = write(tmp_path / "pause.mp4", PATTERNS[:20], stamps=[k / 25 + 5 * (k > 9) for k in range(20)])
+    assert which(read_frames(pause, 25)) == [*range(9), *[9] * 126, *range(10, 20)]
+    jump = write(tmp_path / "jump.mp4", PATTERNS[:20], stamps=[k / 25 + 7200 * (k > 9) for k in range(20)])
+    with pytest.raises(EadbenchError, match="time stamps of the picture jump by 7200 s after frame 9"):
+        read_frames(jump, 25)
+    assert len(read_frames(jump)) == 20
+    with pytest.raises(EadbenchError, match="time stamps of the picture jump"):
+        list(iter_pictures(jump, end=8000, fps=25))
+    assert which(np.stack([image for _, image in iter_frames(jump, end=0.8, fps=25)])) == [*range(10), *[9] * 10]
+
+
+def test_a_start_between_two_key_frames_is_filled_and_noted(tmp_path):
+    whole = write(tmp_path / "whole.mkv", options=B_FRAMES | {"bf": "0"}, sound=blocks(hum(3.0)))
+    with av.open(str(whole)) as old, av.open(str(tmp_path / "cut.mkv"), "w") as new:
+        tracks = {s.index: new.add_stream_from_template(s) for s in old.streams}
+        for packet in old.demux():
+            if packet.pts is not None and packet.pts * packet.time_base >= Fraction(160, 1000):  # frame 4, key frames 0 and 12
+                packet.stream = tracks[packet.stream.index]
+                new.mux(packet)
+    notes = []
+    assert which(read_frames(tmp_path / "cut.mkv", 25, notes=notes)) == [*[12] * 8, *range(12, FRAMES)]
+    assert notes == ["the first 0.32 s have no picture: the first one stands there"]
+    assert np.abs(read_audio(tmp_path / "cut.mkv")[2000:40000] - read_audio(whole)[2000 + 2560 : 42560]).max() < 0.01
+
+
+# Stretches
+
+CONTAINERS = {
+    "mp4": ("libx264", B_FRAMES), "mkv": ("libx264", B_FRAMES), "avi": ("libx264", B_FRAMES), "ts": ("libx264", B_FRAMES),
+    "flv": ("libx264", B_FRAMES), "mpg": ("mpeg2video", {"bf": "2", "g": "9", "qmax": "2"}), "webm": ("libvpx-vp9", {"deadline": "realtime", "g": "12"}),
+    "open.mkv": ("libx264", B_FRAMES | {"x264-params": "open-gop=1:scenecut=0:threads=1"}), "m2.ts": ("mpeg2video", {"bf": "2", "g": "9", "qmax": "2"}),
+    "open.ts": ("libx264", B_FRAMES | {"x264-params": "open-gop=1:scenecut=0:threads=1"}), "far.ts": ("libx264", B_FRAMES | {"g": "300"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_stretches_are_slices_of_the_whole(tmp_path, name):
+    codec, options = CONTAINERS[name]
+    grain = np.random.default_rng(0).integers(-12, 13, (64, 96, 1))
+    path = write(tmp_path / f"v.{name}", np.clip(PATTERNS.astype(int) + grain, 0, 255).astype(np.uint8), codec, options)
+    whole = read_frames(path)
+    assert which(whole) == list(range(FRAMES))
+    for first in range(0, FRAMES - 12, 3):
+        start, end = first / 25, (first + 7) / 25
+        part = list(iter_pictures(path, start, end))
+        assert [p.number for p in part] == list(range(first, first + 7)), first
+        assert np.array_equal(np.stack([p.rgb() for p in part]), whole[first : first + 7])
+        again = np.stack([p.rgb() for p in iter_pictures(path, start, end, fps=25)])
+        assert np.array_equal(again, whole[first : first + 7])
+    assert which([p.rgb() for p in iter_pictures(path, 1.7, 1.9, fps=25)]) == [42, 43, 44, 45, 46], "nearest, half an interval up"
+    assert which([p.rgb() for p in iter_pictures(path, 2.9, 9.0, fps=25)]) == [72, 73, 74]
+    assert list(iter_pictures(path, 30.0, 31.0)) == []
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.avi"])
+def test_stretches_of_sound_are_slices_of_the_whole(tmp_path, name):
+    sound = (0.4 * np.sin(np.cumsum(0.1 + 0.1 * np.arange(48000) / 48000))).astype(np.float32)
+    path = write(tmp_path / name, options=B_FRAMES, sound=blocks(sound))
+    whole = read_audio(path)
+    for start in (0.3, 1.0, 1.51234, 2.5):
+        part = read_audio(path, start=start, end=start + 0.4)
+        at = round(start * RATE)
+        assert len(part) == 6400
+        shifts = {s: np.abs(part - whole[at + s : at + s + 6400]).max() for s in range(-16, 17)}
+        best = min(shifts, key=shifts.get)
+        assert shifts[best] < 0.01
+        assert abs(best) <= (0 if name == "v.mp4" else 16), "stamps of this format are rounded to a millisecond at worst"
+
+
+# Holes and changes of the sound
+
+
+@pytest.mark.parametrize("hole", [0.02, 0.08, 0.4, 12.0])
+def test_holes_are_filled_with_silence(tmp_path, hole):
+    n, at = round(hole * RATE), 640 * 20
+    samples = hum(3.0)
+    cut = [(t if t < at / RATE else t + hole, block) for t, block in blocks(samples, 320)]
+    path = write(tmp_path / "v.mkv", sound=cut, sound_codec="pcm_s16le")
+    meant = np.concatenate([samples[:at], np.zeros(n, np.float32), samples[at:]])
+    got = read_audio(path)
+    assert len(got) == len(meant)
+    assert np.abs(got - meant).max() < 2 / 32768
+    assert np.array_equal(np.concatenate(list(iter_audio(path))), got)
+
+
+def test_overlaps_are_dropped_and_jitter_is_left_alone(tmp_path):
+    samples = hum(3.0)
+    jitter = [(max(0, t + 0.005 * np.sin(1e5 * t)), block) for t, block in blocks(samples)]
+    got = read_audio(write(tmp_path / "jitter.mkv", sound=jitter, sound_codec="pcm_s16le"))
+    assert np.abs(got[: len(samples)] - samples[: len(got)]).max() < 2 / 32768
+    overlap = [(t if t < 1 else max(t - 0.2, 1 + (t - 1) / 1000), block) for t, block in blocks(samples)]
+    got = read_audio(write(tmp_path / "overlap.mkv", sound=overlap, sound_codec="pcm_s16le"))
+    assert abs(len(got) - 2.8 * RATE) <= 640
+    assert np.abs(got[20000:40000] - samples[23200:43200]).max() < 2 / 32768
+
+
+def test_sound_that_jumps_by_hours_is_an_error(tmp_path):
+    jump = [(t if t < 1 else t + 7200, block) for t, block in blocks(hum(2.0))]
+    path = write(tmp_path / "v.mkv", sound=jump, sound_codec="pcm_s16le")
+    with pytest.raises(EadbenchError, match=r"time stamps of the sound jump by 7200 s at 1\.0 s"):
+        read_audio(path)
+    assert len(read_audio(path, end=3.0)) == RATE
+
+
+def joined(path, *kinds):
+    """A transport stream with one track of AAC, a second each of other rates and layouts."""
+    with av.open(str(path), "w") as whole:
+        track, end = None, Fraction(0)
+        for k, (rate, channels) in enumerate(kinds):
+            part = path.with_name(f"{k}.aac")
+            with av.open(str(part), "w", format="adts") as container:
+                stream = container.add_stream("aac", rate=rate, layout={1: "mono", 2: "stereo"}[channels])
+                tone = np.tile(0.4 * np.sin(2 * np.pi * 300 * np.arange(rate) / rate).astype(np.float32), (channels, 1))
+                frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout=stream.layout.name)
+                frame.sample_rate = rate
+                container.mux(stream.encode(frame))
+                container.mux(stream.encode())
+            with av.open(str(part)) as container:
+                track = track or whole.add_stream_from_template(container.streams.audio[0])
+                for packet in container.demux():
+                    if packet.size:
+                        packet.pts = packet.dts = round(end * 90000)
+                        packet.time_base, packet.stream = Fraction(1, 90000), track
+                        whole.mux(packet)
+                        end += Fraction(1024, rate)
+    return path
+
+
+@pytest.mark.parametrize("kinds", [((16000, 1), (16000, 2)), ((16000, 2), (16000, 1)), ((16000, 1), (44100, 1)), ((48000, 2), (16000, 1), (48000, 2))])
+def test_sound_that_changes_its_kind_is_read_on(tmp_path, kinds):
+    notes = []
+    got = read_audio(joined(tmp_path / "a.ts", *kinds), notes=notes)
+    assert abs(len(got) / RATE - len(kinds)) < 0.25
+    for k in range(len(kinds)):
+        middle = got[round((k + 0.4) * RATE) : round((k + 0.8) * RATE)]
+        assert np.abs(middle).max() == pytest.approx(0.4, abs=0.03)
+        assert np.abs(np.fft.rfft(middle)).argmax() / 0.4 == pytest.approx(300, abs=3)
+    assert len(notes) == len(kinds) - 1 and "the sound changes at" in notes[0]
+
+
+# Level and channels
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+def test_a_peak_stays(tmp_path, codec, channels):
+    tone = 0.9 * np.sin(2 * np.pi * 250 * np.arange(32000) / RATE)
+    path = write(tmp_path / "v.mkv", sound=blocks(np.tile(tone, (channels, 1))), sound_codec=codec)
+    assert np.abs(read_audio(path)).max() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_where_channels_cancel_the_louder_one_is_taken(tmp_path):
+    voice, notes = hum(2.0), []
+    path = write(tmp_path / "v.mkv", sound=blocks(np.stack([0.8 * voice, -0.84 * voice])), sound_codec="pcm_s16le")
+    got = read_audio(path, notes=notes)
+    assert np.abs(got + 0.84 * voice).max() < 1e-3
+    assert notes == ["the channels of the sound cancel each other: channel 2 is taken alone"]
+    assert np.array_equal(np.concatenate(list(iter_audio(path))), got)
+    other = []
+    one = write(tmp_path / "one.mkv", sound=blocks(np.stack([voice, 0 * voice])), sound_codec="pcm_s16le")
+    assert np.abs(read_audio(one, notes=other) - voice / 2).max() < 1e-3
+    assert other == []
+
+
+def test_silence_is_told_from_quiet_speech(tmp_path):
+    assert is_silent(np.zeros(0, np.float32)) and is_silent(np.zeros(16000, np.float32))
+    noise = np.random.default_rng(0).normal(0, 1e-4, 16000)
+    assert is_silent(np.clip(noise, -5e-4, 5e-4))
+    assert not is_silent(0.02 * hum(1.0))
+
+
+# Pictures
+
+
+def test_a_picture_that_changes_its_size_is_scaled_to_the_first(tmp_path):
+    with av.open(str(tmp_path / "raw.h264"), "w", format="h264") as container:
+        for size in ((64, 96), (48, 64)):
+            encoder = av.CodecContext.create("libx264", "w")
+            encoder.height, encoder.width, encoder.pix_fmt, encoder.time_base = *size, "yuv420p", Fraction(1, 25)
+            if not container.streams:
+                stream = container.add_stream("libx264", rate=25)
+                stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+                encoder = stream
+            for k in range(5):
+                container.mux(encoder.encode(av.VideoFrame.from_ndarray(np.full((*size, 3), 40 * k + 20, np.uint8), format="rgb24")))
+            container.mux(encoder.encode())
+    notes = []
+    frames = read_frames(tmp_path / "raw.h264", 25, notes=notes)
+    assert frames.shape[1:] == (64, 96, 3)
+    assert np.abs(frames.mean((1, 2, 3)) - np.tile(40 * np.arange(5) + 20, 2)).max() < 3
+    assert notes == ["the picture changes to 64x48 yuv420p at 0.20 s: scaled to 96x64 yuv420p"]
+
+
+def test_the_track_flagged_default_is_read(tmp_path):
+    voice = hum(1.0)
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        tracks = [container.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(3)]
+        for k, track in enumerate(tracks):
+            track.disposition = av.stream.Disposition.default if k == 1 else av.stream.Disposition(0)
+        for at in range(0, RATE, 640):
+            for k, track in enumerate(tracks):
+                block = np.round(voice[None, at : at + 640] * (k + 1) / 3 * 32767).astype("<i2")
+                frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+                frame.sample_rate, frame.pts = RATE, at
+                container.mux(track.encode(frame))
+    notes = []
+    assert np.abs(read_audio(tmp_path / "v.mkv", notes=notes) - voice * 2 / 3).max() < 1e-3
+    assert notes == ["3 audio tracks: number 2 is read, as ffmpeg chooses"]
+
+
+# What is written
+
+
+@pytest.mark.parametrize(("size", "matrix"), [((64, 96), 6), ((720, 1280), 1), ((1280, 720), 1)])
+def test_files_say_how_their_colours_are_to_be_read(tmp_path, size, matrix):
+    colours = np.array([[220, 30, 30], [30, 200, 40], [40, 60, 210], [128, 128, 128]], np.uint8)
+    image = np.repeat(np.repeat(colours.reshape(2, 2, 3), size[0] // 2, 0), size[1] // 2, 1)
+    write_video(tmp_path / "v.mp4", [image] * 3, crf=4)
+    (picture, *_) = iter_pictures(tmp_path / "v.mp4")
+    frame = picture.frame
+    assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (matrix, 1, 1, 1)
+    corners = picture.rgb()[8 :: size[0] // 2, 8 :: size[1] // 2].reshape(-1, 3)[[0, 1, 2, 3]].astype(int)
+    assert np.abs(corners - colours).max() <= 3
+
+
+def test_sound_lies_beside_its_picture(tmp_path):
+    with VideoWriter(tmp_path / "v.mp4", audio=hum(40.0)) as writer:
+        for frame in np.repeat(face_frames(20, 64, 64, 0.25), 50, 0):
+            writer.add(frame)
+    size = (tmp_path / "v.mp4").stat().st_size
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        places = [(packet.stream.type, packet.pos / size, float(packet.pts * packet.time_base)) for packet in container.demux() if packet.size]
+    sound = [(at, time) for kind, at, time in places if kind == "audio"]
+    picture = [(at, time) for kind, at, time in places if kind == "video"]
+    assert sound[0][0] - picture[0][0] < 0.05
+    for at, time in sound[:: len(sound) // 20]:
+        nearest = min(picture, key=lambda p: abs(p[0] - at))
+        assert abs(nearest[1] - time) < 1.5, "a second of picture away"
+
+
+def test_another_size_and_odd_sides_are_refused(tmp_path):
+    with pytest.raises(EadbenchError, match="frame 1 is 64x64, the first one is 96x64"), VideoWriter(tmp_path / "v.mp4") as writer:
+        writer.add(np.zeros((64, 96, 3), np.uint8))
+        writer.add(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(EadbenchError, match="95x64 cannot be written"), VideoWriter(tmp_path / "v.mp4") as writer:
+        writer.add(np.zeros((64, 95, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probe_tells_the_size_as_shown(tmp_path):
+    write(tmp_path / "v.mkv", options={"crf": "4", "bf": "0", "aspect": "2"})
+    assert (probe(tmp_path / "v.mkv").width, probe(tmp_path / "v.mkv").height) == (192, 64)
