@@ -204,7 +204,9 @@ def joined(path, *kinds):
     return path
 
 
-@pytest.mark.parametrize("kinds", [((16000, 1), (16000, 2)), ((16000, 2), (16000, 1)), ((16000, 1), (44100, 1)), ((48000, 2), (16000, 1), (48000, 2))])
+@pytest.mark.parametrize(
+    "kinds", [((16000, 1), (16000, 2)), ((16000, 2), (16000, 1)), ((16000, 1), (44100, 1)), ((48000, 2), (16000, 1), (48000, 2))]
+)
 def test_sound_that_changes_its_kind_is_read_on(tmp_path, kinds):
     notes = []
     got = read_audio(joined(tmp_path / "a.ts", *kinds), notes=notes)
