@@ -1,5 +1,6 @@
 """One row of the index, opened: its frames at 25 per second and its sound."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,8 @@ from eadbench.clips.windows import FPS
 from eadbench.corpora.archives import read_member
 from eadbench.media.audio import RATE, read_audio
 from eadbench.media.video import Picture, iter_pictures
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,12 @@ class Recording:
 
     def pictures(self) -> Iterator[Picture]:
         """The annotated stretch at 25 frames per second, chosen by time stamps."""
-        return iter_pictures(open_once(self.source, self.row["member"]), self.start, self.row["end"], FPS)
+        notes: list[str] = []
+        try:
+            yield from iter_pictures(open_once(self.source, self.row["member"]), self.start, self.row["end"], FPS, notes)
+        finally:
+            for note in notes:
+                log.info("%s: %s", self.id, note)
 
     def sound(self, start: float, frames: int) -> np.ndarray:
         """Up to ``frames * 640`` samples from ``start`` seconds on; empty where there is no sound."""

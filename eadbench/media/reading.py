@@ -15,6 +15,7 @@ from eadbench.core.errors import EadbenchError
 
 Source = str | Path | BinaryIO
 LONG_GOP = 2  # seconds between key frames that MPEG program streams do not reach
+BEGINS_ANEW = Fraction(1, 10)  # seconds that the stamps of a transport stream go back where ffmpeg calls it a discontinuity
 DAMAGED = "the file is truncated or damaged"
 
 
@@ -44,7 +45,7 @@ def pick(container: av.container.InputContainer, kind: str, notes: list[str] | N
         kind: ``"video"`` or ``"audio"``. Cover pictures do not count as video.
         notes: Appended to where there was a choice.
     """
-    tracks = [s for s in getattr(container.streams, kind) if not s.disposition & s.disposition.attached_pic]
+    tracks = [s for s in getattr(container.streams, kind) if s.codec_context and not s.disposition & s.disposition.attached_pic]
 
     def rank(track: av.stream.Stream) -> int:
         size = track.width * track.height if kind == "video" else track.codec_context.channels
@@ -122,6 +123,26 @@ def _rewind(container: av.container.InputContainer) -> None:
         container.seek(0)
 
 
+def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:
+    """Packets of a track. Where the stamps of a transport stream begin anew, as in joined recordings, they go on for all tracks alike."""
+    if container.format.name != "mpegts":
+        yield from container.demux(stream)
+        return
+    tracks = [track for track in (pick(container, "video"), pick(container, "audio")) if track is not None]
+    offset, due = Fraction(0), {}
+    for packet in container.demux(tracks):
+        if packet.dts is not None:
+            time = packet.dts * packet.time_base + offset
+            late = due.get(packet.stream.index, time) - time
+            if late > BEGINS_ANEW:
+                offset, time = offset + late, time + late
+            due[packet.stream.index] = time + (packet.duration or 0) * packet.time_base
+            packet.dts += round(offset / packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts + round(offset / packet.time_base)
+        if packet.stream is stream:
+            yield packet
+
+
 def _in_order(
     container: av.container.InputContainer, stream: av.stream.Stream, origin: Fraction, since: Fraction | None = None
 ) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
@@ -134,7 +155,7 @@ def _in_order(
     rate = stream.average_rate or stream.guessed_rate or 25 if stream.type == "video" else None
     avi = container.format.name == "avi" and rate
     first_sent, delay, last, length, failure = None, None, None, 0, None
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream):
         if since is not None and packet.dts is not None and packet.dts * unit < since:
             continue
         first_sent = packet.dts if first_sent is None else first_sent
@@ -147,10 +168,12 @@ def _in_order(
             continue
         for frame in frames:
             following = (stream.start_time or 0) if last is None else last + length
-            if avi:
+            if avi and frame.dts is not None and first_sent is not None:
                 delay = frame.dts - first_sent if delay is None else delay
-                due = frame.dts - delay if frame.dts is not None else following
-                stamp = due if last is None or due > last else following
+                stamp = frame.dts - delay
+                stamp = following if last is not None and stamp <= last else stamp
+            elif avi:
+                stamp = following
             elif frame.pts is None or (rate and last is not None and frame.pts <= last):  # as FFmpeg's best effort
                 later = frame.dts is not None and (last is None or frame.dts > last)
                 stamp = frame.dts if later else following if frame.pts is None else frame.pts

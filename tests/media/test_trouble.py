@@ -101,14 +101,30 @@ def test_a_start_between_two_key_frames_is_filled_and_noted(tmp_path):
     assert np.abs(read_audio(tmp_path / "cut.mkv")[2000:40000] - read_audio(whole)[2000 + 2560 : 42560]).max() < 0.01
 
 
+def test_transport_streams_joined_byte_by_byte_go_on(tmp_path):
+    for name, frames, tone in (("a", PATTERNS[:50], hum(2.0)), ("b", PATTERNS[50:], -hum(1.0))):
+        write(tmp_path / f"{name}.ts", frames, options=B_FRAMES, sound=blocks(tone), sound_codec="mp2")
+    (tmp_path / "ab.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    assert which(read_frames(tmp_path / "ab.ts", 25)) == list(range(FRAMES))
+    second, whole = read_audio(tmp_path / "b.ts"), read_audio(tmp_path / "ab.ts")
+    part = second[4000:14000]
+    shifts = {s: np.abs(whole[36000 + s : 46000 + s] - part).max() for s in range(-800, 801)}
+    assert min(shifts.values()) < 0.02 and abs(min(shifts, key=shifts.get)) < 0.04 * RATE, "picture and sound parted"
+
+
 # Stretches
 
+OPEN = B_FRAMES | {"x264-params": "open-gop=1:scenecut=0:threads=1"}
+MPEG2 = {"bf": "2", "g": "9", "qmax": "2"}
 CONTAINERS = {
-    "mp4": ("libx264", B_FRAMES), "mkv": ("libx264", B_FRAMES), "avi": ("libx264", B_FRAMES), "ts": ("libx264", B_FRAMES),
-    "flv": ("libx264", B_FRAMES), "mpg": ("mpeg2video", {"bf": "2", "g": "9", "qmax": "2"}), "webm": ("libvpx-vp9", {"deadline": "realtime", "g": "12"}),
-    "open.mkv": ("libx264", B_FRAMES | {"x264-params": "open-gop=1:scenecut=0:threads=1"}), "m2.ts": ("mpeg2video", {"bf": "2", "g": "9", "qmax": "2"}),
-    "open.ts": ("libx264", B_FRAMES | {"x264-params": "open-gop=1:scenecut=0:threads=1"}), "far.ts": ("libx264", B_FRAMES | {"g": "300"}),
-}  # fmt: skip
+    **dict.fromkeys(("mp4", "mkv", "avi", "ts", "flv"), ("libx264", B_FRAMES)),
+    "webm": ("libvpx-vp9", {"deadline": "realtime", "g": "12"}),
+    "mpg": ("mpeg2video", MPEG2),
+    "mpeg2.ts": ("mpeg2video", MPEG2),
+    "open.mkv": ("libx264", OPEN),
+    "open.ts": ("libx264", OPEN),
+    "far.ts": ("libx264", B_FRAMES | {"g": "300"}),
+}
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
