@@ -1,8 +1,9 @@
 """Sound in and out.
 
-Sound is read as ``ffmpeg -af aresample=async=1`` reads it: holes in its time stamps are filled with silence, overlaps
-dropped, and time zero is where the picture starts. Reading functions take ``notes``, a list to which they append a
-sentence for each choice they had to make: the track, a channel taken alone, a change of layout on the way.
+Sound is read as ``ffmpeg -af aresample=async=1`` reads it: holes in its time stamps are
+filled with silence, overlaps dropped, and time zero is where the picture starts. Reading
+functions take ``notes``, a list to which they append a sentence for each choice they had
+to make: the track, a channel taken alone, a change of layout on the way.
 """
 
 from collections.abc import Iterator
@@ -20,13 +21,10 @@ from eadbench.media.reading import DAMAGED, Source, decode, name_of, open_media,
 
 RATE = 16000
 PRE_ROLL = 1  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
-# A hole or overlap of more than this many seconds is mended. FFmpeg's own 0.1 lets sound run up to 2.5 frames early; the shortest packets of
-# usual codecs last 0.02, the jitter of rounded stamps is below 0.005.
+# A hole or overlap of more than this many seconds is mended. FFmpeg's own 0.1 lets sound run up to 2.5 frames
+# early; the shortest packets of usual codecs last 0.02, the jitter of rounded stamps is below 0.005.
 HOLE = 0.015
-LONG_HOLE, LONGEST_HOLE = (
-    10,
-    600,
-)  # seconds: from where on silence is added here rather than by the filter, which holds it whole; and the limit
+LONG_HOLE, LONGEST_HOLE = 10, 600  # seconds: filled here, not by the filter, which holds it whole; the limit
 CANCELLED = 0.1  # 20 dB: a mix that is this much below its loudest channel is no mix
 SILENCE = 1e-3  # peak below which sound is silence: -60 dB of full scale
 
@@ -43,7 +41,7 @@ def read_audio(
     end: float | None = None,
     notes: list[str] | None = None,
 ) -> np.ndarray:
-    """Decode the sound of any media file: mono float32 in [-1, 1] at ``rate``, starting at time zero of the file's video if it has one.
+    """Decode the sound of any media file: mono float32 in [-1, 1] at ``rate``, from where its picture starts.
 
     Several channels are mixed so that their peak stays. Where they cancel each other, so that the mix is 20 dB below the
     loudest channel, that channel is taken.
@@ -52,7 +50,8 @@ def read_audio(
         source: Path or open binary file.
         rate: Sample rate to resample to.
         start: Start in seconds; the decoder seeks, so that a stretch of a long file is read alone.
-        end: End in seconds. The result is shorter than ``end - start`` where the sound ends earlier; a late beginning is filled with silence.
+        end: End in seconds. The result is shorter than ``end - start`` where the sound ends earlier; a late
+            beginning is filled with silence.
         notes: Appended to, see the module.
 
     Raises:
@@ -165,7 +164,8 @@ def _whole_blocks(
                         given += len(block)
                         yield block
                     if found != kind and notes is not None:
-                        notes.append(f"the sound changes at {float(start + time):.2f} s from {_words(*kind)} to {_words(*found)}")
+                        moment = f"{float(start + time):.2f} s"
+                        notes.append(f"the sound changes at {moment} from {_words(*kind)} to {_words(*found)}")
                 silent = round(time * rate) - given if hole > LONG_HOLE else 0
                 for a, b in pairwise([*range(0, silent, rate), silent]):
                     yield np.zeros(b - a, np.float32)
@@ -243,7 +243,8 @@ class _Chain:
                 return
             if channels:
                 self.levels.append(np.square(np.concatenate([mix, channels[0]]), dtype=np.float64).sum(1))
-            yield (mix[0] if self.channel is None or not channels else channels[0][min(self.channel, len(channels[0]) - 1)])
+            alone = channels and self.channel is not None
+            yield channels[0][min(self.channel, len(channels[0]) - 1)] if alone else mix[0]
 
 
 class SoundTrack:

@@ -1,4 +1,4 @@
-"""Opening files, choosing their tracks and decoding from a moment on: what picture and sound have in common.
+"""Opening files, choosing tracks, decoding from a moment on: common to picture and sound.
 
 The rules are those of ffmpeg's command line. See docs/media.md.
 """
@@ -15,7 +15,7 @@ from eadbench.core.errors import EadbenchError
 
 Source = str | Path | BinaryIO
 LONG_GOP = 2  # seconds between key frames that MPEG program streams do not reach
-BEGINS_ANEW = Fraction(1, 10)  # seconds that the stamps of a transport stream go back where ffmpeg calls it a discontinuity
+BEGINS_ANEW = Fraction(1, 10)  # seconds back in a transport stream that ffmpeg calls a discontinuity
 DAMAGED = "the file is truncated or damaged"
 
 
@@ -38,14 +38,17 @@ def name_of(source: Source) -> str | Path:
 
 
 def pick(container: av.container.InputContainer, kind: str, notes: list[str] | None = None) -> av.stream.Stream | None:
-    """The track that ffmpeg takes: one flagged default, then the largest picture or most channels, then the first.
+    """The track that ffmpeg takes.
+
+    One flagged default, then the one with the largest picture or most channels, then the first.
 
     Args:
         container: The file.
         kind: ``"video"`` or ``"audio"``. Cover pictures do not count as video.
         notes: Appended to where there was a choice.
     """
-    tracks = [s for s in getattr(container.streams, kind) if s.codec_context and not s.disposition & s.disposition.attached_pic]
+    tracks = [s for s in getattr(container.streams, kind) if s.codec_context]
+    tracks = [s for s in tracks if not s.disposition & s.disposition.attached_pic]
 
     def rank(track: av.stream.Stream) -> int:
         size = track.width * track.height if kind == "video" else track.codec_context.channels
@@ -58,9 +61,11 @@ def pick(container: av.container.InputContainer, kind: str, notes: list[str] | N
 
 
 def zero_of(container: av.container.InputContainer) -> Fraction:
-    """Time stamp in seconds that counts as zero for picture and sound: where the picture starts, or else the sound."""
+    """Time stamp in seconds that is zero for picture and sound: where the picture starts, or else the sound."""
     stream = pick(container, "video") or pick(container, "audio")
-    return stream.start_time * stream.time_base if stream is not None and stream.start_time is not None else Fraction(0)
+    if stream is None or stream.start_time is None:
+        return Fraction(0)
+    return stream.start_time * stream.time_base
 
 
 def decode(
@@ -71,10 +76,12 @@ def decode(
     Args:
         container: The file, opened anew.
         stream: The track.
-        start: Seconds from :func:`zero_of`. The first frame given is the last one at or before it; with 0 the file's first.
+        start: Seconds from :func:`zero_of`. The first frame given is the last one at or before it; with 0
+            the file's first.
 
     Yields:
-        Frames with their time in seconds from :func:`zero_of`. Undecodable packets before the first frame do not count.
+        Frames with their time in seconds from :func:`zero_of`. Undecodable packets before the first frame
+        do not count.
 
     Raises:
         av.FFmpegError: If the file breaks off, or nothing can be decoded.
@@ -91,9 +98,13 @@ def decode(
 def _sought(
     container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction
 ) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
-    """Frames from one at or before ``start`` on. Where a seek leads to a place from which the decoder cannot start, to one earlier."""
+    """Frames from one at or before ``start`` on.
+
+    Where a seek leads to a place from which the decoder cannot start, it is repeated to an earlier one.
+    """
     origin = zero_of(container)
-    # After a seek in an MPEG program stream FFmpeg guesses the time stamps: that format is read from the beginning, not decoded.
+    # After a seek in an MPEG program stream FFmpeg guesses the time stamps: it is read from the beginning, though
+    # only decoded from near the start.
     seeks = container.format.name != "mpeg"
     back = 0
     while back < start:
@@ -116,7 +127,8 @@ def _sought(
 
 
 def _rewind(container: av.container.InputContainer) -> None:
-    # In a transport stream a seek to the first stamp of the picture leads behind the first packets; other formats refuse what lies before it.
+    # In a transport stream a seek to the first stamp of the picture leads behind the first packets; some formats
+    # refuse what lies before it.
     try:
         container.seek(-av.time_base)
     except av.FFmpegError:
@@ -124,7 +136,10 @@ def _rewind(container: av.container.InputContainer) -> None:
 
 
 def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:
-    """Packets of a track. Where the stamps of a transport stream begin anew, as in joined recordings, they go on for all tracks alike."""
+    """Packets of a track.
+
+    Where the stamps of a transport stream begin anew, as in joined recordings, they go on, for all tracks alike.
+    """
     if container.format.name != "mpegts":
         yield from container.demux(stream)
         return
@@ -144,12 +159,16 @@ def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -
 
 
 def _in_order(
-    container: av.container.InputContainer, stream: av.stream.Stream, origin: Fraction, since: Fraction | None = None
+    container: av.container.InputContainer,
+    stream: av.stream.Stream,
+    origin: Fraction,
+    since: Fraction | None = None,
 ) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
-    """Decode from where the container stands, or from the packet stamped ``since`` on. Sets each frame's ``duration``.
+    """Decode from where the container stands, or from the packet stamped ``since`` on.
 
-    Decoders give frames in order of presentation, but not all formats say when each is due. AVI knows the order of decoding alone: there the
-    packet that completed a frame dates it, less the decoder's delay.
+    Decoders give frames in order of presentation, but not all formats say when each is due. AVI knows the order of
+    decoding alone: there the packet that completed a frame dates it, less the decoder's delay. Each frame's
+    ``duration`` is set, since FFmpeg's filters need it for the last one.
     """
     unit = stream.time_base
     rate = stream.average_rate or stream.guessed_rate or 25 if stream.type == "video" else None
@@ -179,7 +198,8 @@ def _in_order(
                 stamp = frame.dts if later else following if frame.pts is None else frame.pts
             else:
                 stamp = frame.pts
-            frame.duration = frame.duration or round((1 / rate if rate else Fraction(frame.samples, frame.sample_rate)) / unit)
+            shown = 1 / rate if rate else Fraction(frame.samples, frame.sample_rate)
+            frame.duration = frame.duration or round(shown / unit)
             last, length = stamp, frame.duration
             yield frame, stamp * unit - origin
     if last is None and failure is not None:

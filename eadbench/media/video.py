@@ -1,8 +1,9 @@
 """Video in and out through PyAV, by the rules of ffmpeg's command line.
 
-Pictures come as a player shows them: in order, upright, with square pixels, at one size. Reading functions take
-``notes``, a list to which they append a sentence for each thing that was done to the file beyond decoding it: the
-track chosen, a size that changes on the way, squeezed pixels, fields that were left woven, a start without picture.
+Pictures come as a player shows them: in order, upright, with square pixels, at one size.
+Reading functions take ``notes``, a list to which they append a sentence for each thing
+that was done to the file beyond decoding it: the track chosen, a size that changes on the
+way, squeezed pixels, fields that were left woven, a start without picture.
 """
 
 import threading
@@ -24,7 +25,7 @@ from eadbench.media.image import is_still, read_still
 from eadbench.media.reading import DAMAGED, Source, decode, name_of, open_media, pick
 
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
-LONGEST_HOLD = 10  # seconds that one picture may stand: from there on FFmpeg, too, calls a jump of time stamps an error
+LONGEST_HOLD = 10  # seconds that one picture may stand; FFmpeg, too, calls more a jump of the time stamps
 SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with such ratios
 
 
@@ -116,7 +117,7 @@ class Picture:
         return self._rgb
 
     def thumbnail(self, long_side: int = 64) -> np.ndarray:
-        """A small grey picture ``(h, w)`` uint8 by taking every n-th sample of the luma. For comparing frames, not for looking at."""
+        """A small grey picture ``(h, w)`` uint8: every n-th sample of the luma. For comparing, not for looking at."""
         if self.frame.format.name in self.PLANAR:
             luma = self._plane(0)
         else:
@@ -125,15 +126,19 @@ class Picture:
         return luma[step // 2 :: step, step // 2 :: step]
 
     def region(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-        """The rectangle ``[y0, y1) x [x0, x1)`` as RGB uint8; parts outside the frame repeat its edge. Kept for the next call: read only."""
+        """The rectangle ``[y0, y1) x [x0, x1)`` as RGB uint8; parts outside the frame repeat its edge.
+
+        Kept for the next call: read only.
+        """
         if self._last is None or self._last[0] != (x0, y0, x1, y1):
             self._last = (x0, y0, x1, y1), self._region(x0, y0, x1, y1)
         return self._last[1]
 
     def _region(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-        inner = max(0, min(x0, self.width - 1)), max(0, min(y0, self.height - 1)), min(max(x1, 1), self.width), min(max(y1, 1), self.height)
-        image = self._inside(*inner)
-        pads = ((max(0, inner[1] - y0), max(0, y1 - inner[3])), (max(0, inner[0] - x0), max(0, x1 - inner[2])), (0, 0))
+        left, top = max(0, min(x0, self.width - 1)), max(0, min(y0, self.height - 1))
+        right, bottom = min(max(x1, 1), self.width), min(max(y1, 1), self.height)
+        image = self._inside(left, top, right, bottom)
+        pads = ((max(0, top - y0), max(0, y1 - bottom)), (max(0, left - x0), max(0, x1 - right)), (0, 0))
         return np.pad(image, pads, mode="edge")[: y1 - y0, : x1 - x0] if any(map(any, pads)) else image
 
     def _inside(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
@@ -142,7 +147,7 @@ class Picture:
         return self._convert(y0, y1, x0, x1)
 
     def _convert(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        """RGB of a rectangle, widened to even bounds, since chroma samples cover 2 x 2 pixels (odd sides: whole frame)."""
+        """RGB of a rectangle, by even bounds, since chroma samples cover 2 x 2 pixels (odd sides: whole frame)."""
         high, wide = self.frame.height, self.frame.width
         if high % 2 or wide % 2:
             return self.rgb()[top:bottom, left:right]
@@ -154,7 +159,8 @@ class Picture:
         packed = np.concatenate([luma.reshape(-1), *chroma]).reshape((b - t) * 3 // 2, r - le)
         part = av.VideoFrame.from_ndarray(packed, format=self.frame.format.name)
         part.colorspace, part.color_range = self.frame.colorspace, self.frame.color_range
-        return _reformatter().reformat(part, format="rgb24").to_ndarray()[top - t : bottom - t, left - le : right - le]
+        rgb = _reformatter().reformat(part, format="rgb24").to_ndarray()
+        return rgb[top - t : bottom - t, left - le : right - le]
 
     def _plane(self, k: int) -> np.ndarray:
         plane = self.frame.planes[k]
@@ -165,7 +171,7 @@ _per_thread = threading.local()
 
 
 def _reformatter() -> VideoReformatter:
-    """A converter that lives on, since a new one for every frame costs more than the conversion of a small region."""
+    """A converter that lives on: a new one for every frame costs more than the conversion of a small region."""
     if not hasattr(_per_thread, "reformatter"):
         _per_thread.reformatter = VideoReformatter()
     return _per_thread.reformatter
@@ -206,11 +212,13 @@ class _Shown:
             if abs(self.aspect - 1) <= SQUARE:
                 wide = width
             else:
-                self.notes.append(f"its pixels are squeezed (aspect ratio {self.aspect}): {width}x{height} is shown as {wide}x{height}")
+                sizes = f"{width}x{height} is shown as {wide}x{height}"
+                self.notes.append(f"its pixels are squeezed (aspect ratio {self.aspect}): {sizes}")
             self.first = wide, height, pixels
         else:
             old = self.first
-            self.notes.append(f"the picture changes to {width}x{height} {pixels} at {float(time):.2f} s: scaled to {old[0]}x{old[1]} {old[2]}")
+            new = f"the picture changes to {width}x{height} {pixels} at {float(time):.2f} s"
+            self.notes.append(f"{new}: scaled to {old[0]}x{old[1]} {old[2]}")
         steps = orientation(frame)
         if kind != self.first:
             steps = [("scale", f"{self.first[0]}:{self.first[1]}"), ("format", self.first[2]), *steps]
@@ -221,12 +229,18 @@ def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
     """The filters by which ffmpeg turns and mirrors a frame as its display matrix says."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
-    except (KeyError, ValueError):  # side data that PyAV does not know, as Exif in JPEG files
-        data = None
+    except ValueError:  # side data that PyAV does not know, as Exif in JPEG files: what it says of flips is lost
+        turn = frame.rotation % 360
+        return {
+            90: [("transpose", "cclock")],
+            180: [("hflip", ""), ("vflip", "")],
+            270: [("transpose", "clock")],
+        }.get(turn, [])
     if data is None:
         return []
     m = np.frombuffer(bytes(data), "<i4").astype(float)
-    theta = round(degrees(atan2(m[1] / (np.hypot(m[1], m[4]) or 1), m[0] / (np.hypot(m[0], m[3]) or 1))), 3) % 360
+    x, y = m[0] / (np.hypot(m[0], m[3]) or 1), m[1] / (np.hypot(m[1], m[4]) or 1)
+    theta = round(degrees(atan2(y, x)), 3) % 360
     if abs(theta - 90) < 1:
         return [("transpose", "cclock_flip" if m[3] > 0 else "clock")]
     if abs(theta - 270) < 1:
@@ -242,7 +256,8 @@ def _graph(frame: av.VideoFrame, unit: Fraction, steps: list[tuple[str, str]]) -
     """FFmpeg's filters for frames of one size and format, their stamps in ``unit``."""
     graph = av.filter.Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=unit)
-    graph.link_nodes(source, *(graph.add(name, options) for name, options in steps), graph.add("buffersink")).configure()
+    filters = [graph.add(name, options) for name, options in steps]
+    graph.link_nodes(source, *filters, graph.add("buffersink")).configure()
     return graph
 
 
@@ -260,14 +275,16 @@ def iter_pictures(
         start: Skip frames whose time stamp lies before this time in seconds (seeks to the keyframe before it).
         end: Stop at this time.
         fps: Resample to this constant rate with FFmpeg's filter of that name: picture k is the frame nearest to
-            ``start + k / fps``, so frames are repeated or left out, never blended. ``time`` and ``number`` stay the file's.
+            ``start + k / fps``, so frames are repeated or left out, never blended. ``time`` and ``number`` stay
+            the file's.
         notes: Appended to, see the module.
 
     Yields:
         Pictures. At a damaged packet the stream ends with an error.
 
     Raises:
-        EadbenchError: If the file has no video, or breaks off within the stretch; with ``fps`` if its time stamps jump.
+        EadbenchError: If the file has no video, or breaks off within the stretch; with ``fps`` if its time
+            stamps jump by more than 10 seconds.
     """
     if is_still(source):
         yield _still(source, notes)
@@ -282,7 +299,8 @@ def iter_pictures(
         shown = _show(decode(container, stream, begin), stream, begin, notes)
         try:
             if fps:
-                yield from _at_rate(shown, stream.time_base, Fraction(fps).limit_denominator(1001), begin, stop, name_of(source))
+                rate = Fraction(fps).limit_denominator(1001)
+                yield from _at_rate(shown, stream.time_base, rate, begin, stop, name_of(source))
             else:
                 for _, time, picture in shown:
                     if stop is not None and time >= stop:
@@ -299,7 +317,10 @@ def _still(path: str | Path, notes: list[str] | None) -> Picture:
 
 
 def _show(
-    frames: Iterator[tuple[av.VideoFrame, Fraction]], stream: av.VideoStream, begin: Fraction, notes: list[str] | None
+    frames: Iterator[tuple[av.VideoFrame, Fraction]],
+    stream: av.VideoStream,
+    begin: Fraction,
+    notes: list[str] | None,
 ) -> Iterator[tuple[av.VideoFrame, Fraction, Picture]]:
     """Frames as shown, their times and pictures."""
     show = _Shown(stream, notes)
@@ -344,7 +365,8 @@ def _at_rate(
         if time - (begin if last is None else last) > LONGEST_HOLD:
             mend = "write its time stamps anew, e.g. ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB -c:a copy OUT"
             jump = float(time - (last or begin))
-            raise EadbenchError(f"the time stamps of the picture jump by {jump:.0f} s after frame {picture.number - 1}", name, mend)
+            what = f"the time stamps of the picture jump by {jump:.0f} s after frame {picture.number - 1}"
+            raise EadbenchError(what, name, mend)
         if graph is None:
             graph = _graph(frame, unit, [("fps", f"{fps}:start_time=0")])
         frame.duration = round(frame.duration * frame.time_base / unit)
@@ -387,9 +409,9 @@ def read_frames(path: str | Path, fps: float | None = None, limit: int | None = 
 class VideoWriter:
     """Write H.264 (yuv420p) and AAC to an mp4, frame by frame, atomically and with the same bytes each time.
 
-    Use as a context manager; ``add`` takes ``(H, W, 3)`` RGB uint8 with even sides, or planar I420 ``(3 H / 2, W)`` as OpenCV makes it.
-    The file says by which matrix its colours are to be read: BT.709 from 1280 pixels of width or 720 of height on, BT.601 below
-    and for I420.
+    Use as a context manager; ``add`` takes ``(H, W, 3)`` RGB uint8 with even sides, or planar I420 ``(3 H / 2, W)`` as
+    OpenCV makes it. The file says by which matrix its colours are to be read: BT.709 from 1280 pixels of width or
+    720 of height on, BT.601 below and for I420. Sound lies beside its picture in the file.
 
     Args:
         path: Target.
@@ -411,7 +433,12 @@ class VideoWriter:
         rate: int = 16000,
         metadata: dict[str, str] | None = None,
     ) -> None:
-        self.path, self.fps, self.crf, self.preset = Path(path), Fraction(fps).limit_denominator(1001), crf, preset
+        self.path, self.fps, self.crf, self.preset = (
+            Path(path),
+            Fraction(fps).limit_denominator(1001),
+            crf,
+            preset,
+        )
         self.audio, self.rate, self.metadata = audio, rate, metadata or {}
 
     def __enter__(self) -> "VideoWriter":
@@ -427,7 +454,8 @@ class VideoWriter:
     def _begin(self, part: Path) -> None:
         self._container = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"})
         self._container.metadata.update(self.metadata)
-        # Macroblock-tree rate control with x264's assembly gives other bytes from one call to the next (seen with 25 frames of 96 x 96).
+        # Macroblock-tree rate control with x264's assembly gives other bytes from one call to the next (seen with 25
+        # frames of 96 x 96).
         options = {"crf": str(self.crf), "preset": self.preset, "threads": "1", "mbtree": "0"}
         self._stream = self._container.add_stream("libx264", rate=self.fps, options=options)
         self._stream.pix_fmt = "yuv420p"
@@ -451,8 +479,11 @@ class VideoWriter:
         self._shape = frame.shape
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="yuv420p" if planar else "rgb24")
         if not planar:
-            matrix = Colorspace.ITU709 if self._hd else Colorspace.ITU601
-            picture = _reformatter().reformat(picture, format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
+            colours = {
+                "dst_colorspace": Colorspace.ITU709 if self._hd else Colorspace.ITU601,
+                "dst_color_range": ColorRange.MPEG,
+            }
+            picture = _reformatter().reformat(picture, format="yuv420p", **colours)
         self._stamp(picture)
         self._container.mux(self._stream.encode(picture))
         self._frames += 1
@@ -461,13 +492,17 @@ class VideoWriter:
 
     def _start(self, height: int, width: int, planar: bool) -> None:
         if height % 2 or width % 2:
-            raise EadbenchError(f"a frame of {width}x{height} cannot be written", self.path, "H.264 takes even sides: cut or scale it")
+            mend = "H.264 takes even sides: cut or scale it"
+            raise EadbenchError(f"a frame of {width}x{height} cannot be written", self.path, mend)
         self._hd = not planar and (width >= 1280 or height >= 720)
         self._stream.height, self._stream.width = height, width
         self._stamp(self._stream.codec_context)
 
     def _stamp(self, what: av.VideoFrame | av.VideoCodecContext) -> None:
-        what.color_range, what.colorspace = ColorRange.MPEG, 1 if self._hd else 6  # as ITU-T H.273 numbers them
+        what.color_range, what.colorspace = (
+            ColorRange.MPEG,
+            1 if self._hd else 6,
+        )  # as ITU-T H.273 numbers them
         what.color_primaries = what.color_trc = 1  # BT.709, whose primaries are sRGB's
 
     def __exit__(self, kind, value, trace) -> bool | None:
@@ -504,7 +539,12 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
     Raises:
         EadbenchError: If the source cannot be read.
     """
-    with atomic_path(target) as part, open_media(source) as old, av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as new:
+    options = {"movflags": "+faststart"}
+    with (
+        atomic_path(target) as part,
+        open_media(source) as old,
+        av.open(str(part), "w", "mp4", options) as new,
+    ):
         picture = pick(old, "video")
         if picture is None:
             raise EadbenchError("no video stream", source)
