@@ -86,7 +86,7 @@ def main() -> None:
     try:
         app(prog_name="eadbench")
     except SystemExit as end:
-        if end.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
+        if end.code in [128 + number for number in children.ENDING]:
             logging.getLogger("eadbench").error("ended by %s; what is finished is kept", signal.Signals(end.code - 128).name)
         if not end.code and "--log" in sys.argv and not rank():  # a rule's command; what people call by hand leaves no record in their folders
             provenance.complete(sys.argv)

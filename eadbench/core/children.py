@@ -6,6 +6,8 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -16,6 +18,8 @@ from eadbench.core import guard
 
 MARK = "EADBENCH_PARENT"  # environment variable of all programs that a process starts, and of theirs
 PR_SET_PDEATHSIG = 1
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+SECONDS_TO_TIDY = 10.0
 
 
 def popen(command: list[str], env: Mapping[str, str] | None = None, **options: object) -> subprocess.Popen:
@@ -50,10 +54,25 @@ def die_with_parent() -> None:
 
 
 def exit_on_signals() -> None:
-    """Let SIGTERM, which batch systems send, and SIGHUP unwind this process like an exception, so that it tidies up."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    """Let SIGTERM, which batch systems send, and SIGHUP unwind this process like an exception, so that it tidies up.
+
+    What takes longer than ``SECONDS_TO_TIDY`` (a request under way, a step on the GPU) is cut short, before the batch
+    system does it.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # written to at once, whatever the main thread is busy with
+    threading.Thread(target=_end_in_time, args=(reader,), daemon=True).start()
+    for number in ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _exit)
+
+
+def _end_in_time(reader: int) -> None:
+    while (number := os.read(reader, 1)[0]) not in ENDING:
+        pass
+    time.sleep(SECONDS_TO_TIDY)
+    os._exit(128 + number)
 
 
 def _exit(number: int, _: FrameType | None) -> None:
