@@ -17,7 +17,7 @@ from eadbench.plan.dag import Plan
 from eadbench.plan.figures import Figure
 from eadbench.plan.work import amount, figure_key, signature
 
-# Where the output of a rule's job lies.
+# Where the output of a rule's job lies, and the command that it is.
 FOLDERS = {
     "cut_clips": "clips/{corpus}/shards/{shard}",
     "make_artefact": "zoo/{artefact}",
@@ -26,6 +26,10 @@ FOLDERS = {
     "make_samples": "samples/{method}/{corpus}/{protocol}",
     "measure": "scores/{method}/{corpus}/{protocol}",
 }
+COMMANDS = {
+    "cut_clips": "clips cut", "make_artefact": "zoo make", "extract_features": "features extract", "train": "training run",
+    "make_samples": "samples make", "measure": "scores measure",
+}  # fmt: skip
 
 
 @dataclass
@@ -84,9 +88,10 @@ def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
         sample = samples[key]
         sample.amounts.append(work)
         sample.seconds.append(seconds)
-        sample.memory.append(memory)
         if rule in FOLDERS and (folder := results / FOLDERS[rule].format(**wildcards)).is_dir():
+            memory = max(memory, _peak(folder, COMMANDS[rule]))
             sample.disk.append(sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6)
+        sample.memory.append(memory)
     return samples
 
 
@@ -114,6 +119,16 @@ def _job(name: str, plan: Plan) -> tuple[str, dict[str, str]]:
         if match := pattern.fullmatch(name):
             return rule, match.groupdict()
     return "", {}
+
+
+def _peak(folder: Path, command: str) -> float:
+    """Peak memory in MB that a job noted of itself, which misses no spike between two of Snakemake's looks; 0 where it noted none."""
+    try:
+        record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0
+    noted = [one.get("peak_mb") or 0.0 for one in (record, *record.get("earlier", {}).values()) if f" {command} " in " ".join(one.get("command", []))]
+    return max(noted, default=0.0) * 1.048576
 
 
 def _read(path: Path) -> tuple[float, float]:

@@ -100,7 +100,7 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
         trained = (
             {"sampler": settings.samples.sampler.model_dump(), "model": settings.training.run(method.run).model} if hasattr(method, "run") else {}
         )
-        return {"size": settings.clips.size, **method.model_dump(exclude={"corpora", "protocols", "title", "run", "after"}), **trained}
+        return {"size": settings.clips.size, **method.model_dump(exclude={"corpora", "protocols", "title", "run", "after", "env"}), **trained}
     if rule == "measure":
         scores = settings.scores.model_dump(exclude={"bootstrap", "few_clips"})
         return {"size": settings.clips.size, **scores, "networks": {n: _artefact(settings, n) for n in sorted(set(settings.scores.judges.values()))}}

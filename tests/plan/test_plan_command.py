@@ -113,7 +113,7 @@ def test_an_index_decides_over_customary_sizes(settings, tmp_path):
     assert (found.clips, found.clip_seconds, found.test_clips, found.test_seconds) == (4, 80, 3, 3 * 10), "cut to max_seconds"
 
 
-def finished_run(folder: Path, settings: Settings, start: float, each: float) -> None:
+def finished_run(folder: Path, settings: Settings, start: float, each: float, noted: float | None = None) -> None:
     """A results folder in which cutting took ``start + each * seconds of recordings`` seconds per job."""
     given = {"clips": settings.raw["clips"], "corpora": settings.raw["corpora"], "samples": settings.raw["samples"], "device": "cuda", "seed": 1}
     for corpus, n in (("hdtf", 32), ("ravdess", 120)):
@@ -125,7 +125,8 @@ def finished_run(folder: Path, settings: Settings, start: float, each: float) ->
         out = folder / f"clips/{corpus}/shards/0-of-{shards}"
         out.mkdir(parents=True)
         (out / "clip.mp4").write_bytes(bytes(5_000_000))
-        (out / "provenance.json").write_text(json.dumps({"command": ["eadbench", "--settings", json.dumps(given)]}))
+        command = ["eadbench", "--log", "x.log", "clips", "cut", "--settings", json.dumps(given)]
+        (out / "provenance.json").write_text(json.dumps({"command": command, "peak_mb": noted, "earlier": {"x": {"peak_mb": 9e9, "command": []}}}))
 
 
 def test_a_finished_run_gives_start_speed_memory_and_disk(paper, settings, tmp_path):
@@ -137,6 +138,13 @@ def test_a_finished_run_gives_start_speed_memory_and_disk(paper, settings, tmp_p
     assert (figure.start, figure.seconds) == (pytest.approx(7), pytest.approx(0.5))
     assert figure.memory_mb == pytest.approx(1048.576) and figure.source == "measured"
     assert figure.disk_mb == pytest.approx(10 / 110, rel=1e-3), "10 MB of 10 + 100 seconds"
+
+
+@pytest.mark.parametrize(("noted", "peak"), [(1500, 1500), (500, 1000), (None, 1000)])
+def test_memory_that_a_job_noted_of_itself_counts_where_snakemake_missed_it(paper, settings, tmp_path, noted, peak):
+    finished_run(tmp_path, settings, start=7, each=0.5, noted=noted)
+    figure = next(iter(calibrate(tmp_path, paper).values())).figure(Figure(seconds=1))
+    assert figure.memory_mb == pytest.approx(peak * 1.048576)
 
 
 def test_jobs_without_work_say_what_a_job_takes_and_nothing_of_a_unit(tmp_path):
