@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eadbench.score.run import clips_of
+from eadbench.score.run import BESIDE, clips_of
 from eadbench.tables.load import Built
 from eadbench.tables.notes import for_table
 from eadbench.tables.render import column_n, differing_n, interval, is_marked, legend, number
@@ -31,7 +31,8 @@ def show(built: Built, out: Path, page: Path | None = None, console: Console | N
     for note in for_table(built.notes, table.name):
         console.print(f"• {escape(note)}", highlight=False, soft_wrap=not console.is_terminal)
     console.print(escape(legend(table, built.config.labels, built.config.alpha)), style="dim", highlight=False, soft_wrap=not console.is_terminal)
-    where = {"table": out, "in print": f"{out.with_suffix('')}.md .tex .csv", "all clips": clips_of(out), "page": page and page / "index.html"}
+    printed = ", ".join(str(out.with_suffix(f".{suffix}")) for suffix in BESIDE)
+    where = {"table": out, "in print": printed, "all clips": clips_of(out), "page": page and page / "index.html"}
     for what, path in where.items():
         if path:
             console.print(f"{what + ':':<10} {escape(str(path))}", highlight=False, soft_wrap=True)
@@ -46,10 +47,7 @@ def to_rich(table: WideTable, methods: tuple[Row, ...], alpha: float, between: s
     for row in methods:
         shown.add_column(escape(row.label), justify="right", overflow="fold")
     for column in table.columns:
-        n = column_n(table, column)
-        shown.add_row(
-            escape(column.metric.heading + (f" n={n}" if n is not None else "")), *(_cell(table, row, column, alpha, between) for row in methods)
-        )
+        shown.add_row(escape(_heading(table, column, counts)), *(_cell(table, row, column, alpha, between) for row in methods))
     return shown
 
 

@@ -189,12 +189,15 @@ def _where(table: WideTable, places: list[tuple[str, str]], valued: list[tuple[s
     """The cells in few words."""
     if set(places) >= set(valued):
         return "all values"
-    columns = {c.key: f"{c.metric.label} on {c.corpus_label}" for c in table.columns}
+    several = len(_corpora(table)) > 1
+    columns = {c.key: c.metric.label + (f" on {c.corpus_label}" if several else "") for c in table.columns}
     names = {r.method: r.label for r in table.rows}
     methods = list(dict.fromkeys(m for m, _ in places))
     keys = list(dict.fromkeys(k for _, k in places))
     who = ", ".join(names[m] for m in methods) if len(methods) <= FEW else f"{len(methods)} of {len(table.rows)} methods"
-    what = ", ".join(columns[k] for k in keys) if len(keys) <= FEW else ", ".join(dict.fromkeys(columns[k].rpartition(" on ")[0] for k in keys))
+    what = (
+        ", ".join(columns[k] for k in keys) if len(keys) <= FEW else ", ".join(dict.fromkeys(c.metric.label for c in table.columns if c.key in keys))
+    )
     return f"{what}; {who}"
 
 

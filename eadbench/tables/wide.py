@@ -172,7 +172,9 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
         for corpus in spec.corpora:
             quoted = quoted_values(spec.quoted.get(corpus), one.name, reference)
             known = measured[measured.corpus == corpus]
-            column = WideColumn(one, corpus, config.label(corpus), decimals_for(known.value), quoted, spec.quoted.get(corpus))
+            compared = known.value[known.method != config.ground_truth]  # a clip's SSIM with itself is 1, which takes a digit of all others
+            decimals = decimals_for(compared if len(compared) else known.value)
+            column = WideColumn(one, corpus, config.label(corpus), decimals, quoted, spec.quoted.get(corpus))
             columns.append(column)
             cells |= _cells(chosen[chosen.corpus == corpus], column, {r.method: r.role for r in rows})
     columns.sort(key=lambda c: spec.corpora.index(c.corpus))
