@@ -1,5 +1,6 @@
 """HDTF: lists of web videos with times and face crops; the videos are fetched with yt-dlp, picture and sound."""
 
+import importlib.util
 import json
 import logging
 import re
@@ -18,23 +19,38 @@ from eadbench.corpora.origin import Fetched, Origin
 from eadbench.media.video import probe
 
 log = logging.getLogger(__name__)
-# What a video site says of a video that will not come back. Such a video is not asked for again.
-GONE = re.compile(r"unavailable|removed|private|terminated|no longer available|copyright|HTTP Error 4(04|10)", re.IGNORECASE)
+# What a video site says of a video that will not come back, unless it says one of the second, too: YouTube's limit of requests reads "Video
+# unavailable. This content isn't available, try again later", and elsewhere, or with cookies, a blocked video can be had.
+GONE = re.compile(
+    r"video (is )?(unavailable|private)|private video|removed|terminated|no longer available|copyright|HTTP Error 4(04|10)", re.IGNORECASE
+)
+LATER = re.compile(
+    r"try again|rate.?limit|your (country|region|location)|geo.?restrict|sign in to confirm|captcha|temporar|HTTP Error (4[02]9|5)", re.IGNORECASE
+)
 LEAST_PARTS = 1  # no parallel fragments: be polite
+
+
+def is_gone(reason: str) -> bool:
+    """Whether a video that failed for this reason is not worth asking for again."""
+    return bool(GONE.search(reason)) and not LATER.search(reason)
 
 
 def fetch(origin: Origin, raw: Path, config: HdtfCorpus) -> tuple[Path, list[Fetched]]:
     """Fetch the lists, then every video once; what became of each is remembered in ``videos/{id}.json``, so that a later call only tries the rest.
 
     Raises:
-        EadbenchError: If the lists cannot be had.
+        EadbenchError: If the lists cannot be had, or YouTube's videos not, for want of a JavaScript runtime.
     """
     _fetch_lists(origin, raw / "lists", config)
     videos = {video.key: video for video in _videos(raw / "lists", config) if video.key}
+    states = {key: _state(raw, key) for key in sorted(videos)}
+    wanted = {key for key, state in states.items() if state is None or (state["status"] == FAILED and not is_gone(state["reason"]))}
+    if not origin.served and any("youtu" in videos[key].url for key in wanted):
+        check_javascript()
     done = []
-    for key, video in track(sorted(videos.items()), "fetch videos", unit="video"):
-        state = _state(raw, key)
-        if state is None or (state["status"] == FAILED and not state["gone"]):
+    for key, state in track(states.items(), "fetch videos", total=len(states), unit="video"):
+        video = videos[key]
+        if key in wanted:
             state = _fetch_video(origin, raw, key, video, config)
             write_text(raw / "videos" / f"{key}.json", json.dumps(state, indent=1) + "\n")
             if not origin.served:
@@ -42,6 +58,25 @@ def fetch(origin: Origin, raw: Path, config: HdtfCorpus) -> tuple[Path, list[Fet
         size = sum((raw / "videos" / name).stat().st_size for name in (state["video"], state["audio"]) if name) if state["status"] == KEPT else None
         done.append(Fetched(video.name, video.url, state["status"], state["reason"], size))
     return raw, done
+
+
+def check_javascript() -> None:
+    """Look for what yt-dlp needs for YouTube's videos since 2025.11: a JavaScript runtime, of which it enables deno alone,
+    and the scripts that it runs there. Without them it asks one client of several, finds few formats or none, and says so
+    in a warning only.
+
+    Raises:
+        EadbenchError: If one of them is not there.
+    """
+    from yt_dlp.globals import supported_js_runtimes
+
+    found = supported_js_runtimes.value["deno"]().info
+    what = "no JavaScript runtime" if found is None else f"deno {found.version}, which is too old" if not found.supported else ""
+    if what:
+        mend = "install deno 2.3 or later: it is in envs/media.yaml (conda-forge); else `pip install deno`"
+        raise EadbenchError(f"YouTube's videos need a JavaScript runtime, and yt-dlp finds {what}", "corpora fetch", mend)
+    if importlib.util.find_spec("yt_dlp_ejs") is None:
+        raise EadbenchError("yt-dlp's scripts for YouTube, yt-dlp-ejs, are not there", "corpora fetch", "pip install 'yt-dlp[default]'")
 
 
 def _fetch_lists(origin: Origin, folder: Path, config: HdtfCorpus) -> None:
@@ -160,7 +195,7 @@ def _fetch_video(origin: Origin, raw: Path, key: str, video: Video, config: Hdtf
         reason = logger.reason or getattr(error, "what", str(error))
         if disk_is_full(error, raw):
             raise full_disk(raw / "videos") from error
-        return state | {"reason": f"not fetched: {reason}", "gone": bool(GONE.search(reason))}
+        return state | {"reason": f"not fetched: {reason}", "gone": is_gone(reason)}
 
 
 def _sort_out(paths: list[Path]) -> dict[str, str | None]:

@@ -1,6 +1,8 @@
 """HDTF's lists with all their quirks, and the fetching of its videos."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from material import face_video
@@ -8,11 +10,13 @@ from material import face_video
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
-from eadbench.corpora.config import CorporaConfig
+from eadbench.corpora import hdtf
+from eadbench.corpora.config import CorporaConfig, HdtfCorpus
 from eadbench.corpora.fetch import fetch
 from eadbench.corpora.hdtf import choose_formats
-from eadbench.corpora.hdtf_lists import read_lists, scaled_crop
+from eadbench.corpora.hdtf_lists import LISTS, read_lists, scaled_crop
 from eadbench.corpora.index import index
+from eadbench.corpora.origin import Origin
 
 URLS = "\ufeffAnnBlue0 http://studio.invalid/watch?v=aaaaaaaaaa1&t=46s\nBobRed http://studio.invalid/watch?v=bbbbbbbbbb1\n"
 URLS += (
@@ -98,6 +102,97 @@ def test_a_second_fetch_asks_only_for_what_may_come_back(studio, tmp_path):
     fetch("h", studio / "studio.json", out / "fetch.json", settings)
     assert video.stat().st_mtime_ns == then
     assert (out / "raw" / "videos" / states["cccccccccc1"]["video"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("reason", "gone"),
+    [
+        ("[youtube] x: Video unavailable. This video has been removed by the uploader", True),
+        (
+            "[youtube] x: Video unavailable. This video is no longer available because the YouTube account associated with it has been terminated.",
+            True,
+        ),
+        ("[youtube] x: Private video. Sign in if you've been granted access to this video", True),
+        ("[youtube] x: Video unavailable", True),
+        ("[youtube] x: This video is unavailable", True),
+        ("[youtube] x: Video unavailable. This video is no longer available due to a copyright claim by Someone", True),
+        ("[generic] Unable to download webpage: HTTP Error 404: Not Found", True),
+        (
+            "[youtube] x: Video unavailable. This content isn't available, try again later. The current session has been rate-limited by YouTube for "
+            "up to an hour. It is recommended to use `-t sleep` to add a delay between video requests to avoid exceeding the rate limit.",
+            False,
+        ),
+        ("[youtube] x: Video unavailable. The uploader has not made this video available in your country", False),
+        ("[youtube] x: The uploader has not made this video available in your country\nThis video is available in Japan.", False),
+        ("[youtube] x: Video unavailable. This video contains content from A, who has blocked it in your country on copyright grounds", False),
+        ("[youtube] x: Sign in to confirm you're not a bot. Use --cookies-from-browser or --cookies for the authentication.", False),
+        ("[youtube] x: Sign in to confirm your age. This video may be inappropriate for some users.", False),
+        ("Unable to download webpage: HTTP Error 503: Service Unavailable", False),
+        ("Unable to download webpage: HTTP Error 429: Too Many Requests", False),
+        ("Unable to download video data: HTTP Error 403: Forbidden", False),
+        ("Unable to download API page: <urlopen error [Errno -3] Temporary failure in name resolution>", False),
+        ("Requested format is not available. Use --list-formats for a list of available formats", False),
+    ],
+)
+def test_gone_is_only_what_will_not_come_back(reason, gone):
+    assert hdtf.is_gone(f"not fetched: {reason}") is gone
+
+
+def test_a_video_that_an_earlier_version_took_for_gone_is_asked_for_again(studio, tmp_path):
+    out, settings = tmp_path / "out", config()
+    fetch("h", studio / "studio.json", out / "fetch.json", settings)
+    path = out / "raw" / "videos" / "aaaaaaaaaa1.json"
+    limited = {
+        "status": "failed",
+        "gone": True,
+        "video": None,
+        "audio": None,
+        "reason": "not fetched: This content isn't available, try again later.",
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | limited))
+    fetch("h", studio / "studio.json", out / "fetch.json", settings)
+    assert json.loads(path.read_text())["status"] == "kept"
+
+
+class Deno:
+    """What yt-dlp finds out about a runtime."""
+
+    def __init__(self, version):
+        self.info = version and SimpleNamespace(version=version, supported=version >= "2.3")
+
+
+@pytest.mark.parametrize(
+    ("version", "scripts", "words"),
+    [
+        (None, True, "finds no JavaScript runtime"), ("1.40", True, "finds deno 1.40, which is too old"), ("2.9.8", False, "yt-dlp-ejs"),
+        ("2.9.8", True, None),
+    ],
+)  # fmt: skip
+def test_what_youtube_needs_is_looked_for_before_the_first_video(tmp_path, monkeypatch, version, scripts, words):
+    from yt_dlp.globals import supported_js_runtimes
+
+    monkeypatch.setitem(supported_js_runtimes.value, "deno", lambda: Deno(version))
+    monkeypatch.setattr(hdtf.importlib.util, "find_spec", lambda name: scripts or None)
+    asked = []
+    monkeypatch.setattr(hdtf, "_fetch_video", lambda origin, raw, key, *rest: asked.append(key) or {"status": "failed", "reason": "x", "gone": False})
+    write_lists(tmp_path / "raw/lists")
+    settings = HdtfCorpus(kind="hdtf", groups=["WDA"], pause=0)
+    if words is None:
+        hdtf.fetch(Origin(), tmp_path / "raw", settings)
+        assert asked
+        return
+    with pytest.raises(EadbenchError, match=words) as caught:
+        hdtf.fetch(Origin(), tmp_path / "raw", settings)
+    assert not asked and "install" in str(caught.value)
+
+
+def write_lists(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name, line in {"video_url": "Ann https://www.youtube.com/watch?v=abcdefghijk", "annotion_time": "Ann 00:01-00:03"}.items():
+        (folder / f"WDA_{name}.txt").write_text(f"{line}\n")
+    for name in LISTS:
+        if not (folder / f"WDA_{name}.txt").exists():
+            (folder / f"WDA_{name}.txt").write_text("")
 
 
 def test_a_partial_video_is_resumed(studio, tmp_path):

@@ -5,9 +5,11 @@ import json
 import logging
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,9 @@ if (folder / "down").exists():
 if words[0] == "create":
     job = json.load(sys.stdin)
     (folder / job["metadata"]["name"]).write_text(json.dumps(job))
+elif words[0] == "get" and words[2] == "--selector":
+    jobs = [json.loads(path.read_text()) for path in folder.iterdir()]
+    print(json.dumps({{"items": [j for j in jobs if "run=" + j["metadata"]["labels"].get("run", "") == words[3]]}}))
 elif words[0] == "get":
     assert "--ignore-not-found" in words
     print((folder / words[2]).read_text() if (folder / words[2]).exists() else "", end="")
@@ -206,25 +211,33 @@ else:
 """
 
 
-def test_kubernetes_jobs_are_made_watched_and_cancelled(tmp_path):
-    """With a stand-in for kubectl that keeps jobs as files."""
-    kubectl, store = tmp_path / "bin/kubectl", tmp_path / "jobs"
+JOB = PROFILES["kubernetes"].with_name("job.py")
+PLACE = {"EADBENCH_IMAGE": "example.org/eadbench:1", "EADBENCH_VOLUME": "claim:/shared"}
+
+
+def stand_in_cluster(folder: Path) -> tuple[Path, dict[str, str]]:
+    """Where a stand-in for kubectl keeps jobs as files, and the environment in which it is found."""
+    kubectl, store = folder / "bin/kubectl", folder / "jobs"
     kubectl.parent.mkdir()
     store.mkdir()
     kubectl.write_text(KUBECTL.format(python=sys.executable, folder=store))
     kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
-    (tmp_path / "job.sh").write_text("echo\n")
     base = {**os.environ, "PATH": f"{kubectl.parent}:{os.environ['PATH']}"}
     base.pop("EADBENCH_NAMESPACE", None)
+    return store, base
+
+
+def test_kubernetes_jobs_are_made_and_watched(tmp_path):
+    store, base = stand_in_cluster(tmp_path)
+    (tmp_path / "job.sh").write_text("echo\n")
 
     def call(*arguments: str, **more: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(PROFILES["kubernetes"].with_name("job.py")), *arguments]
+        command = [sys.executable, str(JOB), *arguments]
         return subprocess.run(command, env=base | more, cwd=tmp_path, capture_output=True, text=True)
 
     asked = ("submit", "--threads", "2", "--mem-mb", "8000", "--runtime", "30", "--gpu", "1", "job.sh")
     assert "EADBENCH_IMAGE" in call(*asked).stderr
-    place = {"EADBENCH_IMAGE": "example.org/eadbench:1", "EADBENCH_VOLUME": "claim:/shared"}
-    done = call(*asked, **place)
+    done = call(*asked, **PLACE)
     assert done.returncode == 0, done.stderr
     name = done.stdout.strip()
     job = json.loads((store / name).read_text())
@@ -241,5 +254,65 @@ def test_kubernetes_jobs_are_made_watched_and_cancelled(tmp_path):
     (store / "down").touch()
     assert call("status", name).stdout.strip() == "running", "a cluster that cannot be reached says nothing about the job"
     (store / "down").unlink()
-    assert call("cancel", name).returncode == 0 and not list(store.iterdir())
+    (store / name).unlink()
     assert call("status", name).stdout.strip() == "failed", "a job that is gone has failed"
+
+
+def submitted(folder: Path, env: dict[str, str]) -> str:
+    """Name of a job, submitted as the executor does it."""
+    (folder / "job.sh").write_text("echo\n")
+    asked = ["submit", "--threads", "1", "--mem-mb", "1", "--runtime", "1", "--gpu", "0", "job.sh"]
+    return subprocess.run([str(JOB), *asked], env=env, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_end_of_snakemake_deletes_the_jobs_of_its_run_that_have_not_ended_and_no_others(tmp_path, late):
+    """As cluster-generic starts and ends it: one program's name, its first line goes to the jobs, SIGTERM in the end."""
+    store, base = stand_in_cluster(tmp_path)
+    sidecar = subprocess.Popen(
+        yaml.safe_load(PROFILES["kubernetes"].read_text())["cluster-generic-sidecar-cmd"], cwd=ROOT, env=base, stdout=-1, text=True
+    )
+    base |= PLACE | {"SNAKEMAKE_CLUSTER_SIDECAR_VARS": sidecar.stdout.readline().strip()}
+    mine = [submitted(tmp_path, base) for _ in range(25)]
+    other = submitted(tmp_path, base | {"SNAKEMAKE_CLUSTER_SIDECAR_VARS": "another"})
+    done = json.loads((store / mine[0]).read_text()) | {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    (store / mine[0]).write_text(json.dumps(done))
+    sidecar.send_signal(signal.SIGINT)  # Ctrl-C goes to all
+    if late:
+        (store / "down").touch()
+    time.sleep(0.5)
+    assert sidecar.poll() is None and set(mine) < {path.name for path in store.iterdir()}
+    sidecar.terminate()
+    if late:
+        time.sleep(1.2)
+        mine.append(submitted_late(tmp_path, base, store))
+    assert sidecar.wait(60) == 0
+    assert {path.name for path in store.iterdir()} == {mine[0], other}
+
+
+def submitted_late(folder: Path, env: dict[str, str], store: Path) -> str:
+    """A job that was under way when Snakemake was stopped, on a cluster that is back again."""
+    (store / "down").unlink()
+    return submitted(folder, env)
+
+
+KEEPER = """
+import subprocess, sys, time
+sidecar = subprocess.Popen([sys.argv[1]], stdout=subprocess.PIPE, text=True)
+print(sidecar.stdout.readline().strip(), sidecar.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_jobs_of_a_snakemake_that_was_killed_go_on(tmp_path):
+    store, base = stand_in_cluster(tmp_path)
+    keeper = subprocess.Popen([sys.executable, "-c", KEEPER, str(JOB)], env=base, stdout=subprocess.PIPE, text=True)
+    run, sidecar = keeper.stdout.readline().split()
+    name = submitted(tmp_path, base | PLACE | {"SNAKEMAKE_CLUSTER_SIDECAR_VARS": run})
+    keeper.kill()
+    keeper.wait()
+    until = time.monotonic() + 20
+    while Path(f"/proc/{sidecar}").exists() and "Z" not in Path(f"/proc/{sidecar}/stat").read_text().split()[2]:
+        assert time.monotonic() < until, "the sidecar ends with Snakemake"
+        time.sleep(0.2)
+    assert [path.name for path in store.iterdir()] == [name]

@@ -1,10 +1,18 @@
-"""Submit, look at and cancel Snakemake's jobs as Kubernetes Jobs, through kubectl. Called by the profile beside this file."""
+#!/usr/bin/env python3
+"""Submit Snakemake's jobs as Kubernetes Jobs and look at them, through kubectl. Called by the profile beside this file.
+
+Without a verb it is the sidecar: it runs beside Snakemake, and when that ends it deletes the jobs of this run that have
+not ended, as after Ctrl-C. The executor's own way to cancel (cluster-generic 1.0.9) takes the whole command for the name
+of one program, gives it two seconds, and leaves out the jobs whose status is being asked for.
+"""
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -39,7 +47,8 @@ def manifest(name: str, script: Path, threads: int, mem_mb: int, runtime: int, g
         pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     # No second try here: Snakemake resubmits with more memory and time.
     spec = {"backoffLimit": 0, "activeDeadlineSeconds": runtime * 60, "ttlSecondsAfterFinished": 3600, "template": {"spec": pod}}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": {"app": "eadbench"}}, "spec": spec}
+    labels = {"app": "eadbench"} | ({"run": run} if (run := os.environ.get("SNAKEMAKE_CLUSTER_SIDECAR_VARS")) else {})
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
 def submit(args: argparse.Namespace) -> None:
@@ -62,18 +71,47 @@ def status(args: argparse.Namespace) -> None:
     if not found:
         print("failed")
         return
-    conditions = json.loads(found).get("status", {}).get("conditions") or []
-    ended = {c["type"] for c in conditions if c["status"] == "True"}
+    ended = ended_as(json.loads(found))
     print("success" if "Complete" in ended else "failed" if "Failed" in ended else "running")
 
 
-def cancel(args: argparse.Namespace) -> None:
-    """Delete jobs with their pods."""
-    kubectl("delete", "job", "--ignore-not-found", "--wait=false", *args.names)
+def ended_as(job: dict) -> set[str]:
+    """Conditions that hold for a job, e.g. ``Complete`` or ``Failed``."""
+    return {c["type"] for c in job.get("status", {}).get("conditions") or [] if c["status"] == "True"}
+
+
+def sidecar() -> None:
+    """Print the name of the run, wait for Snakemake's end, and delete the jobs that are left. Those of a Snakemake that
+    was killed go on; the next one takes them up.
+    """
+    ended = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us, too; Snakemake sends SIGTERM after it
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+    run, parent = uuid.uuid4().hex[:20], os.getppid()
+    print(run, flush=True)
+    while not ended:
+        time.sleep(0.2)
+        if os.getppid() != parent:
+            return
+    for wait in (0, 1, 2, 4, 8, 16):  # what was being submitted comes late, and the cluster may be out of reach for a while
+        time.sleep(wait)
+        try:
+            jobs = json.loads(kubectl("get", "job", "--selector", f"run={run}", "-o", "json"))["items"]
+            left = [job["metadata"]["name"] for job in jobs if not ended_as(job) & {"Complete", "Failed"}]
+            if left:
+                kubectl("delete", "job", "--ignore-not-found", "--wait=false", *left)
+            elif wait:
+                return
+        except subprocess.CalledProcessError:
+            continue
+    sys.exit(f"jobs may be left: kubectl delete job --selector run={run}")
 
 
 def main() -> None:
     """Read the command line."""
+    if len(sys.argv) == 1:
+        sidecar()
+        return
     parser = argparse.ArgumentParser(description=__doc__)
     verbs = parser.add_subparsers(required=True)
     one = verbs.add_parser("submit")
@@ -84,9 +122,6 @@ def main() -> None:
     one = verbs.add_parser("status")
     one.add_argument("name")
     one.set_defaults(call=status)
-    one = verbs.add_parser("cancel")
-    one.add_argument("names", nargs="+")
-    one.set_defaults(call=cancel)
     args = parser.parse_args()
     args.call(args)
 
