@@ -78,12 +78,21 @@ class FaceTracker:
         size, margin: Of the aligned square.
         search: ``(x, y, w, h)`` of the source in which faces are looked for first; ``None`` for the whole frame.
         count_every: Frames between two counts of faces.
+        search_pause: Frames between two searches while no face is there, at first; 0 searches every frame.
     """
 
     def __init__(
-        self, mesh: FaceMesh, detector: Detector, size: int, margin: float, search: tuple[int, int, int, int] | None, count_every: int
+        self,
+        mesh: FaceMesh,
+        detector: Detector,
+        size: int,
+        margin: float,
+        search: tuple[int, int, int, int] | None,
+        count_every: int,
+        search_pause: int = SEARCH_PAUSE,
     ) -> None:
         self.mesh, self.detector, self.search, self.count_every = mesh, detector, search, max(1, count_every)
+        self.search_pause = search_pause
         self.factor = LOOSE * (1 + margin)
         self.most = round(LOOSE * size * SPARE)
         self._since_count = 0
@@ -93,7 +102,7 @@ class FaceTracker:
         """Start afresh, as after a cut."""
         self._square: Square | None = None
         self._box: np.ndarray | None = None
-        self._pause, self._next_pause = 0, SEARCH_PAUSE
+        self._pause, self._next_pause = 0, self.search_pause
         self._fresh = True
 
     def step(self, picture: Picture) -> Sight | None:
@@ -139,7 +148,7 @@ class FaceTracker:
             again = self._look(picture, square)
             if again is None:
                 continue
-            self._square, self._next_pause = square, SEARCH_PAUSE
+            self._square, self._next_pause = square, self.search_pause
             self._fresh = self._fresh or lost is None or overlap(box_of(again), lost) < SAME_FACE
             return again
         self._pause = self._next_pause

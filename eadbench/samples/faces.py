@@ -1,5 +1,6 @@
 """One face of a video or picture of any size, followed and aligned as `clips` does, in memory that hardly grows with the length."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,8 +16,10 @@ from eadbench.clips.track import FaceTracker, Sight
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.media.faces import FaceMesh, make_detector
+from eadbench.media.image import warp_area
 from eadbench.media.video import Picture, iter_frames, iter_pictures
 
+log = logging.getLogger(__name__)
 FPS = 25
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
@@ -27,38 +30,59 @@ class FollowedFace:
 
     Attributes:
         path: The video or picture.
-        sights: What was seen, without pixels; one per frame at 25 per second (a picture: one).
-        matrix: ``(T, 2, 3)`` source to aligned pixels.
+        sights: What was seen, without pixels; one per frame at 25 per second (a picture: one). ``None`` where no face is:
+            a title card, a cut to something else, a face that is gone for longer than `clips: max_gap_seconds`.
+        matrix: ``(T, 2, 3)`` source to aligned pixels; not a number where no face is.
         size: Side of the aligned square.
         frames: Frames to show; more than there are sights only for a picture, which stands still.
     """
 
     path: Path
-    sights: list[Sight]
+    sights: list[Sight | None]
     matrix: np.ndarray
     size: int
     frames: int
 
+    @property
+    def faceless(self) -> int:
+        """Number of frames without face."""
+        return sum(sight is None for sight in self.sights)
+
+    def has_face(self, number: int) -> bool:
+        """Whether a frame shows the face."""
+        return self._sight(number) is not None
+
     def matrix_of(self, number: int) -> np.ndarray:
-        """``(2, 3)`` of a frame."""
+        """``(2, 3)`` of a frame that shows the face."""
         return self.matrix[min(number, len(self.matrix) - 1)]
 
     def aligned(self) -> Iterator[np.ndarray]:
-        """The aligned frames ``(size, size, 3)`` uint8."""
+        """The aligned frames ``(size, size, 3)`` uint8, one for each frame: where no face is, the last one before or else the first one."""
+        last = None
         for number, picture in enumerate(self._pictures()):
-            sight = self.sights[min(number, len(self.sights) - 1)]
-            side = min(max(2 * self.size, 1), sight.square.side)
-            corner = sight.square.left, sight.square.top
-            image = np.ascontiguousarray(picture.region(*corner, corner[0] + sight.square.side, corner[1] + sight.square.side))
-            if side < sight.square.side:
-                image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-            yield next(align.warp([replace(sight, image=image)], self.matrix_of(number)[None], self.size))
+            if self.has_face(number):
+                last = self._align(number, picture)
+            elif last is None:
+                last = next(self.aligned_faces())
+            yield last
+
+    def aligned_faces(self) -> Iterator[np.ndarray]:
+        """The aligned frames that show the face."""
+        return (self._align(number, picture) for number, picture in enumerate(self._pictures()) if self.has_face(number))
 
     def whole(self) -> Iterator[np.ndarray]:
         """The whole frames ``(H, W, 3)`` uint8, cut to even sides as H.264 wants them."""
         for picture in self._pictures():
             image = picture.rgb()
             yield image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+
+    def _sight(self, number: int) -> Sight | None:
+        return self.sights[min(number, len(self.sights) - 1)]
+
+    def _align(self, number: int, picture: Picture) -> np.ndarray:
+        square = self._sight(number).square
+        image = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
+        return warp_area(image, self.matrix_of(number) @ square.matrix(square.side), (self.size, self.size))
 
     def _pictures(self) -> Iterator[Picture]:
         if len(self.sights) == 1:
@@ -68,9 +92,9 @@ class FollowedFace:
             yield from islice(pictures_of(self.path), self.frames)
 
 
-def pictures_of(path: Path) -> Iterator[Picture]:
+def pictures_of(path: Path, notes: list[str] | None = None) -> Iterator[Picture]:
     """A video at 25 frames per second, by time stamps."""
-    return iter_pictures(path, fps=FPS)
+    return iter_pictures(path, fps=FPS, notes=notes)
 
 
 def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool) -> FollowedFace:
@@ -86,27 +110,47 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
     Raises:
         EadbenchError: If there is no face.
     """
-    tracker = FaceTracker(FaceMesh(), make_detector(config.detector, config.pack), size, config.margin, None, FPS)
+    tracker = FaceTracker(FaceMesh(), make_detector(config.detector, config.pack), size, config.margin, None, FPS, search_pause=0)
     is_cut = CutDetector(config.cut_threshold)
-    shots: list[list[Sight]] = [[]]
-    lost = 0
-    pictures = islice(iter_pictures(path), 1) if still else islice(pictures_of(path), frames)
+    patience = round(config.max_gap_seconds * FPS)
+    sights: list[Sight | None] = []
+    runs: list[list[int]] = []  # numbers of the frames in which the same face was seen without a cut or a long gap between
+    gone, looked = 0, None
+    notes: list[str] = []
+    pictures = islice(iter_pictures(path, notes=notes), 1) if still else islice(pictures_of(path, notes), frames)
     for picture in track(pictures, "follow the face", total=1 if still else frames, unit="frames"):
         if is_cut(picture):
             tracker.forget()
-            shots.append([])
-            lost = 0
         sight = tracker.step(picture)
-        if sight is None:
-            lost += 1
+        sights.append(replace(sight, image=NO_PIXELS) if sight else None)
+        if sight is not None and sight.landmarks is not None:
+            runs += [[]] if sight.fresh else []
+            runs[-1].append(len(sights) - 1)
+            gone, looked = 0, _look(picture, sight)
             continue
-        # Frames before the face was first seen get its first place.
-        shots[-1] += [replace(sight, image=NO_PIXELS)] * (1 + (lost if not shots[-1] else 0))
-    if not any(s.landmarks is not None for shot in shots for s in shot):
+        gone += 1
+        # Blurred or hidden for a moment, and drawn; or gone, and left as it is: then its place looks otherwise.
+        if gone > patience or (sight is not None and np.abs(_look(picture, sight) - looked).mean() > config.cut_threshold):
+            tracker.forget()
+    for note in notes:
+        log.warning("%s: %s", path, note)
+    if not runs:
         raise EadbenchError("no face was found", path, "use a frontal, well-lit face of at least 60 pixels")
-    matrix = np.concatenate([_matrices(shot, config, size) for shot in shots if shot])
-    sights = [sight for shot in shots for sight in shot]
-    return FollowedFace(path, sights, matrix, size, frames if still else len(sights))
+    matrix = np.full((len(sights), 2, 3), np.nan)
+    for run in runs:
+        matrix[run[0] : run[-1] + 1] = _matrices(sights[run[0] : run[-1] + 1], config, size)
+    found = FollowedFace(path, [s if known else None for s, known in zip(sights, ~np.isnan(matrix[:, 0, 0]), strict=True)], matrix, size, 0)
+    found.frames = frames if still else len(sights)
+    if found.faceless:
+        log.warning("%s: no face in %d of %d frames: they stay as they are", path, found.faceless, len(sights))
+    return found
+
+
+def _look(picture: Picture, sight: Sight) -> np.ndarray:
+    """The face's surroundings, small and grey."""
+    square = sight.square
+    region = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
+    return cv2.cvtColor(cv2.resize(region, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
 def _matrices(shot: list[Sight], config: ClipsConfig, size: int) -> np.ndarray:
@@ -116,9 +160,9 @@ def _matrices(shot: list[Sight], config: ClipsConfig, size: int) -> np.ndarray:
 
 
 def reference_frames(face: FollowedFace, limit: int) -> np.ndarray:
-    """The first aligned frames, ``(R, S, S, 3)``, at most ``limit``."""
+    """The first aligned frames with a face, ``(R, S, S, 3)``, at most ``limit``."""
     count = 1 if len(face.sights) == 1 else limit
-    return np.stack(list(islice(face.aligned(), count)))
+    return np.stack(list(islice(face.aligned_faces(), count)))
 
 
 def is_picture(path: Path) -> bool:

@@ -56,7 +56,7 @@ class Request:
             raise EadbenchError("give either a video or a picture", "--video, --image")
         path = self.video or self.image
         for given in (path, self.audio):
-            if not given.exists():
+            if not given.is_file():
                 raise EadbenchError("no such file", given)
         return path
 
@@ -104,10 +104,10 @@ def render(
 
 
 def pasted(face: FollowedFace, drawn: Iterator[np.ndarray], mask: str) -> Iterator[np.ndarray]:
-    """Whole frames with the drawn faces in them. Colours were matched in the aligned frames already."""
+    """Whole frames with the drawn faces in them; those without face as they are. Colours were matched in the aligned frames already."""
     replace = 1 - mask_for(mask, face.size)[0].numpy()
     for number, (whole, aligned) in enumerate(zip(face.whole(), drawn, strict=True)):
-        yield paste_back(whole, aligned, face.matrix_of(number), replace, match_colour=False)
+        yield paste_back(whole, aligned, face.matrix_of(number), replace, match_colour=False) if face.has_face(number) else whole
 
 
 def emotion_of(request: Request, run: TrainedRun, text_encoder: Path) -> tuple[torch.Tensor | None, tuple[float, float, float] | None]:

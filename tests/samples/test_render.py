@@ -12,10 +12,10 @@ from material import face_frames, hum, photo
 from eadbench.clips.config import ClipsConfig
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings
-from eadbench.media.audio import write_wav
+from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, write_video
-from eadbench.samples.faces import follow
-from eadbench.samples.render import Request, render
+from eadbench.samples.faces import follow, reference_frames
+from eadbench.samples.render import Request, pasted, render
 
 GIVEN = {"seed": 1, "device": "cpu", "samples": {"sampler": {"steps": 2, "overlap": 2}, "crf": 4}, "clips": {"size": 64}}
 
@@ -91,6 +91,63 @@ def test_alignment_goes_there_and_back(inputs: Path) -> None:
     for whole, aligned, matrix in zip(face.whole(), face.aligned(), face.matrix, strict=True):
         direct = cv2.warpAffine(whole, matrix, (96, 96), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         assert np.abs(direct.astype(int) - aligned)[8:-8, 8:-8].mean() < 4
+
+
+CARD = np.full((200, 240, 3), (20, 60, 140), np.uint8)
+cv2.putText(CARD, "EPISODE 1", (20, 110), 0, 1.2, (255, 255, 255), 3)
+
+
+def arranged(*pieces: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of the face (positive numbers of them) and of a card without one (negative), and which are the face's."""
+    face = face_frames(sum(n for n in pieces if n > 0), 240, 200)
+    frames, shown = [], []
+    for n in pieces:
+        frames += [CARD] * -n if n < 0 else list(face[sum(shown) : sum(shown) + n])
+        shown += [n > 0] * abs(n)
+    return np.stack(frames), np.array(shown)
+
+
+@pytest.mark.parametrize("pieces", [(-8, 12), (8, -5, 7), (12, -8), (-3, 6, -2, 6, -3), (4, -1, 10)], ids=str)
+def test_frames_without_face_pass_through_and_every_other_is_in_its_place(inputs: Path, tmp_path: Path, pieces: tuple[int, ...], caplog) -> None:
+    frames, shown = arranged(*pieces)
+    write_video(tmp_path / "a.mp4", frames, crf=4)
+    alone = follow(inputs / "face.mp4", 20, ClipsConfig(size=96), 96, still=False)
+    face = follow(tmp_path / "a.mp4", 100, ClipsConfig(size=96), 96, still=False)
+    assert face.frames == len(face.sights) == len(face.matrix) == len(frames)
+    assert [face.has_face(k) for k in range(len(frames))] == shown.tolist()
+    assert f"no face in {(~shown).sum()} of {len(frames)} frames" in caplog.text
+    moved = np.abs(face.matrix[shown] - alone.matrix[: shown.sum()])
+    assert moved[..., 2].max() < 3 and moved[..., :2].max() < 0.05, "the face is where it is without the card"
+    placed = list(face.aligned())
+    assert len(placed) == len(frames) and np.abs(placed[0].astype(int) - placed[-1]).mean() < 12, "never the card"
+    assert len(reference_frames(face, 50)) == shown.sum()
+    drawn = [np.full((96, 96, 3), 255, np.uint8)] * len(frames)
+    for k, (whole, pasted_) in enumerate(zip(face.whole(), pasted(face, iter(drawn), "mouth"), strict=True)):
+        changed = (whole != pasted_).any(2).mean()
+        assert changed > 0.02 if shown[k] else changed == 0
+
+
+def test_a_card_before_the_face_keeps_length_and_sound(world, tmp_path: Path) -> None:
+    frames, shown = arranged(-6, 14)
+    write_video(tmp_path / "a.mp4", frames, crf=4)
+    write_wav(tmp_path / "speech.wav", hum(0.8))
+    images = run(world, tmp_path / "out.mp4", video=tmp_path / "a.mp4", audio=tmp_path / "speech.wav")
+    source = read_frames(tmp_path / "a.mp4").astype(int)
+    assert images.shape == source.shape
+    change = (np.abs(images - source).mean(3) > 20).mean((1, 2))
+    assert change[~shown].max() < 0.001 and change[shown].min() > 0.01
+    assert len(read_audio(tmp_path / "out.mp4")) / 16000 == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_face_that_is_blurred_for_a_moment_is_drawn_and_one_that_left_is_not(tmp_path: Path) -> None:
+    frames = face_frames(24, 240, 200)
+    hidden = frames.copy()
+    hidden[8:11] = face_frames(24, 240, 200, scale=0.01)[8:11]  # the bare backdrop: too short a gap to count by itself
+    write_video(tmp_path / "left.mp4", hidden, crf=4)
+    face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96, cut_threshold=200), 96, still=False)
+    assert face.faceless == 0, "with a threshold that nothing reaches, the gap is a moment's"
+    face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96), 96, still=False)
+    assert [k for k in range(24) if not face.has_face(k)] == [8, 9, 10]
 
 
 EXTRA = Path(os.environ.get("EADBENCH_EXTRA_VIDEOS", Path(__file__).parents[3] / "shared" / "data"))
