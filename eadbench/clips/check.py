@@ -1,7 +1,6 @@
 """Second pass: does the sound belong to the lips? Measured by the judge SyncNet, moved within limits."""
 
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 from eadbench import zoo
 from eadbench.clips.config import SyncConfig
 from eadbench.clips.windows import PER_FRAME
-from eadbench.core import provenance, schemas, seals
+from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
+from eadbench.core.job import Job
 from eadbench.core.progress import track
-from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve, write_table
+from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, replace_audio
 from eadbench.zoo.card import read_card
@@ -25,29 +25,39 @@ CORRECTED = "corrected"  # folder of the copies whose sound was moved
 def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, config: SyncConfig, device: Any = "cpu") -> None:
     """Judge the kept clips of a shard and write ``out`` beside ``cut``; rows that were lost before pass through.
 
+    What a killed run has judged is taken up.
+
     Raises:
         EadbenchError: If the table or the judge is missing, or every clip failed.
     """
-    started = time.time()
     if cut.resolve().parent != out.resolve().parent:
         raise EadbenchError("the checked table must lie beside the cut one, since they share the media", out, f"give --out in {cut.parent}")
     rows = [dict(row) for _, row in read_table(cut, schemas.CLIPS).astype(object).iterrows()]
+    sha256 = read_card(judge).sha256
+    job = Job(out, config.model_dump(), [config.model_dump(), sha256], {"cut": cut, "judge": sha256}, media=out.parent / CORRECTED)
     network = zoo.load(judge, device)
     candidates = [row for row in rows if row["status"] == KEPT]
     for row in track(candidates, f"check {corpus} {shard}", unit="clip"):
-        try:
-            _check(row, cut, network, config)
-        except EadbenchError as error:
-            log.warning("%s: %s", row["clip_id"], error)
-            row["status"], row["reason"] = FAILED, f"not judged: {error.what}"
+        key = job.key(row["clip_id"], *(cut.parent / row[name] for name in ("video", "audio", "track") if isinstance(row[name], str)))
+        found = job.done(key)
+        if found is None:
+            before = dict(row)
+            try:
+                _check(row, cut, network, config)
+            except EadbenchError as error:
+                log.warning("%s: %s", row["clip_id"], error)
+                row["status"], row["reason"] = FAILED, f"not judged: {error.what}"
+            found = {name: value for name, value in row.items() if value is not before[name]} | {"status": row["status"]}
+            job.keep(key, found, _corrected(out, [row]))
+        row |= found
     check_not_all_failed([row["status"] for row in candidates], "clips", cut)
-    corrected = [out.parent / row[column] for row in candidates for column in ("audio", "video") if row[column].startswith(CORRECTED)]
-    if corrected:
-        seals.seal_files(out.parent / CORRECTED, corrected, out)
-    write_table(out, rows, schemas.CLIPS, "clip_id")
+    job.write(rows, schemas.CLIPS, "clip_id", None, _corrected(out, candidates) or None)
     kept = sum(row["status"] == KEPT for row in rows)
     log.info("%s: %d of %d clips kept, %d corrected", shard, kept, len(candidates), sum(bool(row["offset_corrected"]) for row in candidates))
-    provenance.write(out.parent, config.model_dump(), {"cut": str(cut), "judge": read_card(judge).sha256}, started)
+
+
+def _corrected(out: Path, rows: list[dict[str, Any]]) -> list[Path]:
+    return [out.parent / row[column] for row in rows for column in ("audio", "video") if row[column].startswith(CORRECTED)]
 
 
 def _check(row: dict[str, Any], table: Path, network: Any, config: SyncConfig) -> None:

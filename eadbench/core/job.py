@@ -54,7 +54,7 @@ class Job:
         self._hashes: dict[Path, str] = {}
         self._kept = dict(_read(self._path))
         self._asked: set[str] = set()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.out.parent.mkdir(parents=True, exist_ok=True)
         self.out.unlink(missing_ok=True)
         # Heals a line that a kill cut, and what was changed since is not carried along.
         self._write_all() if self._kept else self._path.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ class Judge:
     def score(self, frames, audio):
         assert frames.dtype == np.uint8 and frames.ndim == 4 and audio.dtype == np.float32
         verdict = self.verdicts.pop(0)
-        if isinstance(verdict, Exception):
+        if isinstance(verdict, BaseException):
             raise verdict
         return dict(zip(("offset", "confidence", "min_distance"), (*verdict, 7.0), strict=True))
 
@@ -77,6 +77,26 @@ def test_offsets_are_corrected_within_limits(cut, monkeypatch):
         assert np.abs(new[fresh] - np.sign(shift) * 1000 / 32767).max() < 1e-3
         assert np.array_equal(read_frames(cut.parent / before["video"][k]), read_frames(cut.parent / table["video"][k]))
         assert np.corrcoef(read_audio(cut.parent / table["video"][k])[: len(new)], new)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("harmed", [False, True])
+def test_a_killed_run_goes_on_and_gives_the_same_bytes(cut, monkeypatch, harmed):
+    verdicts = [(0, 5.0), (2, 5.0), (-3, 5.0), (1, 5.0), (0, 5.0)]
+    options = {"trust_from": 2.0, "tolerance": 0, "correct_up_to": 6, "drop_beyond": 6}
+    run_check(cut, monkeypatch, *verdicts, **options)
+
+    def left():
+        return {path: path.read_bytes() for path in cut.parent.rglob("*") if path.is_file() and path.name != "provenance.json"}
+
+    whole = left()
+    with pytest.raises(KeyboardInterrupt):
+        run_check(cut, monkeypatch, *verdicts[:3], KeyboardInterrupt(), **options)
+    assert not cut.with_name("checked.parquet").exists()
+    if harmed:
+        sound = sorted((cut.parent / "corrected/audio").iterdir())[0]
+        sound.write_bytes(sound.read_bytes()[:-4])
+    run_check(cut, monkeypatch, *(verdicts[1:2] if harmed else []), *verdicts[3:], **options)
+    assert left() == whole
 
 
 def test_weak_and_unjudgeable_clips_leave_a_reason(cut, monkeypatch):
