@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.files import nature
 from eadbench.media.onnx import session_options
 
 log = logging.getLogger(__name__)
@@ -172,6 +173,8 @@ class InsightfaceDetector:
 
 
 def _insightface_model(path: Path) -> Any:
+    if disguise := nature(path):
+        raise EadbenchError(f"the file is {disguise}", path, "fetch the pack again from the named source")
     try:
         from insightface.model_zoo import get_model
 

@@ -84,6 +84,12 @@ def test_template_leaves_room_for_forehead_chin_and_open_mouth(margin):
     assert middle[0] == pytest.approx((size - 1) / 2)
 
 
+def test_a_web_page_in_place_of_the_packs_model_is_told(tmp_path):
+    (tmp_path / "det_10g.onnx").write_text("<!DOCTYPE html><html>quota exceeded</html>")
+    with pytest.raises(EadbenchError, match="the file is a web page"):
+        make_detector("insightface", tmp_path)
+
+
 def test_auto_takes_insightface_where_its_pack_is(tmp_path):
     assert choose_detector("auto", tmp_path) == "embedded"
     assert isinstance(make_detector("auto", tmp_path), EmbeddedDetector)
