@@ -50,14 +50,11 @@ class Job:
         self.folder, self.record = media or out.parent, record or out.parent
         self._started, self._lasting = time.time(), lasting
         self._shaping = _digest([VERSION, shaping])
-        self._path = out.with_name(f".{out.stem}.done.jsonl")
         self._hashes: dict[Path, str] = {}
-        self._kept = dict(_read(self._path))
         self._asked: set[str] = set()
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.out.unlink(missing_ok=True)
-        # Heals a line that a kill cut, and what was changed since is not carried along.
-        self._write_all() if self._kept else self._path.unlink(missing_ok=True)
+        self._notes = Notes(out.with_name(f".{out.stem}.done.jsonl"))
 
     def key(self, item: object, *files: Path) -> str:
         """Name of an item's result: its facts (anything JSON can hold), what shapes it, and the content of the files that go in.
@@ -71,7 +68,7 @@ class Job:
 
     def done(self, key: str) -> dict[str, Any] | None:
         """What an interrupted run kept under a key, if all its files are still what they were."""
-        entry = self._kept.get(key)
+        entry = self._notes.entries.get(key)
         if entry is None or any(not (self.folder / name).is_file() or sha256_of(self.folder / name) != one for name, one in entry["sums"].items()):
             return None
         return entry["value"]
@@ -86,13 +83,7 @@ class Job:
         """
         if value.get("status") == FAILED:
             return
-        entry = {"key": key, "value": value, "sums": seals.sums_of(self.folder, files)}
-        self._kept[key] = entry
-        try:
-            with self._path.open("a", encoding="utf-8") as handle:
-                handle.write(_line(entry))
-        except OSError as error:
-            raise (full_disk(self._path) if disk_is_full(error, self._path.parent) else error) from error
+        self._notes.add(key, {"value": value, "sums": seals.sums_of(self.folder, files)})
 
     def write(
         self,
@@ -122,16 +113,12 @@ class Job:
         if what:
             check_not_all_failed([status for status in statuses if status != DROPPED], what, where or self.out)
         if files is not None:
-            known = {name: one for entry in self._kept.values() for name, one in entry["sums"].items()}
+            known = {name: one for key in self._asked & self._notes.entries.keys() for name, one in self._notes.entries[key]["sums"].items()}
             named = {path.relative_to(self.folder).as_posix(): path for path in files}
             seals.seal(self.folder, {name: known.get(name) or sha256_of(path) for name, path in named.items()}, self.out)
         write_table(self.out, rows, table, sort_by)
         provenance.write(self.record, self.settings, self.inputs, self._started, **facts)
-        if self._lasting:
-            self._kept = {key: self._kept[key] for key in self._asked if key in self._kept}
-            self._write_all()
-        else:
-            self._path.unlink(missing_ok=True)
+        self._notes.keep_only(self._asked if self._lasting else set())
         remove_halves(self.out.parent)
 
     def _hash(self, path: Path) -> str:
@@ -140,27 +127,51 @@ class Job:
             self._hashes[path] = seals.check(path) or (sha256_of(path) if path.is_file() else "")
         return self._hashes[path]
 
-    def _write_all(self) -> None:
-        write_text(self._path, "".join(map(_line, self._kept.values())))
+
+class Notes:
+    """What is finished, a line of JSON each, behind the hash of its text: a letter that changes, or a line that a kill cuts, takes it out.
+
+    Args:
+        path: The file; reading heals it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: dict[str, dict[str, Any]] = {}
+        for line in path.read_bytes().split(b"\n") if path.exists() else []:
+            digest, _, text = line.partition(b" ")
+            if hashlib.sha256(text).hexdigest().encode() == digest:
+                key, entry = json.loads(text)
+                self.entries[key] = entry
+        self.keep_only(self.entries.keys())
+
+    def add(self, key: str, entry: dict[str, Any]) -> None:
+        """Append one; it reaches the disk before the next item is begun.
+
+        Raises:
+            FatalError: If the disk is full.
+        """
+        self.entries[key] = entry
+        try:
+            with self.path.open("a", encoding="utf-8") as handle:
+                handle.write(_line(key, entry))
+        except OSError as error:
+            raise (full_disk(self.path) if disk_is_full(error, self.path.parent) else error) from error
+
+    def keep_only(self, keys: Iterable[str]) -> None:
+        """Write the file anew with some entries; without any it is removed."""
+        wanted = set(keys)
+        self.entries = {key: entry for key, entry in self.entries.items() if key in wanted}
+        if self.entries:
+            write_text(self.path, "".join(_line(*item) for item in self.entries.items()))
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _line(entry: dict[str, Any]) -> str:
-    """One record, behind the hash of its text: a letter that changes, or a line that a kill cuts, takes it out."""
-    text = json.dumps(entry, sort_keys=True)
+def _line(key: str, entry: dict[str, Any]) -> str:
+    text = json.dumps([key, entry])
     return f"{hashlib.sha256(text.encode()).hexdigest()} {text}\n"
-
-
-def _read(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return
-    for line in lines:
-        digest, _, text = line.partition(b" ")
-        if hashlib.sha256(text).hexdigest().encode() == digest:
-            entry = json.loads(text)
-            yield entry["key"], entry

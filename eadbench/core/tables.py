@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError, FatalError
-from eadbench.core.files import atomic_path
+from eadbench.core.files import atomic_path, explained
 
 KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
 # Key in a table's footer; its value is the sha256 of the file with zeros in the place of the value.
 DIGEST = b"sha256 of this file with 64 zeros here"
 ZEROS = b"0" * 64
+ANEW = "delete the file and run the workflow again"
 
 
 @dataclass(frozen=True)
@@ -116,16 +117,28 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
         EadbenchError: If it is absent or breaks the contract; with the file's name, the column or row, and the remedy.
         FatalError: If it is damaged.
     """
-    mend = "delete the file and run the workflow again"
     try:
         data = pa.BufferReader(_read_whole(path))
-        found = pq.read_schema(data)
+        _check_footer(pq.read_schema(data), path, table)
         data.seek(0)
         arrow = pq.read_table(data, columns=columns)
     except FileNotFoundError as error:
         raise EadbenchError(f"table {table.name!r} is missing", path, "run the rule that makes it") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise FatalError(f"table {table.name!r} is damaged: {error}", path, mend) from error
+        if isinstance(error, OSError) and (told := explained(error)):
+            raise told from error
+        raise FatalError(f"table {table.name!r} is damaged: {error}", path, ANEW) from error
+    for column in table.columns:
+        if not column.nullable and column.name in arrow.column_names and arrow[column.name].null_count:
+            row = arrow[column.name].is_null().index(True).as_py()
+            raise EadbenchError(f"column {column.name!r} of table {table.name!r} is empty in row {row + 1}", path, ANEW)
+    frame = arrow.to_pandas()
+    if twice := _doubled(frame, table):
+        raise EadbenchError(twice, path, ANEW)
+    return frame
+
+
+def _check_footer(found: pa.Schema, path: str | Path, table: Table) -> None:
     facts = found.metadata or {}
     if (name := facts.get(b"table", b"?").decode(errors="replace")) != table.name:
         what = "was not written by eadbench" if name == "?" else f"is table {name!r}"
@@ -134,17 +147,10 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
     missing = [name for name in table.names if name not in found.names]
     if version != str(table.version) or missing:
         detail = f"version {version}, expected {table.version}" + (f"; lacks {', '.join(missing)}" if missing else "")
-        raise EadbenchError(f"table {table.name!r} is of another version ({detail})", path, mend)
+        raise EadbenchError(f"table {table.name!r} is of another version ({detail})", path, ANEW)
     for column in table.columns:
         if (given := found.field(column.name).type) != column.type:
-            raise EadbenchError(f"column {column.name!r} of table {table.name!r} holds {given}, expected {column.type}", path, mend)
-        if not column.nullable and column.name in arrow.column_names and arrow[column.name].null_count:
-            row = arrow[column.name].is_null().index(True).as_py()
-            raise EadbenchError(f"column {column.name!r} of table {table.name!r} is empty in row {row + 1}", path, mend)
-    frame = arrow.to_pandas()
-    if twice := _doubled(frame, table):
-        raise EadbenchError(twice, path, mend)
-    return frame
+            raise EadbenchError(f"column {column.name!r} of table {table.name!r} holds {given}, expected {column.type}", path, ANEW)
 
 
 def _doubled(frame: pd.DataFrame, table: Table) -> str:

@@ -110,6 +110,19 @@ def test_other_settings_take_up_nothing_and_the_time_of_a_file_does_not_count(fo
     assert work(folder, list("abcd"), shaping={"quality": 2}) == list("abcd")
 
 
+def test_going_back_to_earlier_settings_seals_what_really_lies_there(folder: Path) -> None:
+    """Both left notes of a file of one name, of which the later ones are not the right ones."""
+    interrupted(folder, after=3, shaping=1)
+    old = {name: (folder / "in" / name).read_text() for name in "abcd"}
+    for name in "abcd":
+        (folder / "in" / name).write_text(f"other content of {name}")
+    interrupted(folder, after=3, shaping=2)
+    for name, text in old.items():
+        (folder / "in" / name).write_text(text)
+    assert work(folder, list("abcd"), shaping=1) == list("abcd")
+    seals.check_all(folder / "out")
+
+
 def test_what_failed_is_tried_again_and_if_all_failed_so_does_the_job(folder: Path) -> None:
     interrupted(folder, fails=("b",))
     assert work(folder, list("abcd")) == ["b", "d"]

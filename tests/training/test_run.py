@@ -232,6 +232,28 @@ def test_a_run_whose_worker_is_killed_goes_on_from_its_last_state(
     assert sorted(set(logged["step"])) == list(range(20, 241, 20)), "no step is lost or done twice"
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_a_launcher_that_is_killed(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    small["optim"] |= {"steps": 100_000, "save_every": 20, "validate_batches": 0, "log_every": 1000}
+    with (tmp_path / "stderr").open("w") as log:
+        launcher = subprocess.Popen(command_of(small, "syncnet", tiny_features, trained, tmp_path, 2), stderr=log)
+    try:
+        wait_for(lambda: (tmp_path / "state" / "state.json").exists(), launcher)
+        workers = workers_of(launcher.pid)
+        assert len(workers) == 2
+        launcher.send_signal(number)
+        assert launcher.wait(timeout=60) != 0
+        end = time.monotonic() + 20
+        while any(Path(f"/proc/{worker}").exists() for worker in workers):
+            assert time.monotonic() < end, "they go on alone"
+            time.sleep(0.05)
+    finally:
+        launcher.kill()
+
+
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 200) -> None:
     """Wait until a condition holds while a process runs."""
     end = time.monotonic() + seconds

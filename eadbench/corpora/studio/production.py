@@ -13,6 +13,7 @@ from eadbench.core import seals
 from eadbench.core.children import die_with_parent
 from eadbench.core.errors import EadbenchError, ExplainedError
 from eadbench.core.files import sha256_of, write_text
+from eadbench.core.job import Notes
 from eadbench.core.progress import track
 from eadbench.corpora.studio.config import MEAD_EMOTIONS, StudioConfig
 from eadbench.corpora.studio.crew import as_json, cast_facts, film
@@ -49,16 +50,15 @@ def produce(config: StudioConfig, seed: int, target: Path, workers: int = 0) -> 
     folder = target.parent
     folder.mkdir(parents=True, exist_ok=True)
     jobs = jobs_of(config, seed)
-    done = _still_good(folder, jobs)
+    diary = Notes(folder / DIARY)
+    done = _still_good(folder, jobs, diary)
     left = [job for job in jobs if job.key not in done]
     count = min(workers or os.cpu_count() or 1, max(len(left), 1))
     log.info("studio %s: %d recordings, %d there already, %d workers", config.layout, len(jobs), len(done), count)
-    with (folder / DIARY).open("a", encoding="utf-8") as diary:
-        for job in track(_filmed(folder, left, count), f"film {config.layout}", total=len(left), unit="take"):
-            entry = _entry(folder, job)
-            diary.write(json.dumps(entry) + "\n")
-            diary.flush()
-            done[job.key] = entry["files"]
+    for job in track(_filmed(folder, left, count), f"film {config.layout}", total=len(left), unit="take"):
+        entry = _entry(folder, job)
+        diary.add(job.key, entry)
+        done[job.key] = entry["files"]
     extra = {"hdtf": write_hdtf_lists, "ravdess": write_ravdess_archives}.get(config.layout, lambda *_: [])(folder, jobs)
     _write_summary(target, config, seed, jobs, done, extra)
     log.info("studio %s: done in %.1f s", config.layout, time.time() - started)
@@ -92,33 +92,24 @@ def _fingerprint(job: Job) -> str:
 
 def _entry(folder: Path, job: Job) -> dict:
     files = [{"path": name, "bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in job.files]
-    return {"key": job.key, "fingerprint": _fingerprint(job), "files": files}
+    return {"fingerprint": _fingerprint(job), "files": files}
 
 
-def _still_good(folder: Path, jobs: list[Job]) -> dict[str, list[dict]]:
+def _still_good(folder: Path, jobs: list[Job], diary: Notes) -> dict[str, list[dict]]:
     """Recordings of an earlier run whose parameters and bytes are those wanted; whatever else it wrote is removed."""
     wanted = {job.key: _fingerprint(job) for job in jobs}
-    found: dict[str, dict] = {}
-    if (folder / DIARY).exists():
-        for line in (folder / DIARY).read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:  # the line that a kill cut off
-                continue
-            found[entry["key"]] = entry
-    good, entries = {}, []
-    for key, entry in found.items():
+    good = {}
+    for key, entry in diary.entries.items():
         paths = [folder / item["path"] for item in entry["files"]]
         same = wanted.get(key) == entry["fingerprint"]
         if same and all(p.exists() and sha256_of(p) == item["sha256"] for p, item in zip(paths, entry["files"], strict=True)):
             good[key] = entry["files"]
-            entries.append(entry)
         elif key not in wanted:
             for path in paths:
                 path.unlink(missing_ok=True)
     for torn in folder.rglob(".part-*"):  # what a kill left
         torn.unlink(missing_ok=True)
-    write_text(folder / DIARY, "".join(json.dumps(entry) + "\n" for entry in entries))
+    diary.keep_only(good)
     return good
 
 
