@@ -25,6 +25,7 @@ SHORTCUTS = {
     "score": ("eadbench.score.cli", "app"),
     "methods": ("eadbench.samples.cli", "methods_app"),
     "plan": ("eadbench.plan.cli", "app"),
+    "config": ("eadbench.core.config_cli", "app"),
 }
 # Command -> extra of the package that holds what it needs.
 EXTRAS = {"score": "score", "scores": "score", "tables": "score"} | dict.fromkeys(

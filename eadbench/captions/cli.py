@@ -35,7 +35,7 @@ def write_command(
     from eadbench.captions.write import write_captions
     from eadbench.zoo.cli import parse_parts
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "captions write")
     write_captions(clips, corpus, shard, given.captions, parse_parts(part), given.seed, given.device, out)
 
 
@@ -68,7 +68,7 @@ def filter_command(
     from eadbench.captions.filter import filter_captions
     from eadbench.zoo.cli import parse_parts
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "captions filter")
     filter_captions(written, clips, corpus, given.captions.filter, parse_parts(part), given.seed, given.device, out)
 
 
@@ -85,4 +85,4 @@ def report_command(
     """
     from eadbench.captions.report import write_report
 
-    write_report(captions, out, core_settings.load(settings, config).captions.filter.least_auc)
+    write_report(captions, out, core_settings.load(settings, config, "captions report").captions.filter.least_auc)

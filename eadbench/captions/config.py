@@ -1,10 +1,16 @@
 """Section ``captions`` of the config: who describes, and what the filter compares."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import Section
+from eadbench.core.settings import SHAPES_NOTHING, ArtefactName, Section
+
+READS = {
+    "write": ("seed", "device", "captions", "-captions.filter"),
+    "filter": ("seed", "device", "captions.filter", "-captions.filter.least_auc"),
+    "report": ("captions.filter.least_auc",),
+}
 
 
 class MeasuredConfig(Section):
@@ -33,7 +39,7 @@ class QwenConfig(Section):
         repetition_penalty: 1 for none. The settings published with Qwen2.5-VL have 1.05, which also counts for all words of the prompt.
     """
 
-    artefact: str | None = None
+    artefact: ArtefactName | None = None
     model: str | None = None
     revision: str | None = None
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
@@ -68,13 +74,13 @@ class EndpointConfig(Section):
             servers that refuse what OpenAI's API does not know.
     """
 
-    base_url: str
+    base_url: str = Field(json_schema_extra=SHAPES_NOTHING)
     model: str
-    key_env: str | None = None
-    timeout: float = Field(default=60.0, gt=0)
-    tries: int = Field(default=4, ge=1)
-    max_wait: float = Field(default=600.0, ge=0)
-    concurrency: int = Field(default=4, ge=1)
+    key_env: str | None = Field(default=None, json_schema_extra=SHAPES_NOTHING)
+    timeout: float = Field(default=60.0, gt=0, json_schema_extra=SHAPES_NOTHING)
+    tries: int = Field(default=4, ge=1, json_schema_extra=SHAPES_NOTHING)
+    max_wait: float = Field(default=600.0, ge=0, json_schema_extra=SHAPES_NOTHING)
+    concurrency: int = Field(default=4, ge=1, json_schema_extra=SHAPES_NOTHING)
     json_schema: bool = True
     frames_as: Literal["video", "images"] = "images"
     repetition_penalty: float | None = Field(default=1.0, gt=0)
@@ -96,7 +102,7 @@ class FilterConfig(Section):
     """
 
     compare: Literal["text-label", "text-image", "text-audio"] = "text-label"
-    embedder: str = "sentence"
+    embedder: ArtefactName = "sentence"
     keep: Literal["threshold", "quantile"] = "quantile"
     value: float = Field(default=0.1, ge=-1, le=1)
     per: Literal["corpus", "emotion"] = "corpus"
@@ -142,3 +148,24 @@ class CaptionsConfig(Section):
         if self.captioner == "qwen" and not (self.qwen.artefact or self.qwen.model):
             raise ValueError("captioner `qwen` needs `qwen.artefact` or `qwen.model`")
         return self
+
+    def in_use(self) -> dict[str, Any]:
+        found = dict(self.__dict__)
+        self.trim(found)
+        return found
+
+    def trim(self, dump: dict[str, Any]) -> None:
+        """What the chosen captioner does not look at."""
+        unread = {
+            "measured": ("prompt", "frames", "batch", "max_tokens", "max_characters", "qwen", "endpoint"),
+            "qwen": ("measured", "endpoint"),
+            "endpoint": ("measured", "batch"),
+        }
+        for key in unread[self.captioner]:
+            dump.pop(key, None)
+        if self.captioner == "endpoint" and isinstance(dump.get("qwen"), dict):
+            dump["qwen"] = {"max_pixels": dump["qwen"]["max_pixels"]}
+
+    def artefacts(self) -> tuple[str, ...]:
+        """Artefacts that the captioner needs; the measured one and an endpoint need none."""
+        return (self.qwen.artefact,) if self.captioner == "qwen" and self.qwen.artefact else ()

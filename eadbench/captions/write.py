@@ -14,6 +14,7 @@ from eadbench.core import schemas
 from eadbench.core.files import sha256_of
 from eadbench.core.job import Job
 from eadbench.core.progress import track
+from eadbench.core.settings import shaping_for
 from eadbench.core.shards import parse_shard, shard_of
 from eadbench.core.tables import FAILED, KEPT, read_table
 
@@ -60,7 +61,9 @@ def write_captions(
     mine = kept[kept.recording_id.map(lambda name: shard_of(name, count) == number).astype(bool)].sort_values("clip_id")
     captioner = make_captioner(clips_path, clips, config, parts, seed, device) if len(mine) else None
     inputs = {"clips": clips_path}
-    job = Job(out, config.model_dump(), _shaping(captioner, config, seed, clips_path), inputs, record=out.parent / f"{shard}.provenance")
+    job = Job(
+        out, shaping_for("captions write", config), _shaping(captioner, config, seed, clips_path), inputs, record=out.parent / f"{shard}.provenance"
+    )
     keys = {clip.clip_id: job.key(clip.clip_id, *_files(clips_path, clip)) for clip in mine.itertuples()}
     outcomes = {name: Outcome(name, Answer.model_validate(found)) for name, key in keys.items() if (found := job.done(key))}
     todo = mine[~mine.clip_id.isin(outcomes)]
@@ -84,7 +87,7 @@ def write_captions(
 
 def _shaping(captioner: Captioner | None, config: CaptionsConfig, seed: int, clips_path: Path) -> list[Any]:
     """What shapes a caption; the measured one is about a speaker's other clips, too."""
-    settings = config.model_dump(include={"captioner", "frames", "max_tokens", "max_characters", "measured", "qwen"})
+    settings = shaping_for("captions write", config)
     names = (captioner.id, captioner.prompt_version) if captioner else ()
     return [settings, names, seed, sha256_of(clips_path) if config.captioner == "measured" else ""]
 

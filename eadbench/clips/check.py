@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from eadbench import zoo
-from eadbench.clips.config import SyncConfig
+from eadbench.clips.config import ClipsConfig, SyncConfig
+from eadbench.clips.judgement import judge as judge_measures
 from eadbench.clips.windows import PER_FRAME
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.job import Job
 from eadbench.core.progress import track
+from eadbench.core.settings import shaping, shaping_for
 from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, replace_audio
@@ -22,8 +24,10 @@ log = logging.getLogger(__name__)
 CORRECTED = "corrected"  # folder of the copies whose sound was moved
 
 
-def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, config: SyncConfig, device: Any = "cpu") -> None:
-    """Judge the kept clips of a shard and write ``out`` beside ``cut``; rows that were lost before pass through.
+def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, config: ClipsConfig, device: Any = "cpu") -> None:
+    """Judge the clips of a shard by their measures and by their sound, and write ``out`` beside ``cut``; rows that were lost before pass through.
+
+    Clips that miss a threshold of ``config.keep`` are dropped before the judge SyncNet looks at the rest (``config.sync``).
 
     What a killed run has judged is taken up.
 
@@ -34,8 +38,11 @@ def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, conf
         raise EadbenchError("the checked table must lie beside the cut one, since they share the media", out, f"give --out in {cut.parent}")
     rows = [dict(row) for _, row in read_table(cut, schemas.CLIPS).astype(object).iterrows()]
     sha256 = read_card(judge).sha256
-    job = Job(out, config.model_dump(), [config.model_dump(), sha256], {"cut": cut, "judge": sha256}, media=out.parent / CORRECTED)
+    job = Job(out, shaping_for("clips check", config), [shaping(config.sync), sha256], {"cut": cut, "judge": sha256}, media=out.parent / CORRECTED)
     network = zoo.load(judge, device)
+    for row in rows:
+        if row["status"] == KEPT:
+            row["status"], row["reason"] = judge_measures(row, config.keep)
     candidates = [row for row in rows if row["status"] == KEPT]
     for row in track(candidates, f"check {corpus} {shard}", unit="clip"):
         key = job.key(row["clip_id"], *(cut.parent / row[name] for name in ("video", "audio", "track") if isinstance(row[name], str)))
@@ -43,7 +50,7 @@ def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, conf
         if found is None:
             before = dict(row)
             try:
-                _check(row, cut, network, config)
+                _check(row, cut, network, config.sync)
             except EadbenchError as error:
                 log.warning("%s: %s", row["clip_id"], error)
                 row["status"], row["reason"] = FAILED, f"not judged: {error.what}"

@@ -24,7 +24,7 @@ def cut_command(
     """Find shots and faces, align, cut. A killed run continues where it was."""
     from eadbench.clips.cut import cut_shard
 
-    cut_shard(corpus, shard, index, out, core_settings.load(settings, config).clips)
+    cut_shard(corpus, shard, index, out, core_settings.load(settings, config, "clips cut").clips)
 
 
 @app.command("check")
@@ -41,8 +41,8 @@ def check_command(
     from eadbench.clips.check import check_shard
     from eadbench.core.device import pick_device
 
-    given = core_settings.load(settings, config)
-    check_shard(corpus, shard, cut, judge, out, given.clips.sync, pick_device(given.device))
+    given = core_settings.load(settings, config, "clips check")
+    check_shard(corpus, shard, cut, judge, out, given.clips, pick_device(given.device))
 
 
 @app.command("merge")

@@ -1,10 +1,13 @@
 """Section ``clips`` of the config: how recordings become aligned clips, and which are kept."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Section
+
+READS = {"cut": ("clips", "-clips.keep", "-clips.sync"), "check": ("device", "clips.keep", "clips.sync")}
 
 
 class KeepConfig(Section):
@@ -92,3 +95,13 @@ class ClipsConfig(Section):
         if self.max_seconds < 2 * self.min_seconds:
             raise ValueError("max_seconds must be at least twice min_seconds, or splitting could leave pieces that are too short")
         return self
+
+
+def check(settings: Any) -> None:
+    """The network that judges the clips has a fixed name.
+
+    Raises:
+        EadbenchError: If it is not in the configuration.
+    """
+    if "judge_syncnet" not in settings.zoo.artefacts:
+        raise EadbenchError("`clips check` needs an artefact named 'judge_syncnet'", "zoo.artefacts.judge_syncnet", "add it, see config.yaml")

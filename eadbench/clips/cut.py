@@ -11,7 +11,7 @@ import numpy as np
 
 from eadbench.clips import align
 from eadbench.clips.config import ClipsConfig
-from eadbench.clips.judgement import judge, too_short
+from eadbench.clips.judgement import too_short
 from eadbench.clips.recording import Recording
 from eadbench.clips.stretches import Cutter, Stretch
 from eadbench.clips.windows import FPS, PER_FRAME
@@ -20,8 +20,9 @@ from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import atomic_path, sha256_of
 from eadbench.core.job import Job
 from eadbench.core.progress import track
+from eadbench.core.settings import shaping_for
 from eadbench.core.shards import parse_shard, shard_of
-from eadbench.core.tables import DROPPED, FAILED, check_not_all_failed, read_table, relative_to
+from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, relative_to
 from eadbench.media.audio import write_wav
 from eadbench.media.faces import Detector, FaceMesh, box_of, choose_detector, make_detector, yaw_of
 from eadbench.media.video import VideoWriter
@@ -51,7 +52,8 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     recordings = [Recording.from_table(row, index.parent) for _, row in mine.iterrows()]
     eyes = _Eyes(config)
     folder = out.parent
-    job = Job(out, config.model_dump(), [VERSION, config.model_dump(exclude={"sync"})], {"index": index}, lasting=True)
+    shaped_by = shaping_for("clips cut", config)
+    job = Job(out, shaped_by, [VERSION, shaped_by], {"index": index}, lasting=True)
     rows: list[dict[str, Any]] = []
     tried: list[str] = []
     for recording in track(recordings, f"cut {corpus} {shard}", unit="recording"):
@@ -123,7 +125,7 @@ def _row(recording: Recording, k: int, folder: Path, **values: Any) -> dict[str,
 
 
 def _candidate(recording: Recording, k: int, stretch: Stretch, config: ClipsConfig, folder: Path) -> dict[str, Any]:
-    """Judge a stretch; if it can be a clip, write its media."""
+    """Write the media of a stretch that is long enough; `clips check` judges its measures."""
     seconds = stretch.frames / FPS
     place = {"source_start": stretch.start, "source_end": stretch.start + seconds, "fps": float(FPS)}
     if not stretch.sights:
@@ -138,9 +140,8 @@ def _candidate(recording: Recording, k: int, stretch: Stretch, config: ClipsConf
     name = f"{recording.id}-{k:03d}"
     around = _around(recording, stretch.start, place["source_end"])
     measures = _write(Stretch(stretch.start, stretch.sights[:frames]), samples, around, name, config, folder)
-    status, reason = judge(measures, config.keep)
     files = {"video": f"videos/{name}.mp4", "audio": f"audio/{name}.wav", "track": f"tracks/{name}.npz", "frames": frames, "size": config.size}
-    return _row(recording, k, folder, **(place | measures | files), status=status, reason=reason)
+    return _row(recording, k, folder, **(place | measures | files), status=KEPT, reason="")
 
 
 def _around(recording: Recording, start: float, end: float) -> dict[str, np.ndarray]:

@@ -1,16 +1,9 @@
-"""JSON schema of the whole configuration, made from the sections' models.
+"""JSON schema of the whole configuration, made from the sections' models, for editors that check YAML while it is written."""
 
-The workflow checks the configuration with it before planning, so that Snakemake alone is enough to plan. ``python -m eadbench.core.config_schema``
-writes it to ``workflow/schemas/config.schema.yaml``; a test holds the two together.
-"""
-
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic.json_schema import models_json_schema
 
-from eadbench.core.files import write_text
 from eadbench.core.settings import SECTIONS, section_model
 
 
@@ -21,7 +14,7 @@ def config_schema() -> dict[str, Any]:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of eadbench",
-        "description": "Generated from the models in eadbench/*/config.py; do not edit.",
+        "description": "From the models in eadbench/*/config.py. `eadbench config check` also looks at names and circles.",
         "type": "object",
         "additionalProperties": False,
         "required": ["seed", "device", *SECTIONS],
@@ -33,6 +26,7 @@ def config_schema() -> dict[str, Any]:
         },
         "$defs": shared["$defs"],
     }
+    schema["$defs"]["RunConfig"].pop("required")  # a run with `base` takes its kind from there
     return _by_kind(schema)
 
 
@@ -52,13 +46,3 @@ def _by_kind(node: Any) -> Any:
         "properties": {name: {"enum": list(kinds)}},
         "allOf": [{"if": {"properties": {name: {"const": kind}}}, "then": {"$ref": reference}} for kind, reference in kinds.items()],
     }
-
-
-def main() -> None:
-    """Write the schema to the workflow."""
-    path = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
-    write_text(path, yaml.safe_dump(config_schema(), sort_keys=False, width=150))
-
-
-if __name__ == "__main__":
-    main()

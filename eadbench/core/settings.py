@@ -1,19 +1,68 @@
-"""Sections of the configuration, validated, as far as a command was given them."""
+"""The configuration: read, checked as a whole, and cut down to what one command reads.
+
+Each section has a pydantic model in ``eadbench/<section>/config.py``, and each command a list there of what it reads
+(``READS``). A command is given exactly that: anything else raises. So a job depends on what it reads and on nothing else.
+Pydantic and YAML are all that this needs; the workflow imports it while it plans.
+"""
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
 
 SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
-NAMED = {"corpora": "sets", "zoo": "artefacts", "training": "runs", "samples": "methods"}  # mappings whose entries have names of the user's choice
-SCALARS = {"seed": int, "device": str, "container": str}  # the workflow alone reads `container`
+# Mappings whose entries have names of the user's choice.
+NAMED = {"corpora": "sets", "zoo": "artefacts", "training": "runs", "samples": "methods"}
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+NAME_RULE = "a name starts with a letter and goes on with letters, digits, `_`, `-` and `.`, at most 100 in all"
+WHOLE = "compare with config.yaml, which explains every key"
+LACKING = "pass it with --settings, or use --config"
+VERB = "verb"  # key of settings that hold only what this command reads
+# For `Field(json_schema_extra=...)`: the command reads it, but no result depends on it (logging, workers, caches, licences).
+SHAPES_NOTHING: dict[str, Any] = {"shapes": False}
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Marks a field that names an entry of a mapping of the configuration, e.g. ``Ref("training.runs")``."""
+
+    mapping: str
+
+
+CorpusName = Annotated[str, Ref("corpora.sets")]
+ArtefactName = Annotated[str, Ref("zoo.artefacts")]
+RunName = Annotated[str, Ref("training.runs")]
+MethodName = Annotated[str, Ref("samples.methods")]
+
+
+@dataclass(frozen=True)
+class Requires:
+    """What the making of something needs of the stages before, by the names in the configuration.
+
+    Attributes:
+        artefacts: Of the zoo.
+        clips, captions, features: Corpora whose tables it reads.
+        runs: Role (``init``, ``syncnet``, ``run``) to the run that has it.
+        after: Method whose results it reads.
+    """
+
+    artefacts: tuple[str, ...] = ()
+    clips: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    runs: tuple[tuple[str, str], ...] = ()
+    after: str | None = None
 
 
 class Section(BaseModel):
@@ -21,52 +70,293 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def trim(self, dump: dict[str, Any]) -> None:
+        """Take out of a dump of these values what they make irrelevant, e.g. the captioners that are not chosen."""
 
-class Settings:
-    """What a command was given: ``settings.seed`` and the validated sections, e.g. ``settings.clips``."""
+    def in_use(self) -> dict[str, Any]:
+        """The fields whose names of other entries must be there; all by default."""
+        return self.__dict__
 
-    def __init__(self, raw: dict[str, Any]) -> None:
-        unknown = [key for key in raw if key not in (*SECTIONS, *SCALARS)]
-        if unknown:
-            raise EadbenchError(f"unknown key {unknown[0]!r} in the configuration", unknown[0], f"known keys: {', '.join((*SCALARS, *SECTIONS))}")
-        self.raw = raw
-        self._sections: dict[str, Any] = {}
+    def needless(self) -> tuple[str, ...]:
+        """Of ``seed`` and ``device``, what this entry of a named mapping does not use."""
+        return ()
 
     def __getattr__(self, name: str) -> Any:
-        if name in SCALARS:
-            if name not in self.raw:
-                raise EadbenchError(f"the settings lack {name!r}", name, "pass it with --settings, or use --config")
-            return SCALARS[name](self.raw[name])
-        if name not in SECTIONS:
+        if name in type(self).model_fields:
+            raise EadbenchError(f"the settings lack {name!r} ({type(self).__name__})", name, LACKING)
+        return super().__getattr__(name)
+
+
+class Scalars(Section):
+    """What stands beside the sections.
+
+    Attributes:
+        seed: Every random choice derives from it.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        container: Image that all rules run in under ``--use-apptainer``; the workflow alone reads it.
+    """
+
+    seed: int
+    device: str = Field(pattern="^(auto|cpu|cuda(:[0-9]+)?)$")
+    container: str | None = None
+
+
+SCALARS = tuple(Scalars.model_fields)
+
+
+class Settings:
+    """What a command was given: ``settings.seed`` and the validated sections, e.g. ``settings.clips``.
+
+    Args:
+        raw: The configuration as read; with the key ``verb`` it holds only what that command reads.
+
+    Raises:
+        EadbenchError: If a key is unknown or a value does not fit; all mistakes of a section at once.
+    """
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        known = (*SCALARS, *SECTIONS)
+        for key in raw:
+            if key not in (*known, VERB):
+                raise EadbenchError(f"unknown key {key!r} in the configuration{nearest(key, known)}", key, f"known keys: {', '.join(known)}")
+        self.raw = raw
+        self._values: dict[str, Any] = {}
+        scalars = {key: raw[key] for key in SCALARS if key in raw}
+        with _explained("the configuration", Scalars):
+            self._values |= {key: part_of(Scalars, scalars).__dict__[key] for key in scalars}
+        for name in self.given:
+            with _explained(f"config section {name!r}", model := section_model(name)):
+                self._values[name] = part_of(model, raw[name]) if VERB in raw else model.model_validate(raw[name])
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in (*SCALARS, *SECTIONS):
             raise AttributeError(name)
-        if name not in self.raw:
-            raise EadbenchError(f"the settings lack section {name!r}", name, "pass it with --settings, or use --config")
-        if name not in self._sections:
-            self._sections[name] = _validate(name, self.raw[name])
-        return self._sections[name]
+        if name not in self._values:
+            what = "section " if name in SECTIONS else ""
+            raise EadbenchError(f"the settings lack {what}{name!r}", name, LACKING)
+        return self._values[name]
 
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the sections that were given."""
         return tuple(name for name in SECTIONS if name in self.raw)
 
+    def read_by(self, verb: str, **names: str) -> dict[str, Any]:
+        """What shapes the result of a command, ready for JSON: what its job depends on.
 
-def section_model(name: str) -> type[BaseModel]:
+        Args:
+            verb: Stage and verb, e.g. ``clips cut``.
+            names: Of the entries in question, e.g. ``corpus="hdtf"``; without, all entries are given.
+        """
+        return {VERB: verb, **self._picked(verb, names, shaping)}
+
+    def aside_for(self, verb: str, **names: str) -> dict[str, Any]:
+        """What a command reads beside that and no result depends on."""
+        return self._picked(verb, names, incidental)
+
+    def only(self, verb: str) -> "Settings":
+        """These settings as the command gets them: what it does not read raises."""
+        return Settings(merge(self.read_by(verb), self.aside_for(verb)))
+
+    def _picked(self, verb: str, names: dict[str, str], dump: Any) -> dict[str, Any]:
+        paths = [[names.get(part[1:-1], "*") if part.startswith("{") else part for part in path.split(".")] for path in reads(verb)]
+        found: dict[str, Any] = {}
+        needless: set[str] = set()
+        for path in paths:
+            if path[0] in self._values and path[0] not in SCALARS:
+                _copy(self._dumped(path[0], dump), path[1:], found.setdefault(path[0], {}))
+                entry = getattr(self._values[path[0]], NAMED.get(path[0], ""), {}).get(path[2]) if len(path) > 2 else None
+                needless |= set(entry.needless()) if entry is not None else set()
+        for name in SCALARS:
+            if [name] in paths and name in self._values and (name in needless) is (dump is incidental):
+                found[name] = self._values[name]
+        for path in paths:
+            if path[0].startswith("-"):
+                _drop(found.get(path[0][1:], {}), path[1:])
+        return {name: value for name, value in found.items() if not _empty(value)}
+
+    def _dumped(self, name: str, dump: Any) -> Any:
+        key = f" {dump.__name__} {name}"  # kept: a plan asks hundreds of times
+        if key not in self._values:
+            self._values[key] = dump(self._values[name])
+        return self._values[key]
+
+
+def reads(verb: str) -> tuple[str, ...]:
+    """Paths of what a command reads: ``READS`` of its stage. A path that begins with ``-`` is left out."""
+    stage, name = verb.split()
+    return import_module(f"eadbench.{stage}.config").READS[name]
+
+
+def section_model(name: str) -> type[Section]:
     """The pydantic model of a section: the class of that name in ``eadbench/<name>/config.py``, e.g. ``ClipsConfig``."""
     return getattr(import_module(f"eadbench.{name}.config"), f"{name.capitalize()}Config")
 
 
-def _validate(name: str, value: Any) -> Any:
+def shaping(value: Any) -> Any:
+    """What of some settings shapes a result, as JSON can hold it; for jobs' parameters and for the keys of what may be resumed."""
+    if isinstance(value, Section):
+        dump = {key: shaping(one) for key, one in value.__dict__.items() if _shapes(type(value), key)}
+        value.trim(dump)
+        return dump
+    if isinstance(value, dict):
+        return {key: shaping(one) for key, one in value.items()}
+    return [shaping(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def shaping_for(verb: str, section: Section) -> Any:
+    """What of a section shapes the result of a command; for the keys under which what it has finished is found again."""
+    name, dump = verb.split()[0], shaping(section)
+    paths = [["*" if part.startswith("{") else part for part in path.split(".")] for path in reads(verb)]
+    found: dict[str, Any] = {}
+    for path in paths:
+        if path[0] == name:
+            _copy(dump, path[1:], found)
+    for path in paths:
+        if path[0] == f"-{name}":
+            _drop(found, path[1:])
+    return found
+
+
+def incidental(value: Any) -> dict[str, Any]:
+    """The rest: what a command reads and no result depends on."""
+    if not isinstance(value, (Section, dict)):
+        return {}
+    found = {}
+    for key, one in (value.__dict__ if isinstance(value, Section) else value).items():
+        if isinstance(value, Section) and not _shapes(type(value), key):
+            found[key] = shaping(one)
+        elif below := incidental(one):
+            found[key] = below
+    return found
+
+
+def _shapes(model: type[Section], key: str) -> bool:
+    extra = model.model_fields[key].json_schema_extra
+    return not (isinstance(extra, dict) and extra.get("shapes") is False)
+
+
+def _empty(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_empty, value.values()))
+
+
+def _copy(tree: dict[str, Any], path: list[str], into: dict[str, Any]) -> None:
+    """Copy what stands at a path (``*`` is any key) to the same place of another tree."""
+    if not path:
+        into |= tree
+        return
+    for key in list(tree) if path[0] == "*" else [path[0]] if path[0] in tree else []:
+        if len(path) == 1 or not isinstance(tree[key], dict):
+            into[key] = dict(tree[key]) if isinstance(tree[key], dict) else tree[key]
+        else:
+            into[key] = dict(into.get(key, {}))
+            _copy(tree[key], path[1:], into[key])
+
+
+def _drop(tree: dict[str, Any], path: list[str]) -> None:
+    for key in list(tree) if path[0] == "*" else [path[0]]:
+        if len(path) == 1:
+            tree.pop(key, None)
+        elif isinstance(tree.get(key), dict):
+            tree[key] = dict(tree[key])
+            _drop(tree[key], path[1:])
+
+
+def models_in(annotation: Any) -> list[type[Section]]:
+    """Section models that a field's type is made of."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return [annotation] if issubclass(annotation, Section) else []
+    return [model for one in get_args(annotation) for model in models_in(one)]
+
+
+def part_of(model: type[Section], values: Any) -> Any:
+    """A section that may lack fields: those given are validated, reading another one raises (unless it shapes nothing: its default)."""
+    fields = model.model_fields
+    complete = isinstance(values, dict) and {key for key in fields if _shapes(model, key)} <= set(values)
+    if not isinstance(values, dict) or (complete and not any(models_in(field.annotation) for field in fields.values())):
+        return model.model_validate(values)
+    found = {}
+    for key, value in values.items():
+        if key not in fields:
+            model.model_validate({key: value})  # says which
+        field = fields[key]
+        with _located(key):
+            found[key] = _part_of(field.annotation, Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation, value)
+    for key, field in fields.items():
+        if key not in found and not _shapes(model, key) and not field.is_required():
+            found[key] = field.get_default(call_default_factory=True)
+    built = model.model_construct()
+    object.__setattr__(built, "__dict__", found)
+    return built
+
+
+def _part_of(annotation: Any, whole: Any, value: Any) -> Any:
+    models = models_in(annotation)
+    if not models or not isinstance(value, dict):
+        return TypeAdapter(whole).validate_python(value)
+    if _is_mapping(annotation):
+        entry = get_args(annotation)[1]
+        found = {}
+        for key, one in value.items():
+            with _located(key):
+                found[key] = _part_of(entry, entry, one)
+        return found
+    if len(models) > 1:
+        models = [one for one in models if value.get("kind") in get_args(one.model_fields["kind"].annotation)] or models
+    return part_of(models[0], value)
+
+
+@contextmanager
+def _located(key: str) -> Iterator[None]:
+    """Says of a mistake below a key where it stands."""
     try:
-        return section_model(name).model_validate(value)
+        yield
     except ValidationError as error:
-        raise EadbenchError(_describe(error), f"config section {name!r}", "compare with config.yaml, which explains every key") from error
+        lines = [{"type": e["type"], "loc": (key, *e["loc"]), "input": e["input"], "ctx": e.get("ctx", {})} for e in error.errors()]
+        raise ValidationError.from_exception_data(error.title, lines) from error
 
 
-def _describe(error: ValidationError) -> str:
-    """One line per mistake: the key, what is wrong, what was given."""
-    lines = [f"{'.'.join(map(str, e['loc'])) or '(section)'}: {e['msg']} (given: {e['input']!r:.80})" for e in error.errors()]
-    return "invalid configuration\n    " + "\n    ".join(lines)
+def _is_mapping(annotation: Any) -> bool:
+    return get_origin(annotation) is dict
+
+
+@contextmanager
+def _explained(where: str, model: type[Section]) -> Iterator[None]:
+    """Turns pydantic's complaint into ours."""
+    try:
+        yield
+    except ValidationError as error:
+        raise EadbenchError(f"invalid configuration: {mistakes(error, model)}", where, WHOLE) from error
+
+
+def mistakes(error: ValidationError, model: type[Section]) -> str:
+    """The mistakes, each once: the key, what is wrong, what was given."""
+    return "; ".join(dict.fromkeys(_mistake(one, model) for one in error.errors()))
+
+
+def _mistake(error: Any, model: type[Section]) -> str:
+    path = ".".join(map(str, error["loc"])) or "the section"
+    if error["type"] == "extra_forbidden":
+        return f"{path}: unknown key{nearest(error['loc'][-1], _fields_at(model, error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"{path}: is missing"
+    return f"{path}: {error['msg'].removeprefix('Value error, ')} (given: {error['input']!r:.80})"
+
+
+def _fields_at(model: type[Section], loc: tuple[Any, ...]) -> list[str]:
+    """Names of the fields that can stand at a place of a section."""
+    models = [model]
+    for key in loc:
+        below = [one for m in models if key in m.model_fields for one in models_in(m.model_fields[key].annotation)]
+        named = [m for m in models if "kind" in m.model_fields and key in get_args(m.model_fields["kind"].annotation)]
+        models = below or named or models
+    return [name for m in models for name in m.model_fields]
+
+
+def nearest(word: object, known: Any) -> str:
+    """`` (did you mean 'x'?)`` where a known word is near, else nothing."""
+    found = get_close_matches(str(word), [str(one) for one in known], 1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -80,47 +370,182 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
     """The configuration without the named entries (corpora, artefacts, runs, methods) that a later file took out with ``name: null``."""
     kept = dict(raw)
-    for section, key in NAMED.items():
-        if isinstance(named := (raw.get(section) or {}).get(key), dict):
-            kept[section] = {**raw[section], key: {name: entry for name, entry in named.items() if entry is not None}}
+    for section, key, entries in _named(raw):
+        kept[section] = {**raw[section], key: {name: entry for name, entry in entries.items() if entry is not None}}
     return kept
 
 
-def load(settings_json: str | None, config_files: list[Path] | None) -> Settings:
-    """Read what a command was given.
+def _named(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[Any, Any]]]:
+    for section, key in NAMED.items():
+        given = raw.get(section)
+        if isinstance(given, dict) and isinstance(given.get(key), dict):
+            yield section, key, given[key]
+
+
+def check(raw: dict[str, Any], whole: bool = False) -> Settings:
+    """Check a configuration: every value, every name, and that all that is named is there.
 
     Args:
-        settings_json: JSON text with some sections (what a rule passes), or ``@file`` to read it from a file.
+        raw: As read; ``name: null`` takes an entry out.
+        whole: Whether all sections must be there, as the workflow needs them.
+
+    Raises:
+        EadbenchError: For the first kind of mistake, listing all of its kind.
+    """
+    for section, key, entries in _named(raw):
+        for name in entries:
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise EadbenchError(f"{name!r} cannot be a name", f"{section}.{key}", NAME_RULE)
+    settings = Settings(without_dropped(raw))
+    if whole:
+        for name in ("seed", "device", *SECTIONS):
+            getattr(settings, name)
+    dropped = {f"{section}.{key}": {name for name, entry in entries.items() if entry is None} for section, key, entries in _named(raw)}
+    _check_references(settings, dropped)
+    for section in SECTIONS if whole else ():
+        if hasattr(found := import_module(f"eadbench.{section}.config"), "check"):
+            found.check(settings)
+    return settings
+
+
+def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
+    """All that is named must be there, and nothing may wait for itself.
+
+    ``tables`` may go on naming what a later file took out: its rows and columns are left out.
+    """
+    wrong: list[str] = []
+    edges: dict[tuple[str, str], dict[str, str]] = {}
+    for section in settings.given:
+        for path, mapping, name in references(getattr(settings, section), section):
+            owner, _, key = mapping.partition(".")
+            if owner not in settings.given:
+                continue
+            known = getattr(getattr(settings, owner), key)
+            if name not in known and not (section == "tables" and name in dropped.get(mapping, ())):
+                wrong.append(f"{path}: {name!r} is not in {mapping}{nearest(name, known) or ' (known: ' + (', '.join(known) or 'none') + ')'}")
+            elif path.startswith(f"{mapping}."):
+                entry = next((one for one in known if path[len(mapping) + 1 :].startswith(f"{one}.")), None)
+                edges.setdefault((mapping, entry), {})[name] = path
+    if wrong:
+        raise EadbenchError("the configuration names what is not there: " + "; ".join(dict.fromkeys(wrong)), wrong[0].split(":")[0], WHOLE)
+    for mapping, entry in edges:
+        if circle := _circle(edges, mapping, entry, ()):
+            raise EadbenchError(f"{mapping}: {' -> '.join(circle)} is a circle", edges[mapping, circle[0]][circle[1]], "let one of them name another")
+
+
+def _circle(edges: dict[tuple[str, str], dict[str, str]], mapping: str, name: str, seen: tuple[str, ...]) -> tuple[str, ...]:
+    if name in seen:
+        return (*seen[seen.index(name) :], name)
+    for other in edges.get((mapping, name), {}):
+        if found := _circle(edges, mapping, other, (*seen, name)):
+            return found
+    return ()
+
+
+def references(value: Any, path: str, annotation: Any = None, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[str, str, str]]:
+    """Every name in a section that names an entry of some mapping: (where it stands, the mapping, the name). What is not read is not looked at."""
+    if isinstance(value, Section):
+        read = value.in_use()
+        for key, field in type(value).model_fields.items():
+            if key in read:
+                yield from references(read[key], f"{path}.{key}", field.annotation, tuple(field.metadata))
+        return
+    if get_origin(annotation) is Annotated:
+        annotation, *more = get_args(annotation)
+        metadata = (*metadata, *more)
+    if isinstance(value, str):
+        ref = next((one for one in metadata if isinstance(one, Ref)), None) or _ref_of(annotation)
+        if ref:
+            yield path, ref.mapping, value
+    elif isinstance(value, dict):
+        keys, values = get_args(annotation) if _is_mapping(annotation) else (None, None)
+        for key, one in value.items():
+            yield from references(key, f"{path}.{key}", keys)
+            yield from references(one, f"{path}.{key}", values)
+    elif isinstance(value, (list, tuple)):
+        arguments = get_args(annotation) if get_origin(annotation) in (list, tuple) else ()
+        inner = arguments or next((get_args(one) for one in get_args(annotation) if get_origin(one) in (list, tuple)), ())
+        for number, one in enumerate(value):
+            yield from references(one, f"{path}.{number}", inner[0] if inner else None)
+
+
+def _ref_of(annotation: Any) -> Ref | None:
+    """The mark in ``RunName | None``."""
+    for one in get_args(annotation):
+        if get_origin(one) is Annotated and (marks := [mark for mark in get_args(one)[1:] if isinstance(mark, Ref)]):
+            return marks[0]
+    return None
+
+
+def load(
+    settings_json: str | list[str] | None,
+    config_files: list[Path] | None,
+    verb: str | None = None,
+    defaults: dict[str, Any] | None = None,
+    whole: bool = False,
+) -> Settings:
+    """Read what a command was given, and check it before anything else is done.
+
+    Args:
+        settings_json: JSON text with some sections (what a rule passes), or ``@file`` to read it from a file; several are merged.
         config_files: YAML files, later ones over earlier ones. Default ``config.yaml``.
+        verb: The command, e.g. ``clips cut``, which is then given what it reads and nothing else.
+        defaults: What holds where nothing was given and no ``config.yaml`` lies here; for commands that people call anywhere.
+        whole: Whether all sections must be there.
 
     Raises:
-        EadbenchError: If a file is missing, not YAML, or a key is unknown.
+        EadbenchError: If a file cannot be read, a key is unknown, a value does not fit, or a name is not there.
     """
-    if settings_json:
-        text = Path(settings_json[1:]).read_text() if settings_json.startswith("@") else settings_json
-        return _noted(json.loads(text))
+    texts = [settings_json] if isinstance(settings_json, str) else settings_json or []
     raw: dict[str, Any] = {}
-    for path in config_files or [Path("config.yaml")]:
-        try:
-            raw = merge(raw, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-        except FileNotFoundError as error:
-            raise EadbenchError("no such configuration", path, "run from the checkout's root or give --config FILE") from error
-        except yaml.YAMLError as error:
-            raise EadbenchError(f"not valid YAML: {error}", path) from error
-    return _noted(without_dropped(raw))
+    for text in texts:
+        raw = merge(raw, _from_json(text))
+    if not texts and not config_files and defaults and not Path("config.yaml").exists():
+        raw = defaults
+    elif not texts:
+        for path in config_files or [Path("config.yaml")]:
+            raw = merge(raw, _from_yaml(path))
+    provenance.given(without_dropped(raw))
+    if VERB in raw:
+        if verb and raw[VERB] != verb:
+            raise EadbenchError(f"these settings are those of `{raw[VERB]}`", "--settings", f"give those of `{verb}`, or whole sections")
+        return Settings(raw)
+    settings = check(raw, whole)
+    return settings.only(verb) if verb else settings
 
 
-def _noted(raw: dict[str, Any]) -> Settings:
-    provenance.given(raw)
-    return Settings(raw)
+def _from_json(text: str) -> dict[str, Any]:
+    where = text[1:] if text.startswith("@") else "--settings"
+    if text.startswith("@"):
+        text = _read(Path(where))
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise EadbenchError(f"not valid JSON: {error}", where, "--settings takes a JSON object, or @FILE with one") from error
+    return _mapping(given, where)
 
 
-def validate_all(raw: dict[str, Any]) -> None:
-    """Check a whole configuration; used once at the start of the workflow.
+def _from_yaml(path: Path) -> dict[str, Any]:
+    try:
+        given = yaml.safe_load(_read(path))
+    except yaml.YAMLError as error:
+        raise EadbenchError(f"not valid YAML: {' '.join(str(error).split())}", path, "check the indentation and quotes there") from error
+    return _mapping({} if given is None else given, path)
 
-    Raises:
-        EadbenchError: At the first section with mistakes, listing them all.
-    """
-    settings = Settings(raw)
-    for name in SECTIONS:
-        getattr(settings, name)
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise EadbenchError("no such configuration", path, "run from the checkout's root or give --config FILE") from error
+    except UnicodeDecodeError as error:
+        raise EadbenchError(f"the configuration is not UTF-8 text ({error.reason} at byte {error.start})", path, "save it as UTF-8") from error
+    except OSError as error:
+        raise EadbenchError(f"the configuration cannot be read: {error.strerror}", path, "give a file") from error
+
+
+def _mapping(given: Any, where: object) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        kind = {list: "a list", str: "a text"}.get(type(given), f"a {type(given).__name__}")
+        raise EadbenchError(f"the configuration is {kind}, not a mapping", where, "its top level holds sections, e.g. `scores:`")
+    return given

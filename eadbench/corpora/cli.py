@@ -27,7 +27,7 @@ def fetch_command(
     """Download a corpus (after its terms are accepted in the config), or note where it is. Interrupted downloads are resumed."""
     from eadbench.corpora.fetch import fetch
 
-    fetch(corpus, studio, out, core_settings.load(settings, config).corpora)
+    fetch(corpus, studio, out, core_settings.load(settings, config, "corpora fetch").corpora)
 
 
 @app.command("index")
@@ -41,7 +41,7 @@ def index_command(
     """List the recordings with their labels, probe each file, split by speaker, drop duplicates across splits."""
     from eadbench.corpora.index import index
 
-    index(corpus, fetch, out, core_settings.load(settings, config).corpora)
+    index(corpus, fetch, out, core_settings.load(settings, config, "corpora index").corpora)
 
 
 @app.command("leaks")
@@ -55,4 +55,4 @@ def leaks_command(
     """Refuse recordings and speakers that may train in one corpus and are tested in another."""
     from eadbench.corpora.leaks import check_leaks
 
-    check_leaks(train, test, out, core_settings.load(settings, config).corpora)
+    check_leaks(train, test, out, core_settings.load(settings, config, "corpora leaks").corpora)

@@ -4,10 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import Section
+from eadbench.core.settings import SHAPES_NOTHING, Section
 from eadbench.corpora.studio.config import StudioConfig
 
 Split = Literal["train", "val", "test"]
+_ENTRY = "corpora.sets.{corpus}"
+_LISTING = tuple(f"{_ENTRY}.{key}" for key in ("kind", "labels", "views", "max_length_gap", "groups", "videos"))
+_FETCHING = ("kind", "root", "record", "archives", "lists", "groups", "videos", "max_height", "cookies", "rate_limit", "pause", "tries", "parallel")
+READS = {
+    "film": ("seed", f"{_ENTRY}.kind", f"{_ENTRY}.studio"),
+    "fetch": ("corpora.accept_licence", f"{_ENTRY}.studio", *(f"{_ENTRY}.{key}" for key in _FETCHING), f"-{_ENTRY}.studio.*"),
+    "leaks": ("corpora.sets.*.kind", "corpora.sets.*.studio.layout", "corpora.sets.*.root"),
+    "index": ("corpora.probe_threads", *_LISTING, f"{_ENTRY}.split", f"{_ENTRY}.hash_files"),
+}
 
 
 class SplitConfig(Section):
@@ -98,8 +107,8 @@ class RavdessCorpus(CorpusConfig):
     kind: Literal["ravdess"]
     record: str = "1188976"
     archives: list[str] = ["Video_Speech_Actor_*.zip"]
-    parallel: int = Field(2, ge=1, le=4)
-    tries: int = Field(5, ge=1)
+    parallel: int = Field(2, ge=1, le=4, json_schema_extra=SHAPES_NOTHING)
+    tries: int = Field(5, ge=1, json_schema_extra=SHAPES_NOTHING)
 
 
 class HdtfCorpus(CorpusConfig):
@@ -119,10 +128,10 @@ class HdtfCorpus(CorpusConfig):
     kind: Literal["hdtf"]
     lists: str = "https://raw.githubusercontent.com/MRzzm/HDTF/bbde889/HDTF_dataset/"
     groups: list[Literal["RD", "WDA", "WRA"]] = ["RD", "WDA", "WRA"]
-    cookies: str | None = None
-    rate_limit: int | None = None
-    pause: float = Field(5.0, ge=0)
-    tries: int = Field(3, ge=1)
+    cookies: str | None = Field(None, json_schema_extra=SHAPES_NOTHING)
+    rate_limit: int | None = Field(None, json_schema_extra=SHAPES_NOTHING)
+    pause: float = Field(5.0, ge=0, json_schema_extra=SHAPES_NOTHING)
+    tries: int = Field(3, ge=1, json_schema_extra=SHAPES_NOTHING)
     max_height: int = 1080
     videos: list[str] = []
 
@@ -139,6 +148,6 @@ class CorporaConfig(Section):
         sets: The corpora by name.
     """
 
-    accept_licence: list[Literal["hdtf", "mead", "ravdess"]] = []
-    probe_threads: int = Field(4, ge=1)
+    accept_licence: list[Literal["hdtf", "mead", "ravdess"]] = Field([], json_schema_extra=SHAPES_NOTHING)
+    probe_threads: int = Field(4, ge=1, json_schema_extra=SHAPES_NOTHING)
     sets: dict[str, AnyCorpus] = {}

@@ -27,7 +27,7 @@ def extract_command(
     from eadbench.core.device import pick_device
     from eadbench.features.extract import extract
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "features extract")
     extract(clips, shard, parse_parts(part), given.features, out, pick_device(given.device))
 
 
@@ -43,7 +43,7 @@ def text_command(
     """Encode every distinct caption once, and the label descriptions and the empty text with them."""
     from eadbench.features.text import encode_texts
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "features text")
     parts = parse_parts(part)
     if "text_encoder" not in parts:
         raise EadbenchError("the text encoder was not handed over", "--part", "add --part text_encoder=results/zoo/text_encoder")

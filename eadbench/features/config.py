@@ -1,10 +1,14 @@
 """Section ``features`` of the config: what is computed once per clip and stored."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Section
+
+READS = {"extract": ("device", "features"), "text": ("device",)}
+ARTEFACTS = {"extract": ("vae", "whisper"), "text": ("text_encoder",)}
 
 Mask = Literal["mouth", "lower_face", "face"]
 
@@ -27,3 +31,15 @@ class FeaturesConfig(Section):
     whisper_padding: bool = True
     whisper_overlap: float = Field(5.0, gt=0, lt=30)
     frames_per_batch: int = Field(64, gt=0)
+
+
+def check(settings: Any) -> None:
+    """The artefacts that features are made with have fixed names.
+
+    Raises:
+        EadbenchError: If one is not in the configuration.
+    """
+    for verb, names in ARTEFACTS.items():
+        for name in names:
+            if name not in settings.zoo.artefacts:
+                raise EadbenchError(f"`features {verb}` needs an artefact named {name!r}", f"zoo.artefacts.{name}", "add it, see config.yaml")

@@ -16,6 +16,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.core.job import Job
 from eadbench.core.progress import track
+from eadbench.core.settings import shaping_for
 from eadbench.core.shards import parse_shard, shard_of
 from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table
 from eadbench.features import audio
@@ -115,7 +116,8 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
     rows = rows[[shard_of(name, count) == number for name in rows["recording_id"]]].sort_values("clip_id")
     hashes = {name: read_card(parts[name]).sha256 for name in ("vae", "whisper")}
     networks = load_networks(config, parts["vae"], parts["whisper"], device)
-    job = Job(out, config.model_dump(), [config.model_dump(), hashes], {"clips": clips, **hashes})
+    shaped_by = shaping_for("features extract", config)
+    job = Job(out, shaped_by, [shaped_by, hashes], {"clips": clips, **hashes})
     scratch = out.parent / "parts"
     table, done = [], []
     for _, row in track(rows.iterrows(), f"features {shard}", total=len(rows), unit="clips"):

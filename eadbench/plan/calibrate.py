@@ -96,7 +96,7 @@ def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
 
 
 def settings_of(results: Path) -> dict[str, Any]:
-    """The configuration of a finished run, put together from the settings that its jobs were given (in every ``provenance.json``).
+    """What is known of the configuration of a finished run, put together from the settings that its jobs were given (in every ``provenance.json``).
 
     Raises:
         EadbenchError: If no job recorded any.
@@ -105,11 +105,15 @@ def settings_of(results: Path) -> dict[str, Any]:
     for path in sorted(results.rglob("provenance.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         for one in (record, *record.get("earlier", {}).values()):
-            command = one.get("command", [])
-            if "--settings" in command[:-1]:
-                raw = merge(raw, json.loads(command[command.index("--settings") + 1]))
+            raw = merge(raw, one.get("config") or {})
     if not raw:
         raise EadbenchError("no provenance.json with settings", results, "--calibrate wants the results folder of a finished run of this workflow")
+    methods = raw.get("samples", {}).get("methods", {})
+    for path in sorted(results.glob("scores/*/*/*/per_clip.parquet")):  # which cells there are, no job depends on
+        name, corpus, protocol = path.parts[-4:-1]
+        if name in methods:
+            for key, value in (("corpora", corpus), ("protocols", protocol)):
+                methods[name][key] = sorted({*methods[name].get(key, ()), value})
     return raw
 
 

@@ -45,8 +45,7 @@ def make(configs: list[Path], results: Path, finished: Path | None, given: Path 
     Raises:
         EadbenchError: If the configuration, the finished run or the figures are no good.
     """
-    settings = core_settings.load(None, configs)
-    core_settings.validate_all(settings.raw)
+    settings = core_settings.load(None, configs, whole=True)
     plan = planned(configs)
     corpora = counts(settings, results)
     found = costs(plan.jobs, settings, corpora, load(given), calibrate(finished, plan) if finished else {})

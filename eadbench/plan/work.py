@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from eadbench.core.settings import Settings
+from eadbench.core.settings import Settings, shaping, shaping_for
 from eadbench.plan.counts import Counts
 
 # Unit of the work of each rule; a rule with kinds of work has figures `rule/kind`.
@@ -62,7 +62,7 @@ def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: di
     if rule == "report_captions":
         return sum(c.clips for c in corpora.values())
     corpus = corpora[wildcards["corpus"]]
-    shards = settings.corpora.sets[wildcards["corpus"]].shards if "shard" in wildcards else 1
+    shards = int(wildcards["shard"].split("-of-")[1]) if "shard" in wildcards else 1
     totals = {
         "recordings": corpus.recordings,
         "GB": corpus.gigabytes,
@@ -86,7 +86,7 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
     if rule == "check_clips":
         return {"size": settings.clips.size, "judge": _artefact(settings, "judge_syncnet")}
     if rule == "write_captions":
-        return settings.captions.model_dump(exclude={"filter"})
+        return shaping_for("captions write", settings.captions)
     if rule == "filter_captions":
         return {"compare": settings.captions.filter.compare, "embedder": _artefact(settings, settings.captions.filter.embedder)}
     if rule == "encode_text":
@@ -97,13 +97,12 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
         return _run(wildcards["run"], settings)
     if rule == "make_samples":
         method = settings.samples.methods[wildcards["method"]]
-        trained = (
-            {"sampler": settings.samples.sampler.model_dump(), "model": settings.training.run(method.run).model} if hasattr(method, "run") else {}
-        )
-        return {"size": settings.clips.size, **method.model_dump(exclude={"corpora", "protocols", "title", "run", "after", "env"}), **trained}
+        trained = {"model": settings.training.run(method.run).model} if hasattr(method, "run") else {}
+        kept = {key: value for key, value in shaping(method).items() if key not in ("run", "after", "env")}
+        return {"size": settings.clips.size, **kept, **trained}
     if rule == "measure":
-        scores = settings.scores.model_dump(exclude={"bootstrap", "few_clips"})
-        return {"size": settings.clips.size, **scores, "networks": {n: _artefact(settings, n) for n in sorted(set(settings.scores.judges.values()))}}
+        scores = shaping_for("scores measure", settings.scores)
+        return {"size": settings.clips.size, **scores, "networks": {n: _artefact(settings, n) for n in settings.scores.artefacts()}}
     if rule == "make_artefact":
         return _artefact(settings, wildcards["artefact"])
     if rule == "summarise":
@@ -112,10 +111,11 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
 
 
 def _artefact(settings: Settings, name: str) -> dict[str, Any]:
-    return settings.zoo.artefacts[name].model_dump()
+    return shaping(settings.zoo.artefacts[name])
 
 
 def _run(name: str, settings: Settings) -> dict[str, Any]:
     run = settings.training.run(name)
     optim = run.optim.model_dump(include={"batch", "accumulate", "precision", "gradient_checkpointing"})
-    return {"optim": optim, **run.model_dump(include={"kind", "stage", "model", "losses", "windows", "loss"}), "size": settings.features.size}
+    kept = {key: value for key, value in shaping(run).items() if key in ("kind", "stage", "model", "losses", "windows", "loss")}
+    return {"optim": optim, **kept, "size": settings.features.size}

@@ -39,7 +39,7 @@ def make_command(
     from eadbench.samples.methods.base import Context
     from eadbench.zoo.cli import parse_parts
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "samples make")
     context = Context(given.seed, given.device, given.samples, features, run, parse_parts(part), out.parent / "logs")
     make(method, corpus, protocol, clips, context, out)
 
@@ -73,7 +73,7 @@ def render_command(
     from eadbench.samples.render import Request, render
     from eadbench.zoo.cli import parse_parts
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, defaults={"seed": 1, "device": "auto", "samples": {}})
     overrides = {"steps": steps, "audio_guidance": audio_guidance, "text_guidance": text_guidance}
     request = Request(video, image, audio, emotion, intensity, text, valence, arousal)
     render(request, run, zoo, parse_parts(part), given, {k: v for k, v in overrides.items() if v is not None}, out)

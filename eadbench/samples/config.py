@@ -1,10 +1,21 @@
 """Section ``samples`` of the config: methods, protocols, and how EAD-Net samples."""
 
-from typing import Annotated, Any, Literal
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import Section
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import CorpusName, MethodName, Requires, RunName, Section, nearest
+from eadbench.samples.templates import placeholders
+
+READS = {
+    "make": (
+        "seed", "device", "samples.split", "samples.max_clips", "samples.max_seconds", "samples.crf", "samples.preset",
+        "samples.methods.{method}",
+    ),
+}  # fmt: skip
 
 Protocol = Literal["self", "cross", "cross_emotion"]
 CaptionSource = Literal["target", "label", "other_clip", "same_speaker"]
@@ -55,9 +66,21 @@ class BaseMethod(Section):
     """
 
     kind: str
-    corpora: list[str] = Field(min_length=1)
+    corpora: list[CorpusName] = Field(min_length=1)
     protocols: list[Protocol] = Field(default_factory=lambda: ["self"], min_length=1)
     title: str | None = None
+
+    def needless(self) -> tuple[str, ...]:
+        return ("device",)
+
+    def trim(self, dump: dict[str, Any]) -> None:
+        """What says which cells there are (a job is one cell), and what is for people to read."""
+        for key in ("corpora", "protocols", "title", "licence"):
+            dump.pop(key, None)
+
+    def requires(self, corpus: str) -> Requires:
+        """What the rendering of a corpus's clips reads beside them."""
+        return Requires()
 
 
 class GroundTruth(BaseMethod):
@@ -85,38 +108,47 @@ class ShuffledAudio(BaseMethod):
     kind: Literal["shuffled_audio"]
 
 
-class EadNet(BaseMethod):
-    """A run of EAD-Net.
+class TrainedMethod(BaseMethod):
+    """A run of this workflow.
 
     Attributes:
         run: Name in ``training: runs:``.
         reference: Frames that show the identity: ``other_clip`` (another clip of the speaker, the honest choice), ``other_stretch`` (frames of the
             clip far away in time: what training sees), ``first_frame``, or ``current`` (the unmasked frame itself, as LatentSync does: leaks the
             answer in ``self``).
+    """
+
+    run: RunName
+    reference: Reference = "other_clip"
+    artefacts: ClassVar[tuple[str, ...]] = ()
+
+    def needless(self) -> tuple[str, ...]:
+        return ()
+
+    def requires(self, corpus: str) -> Requires:
+        return Requires(runs=(("run", self.run),), features=(corpus,), artefacts=self.artefacts)
+
+
+class EadNet(TrainedMethod):
+    """A run of EAD-Net.
+
+    Attributes:
         caption_source: Where the text is from: ``target`` (the clip whose emotion is asked for: leaks), ``label`` (a sentence made from the label),
             ``other_clip`` (the caption of a training clip with the same label, so of another speaker) or ``same_speaker`` (the caption of another
             clip of the speaker with the same label: tells how this speaker shows the emotion).
-        sampler: Overrides of ``samples.sampler``.
+        sampler: Overrides of ``samples.sampler``; what is not given is taken from there.
     """
 
     kind: Literal["eadnet"]
-    run: str
-    reference: Reference = "other_clip"
     caption_source: CaptionSource = "other_clip"
-    sampler: dict[str, Any] = Field(default_factory=dict)
+    sampler: SamplerConfig = SamplerConfig()
+    artefacts: ClassVar[tuple[str, ...]] = ("vae",)
 
 
-class Wav2Lip(BaseMethod):
-    """A Wav2Lip generator trained by this workflow.
-
-    Attributes:
-        run: Name in ``training: runs:``.
-        reference: As for EAD-Net; the authors' own code uses ``current``.
-    """
+class Wav2Lip(TrainedMethod):
+    """A Wav2Lip generator trained by this workflow. The authors' own code shows it the frames themselves (``reference: current``)."""
 
     kind: Literal["wav2lip"]
-    run: str
-    reference: Reference = "other_clip"
 
 
 class Videos(BaseMethod):
@@ -137,12 +169,15 @@ class Videos(BaseMethod):
     kind: Literal["videos"]
     path: str
     mapping: str | None = None
-    after: str | None = None
+    after: MethodName | None = None
     licence: str = "not stated"
     emotion_control: Literal["none", "label", "text", "reference"] = "none"
     missing_frames: int = Field(0, ge=0)
     resample: bool = False
     region: Literal["full", "left_half", "right_half"] = "full"
+
+    def requires(self, corpus: str) -> Requires:
+        return Requires(after=self.after)
 
 
 class Command(BaseMethod):
@@ -228,17 +263,84 @@ class SamplesConfig(Section):
     sampler: SamplerConfig = SamplerConfig()
     methods: dict[str, Method] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _overrides_fit(self) -> "SamplesConfig":
-        for name, method in self.methods.items():
-            if isinstance(method, EadNet):
-                try:
-                    self.sampler_of(name)
-                except ValueError as error:
-                    raise ValueError(f"methods.{name}.sampler: {error}") from error
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, given: Any) -> Any:
+        """Write the methods' samplers out in full: what all share, then what is their own."""
+        methods, shared = (given.get("methods"), given.get("sampler")) if isinstance(given, dict) else (None, None)
+        if not isinstance(methods, dict) or not shared:
+            return given
+        shared = shared.model_dump() if isinstance(shared, SamplerConfig) else shared
+        full = {}
+        for name, method in methods.items():
+            if isinstance(method, dict) and method.get("kind") == "eadnet" and isinstance(shared, dict):
+                own = method.get("sampler") or {}
+                method = {**method, "sampler": {**shared, **(own.model_dump() if isinstance(own, SamplerConfig) else own)}}
+            full[name] = method
+        return {**given, "methods": full}
 
     def sampler_of(self, name: str) -> SamplerConfig:
         """The sampler of a method: the section's, with the method's overrides."""
-        over = getattr(self.methods[name], "sampler", {})
-        return SamplerConfig.model_validate({**self.sampler.model_dump(), **over})
+        return self.methods[name].sampler
+
+    def cells(self) -> list[tuple[str, str, str]]:
+        """Method, corpus and protocol of all that is rendered."""
+        return [(name, c, p) for name, method in self.methods.items() for c in method.corpora for p in method.protocols]
+
+
+# What a command line may name (docs/methods.md). Once for all clips, or for each.
+FOR_ALL = ("manifest", "out", "output", "work", "python", "checkout")
+FOR_EACH = (
+    "clip_id", "corpus", "speaker", "protocol", "video", "track", "source", "source_start", "source_end", "audio", "driving_clip",
+    "reference_clip", "reference_video", "other_clip", "other_audio", "emotion", "intensity", "emotion_clip", "caption_clip",
+    "speaker_clip", "frames", "size", "fps", "reference", "boxes", "out", "output", "work", "python", "checkout",
+)  # fmt: skip
+
+
+def check(settings: Any) -> None:
+    """What only the whole configuration can tell: every cell has its ground truth, and what methods read is there.
+
+    Raises:
+        EadbenchError: With the method, and what to do.
+    """
+    methods = settings.samples.methods
+    truth = methods["ground_truth"].corpora if "ground_truth" in methods else []
+    for name, method in methods.items():
+        for corpus in method.corpora:
+            if corpus not in truth:
+                mend = f"add {corpus} to samples.methods.ground_truth.corpora"
+                raise EadbenchError(
+                    f"method {name!r} is compared with the ground truth of {corpus!r}, which is not made", f"samples.methods.{name}", mend
+                )
+        where = f"samples.methods.{name}"
+        if isinstance(method, Command):
+            known = FOR_ALL if method.per == "manifest" else FOR_EACH
+            _check_placeholders(method.command, known, f"{where}.command")
+            _check_placeholders(method.cwd or "", known, f"{where}.cwd")
+        elif isinstance(method, Videos):
+            _check_placeholders(method.path, ("corpus", "protocol"), f"{where}.path")
+            for corpus, protocol in product(method.corpora, method.protocols):
+                folder = Path(method.path.format(corpus=corpus, protocol=protocol)).expanduser()
+                if not method.after and not folder.is_dir():
+                    raise EadbenchError("the folder of videos does not exist", f"{where}.path: {folder}", "correct the path, or take the method out")
+            _check_there(method.mapping, f"{where}.mapping")
+        elif isinstance(method, External):
+            for key in ("path", "weights", "prepared"):
+                _check_there(getattr(method, key), f"{where}.{key}")
+
+
+def _check_placeholders(text: str, known: tuple[str, ...], where: str) -> None:
+    try:
+        unknown = sorted(placeholders(text) - set(known))
+    except ValueError as error:
+        raise EadbenchError(f"a brace is not closed: {error}", where, "a placeholder is {name}; {{ and }} stand for braces") from error
+    if unknown:
+        near = nearest(f"{{{unknown[0]}}}", [f"{{{one}}}" for one in known])
+        raise EadbenchError(f"unknown placeholder {{{unknown[0]}}}{near}", where, f"known: {', '.join(known)}")
+
+
+def _check_there(path: str | None, where: str) -> None:
+    if path and not Path(path).expanduser().exists():
+        raise EadbenchError(
+            "the path does not exist", f"{where}: {path}", "correct it, or set it to null: what is missing is then named in the tables"
+        )

@@ -13,6 +13,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import disk_is_full, full_disk
 from eadbench.core.progress import track
 from eadbench.core.scratch import scratch_folder
+from eadbench.core.settings import shaping
 from eadbench.core.tables import DROPPED, FAILED, KEPT, relative_to
 from eadbench.samples.finish import finish
 from eadbench.samples.manifest import FPS, Job, build_jobs
@@ -126,8 +127,7 @@ def _row(job: Job, name: str, method: Method, status: str, reason: str, raw: Raw
 def _shaping(method: Method) -> list[Any]:
     """What decides how a clip comes out, apart from the clip."""
     samples = method.context.samples
-    options = method.options.model_dump(exclude={"corpora", "protocols", "title"})
-    return [options, samples.sampler.model_dump(), samples.crf, samples.preset, method.hash]
+    return [shaping(method.options), samples.crf, samples.preset, method.hash]
 
 
 def _remove_strangers(videos: Path, wanted: set[str]) -> None:

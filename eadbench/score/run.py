@@ -104,7 +104,7 @@ def score_folders(
         tables = results / "tables"
         summaries = [cells / name / "summary.parquet" for name in pairs.tasks]
         inputs = Inputs(summaries, per_clip, remarks=[*pairs.remarks, *remarks])
-        build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet")
+        build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips)
         built = load_built(tables)
         if page is not None:
             _lay_out(results, pairs, cells, cards or {})

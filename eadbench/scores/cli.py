@@ -31,7 +31,7 @@ def measure_command(
     from eadbench.scores.judges import load_judges
     from eadbench.scores.measure import cell_tasks, measure_cell
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "scores measure")
     device = pick_device(given.device)
     judges = load_judges(given.scores, parse_parts(part), device)
     cell = {"method": method, "corpus": corpus, "protocol": protocol}
@@ -49,5 +49,5 @@ def summarise_command(
     """Sum up a cell: means, FID, KID, FVD, with 95 % intervals by bootstrap over clips, clustered by speaker."""
     from eadbench.scores.summarise import Cell, write_summary
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "scores summarise")
     write_summary(Cell.read(cell), Cell.read(real), given.scores, given.seed, out)

@@ -1,12 +1,16 @@
 """Section ``scores`` of the config: what is measured, with which judges, how the intervals are had."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from eadbench.core.settings import Section
+from eadbench.core.settings import ArtefactName, Section
 from eadbench.scores.metrics import METRICS
 
+READS = {
+    "measure": ("device", "scores", "-scores.fvd_fixed_n", "-scores.bootstrap", "-scores.few_clips"),
+    "summarise": ("seed", "scores.metrics", "scores.fvd_protocols", "scores.fvd_fixed_n", "scores.bootstrap"),
+}
 ROLES = ("sync", "emotion", "fid", "fvd", "lpips", "face_id")
 Role = Literal["sync", "emotion", "fid", "fvd", "lpips", "face_id"]
 
@@ -30,7 +34,7 @@ class ScoresConfig(Section):
     """
 
     metrics: tuple[str, ...] = tuple(METRICS)
-    judges: dict[Role, str]
+    judges: dict[Role, ArtefactName]
     fps: float = 25.0
     fid_frames: int | None = Field(None, ge=1)
     lpips_frames: int | None = Field(None, ge=1)
@@ -54,3 +58,14 @@ class ScoresConfig(Section):
         """Judges that the chosen metrics need."""
         needed = {METRICS[name].judge for name in self.metrics}
         return [role for role in ROLES if role in needed]
+
+    def artefacts(self) -> list[str]:
+        """Artefacts that measure the chosen metrics."""
+        return sorted({self.judges[role] for role in self.roles() if role in self.judges})
+
+    def in_use(self) -> dict[str, Any]:
+        return self.__dict__ | {"judges": {role: name for role, name in self.judges.items() if role in self.roles()}}
+
+    def trim(self, dump: dict[str, Any]) -> None:
+        """Judges of metrics that are not chosen."""
+        dump["judges"] = {role: name for role, name in dump["judges"].items() if role in self.roles()}

@@ -16,6 +16,7 @@ from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of, write_text
 from eadbench.core.progress import track
+from eadbench.core.settings import shaping_for
 from eadbench.core.tables import FAILED, KEPT, read_table, resolve, write_table
 from eadbench.scores.clip import Measured, Measurer, Task
 from eadbench.scores.config import ScoresConfig
@@ -96,7 +97,8 @@ def measure_cell(
     started = time.time()
     if not tasks:
         raise EadbenchError("nothing to measure", out, "the table of samples is empty")
-    common = json.dumps([config.model_dump(), {k: asdict(v) for k, v in judges.rulers.items()}, judges.missing], sort_keys=True, default=str)
+    shaped_by = shaping_for("scores measure", config)
+    common = json.dumps([shaped_by, {k: asdict(v) for k, v in judges.rulers.items()}, judges.missing], sort_keys=True, default=str)
     keys = [_key(task, common) for task in tasks]
     digest = hashlib.sha256("".join(keys).encode()).hexdigest()
     if reuse and _finished(out, digest):
@@ -127,7 +129,7 @@ def measure_cell(
     }
     write_text(out.parent / META, json.dumps(meta, indent=1, sort_keys=True) + "\n")
     seals.seal_files(out.parent, [out.parent / FEATURES, out.parent / META], out)
-    provenance.write(out.parent, config.model_dump(mode="json"), {k: v.weights_sha256 for k, v in judges.rulers.items()}, started)
+    provenance.write(out.parent, shaped_by, {k: v.weights_sha256 for k, v in judges.rulers.items()}, started)
     frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
     frame = frame.astype({"value": float, "resolution": "Int64", "frames": "Int64"})
     write_table(out, frame, schemas.PER_CLIP, ["clip_id", "metric"])

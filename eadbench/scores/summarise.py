@@ -161,8 +161,6 @@ class _Summary:
             found.append("judge trained here, not the official one: compares within this benchmark only")
         if how == "random":
             found.append("random features, not the official ones: compares within this benchmark only")
-        if 0 < len(clips) < self.config.few_clips:
-            found.append(f"only {len(clips)} clips")
         speakers = len(set(self.cell.speakers(clips)))
         if 0 < speakers < FEW_SPEAKERS:
             found.append(f"the interval rests on {speakers} speaker{'s' if speakers > 1 else ''}")

@@ -33,7 +33,7 @@ class Inputs:
     remarks: Sequence[str] = ()
 
 
-def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
+def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips: int = 0) -> None:
     """Write ``out`` (the long scores) and all other tables beside it.
 
     Args:
@@ -41,6 +41,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
         config: The section ``tables``.
         seed: The run's seed.
         out: ``scores.parquet``.
+        few_clips: Values of fewer clips carry a warning.
 
     Raises:
         EadbenchError: If there is no score at all, an input is damaged or of another version, or rulers are mixed in one column.
@@ -51,7 +52,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path) -> None:
         raise EadbenchError("no summary was given", out, "run the scores first, or give --summary FILE")
     samples = gather.read_all(inputs.samples, schemas.SAMPLES)
     with gather.open_per_clip(inputs.per_clip, folder) as base:
-        scores = long_scores(gather.read_summaries(inputs.summary), gather.paired_tests(base, config.reference), samples, seed)
+        scores = long_scores(gather.read_summaries(inputs.summary, few_clips), gather.paired_tests(base, config.reference), samples, seed)
         facts = facts_of(samples)
         tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
         found = pd.DataFrame(columns=schemas.EFFECTS.names)

@@ -27,8 +27,8 @@ def build_command(
     """
     from eadbench.tables.build import Inputs, build
 
-    given = core_settings.load(settings, config)
-    build(Inputs(summary or [], per_clip or [], samples or [], history or []), given.tables, given.seed, out)
+    given = core_settings.load(settings, config, "tables build")
+    build(Inputs(summary or [], per_clip or [], samples or [], history or []), given.tables, given.seed, out, given.scores.few_clips)
 
 
 @app.command("report")
@@ -45,7 +45,7 @@ def report_command(
     """Make the page: it opens from disk, offline. Without --settings or --config it shows what the tables were built with."""
     from eadbench.tables.report import bundle_page, report
 
-    given = core_settings.load(settings, config).tables if settings or config else None
+    given = core_settings.load(settings, config, "tables report").tables if settings or config else None
     report(tables, results, out, given)
     if bundle:
         bundle_page(out, bundle)

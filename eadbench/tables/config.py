@@ -1,8 +1,14 @@
 """Section ``tables`` of the config: what each table shows."""
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import Section
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import CorpusName, MethodName, Section, nearest
+from eadbench.scores.metrics import METRICS
+
+READS = {"build": ("seed", "tables", "scores.few_clips"), "report": ("tables",)}
 
 
 class ComparisonTable(Section):
@@ -18,11 +24,11 @@ class ComparisonTable(Section):
     """
 
     title: str
-    corpora: list[str] = Field(min_length=1)
+    corpora: list[CorpusName] = Field(min_length=1)
     metrics: list[str] = Field(min_length=1)
     protocol: str = "self"
-    methods: list[str] | None = None
-    quoted: dict[str, str] = Field(default_factory=dict)
+    methods: list[MethodName] | None = None
+    quoted: dict[CorpusName, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _jitter_beside_motion(self) -> "ComparisonTable":
@@ -45,13 +51,13 @@ class AblationTable(Section):
     """
 
     title: str
-    corpora: list[str] = Field(min_length=1)
+    corpora: list[CorpusName] = Field(min_length=1)
     metrics: list[str] = Field(min_length=1)
     protocol: str = "self"
-    reference: str
+    reference: MethodName
     modules: list[str] = Field(default_factory=list)
-    factors: dict[str, dict[str, bool]] = Field(min_length=1)
-    quoted: dict[str, str] = Field(default_factory=dict)
+    factors: dict[MethodName, dict[str, bool]] = Field(min_length=1)
+    quoted: dict[CorpusName, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> "AblationTable":
@@ -88,9 +94,9 @@ class SpeedTable(Section):
     """
 
     title: str
-    corpora: list[str] = Field(min_length=1)
+    corpora: list[CorpusName] = Field(min_length=1)
     protocol: str = "self"
-    methods: list[str] | None = None
+    methods: list[MethodName] | None = None
 
 
 class FiguresConfig(Section):
@@ -125,9 +131,9 @@ class TablesConfig(Section):
         bootstrap: Bootstrap replicates of the ablation's intervals.
     """
 
-    methods: list[str] = Field(min_length=1)
-    ground_truth: str = "ground_truth"
-    controls: list[str] = Field(default_factory=list)
+    methods: list[MethodName] = Field(min_length=1)
+    ground_truth: MethodName = "ground_truth"
+    controls: list[MethodName] = Field(default_factory=list)
     labels: dict[str, str] = Field(default_factory=dict)
     main: ComparisonTable
     generalisation: ComparisonTable | None = None
@@ -197,3 +203,18 @@ def check_jitter(metrics: list[str]) -> None:
         follower = next((later for later in metrics[at + 1 :] if "jitter" not in later), "")
         if "jitter" in name and "motion_energy" not in follower:
             raise ValueError(f"list the motion energy right after {name!r}: a still picture has no jitter either")
+
+
+def check(settings: Any) -> None:
+    """Metrics of the tables are metrics.
+
+    Raises:
+        EadbenchError: If one is unknown; with the nearest name.
+    """
+    tables = settings.tables.comparisons() | ({"ablation": settings.tables.ablation} if settings.tables.ablation else {})
+    for name, table in tables.items():
+        for metric in table.metrics:
+            if metric.split("@")[0] not in METRICS:
+                raise EadbenchError(
+                    f"no metric is named {metric!r}{nearest(metric, METRICS)}", f"tables.{name}.metrics", f"known: {', '.join(METRICS)}"
+                )

@@ -36,8 +36,8 @@ def read_all(paths: Sequence[Path], table: Table) -> pd.DataFrame:
     return frames[0] if frames else pd.DataFrame(columns=table.names)
 
 
-def read_summaries(paths: Sequence[Path]) -> pd.DataFrame:
-    """All summary rows. Values that are not finite become null and their warning says so.
+def read_summaries(paths: Sequence[Path], few_clips: int = 0) -> pd.DataFrame:
+    """All summary rows. Values that are not finite become null and their warning says so, as does that of values of fewer than ``few_clips`` clips.
 
     Raises:
         EadbenchError: If a table breaks its contract or the same value stands there twice.
@@ -52,6 +52,11 @@ def read_summaries(paths: Sequence[Path]) -> pd.DataFrame:
     frame["warning"] = told.where(
         ~(bad | (missing & (told == ""))), told.str.cat(["the value is not a finite number"] * len(told), sep="; ").str.lstrip("; ")
     )
+    few = (frame.n > 0) & (frame.n < few_clips)
+    frame["warning"] = [
+        "; ".join(filter(None, [warning, f"only {n} clips"])) if is_few else warning
+        for warning, n, is_few in zip(frame.warning, frame.n, few, strict=True)
+    ]
     frame["variant"] = frame.variant.fillna("").astype(str)
     twice = frame[frame.duplicated([*CELL, "metric", "variant"])]
     if len(twice):

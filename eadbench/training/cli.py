@@ -35,7 +35,7 @@ def run_command(
     """
     from eadbench.training.launch import launch
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "training run")
     launch(processes or given.training.processes)
 
     from eadbench.training.run import run

@@ -1,13 +1,22 @@
 """Section ``training`` of the config: the runs, and what they share."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import Section, merge
+from eadbench.core.settings import SHAPES_NOTHING, ArtefactName, CorpusName, Requires, RunName, Section, merge, mistakes, nearest, part_of
+from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
 
+READS = {"run": ("seed", "device", "training.runs.{run}", "training.processes")}
 Kind = Literal["eadnet", "syncnet", "wav2lip"]
+MODELS = {"eadnet": EADNetConfig, "syncnet": SyncNetConfig, "wav2lip": Wav2LipConfig}
+# What runs of a kind read of what all have.
+OWN = {
+    "eadnet": ("stage", "init", "pretrained", "losses", "diffusion", "trainable"),
+    "syncnet": ("stage", "windows", "loss", "temperature", "augment"),
+    "wav2lip": ("stage", "losses", "windows", "sync_weight", "sync_from"),
+}
 
 
 class OptimConfig(Section):
@@ -53,12 +62,12 @@ class OptimConfig(Section):
     ema_min_decay: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     gradient_checkpointing: bool = False
-    log_every: int = Field(10, gt=0)
-    validate_every: int = Field(500, gt=0)
-    save_every: int = Field(500, gt=0)
-    validate_batches: int = Field(4, ge=0)
-    workers: int = Field(0, ge=0)
-    prefetch: int = Field(2, gt=0)
+    log_every: int = Field(10, gt=0, json_schema_extra=SHAPES_NOTHING)
+    validate_every: int = Field(500, gt=0, json_schema_extra=SHAPES_NOTHING)
+    save_every: int = Field(500, gt=0, json_schema_extra=SHAPES_NOTHING)
+    validate_batches: int = Field(4, ge=0, json_schema_extra=SHAPES_NOTHING)
+    workers: int = Field(0, ge=0, json_schema_extra=SHAPES_NOTHING)
+    prefetch: int = Field(2, gt=0, json_schema_extra=SHAPES_NOTHING)
 
     @model_validator(mode="after")
     def _least_decay_below_the_largest(self) -> "OptimConfig":
@@ -96,6 +105,9 @@ class LossConfig(Section):
     emphasis: float = 0.0
     mouth_emphasis: float = 0.0
     snr_gamma: float | None = None
+
+
+CLEAN_LOSSES = ("sync", "lpips", "trepa", "x0_weight", "x0_every", "lower_half")  # of stage 2
 
 
 class DiffusionConfig(Section):
@@ -147,12 +159,12 @@ class RunConfig(Section):
     """
 
     kind: Kind
-    base: str | None = None
+    base: RunName | None = None
     stage: Literal[1, 2] = 1
-    init: str | None = None
-    pretrained: str | None = None
-    syncnet: str | None = None
-    parts: list[str] = []
+    init: RunName | None = None
+    pretrained: ArtefactName | None = None
+    syncnet: RunName | None = None
+    parts: list[ArtefactName] = []
     model: dict[str, Any] = {}
     losses: LossConfig = LossConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
@@ -165,6 +177,30 @@ class RunConfig(Section):
     sync_weight: float = 0.03
     sync_from: int = 0
 
+    @model_validator(mode="after")
+    def _sizes_are_sizes(self) -> "RunConfig":
+        known = MODELS[self.kind].model_fields
+        for key, value in self.model.items():
+            if key not in known:
+                raise ValueError(f"model.{key}: unknown key{nearest(key, known)}")
+            field = known[key]
+            try:
+                TypeAdapter(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation).validate_python(value)
+            except ValidationError as error:
+                raise ValueError(f"model.{key}: {error.errors()[0]['msg']}") from error
+        return self
+
+    def trim(self, dump: dict[str, Any]) -> None:
+        """What runs of the other kinds read; the runs and artefacts that it starts from are inputs, and a job depends on its inputs anyway."""
+        for key in {"base", "syncnet", "parts"} | {key for keys in OWN.values() for key in keys if key not in OWN[self.kind]}:
+            dump.pop(key, None)
+        losses = dump.get("losses")
+        if isinstance(losses, dict):
+            if self.kind == "wav2lip":
+                dump["losses"] = {"sync_others": losses["sync_others"]}
+            elif self.stage == 1:
+                dump["losses"] = {key: value for key, value in losses.items() if key not in CLEAN_LOSSES}
+
 
 class TrainingConfig(Section):
     """Runs, and the values that they share.
@@ -176,23 +212,40 @@ class TrainingConfig(Section):
         losses, diffusion, optim: Shared values.
         processes: Processes over which a run splits its batches, each with a GPU of its own where there are GPUs. Results depend on it by rounding
             only.
-        runs: Runs by name, as written; :meth:`run` gives one in full.
+        runs: Runs by name, each with all that it inherits.
     """
 
-    train_on: list[str] = []
+    train_on: list[CorpusName] = []
     model: dict[str, Any] = {}
     losses: dict[str, Any] = {}
     diffusion: dict[str, Any] = {}
     optim: dict[str, Any] = {}
-    processes: int = Field(1, ge=1)
-    runs: dict[str, dict[str, Any]]
+    processes: int = Field(1, ge=1, json_schema_extra=SHAPES_NOTHING)
+    runs: dict[str, RunConfig]
 
-    @model_validator(mode="after")
-    def _all_valid(self) -> "TrainingConfig":
-        # A job is given only its own run and its bases, so that references to other runs are checked by the workflow, which has them all.
-        for name in self.runs:
-            self._in_full(name, ())
-        return self
+    @field_validator("losses", "diffusion", "optim")
+    @classmethod
+    def _shared_values_fit(cls, values: dict[str, Any], field: ValidationInfo) -> dict[str, Any]:
+        model = {"losses": LossConfig, "diffusion": DiffusionConfig, "optim": OptimConfig}[field.field_name]
+        try:
+            part_of(model, values)
+        except ValidationError as error:
+            raise ValueError(mistakes(error, model)) from error
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, given: Any) -> Any:
+        """Write the runs out in full: what is shared, then the run that each is a diff against, then what is its own."""
+        runs = given.get("runs") if isinstance(given, dict) else None
+        if not isinstance(runs, dict) or not all(isinstance(run, dict) for run in runs.values()):
+            return given
+        shared = {key: given[key] for key in ("losses", "diffusion", "optim") if given.get(key)}
+        full = {}
+        for name in runs:
+            own = _inherited(runs, name, ())
+            full[name] = merge(shared | ({"model": given["model"]} if own.get("kind") == "eadnet" and given.get("model") else {}), own)
+        return {**given, "runs": full}
 
     def run(self, name: str) -> RunConfig:
         """A run with all that it inherits.
@@ -201,18 +254,21 @@ class TrainingConfig(Section):
             EadbenchError: If there is no such run.
         """
         if name not in self.runs:
-            raise EadbenchError(f"no run {name!r} in the configuration", "training.runs", f"known: {', '.join(self.runs)}")
-        return self._in_full(name, ())
+            known = ", ".join(self.runs)
+            raise EadbenchError(f"no run {name!r} in the configuration{nearest(name, self.runs)}", "training.runs", f"known: {known}")
+        return self.runs[name]
 
-    def _in_full(self, name: str, seen: tuple[str, ...]) -> RunConfig:
-        raw = self._inherited(name, seen)
-        shared = {"losses": self.losses, "diffusion": self.diffusion, "optim": self.optim}
-        if raw.get("kind") == "eadnet":
-            shared["model"] = self.model
-        return RunConfig.model_validate(merge(shared, raw))
+    def requires(self, name: str) -> Requires:
+        """What a run is trained on, the runs that it starts from and learns from, and the frozen parts of its losses."""
+        run = self.run(name)
+        runs = tuple((role, getattr(run, role)) for role in ("init", "syncnet") if getattr(run, role))
+        return Requires(features=tuple(self.train_on), runs=runs, artefacts=tuple(run.parts))
 
-    def _inherited(self, name: str, seen: tuple[str, ...]) -> dict[str, Any]:
-        if name in seen or name not in self.runs:
-            raise ValueError(f"run {seen[-1] if seen else name!r}: base {name!r} " + ("refers to itself" if name in seen else "does not exist"))
-        own = self.runs[name]
-        return merge(self._inherited(own["base"], (*seen, name)), own) if own.get("base") else own
+
+def _inherited(runs: dict[str, dict[str, Any]], name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    if name in seen:
+        raise ValueError(f"runs.{seen[0]}.base: {' -> '.join((*seen, name))} is a circle")
+    if name not in runs:
+        raise ValueError(f"runs.{seen[-1]}.base: there is no run {name!r}{nearest(name, runs)}")
+    own = runs[name]
+    return merge(_inherited(runs, own["base"], (*seen, name)), own) if own.get("base") else own

@@ -18,6 +18,7 @@ from eadbench.core import provenance, schemas, seals
 from eadbench.core.device import pick_device
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, sha256_of, write_text
+from eadbench.core.settings import shaping
 from eadbench.core.tables import write_table
 from eadbench.features.store import FeatureStore
 from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
@@ -86,7 +87,7 @@ def run(
     record = {
         "run": name,
         "seed": seed,
-        "config": wanted.model_dump(mode="json"),
+        "config": shaping(wanted),
         "model": model.to_dict(),
         "features": {str(k): sha256_of(path) for k, path in enumerate(features)},
         "parents": {key: hash_of(card) for key, card in sorted(parents.items())},
@@ -104,7 +105,7 @@ def run(
     history = pd.DataFrame(trainer.history)
     write_table(folder / "history.parquet", history, schemas.HISTORY)
     inputs = dict(zip(map(str, features), record["features"].values(), strict=True)) | record["parents"]
-    provenance.write(folder, config.model_dump(), inputs, started, processes=trainer.accelerator.num_processes)
+    provenance.write(folder, shaping(wanted), inputs, started, processes=trainer.accelerator.num_processes)
     card = record | {
         "kind": wanted.kind,
         "sha256": sha256_of(folder / "model.safetensors"),
@@ -217,8 +218,8 @@ def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str
         EadbenchError: If a loss has a weight and its part is not given, or the VAE is not that of the features.
     """
     found = Judges()
-    active = [loss for loss in NEEDS if getattr(config.losses, loss) > 0]
-    if config.stage == 1 or not active:
+    active = [loss for loss in NEEDS if getattr(config.losses, loss) > 0] if config.stage == 2 else []
+    if not active:
         return found
     for part in ("vae", *(NEEDS[loss] for loss in active)):
         if part not in parts:

@@ -4,9 +4,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eadbench.zoo.card import read_card, verify
-from eadbench.zoo.weights import explained, refuse_broken, refuse_disguised
-
 
 def load(folder: str | Path, device: Any = "cpu") -> Any:
     """Load an artefact by its card: files verified against their hashes, then handed to ``eadbench.zoo.<kind>.load``.
@@ -15,6 +12,10 @@ def load(folder: str | Path, device: Any = "cpu") -> Any:
         EadbenchError: If the artefact is missing, or its files are not what its kind needs.
         FatalError: If it was changed.
     """
+    # Not above: that would load torch wherever a configuration is checked.
+    from eadbench.zoo.card import read_card, verify
+    from eadbench.zoo.weights import explained, refuse_broken, refuse_disguised
+
     card = read_card(folder)
     verify(folder, card)
     for name in card.files:

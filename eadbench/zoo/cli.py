@@ -44,7 +44,7 @@ def make_command(
     """
     from eadbench.zoo.make import Inputs, make, wanted_of
 
-    given = core_settings.load(settings, config)
+    given = core_settings.load(settings, config, "zoo make")
     wanted = wanted_of(artefact, given.zoo)
     if wanted.how != "fetched" and not (demo or settings):
         refuse_demo(artefact, wanted.kind, wanted.how)

@@ -4,12 +4,13 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import Section
+from eadbench.core.settings import SHAPES_NOTHING, ArtefactName, CorpusName, Requires, Section
 from eadbench.zoo.card import Dtype, How
 
 # Kinds whose networks can be loaded in half precision, since they are folders of transformers. The VAE is not among them: its
 # latents are what the denoiser learns, and features and samples must have the same.
 HALF_PRECISION = ("clap", "clip", "sentence", "text_encoder", "videomae")
+READS = {"make": ("seed", "zoo.artefacts.{artefact}", "zoo.accept_licence", "zoo.cache")}
 
 
 class ArtefactConfig(Section):
@@ -32,7 +33,7 @@ class ArtefactConfig(Section):
     id: str | None = None
     dtype: Dtype = "float32"
     options: dict[str, Any] = {}
-    needs: list[str] = []
+    needs: list[ArtefactName] = []
     uses_clips: bool = True
     uses_captions: bool = False
 
@@ -48,11 +49,28 @@ class ArtefactConfig(Section):
             raise ValueError(f"kind {self.kind} computes in float32; another `dtype` is for {', '.join(HALF_PRECISION)}")
         return self
 
+    def needless(self) -> tuple[str, ...]:
+        return ("seed",) if self.how == "fetched" else ()
+
+    def trim(self, dump: dict[str, Any]) -> None:
+        for key in ("uses_clips", "uses_captions", "needs"):  # they say which inputs there are, and a job depends on its inputs anyway
+            dump.pop(key, None)
+
 
 class ZooConfig(Section):
     """Artefacts by name, the corpora whose training clips train them, and the licences accepted for downloads."""
 
     artefacts: dict[str, ArtefactConfig]
-    train_on: list[str] = Field(default_factory=list)
-    accept_licence: list[str] = []
-    cache: str | None = None
+    train_on: list[CorpusName] = Field(default_factory=list)
+    accept_licence: list[str] = Field([], json_schema_extra=SHAPES_NOTHING)
+    cache: str | None = Field(None, json_schema_extra=SHAPES_NOTHING)
+
+    def requires(self, name: str) -> Requires:
+        """What an artefact is made of: clips and captions of the training corpora, other artefacts; a download or a random one of nothing."""
+        artefact = self.artefacts[name]
+        trained = artefact.how == "trained"
+        return Requires(
+            artefacts=tuple(artefact.needs),
+            clips=tuple(self.train_on) if trained and artefact.uses_clips else (),
+            captions=tuple(self.train_on) if trained and artefact.uses_captions else (),
+        )

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from eadbench.clips.check import check_shard, moved_sound
 from eadbench.clips.cli import app
-from eadbench.clips.config import ClipsConfig, KeepConfig, SyncConfig
+from eadbench.clips.config import ClipsConfig, KeepConfig
 from eadbench.clips.judgement import judge
 from eadbench.clips.paste import paste_back, soft_mask
 from eadbench.clips.report import write_report
@@ -51,12 +51,24 @@ def cut(tmp_path):
     return path.parent / "cut.parquet"
 
 
-def run_check(cut, monkeypatch, *verdicts, **config):
+def run_check(cut, monkeypatch, *verdicts, keep=None, **config):
     monkeypatch.setattr("eadbench.zoo.load", lambda folder, device="cpu": Judge(*verdicts))
     monkeypatch.setattr("eadbench.clips.check.read_card", lambda folder: SimpleNamespace(sha256="0" * 64))
     out = cut.with_name("checked.parquet")
-    check_shard("tiny", "0-of-1", cut, cut.parent, out, SyncConfig(**config))
+    check_shard("tiny", "0-of-1", cut, cut.parent, out, ClipsConfig(keep=keep or {}, sync=config))
     return read_table(out, schemas.CLIPS)
+
+
+def test_thresholds_on_the_measures_are_applied_here_and_spare_the_judge_the_clip(cut, monkeypatch):
+    rows = read_table(cut, schemas.CLIPS)
+    rows["brightness"] = [10.0, 50.0, 50.0, 50.0, None, 10.0]
+    write_table(cut, rows, schemas.CLIPS)
+    table = run_check(cut, monkeypatch, *[(0, 5.0)] * 4, keep={"min_brightness": 20})
+    assert table["status"].tolist() == ["dropped", *["kept"] * 4, "dropped"]
+    assert table["reason"][0] == "dark: brightness 10 < 20" and table["reason"][5].startswith("turned away")
+    assert table["sync_confidence"].isna().tolist() == [True, *[False] * 4, True]
+    table = run_check(cut, monkeypatch, *[(0, 5.0)] * 5, keep={"min_brightness": 5})
+    assert table["status"].tolist() == [*["kept"] * 5, "dropped"]
 
 
 def test_offsets_are_corrected_within_limits(cut, monkeypatch):

@@ -125,8 +125,9 @@ def finished_run(folder: Path, settings: Settings, start: float, each: float, no
         out = folder / f"clips/{corpus}/shards/0-of-{shards}"
         out.mkdir(parents=True)
         (out / "clip.mp4").write_bytes(bytes(5_000_000))
-        command = ["eadbench", "--log", "x.log", "clips", "cut", "--settings", json.dumps(given)]
-        (out / "provenance.json").write_text(json.dumps({"command": command, "peak_mb": noted, "earlier": {"x": {"peak_mb": 9e9, "command": []}}}))
+        command = ["eadbench", "--log", "x.log", "clips", "cut"]
+        record = {"command": command, "config": given, "peak_mb": noted, "earlier": {"x": {"peak_mb": 9e9, "command": []}}}
+        (out / "provenance.json").write_text(json.dumps(record))
 
 
 def test_a_finished_run_gives_start_speed_memory_and_disk(paper, settings, tmp_path):

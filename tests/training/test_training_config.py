@@ -25,8 +25,8 @@ def test_mistakes_are_refused(small: dict[str, Any]) -> None:
     with pytest.raises(EadbenchError, match="no run 'nothing'"):
         TrainingConfig.model_validate(small).run("nothing")
     for change, words in (
-        ({"base": "nothing"}, "does not exist"),
-        ({"base": "no_tfrm"}, "refers to itself"),
+        ({"base": "nothing"}, "there is no run .nothing."),
+        ({"base": "no_tfrm"}, "no_tfrm -> no_tfrm is a circle"),
         ({"kind": "eadnet", "losses": {"sink": 1}}, "sink"),
         ({"kind": "eadnet", "optim": {"batch": 0}}, "batch"),
     ):

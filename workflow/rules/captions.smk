@@ -1,7 +1,7 @@
 rule write_captions:
     input:
         clips="<results>/clips/{corpus}/clips.parquet",
-        parts=cards(CAPTIONER_PARTS),
+        parts=cards(SETTINGS.captions.artefacts()),
     output:
         "<results>/captions/{corpus}/shards/{shard}.parquet",
     log:
@@ -17,13 +17,14 @@ rule write_captions:
         runtime=runtime_by_attempt(480),
         gpu=GPU,
     params:
-        settings=settings_of("captions"),
-        parts=part_options,
+        settings=settings_of("captions write"),
+        aside=aside_of("captions write"),
+        parts=options("parts"),
     message:
         "Describing the clips of {wildcards.corpus}, shard {wildcards.shard}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} captions write --corpus {wildcards.corpus} --shard {wildcards.shard}"
-        " --clips {input.clips} {params.parts} --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} captions write --corpus {wildcards.corpus:q} --shard {wildcards.shard:q}"
+        " --clips {input.clips:q} {params.parts} --out {output:q} --settings {params.settings:q} {params.aside}"
 
 
 rule merge_captions:
@@ -45,14 +46,14 @@ rule merge_captions:
     message:
         "Merging the captions of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} captions merge --out {output} {input}"
+        "python -m eadbench --log {log:q} --threads {threads} captions merge --out {output:q} {input:q}"
 
 
 rule filter_captions:
     input:
         written="<results>/captions/{corpus}/written.parquet",
         clips="<results>/clips/{corpus}/clips.parquet",
-        parts=cards(FILTER_PARTS),
+        parts=cards([SETTINGS.captions.filter.embedder]),
     output:
         "<results>/captions/{corpus}/captions.parquet",
     log:
@@ -68,13 +69,13 @@ rule filter_captions:
         runtime=runtime_by_attempt(60),
         gpu=GPU,
     params:
-        settings=settings_of("captions"),
-        parts=part_options,
+        settings=settings_of("captions filter"),
+        parts=options("parts"),
     message:
         "Filtering the captions of {wildcards.corpus} by cosine similarity"
     shell:
-        "python -m eadbench --log {log} --threads {threads} captions filter --corpus {wildcards.corpus} --written {input.written}"
-        " --clips {input.clips} {params.parts} --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} captions filter --corpus {wildcards.corpus:q} --written {input.written:q}"
+        " --clips {input.clips:q} {params.parts} --out {output:q} --settings {params.settings:q}"
 
 
 rule report_captions:
@@ -98,10 +99,10 @@ rule report_captions:
         mem_mb=mem_by_attempt(2000),
         runtime=runtime_by_attempt(30),
     params:
-        options=as_options("captions"),
-        settings=settings_of("captions"),
+        options=options("captions"),
+        settings=settings_of("captions report"),
     message:
         "Reporting on the captions and their filter"
     shell:
-        "python -m eadbench --log {log} --threads {threads} captions report {params.options}"
-        " --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} captions report {params.options}"
+        " --out {output:q} --settings {params.settings:q}"

@@ -14,12 +14,12 @@ rule cut_clips:
         mem_mb=mem_by_attempt(2000),
         runtime=runtime_by_attempt(240),
     params:
-        settings=settings_of("clips"),
+        settings=settings_of("clips cut"),
     message:
         "Cutting face clips of {wildcards.corpus}, shard {wildcards.shard}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} clips cut --corpus {wildcards.corpus} --shard {wildcards.shard}"
-        " --index {input} --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} clips cut --corpus {wildcards.corpus:q} --shard {wildcards.shard:q}"
+        " --index {input:q} --out {output:q} --settings {params.settings:q}"
 
 
 rule merge_cut_clips:
@@ -40,7 +40,7 @@ rule merge_cut_clips:
     message:
         "Merging the cut clips of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} clips merge --out {output} {input}"
+        "python -m eadbench --log {log:q} --threads {threads} clips merge --out {output:q} {input:q}"
 
 
 rule check_clips:
@@ -61,13 +61,13 @@ rule check_clips:
         runtime=runtime_by_attempt(240),
         gpu=GPU,
     params:
-        settings=settings_of("clips"),
+        settings=settings_of("clips check"),
         judge=subpath(input.judge, parent=True),
     message:
         "Checking sound against lips in {wildcards.corpus}, shard {wildcards.shard}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} clips check --corpus {wildcards.corpus} --shard {wildcards.shard}"
-        " --cut {input.cut} --judge {params.judge} --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} clips check --corpus {wildcards.corpus:q} --shard {wildcards.shard:q}"
+        " --cut {input.cut:q} --judge {params.judge:q} --out {output:q} --settings {params.settings:q}"
 
 
 rule merge_checked_clips:
@@ -88,7 +88,7 @@ rule merge_checked_clips:
     message:
         "Merging the checked clips of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} clips merge --out {output} {input}"
+        "python -m eadbench --log {log:q} --threads {threads} clips merge --out {output:q} {input:q}"
 
 
 rule report_clips:
@@ -114,4 +114,4 @@ rule report_clips:
     message:
         "Reporting what was kept and lost of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} clips report --corpus {wildcards.corpus} --clips {input} --out {output}"
+        "python -m eadbench --log {log:q} --threads {threads} clips report --corpus {wildcards.corpus:q} --clips {input:q} --out {output:q}"

@@ -1,69 +1,72 @@
 import json
+import re
+import shlex
 from pathlib import Path
 
-from snakemake.utils import validate
+from snakemake.exceptions import WorkflowError
 
-# A later file takes an entry out with `name: null`; the package reads its files the same way (eadbench/core/settings.py).
-for section, key in (
-    ("corpora", "sets"),
-    ("zoo", "artefacts"),
-    ("training", "runs"),
-    ("samples", "methods"),
-):
-    given = config.get(section)
-    named = given.get(key) if isinstance(given, dict) else None
-    if isinstance(named, dict):
-        given[key] = {name: entry for name, entry in named.items() if entry is not None}
+from eadbench.core import settings
+from eadbench.core.errors import EadbenchError
 
-validate(config, "../schemas/config.schema.yaml", set_default=False)
+# The package checks the configuration and says what each job reads (eadbench/core/settings.py).
+try:
+    SETTINGS = settings.check(config, whole=True)
+except EadbenchError as error:
+    raise WorkflowError(str(error)) from None
 
-CORPORA = list(config["corpora"]["sets"])
-FILMED = [
-    name for name, corpus in config["corpora"]["sets"].items() if corpus.get("studio")
-]
-ARTEFACTS = config["zoo"]["artefacts"]
-RUNS = config["training"]["runs"]
-METHODS = config["samples"]["methods"]
-CELLS = [
-    (method, corpus, protocol)
-    for method, entry in METHODS.items()
-    for corpus in entry["corpora"]
-    for protocol in entry["protocols"]
-]
-TRAIN_ON = sorted(
-    {*config["training"].get("train_on", []), *config["zoo"].get("train_on", [])}
-)
+CORPORA = SETTINGS.corpora.sets
+RUNS = SETTINGS.training.runs
+METHODS = SETTINGS.samples.methods
+CELLS = SETTINGS.samples.cells()
+TRAIN_ON = sorted({*SETTINGS.training.train_on, *SETTINGS.zoo.train_on})
 TESTED = sorted({corpus for _, corpus, _ in CELLS})
+JUDGES = SETTINGS.scores.artefacts()
 # GPU jobs ask for one GPU each, unless the config says that all runs on the CPU.
-GPU = 0 if config["device"] == "cpu" else 1
+GPU = 0 if SETTINGS.device == "cpu" else 1
 # Of a training run; each has a GPU of its own.
-PROCESSES = config["training"].get("processes", 1)
+PROCESSES = SETTINGS.training.processes
+
+
+def one_of(names):
+    """Regular expression of these names, or of none where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 wildcard_constraints:
-    corpus="|".join(CORPORA),
+    corpus=one_of(CORPORA),
     shard=r"\d+-of-\d+",
-    artefact="|".join(ARTEFACTS),
-    run="|".join(RUNS),
-    method="|".join(METHODS),
+    artefact=one_of(SETTINGS.zoo.artefacts),
+    run=one_of(RUNS),
+    method=one_of(METHODS),
     protocol="self|cross|cross_emotion",
 
 
-def settings_of(*sections, entry=None):
-    """Params function: the JSON that a job gets as --settings, holding only what it depends on.
+def settings_of(verb):
+    """Params function: the JSON of what a command reads and its result depends on. Another value does the job again."""
 
-    sections: names of config sections. entry: {"section/key": "wildcard"} keeps of a mapping only the entry that the wildcard names.
+    def read(wildcards):
+        return json.dumps(
+            SETTINGS.read_by(verb, **dict(wildcards.items())), sort_keys=True
+        )
+
+    return read
+
+
+def aside_of(verb):
+    """Params function: what the command reads beside that and no result depends on (workers, caches, licences), as an option.
+
+    It asks for `threads` without using them: Snakemake does not compare parameters that are derived from threads.
     """
 
-    def settings(wildcards):
-        given = {key: config[key] for key in ("seed", "device", *sections)}
-        for path, wildcard in (entry or {}).items():
-            section, key = path.split("/")
-            name = getattr(wildcards, wildcard)
-            given[section] = {**given[section], key: {name: given[section][key][name]}}
-        return json.dumps(given, sort_keys=True)
+    def aside(wildcards, threads):
+        found = SETTINGS.aside_for(verb, **dict(wildcards.items()))
+        return (
+            f"--settings {shlex.quote(json.dumps(found, sort_keys=True))}"
+            if found
+            else ""
+        )
 
-    return settings
+    return aside
 
 
 def mem_by_attempt(mb):
@@ -86,33 +89,70 @@ def runtime_by_attempt(minutes):
     return runtime
 
 
-def shards(corpus):
-    """Names of a corpus's shards."""
-    count = config["corpora"]["sets"][corpus]["shards"]
-    return [f"{number}-of-{count}" for number in range(count)]
-
-
 def shard_tables(pattern):
     """Input function: one table per shard of the corpus."""
 
     def tables(wildcards):
+        count = CORPORA[wildcards.corpus].shards
+        names = [f"{number}-of-{count}" for number in range(count)]
         return [
-            pattern.replace("{corpus}", wildcards.corpus).replace("{shard}", shard)
-            for shard in shards(wildcards.corpus)
+            pattern.replace("{corpus}", wildcards.corpus).replace("{shard}", name)
+            for name in names
         ]
 
     return tables
 
 
-def part_options(wildcards, input):
-    """Params function: `--part NAME=FOLDER` for every card among the input's `parts`."""
-    folders = [Path(card).parent for card in input.get("parts", [])]
-    return " ".join(f"--part {folder.name}={folder}" for folder in folders)
-
-
 def cards(names):
     """Cards of artefacts."""
     return [f"<results>/zoo/{name}/card.json" for name in names]
+
+
+def required(needs):
+    """Files of what the package says that something needs (settings.Requires)."""
+    inputs = {
+        "parts": cards(needs.artefacts),
+        "clips": [f"<results>/clips/{corpus}/cut.parquet" for corpus in needs.clips],
+        "captions": [
+            f"<results>/captions/{corpus}/written.parquet" for corpus in needs.captions
+        ],
+        "features": [
+            f"<results>/features/{corpus}/index.parquet" for corpus in needs.features
+        ],
+        **{role: f"<results>/training/{run}/card.json" for role, run in needs.runs},
+    }
+    return {name: files for name, files in inputs.items() if files}
+
+
+def options(*names):
+    """Params function: the options of a command for the named inputs.
+
+    `--part NAME=FOLDER` for cards of artefacts and of the training SyncNet, `--init FOLDER` and `--run FOLDER` for those of other runs, else
+    `--NAME FILE` for every file.
+    """
+
+    def words(name, path):
+        folder = Path(path).parent
+        if name in ("parts", "syncnet"):
+            return [
+                "--part",
+                f"{folder.name if name == 'parts' else name}={folder}",
+            ]
+        return [
+            f"--{name.replace('_', '-')}",
+            str(folder) if name in ("init", "run") else path,
+        ]
+
+    def line(wildcards, input):
+        given = [
+            (name, path)
+            for name in names
+            for files in [input.get(name, [])]
+            for path in ([files] if isinstance(files, str) else files)
+        ]
+        return shlex.join(word for one in given for word in words(*one))
+
+    return line
 
 
 def no_leaks():
@@ -121,140 +161,35 @@ def no_leaks():
 
 
 def artefact_inputs(wildcards):
-    """What the making of an artefact looks at: clips and captions of the training corpora, other artefacts. A download or a random one needs nothing."""
-    artefact = ARTEFACTS[wildcards.artefact]
-    inputs = {"parts": cards(artefact.get("needs", []))}
-    if artefact["how"] == "trained":
-        inputs["leaks"] = no_leaks()
-        corpora = config["zoo"]["train_on"]
-        if artefact.get("uses_clips", True):
-            inputs["clips"] = [
-                f"<results>/clips/{corpus}/cut.parquet" for corpus in corpora
-            ]
-        if artefact.get("uses_captions", False):
-            inputs["captions"] = [
-                f"<results>/captions/{corpus}/written.parquet" for corpus in corpora
-            ]
-    return inputs
-
-
-def artefact_options(wildcards, input):
-    """The same as options of the command."""
-    options = [part_options(wildcards, input)]
-    options += [f"--clips {path}" for path in input.get("clips", [])]
-    options += [f"--captions {path}" for path in input.get("captions", [])]
-    return " ".join(options)
+    """What an artefact is made of."""
+    needs = required(SETTINGS.zoo.requires(wildcards.artefact))
+    trained = "clips" in needs or "captions" in needs
+    return needs | ({"leaks": no_leaks()} if trained else {})
 
 
 def studio_of(wildcards):
     """The filmed corpus that a downloader fetches from, for corpora made on the spot."""
-    return "<results>/studio/{corpus}/studio.json" if wildcards.corpus in FILMED else []
-
-
-def studio_option(wildcards, input):
-    """The same as an option."""
-    return f"--studio {input.studio}" if input.get("studio") else ""
-
-
-def as_options(*names):
-    """Params function: `--name PATH` for every file of the named inputs."""
-
-    def options(wildcards, input):
-        return " ".join(
-            f"--{name.replace('_', '-')} {path}"
-            for name in names
-            for path in input.get(name, [])
-        )
-
-    return options
-
-
-JUDGES = sorted(set(config["scores"]["judges"].values()))
-
-
-def run_settings(wildcards):
-    """What one training run depends on: the shared sections and the entries of the run and of those that it is a diff against."""
-    wanted = [wildcards.run]
-    while base := RUNS[wanted[-1]].get("base"):
-        wanted.append(base)
-    training = {**config["training"], "runs": {name: RUNS[name] for name in wanted}}
-    training.pop("processes", None)  # another number is no reason to train again
-    return json.dumps(
-        {"seed": config["seed"], "device": config["device"], "training": training},
-        sort_keys=True,
-    )
-
-
-def run_entry(run):
-    """A run's entry with what it inherits."""
-    entry = RUNS[run]
-    return {**run_entry(entry["base"]), **entry} if "base" in entry else entry
+    filmed = CORPORA[wildcards.corpus].studio
+    return "<results>/studio/{corpus}/studio.json" if filmed else []
 
 
 def run_inputs(wildcards):
     """Features, the run it starts from, the training SyncNet, and the frozen parts of the losses."""
-    entry = run_entry(wildcards.run)
-    inputs = {
-        "features": [
-            f"<results>/features/{corpus}/index.parquet"
-            for corpus in config["training"]["train_on"]
-        ]
-    }
-    for key in ("init", "syncnet"):
-        if entry.get(key):
-            inputs[key] = f"<results>/training/{entry[key]}/card.json"
-    inputs["parts"] = cards(entry.get("parts", []))
-    inputs["leaks"] = no_leaks()
-    return inputs
-
-
-def run_options(wildcards, input):
-    """The same as options."""
-    entry = run_entry(wildcards.run)
-    options = [f"--features {path}" for path in input.features]
-    if entry.get("init"):
-        options.append(f"--init {Path(input.init).parent}")
-    if entry.get("syncnet"):
-        options.append(f"--part syncnet={Path(input.syncnet).parent}")
-    options.append(part_options(wildcards, input))
-    return " ".join(options)
-
-
-# The measured captioner and an endpoint need no model of the zoo.
-CAPTIONER_PARTS = (
-    [config["captions"]["qwen"]["artefact"]]
-    if config["captions"]["captioner"] == "qwen"
-    and config["captions"].get("qwen", {}).get("artefact")
-    else []
-)
-FILTER_PARTS = [config["captions"].get("filter", {}).get("embedder", "sentence")]
+    return {**required(SETTINGS.training.requires(wildcards.run)), "leaks": no_leaks()}
 
 
 def sample_inputs(wildcards):
-    """The clips; for a trained method its run, features and frozen parts; for one that reads another's output, that output."""
-    entry = METHODS[wildcards.method]
-    inputs = {"clips": "<results>/clips/{corpus}/clips.parquet"}
-    if entry.get("after"):
+    """The clips, what the method is made of, and the results that it reads."""
+    needs = METHODS[wildcards.method].requires(wildcards.corpus)
+    inputs = {
+        **required(needs),
+        "clips": "<results>/clips/{corpus}/clips.parquet",
+    }
+    if needs.after:
         inputs["after"] = (
-            f"<results>/samples/{entry['after']}/{wildcards.corpus}/{wildcards.protocol}/samples.parquet"
+            f"<results>/samples/{needs.after}/{wildcards.corpus}/{wildcards.protocol}/samples.parquet"
         )
-    if entry.get("run"):
-        inputs["run"] = f"<results>/training/{entry['run']}/card.json"
-        inputs["features"] = "<results>/features/{corpus}/index.parquet"
-        inputs["parts"] = cards(SAMPLER_PARTS.get(entry["kind"], []))
     return inputs
-
-
-SAMPLER_PARTS = {"eadnet": ["vae"], "wav2lip": []}
-
-
-def sample_options(wildcards, input):
-    """The same as options."""
-    entry = METHODS[wildcards.method]
-    if not entry.get("run"):
-        return ""
-    run = f"--run {Path(input.run).parent} --features {input.features}"
-    return f"{run} {part_options(wildcards, input)}"
 
 
 def table_inputs(wildcards):
@@ -273,7 +208,7 @@ def table_inputs(wildcards):
 SHOWN_TABLES = [
     name
     for name in ("main", "generalisation", "ablation", "speed")
-    if config["tables"].get(name)
+    if getattr(SETTINGS.tables, name)
 ]
 
 
@@ -284,10 +219,9 @@ def everything(wildcards):
         "clips/{c}/clips.parquet",
         "captions/{c}/captions.parquet",
     )
-    with_features = {
-        *config["training"]["train_on"],
-        *(corpus for method, corpus, _ in CELLS if METHODS[method].get("run")),
-    }
+    needs = [SETTINGS.training.requires(run) for run in RUNS]
+    needs += [METHODS[method].requires(corpus) for method, corpus, _ in CELLS]
+    with_features = {corpus for need in needs for corpus in need.features}
     return {
         **table_inputs(wildcards),
         "stages": [

@@ -12,12 +12,12 @@ rule film:
         mem_mb=mem_by_attempt(1500),
         runtime=runtime_by_attempt(60),
     params:
-        settings=settings_of("corpora", entry={"corpora/sets": "corpus"}),
+        settings=settings_of("corpora film"),
     message:
         "Filming the drawn actors of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} corpora film --corpus {wildcards.corpus} --workers {threads}"
-        " --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} corpora film --corpus {wildcards.corpus:q} --workers {threads}"
+        " --out {output:q} --settings {params.settings:q}"
 
 
 rule fetch_corpus:
@@ -37,13 +37,14 @@ rule fetch_corpus:
         mem_mb=mem_by_attempt(1500),
         runtime=runtime_by_attempt(24 * 60),
     params:
-        settings=settings_of("corpora", entry={"corpora/sets": "corpus"}),
-        studio=studio_option,
+        settings=settings_of("corpora fetch"),
+        aside=aside_of("corpora fetch"),
+        studio=options("studio"),
     message:
         "Fetching {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} corpora fetch --corpus {wildcards.corpus} {params.studio}"
-        " --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} corpora fetch --corpus {wildcards.corpus:q} {params.studio}"
+        " --out {output:q} --settings {params.settings:q} {params.aside}"
 
 
 rule index_corpus:
@@ -62,12 +63,13 @@ rule index_corpus:
         mem_mb=mem_by_attempt(2000),
         runtime=runtime_by_attempt(120),
     params:
-        settings=settings_of("corpora", entry={"corpora/sets": "corpus"}),
+        settings=settings_of("corpora index"),
+        aside=aside_of("corpora index"),
     message:
         "Listing the recordings of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} corpora index --corpus {wildcards.corpus} --fetch {input}"
-        " --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} corpora index --corpus {wildcards.corpus:q} --fetch {input:q}"
+        " --out {output:q} --settings {params.settings:q} {params.aside}"
 
 
 # The indices of all corpora meet here, before anything is trained.
@@ -88,10 +90,10 @@ rule check_leaks:
         mem_mb=mem_by_attempt(1500),
         runtime=runtime_by_attempt(20),
     params:
-        settings=settings_of("corpora"),
-        options=as_options("train", "test"),
+        settings=settings_of("corpora leaks"),
+        options=options("train", "test"),
     message:
         "Comparing the corpora that train with those that are tested"
     shell:
-        "python -m eadbench --log {log} --threads {threads} corpora leaks {params.options}"
-        " --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} corpora leaks {params.options}"
+        " --out {output:q} --settings {params.settings:q}"

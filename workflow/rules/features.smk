@@ -17,13 +17,13 @@ rule extract_features:
         runtime=runtime_by_attempt(480),
         gpu=GPU,
     params:
-        settings=settings_of("features"),
-        parts=part_options,
+        settings=settings_of("features extract"),
+        parts=options("parts"),
     message:
         "Latents and sound features of {wildcards.corpus}, shard {wildcards.shard}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} features extract --corpus {wildcards.corpus} --shard {wildcards.shard}"
-        " --clips {input.clips} {params.parts} --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} features extract --corpus {wildcards.corpus:q} --shard {wildcards.shard:q}"
+        " --clips {input.clips:q} {params.parts} --out {output:q} --settings {params.settings:q}"
 
 
 rule encode_text:
@@ -45,13 +45,13 @@ rule encode_text:
         runtime=runtime_by_attempt(60),
         gpu=GPU,
     params:
-        settings=settings_of(),
-        parts=part_options,
+        settings=settings_of("features text"),
+        parts=options("parts"),
     message:
         "Encoding the captions of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} features text --corpus {wildcards.corpus} --captions {input.captions}"
-        " {params.parts} --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} features text --corpus {wildcards.corpus:q} --captions {input.captions:q}"
+        " {params.parts} --out {output:q} --settings {params.settings:q}"
 
 
 rule merge_features:
@@ -78,5 +78,5 @@ rule merge_features:
     message:
         "Joining the features of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} features merge --corpus {wildcards.corpus} --clips {input.clips}"
-        " --captions {input.captions} --text {input.text} --out {output} {input.shards}"
+        "python -m eadbench --log {log:q} --threads {threads} features merge --corpus {wildcards.corpus:q} --clips {input.clips:q}"
+        " --captions {input.captions:q} --text {input.text:q} --out {output:q} {input.shards:q}"

@@ -16,10 +16,11 @@ rule make_samples:
         runtime=runtime_by_attempt(720),
         gpu=GPU,
     params:
-        settings=settings_of("samples", entry={"samples/methods": "method"}),
-        options=sample_options,
+        settings=settings_of("samples make"),
+        aside=aside_of("samples make"),
+        options=options("run", "features", "parts"),
     message:
         "Rendering {wildcards.corpus} with {wildcards.method} ({wildcards.protocol})"
     shell:
-        "python -m eadbench --log {log} --threads {threads} samples make --method {wildcards.method} --corpus {wildcards.corpus}"
-        " --protocol {wildcards.protocol} --clips {input.clips} {params.options} --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} samples make --method {wildcards.method:q} --corpus {wildcards.corpus:q}"
+        " --protocol {wildcards.protocol:q} --clips {input.clips:q} {params.options} --out {output:q} --settings {params.settings:q} {params.aside}"

@@ -17,14 +17,14 @@ rule measure:
         runtime=runtime_by_attempt(240),
         gpu=GPU,
     params:
-        settings=settings_of("scores"),
-        parts=part_options,
+        settings=settings_of("scores measure"),
+        parts=options("parts"),
     message:
         "Measuring {wildcards.method} on {wildcards.corpus} ({wildcards.protocol})"
     shell:
-        "python -m eadbench --log {log} --threads {threads} scores measure --method {wildcards.method} --corpus {wildcards.corpus}"
-        " --protocol {wildcards.protocol} --samples {input.samples} --clips {input.clips} {params.parts}"
-        " --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} scores measure --method {wildcards.method:q} --corpus {wildcards.corpus:q}"
+        " --protocol {wildcards.protocol:q} --samples {input.samples:q} --clips {input.clips:q} {params.parts}"
+        " --out {output:q} --settings {params.settings:q}"
 
 
 rule summarise:
@@ -45,11 +45,11 @@ rule summarise:
         mem_mb=mem_by_attempt(3000),
         runtime=runtime_by_attempt(60),
     params:
-        settings=settings_of("scores"),
+        settings=settings_of("scores summarise"),
         cell=subpath(input.cell, parent=True),
         real=subpath(input.real, parent=True),
     message:
         "Summing up {wildcards.method} on {wildcards.corpus} ({wildcards.protocol})"
     shell:
-        "python -m eadbench --log {log} --threads {threads} scores summarise --cell {params.cell} --real {params.real}"
-        " --out {output.summary} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} scores summarise --cell {params.cell:q} --real {params.real:q}"
+        " --out {output.summary:q} --settings {params.settings:q}"

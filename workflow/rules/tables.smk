@@ -46,12 +46,12 @@ rule build_tables:
         mem_mb=mem_by_attempt(4000),
         runtime=runtime_by_attempt(60),
     params:
-        settings=settings_of("tables"),
-        options=as_options("summary", "per_clip", "samples", "history"),
+        settings=settings_of("tables build"),
+        options=options("summary", "per_clip", "samples", "history"),
     message:
         "Building the tables"
     shell:
-        "python -m eadbench --log {log} --threads {threads} tables build {params.options} --out {output.scores} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} tables build {params.options} --out {output.scores:q} --settings {params.settings:q}"
 
 
 rule write_report:
@@ -80,11 +80,11 @@ rule write_report:
         mem_mb=mem_by_attempt(4000),
         runtime=runtime_by_attempt(60),
     params:
-        settings=settings_of("tables"),
+        settings=settings_of("tables report"),
         tables=subpath(input.scores, parent=True),
         results=subpath(input.scores, ancestor=2),
     message:
         "Writing the report"
     shell:
-        "python -m eadbench --log {log} --threads {threads} tables report --tables {params.tables} --results {params.results}"
-        " --out {output.index} --bundle {output.bundle} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} tables report --tables {params.tables:q} --results {params.results:q}"
+        " --out {output.index:q} --bundle {output.bundle:q} --settings {params.settings:q}"

@@ -19,11 +19,12 @@ rule train:
         gpu=GPU * PROCESSES,
         processes=PROCESSES,
     params:
-        settings=run_settings,
-        options=run_options,
+        settings=settings_of("training run"),
+        aside=aside_of("training run"),
+        options=options("features", "init", "syncnet", "parts"),
     message:
         "Training {wildcards.run}"
     shell:
-        "python -m eadbench --log {log} --threads {threads} training run --run {wildcards.run} {params.options}"
+        "python -m eadbench --log {log:q} --threads {threads} training run --run {wildcards.run:q} {params.options}"
         " --processes {resources.processes}"
-        " --out {output.card} --settings {params.settings:q}"
+        " --out {output.card:q} --settings {params.settings:q} {params.aside}"

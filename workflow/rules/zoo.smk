@@ -15,10 +15,11 @@ rule make_artefact:
         mem_mb=mem_by_attempt(4000),
         runtime=runtime_by_attempt(240),
     params:
-        settings=settings_of("zoo", entry={"zoo/artefacts": "artefact"}),
-        options=artefact_options,
+        settings=settings_of("zoo make"),
+        aside=aside_of("zoo make"),
+        options=options("parts", "clips", "captions"),
     message:
         "Making {wildcards.artefact} for the zoo"
     shell:
-        "python -m eadbench --log {log} --threads {threads} zoo make {wildcards.artefact} {params.options}"
-        " --out {output} --settings {params.settings:q}"
+        "python -m eadbench --log {log:q} --threads {threads} zoo make {wildcards.artefact:q} {params.options}"
+        " --out {output:q} --settings {params.settings:q} {params.aside}"

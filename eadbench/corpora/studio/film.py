@@ -35,7 +35,7 @@ def film_command(
     from eadbench.corpora.studio.production import made_to_measure, produce
 
     target = out if out.suffix == ".json" else out / "studio.json"
-    given = core_settings.load(settings, config) if corpus or seed is None else None
+    given = core_settings.load(settings, config, "corpora film") if corpus or seed is None else None
     if corpus:
         wanted = given.corpora.sets.get(corpus)
         if wanted is None or wanted.studio is None:

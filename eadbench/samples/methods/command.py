@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import shutil
 import sys
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from typing import Any
 from eadbench.core.errors import EadbenchError
 from eadbench.core.scratch import scratch_folder
 from eadbench.core.secrets import expand
+from eadbench.core.settings import shaping
 from eadbench.samples import process
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import Job
@@ -30,7 +32,7 @@ class Command(Described):
 
     @property
     def hash(self) -> str:
-        return hashlib.sha256(self.options.model_dump_json().encode()).hexdigest()
+        return hashlib.sha256(json.dumps(shaping(self.options), sort_keys=True).encode()).hexdigest()
 
     def needs(self) -> list[str]:
         return [f"program {self._program}"]

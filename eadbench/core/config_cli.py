@@ -1,0 +1,24 @@
+"""``eadbench config``."""
+
+import json
+
+import typer
+
+from eadbench.core import settings
+from eadbench.core.config_schema import config_schema
+from eadbench.core.options import ConfigFiles
+
+app = typer.Typer(help="Check a configuration; its JSON schema; which command reads what.", no_args_is_help=True)
+
+
+@app.command("check")
+def check_command(config: ConfigFiles = None) -> None:
+    """Check a configuration as the workflow does before it plans: every value, every name, circles."""
+    settings.load(None, config, whole=True)
+    typer.echo("the configuration is sound")
+
+
+@app.command("schema")
+def schema_command() -> None:
+    """Print the JSON schema of the configuration, for editors that check YAML while it is written."""
+    typer.echo(json.dumps(config_schema(), indent=1))

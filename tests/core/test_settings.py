@@ -1,0 +1,206 @@
+"""The configuration at the door: one line that says what, where and how to mend it, before anything else is done."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import Settings, check, load, merge, shaping, shaping_for
+
+ROOT = Path(__file__).parents[2]
+
+
+def raw_of(*names: str) -> dict[str, Any]:
+    raw: dict[str, Any] = {}
+    for name in names or ("config.yaml",):
+        raw = merge(raw, yaml.safe_load((ROOT / name).read_text(encoding="utf-8")))
+    return raw
+
+
+def refused(over: dict[str, Any]) -> str:
+    """What is said of the demo's configuration with a mistake in it."""
+    with pytest.raises(EadbenchError) as caught:
+        check(merge(raw_of(), over), whole=True)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{bad", "not valid JSON"),
+        ("[1]", "is a list"),
+        ("@missing.json", "no such configuration"),
+        ('{"seed": "abc"}', "seed: Input should be a valid integer"),
+        ('{"seed": 1, "device": "gpu"}', "device: String should match"),
+        ('{"sede": 1}', "did you mean 'seed'"),
+    ],
+)
+def test_settings_that_are_no_settings_are_refused(text, message):
+    with pytest.raises(EadbenchError, match=message):
+        load(text, None)
+
+
+def test_a_configuration_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "text.yaml").write_text("hello\n")
+    (tmp_path / "latin.yaml").write_bytes("seed: 1 # \xe9".encode("latin-1"))
+    (tmp_path / "bad.yaml").write_text("a: [\n")
+    cases = {"list.yaml": "is a list", "text.yaml": "is a text", "latin.yaml": "not UTF-8", "bad.yaml": "not valid YAML", "none.yaml": "no such"}
+    for name, message in cases.items():
+        with pytest.raises(EadbenchError, match=message):
+            load(None, [tmp_path / name])
+    with pytest.raises(EadbenchError, match="cannot be read: Is a directory"):
+        load(None, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("over", "messages"),
+    [
+        ({"clips": {"min_second": 1}}, ["min_second", "did you mean 'min_seconds'"]),
+        ({"samples": {"methods": {"still": {"protocls": ["self"]}}}}, ["did you mean 'protocols'"]),
+        ({"samples": {"methods": {"full": {"sampler": {"step": 3}}}}}, ["methods.full", "did you mean 'steps'"]),
+        ({"training": {"optim": {"steps": "many"}}}, ["optim: steps", "valid integer", "many"]),
+        ({"training": {"runs": {"full": {"optim": {"steps": "many"}}}}}, ["runs.full.optim.steps", "many"]),
+        ({"training": {"model": {"block_chanels": [1]}}}, ["block_chanels", "did you mean 'block_channels'"]),
+        ({"training": {"runs": {"no_stda": {"base": "no_stda"}}}}, ["no_stda -> no_stda is a circle"]),
+        ({"training": {"runs": {"full": {"base": "no_stda"}}}}, ["is a circle", "no_stda"]),
+        ({"training": {"runs": {"no_stda": {"base": "ful"}}}}, ["no run 'ful'", "did you mean 'full'"]),
+        ({"training": {"runs": {"stage1": {"init": "full"}}}}, ["is a circle", "stage1"]),
+        ({"training": {"runs": {"full": {"init": "nobody"}}}}, ["training.runs.full.init: 'nobody' is not in training.runs"]),
+        ({"training": {"runs": {"full": {"syncnet": "sincnet"}}}}, ["did you mean 'syncnet'"]),
+        ({"training": {"runs": {"full": {"parts": ["vea"]}}}}, ["'vea' is not in zoo.artefacts", "did you mean 'vae'"]),
+        ({"training": {"train_on": ["demo_hdft"]}}, ["training.train_on.0", "did you mean 'demo_hdtf'"]),
+        ({"zoo": {"train_on": ["demo_hdft"]}}, ["zoo.train_on.0", "did you mean 'demo_hdtf'"]),
+        ({"zoo": {"artefacts": {"vae": {"needs": ["lpips"]}, "lpips": {"needs": ["vae"]}}}}, ["vae -> lpips -> vae is a circle"]),
+        ({"samples": {"methods": {"still": {"corpora": ["demo_hdft"]}}}}, ["samples.methods.still.corpora.0", "did you mean 'demo_hdtf'"]),
+        ({"samples": {"methods": {"full": {"run": "nobody"}}}}, ["samples.methods.full.run: 'nobody' is not in training.runs"]),
+        ({"samples": {"methods": {"folder": {"after": "miror"}}}}, ["did you mean 'mirror'"]),
+        ({"samples": {"methods": {"folder": {"after": "folder"}}}}, ["folder -> folder is a circle"]),
+        ({"samples": {"methods": {"mirror": {"command": "run {vidoe} {out}", "per": "clip"}}}}, ["{vidoe}", "did you mean"]),
+        ({"samples": {"methods": {"folder": {"path": "videos/{corpsu}"}}}}, ["{corpsu}", "did you mean '{corpus}'"]),
+        ({"samples": {"methods": {"folder": {"path": "not/there", "after": None}}}}, ["not/there"]),
+        ({"tables": {"methods": ["full", "mien"]}}, ["tables.methods.1: 'mien' is not in samples.methods"]),
+        ({"tables": {"main": {"corpora": ["demo_hdft"]}}}, ["tables.main.corpora.0", "did you mean 'demo_hdtf'"]),
+        ({"tables": {"main": {"metrics": ["ssmi"]}}}, ["did you mean 'ssim'"]),
+        ({"scores": {"judges": {"fid": "incepton"}}}, ["did you mean 'inception'"]),
+        ({"scores": {"metrics": ["ssmi"]}}, ["ssmi"]),
+        ({"captions": {"filter": {"embedder": "sentense"}}}, ["did you mean 'sentence'"]),
+        ({"zoo": {"artefacts": {"vae": None}}}, ["'vae'"]),
+        ({"samples": {"methods": {"ground_truth": {"corpora": ["demo_hdtf"]}}}}, ["ground_truth", "demo_mead"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_the_nearest_name(over, messages):
+    said = refused(over)
+    for message in messages:
+        assert message in said, said
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "--help", "still(", "a{b}", 5, "a b", "x; touch here", "$(id)", "", "é", "a" * 101, "-a", ".a", "a\n"])
+@pytest.mark.parametrize("place", [("corpora", "sets"), ("zoo", "artefacts"), ("training", "runs"), ("samples", "methods")])
+def test_a_name_that_a_path_a_shell_or_a_pattern_could_misread_is_refused(place, name):
+    entry = {"kind": "still", "corpora": ["demo_hdtf"]}
+    said = refused({place[0]: {place[1]: {name: entry}}})
+    assert "cannot be a name" in said and "letters, digits" in said and ".".join(place) in said
+
+
+def test_names_of_the_common_kinds_are_taken():
+    method = {"kind": "still", "corpora": ["demo_hdtf"]}
+    names = ("s.ill", "Wav2Lip-v1.5_b", "x")
+    settings = check(merge(raw_of(), {"samples": {"methods": dict.fromkeys(names, method)}}), whole=True)
+    assert set(names) <= set(settings.samples.methods)
+
+
+def test_tables_may_go_on_naming_what_was_taken_out_and_nothing_else_may():
+    out = {"samples": {"methods": {"mirror": None, "folder": None}}}
+    assert "mirror" not in check(merge(raw_of(), out), whole=True).samples.methods
+    assert "'mirror' is not in samples.methods" in refused({"samples": {"methods": {"mirror": None}}})
+
+
+def test_the_protocol_of_a_method_has_a_default():
+    raw = merge(raw_of(), {"samples": {"methods": {"mine": {"kind": "still", "corpora": ["demo_hdtf"]}}}})
+    assert ("mine", "demo_hdtf", "self") in check(raw, whole=True).samples.cells()
+
+
+def test_a_command_gets_what_it_reads_and_anything_else_raises():
+    settings = check(raw_of(), whole=True).only("clips cut")
+    assert settings.clips.crf == 14 and settings.given == ("clips",)
+    for ask in (lambda: settings.clips.keep, lambda: settings.scores, lambda: settings.seed):
+        with pytest.raises(EadbenchError, match="the settings lack"):
+            ask()
+
+
+def test_settings_of_another_command_are_refused():
+    settings = check(raw_of(), whole=True)
+    text = json.dumps(settings.read_by("clips cut"))
+    assert load(text, None, "clips cut").clips.size == 128
+    with pytest.raises(EadbenchError, match="those of `clips cut`"):
+        load(text, None, "clips check")
+
+
+def test_several_settings_are_merged_and_what_shapes_nothing_has_its_default():
+    settings = check(raw_of(), whole=True)
+    read, aside = (json.dumps(one) for one in (settings.read_by("training run", run="full"), settings.aside_for("training run", run="full")))
+    assert load([read, aside], None, "training run").training.run("full").optim.validate_every == 250
+    assert load(read, None, "training run").training.run("full").optim.validate_every == 500
+    assert "validate_every" not in read and "lr" not in aside
+
+
+def test_what_is_shared_stands_in_every_run_and_sampler_in_full():
+    settings = check(raw_of(), whole=True)
+    full, without = settings.training.run("full"), settings.training.run("no_stda")
+    assert without.model == full.model | {"stda": "full"} and without.optim == full.optim and without.init == "stage1"
+    assert full.optim.beta2 == 0.99 and full.optim.steps == 150
+    assert settings.samples.sampler_of("full") == settings.samples.sampler
+    other = check(merge(raw_of(), {"samples": {"methods": {"full": {"sampler": {"steps": 9}}}}}))
+    assert other.samples.sampler_of("full") == settings.samples.sampler.model_copy(update={"steps": 9})
+
+
+def test_a_dump_of_what_shapes_a_result_is_the_same_for_the_whole_and_for_the_part():
+    settings = check(raw_of(), whole=True)
+    for verb in ("clips cut", "captions write", "features extract", "scores measure"):
+        section = verb.split()[0]
+        assert shaping_for(verb, getattr(settings, section)) == shaping_for(verb, getattr(settings.only(verb), section)), verb
+    run = settings.training.run("stage1")
+    assert shaping(run) == shaping(settings.only("training run").training.run("stage1"))
+
+
+def test_judges_of_metrics_that_nobody_asked_for_are_neither_needed_nor_read():
+    raw = merge(raw_of(), {"scores": {"metrics": ["fid"]}, "zoo": {"artefacts": {"emotion": None}}})
+    scores = check(raw, whole=True).scores
+    assert scores.artefacts() == ["inception"] and shaping_for("scores measure", scores)["judges"] == {"fid": "inception"}
+
+
+def test_planning_needs_pydantic_and_yaml_and_none_of_the_large_libraries():
+    code = "import sys, yaml; from eadbench.core.settings import check; check(yaml.safe_load(open('config.yaml')), whole=True); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    loaded = set(done.stdout.split())
+    assert "pydantic" in loaded, done.stderr
+    assert not loaded & {"torch", "numpy", "pandas", "pyarrow", "cv2", "av", "typer", "transformers", "diffusers", "duckdb"}
+
+
+def test_a_mistake_in_the_configuration_is_one_message_of_the_command(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: abc\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "eadbench", "config", "check"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr + done.stdout
+    assert "seed" in done.stderr + done.stdout and "abc" in done.stderr + done.stdout
+
+
+def test_where_nothing_is_given_and_no_configuration_lies_here_the_defaults_hold(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = load(None, None, defaults={"seed": 1, "device": "auto", "samples": {}})
+    assert given.seed == 1 and given.samples.sampler.steps == 20
+    with pytest.raises(EadbenchError, match="no such configuration"):
+        load(None, None)
+    assert isinstance(load('{"seed": 2}', None, defaults={"seed": 1}), Settings)
