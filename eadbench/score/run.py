@@ -14,7 +14,10 @@ import pandas as pd
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
+from eadbench.core.progress import track
 from eadbench.core.tables import KEPT, read_table, relative_to, write_table
+from eadbench.media.audio import read_audio
+from eadbench.media.video import iter_frames, probe, write_video
 from eadbench.score.folders import REAL, Pairs
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
@@ -31,6 +34,7 @@ MAIN = (
     "fid", "kid", "fvd", "ssim", "psnr", "lpips", "sync", "lse_d", "sync_offset", "acc_emo", "csim", "m_lmd", "f_lmd", "jitter_ratio",
     "motion_energy_ratio",
 )  # fmt: skip
+CONTAINERS, CODECS = (".mp4", ".m4v", ".mov"), ("h264", "vp9", "av1", "libdav1d")  # what all browsers play
 BESIDE = ("md", "tex", "csv")  # the table in print, beside the long one
 
 
@@ -107,7 +111,7 @@ def score_folders(
         build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips)
         built = load_built(tables)
         if page is not None:
-            _lay_out(results, pairs, cells, cards or {})
+            _lay_out(results, pairs, cells, cards or {}, config.fps)
             report(tables, results, page / "index.html")
         write_clips(per_clip, clips_of(out))
         for suffix in BESIDE:
@@ -175,8 +179,11 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, part)
 
 
-def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path]) -> None:
-    """Lay the cells out as the workflow's results are, which is where the page looks for them; videos stay where they are."""
+def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path], fps: float) -> None:
+    """Lay the cells out as the workflow's results are, which is where the page looks for them.
+
+    Videos stay where they are; those that no browser plays, or of another rate than the rest, are encoded anew for the page.
+    """
     for method, tasks in pairs.tasks.items():
         cell = {"method": method, "corpus": pairs.corpus, "protocol": PROTOCOL}
         scores, samples = (results / stage / method / pairs.corpus / PROTOCOL for stage in ("scores", "samples"))
@@ -184,16 +191,31 @@ def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path]
         for name in ("per_clip.parquet", "confusion.parquet", "provenance.json"):
             if (cells / method / name).exists():
                 shutil.copyfile(cells / method / name, scores / name)
-        rows = [
-            {
-                **cell, "clip_id": task.clip_id, "speaker": task.speaker, "target_emotion": task.emotion, "reason": task.problem,
-                "video": relative_to(task.fake, samples) if task.fake and not task.problem else None,
-                "status": task.status if task.problem else KEPT,
-            }
-            for task in tasks
-        ]  # fmt: skip
+        rows = []
+        for k, task in enumerate(track(tasks, f"videos of {method} for the page", unit="clip")):
+            row = {**cell, "clip_id": task.clip_id, "speaker": task.speaker, "target_emotion": task.emotion, "status": task.status}
+            try:
+                video = None if task.problem or task.fake is None else playable(task.fake, samples / "videos" / f"{k}.mp4", fps)
+                rows.append(row | {"reason": task.problem} | ({"video": relative_to(video, samples), "status": KEPT} if video else {}))
+            except EadbenchError as error:
+                rows.append(row | {"reason": error.what})
         write_table(samples / "samples.parquet", rows, schemas.SAMPLES, "clip_id")
     for name, folder in cards.items():
         if (folder / "card.json").exists():
             (results / "zoo" / name).mkdir(parents=True)
             shutil.copyfile(folder / "card.json", results / "zoo" / name / "card.json")
+
+
+def playable(video: Path, target: Path, fps: float) -> Path:
+    """The video itself if browsers play it and it has that rate, else a copy at ``target`` that they play.
+
+    Raises:
+        EadbenchError: If it cannot be read.
+    """
+    info = probe(video)
+    if video.suffix.lower() in CONTAINERS and info.codec in CODECS and info.fps is not None and abs(info.fps - fps) < 0.01:
+        return video
+    sound = read_audio(video) if info.sample_rate is not None else None
+    even = (frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2] for _, frame in iter_frames(video, fps=fps))
+    write_video(target, even, fps, audio=sound)
+    return target

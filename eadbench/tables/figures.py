@@ -17,7 +17,7 @@ from matplotlib.patches import ConnectionPatch
 
 from eadbench.core.files import atomic_path
 from eadbench.media.audio import RATE, read_audio
-from eadbench.media.video import iter_frames
+from eadbench.media.video import iter_frames, probe
 
 FPS = 25
 LABEL_WIDTH = 24  # letters of a row's name before it is broken
@@ -73,11 +73,11 @@ def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> F
     labels = [_plain(textwrap.fill(name, LABEL_WIDTH)) for name, _ in rows]
     with plt.rc_context(STYLE):
         sheet = _Sheet(len(rows), len(chosen), max(len(line) for label in labels for line in label.split("\n")))
-        wave = _wave(sheet, read_audio(rows[0][1]), length, chosen)
+        wave = _wave(sheet, _sound(rows[0][1]), length, chosen)
         for r, (label, (_, video)) in enumerate(zip(labels, rows, strict=True)):
             for c, (frame, image) in enumerate(zip(chosen, pick_frames(video, chosen), strict=True)):
                 axis = sheet.cell(r, c)
-                axis.imshow(image, aspect="auto", interpolation="lanczos")
+                axis.imshow(image, aspect="equal", interpolation="lanczos")
                 if c == 0:
                     axis.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
                 if r == 0:  # the moment in the sound, led down to its column
@@ -131,6 +131,11 @@ def _wave(sheet: _Sheet, sound: np.ndarray, length: int, chosen: np.ndarray) -> 
     wave.set(xlim=(0, length / FPS), ylim=(-peak, peak))
     wave.set_ylabel("driving sound", rotation=0, ha="right", va="center", labelpad=6, color="0.35")
     return wave
+
+
+def _sound(video: Path) -> np.ndarray:
+    """A video's sound; of one without, silence."""
+    return np.zeros(0, np.float32) if probe(video).sample_rate is None else read_audio(video)
 
 
 def count_frames(video: Path) -> int:

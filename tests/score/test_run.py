@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
-from eadbench.media.video import write_video
+from eadbench.media.video import probe, write_video
 from eadbench.score.cli import app
 from eadbench.score.options import config_of, metric_names
 from eadbench.score.run import alone
@@ -101,6 +101,23 @@ def test_the_page_holds_a_player_for_every_clip(done):
     page = done[0] / "page"
     assert "mine[v1]" in (page / "index.html").read_text(encoding="utf-8")
     assert len(list((page / "report_assets" / "videos").rglob("*.mp4"))) == 7 + 4 + 7
+
+
+def test_the_page_plays_what_browsers_cannot_and_lives_with_silent_and_broken_videos(tmp_path):
+    frames, _ = astronaut(25, 64)
+    wide = np.concatenate([frames, frames], 2)
+    for k in range(2):
+        write_video(tmp_path / f"real/{k}.mp4", wide)
+        write_video(tmp_path / f"mine/{k}.mp4", np.repeat(wide, 2, 0), fps=50)
+    (tmp_path / "mine/0.mp4").rename(tmp_path / "mine/0.mkv")
+    write_video(tmp_path / "real/2.mp4", wide)
+    (tmp_path / "mine/2.mp4").write_text("no video")
+    found = run(tmp_path, tmp_path / "s.parquet", "--metrics", "ssim", "--page", str(tmp_path / "page"), fakes=("mine",))
+    assert found.exit_code == 0, found.output
+    shown = sorted((tmp_path / "page" / "report_assets" / "videos").rglob("*.mp4"))
+    assert [path.parent.parent.parent.name for path in shown] == ["mine", "mine", "real", "real", "real"]
+    assert {(probe(path).codec, probe(path).fps, probe(path).width) for path in shown} == {("h264", 25.0, 128)}
+    assert list((tmp_path / "page" / "report_assets" / "figures").glob("strip_main_*.png"))
 
 
 def test_corrected_labels_take_effect_at_the_same_place(media, tmp_path):
