@@ -86,9 +86,12 @@ def decode(
     Raises:
         av.FFmpegError: If the file breaks off, or nothing can be decoded.
     """
+    if not start:
+        yield from _in_order(container, stream, zero_of(container))
+        return
     previous = None
     for item in _sought(container, stream, start):
-        if previous is not None and (not start or item[1] > start):
+        if previous is not None and item[1] > start:
             yield previous
         previous = item
     if previous is not None:
@@ -121,8 +124,7 @@ def _sought(
         except av.FFmpegError:  # nothing decodable from here on, or a format without seeks
             pass
         back = 2 * back + 1
-    if back:
-        _rewind(container)
+    _rewind(container)
     return _in_order(container, stream, origin)
 
 
@@ -171,6 +173,8 @@ def _in_order(
     ``duration`` is set, since FFmpeg's filters need it for the last one.
     """
     unit = stream.time_base
+    whole = unit.denominator * origin.denominator
+    ticks, zero = int(unit * whole), int(origin * whole)
     rate = stream.average_rate or stream.guessed_rate or 25 if stream.type == "video" else None
     avi = container.format.name == "avi" and rate
     first_sent, delay, last, length, failure = None, None, None, 0, None
@@ -201,6 +205,6 @@ def _in_order(
             shown = 1 / rate if rate else Fraction(frame.samples, frame.sample_rate)
             frame.duration = frame.duration or round(shown / unit)
             last, length = stamp, frame.duration
-            yield frame, stamp * unit - origin
+            yield frame, Fraction(stamp * ticks - zero, whole)
     if last is None and failure is not None:
         raise failure
