@@ -58,7 +58,7 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     tried: list[str] = []
     for recording in track(recordings, f"cut {corpus} {shard}", unit="recording"):
         _check_source(recording)
-        key = job.key(recording.row, *(recording.files if recording.row["source"] else []))
+        key = job.key([recording.row, _sources(recording)])
         found = job.done(key)
         if found is None:
             found = {"rows": cut_recording(recording, eyes, config, folder)}
@@ -199,6 +199,13 @@ def _look(frame: np.ndarray, box: np.ndarray) -> tuple[float, float]:
     x0, y0, x1, y1 = np.clip(np.round(box), 0, frame.shape[0]).astype(int)
     grey = cv2.cvtColor(frame[y0 : max(y1, y0 + 2), x0 : max(x1, x0 + 2)], cv2.COLOR_RGB2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_64F).var()), float(grey.mean())
+
+
+def _sources(recording: Recording) -> list[Any]:
+    """The files that a recording is in: by their sha256 where it is known, else (a user's archive of 10 GB) by size and time of change."""
+    if not recording.row["source"] or recording.row["status"] in (FAILED, DROPPED):
+        return []
+    return [seals.check(path) or [path.stat().st_size, path.stat().st_mtime_ns] for path in recording.files]
 
 
 def _check_source(recording: Recording) -> None:

@@ -16,8 +16,9 @@ from clips.faulty_corpus import CONFIG, SMALL, make_index
 from material import face_video
 from small_disk import PAGE, small_disk
 
+from eadbench.clips import cut as module
 from eadbench.clips.cut import cut_shard
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import concat_tables, read_table, write_table
@@ -208,7 +209,7 @@ def test_killed_in_the_middle_and_started_again(tmp_path):
 
 def kept_names(side: Path) -> set[str]:
     """Names of the media that stand in a job's notes."""
-    return {Path(name).name for line in side.read_text().splitlines() for name in json.loads(line.partition(" ")[2])["sums"]}
+    return {Path(name).name for line in side.read_text().splitlines() for name in json.loads(line.partition(" ")[2])[1]["sums"]}
 
 
 def test_other_settings_are_not_resumed_and_leave_nothing_behind(tmp_path):
@@ -260,6 +261,24 @@ def test_a_flipped_byte_of_what_was_kept_is_made_anew(tmp_path, harmed):
     path.write_bytes(data)
     cut_shard("mine", "0-of-1", table, out, CONFIG)
     assert {path: path.read_bytes() for path in media_and_table(out.parent)} == right
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_only_recordings_whose_source_changed_are_cut_again(tmp_path, sealed, monkeypatch):
+    """A user's file counts by its time, so that archives of many GB are not read for nothing; one that we fetched by its content."""
+    table = make_many(tmp_path, 2)
+    out = tmp_path / "clips" / "cut.parquet"
+    if sealed:
+        seals.seal_files(tmp_path / "source", (tmp_path / "source").glob("*.mp4"), table)
+    cut_shard("mine", "0-of-1", table, out, CONFIG)
+    done = []
+    work = module.cut_recording
+    monkeypatch.setattr(module, "cut_recording", lambda recording, *more: done.append(recording.id) or work(recording, *more))
+    cut_shard("mine", "0-of-1", table, out, CONFIG)
+    assert done == []
+    (tmp_path / "source" / "r1.mp4").touch()
+    cut_shard("mine", "0-of-1", table, out, CONFIG)
+    assert done == ([] if sealed else ["r1"])
 
 
 def test_an_empty_shard_is_an_empty_table(tmp_path):
