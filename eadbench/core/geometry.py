@@ -16,3 +16,8 @@ TEMPLATE = {
 def template_points(size: int) -> np.ndarray:
     """The template in pixels of a frame of side ``size``: ``(5, 2)`` float32, x then y, in the order of ``TEMPLATE``."""
     return np.float32(list(TEMPLATE.values())) * size
+
+
+def spread(count: int, wanted: int | None) -> np.ndarray:
+    """Indices of ``wanted`` things spread evenly over ``count``; all if ``None`` or fewer."""
+    return np.arange(count) if wanted is None or wanted >= count else np.unique(np.linspace(0, count - 1, wanted).round().astype(int))

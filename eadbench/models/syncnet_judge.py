@@ -131,12 +131,14 @@ def shift_distances(lips: Tensor, audio: Tensor, shift: int = SHIFT, block: int 
     Returns:
         ``(T, 2 * shift + 1)``.
     """
-    around = F.pad(audio, (0, 0, shift, shift)).unfold(0, 2 * shift + 1, 1)  # (T, D, shifts)
-    parts = [
-        (lips[at : at + block, :, None] - around[at : at + block] + 1e-6).norm(dim=1)  # 1e-6: as torch's pairwise_distance
-        for at in range(0, len(lips), block)
-    ]
-    return torch.cat(parts)
+    padded = F.pad(audio, (0, 0, shift, shift))
+    return torch.cat([distances_around(lips[at : at + block], padded[at : at + block + 2 * shift], shift) for at in range(0, len(lips), block)])
+
+
+def distances_around(lips: Tensor, audio: Tensor, shift: int = SHIFT) -> Tensor:
+    """Distances ``(T, 2 * shift + 1)`` of windows ``(T, D)`` of lips to those ``(T + 2 * shift, D)`` of sound, which begin ``shift`` earlier."""
+    around = audio.unfold(0, 2 * shift + 1, 1)  # (T, D, shifts)
+    return (lips[:, :, None] - around + 1e-6).norm(dim=1)  # 1e-6: as torch's pairwise_distance
 
 
 def sync_from_distances(distances: Tensor) -> dict[str, float]:

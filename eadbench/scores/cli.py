@@ -38,6 +38,22 @@ def measure_command(
     measure_cell(cell, cell_tasks(samples, clips, protocol), given.scores, judges, out, device, real)
 
 
+@app.command("list")
+def list_command() -> None:
+    """Print every metric: its definition, where it comes from, which way is better, what it needs. Those of other packages, too."""
+    from eadbench.scores.metrics import METRICS
+
+    arrows = {"up": "higher is better", "down": "lower is better", "none": "a description"}
+    for name, metric in METRICS.items():
+        better = arrows[metric.direction] if metric.ideal is None else f"best at {metric.ideal:g}"
+        low, high = ("" if end is None else f"{end:g}" for end in metric.range)
+        values = " ".join(filter(None, [f"{low}..{high}" if low or high else "", metric.unit]))
+        needs = [*metric.needs(), *([f"evaluator {metric.judge}"] if metric.judge else []), *(["paired videos"] if metric.paired else [])]
+        typer.echo(f"{name} ({metric.label}): {better}{f', {values}' if values else ''}, per {metric.kind}")
+        typer.echo(f"    {metric.meaning}")
+        typer.echo(f"    source: {metric.source}\n    needs: {', '.join(needs) or 'nothing but other rows'}")
+
+
 @app.command("summarise")
 def summarise_command(
     cell: Annotated[Path, typer.Option(help="Folder of a measured cell.")],

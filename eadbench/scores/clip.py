@@ -1,31 +1,33 @@
-"""Measure one clip: one decode of each video feeds every metric."""
+"""Measure one clip: one pass over both videos in lockstep feeds every metric a few frames at a time."""
 
-import logging
 import math
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
-from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.errors import EadbenchError, FatalError, reason_of
+from eadbench.core.files import sha256_of
+from eadbench.core.geometry import spread
 from eadbench.core.tables import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
 from eadbench.media.faces import FaceMesh
-from eadbench.media.video import probe, read_frames
-from eadbench.scores import image, landmarks
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
+from eadbench.scores.landmarks import MeshTracker
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
-from eadbench.zoo.emotion import spread
+from eadbench.scores.metrics.base import Chunk, Metric, Part, Reader, Value
+from eadbench.scores.metrics.identity import Identity
+from eadbench.scores.reference import References
+from eadbench.scores.stream import CROP_FRAMES, Source, as_shares, face_square, lockstep
 
-log = logging.getLogger(__name__)
-FEWEST_SILENT = 5
-CROP = 256  # side of a face that is cut out
-LATENTSYNC_START = 20  # LatentSync's FVD script looks at frames 20 to 35
+SOUND_MARGIN = 1.0  # seconds of sound that are read past the end of the picture
+ASPECTS_DIFFER = 0.02
+FACES_DIFFER = 1.5
 
 
 @dataclass(frozen=True)
@@ -60,253 +62,388 @@ class Task:
 
 
 @dataclass
-class Value:
-    """One metric of one clip."""
-
-    value: float | None
-    frames: int | None = None
-    status: str = KEPT
-    reason: str = ""
-
-
-@dataclass
 class Measured:
-    """What came out: values by metric, features by kind, notes on what was done to the video before, the side of its frames."""
+    """What came out.
+
+    Attributes:
+        values: By metric.
+        features: By kind.
+        notes: What was done to the video before.
+        size: Longer side of the frames that were judged.
+        pair_size: That of the frames that were compared.
+        reference: What was learnt of the clip's own video, for other methods; empty unless it is the video that was judged.
+    """
 
     values: dict[str, Value] = field(default_factory=dict)
     features: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     size: int | None = None
+    pair_size: int | None = None
+    reference: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passing(self) -> bool:
+        """Whether another try may give more."""
+        return any(value.passing for value in self.values.values())
 
 
 class Measurer:
-    """Measures clips with the judges of a config. Holds the face mesh and what was learnt of reference clips.
+    """Measures clips with the judges of a config. Holds the face meshes and what is known of reference clips.
 
     Args:
         config: What to measure.
         judges: The networks.
-        device: Where formulas run.
-        real_landmarks: Landmarks of a clip's own video that are known already, by clip id.
+        device: Kept for callers; the networks know theirs.
+        references: What earlier work learnt of the clips' own videos.
     """
 
-    def __init__(
-        self, config: ScoresConfig, judges: Judges, device: Any = "cpu", real_landmarks: Callable[[str], np.ndarray | None] = lambda _: None
-    ) -> None:
-        self.config, self.judges, self.device, self.real_landmarks = config, judges, device, real_landmarks
+    def __init__(self, config: ScoresConfig, judges: Judges, device: Any = "cpu", references: References | None = None) -> None:
+        self.config, self.judges, self.device, self.references = config, judges, device, references or References([])
         self.wanted = [name for name in config.metrics if name in CLIP_METRICS]
-        self._mesh: FaceMesh | None = None
+        self._meshes: dict[str, FaceMesh] = {}
+        self._hashes: dict[Path, str] = {}
+
+    def content(self, path: Path | None) -> str:
+        """sha256 of a file; empty if there is none."""
+        if path is None or not path.is_file():
+            return ""
+        if path not in self._hashes:
+            self._hashes[path] = sha256_of(path)
+        return self._hashes[path]
 
     def measure(self, task: Task) -> Measured:
         """Measure one clip. What cannot be measured is a value with a reason; nothing is left out."""
         if task.problem or task.fake is None:
             return self._all_missing(task.status, task.problem or "no video")
         try:
-            clip = _Clip(task, self)
-            for name in self.wanted:
-                if name not in clip.out.values:
-                    self._run(name, clip)
-            for role in ("fid", "fvd"):
-                if role in self.judges.nets:
-                    clip.features_of(role)
+            with tempfile.TemporaryDirectory(prefix="eadbench-scores-") as scratch:
+                return Clip(task, self, Path(scratch)).measure()
         except FatalError:
             raise
-        except EadbenchError as error:
-            return self._all_missing(FAILED, _one_line(error))
-        except Exception as error:  # whatever a strange file provokes costs that clip alone; the traceback goes to the log
-            log.exception("%s cannot be measured", task.clip_id)
-            return self._all_missing(FAILED, f"unexpected {type(error).__name__}: {error}")
-        clip.out.values = {name: clip.out.values[name] for name in self.wanted}
-        return clip.out
+        except Exception as error:  # whatever a strange file provokes costs that clip alone
+            reason = reason_of(error, task.clip_id)
+            return self._all_missing(FAILED, one_line(error) if isinstance(error, EadbenchError) else reason, passing=True)
 
-    def _run(self, name: str, clip: "_Clip") -> None:
-        metric = METRICS[name]
-        if metric.judge in self.judges.missing:
-            clip.out.values[name] = Value(None, None, FAILED, self.judges.missing[metric.judge])
-            return
-        if metric.paired and clip.task.unpaired:
-            clip.out.values[name] = Value(None, None, DROPPED, clip.task.unpaired)
-            return
-        try:
-            clip.out.values |= {key: _checked(value) for key, value in STEPS[name](clip).items()}
-        except EadbenchError as error:
-            clip.out.values[name] = Value(None, None, FAILED, _one_line(error))
+    def _all_missing(self, status: str, reason: str, passing: bool = False) -> Measured:
+        return Measured({name: Value(None, None, status, reason, passing) for name in self.wanted})
 
-    def _all_missing(self, status: str, reason: str) -> Measured:
-        return Measured({name: Value(None, None, status, reason) for name in self.wanted})
-
-    def mesh(self, frames: np.ndarray) -> np.ndarray:
-        """Landmarks ``(T, 478, 2)``."""
-        self._mesh = self._mesh or FaceMesh()
-        return landmarks.mesh_of(frames, self._mesh)
+    def tracker(self, side: str) -> MeshTracker:
+        """A tracker for the next video of one side."""
+        if side not in self._meshes:
+            self._meshes[side] = FaceMesh()
+        return MeshTracker(self._meshes[side])
 
     def close(self) -> None:
-        """Free the face mesh."""
-        if self._mesh is not None:
-            self._mesh.close()
-            self._mesh = None
+        """Free the face meshes."""
+        for mesh in self._meshes.values():
+            mesh.close()
+        self._meshes.clear()
 
 
-class _Clip:
-    """A clip's decoded material, each part made when first asked for."""
+class Marks:
+    """Landmarks of one video: found as its frames come, and kept on disk for a second pass; or known from before.
 
-    def __init__(self, task: Task, measurer: Measurer) -> None:
-        self.task, self.measurer, self.config, self.judges = task, measurer, measurer.config, measurer.judges
-        self.out = Measured()
-        self._made: dict[str, Any] = {}
-        self.fake = self._read(task.fake, task.frames, "the video")
-        if task.crop:
-            self._crop()
-        self.out.size = max(self.fake.shape[1:3])
+    Args:
+        path: File to keep them in.
+        tracker: Finds them; ``None`` where nobody asks.
+        known: Gives those from one number of frame to another.
+        still: Whether the known ones are of a picture that stands still.
+    """
 
-    def _read(self, path: Path, limit: int | None, what: str) -> np.ndarray:
-        rate = probe(path).fps
-        frames = read_frames(path, self.config.fps, limit)
-        if rate is not None and abs(rate - self.config.fps) > 0.01:
-            self.out.notes.append(f"{what} resampled from {rate:g} to {self.config.fps:g} fps")
-        return frames
+    ROW = 478 * 2 * 4  # bytes
 
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
-
-    def _crop(self) -> None:
-        """Cut both videos to one square around the face of the real one, the same place of the picture, scaled to ``CROP`` pixels.
-
-        Raises:
-            EadbenchError: If no frame shows a face.
-        """
-        real = self.real
-        marks = self.measurer.mesh(real)
-        if not np.isfinite(marks).any():
-            raise EadbenchError("no face to cut to")
-        shares = face_square(marks) / np.float64([real.shape[2], real.shape[1]])
-        self.out.notes.append("cut to the face")
-        self.fake = cut_square(self.fake, shares * [self.fake.shape[2], self.fake.shape[1]])
-        self._made["real"] = cut_square(real, shares * [real.shape[2], real.shape[1]])
+    def __init__(self, path: Path, tracker: MeshTracker | None, known: Callable[[int, int], np.ndarray] | None = None, still: bool = False) -> None:
+        self.path, self.tracker, self.known, self._still = path, tracker, known, still
+        self.frames, self.seen = 0, 0
 
     @property
-    def real(self) -> np.ndarray:
-        """The clip's own frames.
+    def still(self) -> bool:
+        """Whether all frames show the same picture."""
+        return self._still if self.tracker is None else self.tracker.still and self.frames > 0
+
+    def of(self, frames: np.ndarray, start: int) -> np.ndarray:
+        """Landmarks ``(N, 478, 2)`` of frames that begin at a number."""
+        if self.known is not None:
+            return self.known(start, start + len(frames))
+        if start < self.frames:
+            with self.path.open("rb") as file:
+                file.seek(start * self.ROW)
+                return np.frombuffer(file.read(len(frames) * self.ROW), np.float32).reshape(-1, 478, 2)
+        found = self.tracker(frames)
+        with self.path.open("ab") as file:
+            file.write(found.tobytes())
+        self.frames += len(found)
+        self.seen += int(np.isfinite(found[:, 0, 0]).sum())
+        return found
+
+    def all(self) -> np.ndarray:
+        """All that were found."""
+        return np.fromfile(self.path, np.float32).reshape(-1, 478, 2) if self.frames else np.empty((0, 478, 2), np.float32)
+
+
+class Clip:
+    """One clip while it is measured: its readers, and what they share.
+
+    Attributes:
+        task, config, judges: What to measure, and with what.
+        features: Features by kind, for metrics of sets.
+        same: Whether the video to judge is the clip's own, byte by byte.
+        reference: What is known of the clip's own video.
+        expected, expected_real, expected_common: Frames that are expected of either video, and of both.
+        expected_faces, expected_real_faces: How many of them show a face, where that is known.
+    """
+
+    def __init__(self, task: Task, measurer: Measurer, scratch: Path) -> None:
+        self.task, self.measurer, self.config, self.judges = task, measurer, measurer.config, measurer.judges
+        self.out, self.features = Measured(), {}
+        self.same = task.real is not None and measurer.content(task.fake) == measurer.content(task.real)
+        self.reference = measurer.references.of(measurer.content(task.real), task, self.config, self.judges)
+        self._parts: dict[type[Part], Part] = {}
+        self._audio: np.ndarray | None = None
+        self._sound_limit: int | None = None
+        self._sound_notes: list[str] = []
+        self._scratch = scratch
+        self.fake, self.real = self._source(task.fake, "the video"), None
+        self._real_error: EadbenchError | None = None
+        if task.real is not None:
+            try:
+                self.real = self.fake if self.same else self._source(task.real, "the real video", self.fake.square)
+            except EadbenchError as error:
+                self._real_error = error
+        else:
+            self._real_error = EadbenchError("no real video to compare with")
+        self.expected = self.fake.expected()
+        self.expected_real = (self.expected if self.same else self.reference.frames or self.real.expected()) if self.real else 0
+        self.expected_common = min(self.expected, self.expected_real)
+        self.expected_faces = self.expected_real_faces = None
+        self.counts = {"fake": 0, "real": 0}
+
+    def _source(self, path: Path, what: str, square: Any = None) -> Source:
+        source = Source(path, self.config.fps, self.task.frames, square)
+        note = source.rate_note(what)
+        if note:
+            self.out.notes.append(note)
+        if self.task.crop and square is None:
+            source = Source(path, self.config.fps, self.task.frames, self._square())
+            self.out.notes.append("cut to the face")
+        return source
+
+    def _square(self) -> Any:
+        """Where the face of the real video is, looked for in a few frames spread over it.
 
         Raises:
-            EadbenchError: If there is no such video.
+            EadbenchError: If none shows a face.
         """
         if self.task.real is None:
             raise EadbenchError("no real video to compare with")
-        return self._once("real", lambda: self._read(self.task.real, self.task.frames, "the real video"))
+        source = Source(self.task.real, self.config.fps, self.task.frames)
+        wanted, marks, size = set(spread(source.expected(), CROP_FRAMES).tolist()), [], (1, 1)
+        tracker = self.measurer.tracker("real")
+        for number, frame in enumerate(source.frames()):
+            if number in wanted:
+                size = frame.shape[1], frame.shape[0]
+                marks.append(tracker(frame[None]))
+        if not marks or not np.isfinite(np.concatenate(marks)).any():
+            raise EadbenchError("no face to cut to")
+        return as_shares(face_square(np.concatenate(marks)), *size)
 
-    @property
-    def pair(self) -> tuple[np.ndarray, np.ndarray]:
-        """The frames that both have, the generated ones at the real ones' size."""
-        return self._once("pair", self._make_pair)
-
-    def _make_pair(self) -> tuple[np.ndarray, np.ndarray]:
-        count = min(len(self.fake), len(self.real))
-        if len(self.fake) != len(self.real):
-            self.out.notes.append(f"{len(self.fake)} frames where {len(self.real)} were expected; {count} compared")
-        fake, real = self.fake[:count], self.real[:count]
-        if fake.shape[1:3] != real.shape[1:3]:
-            self.out.notes.append(f"resized from {fake.shape[2]}x{fake.shape[1]} to {real.shape[2]}x{real.shape[1]}")
-            side = (real.shape[2], real.shape[1])
-            way = cv2.INTER_AREA if fake.shape[1] > real.shape[1] else cv2.INTER_CUBIC
-            fake = np.stack([cv2.resize(frame, side, interpolation=way) for frame in fake])
-        return fake, real
-
-    @property
-    def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The pair as ``(T, 3, H, W)`` uint8 tensors on the device."""
-        return self._once("tensors", lambda: tuple(torch.from_numpy(f).permute(0, 3, 1, 2).contiguous().to(self.measurer.device) for f in self.pair))
-
-    @property
-    def marks(self) -> np.ndarray:
-        """Landmarks of the video to judge."""
-        return self._once("marks", self._make_marks)
-
-    def _make_marks(self) -> np.ndarray:
-        found = self.measurer.mesh(self.fake)
-        self.out.features["landmarks"] = found
-        return found
-
-    @property
-    def real_marks(self) -> np.ndarray:
-        """Landmarks of the clip's own video."""
-        return self._once("real_marks", self._make_real_marks)
-
-    def _make_real_marks(self) -> np.ndarray:
-        if self.fake.shape == self.real.shape and np.array_equal(self.fake, self.real):
-            return self.marks
-        known = self.measurer.real_landmarks(self.task.clip_id)
-        found = known[: len(self.real)] if known is not None and len(known) >= len(self.real) else self.measurer.mesh(self.real)
-        self.out.features["real-landmarks"] = found
-        return found
-
-    @property
-    def marks_pair(self) -> tuple[np.ndarray, np.ndarray]:
-        """Landmarks of the common frames, in pixels of the real frames.
-
-        Raises:
-            EadbenchError: If one side shows no face.
-        """
-        fake, real = self.pair
-        marks, real_marks = self.marks[: len(fake)], self.real_marks[: len(real)]
-        for found, what in ((marks, "the video"), (real_marks, "the real video")):
-            if not np.isfinite(found).any():
-                raise EadbenchError(f"{what} shows no face")
-        scale = np.float32([real.shape[2] / self.fake.shape[2], real.shape[1] / self.fake.shape[1]])
-        return marks * scale, real_marks
-
-    @property
-    def curves(self) -> dict[str, np.ndarray]:
-        """Movements over time, see :func:`landmarks.curves`."""
-        if not np.isfinite(self.marks).any():
-            raise EadbenchError("the video shows no face")
-        return self._once("curves", lambda: landmarks.curves(self.marks))
-
-    @property
-    def curves_pair(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Movements of both sides over the common frames."""
-        return self._once("curves_pair", lambda: tuple(landmarks.curves(m) for m in self.marks_pair))
-
-    @property
     def audio(self) -> np.ndarray:
-        """The sound, 16 kHz.
+        """The sound, mono at 16 kHz, no longer than the picture and a second.
 
         Raises:
             EadbenchError: If there is none.
         """
-        return self._once("audio", lambda: read_audio(self.task.audio or self.task.fake))
+        if self._audio is None:
+            self._sound_limit = self.expected or None
+            end = self._sound_limit / self.config.fps + SOUND_MARGIN if self._sound_limit else None
+            self._audio = read_audio(self.task.audio or self.task.fake, end=end, notes=self._sound_notes)
+        return self._audio
 
-    def features_of(self, role: str) -> None:
-        """Extract the features of a set metric; a clip too short for a protocol simply has none of it."""
-        net = self.judges.nets[role]
-        if role == "fid":
-            self.out.features["inception"] = net.features(self.fake[spread(len(self.fake), self.config.fid_frames)])
-            return
-        length = self.config.fvd_window
-        for protocol in self.config.fvd_protocols:
-            if protocol == "stylegan-v":
-                starts = range(0, len(self.fake) - length + 1, self.config.fvd_stride)
+    def sound_was_cut(self) -> bool:
+        """Whether more sound is needed than was read, since there were more frames than expected."""
+        return self._sound_limit is not None and self.counts["fake"] > self._sound_limit
+
+    def part(self, which: type[Part]) -> Part:
+        """The part of that class; made when first asked for. What goes wrong then is its ``error``."""
+        if which not in self._parts:
+            self._parts[which] = guarded(which, self)
+        return self._parts[which]
+
+    def identity_mean(self) -> np.ndarray | None:
+        """Mean identity embedding of the video, if it was measured."""
+        part = self._parts.get(Identity)
+        return part.mean if part is not None and part.error is None else None
+
+    def measure(self) -> Measured:
+        """Read both videos once, twice where the choice of frames needs it, and compute all values."""
+        metrics = self._metrics()
+        self._feed(metrics)
+        again = [r for r in (*self._parts.values(), *metrics.values()) if r.error is None and r.misjudged()]
+        if again:
+            self._prepare_again()
+            for part in [r for r in again if isinstance(r, Part)]:
+                self._parts[type(part)] = guarded(type(part), self)
+            for name, metric in list(metrics.items()):
+                if metric in again:
+                    metrics[name] = guarded(type(metric), self)
+            fresh = {type(r) for r in again}
+            self._feed(metrics, lambda reader: type(reader) in fresh)
+        for part in self._parts.values():
+            attempt(part, part.finish)
+        for name in self.measurer.wanted:
+            if name in metrics:
+                self.out.values[name] = self._computed(metrics[name])
+        self.out.values = {name: self.out.values[name] for name in self.measurer.wanted}
+        self.out.features = self.features
+        self._note()
+        if self.same:
+            self.out.reference = self.reference.learnt(self)
+        return self.out
+
+    def _metrics(self) -> dict[str, Metric]:
+        found: dict[str, Metric] = {}
+        for name in self.config.metrics:
+            metric = METRICS[name]
+            if metric.judge in self.judges.missing:
+                self.out.values[name] = Value(None, None, FAILED, self.judges.missing[metric.judge])
+            elif metric.paired and self.task.unpaired:
+                self.out.values[name] = Value(None, None, DROPPED, self.task.unpaired)
+            elif metric.kind == "clip":
+                found[name] = guarded(metric, self)
             else:
-                starts = [LATENTSYNC_START] if len(self.fake) >= LATENTSYNC_START + length else []
-            if len(starts):
-                windows = np.stack([self.fake[s : s + length] for s in starts])
-                self.out.features[f"i3d-{protocol}"] = net.features(windows, protocol)
+                for part in metric.parts:
+                    self.part(part)
+        self._audio = None
+        wanted = {what for r in (*self._parts.values(), *found.values()) if r.error is None for what in r.reads}
+        own = "landmarks" in wanted or (self.same and "real_landmarks" in wanted)
+        other = "real_landmarks" in wanted and not self.same and self.reference.marks is None
+        fake = Marks(self._scratch / "fake", self.measurer.tracker("fake") if own else None)
+        real = Marks(self._scratch / "real", self.measurer.tracker("real") if other else None, self.reference.marks, self.reference.still)
+        self.marks = {"fake": fake, "real": fake if self.same else real}
+        return found
+
+    def still(self, side: str) -> bool:
+        """Whether the video of that side, ``fake`` or ``real``, shows one picture from beginning to end."""
+        return self.marks[side].still
+
+    def _prepare_again(self) -> None:
+        self.expected, self.expected_real = self.counts["fake"], self.counts["real"]
+        self.expected_common = min(self.expected, self.expected_real)
+        self.expected_faces, self.expected_real_faces = (m.seen if m.tracker else None for m in (self.marks["fake"], self.marks["real"]))
+
+    def _feed(self, metrics: dict[str, Metric], chosen: Callable[[Reader], bool] = lambda _: True) -> None:
+        readers = [r for r in (*self._parts.values(), *metrics.values()) if r.error is None and chosen(r)]
+        needs_real = any(what in r.reads for r in readers for what in ("real", "pair", "real_landmarks"))
+        self.counts = {"fake": 0, "real": 0}
+        start = 0
+        for fake, real in self._stretches(needs_real):
+            chunk = self._chunk(fake, real, start, readers)
+            start += max(len(chunk.fake), 0 if chunk.real is None else len(chunk.real))
+            for reader in readers:
+                if reader.error is None:
+                    self._update(reader, chunk)
+
+    def _stretches(self, needs_real: bool) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+        """Stretches of both videos; a real video that breaks off leaves the other to its own metrics."""
+        fake = self.fake.chunks()
+        if self.same:
+            yield from ((chunk, chunk if needs_real else None) for chunk in fake)
+        elif needs_real and self.real is not None:
+            yield from lockstep(fake, self._guarded_real())
+        else:
+            yield from ((chunk, None) for chunk in fake)
+
+    def _guarded_real(self) -> Iterator[np.ndarray]:
+        try:
+            yield from self.real.chunks()
+        except EadbenchError as error:
+            self._real_error = error
+
+    def _chunk(self, fake: np.ndarray | None, real: np.ndarray | None, start: int, readers: list[Reader]) -> Chunk:
+        wanted = {what for reader in readers if reader.error is None for what in reader.reads}
+        if fake is None:
+            fake = np.empty((0, *self._shape), np.uint8)
+        self._shape = fake.shape[1:]
+        self.out.size = max(fake.shape[1:3])
+        self.counts["fake"] += len(fake)
+        chunk = Chunk(fake, real, start=start)
+        if "landmarks" in wanted or (self.same and "real_landmarks" in wanted):
+            chunk.marks = self.marks["fake"].of(fake, start)
+        if real is not None:
+            self.out.pair_size = max(real.shape[1:3])
+            self.counts["real"] += len(real)
+            if "real_landmarks" in wanted:
+                chunk.real_marks = chunk.marks if self.same else self.marks["real"].of(real, start)
+            if "pair" in wanted and chunk.pair is None:
+                chunk.pair = self._resized(fake, real)
+        return chunk
+
+    def _resized(self, fake: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The frames that both have, the generated ones at the real ones' size."""
+        common = min(len(fake), len(real))
+        fake, real = fake[:common], real[:common]
+        (own_high, own_wide), (high, wide) = fake.shape[1:3], real.shape[1:3]
+        note = f"resized from {own_wide}x{own_high} to {wide}x{high}"
+        if note not in self.out.notes:
+            self.out.notes.append(note)
+            if abs(math.log(own_wide / own_high * high / wide)) > ASPECTS_DIFFER:
+                self.out.notes.append(f"other framing: aspect ratio {own_wide / own_high:.2f} stretched to {wide / high:.2f}")
+        way = cv2.INTER_AREA if own_high > high else cv2.INTER_CUBIC
+        resized = [cv2.resize(frame, (wide, high), interpolation=way) for frame in fake]
+        return np.stack(resized) if resized else np.empty((0, *real.shape[1:]), np.uint8), real
+
+    def _update(self, reader: Reader, chunk: Chunk) -> None:
+        needs_real = [what for what in reader.reads if what in ("real", "pair", "real_landmarks")]
+        if needs_real and self._real_error is not None:
+            reader.error = self._real_error
+        elif not (needs_real and chunk.real is None):
+            attempt(reader, lambda: reader.update(chunk))
+
+    def _computed(self, metric: Metric) -> Value:
+        if any(what in ("real", "pair", "real_landmarks") for what in metric.reads) and self._real_error is not None:
+            metric.error = metric.error or self._real_error
+        value: list[Value] = []
+        if metric.error is None:
+            attempt(metric, lambda: value.append(metric.compute()))
+        if metric.error is not None:
+            passing = isinstance(metric.error, UnexpectedError)
+            return Value(None, None, FAILED, one_line(metric.error), passing)
+        return _checked(value[0])
+
+    def _note(self) -> None:
+        """Say what was done to the files, and where their lengths differ; each once."""
+        fake, real = self.counts["fake"], self.counts["real"]
+        if self.real is not None and real and fake != real and not self.task.unpaired:
+            self.out.notes.append(f"{fake} frames where {real} were expected; {min(fake, real)} compared")
+        sources = {"the video": self.fake} if self.real is None or self.same else {"the video": self.fake, "the real video": self.real}
+        self.out.notes += [f"{what}: {note}" for what, source in sources.items() for note in source.notes]
+        self.out.notes += [f"the sound: {note}" for note in self._sound_notes]
+        self.out.notes = list(dict.fromkeys(self.out.notes))
 
 
-def face_square(marks: np.ndarray) -> np.ndarray:
-    """Top left and bottom right corner ``(2, 2)`` of the square around a face that moves little: the median box of the landmarks, a third larger."""
-    low, high = np.nanmedian(np.nanmin(marks, 1), 0), np.nanmedian(np.nanmax(marks, 1), 0)
-    centre, half = (low + high) / 2, (high - low).max() * 2 / 3
-    return np.stack([centre - half, centre + half])
+class UnexpectedError(EadbenchError):
+    """A fault of the program or the machine, not of the clip."""
 
 
-def cut_square(frames: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """That rectangle of ``(T, H, W, 3)`` frames, scaled to ``CROP`` pixels; what lies outside repeats the border."""
-    scale = CROP / (corners[1] - corners[0])
-    matrix = np.float64([[scale[0], 0, -corners[0, 0] * scale[0]], [0, scale[1], -corners[0, 1] * scale[1]]])
-    way = cv2.INTER_AREA if scale.max() < 1 else cv2.INTER_CUBIC
-    return np.stack([cv2.warpAffine(frame, matrix, (CROP, CROP), flags=way, borderMode=cv2.BORDER_REPLICATE) for frame in frames])
+def guarded(reader: type, clip: Clip) -> Any:
+    """A reader; if its constructor fails, one that has that failure as its error and is never fed."""
+    made = object.__new__(reader)
+    made.clip = clip
+    attempt(made, lambda: made.__init__(clip))
+    return made
+
+
+def attempt(reader: Reader, work: Callable[[], Any]) -> None:
+    """Do work of a reader; what fails is that reader's error alone."""
+    if reader.error is not None:
+        return
+    try:
+        work()
+    except FatalError:
+        raise
+    except Exception as error:  # one metric's fault costs that metric
+        reason = reason_of(error, f"{type(reader).__name__} of {reader.clip.task.clip_id}")
+        reader.error = error if isinstance(error, EadbenchError) else UnexpectedError(reason)
 
 
 def _checked(value: Value) -> Value:
@@ -315,110 +452,7 @@ def _checked(value: Value) -> Value:
     return value
 
 
-def _one_line(error: EadbenchError) -> str:
+def one_line(error: EadbenchError) -> str:
+    """What went wrong, with the name of the file."""
     where = Path(error.where).name
     return f"{error.what} ({where})" if where else error.what
-
-
-def _ssim(clip: _Clip) -> dict[str, Value]:
-    try:
-        return {"ssim": Value(float(image.ssim(*clip.tensors).mean()), len(clip.pair[0]))}
-    except ValueError as error:
-        raise EadbenchError(str(error)) from error
-
-
-def _psnr(clip: _Clip) -> dict[str, Value]:
-    return {"psnr": Value(float(image.psnr(*clip.tensors).mean()), len(clip.pair[0]))}
-
-
-@torch.no_grad()
-def _lpips(clip: _Clip) -> dict[str, Value]:
-    chosen = torch.from_numpy(spread(len(clip.pair[0]), clip.config.lpips_frames))
-    fake, real = (side[chosen.to(side.device)].float() / 127.5 - 1 for side in clip.tensors)
-    net = clip.judges.nets["lpips"]
-    return {"lpips": Value(float(torch.cat([net(a, b) for a, b in zip(fake.split(8), real.split(8), strict=True)]).double().mean()), len(chosen))}
-
-
-def _ratio(of: Callable[[torch.Tensor], float], name: str) -> Callable[[_Clip], dict[str, Value]]:
-    def step(clip: _Clip) -> dict[str, Value]:
-        fake, real = (of(side) for side in clip.tensors)
-        if real <= 0:
-            raise EadbenchError("the real video does not vary")
-        return {name: Value(fake / real, len(clip.pair[0]))}
-
-    return step
-
-
-def _sync(clip: _Clip) -> dict[str, Value]:
-    found = clip.judges.nets["sync"].score(clip.fake, clip.audio)
-    frames = min(len(clip.fake), len(clip.audio) // 640)
-    named = {"sync": "confidence", "lse_d": "min_distance", "sync_offset": "offset"}
-    return {name: Value(found[key], frames) for name, key in named.items()}
-
-
-def _acc_emo(clip: _Clip) -> dict[str, Value]:
-    judge, target = clip.judges.nets["emotion"], clip.task.emotion
-    logits = judge.logits(clip.fake, clip.marks)
-    clip.out.features["emotion"] = logits.astype(np.float32)
-    if target is None:
-        return {"acc_emo": Value(None, None, DROPPED, "no emotion was asked for")}
-    if target not in judge.classes:
-        return {"acc_emo": Value(None, None, DROPPED, f"the judge does not know {target!r}")}
-    return {"acc_emo": Value(float(judge.classes[int(logits.argmax())] == target), len(clip.fake))}
-
-
-def _csim(clip: _Clip) -> dict[str, Value]:
-    net = clip.judges.nets["face_id"]
-    own, reference = net.embed(clip.fake, clip.marks), net.embed(clip.real, clip.real_marks).mean(0)
-    clip.out.features["face_id"] = own.mean(0).astype(np.float32)
-    return {"csim": Value(float((own @ reference / np.linalg.norm(reference)).mean()), len(own))}
-
-
-def _lmd(clip: _Clip) -> dict[str, Value]:
-    fake, real = clip.marks_pair
-    size, points = max(clip.pair[1].shape[1:3]), {"m_lmd": landmarks.LIPS, "f_lmd": slice(0, landmarks.FACE)}
-    return {name: Value(landmarks.landmark_distance(fake, real, chosen, size), len(fake)) for name, chosen in points.items()}
-
-
-def _motion(clip: _Clip) -> dict[str, Value]:
-    curves, frames = clip.curves, len(clip.fake)
-    return {
-        "lip_motion": Value(landmarks.spread(curves["mouth"]), frames),
-        "brow_motion": Value(landmarks.spread(curves["brows"]), frames),
-        "head_motion": Value(landmarks.spread(curves["head"]), frames),
-        "jitter": Value(landmarks.jitter(clip.marks), frames),
-    }
-
-
-def _motion_ratios(clip: _Clip) -> dict[str, Value]:
-    (fake, real), frames = clip.curves_pair, len(clip.pair[0])
-    pairs = {f"{part}_motion_ratio": (landmarks.spread(fake[curve]), landmarks.spread(real[curve])) for part, curve in _CURVES.items()}
-    pairs["jitter_ratio"] = tuple(landmarks.jitter(marks) for marks in clip.marks_pair)
-    values = {name: Value(a / b if b > 0 else None, frames) for name, (a, b) in pairs.items()}
-    return values | {"lip_correlation": Value(landmarks.correlation(fake["mouth"], real["mouth"]), frames)}
-
-
-def _silence(clip: _Clip) -> dict[str, Value]:
-    silent = landmarks.silent_frames(clip.audio, len(clip.fake), clip.config.silence_db, fps=clip.config.fps)
-    if silent.sum() < FEWEST_SILENT:
-        return {"silence_mouth_motion": Value(None, int(silent.sum()), DROPPED, f"only {silent.sum()} silent frames")}
-    return {"silence_mouth_motion": Value(landmarks.spread(clip.curves["mouth"][silent]), int(silent.sum()))}
-
-
-_CURVES = {"lip": "mouth", "brow": "brows", "head": "head"}
-STEPS: dict[str, Callable[[_Clip], dict[str, Value]]] = {
-    "ssim": _ssim,
-    "psnr": _psnr,
-    "lpips": _lpips,
-    "sync": _sync, "lse_d": _sync, "sync_offset": _sync,
-    "acc_emo": _acc_emo,
-    "csim": _csim,
-    "m_lmd": _lmd, "f_lmd": _lmd,
-    "jitter": _motion, "lip_motion": _motion, "brow_motion": _motion, "head_motion": _motion,
-    "jitter_ratio": _motion_ratios, "lip_motion_ratio": _motion_ratios, "brow_motion_ratio": _motion_ratios,
-    "head_motion_ratio": _motion_ratios, "lip_correlation": _motion_ratios,
-    "motion_energy_ratio": _ratio(image.motion_energy, "motion_energy_ratio"),
-    "sharpness_ratio": _ratio(image.sharpness, "sharpness_ratio"),
-    "silence_mouth_motion": _silence,
-    "face_rate": lambda clip: {"face_rate": Value(landmarks.face_rate(clip.marks), len(clip.fake))},
-}  # fmt: skip

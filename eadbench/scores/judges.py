@@ -1,6 +1,6 @@
 """The networks that measure, by role, and what a table must say of each."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,13 @@ class Judges:
     missing: dict[str, str] = field(default_factory=dict)
 
     def ruler(self, metric: str, size: int | None = None) -> Ruler:
-        """The ruler of a metric; ``size`` is the side of the frames for those without a network."""
+        """The ruler of a metric; ``size`` is the side of the frames for those without a network, and for networks that take any."""
         found = METRICS[metric]
         if found.judge in self.missing:
             return Ruler(f"no judge of {found.judge}")
         if found.judge:
-            return self.rulers[found.judge]
+            ruler = self.rulers[found.judge]
+            return ruler if ruler.resolution is not None else replace(ruler, resolution=size)
         return Ruler(MESH if found.landmarks else f"eadbench-{metric}", resolution=size)
 
 

@@ -1,30 +1,35 @@
 """Measure a cell: all clips that a method rendered of a corpus under a protocol."""
 
+import fcntl
 import hashlib
 import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from eadbench.core import provenance, schemas, seals
-from eadbench.core.errors import EadbenchError
-from eadbench.core.files import sha256_of, write_text
+from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.files import write_text
 from eadbench.core.progress import track
 from eadbench.core.settings import shaping_for
 from eadbench.core.tables import FAILED, KEPT, read_table, resolve, write_table
 from eadbench.scores.clip import Measured, Measurer, Task
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
+from eadbench.scores.metrics import METRICS
+from eadbench.scores.reference import References
 from eadbench.scores.store import FEATURES, META, Features, load_facts, merge_parts, save_part
 
 log = logging.getLogger(__name__)
-PARTS = ".measured"
+PARTS, LOCK = ".measured", ".lock"
+METHOD = 2  # counted up when values change that no key tells of
 
 
 def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Task]:
@@ -76,7 +81,7 @@ def measure_cell(
     """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and ``measure.json``.
 
     Finished clips are kept aside while the work goes on; after an interruption they are not measured again unless the video, the config or a judge
-    changed.
+    changed. Clips that failed are tried again.
 
     Args:
         cell: ``method``, ``corpus``, ``protocol``.
@@ -85,8 +90,8 @@ def measure_cell(
         judges: The networks.
         out: ``per_clip.parquet``; the others lie beside it.
         device: Where formulas run.
-        real: Folder of the ground truth's cell, whose landmarks of the real videos are then used again.
-        reuse: Whether a finished cell of the same content is left as it is.
+        real: Folder of the ground truth's cell; what it learnt of the real videos is used again.
+        reuse: Whether of a finished cell the clips that did not change are left as they are.
 
     Returns:
         The rows of ``per_clip.parquet``.
@@ -99,22 +104,35 @@ def measure_cell(
         raise EadbenchError("nothing to measure", out, "the table of samples is empty")
     shaped_by = shaping_for("scores measure", config)
     common = json.dumps([shaped_by, {k: asdict(v) for k, v in judges.rulers.items()}, judges.missing], sort_keys=True, default=str)
-    keys = [_key(task, common) for task in tasks]
-    digest = hashlib.sha256("".join(keys).encode()).hexdigest()
-    if reuse and _finished(out, digest):
-        log.info("%s is measured already", out.parent)
-        return read_table(out, schemas.PER_CLIP)
+    with _alone(out.parent):
+        measurer = Measurer(config, judges, device, References([*([real] if real else []), out.parent]))
+        keys = [_key(task, common, measurer) for task in tasks]
+        digest = hashlib.sha256(json.dumps([[key, task.speaker] for task, key in zip(tasks, keys, strict=True)]).encode()).hexdigest()
+        earlier = Earlier.read(out) if reuse else None
+        if earlier is not None and earlier.digest == digest and not earlier.passing:
+            log.info("%s is measured already", out.parent)
+            return read_table(out, schemas.PER_CLIP)
+        return _measure(cell, tasks, keys, digest, measurer, out, earlier, started)
+
+
+def _measure(
+    cell: dict[str, str], tasks: list[Task], keys: list[str], digest: str, measurer: Measurer, out: Path, earlier: "Earlier | None", started: float
+) -> pd.DataFrame:
+    config, judges = measurer.config, measurer.judges
     folder = out.parent / PARTS
     folder.mkdir(parents=True, exist_ok=True)
-    known = Features(real / FEATURES) if real is not None and (real / FEATURES).exists() else None
-    measurer = Measurer(config, judges, device, lambda clip: known.get("landmarks", clip) if known else None)
-    rows, notes, parts = [], {}, []
+    rows, notes, references, passing, parts = [], {}, {}, [], []
     for task, key in track(list(zip(tasks, keys, strict=True)), f"measure {cell['method']} on {cell['corpus']}", unit="clip"):
         part = folder / f"{hashlib.sha256(task.clip_id.encode()).hexdigest()[:24]}.safetensors"
+        if earlier is not None and not part.exists():
+            earlier.restore(task.clip_id, key, part)
         facts = _measure_or_reuse(task, key, measurer, part)
-        rows += [{**cell, **row} for row in facts["rows"]]
+        rows += [{**cell, **row, "speaker": task.speaker} for row in facts["rows"]]
         if facts["notes"]:
             notes[task.clip_id] = facts["notes"]
+        if facts["passing"]:
+            passing.append(task.clip_id)
+        references |= facts["reference"]
         parts.append(part)
     measurer.close()
     out.unlink(missing_ok=True)  # of other content than what is written beside it from here on; a kill in between must not leave the two together
@@ -126,10 +144,13 @@ def measure_cell(
         "rulers": {k: asdict(v) for k, v in judges.rulers.items()},
         "missing": judges.missing,
         "notes": notes,
+        "keys": {task.clip_id: key for task, key in zip(tasks, keys, strict=True)},
+        "passing": passing,
+        "references": references,
     }
     write_text(out.parent / META, json.dumps(meta, indent=1, sort_keys=True) + "\n")
     seals.seal_files(out.parent, [out.parent / FEATURES, out.parent / META], out)
-    provenance.write(out.parent, shaped_by, {k: v.weights_sha256 for k, v in judges.rulers.items()}, started)
+    provenance.write(out.parent, shaping_for("scores measure", config), {k: v.weights_sha256 for k, v in judges.rulers.items()}, started)
     frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
     frame = frame.astype({"value": float, "resolution": "Int64", "frames": "Int64"})
     write_table(out, frame, schemas.PER_CLIP, ["clip_id", "metric"])
@@ -137,33 +158,92 @@ def measure_cell(
     return frame
 
 
-def _finished(out: Path, digest: str) -> bool:
-    try:
-        return out.exists() and (out.parent / FEATURES).exists() and json.loads((out.parent / META).read_text())["key"] == digest
-    except (OSError, ValueError, KeyError):
-        return False
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the right to write a cell.
+
+    Raises:
+        EadbenchError: If another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EadbenchError("another run writes here", folder, "wait for it, or give another place") from error
+        except OSError as error:  # some network disks know no locks
+            log.debug("no lock in %s: %s", folder, error)
+        try:
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+
+
+@dataclass
+class Earlier:
+    """A finished cell, whose clips are used again."""
+
+    digest: str
+    keys: dict[str, str]
+    passing: list[str]
+    notes: dict[str, list[str]]
+    references: dict[str, dict[str, Any]]
+    rows: dict[str, list[dict[str, Any]]]
+    features: Features
+
+    @classmethod
+    def read(cls, out: Path) -> "Earlier | None":
+        """The cell of that ``per_clip.parquet``; ``None`` if there is none, or not whole."""
+        try:
+            meta = json.loads((out.parent / META).read_text())
+            columns = [name for name in schemas.PER_CLIP.names if name not in meta["cell"]]
+            table = read_table(out, schemas.PER_CLIP)
+            table = table.astype(object).where(table.notna(), None)
+            rows: dict[str, list[dict[str, Any]]] = {}
+            for row in table[columns].to_dict("records"):
+                rows.setdefault(row["clip_id"], []).append(row)
+            features = Features(out.parent / FEATURES)
+            return cls(meta["key"], meta["keys"], meta["passing"], meta["notes"], meta["references"], rows, features)
+        except (OSError, ValueError, KeyError, EadbenchError, FatalError):
+            return None
+
+    def restore(self, clip_id: str, key: str, part: Path) -> None:
+        """Write the clip's part as it was while the cell was measured, if its key is the same and it did not fail."""
+        if self.keys.get(clip_id) != key or clip_id in self.passing or clip_id not in self.rows:
+            return
+        reference = {content: facts for content, facts in self.references.items() if facts["clip"] == clip_id}
+        facts = {"key": key, "rows": self.rows[clip_id], "notes": self.notes.get(clip_id, []), "passing": False, "reference": reference}
+        save_part(part, self.features.of_clip(clip_id), facts)
 
 
 def _measure_or_reuse(task: Task, key: str, measurer: Measurer, part: Path) -> dict[str, Any]:
     facts = load_facts(part)
-    if facts is not None and facts["key"] == key:
+    if facts is not None and facts["key"] == key and not facts["passing"]:
         return facts
     measured = measurer.measure(task)
-    facts = {"key": key, "rows": list(_rows(task, measured, measurer.judges)), "notes": measured.notes}
-    save_part(part, {f"{kind}/{task.clip_id}": value for kind, value in measured.features.items()}, facts)
+    learnt = measured.reference
+    facts = {
+        "key": key,
+        "rows": list(_rows(task, measured, measurer.judges)),
+        "notes": measured.notes,
+        "passing": measured.passing,
+        "reference": {measurer.content(task.real): learnt["facts"]} if learnt else {},
+    }
+    tensors = measured.features | (learnt["tensors"] if learnt else {})
+    save_part(part, {f"{kind}/{task.clip_id}": value for kind, value in tensors.items()}, facts)
     return facts
 
 
-def _key(task: Task, common: str) -> str:
+def _key(task: Task, common: str, measurer: Measurer) -> str:
     """What a clip's values depend on: the files by content, the task, the config, the judges."""
-    files = [sha256_of(path) if path is not None and path.is_file() else "" for path in (task.fake, task.real, task.audio)]
-    text = json.dumps([common, files, task.clip_id, task.speaker, task.emotion, task.frames, task.unpaired, task.problem, task.crop])
+    files = [measurer.content(path) for path in (task.fake, task.real, task.audio)]
+    text = json.dumps([METHOD, common, files, task.clip_id, task.emotion, task.frames, task.unpaired, task.problem, task.status, task.crop])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _rows(task: Task, measured: Measured, judges: Judges) -> Iterable[dict[str, Any]]:
     for name, value in measured.values.items():
-        ruler = judges.ruler(name, measured.size)
+        ruler = judges.ruler(name, measured.pair_size if METRICS[name].paired else measured.size)
         yield {
             "clip_id": task.clip_id,
             "speaker": task.speaker,

@@ -84,6 +84,16 @@ class Features:
         with safe_open(self.path, "numpy") as handle:
             return handle.get_tensor(name)
 
+    def stretch(self, kind: str, clip_id: str, first: int, last: int) -> np.ndarray:
+        """Rows ``first`` to ``last`` of one clip's features of one kind, the rest left on disk."""
+        with safe_open(self.path, "numpy") as handle:
+            return handle.get_slice(f"{kind}/{clip_id}")[first:last]
+
+    def of_clip(self, clip_id: str) -> dict[str, np.ndarray]:
+        """All features of one clip, by their names in the file."""
+        with safe_open(self.path, "numpy") as handle:
+            return {name: handle.get_tensor(name) for name in self._names if name.split("/", 1)[1] == clip_id}
+
     def clips(self, kind: str) -> list[str]:
         """Ids of the clips that have features of that kind, sorted."""
         return sorted(name[len(kind) + 1 :] for name in self._names if name.startswith(kind + "/"))

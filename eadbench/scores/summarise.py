@@ -15,18 +15,13 @@ import pandas as pd
 from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
-from eadbench.core.seeds import rng_for
 from eadbench.core.tables import KEPT, read_table, write_table
-from eadbench.scores.bootstrap import FrechetBootstrap, interval, interval_about, mean_interval, replicate_all, resamplings
+from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.frechet import frechet_distance
-from eadbench.scores.kid import ClipKernels
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.store import FEATURES, META, Features, View
 
 log = logging.getLogger(__name__)
-KID_ROWS = 2000  # frames a side that KID looks at, spread evenly: its kernel matrix is of that size
-FIXED_DRAWS = 50
 FEW_SPEAKERS = 3
 
 
@@ -74,7 +69,7 @@ def summarise_cell(cell: Cell, real: Cell, config: ScoresConfig, seed: int) -> p
         config: As the cell was measured, and how intervals are had.
         seed: Seed of the bootstrap.
     """
-    summary = _Summary(cell, real, config, seed)
+    summary = Summary(cell, real, config, seed)
     for name in track(config.metrics, "sum up", unit="metric"):
         summary.add(name)
     return pd.DataFrame(summary.rows, columns=schemas.SUMMARY.names).astype({"resolution": "Int64", "frames": "Int64"})
@@ -100,7 +95,18 @@ def confusion(cell: Cell) -> pd.DataFrame:
     return pd.DataFrame([cell.name | {"asked": asked, "judged": judged, "n": counts[asked, judged]} for asked, judged in pairs])
 
 
-class _Summary:
+class Summary:
+    """The summary of one cell while it is made; metrics add their rows to it.
+
+    Attributes:
+        cell: What a method made.
+        real: The ground truth's cell.
+        config: As the cell was measured.
+        seed: Seed of the bootstrap.
+        rows: Rows so far.
+        total: Clips of the cell.
+    """
+
     def __init__(self, cell: Cell, real: Cell, config: ScoresConfig, seed: int) -> None:
         self.cell, self.real, self.config, self.seed = cell, real, config, seed
         self.rows: list[dict[str, Any]] = []
@@ -109,14 +115,7 @@ class _Summary:
 
     def add(self, name: str) -> None:
         """Append the row, or rows, of a metric."""
-        special = {"fid": self._fid, "kid": self._kid, "fvd": self._fvd, "fvd_fixed": self._fvd_fixed, "acc_emo_recall": self._recall}
-        if name in special:
-            special[name]()
-        elif name == "acc_emo_real":
-            self._acc_emo_real()
-        else:
-            rows = self.cell.rows[self.cell.rows.metric == name]
-            self._mean(name, rows, self.total, self._variant(name))
+        METRICS[name].sum_up(self)
 
     def counts(self, clips: list[str]) -> np.ndarray:
         """Resamplings of these clips; the same for all metrics and methods that have the same clips."""
@@ -125,10 +124,10 @@ class _Summary:
             self._drawn[key] = resamplings(self.cell.speakers(clips), self.config.bootstrap, self.seed, self.cell.name["corpus"])
         return self._drawn[key]
 
-    def _variant(self, name: str) -> str | None:
+    def variant(self, name: str) -> str | None:
         return self.cell.meta["rulers"].get(METRICS[name].judge, {}).get("variant") or None
 
-    def _mean(self, name: str, rows: pd.DataFrame, total: int, variant: str | None, warnings: tuple[str, ...] = ()) -> None:
+    def mean(self, name: str, rows: pd.DataFrame, total: int, variant: str | None, warnings: tuple[str, ...] = ()) -> None:
         used = rows[(rows.status == KEPT) & rows.value.notna()].sort_values("clip_id")
         clips, values = used.clip_id.tolist(), used.value.to_numpy(float)
         value = float(values.mean()) if len(values) else None
@@ -140,20 +139,20 @@ class _Summary:
             else {"extractor": "", "weights_sha256": ""}
         )
         frames = int(used.frames.fillna(0).sum()) if len(used) else None
-        told = [*warnings, *self._warnings(name, clips, total)]
+        told = [*warnings, *self.warnings(name, clips, total)]
         if not len(values) and len(rows):
             told.insert(0, f"nothing measured: {rows.reason.value_counts().index[0]}")
         if used.resolution.nunique() > 1:
             told.append(f"resolutions differ: {', '.join(map(str, sorted(used.resolution.dropna().unique())))}")
-        self._row(name, value, low, high, clips, total, ruler, frames, variant, told)
+        self.row(name, value, low, high, clips, total, ruler, frames, variant, told)
 
-    def _row(self, name, value, low, high, clips, total, ruler, frames, variant, warnings) -> None:
+    def row(self, name, value, low, high, clips, total, ruler, frames, variant, warnings) -> None:
         numbers = {k: v if v is not None and np.isfinite(v) else None for k, v in {"value": value, "low": low, "high": high}.items()}
         row = {**self.cell.name, "metric": name, **numbers, "n": len(clips), "n_missing": total - len(clips), **ruler}
         warning = "; ".join(w.replace(";", ",") for w in warnings if w)  # readers part them at the semicolons
         self.rows.append(row | {"frames": frames, "variant": variant, "warning": warning})
 
-    def _warnings(self, name: str, clips: list[str], total: int) -> list[str]:
+    def warnings(self, name: str, clips: list[str], total: int) -> list[str]:
         found = []
         role = METRICS[name].judge
         how = self.cell.meta["rulers"].get(role, {}).get("how")
@@ -173,98 +172,21 @@ class _Summary:
             found.append(f"{changed} clips were adapted, e.g. {example}")
         return found
 
-    # --- emotions ---
-
-    def _recall(self) -> None:
-        rows = self.cell.rows[self.cell.rows.metric == "acc_emo"]
-        for emotion in sorted(set(rows.emotion.dropna())):
-            chosen = rows[rows.emotion == emotion]
-            self._mean("acc_emo_recall", chosen, len(chosen), emotion)
-
-    def _acc_emo_real(self) -> None:
-        own = self.cell.rows[(self.cell.rows.metric == "acc_emo") & (self.cell.rows.status == KEPT)].clip_id
-        rows = self.real.rows[(self.real.rows.metric == "acc_emo") & self.real.rows.clip_id.isin(own)]
-        self._mean("acc_emo_real", rows, len(own), None)
-
     # --- sets ---
 
-    def _sides(self, kind: str) -> tuple[View, View, list[str]]:
+    def sides(self, kind: str) -> tuple[View, View, list[str]]:
         """Features of the clips that both cells have."""
         clips = sorted(set(self.cell.features.clips(kind)) & set(self.real.features.clips(kind)))
         return self.real.features.view(kind, clips), self.cell.features.view(kind, clips), clips
 
-    def _set_ruler(self, role: str) -> dict[str, Any]:
+    def set_ruler(self, role: str) -> dict[str, Any]:
         ruler = self.cell.meta["rulers"].get(role, {})
         if self.real.meta["rulers"].get(role, {}).get("weights_sha256") != ruler.get("weights_sha256"):
             what = f"the cell and the ground truth were measured with different extractors for {role!r}"
             raise EadbenchError(what, self.real.folder, "measure both again")
         return {"extractor": ruler.get("extractor", ""), "weights_sha256": ruler.get("weights_sha256", ""), "resolution": ruler.get("resolution")}
 
-    def _nothing(self, name: str, too_few: str, variant: str | None = None) -> None:
+    def nothing(self, name: str, too_few: str, variant: str | None = None) -> None:
         role = METRICS[name].judge
         why = self.cell.meta["missing"].get(role, too_few)
-        self._row(name, None, None, None, [], self.total, self._set_ruler(role), None, variant, [f"nothing measured: {why}"])
-
-    def _frechet(self, name: str, kind: str, variant: str | None, unit: str) -> None:
-        real, fake, clips = self._sides(kind)
-        if sum(map(len, fake)) < 2:
-            self._nothing(name, f"fewer than two {unit} in common", variant)
-            return
-        bootstrap = FrechetBootstrap(real, fake)
-        counts = self.counts(clips)
-        low, high = interval_about(bootstrap.value, replicate_all(bootstrap.replicate, counts, counts), 0.0) if len(counts) else (None, None)
-        rows, dims = bootstrap.rows, bootstrap.sides[1].sums.shape[1]
-        told = self._warnings(name, clips, self.total)
-        if rows <= dims:
-            told.insert(0, f"{rows} {unit} for {dims} features: biased upwards, compare only at the same n")
-        self._row(name, bootstrap.value, low, high, clips, self.total, self._set_ruler(METRICS[name].judge), rows, variant, told)
-
-    def _fid(self) -> None:
-        self._frechet("fid", "inception", None, "frames")
-
-    def _fvd(self) -> None:
-        for protocol in self.config.fvd_protocols:
-            self._frechet("fvd", f"i3d-{protocol}", protocol, "windows")
-
-    def _kid(self) -> None:
-        *sides, clips = self._sides("inception")
-        if len(clips) < 2:
-            self._nothing("kid", "fewer than two clips in common")
-            return
-        (real, real_clip), (fake, fake_clip) = map(_thinned, sides)
-        kernels = ClipKernels(real, real_clip, fake, fake_clip, len(clips))
-        ones, counts = np.ones(len(clips)), self.counts(clips)
-        value = kernels.value(ones, ones)
-        low, high = interval_about(value, replicate_all(kernels.value, counts, counts)) if len(counts) else (None, None)
-        told = self._warnings("kid", clips, self.total)
-        self._row("kid", value, low, high, clips, self.total, self._set_ruler("fid"), len(fake), None, told)
-
-    def _fvd_fixed(self) -> None:
-        size = self.config.fvd_fixed_n
-        for protocol in self.config.fvd_protocols:
-            *sides, clips = self._sides(f"i3d-{protocol}")
-            variant = f"{protocol},n={size}"
-            windows = min(sum(map(len, side)) for side in sides)
-            if windows < size:
-                self._nothing("fvd_fixed", f"{windows} windows in common, {size} needed", variant)
-                continue
-            real, fake = (np.concatenate(list(side)) for side in sides)
-            rng = rng_for(self.seed, "fvd_fixed", protocol)
-            values = np.array([_fixed(real, fake, size, rng) for _ in range(FIXED_DRAWS)])
-            told = ["the interval is that of the draws of windows, not of clips", *self._warnings("fvd_fixed", clips, self.total)]
-            low, high = interval(values)
-            self._row("fvd_fixed", float(values.mean()), low, high, clips, self.total, self._set_ruler("fvd"), size, variant, told)
-
-
-def _fixed(real: np.ndarray, fake: np.ndarray, size: int, rng: np.random.Generator) -> float:
-    """FVD of ``size`` windows a side, the same ones where both have as many."""
-    chosen = rng.choice(len(real), size, replace=False)
-    other = chosen if len(real) == len(fake) else rng.choice(len(fake), size, replace=False)
-    return frechet_distance(real[chosen], fake[other])
-
-
-def _thinned(view: View) -> tuple[np.ndarray, np.ndarray]:
-    """At most about ``KID_ROWS`` rows, spread evenly, with the number of the clip of each."""
-    step = -(-sum(map(len, view)) // KID_ROWS)
-    kept = [features[::step] for features in view]
-    return np.concatenate(kept), np.repeat(np.arange(len(kept)), [len(k) for k in kept])
+        self.row(name, None, None, None, [], self.total, self.set_ruler(role), None, variant, [f"nothing measured: {why}"])

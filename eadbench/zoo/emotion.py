@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, write_text
+from eadbench.core.geometry import spread
 from eadbench.core.progress import track
 from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
 from eadbench.zoo.card import Card
@@ -46,23 +47,33 @@ class Options(BaseModel):
 
 
 class EmotionJudge(Protocol):
-    """What a judge of emotion offers: its ``classes``, the side ``resolution`` at which it sees a face, and the logits of a video."""
+    """What a judge of emotion offers: its ``classes``, the side ``resolution`` at which it sees a face, the number of ``frames`` it looks at
+    (``None``: all), and the steps from frames to logits."""
 
     classes: tuple[str, ...]
     resolution: int
+    frames: int | None
 
-    def logits(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Logits ``(K,)`` of a video ``(T, H, W, 3)`` RGB uint8 with mesh points ``(T, 478, 2)`` (NaN where no face was found).
+    def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Frames ``(N, H, W, 3)`` RGB uint8 that show a face, with mesh points ``(N, 478, 2)``, to the network's inputs ``(N, S, S, 3)``."""
+        ...
 
-        Raises:
-            EadbenchError: If no frame shows a face.
-        """
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """What the network makes of each frame, ``(N, D)``."""
+        ...
+
+    def classify(self, found: np.ndarray) -> np.ndarray:
+        """Logits ``(K,)`` of a video from what was found in its frames."""
         ...
 
 
-def spread(count: int, wanted: int | None) -> np.ndarray:
-    """Indices of ``wanted`` frames spread evenly over ``count``; all if ``None`` or fewer."""
-    return np.arange(count) if wanted is None or wanted >= count else np.unique(np.linspace(0, count - 1, wanted).round().astype(int))
+def logits(judge: EmotionJudge, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Logits ``(K,)`` of a whole video ``(T, H, W, 3)`` RGB uint8 with mesh points ``(T, 478, 2)`` (NaN where no face was found).
+
+    Raises:
+        EadbenchError: If no frame shows a face.
+    """
+    return judge.classify(judge.run(judge.inputs(*with_face(frames, landmarks, judge.frames))))
 
 
 def with_face(frames: np.ndarray, landmarks: np.ndarray, wanted: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -90,15 +101,22 @@ class FanJudge:
 
     def __init__(self, net: EmotionFAN, classes: tuple[str, ...], options: Options, chips: bool, device: Any = "cpu") -> None:
         self.net, self.classes, self.options, self.chips, self.device = net.eval().to(device), classes, options, chips, device
-        self.resolution = options.size
+        self.resolution, self.frames = options.size, options.frames
+
+    def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """As :class:`EmotionJudge` says."""
+        return dlib_chips(frames, landmarks, self.options.size) if self.chips else resize(frames, self.options.size, self.options.region)
 
     @torch.no_grad()
-    def logits(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    def run(self, inputs: np.ndarray) -> np.ndarray:
         """As :class:`EmotionJudge` says."""
-        frames, landmarks = with_face(frames, landmarks, self.options.frames)
-        seen = dlib_chips(frames, landmarks, self.options.size) if self.chips else resize(frames, self.options.size, self.options.region)
-        features = torch.cat([self.net.features(to_unit(part).to(self.device)) for part in np.array_split(seen, -(-len(seen) // 64))])
-        return self.net.classify(features[None])[0].cpu().numpy()
+        parts = np.array_split(inputs, -(-len(inputs) // 64))
+        return torch.cat([self.net.features(to_unit(part).to(self.device)) for part in parts]).cpu().numpy()
+
+    @torch.no_grad()
+    def classify(self, found: np.ndarray) -> np.ndarray:
+        """As :class:`EmotionJudge` says."""
+        return self.net.classify(torch.from_numpy(found)[None].to(self.device))[0].cpu().numpy()
 
 
 def to_unit(frames: np.ndarray) -> torch.Tensor:
@@ -230,7 +248,7 @@ def accuracy(judge: FanJudge, clips: list[Clip]) -> dict[str, Any]:
     right = {name: [] for name in judge.classes}
     for clip in known:
         everywhere = np.zeros((len(clip.frames), 1, 2))
-        right[clip.emotion].append(judge.classes[int(judge.logits(clip.frames, everywhere).argmax())] == clip.emotion)
+        right[clip.emotion].append(judge.classes[int(logits(judge, clip.frames, everywhere).argmax())] == clip.emotion)
     total = sum(map(sum, right.values()))
     return {
         "accuracy": round(total / len(known), 4) if known else None,

@@ -49,17 +49,28 @@ class Options(BaseModel):
 
 
 class FaceId(Protocol):
-    """What an identity network offers: the side ``resolution`` of its chips, and embeddings."""
+    """What an identity network offers: the side ``resolution`` of its chips, the number of ``frames`` of a video that it looks at
+    (``None``: all), and the steps from frames to unit vectors."""
 
     resolution: int
+    frames: int | None
 
-    def embed(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Unit vectors ``(N, dim)`` of some frames of ``(T, H, W, 3)`` RGB uint8 with mesh points ``(T, 478, 2)`` (NaN where no face was found).
-
-        Raises:
-            EadbenchError: If no frame shows a face.
-        """
+    def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Frames ``(N, H, W, 3)`` RGB uint8 that show a face, with mesh points ``(N, 478, 2)``, to the network's inputs ``(N, S, S, 3)``."""
         ...
+
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """Unit vectors ``(N, dim)``."""
+        ...
+
+
+def embed(net: FaceId, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Unit vectors ``(N, dim)`` of some frames of ``(T, H, W, 3)`` RGB uint8 with mesh points ``(T, 478, 2)`` (NaN where no face was found).
+
+    Raises:
+        EadbenchError: If no frame shows a face.
+    """
+    return net.run(net.inputs(*with_face(frames, landmarks, net.frames)))
 
 
 class IdNet(ResNet18Trunk):
@@ -79,12 +90,16 @@ class TrainedFaceId:
 
     def __init__(self, net: IdNet, options: Options, device: Any = "cpu") -> None:
         self.net, self.options, self.device, self.resolution = net.eval().to(device), options, device, options.size
+        self.frames = options.frames
+
+    def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """As :class:`FaceId` says."""
+        return resize(frames, self.options.size, self.options.region)
 
     @torch.no_grad()
-    def embed(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    def run(self, inputs: np.ndarray) -> np.ndarray:
         """As :class:`FaceId` says."""
-        frames, _ = with_face(frames, landmarks, self.options.frames)
-        return self.net(to_unit(resize(frames, self.options.size, self.options.region)).to(self.device)).cpu().numpy()
+        return self.net(to_unit(inputs).to(self.device)).cpu().numpy()
 
 
 class ArcFace:
@@ -96,10 +111,13 @@ class ArcFace:
         self.session, self.frames = session, frames
         self._input = session.get_inputs()[0].name
 
-    def embed(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """As :class:`FaceId` says."""
-        chips = arcface_chips(*with_face(frames, landmarks, self.frames))
-        batch = ((chips.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
+        return arcface_chips(frames, landmarks)
+
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """As :class:`FaceId` says."""
+        batch = ((inputs.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
         found = np.concatenate([self.session.run(None, {self._input: np.ascontiguousarray(one[None])})[0] for one in batch])
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
@@ -166,7 +184,7 @@ def verification_auc(judge: FaceId, clips: list[Clip]) -> float | None:
     """Area under the ROC of same against different speaker over pairs of clips; ``None`` with fewer than two speakers."""
     if len({clip.speaker for clip in clips}) < 2:
         return None
-    means = np.stack([judge.embed(clip.frames, np.zeros((len(clip.frames), 1, 2))).mean(0) for clip in clips])
+    means = np.stack([embed(judge, clip.frames, np.zeros((len(clip.frames), 1, 2))).mean(0) for clip in clips])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     first, second = np.triu_indices(len(clips), 1)
     names = np.array([clip.speaker for clip in clips])

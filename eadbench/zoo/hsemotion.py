@@ -8,7 +8,6 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import box_chips
-from eadbench.zoo.emotion import with_face
 from eadbench.zoo.onnx import open_onnx
 
 CLASSES = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -30,12 +29,18 @@ class HsEmotionJudge:
         self.session, self.resolution, self.frames = session, resolution, frames
         self._input = session.get_inputs()[0].name
 
-    def logits(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """As :class:`eadbench.zoo.emotion.EmotionJudge` says."""
-        frames, landmarks = with_face(frames, landmarks, self.frames)
-        chips = (box_chips(frames, landmarks, self.resolution) / np.float32(255) - MEAN) / DEVIATION
-        batch = np.ascontiguousarray(chips.transpose(0, 3, 1, 2), np.float32)
-        return np.concatenate([self.session.run(None, {self._input: one[None]})[0] for one in batch]).mean(0)
+        return box_chips(frames, landmarks, self.resolution)
+
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """As :class:`eadbench.zoo.emotion.EmotionJudge` says."""
+        batch = np.ascontiguousarray(((inputs / np.float32(255) - MEAN) / DEVIATION).transpose(0, 3, 1, 2), np.float32)
+        return np.concatenate([self.session.run(None, {self._input: one[None]})[0] for one in batch])
+
+    def classify(self, found: np.ndarray) -> np.ndarray:
+        """As :class:`eadbench.zoo.emotion.EmotionJudge` says."""
+        return found.mean(0)
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> HsEmotionJudge:

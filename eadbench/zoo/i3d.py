@@ -7,6 +7,8 @@ Two protocols: ``stylegan-v`` hands over 0..255 and lets the network scale to [-
 [0, 1] unscaled, as LatentSync's script does, whose values are on another scale.
 """
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +27,7 @@ from eadbench.zoo.weights import load_weights
 
 Protocol = Literal["stylegan-v", "latentsync"]
 OFFICIAL = "i3d_torchscript.pt"
+LARGE = 16 * 512 * 512  # pixels of a batch of windows that the network scales itself
 
 
 class Options(BaseModel):
@@ -41,35 +44,43 @@ class VideoFeatures:
     def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
         self.net, self.dims, self.resolution, self.device = net.eval().to(device), dims, resolution, device
 
-    @torch.no_grad()
     def features(self, windows: np.ndarray, protocol: Protocol = "stylegan-v", batch: int = 4) -> np.ndarray:
         """``(N, T, H, W, 3)`` RGB uint8 to ``(N, dims)`` float32."""
-        prepare = self._stylegan_v if protocol == "stylegan-v" else self._latentsync
-        found = [prepare(windows[at : at + batch]) for at in range(0, len(windows), batch)]
-        return torch.cat(found).cpu().numpy() if found else np.zeros((0, self.dims), np.float32)
+        prepared = (np.stack([self.prepare(frame, protocol) for frame in window]) for window in windows)
+        parts = [list(part) for part in batched(prepared, batch)]
+        return np.concatenate([self.run(part, protocol) for part in parts]) if parts else np.zeros((0, self.dims), np.float32)
 
-    def _stylegan_v(self, windows: np.ndarray) -> torch.Tensor:
-        x = self._tensor(windows)
-        if isinstance(self.net, RandomFeatures):
-            return self.net(_resized(x, self.resolution) / 127.5 - 1)
-        return self.net(x, rescale=True, resize=True, return_features=True)
-
-    def _latentsync(self, windows: np.ndarray) -> torch.Tensor:
+    def prepare(self, frame: np.ndarray, protocol: Protocol) -> np.ndarray:
+        """One frame ``(H, W, 3)`` RGB uint8 as a window holds it: of the network's size, unless the network itself scales it."""
         side = (self.resolution, self.resolution)
-        small = np.stack([[cv2.resize(frame, side, interpolation=cv2.INTER_AREA) for frame in window] for window in windows])
-        x = self._tensor(small) / 255
+        if protocol == "latentsync":
+            return cv2.resize(frame, side, interpolation=cv2.INTER_AREA)
+        if not isinstance(self.net, RandomFeatures) or frame.shape[:2] == side:
+            return frame
+        x = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+        return F.interpolate(x, side, mode="bilinear", align_corners=False)[0].permute(1, 2, 0).numpy()
+
+    @torch.no_grad()
+    def run(self, windows: list[np.ndarray], protocol: Protocol) -> np.ndarray:
+        """Windows ``(T, H, W, 3)`` of prepared frames to features ``(N, dims)`` float32; large ones go one by one."""
+        at_once = max(1, len(windows) * LARGE // sum(window[..., 0].size for window in windows))
+        return np.concatenate([self._run(windows[at : at + at_once], protocol) for at in range(0, len(windows), at_once)])
+
+    def _run(self, windows: list[np.ndarray], protocol: Protocol) -> np.ndarray:
+        x = torch.from_numpy(np.stack(windows)).to(self.device).permute(0, 4, 1, 2, 3).float()
+        scaled = protocol == "stylegan-v"
         if isinstance(self.net, RandomFeatures):
-            return self.net(x)
-        return self.net(x, rescale=False, resize=False, return_features=True)
+            found = self.net(x / 127.5 - 1 if scaled else x / 255)
+        else:
+            found = self.net(x if scaled else x / 255, rescale=scaled, resize=scaled, return_features=True)
+        return found.cpu().numpy()
 
-    def _tensor(self, windows: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(windows)).to(self.device).permute(0, 4, 1, 2, 3).float()
 
-
-def _resized(x: torch.Tensor, size: int) -> torch.Tensor:
-    if x.shape[-1] == size and x.shape[-2] == size:
-        return x
-    return F.interpolate(x, (x.shape[2], size, size), mode="trilinear", align_corners=False)
+def batched(items: Iterable[np.ndarray], size: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """``itertools.batched`` of Python 3.12."""
+    source = iter(items)
+    while part := tuple(islice(source, size)):
+        yield part
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> VideoFeatures:

@@ -38,18 +38,23 @@ class FrameFeatures:
         self.net = net.eval().to(device, memory_format=torch.channels_last)
         self.dims, self.resolution, self.device = dims, resolution, device
 
-    @torch.no_grad()
     def features(self, frames: np.ndarray, batch: int = 32) -> np.ndarray:
         """``(N, H, W, 3)`` RGB uint8 to ``(N, dims)`` float32."""
-        found = [self._run(torch.from_numpy(frames[at : at + batch]).to(self.device)) for at in range(0, len(frames), batch)]
-        return torch.cat(found).cpu().numpy() if found else np.zeros((0, self.dims), np.float32)
+        found = [self.run(list(self.prepare(frames[at : at + batch]))) for at in range(0, len(frames), batch)]
+        return np.concatenate(found) if found else np.zeros((0, self.dims), np.float32)
 
-    def _run(self, frames: torch.Tensor) -> torch.Tensor:
-        x = frames.permute(0, 3, 1, 2).float() / 255
-        if isinstance(self.net, RandomFeatures):
-            x = F.interpolate(x, (self.resolution, self.resolution), mode="bilinear", align_corners=False) if x.shape[-1] != self.resolution else x
-            return self.net(2 * x - 1)
-        return self.net(x)[0].flatten(1)  # resizes and scales itself, as pytorch-fid does
+    def prepare(self, frames: np.ndarray) -> torch.Tensor:
+        """``(N, H, W, 3)`` RGB uint8 to the network's input ``(N, 3, S, S)`` in [0, 1]; equal to what pytorch-fid's network does first."""
+        side = (self.resolution, self.resolution)
+        x = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float() / 255
+        return x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
+    def run(self, inputs: list[torch.Tensor]) -> np.ndarray:
+        """Prepared frames to features ``(N, dims)`` float32."""
+        x = torch.stack(inputs)
+        found = self.net(2 * x - 1) if isinstance(self.net, RandomFeatures) else self.net(x)[0].flatten(1)
+        return found.cpu().numpy()
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> FrameFeatures:

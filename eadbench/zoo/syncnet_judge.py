@@ -25,7 +25,7 @@ from eadbench.models.syncnet_judge import (
     SHORTEST,
     WINDOW,
     SyncNet,
-    shift_distances,
+    distances_around,
     sync_from_distances,
     window_count,
 )
@@ -37,6 +37,7 @@ from eadbench.zoo.weights import load_weights
 log = logging.getLogger(__name__)
 OFFICIAL = "syncnet_v2.model"
 WHOLE = (0.0, 1.0, 0.0, 1.0)
+LONG, HOP = 400, 160  # samples of a step of the MFCC, and from one to the next
 
 
 class Options(BaseModel):
@@ -83,24 +84,82 @@ class SyncJudge:
         Raises:
             EadbenchError: If picture or sound is shorter than 6 frames.
         """
-        lips, sound = self.embed(frames, audio, batch)
-        return sync_from_distances(shift_distances(lips, sound, SHIFT))
+        stream = self.stream(audio, batch)
+        stream.add(frames)
+        return stream.result()
+
+    def stream(self, audio: np.ndarray, batch: int = 32) -> "SyncStream":
+        """The same for a video whose frames come a stretch at a time."""
+        return SyncStream(self, audio, batch)
+
+
+class SyncStream:
+    """Scores one clip while its frames come; of the past it keeps the distances and what the next windows need.
+
+    Args:
+        judge: The judge.
+        audio: Mono float32 in [-1, 1] at 16 kHz, whole.
+        batch: Windows at a time.
+    """
+
+    def __init__(self, judge: SyncJudge, audio: np.ndarray, batch: int = 32) -> None:
+        self.judge, self.batch, self.samples = judge, batch, len(audio)
+        self.mfcc = mfcc_of(audio) if window_count(SHORTEST, len(audio)) > 0 else None
+        self.frames, self.windows = 0, 0  # seen, embedded
+        self._video: torch.Tensor | None = None  # (3, T, S, S), from the next window on
+        self._lips, self._sound = None, None  # embeddings that still wait for a partner; the sound begins SHIFT windows earlier
+        self._distances: list[torch.Tensor] = []
+
+    def add(self, frames: np.ndarray) -> None:
+        """Take in the next frames ``(T, H, W, 3)`` RGB uint8."""
+        self.frames += len(frames)
+        if not len(frames) or self.windows >= self.samples // 640 - WINDOW:
+            return
+        new = lip_input(frames, self.judge.options)
+        self._video = new if self._video is None else torch.cat([self._video, new], 1)
+        while self._ready() >= self.batch:
+            self._embed(self.batch)
+
+    def _ready(self) -> int:
+        """Windows that can be embedded: those that will count however the video goes on."""
+        return window_count(self.frames, self.samples) - self.windows
 
     @torch.no_grad()
-    def embed(self, frames: np.ndarray, audio: np.ndarray, batch: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings ``(T, dim)`` of all windows of lips and of sound."""
-        count = window_count(len(frames), len(audio))
-        if count < 1:
-            length = min(len(frames), len(audio) // 640)
+    def _embed(self, count: int) -> None:
+        net, device = self.judge.net, self.judge.device
+        lips = net.embed_lips(lip_windows(self._video, np.arange(count)).to(device)).cpu()
+        sound = net.embed_audio(audio_windows(self.mfcc, np.arange(self.windows, self.windows + count)).to(device)).cpu()
+        before = sound.new_zeros(SHIFT, sound.shape[1]) if self._sound is None else self._sound
+        self._lips = lips if self._lips is None else torch.cat([self._lips, lips])
+        self._sound = torch.cat([before, sound])
+        self._video = self._video[:, count:]
+        self.windows += count
+        self._compare(self._sound)
+
+    def _compare(self, sound: torch.Tensor) -> None:
+        ready = len(sound) - 2 * SHIFT
+        if ready > 0:
+            self._distances.append(distances_around(self._lips[:ready], sound))
+            self._lips, self._sound = self._lips[ready:], sound[ready:]
+
+    def distances(self) -> torch.Tensor:
+        """Distances of all windows at all shifts, ``(T, 2 * SHIFT + 1)``, once the last frame is in.
+
+        Raises:
+            EadbenchError: If picture or sound is shorter than 6 frames.
+        """
+        if window_count(self.frames, self.samples) < 1:
+            length = min(self.frames, self.samples // 640)
             raise EadbenchError(f"too short for SyncNet: {length} frames of picture with sound, at least {SHORTEST} needed")
-        video = lip_input(frames, self.options)
-        mfcc = mfcc_of(audio)
-        lips, sound = [], []
-        for at in range(0, count, batch):
-            starts = np.arange(at, min(at + batch, count))
-            lips.append(self.net.embed_lips(lip_windows(video, starts).to(self.device)).cpu())
-            sound.append(self.net.embed_audio(audio_windows(mfcc, starts).to(self.device)).cpu())
-        return torch.cat(lips), torch.cat(sound)
+        while self._ready() > 0:
+            self._embed(min(self.batch, self._ready()))
+        if len(self._lips):
+            self._compare(F.pad(self._sound, (0, 0, 0, SHIFT)))
+        return torch.cat(self._distances)
+
+    def result(self) -> dict[str, float]:
+        """As :meth:`SyncJudge.score`."""
+        return sync_from_distances(self.distances())
 
 
 def lip_input(frames: np.ndarray, options: Options) -> torch.Tensor:
@@ -112,10 +171,17 @@ def _bgr(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(frames[..., ::-1].copy()).permute(3, 0, 1, 2)
 
 
-def mfcc_of(audio: np.ndarray) -> torch.Tensor:
-    """``(13, steps)`` MFCC at 100 Hz of 16 kHz sound, computed on 16-bit values as in the original."""
-    samples = np.clip(np.round(np.asarray(audio, np.float64) * 32768), -32768, 32767).astype(np.int16)
-    return torch.from_numpy(python_speech_features.mfcc(samples, 16000).T.astype(np.float32))
+def mfcc_of(audio: np.ndarray, block: int = 1000) -> torch.Tensor:
+    """``(13, steps)`` MFCC at 100 Hz of 16 kHz sound, computed on 16-bit values as in the original, ``block`` steps at a time."""
+    steps = 1 + max(0, -(-(len(audio) - LONG) // HOP))
+    found = []
+    for at in range(0, steps, block):
+        count = min(block, steps - at)
+        piece = np.asarray(audio[max(0, at * HOP - 1) : (at + count - 1) * HOP + LONG], np.float64)
+        piece = np.clip(np.round(piece * 32768), -32768, 32767)
+        emphasised = np.append(piece[:1], piece[1:] - 0.97 * piece[:-1])[min(at, 1) :]  # as the package does over the whole
+        found.append(python_speech_features.mfcc(emphasised, 16000, preemph=0).T.astype(np.float32))
+    return torch.from_numpy(np.concatenate(found, 1))
 
 
 def lip_windows(video: torch.Tensor, starts: np.ndarray) -> torch.Tensor:
@@ -225,7 +291,9 @@ def accuracy(judge: SyncJudge, clips: list[Clip]) -> dict[str, float | None]:
     for clip in clips:
         if _windows(clip) < 1:
             continue
-        distances = shift_distances(*judge.embed(clip.frames, clip.audio))
+        stream = judge.stream(clip.audio)
+        stream.add(clip.frames)
+        distances = stream.distances()
         found = sync_from_distances(distances)
         source = torch.arange(len(distances))[:, None] + torch.arange(2 * SHIFT + 1) - SHIFT
         nearest = distances.masked_fill((source < 0) | (source >= len(distances)), torch.inf).argmin(1)

@@ -1,9 +1,16 @@
 """Landmark measures: what they must not care about, and what they must see."""
 
+import cv2
 import numpy as np
 import pytest
 
 from eadbench.scores import landmarks as lm
+
+
+def distance(fake: np.ndarray, real: np.ndarray, points, size: int) -> float:
+    gap = lm.centred_gap(fake, real, points)
+    known = gap[np.isfinite(gap)]
+    return known.mean() * 256 / size if known.size else float("nan")
 
 
 def face(frames: int = 40, seed: int = 0) -> np.ndarray:
@@ -20,22 +27,24 @@ def face(frames: int = 40, seed: int = 0) -> np.ndarray:
 
 def test_distance_ignores_place_but_sees_shape():
     a = face()
-    assert lm.landmark_distance(a, a + 7, lm.LIPS, 256) == pytest.approx(0, abs=1e-4)
+    assert distance(a, a + 7, lm.LIPS, 256) == pytest.approx(0, abs=1e-4)
     wider = a.copy()
     wider[:, lm.LIPS] += [3, 0] * np.where(a[:, lm.LIPS, :1] > 130, 1, -1)
-    assert 1 < lm.landmark_distance(wider, a, lm.LIPS, 256) < 3.1
-    assert lm.landmark_distance(wider / 2, a / 2, lm.LIPS, 128) == pytest.approx(lm.landmark_distance(wider, a, lm.LIPS, 256), rel=1e-5)
+    assert 1 < distance(wider, a, lm.LIPS, 256) < 3.1
+    assert distance(wider / 2, a / 2, lm.LIPS, 128) == pytest.approx(distance(wider, a, lm.LIPS, 256), rel=1e-5)
 
 
 def test_frames_without_face_are_left_out():
     a, b = face(), face()
     b[:, 0] += 5
-    whole = lm.landmark_distance(a, b, slice(0, lm.FACE), 256)
+    whole = distance(a, b, slice(0, lm.FACE), 256)
     a[3:20] = np.nan
-    assert lm.landmark_distance(a, b, slice(0, lm.FACE), 256) == pytest.approx(whole)
-    assert lm.face_rate(a) == pytest.approx(1 - 17 / 40)
+    assert distance(a, b, slice(0, lm.FACE), 256) == pytest.approx(whole)
+    motion = lm.Motion()
+    motion.add(a)
+    assert (motion.seen, motion.frames) == (23, 40)
     a[:] = np.nan
-    assert np.isnan(lm.landmark_distance(a, b, slice(0, lm.FACE), 256)) and np.isnan(lm.jitter(a))
+    assert np.isnan(distance(a, b, slice(0, lm.FACE), 256)) and np.isnan(lm.jitter(a))
 
 
 def test_curves_do_not_depend_on_size_place_or_turn():
@@ -75,8 +84,8 @@ def test_head_motion_sees_shift_turn_and_scale():
 def test_silence_is_found():
     sound = np.sin(np.arange(16000) * 0.3).astype(np.float32)
     sound[6400:9600] *= 0.001
-    assert np.flatnonzero(lm.silent_frames(sound, 30, 30)).tolist() == [10, 11, 12, 13, 14, *range(25, 30)]
-    assert lm.silent_frames(np.zeros(0, np.float32), 0, 30).shape == (0,)
+    assert np.flatnonzero(lm.silent(lm.levels(sound), 30, 30)).tolist() == [10, 11, 12, 13, 14, *range(25, 30)]
+    assert lm.silent(lm.levels(np.zeros(0, np.float32)), 0, 30).shape == (0,)
 
 
 def test_real_face_is_found_and_followed():
@@ -92,3 +101,47 @@ def test_real_face_is_found_and_followed():
     assert (found[2] - found[0])[:, 0].mean() == pytest.approx(4, abs=1)
     assert np.array_equal(lm.mesh_of(frames, mesh), found, equal_nan=True)  # nothing is remembered from clip to clip
     mesh.close()
+
+
+def test_motion_is_the_same_however_the_landmarks_are_cut():
+    a = face(40)
+    a[7] = np.nan
+    whole, parts = lm.Motion(), lm.Motion()
+    whole.add(a)
+    for cut in np.split(a, [1, 2, 9, 30]):
+        parts.add(cut)
+    assert parts.jitter() == pytest.approx(whole.jitter(), rel=1e-12) and parts.seen == whole.seen == 39
+    for name, curve in whole.curves().items():
+        assert np.array_equal(parts.curves()[name], curve, equal_nan=True)
+
+
+class Swinging:
+    """A mesh whose answer never rests, as MediaPipe's."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return np.random.default_rng(self.calls).uniform(0, 100, (478, 3)).astype(np.float32)
+
+    def reset(self) -> None:
+        pass
+
+
+def test_equal_frames_have_equal_landmarks_and_coding_noise_is_still():
+    rng = np.random.default_rng(0)
+    picture = cv2.resize(rng.integers(20, 236, (16, 16, 3), np.uint8), (128, 128))
+    noise = [np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8) for _ in range(5)]
+    tracker = lm.MeshTracker(Swinging())
+    found = tracker(np.stack([picture, picture, *noise]))
+    assert (found[0] == found[1]).all() and (found[1] != found[2]).all() and tracker.still
+    moved = picture.copy()
+    moved[40:60, 40:70] = 255 - moved[40:60, 40:70]
+    tracker(moved[None])
+    assert not tracker.still
+    motion = lm.Motion()
+    motion.add(found)
+    assert motion.jitter() > 0
+    motion.frozen = True
+    assert motion.jitter() == 0 and all(lm.spread(curve) == 0 for curve in motion.curves().values())

@@ -19,7 +19,7 @@ from eadbench.zoo import face_id, i3d, inception, lpips
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.chips import arcface_chips, box_chips, dlib_chips, similarity
 from eadbench.zoo.config import ZooConfig
-from eadbench.zoo.emotion import with_face
+from eadbench.zoo.emotion import logits, with_face
 from eadbench.zoo.make import Inputs, make
 from eadbench.zoo.weights import read_weights
 
@@ -227,7 +227,7 @@ def test_fan_checkpoint_of_the_released_training_loads(tmp_path):
     judge = zoo.load(fetched(tmp_path, "emotion", "self_relation-attention_61_84.3655", checkpoint))
     assert judge.classes == MEAD_CLASSES and judge.chips and judge.resolution == 224
     marks = np.random.default_rng(0).uniform(20, 44, (3, 478, 2))
-    assert judge.logits(frames_of(3), marks).shape == (8,)
+    assert logits(judge, frames_of(3), marks).shape == (8,)
 
 
 def test_fan_with_seven_classes_or_none_is_refused(tmp_path):
@@ -324,10 +324,13 @@ def test_verification_auc_tells_speakers_apart():
     from eadbench.zoo.judge_data import Clip
 
     class Perfect:
-        resolution = 1
+        resolution, frames = 1, None
 
-        def embed(self, frames, landmarks):
-            return frames.reshape(len(frames), -1)[:, :2].astype(float) + 1e-3
+        def inputs(self, frames, landmarks):
+            return frames
+
+        def run(self, inputs):
+            return inputs.reshape(len(inputs), -1)[:, :2].astype(float) + 1e-3
 
     def clip(speaker: str, value: tuple[int, int]) -> Clip:
         return Clip("c", speaker, None, np.array([value], np.uint8).reshape(1, 1, 1, 2), np.zeros(0))

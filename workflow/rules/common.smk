@@ -127,8 +127,8 @@ def required(needs):
 def options(*names):
     """Params function: the options of a command for the named inputs.
 
-    `--part NAME=FOLDER` for cards of artefacts and of the training SyncNet, `--init FOLDER` and `--run FOLDER` for those of other runs, else
-    `--NAME FILE` for every file.
+    `--part NAME=FOLDER` for cards of artefacts and of the training SyncNet, `--init FOLDER` and `--run FOLDER` for those of other runs, `--real FOLDER`
+    for a cell, else `--NAME FILE` for every file.
     """
 
     def words(name, path):
@@ -140,7 +140,7 @@ def options(*names):
             ]
         return [
             f"--{name.replace('_', '-')}",
-            str(folder) if name in ("init", "run") else path,
+            str(folder) if name in ("init", "run", "real") else path,
         ]
 
     def line(wildcards, input):
@@ -190,6 +190,16 @@ def sample_inputs(wildcards):
             f"<results>/samples/{needs.after}/{wildcards.corpus}/{wildcards.protocol}/samples.parquet"
         )
     return inputs
+
+
+def reference_input(wildcards):
+    """The ground truth's cell, whose landmarks and features of the real clips the other cells use again."""
+    own = (wildcards.method, wildcards.protocol) == ("ground_truth", "self")
+    return (
+        []
+        if own
+        else f"<results>/scores/ground_truth/{wildcards.corpus}/self/per_clip.parquet"
+    )
 
 
 def table_inputs(wildcards):

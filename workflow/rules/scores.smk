@@ -2,6 +2,7 @@ rule measure:
     input:
         clips="<results>/clips/{corpus}/clips.parquet",
         samples="<results>/samples/{method}/{corpus}/{protocol}/samples.parquet",
+        real=reference_input,
         parts=cards(JUDGES),
     output:
         "<results>/scores/{method}/{corpus}/{protocol}/per_clip.parquet",
@@ -18,7 +19,7 @@ rule measure:
         gpu=GPU,
     params:
         settings=settings_of("scores measure"),
-        parts=options("parts"),
+        parts=options("parts", "real"),
     message:
         "Measuring {wildcards.method} on {wildcards.corpus} ({wildcards.protocol})"
     shell:

@@ -1,0 +1,191 @@
+"""Metrics of sets: how far the features of all generated clips lie from those of the real ones."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eadbench.core.seeds import rng_for
+from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread
+
+if TYPE_CHECKING:
+    from eadbench.scores.clip import Clip
+    from eadbench.scores.store import View
+    from eadbench.scores.summarise import Summary
+
+FRAMES, WINDOWS = 32, 4  # of a batch
+LATENTSYNC_START = 20  # LatentSync's FVD script looks at frames 20 to 35
+KID_ROWS = 2000  # frames a side that KID looks at, spread evenly: its kernel matrix is of that size
+FIXED_DRAWS = 50
+
+
+class FrameFeatures(Part):
+    """Features of evenly spread frames; kept as feature ``inception``."""
+
+    reads = ("fake",)
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        self.net = clip.judges.nets["fid"]
+        self.choice = Spread(clip.config.fid_frames, clip.expected)
+        self.batches = Batches(self.net.run, FRAMES)
+
+    def update(self, chunk: Chunk) -> None:
+        for k in self.choice.pick(len(chunk.fake)):
+            self.batches.add(self.net.prepare(chunk.fake[k : k + 1]))
+
+    def misjudged(self) -> bool:
+        return self.choice.misjudged()
+
+    def finish(self) -> None:
+        found = self.batches.results()
+        if found is not None:
+            self.clip.features["inception"] = found
+
+
+class WindowFeatures(Part):
+    """Features of windows of frames, by protocol; kept as ``i3d-{protocol}``. A clip too short for a protocol has none of it."""
+
+    reads = ("fake",)
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        self.net, self.length, self.stride = clip.judges.nets["fvd"], clip.config.fvd_window, clip.config.fvd_stride
+        protocols = clip.config.fvd_protocols
+        self.recent: dict[str, list[np.ndarray]] = {protocol: [] for protocol in protocols}
+        self.batches = {p: Batches(lambda windows, p=p: self.net.run(windows, p), WINDOWS) for p in protocols}
+        self.frames = 0
+
+    def _starts(self, protocol: str, start: int) -> bool:
+        """Whether a window begins at that frame."""
+        if protocol == "latentsync":
+            return start == LATENTSYNC_START
+        return start >= 0 and start % self.stride == 0
+
+    def update(self, chunk: Chunk) -> None:
+        for frame in chunk.fake:
+            self.frames += 1
+            for protocol, recent in self.recent.items():
+                if protocol == "latentsync" and not LATENTSYNC_START < self.frames <= LATENTSYNC_START + self.length:
+                    continue
+                recent.append(self.net.prepare(frame, protocol))
+                del recent[: -self.length]
+                if len(recent) == self.length and self._starts(protocol, self.frames - self.length):
+                    self.batches[protocol].add([np.stack(recent)])
+
+    def finish(self) -> None:
+        for protocol, batches in self.batches.items():
+            found = batches.results()
+            if found is not None:
+                self.clip.features[f"i3d-{protocol}"] = found
+
+
+class _Frechet(Metric):
+    """Fréchet distance, with an interval by bootstrap over clips."""
+
+    kind, direction, range = "set", "down", (0, None)
+
+    @classmethod
+    def distance(cls, summary: "Summary", feature: str, variant: str | None, unit: str) -> None:
+        """Add the row of one kind of features."""
+        from eadbench.scores.bootstrap import FrechetBootstrap, interval_about, replicate_all
+
+        real, fake, clips = summary.sides(feature)
+        if sum(map(len, fake)) < 2:
+            summary.nothing(cls.name, f"fewer than two {unit} in common", variant)
+            return
+        bootstrap = FrechetBootstrap(real, fake)
+        counts = summary.counts(clips)
+        low, high = interval_about(bootstrap.value, replicate_all(bootstrap.replicate, counts, counts), 0.0) if len(counts) else (None, None)
+        rows, dims = bootstrap.rows, bootstrap.sides[1].sums.shape[1]
+        told = summary.warnings(cls.name, clips, summary.total)
+        if rows <= dims:
+            told.insert(0, f"{rows} {unit} for {dims} features: biased upwards, compare only at the same n")
+        summary.row(cls.name, bootstrap.value, low, high, clips, summary.total, summary.set_ruler(cls.judge), rows, variant, told)
+
+
+class Fid(_Frechet):
+    name, label, judge, parts = "fid", "FID", "fid", (FrameFeatures,)
+    meaning = "Fréchet distance of Inception features of frames"
+    source = "Heusel et al. 2017; features and distance equal to pytorch-fid"
+
+    @classmethod
+    def sum_up(cls, summary: "Summary") -> None:
+        cls.distance(summary, "inception", None, "frames")
+
+
+class Fvd(_Frechet):
+    name, label, judge, parts = "fvd", "FVD", "fvd", (WindowFeatures,)
+    meaning = "Fréchet distance of I3D features of 16-frame windows"
+    source = "Unterthiner et al. 2018; protocols of StyleGAN-V (Skorokhodov et al. 2022) and of LatentSync's script"
+
+    @classmethod
+    def sum_up(cls, summary: "Summary") -> None:
+        for protocol in summary.config.fvd_protocols:
+            cls.distance(summary, f"i3d-{protocol}", protocol, "windows")
+
+
+class Kid(Metric):
+    name, label, direction, kind, judge, parts = "kid", "KID", "down", "set", "fid", (FrameFeatures,)
+    meaning = "unbiased squared MMD of the same features, cubic kernel"
+    source = "Bińkowski et al. 2018"
+
+    @classmethod
+    def sum_up(cls, summary: "Summary") -> None:
+        from eadbench.scores.bootstrap import interval_about, replicate_all
+        from eadbench.scores.kid import ClipKernels
+
+        *sides, clips = summary.sides("inception")
+        if len(clips) < 2:
+            summary.nothing(cls.name, "fewer than two clips in common")
+            return
+        (real, real_clip), (fake, fake_clip) = map(_thinned, sides)
+        kernels = ClipKernels(real, real_clip, fake, fake_clip, len(clips))
+        ones, counts = np.ones(len(clips)), summary.counts(clips)
+        value = kernels.value(ones, ones)
+        low, high = interval_about(value, replicate_all(kernels.value, counts, counts)) if len(counts) else (None, None)
+        told = summary.warnings(cls.name, clips, summary.total)
+        summary.row(cls.name, value, low, high, clips, summary.total, summary.set_ruler(cls.judge), len(fake), None, told)
+
+
+class FvdFixed(Metric):
+    name, label, direction, kind, judge, parts = "fvd_fixed", "FVD at fixed n", "down", "set", "fvd", (WindowFeatures,)
+    meaning = "mean FVD over draws of the same number of windows in every cell"
+    source, range = "ours", (0, None)
+
+    @classmethod
+    def sum_up(cls, summary: "Summary") -> None:
+        from eadbench.scores.bootstrap import interval
+
+        size = summary.config.fvd_fixed_n
+        for protocol in summary.config.fvd_protocols:
+            *sides, clips = summary.sides(f"i3d-{protocol}")
+            variant = f"{protocol},n={size}"
+            windows = min(sum(map(len, side)) for side in sides)
+            if windows < size:
+                summary.nothing(cls.name, f"{windows} windows in common, {size} needed", variant)
+                continue
+            real, fake = (np.concatenate(list(side)) for side in sides)
+            rng = rng_for(summary.seed, "fvd_fixed", protocol)
+            values = np.array([_fixed(real, fake, size, rng) for _ in range(FIXED_DRAWS)])
+            told = ["the interval is that of the draws of windows, not of clips", *summary.warnings(cls.name, clips, summary.total)]
+            low, high = interval(values)
+            summary.row(cls.name, float(values.mean()), low, high, clips, summary.total, summary.set_ruler(cls.judge), size, variant, told)
+
+
+def _fixed(real: np.ndarray, fake: np.ndarray, size: int, rng: np.random.Generator) -> float:
+    """FVD of ``size`` windows a side, the same ones where both have as many."""
+    from eadbench.scores.frechet import frechet_distance
+
+    chosen = rng.choice(len(real), size, replace=False)
+    other = chosen if len(real) == len(fake) else rng.choice(len(fake), size, replace=False)
+    return frechet_distance(real[chosen], fake[other])
+
+
+def _thinned(view: "View") -> tuple[np.ndarray, np.ndarray]:
+    """At most about ``KID_ROWS`` rows, spread evenly, with the number of the clip of each."""
+    step = -(-sum(map(len, view)) // KID_ROWS)
+    kept = [features[::step] for features in view]
+    return np.concatenate(kept), np.repeat(np.arange(len(kept)), [len(k) for k in kept])
+
+
+METRICS: tuple[type[Metric], ...] = (Fid, Kid, Fvd, FvdFixed)

@@ -1,0 +1,113 @@
+"""Whether the emotion asked for shows, by a judge of emotion."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import DROPPED, KEPT
+from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, Value
+
+if TYPE_CHECKING:
+    from eadbench.scores.clip import Clip
+    from eadbench.scores.summarise import Summary
+
+BATCH = 64
+SOURCE = "EAT (Gan et al. 2023), by Emotion-FAN (Meng et al. 2019)"
+
+
+class FaceInputs:
+    """Evenly spread frames among those that show a face, as small inputs of a network, run in full batches.
+
+    Args:
+        net: Has ``frames`` (how many it looks at), ``inputs(frames, landmarks)`` and ``run(inputs)``.
+        expected: Frames of the video.
+        seen: How many of them show a face, where that is known.
+    """
+
+    def __init__(self, net: object, expected: int, seen: int | None = None) -> None:
+        self.net, self.choice = net, Spread(net.frames, expected if seen is None else seen)
+        self.batches = Batches(lambda inputs: net.run(np.stack(inputs)), BATCH)
+
+    def add(self, frames: np.ndarray, marks: np.ndarray) -> None:
+        """Take in the next frames and their landmarks."""
+        shown = np.flatnonzero(np.isfinite(marks[:, 0, 0]))
+        chosen = shown[self.choice.pick(len(shown))]
+        if len(chosen):
+            self.batches.add(self.net.inputs(frames[chosen], marks[chosen]))
+
+    def results(self) -> np.ndarray:
+        """What the network made of each frame, ``(N, D)``.
+
+        Raises:
+            EadbenchError: If no frame shows a face.
+        """
+        found = self.batches.results()
+        if found is None:
+            raise EadbenchError("no frame shows a face")
+        return found
+
+
+class EmotionLogits(Part):
+    """The judge's logits of the video; kept as feature ``emotion``."""
+
+    reads = ("fake", "landmarks")
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        self.net = clip.judges.nets["emotion"]
+        self.inputs, self.frames = FaceInputs(self.net, clip.expected, clip.expected_faces), 0
+        self.logits: np.ndarray | None = None
+
+    def update(self, chunk: Chunk) -> None:
+        self.frames += len(chunk.fake)
+        self.inputs.add(chunk.fake, chunk.marks)
+
+    def misjudged(self) -> bool:
+        return self.inputs.choice.misjudged()
+
+    def finish(self) -> None:
+        self.logits = self.net.classify(self.inputs.results())
+        self.clip.features["emotion"] = self.logits.astype(np.float32)
+
+
+class EmotionAccuracy(Metric):
+    name, label, direction = "acc_emo", "Acc_emo", "up"
+    meaning = "share of clips whose shown emotion the judge names as asked for, 0..1"
+    source, range, judge, parts = SOURCE, (0, 1), "emotion", (EmotionLogits,)
+
+    def compute(self) -> Value:
+        part, target = self.part(EmotionLogits), self.clip.task.emotion
+        if target is None:
+            return Value(None, None, DROPPED, "no emotion was asked for")
+        if target not in part.net.classes:
+            return Value(None, None, DROPPED, f"the judge does not know {target!r}")
+        return Value(float(part.net.classes[int(part.logits.argmax())] == target), part.frames)
+
+
+class EmotionRecall(Metric):
+    name, label, direction, kind = "acc_emo_recall", "Recall", "up", "set"
+    meaning = "the same among the clips of one emotion (see variant)"
+    source, range, judge = SOURCE, (0, 1), "emotion"
+
+    @classmethod
+    def sum_up(cls, summary: "Summary") -> None:
+        rows = summary.cell.rows[summary.cell.rows.metric == EmotionAccuracy.name]
+        for emotion in sorted(set(rows.emotion.dropna())):
+            chosen = rows[rows.emotion == emotion]
+            summary.mean(cls.name, chosen, len(chosen), emotion)
+
+
+class EmotionAccuracyOfReal(Metric):
+    name, label, direction, kind = "acc_emo_real", "Acc_emo of the real clips", "none", "set"
+    meaning = "what the judge makes of the ground truth of the same clips"
+    source, range, judge = SOURCE, (0, 1), "emotion"
+
+    @classmethod
+    def sum_up(cls, summary: "Summary") -> None:
+        own, real = (rows[rows.metric == EmotionAccuracy.name] for rows in (summary.cell.rows, summary.real.rows))
+        clips = own[own.status == KEPT].clip_id
+        summary.mean(cls.name, real[real.clip_id.isin(clips)], len(clips), None)
+
+
+METRICS: tuple[type[Metric], ...] = (EmotionAccuracy, EmotionRecall, EmotionAccuracyOfReal)

@@ -1,0 +1,73 @@
+"""Whether the face is still that of the person shown."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
+from eadbench.scores.metrics.emotion import FaceInputs
+
+if TYPE_CHECKING:
+    from eadbench.scores.clip import Clip
+
+
+class Identity(Part):
+    """Mean identity embedding of the video; kept as feature ``face_id``."""
+
+    reads = ("fake", "landmarks")
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        self.inputs = FaceInputs(clip.judges.nets["face_id"], clip.expected, clip.expected_faces)
+        self.mean, self.count = None, 0
+
+    def update(self, chunk: Chunk) -> None:
+        self.inputs.add(chunk.fake, chunk.marks)
+
+    def misjudged(self) -> bool:
+        return self.inputs.choice.misjudged()
+
+    def finish(self) -> None:
+        found = self.inputs.results()
+        self.mean, self.count = found.mean(0, dtype=np.float64), len(found)
+        self.clip.features["face_id"] = found.mean(0).astype(np.float32)
+
+
+class RealIdentity(Part):
+    """The same of the clip's own video, known from before or computed now."""
+
+    reads = ("real", "real_landmarks")
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        self.inputs = FaceInputs(clip.judges.nets["face_id"], clip.expected_real, clip.expected_real_faces)
+        self.own = clip.part(Identity) if clip.same else None
+        self.mean = clip.reference.whole("face_id_mean") if self.own is None else None
+        if self.own is not None or self.mean is not None:
+            self.reads = ()  # nothing is left to compute
+
+    def update(self, chunk: Chunk) -> None:
+        if self.reads:
+            self.inputs.add(chunk.real, chunk.real_marks)
+
+    def misjudged(self) -> bool:
+        return bool(self.reads) and self.inputs.choice.misjudged()
+
+    def finish(self) -> None:
+        if self.own is not None:
+            self.mean = self.own.mean
+        elif self.mean is None:
+            self.mean = self.inputs.results().mean(0, dtype=np.float64)
+
+
+class Csim(Metric):
+    name, label, direction = "csim", "CSIM", "up"
+    meaning = "cosine of identity embeddings to the mean of the clip whose face is shown, -1..1"
+    source, range, judge, parts = "ArcFace (Deng et al. 2019)", (-1, 1), "face_id", (Identity, RealIdentity)
+
+    def compute(self) -> Value:
+        own, real = self.part(Identity), self.part(RealIdentity).mean
+        return Value(float(own.mean @ real / np.linalg.norm(real)), own.count)
+
+
+METRICS: tuple[type[Metric], ...] = (Csim,)

@@ -1,0 +1,226 @@
+"""Metrics of one pass of the face mesh: where lips and face are, and how much lips, brows and head move.
+
+The naturalness measures follow the idea of THEval (arXiv 2511.04520): look at the dynamics, not at single frames.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import DROPPED
+from eadbench.scores import landmarks
+from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
+
+if TYPE_CHECKING:
+    from eadbench.scores.clip import Clip
+
+FEWEST_SILENT = 5
+OURS = "ours, after the idea of THEval (arXiv 2511.04520)"
+EAT = "EAT's evaluation (Gan et al. 2023), on MediaPipe's mesh"
+PER_CENT = "% of eye distance"
+
+
+class OwnMotion(Part):
+    """Movement in the video to judge."""
+
+    reads = ("fake", "landmarks")
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        self.motion = landmarks.Motion()
+
+    def update(self, chunk: Chunk) -> None:
+        self.motion.add(chunk.marks)
+
+    def finish(self) -> None:
+        self.motion.frozen = self.clip.still("fake")
+
+    @property
+    def curves(self) -> dict[str, np.ndarray]:
+        """Movements over time, see :func:`landmarks.curves`.
+
+        Raises:
+            EadbenchError: If there is no face.
+        """
+        if not self.motion.seen:
+            raise EadbenchError("the video shows no face")
+        return self.motion.curves()
+
+
+class MotionPair(Part):
+    """Movement of both sides over the common frames, and how far their points lie apart, in pixels of the real frames."""
+
+    reads = ("pair", "landmarks", "real_landmarks")
+    POINTS = {"m_lmd": landmarks.LIPS, "f_lmd": slice(0, landmarks.FACE)}
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        self.fake, self.real = landmarks.Motion(), landmarks.Motion()
+        self.sums, self.counts, self.side = dict.fromkeys(self.POINTS, 0.0), dict.fromkeys(self.POINTS, 0), 0
+
+    def update(self, chunk: Chunk) -> None:
+        common = len(chunk.pair[0]) if chunk.pair else 0
+        if not common:
+            return
+        (high, wide), (own_high, own_wide) = chunk.pair[1].shape[1:3], chunk.fake.shape[1:3]
+        self.side = max(high, wide)
+        fake, real = chunk.marks[:common] * np.float32([wide / own_wide, high / own_high]), chunk.real_marks[:common]
+        self.fake.add(fake)
+        self.real.add(real)
+        for name, points in self.POINTS.items():
+            gap = landmarks.centred_gap(fake, real, points)
+            known = gap[np.isfinite(gap)]
+            self.sums[name] += float(known.sum())
+            self.counts[name] += known.size
+
+    def finish(self) -> None:
+        self.fake.frozen, self.real.frozen = self.clip.still("fake"), self.clip.still("real")
+
+    def checked(self) -> "MotionPair":
+        """Itself.
+
+        Raises:
+            EadbenchError: If a side shows no face.
+        """
+        for motion, what in ((self.fake, "the video"), (self.real, "the real video")):
+            if not motion.seen:
+                raise EadbenchError(f"{what} shows no face")
+        return self
+
+
+class _LandmarkDistance(Metric):
+    direction, paired, parts, source, unit, range = "down", True, (MotionPair,), EAT, "px", (0, None)
+
+    def compute(self) -> Value:
+        pair = self.part(MotionPair).checked()
+        count = pair.counts[self.name]
+        return Value(pair.sums[self.name] / count * 256 / pair.side if count else None, pair.fake.frames)
+
+
+class LipDistance(_LandmarkDistance):
+    name, label = "m_lmd", "M-LMD"
+    meaning = "distance of lip points to the clip's, centred, pixels of a 256-pixel frame"
+
+
+class FaceDistance(_LandmarkDistance):
+    name, label = "f_lmd", "F-LMD"
+    meaning = "distance of face points to the clip's, centred, pixels of a 256-pixel frame"
+
+
+class _MotionRatio(Metric):
+    """Spread of one curve over the clip's."""
+
+    direction, paired, ideal, parts, source, range = "none", True, 1.0, (MotionPair,), OURS, (0, None)
+    curve: str
+
+    def of(self, motion: landmarks.Motion) -> float:
+        return landmarks.spread(motion.curves()[self.curve])
+
+    def compute(self) -> Value:
+        pair = self.part(MotionPair).checked()
+        fake, real = self.of(pair.fake), self.of(pair.real)
+        return Value(fake / real if real > 0 else None, pair.fake.frames)
+
+
+class JitterRatio(_MotionRatio):
+    name, label, meaning = "jitter_ratio", "Jitter ratio", "jitter over the clip's; below 1 is smoother"
+
+    def of(self, motion: landmarks.Motion) -> float:
+        return motion.jitter()
+
+
+class LipMotionRatio(_MotionRatio):
+    name, label, meaning, curve = "lip_motion_ratio", "Lip dynamics ratio", "spread of mouth opening over the clip's", "mouth"
+
+
+class BrowMotionRatio(_MotionRatio):
+    name, label, meaning, curve = "brow_motion_ratio", "Brow motion ratio", "spread of brow height over the clip's", "brows"
+
+
+class HeadMotionRatio(_MotionRatio):
+    name, label, meaning, curve = "head_motion_ratio", "Head motion ratio", "spread of the head's place over the clip's", "head"
+
+
+class LipCorrelation(Metric):
+    name, label, direction = "lip_correlation", "Lip correlation", "up"
+    meaning = "correlation of mouth opening over time with the clip's, -1..1"
+    source, range, paired, parts = OURS, (-1, 1), True, (MotionPair,)
+
+    def compute(self) -> Value:
+        pair = self.part(MotionPair).checked()
+        return Value(landmarks.correlation(pair.fake.curves()["mouth"], pair.real.curves()["mouth"]), pair.fake.frames)
+
+
+class _Motion(Metric):
+    """Spread of one curve."""
+
+    direction, parts, source, unit, range = "none", (OwnMotion,), OURS, PER_CENT, (0, None)
+    curve: str
+
+    def compute(self) -> Value:
+        own = self.part(OwnMotion)
+        return Value(landmarks.spread(own.curves[self.curve]), own.motion.frames)
+
+
+class LipMotion(_Motion):
+    name, label, curve = "lip_motion", "Lip dynamics", "mouth"
+    meaning = "standard deviation of mouth opening over time, in per cent of eye distance"
+
+
+class BrowMotion(_Motion):
+    name, label, curve = "brow_motion", "Brow motion", "brows"
+    meaning = "standard deviation of brow height over time, in per cent of eye distance"
+
+
+class HeadMotion(_Motion):
+    name, label, curve = "head_motion", "Head motion", "head"
+    meaning = "standard deviation of the head's position over time, in per cent of eye distance"
+
+
+class Jitter(_Motion):
+    name, label = "jitter", "Jitter"
+    meaning = "RMS second difference of landmarks over time, in per cent of eye distance"
+
+    def compute(self) -> Value:
+        own = self.part(OwnMotion)
+        if not own.motion.seen:
+            raise EadbenchError("the video shows no face")
+        return Value(own.motion.jitter(), own.motion.frames)
+
+
+class SilenceMouthMotion(Metric):
+    name, label, direction = "silence_mouth_motion", "Mouth motion in silence", "down"
+    meaning = "lip dynamics while the sound is silent, same unit"
+    source, unit, range, parts, sound = OURS, PER_CENT, (0, None), (OwnMotion,), True
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        self.levels = landmarks.levels(clip.audio(), clip.config.fps)
+
+    def misjudged(self) -> bool:
+        return self.clip.sound_was_cut()
+
+    def compute(self) -> Value:
+        own = self.part(OwnMotion)
+        silent = landmarks.silent(self.levels, own.motion.frames, self.clip.config.silence_db)
+        if silent.sum() < FEWEST_SILENT:
+            return Value(None, int(silent.sum()), DROPPED, f"only {silent.sum()} silent frames")
+        return Value(landmarks.spread(own.curves["mouth"][silent]), int(silent.sum()))
+
+
+class FaceRate(Metric):
+    name, label, direction = "face_rate", "Faces found", "up"
+    meaning = "share of frames in which the face mesh finds a face, 0..1"
+    source, range, parts = "ours", (0, 1), (OwnMotion,)
+
+    def compute(self) -> Value:
+        motion = self.part(OwnMotion).motion
+        return Value(motion.seen / motion.frames if motion.frames else 0.0, motion.frames)
+
+
+DISTANCES: tuple[type[Metric], ...] = (LipDistance, FaceDistance)
+METRICS: tuple[type[Metric], ...] = (
+    JitterRatio, LipCorrelation, LipMotionRatio, BrowMotionRatio, HeadMotionRatio, LipMotion, BrowMotion, HeadMotion, Jitter, SilenceMouthMotion,
+    FaceRate,
+)  # fmt: skip

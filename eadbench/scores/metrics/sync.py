@@ -1,0 +1,82 @@
+"""How well lips and sound match, by SyncNet."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eadbench.core.tables import DROPPED
+from eadbench.scores import landmarks
+from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
+
+if TYPE_CHECKING:
+    from eadbench.scores.clip import Clip
+
+SILENCE_DBFS = -60.0  # sound whose loudest frame lies below this is silence: nothing that lips could match
+SOURCE = "Chung and Zisserman 2016, named as in Wav2Lip (Prajwal et al. 2020); equal to syncnet_python"
+
+
+class SyncDistances(Part):
+    """Distances of lips and sound at all shifts, windows embedded as the frames come."""
+
+    reads = ("fake",)
+
+    def __init__(self, clip: "Clip") -> None:
+        super().__init__(clip)
+        audio = clip.audio()
+        self.samples, self.frames = len(audio), 0
+        loudest = landmarks.levels(audio, clip.config.fps).max(initial=0.0)
+        self.loudest = 20 * np.log10(loudest) if loudest > 0 else -np.inf
+        self.stream = clip.judges.nets["sync"].stream(audio) if not self.silent else None
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing to hear."""
+        return self.samples > 0 and self.loudest < SILENCE_DBFS
+
+    def update(self, chunk: Chunk) -> None:
+        self.frames += len(chunk.fake)
+        if self.stream is not None:
+            self.stream.add(chunk.fake)
+
+    def misjudged(self) -> bool:
+        return self.clip.sound_was_cut()
+
+    def result(self, key: str) -> Value:
+        """One of SyncNet's numbers.
+
+        Raises:
+            EadbenchError: If picture or sound is too short.
+        """
+        if self.stream is None:
+            how = "digital silence" if self.loudest == -np.inf else f"loudest frame at {self.loudest:.0f} dBFS"
+            return Value(None, None, DROPPED, f"the sound is silent ({how}, {SILENCE_DBFS:g} dBFS needed)")
+        return Value(self.stream.result()[key], min(self.frames, self.samples // 640))
+
+
+class _Sync(Metric):
+    judge, parts, source, sound = "sync", (SyncDistances,), SOURCE, True
+    key: str
+
+    def compute(self) -> Value:
+        return self.part(SyncDistances).result(self.key)
+
+
+class SyncConfidence(_Sync):
+    name, label, direction, key = "sync", "Sync (LSE-C)", "up", "confidence"
+    meaning = "SyncNet confidence: median less minimum of the mean distance over shifts of ±15 frames; silence has none"
+    range = (0, None)
+
+
+class SyncDistance(_Sync):
+    name, label, direction, key = "lse_d", "LSE-D", "down", "min_distance"
+    meaning = "SyncNet's least mean distance over those shifts; silence has none"
+    range = (0, None)
+
+
+class SyncOffset(_Sync):
+    name, label, direction, key, ideal = "sync_offset", "AV offset", "none", "offset", 0.0
+    meaning = "shift of that least distance in frames, positive when the audio leads (comes too early), negative when it lags"
+    unit, range = "frames", (-15, 15)
+
+
+METRICS: tuple[type[Metric], ...] = (SyncConfidence, SyncDistance, SyncOffset)
