@@ -31,14 +31,13 @@ SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file says of itself; sizes after rotation, durations in seconds, ``None`` for what it lacks."""
+    """What a file says of itself; sizes as shown, durations in seconds, ``None`` for what it lacks."""
 
     duration: float | None
     fps: float | None
     width: int | None
     height: int | None
     codec: str | None
-    rotation: int
     sample_rate: int | None
     audio_duration: float | None
 
@@ -52,7 +51,7 @@ def _seconds(stream: av.stream.Stream | None, container: av.container.InputConta
 
 
 def probe(source: Source, notes: list[str] | None = None) -> MediaInfo:
-    """Read a file's header. The first frame is decoded, since only it tells the rotation.
+    """Read a file's header. The first frame is decoded, since only it tells the size as shown.
 
     Raises:
         EadbenchError: If the file cannot be opened as media.
@@ -65,10 +64,10 @@ def probe_with_frame(source: Source, notes: list[str] | None = None) -> tuple[Me
     if is_still(source):
         picture = _still(source, notes)
         kind = Path(source).suffix[1:].lower()
-        return MediaInfo(None, None, picture.width, picture.height, kind, 0, None, None), picture
+        return MediaInfo(None, None, picture.width, picture.height, kind, None, None), picture
     with open_media(source) as container:
         video, audio = pick(container, "video", notes), pick(container, "audio", notes)
-        picture, turn = None, 0
+        picture = None
         if video is not None:
             video.thread_type = "NONE"
             show = _Shown(video, notes)
@@ -77,14 +76,13 @@ def probe_with_frame(source: Source, notes: list[str] | None = None) -> tuple[Me
             except av.FFmpegError as error:
                 raise EadbenchError(f"the first frame cannot be decoded: {error}", name_of(source)) from error
             if frame is not None:
-                turn, picture = -frame.rotation % 360, Picture(show(frame, time), float(time))
+                picture = Picture(show(frame, time), float(time))
         info = MediaInfo(
             duration=_seconds(video, container),
             fps=float(video.average_rate) if video is not None and video.average_rate else None,
             width=picture.width if picture else None,
             height=picture.height if picture else None,
             codec=video.codec_context.name if video is not None else None,
-            rotation=turn,
             sample_rate=audio.rate if audio is not None else None,
             audio_duration=_seconds(audio, container),
         )
