@@ -17,7 +17,6 @@ from diffusers.models.attention import FeedForward
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from diffusers.models.upsampling import Upsample2D
 from torch.utils.checkpoint import checkpoint
 
@@ -316,8 +315,10 @@ class TransformerBlock(nn.Module):
         return x + self.proj_out(y).flatten(0, 1).permute(0, 3, 1, 2)
 
 
-def motion_module(config: EADNetConfig, channels: int) -> AnimateDiffTransformer3D:
+def motion_module(config: EADNetConfig, channels: int) -> nn.Module:
     """AnimateDiff's temporal transformer (two self-attentions over time per pixel), whose output starts at zero."""
+    from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D  # with it come all U-Nets and transformers of diffusers
+
     module = AnimateDiffTransformer3D(
         config.heads,
         channels // config.heads,

@@ -6,10 +6,26 @@ that of EAT's evaluation, which tuned it on MEAD with eight classes.
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 # Order of the eight heads in EAT's MEAD checkpoint, in the common vocabulary.
 MEAD_CLASSES = ("happy", "angry", "disgust", "fear", "sad", "neutral", "surprise", "contempt")
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al. 2016), named as torchvision's, whose import takes as long as torch's."""
+
+    def __init__(self, before: int, after: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))) + shortcut)
 
 
 class ResNet18Trunk(nn.Module):

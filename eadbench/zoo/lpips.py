@@ -1,10 +1,10 @@
-"""Kind ``lpips``: perceptual distance of two images (Zhang et al. 2018), by the ``lpips`` package.
+"""Kind ``lpips``: perceptual distance of two images (Zhang et al. 2018), AlexNet, version 0.1 of the ``lpips`` package.
 
 ``fetched``: AlexNet's ImageNet weights with the package's linear layers. ``random``: the same network with random AlexNet weights of a fixed seed,
-for the demo; the linear layers stay the package's.
+for the demo; the linear layers stay the package's. The package itself is not imported: it brings torchvision, which takes as long as torch.
 """
 
-import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,35 @@ from eadbench.zoo.card import Card
 from eadbench.zoo.weights import load_weights, read_weights
 
 OFFICIAL = "alexnet-owt-7be5be79.pth"
+# Of ImageNet, for images in [-1, 1].
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+
+
+class AlexNetTrunk(nn.Module):
+    """AlexNet's five convolutions as the ``lpips`` package cuts and names them: each slice ends with a ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        convolutions = [
+            nn.Conv2d(3, 64, 11, 4, 2), nn.Conv2d(64, 192, 5, padding=2), nn.Conv2d(192, 384, 3, padding=1), nn.Conv2d(384, 256, 3, padding=1),
+            nn.Conv2d(256, 256, 3, padding=1),
+        ]  # fmt: skip
+        layer = 0  # numbered through all slices
+        for number, convolution in enumerate(convolutions, start=1):
+            pooled = [nn.MaxPool2d(3, 2)] if number in (2, 3) else []
+            piece = nn.Sequential()
+            for module in (*pooled, convolution, nn.ReLU(inplace=True)):
+                piece.add_module(str(layer), module)
+                layer += 1
+            self.add_module(f"slice{number}", piece)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """``(B, 3, H, W)`` to the five feature maps."""
+        maps = []
+        for piece in self.children():
+            x = piece(x)
+            maps.append(x)
+        return maps
 
 
 class Lpips(nn.Module):
@@ -25,14 +54,35 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        import lpips
-
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="torchvision")  # of how the package calls it
-            self.net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        self.trunk = AlexNetTrunk()
+        self.register_buffer("shift", torch.tensor(SHIFT)[None, :, None, None])
+        self.register_buffer("scale", torch.tensor(SCALE)[None, :, None, None])
+        for number, weight in enumerate(linear_layers()):
+            self.register_buffer(f"linear{number}", weight)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.net(x, y).flatten()
+        maps = zip(self.trunk((x - self.shift) / self.scale), self.trunk((y - self.shift) / self.scale), strict=True)
+        differences = [(_unit(a) - _unit(b)) ** 2 for a, b in maps]
+        distances = [nn.functional.conv2d(d, self.get_buffer(f"linear{n}")).mean((2, 3)) for n, d in enumerate(differences)]
+        return sum(distances[1:], distances[0]).flatten()
+
+
+def _unit(maps: Tensor) -> Tensor:
+    """Feature vectors of length 1."""
+    return maps / (maps.pow(2).sum(1, keepdim=True).sqrt() + 1e-10)
+
+
+def linear_layers() -> list[Tensor]:
+    """The five calibrated weights ``(1, C, 1, 1)`` of the installed ``lpips`` package.
+
+    Raises:
+        EadbenchError: If it is not installed.
+    """
+    package = find_spec("lpips")
+    if package is None or not package.origin:
+        raise EadbenchError("the package lpips is not installed, whose linear layers LPIPS needs", "this environment", "pip install lpips")
+    state = read_weights(Path(package.origin).parent / "weights/v0.1/alex.pth")
+    return [state[f"lin{number}.model.1.weight"] for number in range(5)]
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> Lpips:
@@ -41,7 +91,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> Lpips:
     if card.how == "fetched":
         load_alexnet(metric, folder / OFFICIAL)
     else:
-        load_weights(metric.net.net, folder / "model.safetensors")
+        load_weights(metric.trunk, folder / "model.safetensors")
     return metric.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # a sixth quicker on CPUs, the same values
 
 
@@ -52,7 +102,7 @@ def load_alexnet(metric: Lpips, path: Path) -> None:
         EadbenchError: If they are not AlexNet's.
     """
     state = read_weights(path)
-    trunk = metric.net.net
+    trunk = metric.trunk
     wanted = {name: ".".join(("features", *name.split(".")[-2:])) for name in trunk.state_dict()}
     missing = sorted(set(wanted.values()) - set(state))
     if missing:
@@ -68,5 +118,5 @@ def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
         torch.manual_seed(seed)
         metric = Lpips()
     with atomic_path(folder / "model.safetensors") as part:
-        save_file({name: value.contiguous() for name, value in metric.net.net.state_dict().items()}, part)
+        save_file({name: value.contiguous() for name, value in metric.trunk.state_dict().items()}, part)
     return {"trunk": "alex"}

@@ -36,7 +36,7 @@ def write_i3d(folder: Path) -> None:
 
 def write_alexnet(folder: Path) -> None:
     torch.manual_seed(0)
-    trunk = lpips.Lpips().net.net
+    trunk = lpips.Lpips().trunk
     state = {".".join(("features", *name.split(".")[-2:])): value for name, value in trunk.state_dict().items()}
     torch.save(state, folder / lpips.OFFICIAL)
 

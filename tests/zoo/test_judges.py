@@ -7,12 +7,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from eadbench import zoo
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
-from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
+from eadbench.models.emotion_fan import MEAD_CLASSES, BasicBlock, EmotionFAN
 from eadbench.models.random_features import RandomFeatures
 from eadbench.models.syncnet_judge import SyncNet
 from eadbench.zoo import face_id, i3d, inception, lpips
@@ -191,8 +192,23 @@ def test_lpips_equals_the_package(tmp_path):
     for name, parameter in theirs.net.named_parameters():
         parameter.data = trunk.state_dict()[".".join(("features", *name.split(".")[-2:]))]
     x, y = (torch.rand(3, 3, 64, 64) * 2 - 1 for _ in range(2))
-    assert metric(x, y).shape == (3,) and torch.allclose(metric(x, y), theirs(x, y).flatten(), atol=1e-6)
+    assert metric(x, y).shape == (3,) and torch.allclose(metric(x, y), theirs(x, y).flatten(), rtol=1e-5, atol=1e-7)
     assert metric(x, x).abs().max() == 0
+    ours, wanted = x.clone().requires_grad_(), x.clone().requires_grad_()
+    metric(ours, y).sum().backward()
+    theirs(wanted, y).sum().backward()
+    assert wanted.grad.abs().max() > 0 and torch.allclose(ours.grad, wanted.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_random_lpips_is_what_the_package_draws_from_the_same_seed(tmp_path):
+    """Artefacts made with the package keep their names and values."""
+    import lpips as package
+
+    lpips.random(tmp_path, {}, 7)
+    torch.manual_seed(7)
+    theirs = package.LPIPS(net="alex", pnet_rand=True, verbose=False).net.state_dict()
+    ours = load_file(tmp_path / "model.safetensors")
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], value) for name, value in theirs.items())
 
 
 def test_lpips_with_another_network_is_told(tmp_path):
@@ -201,6 +217,22 @@ def test_lpips_with_another_network_is_told(tmp_path):
 
 
 # --- emotion ---
+
+
+def test_basic_block_equals_torchvisions():
+    from torchvision.models import resnet
+
+    for stride, after in ((1, 8), (2, 16)):
+        blocks = []
+        for kind in (BasicBlock, resnet.BasicBlock):
+            torch.manual_seed(1)
+            down = torch.nn.Sequential(torch.nn.Conv2d(8, after, 1, stride, bias=False), torch.nn.BatchNorm2d(after)) if stride > 1 else None
+            blocks.append(kind(8, after, stride, down))
+        ours, theirs = blocks
+        assert list(ours.state_dict()) == list(theirs.state_dict())
+        assert all(torch.equal(a, b) for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True))
+        x = torch.randn(2, 8, 9, 9)
+        assert torch.equal(ours(x), theirs(x)) and torch.equal(ours.eval()(x), theirs.eval()(x))
 
 
 def test_fan_evaluates_as_the_released_code(tmp_path):
