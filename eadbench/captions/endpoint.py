@@ -21,7 +21,7 @@ from eadbench.captions.config import CaptionsConfig
 from eadbench.captions.frames import clip_frames, rate_shown
 from eadbench.captions.prompts import AGAIN, load_prompt
 from eadbench.core import secrets
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.media.image import encode_jpeg
 
 log = logging.getLogger(__name__)
@@ -71,11 +71,13 @@ class EndpointCaptioner:
                 messages += [{"role": "assistant", "content": said}, {"role": "user", "content": AGAIN}]
             return Outcome(clip.clip_id, parse_answer(self._ask(messages, extra), self.config.max_characters))
         except EadbenchError as error:
-            return Outcome(clip.clip_id, None, error.what)
+            return Outcome(clip.clip_id, None, reason_of(error, clip.clip_id))
         except AnswerError as error:
             return Outcome(clip.clip_id, None, self._hide(str(error)))
         except (ValueError, TypeError, AttributeError, IndexError, KeyError) as error:  # a body that is no chat completion
             return Outcome(clip.clip_id, None, self._hide(f"endpoint: answer is no chat completion ({type(error).__name__})"))
+        except Exception as error:
+            return Outcome(clip.clip_id, None, self._hide(reason_of(error, clip.clip_id)))
 
     def _shown(self, frames: np.ndarray, rate: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Parts of the message that show the frames, and what of the request's body goes with them."""

@@ -14,7 +14,7 @@ from eadbench.captions.frames import clip_frames
 from eadbench.captions.wording import label_texts
 from eadbench.core import provenance, schemas
 from eadbench.core.device import pick_device
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for, seed_for
 from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table, resolve, write_table
@@ -101,8 +101,8 @@ class Others:
         for k, clip in enumerate(track(list(clips.itertuples()), "embed frames", unit="clip")):
             try:
                 frames = clip_frames(clips_path, clip.video, config.frames)
-            except EadbenchError as error:
-                self.reasons[k] = error.what
+            except Exception as error:
+                self.reasons[k] = reason_of(error, clip.video)
                 continue
             self.vectors[k] = _unit(np.asarray(embedder.embed_images(frames)).mean(0))
 
@@ -110,8 +110,8 @@ class Others:
         for k, clip in enumerate(track(list(clips.itertuples()), "embed sound", unit="clip")):
             try:
                 sound = read_audio(resolve(clips_path, clip.audio), embedder.rate)
-            except EadbenchError as error:
-                self.reasons[k] = error.what
+            except Exception as error:
+                self.reasons[k] = reason_of(error, clip.audio)
                 continue
             self.vectors[k] = np.asarray(embedder.embed_sounds([sound]))[0]
 

@@ -17,7 +17,7 @@ from eadbench.captions.answers import Answer, Outcome
 from eadbench.captions.config import MeasuredConfig
 from eadbench.captions.measures import MEASURES, measure_track
 from eadbench.captions.wording import cue_phrases, sentence, wording
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for
 from eadbench.core.tables import resolve
@@ -45,8 +45,8 @@ class MeasuredCaptioner:
         for clip in clips.itertuples():
             try:
                 deviations = self.usual.deviations(clip.speaker, self._measure(clip.track))
-            except EadbenchError as error:
-                yield Outcome(clip.clip_id, None, error.what)
+            except Exception as error:
+                yield Outcome(clip.clip_id, None, reason_of(error, clip.clip_id))
                 continue
             yield Outcome(clip.clip_id, write_answer(deviations, self.seed, clip.clip_id))
 
@@ -62,8 +62,8 @@ class Usual:
         for clip in track(list(picked.itertuples()), "measure faces", unit="clip"):
             try:
                 values = measure(clip.track)
-            except EadbenchError as error:
-                log.warning("%s tells nothing of what is usual: %s", clip.clip_id, error.what)
+            except Exception as error:
+                log.warning("%s tells nothing of what is usual: %s", clip.clip_id, reason_of(error, clip.clip_id))
                 continue
             rows.append(vector(values))
             speakers.append(clip.speaker)

@@ -14,7 +14,7 @@ from eadbench.captions.config import CaptionsConfig
 from eadbench.captions.frames import clip_frames, rate_shown
 from eadbench.captions.prompts import AGAIN, load_prompt
 from eadbench.core.device import pick_device
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +80,8 @@ class QwenCaptioner:
         for clip in batch:
             try:
                 frames = clip_frames(self.clips_path, clip.video, self.config.frames, self.config.qwen.max_pixels)
-            except EadbenchError as error:
-                failed.append(Outcome(clip.clip_id, None, error.what))
+            except Exception as error:
+                failed.append(Outcome(clip.clip_id, None, reason_of(error, clip.clip_id)))
                 continue
             videos[clip.clip_id] = frames, rate_shown(clip, len(frames))
         return videos, failed

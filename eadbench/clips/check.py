@@ -11,7 +11,7 @@ from eadbench.clips.config import ClipsConfig, SyncConfig
 from eadbench.clips.judgement import judge as judge_measures
 from eadbench.clips.windows import PER_FRAME
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.settings import shaping, shaping_for
@@ -51,9 +51,9 @@ def check_shard(corpus: str, shard: str, cut: Path, judge: Path, out: Path, conf
             before = dict(row)
             try:
                 _check(row, cut, network, config.sync)
-            except EadbenchError as error:
+            except Exception as error:
+                row["status"], row["reason"] = FAILED, f"not judged: {reason_of(error, row['clip_id'])}"
                 log.warning("%s: %s", row["clip_id"], error)
-                row["status"], row["reason"] = FAILED, f"not judged: {error.what}"
             found = {name: value for name, value in row.items() if value is not before[name]} | {"status": row["status"]}
             job.keep(key, found, _corrected(out, [row]))
         row |= found

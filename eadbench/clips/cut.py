@@ -16,7 +16,7 @@ from eadbench.clips.recording import Recording
 from eadbench.clips.stretches import Cutter, Stretch
 from eadbench.clips.windows import FPS, PER_FRAME
 from eadbench.core import schemas, seals
-from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.errors import FatalError, reason_of
 from eadbench.core.files import atomic_path, sha256_of
 from eadbench.core.job import Job
 from eadbench.core.progress import track
@@ -42,7 +42,7 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
 
     Raises:
         EadbenchError: If the index is missing, a model is, or every recording (of more than two) failed.
-        FatalError: If a source is not what it was when it was indexed, or the disk is full.
+        FatalError: If a source is not what it was when it was indexed, or the disk or the memory is full.
     """
     started = time.monotonic()
     config = config.model_copy(update={"detector": choose_detector(config.detector, config.pack)})  # what was done is known by it
@@ -107,9 +107,10 @@ def cut_recording(recording: Recording, eyes: _Eyes, config: ClipsConfig, folder
                 if stretch.blind / FPS < config.min_seconds:
                     continue
             rows.append(_candidate(recording, len(rows), stretch, config, folder))
-    except EadbenchError as error:
+    except Exception as error:
+        reason = reason_of(error, recording.id)
         log.warning("%s: %s", recording.id, error)
-        rows.append(_row(recording, len(rows), folder, status=FAILED, reason=f"broken: {error.what}"))
+        rows.append(_row(recording, len(rows), folder, status=FAILED, reason=f"broken: {reason}"))
     if not rows:
         reason = f"no face: in any of {blind} frames" if blind else "empty: no frame in the annotated stretch"
         rows.append(_row(recording, 0, folder, status=DROPPED, reason=reason))

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -13,12 +14,13 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import reason_of
 from eadbench.core.files import write_text
 from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table, resolve
 from eadbench.media.image import encode_jpeg
 from eadbench.media.video import iter_frames
 
+log = logging.getLogger(__name__)
 THUMBNAILS = 24
 SIDE = 112
 LISTED = 40
@@ -114,7 +116,8 @@ def _thumbnails(clips: Path, rows: pd.DataFrame) -> list[dict[str, str]]:
         try:
             frames: Iterable = iter_frames(resolve(clips, row["video"]))
             frame = next(islice(frames, int(row["frames"]) // 2, None), None)
-        except EadbenchError:
+        except Exception as error:
+            log.warning("no picture of %s: %s", row["clip_id"], reason_of(error, row["clip_id"]))
             frame = None
         if frame is not None:
             found.append({"clip_id": row["clip_id"], "reason": row["reason"], "image": _jpeg(frame[1])})

@@ -8,7 +8,7 @@ from eadbench.clips.recording import Recording
 from eadbench.clips.shots import CutDetector
 from eadbench.clips.track import FaceTracker, Sight
 from eadbench.clips.windows import FPS, split_point
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import nobodys_fault
 from eadbench.media.faces import Detector, FaceMesh
 from eadbench.media.video import Picture
 
@@ -47,15 +47,17 @@ class Cutter:
         """All stretches of the recording, in order.
 
         Raises:
-            EadbenchError: If the video cannot be opened or breaks off; what came before it has been yielded.
+            Exception: As it came, if the video cannot be opened or breaks off; what came before it has been yielded.
         """
-        broken: EadbenchError | None = None
+        broken: Exception | None = None
         frames = self.recording.pictures()
         k = 0
         while True:
             try:
                 picture = next(frames, None)
-            except EadbenchError as error:
+            except Exception as error:
+                if nobodys_fault(error):
+                    raise
                 picture, broken = None, error
             if picture is None:
                 break

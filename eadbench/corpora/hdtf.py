@@ -5,17 +5,18 @@ import json
 import logging
 import re
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eadbench.core.download import download
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.files import disk_is_full, full_disk, write_text
 from eadbench.core.progress import track
 from eadbench.core.tables import FAILED, KEPT
 from eadbench.corpora.config import HdtfCorpus
 from eadbench.corpora.hdtf_lists import LISTS, Video, read_lists, scaled_crop
 from eadbench.corpora.origin import Fetched, Origin
+from eadbench.media.files import VIDEO, walk
 from eadbench.media.video import probe
 
 log = logging.getLogger(__name__)
@@ -220,18 +221,20 @@ def recordings(root: Path, config: HdtfCorpus) -> list[dict[str, Any]]:
     Raises:
         EadbenchError: If there are no lists below ``root``.
     """
-    lists = sorted(root.rglob("*_video_url.txt"))
+    found = list(walk(root)) if root.is_dir() else []
+    lists = [one.path for one in found if one.name.endswith("_video_url.txt")]
     if not lists:
         raise EadbenchError("HDTF's lists (RD_video_url.txt, ...) are not there", root, "run `corpora fetch`, or put them into the folder")
+    own = {PurePosixPath(one.stem).name: one.path for one in reversed(found) if one.suffix in VIDEO and not one.problem}
     rows = []
     for video in _videos(lists[0].parent, config):
-        rows += _rows(root, video)
+        rows += _rows(root, video, own)
     return rows
 
 
-def _rows(root: Path, video: Video) -> list[dict[str, Any]]:
+def _rows(root: Path, video: Video, own: dict[str, Path]) -> list[dict[str, Any]]:
     common: dict[str, Any] = {"speaker": video.speaker, "video_key": video.key or video.name, "source": None}
-    source, sound, problem = _place(root, video)
+    source, sound, problem = _place(root, video, own)
     common |= {"source": source, "audio_source": sound}
     if not video.stretches:
         return [common | {"recording_id": f"{video.group}_{video.name}_none", "problem": "untimed: the lists have no times for this video"}]
@@ -240,8 +243,8 @@ def _rows(root: Path, video: Video) -> list[dict[str, Any]]:
         try:
             info = probe(source)
             size = (info.width, info.height) if info.width else None
-        except EadbenchError as error:
-            problem = f"unreadable: {error.what}"
+        except Exception as error:
+            problem = f"unreadable: {reason_of(error, source)}"
     rows = []
     for k, ((start, end), crop) in enumerate(zip(video.stretches, video.crops, strict=True)):
         row = common | {"recording_id": f"{video.group}_{video.name}_{k:03d}", "start": start, "end": end}
@@ -257,7 +260,7 @@ def _rows(root: Path, video: Video) -> list[dict[str, Any]]:
     return rows
 
 
-def _place(root: Path, video: Video) -> tuple[Path | None, Path | None, str]:
+def _place(root: Path, video: Video, own: dict[str, Path]) -> tuple[Path | None, Path | None, str]:
     """Files of a video and what is wrong: as fetched, else any file below ``root`` named after its id or its name (a folder of the user's)."""
     if video.key is None:
         return None, None, f"no address: {'; '.join(video.problems) or 'the lists have none'}"
@@ -267,7 +270,6 @@ def _place(root: Path, video: Video) -> tuple[Path | None, Path | None, str]:
             return None, None, state["reason"]
         return root / "videos" / state["video"], root / "videos" / state["audio"] if state["audio"] else None, ""
     for stem in (video.key, video.name):
-        found = sorted(path for path in root.rglob(f"{stem}.*") if path.suffix.lower() in (".mp4", ".mkv", ".webm", ".mov"))
-        if found:
-            return found[0], None, ""
+        if stem in own:
+            return own[stem], None, ""
     return None, None, "not fetched: no file of this video is here"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eadbench.core import provenance, schemas, seals
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.files import sha256_of
 from eadbench.core.progress import track
 from eadbench.core.tables import FAILED, KEPT, relative_to, write_table
@@ -97,9 +97,10 @@ def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
         row["look"] = splits.look_of(picture.thumbnail(160))
         if hash_files and not row.get("member"):
             row["sha256"] = seals.check(row["source"]) or sha256_of(row["source"])
-    except EadbenchError as error:
+    except Exception as error:
+        reason = reason_of(error, row["recording_id"])
         if not row["reason"]:
-            row["status"], row["reason"] = FAILED, f"unreadable: {error.what}"
+            row["status"], row["reason"] = FAILED, f"unreadable: {reason}"
     return row
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from eadbench.core.download import download
 from eadbench.core.emotions import common_name
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.tables import FAILED, KEPT
 from eadbench.corpora.archives import members
 from eadbench.corpora.config import RavdessCorpus
@@ -95,8 +95,8 @@ def _listing(root: Path) -> Iterator[tuple[Path, str | None, str]]:
             for name, member in members(archive).items():
                 if name.lower().endswith(".mp4") and not PurePosixPath(name).name.startswith("."):
                     yield archive, name, member.refused
-        except EadbenchError as error:
-            yield archive, None, error.what
+        except Exception as error:
+            yield archive, None, reason_of(error, archive)
     for one in found:
         if one.suffix == ".mp4":
             yield one.path, None, one.problem

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from eadbench import zoo
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.files import atomic_path
 from eadbench.core.job import Job
 from eadbench.core.progress import track
@@ -129,9 +129,9 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
         part = scratch / f"{row['clip_id']}.safetensors"
         try:
             frames = _part(part, networks, clips.parent / row["video"], clips.parent / row["audio"], job)
-        except EadbenchError as error:
+        except Exception as error:
+            table.append(record | {"status": FAILED, "reason": reason_of(error, row["clip_id"])})
             log.warning("clip %s failed: %s", row["clip_id"], error)
-            table.append(record | {"status": FAILED, "reason": error.what})
             continue
         done.append(part)
         table.append(record | {"status": KEPT, "reason": "", "frames": frames})

@@ -9,7 +9,7 @@ from typing import Any
 
 from eadbench.core import job as frame
 from eadbench.core import provenance, schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.files import disk_is_full, full_disk
 from eadbench.core.progress import track
 from eadbench.core.scratch import scratch_folder
@@ -18,7 +18,7 @@ from eadbench.core.tables import DROPPED, FAILED, KEPT, relative_to
 from eadbench.samples.finish import finish
 from eadbench.samples.manifest import FPS, Job, build_jobs
 from eadbench.samples.methods import make_method
-from eadbench.samples.methods.base import BAD_CLIP, Context, Method, Raw
+from eadbench.samples.methods.base import Context, Method, Raw
 
 log = logging.getLogger(__name__)
 REAL_FOOTAGE = {"ground_truth", "shuffled_audio", "copied_input", "still"}
@@ -96,16 +96,12 @@ def render_one(method: Method, job: Job, folder: Path) -> dict[str, Any]:
             mark = None if method.options.kind in REAL_FOOTAGE else f"synthetic: rendered by eadbench, method {method.name}, clip {job.clip_id}"
             result = finish(raw, job, target, method.context.samples, mark)
             seconds = time.perf_counter() - start if raw.seconds is None else raw.seconds
-        except EadbenchError as error:
+        except Exception as error:
             if disk_is_full(error, work):
                 raise full_disk(work) from error
+            reason = reason_of(error, f"{method.name}, {job.clip_id}")
             log.warning("%s, %s: %s", method.name, job.clip_id, error)
-            return _row(job, method.name, method, FAILED, " ".join(error.what.split()))
-        except BAD_CLIP as error:  # the traceback is in the log
-            if disk_is_full(error, work):
-                raise full_disk(work) from error
-            log.exception("%s, %s", method.name, job.clip_id)
-            return _row(job, method.name, method, FAILED, f"{type(error).__name__}: {error}"[:500])
+            return _row(job, method.name, method, FAILED, reason)
     cost = {
         "seconds": seconds,
         "realtime_factor": seconds / (result.frames / FPS),

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tiny_clips import make_clips
 from typer.testing import CliRunner
 
@@ -16,7 +17,7 @@ from eadbench.clips.judgement import judge
 from eadbench.clips.paste import paste_back, soft_mask
 from eadbench.clips.report import write_report
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
@@ -117,6 +118,14 @@ def test_weak_and_unjudgeable_clips_leave_a_reason(cut, monkeypatch):
     assert table["status"].tolist() == ["kept", "dropped", "failed", "kept", "kept", "dropped"]
     assert table["reason"][1].startswith("weak sync") and table["reason"][2] == "not judged: too few frames"
     assert (table["offset_corrected"].fillna(0) == 0).all()
+
+
+def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(cut, monkeypatch):
+    table = run_check(cut, monkeypatch, (0, 9.0), ValueError("bad shape"), *[(0, 9.0)] * 3)
+    assert table["status"].tolist() == ["kept", "failed", "kept", "kept", "kept", "dropped"]
+    assert table["reason"][1] == "not judged: unexpected ValueError: bad shape"
+    with pytest.raises(FatalError, match="out of memory"):
+        run_check(cut, monkeypatch, (0, 9.0), torch.OutOfMemoryError("CUDA out of memory"), *[(0, 9.0)] * 3)
 
 
 def test_all_failed_is_a_failed_job(cut, monkeypatch):

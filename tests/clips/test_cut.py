@@ -1,5 +1,6 @@
 """Cutting: what comes of sound and of faulty videos, the way back, resume, shards."""
 
+import errno
 import json
 import os
 import shutil
@@ -16,8 +17,10 @@ from clips.faulty_corpus import CONFIG, SMALL, make_index
 from material import face_video
 from small_disk import PAGE, small_disk
 
+from eadbench.clips import align
 from eadbench.clips import cut as module
 from eadbench.clips.cut import cut_shard
+from eadbench.clips.recording import Recording
 from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of
@@ -338,3 +341,39 @@ def test_two_runs_at_once_do_no_harm(tmp_path):
 
 def media_and_table(folder: Path) -> list[Path]:
     return [folder / "cut.parquet", *(path for sub in ("videos", "audio", "tracks") for path in (folder / sub).iterdir())]
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("where", ["pictures", "sound", "align"])
+def test_an_error_nobody_thought_of_costs_its_recording_alone(tmp_path, monkeypatch, where):
+    for name in "ab":
+        face_video(tmp_path / "source" / f"{name}.mp4", 1.4, mirror=name == "b", **SMALL)
+    table = make_index(tmp_path / "corpora", tmp_path / "source")
+    fault = raising(ValueError("bad layout"))
+    if where == "align":
+        real, calls = align.similarities, []
+        monkeypatch.setattr(align, "similarities", lambda *given: calls.append(1) or (fault() if len(calls) == 1 else real(*given)))
+    else:
+        real = getattr(Recording, where)
+        monkeypatch.setattr(Recording, where, lambda self, *given: fault() if self.id == "a" else real(self, *given))
+    cut_shard("mine", "0-of-1", table, tmp_path / "clips/cut.parquet", CONFIG)
+    rows = read_table(tmp_path / "clips/cut.parquet", schemas.CLIPS).set_index("recording_id")
+    assert rows["status"].to_dict() == {"a": "failed", "b": "kept"}
+    assert rows["reason"]["a"] == "broken: unexpected ValueError: bad layout"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files"), RuntimeError("CUDA error: unspecified")], ids=repr)
+@pytest.mark.parametrize("where", ["pictures", "sound"])
+def test_what_no_recording_is_to_blame_for_ends_the_job(tmp_path, monkeypatch, error, where):
+    face_video(tmp_path / "source/a.mp4", 1.4, **SMALL)
+    table = make_index(tmp_path / "corpora", tmp_path / "source")
+    monkeypatch.setattr(Recording, where, raising(error))
+    with pytest.raises(FatalError, match=r"out of memory|too many open files|GPU failed"):
+        cut_shard("mine", "0-of-1", table, tmp_path / "clips/cut.parquet", CONFIG)
+    assert not (tmp_path / "clips/cut.parquet").exists()

@@ -1,5 +1,6 @@
 """A folder of anyone's videos; the two videos outside the repository."""
 
+import errno
 import os
 import unicodedata
 from pathlib import Path
@@ -11,8 +12,9 @@ from material import face_video
 from eadbench.clips.config import ClipsConfig
 from eadbench.clips.cut import cut_shard
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table
+from eadbench.corpora import index as index_module
 from eadbench.corpora.config import CorporaConfig
 from eadbench.corpora.fetch import fetch
 from eadbench.corpora.index import index
@@ -65,6 +67,23 @@ def test_what_people_copy_along_is_passed_over_and_strange_names_cost_themselves
     assert table["status"].to_dict() == {"caf_E9": "failed", "linked_e": "kept", "u": "kept"}
     assert "caf%E9.mp4" in table["reason"]["caf_E9"] and "not UTF-8" in table["reason"]["caf_E9"]
     assert "1 .docx" in caplog.text and ".csv" not in caplog.text
+
+
+def test_an_error_nobody_thought_of_costs_its_recording_and_no_memory_ends_the_job(root, tmp_path, monkeypatch):
+    real, error = index_module.probe_with_frame, ValueError("odd header")
+
+    def probe(source, *given):
+        if Path(source).name == "a.mp4":
+            raise error
+        return real(source, *given)
+
+    monkeypatch.setattr(index_module, "probe_with_frame", probe)
+    table = run(tmp_path / "out", root)
+    assert table["status"].to_dict() == {"a": "failed", "sub_b_c": "kept", "sub_d": "kept"}
+    assert table["reason"]["a"] == "unreadable: unexpected ValueError: odd header"
+    error = OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(FatalError, match="too many open files"):
+        run(tmp_path / "out", root)
 
 
 def test_unknown_columns_and_empty_folders_are_refused(root, tmp_path):

@@ -149,6 +149,27 @@ def test_a_damaged_clip_costs_itself(tiny_clips: Path, tiny_parts: dict[str, Pat
     assert found["reason"].iloc[3] == "clips: dropped: sync" and found["reason"].iloc[2]
 
 
+def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(
+    tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = read_table(tiny_clips, schemas.CLIPS)["clip_id"][2]
+    real, error = module.Networks.features, ValueError("bad shape")
+
+    def features(self, video: Path, sound: Path):
+        if video.stem == name:
+            raise error
+        return real(self, video, sound)
+
+    monkeypatch.setattr(module.Networks, "features", features)
+    extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "a/features.parquet", CPU)
+    found = read_table(tmp_path / "a/features.parquet", schemas.FEATURES).set_index("clip_id")
+    assert found["reason"][name] == "unexpected ValueError: bad shape" and (found["status"] == "failed").sum() == 1
+    error = MemoryError()
+    with pytest.raises(FatalError, match="out of memory"):
+        extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "b/features.parquet", CPU)
+    assert not (tmp_path / "b/features.parquet").exists()
+
+
 def test_all_damaged_is_a_failed_job(tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path) -> None:
     table = damaged(tiny_clips, tmp_path / "clips", read_table(tiny_clips, schemas.CLIPS)["clip_id"].tolist())
     with pytest.raises(EadbenchError, match="all 6 clips failed"):

@@ -11,11 +11,12 @@ import pytest
 from tiny_clips import make_clips
 
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.settings import Settings
 from eadbench.core.tables import read_table, write_table
 from eadbench.media.audio import read_audio
 from eadbench.media.video import probe, read_frames, write_video
+from eadbench.samples import make as make_module
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.listing import show
 from eadbench.samples.make import make
@@ -116,6 +117,24 @@ def test_folder_named_by_clip_ids_or_by_a_table(clips: Path, tmp_path: Path) -> 
     assert mapped["status"].tolist() == ["kept"] * 3 + ["failed"] and "mapping table" in mapped["reason"][3]
     missing = rendered(clips, tmp_path / "c/samples.parquet", kind="videos", path=str(tmp_path / "nowhere"))
     assert set(missing["status"]) == {"dropped"} and missing["reason"].str.contains("nowhere").all()
+
+
+def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = read_table(clips, schemas.CLIPS)["clip_id"].tolist()[4:]
+    real, error = make_module.finish, TypeError("no such layout")
+
+    def finish(raw, job, *given):
+        if job.clip_id == names[1]:
+            raise error
+        return real(raw, job, *given)
+
+    monkeypatch.setattr(make_module, "finish", finish)
+    table = rendered(clips, tmp_path / "a/samples.parquet", kind="ground_truth")
+    assert table["status"].tolist() == ["kept", "failed", "kept", "kept"]
+    assert table["reason"][1] == "unexpected TypeError: no such layout"
+    error = MemoryError()
+    with pytest.raises(FatalError, match="out of memory"):
+        rendered(clips, tmp_path / "b/samples.parquet", kind="ground_truth")
 
 
 def test_any_suffix_that_counts_is_found_and_what_is_not_or_doubled_is_named(clips: Path, tmp_path: Path) -> None:

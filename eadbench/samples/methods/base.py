@@ -9,12 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from eadbench.core import secrets
-from eadbench.core.errors import EadbenchError
 from eadbench.core.seeds import seed_for
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.manifest import Job
-
-BAD_CLIP = (EadbenchError, RuntimeError, ValueError, OSError, IndexError, KeyError)  # what costs a clip itself
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, nobodys_fault
 from eadbench.core.scratch import scratch_folder
 from eadbench.core.secrets import expand
 from eadbench.core.settings import shaping
 from eadbench.samples import process
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import Job
-from eadbench.samples.methods.base import BAD_CLIP, Described, Lack, Raw, lacking_variables
+from eadbench.samples.methods.base import Described, Lack, Raw, lacking_variables
 from eadbench.samples.templates import fill, fill_one, split
 
 CHECKOUT = Path(__file__).parents[3]
@@ -76,7 +76,9 @@ class Command(Described):
             own.mkdir(parents=True)
             try:
                 inputs = write_inputs(job, own).as_strings()
-            except BAD_CLIP as error:
+            except Exception as error:
+                if fatal := nobodys_fault(error):
+                    raise fatal from error
                 self._unreadable[job.clip_id] = error
                 continue
             out = str(self._folder / "out" / f"{job.clip_id}.mp4")
