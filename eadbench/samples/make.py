@@ -64,7 +64,7 @@ def impossible(method: Method, protocol: str) -> str:
 
 
 def _rows(method: Method, tasks: list[Job], job: frame.Job) -> Iterator[dict[str, Any]]:
-    keys = {task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video) for task in tasks}
+    keys = {task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video, *method.reads(task)) for task in tasks}
     found = {name: job.done(key) for name, key in keys.items()}
     left = [task for task in tasks if found[task.clip_id] is None]
     if len(left) < len(tasks):
@@ -123,7 +123,7 @@ def _row(job: Job, name: str, method: Method, status: str, reason: str, raw: Raw
 def _shaping(method: Method) -> list[Any]:
     """What decides how a clip comes out, apart from the clip."""
     samples = method.context.samples
-    return [shaping(method.options), samples.crf, samples.preset, method.hash]
+    return [shaping(method.options), samples.crf, samples.preset, method.hash, method.context.seed]
 
 
 def _remove_strangers(videos: Path, wanted: set[str]) -> None:

@@ -307,3 +307,46 @@ def test_manifest_columns_are_documented(clips: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
     for column in [*job.as_strings(), "reference", "boxes", "out"]:
         assert f"`{column}`" in text, column
+
+
+@pytest.mark.parametrize("change", ["nothing", "the seed", "a video", "the program"])
+def test_a_result_is_taken_up_only_if_all_that_it_depends_on_is_the_same(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A run is killed after two of four clips, something changes, and it is started again."""
+    from eadbench.samples import make as module
+
+    names = sorted(read_table(clips, schemas.CLIPS).query("split == 'test'")["clip_id"])
+    (tmp_path / "theirs").mkdir()
+    for name in names:
+        shutil.copy(clips.parent / "videos" / f"{name}.mp4", tmp_path / "theirs")
+    (tmp_path / "program.py").write_text("import shutil, sys\nshutil.copy(sys.argv[1], sys.argv[2])\n")
+    if change == "the program":
+        options = {"kind": "command", "command": f"{{python}} '{tmp_path}/program.py' {{video}} {{out}}"}
+    else:
+        options = {"kind": "videos", "path": str(tmp_path / "theirs")}
+    config = SamplesConfig.model_validate({"methods": {"m": {"corpora": ["tiny"], **options}}})
+    work, done = module.render_one, []
+
+    def counted(method, job, folder):
+        if len(done) == stop:
+            raise KeyboardInterrupt
+        done.append(job.clip_id)
+        return work(method, job, folder)
+
+    def run(seed: int = 7) -> None:
+        make("m", "tiny", "self", clips, Context(seed, "cpu", config, log_folder=tmp_path / "logs"), tmp_path / "out" / "samples.parquet")
+
+    monkeypatch.setattr(module, "render_one", counted)
+    stop = 2
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    stop = 99
+    if change == "a video":
+        shutil.copy(clips.parent / "videos" / f"{names[3]}.mp4", tmp_path / "theirs" / f"{names[0]}.mp4")
+    if change == "the program":
+        with (tmp_path / "program.py").open("a") as file:
+            file.write("# other\n")
+    run(8 if change == "the seed" else 7)
+    again = {"nothing": [], "the seed": names[:2], "a video": names[:1], "the program": names[:2]}[change]
+    assert done == [*names[:2], *again, *names[2:]]

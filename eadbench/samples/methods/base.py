@@ -121,6 +121,10 @@ class Method(ABC):
         """sha256 of the checkpoint or recipe behind the results."""
         return ""
 
+    def reads(self, job: Job) -> list[Path]:
+        """Files beside the clip's own that its result depends on and :attr:`hash` does not tell of."""
+        return []
+
     def needs(self) -> list[str]:
         """What it needs, in words, for the listing."""
         return []
