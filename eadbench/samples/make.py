@@ -19,6 +19,7 @@ from eadbench.samples.finish import finish
 from eadbench.samples.manifest import FPS, Job, build_jobs
 from eadbench.samples.methods import make_method
 from eadbench.samples.methods.base import Context, Method, Raw
+from eadbench.samples.sources import Digests, reads
 
 log = logging.getLogger(__name__)
 REAL_FOOTAGE = {"ground_truth", "shuffled_audio", "copied_input", "still"}
@@ -39,7 +40,7 @@ def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Cont
     tasks = build_jobs(clips_table, corpus, protocol, context.samples, context.seed)
     method = make_method(name, options, context)
     folder = out.parent
-    job = frame.Job(out, options.model_dump(), _shaping(method), {"clips": clips_table, "method": method.hash})
+    job = frame.Job(out, options.model_dump(), _shaping(method, corpus, protocol), {"clips": clips_table, "method": method.hash})
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     reason = impossible(method, protocol)
     if reason:
@@ -120,10 +121,11 @@ def _row(job: Job, name: str, method: Method, status: str, reason: str, raw: Raw
     }  # fmt: skip
 
 
-def _shaping(method: Method) -> list[Any]:
+def _shaping(method: Method, corpus: str, protocol: str) -> list[Any]:
     """What decides how a clip comes out, apart from the clip."""
     samples = method.context.samples
-    return [shaping(method.options), samples.crf, samples.preset, method.hash, method.context.seed]
+    own = reads(method.options, corpus, protocol, Digests())
+    return [shaping(method.options), samples.crf, samples.preset, method.hash, own, method.context.seed]
 
 
 def _remove_strangers(videos: Path, wanted: set[str]) -> None:

@@ -97,7 +97,7 @@ def others(section: str, value: Any) -> Iterator[Any]:
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int):
-        yield from (value + 1, value - 1, value * 2, value + 2, value // 2, value + 8, value + 32)
+        yield from (value + 1, value - 1, value * 2, value + 2, value // 2, value + 8, value + 32, 0.5)
     elif isinstance(value, float):
         yield from (value * 1.5, value / 2, value - 0.5, value + 0.125)
     elif isinstance(value, str):

@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from eadbench.core import settings
 from eadbench.core.errors import EadbenchError
+from eadbench.samples import sources
 
 # The package checks the configuration and says what each job reads (eadbench/core/settings.py).
 try:
@@ -200,6 +201,16 @@ def reference_input(wildcards):
         if own
         else f"<results>/scores/ground_truth/{wildcards.corpus}/self/per_clip.parquet"
     )
+
+
+DIGESTS = sources.Digests(Path(".snakemake/eadbench-digests.json"))
+
+
+def method_reads(wildcards):
+    """Params function: what a method of the user's reads, by content: videos, programs, recipes, checkouts, weights."""
+    method = METHODS[wildcards.method]
+    found = sources.reads(method, wildcards.corpus, wildcards.protocol, DIGESTS)
+    return json.dumps(found, sort_keys=True)
 
 
 def table_inputs(wildcards):

@@ -17,6 +17,7 @@ rule make_samples:
         gpu=GPU,
     params:
         settings=settings_of("samples make"),
+        reads=method_reads,
         aside=aside_of("samples make"),
         options=options("run", "features", "parts"),
     message:

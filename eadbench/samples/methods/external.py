@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 from functools import cached_property
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from eadbench.samples.inputs import constant_box, face_boxes, landmarks, write_i
 from eadbench.samples.manifest import Job
 from eadbench.samples.methods.base import Alignment, Lack, Method, Raw, lacking_variables
 from eadbench.samples.recipe import Recipe, Weight, folder_of, load_recipe
+from eadbench.samples.sources import Digests, changes_of, commit_of, reads, weights_of
 from eadbench.samples.templates import fill, fill_one
-from eadbench.samples.worker import SCRIPT, Request, Worker
+from eadbench.samples.worker import Request, Worker
 
 log = logging.getLogger(__name__)
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
@@ -55,19 +55,17 @@ class External(Method):
     @cached_property
     def hash(self) -> str:
         """Of the recipe, its adapter, the options, the commit that was found with what was changed in it, and the weights."""
-        parts = [self._loaded[1], json.dumps(self.options.options, sort_keys=True), self._commit_found() or "", self._changes()]
-        parts += [sha256_of(path) for path in (SCRIPT, self._adapter) if self.recipe.worker and path]
-        parts += [_hash_once(file) for _, path in self._weights() for file in [path, *sorted(path.rglob("*"))] if file.is_file()]
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        told = [reads(self.options, "", "", Digests()), self.options.options]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def needs(self) -> list[str]:
         recipe = self.recipe
         wanted = [f"{recipe.repository} at {recipe.commit}", f"environment envs/{recipe.environment}.yaml"]
-        wanted += [f"{weight.path} from {weight.source}" for weight, _ in self._weights()]
+        wanted += [f"{weight.path} from {weight.source}" for weight, _ in weights_of(self.options, self.recipe)]
         return wanted + ([recipe.prepared] if recipe.prepared else []) + (["a GPU"] if recipe.gpu else [])
 
     def notes(self) -> list[str]:
-        changed = self._changes().count("\ndiff --git ")
+        changed = changes_of(self.options.path).count("\ndiff --git ")
         local = [f"the checkout has local changes in {changed} files; they are part of the hash of its results"] if changed else []
         return [f"how far this recipe was really run: {self.recipe.ran}", *local, *self.recipe.traps]
 
@@ -89,34 +87,14 @@ class External(Method):
             return [Lack("repository is missing", f"{recipe.repository} at {recipe.commit}", f"{get}; then set `path: FOLDER`")]
         if not Path(path).is_dir():
             return [Lack("repository is missing", f"{path} (of {recipe.repository} at {recipe.commit})", get.replace("FOLDER", path))]
-        found = self._commit_found()
+        found = commit_of(self.options.path)
         if found == recipe.commit or self.options.any_commit:
             return []
         state = f"is at {found}" if found else "is not a git checkout"
         return [Lack(f"repository {state}, expected {recipe.commit}", path, f"git -C {path} checkout {recipe.commit}, or set `any_commit: true`")]
 
-    def _commit_found(self) -> str | None:
-        if not self.options.path:
-            return None
-        try:
-            command = ["git", "-C", self.options.path, "rev-parse", "--show-toplevel", "HEAD"]
-            top, commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split("\n")[:2]
-        except (OSError, ValueError, subprocess.SubprocessError):
-            return None
-        return commit if Path(top).resolve() == Path(self.options.path).resolve() else None
-
-    def _changes(self) -> str:
-        """Changes of the checkout's own files, as a patch; empty if there are none, or no checkout."""
-        if self._commit_found() is None:
-            return ""
-        try:
-            run = subprocess.run(["git", "-C", self.options.path, "diff", "--no-ext-diff", "HEAD"], capture_output=True, check=True, timeout=60)
-        except (OSError, subprocess.SubprocessError):
-            return ""
-        return "\n" + run.stdout.decode(errors="replace")
-
     def _lacks_weights(self) -> list[Lack]:
-        return [lack for weight, path in self._weights() if (lack := self._lacks_weight(weight, path))]
+        return [lack for weight, path in weights_of(self.options, self.recipe) if (lack := self._lacks_weight(weight, path))]
 
     def _lacks_weight(self, weight: Weight, path: Path) -> Lack | None:
         about = f"from {weight.source}" + (f", sha256 {weight.sha256}" if weight.sha256 else ", no published sha256")
@@ -131,12 +109,6 @@ class External(Method):
         if weight.sha256 and (found := _hash_once(path)) != weight.sha256:
             return Lack(f"weights have sha256 {found}", str(path), f"{about}, or set `any_weights: true`")
         return None
-
-    def _weights(self) -> list[tuple[Weight, Path]]:
-        base = self.options.weights or self.options.path
-        root = Path(base) if base else Path(f"(weights of {self.options.recipe})")
-        options = self._options
-        return [(w, root / w.path) for w in self.recipe.weights if all(str(options.get(k)) == v for k, v in w.when.items())]
 
     @property
     def _options(self) -> dict[str, str | int | float]:

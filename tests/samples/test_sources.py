@@ -1,0 +1,112 @@
+"""What a method of the user's reads is a dependency by its content."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from eadbench.samples.config import Method
+from eadbench.samples.sources import Digests, reads
+
+ROOT = Path(__file__).parents[2]
+
+
+def told(**entry):
+    return reads(TypeAdapter(Method).validate_python({"corpora": ["c"], **entry}), "c", "self", Digests())
+
+
+def touch(path: Path) -> None:
+    """Another time stamp, the same content."""
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 10**9))
+
+
+def test_another_content_of_a_video_counts_and_another_time_stamp_does_not(tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "other").mkdir()
+    for name in ("c/a.mp4", "c/b.mp4", "other/x.mp4"):
+        (tmp_path / name).write_bytes(name.encode())
+    ask = {"kind": "videos", "path": str(tmp_path / "{corpus}")}
+    before = told(**ask)
+    touch(tmp_path / "c/a.mp4")
+    (tmp_path / "other/x.mp4").write_bytes(b"of another corpus")
+    assert told(**ask) == before and before
+    (tmp_path / "c/a.mp4").write_bytes(b"c/A.mp4")
+    assert told(**ask) != before
+    (tmp_path / "c/a.mp4").write_bytes(b"c/a.mp4")
+    assert told(**ask) == before
+    (tmp_path / "c/new.mp4").touch()
+    assert told(**ask) != before
+
+
+def test_the_mapping_counts_and_a_folder_that_an_earlier_job_fills_is_left_to_it(tmp_path):
+    (tmp_path / "map.csv").write_text("clip_id,video\n")
+    ask = {"kind": "videos", "path": str(tmp_path), "mapping": str(tmp_path / "map.csv"), "after": "other"}
+    before = told(**ask)
+    (tmp_path / "a.mp4").touch()
+    assert told(**ask) == before and set(before) == {"mapping"}
+    (tmp_path / "map.csv").write_text("clip_id,video\na,b\n")
+    assert told(**ask) != before
+
+
+@pytest.mark.parametrize("command", ["{python} SCRIPT {video} {out}", "SCRIPT {video} {out}", "sh -c --run=SCRIPT {out}"])
+def test_the_files_that_a_command_names_count(tmp_path, command):
+    script = tmp_path / "run it.py"
+    script.write_text("print(1)\n")
+    ask = {"kind": "command", "command": command.replace("SCRIPT", f"'{script}'").replace("=''", "=")}
+    before = told(**ask)
+    touch(script)
+    assert told(**ask) == before and any("run it.py" in word for word in before)
+    script.write_text("print(2)\n")
+    assert told(**ask) != before
+
+
+def test_the_shipped_example_is_told_by_its_script():
+    found = told(kind="command", command="{python} {checkout}/examples/mirror_method.py {manifest} {out}", per="manifest")
+    assert list(found) == ["{checkout}/examples/mirror_method.py"]
+
+
+def test_commit_changes_weights_and_recipe_of_a_published_method_count(tmp_path):
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    (repo / "run.py").write_text("1\n")
+    git = ["git", "-C", str(repo), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], check=True)
+    text = (ROOT / "eadbench/samples/recipes/wav2lip.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text)
+    for adapter in (ROOT / "eadbench/samples/recipes").glob("*.py"):
+        (tmp_path / adapter.name).write_bytes(adapter.read_bytes())
+    ask = {"kind": "external", "recipe": str(tmp_path / "mine.yaml"), "path": str(repo)}
+    seen = [told(**ask)]
+    (repo / "run.py").write_text("2\n")
+    seen.append(told(**ask))
+    subprocess.run([*git, "commit", "-qam", "two"], check=True)
+    seen.append(told(**ask))
+    (tmp_path / "mine.yaml").write_text(text + "\n")
+    seen.append(told(**ask))
+    assert len({str(one) for one in seen}) == len(seen), "changed file, commit, recipe"
+    assert told(**ask) == seen[-1]
+
+
+def test_methods_of_this_workflow_read_nothing_else():
+    assert told(kind="still") == {} == told(kind="eadnet", run="full")
+
+
+def test_hashes_are_remembered_from_one_planning_to_the_next(tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").write_bytes(b"a")
+    first = Digests(tmp_path / "cache/digests.json").of(tmp_path / "a.mp4")
+    monkeypatch.setattr("eadbench.samples.sources.sha256_of", lambda path: pytest.fail("hashed again"))
+    assert Digests(tmp_path / "cache/digests.json").of(tmp_path / "a.mp4") == first
+    (tmp_path / "cache/digests.json").write_text("{half")
+    monkeypatch.setattr("eadbench.samples.sources.sha256_of", lambda path: "anew")
+    assert Digests(tmp_path / "cache/digests.json").of(tmp_path / "a.mp4") == "anew"
+
+
+def test_asking_needs_none_of_the_large_libraries():
+    code = "import sys, eadbench.samples.sources; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert "eadbench.samples.sources" in done.stdout, done.stderr
+    assert not set(done.stdout.split()) & {"torch", "numpy", "pandas", "pyarrow", "cv2", "av"}
