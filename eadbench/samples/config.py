@@ -317,6 +317,8 @@ def check(settings: Any) -> None:
             known = FOR_ALL if method.per == "manifest" else FOR_EACH
             _check_placeholders(method.command, known, f"{where}.command")
             _check_placeholders(method.cwd or "", known, f"{where}.cwd")
+            if not placeholders(method.cwd or ""):
+                _check_there(method.cwd, f"{where}.cwd")
         elif isinstance(method, Videos):
             _check_placeholders(method.path, ("corpus", "protocol"), f"{where}.path")
             for corpus, protocol in product(method.corpora, method.protocols):
