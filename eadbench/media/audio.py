@@ -144,16 +144,16 @@ def _whole_blocks(
         stream = pick(container, "audio", notes)
         if stream is None:
             raise EadbenchError("no audio stream", name)
-        kind, chain, given, reached = None, None, 0, Fraction(0)
+        kind, chain, given, reached = None, None, 0, 0.0
         for frame, time in decode(container, stream, max(Fraction(0), start - PRE_ROLL)):
             if end is not None and time >= end:
                 break
             time -= start
-            hole = time - reached
+            hole = float(time) - reached
             if hole > LONGEST_HOLE:
                 mend = "write its time stamps anew, e.g. ffmpeg -i IN -c:v copy -af asetpts=N/SR/TB OUT"
                 raise EadbenchError(
-                    f"the time stamps of the sound jump by {float(hole):.0f} s at {float(start + reached):.1f} s",
+                    f"the time stamps of the sound jump by {hole:.0f} s at {float(start) + reached:.1f} s",
                     name,
                     mend,
                 )
@@ -171,7 +171,7 @@ def _whole_blocks(
                     yield np.zeros(b - a, np.float32)
                 given += max(0, silent)
                 kind, chain = found, _Chain(frame, rate, given, channel, levels)
-            reached = time + Fraction(frame.samples, frame.sample_rate)
+            reached = float(time) + frame.samples / frame.sample_rate
             for block in chain.add(frame, time):
                 given += len(block)
                 yield block
@@ -195,7 +195,7 @@ class _Chain:
     """
 
     def __init__(self, frame: av.AudioFrame, rate: int, given: int, channel: int | None, levels: list[np.ndarray]) -> None:
-        self.unit = Fraction(1, frame.sample_rate)
+        self.unit, self.waiting = Fraction(1, frame.sample_rate), 0
         self.channel, self.levels, self.mixes = channel, levels, frame.layout.nb_channels > 1
         self.graph = av.filter.Graph()  # must live as long as its ends
         first = round(Fraction(given, rate) / self.unit)
@@ -226,8 +226,12 @@ class _Chain:
 
     def add(self, frame: av.AudioFrame, time: Fraction) -> Iterator[np.ndarray]:
         """Take a frame due at ``time`` seconds; yields what is ready."""
-        frame.pts, frame.time_base = round(time / self.unit), self.unit
+        frame.pts, frame.time_base = round(time * frame.sample_rate), self.unit
         self.source.push(frame)
+        self.waiting += frame.samples
+        if self.waiting < frame.sample_rate:  # blocks last a second: to ask in vain for one takes longer than to mix it
+            return iter(())
+        self.waiting = 0
         return self._ready()
 
     def rest(self) -> Iterator[np.ndarray]:
