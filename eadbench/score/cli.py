@@ -1,5 +1,7 @@
 """``eadbench score``."""
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +43,7 @@ def score_command(
     accept_licence: Annotated[
         list[str] | None, typer.Option(help="Id of published weights whose licence you read and accept, or `all`. May be given several times.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched and measured, and stop.")] = False,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
@@ -56,13 +59,13 @@ def score_command(
     """
     from eadbench.core.device import pick_device
     from eadbench.media.files import SOUND
-    from eadbench.score.evaluators import ask_on_terminal, choose, describe, needed
+    from eadbench.score.evaluators import ask_on_terminal, choose, describe, load_networks, needed
     from eadbench.score.folders import Folders, pairs_of
     from eadbench.score.labels import read_labels
     from eadbench.score.options import config_of
     from eadbench.score.run import MAIN, alone, score_folders
     from eadbench.score.show import show
-    from eadbench.scores.judges import load_judges
+    from eadbench.scores.workers import Workers
 
     given = core_settings.load(settings, config) if settings or config else None
     wanted = config_of(given, metrics)
@@ -76,8 +79,8 @@ def score_command(
             return
         chosen = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
         device = pick_device(given.device if given and "device" in given.raw else "auto")
-        judges = load_judges(wanted, chosen.parts, device, may_miss=True)
-        judges.missing |= chosen.missing
-        seed = given.seed if given and "seed" in given.raw else 1
-        built = score_folders(pairs, out, wanted, judges, seed, device, tuple(wanted.metrics) if metrics else MAIN, page, chosen.parts)
+        load = partial(load_networks, wanted, chosen, device)
+        seed, shown = given.seed if given and "seed" in given.raw else 1, tuple(wanted.metrics) if metrics else MAIN
+        with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
+            built = score_folders(pairs, out, wanted, load(), seed, device, shown, page, chosen.parts, workers=workers)
         show(built, out, page)

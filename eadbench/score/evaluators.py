@@ -4,11 +4,13 @@ import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from eadbench.core.errors import EadbenchError
 from eadbench.scores.config import ScoresConfig
+from eadbench.scores.judges import Judges, load_judges
 from eadbench.scores.metrics import METRICS
 from eadbench.zoo.cli import megabytes
 from eadbench.zoo.fetch import ALL, by_hand, check_file, fetch_files, user_cache
@@ -103,6 +105,13 @@ def choose(
         raise EadbenchError(f"the folder holds none of the networks: {names}", folder, "--evaluators official fetches the published ones")
     missing = {role: f"{folder} holds no {config.judges.get(role, role)}; --evaluators official fetches {one.id}" for role, one in lacking.items()}
     return Evaluators(found, missing)
+
+
+def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu") -> Judges:
+    """Load the networks chosen; roles without one leave their metrics empty, with the reason."""
+    judges = load_judges(config, chosen.parts, device, may_miss=True)
+    judges.missing |= chosen.missing
+    return judges
 
 
 def _no_choice(config: ScoresConfig, lacking: list[Published]) -> EadbenchError:

@@ -23,6 +23,7 @@ from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.summarise import Cell, write_summary
+from eadbench.scores.workers import Workers
 from eadbench.tables.build import Inputs, build
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.load import Built, load_built
@@ -71,7 +72,7 @@ def alone(out: Path) -> Iterator[None]:
 
 def score_folders(
     pairs: Pairs, out: Path, config: ScoresConfig, judges: Judges, seed: int, device: Any = "cpu", shown: tuple[str, ...] = MAIN,
-    page: Path | None = None, cards: Mapping[str, Path] | None = None, remarks: tuple[str, ...] = (),
+    page: Path | None = None, cards: Mapping[str, Path] | None = None, remarks: tuple[str, ...] = (), workers: Workers | None = None,
 ) -> Built:  # fmt: skip
     """Score pairs of folders.
 
@@ -89,6 +90,7 @@ def score_folders(
         page: Folder for the page with the players.
         cards: Folders of the networks, for the page.
         remarks: What else to say below the table.
+        workers: Processes that measure; ``None`` for this one.
 
     Returns:
         The tables as read back.
@@ -97,7 +99,7 @@ def score_folders(
     for name, tasks in pairs.tasks.items():
         cell = {"method": name, "corpus": pairs.corpus, "protocol": PROTOCOL}
         real = cells / REAL if name != REAL else None
-        measure_cell(cell, tasks, config, judges, cells / name / "per_clip.parquet", device, real, reuse=True)
+        measure_cell(cell, tasks, config, judges, cells / name / "per_clip.parquet", device, real, reuse=True, workers=workers)
     truth = Cell.read(cells / REAL)
     for name in pairs.tasks:
         write_summary(Cell.read(cells / name), truth, config, seed, cells / name / "summary.parquet")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -26,6 +26,9 @@ from eadbench.scores.judges import Judges
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.reference import References
 from eadbench.scores.store import FEATURES, META, Features, load_facts, merge_parts, save_part
+
+if TYPE_CHECKING:
+    from eadbench.scores.workers import Workers
 
 log = logging.getLogger(__name__)
 PARTS, LOCK = ".measured", ".lock"
@@ -76,7 +79,7 @@ def _text(value: object) -> str | None:
 
 def measure_cell(
     cell: dict[str, str], tasks: list[Task], config: ScoresConfig, judges: Judges, out: Path, device: Any = "cpu", real: Path | None = None,
-    reuse: bool = False,
+    reuse: bool = False, workers: "Workers | None" = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and ``measure.json``.
 
@@ -92,6 +95,7 @@ def measure_cell(
         device: Where formulas run.
         real: Folder of the ground truth's cell; what it learnt of the real videos is used again.
         reuse: Whether of a finished cell the clips that did not change are left as they are.
+        workers: Processes that measure; ``None`` for this one.
 
     Returns:
         The rows of ``per_clip.parquet``.
@@ -105,35 +109,41 @@ def measure_cell(
     shaped_by = shaping_for("scores measure", config)
     common = json.dumps([shaped_by, {k: asdict(v) for k, v in judges.rulers.items()}, judges.missing], sort_keys=True, default=str)
     with _alone(out.parent):
-        measurer = Measurer(config, judges, device, References([*([real] if real else []), out.parent]))
+        references = [*([real] if real else []), out.parent]
+        measurer = Measurer(config, judges, device, References(references))
         keys = [_key(task, common, measurer) for task in tasks]
         digest = hashlib.sha256(json.dumps([[key, task.speaker] for task, key in zip(tasks, keys, strict=True)]).encode()).hexdigest()
         earlier = Earlier.read(out) if reuse else None
         if earlier is not None and earlier.digest == digest and not earlier.passing:
             log.info("%s is measured already", out.parent)
             return read_table(out, schemas.PER_CLIP)
-        return _measure(cell, tasks, keys, digest, measurer, out, earlier, started)
+        parts = [out.parent / PARTS / f"{hashlib.sha256(task.clip_id.encode()).hexdigest()[:24]}.safetensors" for task in tasks]
+        parts[0].parent.mkdir(parents=True, exist_ok=True)
+        if earlier is not None:
+            for task, key, part in zip(tasks, keys, parts, strict=True):
+                if not part.exists():
+                    earlier.restore(task.clip_id, key, part)
+        if workers is not None:
+            items = [(task, key, part) for task, key, part in zip(tasks, keys, parts, strict=True) if not task.problem]
+            for _ in track(workers.measure(items, references), f"measure {cell['method']} on {cell['corpus']}", len(items), "clip"):
+                pass
+        return _measure(cell, tasks, keys, parts, digest, measurer, out, started, retry=workers is None)
 
 
 def _measure(
-    cell: dict[str, str], tasks: list[Task], keys: list[str], digest: str, measurer: Measurer, out: Path, earlier: "Earlier | None", started: float
-) -> pd.DataFrame:
+    cell: dict[str, str], tasks: list[Task], keys: list[str], parts: list[Path], digest: str, measurer: Measurer, out: Path, started: float,
+    retry: bool,
+) -> pd.DataFrame:  # fmt: skip
     config, judges = measurer.config, measurer.judges
-    folder = out.parent / PARTS
-    folder.mkdir(parents=True, exist_ok=True)
-    rows, notes, references, passing, parts = [], {}, {}, [], []
-    for task, key in track(list(zip(tasks, keys, strict=True)), f"measure {cell['method']} on {cell['corpus']}", unit="clip"):
-        part = folder / f"{hashlib.sha256(task.clip_id.encode()).hexdigest()[:24]}.safetensors"
-        if earlier is not None and not part.exists():
-            earlier.restore(task.clip_id, key, part)
-        facts = _measure_or_reuse(task, key, measurer, part)
+    rows, notes, references, passing = [], {}, {}, []
+    for task, key, part in track(list(zip(tasks, keys, parts, strict=True)), f"measure {cell['method']} on {cell['corpus']}", unit="clip"):
+        facts = measure_part(task, key, measurer, part, retry)
         rows += [{**cell, **row, "speaker": task.speaker} for row in facts["rows"]]
         if facts["notes"]:
             notes[task.clip_id] = facts["notes"]
         if facts["passing"]:
             passing.append(task.clip_id)
         references |= facts["reference"]
-        parts.append(part)
     measurer.close()
     out.unlink(missing_ok=True)  # of other content than what is written beside it from here on; a kill in between must not leave the two together
     merge_parts(parts, out.parent / FEATURES)
@@ -154,7 +164,7 @@ def _measure(
     frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
     frame = frame.astype({"value": float, "resolution": "Int64", "frames": "Int64"})
     write_table(out, frame, schemas.PER_CLIP, ["clip_id", "metric"])
-    shutil.rmtree(folder)
+    shutil.rmtree(out.parent / PARTS)
     return frame
 
 
@@ -216,9 +226,21 @@ class Earlier:
         save_part(part, self.features.of_clip(clip_id), facts)
 
 
-def _measure_or_reuse(task: Task, key: str, measurer: Measurer, part: Path) -> dict[str, Any]:
+def measure_part(task: Task, key: str, measurer: Measurer, part: Path, retry: bool = True) -> dict[str, Any]:
+    """Measure one clip and keep it in its part, unless the part holds it under that key.
+
+    Args:
+        task: The clip.
+        key: What its values depend on.
+        measurer: Measures it.
+        part: File that keeps it.
+        retry: Whether a clip that failed for a passing reason is tried again.
+
+    Returns:
+        Its rows, notes and what was learnt of the reference.
+    """
     facts = load_facts(part)
-    if facts is not None and facts["key"] == key and not facts["passing"]:
+    if facts is not None and facts["key"] == key and not (facts["passing"] and retry):
         return facts
     measured = measurer.measure(task)
     learnt = measured.reference

@@ -216,3 +216,14 @@ def test_the_offset_is_told_in_words_beyond_one_frame(values, words):
 def test_help_says_what_the_sign_of_the_offset_means():
     text = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
     assert "positive where the audio is early" in text
+
+
+def test_several_processes_give_the_same_bytes(media, zoo, tmp_path):
+    parts = [text for name in ("judge_syncnet", "inception") for text in ("--part", f"{name}={zoo[name]}")]
+    made = []
+    for jobs in ("1", "2"):
+        out = tmp_path / jobs / "s.parquet"
+        found = run(media, out, "--metrics", "ssim,fid,sync,face_rate", "--jobs", jobs, *parts)
+        assert found.exit_code == 0, found.output
+        made.append({path.name: path.read_bytes() for path in (out, out.with_suffix(".clips.csv"), out.with_suffix(".md"))})
+    assert made[0] == made[1]

@@ -1,0 +1,82 @@
+"""Processes that measure clips side by side, each with networks of its own."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from eadbench.core import children
+from eadbench.core.errors import FatalError
+from eadbench.scores.clip import Measurer, Task
+from eadbench.scores.config import ScoresConfig
+from eadbench.scores.judges import Judges
+from eadbench.scores.measure import measure_part
+from eadbench.scores.reference import References
+
+_own: dict[str, Any] = {}  # of a worker: what it was begun with, and its measurer
+
+
+class Workers:
+    """A pool of processes; use it in a ``with`` block.
+
+    Args:
+        count: How many. The cores are shared among them.
+        config: What to measure.
+        load: Loads the networks; called once in each process, so it must be picklable.
+        device: Where the networks run.
+    """
+
+    def __init__(self, count: int, config: ScoresConfig, load: Callable[[], Judges], device: Any = "cpu") -> None:
+        self.count = count
+        threads = max(1, len(os.sched_getaffinity(0)) // count) if hasattr(os, "sched_getaffinity") else 1
+        context = multiprocessing.get_context("spawn")  # a fork would share what the libraries' threads hold
+        self._pool = ProcessPoolExecutor(count, context, _begin, (config, load, str(device), threads))
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def measure(self, items: Sequence[tuple[Task, str, Path]], references: Sequence[Path]) -> Iterator[None]:
+        """Measure clips into their parts; yields whenever one is done.
+
+        Args:
+            items: Task, key and part of each.
+            references: Folders of cells that know reference clips.
+
+        Raises:
+            FatalError: If a process was ended from outside, e.g. for want of memory, or a clip raised it.
+        """
+        waiting = [self._pool.submit(_measure, task, key, part, tuple(references)) for task, key, part in items]
+        try:
+            for one in as_completed(waiting):
+                one.result()
+                yield
+        except BrokenProcessPool as error:
+            mend = "the memory may not do for so many: give a smaller --jobs; what is finished is kept"
+            raise FatalError("a process that measures was ended from outside", "--jobs", mend) from error
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+def _begin(config: ScoresConfig, load: Callable[[], Judges], device: str, threads: int) -> None:
+    children.die_with_parent()
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    _own.update(config=config, judges=load(), device=device, references=None, measurer=None)
+
+
+def _measure(task: Task, key: str, part: Path, references: tuple[Path, ...]) -> None:
+    if _own["references"] != references:
+        if _own["measurer"] is not None:
+            _own["measurer"].close()
+        _own.update(measurer=Measurer(_own["config"], _own["judges"], _own["device"], References(list(references))), references=references)
+    measure_part(task, key, _own["measurer"], part)
