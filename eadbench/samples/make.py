@@ -65,7 +65,7 @@ def impossible(method: Method, protocol: str) -> str:
 
 
 def _rows(method: Method, tasks: list[Job], job: frame.Job) -> Iterator[dict[str, Any]]:
-    keys = {task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video, *method.reads(task)) for task in tasks}
+    keys = {task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video, *method.reads()) for task in tasks}
     found = {name: job.done(key) for name, key in keys.items()}
     left = [task for task in tasks if found[task.clip_id] is None]
     if len(left) < len(tasks):

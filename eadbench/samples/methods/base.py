@@ -121,8 +121,8 @@ class Method(ABC):
         """sha256 of the checkpoint or recipe behind the results."""
         return ""
 
-    def reads(self, job: Job) -> list[Path]:
-        """Files beside the clip's own that its result depends on and :attr:`hash` does not tell of."""
+    def reads(self) -> list[Path]:
+        """Outputs of earlier jobs beside the clips, on which results depend and of which :attr:`hash` does not tell."""
         return []
 
     def needs(self) -> list[str]:

@@ -34,11 +34,6 @@ class Command(Described):
     def hash(self) -> str:
         return hashlib.sha256(json.dumps(shaping(self.options), sort_keys=True).encode()).hexdigest()
 
-    def reads(self, job: Job) -> list[Path]:
-        """The program, and every word of the command that is a file."""
-        program = shutil.which(self._program)
-        return [path for path in (*map(Path, self._words()[1:]), *([Path(program)] if program else [])) if path.is_file()]
-
     def needs(self) -> list[str]:
         return [f"program {self._program}"]
 

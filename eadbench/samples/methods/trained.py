@@ -21,7 +21,7 @@ class TrainedMethod(Method):
     def hash(self) -> str:
         return hash_of_run(self.context.run)
 
-    def reads(self, job: Job) -> list[Path]:
+    def reads(self) -> list[Path]:
         cards = [self.context.parts[part] / "card.json" for part in self.parts if part in self.context.parts]
         features = self.context.features
         return cards + ([features, features.parent / "text.safetensors"] if features else [])

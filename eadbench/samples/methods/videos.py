@@ -3,7 +3,6 @@
 import csv
 import glob
 import hashlib
-from contextlib import suppress
 from pathlib import Path
 
 from eadbench.core import seals
@@ -32,18 +31,10 @@ class Videos(Described):
         mapping = self._mapping_path()
         return [Lack("mapping table is missing", str(mapping))] if mapping and not mapping.exists() else []
 
-    def reads(self, job: Job) -> list[Path]:
-        with suppress(EadbenchError, OSError):
-            return [self._file(job)]
-        return []
-
-    def _file(self, job: Job) -> Path:
+    def render(self, job: Job, work: Path) -> Raw:
         values = {"corpus": job.corpus, "protocol": job.protocol}
         folder = Path(fill_one(self.options.path, values, f"samples.methods.{self.name}.path"))
-        return self._mapped(job, folder) if self.options.mapping else _named(folder, job.clip_id)
-
-    def render(self, job: Job, work: Path) -> Raw:
-        file = self._file(job)
+        file = self._mapped(job, folder) if self.options.mapping else _named(folder, job.clip_id)
         seals.check(file)  # another method of this benchmark may have made it
         return Raw(file=file, alignment=self.alignment, seconds=float("nan"), peak_mb=float("nan"))
 
