@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Literal
 
-import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import savgol_filter
 
 from eadbench.clips.track import Sight
 from eadbench.media.faces import STABLE, template
+from eadbench.media.image import warp_area
 
 FPS = 25
 
@@ -83,7 +83,7 @@ def warp(sights: list[Sight], matrix: np.ndarray, size: int) -> Iterator[np.ndar
     """The aligned frames ``(size, size, 3)`` uint8, from the small pictures kept."""
     for sight, to_aligned in zip(sights, matrix, strict=True):
         total = to_aligned @ sight.square.matrix(sight.image.shape[0])
-        yield cv2.warpAffine(sight.image, total, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        yield warp_area(sight.image, total, (size, size))
 
 
 def jitter(aligned: np.ndarray) -> float:

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from eadbench.media.image import warp_area
+
 
 def paste_back(
     source_frame: np.ndarray, aligned_frame: np.ndarray, matrix: np.ndarray, mask: np.ndarray, feather: float = 0.04, match_colour: bool = True
@@ -27,9 +29,8 @@ def paste_back(
         return source_frame.copy()
     x0, y0, x1, y1 = here
     local = back - np.array([[0, 0, x0], [0, 0, y0]])
-    to_source = {"M": local, "dsize": (x1 - x0, y1 - y0), "flags": cv2.INTER_LINEAR}
-    face = cv2.warpAffine(aligned_frame, borderMode=cv2.BORDER_REPLICATE, **to_source).astype(np.float32)
-    weight = cv2.warpAffine(soft_mask(mask, feather), borderMode=cv2.BORDER_CONSTANT, borderValue=0, **to_source)
+    face = warp_area(aligned_frame, local, (x1 - x0, y1 - y0)).astype(np.float32)
+    weight = warp_area(soft_mask(mask, feather), local, (x1 - x0, y1 - y0), border=cv2.BORDER_CONSTANT)
     under = source_frame[y0:y1, x0:x1].astype(np.float32)
     if match_colour:
         face = _match(face, under, weight)

@@ -1,5 +1,6 @@
 """Still images."""
 
+from math import ceil
 from pathlib import Path
 
 import cv2
@@ -36,13 +37,15 @@ def shrink_to(frames: np.ndarray, max_pixels: int | None) -> np.ndarray:
 def resize_square(image: np.ndarray, side: int) -> np.ndarray:
     """A square image ``(S, S, 3)`` at another size without aliasing.
 
-    Halved while it is at least twice as large, then interpolated: a tenth of the time of averaging by an odd factor, which has no fast path.
+    Halved while it is at least three times as large, then interpolated to a whole number of times the size and averaged: half the time
+    of averaging by a broken factor, which has no fast path, and nearer to the mean over each pixel's area.
     """
-    while image.shape[0] >= 2 * side and image.shape[0] % 2 == 0:
+    while image.shape[0] >= 3 * side and image.shape[0] % 2 == 0:
         half = image.shape[0] // 2
         image = cv2.resize(image, (half, half), interpolation=cv2.INTER_AREA)
-    ratio = image.shape[0] / side
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if ratio > 2 else cv2.INTER_LINEAR)
+    finer = max(1, ceil(image.shape[0] / side - (FINE - 1)))
+    fine = cv2.resize(image, (side * finer, side * finer), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA) if finer > 1 else fine
 
 
 def warp_area(

@@ -202,6 +202,15 @@ def test_paste_back_touches_only_the_mask_and_is_seamless():
     assert paste_back(flat, bright, matrix, mask, match_colour=False).max() == 140
 
 
+def test_paste_back_into_a_small_face_averages():
+    """A fine grating averages to grey in a face a fifth of its size."""
+    aligned = np.zeros((250, 250, 3), np.uint8)
+    aligned[:, ::2] = 255
+    matrix = np.array([[5.07, 0.3, -300.0], [-0.3, 5.07, -200.0]])
+    back = paste_back(np.full((160, 200, 3), 127, np.uint8), aligned, matrix, np.ones((250, 250)), match_colour=False)
+    assert np.abs(back.astype(int) - 127).max() < 30
+
+
 def test_paste_back_outside_the_frame_changes_nothing():
     source, aligned = np.zeros((50, 50, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)
     assert np.array_equal(paste_back(source, aligned, np.array([[1, 0, -500.0], [0, 1, 0]]), np.ones((32, 32))), source)

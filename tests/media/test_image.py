@@ -7,7 +7,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.image import read_still, warp_area
+from eadbench.media.image import read_still, resize_square, warp_area
 from eadbench.media.video import iter_pictures, probe, probe_with_frame, read_frames
 
 
@@ -51,6 +51,17 @@ def test_other_factors_along_x_and_y():
     image = astronaut()
     matrix = np.array([[0.1, 0, -0.4], [0, 1.0, -100]])
     assert psnr(warp_area(image, matrix, (50, 50)), reference(image, matrix, (50, 50))) > 36
+
+
+@pytest.mark.parametrize(("side", "target"), [(300, 288), (400, 288), (512, 288), (512, 200), (511, 100), (100, 160)])
+def test_squares_are_shrunk_by_area(side, target):
+    image = np.ascontiguousarray(astronaut()[:side, :side])
+    scale = target / side
+    matrix = np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5]])
+    if scale < 1:
+        assert psnr(resize_square(image, target), reference(image, matrix, (target, target))) > 40
+    else:
+        assert np.array_equal(resize_square(image, target), cv2.resize(image, (target, target), interpolation=cv2.INTER_LINEAR))
 
 
 def test_what_does_not_shrink_is_warped_as_ever():

@@ -326,6 +326,18 @@ def test_chips_put_eyes_where_they_belong():
     assert box_chips(frame, np.random.default_rng(0).uniform(30, 60, (1, 478, 2)), 32).shape == (1, 32, 32, 3)
 
 
+@pytest.mark.parametrize(("chips", "points"), [(arcface_chips, [468, 473, 1, 61, 291]), (dlib_chips, [263, 362, 33, 133, 2])])
+def test_chips_of_large_faces_are_those_of_the_same_face_shrunk_before(chips, points):
+    """A fine grating averages to grey at any size; looked at in single points it leaves stripes."""
+    frame = np.zeros((1, 1200, 1200, 3), np.uint8)
+    frame[:, :, ::2] = 255
+    marks = np.zeros((1, 478, 2))
+    shape = {468: (400, 500), 473: (700, 500), 1: (550, 650), 61: (450, 800), 291: (650, 800)}
+    shape |= {263: (760, 500), 362: (640, 500), 33: (340, 500), 133: (460, 500), 2: (550, 680)}
+    marks[0, points] = [shape[k] for k in points]
+    assert chips(frame, marks, 112)[0, 30:80, 30:80].std() < 20
+
+
 # --- training ---
 
 
