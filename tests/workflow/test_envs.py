@@ -21,7 +21,7 @@ PACKAGES = {
     "whisper": "openai-whisper", "pytorch_fid": "pytorch-fid", "matplotlib": "matplotlib-base", "yt_dlp": "yt-dlp", "duckdb": "python-duckdb",
     "espeakng_loader": "espeakng-loader", "PIL": "pillow",
 }  # fmt: skip
-# `core.seeds` and `core.device` import torch only when a tensor is asked for.
+# `core.seeds` and `core.device` import torch only when a tensor is asked for, and `clips check`, which loads weights, runs in `scoring`.
 WITHOUT_TORCH = {"media", "tables"}
 # Only reached when the config asks for it; then its message says what to install.
 OPTIONAL = {"bitsandbytes", "insightface", "onnxruntime", "polars", "snakemake"}
@@ -79,7 +79,7 @@ def test_nothing_that_the_code_imports_is_missing(family):
 
     needed = set().union(*(imports_of(module, set()) for module in FAMILIES[family]))
     third_party = {PACKAGES.get(name, name) for name in needed - set(sys.stdlib_module_names) - OPTIONAL}
-    missing = third_party - packages_of(ROOT / f"envs/{family}.yaml") - ({"pytorch"} if family in WITHOUT_TORCH else set())
+    missing = third_party - packages_of(ROOT / f"envs/{family}.yaml") - ({"pytorch", "safetensors"} if family in WITHOUT_TORCH else set())
     assert not missing, f"envs/{family}.yaml lacks {sorted(missing)}"
 
 
