@@ -1,6 +1,6 @@
 """Section ``zoo`` of the config: every pretrained part and where it comes from."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,12 @@ from eadbench.zoo.card import Dtype, How
 # latents are what the denoiser learns, and features and samples must have the same.
 HALF_PRECISION = ("clap", "clip", "sentence", "text_encoder", "videomae")
 READS = {"make": ("seed", "zoo.artefacts.{artefact}", "zoo.accept_licence", "zoo.cache")}
+
+# Modules of this package that can load an artefact.
+Kind = Literal[
+    "clap", "clip", "emotion", "face_id", "hsemotion", "i3d", "inception", "lpips", "qwen_vl", "sd_unet", "sentence", "syncnet_judge",
+    "text_encoder", "vae", "videomae", "whisper",
+]  # fmt: skip
 
 
 class ArtefactConfig(Section):
@@ -28,7 +34,7 @@ class ArtefactConfig(Section):
         uses_captions: Whether its training reads the written captions.
     """
 
-    kind: str
+    kind: Kind
     how: How
     id: str | None = None
     dtype: Dtype = "float32"

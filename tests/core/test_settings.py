@@ -4,14 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings, check, load, merge, shaping, shaping_for
+from eadbench.samples.config import FOR_EACH
+from eadbench.zoo.config import Kind
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +110,20 @@ def test_a_name_that_a_path_a_shell_or_a_pattern_could_misread_is_refused(place,
     entry = {"kind": "still", "corpora": ["demo_hdtf"]}
     said = refused({place[0]: {place[1]: {name: entry}}})
     assert "cannot be a name" in said and "letters, digits" in said and ".".join(place) in said
+
+
+def test_kinds_of_artefacts_are_the_modules_that_can_load_one():
+    modules = {path.stem for path in (ROOT / "eadbench/zoo").glob("*.py") if "\ndef load(" in path.read_text(encoding="utf-8")}
+    assert set(get_args(Kind)) == modules - {"__init__"}
+    assert "'vae'" in refused({"zoo": {"artefacts": {"vae": {"kind": "chips"}}}})
+
+
+def test_what_a_command_line_may_name_is_what_it_is_given():
+    from eadbench.samples.inputs import Inputs
+    from eadbench.samples.manifest import Job
+
+    given = {field.name for field in fields(Job)} - {"impossible"} | {field.name for field in fields(Inputs)}
+    assert set(FOR_EACH) == given | {"out", "output", "work", "python", "checkout"}
 
 
 def test_names_of_the_common_kinds_are_taken():

@@ -1,5 +1,6 @@
 """A mistake in the configuration ends the planning with one message and no traceback; names never reach a shell unquoted."""
 
+import json
 import re
 import textwrap
 
@@ -80,3 +81,15 @@ def test_the_worked_example_of_the_documentation_is_planned_as_it_stands(tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     commands = re.findall(r"\$ snakemake (.*)", text)
     assert commands and all("--cores" in command for command in commands)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_results_of_an_older_build_are_refused_in_one_line(tmp_path, older):
+    given = {"seed": 1, "corpora": {}} | ({} if older else {"verb": "corpora index"})
+    record = {"command": ["eadbench", "corpora", "index", "--settings", "{}"], "config": given}
+    folder = tmp_path / "results/corpora/demo_hdtf"
+    folder.mkdir(parents=True)
+    (folder / "provenance.json").write_text(json.dumps({"command": ["eadbench"], "earlier": {"corpora index": record}}))
+    done = snakemake(tmp_path, "--dry-run", "--quiet", "all")
+    assert (done.returncode != 0) is older, done.stdout + done.stderr
+    assert ("of an older eadbench" in done.stdout + done.stderr) is older and "Traceback" not in done.stderr + done.stdout

@@ -7,11 +7,13 @@ from snakemake.exceptions import WorkflowError
 
 from eadbench.core import settings
 from eadbench.core.errors import EadbenchError
+from eadbench.core.older import refuse_older
 from eadbench.samples import sources
 
 # The package checks the configuration and says what each job reads (eadbench/core/settings.py).
 try:
     SETTINGS = settings.check(config, whole=True)
+    refuse_older(Path("results"))
 except EadbenchError as error:
     raise WorkflowError(str(error)) from None
 
