@@ -26,12 +26,6 @@ PRE_ROLL = 1  # seconds decoded before a stretch, so that codecs with overlappin
 HOLE = 0.015
 LONG_HOLE, LONGEST_HOLE = 10, 600  # seconds: filled here, not by the filter, which holds it whole; the limit
 CANCELLED = 0.1  # 20 dB: a mix that is this much below its loudest channel is no mix
-SILENCE = 1e-3  # peak below which sound is silence: -60 dB of full scale
-
-
-def is_silent(samples: np.ndarray) -> bool:
-    """Whether mono float samples hold nothing that could be heard or measured: no peak reaches -60 dB of full scale."""
-    return not len(samples) or float(np.abs(samples).max()) < SILENCE
 
 
 def read_audio(
