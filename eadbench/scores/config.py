@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from eadbench.core.settings import ArtefactName, Section
-from eadbench.scores.metrics import METRICS
+from eadbench.scores.names import judge_of
 
 READS = {
     "measure": ("device", "scores", "-scores.fvd_fixed_n", "-scores.bootstrap", "-scores.few_clips"),
@@ -33,7 +33,7 @@ class ScoresConfig(Section):
         few_clips: Below this many clips a value carries a warning.
     """
 
-    metrics: tuple[str, ...] = tuple(METRICS)
+    metrics: tuple[str, ...] = Field(default_factory=lambda: tuple(judge_of()))
     judges: dict[Role, ArtefactName]
     fps: float = 25.0
     fid_frames: int | None = Field(None, ge=1)
@@ -49,14 +49,14 @@ class ScoresConfig(Section):
     @field_validator("metrics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in names if name not in METRICS]
+        unknown = [name for name in names if name not in judge_of()]
         if unknown:
-            raise ValueError(f"unknown metrics {', '.join(unknown)}; known: {', '.join(METRICS)}")
+            raise ValueError(f"unknown metrics {', '.join(unknown)}; known: {', '.join(judge_of())}")
         return names
 
     def roles(self) -> list[str]:
         """Judges that the chosen metrics need."""
-        needed = {METRICS[name].judge for name in self.metrics}
+        needed = {judge_of()[name] for name in self.metrics}
         return [role for role in ROLES if role in needed]
 
     def artefacts(self) -> list[str]:

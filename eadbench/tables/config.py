@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
-from eadbench.scores.metrics import METRICS
+from eadbench.scores.names import judge_of
 
 READS = {"build": ("seed", "tables", "scores.few_clips"), "report": ("tables",)}
 
@@ -214,7 +214,7 @@ def check(settings: Any) -> None:
     tables = settings.tables.comparisons() | ({"ablation": settings.tables.ablation} if settings.tables.ablation else {})
     for name, table in tables.items():
         for metric in table.metrics:
-            if metric.split("@")[0] not in METRICS:
+            if metric.split("@")[0] not in judge_of():
                 raise EadbenchError(
-                    f"no metric is named {metric!r}{nearest(metric, METRICS)}", f"tables.{name}.metrics", f"known: {', '.join(METRICS)}"
+                    f"no metric is named {metric!r}{nearest(metric, judge_of())}", f"tables.{name}.metrics", f"known: {', '.join(judge_of())}"
                 )

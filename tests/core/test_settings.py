@@ -112,6 +112,13 @@ def test_a_name_that_a_path_a_shell_or_a_pattern_could_misread_is_refused(place,
     assert "cannot be a name" in said and "letters, digits" in said and ".".join(place) in said
 
 
+def test_names_of_metrics_are_those_of_the_code_that_measures():
+    from eadbench.scores.metrics import METRICS
+    from eadbench.scores.names import judge_of
+
+    assert judge_of() == {name: metric.judge for name, metric in METRICS.items()} and list(judge_of()) == list(METRICS)
+
+
 def test_kinds_of_artefacts_are_the_modules_that_can_load_one():
     modules = {path.stem for path in (ROOT / "eadbench/zoo").glob("*.py") if "\ndef load(" in path.read_text(encoding="utf-8")}
     assert set(get_args(Kind)) == modules - {"__init__"}

@@ -1,0 +1,47 @@
+"""Names of the metrics and the judge that each needs, without the code that measures: for whoever only checks a configuration."""
+
+from functools import cache
+from importlib.metadata import entry_points
+
+# As in eadbench.scores.metrics, which a test compares.
+OWN = {
+    "fid": "fid",
+    "kid": "fid",
+    "fvd": "fvd",
+    "fvd_fixed": "fvd",
+    "ssim": "",
+    "psnr": "",
+    "lpips": "lpips",
+    "sync": "sync",
+    "lse_d": "sync",
+    "sync_offset": "sync",
+    "acc_emo": "emotion",
+    "acc_emo_recall": "emotion",
+    "acc_emo_real": "emotion",
+    "csim": "face_id",
+    "m_lmd": "",
+    "f_lmd": "",
+    "jitter_ratio": "",
+    "motion_energy_ratio": "",
+    "sharpness_ratio": "",
+    "lip_correlation": "",
+    "lip_motion_ratio": "",
+    "brow_motion_ratio": "",
+    "head_motion_ratio": "",
+    "lip_motion": "",
+    "brow_motion": "",
+    "head_motion": "",
+    "jitter": "",
+    "silence_mouth_motion": "",
+    "face_rate": "",
+}
+
+
+@cache
+def judge_of() -> dict[str, str]:
+    """Metric -> role of its judge (empty for a formula); those of other packages are known once their code is loaded."""
+    if not entry_points(group="eadbench.metrics"):
+        return OWN
+    from eadbench.scores.metrics import METRICS
+
+    return {name: metric.judge for name, metric in METRICS.items()}
