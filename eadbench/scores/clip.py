@@ -1,8 +1,10 @@
 """Measure one clip: one pass over both videos in lockstep feeds every metric a few frames at a time."""
 
+import ctypes
 import math
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from eadbench.scores.metrics.identity import Identity
 from eadbench.scores.reference import References
 from eadbench.scores.stream import CROP_FRAMES, Source, as_shares, face_square, lockstep
 
+M_MMAP_THRESHOLD, LARGE = -3, 4 << 20
 SOUND_MARGIN = 1.0  # seconds of sound that are read past the end of the picture
 ASPECTS_DIFFER = 0.02
 FACES_DIFFER = 1.5
@@ -100,6 +103,7 @@ class Measurer:
     def __init__(self, config: ScoresConfig, judges: Judges, device: Any = "cpu", references: References | None = None) -> None:
         self.config, self.judges, self.device, self.references = config, judges, device, references or References([])
         self.wanted = [name for name in config.metrics if name in CLIP_METRICS]
+        give_large_blocks_back()
         self._meshes: dict[str, FaceMesh] = {}
         self._hashes: dict[Path, str] = {}
 
@@ -138,6 +142,16 @@ class Measurer:
         for mesh in self._meshes.values():
             mesh.close()
         self._meshes.clear()
+
+
+def give_large_blocks_back() -> None:
+    """Have the C library return what a large frame took as soon as it is free.
+
+    By default glibc keeps blocks of up to 32 MB; small arrays that come to lie between those of 1080 x 1920 frames then
+    made 250 frames take 3.1 GB more than they hold. Without glibc this does nothing.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 class Marks:
