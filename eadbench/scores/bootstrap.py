@@ -20,6 +20,10 @@ def resamplings(speakers: list[str], replicates: int, seed: int, *names: object)
     rng = rng_for(seed, "bootstrap", *names)
     groups = [np.flatnonzero(np.array(speakers, object) == s) for s in dict.fromkeys(speakers)]
     counts = np.zeros((replicates, len(speakers)), np.int64)
+    if len(groups) == len(speakers):  # choosing among one clip draws nothing, so these are the numbers of the loop below
+        for row in counts:
+            row += np.bincount(rng.integers(len(groups), size=len(groups)), minlength=len(groups))
+        return counts
     for row in counts:
         for g in rng.integers(len(groups), size=len(groups)):
             np.add.at(row, rng.choice(groups[g], len(groups[g])), 1)

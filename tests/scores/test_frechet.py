@@ -169,3 +169,15 @@ def test_interval_of_a_set_metric_surrounds_its_value():
     replicates = np.array([found.replicate(w, w) for w in counts])
     low, high = interval_about(found.value, replicates, 0.0)
     assert 0 <= low < found.value < high
+
+
+def test_clips_without_speakers_are_drawn_as_speakers_of_one_clip_each():
+    from eadbench.core.seeds import rng_for
+    from eadbench.scores.bootstrap import resamplings
+
+    speakers = [f"clip {k}" for k in range(30)]
+    rng, counts = rng_for(1, "bootstrap", "real"), np.zeros((20, 30), int)
+    for row in counts:
+        for g in rng.integers(30, size=30):
+            np.add.at(row, rng.choice(np.array([g]), 1), 1)
+    assert (resamplings(speakers, 20, 1, "real") == counts).all()
