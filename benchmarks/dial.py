@@ -24,6 +24,7 @@ from eadbench.core.tables import read_table, resolve
 from eadbench.features.store import FeatureStore
 from eadbench.samples.pipeline import Clip, Sampler
 from eadbench.samples.run import load_eadnet, load_vae
+from eadbench.zoo.emotion import logits as logits_of
 
 LONGEST = 40  # frames per clip
 
@@ -48,7 +49,7 @@ def turn_dial(sampler: Sampler, judge, store: FeatureStore, clip: tuple, dial: l
     said = []
     for vai in dial:
         made = np.stack(list(sampler.render(Clip(row["clip_id"], list(frames), len(frames), shown, audio, vai=vai))))
-        logits = judge.logits(made, landmarks[: len(made)])
+        logits = logits_of(judge, made, landmarks[: len(made)])
         said.append(float(1 / (1 + np.exp(logits[a] - logits[b]))))
     return said
 
