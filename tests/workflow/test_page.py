@@ -10,7 +10,7 @@ from workflow.running import snakemake
 STAND_IN = """
 python() {
     while [ $# -gt 0 ]; do case "$1" in --out) out=$2;; --bundle) bundle=$2;; esac; shift; done
-    [ -z "$BROKEN" ] || return 1
+    [ -z "${BROKEN:-}" ] || return 1
     mkdir -p "$(dirname "$out")" "$bundle"
     echo new > "$out"; echo new > "$bundle/index.html"
 }
