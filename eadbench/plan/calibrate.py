@@ -131,7 +131,11 @@ def _peak(folder: Path, command: str) -> float:
         record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0.0
-    noted = [one.get("peak_mb") or 0.0 for one in (record, *record.get("earlier", {}).values()) if f" {command} " in " ".join(one.get("command", []))]
+    noted = [
+        one.get("peak_mb") or 0.0
+        for one in (record, *record.get("earlier", {}).values())
+        if f" {command} " in f" {' '.join(one.get('command', []))} "
+    ]
     return max(noted, default=0.0) * 1.048576
 
 

@@ -5,11 +5,13 @@ units of the distance between the outer corners of the eyes, taken over the whol
 """
 
 import warnings
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from eadbench.media.faces import FaceMesh
+if TYPE_CHECKING:
+    from eadbench.media.faces import FaceMesh
 
 # Points of MediaPipe's face mesh.
 LIPS = (
@@ -39,7 +41,7 @@ class MeshTracker:
         still: Whether all frames so far show the first one, but for what coding adds.
     """
 
-    def __init__(self, mesh: FaceMesh) -> None:
+    def __init__(self, mesh: "FaceMesh") -> None:
         self.mesh, self.still = mesh, True
         self._first, self._last, self._points = None, None, None
         mesh.reset()
@@ -67,7 +69,7 @@ def same_picture(frame: np.ndarray, other: np.ndarray) -> bool:
     return float(blocks.mean(2).max()) <= STILL
 
 
-def mesh_of(frames: np.ndarray, mesh: FaceMesh) -> np.ndarray:
+def mesh_of(frames: np.ndarray, mesh: "FaceMesh") -> np.ndarray:
     """Landmarks ``(T, 478, 2)`` of a whole video, see :class:`MeshTracker`."""
     return MeshTracker(mesh)(frames)
 

@@ -40,13 +40,17 @@ def module_file(name: str) -> Path | None:
 
 
 def imports_of(module: str, seen: set[str]) -> set[str]:
-    """Top-level packages that a module and those of ours that it imports need, wherever the import stands."""
+    """Top-level packages that a module and those of ours that it imports need, wherever the import stands; imports for types alone do not count."""
     if module in seen or (path := module_file(module)) is None:
         return set()
     seen.add(module)
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {child for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" for child in node.body}
+    for node in ast.walk(tree):
         names = []
+        if node in for_types:
+            continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
