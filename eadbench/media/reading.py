@@ -94,8 +94,20 @@ def decode(
         if previous is not None and item[1] > start:
             yield previous
         previous = item
+    if container.format.name == "mpegts" and (previous is None or previous[1] + _length(previous[0]) <= start):
+        # Where its stamps begin anew, a seek does not find what comes later: only what came before dates it.
+        previous = None
+        _rewind(container)
+        for item in _in_order(container, stream, zero_of(container)):
+            if previous is not None and item[1] > start:
+                yield previous
+            previous = item
     if previous is not None:
         yield previous
+
+
+def _length(frame: av.VideoFrame | av.AudioFrame) -> Fraction:
+    return frame.duration * frame.time_base
 
 
 def _sought(
@@ -109,6 +121,7 @@ def _sought(
     # After a seek in an MPEG program stream FFmpeg guesses the time stamps: it is read from the beginning, though
     # only decoded from near the start.
     seeks = container.format.name != "mpeg"
+    delay = _delay(container, stream) if _is_avi(container, stream) else None
     back = 0
     while back < start:
         try:
@@ -117,7 +130,7 @@ def _sought(
             else:
                 _rewind(container)
             since = None if seeks else start + origin - back - LONG_GOP
-            frames = _in_order(container, stream, origin, since)
+            frames = _in_order(container, stream, origin, since, delay)
             first = next(frames, None)
             if first is not None and first[1] <= start:
                 return chain([first], frames)
@@ -126,6 +139,23 @@ def _sought(
         back = 2 * back + 1
     _rewind(container)
     return _in_order(container, stream, origin)
+
+
+def _is_avi(container: av.container.InputContainer, stream: av.stream.Stream) -> bool:
+    return container.format.name == "avi" and stream.type == "video"
+
+
+def _delay(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
+    """Packets that the decoder holds back, from the beginning of the file.
+
+    After a seek it may drop frames that refer to earlier ones, and seem to hold back more.
+    """
+    sent = None
+    for packet in container.demux(stream):
+        sent = packet.dts if sent is None else sent
+        for frame in packet.decode():
+            return None if frame.dts is None or sent is None else frame.dts - sent
+    return None
 
 
 def _rewind(container: av.container.InputContainer) -> None:
@@ -165,6 +195,7 @@ def _in_order(
     stream: av.stream.Stream,
     origin: Fraction,
     since: Fraction | None = None,
+    delay: int | None = None,
 ) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
     """Decode from where the container stands, or from the packet stamped ``since`` on.
 
@@ -176,8 +207,8 @@ def _in_order(
     whole = unit.denominator * origin.denominator
     ticks, zero = int(unit * whole), int(origin * whole)
     rate = stream.average_rate or stream.guessed_rate or 25 if stream.type == "video" else None
-    avi = container.format.name == "avi" and rate
-    first_sent, delay, last, length, failure = None, None, None, 0, None
+    avi = _is_avi(container, stream)
+    first_sent, last, length, failure = None, None, 0, None
     for packet in _packets(container, stream):
         if since is not None and packet.dts is not None and packet.dts * unit < since:
             continue

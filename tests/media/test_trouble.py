@@ -106,7 +106,11 @@ def test_transport_streams_joined_byte_by_byte_go_on(tmp_path):
         write(tmp_path / f"{name}.ts", frames, options=B_FRAMES, sound=blocks(tone), sound_codec="mp2")
     (tmp_path / "ab.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
     assert which(read_frames(tmp_path / "ab.ts", 25)) == list(range(FRAMES))
+    for first in range(0, FRAMES - 8, 5):
+        pictures = iter_pictures(tmp_path / "ab.ts", first / 25, (first + 7) / 25, fps=25)
+        assert which([picture.rgb() for picture in pictures]) == list(range(first, first + 7))
     second, whole = read_audio(tmp_path / "b.ts"), read_audio(tmp_path / "ab.ts")
+    assert np.abs(read_audio(tmp_path / "ab.ts", start=2.3, end=2.6) - whole[36800:41600]).max() < 0.01
     part = second[4000:14000]
     shifts = {s: np.abs(whole[36000 + s : 46000 + s] - part).max() for s in range(-800, 801)}
     assert min(shifts.values()) < 0.02 and abs(min(shifts, key=shifts.get)) < 0.04 * RATE, "picture and sound parted"
@@ -124,6 +128,8 @@ CONTAINERS = {
     "open.mkv": ("libx264", OPEN),
     "open.ts": ("libx264", OPEN),
     "far.ts": ("libx264", B_FRAMES | {"g": "300"}),
+    "open.avi": ("libx264", OPEN),
+    "mpeg4.avi": ("mpeg4", {"bf": "2", "g": "12", "qmin": "1", "qmax": "2"}),
 }
 
 
