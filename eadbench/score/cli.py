@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from eadbench.core import settings as core_settings
+from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson
 from eadbench.zoo.cli import parse_parts
 
@@ -18,7 +19,13 @@ app = typer.Typer()
 def score_command(
     real: Annotated[Path, typer.Option(help="Folder of real videos.")],
     fake: Annotated[list[Path], typer.Option(help="Folder of generated videos, with the same file names. May be given several times.")],
-    out: Annotated[Path, typer.Option(help="Parquet table to write; Markdown, LaTeX, CSV and the table of all clips go beside it.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            show_default=False,
+            help="Parquet table to write; Markdown, LaTeX, CSV and the table of all clips go beside it. Needed unless --dry-run.",
+        ),
+    ] = None,
     audio: Annotated[Path | None, typer.Option(help="Folder of driving sound, same names. [default: the videos' own]", show_default=False)] = None,
     labels: Annotated[Path | None, typer.Option(help="CSV, TSV or Parquet with columns name, emotion, speaker.", show_default=False)] = None,
     crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Cut all videos to the face of the real one first.")] = False,
@@ -70,13 +77,16 @@ def score_command(
     given = core_settings.load(settings, config) if settings or config else None
     wanted = config_of(given, metrics)
     parts = parse_parts(part)
+    folders, known = Folders(real, tuple(fake), audio), read_labels(labels, SOUND)
+    if dry_run:
+        for method, tasks in pairs_of(folders, known, crop).tasks.items():
+            typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")
+        describe(needed(wanted, parts))
+        return
+    if out is None:
+        raise EadbenchError("no table to write is named", "--out", "give a name that ends with .parquet, e.g. --out scores.parquet")
     with alone(out):
-        pairs = pairs_of(Folders(real, tuple(fake), audio), read_labels(labels, SOUND), crop)
-        if dry_run:
-            for method, tasks in pairs.tasks.items():
-                typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")
-            describe(needed(wanted, parts))
-            return
+        pairs = pairs_of(folders, known, crop)
         chosen = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
         device = pick_device(given.device if given and "device" in given.raw else "auto")
         load = partial(load_networks, wanted, chosen, device)

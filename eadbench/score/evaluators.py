@@ -90,7 +90,9 @@ def choose(
         return _official(config, wanted, parts, accepted, ask)
     if choice == "demo" and not DEMO.is_dir():
         raise EadbenchError(
-            "no networks of a demo are here", DEMO, "`make demo` in a checkout makes them; --evaluators official fetches the published ones"
+            "no networks of a demo are here",
+            DEMO.resolve(),
+            "start it in a checkout with a finished `make demo`, or give --evaluators CHECKOUT/results/zoo; official fetches the published ones",
         )
     folder = DEMO if choice == "demo" else Path(choice)
     if not folder.is_dir():

@@ -92,6 +92,8 @@ def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
     headings, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
     if "name" not in headings:
         raise EadbenchError(f"labels lack the column 'name'; found: {', '.join(headings) or 'nothing'}", path, FORM)
+    if doubled := sorted({one for one in headings if one and headings.count(one) > 1}):
+        raise EadbenchError(f"labels have the column {doubled[0]!r} twice", path, "leave one of them")
     remarks = [_unknown_column(one) for one in headings if one not in COLUMNS and one]
     found: dict[str, tuple[Label, str]] = {}
     for place, row in rows:

@@ -141,7 +141,7 @@ class Summary:
         frames = int(used.frames.fillna(0).sum()) if len(used) else None
         told = [*warnings, *self.warnings(name, clips, total)]
         if not len(values) and len(rows):
-            told.insert(0, f"nothing measured: {rows.reason.value_counts().index[0]}")
+            told.insert(0, f"nothing measured: {', '.join(rows.reason.value_counts().index[:3])}")
         if used.resolution.nunique() > 1:
             told.append(f"resolutions differ: {', '.join(map(str, sorted(used.resolution.dropna().unique())))}")
         self.row(name, value, low, high, clips, total, ruler, frames, variant, told)

@@ -58,6 +58,13 @@ def run(media: Path, out: Path, *more: str):
     return CliRunner().invoke(app, args, catch_exceptions=False)
 
 
+def test_a_dry_run_needs_no_table_to_write_and_all_else_does(media):
+    args = ["--real", str(media / "real"), "--fake", str(media / "mine"), "--metrics", "ssim"]
+    assert "videos paired" in CliRunner().invoke(app, [*args, "--dry-run"], catch_exceptions=False).output
+    with pytest.raises(EadbenchError, match="no table to write is named"):
+        CliRunner().invoke(app, args, catch_exceptions=False)
+
+
 def test_the_whole_road_from_nothing(server, media, tmp_path):
     out, metrics = tmp_path / "s.parquet", ("--metrics", "fid,fvd,lpips,csim,acc_emo,ssim")
     few = ("--settings", json.dumps({"scores": {"judges": JUDGES, "fid_frames": 2, "lpips_frames": 2, "bootstrap": 20}, "seed": 1, "device": "cpu"}))

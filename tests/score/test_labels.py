@@ -52,6 +52,7 @@ def test_utf16_and_parquet_are_read_alike(tmp_path):
         ("name,speaker\nx,anna\ny,ben\nx.mp4,ben\n", "different things of 'x'.*anna.*line 2.*ben.*line 4"),
         ("name,speaker\nx,anna,2\n", "3 values below 2 headings\n.*line 2"),
         ("name,speaker\n,anna\n", "without a name"),
+        ("name,speaker,name\nx,anna,y\n", "column 'name' twice"),
         ("", "no label"),
         ("name,speaker\n", "no label"),
     ],
