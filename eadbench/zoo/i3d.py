@@ -43,6 +43,7 @@ class VideoFeatures:
 
     def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
         self.net, self.dims, self.resolution, self.device = net.eval().to(device), dims, resolution, device
+        self._frame: torch.Tensor | None = None  # one frame as float32, taken once for all
 
     def features(self, windows: np.ndarray, protocol: Protocol = "stylegan-v", batch: int = 4) -> np.ndarray:
         """``(N, T, H, W, 3)`` RGB uint8 to ``(N, dims)`` float32."""
@@ -57,7 +58,9 @@ class VideoFeatures:
             return cv2.resize(frame, side, interpolation=cv2.INTER_AREA)
         if not isinstance(self.net, RandomFeatures) or frame.shape[:2] == side:
             return frame
-        x = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+        if self._frame is None or self._frame.shape[2:] != frame.shape[:2]:
+            self._frame = torch.empty(1, 3, *frame.shape[:2])
+        x = self._frame.copy_(torch.from_numpy(frame).permute(2, 0, 1)[None])
         return F.interpolate(x, side, mode="bilinear", align_corners=False)[0].permute(1, 2, 0).numpy()
 
     @torch.no_grad()

@@ -46,7 +46,7 @@ class FrameFeatures:
     def prepare(self, frames: np.ndarray) -> torch.Tensor:
         """``(N, H, W, 3)`` RGB uint8 to the network's input ``(N, 3, S, S)`` in [0, 1]; equal to what pytorch-fid's network does first."""
         side = (self.resolution, self.resolution)
-        x = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float() / 255
+        x = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float().div_(255)
         return x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=False)
 
     @torch.no_grad()

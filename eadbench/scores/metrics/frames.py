@@ -67,7 +67,7 @@ class PerceptualDistances(Part):
         if not self.waiting:
             return
         device = next(self.net.parameters()).device
-        sides = (torch.from_numpy(np.stack(s)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1 for s in zip(*self.waiting, strict=True))
+        sides = (torch.from_numpy(np.stack(s)).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1) for s in zip(*self.waiting, strict=True))
         with torch.no_grad():
             self.found += self.net(*sides).double().tolist()
         self.waiting = []
