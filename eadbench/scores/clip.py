@@ -30,7 +30,6 @@ from eadbench.scores.stream import CROP_FRAMES, Source, as_shares, face_square, 
 TRIM_BYTES = 32 << 20  # of frames between two calls of give_memory_back
 SOUND_MARGIN = 1.0  # seconds of sound that are read past the end of the picture
 ASPECTS_DIFFER = 0.02
-FACES_DIFFER = 1.5
 
 
 @dataclass(frozen=True)
