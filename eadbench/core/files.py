@@ -1,16 +1,41 @@
 """Atomic outputs and content hashes."""
 
 import errno
+import fcntl
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from eadbench.core.errors import FatalError
+from eadbench.core.errors import EadbenchError, FatalError
+
+log = logging.getLogger(__name__)
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def alone(handle: IO[str], where: Path, mend: str) -> Iterator[None]:
+    """Hold the lock of an open file, which is removed afterwards.
+
+    Raises:
+        EadbenchError: If another process holds it.
+    """
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EadbenchError("another run writes here", where, mend) from error
+        except OSError as error:  # some network disks know no locks
+            log.debug("no lock on %s: %s", handle.name, error)
+        try:
+            yield
+        finally:
+            Path(handle.name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Measure folders, sum up, and hand over to the tables."""
 
-import fcntl
-import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from eadbench.core import schemas
+from eadbench.core import files, schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.core.progress import track
@@ -29,7 +27,6 @@ from eadbench.tables.config import TablesConfig
 from eadbench.tables.load import Built, load_built
 from eadbench.tables.report import report
 
-log = logging.getLogger(__name__)
 PROTOCOL = "self"
 MAIN = (
     "fid", "kid", "fvd", "ssim", "psnr", "lpips", "sync", "lse_d", "sync_offset", "acc_emo", "csim", "m_lmd", "f_lmd", "jitter_ratio",
@@ -57,17 +54,8 @@ def alone(out: Path) -> Iterator[None]:
         handle = lock.open("w")
     except OSError as error:
         raise EadbenchError(f"--out cannot be written: {error.strerror}", out, "name a file in a folder of yours") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EadbenchError("another run writes here", out, "wait for it, or give another --out") from error
-        except OSError as error:  # some network disks know no locks
-            log.debug("no lock on %s: %s", lock, error)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    with files.alone(handle, out, "wait for it, or give another --out"):
+        yield
 
 
 def score_folders(

@@ -1,6 +1,5 @@
 """Measure a cell: all clips that a method rendered of a corpus under a protocol."""
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from eadbench.core import provenance, schemas, seals
+from eadbench.core import files, provenance, schemas, seals
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import write_text
 from eadbench.core.progress import track
@@ -176,17 +175,8 @@ def _alone(folder: Path) -> Iterator[None]:
         EadbenchError: If another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EadbenchError("another run writes here", folder, "wait for it, or give another place") from error
-        except OSError as error:  # some network disks know no locks
-            log.debug("no lock in %s: %s", folder, error)
-        try:
-            yield
-        finally:
-            (folder / LOCK).unlink(missing_ok=True)
+    with files.alone((folder / LOCK).open("w"), folder, "wait for it, or give another place"):
+        yield
 
 
 @dataclass
