@@ -7,7 +7,7 @@ Pydantic and YAML are all that this needs; the workflow imports it while it plan
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -122,10 +122,10 @@ class Settings:
         self.raw = raw
         self._values: dict[str, Any] = {}
         scalars = {key: raw[key] for key in SCALARS if key in raw}
-        with _explained("the configuration", Scalars):
+        with _explained("", Scalars, scalars):
             self._values |= {key: part_of(Scalars, scalars).__dict__[key] for key in scalars}
         for name in self.given:
-            with _explained(f"config section {name!r}", model := section_model(name)):
+            with _explained(name, model := section_model(name), raw[name]):
                 self._values[name] = part_of(model, raw[name]) if VERB in raw else model.model_validate(raw[name])
 
     def __getattr__(self, name: str) -> Any:
@@ -321,12 +321,64 @@ def _is_mapping(annotation: Any) -> bool:
 
 
 @contextmanager
-def _explained(where: str, model: type[Section]) -> Iterator[None]:
+def _explained(section: str, model: type[Section], given: Any) -> Iterator[None]:
     """Turns pydantic's complaint into ours."""
     try:
         yield
     except ValidationError as error:
-        raise EadbenchError(f"invalid configuration: {mistakes(error, model)}", where, WHOLE) from error
+        places = dict.fromkeys(".".join(filter(None, (section, *_keys(one["loc"], given)))) for one in error.errors())
+        raise EadbenchError(f"invalid configuration: {mistakes(error, model)}", "; ".join(places), WHOLE) from error
+
+
+def _keys(loc: tuple[Any, ...], given: Any) -> Iterator[str]:
+    """A mistake's place in the file: pydantic's place without the kinds of unions that it puts in between."""
+    for number, key in enumerate(loc):
+        if isinstance(given, dict) and key in given:
+            given = given[key]
+        elif isinstance(given, (list, tuple)) and isinstance(key, int):
+            given = given[key] if key < len(given) else None
+        elif number + 1 < len(loc):
+            continue
+        yield str(key)
+
+
+@contextmanager
+def naming(files: Iterable[Path]) -> Iterator[None]:
+    """Adds to a mistake's place the file and the line that it is from: of several, the last that goes as deep.
+
+    Args:
+        files: YAML files, later ones over earlier ones.
+    """
+    try:
+        yield
+    except EadbenchError as error:
+        found = []
+        for place in error.where.split("; "):
+            depths = [(*_depth(path, place.partition(":")[0]), path) for path in files]
+            depth, line, path = max(reversed(depths), key=lambda one: one[0], default=(0, 0, None))
+            found += [f"{path}, line {line}"] if depth else []
+        if not found:
+            raise
+        raise EadbenchError(error.what, f"{error.where} ({'; '.join(dict.fromkeys(found))})", error.mend) from error.__cause__
+
+
+def _depth(path: Path, place: str) -> tuple[int, int]:
+    """How many keys of a dotted place a file has, and the line of the deepest."""
+    try:
+        node, line, depth = yaml.compose(path.read_text(encoding="utf-8")), 0, 0
+    except (OSError, ValueError, yaml.YAMLError):
+        return 0, 0
+    while place and isinstance(node, (yaml.MappingNode, yaml.SequenceNode)):
+        items = node.value if isinstance(node, yaml.MappingNode) else enumerate(node.value)
+        for key, value in items:  # names may hold dots
+            name = str(key.value if isinstance(key, yaml.Node) else key)
+            if f"{place}.".startswith(f"{name}."):
+                node, place, depth = value, place[len(name) + 1 :], depth + 1
+                line = (key if isinstance(key, yaml.Node) else value).start_mark.line + 1
+                break
+        else:
+            break
+    return depth, line
 
 
 def mistakes(error: ValidationError, model: type[Section]) -> str:
@@ -340,6 +392,11 @@ def _mistake(error: Any, model: type[Section]) -> str:
         return f"{path}: unknown key{nearest(error['loc'][-1], _fields_at(model, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"{path}: is missing"
+    if error["type"] in ("literal_error", "union_tag_invalid"):  # one of a few words: the nearest of them
+        given = error["ctx"].get("tag", error["input"])
+        known = re.findall(r"'([^']*)'", error["ctx"].get("expected") or error["ctx"]["expected_tags"])
+        path += f".{error['ctx']['discriminator'].strip(chr(39))}" if "discriminator" in error["ctx"] else ""
+        return f"{path}: {given!r} is not known{nearest(given, known)}; known: {', '.join(known)}"
     return f"{path}: {error['msg'].removeprefix('Value error, ')} (given: {error['input']!r:.80})"
 
 
@@ -510,7 +567,8 @@ def load(
         if verb and raw[VERB] != verb:
             raise EadbenchError(f"these settings are those of `{raw[VERB]}`", "--settings", f"give those of `{verb}`, or whole sections")
         return Settings(raw)
-    settings = check(raw, whole)
+    with naming([] if texts else config_files or [Path("config.yaml")]):
+        settings = check(raw, whole)
     return settings.only(verb) if verb else settings
 
 

@@ -93,5 +93,4 @@ def list_command(
     """All methods of the config: what they can do, what they need, their licence, and in one list what is missing here."""
     from eadbench.samples.listing import show
 
-    given = core_settings.load(settings, config)
-    show(given.samples, given.seed, given.device, results)
+    show(core_settings.load(settings, config), results)

@@ -191,6 +191,9 @@ class Command(BaseMethod):
         cwd: Folder in which it runs; ``{work}`` is a private one. Null: where eadbench was started.
         env: Environment variables; ``${NAME}`` in a value stands for a variable of the environment that eadbench runs in,
             for what is secret.
+        reads: Files and folders beside the command line's on which results depend: modules, weights. Other content renders
+            again; of a git checkout, another commit or changed tracked files. Null: the checkout that the program lies in,
+            if it does in one.
         timeout: Seconds per run.
         licence, emotion_control, missing_frames, resample, region: As for ``videos``.
     """
@@ -200,6 +203,7 @@ class Command(BaseMethod):
     per: Literal["clip", "manifest"] = "clip"
     cwd: str | None = None
     env: dict[str, str] = Field(default_factory=dict)
+    reads: list[str] | None = None
     timeout: float = Field(600, gt=0)
     licence: str = "not stated"
     emotion_control: Literal["none", "label", "text", "reference"] = "none"
@@ -319,6 +323,8 @@ def check(settings: Any) -> None:
             _check_placeholders(method.cwd or "", known, f"{where}.cwd")
             if not placeholders(method.cwd or ""):
                 _check_there(method.cwd, f"{where}.cwd")
+            for path in method.reads or []:
+                _check_there(path, f"{where}.reads")
         elif isinstance(method, Videos):
             _check_placeholders(method.path, ("corpus", "protocol"), f"{where}.path")
             for corpus, protocol in product(method.corpora, method.protocols):
@@ -327,7 +333,8 @@ def check(settings: Any) -> None:
                     raise EadbenchError("the folder of videos does not exist", f"{where}.path: {folder}", "correct the path, or take the method out")
             _check_there(method.mapping, f"{where}.mapping")
         elif isinstance(method, External):
-            for key in ("path", "weights", "prepared"):
+            _check_recipe(method.recipe, f"{where}.recipe")
+            for key in ("path", "weights", "prepared", "python"):
                 _check_there(getattr(method, key), f"{where}.{key}")
 
 
@@ -339,6 +346,15 @@ def _check_placeholders(text: str, known: tuple[str, ...], where: str) -> None:
     if unknown:
         near = nearest(f"{{{unknown[0]}}}", [f"{{{one}}}" for one in known])
         raise EadbenchError(f"unknown placeholder {{{unknown[0]}}}{near}", where, f"known: {', '.join(known)}")
+
+
+def _check_recipe(name: str, where: str) -> None:
+    from eadbench.samples.recipe import load_recipe, shipped
+
+    if not name.endswith((".yaml", ".yml")) and name not in shipped():
+        mend = f"shipped: {', '.join(shipped())}; or give the path of a YAML file"
+        raise EadbenchError(f"no recipe {name!r}{nearest(name, shipped())}", where, mend)
+    load_recipe(name)
 
 
 def _check_there(path: str | None, where: str) -> None:

@@ -1,34 +1,65 @@
 """``eadbench methods list``."""
 
+import json
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from eadbench.samples.config import Protocol, SamplesConfig
+from eadbench.core import provenance, secrets
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import VERB, Settings
+from eadbench.samples.config import Protocol
 from eadbench.samples.methods import make_method
 from eadbench.samples.methods.base import Context, Lack, Method
 
 PROTOCOLS = get_args(Protocol)
 
 
-def listed(config: SamplesConfig, seed: int, device: str, results: Path) -> list[tuple[Method, list[Lack]]]:
-    """Every method of the config and what it lacks here."""
+def listed(settings: Settings, results: Path) -> list[tuple[Method, list[Lack]]]:
+    """Every method of the config and what it lacks here. A run or an artefact of other settings, as a demo leaves them, is not its own."""
     found = []
     parts = {card.parent.name: card.parent for card in (results / "zoo").glob("*/card.json")}
-    for name, options in config.methods.items():
+    for name, options in settings.samples.methods.items():
         run = results / "training" / options.run if hasattr(options, "run") else None
-        context = Context(seed, device, config, run=run, parts=parts)
+        context = Context(settings.seed, settings.device, settings.samples, run=run, parts=parts)
         method = make_method(name, options, context)
-        found.append((method, method.lacks()))
+        lacks = method.lacks()
+        if run:
+            lacks += _made_otherwise(run, settings, "training run", run=run.name)
+            for part in options.artefacts:
+                lacks += _made_otherwise(results / "zoo" / part, settings, "zoo make", artefact=part)
+        found.append((method, lacks))
     return found
 
 
-def show(config: SamplesConfig, seed: int, device: str, results: Path) -> None:
+def _made_otherwise(folder: Path, settings: Settings, verb: str, **names: str) -> list[Lack]:
+    """Says of a run or artefact that is here whether it was made with other settings than those of the configuration."""
+    try:
+        made = json.loads((folder / provenance.NAME).read_text(encoding="utf-8"))["config"]
+        if VERB not in made:  # by hand, with whole sections
+            made = Settings(made).read_by(verb, **names)
+        wanted = json.loads(json.dumps(secrets.masked(settings.read_by(verb, **names))))
+    except (OSError, ValueError, KeyError, TypeError, EadbenchError):
+        return []  # nothing tells; Snakemake compares again before it uses it
+    change = _first_change(made, wanted)
+    mend = "the workflow would make it anew; to keep both, run this configuration in another folder (snakemake --directory)"
+    return [Lack("made with other settings", f"{folder}: {change}", mend)] if change else []
+
+
+def _first_change(made: Any, wanted: Any, place: str = "") -> str:
+    """The first value that differs; what only the record holds shapes no result."""
+    if isinstance(made, dict) and isinstance(wanted, dict):
+        found = (_first_change(made.get(key), value, f"{place}.{key}".lstrip(".")) for key, value in wanted.items())
+        return next(filter(None, found), "")
+    return "" if made == wanted else f"{place} is {made!r} there, {wanted!r} here"
+
+
+def show(settings: Settings, results: Path) -> None:
     """Print what each method can do and needs, and below that everything that is missing, each once.
 
     What is missing is printed without line breaks of our own, so that commands can be copied.
@@ -36,7 +67,7 @@ def show(config: SamplesConfig, seed: int, device: str, results: Path) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
-    methods = listed(config, seed, device, results)
+    methods = listed(settings, results)
     console.print(_overview(methods))
     for method, _ in methods:
         _details(console, method)

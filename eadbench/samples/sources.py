@@ -66,7 +66,12 @@ def reads(method: BaseMethod, corpus: str, protocol: str, digests: Digests) -> d
         found = {"mapping": _of([Path(method.mapping)], digests)} if method.mapping else {}
         return found if method.after else found | {"videos": _of(_below(folder), digests)}  # else an earlier job's table tells of them
     if isinstance(method, Command):
-        return {word: digests.of(path) for word, path in programs(method)}
+        named = dict(programs(method))
+        found = {word: digests.of(path) for word, path in named.items()}
+        if method.reads is not None:
+            return found | {path: _content(Path(path).expanduser(), digests) for path in method.reads}
+        homes = dict.fromkeys(filter(None, map(repository_of, named.values())))
+        return found | {f"checkout {home}": _content(home, digests) for home in homes if home != CHECKOUT}
     if isinstance(method, External):
         recipe, text = load_recipe(method.recipe)
         weights = [file for _, path in weights_of(method, recipe) for file in ([path] if path.is_file() else _below(path))]
@@ -92,6 +97,23 @@ def programs(method: Command) -> Iterator[tuple[str, Path]]:
             path = Path(shutil.which(name) or path)
         if path.is_file():
             yield word, path
+
+
+def repository_of(path: Path) -> Path | None:
+    """Top folder of the git checkout that tracks a file."""
+    run = ["git", "-C", str(path.resolve().parent)]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run([*run, "ls-files", "--error-unmatch", path.resolve().name], capture_output=True, check=True, timeout=30)
+        top = subprocess.run([*run, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True, timeout=30)
+        return Path(top.stdout.rstrip("\n"))
+    return None
+
+
+def _content(path: Path, digests: Digests) -> str:
+    """Digest of a file or a folder; of a checkout, its commit and the changes of tracked files."""
+    if commit := commit_of(str(path)):
+        return hashlib.sha256(f"{commit}{changes_of(str(path))}".encode()).hexdigest()
+    return _of([path] if path.is_file() else _below(path), digests)
 
 
 def commit_of(checkout: str | None) -> str | None:

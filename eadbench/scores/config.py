@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from eadbench.core.settings import ArtefactName, Section
+from eadbench.core.settings import ArtefactName, Section, nearest
 from eadbench.scores.names import judge_of
 
 READS = {
@@ -51,7 +51,8 @@ class ScoresConfig(Section):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [name for name in names if name not in judge_of()]
         if unknown:
-            raise ValueError(f"unknown metrics {', '.join(unknown)}; known: {', '.join(judge_of())}")
+            told = ", ".join(f"{name}{nearest(name, judge_of())}" for name in unknown)
+            raise ValueError(f"unknown metrics {told}; known: {', '.join(judge_of())}")
         return names
 
     def roles(self) -> list[str]:

@@ -92,7 +92,12 @@ def test_a_configuration_that_cannot_be_read_is_refused(tmp_path):
         ({"tables": {"main": {"corpora": ["demo_hdft"]}}}, ["tables.main.corpora.0", "did you mean 'demo_hdtf'"]),
         ({"tables": {"main": {"metrics": ["ssmi"]}}}, ["did you mean 'ssim'"]),
         ({"scores": {"judges": {"fid": "incepton"}}}, ["did you mean 'inception'"]),
-        ({"scores": {"metrics": ["ssmi"]}}, ["ssmi"]),
+        ({"scores": {"metrics": ["ssmi"]}}, ["ssmi", "did you mean 'ssim'"]),
+        ({"samples": {"methods": {"full": {"kind": "eadnt"}}}}, ["methods.full.kind: 'eadnt'", "did you mean 'eadnet'"]),
+        ({"samples": {"methods": {"still": {"protocols": ["slef"]}}}}, ["'slef'", "did you mean 'self'"]),
+        ({"samples": {"methods": {"x": {"kind": "external", "recipe": "musetlk", "corpora": ["demo_hdtf"]}}}}, ["did you mean 'musetalk'"]),
+        ({"samples": {"methods": {"x": {"kind": "external", "recipe": "eat", "python": "no/python", "corpora": ["demo_hdtf"]}}}}, ["no/python"]),
+        ({"samples": {"methods": {"mirror": {"reads": ["no/weights"]}}}}, ["no/weights"]),
         ({"captions": {"filter": {"embedder": "sentense"}}}, ["did you mean 'sentence'"]),
         ({"zoo": {"artefacts": {"vae": None}}}, ["'vae'"]),
         ({"samples": {"methods": {"ground_truth": {"corpora": ["demo_hdtf"]}}}}, ["ground_truth", "demo_mead"]),
@@ -102,6 +107,33 @@ def test_a_mistake_is_named_with_its_place_and_the_nearest_name(over, messages):
     said = refused(over)
     for message in messages:
         assert message in said, said
+
+
+OVERLAYS = {
+    "an unknown key": (
+        "samples:\n  methods:\n    s.ill: {kind: still, corpora: [demo_hdtf]}\n    full: {samplr: {}}\n",
+        "samples.methods.full.samplr",
+        4,
+    ),
+    "an unknown word": ("samples:\n  methods:\n    full:\n      protocols: [self, slef]\n", "samples.methods.full.protocols.1", 4),
+    "a name that is not there": ("tables:\n  methods:\n    - full\n    - mien\n", "tables.methods.1", 4),
+    "a placeholder": ("samples: {methods: {mirror: {command: 'x {vidoe} {out}'}}}\n", "samples.methods.mirror.command", 1),
+    "a path": ("\nsamples: {methods: {folder: {path: no/folder, after: null}}}\n", "samples.methods.folder.path: no/folder", 2),
+    "an unknown section": ("seed: 1\ntabels: {}\n", "tabels", 2),
+    "a value of the wrong type": ("seed: abc\n", "seed", 1),
+    "a missing key": ("samples:\n  methods:\n    mine: {kind: videos, corpora: [demo_hdtf]}\n", "samples.methods.mine.path", 3),
+}
+
+
+@pytest.mark.parametrize("case", OVERLAYS)
+def test_a_mistake_in_an_overlay_is_told_with_the_file_and_the_line(tmp_path, case):
+    text, place, line = OVERLAYS[case]
+    mine, empty = tmp_path / "mine.yaml", tmp_path / "empty.yaml"
+    mine.write_text(text)
+    empty.write_text("# nothing\n")
+    with pytest.raises(EadbenchError) as caught:
+        load(None, [ROOT / "config.yaml", mine, empty], whole=True)
+    assert caught.value.where == f"{place} ({mine}, line {line})"
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "--help", "still(", "a{b}", 5, "a b", "x; touch here", "$(id)", "", "é", "a" * 101, "-a", ".a", "a\n"])
@@ -122,7 +154,7 @@ def test_names_of_metrics_are_those_of_the_code_that_measures():
 def test_kinds_of_artefacts_are_the_modules_that_can_load_one():
     modules = {path.stem for path in (ROOT / "eadbench/zoo").glob("*.py") if "\ndef load(" in path.read_text(encoding="utf-8")}
     assert set(get_args(Kind)) == modules - {"__init__"}
-    assert "'vae'" in refused({"zoo": {"artefacts": {"vae": {"kind": "chips"}}}})
+    assert ", vae," in refused({"zoo": {"artefacts": {"vae": {"kind": "chips"}}}})
 
 
 def test_what_a_command_line_may_name_is_what_it_is_given():

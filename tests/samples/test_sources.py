@@ -63,6 +63,45 @@ def test_the_files_that_a_command_names_count(tmp_path, command):
     assert told(**ask) != before
 
 
+def committed(repo: Path, message: str = "one") -> None:
+    git = ["git", "-C", str(repo), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", message]):
+        subprocess.run([*git, *words], check=True)
+
+
+def test_what_a_program_imports_counts_where_its_checkout_tracks_it(tmp_path):
+    for name in ("infer.py", "model.py"):
+        (tmp_path / name).write_text("1\n")
+    ask = {"kind": "command", "command": "{python} infer.py {video} {out}", "cwd": str(tmp_path)}
+    (tmp_path / "model.py").write_text("2\n")
+    assert list(told(**ask)) == ["infer.py"], "no checkout: only what the command line names"
+    committed(tmp_path)
+    seen = [told(**ask)]
+    (tmp_path / "model.py").write_text("3\n")
+    seen.append(told(**ask))
+    committed(tmp_path, "two")
+    seen.append(told(**ask))
+    assert len({str(one) for one in seen}) == 3, "changed module, commit"
+    assert told(**ask) == seen[-1]
+
+
+def test_files_and_folders_that_the_user_names_count_in_place_of_the_checkout(tmp_path):
+    (tmp_path / "weights").mkdir()
+    for name in ("infer.py", "model.py", "weights/a.pt"):
+        (tmp_path / name).write_text("1\n")
+    committed(tmp_path)
+    names = [str(tmp_path / "model.py"), str(tmp_path / "weights")]
+    ask = {"kind": "command", "command": "{python} infer.py {video} {out}", "cwd": str(tmp_path), "reads": names}
+    before = told(**ask)
+    assert set(before) == {"infer.py", *names}
+    (tmp_path / "README").write_text("words\n")
+    committed(tmp_path, "words")
+    touch(tmp_path / "weights/a.pt")
+    assert told(**ask) == before
+    (tmp_path / "weights/a.pt").write_text("2\n")
+    assert {name for name in before if told(**ask)[name] != before[name]} == {names[1]}
+
+
 def test_the_shipped_example_is_told_by_its_script():
     found = told(kind="command", command="{python} {checkout}/examples/mirror_method.py {manifest} {out}", per="manifest")
     assert list(found) == ["{checkout}/examples/mirror_method.py"]

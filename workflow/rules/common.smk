@@ -12,7 +12,8 @@ from eadbench.samples import sources
 
 # The package checks the configuration and says what each job reads (eadbench/core/settings.py).
 try:
-    SETTINGS = settings.check(config, whole=True)
+    with settings.naming(map(Path, workflow.configfiles)):
+        SETTINGS = settings.check(config, whole=True)
     refuse_older(Path("results"))
 except EadbenchError as error:
     raise WorkflowError(str(error)) from None

@@ -1,0 +1,61 @@
+"""What `methods list` says of what is here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eadbench.core.settings import Settings, load
+from eadbench.samples.listing import listed, show
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def demo() -> Settings:
+    return load(None, [ROOT / "config.yaml"], whole=True)
+
+
+def leave(results: Path, settings: Settings) -> None:
+    """Cards and records as the workflow leaves them, without the weights."""
+    for run in settings.training.runs:
+        _record(results / "training" / run, settings.read_by("training run", run=run))
+    for part in settings.zoo.artefacts:
+        _record(results / "zoo" / part, settings.read_by("zoo make", artefact=part))
+
+
+def _record(folder: Path, config: dict) -> None:
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text("{}")
+    (folder / "provenance.json").write_text(json.dumps({"config": config}))
+
+
+def lacking(settings: Settings, results: Path) -> dict[str, str]:
+    return {method.name: "; ".join(map(str, lacks)) for method, lacks in listed(settings, results) if lacks}
+
+
+def test_runs_and_artefacts_of_the_same_settings_are_ready(demo, tmp_path):
+    leave(tmp_path, demo)
+    assert not lacking(demo, tmp_path)
+
+
+def test_the_demo_s_model_is_not_that_of_the_paper(demo, tmp_path, capsys):
+    leave(tmp_path, demo)
+    paper = load(None, [ROOT / "config/paper.yaml"], whole=True)
+    said = lacking(paper, tmp_path)["full"]
+    assert "made with other settings" in said and "training/full: training.runs.full." in said and "zoo/vae: zoo.artefacts.vae.how" in said
+    show(paper, tmp_path)
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.split("│")[1:2] == [" full                "])
+    assert "ready" not in row and "missing" in row
+
+
+def test_a_run_that_was_made_by_hand_is_compared_too(demo, tmp_path):
+    leave(tmp_path, demo)
+    by_hand = json.loads(json.dumps(demo.raw))
+    for seed, same in ((demo.seed, True), (77, False)):
+        by_hand["seed"] = seed
+        (tmp_path / "training/full/provenance.json").write_text(json.dumps({"config": by_hand}))
+        (tmp_path / "training/no_stda/provenance.json").write_text("{half")
+        told = lacking(demo, tmp_path)
+        assert ("full" not in told) is same, told
+        assert "no_stda" not in told, "a record that cannot be read tells nothing"
