@@ -8,11 +8,10 @@ from rich.table import Table
 
 from eadbench.score.run import BESIDE, clips_of
 from eadbench.tables.load import Built
-from eadbench.tables.notes import for_table
 from eadbench.tables.render import column_n, differing_n, interval, is_marked, legend, number
+from eadbench.tables.show import WIDTH, print_notes
 from eadbench.tables.wide import Row, WideColumn, WideTable
 
-WIDTH = 80  # of a file or a pipe, which have none of their own
 ABREAST, STACKED = 25, 18  # characters that a method's column takes with the interval beside the value, and below it
 
 
@@ -28,8 +27,7 @@ def show(built: Built, out: Path, page: Path | None = None, console: Console | N
     fit = max(1, (console.width - names) // (STACKED if stacked else ABREAST))
     for at in range(0, len(table.rows), fit):
         console.print(to_rich(table, table.rows[at : at + fit], built.config.alpha, "\n" if stacked else " "))
-    for note in for_table(built.notes, table.name):
-        console.print(f"• {escape(note)}", highlight=False, soft_wrap=not console.is_terminal)
+    print_notes(console, built.notes, table.name)
     console.print(escape(legend(table, built.config.labels, built.config.alpha)), style="dim", highlight=False, soft_wrap=not console.is_terminal)
     printed = ", ".join(str(out.with_suffix(f".{suffix}")) for suffix in BESIDE)
     where = {"table": out, "in print": printed, "all clips": clips_of(out), "page": page and page / "index.html"}

@@ -147,6 +147,8 @@ class Summary:
         self.row(name, value, low, high, clips, total, ruler, frames, variant, told)
 
     def row(self, name, value, low, high, clips, total, ruler, frames, variant, warnings) -> None:
+        if len(clips) < 2:
+            low = high = None  # resampling one clip gives that clip
         numbers = {k: v if v is not None and np.isfinite(v) else None for k, v in {"value": value, "low": low, "high": high}.items()}
         row = {**self.cell.name, "metric": name, **numbers, "n": len(clips), "n_missing": total - len(clips), **ruler}
         warning = "; ".join(w.replace(";", ",") for w in warnings if w)  # readers part them at the semicolons
@@ -160,8 +162,9 @@ class Summary:
             found.append("judge trained here, not the official one: compares within this benchmark only")
         if how == "random":
             found.append("random features, not the official ones: compares within this benchmark only")
-        speakers = len(set(self.cell.speakers(clips)))
-        if 0 < speakers < FEW_SPEAKERS:
+        named = self.cell.rows.drop_duplicates("clip_id").set_index("clip_id").speaker.reindex(clips)
+        speakers = named.nunique()
+        if 0 < speakers < FEW_SPEAKERS and named.notna().all() and len(clips) > 1:  # without labels nobody knows how many there are
             found.append(f"the interval rests on {speakers} speaker{'s' if speakers > 1 else ''}")
         if len(clips) < total:
             found.append(f"{total - len(clips)} of {total} clips are missing")

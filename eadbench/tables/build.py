@@ -15,7 +15,7 @@ from eadbench.core.tables import DROPPED, KEPT, write_table
 from eadbench.tables import ablation, gather, render
 from eadbench.tables.config import SpeedTable, TablesConfig
 from eadbench.tables.metrics import metric
-from eadbench.tables.notes import Note, all_notes, for_table, to_json
+from eadbench.tables.notes import Note, all_notes, for_table, grouped, to_json
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, decimals_for
 
 CELL = gather.CELL
@@ -64,7 +64,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
     notes += [Note("input", "main", text) for text in inputs.remarks]
 
     for table in tables:
-        write_wide(folder, table, for_table(notes, table.name), config)
+        write_wide(folder, table, grouped(notes, table.name), config)
     if config.speed is not None:
         write_speed(folder, gather.speed(samples), config.speed, config)
     write_table(folder / "breakdown.parquet", broken_down, schemas.BREAKDOWN, [*CELL, "metric", "by", "level"])
@@ -129,9 +129,9 @@ def _against(base, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     return scores.drop(columns=["reference_method", "p_value", "n_common"]).merge(tests, on=[*CELL, "metric"], how="left")
 
 
-def write_wide(folder: Path, table: WideTable, notes: list[str], config: TablesConfig) -> None:
-    """One wide table as Parquet, CSV, Markdown and LaTeX."""
-    notes = [*notes, *(f"{metric(key).label}: {ruler}." for key, ruler in table.rulers.items())]
+def write_wide(folder: Path, table: WideTable, notes: dict[str, list[str]], config: TablesConfig) -> None:
+    """One wide table as Parquet, CSV, Markdown and LaTeX, with its notes under headings."""
+    notes = notes | {"Measured with": [f"{metric(key).label}: {ruler}." for key, ruler in table.rulers.items()]}
     records = pd.DataFrame(table.records())
     write_table(folder / f"{table.name}.parquet", records, table.contract())
     write_csv(folder / f"{table.name}.csv", records.reindex(columns=table.contract().names))

@@ -70,7 +70,7 @@ def _short(value: float, digits: int = 5) -> float | None:
 
 def _metric(scores: pd.DataFrame, name: str) -> dict:
     one = metric(name)
-    decimals = decimals_for(scores[(scores.metric == name)].value.dropna())
+    decimals = decimals_for(scores[(scores.metric == name)].value.dropna(), one.unit)
     return {"label": one.label, "direction": one.direction, "ideal": one.ideal, "meaning": one.meaning, "decimals": decimals}
 
 

@@ -37,7 +37,8 @@ def read_all(paths: Sequence[Path], table: Table) -> pd.DataFrame:
 
 
 def read_summaries(paths: Sequence[Path], few_clips: int = 0) -> pd.DataFrame:
-    """All summary rows. Values that are not finite become null and their warning says so, as does that of values of fewer than ``few_clips`` clips.
+    """All summary rows. Values that are not finite become null and their warning says so, as does that of values of fewer than ``few_clips`` clips;
+    the interval of a single clip becomes null.
 
     Raises:
         EadbenchError: If a table breaks its contract or the same value stands there twice.
@@ -46,7 +47,7 @@ def read_summaries(paths: Sequence[Path], few_clips: int = 0) -> pd.DataFrame:
     bad = frame.value.notna() & ~np.isfinite(frame.value.astype(float))
     for column in ("value", "low", "high"):
         values = frame[column].astype(float)
-        frame[column] = values.where(np.isfinite(values))
+        frame[column] = values.where(np.isfinite(values) & ((frame.n > 1) | (column == "value")))  # one clip has no interval
     missing = frame.value.isna() & (frame.n > 0)
     told = frame.warning.fillna("").astype(str)
     frame["warning"] = told.where(

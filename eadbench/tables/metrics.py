@@ -19,6 +19,7 @@ class Metric:
         direction: ``up``, ``down`` or ``none``.
         ideal: Value of a perfect method where neither is better.
         meaning: One sentence.
+        unit: Of its values; empty for a plain number.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Metric:
     direction: str
     ideal: float | None
     meaning: str
+    unit: str = ""
 
     @property
     def arrow(self) -> str:
@@ -46,4 +48,4 @@ def metric(key: str) -> Metric:
     spec = METRICS.get(name)
     if spec is None:
         return Metric(key, name, variant or None, name.replace("_", " "), "none", None, "")
-    return Metric(key, name, variant or None, spec.label, spec.direction, spec.ideal, spec.meaning)
+    return Metric(key, name, variant or None, spec.label, spec.direction, spec.ideal, spec.meaning, spec.unit)

@@ -17,6 +17,12 @@ WARNED = {"trained": "judge trained here", "random": "random features"}
 BRACKETS = re.compile(r" ?\((?:[^()]|\([^()]*\))*\)")
 FEW = 3  # methods or clips that a note names before it counts them
 SYNC = ("sync", "lse_d", "sync_offset")  # metrics in whose tables the offset of sound and picture is told
+# Kinds of notes in the order in which they are read, each with its heading.
+GROUPS = {
+    "judges": "Evaluators", "missing": "Missing clips", "marks": "What is marked as best", "emotion": "Emotion",
+    "controls": "Against the controls", "sync": "Sound and picture", "text": "Text", "warning": "Warnings", "input": "Input",
+}  # fmt: skip
+BROWS = 0.1  # brows whose motion is that of the real ones up to this share are taken from the input
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Note:
     """A remark.
 
     Attributes:
-        kind: ``judges``, ``controls``, ``missing``, ``sync``, ``text``, ``warning`` or ``input``.
+        kind: One of ``GROUPS``.
         table: Table that it belongs to; empty for all.
         text: One or two sentences.
     """
@@ -37,8 +43,9 @@ class Note:
 def all_notes(
     tables: Iterable[WideTable], scores: pd.DataFrame, config: TablesConfig, failures: pd.DataFrame | None = None, offsets: pd.DataFrame | None = None
 ) -> list[Note]:
-    """Judges, then per table: what lacks scores, which clips are missing and why, whether sound and picture are apart, which text was used, what
-    beats the controls, warnings of the scores.
+    """Judges, then per table: what lacks scores, which clips are missing and why, what is not marked as best, what the
+    emotion's numbers owe to the input, whether sound and picture are apart, which text was used, what beats the controls,
+    warnings of the scores.
 
     Args:
         tables: The tables.
@@ -50,6 +57,8 @@ def all_notes(
     notes = judges(scores)
     for table in tables:
         notes += missing(table, failures)
+        notes += marks(table)
+        notes += kept_emotion(table, scores)
         notes += apart(table, offsets)
         notes += texts(table)
         if table.name != "ablation":
@@ -61,6 +70,13 @@ def all_notes(
 def for_table(notes: Iterable[Note], name: str) -> list[str]:
     """Texts of the notes that a table prints."""
     return [n.text for n in notes if n.table in ("", name)]
+
+
+def grouped(notes: Iterable[Note], name: str) -> dict[str, list[str]]:
+    """The same under headings, see ``GROUPS``."""
+    mine = [n for n in notes if n.table in ("", name)]
+    found = {heading: [n.text for n in mine if n.kind == kind] for kind, heading in GROUPS.items()}
+    return {heading: texts for heading, texts in found.items() if texts}
 
 
 def judges(scores: pd.DataFrame) -> list[Note]:
@@ -123,6 +139,50 @@ def _which(table: WideTable, row: Row, corpus: str, failures: pd.DataFrame) -> l
         lack = f" from {', '.join(metrics)}" if metrics else ""
         told.append(f"{who}: {len(clips)} of {total} clips are missing{lack}: {named}{more}. Paired tests use the clips in common.")
     return told
+
+
+def marks(table: WideTable) -> list[Note]:
+    """Columns without a best, and methods that are not ranked because they lack clips."""
+    several = len(_corpora(table)) > 1
+    names = {c.key: c.metric.label + (f" on {c.corpus_label}" if several else "") for c in table.columns}
+    notes = []
+    if table.undecided:
+        text = (
+            f"No best is marked in {', '.join(names[key] for key in table.undecided)}: the interval of the best value holds "
+            "those of all other methods, and no paired test tells it apart."
+        )
+        notes.append(Note("marks", table.name, text))
+    for row in table.rows:
+        short = [key for key in names if (cell := table.cells.get((row.method, key))) is not None and cell.short]
+        if short:
+            text = f"{row.label} is not ranked in {', '.join(names[key] for key in short)}: it lacks clips that others have."
+            notes.append(Note("marks", table.name, text))
+    return notes
+
+
+def kept_emotion(table: WideTable, scores: pd.DataFrame) -> list[Note]:
+    """Why a method that keeps the brows of its input may lead in the emotion: under ``self`` the input shows the one asked for."""
+    notes = []
+    if table.protocol != "self":
+        return notes
+    brows = scores[(scores.metric == "brow_motion_ratio") & (scores.protocol == "self")].set_index(["method", "corpus"]).value
+    for column in (c for c in table.columns if c.metric.name == "acc_emo"):
+        cells = {r.method: table.cells.get((r.method, column.key)) for r in table.rows}
+        found = {method: cell.value for method, cell in cells.items() if cell is not None and cell.value is not None}
+        kept = [
+            r for r in table.rows
+            if r.role in ("other", "control") and r.method in found and abs(brows.get((r.method, column.corpus), 0.0) - 1) <= BROWS
+        ]  # fmt: skip
+        better = [r for r in kept if table.reference in found and found[r.method] >= found[table.reference]]
+        if better:
+            told = ", ".join(f"{r.label} ({found[r.method]:.2f})" for r in better)
+            text = (
+                f"Acc_emo on {column.corpus_label}: {told} keep the brows of the input as they are. Under the protocol self the "
+                "input clip already shows the emotion asked for, so that they are right without doing anything. Only a protocol "
+                "that asks for another clip's emotion (cross_emotion) shows whether a method can make one."
+            )
+            notes.append(Note("emotion", table.name, text))
+    return notes
 
 
 def apart(table: WideTable, offsets: pd.DataFrame | None) -> list[Note]:

@@ -6,12 +6,13 @@ from itertools import groupby
 
 import pandas as pd
 
-from eadbench.tables.wide import Cell, Row, WideColumn, WideTable
+from eadbench.tables.wide import UNRANKED, Cell, Row, WideColumn, WideTable
 
 ROLES = {"ours": "", "other": "", "ablation": "", "control": "control", "ground_truth": "ground truth"}
 LEGEND = (
-    "Bold: best; underlined: second best; ground truth and controls are not ranked. "
-    "In brackets the 95 % interval (bootstrap over clips, clustered by speaker). "
+    "Bold: best; underlined: second best, among methods with the same clips and only where the best can be told from another; "
+    "ground truth and controls are not ranked. "
+    "In brackets the 95 % interval (bootstrap over clips, clustered by speaker; none for one clip). "
     "† differs from {reference} (Wilcoxon signed-rank test over the common clips, p < {alpha:g}, not adjusted for the number of comparisons). "
     "Where a cell has fewer clips than the column's n, it says so."
 )
@@ -21,6 +22,9 @@ LATEX_SPECIAL = {
     "↑": r"$\uparrow$", "→": r"$\rightarrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", "–": "--", "−": "$-$",
     "×": r"$\times$", "✓": r"$\checkmark$",
 }  # fmt: skip
+QUOTED = "Quoted from the paper, not measured here"
+APART = "Measured by the paper's authors on other clips with other evaluators: not comparable with the table above."
+WIDE_COLUMNS = 8  # from more on, the page is turned
 LATIN_END = 0x180  # pdflatex with T1 fonts has these letters; others are written as their code points
 
 
@@ -39,8 +43,10 @@ def interval(cell: Cell, decimals: int) -> str:
 
 
 def column_n(table: WideTable, column: WideColumn) -> int | None:
-    """Clips that most cells of a column rest on."""
-    counts = [c.n for (_, key), c in table.cells.items() if key == column.key and c.value is not None]
+    """Clips that most methods of a column rest on; the ground truth and the controls count only if there is nothing else."""
+    ranked = {row.method for row in table.rows if row.role not in UNRANKED}
+    counts = [(m in ranked, c.n) for (m, key), c in table.cells.items() if key == column.key and c.value is not None]
+    counts = [n for mine, n in counts if mine or not any(m for m, _ in counts)]
     return max(set(counts), key=lambda n: (counts.count(n), n)) if counts else None
 
 
@@ -59,14 +65,15 @@ def heading(column: WideColumn, n: int | None) -> str:
     return column.metric.heading + (f" (n={n})" if n is not None else "")
 
 
-def quoted_heading(column: WideColumn) -> str:
-    """Heading of a column with quoted values."""
-    return f"{column.metric.label} {column.metric.arrow}, {column.quoted_corpus} in the paper (quoted)".replace(" ,", ",")
-
-
-def quoted_text(column: WideColumn, row: Row) -> str:
-    """The paper's value as the paper prints it."""
-    return column.quoted.get(row.method, {}).get("printed", "–")
+def quoted_frame(table: WideTable) -> pd.DataFrame | None:
+    """Values that the paper prints, as a table of their own; ``None`` if there are none."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    names = {row.method: row_name(row) for row in table.rows}
+    for column in table.columns:
+        for method, found in column.quoted.items():
+            row = rows.setdefault((method, column.quoted_corpus), {"Method": names[method], "Corpus of the paper": column.quoted_corpus})
+            row[column.metric.heading] = found["printed"]
+    return pd.DataFrame(list(rows.values())).fillna("–") if rows else None
 
 
 def row_name(row: Row) -> str:
@@ -77,10 +84,7 @@ def row_name(row: Row) -> str:
 
 def legend(table: WideTable, labels: dict[str, str], alpha: float) -> str:
     """What the marks of a table mean."""
-    text = LEGEND.format(reference=labels.get(table.reference, table.reference), alpha=alpha)
-    if any(c.quoted for c in table.columns):
-        text += " Columns marked quoted hold values printed in the paper, measured there with other judges on other clips; they are not comparable."
-    return text
+    return LEGEND.format(reference=labels.get(table.reference, table.reference), alpha=alpha)
 
 
 def escape_markdown(text: str) -> str:
@@ -88,8 +92,8 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(text, quote=False)).replace("\n", " ")
 
 
-def to_markdown(table: WideTable, notes: list[str], labels: dict[str, str], alpha: float) -> str:
-    """A table with its legend and notes."""
+def to_markdown(table: WideTable, notes: dict[str, list[str]], labels: dict[str, str], alpha: float) -> str:
+    """A table with its legend and its notes under headings."""
     heads, marks = ["Method"], ["---"]
     for flag in table.flags:
         heads.append(labels.get(flag, flag))
@@ -97,20 +101,18 @@ def to_markdown(table: WideTable, notes: list[str], labels: dict[str, str], alph
     for column in table.columns:
         many = f"{column.corpus_label}: " if len({c.corpus for c in table.columns}) > 1 else ""
         heads.append(many + heading(column, column_n(table, column)))
-        if column.quoted:
-            heads.append(quoted_heading(column))
-        marks += ["--:"] * (2 if column.quoted else 1)
+        marks.append("--:")
     lines = [f"## {escape_markdown(table.title)}", "", _line([escape_markdown(h) for h in heads]), _line(marks)]
     for row in table.rows:
         line = [escape_markdown(row_name(row))] + ["✓" if row.flags[f] else "" for f in table.flags]
-        for column in table.columns:
-            line.append(_markdown_cell(table, row, column, alpha))
-            if column.quoted:
-                line.append(quoted_text(column, row))
-        lines.append(_line(line))
+        lines.append(_line([*line, *(_markdown_cell(table, row, column, alpha) for column in table.columns)]))
     lines += ["", legend(table, {k: escape_markdown(v) for k, v in labels.items()}, alpha), ""]
-    lines += [f"- {escape_markdown(note)}" for note in notes]
-    return "\n".join(lines) + "\n"
+    for title, texts in notes.items():
+        lines += [f"**{escape_markdown(title)}**", "", *(f"- {escape_markdown(text)}" for text in texts), ""]
+    quoted = quoted_frame(table)
+    if quoted is not None:
+        lines += [f"### {QUOTED}", "", APART, "", frame_to_markdown(quoted)]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _line(cells: list[str]) -> str:
@@ -132,33 +134,28 @@ def escape_latex(text: str) -> str:
     return "".join(LATEX_SPECIAL.get(c) or (c if c >= " " and ord(c) < LATIN_END else f"[U+{ord(c):04X}]") for c in text.replace("\n", " "))
 
 
-def to_latex(table: WideTable, notes: list[str], labels: dict[str, str], alpha: float) -> str:
-    """A document that compiles as it is; what stands between the marks can be pasted into a paper."""
-    blocks = [(label, list(columns)) for label, columns in groupby(table.columns, key=lambda c: c.corpus_label)]
+def to_latex(table: WideTable, notes: dict[str, list[str]], labels: dict[str, str], alpha: float) -> str:
+    """A document that compiles as it is; what stands between the marks can be pasted into a paper.
+
+    The table is made to fit the width of the text. Below it stand the marks; the notes follow after the float.
+    """
+    blocks = [(label, len(list(columns))) for label, columns in groupby(table.columns, key=lambda c: c.corpus_label)]
     front = 1 + len(table.flags)
-    widths = [sum(2 if c.quoted else 1 for c in columns) for _, columns in blocks]
-    top = " & " * (front - 1)
-    rules, at = "", front + 1
-    for (label, _), width in zip(blocks, widths, strict=True):
+    top, rules, at = " & " * (front - 1), "", front + 1
+    for label, width in blocks:
         top += f" & \\multicolumn{{{width}}}{{c}}{{{escape_latex(label)}}}"
         rules += f"\\cmidrule(lr){{{at}-{at + width - 1}}}"
         at += width
     heads = ["Method", *(escape_latex(labels.get(f, f)) for f in table.flags)]
-    for _, columns in blocks:
-        for column in columns:
-            n = column_n(table, column)
-            heads.append(_stack(escape_latex(column.metric.heading), f"$n={n}$" if n is not None else ""))
-            if column.quoted:
-                heads.append(_stack(escape_latex(f"{column.metric.label} {column.metric.arrow}"), escape_latex(f"quoted, {column.quoted_corpus}")))
+    for column in table.columns:
+        n = column_n(table, column)
+        heads.append(_stack(escape_latex(column.metric.heading), f"$n={n}$" if n is not None else ""))
     body = []
     for row in table.rows:
         line = [escape_latex(row_name(row))] + [r"$\checkmark$" if row.flags[f] else "" for f in table.flags]
-        for column in table.columns:
-            line.append(_latex_cell(table, row, column, alpha))
-            if column.quoted:
-                line.append(escape_latex(quoted_text(column, row)))
+        line += [_latex_cell(table, row, column, alpha) for column in table.columns]
         body.append("{}" + " & ".join(line) + r" \\")  # {}: a name that starts with [ or * is no argument of the row before
-    columns = "l" + "c" * len(table.flags) + "r" * sum(widths)
+    columns = "l" + "c" * len(table.flags) + "r" * len(table.columns)
     tabular = [
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
@@ -170,32 +167,49 @@ def to_latex(table: WideTable, notes: list[str], labels: dict[str, str], alpha: 
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    below = [legend(table, labels, alpha), *notes]
-    width = 7 + 2.6 * (front + sum(widths))
-    height = 6 + 1.1 * len(table.rows) + sum(0.45 * (1 + len(line) // (7 * width)) for line in below)
-    return latex_document(table.title, tabular, below, width, height)
+    floats = [latex_float(table.title, tabular, [legend(table, labels, alpha)])]
+    quoted = quoted_frame(table)
+    if quoted is not None:
+        floats.append(latex_float(QUOTED, _latex_rows(quoted), [APART]))
+    return latex_document(floats, notes, landscape=len(table.columns) > WIDE_COLUMNS)
 
 
-def latex_document(title: str, tabular: list[str], below: list[str], width: float, height: float) -> str:
-    """A document of one table that compiles as it is; ``width`` and ``height`` of the page in cm."""
+def latex_float(title: str, tabular: list[str], below: list[str]) -> list[str]:
+    """A float whose table is scaled down to the width of the text where it is wider."""
+    return [
+        r"\begin{table}[h!]",
+        r"\centering",
+        r"\renewcommand{\arraystretch}{1.3}",
+        rf"\caption{{{escape_latex(title)}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        *tabular[:-1],
+        tabular[-1] + "}",
+        *(rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\footnotesize {escape_latex(line)}\end{{minipage}}" for line in below),
+        r"\end{table}",
+    ]
+
+
+def latex_document(floats: list[list[str]], notes: dict[str, list[str]], landscape: bool = False) -> str:
+    """A document of floats and, after them, notes under headings. It compiles as it is."""
+    paper = "a4paper,landscape" if landscape else "a4paper"
+    told = []
+    for title, texts in notes.items():
+        items = [r"\item " + "{}" + escape_latex(text) for text in texts]
+        told += [rf"\paragraph{{{escape_latex(title)}}}", r"\begin{itemize}\raggedright\footnotesize", *items, r"\end{itemize}"]
     return "\n".join(
         [
             r"\documentclass{article}",
             r"\usepackage[T1]{fontenc}",
             r"\usepackage[utf8]{inputenc}",
-            r"\usepackage{amssymb,booktabs,textcomp}",
-            rf"\usepackage[paperwidth={width:.1f}cm,paperheight={height:.1f}cm,margin=1cm]{{geometry}}",
+            r"\usepackage{amssymb,booktabs,graphicx,textcomp}",
+            rf"\usepackage[{paper},margin=2cm]{{geometry}}",
             r"\pagestyle{empty}",
+            r"\setlength{\emergencystretch}{3em}",
             r"\begin{document}",
-            "% ---- from here on, for a paper (needs booktabs, amssymb) ----",
-            r"\begin{table}[h!]",
-            r"\centering",
-            r"\renewcommand{\arraystretch}{1.3}",
-            rf"\caption{{{escape_latex(title)}}}",
-            *tabular,
-            *(rf"\par\smallskip\raggedright\footnotesize {escape_latex(line)}" for line in below),
-            r"\end{table}",
-            "% ---- up to here ----",
+            "% ---- from here on, for a paper (needs booktabs, amssymb, graphicx) ----",
+            *(line for lines in floats for line in lines),
+            "% ---- up to here; what follows is what to know before quoting the table ----",
+            *told,
             r"\end{document}",
             "",
         ]
@@ -225,14 +239,17 @@ def frame_to_markdown(frame: pd.DataFrame) -> str:
 
 def frame_to_latex(frame: pd.DataFrame, title: str, below: list[str]) -> str:
     """A plain frame of text as a LaTeX document that compiles as it is."""
-    body = ["{}" + " & ".join(escape_latex(str(v)) for v in row) + r" \\" for row in frame.itertuples(index=False)]
-    tabular = [
+    return latex_document([latex_float(title, _latex_rows(frame), below)], {})
+
+
+def _latex_rows(frame: pd.DataFrame) -> list[str]:
+    """A plain frame of text as a tabular."""
+    return [
         rf"\begin{{tabular}}{{l{'r' * (len(frame.columns) - 1)}}}",
         r"\toprule",
         " & ".join(escape_latex(str(c)) for c in frame.columns) + r" \\",
         r"\midrule",
-        *body,
+        *("{}" + " & ".join(escape_latex(str(v)) for v in row) + r" \\" for row in frame.itertuples(index=False)),
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    return latex_document(title, tabular, below, max(16, 4 + 4.5 * len(frame.columns)), 5 + 0.7 * len(frame))

@@ -1,18 +1,33 @@
 """``tables show``: the tables in a terminal."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from eadbench.tables.build import speed_text
 from eadbench.tables.load import Built, load_built
-from eadbench.tables.notes import for_table
-from eadbench.tables.render import column_n, differing_n, heading, interval, is_marked, legend, number, quoted_heading, quoted_text, row_name
-from eadbench.tables.wide import WideTable
+from eadbench.tables.notes import Note, grouped
+from eadbench.tables.render import (
+    APART,
+    QUOTED,
+    column_n,
+    differing_n,
+    interval,
+    is_marked,
+    legend,
+    number,
+    quoted_frame,
+    row_name,
+)  # fmt: skip
+from eadbench.tables.wide import Row, WideColumn, WideTable
 
-WIDE = 150  # columns from which the intervals fit
+WIDTH = 80  # of a file or a pipe, which have none of their own
+NAMES = 24  # characters that the names of the methods take at most
+BETWEEN = 3  # characters between two columns
 
 
 def show(folder: Path, report: Path) -> None:
@@ -24,59 +39,91 @@ def show(folder: Path, report: Path) -> None:
     built = load_built(folder)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=WIDE)  # a file or a pipe has no width of its own
+        console = Console(width=WIDTH)
+    told = [n for n in built.notes if not n.table]
+    print_notes(console, told, "")
     for table in built.tables:
         for corpus in dict.fromkeys(c.corpus for c in table.columns):
-            console.print(to_rich(table, corpus, built, intervals=console.width >= WIDE))
-        for note in for_table(built.notes, table.name):
-            console.print(f"  • {escape(note)}", highlight=False, style="yellow" if "Demo judges" in note or "does not beat" in note else None)
+            for columns in abreast(table, corpus, console.width):
+                console.print(to_rich(table, columns, built))
+        print_notes(console, [n for n in built.notes if n.table], table.name)
+        quoted = quoted_frame(table)
+        if quoted is not None:
+            console.print(plain_table(QUOTED, quoted), style="dim")
+            console.print(APART, style="dim", highlight=False)
         console.print()
     if built.speed is not None and built.config.speed is not None:
         console.print(plain_table(built.config.speed.title, speed_text(built.speed, built.config)))
     if built.tables:
         console.print(escape(legend(built.tables[0], built.config.labels, built.config.alpha)), style="dim", highlight=False)
-    console.print(f"\nTables: {folder}", highlight=False)
-    console.print(f"Page:   {report}" if report.exists() else f"Page:   not made yet; run `eadbench tables report --out {report}`", highlight=False)
+    console.print(f"\nTables: {folder}", highlight=False, soft_wrap=True)
+    missing = f"not made yet; run `eadbench tables report --out {report}`"
+    console.print(f"Page:   {report if report.exists() else missing}", highlight=False, soft_wrap=True)
 
 
-def to_rich(table: WideTable, corpus: str, built: Built, intervals: bool = True) -> Table:
-    """One corpus of a wide table for the terminal: value over interval, or the value alone where the terminal is narrow."""
-    columns = [c for c in table.columns if c.corpus == corpus]
+def print_notes(console: Console, notes: list[Note], table: str) -> None:
+    """Notes under headings."""
+    for heading, texts in grouped(notes, table).items():
+        console.print(escape(heading), style="bold", highlight=False)
+        for text in texts:
+            console.print(f"• {escape(text)}", highlight=False, soft_wrap=not console.is_terminal)
+
+
+def abreast(table: WideTable, corpus: str, width: int) -> Iterator[list[WideColumn]]:
+    """The columns of a corpus in parts that fit a width, value over interval."""
+    room = width - min(NAMES, max(len(row_name(row)) for row in table.rows)) - BETWEEN - 5 * len(table.flags)
+    part: list[WideColumn] = []
+    used = 0
+    for column in (c for c in table.columns if c.corpus == corpus):
+        cells = (line for row in table.rows for line in _cell(table, row, column).split("\n"))
+        wide = max(map(len, [*_heading(table, column).split("\n"), *cells])) + BETWEEN
+        if part and used + wide > room:
+            yield part
+            part, used = [], 0
+        part.append(column)
+        used += wide
+    if part:
+        yield part
+
+
+def to_rich(table: WideTable, columns: list[WideColumn], built: Built) -> Table:
+    """Some columns of one corpus of a wide table for the terminal."""
     shown = Table(title=escape(f"{table.title}: {columns[0].corpus_label}"), title_justify="left", pad_edge=False)
-    shown.add_column("method")
+    shown.add_column("method", max_width=NAMES, overflow="fold")
     for flag in table.flags:
         shown.add_column(escape(built.config.label(flag)), justify="center")
     for column in columns:
-        shown.add_column(escape(heading(column, column_n(table, column))), justify="right")
-        if column.quoted:
-            shown.add_column(escape(quoted_heading(column)), justify="right", style="dim italic")
+        shown.add_column(escape(_heading(table, column)), justify="right", no_wrap=True)
     for row in table.rows:
         line = [escape(row_name(row))] + ["✓" if row.flags[f] else "" for f in table.flags]
         for column in columns:
-            line.append(_cell(table, row.method, column, built.config.alpha, intervals))
-            if column.quoted:
-                line.append(quoted_text(column, row))
+            value, _, below = _cell(table, row, column, built.config.alpha).partition("\n")
+            mark = {1: "bold", 2: "underline"}.get(table.cells[row.method, column.key].rank if value != "–" else 0)
+            line.append((f"[{mark}]{value}[/{mark}]" if mark else value) + (f"\n[dim]{escape(below)}[/dim]" if below else ""))
         shown.add_row(*line, style={"control": "dim", "ground_truth": "dim"}.get(row.role))
     return shown
 
 
-def _cell(table: WideTable, method: str, column, alpha: float, intervals: bool) -> str:
-    cell = table.cells.get((method, column.key))
+def _heading(table: WideTable, column: WideColumn) -> str:
+    """Name over n."""
+    n = column_n(table, column)
+    return column.metric.heading + (f"\nn={n}" if n is not None else "")
+
+
+def _cell(table: WideTable, row: Row, column: WideColumn, alpha: float = 0.0) -> str:
+    """Value over interval and n."""
+    cell = table.cells.get((row.method, column.key))
     if cell is None or cell.value is None:
         return "–"
-    value = number(cell.value, column.decimals) + ("†" if is_marked(cell, alpha) else "")
-    value = {1: f"[bold]{value}[/bold]", 2: f"[underline]{value}[/underline]"}.get(cell.rank, value)
-    if not intervals:
-        return value
-    below = " ".join(p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p)
-    return value + (f"\n[dim]{escape(below)}[/dim]" if below else "")
+    below = "\n".join(p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p)
+    return number(cell.value, column.decimals) + ("†" if is_marked(cell, alpha) else "") + (f"\n{below}" if below else "")
 
 
-def plain_table(title: str, frame) -> Table:
+def plain_table(title: str, frame: pd.DataFrame) -> Table:
     """A frame of text for the terminal."""
     shown = Table(title=escape(title), title_justify="left", pad_edge=False)
     for name in frame.columns:
-        shown.add_column(escape(name))
+        shown.add_column(escape(name), overflow="fold")
     for row in frame.itertuples(index=False):
         shown.add_row(*(escape(str(v)) for v in row))
     return shown

@@ -43,7 +43,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value with what must stand beside it; ``rank`` is 1 for the best, 2 for the second, 0 otherwise."""
+    """A value with what must stand beside it.
+
+    ``rank`` is 1 for the best, 2 for the second, 0 otherwise; ``short`` where a method is not ranked because clips that
+    others have are missing.
+    """
 
     value: float | None
     low: float | None
@@ -53,6 +57,22 @@ class Cell:
     p: float | None
     warning: str
     rank: int = 0
+    short: bool = False
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Places of the methods of one column.
+
+    Attributes:
+        places: Method -> 1 for the best, 2 for the second.
+        short: Methods that are not ranked because they lack clips that others have.
+        undecided: Whether nothing is marked because the best cannot be told from any other method.
+    """
+
+    places: dict[str, int]
+    short: tuple[str, ...] = ()
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,7 @@ class WideTable:
         columns: Metrics on corpora.
         cells: (method, column key) -> cell; lacking where there is no score.
         rulers: Metric key -> text that names its ruler.
+        undecided: Keys of the columns in which nothing is marked, see ``Ranking``.
     """
 
     name: str
@@ -97,6 +118,7 @@ class WideTable:
     columns: tuple[WideColumn, ...]
     cells: dict[tuple[str, str], Cell] = field(repr=False)
     rulers: dict[str, str]
+    undecided: tuple[str, ...] = ()
 
     @cached_property
     def without_scores(self) -> list[Row]:
@@ -162,7 +184,7 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
         Row(m, config.label(m), config.role(m), flags.get(m, {}), facts.caption_source.get(m), facts.run_hash.get(m),
             facts.unable.get(f"{m}/{spec.protocol}", "")) for m in dict.fromkeys(methods)
     )  # fmt: skip
-    columns, cells, rulers = [], {}, {}
+    columns, cells, rulers, undecided = [], {}, {}, []
     for one in wanted:
         chosen = here[here.metric == one.name]
         if one.variant is not None:
@@ -173,12 +195,19 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
             quoted = quoted_values(spec.quoted.get(corpus), one.name, reference)
             known = measured[measured.corpus == corpus]
             compared = known.value[known.method != config.ground_truth]  # a clip's SSIM with itself is 1, which takes a digit of all others
-            decimals = decimals_for(compared if len(compared) else known.value)
+            decimals = decimals_for(compared if len(compared) else known.value, one.unit)
             column = WideColumn(one, corpus, config.label(corpus), decimals, quoted, spec.quoted.get(corpus))
             columns.append(column)
-            cells |= _cells(chosen[chosen.corpus == corpus], column, {r.method: r.role for r in rows})
+            # A summary without a value may stand beside one of another variant: the one with the value counts.
+            found = chosen[chosen.corpus == corpus].sort_values("value", na_position="last", kind="stable").drop_duplicates("method")
+            compared = found[found.value.notna() & ~found.method.map({r.method: r.role for r in rows}).isin(UNRANKED)]
+            ranking = rank(compared, one.direction, reference, config.alpha)
+            undecided += [column.key] * ranking.undecided
+            cells |= _cells(found, column, ranking)
     columns.sort(key=lambda c: spec.corpora.index(c.corpus))
-    return WideTable(name, spec.title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, rulers)
+    return WideTable(
+        name, spec.title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, rulers, tuple(undecided)
+    )
 
 
 def _told_apart(wanted: list[Metric]) -> list[Metric]:
@@ -187,21 +216,52 @@ def _told_apart(wanted: list[Metric]) -> list[Metric]:
     return [replace(one, label=f"{one.label} ({one.variant})") if one.variant and names.count(one.name) > 1 else one for one in wanted]
 
 
-def _cells(chosen: pd.DataFrame, column: WideColumn, roles: dict[str, str]) -> dict[tuple[str, str], Cell]:
-    """Cells of one column, ranked among the methods that are ranked."""
-    # A summary without a value may stand beside one of another variant: the one with the value counts.
-    rows = chosen.sort_values("value", na_position="last", kind="stable").drop_duplicates("method")
-    ranked = rows[rows.value.notna() & ~rows.method.map(roles).isin(UNRANKED)]
-    places: dict[str, int] = {}
-    if column.metric.direction != "none" and len(ranked) > 1:
-        levels = sorted(set(ranked.value), reverse=column.metric.direction == "up")[:2]
-        places = {m: levels.index(v) + 1 for m, v in zip(ranked.method, ranked.value, strict=True) if v in levels}
+def rank(rows: pd.DataFrame, direction: str, reference: str, alpha: float) -> Ranking:
+    """Best and second best of the methods that are ranked.
+
+    Methods are compared on the same clips: one that lacks some that others have (perhaps the hardest) is not ranked.
+    Nothing is marked where the interval of the best holds the values of all others and no paired test tells it apart,
+    as with one clip, which has neither.
+
+    Args:
+        rows: Scores of one metric on one corpus, a row per method, all with a value.
+        direction: ``up``, ``down`` or ``none``.
+        reference: Method that the paired tests compare with.
+        alpha: Level of the tests.
+    """
+    short = tuple(rows.method[_lacks_clips(rows, reference)])
+    whole = rows[~rows.method.isin(short)]
+    if direction == "none" or len(whole) < 2:
+        return Ranking({}, short)
+    levels = sorted(set(whole.value), reverse=direction == "up")[:2]
+    best, others = whole[whole.value == levels[0]], whole[whole.value != levels[0]]
+    if not _told_from_any(best, others, reference, alpha):
+        return Ranking({}, short, undecided=True)
+    return Ranking({m: levels.index(v) + 1 for m, v in zip(whole.method, whole.value, strict=True) if v in levels}, short)
+
+
+def _lacks_clips(rows: pd.DataFrame, reference: str) -> pd.Series:
+    """Which rows rest on fewer clips than the most, or on as many others than the reference."""
+    most = rows.n.max()
+    others = rows.n_common.notna() & (rows.n_common < rows.n) & bool((rows.n[rows.method == reference] == most).any())
+    return (rows.n < most) | others
+
+
+def _told_from_any(best: pd.DataFrame, others: pd.DataFrame, reference: str, alpha: float) -> bool:
+    """Whether an interval of the best leaves out the value of another method, or a paired test tells the two apart."""
+    outside = any(((others.value < row.low) | (others.value > row.high)).any() for row in best.itertuples() if row.n > 1)
+    tested = others if reference in set(best.method) else best
+    return outside or bool((tested.p_value.astype(float) < alpha).any())
+
+
+def _cells(rows: pd.DataFrame, column: WideColumn, ranking: Ranking) -> dict[tuple[str, str], Cell]:
+    """Cells of one column."""
     found = {}
     for row in rows.itertuples(index=False):
         optional = {name: None if pd.isna(v := getattr(row, name)) else v for name in ("value", "low", "high", "p_value")}
         found[row.method, column.key] = Cell(
             value=optional["value"], low=optional["low"], high=optional["high"], n=int(row.n), n_missing=int(row.n_missing), p=optional["p_value"],
-            warning=row.warning or "", rank=places.get(row.method, 0),
+            warning=row.warning or "", rank=ranking.places.get(row.method, 0), short=row.method in ranking.short,
         )  # fmt: skip
     return found
 
@@ -242,10 +302,15 @@ def quotations() -> list[dict]:
     return yaml.safe_load(resources.files("eadbench.tables").joinpath("quoted.yaml").read_text(encoding="utf-8"))
 
 
-def decimals_for(values: Sequence[float]) -> int:
-    """Decimals that leave three or four digits of the largest value. What is below ``NOISE`` counts, and hence is printed, as zero."""
+def decimals_for(values: Sequence[float], unit: str = "") -> int:
+    """Decimals that leave three or four digits of the largest value; a tenth of a frame is enough for ``frames``.
+
+    What is below ``NOISE`` counts, and hence is printed, as zero.
+    """
+    if unit == "frames":
+        return 1
     largest = max((abs(v) for v in values), default=0.0)
-    if 0 < largest < NOISE:
+    if largest < NOISE:
         return 2
     for bound, decimals in ((100, 1), (1, 2), (0.01, 3)):
         if largest >= bound:

@@ -134,11 +134,13 @@ def test_loaded_tables_equal_the_written_ones(results: Path, config: TablesConfi
         pd.testing.assert_frame_equal(written, loaded.astype(written.dtypes), check_dtype=False)
 
 
-def test_show_prints_tables_and_notes(results: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+def test_show_prints_tables_and_notes(results: Path, capsys: pytest.CaptureFixture) -> None:
     show(results / "tables", results / "nowhere.html")
     text = capsys.readouterr().out
     assert all(word in text for word in ("Main comparison", "Ablation", "Speed", "EAD-Net", "does not beat the control", "tables report"))
+    drawn = [line for line in text.splitlines() if line.strip().startswith(("│", "┃", "┏", "└"))]
+    assert max(map(len, drawn)) <= 80 and "…" not in text, "tables in a pipe are readable at 80 columns"
+    assert text.index("Quoted from the paper") > text.index("Evaluators") and text.count("Demo judges, trained") == 1
 
 
 def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from scipy.stats import binom, wilcoxon
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
+from eadbench.scores.config import ScoresConfig
 from eadbench.scores.paired import signed_rank
+from eadbench.scores.summarise import Cell, Summary
 from eadbench.tables import gather
 
 
@@ -60,6 +62,24 @@ def test_values_that_are_no_numbers_become_null_and_are_told(tmp_path: Path) -> 
     write_table(tmp_path / "s.parquet", [summary_row(value=np.inf, high=np.nan)], schemas.SUMMARY)
     (row,) = gather.read_summaries([tmp_path / "s.parquet"]).itertuples()
     assert pd.isna(row.value) and "not a finite number" in row.warning
+
+
+def test_one_clip_has_no_interval_and_unlabelled_clips_no_number_of_speakers(tmp_path: Path) -> None:
+    write_table(tmp_path / "s.parquet", [summary_row(n=1, low=0.5, high=0.5)], schemas.SUMMARY)
+    (row,) = gather.read_summaries([tmp_path / "s.parquet"]).itertuples()
+    assert row.value == 0.5 and pd.isna(row.low) and pd.isna(row.high)
+
+
+@pytest.mark.parametrize(("speakers", "told"), [(["a", "b"], "the interval rests on 2 speakers"), ([None, None], ""), (["a", None], ""), (["a"], "")])
+def test_few_speakers_are_told_only_where_clips_are_labelled(tmp_path: Path, speakers: list[str | None], told: str) -> None:
+    values = list(np.linspace(0.4, 0.6, len(speakers)))
+    rows = [r | {"speaker": s} for r, s in zip(clip_rows({"m": values}), speakers, strict=True)]
+    meta = {"cell": {"method": "m", "corpus": "c", "protocol": "self"}, "rulers": {}, "notes": {}}
+    cell = Cell(tmp_path, pd.DataFrame(rows), meta, None)
+    summary = Summary(cell, cell, ScoresConfig(judges={}, metrics=["ssim"], bootstrap=20), 1)
+    summary.mean("ssim", cell.rows.assign(resolution=64, frames=9), len(speakers), None)
+    (row,) = summary.rows
+    assert row["warning"] == told and (row["low"] is None) == (len(speakers) == 1)
 
 
 @pytest.mark.parametrize("make", ["twice", "half", "old", "absent"])

@@ -1,5 +1,6 @@
 """Wide tables: ranks, rulers, quoted values, and their print in Markdown, LaTeX and CSV."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.tables import render, wide
 from eadbench.tables.build import facts_of
 from eadbench.tables.config import TablesConfig
-from eadbench.tables.notes import missing
+from eadbench.tables.notes import Note, grouped, kept_emotion, marks, missing
 from eadbench.tables.wide import Facts, comparison
 
 NASTY = '<script>alert("x")</script> & 100% $\\alpha_1$ {~^} [*] | 方法 é'
@@ -45,14 +46,69 @@ def test_best_and_second_leave_out_controls_and_truth() -> None:
 
 
 def test_equal_values_share_a_rank_and_one_method_has_none() -> None:
-    assert [c.rank for c in table_of(config("a", "b", "d"), scores(a=2, b=2, d=3)).cells.values()] == [1, 1, 2]
+    assert [c.rank for c in table_of(config("a", "b", "d"), scores(a=2, b=2, d=5)).cells.values()] == [1, 1, 2]
     assert [c.rank for c in table_of(config("a", "b"), scores(a=2, b=None)).cells.values()] == [0, 0]
+
+
+def test_nothing_is_marked_where_the_best_cannot_be_told_from_the_others() -> None:
+    cfg = config("a", "b", "d")
+    table = table_of(cfg, scores(a=2, b=2.5, d=2.9))  # all within the interval of the best, 1 to 3
+    assert {c.rank for c in table.cells.values()} == {0} and table.undecided == ("fid_c",)
+    (note,) = marks(table)
+    assert note.text.startswith("No best is marked in FID: the interval")
+    tested = scores(a=2, b=2.5, d=2.9)
+    tested.loc[1, "p_value"] = 0.01
+    assert [c.rank for c in table_of(cfg, tested).cells.values()] == [1, 2, 0], "the paired test against a tells b from it"
+    alone = scores(a=2, b=20, d=30).assign(n=1, low=None, high=None)
+    assert {c.rank for c in table_of(cfg, alone.astype({"low": float, "high": float})).cells.values()} == {0}
+
+
+def test_a_method_that_lacks_clips_of_others_is_not_ranked() -> None:
+    cfg = config("a", "b", "d", "e")
+    frame = scores(a=20, b=2, d=30, e=40)
+    frame.loc[1, "n"], frame.loc[1, "n_missing"] = 6, 3
+    table = table_of(cfg, frame)
+    assert [c.rank for c in table.cells.values()] == [0, 1, 2, 0], "sorted by value: b, a, d, e"
+    (note,) = marks(table)
+    assert note.text == "b is not ranked in FID: it lacks clips that others have."
+    frame.loc[1, "n"], frame["n_common"] = 9, [None, 7, 9, 9]
+    assert table_of(cfg, frame).cells["b", "fid_c"].short, "as many clips, but other ones"
+    frame.loc[0, "n"], frame["n_common"] = 6, [None, 6, 6, 6]
+    assert [m for (m, _), c in table_of(cfg, frame).cells.items() if c.short] == ["a"], "the reference itself lacks some"
+
+
+def test_the_number_in_the_head_is_that_of_the_methods_not_of_the_real_videos() -> None:
+    cfg = config("a", "real", ground_truth="real")
+    frame = scores(a=2, real=0)
+    frame.loc[1, "n"] = 12
+    table = table_of(cfg, frame)
+    assert render.column_n(table, table.columns[0]) == 9
+
+
+def test_numbers_have_as_many_decimals_as_are_worth_something() -> None:
+    assert wide.decimals_for([0.0, 6.9e-18]) == 2 and render.number(6.9e-18, 2) == "0.00", "a set's distance to itself"
+    assert wide.decimals_for([0.0]) == 2 and wide.decimals_for([0.004], "frames") == 1 and wide.decimals_for([0.004]) == 5
+
+
+def test_a_baseline_that_keeps_the_brows_is_explained() -> None:
+    cfg = config("a", "b", "d", metrics=["acc_emo"])
+    frame = scores(a=0.3, b=0.6, d=0.7).assign(metric="acc_emo")
+    brows = scores(a=0.5, b=1.0, d=0.4).assign(metric="brow_motion_ratio")
+    table = comparison("main", cfg.main, cfg, frame, FACTS)
+    (note,) = kept_emotion(table, pd.concat([frame, brows]))
+    assert "b (0.60) keep" in note.text and "d (" not in note.text and "cross_emotion" in note.text
+    assert not kept_emotion(table, frame), "without the brows nobody knows"
+
+
+def test_notes_stand_under_headings_in_a_fixed_order() -> None:
+    notes = [Note("warning", "main", "w"), Note("judges", "", "j"), Note("missing", "other", "m")]
+    assert grouped(notes, "main") == {"Evaluators": ["j"], "Warnings": ["w"]}
 
 
 def test_a_method_without_scores_keeps_its_row() -> None:
     table = table_of(config("a", "ghost"), scores(a=2))
     assert [r.method for r in table.without_scores] == ["ghost"]
-    assert "| ghost | – |" in render.to_markdown(table, [], {}, 0.05)
+    assert "| ghost | – |" in render.to_markdown(table, {}, {}, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +134,9 @@ def test_quoted_values_stand_alone_and_only_the_known_ones() -> None:
     table = table_of(cfg, scores(a=2, b=3))
     first, second = table.records()
     assert first["fid_c"] == 2 and first["fid_c_quoted"] == 41.81 and second["fid_c_quoted"] is None
-    assert "(quoted)" in render.to_markdown(table, [], {}, 0.05)
+    measured, quoted = render.to_markdown(table, {}, {}, 0.05).split(render.QUOTED)
+    assert "41.81" not in measured and "not comparable" in quoted and "| a | MEAD | 41.81 |" in quoted
+    assert render.to_latex(table, {}, {}, 0.05).count(r"\begin{table}") == 2
     known = {metric: entry["value"] for q in wide.quotations() for metric, entry in q["values"].items()}
     assert known == {"fid": 41.81, "fvd": 265.082, "sync": 7.45, "acc_emo": pytest.approx(0.4667)}
 
@@ -86,12 +144,12 @@ def test_quoted_values_stand_alone_and_only_the_known_ones() -> None:
 def test_another_n_is_told_in_the_cell() -> None:
     frame = scores(a=2, b=3, d=4)
     frame.loc[2, "n"] = 5
-    text = render.to_markdown(table_of(config("a", "b", "d"), frame), [], {}, 0.05)
+    text = render.to_markdown(table_of(config("a", "b", "d"), frame), {}, {}, 0.05)
     assert "(n=9)" in text and text.count("n=5") == 1
 
 
 def test_markdown_neutralises_names() -> None:
-    text = render.to_markdown(table_of(config("a", "b", labels={"a": NASTY}), scores(a=2, b=3)), [NASTY], {"a": NASTY}, 0.05)
+    text = render.to_markdown(table_of(config("a", "b", labels={"a": NASTY}), scores(a=2, b=3)), {NASTY: [NASTY]}, {"a": NASTY}, 0.05)
     assert "<script>" not in text
     (row,) = [line for line in text.splitlines() if line.startswith("| &lt;script")]
     assert row.replace("\\|", "").count("|") == 3  # no column more than the heading has
@@ -106,7 +164,7 @@ def test_latex_compiles(results: Path, tmp_path: Path, name: str) -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles_with_any_name(tmp_path: Path) -> None:
     table = table_of(config("a", "b", labels={"a": NASTY, "b": "[1] *", "c": NASTY}, quoted={"c": "MEAD"}), scores(a=2, b=3))
-    compile_latex(render.to_latex(table, [NASTY], {"a": NASTY, "c": NASTY}, 0.05), tmp_path)
+    compile_latex(render.to_latex(table, {NASTY: [NASTY]}, {"a": NASTY, "c": NASTY}, 0.05), tmp_path)
 
 
 def compile_latex(source: str, folder: Path) -> None:
@@ -115,7 +173,8 @@ def compile_latex(source: str, folder: Path) -> None:
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"], cwd=folder, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout[-1500:]
-    assert "1 page" in run.stdout, "the table does not fit its page"
+    assert "Overfull" not in run.stdout, "the table does not fit its page"
+    assert re.search(r"Output written on t.pdf \([12] page", run.stdout), "table and notes take more than two pages"
 
 
 def test_latex_escapes_every_special_character() -> None:
@@ -147,4 +206,4 @@ def test_a_table_holds_one_protocol_and_says_who_could_not_run() -> None:
     assert not missing(tables["main"])
     (note,) = missing(tables["cross"])
     assert note.text.startswith("b could not be run: weights are missing: x, and 1 more (`eadbench")
-    assert "| b | – |" in render.to_markdown(tables["cross"], [note.text], {}, 0.05)
+    assert "| b | – |" in render.to_markdown(tables["cross"], {"Missing clips": [note.text]}, {}, 0.05)
