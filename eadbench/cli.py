@@ -19,7 +19,7 @@ from eadbench.core.files import explained
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
-ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
+ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study")
 # Command -> (module, attribute), for what users call without thinking of stages.
 SHORTCUTS = {
     "score": ("eadbench.score.cli", "app"),
@@ -28,7 +28,7 @@ SHORTCUTS = {
     "config": ("eadbench.core.config_cli", "app"),
 }
 # Command -> extra of the package that holds what it needs.
-EXTRAS = {"score": "score", "scores": "score", "tables": "score"} | dict.fromkeys(
+EXTRAS = {"score": "score", "scores": "score", "tables": "score", "study": "score"} | dict.fromkeys(
     ("clips", "zoo", "features", "training", "samples", "methods"), "train"
 )
 

@@ -31,8 +31,10 @@ def test_workflow_lints():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("files", [["config.yaml"], ["config.yaml", "config/smoke.yaml"], ["config/paper.yaml"]])
-def test_the_three_configurations_are_valid(files):
+@pytest.mark.parametrize(
+    "files", [["config.yaml"], ["config.yaml", "config/smoke.yaml"], ["config.yaml", "config/study.yaml"], ["config/paper.yaml"]]
+)
+def test_the_configurations_are_valid(files):
     load(None, [ROOT / name for name in files], whole=True)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from eadbench.core.settings import SECTIONS, section_model
+from eadbench.core.settings import OPTIONAL, SECTIONS, section_model
 
 
 def config_schema() -> dict[str, Any]:
@@ -17,7 +17,7 @@ def config_schema() -> dict[str, Any]:
         "description": "From the models in eadbench/*/config.py. `eadbench config check` also looks at names and circles.",
         "type": "object",
         "additionalProperties": False,
-        "required": ["seed", "device", *SECTIONS],
+        "required": ["seed", "device", *(name for name in SECTIONS if name not in OPTIONAL)],
         "properties": {
             "seed": {"type": "integer", "description": "every random choice derives from it"},
             "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?)$", "description": "auto, cpu or cuda"},

@@ -312,6 +312,39 @@ EFFECTS = Table(
     key=("corpus", "protocol", "metric", "kind", "effect", "given", "by", "level"),
 )
 
+STUDY = Table(
+    "study",
+    "an effect of the factorial study, over seeds and speakers",
+    (
+        Column("hypothesis", STR, "name of the confirmatory hypothesis; null for what is explored"),
+        Column("protocol", STR, "driving protocol", nullable=False),
+        Column("metric", STR, "name of the metric", nullable=False),
+        Column("direction", STR, "`up` when higher is better, `down` when lower is, `none` for a description", nullable=False),
+        Column("kind", STR, "`main` (mean over all states of the other modules) or `interaction`", nullable=False),
+        Column("effect", STR, "the module, or modules joined by `:`", nullable=False),
+        Column("by", STR, "`all` or `emotion`", nullable=False),
+        Column("level", STR, "the emotion; `all` for all clips", nullable=False),
+        Column("value", F64, "with the module minus without it, in the metric's unit", nullable=False),
+        Column("low", F64, "lower end of the 95 % interval", nullable=False),
+        Column("high", F64, "upper end of the 95 % interval", nullable=False),
+        Column("error", F64, "standard error", nullable=False),
+        Column("freedom", F64, "degrees of freedom of the t distribution (Satterthwaite)", nullable=False),
+        Column("p_value", F64, "two-sided, of no effect", nullable=False),
+        Column("p_holm", F64, "the same, adjusted by Holm over all hypotheses; null for what is explored"),
+        Column("standardised", F64, "value over the standard deviation between clips within a method; null for a metric of sets"),
+        Column("seed_sd", F64, "standard deviation of the effect between seeds", nullable=False),
+        Column("speaker_sd", F64, "standard deviation of the effect between speakers; 0 for a metric of sets", nullable=False),
+        Column("seeds", INT, "trainings of each cell", nullable=False),
+        Column("speakers", INT, "speakers of the clips; 0 for a metric of sets", nullable=False),
+        Column("clips", INT, "clips that every method has; 0 for a metric of sets", nullable=False),
+        Column("detectable", F64, "smallest true effect that this design would find with the power of the config", nullable=False),
+        Column("claim", STR, "`up` or `down`: what is claimed; null for what is explored"),
+        Column("smallest", F64, "smallest effect that would matter, as fixed before the run"),
+        Column("verdict", STR, "`confirmed`, `refuted` or `undecided`; null for what is explored"),
+    ),
+    key=("hypothesis", "protocol", "metric", "kind", "effect", "by", "level"),
+)
+
 SPEED = Table(
     "speed",
     "how fast a method rendered the clips of a corpus",
@@ -385,4 +418,4 @@ PLAN = Table(
     key=("stage",),
 )
 
-ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, CONFUSION, SCORES, BREAKDOWN, EFFECTS, SPEED, PLAN)
+ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, CONFUSION, SCORES, BREAKDOWN, EFFECTS, STUDY, SPEED, PLAN)

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
 
-SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables")
+SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study")
+OPTIONAL = ("study",)  # a configuration without one of these does without its stage
 # Mappings whose entries have names of the user's choice.
 NAMED = {"corpora": "sets", "zoo": "artefacts", "training": "runs", "samples": "methods"}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
@@ -455,11 +456,11 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
                 raise EadbenchError(f"{name!r} cannot be a name", f"{section}.{key}", NAME_RULE)
     settings = Settings(without_dropped(raw))
     if whole:
-        for name in ("seed", "device", *SECTIONS):
+        for name in ("seed", "device", *(one for one in SECTIONS if one not in OPTIONAL)):
             getattr(settings, name)
     dropped = {f"{section}.{key}": {name for name, entry in entries.items() if entry is None} for section, key, entries in _named(raw)}
     _check_references(settings, dropped)
-    for section in SECTIONS if whole else ():
+    for section in settings.given if whole else ():
         if hasattr(found := import_module(f"eadbench.{section}.config"), "check"):
             found.check(settings)
     return settings

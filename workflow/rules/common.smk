@@ -236,6 +236,32 @@ SHOWN_TABLES = [
 ]
 
 
+def study_cells():
+    """Cells that the study compares; none where the configuration has no study."""
+    study = SETTINGS.study if "study" in SETTINGS.given else None
+    protocols = (
+        dict.fromkeys(protocol for protocol, _ in study.metrics) if study else ()
+    )
+    return [
+        f"{method}/{study.corpus}/{protocol}"
+        for method in (study.methods if study else ())
+        for protocol in protocols
+    ]
+
+
+def study_inputs(wildcards):
+    """The scores of the study's methods."""
+    cells = study_cells()
+    if not cells:
+        raise WorkflowError(
+            "the configuration has no section `study`: add --configfile config.yaml config/study.yaml"
+        )
+    return {
+        "per_clip": [f"<results>/scores/{cell}/per_clip.parquet" for cell in cells],
+        "summary": [f"<results>/scores/{cell}/summary.parquet" for cell in cells],
+    }
+
+
 def everything(wildcards):
     """All that a run leaves for people: named in `rule all`, so that a deleted output is made again even if what was made from it is still there."""
     per_corpus = (
@@ -259,4 +285,5 @@ def everything(wildcards):
             if corpus in with_features
         ],
         "runs": [f"<results>/training/{run}/card.json" for run in RUNS],
+        "study": ["<results>/study/study.md"] if study_cells() else [],
     }

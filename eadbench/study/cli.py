@@ -1,0 +1,34 @@
+"""``eadbench study``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eadbench.core import settings as core_settings
+from eadbench.core.options import ConfigFiles, SettingsJson
+
+app = typer.Typer(help="The factorial study over seeds and speakers (docs/study.md).", no_args_is_help=True)
+
+
+@app.callback()
+def root() -> None:
+    """The factorial study over seeds and speakers (docs/study.md)."""
+
+
+@app.command("analyse")
+def analyse_command(
+    per_clip: Annotated[list[Path], typer.Option(help="results/scores/M/C/P/per_clip.parquet, once per cell.")],
+    summary: Annotated[list[Path], typer.Option(help="results/scores/M/C/P/summary.parquet, once per cell.")],
+    out: Annotated[Path, typer.Option(help="Folder for effects.parquet, study.md and the forest plot.")] = Path("results/study"),
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Estimate what each module does, over seeds and speakers, and judge the hypotheses.
+
+    Example: snakemake --cores all --configfile config.yaml config/study.yaml -- results/study/study.md
+    """
+    from eadbench.study.analyse import analyse
+
+    analyse(per_clip, summary, core_settings.load(settings, config, "study analyse").study, out)
+    typer.echo(f"read {out / 'study.md'}")

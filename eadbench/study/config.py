@@ -1,0 +1,128 @@
+"""Section ``study`` of the config: cells of a factorial grid, each trained with several seeds, and the hypotheses about them."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import CorpusName, MethodName, Section, nearest
+from eadbench.scores.names import judge_of
+
+READS = {"analyse": ("study",)}
+
+
+class CellConfig(Section):
+    """One cell of the grid.
+
+    Attributes:
+        modules: Modules that are on; the others are off.
+        methods: Its methods, one per seed, in the same order in every cell: the first of each were trained with the same seed.
+    """
+
+    modules: list[str]
+    methods: list[MethodName] = Field(min_length=2)
+
+
+class HypothesisConfig(Section):
+    """One confirmatory hypothesis: the main effect of a module on a metric.
+
+    Attributes:
+        effect: The module.
+        metric: Name of a metric, ``name@variant`` where it has several.
+        claim: ``up`` or ``down``: where the module is said to move the metric.
+        smallest: Smallest effect that would matter, in the metric's unit; the claim is refuted when the interval leaves out
+            every effect as large as this.
+        protocol: Driving protocol.
+        source: Who claims it, in words.
+    """
+
+    effect: str
+    metric: str
+    claim: Literal["up", "down"]
+    smallest: float = Field(ge=0)
+    protocol: Literal["self", "cross", "cross_emotion"] = "self"
+    source: str = ""
+
+
+class StudyConfig(Section):
+    """What was asked, and of which methods.
+
+    Attributes:
+        title: Heading of the page.
+        corpus: Corpus whose clips were rendered.
+        modules: The modules of the grid, in order.
+        cells: Name -> cell. The grid must be complete: all 2^k combinations.
+        complete: The cell with everything on.
+        hypotheses: Name -> hypothesis; together they are the family that Holm's correction is over.
+        explore: Metrics whose effects are shown without being tested against a claim.
+        alpha: Level of the tests.
+        power: Power for the smallest effect that the design can detect.
+    """
+
+    title: str
+    corpus: CorpusName
+    modules: list[str] = Field(min_length=1)
+    cells: dict[str, CellConfig] = Field(min_length=2)
+    complete: str
+    hypotheses: dict[str, HypothesisConfig] = Field(min_length=1)
+    explore: list[str] = []
+    alpha: float = Field(0.05, gt=0, lt=1)
+    power: float = Field(0.8, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _grid_is_complete(self) -> "StudyConfig":
+        places: dict[frozenset[str], str] = {}
+        for name, cell in self.cells.items():
+            if unknown := sorted(set(cell.modules) - set(self.modules)):
+                raise ValueError(f"cells.{name}.modules: {unknown[0]!r} is not in modules{nearest(unknown[0], self.modules)}")
+            if (place := frozenset(cell.modules)) in places:
+                raise ValueError(f"cells {places[place]!r} and {name!r} have the same modules on")
+            places[place] = name
+        if len(places) != 2 ** len(self.modules):
+            raise ValueError(f"a complete grid of {len(self.modules)} modules has {2 ** len(self.modules)} cells, here are {len(places)}")
+        if places[frozenset(self.modules)] != self.complete:
+            raise ValueError(f"complete: the cell with every module on is {places[frozenset(self.modules)]!r}")
+        counts = {name: len(cell.methods) for name, cell in self.cells.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"each cell has one method per seed, but they have {counts}")
+        for name, one in self.hypotheses.items():
+            if one.effect not in self.modules:
+                raise ValueError(f"hypotheses.{name}.effect: {one.effect!r} is not in modules{nearest(one.effect, self.modules)}")
+        return self
+
+    @property
+    def factors(self) -> dict[str, dict[str, bool]]:
+        """Cell -> module -> whether it is on."""
+        return {name: {module: module in cell.modules for module in self.modules} for name, cell in self.cells.items()}
+
+    @property
+    def methods(self) -> list[str]:
+        """All methods of the grid."""
+        return [method for cell in self.cells.values() for method in cell.methods]
+
+    @property
+    def metrics(self) -> list[tuple[str, str]]:
+        """Pairs of protocol and metric that the analysis looks at, hypotheses first."""
+        asked = [(one.protocol, one.metric) for one in self.hypotheses.values()]
+        return list(dict.fromkeys([*asked, *((protocol, metric) for protocol, _ in asked for metric in self.explore)]))
+
+
+def check(settings: Any) -> None:
+    """Metrics are metrics, and each method of the grid renders the corpus under the protocols asked for.
+
+    Raises:
+        EadbenchError: If not; with the nearest name.
+    """
+    study = settings.study
+    for _, metric in study.metrics:
+        if metric.split("@")[0] not in judge_of():
+            raise EadbenchError(f"no metric is named {metric!r}{nearest(metric, judge_of())}", "study", f"known: {', '.join(judge_of())}")
+    for protocol in dict.fromkeys(protocol for protocol, _ in study.metrics):
+        for name in study.methods:
+            method = settings.samples.methods[name]
+            if study.corpus not in method.corpora or protocol not in method.protocols:
+                raise EadbenchError(
+                    f"method {name!r} is not rendered on {study.corpus!r} under {protocol!r}",
+                    f"samples.methods.{name}",
+                    "add the corpus and the protocol, or take the method out of study.cells",
+                )
