@@ -369,6 +369,9 @@ WIDE_ROW = (
     Column("role", STR, "`ours`, `other`, `ablation`, `control` or `ground_truth`; the last two are not ranked", nullable=False),
     Column("caption_source", STR, "where its text came from: `target`, `label`, `other_clip`, `same_speaker`; null when it uses none"),
     Column("run_hash", STR, "sha256 of the checkpoint or recipe behind the method"),
+    Column("trained_on", STR, "corpora that its run, and what that started from, trained on here, joined by `+`; null if not trained here"),
+    Column("steps", INT, "optimiser steps of that run; null if not trained here"),
+    Column("initialised_from", STR, "what that run started from, what that did, and so on, joined by ` < `; null if not, or not trained here"),
 )
 
 

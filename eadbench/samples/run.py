@@ -10,7 +10,8 @@ from eadbench import zoo
 from eadbench.core.errors import EadbenchError
 from eadbench.models.config import EADNetConfig
 from eadbench.models.eadnet import EADNet
-from eadbench.training.run import load_run, read_run_card
+from eadbench.training.card import read_run_card
+from eadbench.training.run import load_run
 from eadbench.zoo.card import read_card
 
 

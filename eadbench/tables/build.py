@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -15,10 +16,12 @@ from eadbench.core.tables import DROPPED, KEPT, write_table
 from eadbench.tables import ablation, gather, render
 from eadbench.tables.config import SpeedTable, TablesConfig
 from eadbench.tables.metrics import metric
-from eadbench.tables.notes import Note, all_notes, for_table, grouped, to_json
+from eadbench.tables.notes import Note, all_notes, for_table, grouped, to_json, training
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, decimals_for
+from eadbench.training.card import read_run_card
 
 CELL = gather.CELL
+TOLD = ("run", "trained_on", "steps", "initialised_from", "sync_loss_from")  # of a run's card, what the tables tell
 FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 
@@ -30,6 +33,7 @@ class Inputs:
     per_clip: Sequence[Path]
     samples: Sequence[Path] = ()
     history: Sequence[Path] = ()
+    run_card: Sequence[Path] = ()
     remarks: Sequence[str] = ()
 
 
@@ -53,11 +57,12 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
     samples = gather.read_all(inputs.samples, schemas.SAMPLES)
     with gather.open_per_clip(inputs.per_clip, folder) as base:
         scores = long_scores(gather.read_summaries(inputs.summary, few_clips), gather.paired_tests(base, config.reference), samples, seed)
-        facts = facts_of(samples)
-        tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
+        facts = facts_of(samples, inputs.run_card)
+        against = cache(lambda reference: scores if reference == config.reference else _against(base, scores, reference))
+        tables = [comparison(name, spec, config, against(config.reference_of(spec)), facts) for name, spec in config.comparisons().items()]
         found = pd.DataFrame(columns=schemas.EFFECTS.names)
         if config.ablation is not None:
-            tables.append(ablation_grid(config.ablation, config, _against(base, scores, config.ablation.reference), facts))
+            tables.append(ablation_grid(config.ablation, config, against(config.ablation.reference), facts))
             found = ablation.effects(base, scores, config.ablation, config, seed)
         broken_down, offsets = gather.breakdown(base), gather.offsets(base)
     notes = all_notes(tables, scores, config, gather.failures(inputs.per_clip), offsets)
@@ -66,7 +71,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
     for table in tables:
         write_wide(folder, table, grouped(notes, table.name), config)
     if config.speed is not None:
-        write_speed(folder, gather.speed(samples), config.speed, config)
+        write_speed(folder, gather.speed(samples), config.speed, config, facts)
     write_table(folder / "breakdown.parquet", broken_down, schemas.BREAKDOWN, [*CELL, "metric", "by", "level"])
     write_table(folder / "effects.parquet", found, schemas.EFFECTS)
     history = gather.read_all(inputs.history, schemas.HISTORY)
@@ -83,7 +88,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
     }
     write_text(folder / "tables.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     seals.seal_files(folder, [folder / "tables.json"], out)
-    files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history]
+    files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history, *inputs.run_card]
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
     provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)
 
@@ -111,8 +116,8 @@ def run_hashes(samples: pd.DataFrame) -> pd.DataFrame:
     return known.drop_duplicates(CELL)[[*CELL, "run_hash"]]
 
 
-def facts_of(samples: pd.DataFrame) -> Facts:
-    """Run hash and source of the text of every method, and why one could not be run."""
+def facts_of(samples: pd.DataFrame, run_cards: Sequence[Path] = ()) -> Facts:
+    """Run hash, source of the text and card of the run of every method, and why one could not be run."""
     kept = samples[samples.status == KEPT]
     hashes = {m: "+".join(sorted(set(g.run_hash.dropna()))) or None for m, g in kept.groupby("method")}
     sources = {m: "+".join(sorted(set(g.caption_source.dropna()))) or None for m, g in kept.groupby("method")}
@@ -120,7 +125,8 @@ def facts_of(samples: pd.DataFrame) -> Facts:
     for (method, protocol), group in samples.groupby(["method", "protocol"]):
         if (group.status == DROPPED).all():
             unable[f"{method}/{protocol}"] = group.reason.iloc[0]
-    return Facts(hashes, sources, unable)
+    cards = {card["sha256"]: {key: card[key] for key in TOLD if key in card} for card in map(read_run_card, (path.parent for path in run_cards))}
+    return Facts(hashes, sources, unable, {method: cards[one] for method, one in hashes.items() if one in cards})
 
 
 def _against(base, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
@@ -174,22 +180,26 @@ SPEED_LEGEND = (
 )
 
 
-def write_speed(folder: Path, speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig) -> None:
+def write_speed(folder: Path, speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig, facts: Facts) -> None:
     """The speed table in all formats."""
     rows = speed_rows(speed, spec, config)
     write_table(folder / "speed.parquet", rows, schemas.SPEED)
     write_csv(folder / "speed.csv", rows)
     shown = speed_text(rows, config)
-    write_text(folder / "speed.md", f"## {render.escape_markdown(spec.title)}\n\n{render.frame_to_markdown(shown)}\n{SPEED_LEGEND}\n")
-    write_text(folder / "speed.tex", render.frame_to_latex(shown, spec.title, [SPEED_LEGEND]))
+    title = config.title_of(spec)
+    cards = {config.label(method): facts.cards[method] for method in config.rows_of(spec) if method in facts.cards}
+    below = [SPEED_LEGEND, *(note.text for note in training("speed", cards, spec.corpora, config))]
+    text = "\n\n".join(map(render.escape_markdown, below))
+    write_text(folder / "speed.md", f"## {render.escape_markdown(title)}\n\n{render.frame_to_markdown(shown)}\n{text}\n")
+    write_text(folder / "speed.tex", render.frame_to_latex(shown, title, below))
 
 
 def write_ablation_report(folder: Path, found: pd.DataFrame, curves: bool, tables: list[WideTable], notes: list[Note], config: TablesConfig) -> None:
     """``ablation_report.md``: findings first, then effects, emotions, speakers and, where they were drawn, the training curves."""
     if config.ablation is None:
         return
-    lines = [f"# {render.escape_markdown(config.ablation.title)}", ""]
-    absent = next((t.without_scores for t in tables if t.name == "ablation"), [])
+    grid = next(t for t in tables if t.name == "ablation")
+    lines, absent = [f"# {render.escape_markdown(grid.title)}", ""], grid.without_scores
     if absent:
         lines += [f"Not run, so that the grid has gaps: {render.escape_markdown(', '.join(r.label for r in absent))}.", ""]
     lines += [render.escape_markdown(t) + "\n" for t in for_table(notes, "ablation")]

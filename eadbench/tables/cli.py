@@ -18,6 +18,7 @@ def build_command(
     per_clip: Annotated[list[Path] | None, typer.Option(help="results/scores/M/C/P/per_clip.parquet, once per cell.")] = None,
     samples: Annotated[list[Path] | None, typer.Option(help="results/samples/M/C/P/samples.parquet, once per cell.")] = None,
     history: Annotated[list[Path] | None, typer.Option(help="results/training/R/history.parquet, once per run.")] = None,
+    run_card: Annotated[list[Path] | None, typer.Option(help="results/training/R/card.json, once per run: what it was trained on.")] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
@@ -28,7 +29,8 @@ def build_command(
     from eadbench.tables.build import Inputs, build
 
     given = core_settings.load(settings, config, "tables build")
-    build(Inputs(summary or [], per_clip or [], samples or [], history or []), given.tables, given.seed, out, given.scores.few_clips)
+    inputs = Inputs(summary or [], per_clip or [], samples or [], history or [], run_card or [])
+    build(inputs, given.tables, given.seed, out, given.scores.few_clips)
 
 
 @app.command("report")

@@ -1,5 +1,7 @@
 """Section ``tables`` of the config: what each table shows."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -11,15 +13,22 @@ from eadbench.scores.names import judge_of
 READS = {"build": ("seed", "tables", "scores.few_clips"), "report": ("tables",)}
 
 
+# What a title may leave to be filled in, so that it claims nothing by hand.
+PLACEHOLDERS = ("corpora", "modules", "trained_on")
+
+
 class ComparisonTable(Section):
     """Methods against metrics on some corpora.
 
     Attributes:
-        title: Heading.
+        title: Heading. ``{corpora}`` stands for the names of the corpora in print, ``{trained_on}`` for those that the
+            reference was trained on, as the cards of its run and of what that started from tell, ``{modules}`` (ablation)
+            for the modules.
         corpora: Corpora, in the order of the columns.
         metrics: Metrics, in the order of the columns; ``name`` or ``name@variant`` where a metric was computed by several protocols.
         protocol: Driving protocol: ``self``, ``cross`` or ``cross_emotion``.
         methods: Rows. Default: all of ``tables.methods`` but the ablation's.
+        reference: Method that the paired tests compare with. Default: the first of ``tables.methods``.
         quoted: Corpus here -> corpus of the paper whose quoted values are shown in columns of their own.
     """
 
@@ -28,7 +37,13 @@ class ComparisonTable(Section):
     metrics: list[str] = Field(min_length=1)
     protocol: str = "self"
     methods: list[MethodName] | None = None
+    reference: MethodName | None = None
     quoted: dict[CorpusName, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _title_can_be_filled(self) -> "ComparisonTable":
+        check_title(self.title, ("corpora", "trained_on"))
+        return self
 
     @model_validator(mode="after")
     def _jitter_beside_motion(self) -> "ComparisonTable":
@@ -61,6 +76,7 @@ class AblationTable(Section):
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> "AblationTable":
+        check_title(self.title, PLACEHOLDERS)
         check_jitter(self.metrics)
         if self.reference not in self.factors:
             raise ValueError(f"the reference {self.reference!r} is not among the factors' methods: {', '.join(self.factors)}")
@@ -97,6 +113,11 @@ class SpeedTable(Section):
     corpora: list[CorpusName] = Field(min_length=1)
     protocol: str = "self"
     methods: list[MethodName] | None = None
+
+    @model_validator(mode="after")
+    def _title_can_be_filled(self) -> "SpeedTable":
+        check_title(self.title, ("corpora",))
+        return self
 
 
 class FiguresConfig(Section):
@@ -154,6 +175,13 @@ class TablesConfig(Section):
             raise ValueError(f"a table's name becomes a file's: letters, digits and _ only, got {bad[0]!r}")
         return self
 
+    @model_validator(mode="after")
+    def _references_are_rows(self) -> "TablesConfig":
+        for name, table in self.comparisons().items():
+            if table.reference and table.reference not in self.rows_of(table):
+                raise ValueError(f"{table.reference!r}, which `{name}` compares with, is not among its rows: {', '.join(self.rows_of(table))}")
+        return self
+
     @property
     def reference(self) -> str:
         """The first-listed method."""
@@ -163,6 +191,27 @@ class TablesConfig(Section):
         """All comparison tables by name: main, generalisation, then ``more``."""
         found = {"main": self.main, "generalisation": self.generalisation, **self.more}
         return {name: table for name, table in found.items() if table is not None}
+
+    def reference_of(self, table: ComparisonTable | AblationTable) -> str:
+        """The method that the paired tests of a table compare with."""
+        return table.reference or self.reference
+
+    def title_of(self, table: ComparisonTable | AblationTable | SpeedTable, trained_on: Sequence[str] = ()) -> str:
+        """Heading of a table, filled in.
+
+        Args:
+            table: One of this section.
+            trained_on: Corpora that its reference was trained on; none if no card tells.
+        """
+        modules = list(table.factors[table.reference]) if isinstance(table, AblationTable) else []
+        names = {"corpora": table.corpora, "modules": modules, "trained_on": trained_on}
+        filled = {key: self.listed(values) or "an unknown corpus" for key, values in names.items()}
+        return re.sub(r"\{(corpora|modules|trained_on)\}", lambda match: filled[match[1]], table.title)
+
+    def listed(self, names: Sequence[str]) -> str:
+        """``HDTF, MEAD and RAVDESS``: names in print."""
+        *first, last = [self.label(name) for name in names] or [""]
+        return " and ".join(filter(None, [", ".join(first), last]))
 
     def rows_of(self, table: ComparisonTable | SpeedTable) -> list[str]:
         """Methods of a table, in order."""
@@ -184,13 +233,24 @@ class TablesConfig(Section):
             return "ground_truth"
         if method in self.controls:
             return "control"
-        if method == self.reference:
+        if method in {self.reference, *(table.reference for table in self.comparisons().values())}:
             return "ours"
         return "ablation" if method in self.ablated else "other"
 
     def label(self, name: str) -> str:
         """Name in print."""
         return self.labels.get(name, name)
+
+
+def check_title(title: str, known: Sequence[str]) -> None:
+    """Braces in a title are placeholders.
+
+    Raises:
+        ValueError: If one is not known.
+    """
+    for name in re.findall(r"\{([^{}]*)\}", title):
+        if name not in known:
+            raise ValueError(f"title: unknown placeholder {{{name}}}{nearest(name, known)}; known: {', '.join(known)}")
 
 
 def check_jitter(metrics: list[str]) -> None:
@@ -206,11 +266,12 @@ def check_jitter(metrics: list[str]) -> None:
 
 
 def check(settings: Any) -> None:
-    """Metrics of the tables are metrics.
+    """Metrics of the tables are metrics, and no run of the table of generalisation was trained on what it shows.
 
     Raises:
-        EadbenchError: If one is unknown; with the nearest name.
+        EadbenchError: If a metric is unknown, with the nearest name; or with the run and the corpus.
     """
+    _check_generalisation(settings)
     tables = settings.tables.comparisons() | ({"ablation": settings.tables.ablation} if settings.tables.ablation else {})
     for name, table in tables.items():
         for metric in table.metrics:
@@ -218,3 +279,16 @@ def check(settings: Any) -> None:
                 raise EadbenchError(
                     f"no metric is named {metric!r}{nearest(metric, judge_of())}", f"tables.{name}.metrics", f"known: {', '.join(judge_of())}"
                 )
+
+
+def _check_generalisation(settings: Any) -> None:
+    spec = settings.tables.generalisation
+    for name in settings.tables.rows_of(spec) if spec else ():
+        run = getattr(settings.samples.methods.get(name), "run", None)
+        shared = sorted(settings.training.seen_by(run) & set(spec.corpora)) if run else []
+        if shared:
+            raise EadbenchError(
+                f"run {run!r} of method {name!r}, or what it starts from, was trained on {', '.join(shared)}",
+                "tables.generalisation.corpora",
+                "show a corpus that it was not trained on, or another run (training.runs.NAME.train_on)",
+            )

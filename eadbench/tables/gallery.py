@@ -123,7 +123,7 @@ def make_figures(built: Built, results: Path, videos: Videos, folder: Path) -> l
         wanted.append(("generalisation", spec, config.rows_of(spec), config.figures.generalisation_emotion, "as the paper's figure 6"))
     for name, spec, methods, emotion, like in wanted:
         for corpus in spec.corpora:
-            cards += _strip(built, videos, folder, f"strip_{name}_{slug(corpus)}", spec, corpus, list(dict.fromkeys(methods)), emotion, like)
+            cards += _strip(built, videos, folder, name, spec, corpus, list(dict.fromkeys(methods)), emotion, like)
     curves = built.folder / "training_curves.png"
     if curves.exists():
         for suffix in (".png", ".pdf"):
@@ -154,24 +154,25 @@ def _card(folder: Path, name: str, caption: str, alt: str, group: str) -> Figure
 
 
 def _strip(
-    built: Built, videos: Videos, folder: Path, name: str, spec: ComparisonTable, corpus: str, methods: list[str], emotion: str | None, like: str
+    built: Built, videos: Videos, folder: Path, table: str, spec: ComparisonTable, corpus: str, methods: list[str], emotion: str | None, like: str
 ) -> list[FigureCard]:
     """A frame strip of the clip that most methods have, of the emotion where there is one."""
+    name = f"strip_{table}_{slug(corpus)}"
     chosen = pick_clip(videos, corpus, spec.protocol, methods, emotion)
     if chosen is None:
         return []
-    truth = built.config.ground_truth
+    truth, title = built.config.ground_truth, next(t.title for t in built.tables if t.name == table)
     rows = [(m, videos.files.get((m, corpus, spec.protocol, chosen["id"]))) for m in dict.fromkeys([truth, *methods])]
     rows = [(built.config.label(m), path) for m, path in rows if path is not None]
     caption = f"{built.config.label(corpus)}, clip {chosen['id']}" + (f" ({chosen['emotion']})" if chosen["emotion"] else "")
     try:
-        save(strip_figure(rows, built.config.figures.frames, f"{spec.title}: {caption}"), folder / "figures" / name)
+        save(strip_figure(rows, built.config.figures.frames, f"{title}: {caption}"), folder / "figures" / name)
     except EadbenchError as error:
         raise EadbenchError(f"a figure's video cannot be read: {error.what}", error.where, error.mend) from error
     alt = f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven by the same sound: " + ", ".join(
         n for n, _ in rows
     )
-    return [_card(folder, name, f"{spec.title}: {caption}. Methods in rows, time in columns, {like}.", alt, "strips")]
+    return [_card(folder, name, f"{title}: {caption}. Methods in rows, time in columns, {like}.", alt, "strips")]
 
 
 def pick_clip(videos: Videos, corpus: str, protocol: str, methods: list[str], emotion: str | None) -> dict | None:

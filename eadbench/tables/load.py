@@ -1,7 +1,9 @@
 """What ``tables build`` wrote, read back."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -61,22 +63,23 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
         raise EadbenchError("the tables' description is missing", path, REBUILD) from error
     except (ValueError, KeyError, TypeError) as error:
         raise EadbenchError(f"the tables' description cannot be read: {error}", path, REBUILD) from error
-    tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
+    made = {name: partial(comparison, name, spec) for name, spec in config.comparisons().items()}
     if config.ablation is not None:
-        tables.append(ablation_grid(config.ablation, config, _with_tests(scores, folder, config, facts), facts))
+        made["ablation"] = partial(ablation_grid, config.ablation)
+    tables = [_with_tests(one(config, scores, facts), one, folder, config, scores, facts) for one in made.values()]
     speed = read_table(folder / "speed.parquet", schemas.SPEED) if (folder / "speed.parquet").exists() else None
     return Built(folder, config, scores, tables, notes, speed)
 
 
-def _with_tests(scores: pd.DataFrame, folder: Path, config: TablesConfig, facts: Facts) -> pd.DataFrame:
-    """The long scores compare with the first-listed method; the ablation's own tests stand in its wide table."""
-    if config.ablation.reference == config.reference:
-        return scores
-    contract = ablation_grid(config.ablation, config, scores, facts).contract()
-    wide = read_table(folder / "ablation.parquet", contract).set_index("method")
+def _with_tests(
+    table: WideTable, made: Callable[..., WideTable], folder: Path, config: TablesConfig, scores: pd.DataFrame, facts: Facts
+) -> WideTable:
+    """The long scores compare with the first-listed method; where a table compares with another, its tests stand in its own file."""
+    if table.reference == config.reference:
+        return table
+    wide = read_table(folder / f"{table.name}.parquet", table.contract()).set_index("method")
     scores = scores.copy()
-    for at, row in zip(scores.index, scores.itertuples(index=False), strict=True):
-        key = f"{schemas.wide_key(row.metric, row.corpus)}_p"
-        if row.method in wide.index and key in wide:
-            scores.loc[at, "p_value"] = wide.loc[row.method, key]
-    return scores
+    for column in table.columns:
+        here = (scores.metric == column.metric.name) & (scores.corpus == column.corpus) & (scores.protocol == table.protocol)
+        scores.loc[here, "p_value"] = scores.method[here].map(wide[f"{column.key}_p"])
+    return made(config, scores, facts)

@@ -20,7 +20,7 @@ SYNC = ("sync", "lse_d", "sync_offset")  # metrics in whose tables the offset of
 # Kinds of notes in the order in which they are read, each with its heading.
 GROUPS = {
     "judges": "Evaluators", "missing": "Missing clips", "marks": "What is marked as best", "emotion": "Emotion",
-    "controls": "Against the controls", "sync": "Sound and picture", "text": "Text", "warning": "Warnings", "input": "Input",
+    "controls": "Against the controls", "sync": "Sound and picture", "training": "Training", "text": "Text", "warning": "Warnings", "input": "Input",
 }  # fmt: skip
 BROWS = 0.1  # brows whose motion is that of the real ones up to this share are taken from the input
 
@@ -44,8 +44,8 @@ def all_notes(
     tables: Iterable[WideTable], scores: pd.DataFrame, config: TablesConfig, failures: pd.DataFrame | None = None, offsets: pd.DataFrame | None = None
 ) -> list[Note]:
     """Judges, then per table: what lacks scores, which clips are missing and why, what is not marked as best, what the
-    emotion's numbers owe to the input, whether sound and picture are apart, which text was used, what beats the controls,
-    warnings of the scores.
+    emotion's numbers owe to the input, whether sound and picture are apart, how the runs were trained, which text was used,
+    what beats the controls, warnings of the scores.
 
     Args:
         tables: The tables.
@@ -60,6 +60,7 @@ def all_notes(
         notes += marks(table)
         notes += kept_emotion(table, scores)
         notes += apart(table, offsets)
+        notes += training(table.name, {r.label: r.card for r in table.rows if r.card}, list(_corpora(table)), config)
         notes += texts(table)
         if table.name != "ablation":
             notes += against_controls(table, config)
@@ -218,6 +219,40 @@ def _shortened(reason: str) -> str:
     return f"{first}, and {len(more)} more (`eadbench methods list` names them)" if more else first
 
 
+def training(table: str, cards: dict[str, dict], corpora: list[str], config: TablesConfig) -> list[Note]:
+    """What the methods that are runs of this workflow were trained on, for how long and from what, and what is shown.
+
+    Args:
+        table: Name of the table.
+        cards: Name in print of such a method -> the card of its run.
+        corpora: Corpora whose clips the table shows.
+        config: The section ``tables``.
+    """
+    told: dict[str, list[str]] = {}
+    for label, card in cards.items():
+        told.setdefault(f"{_trained(card, config)}{_started(card, config)}{_sync_loss(card, config)}", []).append(label)
+    return [Note("training", table, f"{', '.join(labels)}: {how}. Rendered: {config.listed(corpora)}.") for how, labels in told.items()]
+
+
+def _trained(card: dict, config: TablesConfig) -> str:
+    """``trained on HDTF and MEAD for 50,000 steps``, as far as the card tells."""
+    on = config.listed(card["trained_on"]) if card.get("trained_on") else "corpora that its card does not name"
+    return f"trained on {on}" + (f" for {card['steps']:,} steps" if card.get("steps") else "")
+
+
+def _started(card: dict, config: TablesConfig) -> str:
+    first = card.get("initialised_from")
+    if not first:
+        return ", from random weights" if "initialised_from" in card else ""
+    inner = f" ({_trained(first, config)}{_started(first, config)})" if first.get("trained_on") else ""
+    return f", initialised from {first['name']}{inner}"
+
+
+def _sync_loss(card: dict, config: TablesConfig) -> str:
+    judge = card.get("sync_loss_from")
+    return f"; its sync loss is by {judge['name']} ({_trained(judge, config)})" if judge else ""
+
+
 def texts(table: WideTable) -> list[Note]:
     """Where the text of the methods that use one came from."""
     used: dict[str, list[str]] = {}
@@ -262,11 +297,11 @@ def _where(table: WideTable, places: list[tuple[str, str]], valued: list[tuple[s
 
 
 def against_controls(table: WideTable, config: TablesConfig) -> list[Note]:
-    """Whether the first-listed method beats each control, metric by metric."""
+    """Whether the table's reference beats each control, metric by metric."""
     notes = []
     for (corpus, control), found in control_verdicts(table, config).items():
         verdicts = {verdict: [label for label, v in found.items() if v == verdict] for verdict in ("beats", "worse", "open")}
-        notes.append(Note("controls", table.name, _control_sentence(config.label(config.reference), control, corpus, verdicts)))
+        notes.append(Note("controls", table.name, _control_sentence(config.label(table.reference), control, corpus, verdicts)))
     return notes
 
 
@@ -274,7 +309,7 @@ def control_verdicts(table: WideTable, config: TablesConfig) -> dict[tuple[str, 
     """(corpus, control) -> metric -> ``beats``, ``worse`` or ``open``, all by their names in print; only what was measured."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for column in (c for c in table.columns if c.metric.direction != "none"):
-        mine = table.cells.get((config.reference, column.key))
+        mine = table.cells.get((table.reference, column.key))
         for control in (r for r in table.rows if r.role == "control"):
             theirs = table.cells.get((control.method, column.key))
             if mine is None or theirs is None or mine.value is None or theirs.value is None:

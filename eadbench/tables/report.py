@@ -89,7 +89,7 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
     if built.config.speed is not None and built.speed is not None:
         rows = build.speed_rows(built.speed, built.config.speed, built.config)
         speed = {
-            "title": built.config.speed.title,
+            "title": built.config.title_of(built.config.speed),
             "head": list(build.speed_text(rows, built.config).columns),
             "rows": _speed_view(rows, built.config),
         }

@@ -53,7 +53,7 @@ def show(folder: Path, report: Path) -> None:
             console.print(APART, style="dim", highlight=False)
         console.print()
     if built.speed is not None and built.config.speed is not None:
-        console.print(plain_table(built.config.speed.title, speed_text(built.speed, built.config)))
+        console.print(plain_table(built.config.title_of(built.config.speed), speed_text(built.speed, built.config)))
     if built.tables:
         console.print(escape(legend(built.tables[0], built.config.labels, built.config.alpha)), style="dim", highlight=False)
     console.print(f"\nTables: {folder}", highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import Table
 from eadbench.tables.config import AblationTable, ComparisonTable, TablesConfig
 from eadbench.tables.metrics import Metric, metric
+from eadbench.training.card import ancestors, corpora_of
 
 UNRANKED = ("ground_truth", "control")
 NOISE = 1e-6  # a distance of a set to itself is rounding noise of this size at most: FID 7e-18 and the like
@@ -30,6 +31,7 @@ class Row:
         caption_source: Where its text came from.
         run_hash: Checkpoint or recipe.
         unable: Why it could render no clip under the table's protocol; empty if it did or was not asked.
+        card: The card of its run (``training.card``); ``None`` if it is no run of this workflow.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Row:
     caption_source: str | None
     run_hash: str | None
     unable: str = ""
+    card: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class WideTable:
         records = []
         for row in self.rows:
             record = {"method": row.method, "label": row.label, "role": row.role, "caption_source": row.caption_source, "run_hash": row.run_hash}
-            record |= row.flags
+            record |= training_columns(row.card) | row.flags
             for column in self.columns:
                 cell = self.cells.get((row.method, column.key))
                 for name in ("low", "high", "n", "p"):
@@ -151,11 +154,15 @@ class WideTable:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the samples tell of a method, by method name; ``unable``, by ``method/protocol``: why it could render no clip."""
+    """What samples and cards of runs tell of a method, by its name; ``unable``, by ``method/protocol``: why it could render no clip.
+
+    ``cards`` holds of the runs' cards what ``training.card.read_run_card`` explains.
+    """
 
     run_hash: dict[str, str]
     caption_source: dict[str, str]
     unable: dict[str, str] = field(default_factory=dict)
+    cards: dict[str, dict] = field(default_factory=dict)
 
 
 def comparison(name: str, spec: ComparisonTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:
@@ -164,7 +171,7 @@ def comparison(name: str, spec: ComparisonTable, config: TablesConfig, scores: p
     Raises:
         EadbenchError: If one metric was measured with different rulers.
     """
-    return _make(name, spec, config, scores, facts, config.rows_of(spec), config.reference, {})
+    return _make(name, spec, config, scores, facts, config.rows_of(spec), config.reference_of(spec), {})
 
 
 def ablation_grid(spec: AblationTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:
@@ -182,7 +189,7 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
     here = scores[scores.method.isin(methods) & scores.corpus.isin(spec.corpora) & (scores.protocol == spec.protocol)]
     rows = tuple(
         Row(m, config.label(m), config.role(m), flags.get(m, {}), facts.caption_source.get(m), facts.run_hash.get(m),
-            facts.unable.get(f"{m}/{spec.protocol}", "")) for m in dict.fromkeys(methods)
+            facts.unable.get(f"{m}/{spec.protocol}", ""), facts.cards.get(m)) for m in dict.fromkeys(methods)
     )  # fmt: skip
     columns, cells, rulers, undecided = [], {}, {}, []
     for one in wanted:
@@ -205,9 +212,17 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
             undecided += [column.key] * ranking.undecided
             cells |= _cells(found, column, ranking)
     columns.sort(key=lambda c: spec.corpora.index(c.corpus))
+    title = config.title_of(spec, corpora_of(facts.cards.get(reference, {})))
     return WideTable(
-        name, spec.title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, rulers, tuple(undecided)
+        name, title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, rulers, tuple(undecided)
     )
+
+
+def training_columns(card: dict | None) -> dict[str, object]:
+    """What a run's card tells, as columns of ``schemas.WIDE_ROW``."""
+    card = card or {}
+    names = " < ".join(one["name"] for one in ancestors(card))
+    return {"trained_on": "+".join(corpora_of(card)) or None, "steps": card.get("steps"), "initialised_from": names or None}
 
 
 def _told_apart(wanted: list[Metric]) -> list[Metric]:

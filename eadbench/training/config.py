@@ -142,6 +142,8 @@ class RunConfig(Section):
     Attributes:
         kind: ``eadnet``, ``syncnet`` or ``wav2lip``.
         base: Run that this one is a diff against; mappings are merged key by key.
+        train_on: Corpora whose features train it; the section's by default. What it starts from may have seen others: the
+            card and the tables say so.
         stage: 1 = frames for themselves, noise loss alone; 2 = all losses. (eadnet)
         init: Run whose weights it starts from. (eadnet)
         pretrained: Artefact of the zoo with Stable Diffusion's U-Net to start from; also to be listed in `parts`. (eadnet)
@@ -160,6 +162,7 @@ class RunConfig(Section):
 
     kind: Kind
     base: RunName | None = None
+    train_on: list[CorpusName] = []
     stage: Literal[1, 2] = 1
     init: RunName | None = None
     pretrained: ArtefactName | None = None
@@ -191,8 +194,8 @@ class RunConfig(Section):
         return self
 
     def trim(self, dump: dict[str, Any]) -> None:
-        """What runs of the other kinds read; the runs and artefacts that it starts from are inputs, and a job depends on its inputs anyway."""
-        for key in {"base", "syncnet", "parts"} | {key for keys in OWN.values() for key in keys if key not in OWN[self.kind]}:
+        """What runs of the other kinds read; and features, runs and artefacts, which are inputs: a job depends on those anyway."""
+        for key in {"base", "train_on", "syncnet", "parts"} | {key for keys in OWN.values() for key in keys if key not in OWN[self.kind]}:
             dump.pop(key, None)
         losses = dump.get("losses")
         if isinstance(losses, dict):
@@ -206,7 +209,7 @@ class TrainingConfig(Section):
     """Runs, and the values that they share.
 
     Attributes:
-        train_on: Corpora whose features train.
+        train_on: Corpora whose features train the runs that name none of their own.
         model: Sizes and choices of EAD-Net shared by its runs. Widths that the features decide (``audio_dim``, ``audio_layers``, ``text_dim``,
             ``latent_channels``, ``image_size``) are taken from them.
         losses, diffusion, optim: Shared values.
@@ -240,7 +243,7 @@ class TrainingConfig(Section):
         runs = given.get("runs") if isinstance(given, dict) else None
         if not isinstance(runs, dict) or not all(isinstance(run, dict) for run in runs.values()):
             return given
-        shared = {key: given[key] for key in ("losses", "diffusion", "optim") if given.get(key)}
+        shared = {key: given[key] for key in ("train_on", "losses", "diffusion", "optim") if given.get(key)}
         full = {}
         for name in runs:
             own = _inherited(runs, name, ())
@@ -262,7 +265,28 @@ class TrainingConfig(Section):
         """What a run is trained on, the runs that it starts from and learns from, and the frozen parts of its losses."""
         run = self.run(name)
         runs = tuple((role, getattr(run, role)) for role in ("init", "syncnet") if getattr(run, role))
-        return Requires(features=tuple(self.train_on), runs=runs, artefacts=tuple(run.parts))
+        return Requires(features=tuple(run.train_on), runs=runs, artefacts=tuple(run.parts))
+
+    def seen_by(self, name: str) -> set[str]:
+        """Corpora that a run and all that it starts from train on."""
+        run = self.run(name)
+        return {*run.train_on, *(self.seen_by(run.init) if run.init else ())}
+
+    def corpora(self) -> set[str]:
+        """Corpora that any run trains on."""
+        return {corpus for run in self.runs.values() for corpus in run.train_on}
+
+
+def check(settings: Any) -> None:
+    """Every run has something to train on.
+
+    Raises:
+        EadbenchError: With the run that has not.
+    """
+    for name, run in settings.training.runs.items():
+        if not run.train_on:
+            mend = "name corpora there, or for all runs in training.train_on"
+            raise EadbenchError(f"run {name!r} has no corpus to train on", f"training.runs.{name}.train_on", mend)
 
 
 def _inherited(runs: dict[str, dict[str, Any]], name: str, seen: tuple[str, ...]) -> dict[str, Any]:

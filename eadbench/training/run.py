@@ -25,6 +25,7 @@ from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
 from eadbench.models.eadnet import EADNet
 from eadbench.models.syncnet import SyncNet
 from eadbench.models.wav2lip import Wav2Lip
+from eadbench.training.card import origin, read_run_card
 from eadbench.training.config import RunConfig, TrainingConfig
 from eadbench.training.eadnet import EADNetTask, Judges
 from eadbench.training.launch import rank
@@ -110,6 +111,9 @@ def run(
         "kind": wanted.kind,
         "sha256": sha256_of(folder / "model.safetensors"),
         "steps": wanted.optim.steps,
+        "trained_on": sorted(set(store.split("train")["corpus"])),
+        "initialised_from": origin(parents.get("init") or parents.get(wanted.pretrained)),
+        "sync_loss_from": origin(parents.get("syncnet")),
         "ema_decay": trainer.ema.get_decay(wanted.optim.steps) if trainer.ema else None,
         "last": last_values(history),
     }
@@ -274,26 +278,6 @@ def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, An
             raise KeyError(lacking[0])
     load_weights(model, weights)
     return model.to(device).eval().requires_grad_(False), facts
-
-
-def read_run_card(folder: Path) -> dict[str, Any]:
-    """``card.json`` of a run.
-
-    Raises:
-        EadbenchError: If it is not there or not a card.
-    """
-    path = Path(folder) / "card.json"
-    try:
-        if path.exists():
-            seals.check(path)
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise EadbenchError(f"run {path.parent.name!r} is not trained", path, f"`snakemake {path}` trains it") from error
-    except ValueError as error:
-        raise EadbenchError(f"not the card of a run: {error}", path, "train the run again") from error
-    if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
-        raise EadbenchError("not the card of a run: it lacks the sha256 of the weights", path, "train the run again")
-    return card
 
 
 def hash_of(card: dict[str, Any]) -> str:

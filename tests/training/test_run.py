@@ -70,6 +70,9 @@ def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_fe
         assert set(logged.loc[logged["quantity"] == "sync", "step"]) == {2, 4}, "x0_every: 2"
         card = json.loads((out / "card.json").read_text())
         assert set(card["parents"]) == {"init", "syncnet", "vae", "lpips", "videomae"} and card["steps"] == 4
+        first = {"name": "stage1", "trained_on": ["tiny"], "steps": 4, "initialised_from": None}
+        assert card["trained_on"] == ["tiny"] and card["initialised_from"] == first
+        assert card["sync_loss_from"] == first | {"name": "syncnet"}
 
 
 def test_wav2lips_expert_counts_from_the_step_that_it_is_told(

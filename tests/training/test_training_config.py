@@ -21,6 +21,14 @@ def test_runs_inherit_from_shared_values_and_from_their_base(small: dict[str, An
     assert "block_channels" not in config.run("syncnet").model, "the shared model is EAD-Net's"
 
 
+def test_what_a_run_trains_on_is_the_sections_its_bases_or_its_own(small: dict[str, Any]) -> None:
+    runs = small["runs"] | {"alone": {"base": "full", "train_on": ["one"]}, "of_alone": {"base": "alone", "init": "alone"}}
+    config = TrainingConfig.model_validate(small | {"train_on": ["one", "two"], "runs": runs})
+    assert config.run("full").train_on == ["one", "two"] and config.run("of_alone").train_on == ["one"]
+    assert config.requires("alone").features == ("one",) and config.corpora() == {"one", "two"}
+    assert config.seen_by("of_alone") == {"one", "two"}, "stage1, from which `alone` starts, saw both"
+
+
 def test_mistakes_are_refused(small: dict[str, Any]) -> None:
     with pytest.raises(EadbenchError, match="no run 'nothing'"):
         TrainingConfig.model_validate(small).run("nothing")

@@ -63,7 +63,7 @@ def jobs(settings: Settings) -> dict[str, Any]:
         "merge_features": shards,
         "write_captions": [shards, settings.captions.artefacts()],
         "filter_captions": settings.captions.filter.embedder,
-        "check_leaks": [sorted({*training.train_on, *zoo.train_on}), sorted({corpus for _, corpus, _ in cells})],
+        "check_leaks": [sorted({*training.corpora(), *zoo.train_on}), sorted({corpus for _, corpus, _ in cells})],
         "make_artefact": [str(zoo.requires(name)) for name in zoo.artefacts],
         "train": [str(training.requires(name)) for name in training.runs],
         "make_samples": [(cell, str(samples.methods[cell[0]].requires(cell[1]))) for cell in cells],

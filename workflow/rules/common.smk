@@ -22,7 +22,7 @@ CORPORA = SETTINGS.corpora.sets
 RUNS = SETTINGS.training.runs
 METHODS = SETTINGS.samples.methods
 CELLS = SETTINGS.samples.cells()
-TRAIN_ON = sorted({*SETTINGS.training.train_on, *SETTINGS.zoo.train_on})
+TRAIN_ON = sorted({*SETTINGS.training.corpora(), *SETTINGS.zoo.train_on})
 TESTED = sorted({corpus for _, corpus, _ in CELLS})
 JUDGES = SETTINGS.scores.artefacts()
 # GPU jobs ask for one GPU each, unless the config says that all runs on the CPU.
@@ -217,13 +217,14 @@ def method_reads(wildcards):
 
 
 def table_inputs(wildcards):
-    """Everything that was scored, and how the runs trained."""
+    """Everything that was scored, how the runs trained, and on what."""
     cells = ["/".join(cell) for cell in CELLS]
     return {
         "summary": [f"<results>/scores/{cell}/summary.parquet" for cell in cells],
         "per_clip": [f"<results>/scores/{cell}/per_clip.parquet" for cell in cells],
         "samples": [f"<results>/samples/{cell}/samples.parquet" for cell in cells],
         "history": [f"<results>/training/{run}/history.parquet" for run in RUNS],
+        "run_card": [f"<results>/training/{run}/card.json" for run in RUNS],
         "leaks": no_leaks(),
     }
 

@@ -47,7 +47,7 @@ rule build_tables:
         runtime=runtime_by_attempt(60),
     params:
         settings=settings_of("tables build"),
-        options=options("summary", "per_clip", "samples", "history"),
+        options=options("summary", "per_clip", "samples", "history", "run_card"),
     message:
         "Building the tables"
     shell:
