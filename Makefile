@@ -6,7 +6,7 @@ CORES ?= 2
 # Spinning OpenMP threads slow small shared machines down several times.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help install demo test test-cluster smoke lint format clean
+.PHONY: help install demo test test-cluster smoke lint format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ lint: install ## Check format, lint, layers and workflow
 
 format: install ## Format everything
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/snakefmt Snakefile workflow
+
+docs: install ## Write docs/metrics.md and docs/tables.md from the code
+	$(BIN)/eadbench scores list --markdown > docs/metrics.md
+	$(BIN)/eadbench tables dictionary
 
 clean: ## Remove results and logs, keep .venv
 	rm -rf results/* logs .snakemake && touch results/.gitkeep

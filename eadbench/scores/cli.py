@@ -39,19 +39,22 @@ def measure_command(
 
 
 @app.command("list")
-def list_command() -> None:
-    """Print every metric: its definition, where it comes from, which way is better, what it needs. Those of other packages, too."""
+def list_command(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/metrics.md: the package's own metrics as Markdown.")] = False,
+) -> None:
+    """Print every metric: definition, direction, values, evaluator, what else it reacts to. Those of other packages, too."""
     from eadbench.scores.metrics import METRICS
+    from eadbench.scores.metrics.describe import facts
+    from eadbench.scores.metrics.describe import markdown as as_markdown
 
-    arrows = {"up": "higher is better", "down": "lower is better", "none": "a description"}
+    if markdown:
+        typer.echo(as_markdown(), nl=False)
+        return
     for name, metric in METRICS.items():
-        better = arrows[metric.direction] if metric.ideal is None else f"best at {metric.ideal:g}"
-        low, high = ("" if end is None else f"{end:g}" for end in metric.range)
-        values = " ".join(filter(None, [f"{low}..{high}" if low or high else "", metric.unit]))
-        needs = [*metric.needs(), *([f"evaluator {metric.judge}"] if metric.judge else []), *(["paired videos"] if metric.paired else [])]
-        typer.echo(f"{name} ({metric.label}): {better}{f', {values}' if values else ''}, per {metric.kind}")
-        typer.echo(f"    {metric.meaning}")
-        typer.echo(f"    source: {metric.source}\n    needs: {', '.join(needs) or 'nothing but other rows'}")
+        typer.echo(f"{name} ({metric.label}), per {metric.kind}")
+        needs = ", ".join(metric.needs()) or "nothing but other rows"
+        for heading, text in (facts(metric) | {"Needs": needs}).items():
+            typer.echo(f"    {heading.lower()}: {text}")
 
 
 @app.command("summarise")

@@ -105,6 +105,8 @@ class Metric(Reader):
         direction: ``up`` when higher is better, ``down`` when lower is, ``none`` for a description.
         meaning: Its definition in one sentence, with unit and range.
         source: Where it comes from.
+        reacts: What else moves it, and what it does not see.
+        cites: Keys in ``eadbench/core/references.bib`` of what to cite with its values.
         unit: Of its values; empty for a plain number.
         range: Least and greatest value, ``None`` where there is no bound.
         kind: ``clip`` (one value per clip, the summary is their mean), ``set`` (of all clips together).
@@ -121,6 +123,8 @@ class Metric(Reader):
     direction: ClassVar[Direction]
     meaning: ClassVar[str]
     source: ClassVar[str]
+    reacts: ClassVar[str] = ""
+    cites: ClassVar[tuple[str, ...]] = ()
     unit: ClassVar[str] = ""
     range: ClassVar[tuple[float | None, float | None]] = (None, None)
     kind: ClassVar[Literal["clip", "set"]] = "clip"

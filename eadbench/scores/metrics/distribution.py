@@ -107,6 +107,11 @@ class Fid(_Frechet):
     name, label, judge, parts = "fid", "FID", "fid", (FrameFeatures,)
     meaning = "Fréchet distance of Inception features of frames"
     source = "Heusel et al. 2017; features and distance equal to pytorch-fid"
+    reacts = (
+        "blur, noise, colour and the codec; also the number of frames (few give larger values, so compare "
+        "at the same n). Blind to sound, to the order of the frames and to who is shown"
+    )
+    cites = ("heusel2017fid",)
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
@@ -117,6 +122,8 @@ class Fvd(_Frechet):
     name, label, judge, parts = "fvd", "FVD", "fvd", (WindowFeatures,)
     meaning = "Fréchet distance of I3D features of 16-frame windows"
     source = "Unterthiner et al. 2018; protocols of StyleGAN-V (Skorokhodov et al. 2022) and of LatentSync's script"
+    reacts = "the same as FID, and jerks; also the number of windows. Sees single pictures more than motion. Blind to sound"
+    cites = ("unterthiner2018fvd", "carreira2017i3d", "skorokhodov2022styleganv")
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
@@ -128,6 +135,8 @@ class Kid(Metric):
     name, label, direction, kind, judge, parts = "kid", "KID", "down", "set", "fid", (FrameFeatures,)
     meaning = "unbiased squared MMD of the same features, cubic kernel"
     source = "Bińkowski et al. 2018"
+    reacts = "the same as FID, but few frames do not make it larger"
+    cites = ("binkowski2018kid",)
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
@@ -150,6 +159,8 @@ class Kid(Metric):
 class FvdFixed(Metric):
     name, label, direction, kind, judge, parts = "fvd_fixed", "FVD at fixed n", "down", "set", "fvd", (WindowFeatures,)
     meaning = "mean FVD over draws of the same number of windows in every cell"
+    reacts = "the same as FVD; values of cells of unequal size compare, those of another n do not"
+    cites = ("unterthiner2018fvd",)
     source, range = "ours", (0, None)
 
     @classmethod

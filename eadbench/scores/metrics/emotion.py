@@ -74,6 +74,11 @@ class EmotionLogits(Part):
 class EmotionAccuracy(Metric):
     name, label, direction = "acc_emo", "Acc_emo", "up"
     meaning = "share of clips whose shown emotion the judge names as asked for, 0..1"
+    reacts = (
+        "everything in the face that the evaluator looks at, also what was taken from the input: under "
+        "the protocol self a copied input is right. Brows and eyes count more than the mouth"
+    )
+    cites = ("meng2019fan", "gan2023eat")
     source, range, judge, parts = SOURCE, (0, 1), "emotion", (EmotionLogits,)
 
     def compute(self) -> Value:
@@ -88,6 +93,8 @@ class EmotionAccuracy(Metric):
 class EmotionRecall(Metric):
     name, label, direction, kind = "acc_emo_recall", "Recall", "up", "set"
     meaning = "the same among the clips of one emotion (see variant)"
+    reacts = "the same as Acc_emo, on few clips"
+    cites = ("meng2019fan",)
     source, range, judge = SOURCE, (0, 1), "emotion"
 
     @classmethod
@@ -101,6 +108,8 @@ class EmotionRecall(Metric):
 class EmotionAccuracyOfReal(Metric):
     name, label, direction, kind = "acc_emo_real", "Acc_emo of the real clips", "none", "set"
     meaning = "what the judge makes of the ground truth of the same clips"
+    reacts = "the evaluator alone: it is the most that Acc_emo can tell"
+    cites = ("meng2019fan",)
     source, range, judge = SOURCE, (0, 1), "emotion"
 
     @classmethod

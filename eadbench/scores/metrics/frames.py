@@ -19,6 +19,11 @@ class Ssim(FrameMean):
     name, label, direction = "ssim", "SSIM", "up"
     meaning = "structural similarity to the clip (Gaussian window, sigma 1.5, RGB), mean over frames, -1..1"
     source = "Wang et al. 2004; equal to scikit-image"
+    reacts = (
+        "every difference of pixels: a face shifted by a pixel, another brightness, blur, the codec. A "
+        "method that pastes the real frame around the mouth is high by that alone"
+    )
+    cites = ("wang2004ssim",)
     range = (-1, 1)
 
     def of_pair(self, fake: np.ndarray, real: np.ndarray) -> float:
@@ -34,6 +39,7 @@ class Psnr(FrameMean):
     name, label, direction = "psnr", "PSNR", "up"
     meaning = "peak signal-to-noise ratio to the clip in dB, mean over frames, capped at 100"
     source = "equal to scikit-image"
+    reacts = "the same as SSIM; favours blurred results"
     unit, range = "dB", (0, 100)
 
     def of_pair(self, fake: np.ndarray, real: np.ndarray) -> float:
@@ -83,6 +89,8 @@ class Lpips(Metric):
     name, label, direction = "lpips", "LPIPS", "down"
     meaning = "perceptual distance to the clip (AlexNet, frames as they are), mean over frames, 0 for equal ones"
     source = "Zhang et al. 2018; the weights of the package lpips"
+    reacts = "texture and sharpness more than SSIM, small shifts less; the real frame around the mouth helps here, too"
+    cites = ("zhang2018lpips",)
     range = (0, None)
     judge, paired, parts = "lpips", True, (PerceptualDistances,)
 
@@ -121,6 +129,7 @@ class _Ratio(Metric):
 class MotionEnergyRatio(_Ratio):
     name, label, direction = "motion_energy_ratio", "Motion energy ratio", "none"
     meaning = "squared frame difference over the clip's; 0 is frozen"
+    reacts = "noise and flicker count as motion"
     source = "ours"
 
     def __init__(self, clip: "Clip | None" = None) -> None:
@@ -143,6 +152,7 @@ class SharpnessRatio(_Ratio):
     name, label, direction = "sharpness_ratio", "Sharpness ratio", "none"
     meaning = "variance of the Laplacian of the luma over the clip's, means over frames; below 1 is blurred"
     source = "Pech-Pacheco et al. 2000"
+    reacts = "noise counts as sharpness; the codec takes it away"
 
     def update(self, chunk: Chunk) -> None:
         from eadbench.scores.image import sharpness

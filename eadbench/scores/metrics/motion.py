@@ -100,11 +100,15 @@ class _LandmarkDistance(Metric):
 
 class LipDistance(_LandmarkDistance):
     name, label = "m_lmd", "M-LMD"
+    reacts = "the shape and motion of the mouth; also errors of the face mesh and another pose of the head"
+    cites = ("gan2023eat",)
     meaning = "distance of lip points to the clip's, centred, pixels of a 256-pixel frame"
 
 
 class FaceDistance(_LandmarkDistance):
     name, label = "f_lmd", "F-LMD"
+    reacts = "pose and expression of the whole face; also errors of the face mesh"
+    cites = ("gan2023eat",)
     meaning = "distance of face points to the clip's, centred, pixels of a 256-pixel frame"
 
 
@@ -125,6 +129,7 @@ class _MotionRatio(Metric):
 
 class JitterRatio(_MotionRatio):
     name, label, meaning = "jitter_ratio", "Jitter ratio", "jitter over the clip's; below 1 is smoother"
+    reacts = "trembling of the points; a still picture has none, so read it beside the motion energy"
 
     def of(self, motion: landmarks.Motion) -> float:
         return motion.jitter()
@@ -132,19 +137,23 @@ class JitterRatio(_MotionRatio):
 
 class LipMotionRatio(_MotionRatio):
     name, label, meaning, curve = "lip_motion_ratio", "Lip dynamics ratio", "spread of mouth opening over the clip's", "mouth"
+    reacts = "how wide the mouth moves, not when"
 
 
 class BrowMotionRatio(_MotionRatio):
     name, label, meaning, curve = "brow_motion_ratio", "Brow motion ratio", "spread of brow height over the clip's", "brows"
+    reacts = "how much the brows move; a method that keeps those of the input is at 1"
 
 
 class HeadMotionRatio(_MotionRatio):
     name, label, meaning, curve = "head_motion_ratio", "Head motion ratio", "spread of the head's place over the clip's", "head"
+    reacts = "how much the head moves; a method that keeps the pose of the input is at 1"
 
 
 class LipCorrelation(Metric):
     name, label, direction = "lip_correlation", "Lip correlation", "up"
     meaning = "correlation of mouth opening over time with the clip's, -1..1"
+    reacts = "the moment of each opening, not its size"
     source, range, paired, parts = OURS, (-1, 1), True, (MotionPair,)
 
     def compute(self) -> Value:
@@ -165,21 +174,25 @@ class _Motion(Metric):
 
 class LipMotion(_Motion):
     name, label, curve = "lip_motion", "Lip dynamics", "mouth"
+    reacts = "motion and, where the face is small or blurred, noise of the face mesh"
     meaning = "standard deviation of mouth opening over time, in per cent of eye distance"
 
 
 class BrowMotion(_Motion):
     name, label, curve = "brow_motion", "Brow motion", "brows"
+    reacts = "motion and, where the face is small or blurred, noise of the face mesh"
     meaning = "standard deviation of brow height over time, in per cent of eye distance"
 
 
 class HeadMotion(_Motion):
     name, label, curve = "head_motion", "Head motion", "head"
+    reacts = "motion and, where the face is small or blurred, noise of the face mesh"
     meaning = "standard deviation of the head's position over time, in per cent of eye distance"
 
 
 class Jitter(_Motion):
     name, label = "jitter", "Jitter"
+    reacts = "trembling and fast motion alike; a still picture has none"
     meaning = "RMS second difference of landmarks over time, in per cent of eye distance"
 
     def compute(self) -> Value:
@@ -192,6 +205,7 @@ class Jitter(_Motion):
 class SilenceMouthMotion(Metric):
     name, label, direction = "silence_mouth_motion", "Mouth motion in silence", "down"
     meaning = "lip dynamics while the sound is silent, same unit"
+    reacts = "motion that the sound does not ask for; breathing and smiles of real clips, too"
     source, unit, range, parts, sound = OURS, PER_CENT, (0, None), (OwnMotion,), True
 
     def __init__(self, clip: "Clip") -> None:
@@ -212,6 +226,7 @@ class SilenceMouthMotion(Metric):
 class FaceRate(Metric):
     name, label, direction = "face_rate", "Faces found", "up"
     meaning = "share of frames in which the face mesh finds a face, 0..1"
+    reacts = "pose, blur and masks over the face"
     source, range, parts = "ours", (0, 1), (OwnMotion,)
 
     def compute(self) -> Value:

@@ -64,18 +64,27 @@ class _Sync(Metric):
 class SyncConfidence(_Sync):
     name, label, direction, key = "sync", "Sync (LSE-C)", "up", "confidence"
     meaning = "SyncNet confidence: median less minimum of the mean distance over shifts of ±15 frames; silence has none"
+    reacts = (
+        "the delay of the sound; also the codec, the sharpness and the crop of the mouth. A method "
+        "trained against a SyncNet pleases this one more than people"
+    )
+    cites = ("chung2016syncnet", "prajwal2020wav2lip")
     range = (0, None)
 
 
 class SyncDistance(_Sync):
     name, label, direction, key = "lse_d", "LSE-D", "down", "min_distance"
     meaning = "SyncNet's least mean distance over those shifts; silence has none"
+    reacts = "the same as Sync (LSE-C); compares within one crop and one level of compression only"
+    cites = ("chung2016syncnet", "prajwal2020wav2lip")
     range = (0, None)
 
 
 class SyncOffset(_Sync):
     name, label, direction, key, ideal = "sync_offset", "AV offset", "none", "offset", 0.0
     meaning = "shift of that least distance in frames, positive when the audio leads (comes too early), negative when it lags"
+    reacts = "the delay alone; where Sync (LSE-C) is low it means little"
+    cites = ("chung2016syncnet",)
     unit, range = "frames", (-15, 15)
 
 

@@ -1,0 +1,31 @@
+"""Metrics in words."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from eadbench.scores.metrics import METRICS
+from eadbench.scores.metrics.describe import EVALUATORS, facts, markdown, values
+from eadbench.scores.names import OWN
+
+ROOT = Path(__file__).parents[2]
+KEYS = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "eadbench/core/references.bib").read_text(encoding="utf-8"), re.M))
+
+
+def test_the_page_of_metrics_is_current() -> None:
+    assert (ROOT / "docs/metrics.md").read_text(encoding="utf-8") == markdown(), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_metric_tells_what_a_reader_must_know(name: str) -> None:
+    found = facts(METRICS[name])
+    assert {"Definition", "Better", "Values", "Evaluator", "Compares with", "Reacts to", "Source"} <= set(found)
+    assert all(text == text.strip(" .") for text in found.values())
+    assert METRICS[name].judge in {"", *EVALUATORS}
+    assert set(METRICS[name].cites) <= KEYS
+
+
+def test_values_name_range_and_unit() -> None:
+    assert values(METRICS["psnr"]) == "0 to 100 dB" and values(METRICS["fid"]) == "from 0"
+    assert values(METRICS["kid"]) == "any number" and values(METRICS["sync_offset"]) == "-15 to 15 frames"
