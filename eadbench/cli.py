@@ -25,11 +25,12 @@ SHORTCUTS = {
     "score": ("eadbench.score.cli", "app"),
     "methods": ("eadbench.samples.cli", "methods_app"),
     "plan": ("eadbench.plan.cli", "app"),
+    "prepare": ("eadbench.plan.cli", "prepare_app"),
     "config": ("eadbench.core.config_cli", "app"),
 }
 # Command -> extra of the package that holds what it needs.
 EXTRAS = {"score": "score", "scores": "score", "tables": "score", "study": "score"} | dict.fromkeys(
-    ("clips", "zoo", "features", "training", "samples", "methods"), "train"
+    ("clips", "zoo", "features", "training", "samples", "methods", "prepare"), "train"
 )
 
 

@@ -8,6 +8,11 @@ from eadbench.core.settings import SHAPES_NOTHING, Section
 from eadbench.corpora.studio.config import StudioConfig
 
 Split = Literal["train", "val", "test"]
+TERMS = {
+    "hdtf": "HDTF: lists under CC BY 4.0 (https://github.com/MRzzm/HDTF); the videos belong to their makers and stand under the site's terms of use.",
+    "mead": "MEAD: given by its owners on request, for non-commercial research only, no redistribution (https://wywu.github.io/projects/MEAD/MEAD.html).",
+    "ravdess": "RAVDESS: CC BY-NC-SA 4.0, no commercial use, derived clips under the same licence (https://doi.org/10.5281/zenodo.1188976).",
+}
 _ENTRY = "corpora.sets.{corpus}"
 _LISTING = tuple(f"{_ENTRY}.{key}" for key in ("kind", "labels", "views", "max_length_gap", "groups", "videos"))
 _FETCHING = ("kind", "root", "record", "archives", "lists", "groups", "videos", "max_height", "cookies", "rate_limit", "pause", "tries", "parallel")

@@ -13,17 +13,11 @@ from eadbench.core import provenance, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.tables import FAILED, relative_to
-from eadbench.corpora.config import CorporaConfig, CorpusConfig
+from eadbench.corpora.config import TERMS, CorporaConfig, CorpusConfig
 from eadbench.corpora.index import corpus_of
 from eadbench.corpora.origin import Origin
 
 log = logging.getLogger(__name__)
-
-TERMS = {
-    "hdtf": "HDTF: lists under CC BY 4.0 (https://github.com/MRzzm/HDTF); the videos belong to their makers and stand under the site's terms of use.",
-    "mead": "MEAD: given by its owners on request, for non-commercial research only, no redistribution (https://wywu.github.io/projects/MEAD/MEAD.html).",
-    "ravdess": "RAVDESS: CC BY-NC-SA 4.0, no commercial use, derived clips under the same licence (https://doi.org/10.5281/zenodo.1188976).",
-}
 
 
 def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) -> None:

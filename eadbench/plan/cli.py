@@ -1,4 +1,4 @@
-"""``eadbench plan``."""
+"""``eadbench plan`` and ``eadbench prepare``."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from eadbench.core.options import ConfigFiles
 
-app = typer.Typer()
+app, prepare_app = typer.Typer(), typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
@@ -44,3 +44,26 @@ def plan_command(
         write_text(out, json.dumps(as_json(report), indent=1) + "\n")
     elif out:
         write_table(out, report.stages, PLAN)
+
+
+@prepare_app.callback(invoke_without_command=True)
+def prepare_command(
+    config: ConfigFiles = None,
+    results: Annotated[Path, typer.Option(help="Folder of results; what lies there is not asked for again.")] = Path("results"),
+    accept_licence: Annotated[
+        list[str] | None, typer.Option(help="Id of weights whose licence I have read and accept; several times, or `all`.")
+    ] = None,
+    fetch: Annotated[bool, typer.Option(help="Download the weights whose licence was accepted.")] = True,
+) -> None:
+    """What a run still needs on this machine, in the order to get it, until it says "Ready".
+
+    Five steps: licences to accept, weights, corpora, methods of others (checkouts, environments, weights), libraries and programs.
+    Weights whose licence is accepted (here or in the configuration) are fetched to the user's cache; what is here is left alone.
+    The status is 0 if the run can start.
+
+    Example: `eadbench prepare --config config/paper.yaml --config mine.yaml`
+    """
+    from eadbench.plan.prepare import prepare
+
+    if not prepare(config or [Path("config.yaml")], results, accept_licence or (), fetch):
+        raise typer.Exit(1)

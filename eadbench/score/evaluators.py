@@ -12,10 +12,9 @@ from eadbench.core.errors import EadbenchError
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges, load_judges
 from eadbench.scores.metrics import METRICS
-from eadbench.zoo.cli import megabytes
 from eadbench.zoo.fetch import ALL, by_hand, check_file, fetch_files, user_cache
 from eadbench.zoo.make import card_of_published
-from eadbench.zoo.registry import Entry, entry
+from eadbench.zoo.registry import Entry, entry, megabytes
 
 # The customary network of each role, by its id in the registry.
 OFFICIAL = {

@@ -93,8 +93,7 @@ def list_command(
     from rich.console import Console
     from rich.markup import escape
 
-    from eadbench.zoo.fetch import user_cache
-    from eadbench.zoo.registry import registry
+    from eadbench.zoo.registry import registry, user_cache
 
     cache = cache or user_cache()
     console = Console(soft_wrap=True, highlight=False)
@@ -102,13 +101,8 @@ def list_command(
         wanted = [f.name for f in entry.files] or ["config.json"]
         here = sum((cache / name / file).exists() for file in wanted)
         state = "here" if here == len(wanted) else f"{here} of {len(wanted)} files here" if here else "by hand" if entry.manual else "not here"
-        console.print(f"[bold]{escape(name)}[/bold]  ({entry.kind}, {megabytes(entry.transfer)}, {state})")
+        console.print(f"[bold]{escape(name)}[/bold]  ({entry.kind}, {entry.size}, {state})")
         for line in (entry.title, f"licence: {entry.licence}", f"from: {entry.source}", entry.note):
             if line:
                 console.print(f"    {escape(line)}")
     console.print(f"\nLooked for in {escape(str(cache))}. `eadbench zoo fetch ID --accept-licence` fetches one.")
-
-
-def megabytes(size: int | None) -> str:
-    """A size for print."""
-    return "size unknown" if size is None else f"{max(1, round(size / 1e6)):,} MB"

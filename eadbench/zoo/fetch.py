@@ -1,9 +1,7 @@
 """Official weights: terms, then the files from the user's cache or the network."""
 
 import logging
-import os
 import shutil
-import sys
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -11,26 +9,11 @@ from pathlib import Path
 from eadbench.core.download import complaint, download
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, nature
-from eadbench.zoo.registry import Entry, RemoteFile
+from eadbench.zoo.registry import Entry, RemoteFile, kept, user_cache
 
 log = logging.getLogger(__name__)
-CACHE, ALL = "EADBENCH_CACHE", "all"
+ALL = "all"
 TRIES = 4
-
-
-def user_cache() -> Path:
-    """Where this user's weights are kept as ``ID/FILE``: ``weights`` in ``$EADBENCH_CACHE``, else below the platform's cache folder."""
-    if given := os.environ.get(CACHE):
-        return Path(given).expanduser() / "weights"
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        base = Path(xdg)
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path.home() / ".cache"
-    return base / "eadbench" / "weights"
 
 
 def fetch_files(name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None) -> None:
@@ -51,15 +34,14 @@ def fetch_files(name: str, entry: Entry, folder: Path, accepted: Collection[str]
     if entry.snapshot:
         fetch_snapshot(name, entry, folder, accepted, cache)
         return
-    for kept in (cache, user_cache()):
-        local = [kept / name / f.name for f in entry.files] if kept else []
-        if local and all(p.exists() for p in local):
-            for remote, path in zip(entry.files, local, strict=True):
-                check_file(name, remote, path)
-                if path.resolve() != (folder / remote.name).resolve():
-                    with atomic_path(folder / remote.name) as part:
-                        shutil.copyfile(path, part)
-            return
+    if (local := kept(name, entry, cache)) is not None:
+        for remote in entry.files:
+            path = local / remote.name
+            check_file(name, remote, path)
+            if path.resolve() != (folder / remote.name).resolve():
+                with atomic_path(folder / remote.name) as part:
+                    shutil.copyfile(path, part)
+        return
     if entry.manual:
         raise EadbenchError(f"{name} has no direct download", entry.manual, by_hand(name, entry))
     check_accepted(name, entry, accepted)
@@ -129,6 +111,8 @@ def check_accepted(name: str, entry: Entry, accepted: Collection[str]) -> None:
 def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None) -> None:
     """Fetch the wanted files of a hub repository at its pinned commit; a broken download goes on. ``cache/{id}/`` is copied instead, if it is there.
 
+    What comes lies in ``{folder}.partial`` until all of it is there, so that half a model never passes for one.
+
     Raises:
         EadbenchError: If the licence was not accepted or the hub cannot be reached.
     """
@@ -136,16 +120,20 @@ def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: Collection[s
     from huggingface_hub.errors import HfHubHTTPError
 
     snapshot = entry.snapshot
-    for kept in (cache, user_cache()):
-        if kept and (kept / name / "config.json").exists():
-            if (kept / name).resolve() != folder.resolve():
-                shutil.copytree(kept / name, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("card.json"))
-            return
+    if (local := kept(name, entry, cache)) is not None:
+        if local.resolve() != folder.resolve():
+            shutil.copytree(local, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("card.json"))
+        return
     check_accepted(name, entry, accepted)
+    coming = folder.with_name(f"{folder.name}.partial")
     try:
-        snapshot_download(snapshot.repo, revision=snapshot.revision, allow_patterns=snapshot.patterns, local_dir=folder)
+        snapshot_download(snapshot.repo, revision=snapshot.revision, allow_patterns=snapshot.patterns, local_dir=coming)
     except (HfHubHTTPError, OSError, ValueError) as error:  # requests' and httpx's errors of the network are among them
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise EadbenchError(f"download failed: {first}", snapshot.url, f"check the network, or put the files into {user_cache() / name}") from error
-    finally:
-        shutil.rmtree(folder / ".cache", ignore_errors=True)
+    shutil.rmtree(coming / ".cache", ignore_errors=True)  # the hub's own notes, by which a broken download goes on
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(coming.iterdir(), key=lambda one: one.name == "config.json"):  # last: by it the folder counts as whole
+        shutil.rmtree(folder / path.name, ignore_errors=True)
+        path.replace(folder / path.name)
+    coming.rmdir()

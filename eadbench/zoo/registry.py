@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eadbench.core.errors import EadbenchError
 
-OVERLAY = "EADBENCH_REGISTRY"
+OVERLAY, CACHE = "EADBENCH_REGISTRY", "EADBENCH_CACHE"
 
 
 class Archive(BaseModel):
@@ -62,7 +63,10 @@ class Snapshot(BaseModel):
 
 
 class Entry(BaseModel):
-    """One published artefact: single ``files``, or a ``snapshot``. ``manual`` says how to get it where no direct download exists."""
+    """One published artefact: single ``files``, or a ``snapshot``. ``manual`` says how to get it where no direct download exists.
+
+    ``about_mb`` is told where no exact size is known: the number of parameters times their bytes, in MB.
+    """
 
     model_config = ConfigDict(extra="forbid")
     kind: str
@@ -73,6 +77,12 @@ class Entry(BaseModel):
     licence_url: str = ""
     note: str = ""
     manual: str = ""
+    about_mb: int | None = None
+
+    @property
+    def size(self) -> str:
+        """What a download takes, in words."""
+        return f"about {megabytes(self.about_mb * 10**6)}" if self.about_mb and self.transfer is None else megabytes(self.transfer)
 
     @property
     def source(self) -> str:
@@ -122,3 +132,36 @@ def entry(name: str) -> Entry:
     near = [one for one, e in found.items() if e.kind == name or name.lower() in one.lower()] or difflib.get_close_matches(name, found, 3, 0.5)
     mend = " or ".join(f"`eadbench zoo fetch {one}`" for one in near[:3]) or "`eadbench zoo list` shows all"
     raise EadbenchError(f"no published weights have the id {name!r}", "the registry", f"{mend}; known: {', '.join(sorted(found))}")
+
+
+def user_cache() -> Path:
+    """Where this user's weights are kept as ``ID/FILE``: ``weights`` in ``$EADBENCH_CACHE``, else below the platform's cache folder."""
+    if given := os.environ.get(CACHE):
+        return Path(given).expanduser() / "weights"
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        base = Path(xdg)
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path.home() / ".cache"
+    return base / "eadbench" / "weights"
+
+
+def kept(name: str, entry: Entry, cache: str | Path | None = None) -> Path | None:
+    """The folder in which the user keeps all files of published weights already: ``{cache}/{id}``, else that of :func:`user_cache`.
+
+    Args:
+        name: Id of the entry.
+        entry: The entry.
+        cache: The configuration's ``zoo: cache:``.
+    """
+    names = [file.name for file in entry.files] or ["config.json"]
+    folders = [Path(one) / name for one in (cache, user_cache()) if one]
+    return next((folder for folder in folders if all((folder / file).exists() for file in names)), None)
+
+
+def megabytes(size: int | None) -> str:
+    """A size for print."""
+    return "size unknown" if size is None else f"{max(1, round(size / 1e6)):,} MB"

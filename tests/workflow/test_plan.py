@@ -9,6 +9,7 @@ def test_plans_on_a_clean_clone(tmp_path, configs):
     done = snakemake(tmp_path, "--dry-run", configs=configs)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "make_samples" in done.stdout + done.stderr
+    assert ("eadbench prepare" in done.stdout + done.stderr) == ("config/paper.yaml" in configs), "what is missing is pointed to"
 
 
 def test_default_configuration_is_the_demo(tmp_path):

@@ -16,7 +16,7 @@ from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
 from eadbench.zoo.fetch import fetch_files
 from eadbench.zoo.make import Inputs, make
-from eadbench.zoo.registry import registry
+from eadbench.zoo.registry import kept, registry
 from eadbench.zoo.text_data import training_texts
 from eadbench.zoo.text_encoder import make_tokenizer
 
@@ -325,3 +325,27 @@ def test_snapshot_needs_the_licence_comes_from_the_cache_and_says_when_the_hub_i
         fetch_files("t5-small", entry, tmp_path / "other", ["t5-small"])
     assert asked["repo"] == "google-t5/t5-small"
     assert asked["revision"] == entry.snapshot.revision
+
+
+def test_a_snapshot_that_broke_off_does_not_pass_for_a_whole_one_and_goes_on(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    entry, folder = registry()["t5-small"], tmp_path / "cache/weights/t5-small"
+    monkeypatch.setenv("EADBENCH_CACHE", str(tmp_path / "cache"))
+
+    def breaks_off(repo, local_dir, **options):
+        local_dir.mkdir(parents=True, exist_ok=True)
+        (local_dir / "config.json").write_text("{}")
+        if not (local_dir / ".cache").exists():
+            (local_dir / ".cache").mkdir()
+            raise OSError("the line is cut")
+        (local_dir / "model.safetensors").write_text("weights")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", breaks_off)
+    with pytest.raises(EadbenchError, match="the line is cut"):
+        fetch_files("t5-small", entry, folder, ["t5-small"])
+    assert kept("t5-small", entry) is None
+    fetch_files("t5-small", entry, folder, ["t5-small"])
+    assert kept("t5-small", entry) == folder
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert not folder.with_name("t5-small.partial").exists()

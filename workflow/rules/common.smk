@@ -4,10 +4,12 @@ import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from eadbench.core import settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.older import refuse_older
+from eadbench.plan.missing import hint
 from eadbench.samples import sources
 
 # The package checks the configuration and says what each job reads (eadbench/core/settings.py).
@@ -15,6 +17,8 @@ try:
     with settings.naming(map(Path, workflow.configfiles)):
         SETTINGS = settings.check(config, whole=True)
     refuse_older(Path("results"))
+    if workflow.is_main_process and (lacks := hint(SETTINGS, Path("results"))):
+        logger.warning(lacks)
 except EadbenchError as error:
     raise WorkflowError(str(error)) from None
 

@@ -24,6 +24,7 @@ from eadbench.samples.templates import fill, fill_one
 from eadbench.samples.worker import Request, Worker
 
 log = logging.getLogger(__name__)
+NO_GPU = "needs a GPU"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -77,7 +78,7 @@ class External(Method):
         if self.recipe.prepared and not (self.options.prepared and Path(self.options.prepared).is_dir()):
             found.append(Lack("prepared inputs are missing", str(self.options.prepared or "prepared: not set"), self.recipe.prepared))
         if self.recipe.gpu and not _gpu_visible():
-            found.append(Lack("needs a GPU", "none is visible here"))
+            found.append(Lack(NO_GPU, "none is visible here"))
         return found + lacking_variables(self.options.env)
 
     def _lacks_checkout(self) -> list[Lack]:
