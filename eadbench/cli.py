@@ -16,6 +16,8 @@ from eadbench import __version__
 from eadbench.core import children, log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import explained
+from eadbench.core.options import check_target, prepared
+from eadbench.core.settings import nearest
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
@@ -41,18 +43,28 @@ class Rooms(TyperGroup):
         """Names in the order of the stages."""
         return [*ROOMS, *SHORTCUTS]
 
-    def get_command(self, ctx: typer.Context, name: str) -> TyperGroup | None:
-        """The stage's or shortcut's group."""
-        if name not in ROOMS and name not in SHORTCUTS:
-            return None
+    def get_command(self, ctx: typer.Context, name: str) -> TyperGroup:
+        """The stage's or shortcut's group.
+
+        Raises:
+            EadbenchError: If there is none; with the nearest name.
+        """
+        known = self.list_commands(ctx)
+        if name not in known:
+            raise EadbenchError(f"there is no command {name!r}{nearest(name, known)}", "", f"known: {', '.join(known)}")
         module, attribute = SHORTCUTS.get(name, (f"eadbench.{name}.cli", "app"))
-        command = typer.main.get_group(getattr(import_module(module), attribute))  # get_command would add options that install shell completion
+        command = prepared(getattr(import_module(module), attribute))
         command.name = name
         return command
 
 
 app = typer.Typer(
-    cls=Rooms, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Rooms,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 
 
@@ -64,11 +76,24 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    log_file: Annotated[Path | None, typer.Option("--log", help="Write the log to this file, too.")] = None,
+    log_file: Annotated[Path | None, typer.Option("--log", help="Write the log to this file, too, with tracebacks.")] = None,
     threads: Annotated[int, typer.Option(help="Threads for torch and BLAS; 0 leaves it to them.")] = 0,
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    """EAD-Net and its benchmark. Every stage of the workflow is a sub-command; `eadbench STAGE --help` tells more."""
+    """EAD-Net and its benchmark of talking heads with emotion.
+
+    The workflow (`snakemake --cores all`) calls the stages corpora, clips, zoo, captions, features, training, samples, scores
+    and tables in turn. By hand one mostly needs the others (score, methods, plan, prepare, config) and `samples render`.
+    `eadbench COMMAND --help` tells more.
+
+    Example:
+
+    \b
+        eadbench score --real real/ --fake mine/ --out scores.parquet
+        eadbench --log a.log --threads 2 tables show
+    """
+    if log_file:
+        check_target(log_file, "--log")
     log.set_up(None if rank() else log_file)  # of the processes of a launcher, one writes files
     if "RANK" in os.environ:
         children.die_with_parent()
@@ -85,6 +110,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     gc.set_threshold(50_000, 20, 20)  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
+    log.set_up(None)
     try:
         app(prog_name="eadbench")
     except SystemExit as end:

@@ -8,7 +8,7 @@ import typer
 from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, SettingsJson
 
-app = typer.Typer(help="From recordings to aligned face clips: cut, check, merge, report.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="From recordings to aligned face clips: cut, check, merge, report.", no_args_is_help=True)
 PATHS = ("video", "audio", "track", "source")
 
 
@@ -21,10 +21,20 @@ def cut_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Find shots and faces, align, cut. A killed run continues where it was."""
+    """Find shots and faces, align, cut. A killed run continues where it was.
+
+    Clips have 25 frames per second and 16 kHz mono sound; faces are aligned in squares of `clips: size:` pixels.
+
+    Example:
+
+        eadbench clips cut --corpus demo_hdtf \\
+          --index results/corpora/demo_hdtf/index.parquet \\
+          --out results/clips/demo_hdtf/shards/0-of-1/cut.parquet
+    """
+    given = core_settings.load(settings, config, "clips cut")
     from eadbench.clips.cut import cut_shard
 
-    cut_shard(corpus, shard, index, out, core_settings.load(settings, config, "clips cut").clips)
+    cut_shard(corpus, shard, index, out, given.clips)
 
 
 @app.command("check")
@@ -37,20 +47,36 @@ def check_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Measure the audio-video offset, move the sound within limits, keep or drop."""
+    """Measure the audio-video offset, move the sound within limits, keep or drop.
+
+    The offset is in frames of 40 ms; the limits are those of `clips: sync:` and `clips: keep:`.
+
+    Example:
+
+        eadbench clips check --corpus demo_hdtf \\
+          --judge results/zoo/judge_syncnet \\
+          --cut results/clips/demo_hdtf/shards/0-of-1/cut.parquet \\
+          --out results/clips/demo_hdtf/shards/0-of-1/checked.parquet
+    """
+    given = core_settings.load(settings, config, "clips check")
     from eadbench.clips.check import check_shard
     from eadbench.core.device import pick_device
 
-    given = core_settings.load(settings, config, "clips check")
     check_shard(corpus, shard, cut, judge, out, given.clips, pick_device(given.device))
 
 
 @app.command("merge")
 def merge_command(
-    tables: Annotated[list[Path], typer.Argument(help="Tables of the shards.")],
+    tables: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Tables of the shards.")],
     out: Annotated[Path, typer.Option(help="Table to write, e.g. results/clips/CORPUS/clips.parquet.")],
 ) -> None:
-    """Put shards together; how many there were leaves no trace."""
+    """Put shards together; how many there were leaves no trace.
+
+    Example:
+
+        eadbench clips merge --out results/clips/demo_mead/clips.parquet \\
+          results/clips/demo_mead/shards/*/checked.parquet
+    """
     from eadbench.core import schemas
     from eadbench.core.tables import concat_tables
 
@@ -63,7 +89,13 @@ def report_command(
     clips: Annotated[Path, typer.Option(help="results/clips/CORPUS/clips.parquet")],
     out: Annotated[Path, typer.Option(help="HTML page to write.")],
 ) -> None:
-    """Draw what was kept and what was lost to which reason, with pictures."""
+    """Draw what was kept and what was lost to which reason, with pictures.
+
+    Example:
+
+        eadbench clips report --corpus demo_hdtf --out clips.html \\
+          --clips results/clips/demo_hdtf/clips.parquet
+    """
     from eadbench.clips.report import write_report
 
     write_report(corpus, clips, out)

@@ -8,17 +8,27 @@ from eadbench.core import settings
 from eadbench.core.config_schema import config_schema
 from eadbench.core.options import ConfigFiles
 
-app = typer.Typer(help="Check a configuration; its JSON schema; which command reads what.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="Check a configuration; its JSON schema; which command reads what.", no_args_is_help=True)
 
 
 @app.command("check")
 def check_command(config: ConfigFiles = None) -> None:
-    """Check a configuration as the workflow does before it plans: every value, every name, circles."""
+    """Check a configuration as the workflow does before it plans: every value, every name, circles.
+
+    Example:
+
+        eadbench config check --config config.yaml --config mine.yaml
+    """
     settings.load(None, config, whole=True)
     typer.echo("the configuration is sound")
 
 
 @app.command("schema")
 def schema_command() -> None:
-    """Print the JSON schema of the configuration, for editors that check YAML while it is written."""
+    """Print the JSON schema of the configuration, for editors that check YAML while it is written.
+
+    Example:
+
+        eadbench config schema > schema.json
+    """
     typer.echo(json.dumps(config_schema(), indent=1))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -29,6 +29,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 NAME_RULE = "a name starts with a letter and goes on with letters, digits, `_`, `-` and `.`, at most 100 in all"
 WHOLE = "compare with config.yaml, which explains every key"
 LACKING = "pass it with --settings, or use --config"
+Entry = TypeVar("Entry")
 VERB = "verb"  # key of settings that hold only what this command reads
 # For `Field(json_schema_extra=...)`: the command reads it, but no result depends on it (logging, workers, caches, licences).
 SHAPES_NOTHING: dict[str, Any] = {"shapes": False}
@@ -415,6 +416,22 @@ def nearest(word: object, known: Any) -> str:
     """`` (did you mean 'x'?)`` where a known word is near, else nothing."""
     found = get_close_matches(str(word), [str(one) for one in known], 1)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def entry_of(entries: dict[str, Entry], name: str, where: str) -> Entry:
+    """An entry of the configuration that an option names.
+
+    Args:
+        entries: The mapping, e.g. ``settings.samples.methods``.
+        name: Of the entry.
+        where: The mapping's place, e.g. ``samples.methods``.
+
+    Raises:
+        EadbenchError: If there is none; with the nearest name.
+    """
+    if name not in entries:
+        raise EadbenchError(f"the configuration has no {name!r}{nearest(name, entries)}", where, f"known: {', '.join(entries) or 'none'}")
+    return entries[name]
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

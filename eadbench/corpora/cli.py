@@ -7,10 +7,11 @@ import typer
 
 from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.core.settings import entry_of
 from eadbench.corpora.studio.film import film_command
 
 CorpusName = Annotated[str, typer.Option(help="Name of the corpus in the config's `corpora: sets:`.")]
-app = typer.Typer(help="Film or fetch corpora and list their recordings.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="Film or fetch corpora and list their recordings.", no_args_is_help=True)
 
 
 app.command("film")(film_command)
@@ -24,10 +25,18 @@ def fetch_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Download a corpus (after its terms are accepted in the config), or note where it is. Interrupted downloads are resumed."""
+    """Download a corpus (after its terms are accepted in the config), or note where it is. Interrupted downloads are resumed.
+
+    Example:
+
+        eadbench corpora fetch --corpus hdtf --config config/paper.yaml \\
+          --out results/corpora/hdtf/fetch.json
+    """
+    given = core_settings.load(settings, config, "corpora fetch").corpora
+    entry_of(given.sets, corpus, "corpora.sets")
     from eadbench.corpora.fetch import fetch
 
-    fetch(corpus, studio, out, core_settings.load(settings, config, "corpora fetch").corpora)
+    fetch(corpus, studio, out, given)
 
 
 @app.command("index")
@@ -38,21 +47,37 @@ def index_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """List the recordings with their labels, probe each file, split by speaker, drop duplicates across splits."""
+    """List the recordings with their labels, probe each file, split by speaker, drop duplicates across splits.
+
+    Example:
+
+        eadbench corpora index --corpus demo_mead \\
+          --fetch results/corpora/demo_mead/fetch.json \\
+          --out results/corpora/demo_mead/index.parquet
+    """
+    given = core_settings.load(settings, config, "corpora index").corpora
+    entry_of(given.sets, corpus, "corpora.sets")
     from eadbench.corpora.index import index
 
-    index(corpus, fetch, out, core_settings.load(settings, config, "corpora index").corpora)
+    index(corpus, fetch, out, given)
 
 
 @app.command("leaks")
 def leaks_command(
     out: Annotated[Path, typer.Option(help="results/corpora/leaks.json, written if nothing is shared.")],
-    train: Annotated[list[Path], typer.Option("--train", help="Index of a corpus that something is trained on.")],
-    test: Annotated[list[Path], typer.Option("--test", help="Index of a corpus that methods are tested on.")],
+    train: Annotated[list[Path], typer.Option("--train", metavar="FILE", help="Index of a corpus that something is trained on.")],
+    test: Annotated[list[Path], typer.Option("--test", metavar="FILE", help="Index of a corpus that methods are tested on.")],
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Refuse recordings and speakers that may train in one corpus and are tested in another."""
+    """Refuse recordings and speakers that may train in one corpus and are tested in another.
+
+    Example:
+
+        eadbench corpora leaks --train results/corpora/demo_mead/index.parquet \\
+          --test results/corpora/demo_ravdess/index.parquet --out leaks.json
+    """
+    given = core_settings.load(settings, config, "corpora leaks").corpora
     from eadbench.corpora.leaks import check_leaks
 
-    check_leaks(train, test, out, core_settings.load(settings, config, "corpora leaks").corpora)
+    check_leaks(train, test, out, given)

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from eadbench.core.options import ConfigFiles
+from eadbench.core.settings import load
 
-app, prepare_app = typer.Typer(), typer.Typer()
+app, prepare_app = typer.Typer(add_completion=False), typer.Typer(add_completion=False)
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def plan_command(
     config: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="Where index and clips tables are looked for; corpora without them have customary sizes.")] = Path(
@@ -19,8 +20,10 @@ def plan_command(
     ),
     calibrate: Annotated[Path | None, typer.Option(help="Results of a finished run; its times, memory and disk are used.")] = None,
     figures: Annotated[Path | None, typer.Option(help="YAML with figures of your own, of the form of eadbench/plan/assumed.yaml.")] = None,
-    workers: Annotated[list[int] | None, typer.Option(min=1, help="Cores; several times for several answers. [default: 16, 200]")] = None,
-    gpus: Annotated[list[int] | None, typer.Option(min=0, help="GPUs; as --workers. [default: 1, 8]")] = None,
+    workers: Annotated[
+        list[int] | None, typer.Option(metavar="N", min=1, help="Cores; several times for several answers. [default: 16, 200]", show_default=False)
+    ] = None,
+    gpus: Annotated[list[int] | None, typer.Option(metavar="N", min=0, help="GPUs; as --workers. [default: 1, 8]", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Also write it: .json (all), or .parquet (the stages).")] = None,
     details: Annotated[bool, typer.Option(help="Show every figure with its origin.")] = True,
 ) -> None:
@@ -29,15 +32,19 @@ def plan_command(
     The jobs are those that Snakemake plans. Their amounts come from the index and clips tables where they are there. Seconds per unit come from
     --figures, else from a finished run (--calibrate; only where it had the same settings), else are assumed; every row says which. Nothing is made.
 
-    Example: `eadbench plan --config config/paper.yaml --workers 200 --gpus 8 --calibrate results --out plan.json`
+    Example:
+
+        eadbench plan --config config/paper.yaml --workers 200 --gpus 8 \\
+          --calibrate results --out plan.json
     """
+    if out and out.suffix not in (".json", ".parquet"):
+        raise typer.BadParameter("must end in .json or .parquet", param_hint="--out")
+    load(None, config, whole=True)
     from eadbench.core.files import write_text
     from eadbench.core.schemas import PLAN
     from eadbench.core.tables import write_table
     from eadbench.plan.report import as_json, make, show
 
-    if out and out.suffix not in (".json", ".parquet"):
-        raise typer.BadParameter("must end in .json or .parquet", param_hint="--out")
     report = make(config or [Path("config.yaml")], results, calibrate, figures, workers or [16, 200], gpus or [1, 8])
     show(report, details)
     if out and out.suffix == ".json":
@@ -46,12 +53,12 @@ def plan_command(
         write_table(out, report.stages, PLAN)
 
 
-@prepare_app.callback(invoke_without_command=True)
+@prepare_app.command()
 def prepare_command(
     config: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="Folder of results; what lies there is not asked for again.")] = Path("results"),
     accept_licence: Annotated[
-        list[str] | None, typer.Option(help="Id of weights whose licence I have read and accept; several times, or `all`.")
+        list[str] | None, typer.Option(metavar="ID", help="Id of weights whose licence I have read and accept; several times, or `all`.")
     ] = None,
     fetch: Annotated[bool, typer.Option(help="Download the weights whose licence was accepted.")] = True,
 ) -> None:
@@ -61,8 +68,11 @@ def prepare_command(
     Weights whose licence is accepted (here or in the configuration) are fetched to the user's cache; what is here is left alone.
     The status is 0 if the run can start.
 
-    Example: `eadbench prepare --config config/paper.yaml --config mine.yaml`
+    Example:
+
+        eadbench prepare --config config/paper.yaml
     """
+    load(None, config, whole=True)
     from eadbench.plan.prepare import prepare
 
     if not prepare(config or [Path("config.yaml")], results, accept_licence or (), fetch):

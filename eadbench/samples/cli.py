@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from eadbench.core import settings as core_settings
-from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.core.options import ConfigFiles, Parts, SettingsJson, parse_parts
+from eadbench.core.settings import entry_of
 
-app = typer.Typer(help="Render test clips with any method; render one video.", no_args_is_help=True)
-methods_app = typer.Typer(help="What each method needs, and what is missing here.", no_args_is_help=True)
-
-Parts = Annotated[list[str] | None, typer.Option("--part", help="NAME=FOLDER of an artefact of the zoo, e.g. vae=results/zoo/vae.")]
+app = typer.Typer(add_completion=False, help="Render test clips with any method; render one video.", no_args_is_help=True)
+methods_app = typer.Typer(add_completion=False, help="What each method needs, and what is missing here.", no_args_is_help=True)
 
 
 @app.command("make")
@@ -32,14 +31,17 @@ def make_command(
     One row per clip: `kept` with its video, `failed` with the reason, or `dropped` where the method cannot (what it lacks, or a protocol it does not
     know). An interrupted run goes on where it stopped.
 
-    Example: eadbench samples make --method still --corpus demo_hdtf --clips results/clips/demo_hdtf/clips.parquet
-    --out results/samples/still/demo_hdtf/self/samples.parquet
+    Example:
+
+        eadbench samples make --method still --corpus demo_hdtf \\
+          --clips results/clips/demo_hdtf/clips.parquet \\
+          --out results/samples/still/demo_hdtf/self/samples.parquet
     """
+    given = core_settings.load(settings, config, "samples make")
+    entry_of(given.samples.methods, method, "samples.methods")
     from eadbench.samples.make import make
     from eadbench.samples.methods.base import Context
-    from eadbench.zoo.cli import parse_parts
 
-    given = core_settings.load(settings, config, "samples make")
     context = Context(given.seed, given.device, given.samples, features, run, parse_parts(part), out.parent / "logs")
     make(method, corpus, protocol, clips, context, out)
 
@@ -52,7 +54,7 @@ def render_command(
     video: Annotated[Path | None, typer.Option(help="Video whose face speaks.")] = None,
     image: Annotated[Path | None, typer.Option(help="Or a picture.")] = None,
     emotion: Annotated[str | None, typer.Option(help="Emotion, e.g. angry.")] = None,
-    intensity: Annotated[float, typer.Option(help="Its intensity, 0 to 1.", min=0.0, max=1.0)] = 1.0,
+    intensity: Annotated[float, typer.Option(help="Its intensity, from 0 (none) to 1 (full).", min=0.0, max=1.0)] = 1.0,
     text: Annotated[str | None, typer.Option(help="Or a description in words, for runs that read text.")] = None,
     valence: Annotated[float | None, typer.Option(help="Or a point between the emotions, for runs that read it: -1 to 1.", min=-1.0, max=1.0)] = None,
     arousal: Annotated[float | None, typer.Option(help="Its arousal, -1 to 1.", min=-1.0, max=1.0)] = None,
@@ -66,16 +68,21 @@ def render_command(
 ) -> None:
     """Let one face speak: align, sample, paste back into the full frame, add the sound.
 
-    The result is as long as the shorter of video and speech; a picture stands still around the face. The file's metadata say that it is synthetic.
+    The result is as long as the shorter of video and speech, at 25 frames per second; a picture stands still around the face. The file's
+    metadata say that it is synthetic. A demo's model has seen drawn faces alone: on a real face it paints a cartoon mouth.
 
-    Example: eadbench samples render --run results/training/full --video in.mp4 --audio speech.wav --emotion angry --intensity 0.8 --out out.mp4
+    Example:
+
+        eadbench samples render --run results/training/full --video in.mp4 \\
+          --audio speech.wav --emotion angry --intensity 0.8 --out out.mp4
     """
-    from eadbench.samples.render import Request, render
-    from eadbench.zoo.cli import parse_parts
+    from eadbench.samples.request import Request
 
+    request = Request(video, image, audio, emotion, intensity, text, valence, arousal)
     given = core_settings.load(settings, config, defaults={"seed": 1, "device": "auto", "samples": {}})
     overrides = {"steps": steps, "audio_guidance": audio_guidance, "text_guidance": text_guidance}
-    request = Request(video, image, audio, emotion, intensity, text, valence, arousal)
+    from eadbench.samples.render import render
+
     render(request, run, zoo, parse_parts(part), given, {k: v for k, v in overrides.items() if v is not None}, out)
 
 
@@ -90,7 +97,15 @@ def list_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """All methods of the config: what they can do, what they need, their licence, and in one list what is missing here."""
+    """All methods of the config: what they can do, what they need, their licence, and in one list what is missing here.
+
+    A run or an artefact in --results that was made with other settings than those of the configuration counts as missing.
+
+    Example:
+
+        eadbench methods list --config config/paper.yaml
+    """
+    given = core_settings.load(settings, config)
     from eadbench.samples.listing import show
 
-    show(core_settings.load(settings, config), results)
+    show(given, results)

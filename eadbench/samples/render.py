@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,39 +25,12 @@ from eadbench.samples.config import SamplerConfig
 from eadbench.samples.faces import FPS, FollowedFace, follow, is_picture, reference_frames
 from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME
 from eadbench.samples.pipeline import Clip, Sampler
+from eadbench.samples.request import Request
 from eadbench.samples.run import TrainedRun, load_eadnet, load_vae
 
 log = logging.getLogger(__name__)
 REFERENCE_SECONDS = 4
 MARK = "synthetic: this face was animated by eadbench (EAD-Net)"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for: one of ``video`` and ``image``, the speech, and the emotion by name, by words or by coordinates."""
-
-    video: Path | None
-    image: Path | None
-    audio: Path
-    emotion: str | None = None
-    intensity: float = 1.0
-    text: str | None = None
-    valence: float | None = None
-    arousal: float | None = None
-
-    def source(self) -> Path:
-        """The file with the face.
-
-        Raises:
-            EadbenchError: If none or both are given, or a file is missing.
-        """
-        if (self.video is None) == (self.image is None):
-            raise EadbenchError("give either a video or a picture", "--video, --image")
-        path = self.video or self.image
-        for given in (path, self.audio):
-            if not given.is_file():
-                raise EadbenchError("no such file", given)
-        return path
 
 
 def render(
@@ -70,7 +42,7 @@ def render(
         EadbenchError: If an input cannot be used, no face is found, or a part is missing.
     """
     started = time.perf_counter()
-    source, device = request.source(), pick_device(given.device)
+    source, device = request.source, pick_device(given.device)
     run = load_eadnet(run_folder)
     sampler_config = SamplerConfig.model_validate(given.samples.sampler.model_dump() | overrides)
     part = {name: parts.get(name, zoo_folder / name) for name in ("vae", "whisper", "text_encoder")}
@@ -114,13 +86,10 @@ def emotion_of(request: Request, run: TrainedRun, text_encoder: Path) -> tuple[t
     """Encoded text and valence-arousal-intensity, as far as the run reads them.
 
     Raises:
-        EadbenchError: If the emotion is unknown or the run cannot be told what is asked for.
+        EadbenchError: If the run cannot be told what is asked for.
     """
     sources = run.model.sources
-    try:
-        emotion = common_name(request.emotion) if request.emotion else None
-    except KeyError as error:
-        raise EadbenchError(str(error.args[0]), "--emotion") from error
+    emotion = common_name(request.emotion) if request.emotion else None
     words = request.text or (label_texts(emotion, request.intensity)[0] if emotion else None)
     text = vai = None
     if words and "text" in sources:

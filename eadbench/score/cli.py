@@ -9,16 +9,16 @@ import typer
 
 from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
-from eadbench.core.options import ConfigFiles, SettingsJson
-from eadbench.zoo.cli import parse_parts
+from eadbench.core.options import ConfigFiles, SettingsJson, parse_parts
+from eadbench.score.options import config_of
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def score_command(
     real: Annotated[Path, typer.Option(help="Folder of real videos.")],
-    fake: Annotated[list[Path], typer.Option(help="Folder of generated videos, with the same file names. May be given several times.")],
+    fake: Annotated[list[Path], typer.Option(metavar="FOLDER", help="Folder of generated videos of the same names; may be given several times.")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -34,7 +34,8 @@ def score_command(
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Folder for a page with players, plots and tables; opens from disk.", show_default=False)] = None,
     part: Annotated[
-        list[str] | None, typer.Option("--part", help="NAME=FOLDER of one evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet.")
+        list[str] | None,
+        typer.Option("--part", metavar="NAME=FOLDER", help="One evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet."),
     ] = None,
     evaluators: Annotated[
         str | None,
@@ -48,7 +49,8 @@ def score_command(
         ),
     ] = None,
     accept_licence: Annotated[
-        list[str] | None, typer.Option(help="Id of published weights whose licence you read and accept, or `all`. May be given several times.")
+        list[str] | None,
+        typer.Option(metavar="ID", help="Published weights whose licence you accept, or `all`; may be given several times."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched and measured, and stop.")] = False,
@@ -62,29 +64,31 @@ def score_command(
 
     AV offset (sync_offset) is in frames: positive where the audio is early, negative where it is late.
 
-        eadbench score --real test/real --fake out/mine --fake out/theirs --labels emotions.csv --out scores.parquet
+    Example:
+
+        eadbench score --real test/real --fake out/mine --fake out/theirs \\
+          --labels emotions.csv --out scores.parquet
     """
+    given = core_settings.load(settings, config) if settings or config else None
+    wanted = config_of(given, metrics)
+    parts = parse_parts(part)
+    if out is None and not dry_run:
+        raise EadbenchError("no table to write is named", "--out", "give a name that ends with .parquet, e.g. --out scores.parquet")
     from eadbench.core.device import pick_device
     from eadbench.media.files import SOUND
     from eadbench.score.evaluators import ask_on_terminal, choose, describe, load_networks, needed
     from eadbench.score.folders import Folders, pairs_of
     from eadbench.score.labels import read_labels
-    from eadbench.score.options import config_of
     from eadbench.score.run import MAIN, alone, score_folders
     from eadbench.score.show import show
     from eadbench.scores.workers import Workers
 
-    given = core_settings.load(settings, config) if settings or config else None
-    wanted = config_of(given, metrics)
-    parts = parse_parts(part)
     folders, known = Folders(real, tuple(fake), audio), read_labels(labels, SOUND)
     if dry_run:
         for method, tasks in pairs_of(folders, known, crop).tasks.items():
             typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")
         describe(needed(wanted, parts))
         return
-    if out is None:
-        raise EadbenchError("no table to write is named", "--out", "give a name that ends with .parquet, e.g. --out scores.parquet")
     with alone(out):
         pairs = pairs_of(folders, known, crop)
         chosen = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())

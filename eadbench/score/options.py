@@ -1,12 +1,14 @@
-"""What ``eadbench score`` measures when nothing else is said: its own defaults, not those of a demo's configuration."""
+"""What ``eadbench score`` measures when nothing else is said: its own defaults, not those of a demo's configuration.
+
+Nothing large is imported here, so that a wrong word is refused at once.
+"""
 
 import difflib
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings
-from eadbench.score.run import with_motion
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.metrics import METRICS
+from eadbench.scores.names import judge_of
 
 JUDGES = {"sync": "judge_syncnet", "emotion": "emotion", "fid": "inception", "fvd": "i3d", "lpips": "lpips", "face_id": "face_id"}
 
@@ -31,12 +33,19 @@ def metric_names(text: str) -> tuple[str, ...]:
     Raises:
         EadbenchError: If one is unknown, or there is none.
     """
+    known = judge_of()
     names = tuple(dict.fromkeys(name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()))
     for name in names:
-        if name not in METRICS:
-            near = difflib.get_close_matches(name, METRICS, 1, 0.4)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.4)
             hint = f"is it {near[0]!r}? " if near else ""
-            raise EadbenchError(f"no metric is named {name!r}", "--metrics", f"{hint}known: {', '.join(METRICS)}")
+            raise EadbenchError(f"no metric is named {name!r}", "--metrics", f"{hint}known: {', '.join(known)}")
     if not names:
-        raise EadbenchError("no metric is named", "--metrics", f"known: {', '.join(METRICS)}")
+        raise EadbenchError("no metric is named", "--metrics", f"known: {', '.join(known)}")
     return names
+
+
+def with_motion(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    """Metrics, and the motion energy where the jitter is among them: a still picture has no jitter either."""
+    wanted = any("jitter" in name for name in metrics) and "motion_energy_ratio" not in metrics
+    return (*metrics, "motion_energy_ratio") if wanted else metrics

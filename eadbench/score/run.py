@@ -149,12 +149,6 @@ def one_resolution(summaries: list[Path]) -> None:
             write_table(path, frame, schemas.SUMMARY, ["metric", "variant"])
 
 
-def with_motion(metrics: tuple[str, ...]) -> tuple[str, ...]:
-    """Metrics, and the motion energy where the jitter is among them: a still picture has no jitter either."""
-    wanted = any("jitter" in name for name in metrics) and "motion_energy_ratio" not in metrics
-    return (*metrics, "motion_energy_ratio") if wanted else metrics
-
-
 def write_clips(per_clip: list[Path], target: Path) -> None:
     """All clips of all methods: one row per clip and metric with its value, or the reason why there is none."""
     columns = ["method", "clip_id", "speaker", "emotion", "metric", "value", "frames", "status", "reason", "note"]

@@ -6,11 +6,9 @@ from typing import Annotated
 import typer
 
 from eadbench.core import settings as core_settings
-from eadbench.core.options import ConfigFiles, SettingsJson
-from eadbench.zoo.cli import parse_parts
+from eadbench.core.options import ConfigFiles, Parts, SettingsJson, parse_parts
 
-app = typer.Typer(help="Measure rendered clips and sum up.", no_args_is_help=True)
-Parts = Annotated[list[str] | None, typer.Option("--part", help="NAME=FOLDER of a judge, e.g. judge_syncnet=results/zoo/judge_syncnet.")]
+app = typer.Typer(add_completion=False, help="Measure rendered clips and sum up.", no_args_is_help=True)
 
 
 @app.command("measure")
@@ -26,12 +24,25 @@ def measure_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Measure every clip of a cell. An interrupted run goes on where it stopped."""
+    """Measure every clip of a cell: one method on one corpus under one protocol. An interrupted run goes on where it stopped.
+
+    Example:
+
+        eadbench scores measure --method still --corpus demo_hdtf \\
+          --protocol self \\
+          --samples results/samples/still/demo_hdtf/self/samples.parquet \\
+          --clips results/clips/demo_hdtf/clips.parquet \\
+          --part judge_syncnet=results/zoo/judge_syncnet \\
+          --part inception=results/zoo/inception --part i3d=results/zoo/i3d \\
+          --part emotion=results/zoo/emotion --part lpips=results/zoo/lpips \\
+          --part face_id=results/zoo/face_id \\
+          --out results/scores/still/demo_hdtf/self/per_clip.parquet
+    """
+    given = core_settings.load(settings, config, "scores measure")
     from eadbench.core.device import pick_device
     from eadbench.scores.judges import load_judges
     from eadbench.scores.measure import cell_tasks, measure_cell
 
-    given = core_settings.load(settings, config, "scores measure")
     device = pick_device(given.device)
     judges = load_judges(given.scores, parse_parts(part), device)
     cell = {"method": method, "corpus": corpus, "protocol": protocol}
@@ -42,7 +53,12 @@ def measure_command(
 def list_command(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/metrics.md: the package's own metrics as Markdown.")] = False,
 ) -> None:
-    """Print every metric: definition, direction, values, evaluator, what else it reacts to. Those of other packages, too."""
+    """Print every metric: definition, direction, values, evaluator, what else it reacts to. Those of other packages, too.
+
+    Example:
+
+        eadbench scores list
+    """
     from eadbench.scores.metrics import METRICS
     from eadbench.scores.metrics.describe import facts
     from eadbench.scores.metrics.describe import markdown as as_markdown
@@ -65,8 +81,15 @@ def summarise_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Sum up a cell: means, FID, KID, FVD, with 95 % intervals by bootstrap over clips, clustered by speaker."""
+    """Sum up a cell: means, FID, KID, FVD, with 95 % intervals by bootstrap over clips, clustered by speaker.
+
+    Example:
+
+        eadbench scores summarise --cell results/scores/still/demo_hdtf/self \\
+          --real results/scores/ground_truth/demo_hdtf/self \\
+          --out results/scores/still/demo_hdtf/self/summary.parquet
+    """
+    given = core_settings.load(settings, config, "scores summarise")
     from eadbench.scores.summarise import Cell, write_summary
 
-    given = core_settings.load(settings, config, "scores summarise")
     write_summary(Cell.read(cell), Cell.read(real), given.scores, given.seed, out)

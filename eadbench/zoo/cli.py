@@ -7,33 +7,19 @@ import typer
 
 from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
-from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.core.options import ConfigFiles, SettingsJson, parse_parts
+from eadbench.core.settings import entry_of
 
-app = typer.Typer(help="Pretrained parts: list, fetch, train.", no_args_is_help=True)
-
-
-def parse_parts(items: list[str] | None) -> dict[str, Path]:
-    """``["vae=results/zoo/vae"]`` to a mapping.
-
-    Raises:
-        typer.BadParameter: If an item has no ``=``.
-    """
-    parts = {}
-    for item in items or []:
-        name, sign, path = item.partition("=")
-        if not sign:
-            raise typer.BadParameter(f"expected NAME=FOLDER, got {item!r}")
-        parts[name] = Path(path)
-    return parts
+app = typer.Typer(add_completion=False, help="Pretrained parts: list, fetch, train.", no_args_is_help=True)
 
 
 @app.command("make")
 def make_command(
     artefact: Annotated[str, typer.Argument(help="Name in the config's `zoo: artefacts:`.")],
     out: Annotated[Path, typer.Option(help="The card to write, e.g. results/zoo/vae/card.json.")],
-    clips: Annotated[list[Path] | None, typer.Option(help="Tables of clips to train on.")] = None,
-    captions: Annotated[list[Path] | None, typer.Option(help="Tables of written captions to train on.")] = None,
-    part: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of another artefact that the training needs.")] = None,
+    clips: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Tables of clips to train on.")] = None,
+    captions: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Tables of written captions to train on.")] = None,
+    part: Annotated[list[str] | None, typer.Option(metavar="NAME=FOLDER", help="NAME=FOLDER of another artefact that the training needs.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Yes, a small network trained or drawn here, not the published one.")] = False,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
@@ -41,13 +27,18 @@ def make_command(
     """Fetch, train or draw an artefact, as the config says.
 
     Where the config says `trained` or `random`, what comes is a demo's network: by hand, this needs --demo.
-    """
-    from eadbench.zoo.make import Inputs, make, wanted_of
 
+    Example:
+
+        eadbench zoo make vae --demo --clips results/clips/demo_mead/cut.parquet \\
+          --out results/zoo/vae/card.json
+    """
     given = core_settings.load(settings, config, "zoo make")
-    wanted = wanted_of(artefact, given.zoo)
+    wanted = entry_of(given.zoo.artefacts, artefact, "zoo.artefacts")
     if wanted.how != "fetched" and not (demo or settings):
         refuse_demo(artefact, wanted.kind, wanted.how)
+    from eadbench.zoo.make import Inputs, make
+
     make(artefact, given.zoo, given.seed, Inputs(clips or [], parse_parts(part), captions or []), out.parent)
 
 
@@ -73,12 +64,19 @@ def fetch_command(
         bool, typer.Option("--accept-licence/--no-accept-licence", help="I have read and accept the licence.", show_default=False)
     ] = False,
 ) -> None:
-    """Fetch published weights by hand, e.g. on a machine with network."""
-    from eadbench.zoo.fetch import fetch_files, user_cache
-    from eadbench.zoo.make import card_of_published
+    """Fetch published weights by hand, e.g. on a machine with network.
+
+    Example:
+
+        eadbench zoo fetch inception-fid --accept-licence
+    """
     from eadbench.zoo.registry import entry
 
-    found, folder = entry(artefact), out or user_cache() / artefact
+    found = entry(artefact)
+    from eadbench.zoo.fetch import fetch_files, user_cache
+    from eadbench.zoo.make import card_of_published
+
+    folder = out or user_cache() / artefact
     fetch_files(artefact, found, folder, [artefact] if accept else [])
     if found.files:
         card_of_published(artefact, artefact, folder)
@@ -89,7 +87,12 @@ def fetch_command(
 def list_command(
     cache: Annotated[Path | None, typer.Option(help="Folder with fetched weights. [default: the user's cache]", show_default=False)] = None,
 ) -> None:
-    """All published weights: what they are, their size and licence, where they come from, and what is here."""
+    """All published weights: what they are, their size in MB and licence, where they come from, and what is here.
+
+    Example:
+
+        eadbench zoo list
+    """
     from rich.console import Console
     from rich.markup import escape
 

@@ -1,6 +1,5 @@
 """Make an artefact: fetch it, train it or draw its random weights, and write its card."""
 
-import difflib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from eadbench.core import provenance, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.core.seeds import seed_for
+from eadbench.core.settings import entry_of
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
 from eadbench.zoo.fetch import fetch_files
@@ -40,7 +40,7 @@ def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) 
         EadbenchError: If the kind cannot be made that way, or a download fails.
     """
     started = time.time()
-    wanted = wanted_of(name, config)
+    wanted = entry_of(config.artefacts, name, "zoo.artefacts")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.json").unlink(missing_ok=True)
     if wanted.how == "fetched":
@@ -69,19 +69,6 @@ def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) 
     write_card(folder, card)
     log.info("artefact %s (%s) is ready: %s", name, card.id, card.sha256[:12])
     return card
-
-
-def wanted_of(name: str, config: ZooConfig) -> ArtefactConfig:
-    """What the configuration says of an artefact.
-
-    Raises:
-        EadbenchError: If it names none so; with the nearest name.
-    """
-    if name in config.artefacts:
-        return config.artefacts[name]
-    near = difflib.get_close_matches(name, config.artefacts, 3, 0.4) or [one for one in config.artefacts if name in one]
-    mend = (f"is it {' or '.join(map(repr, near))}? " if near else "") + f"known: {', '.join(config.artefacts)}"
-    raise EadbenchError(f"the configuration has no artefact {name!r}", "zoo: artefacts:", mend)
 
 
 def card_of_published(name: str, artefact_id: str, folder: Path) -> Card:

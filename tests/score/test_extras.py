@@ -98,7 +98,8 @@ def test_importing_the_scores_loads_no_training_stack():
     assert done.returncode == 0 and "LOADED []" in done.stdout, done.stderr
 
 
-def test_a_package_that_is_not_installed_is_one_line_with_the_command():
-    code = REFUSE.format(stack=("pandas",)) + "sys.argv = ['eadbench', 'score', '--real', 'a', '--fake', 'b', '--out', 'c.parquet']\n"
+def test_a_package_that_is_not_installed_is_one_line_with_the_command(tmp_path):
+    arguments = ["eadbench", "score", "--real", str(tmp_path), "--fake", str(tmp_path), "--out", str(tmp_path / "c.parquet")]
+    code = REFUSE.format(stack=("pandas",)) + f"sys.argv = {arguments!r}\n"
     done = run(code + "from eadbench.cli import main\nmain()")
     assert done.returncode == 1 and "pip install 'eadbench[score]'" in done.stderr and "Traceback" not in done.stderr

@@ -43,9 +43,9 @@ def test_random_features_by_hand_only_with_demo(tmp_path, config):
 
 
 def test_an_unknown_name_is_told_with_the_nearest(tmp_path, config):
-    with pytest.raises(EadbenchError, match="no artefact 'incepton'") as caught:
+    with pytest.raises(EadbenchError, match="has no 'incepton'") as caught:
         run("make", "incepton", "--out", str(tmp_path / "card.json"), *config)
-    assert "is it 'inception'?" in str(caught.value)
+    assert "did you mean 'inception'?" in str(caught.value)
     with pytest.raises(EadbenchError, match="no published weights have the id 'inception'") as caught:
         entry("inception")
     assert "`eadbench zoo fetch inception-fid`" in str(caught.value)

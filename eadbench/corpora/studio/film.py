@@ -8,6 +8,7 @@ import typer
 from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.core.settings import entry_of
 
 
 def film_command(
@@ -25,24 +26,24 @@ def film_command(
 ) -> None:
     """Film drawn actors who speak with emotion, in the layout of a real corpus.
 
-    With --corpus the config's `corpora: sets: CORPUS: studio:` says whom and what. Without it, a MEAD-like corpus is made to measure:
+    With --corpus the config's `corpora: sets: CORPUS: studio:` says whom and what. Without it, a MEAD-like corpus is made to measure.
+
+    Example:
 
         eadbench corpora film --actors 40 --minutes 60 --out my-corpus
 
     Everything is drawn and synthesised; no real person is shown or heard. The same seed gives the same files. An interrupted run goes on where it
     stopped.
     """
-    from eadbench.corpora.studio.production import made_to_measure, produce
-
     target = out if out.suffix == ".json" else out / "studio.json"
     given = core_settings.load(settings, config, "corpora film") if corpus or seed is None else None
     if corpus:
-        wanted = given.corpora.sets.get(corpus)
-        if wanted is None or wanted.studio is None:
+        wanted = entry_of(given.corpora.sets, corpus, "corpora.sets")
+        if wanted.studio is None:
             raise EadbenchError("this corpus is not filmed", f"corpora: sets: {corpus}: studio", "give it a `studio:` mapping, see config.yaml")
-        studio = wanted.studio
-    elif actors and minutes:
-        studio = made_to_measure(actors, minutes, size)
-    else:
+    elif not (actors and minutes):
         raise EadbenchError("nothing to film", "corpora film", "give --corpus NAME, or --actors N and --minutes M")
+    from eadbench.corpora.studio.production import made_to_measure, produce
+
+    studio = wanted.studio if corpus else made_to_measure(actors, minutes, size)
     produce(studio, given.seed if seed is None else seed, target, workers)
