@@ -230,9 +230,9 @@ class Trainer:
     def _add(self, split: str, values: dict[str, float]) -> None:
         self.history += [{"run": self.run, "step": self.step, "split": split, "quantity": k, "value": float(v)} for k, v in sorted(values.items())]
         if self.accelerator.is_main_process:
-            log.info(
-                "%s step %d/%d %s: %s", self.run, self.step, self.config.steps, split, ", ".join(f"{k} {v:.4g}" for k, v in sorted(values.items()))
-            )
+            level = logging.DEBUG if split == "train" else logging.INFO  # all go to the log file, these to the terminal, too
+            told = ", ".join(f"{k} {v:.4g}" for k, v in sorted(values.items()))
+            log.log(level, "%s step %d/%d %s: %s", self.run, self.step, self.config.steps, split, told)
 
     def save(self) -> None:
         """Write all that resuming needs to ``state/``; only the first process writes."""
