@@ -88,14 +88,46 @@ def report_command(
     corpus: Annotated[str, typer.Option(help="Name of the corpus in the config.")],
     clips: Annotated[Path, typer.Option(help="results/clips/CORPUS/clips.parquet")],
     out: Annotated[Path, typer.Option(help="HTML page to write.")],
+    index: Annotated[
+        Path | None, typer.Option(help="results/corpora/CORPUS/index.parquet; list.csv, list.parquet and coverage.json then go beside the page.")
+    ] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
 ) -> None:
     """Draw what was kept and what was lost to which reason, with pictures.
+
+    With `--index` it also lists the test and validation clips with the hashes
+    of their frames, and compares them with the corpus's `test_list`.
 
     Example:
 
         eadbench clips report --corpus demo_hdtf --out clips.html \\
           --clips results/clips/demo_hdtf/clips.parquet
     """
+    given = core_settings.load(settings, config, "clips report")
+    from eadbench.clips.listing import write_list
     from eadbench.clips.report import write_report
 
-    write_report(corpus, clips, out)
+    coverage = write_list(corpus, index, clips, out.parent, given.corpora.sets[corpus].test_list) if index else None
+    write_report(corpus, clips, out, coverage.sentence() if coverage else "")
+
+
+@app.command("compare")
+def compare_command(
+    listed: Annotated[str, typer.Argument(help="A test list: the name of a shipped one (hdtf, mead, ravdess), or a CSV.")],
+    found: Annotated[Path, typer.Argument(help="The list of a run, results/clips/CORPUS/list.csv.")],
+) -> None:
+    """Say which clips of a test list a run has, which are gone and why.
+
+    The status is 0 if it has them all, of the same stretches and frames.
+
+    Example:
+
+        eadbench clips compare theirs.csv results/clips/hdtf/list.csv
+    """
+    from eadbench.clips.listing import compare, read_list
+
+    coverage = compare(read_list(listed), read_list(str(found)), listed)
+    typer.echo(coverage.sentence(most=10**6))
+    if coverage.covered < coverage.listed:
+        raise typer.Exit(1)

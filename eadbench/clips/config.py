@@ -7,7 +7,11 @@ from pydantic import Field, model_validator
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Section
 
-READS = {"cut": ("clips", "-clips.keep", "-clips.sync"), "check": ("device", "clips.keep", "clips.sync")}
+READS = {
+    "cut": ("clips", "-clips.keep", "-clips.sync"),
+    "check": ("device", "clips.keep", "clips.sync"),
+    "report": ("corpora.sets.{corpus}.test_list",),
+}
 
 
 class KeepConfig(Section):

@@ -37,8 +37,14 @@ HISTOGRAMS = {
 }
 
 
-def write_report(corpus: str, clips: Path, out: Path) -> None:
+def write_report(corpus: str, clips: Path, out: Path, told: str = "") -> None:
     """Write the page for a table of clips.
+
+    Args:
+        corpus: Its name.
+        clips: The table.
+        out: The page.
+        told: What became of a test list.
 
     Raises:
         EadbenchError: If the table is missing.
@@ -52,6 +58,7 @@ def write_report(corpus: str, clips: Path, out: Path) -> None:
         out,
         page.render(
             corpus=corpus,
+            told=told,
             counts={status: int((table["status"] == status).sum()) for status in (KEPT, DROPPED, FAILED)},
             recordings=int(table["recording_id"].nunique()),
             hours=float(table.loc[table["status"] == KEPT, "seconds"].sum() / 3600),

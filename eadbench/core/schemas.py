@@ -96,6 +96,23 @@ CLIPS = Table(
     key=("clip_id",),
 )
 
+CLIP_LIST = Table(
+    "clip_list",
+    "one clip of the test or validation split, or one recording there of which no clip was kept",
+    (
+        Column("corpus", STR, "name of the corpus in the config", nullable=False),
+        Column("recording_id", STR, "the recording", nullable=False),
+        Column("split", STR, "`test` or `val`", nullable=False),
+        Column("start", F64, "start in the source in seconds; of the annotated stretch where there is no clip; null for the whole file"),
+        Column("end", F64, "end in the source in seconds"),
+        Column("clip_id", STR, "the clip; null where none was kept"),
+        Column("frames", INT, "its frames"),
+        Column("frames_sha256", STR, "sha256 of all its decoded frames as stored, so that two lists tell whether they hold the same clip"),
+        *STATUS,
+    ),
+    key=("recording_id", "clip_id"),
+)
+
 CAPTIONS = Table(
     "captions",
     "one clip's description of emotion",
@@ -421,4 +438,22 @@ PLAN = Table(
     key=("stage",),
 )
 
-ALL = (INDEX, CLIPS, CAPTIONS, TEXTS, FEATURES, HISTORY, SAMPLES, PER_CLIP, SUMMARY, CONFUSION, SCORES, BREAKDOWN, EFFECTS, STUDY, SPEED, PLAN)
+ALL = (
+    INDEX,
+    CLIPS,
+    CLIP_LIST,
+    CAPTIONS,
+    TEXTS,
+    FEATURES,
+    HISTORY,
+    SAMPLES,
+    PER_CLIP,
+    SUMMARY,
+    CONFUSION,
+    SCORES,
+    BREAKDOWN,
+    EFFECTS,
+    STUDY,
+    SPEED,
+    PLAN,
+)

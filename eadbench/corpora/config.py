@@ -45,6 +45,8 @@ class CorpusConfig(Section):
         studio: The studio films the corpus (drawn actors); its files are then fetched from a server on this machine.
         split: Who is in which split.
         shards: Jobs that cut its clips.
+        test_list: Test and validation clips of somebody's run, which the reports compare with those of this one: the name of
+            a shipped list (``hdtf``, ``mead``, ``ravdess``) or the path of a CSV, e.g. another run's ``list.csv``.
         hash_files: Whether to hash every file (sha256), so that identical files are found wherever they are.
     """
 
@@ -52,6 +54,7 @@ class CorpusConfig(Section):
     studio: StudioConfig | None = None
     split: SplitConfig = SplitConfig()
     shards: int = Field(1, ge=1)
+    test_list: str | None = None
     hash_files: bool = False
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,10 +14,11 @@ from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.files import disk_is_full, full_disk, write_text
 from eadbench.core.progress import track
 from eadbench.core.tables import FAILED, KEPT
+from eadbench.corpora.archives import members
 from eadbench.corpora.config import HdtfCorpus
 from eadbench.corpora.hdtf_lists import LISTS, Video, read_lists, scaled_crop
 from eadbench.corpora.origin import Fetched, Origin
-from eadbench.media.files import VIDEO, walk
+from eadbench.media.files import VIDEO, Found, walk
 from eadbench.media.video import probe
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ GONE = re.compile(
 LATER = re.compile(
     r"try again|rate.?limit|your (country|region|location)|geo.?restrict|sign in to confirm|captcha|temporar|HTTP Error (4[02]9|5)", re.IGNORECASE
 )
+READY = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<name>.+)_\d{3}")
 LEAST_PARTS = 1  # no parallel fragments: be polite
 
 
@@ -218,18 +221,44 @@ def _sort_out(paths: list[Path]) -> dict[str, str | None]:
 def recordings(root: Path, config: HdtfCorpus) -> list[dict[str, Any]]:
     """Rows of the index, without what probing adds: one per annotated stretch, and one per video that has none.
 
+    A stretch that lies below ``root`` as a ready video named after it (``WDA_TinaSmith_000.mp4``), or in a zip there, as mirrors of the corpus have
+    them, is taken as it is where its original is not there: whole, and without the lists' crop. Ready videos need no lists.
+
     Raises:
-        EadbenchError: If there are no lists below ``root``.
+        EadbenchError: If there are neither lists nor ready videos below ``root``.
     """
     found = list(walk(root)) if root.is_dir() else []
     lists = [one.path for one in found if one.name.endswith("_video_url.txt")]
-    if not lists:
-        raise EadbenchError("HDTF's lists (RD_video_url.txt, ...) are not there", root, "run `corpora fetch`, or put them into the folder")
+    ready = dict(_ready(found, config))
+    if not lists and not ready:
+        mend = "run `corpora fetch`, or put them into the folder; or ready videos named as WDA_TinaSmith_000.mp4"
+        raise EadbenchError("HDTF's lists (RD_video_url.txt, ...) are not there", root, mend)
     own = {PurePosixPath(one.stem).name: one.path for one in reversed(found) if one.suffix in VIDEO and not one.problem}
     rows = []
-    for video in _videos(lists[0].parent, config):
-        rows += _rows(root, video, own)
-    return rows
+    for video in _videos(lists[0].parent, config) if lists else []:
+        rows += [row if "problem" not in row else row | ready.get(row["recording_id"], {}) for row in _rows(root, video, own)]
+    listed = {row["recording_id"] for row in rows}
+    return rows + [row for recording, row in sorted(ready.items()) if recording not in listed]
+
+
+def _ready(found: list[Found], config: HdtfCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Recording -> its row, for ready videos and members of zips that are named after a stretch."""
+    for one in found:
+        if one.suffix in VIDEO and not one.problem:
+            yield from _ready_row(PurePosixPath(one.stem).name, one.path, None, config)
+        elif one.suffix == ".zip" and not one.problem:
+            for name, member in members(one.path).items():
+                path = PurePosixPath(name)
+                if path.suffix.lower() in VIDEO and not member.refused:
+                    yield from _ready_row(path.stem, one.path, name, config)
+
+
+def _ready_row(stem: str, path: Path, member: str | None, config: HdtfCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
+    match = READY.fullmatch(stem)
+    if match is None or match["group"] not in config.groups or (config.videos and match["name"] not in config.videos):
+        return
+    row = {"recording_id": stem, "speaker": Video(match["name"], match["group"]).speaker, "video_key": match["name"], "source": path}
+    yield stem, row | {"member": member, "audio_source": None, "start": None, "end": None, "problem": ""}
 
 
 def _rows(root: Path, video: Video, own: dict[str, Path]) -> list[dict[str, Any]]:

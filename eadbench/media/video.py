@@ -6,6 +6,7 @@ that was done to the file beyond decoding it: the track chosen, a size that chan
 way, squeezed pixels, fields that were left woven, a start without picture.
 """
 
+import hashlib
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -543,3 +544,23 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
                 sound.until(float(packet.dts * packet.time_base))
                 new.mux(packet)
         sound.finish()
+
+
+def hash_of_frames(source: Source) -> tuple[int, str]:
+    """Number of a video's frames, and the sha256 of all of them as they are stored: decoded, but neither turned, scaled nor made RGB.
+
+    Codecs such as H.264 decode to the same bytes everywhere, so that the same file has the same hash on every machine.
+
+    Raises:
+        EadbenchError: If there is no video in it, or it cannot be decoded.
+    """
+    digest, count = hashlib.sha256(), 0
+    with open_media(source) as container:
+        video = pick(container, "video")
+        if video is None:
+            raise EadbenchError("no video in it", name_of(source))
+        for frame, _ in decode(container, video):
+            digest.update(f"{frame.width}x{frame.height} {frame.format.name};".encode())
+            digest.update(np.ascontiguousarray(frame.to_ndarray()))
+            count += 1
+    return count, digest.hexdigest()

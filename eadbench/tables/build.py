@@ -16,7 +16,7 @@ from eadbench.core.tables import DROPPED, KEPT, write_table
 from eadbench.tables import ablation, gather, render
 from eadbench.tables.config import SpeedTable, TablesConfig
 from eadbench.tables.metrics import metric
-from eadbench.tables.notes import Note, all_notes, for_table, grouped, to_json, training
+from eadbench.tables.notes import Note, all_notes, covered, for_table, grouped, to_json, training
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, decimals_for
 from eadbench.training.card import read_run_card
 
@@ -34,6 +34,7 @@ class Inputs:
     samples: Sequence[Path] = ()
     history: Sequence[Path] = ()
     run_card: Sequence[Path] = ()
+    coverage: Sequence[Path] = ()
     remarks: Sequence[str] = ()
 
 
@@ -66,6 +67,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
             found = ablation.effects(base, scores, config.ablation, config, seed)
         broken_down, offsets = gather.breakdown(base), gather.offsets(base)
     notes = all_notes(tables, scores, config, gather.failures(inputs.per_clip), offsets)
+    notes += [note for table in tables for note in covered(table, gather.coverages(inputs.coverage))]
     notes += [Note("input", "main", text) for text in inputs.remarks]
 
     for table in tables:
@@ -88,7 +90,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
     }
     write_text(folder / "tables.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     seals.seal_files(folder, [folder / "tables.json"], out)
-    files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history, *inputs.run_card]
+    files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history, *inputs.run_card, *inputs.coverage]
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
     provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)
 

@@ -19,6 +19,7 @@ def build_command(
     samples: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/samples/M/C/P/samples.parquet, once per cell.")] = None,
     history: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/training/R/history.parquet, once per run.")] = None,
     run_card: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/training/R/card.json, once per run.")] = None,
+    coverage: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/clips/C/coverage.json, once per corpus.")] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
@@ -37,7 +38,7 @@ def build_command(
     given = core_settings.load(settings, config, "tables build")
     from eadbench.tables.build import Inputs, build
 
-    inputs = Inputs(summary or [], per_clip or [], samples or [], history or [], run_card or [])
+    inputs = Inputs(summary or [], per_clip or [], samples or [], history or [], run_card or [], coverage or [])
     build(inputs, given.tables, given.seed, out, given.scores.few_clips)
 
 

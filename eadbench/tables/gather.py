@@ -1,5 +1,6 @@
 """What the stages before wrote, checked, and the paired tests over it."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from eadbench.core import schemas
+from eadbench.clips.listing import Coverage
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.tables import KEPT, Table, read_table
@@ -101,6 +103,21 @@ def open_per_clip(paths: Sequence[Path], spill: Path) -> Iterator[duckdb.DuckDBP
             if twice:
                 raise EadbenchError("a clip was measured twice", ", ".join(twice), "give each cell's per-clip table once")
             yield base
+
+
+def coverages(paths: Sequence[Path]) -> dict[str, str]:
+    """Corpus -> what became of its test list, in words; only of those that have one.
+
+    Raises:
+        EadbenchError: If a file is damaged.
+    """
+    found = {}
+    for path in paths:
+        seals.check(path)
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told:
+            found[path.parent.name] = Coverage(**told).sentence()
+    return found
 
 
 def failures(paths: Sequence[Path]) -> pd.DataFrame:

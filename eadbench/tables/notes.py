@@ -116,6 +116,11 @@ def missing(table: WideTable, failures: pd.DataFrame | None = None) -> list[Note
     return notes
 
 
+def covered(table: WideTable, coverages: dict[str, str]) -> list[Note]:
+    """What became of the test lists of a table's corpora, see ``gather.coverages``."""
+    return [Note("missing", table.name, coverages[corpus]) for corpus in _corpora(table) if corpus in coverages]
+
+
 def _corpora(table: WideTable) -> dict[str, str]:
     """Corpora of a table and their names in print."""
     return {c.corpus: c.corpus_label for c in table.columns}

@@ -1,9 +1,11 @@
 """HDTF's lists with all their quirks, and the fetching of its videos."""
 
 import json
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from material import face_video
 
@@ -230,3 +232,31 @@ def test_nothing_without_leave(tmp_path):
     with pytest.raises(EadbenchError, match="not accepted") as caught:
         fetch("h", None, tmp_path / "fetch.json", settings)
     assert "accept_licence: [hdtf]" in str(caught.value) and "CC BY 4.0" in str(caught.value)
+
+
+def test_ready_videos_of_a_mirror_take_the_place_of_what_is_gone_and_need_no_lists(studio, tmp_path):
+    """In a folder and in a zip; whole, without crop, and by the same ids, so that splits and lists hold for both sources."""
+    root = tmp_path / "mirror"
+    face_video(root / "videos" / "WDA_BobRed_000.mp4", 1.2, width=160, height=160)
+    face_video(tmp_path / "other.mp4", 2.4, width=240, height=160, scale=0.4)
+    with zipfile.ZipFile(root / "videos.zip", "w") as archive:
+        archive.write(tmp_path / "other.mp4", "videos/WRA_RuthStone0_001.mp4")
+        archive.writestr("videos/readme.txt", "no video")
+    settings = CorporaConfig(sets={"h": {"kind": "hdtf", "root": str(root), "split": {"test": ["RuthStone"]}}})
+
+    def listed(out):
+        fetch("h", None, tmp_path / out / "fetch.json", settings)
+        index("h", tmp_path / out / "fetch.json", tmp_path / out / "index.parquet", settings)
+        return read_table(tmp_path / out / "index.parquet", schemas.INDEX).set_index("recording_id")
+
+    alone = listed("alone")
+    assert alone["status"].to_dict() == {"WDA_BobRed_000": "kept", "WRA_RuthStone0_001": "kept"}
+    assert alone["speaker"].to_dict() == {"WDA_BobRed_000": "BobRed", "WRA_RuthStone0_001": "RuthStone"}
+    assert alone.loc["WRA_RuthStone0_001", ["member", "split"]].tolist() == ["videos/WRA_RuthStone0_001.mp4", "test"]
+    assert alone[["start", "end", "crop_x"]].isna().all(axis=None)
+    for path in studio.glob("WDA_*.txt"):
+        (root / path.name).write_text(path.read_text())
+    both = listed("both")
+    assert both.loc["WDA_BobRed_000", "status"] == "kept" and pd.isna(both.loc["WDA_BobRed_000", "end"])
+    assert both.loc["WDA_AnnBlue0_000", "status"] == "failed" and both.loc["WDA_AnnBlue0_000", "end"] == 1
+    assert "WRA_RuthStone0_001" in both.index, "a ready video that the lists do not name"

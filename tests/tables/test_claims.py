@@ -133,3 +133,16 @@ def test_a_placeholder_that_is_none_is_refused_with_the_nearest(title: str, near
 def test_corpora_of_published_weights_are_not_known() -> None:
     assert corpora_of({"trained_on": ["a"], "initialised_from": {"name": "sd15-unet", "trained_on": None}}) == ["a"]
     assert corpora_of({}) == []
+
+
+def test_tables_say_what_of_a_test_list_was_covered(tables: Path, tmp_path: Path) -> None:
+    told = {"name": "ravdess", "listed": 3, "covered": 2, "gone": {"01-01": "no face was found"}, "other": {}, "beyond": 4}
+    paths = []
+    for corpus, content in (("demo_ravdess", told), ("demo_mead", None)):
+        paths.append(tmp_path / corpus / "coverage.json")
+        paths[-1].parent.mkdir()
+        paths[-1].write_text(json.dumps(content))
+    config = TablesConfig.model_validate(merge(synthetic.CONFIG, TITLES))
+    build(Inputs(**synthetic.inputs_of(tables.parent), coverage=paths), config, 1, tmp_path / "scores.parquet")
+    sentence = "Test list ravdess: 2 of 3 entries are covered; gone: 01-01 (no face was found); 4 clips here are not on it."
+    assert sentence in (tmp_path / "generalisation.md").read_text() and "Test list" not in (tmp_path / "main.md").read_text()

@@ -93,14 +93,18 @@ rule merge_checked_clips:
 
 rule report_clips:
     input:
-        "<results>/clips/{corpus}/clips.parquet",
+        clips="<results>/clips/{corpus}/clips.parquet",
+        index="<results>/corpora/{corpus}/index.parquet",
     output:
-        report(
+        page=report(
             "<results>/clips/{corpus}/report.html",
             caption="../report/clips.rst",
             category="Clips",
             labels={"corpus": "{corpus}", "format": "HTML"},
         ),
+        list="<results>/clips/{corpus}/list.csv",
+        table="<results>/clips/{corpus}/list.parquet",
+        coverage="<results>/clips/{corpus}/coverage.json",
     log:
         "<logs>/clips/report/{corpus}.log",
     benchmark:
@@ -111,7 +115,10 @@ rule report_clips:
     resources:
         mem_mb=mem_by_attempt(2000),
         runtime=runtime_by_attempt(30),
+    params:
+        settings=settings_of("clips report"),
     message:
         "Reporting what was kept and lost of {wildcards.corpus}"
     shell:
-        "python -m eadbench --log {log:q} --threads {threads} clips report --corpus {wildcards.corpus:q} --clips {input:q} --out {output:q}"
+        "python -m eadbench --log {log:q} --threads {threads} clips report --corpus {wildcards.corpus:q} --clips {input.clips:q}"
+        " --index {input.index:q} --out {output.page:q} --settings {params.settings:q}"

@@ -229,6 +229,7 @@ def table_inputs(wildcards):
         "samples": [f"<results>/samples/{cell}/samples.parquet" for cell in cells],
         "history": [f"<results>/training/{run}/history.parquet" for run in RUNS],
         "run_card": [f"<results>/training/{run}/card.json" for run in RUNS],
+        "coverage": [f"<results>/clips/{corpus}/coverage.json" for corpus in TESTED],
         "leaks": no_leaks(),
     }
 

@@ -47,7 +47,9 @@ rule build_tables:
         runtime=runtime_by_attempt(60),
     params:
         settings=settings_of("tables build"),
-        options=options("summary", "per_clip", "samples", "history", "run_card"),
+        options=options(
+            "summary", "per_clip", "samples", "history", "run_card", "coverage"
+        ),
     message:
         "Building the tables"
     shell:
