@@ -2,7 +2,6 @@
 
 import ast
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from samples.standins.programs import HEAD, LIBRARIES, MODULE_HEAD, PROGRAMS
+from samples.standins.checkouts import git, prepare_for_eat, write_checkout, write_weights
+from samples.standins.programs import PROGRAMS
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
@@ -26,13 +26,7 @@ from eadbench.samples.methods import make_method
 from eadbench.samples.methods.base import Context
 from eadbench.samples.recipe import folder_of, load_recipe, shipped
 
-STANDIN = Path(__file__).parent / "standins" / "standin.py"
 ENVS = Path(__file__).parents[2] / "envs"
-
-
-def git(folder: Path, *words: str) -> str:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *identity, "-C", str(folder), *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
@@ -41,21 +35,12 @@ def checkout(tmp_path: Path):
 
     def build(name: str, **changes) -> dict:
         repo, weights = tmp_path / f"{name} repo", tmp_path / f"{name} weights"  # with a space, as users have them
-        for path, text in (LIBRARIES | PROGRAMS[name]).items():
-            (repo / path).parent.mkdir(parents=True, exist_ok=True)
-            head = HEAD if Path(path).name.startswith(("inference", "demo")) else MODULE_HEAD if path.endswith(".py") else ""
-            (repo / path).write_text(head + text)
-        shutil.copy(STANDIN, repo / "standin.py")
-        git(repo, "init", "-q")
-        git(repo, "add", "-A")
-        git(repo, "commit", "-qm", "stand-in")
         recipe = yaml.safe_load(load_recipe(name)[1])
-        recipe["commit"] = git(repo, "rev-parse", "HEAD")
+        recipe["commit"] = write_checkout(name, repo)
         if recipe["worker"].get("adapter"):
             recipe["worker"]["adapter"] = str(folder_of(name) / recipe["worker"]["adapter"])
+        write_weights(name, weights)
         for weight in recipe["weights"]:
-            (weights / weight["path"]).parent.mkdir(parents=True, exist_ok=True)
-            (weights / weight["path"]).write_bytes(b"weights")
             weight |= {"sha256": None, "size": None}
         recipe |= changes
         path = tmp_path / f"{name}.yaml"
@@ -76,22 +61,11 @@ def rendered(tiny_clips: Path, out: Path, options: dict, protocol: str = "self",
 COUNTS = {"wav2lip": (47, 47), "ip_lap": (46, 46), "musetalk": (50, 50), "latentsync": (50, 52), "eat": (50, 50), "edtalk": (48, 48)}
 
 
-def prepared_for_eat(clips: Path, folder: Path) -> str:
-    """What EAT's own preprocessing leaves, in names."""
-    for clip in read_table(clips, schemas.CLIPS)["clip_id"]:
-        names = ["latent_evp_25/{}.npy", "poseimg/{}.npy.gz", "deepfeature32/{}.npy", *(f"images_evp_25/cropped/{k}.jpg" for k in range(50))]
-        for name in names:
-            path = folder / clip / name.format(clip)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    return str(folder)
-
-
 @pytest.mark.parametrize(("name", "faces"), [*((n, None) for n in sorted(PROGRAMS)), ("ip_lap", "given"), ("latentsync", "given")])
 def test_recipe_runs_its_program(name: str, faces: str | None, checkout, tiny_clips: Path, tmp_path: Path) -> None:
     options = checkout(name)
     if name == "eat":
-        options["prepared"] = prepared_for_eat(tiny_clips, tmp_path / "prepared")
+        options["prepared"] = str(prepare_for_eat(tiny_clips, tmp_path / "prepared"))
     if faces:
         options["options"] = {"faces": faces}
     row = rendered(tiny_clips, tmp_path / "out" / "samples.parquet", options).iloc[0]

@@ -6,32 +6,15 @@ import zipfile
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import onnx
 import torch
 import yaml
 from onnx import TensorProto, helper, numpy_helper
+from rehearsal.weights import write_i3d, write_inception
 
 from eadbench.zoo import i3d, inception, lpips
-
-
-class Rescaled(torch.nn.Module):
-    """Called as StyleGAN-V's I3D is; gives 400 numbers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.randn(3, 400, generator=torch.Generator().manual_seed(0)))
-
-    def forward(self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True) -> torch.Tensor:
-        if rescale:
-            x = x / 127.5 - 1
-        return x.mean((2, 3, 4)) @ self.weight
-
-
-def write_i3d(folder: Path) -> None:
-    torch.jit.script(Rescaled()).save(str(folder / i3d.OFFICIAL))
 
 
 def write_alexnet(folder: Path) -> None:
@@ -39,15 +22,6 @@ def write_alexnet(folder: Path) -> None:
     trunk = lpips.Lpips().trunk
     state = {".".join(("features", *name.split(".")[-2:])): value for name, value in trunk.state_dict().items()}
     torch.save(state, folder / lpips.OFFICIAL)
-
-
-def write_inception(folder: Path) -> None:
-    from pytorch_fid import inception as published
-
-    torch.manual_seed(0)
-    with mock.patch.object(published, "load_state_dict_from_url", lambda *_, **__: None), mock.patch.object(torch.nn.Module, "load_state_dict"):
-        state = published.fid_inception_v3().state_dict()
-    torch.save(state, folder / inception.OFFICIAL)
 
 
 def write_arcface(folder: Path) -> None:
