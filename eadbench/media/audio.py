@@ -139,7 +139,7 @@ def _whole_blocks(
         if stream is None:
             raise EadbenchError("no audio stream", name)
         kind, chain, given, reached = None, None, 0, 0.0
-        for frame, time in decode(container, stream, max(Fraction(0), start - PRE_ROLL)):
+        for frame, time in decode(container, stream, max(Fraction(0), start - PRE_ROLL), notes):
             if end is not None and time >= end:
                 break
             time -= start

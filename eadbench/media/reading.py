@@ -4,18 +4,26 @@ The rules are those of ffmpeg's command line. See docs/media.md.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import av
+import av.format
 
 from eadbench.core.errors import EadbenchError
 
 Source = str | Path | BinaryIO
+Decoded = tuple[av.VideoFrame | av.AudioFrame, Fraction, bool]  # with its time in seconds, and whether it is damaged
 LONG_GOP = 2  # seconds between key frames that MPEG program streams do not reach
 BEGINS_ANEW = Fraction(1, 10)  # seconds back in a transport stream that ffmpeg calls a discontinuity
+OVERLAP = 1  # seconds by which one track of a recording may outlast another where the next one is joined to it
+SAMPLES = 32  # places of a transport stream at which its stamps are looked at
+HOLE = 0.1  # seconds without frames that are told of
+SHORT = 0.25  # seconds by which a track may end before its header says so: last frames, other rounding
+HEADED = ("mov", "matroska", "flv", "asf", "wav")  # formats whose duration is read, not guessed from what is there
 DAMAGED = "the file is truncated or damaged"
 
 
@@ -69,7 +77,10 @@ def zero_of(container: av.container.InputContainer) -> Fraction:
 
 
 def decode(
-    container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction = Fraction(0)
+    container: av.container.InputContainer,
+    stream: av.stream.Stream,
+    start: Fraction = Fraction(0),
+    notes: list[str] | None = None,
 ) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
     """Decode a track in order of presentation.
 
@@ -78,6 +89,7 @@ def decode(
         stream: The track.
         start: Seconds from :func:`zero_of`. The first frame given is the last one at or before it; with 0
             the file's first.
+        notes: Appended to where frames are damaged or missing, and where the track ends before its header says so.
 
     Yields:
         Frames with their time in seconds from :func:`zero_of`. Undecodable packets before the first frame
@@ -86,41 +98,85 @@ def decode(
     Raises:
         av.FFmpegError: If the file breaks off, or nothing can be decoded.
     """
-    if not start:
-        yield from _in_order(container, stream, zero_of(container))
-        return
+    frames = _from(container, stream, start) if start else _in_order(container, stream, zero_of(container))
+    if notes is not None:
+        frames = _watched(frames, container, stream, start, notes)
+    for frame, time, _ in frames:
+        yield frame, time
+
+
+def _from(container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction) -> Iterator[Decoded]:
+    """Frames from the last one at or before ``start`` on."""
     previous = None
     for item in _sought(container, stream, start):
         if previous is not None and item[1] > start:
             yield previous
         previous = item
-    if container.format.name == "mpegts" and (previous is None or previous[1] + _length(previous[0]) <= start):
-        # Where its stamps begin anew, a seek does not find what comes later: only what came before dates it.
-        previous = None
-        _rewind(container)
-        for item in _in_order(container, stream, zero_of(container)):
-            if previous is not None and item[1] > start:
-                yield previous
-            previous = item
     if previous is not None:
         yield previous
 
 
-def _length(frame: av.VideoFrame | av.AudioFrame) -> Fraction:
-    return frame.duration * frame.time_base
+def _watched(
+    frames: Iterator[Decoded],
+    container: av.container.InputContainer,
+    stream: av.stream.Stream,
+    start: Fraction,
+    notes: list[str],
+) -> Iterator[Decoded]:
+    """The same frames; notes what is damaged, missing or cut off."""
+    kind = "picture" if stream.type == "video" else "sound"
+    instead = "the frame before it stands there" if stream.type == "video" else "silence stands there"
+    damaged, missing = _Count(notes), _Count(notes)
+    due = None
+    for frame, time, harmed in frames:
+        if due is not None and time - due > HOLE:
+            missing.add(f"no {kind} from {float(due):.2f} to {float(time):.2f} s: {instead}")
+        if harmed:
+            damaged.add(f"the {kind} is damaged at {float(time):.2f} s")
+        due = time + frame.duration * frame.time_base
+        yield frame, time, harmed
+    said = _said_end(container, stream)
+    if due is not None and said is not None and said - due > SHORT and said > start:
+        notes.append(f"the {kind} ends at {float(due):.2f} s, its header says {float(said):.2f} s: is the file truncated?")
 
 
-def _sought(
-    container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction
-) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
+class _Count:
+    """One note for events of a kind: the first one in words, the number of the others."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes, self.first, self.others, self.place = notes, "", 0, 0
+
+    def add(self, text: str) -> None:
+        if self.first:
+            self.others += 1
+            self.notes[self.place] = f"{self.first} (and at {self.others} more places)"
+        else:
+            self.first, self.place = text, len(self.notes)
+            self.notes.append(text)
+
+
+def _said_end(container: av.container.InputContainer, stream: av.stream.Stream) -> Fraction | None:
+    """Where a track ends in seconds from :func:`zero_of`, as the header says; ``None`` where it does not."""
+    if not container.format.name.startswith(HEADED):
+        return None
+    if stream.duration:
+        return ((stream.start_time or 0) + stream.duration) * stream.time_base - zero_of(container)
+    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")  # Matroska's: from 0 to the end
+    minutes, _, seconds = rest.partition(":")
+    with suppress(ValueError):
+        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds.rstrip("\0")) - zero_of(container)
+    return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _sought(container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction) -> Iterator[Decoded]:
     """Frames from one at or before ``start`` on.
 
     Where a seek leads to a place from which the decoder cannot start, it is repeated to an earlier one.
     """
     origin = zero_of(container)
-    # After a seek in an MPEG program stream FFmpeg guesses the time stamps: it is read from the beginning, though
-    # only decoded from near the start.
-    seeks = container.format.name != "mpeg"
+    # After a seek in an MPEG program stream FFmpeg guesses the time stamps, and where stamps begin anew, only what came
+    # before dates a frame: such a file is read from the beginning, though only decoded from near the start.
+    seeks = container.format.name != "mpeg" and not _begins_anew(container)
     delay = _delay(container, stream) if _is_avi(container, stream) else None
     back = 0
     while back < start:
@@ -167,27 +223,59 @@ def _rewind(container: av.container.InputContainer) -> None:
         container.seek(0)
 
 
+def _begins_anew(container: av.container.InputContainer) -> bool:
+    """Whether the stamps of a transport stream go back anywhere, as in recordings joined byte by byte.
+
+    Looked at in some places, spread evenly and closer to both ends; pieces of less than a sixteenth that lie further
+    inside can escape.
+    """
+    if not _discontinuous(container):
+        return False
+    size, latest = container.size, {}
+    ends = [size >> k for k in range(1, SAMPLES) if size >> k > 1 << 14]
+    for place in sorted({*ends, *(size - end for end in ends), *(size * k // SAMPLES for k in range(SAMPLES))}):
+        container.seek(place, unsupported_byte_offset=True)
+        packet = next((p for p in container.demux() if p.dts is not None), None)
+        if packet is not None:
+            if packet.dts < latest.get(packet.stream.index, packet.dts):
+                return True
+            latest[packet.stream.index] = packet.dts
+    return False
+
+
+def _discontinuous(container: av.container.InputContainer) -> bool:
+    """Whether its format is one whose stamps may begin anew."""
+    return bool(container.format.flags & av.format.Flags.ts_discont.value)
+
+
 def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:
     """Packets of a track.
 
-    Where the stamps of a transport stream begin anew, as in joined recordings, they go on, for all tracks alike.
+    Where the stamps of a transport or program stream begin anew, as in joined recordings, they go on, for all tracks alike.
     """
-    if container.format.name != "mpegts":
-        yield from container.demux(stream)
+    if not _discontinuous(container):
+        yield from _demux(container, [stream])
         return
     tracks = [track for track in (pick(container, "video"), pick(container, "audio")) if track is not None]
-    offset, due = Fraction(0), {}
-    for packet in container.demux(tracks):
+    offset, due, joined = Fraction(0), {}, set()
+    for packet in _demux(container, tracks):
         if packet.dts is not None:
-            time = packet.dts * packet.time_base + offset
-            late = due.get(packet.stream.index, time) - time
-            if late > BEGINS_ANEW:
-                offset, time = offset + late, time + late
-            due[packet.stream.index] = time + (packet.duration or 0) * packet.time_base
+            track, time = packet.stream.index, packet.dts * packet.time_base + offset
+            late = due.get(track, time) - time
+            # Of the tracks of a joint the first one tells when the rest begins; what else is late overlaps a little.
+            if late > (OVERLAP if track in joined else BEGINS_ANEW):
+                offset, time, joined = offset + late, time + late, due.keys() - {track}
+            joined = joined - {track}
+            due[track] = time + (packet.duration or 0) * packet.time_base
             packet.dts += round(offset / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts + round(offset / packet.time_base)
         if packet.stream is stream:
             yield packet
+
+
+def _demux(container: av.container.InputContainer, tracks: list[av.stream.Stream]) -> Iterator[av.Packet]:
+    with suppress(IndexError):  # PyAV 18 stumbles at the end over tracks that appeared on the way, after the others
+        yield from container.demux(tracks)
 
 
 def _in_order(
@@ -196,7 +284,7 @@ def _in_order(
     origin: Fraction,
     since: Fraction | None = None,
     delay: int | None = None,
-) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
+) -> Iterator[Decoded]:
     """Decode from where the container stands, or from the packet stamped ``since`` on.
 
     Decoders give frames in order of presentation, but not all formats say when each is due. AVI knows the order of
@@ -208,11 +296,13 @@ def _in_order(
     ticks, zero = int(unit * whole), int(origin * whole)
     rate = stream.average_rate or stream.guessed_rate or 25 if stream.type == "video" else None
     avi = _is_avi(container, stream)
-    first_sent, last, length, failure = None, None, 0, None
+    first_sent, last, length, failure, corrupt = None, None, 0, None, set()
     for packet in _packets(container, stream):
         if since is not None and packet.dts is not None and packet.dts * unit < since:
             continue
         first_sent = packet.dts if first_sent is None else first_sent
+        if packet.is_corrupt and packet.pts is not None:
+            corrupt.add(packet.pts)
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
@@ -234,8 +324,8 @@ def _in_order(
             else:
                 stamp = frame.pts
             shown = 1 / rate if rate else Fraction(frame.samples, frame.sample_rate)
-            frame.duration = frame.duration or round(shown / unit)
+            frame.duration = (frame.duration if rate else 0) or round(shown / unit)
             last, length = stamp, frame.duration
-            yield frame, Fraction(stamp * ticks - zero, whole)
+            yield frame, Fraction(stamp * ticks - zero, whole), bool(frame.is_corrupt) or frame.pts in corrupt
     if last is None and failure is not None:
         raise failure

@@ -298,7 +298,7 @@ def iter_pictures(
         if stream is None:
             raise EadbenchError("no video stream", name_of(source))
         stream.thread_type = "NONE"
-        shown = _show(decode(container, stream, begin), stream, begin, notes)
+        shown = _show(decode(container, stream, begin, notes), stream, begin, notes)
         try:
             if fps:
                 rate = Fraction(fps).limit_denominator(1001)

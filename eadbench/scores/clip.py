@@ -430,7 +430,7 @@ class Clip:
         """Say what was done to the files, and where their lengths differ; each once."""
         fake, real = self.counts["fake"], self.counts["real"]
         if self.real is not None and real and fake != real and not self.task.unpaired:
-            self.out.notes.append(f"{fake} frames where {real} were expected; {min(fake, real)} compared")
+            self.out.notes.append(f"{fake} frames beside {real} of the real video: {min(fake, real)} compared")
         sources = {"the video": self.fake} if self.real is None or self.same else {"the video": self.fake, "the real video": self.real}
         self.out.notes += [f"{what}: {note}" for what, source in sources.items() for note in source.notes]
         self.out.notes += [f"the sound: {note}" for note in self._sound_notes]

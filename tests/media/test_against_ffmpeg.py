@@ -338,7 +338,12 @@ CASES = [
     C("stereo_float.mkv", (*X264, "-c:a", "pcm_f32le"), sound=several("200", "330")),
     C("telephone.mkv", (*X264, "-c:a", "pcm_mulaw", "-ar", "8000")),
     C("sound_late.mkv", (*X264, *PCM), edit=stamped("audio", lambda t: t + 0.3)),
-    C("hole.mkv", (*X264, *PCM), edit=stamped("audio", lambda t: None if 0.4 < t < 0.8 else t)),
+    C(
+        "hole.mkv",
+        (*X264, *PCM),
+        edit=stamped("audio", lambda t: None if 0.4 < t < 0.8 else t),
+        notes=("no sound from 0.45 to 0.83 s",),
+    ),
     C(
         "hole_of_one_packet.webm",
         (*VP9, *OPUS),

@@ -116,6 +116,67 @@ def test_transport_streams_joined_byte_by_byte_go_on(tmp_path):
     assert min(shifts.values()) < 0.02 and abs(min(shifts, key=shifts.get)) < 0.04 * RATE, "picture and sound parted"
 
 
+@pytest.mark.parametrize(("suffix", "codec", "options"), [("ts", "libx264", B_FRAMES), ("mpg", "mpeg2video", {"bf": "2", "qmax": "2"})])
+def test_stretches_behind_a_joint_are_those_of_the_whole(tmp_path, suffix, codec, options):
+    sweep = (0.4 * np.sin(np.cumsum(0.1 + 0.1 * np.arange(48000) / 48000))).astype(np.float32)
+    data = b""
+    for first, last in ((0, 50), (50, 60), (60, 75)):
+        part, sound = tmp_path / f"{first}.{suffix}", blocks(sweep[first * 640 : last * 640])
+        data += write(part, PATTERNS[first:last], codec, options, sound=sound, sound_codec="mp2").read_bytes()
+    path = tmp_path / f"joined.{suffix}"
+    path.write_bytes(data)
+    whole = read_audio(path)
+    for first in range(2, FRAMES - 8, 6):
+        start = first / 25
+        pictures = iter_pictures(path, start, start + 0.2, fps=25)
+        assert which([picture.rgb() for picture in pictures]) == list(range(first, first + 5))
+        part, at = read_audio(path, start=start, end=start + 0.2), first * 640
+        assert len(part) == 3200
+        assert min(np.abs(part - whole[at + s : at + s + 3200]).max() for s in range(-16, 17)) < 0.01, first
+
+
+# Damage
+
+
+def grainy(seconds=3):
+    """Noise, so that every frame takes many bytes."""
+    return np.random.default_rng(0).integers(0, 255, (25 * seconds, 64, 96, 3)).astype(np.uint8)
+
+
+def test_damage_in_the_middle_is_noted_with_its_place(tmp_path):
+    path = write(tmp_path / "v.ts", grainy(), options={"crf": "20", "g": "10"}, sound=blocks(hum(3.0)), sound_codec="mp2")
+    data = path.read_bytes()
+    at = len(data) // 2 // 188 * 188
+    path.write_bytes(data[:at] + data[at + 188 * 20 :])
+    notes = []
+    assert len(read_frames(path, 25, notes=notes)) == FRAMES
+    assert any("the picture is damaged at 1." in note for note in notes), notes
+
+
+def test_a_hole_is_noted_with_its_place(tmp_path):
+    path = write(tmp_path / "v.ts", stamps=[k / 25 + (k > 30) for k in range(FRAMES)], sound=blocks(hum(4.0)), sound_codec="mp2")
+    notes = []
+    assert len(read_frames(path, 25, notes=notes)) == FRAMES + 25
+    assert notes == ["no picture from 1.24 to 2.24 s: the frame before it stands there"]
+    assert read_frames(path, 25, limit=30, notes=(early := [])).shape[0] == 30
+    assert early == [], "noted where nobody looked"
+
+
+@pytest.mark.parametrize(("name", "codec"), [("v.mp4", "mpeg4"), ("v.mkv", "libx264"), ("v.flv", "flv1")])
+def test_a_file_that_ends_before_its_header_says_is_noted(tmp_path, name, codec):
+    options = {"g": "1", "qmin": "1", "qmax": "2"} if codec != "libx264" else B_FRAMES
+    path = write(tmp_path / name, grainy(), codec, options, container_options={"movflags": "faststart"} if "mp4" in name else {})
+    assert read_frames(path, 25, notes=(whole := [])).shape[0] == FRAMES
+    assert whole == []
+    with av.open(str(path)) as container:
+        end = next(p.pos for p in container.demux() if p.pts is not None and p.pts * p.time_base > 2)
+    path.write_bytes(path.read_bytes()[: end - 30])
+    notes = []
+    count = len(read_frames(path, 25, notes=notes))
+    assert 48 <= count <= 55
+    assert any(note.endswith("its header says 3.00 s: is the file truncated?") for note in notes), notes
+
+
 # Stretches
 
 OPEN = B_FRAMES | {"x264-params": "open-gop=1:scenecut=0:threads=1"}

@@ -106,7 +106,7 @@ def test_each_trouble_is_a_row_with_its_reason(scored):
     for name, reason in reasons.items():
         assert rows.loc[name, "status"] == "failed" and reason in rows.loc[name, "reason"], name
     notes = {
-        "one": "1 frames where 30 were expected; 1 compared", "short": "20 frames where 30", "small": "resized from 48x48 to 64x64",
+        "one": "1 frames beside 30 of the real video: 1 compared", "short": "20 frames beside 30", "small": "resized from 48x48 to 64x64",
         "fast": "resampled from 50 to 25 fps",
     }  # fmt: skip
     for name, note in notes.items():

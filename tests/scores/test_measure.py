@@ -125,9 +125,9 @@ def test_acc_emo_tells_classes_dropped_and_missing(blurred, truth):
     assert rows.loc["B3-000", "status"] == "dropped" and "'calm'" in rows.loc["B3-000", "reason"]
     assert rows.loc["A1-000", "status"] == "failed" and rows.loc["A1-000", "reason"] == "out of memory"
     cell = Cell.read(blurred)
-    cell.meta["notes"]["A0-000"] = ["9 frames where 10 were expected; 9 compared"]
+    cell.meta["notes"]["A0-000"] = ["9 frames beside 10 of the real video: 9 compared"]
     summary = summarise_cell(cell, Cell.read(truth), _config(blurred), 1)
-    assert any(part.endswith("expected, 9 compared") for part in summary.set_index("metric").loc["ssim", "warning"].split(";"))
+    assert any(part.endswith("real video: 9 compared") for part in summary.set_index("metric").loc["ssim", "warning"].split(";"))
     recall = summary[summary.metric == "acc_emo_recall"].set_index("variant")
     assert set(recall.index) == {"happy", "sad", "calm"}
     assert recall.loc["happy", "n"] == 2 and recall.loc["sad", "n"] == 0 and recall.loc["calm", "n_missing"] == 1

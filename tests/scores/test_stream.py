@@ -54,7 +54,7 @@ def test_values_do_not_depend_on_the_chunks(pair, measurer, monkeypatch):
     assert values(parts) == pytest.approx(values(whole), rel=1e-4, nan_ok=True)
     for kind, features in whole.features.items():
         assert parts.features[kind] == pytest.approx(features, rel=1e-3, abs=1e-4), kind
-    assert "37 frames where 40 were expected; 37 compared" in whole.notes and "resized from 80x80 to 96x96" in whole.notes
+    assert "37 frames beside 40 of the real video: 37 compared" in whole.notes and "resized from 80x80 to 96x96" in whole.notes
 
 
 def test_a_wrong_guess_of_the_number_of_frames_changes_nothing(pair, measurer, monkeypatch):
