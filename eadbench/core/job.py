@@ -33,6 +33,7 @@ class Job:
         record: Folder of ``provenance.json``; that of ``out`` by default.
         lasting: Keep what is finished for later runs, not only for one that goes on: for work that is dear, and whose
             files stay where they are.
+        begin: Whether to :meth:`begin` at once; a stage that may find everything done already does it later.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Job:
         media: Path | None = None,
         record: Path | None = None,
         lasting: bool = False,
+        begin: bool = True,
     ) -> None:
         self.out, self.settings = out, settings
         self.inputs = {name: sha256_of(value) if isinstance(value, Path) else value for name, value in (inputs or {}).items()}
@@ -53,8 +55,13 @@ class Job:
         self._hashes: dict[Path, str] = {}
         self._asked: set[str] = set()
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        self.out.unlink(missing_ok=True)
         self._notes = Notes(out.with_name(f".{out.stem}.done.jsonl"))
+        if begin:
+            self.begin()
+
+    def begin(self) -> None:
+        """Take the old table away: a kill must not leave it beside files that are not its own."""
+        self.out.unlink(missing_ok=True)
 
     def key(self, item: object, *files: Path) -> str:
         """Name of an item's result: its facts (anything JSON can hold), what shapes it, and the content of the files that go in.

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -13,16 +13,27 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 15.0
 
 
-def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Yield ``items``; show a bar on a terminal, else log a line with rate and time left every 15 s."""
+def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "it", size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
+    """Yield ``items``; show a bar on a terminal, else log a line with rate and time left every 15 s.
+
+    Args:
+        items: What to work on.
+        what: Words for it.
+        total: Units in all, where ``len(items)`` does not tell.
+        unit: What is counted.
+        size: Units that an item holds.
+    """
     total = len(items) if total is None and hasattr(items, "__len__") else total
-    bar = tqdm(items, desc=what, total=total, unit=unit, disable=not sys.stderr.isatty(), leave=False)
     start = last = time.monotonic()
-    for done, item in enumerate(bar, 1):
-        yield item
-        now = time.monotonic()
-        if bar.disable and now - last > SECONDS_BETWEEN_LINES:
-            last = now
-            rate = done / (now - start)
-            left = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
-            log.info("%s: %d/%s %s, %.2f %s/s%s", what, done, total or "?", unit, rate, unit, left)
+    done = 0
+    with tqdm(desc=what, total=total, unit=unit, disable=not sys.stderr.isatty(), leave=False) as bar:
+        for item in items:
+            yield item
+            done += size(item)
+            bar.update(size(item))
+            now = time.monotonic()
+            if bar.disable and now - last > SECONDS_BETWEEN_LINES:
+                last = now
+                rate = done / (now - start)
+                left = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
+                log.info("%s: %d/%s %s, %.2f %s/s%s", what, done, total or "?", unit, rate, unit, left)

@@ -23,6 +23,7 @@ DETECT_LONG_SIDE = 640
 PACK = "results/zoo-cache/insightface"
 SETTLING, SETTLED = 7, 0.02  # runs of the mesh on a first frame at most, and the change in pixels from which on it has settled
 BLOCK, ALIKE = 8, 4.0  # of looks_alike
+TRACKING = 2  # counted up when landmarks of the same frames change, e.g. by the settling: those kept from before are not used then
 BLANK = np.zeros((64, 64, 3), np.uint8)
 
 # Points of the face mesh that speech and expression hardly move: corners of the eyes, bridge and base of the nose, temples' side of the brow line.

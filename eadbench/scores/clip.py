@@ -15,6 +15,7 @@ import numpy as np
 from eadbench.core.errors import EadbenchError, FatalError, reason_of
 from eadbench.core.files import sha256_of
 from eadbench.core.geometry import spread
+from eadbench.core.progress import track
 from eadbench.core.tables import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
 from eadbench.media.faces import FaceMesh
@@ -97,10 +98,19 @@ class Measurer:
         judges: The networks.
         device: Kept for callers; the networks know theirs.
         references: What earlier work learnt of the clips' own videos.
+        shows: Whether progress within a clip is shown.
     """
 
-    def __init__(self, config: ScoresConfig, judges: Judges, device: Any = "cpu", references: References | None = None) -> None:
+    def __init__(
+        self,
+        config: ScoresConfig,
+        judges: Judges,
+        device: Any = "cpu",
+        references: References | None = None,
+        shows: bool = True,
+    ) -> None:
         self.config, self.judges, self.device, self.references = config, judges, device, references or References([])
+        self.shows = shows
         self.wanted = [name for name in config.metrics if name in CLIP_METRICS]
         self._meshes: dict[str, FaceMesh] = {}
         self._hashes: dict[Path, str] = {}
@@ -348,13 +358,16 @@ class Clip:
         needs_real = any(what in r.reads for r in readers for what in ("real", "pair", "real_landmarks"))
         self.counts = {"fake": 0, "real": 0}
         start = untrimmed = 0
-        for fake, real in self._stretches(needs_real):
+        stretches = self._stretches(needs_real)
+        if self.measurer.shows:
+            stretches = track(stretches, self.task.clip_id, max(self.expected, self.expected_real) or None, "frame", longer)
+        for fake, real in stretches:
             chunk = self._chunk(fake, real, start, readers)
             untrimmed += chunk.fake.nbytes
             if untrimmed > TRIM_BYTES:
                 give_memory_back()
                 untrimmed = 0
-            start += max(len(chunk.fake), 0 if chunk.real is None else len(chunk.real))
+            start += longer((fake, real))
             for reader in readers:
                 if reader.error is None:
                     self._update(reader, chunk)
@@ -435,6 +448,11 @@ class Clip:
         self.out.notes += [f"{what}: {note}" for what, source in sources.items() for note in source.notes]
         self.out.notes += [f"the sound: {note}" for note in self._sound_notes]
         self.out.notes = list(dict.fromkeys(self.out.notes))
+
+
+def longer(stretch: tuple[np.ndarray | None, np.ndarray | None]) -> int:
+    """Frames of a stretch of two videos."""
+    return max(len(side) for side in stretch if side is not None)
 
 
 class UnexpectedError(EadbenchError):

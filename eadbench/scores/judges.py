@@ -72,14 +72,16 @@ def load_judges(config: ScoresConfig, parts: dict[str, Path], device: Any, may_m
                 raise
             judges.missing[role] = f"{error.what} ({error.where})"
             continue
-        judges.rulers[role] = _ruler(role, judges.nets[role], read_card(parts[name]))
+        judges.rulers[role] = _ruler(role, judges.nets[role], read_card(parts[name]), config)
     return judges
 
 
-def _ruler(role: str, net: Any, card: Card) -> Ruler:
+def _ruler(role: str, net: Any, card: Card, config: ScoresConfig) -> Ruler:
     size = net.options.size if role == "sync" else getattr(net, "resolution", None)
+    frames = {"fid": config.fid_frames, "lpips": config.lpips_frames}.get(role)
+    sampled = "" if frames is None else f"{frames} frame{'s' if frames > 1 else ''} per clip"
     return Ruler(
         card.id, card.sha256, size, card.how,
-        variant=net.crop if role == "sync" else "",
+        variant=net.crop if role == "sync" else sampled,
         classes=tuple(getattr(net, "classes", ())),
     )  # fmt: skip

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,25 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from eadbench.core import files, provenance, schemas, seals
+from eadbench.core import files, schemas
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import write_text
+from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.settings import shaping_for
-from eadbench.core.tables import FAILED, KEPT, read_table, resolve, write_table
+from eadbench.core.tables import FAILED, KEPT, read_table, resolve
 from eadbench.scores.clip import Measured, Measurer, Task
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
 from eadbench.scores.metrics import METRICS
-from eadbench.scores.reference import References
-from eadbench.scores.store import FEATURES, META, Features, load_facts, merge_parts, save_part
+from eadbench.scores.reference import References, signature_of_landmarks
+from eadbench.scores.store import FEATURES, META, Features, merge_parts, save_part
 
 if TYPE_CHECKING:
     from eadbench.scores.workers import Workers
 
 log = logging.getLogger(__name__)
 PARTS, LOCK = ".measured", ".lock"
-METHOD = 2  # counted up when values change that no key tells of
+METHOD = 3  # counted up when values change that no key tells of
 
 
 def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Task]:
@@ -83,7 +83,7 @@ def measure_cell(
     """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and ``measure.json``.
 
     Finished clips are kept aside while the work goes on; after an interruption they are not measured again unless the video, the config or a judge
-    changed. Clips that failed are tried again.
+    changed. Clips that failed for a reason that may pass are tried again.
 
     Args:
         cell: ``method``, ``corpus``, ``protocol``.
@@ -101,70 +101,78 @@ def measure_cell(
 
     Raises:
         EadbenchError: If there is nothing to measure.
+        FatalError: If a video was changed since it was made.
     """
-    started = time.time()
     if not tasks:
         raise EadbenchError("nothing to measure", out, "the table of samples is empty")
-    shaped_by = shaping_for("scores measure", config)
-    common = json.dumps([shaped_by, {k: asdict(v) for k, v in judges.rulers.items()}, judges.missing], sort_keys=True, default=str)
-    with _alone(out.parent):
-        references = [*([real] if real else []), out.parent]
-        measurer = Measurer(config, judges, device, References(references))
-        keys = [_key(task, common, measurer) for task in tasks]
-        digest = hashlib.sha256(json.dumps([[key, task.speaker] for task, key in zip(tasks, keys, strict=True)]).encode()).hexdigest()
+    settings, folder = shaping_for("scores measure", config), out.parent
+    rulers = {role: asdict(ruler) for role, ruler in judges.rulers.items()}
+    weights = {role: ruler.weights_sha256 for role, ruler in judges.rulers.items()}
+    shaping = [METHOD, signature_of_landmarks(), settings, rulers, judges.missing]
+    with _alone(folder):
         earlier = Earlier.read(out) if reuse else None
+        job = Job(out, settings, shaping, weights, begin=False)
+        keys = [job.key(*_goes_in(task)) for task in tasks]
+        digest = _digest([[key, task.speaker] for task, key in zip(tasks, keys, strict=True)])
         if earlier is not None and earlier.digest == digest and not earlier.passing:
-            log.info("%s is measured already", out.parent)
+            log.info("%s is measured already", folder)
             return read_table(out, schemas.PER_CLIP)
-        parts = [out.parent / PARTS / f"{hashlib.sha256(task.clip_id.encode()).hexdigest()[:24]}.safetensors" for task in tasks]
-        parts[0].parent.mkdir(parents=True, exist_ok=True)
-        if earlier is not None:
-            for task, key, part in zip(tasks, keys, parts, strict=True):
-                if not part.exists():
-                    earlier.restore(task.clip_id, key, part)
-        if workers is not None:
-            items = [(task, key, part) for task, key, part in zip(tasks, keys, parts, strict=True) if not task.problem]
-            for _ in track(workers.measure(items, references), f"measure {cell['method']} on {cell['corpus']}", len(items), "clip"):
-                pass
-        return _measure(cell, tasks, keys, parts, digest, measurer, out, started, retry=workers is None)
+        items = [Item(task, key, folder / PARTS / f"{_digest(task.clip_id)[:24]}.safetensors") for task, key in zip(tasks, keys, strict=True)]
+        items[0].part.parent.mkdir(exist_ok=True)
+        references = [*([real] if real else []), folder]
+        measurer = Measurer(config, judges, device, References(references))
+        found = _measured(cell, items, job, earlier, measurer, references, workers)
+        job.begin()
+        merge_parts([item.part for item in items], folder / FEATURES)
+        meta = {
+            "cell": cell,
+            "key": digest,
+            "clips": len(tasks),
+            "rulers": rulers,
+            "missing": judges.missing,
+            "notes": {clip: facts["notes"] for clip, facts in found.items() if facts["notes"]},
+            "keys": {item.task.clip_id: item.key for item in items},
+            "passing": [item.task.clip_id for item in items if found[item.task.clip_id]["passing"]],
+            "references": {content: facts for one in found.values() for content, facts in one["reference"].items()},
+        }
+        write_text(folder / META, json.dumps(meta, indent=1, sort_keys=True) + "\n")
+        rows = [{**cell, **row, "speaker": item.task.speaker} for item in items for row in found[item.task.clip_id]["rows"]]
+        frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
+        frame = frame.astype({"value": float, "resolution": "Int64", "frames": "Int64"})
+        job.write(frame, schemas.PER_CLIP, ["clip_id", "metric"], None, [folder / FEATURES, folder / META])
+        shutil.rmtree(folder / PARTS)
+        return frame
 
 
-def _measure(
-    cell: dict[str, str], tasks: list[Task], keys: list[str], parts: list[Path], digest: str, measurer: Measurer, out: Path, started: float,
-    retry: bool,
-) -> pd.DataFrame:  # fmt: skip
-    config, judges = measurer.config, measurer.judges
-    rows, notes, references, passing = [], {}, {}, []
-    for task, key, part in track(list(zip(tasks, keys, parts, strict=True)), f"measure {cell['method']} on {cell['corpus']}", unit="clip"):
-        facts = measure_part(task, key, measurer, part, retry)
-        rows += [{**cell, **row, "speaker": task.speaker} for row in facts["rows"]]
-        if facts["notes"]:
-            notes[task.clip_id] = facts["notes"]
-        if facts["passing"]:
-            passing.append(task.clip_id)
-        references |= facts["reference"]
+@dataclass(frozen=True)
+class Item:
+    """A clip to measure, the name of its result, and the file that holds its features until all are joined."""
+
+    task: Task
+    key: str
+    part: Path
+
+
+def _measured(
+    cell: dict[str, str], items: list[Item], job: Job, earlier: "Earlier | None", measurer: Measurer,
+    references: list[Path], workers: "Workers | None",
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """By clip, what :func:`measure_item` gives; what an interrupted run or a finished cell holds is taken up."""
+    found = {}
+    for item in items:
+        facts = job.done(item.key)
+        if facts is None and earlier is not None:
+            facts = earlier.restore(item.task.clip_id, item.key, item.part)
+        if facts is not None:
+            found[item.task.clip_id] = facts
+    left = [item for item in items if item.task.clip_id not in found]
+    done = workers.measure(left, references) if workers else ((item, measure_item(item, measurer)) for item in left)
+    for item, facts in track(done, f"measure {cell['method']} on {cell['corpus']}", len(left), "clip"):
+        found[item.task.clip_id] = facts
+        if not facts["passing"]:
+            job.keep(item.key, facts, [item.part])
     measurer.close()
-    out.unlink(missing_ok=True)  # of other content than what is written beside it from here on; a kill in between must not leave the two together
-    merge_parts(parts, out.parent / FEATURES)
-    meta = {
-        "cell": cell,
-        "key": digest,
-        "clips": len(tasks),
-        "rulers": {k: asdict(v) for k, v in judges.rulers.items()},
-        "missing": judges.missing,
-        "notes": notes,
-        "keys": {task.clip_id: key for task, key in zip(tasks, keys, strict=True)},
-        "passing": passing,
-        "references": references,
-    }
-    write_text(out.parent / META, json.dumps(meta, indent=1, sort_keys=True) + "\n")
-    seals.seal_files(out.parent, [out.parent / FEATURES, out.parent / META], out)
-    provenance.write(out.parent, shaping_for("scores measure", config), {k: v.weights_sha256 for k, v in judges.rulers.items()}, started)
-    frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
-    frame = frame.astype({"value": float, "resolution": "Int64", "frames": "Int64"})
-    write_table(out, frame, schemas.PER_CLIP, ["clip_id", "metric"])
-    shutil.rmtree(out.parent / PARTS)
-    return frame
+    return found
 
 
 @contextmanager
@@ -207,50 +215,44 @@ class Earlier:
         except (OSError, ValueError, KeyError, EadbenchError, FatalError):
             return None
 
-    def restore(self, clip_id: str, key: str, part: Path) -> None:
-        """Write the clip's part as it was while the cell was measured, if its key is the same and it did not fail."""
+    def restore(self, clip_id: str, key: str, part: Path) -> dict[str, Any] | None:
+        """A clip's facts and part as they were while the cell was measured, if nothing changed and it did not fail."""
         if self.keys.get(clip_id) != key or clip_id in self.passing or clip_id not in self.rows:
-            return
+            return None
+        save_part(part, self.features.of_clip(clip_id))
         reference = {content: facts for content, facts in self.references.items() if facts["clip"] == clip_id}
-        facts = {"key": key, "rows": self.rows[clip_id], "notes": self.notes.get(clip_id, []), "passing": False, "reference": reference}
-        save_part(part, self.features.of_clip(clip_id), facts)
+        notes = self.notes.get(clip_id, [])
+        return {"rows": self.rows[clip_id], "notes": notes, "passing": False, "reference": reference}
 
 
-def measure_part(task: Task, key: str, measurer: Measurer, part: Path, retry: bool = True) -> dict[str, Any]:
-    """Measure one clip and keep it in its part, unless the part holds it under that key.
-
-    Args:
-        task: The clip.
-        key: What its values depend on.
-        measurer: Measures it.
-        part: File that keeps it.
-        retry: Whether a clip that failed for a passing reason is tried again.
+def measure_item(item: Item, measurer: Measurer) -> dict[str, Any]:
+    """Measure one clip and write its part.
 
     Returns:
-        Its rows, notes and what was learnt of the reference.
+        ``rows``, ``notes``, ``passing`` (whether another try may give more) and ``reference`` (what was learnt of the
+        real video).
     """
-    facts = load_facts(part)
-    if facts is not None and facts["key"] == key and not (facts["passing"] and retry):
-        return facts
-    measured = measurer.measure(task)
+    task, measured = item.task, measurer.measure(item.task)
     learnt = measured.reference
-    facts = {
-        "key": key,
+    tensors = measured.features | (learnt["tensors"] if learnt else {})
+    save_part(item.part, {f"{kind}/{task.clip_id}": value for kind, value in tensors.items()})
+    return {
         "rows": list(_rows(task, measured, measurer.judges)),
         "notes": measured.notes,
         "passing": measured.passing,
         "reference": {measurer.content(task.real): learnt["facts"]} if learnt else {},
     }
-    tensors = measured.features | (learnt["tensors"] if learnt else {})
-    save_part(part, {f"{kind}/{task.clip_id}": value for kind, value in tensors.items()}, facts)
-    return facts
 
 
-def _key(task: Task, common: str, measurer: Measurer) -> str:
-    """What a clip's values depend on: the files by content, the task, the config, the judges."""
-    files = [measurer.content(path) for path in (task.fake, task.real, task.audio)]
-    text = json.dumps([METHOD, common, files, task.clip_id, task.emotion, task.frames, task.unpaired, task.problem, task.status, task.crop])
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _goes_in(task: Task) -> tuple[Any, ...]:
+    """What a clip's values depend on: its facts, and the files."""
+    files = {name: path for name in ("fake", "real", "audio") if (path := getattr(task, name)) is not None}
+    facts = [task.clip_id, task.emotion, task.frames, task.unpaired, task.problem, task.status, task.crop]
+    return [*facts, list(files)], *files.values()
 
 
 def _rows(task: Task, measured: Measured, judges: Judges) -> Iterable[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
+from eadbench.media.faces import TRACKING
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import MESH, Judges
 from eadbench.scores.store import FEATURES, META, Features
@@ -27,10 +28,15 @@ PER_FRAME = ("landmarks", "sharpness", "motion_energy")  # of these the first va
 FORMULAS = 1  # counted up when sharpness or motion energy are computed otherwise
 
 
+def signature_of_landmarks() -> list[Any]:
+    """What landmarks depend on beside the frames."""
+    return [MESH, version("mediapipe"), TRACKING]
+
+
 def signatures(task: "Task", config: ScoresConfig, judges: Judges) -> dict[str, str]:
     """By kind, what a value depends on beside the video and the number of its frames."""
     common = [config.fps, task.crop]
-    found = {"landmarks": [MESH, version("mediapipe")], "sharpness": [FORMULAS], "motion_energy": [FORMULAS]}
+    found = {"landmarks": signature_of_landmarks(), "sharpness": [FORMULAS], "motion_energy": [FORMULAS]}
     if "face_id" in judges.rulers:
         ruler = judges.rulers["face_id"]
         found["face_id_mean"] = [ruler.extractor, ruler.weights_sha256, judges.nets["face_id"].frames, *found["landmarks"]]

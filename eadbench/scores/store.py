@@ -17,19 +17,10 @@ FEATURES, META = "features.safetensors", "measure.json"
 DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64", "int64": "I64", "uint8": "U8"}
 
 
-def save_part(path: Path, tensors: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-    """One clip's features with its rows and notes (anything JSON can hold)."""
+def save_part(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """One clip's features, by ``kind/clip_id``."""
     with atomic_path(path) as part:
-        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, part, {"facts": json.dumps(facts)})
-
-
-def load_facts(path: Path) -> dict[str, Any] | None:
-    """The rows and notes of a part; ``None`` if it is absent or damaged (then the clip is measured again)."""
-    try:
-        with safe_open(path, "numpy") as handle:
-            return json.loads(handle.metadata()["facts"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, part)
 
 
 def merge_parts(parts: Iterable[Path], target: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 from eadbench.core import children
 from eadbench.core.errors import FatalError
-from eadbench.scores.clip import Measurer, Task
+from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
-from eadbench.scores.measure import measure_part
+from eadbench.scores.measure import Item, measure_item
 from eadbench.scores.reference import References
 
 _own: dict[str, Any] = {}  # of a worker: what it was begun with, and its measurer
@@ -41,21 +41,22 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def measure(self, items: Sequence[tuple[Task, str, Path]], references: Sequence[Path]) -> Iterator[None]:
-        """Measure clips into their parts; yields whenever one is done.
+    def measure(self, items: Sequence[Item], references: Sequence[Path]) -> Iterator[tuple[Item, dict[str, Any]]]:
+        """Measure clips into their parts.
+
+        Yields each when it is done, with what :func:`measure_item` gives.
 
         Args:
-            items: Task, key and part of each.
+            items: The clips.
             references: Folders of cells that know reference clips.
 
         Raises:
             FatalError: If a process was ended from outside, e.g. for want of memory, or a clip raised it.
         """
-        waiting = [self._pool.submit(_measure, task, key, part, tuple(references)) for task, key, part in items]
+        waiting = {self._pool.submit(_measure, item, tuple(references)): item for item in items}
         try:
             for one in as_completed(waiting):
-                one.result()
-                yield
+                yield waiting[one], one.result()
         except BrokenProcessPool as error:
             mend = "the memory may not do for so many: give a smaller --jobs; what is finished is kept"
             raise FatalError("a process that measures was ended from outside", "--jobs", mend) from error
@@ -74,9 +75,11 @@ def _begin(config: ScoresConfig, load: Callable[[], Judges], device: str, thread
     _own.update(config=config, judges=load(), device=device, references=None, measurer=None)
 
 
-def _measure(task: Task, key: str, part: Path, references: tuple[Path, ...]) -> None:
+def _measure(item: Item, references: tuple[Path, ...]) -> dict[str, Any]:
     if _own["references"] != references:
         if _own["measurer"] is not None:
             _own["measurer"].close()
-        _own.update(measurer=Measurer(_own["config"], _own["judges"], _own["device"], References(list(references))), references=references)
-    measure_part(task, key, _own["measurer"], part)
+        known = References(list(references))
+        measurer = Measurer(_own["config"], _own["judges"], _own["device"], known, shows=False)
+        _own.update(measurer=measurer, references=references)
+    return measure_item(item, _own["measurer"])

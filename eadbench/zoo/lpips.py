@@ -60,6 +60,11 @@ class Lpips(nn.Module):
         for number, weight in enumerate(linear_layers()):
             self.register_buffer(f"linear{number}", weight)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.shift.device
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         maps = zip(self.trunk((x - self.shift) / self.scale), self.trunk((y - self.shift) / self.scale), strict=True)
         differences = [(_unit(a) - _unit(b)) ** 2 for a, b in maps]

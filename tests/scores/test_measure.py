@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from eadbench.core import job as job_module
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.seals import seal_files
@@ -196,7 +197,7 @@ def test_a_kill_before_the_table_leaves_no_older_one(corpus, scores_config, judg
     first, second = (scores_config.model_copy(update={"metrics": (name,)}) for name in ("ssim", "psnr"))
     measured(corpus, samples, first, judges, tmp_path, reuse=True)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(measure_module, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(job_module, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         measured(corpus, samples, second, judges, tmp_path, reuse=True)
     assert set(measured(corpus, samples, second, judges, tmp_path, reuse=True).metric) == {"psnr"}
 

@@ -228,6 +228,11 @@ class Spread:
         return self.wanted is not None and self.taken != set(spread(self.seen, self.wanted).tolist())
 
 
+def batch_size(net: Any, on_cpu: int, on_gpu: int) -> int:
+    """Inputs to a batch: few on a CPU, where more only take memory (Inception and Emotion-FAN are a tenth to a third slower)."""
+    return on_gpu if str(getattr(net, "device", "cpu")).startswith("cuda") else on_cpu
+
+
 class Batches:
     """Collects inputs of a network and runs it on full batches.
 

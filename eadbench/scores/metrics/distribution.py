@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eadbench.core.seeds import rng_for
-from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread
+from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, batch_size
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import Clip
     from eadbench.scores.store import View
     from eadbench.scores.summarise import Summary
 
-FRAMES, WINDOWS = 32, 4  # of a batch
+FRAMES, WINDOWS = (8, 32), 4  # of a batch, on a CPU and on a GPU
 LATENTSYNC_START = 20  # LatentSync's FVD script looks at frames 20 to 35
 KID_ROWS = 2000  # frames a side that KID looks at, spread evenly: its kernel matrix is of that size
 FIXED_DRAWS = 50
@@ -27,7 +27,7 @@ class FrameFeatures(Part):
         super().__init__(clip)
         self.net = clip.judges.nets["fid"]
         self.choice = Spread(clip.config.fid_frames, clip.expected)
-        self.batches = Batches(self.net.run, FRAMES)
+        self.batches = Batches(self.net.run, batch_size(self.net, *FRAMES))
 
     def update(self, chunk: Chunk) -> None:
         for k in self.choice.pick(len(chunk.fake)):
@@ -115,7 +115,7 @@ class Fid(_Frechet):
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
-        cls.distance(summary, "inception", None, "frames")
+        cls.distance(summary, "inception", summary.variant(cls.name), "frames")
 
 
 class Fvd(_Frechet):
@@ -145,7 +145,7 @@ class Kid(Metric):
 
         *sides, clips = summary.sides("inception")
         if len(clips) < 2:
-            summary.nothing(cls.name, "fewer than two clips in common")
+            summary.nothing(cls.name, "fewer than two clips in common", summary.variant(cls.name))
             return
         (real, real_clip), (fake, fake_clip) = map(_thinned, sides)
         kernels = ClipKernels(real, real_clip, fake, fake_clip, len(clips))
@@ -153,7 +153,7 @@ class Kid(Metric):
         value = kernels.value(ones, ones)
         low, high = interval_about(value, replicate_all(kernels.value, counts, counts)) if len(counts) else (None, None)
         told = summary.warnings(cls.name, clips, summary.total)
-        summary.row(cls.name, value, low, high, clips, summary.total, summary.set_ruler(cls.judge), len(fake), None, told)
+        summary.row(cls.name, value, low, high, clips, summary.total, summary.set_ruler(cls.judge), len(fake), summary.variant(cls.name), told)
 
 
 class FvdFixed(Metric):

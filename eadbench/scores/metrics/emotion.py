@@ -6,13 +6,13 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import DROPPED, KEPT
-from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, Value
+from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, Value, batch_size
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import Clip
     from eadbench.scores.summarise import Summary
 
-BATCH = 64
+BATCH = 16, 64  # faces, on a CPU and on a GPU
 SOURCE = "EAT (Gan et al. 2023), by Emotion-FAN (Meng et al. 2019)"
 
 
@@ -27,7 +27,7 @@ class FaceInputs:
 
     def __init__(self, net: object, expected: int, seen: int | None = None) -> None:
         self.net, self.choice = net, Spread(net.frames, expected if seen is None else seen)
-        self.batches = Batches(lambda inputs: net.run(np.stack(inputs)), BATCH)
+        self.batches = Batches(lambda inputs: net.run(np.stack(inputs)), batch_size(net, *BATCH))
 
     def add(self, frames: np.ndarray, marks: np.ndarray) -> None:
         """Take in the next frames and their landmarks."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
-from eadbench.scores.metrics.base import Chunk, FrameMean, Metric, Part, Spread, Value
+from eadbench.scores.metrics.base import Chunk, FrameMean, Metric, Part, Spread, Value, batch_size
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import Clip
 
-SIDE = 256  # LPIPS takes BATCH frames of this side at a time, fewer of larger ones
-BATCH = 8
+SIDE = 256
+BATCH = 2, 8  # frames of this side that LPIPS takes at a time, fewer of larger ones; on a CPU and on a GPU
 
 
 class Ssim(FrameMean):
@@ -57,14 +57,20 @@ class PerceptualDistances(Part):
         super().__init__(clip)
         self.choice = Spread(clip.config.lpips_frames, clip.expected_common)
         self.net, self.waiting, self.found = clip.judges.nets["lpips"], [], []
+        self.pixels = batch_size(self.net, *BATCH) * SIDE**2
 
     def update(self, chunk: Chunk) -> None:
+        from eadbench.scores.image import one_frame
+
         if chunk.pair is None:
             return
         fake, real = chunk.pair
         for k in self.choice.pick(len(fake)):
+            if one_frame(fake[k], real[k]):
+                self.found.append(0.0)
+                continue
             self.waiting.append((fake[k], real[k]))
-            if len(self.waiting) >= max(1, BATCH * SIDE**2 // fake[k][..., 0].size):
+            if len(self.waiting) >= max(1, self.pixels // fake[k][..., 0].size):
                 self._run()
 
     def _run(self) -> None:
@@ -72,9 +78,11 @@ class PerceptualDistances(Part):
 
         if not self.waiting:
             return
-        device = next(self.net.parameters()).device
-        sides = (torch.from_numpy(np.stack(s)).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1) for s in zip(*self.waiting, strict=True))
-        with torch.no_grad():
+        sides = (
+            torch.from_numpy(np.stack(side)).to(self.net.device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+            for side in zip(*self.waiting, strict=True)
+        )
+        with torch.inference_mode():
             self.found += self.net(*sides).double().tolist()
         self.waiting = []
 

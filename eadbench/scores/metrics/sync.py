@@ -6,11 +6,12 @@ import numpy as np
 
 from eadbench.core.tables import DROPPED
 from eadbench.scores import landmarks
-from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
+from eadbench.scores.metrics.base import Chunk, Metric, Part, Value, batch_size
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import Clip
 
+BATCH = 16, 32  # windows, on a CPU and on a GPU
 SILENCE_DBFS = -60.0  # sound whose loudest frame lies below this is silence: nothing that lips could match
 SOURCE = "Chung and Zisserman 2016, named as in Wav2Lip (Prajwal et al. 2020); equal to syncnet_python"
 
@@ -26,7 +27,8 @@ class SyncDistances(Part):
         self.samples, self.frames = len(audio), 0
         loudest = landmarks.levels(audio, clip.config.fps).max(initial=0.0)
         self.loudest = 20 * np.log10(loudest) if loudest > 0 else -np.inf
-        self.stream = clip.judges.nets["sync"].stream(audio) if not self.silent else None
+        net = clip.judges.nets["sync"]
+        self.stream = None if self.silent else net.stream(audio, batch_size(net, *BATCH))
 
     @property
     def silent(self) -> bool:
