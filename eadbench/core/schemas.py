@@ -244,7 +244,11 @@ SUMMARY = Table(
         Column("n_missing", INT, "clips that should have and did not", nullable=False),
         *RULER,
         Column("frames", INT, "frames or windows that went in"),
-        Column("variant", STR, "protocol of the metric where several exist, e.g. `stylegan-v`; crop protocol of Sync"),
+        Column(
+            "variant",
+            STR,
+            "protocol where several exist, e.g. `stylegan-v`; crop protocol of Sync; frames per clip where not all count",
+        ),
         Column("warning", STR, "what to know before quoting the value; empty if nothing", nullable=False),
     ),
     key=(*CELL_KEY, "metric", "variant"),

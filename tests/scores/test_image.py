@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from eadbench.scores import image
 from eadbench.scores.image import PSNR_CAP, psnr, sharpness, squared_difference, ssim
 from eadbench.scores.metrics import METRICS, Chunk
 
@@ -60,6 +61,15 @@ def test_means_over_frames():
     assert measured("ssim", x, y, 2) == pytest.approx(np.mean(list(map(ssim, x, y))))
     energy = [np.square(np.diff(v.astype(float), axis=0)).mean() for v in (x, y)]
     assert measured("motion_energy_ratio", x, y, 2) == pytest.approx(energy[0] / energy[1])
+
+
+def test_stripes_change_nothing_and_a_frame_equals_itself(monkeypatch):
+    x, y = video(2, 40, 30, 5)
+    whole = image.ssim(x, y)
+    monkeypatch.setattr(image, "BLOCK", 7 * 30)
+    assert image.ssim(x, y) == pytest.approx(whole, abs=1e-8)
+    assert image.ssim(x, x) == 1.0 == pytest.approx(image.ssim(x, x.copy()), abs=1e-6)
+    assert image.ssim(x, x[:, ::-1]) < 0.99, "the same memory read otherwise is another picture"
 
 
 def test_sharpness_is_the_variance_of_the_laplacian_of_the_luma():

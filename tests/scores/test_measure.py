@@ -16,11 +16,13 @@ from eadbench.core.seals import seal_files
 from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import read_frames, write_video
 from eadbench.scores import measure as measure_module
+from eadbench.scores import reference
 from eadbench.scores.cli import app
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import load_judges
 from eadbench.scores.measure import cell_tasks, measure_cell
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
+from eadbench.scores.reference import References
 from eadbench.scores.store import Features
 from eadbench.scores.summarise import Cell, summarise_cell, write_summary
 
@@ -118,6 +120,8 @@ def test_blur_shows_and_a_failed_sample_counts_as_missing(truth, blurred):
     assert "2 speakers" in one.loc["ssim", "warning"]
     assert one.loc["sync", "variant"] == "aligned-64" and "trained here" in one.loc["sync", "warning"]
     assert set(rows.loc["fvd", "variant"]) == {"stylegan-v", "latentsync"}
+    sampled = {name: one.loc[name, "variant"] for name in ("fid", "kid", "lpips")}
+    assert sampled == {"fid": "10 frames per clip", "kid": "10 frames per clip", "lpips": "2 frames per clip"}
     assert set(rows.index) == set(METRICS)
 
 
@@ -208,6 +212,19 @@ def test_landmarks_of_the_truth_are_used_again(corpus, scores_config, judges, tm
     alone = measured(corpus, samples, few, judges, tmp_path / "alone")
     known = measured(corpus, samples, few, judges, tmp_path / "known", real=truth)
     assert known.value.to_numpy() == pytest.approx(alone.value.to_numpy())
+
+
+def test_landmarks_of_another_tracking_are_not_used_again(corpus, scores_config, judges, tmp_path, truth, monkeypatch):
+    few = scores_config.model_copy(update={"metrics": ("face_rate", "m_lmd")})
+    task = cell_tasks(samples_of(corpus, tmp_path / "samples"), corpus, "self")[0]
+
+    def known() -> bool:
+        measurer = measure_module.Measurer(few, judges)
+        return References([truth]).of(measurer.content(task.real), task, few, judges).marks is not None
+
+    assert known()
+    monkeypatch.setattr(reference, "TRACKING", reference.TRACKING + 1)
+    assert not known()
 
 
 def test_features_are_kept_for_all_set_metrics(truth):
