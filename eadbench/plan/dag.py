@@ -23,6 +23,7 @@ class Job:
         threads, gpus: What it holds while it runs.
         mem_mb: Memory that its rule asks for on the first attempt, MB.
         needs: Numbers of the jobs that must be done before, as positions in the list.
+        benchmark, log: Its files, below the folders of benchmarks and logs; empty where it has none.
     """
 
     rule: str
@@ -32,6 +33,8 @@ class Job:
     gpus: int
     mem_mb: int
     needs: tuple[int, ...] = ()
+    benchmark: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def _read(workflow: Any) -> Plan:
             int(job.resources.get("gpu", 0)),
             int(job.resources.get("mem_mb", 0)),
             tuple(sorted(numbers[other] for other in workflow.dag.dependencies[job])),
+            str(job.benchmark).split("benchmarks/", 1)[1] if job.benchmark else "",
+            str(job.log[0]).split("logs/", 1)[1] if job.log else "",
         )
         for job in found
     ]
