@@ -61,6 +61,12 @@ def _open(path: Path):
         raise EadbenchError(f"feature shard cannot be read: {error}", path, "run `features extract` for this shard again") from error
 
 
+@lru_cache(maxsize=256)
+def _folder(index: str, shard: str) -> Path:
+    """A shard's folder; `_open` checks the files in it. Once, since a step of training asks a hundred times."""
+    return resolve(index, shard)
+
+
 @lru_cache(maxsize=16)
 def _texts(path: Path) -> TextStore:
     return TextStore(path)
@@ -113,7 +119,7 @@ class FeatureStore:
             EadbenchError: If the shard or the clip's tensor is missing.
         """
         file, pattern = KINDS[kind]
-        path = resolve(row["index"], row["shard"]) / f"{file}.safetensors"
+        path = _folder(row["index"], row["shard"]) / f"{file}.safetensors"
         try:
             piece = _open(path).get_slice(pattern.format(row["clip_id"]))
         except SafetensorError as error:

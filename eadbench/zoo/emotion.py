@@ -6,6 +6,7 @@ part of the aligned frame that it sees), ``dropout``, ``steps``, ``clips`` (per 
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,12 +19,11 @@ from torch.nn import functional as F
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, write_text
 from eadbench.core.geometry import spread
-from eadbench.core.progress import track
 from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import dlib_chips
+from eadbench.zoo.fit import fit
 from eadbench.zoo.judge_data import Clip, iter_clips, resize
-from eadbench.zoo.schedule import one_cycle
 from eadbench.zoo.weights import load_weights, read_weights
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,8 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
     if len(classes) < 2:
         raise EadbenchError(f"the training clips show {len(classes)} emotions, at least 2 needed", "zoo: train_on:", "use a corpus with labels")
     net = EmotionFAN(len(classes), wanted.width, dropout=wanted.dropout)
-    loss = _fit(net, clips, classes, wanted, rng)
+    losses = _losses(net.train(), clips, classes, wanted, rng)
+    loss = fit(net.parameters(), losses, wanted.steps, wanted.lr, "judge of emotion", warm_up=0.2, clip=None)["loss"]
     write_text(folder / "classes.json", json.dumps(classes))
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
@@ -188,27 +189,23 @@ def _read(tables: list[Path], split: str, options: Options, seed: int) -> list[C
     return [clip for clip in found if clip.emotion]
 
 
-def _fit(net: EmotionFAN, clips: list[Clip], classes: tuple[str, ...], options: Options, rng: np.random.Generator) -> float:
-    """Train on three frames per clip, one from each third, as the released code does; returns the mean loss of the last tenth of the steps."""
-    net.train()
+def _losses(
+    net: EmotionFAN, clips: list[Clip], classes: tuple[str, ...], options: Options, rng: np.random.Generator
+) -> Callable[[], dict[str, torch.Tensor]]:
+    """Of three frames per clip, one from each third, as the released code does; each emotion is drawn equally often."""
     target = torch.tensor([classes.index(clip.emotion) for clip in clips])
     balance = 1 / torch.bincount(target, minlength=len(classes))[target].double().numpy()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=1e-2)
-    schedule = one_cycle(optimiser, options.lr, options.steps, warm_up=0.2)
-    losses = []
-    for _ in track(range(options.steps), "train judge of emotion", unit="step"):
+
+    def losses() -> dict[str, torch.Tensor]:
         chosen = rng.choice(len(clips), options.clips, p=balance / balance.sum())
         videos = torch.stack([augment(to_unit(_thirds(clips[k].frames, rng)), rng) for k in chosen])
         features = net.features(videos.flatten(0, 1))
         frame_wise = F.cross_entropy(net.pred_fc1(features), target[chosen].repeat_interleave(3), label_smoothing=0.05)
         video_wise = F.cross_entropy(net.classify(features.unflatten(0, (-1, 3))), target[chosen], label_smoothing=0.05)
-        loss = frame_wise + video_wise  # the first, through the head that relation-attention leaves unused, makes the trunk learn sooner
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-    return float(np.mean(losses[-max(1, len(losses) // 10) :]))
+        # The first, through the head that relation-attention leaves unused, makes the trunk learn sooner.
+        return {"loss": frame_wise + video_wise}
+
+    return losses
 
 
 def _thirds(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:

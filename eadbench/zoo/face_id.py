@@ -5,6 +5,7 @@ Options of a trained one: ``width``, ``size``, ``dim``, ``frames`` (of a video t
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,14 +18,13 @@ from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.core.progress import track
 from eadbench.models.emotion_fan import ResNet18Trunk
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import arcface_chips
 from eadbench.zoo.emotion import augment, to_unit, with_face
+from eadbench.zoo.fit import fit
 from eadbench.zoo.judge_data import Clip, iter_clips, resize
 from eadbench.zoo.onnx import open_onnx
-from eadbench.zoo.schedule import one_cycle
 from eadbench.zoo.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -142,12 +142,15 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
     if len(speakers) < 2:
         raise EadbenchError(f"the training clips show {len(speakers)} speakers, at least 2 needed", "zoo: train_on:", "use more clips")
     net = IdNet(wanted.width, wanted.dim)
-    correct = _fit(net, clips, speakers, wanted, rng)
+    centres = nn.Parameter(torch.randn(len(speakers), wanted.dim))
+    losses = _losses(net.train(), centres, clips, speakers, wanted, rng)
+    found = fit([*net.parameters(), centres], losses, wanted.steps, wanted.lr, "identity network", warm_up=0.2, clip=None)
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
     judge = TrainedFaceId(net, wanted.model_copy(update={"region": WHOLE}))
     held_out = _read(inputs.clips, "val", wanted, seed)
-    facts = {"train_speakers": len(speakers), "train_clips": len(clips), "train_accuracy": correct, "val_auc": verification_auc(judge, held_out)}
+    facts = {"train_speakers": len(speakers), "train_clips": len(clips)}
+    facts |= {"train_accuracy": round(found["accuracy"], 4), "val_auc": verification_auc(judge, held_out)}
     log.info("identity network: %s", facts)
     return facts
 
@@ -158,26 +161,20 @@ def _read(tables: list[Path], split: str, options: Options, seed: int) -> list[C
     )
 
 
-def _fit(net: IdNet, clips: list[Clip], speakers: list[str], options: Options, rng: np.random.Generator) -> float:
-    """Train; returns the share of right answers over the last tenth of the steps."""
-    net.train()
+def _losses(
+    net: IdNet, centres: nn.Parameter, clips: list[Clip], speakers: list[str], options: Options, rng: np.random.Generator
+) -> Callable[[], dict[str, torch.Tensor]]:
     target = torch.tensor([speakers.index(clip.speaker) for clip in clips])
-    centres = nn.Parameter(torch.randn(len(speakers), options.dim))
-    optimiser = torch.optim.AdamW([*net.parameters(), centres], lr=options.lr)
-    schedule = one_cycle(optimiser, options.lr, options.steps, warm_up=0.2)
-    hits = []
-    for _ in track(range(options.steps), "train identity network", unit="step"):
+
+    def losses() -> dict[str, torch.Tensor]:
         chosen = rng.integers(len(clips), size=options.batch)
         images = torch.cat([augment(to_unit(clips[k].frames[rng.integers(len(clips[k].frames))][None]), rng) for k in chosen])
         wanted = target[chosen]
         cosine = net(images) @ F.normalize(centres, dim=1).T
         loss = F.cross_entropy(SCALE * (cosine - MARGIN * F.one_hot(wanted, len(speakers))), wanted)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        hits.append((cosine.argmax(1) == wanted).float().mean().item())
-    return round(float(np.mean(hits[-max(1, len(hits) // 10) :])), 4)
+        return {"loss": loss, "accuracy": (cosine.argmax(1) == wanted).float().mean()}
+
+    return losses
 
 
 def verification_auc(judge: FaceId, clips: list[Clip]) -> float | None:

@@ -5,6 +5,7 @@ frame that it sees: top, bottom, left, right as shares), ``steps``, ``clips`` an
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.core.progress import track
 from eadbench.models.syncnet_judge import (
     MFCC_PER_FRAME,
     MFCC_STEPS,
@@ -30,8 +30,8 @@ from eadbench.models.syncnet_judge import (
     window_count,
 )
 from eadbench.zoo.card import Card
+from eadbench.zoo.fit import fit
 from eadbench.zoo.judge_data import Clip, iter_clips, resize
-from eadbench.zoo.schedule import one_cycle
 from eadbench.zoo.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -217,7 +217,7 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
     if len(material) < 2:
         raise EadbenchError(f"only {len(material)} training clips are long enough for SyncNet", "zoo: train_on:", "use more or longer clips")
     net = SyncNet(wanted.width, wanted.size, wanted.dim).train()
-    loss = _fit(net, material, wanted, rng)
+    loss = fit(net.parameters(), _losses(net, material, wanted, rng), wanted.steps, wanted.lr, "judge SyncNet")["loss"]
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
     judge = SyncJudge(net, wanted.model_copy(update={"region": WHOLE}))
@@ -237,21 +237,14 @@ def _windows(clip: Clip) -> int:
     return window_count(len(clip.frames), len(clip.audio))
 
 
-def _fit(net: SyncNet, material: list[tuple[torch.Tensor, torch.Tensor]], options: Options, rng: np.random.Generator) -> float:
-    """Train; returns the mean loss of the last tenth of the steps."""
-    optimiser = torch.optim.AdamW(net.parameters(), lr=options.lr)
-    schedule = one_cycle(optimiser, options.lr, options.steps, warm_up=0.1)
-    losses = []
-    for _ in track(range(options.steps), "train judge SyncNet", unit="step"):
+def _losses(
+    net: SyncNet, material: list[tuple[torch.Tensor, torch.Tensor]], options: Options, rng: np.random.Generator
+) -> Callable[[], dict[str, torch.Tensor]]:
+    def losses() -> dict[str, torch.Tensor]:
         lips, sound = zip(*[_draw(*material[k], options.windows, rng) for k in rng.integers(len(material), size=options.clips)], strict=True)
-        loss = in_clip_loss(net.embed_lips(torch.cat(lips)), net.embed_audio(torch.cat(sound)), options.windows)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-    return float(np.mean(losses[-max(1, len(losses) // 10) :]))
+        return {"loss": in_clip_loss(net.embed_lips(torch.cat(lips)), net.embed_audio(torch.cat(sound)), options.windows)}
+
+    return losses
 
 
 def _draw(video: torch.Tensor, mfcc: torch.Tensor, windows: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,12 +18,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 from torch.nn import functional as F
 
-from eadbench.core.progress import track
 from eadbench.zoo.card import Card
+from eadbench.zoo.fit import fit
 from eadbench.zoo.hub import from_folder, model_from_folder
 from eadbench.zoo.lsa import Lsa, fit_lsa
 from eadbench.zoo.make import Inputs
-from eadbench.zoo.schedule import one_cycle
 from eadbench.zoo.text_data import training_texts
 
 log = logging.getLogger(__name__)
@@ -208,11 +207,9 @@ def _train_t5(folder: Path, options: Options, texts: list[str], seed: int) -> di
     model = T5EncoderModel(config)
     given = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
     ids, mask = given["input_ids"], given["attention_mask"]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=options.lr)
-    schedule = one_cycle(optimiser, options.lr, options.steps, warm_up=0.3)
     targets = torch.from_numpy(fit_lsa(texts, 64, 2, seed)[0].embed(texts))
-    history: list[tuple[float, float, float]] = []
-    for _ in track(range(options.steps), "train text encoder", unit="step"):
+
+    def losses() -> dict[str, torch.Tensor]:
         which = torch.randint(len(texts), (options.batch,), generator=generator)
         x, m = ids[which], mask[which]
         hidden = (torch.rand(x.shape, generator=generator) < options.masked) & (m > 0) & (x != tokenizer.eos_token_id)
@@ -221,15 +218,12 @@ def _train_t5(folder: Path, options: Options, texts: list[str], seed: int) -> di
         restoring = F.cross_entropy(logits, x[hidden]) if hidden.any() else states.sum() * 0
         pooled = mean_embedding(states, (m > 0) & ~hidden)
         cosines = F.mse_loss(pooled @ pooled.T, targets[which] @ targets[which].T)
-        optimiser.zero_grad()
-        (cosines + options.restore * restoring).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        right = float((logits.argmax(1) == x[hidden]).float().mean()) if hidden.any() else 0.0
-        history.append((float(cosines.detach()), float(restoring.detach()), right))
+        right = (logits.argmax(1) == x[hidden]).float().mean() if hidden.any() else torch.zeros(())
+        return {"loss": cosines + options.restore * restoring, "cosine_loss": cosines, "restore_loss": restoring, "restored": right}
+
+    found = fit(model.parameters(), losses, options.steps, options.lr, "text encoder", warm_up=0.3)
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    cosines, restoring, right = np.mean(history[-max(len(history) // 10, 1) :], 0).round(4).tolist()
-    log.info("text encoder: cosines off by %.4f (squared), %.0f %% of hidden tokens restored", cosines, 100 * right)
-    return {"texts": len(texts), "tokens": len(tokenizer), "cosine_loss": cosines, "restore_loss": restoring, "restored": right}
+    told = {name: round(found[name], 4) for name in ("cosine_loss", "restore_loss", "restored")}
+    log.info("text encoder: %s", told)
+    return {"texts": len(texts), "tokens": len(tokenizer), **told}

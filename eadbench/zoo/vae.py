@@ -4,7 +4,7 @@ Fetched (``sd-vae-ft-mse``) at full size; at demo size a small one trained here 
 ``config.json`` and ``diffusion_pytorch_model.safetensors``. Latents are always the posterior's mode, scaled, so that a frame has one set of latents.
 """
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,16 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import nn
-from torch.nn import functional
 
-from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for
 from eadbench.media.video import read_frames
 from eadbench.zoo.card import Card
+from eadbench.zoo.fit import fit
 from eadbench.zoo.hub import model_from_folder
 from eadbench.zoo.make import Inputs
 from eadbench.zoo.material import training_clips
-from eadbench.zoo.schedule import one_cycle
 
-log = logging.getLogger(__name__)
 START_LOGVAR = -8.0
 CONSTANT = 2.0  # of the channels that steady the norms at the start, see start_from_mean_colours
 
@@ -135,19 +132,20 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
     )
     held_out = min(max(16, len(frames) // 20), len(frames) // 2)
     order = rng_for(seed, "held out").permutation(len(frames))
-    fit, check = frames[torch.from_numpy(order[held_out:])], frames[torch.from_numpy(order[:held_out])]
+    seen, check = frames[torch.from_numpy(order[held_out:])], frames[torch.from_numpy(order[:held_out])]
     start_from_mean_colours(model)
-    _fit(model, fit, wanted, seed)
+    model.train()
+    fit(model.parameters(), _losses(model, seen, wanted, seed), wanted.steps, wanted.lr, "VAE", betas=(0.9, 0.99), weight_decay=1e-4)
     model.eval()
     with torch.no_grad():
-        latents = torch.cat([model.encode(normalise(part)).latent_dist.mode() for part in fit[:: max(1, len(fit) // 256)].split(32)])
+        latents = torch.cat([model.encode(normalise(part)).latent_dist.mode() for part in seen[:: max(1, len(seen) // 256)].split(32)])
         scale = float(1 / latents.std())
         model.register_to_config(scaling_factor=scale)
         rebuilt = torch.cat([model.decode(model.encode(normalise(part)).latent_dist.mode()).sample.clamp(-1, 1) for part in check.split(32)])
     error = (rebuilt - normalise(check)) * 127.5
     model.save_pretrained(folder, safe_serialization=True)
     return {
-        "frames": len(fit),
+        "frames": len(seen),
         "parameters": sum(p.numel() for p in model.parameters()),
         "scaling_factor": round(scale, 5),
         "held_out_mean_abs_error": round(float(error.abs().mean()), 3),
@@ -242,28 +240,19 @@ def _recolour(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return (mixed + shift).clamp(-1, 1)
 
 
-def _fit(model, frames: torch.Tensor, wanted: VaeOptions, seed: int) -> None:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=wanted.lr, betas=(0.9, 0.99), weight_decay=1e-4)
-    schedule = one_cycle(optimiser, wanted.lr, wanted.steps, warm_up=0.1)
+def _losses(model, frames: torch.Tensor, wanted: VaeOptions, seed: int) -> Callable[[], dict[str, torch.Tensor]]:
     weight = face_weight(wanted.size, wanted.centre)
     rng = rng_for(seed, "batches")
-    model.train()
-    for step in track(range(1, wanted.steps + 1), "train VAE", unit="steps"):
+
+    def losses() -> dict[str, torch.Tensor]:
         real = normalise(frames[torch.from_numpy(rng.integers(0, len(frames), wanted.batch))])
         if wanted.recolour:
             real = _recolour(real, rng)
         posterior = model.encode(real).latent_dist
-        fake = model.decode(posterior.sample()).sample
-        difference = fake - real
+        difference = model.decode(posterior.sample()).sample - real
         loss = (weight * difference.abs()).mean() + wanted.kl * posterior.kl().mean()
         for dim in (2, 3):
             loss = loss + wanted.gradient * difference.diff(dim=dim).abs().mean()
-        if not torch.isfinite(loss):
-            raise EadbenchError(f"the VAE's loss is not finite at step {step}", "zoo.artefacts.vae.options", "lower `lr`")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        if step % 100 == 0:
-            log.info("VAE step %d: loss %.4f, mean error %.2f of 255", step, loss.item(), 127.5 * functional.l1_loss(fake, real).item())
+        return {"loss": loss, "mean_abs_error": 127.5 * difference.abs().mean()}
+
+    return losses

@@ -5,7 +5,7 @@ predicting the cluster of masked stretches (as HuBERT does; k-means of the log-m
 both load by ``whisper.load_model(path)``.
 """
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,9 @@ from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for
 from eadbench.media.audio import read_audio
 from eadbench.zoo.card import Card
+from eadbench.zoo.fit import fit
 from eadbench.zoo.make import Inputs
 from eadbench.zoo.material import training_clips
-from eadbench.zoo.schedule import one_cycle
-
-log = logging.getLogger(__name__)
 
 
 class WhisperOptions(BaseModel):
@@ -119,7 +117,8 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
     head = nn.Sequential(nn.LayerNorm(wanted.state), nn.Linear(wanted.state, wanted.clusters))
     mask_vector = nn.Parameter(torch.zeros(wanted.state))
     held_out = max(1, len(mels) // 10)
-    _fit(model.encoder, head, mask_vector, mels[held_out:], labels[held_out:], wanted, seed)
+    losses = _losses(model.encoder, head, mask_vector, mels[held_out:], labels[held_out:], wanted, seed)
+    fit([*model.encoder.parameters(), *head.parameters(), mask_vector], losses, wanted.steps, wanted.lr, "speech encoder")
     accuracy = _accuracy(model.encoder, head, mask_vector, mels[:held_out], labels[:held_out], wanted, seed)
     with atomic_path(folder / "encoder.pt") as part:
         torch.save({"dims": dict(dims.__dict__), "model_state_dict": {k: v.half() for k, v in model.state_dict().items()}}, part)
@@ -183,24 +182,16 @@ def _predict(encoder, head, mask_vector, x, mask):
     return head(_states(encoder, embedded)[-1])
 
 
-def _fit(encoder, head, mask_vector, mels, labels, wanted: WhisperOptions, seed: int) -> None:
-    parameters = [*encoder.parameters(), *head.parameters(), mask_vector]
-    optimiser = torch.optim.AdamW(parameters, lr=wanted.lr, weight_decay=1e-2)
-    schedule = one_cycle(optimiser, wanted.lr, wanted.steps, warm_up=0.1)
+def _losses(encoder, head, mask_vector, mels, labels, wanted: WhisperOptions, seed: int) -> Callable[[], dict[str, torch.Tensor]]:
     rng = rng_for(seed, "stretches")
-    for step in track(range(1, wanted.steps + 1), "train speech encoder", unit="steps"):
+
+    def losses() -> dict[str, torch.Tensor]:
         x, y, mask = _batch(mels, labels, wanted, rng)
-        logits = _predict(encoder, head, mask_vector, x, mask)
-        losses = functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
+        each = functional.cross_entropy(_predict(encoder, head, mask_vector, x, mask).transpose(1, 2), y, reduction="none")
         # Unmasked steps count a little: they teach the lower layers phonetic classes directly.
-        loss = (losses * torch.where(mask, 1.0, 0.3)).mean()
-        if not torch.isfinite(loss):
-            raise EadbenchError(f"the speech encoder's loss is not finite at step {step}", "zoo.artefacts.*.options", "lower `lr`")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        schedule.step()
+        return {"loss": (each * torch.where(mask, 1.0, 0.3)).mean()}
+
+    return losses
 
 
 @torch.no_grad()
