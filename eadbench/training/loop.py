@@ -120,7 +120,7 @@ class Trainer:
         parameters = [p for p in task.model.parameters() if p.requires_grad]
         if not parameters:
             raise EadbenchError("no parameter is trained", f"training.runs.{run}.trainable", "let some name match")
-        optimiser = torch.optim.AdamW(parameters, config.lr, (0.9, config.beta2), weight_decay=config.weight_decay)
+        optimiser = torch.optim.AdamW(parameters, config.lr, (0.9, config.beta2), weight_decay=config.weight_decay, fused=True)
         self.model, self.optimiser = self.accelerator.prepare(task.model, optimiser)
         self.schedule = make_schedule(config, optimiser)
         self.ema = make_average(config, task.model.parameters())

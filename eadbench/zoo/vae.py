@@ -134,7 +134,7 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
     order = rng_for(seed, "held out").permutation(len(frames))
     seen, check = frames[torch.from_numpy(order[held_out:])], frames[torch.from_numpy(order[:held_out])]
     start_from_mean_colours(model)
-    model.train()
+    model.train().to(memory_format=torch.channels_last)  # a tenth of a step on CPUs
     fit(model.parameters(), _losses(model, seen, wanted, seed), wanted.steps, wanted.lr, "VAE", betas=(0.9, 0.99), weight_decay=1e-4)
     model.eval()
     with torch.no_grad():
@@ -143,7 +143,7 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
         model.register_to_config(scaling_factor=scale)
         rebuilt = torch.cat([model.decode(model.encode(normalise(part)).latent_dist.mode()).sample.clamp(-1, 1) for part in check.split(32)])
     error = (rebuilt - normalise(check)) * 127.5
-    model.save_pretrained(folder, safe_serialization=True)
+    model.to(memory_format=torch.contiguous_format).save_pretrained(folder, safe_serialization=True)
     return {
         "frames": len(seen),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -248,7 +248,7 @@ def _losses(model, frames: torch.Tensor, wanted: VaeOptions, seed: int) -> Calla
         real = normalise(frames[torch.from_numpy(rng.integers(0, len(frames), wanted.batch))])
         if wanted.recolour:
             real = _recolour(real, rng)
-        posterior = model.encode(real).latent_dist
+        posterior = model.encode(real.contiguous(memory_format=torch.channels_last)).latent_dist
         difference = model.decode(posterior.sample()).sample - real
         loss = (weight * difference.abs()).mean() + wanted.kl * posterior.kl().mean()
         for dim in (2, 3):
