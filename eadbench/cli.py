@@ -1,5 +1,6 @@
 """``python -m eadbench``: one sub-command per stage, loaded when asked for."""
 
+import atexit
 import gc
 import logging
 import os
@@ -110,6 +111,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     gc.set_threshold(50_000, 20, 20)  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
+    atexit.register(gc.freeze)  # Python collects all it holds before it ends: a second where torch is loaded
     log.set_up(None)
     try:
         app(prog_name="eadbench")

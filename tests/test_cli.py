@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,3 +74,10 @@ def test_names_that_are_not_utf8_reach_logs_and_texts(run, tmp_path: Path) -> No
     run("--log", tmp_path / "log", "tables", "dictionary", "--out", tmp_path / "d.md")
     logging.getLogger("eadbench").info("working on %s", name)
     assert "clip-\\udcff.mp4" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_a_command_ends_without_collecting_garbage():
+    """Where torch is loaded that takes a second of CPU, and the process ends anyway."""
+    code = "import atexit, gc; atexit.register(lambda: print('frozen', gc.get_freeze_count())); from eadbench.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("eadbench ") and int(done.stdout.split()[-1]) > 10_000
