@@ -525,7 +525,7 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
         rate: Its sample rate.
 
     Raises:
-        EadbenchError: If the source cannot be read.
+        EadbenchError: If the source cannot be read, or is AVI, which does not say when B-frames are due.
     """
     options = {"movflags": "+faststart"}
     with (
@@ -536,13 +536,14 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
         picture = pick(old, "video")
         if picture is None:
             raise EadbenchError("no video stream", source)
+        if old.format.name == "avi":
+            raise EadbenchError("the picture of AVI cannot be copied to mp4", source, "encode it anew, e.g. ffmpeg -i IN OUT.mp4")
         copied, sound = new.add_stream_from_template(picture), SoundTrack(new, audio, rate, AAC)
         origin = picture.start_time or 0
-        for packet in old.demux(picture):
-            if packet.dts is not None:
-                packet.pts, packet.dts, packet.stream = packet.pts - origin, packet.dts - origin, copied
-                sound.until(float(packet.dts * packet.time_base))
-                new.mux(packet)
+        for packet in _dated(old.demux(picture)):
+            packet.pts, packet.dts, packet.stream = packet.pts - origin, packet.dts - origin, copied
+            sound.until(float(packet.dts * packet.time_base))
+            new.mux(packet)
         sound.finish()
 
 
@@ -564,3 +565,17 @@ def hash_of_frames(source: Source) -> tuple[int, str]:
             digest.update(np.ascontiguousarray(frame.to_ndarray()))
             count += 1
     return count, digest.hexdigest()
+
+
+def _dated(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    """The packets with data. Matroska does not say when the first ones are due for decoding: counted back from what follows."""
+    waiting: list[av.Packet] = []
+    for packet in packets:
+        if not packet.size:
+            continue
+        waiting.append(packet)
+        if packet.dts is not None:
+            for back, early in enumerate(reversed(waiting)):
+                early.dts = packet.dts - back * (early.duration or 1)
+            yield from waiting
+            waiting.clear()

@@ -9,7 +9,7 @@ from material import face_frames, hum
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.audio import RATE, iter_audio, read_audio
-from eadbench.media.video import VideoWriter, iter_frames, iter_pictures, probe, read_frames, write_video
+from eadbench.media.video import VideoWriter, iter_frames, iter_pictures, probe, read_frames, replace_audio, write_video
 
 FRAMES = 75
 PATTERNS = np.stack([np.full((64, 96, 3), 16 + 3 * k, np.uint8) for k in range(FRAMES)])  # frame k is grey 16 + 3 k
@@ -377,6 +377,24 @@ def test_files_say_how_their_colours_are_to_be_read(tmp_path, size, matrix):
     assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (matrix, 1, 1, 1)
     corners = picture.rgb()[8 :: size[0] // 2, 8 :: size[1] // 2].reshape(-1, 3)[[0, 1, 2, 3]].astype(int)
     assert np.abs(corners - colours).max() <= 3
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.ts", "v.webm"])
+def test_the_sound_of_other_containers_is_replaced(tmp_path, name):
+    codec, options = ("libvpx-vp9", CONTAINERS["webm"][1]) if "webm" in name else ("libx264", B_FRAMES)
+    stamps = [0.48 + k / 25 for k in range(FRAMES)] if "late" in name else None
+    path = write(tmp_path / name, codec=codec, options=options, stamps=stamps)
+    replace_audio(path, tmp_path / "new.mp4", hum(3.0))
+    assert np.array_equal(read_frames(tmp_path / "new.mp4"), read_frames(path))
+    assert [round(25 * time) for time, _ in iter_frames(tmp_path / "new.mp4")] == list(range(FRAMES))
+    assert np.abs(read_audio(tmp_path / "new.mp4")[2000:40000] - hum(3.0)[2000:40000]).max() < 0.1
+
+
+def test_the_sound_of_avi_is_not_replaced(tmp_path):
+    path = write(tmp_path / "v.avi", options=B_FRAMES)
+    with pytest.raises(EadbenchError, match="AVI cannot be copied"):
+        replace_audio(path, tmp_path / "new.mp4", hum(3.0))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_sound_lies_beside_its_picture(tmp_path):
