@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from eadbench.scores.store import FEATURES, META, Features, View
 
 log = logging.getLogger(__name__)
 FEW_SPEAKERS = 3
+NAMED = 3  # clips that a warning names
+NUMBER = re.compile(r"\d+(\.\d+)?")  # notes that differ in numbers alone are of one kind
 
 
 @dataclass
@@ -168,12 +171,22 @@ class Summary:
             found.append(f"the interval rests on {speakers} speaker{'s' if speakers > 1 else ''}")
         if len(clips) < total:
             found.append(f"{total - len(clips)} of {total} clips are missing")
-        noted = [self.cell.meta["notes"].get(clip) for clip in clips]
-        changed = sum(note is not None for note in noted)
-        if changed:
-            example = next(note for note in noted if note)[0]
-            found.append(f"{changed} clips were adapted, e.g. {example}")
+        found += self.adapted(clips)
         return found
+
+    def adapted(self, clips: list[str]) -> list[str]:
+        """What was done to clips before they were measured: a sentence per kind of note, the most frequent one first."""
+        kinds: dict[str, dict[str, str]] = {}
+        for clip in clips:
+            for note in self.cell.meta["notes"].get(clip, []):
+                kinds.setdefault(NUMBER.sub("#", note), {})[clip] = note
+        told = []
+        for noted in sorted(kinds.values(), key=len, reverse=True):
+            example = next(iter(noted.values()))
+            such = "" if len(set(noted.values())) == 1 else "e.g. "
+            named = ", ".join([*list(noted)[:NAMED], *(["..."] if len(noted) > NAMED else [])])
+            told.append(f"{len(noted)} of {len(clips)} clips ({named}): {such}{example}")
+        return told
 
     # --- sets ---
 

@@ -18,13 +18,14 @@ from eadbench.media.video import read_frames, write_video
 from eadbench.scores import measure as measure_module
 from eadbench.scores import reference
 from eadbench.scores.cli import app
+from eadbench.scores.clip import framing, other_framing
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import load_judges
 from eadbench.scores.measure import cell_tasks, measure_cell
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
 from eadbench.scores.reference import References
 from eadbench.scores.store import Features
-from eadbench.scores.summarise import Cell, summarise_cell, write_summary
+from eadbench.scores.summarise import Cell, Summary, summarise_cell, write_summary
 
 from .conftest import settings_text
 
@@ -132,7 +133,8 @@ def test_acc_emo_tells_classes_dropped_and_missing(blurred, truth):
     cell = Cell.read(blurred)
     cell.meta["notes"]["A0-000"] = ["9 frames beside 10 of the real video: 9 compared"]
     summary = summarise_cell(cell, Cell.read(truth), _config(blurred), 1)
-    assert any(part.endswith("real video: 9 compared") for part in summary.set_index("metric").loc["ssim", "warning"].split(";"))
+    warning = summary.set_index("metric").loc["ssim", "warning"]
+    assert "clips (A0-000): 9 frames beside 10 of the real video: 9 compared" in warning
     recall = summary[summary.metric == "acc_emo_recall"].set_index("variant")
     assert set(recall.index) == {"happy", "sad", "calm"}
     assert recall.loc["happy", "n"] == 2 and recall.loc["sad", "n"] == 0 and recall.loc["calm", "n_missing"] == 1
@@ -276,3 +278,34 @@ def test_commands(corpus, scores_config, zoo, tmp_path):
 def test_unknown_metric_is_refused():
     with pytest.raises(ValueError, match="unknown metrics beauty"):
         ScoresConfig.model_validate({"judges": {}, "metrics": ["beauty"]})
+
+
+def test_notes_of_a_kind_are_one_warning_with_their_count_and_first_clips(blurred, truth):
+    cell = Cell.read(blurred)
+    clips = sorted(set(cell.rows.clip_id))
+    cell.meta["notes"] = {clip: [f"resized from {k}x{k} to 64x64"] for k, clip in enumerate(clips[:4])} | {clips[-1]: ["cut to the face"]}
+    told = Summary(cell, Cell.read(truth), _config(blurred), 1).adapted(clips)
+    named = ", ".join(clips[:3])
+    assert told == [
+        f"4 of {len(clips)} clips ({named}, ...): e.g. resized from 0x0 to 64x64",
+        f"1 of {len(clips)} clips ({clips[-1]}): cut to the face",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("larger", "moved", "told"),
+    [
+        (1.0, 0.0, []),
+        (1.1, 2.0, []),
+        (1.3, 0.0, ["other framing: the face is 1.30 times as large in the picture as the real one"]),
+        (0.5, 0.0, ["other framing: the face is 0.50 times as large in the picture as the real one"]),
+        (1.0, 16.0, ["other framing: the face lies 10 % of the picture beside the real one"]),
+    ],
+)
+def test_a_face_of_another_size_or_place_in_the_picture_is_other_framing(larger, moved, told):
+    real = np.random.default_rng(0).normal(80, 20, (9, 478, 2)).astype(np.float32)
+    fake = 80 + (real - 80) * larger + [moved, 0]
+    fake[3] = np.nan
+    gaps = framing(2 * fake, (9, 320, 320, 3)) - framing(real, (9, 160, 160, 3))
+    assert other_framing(gaps) == told
+    assert other_framing(gaps[3:4]) == [], "no face in either"
