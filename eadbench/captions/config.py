@@ -166,6 +166,27 @@ class CaptionsConfig(Section):
         if self.captioner == "endpoint" and isinstance(dump.get("qwen"), dict):
             dump["qwen"] = {"max_pixels": dump["qwen"]["max_pixels"]}
 
+    def reads(self) -> dict[str, str]:
+        """What the captioner reads beside clips and settings, by content: its prompt; nothing for the measured one.
+
+        Raises:
+            EadbenchError: If the prompt is not there or has no version.
+        """
+        if self.captioner == "measured":
+            return {}
+        from eadbench.captions.prompts import load_prompt
+
+        return {"prompt": load_prompt(self.prompt).version}
+
     def artefacts(self) -> tuple[str, ...]:
         """Artefacts that the captioner needs; the measured one and an endpoint need none."""
         return (self.qwen.artefact,) if self.captioner == "qwen" and self.qwen.artefact else ()
+
+
+def check(settings: Any) -> None:
+    """The prompt is there.
+
+    Raises:
+        EadbenchError: If it is not.
+    """
+    settings.captions.reads()

@@ -30,6 +30,7 @@ NAME_RULE = "a name starts with a letter and goes on with letters, digits, `_`, 
 WHOLE = "compare with config.yaml, which explains every key"
 LACKING = "pass it with --settings, or use --config"
 Entry = TypeVar("Entry")
+INNER = re.compile(r"Value error, ([A-Za-z_]\w*(?:\.\w+)*): ")  # our own messages that name a key
 VERB = "verb"  # key of settings that hold only what this command reads
 # For `Field(json_schema_extra=...)`: the command reads it, but no result depends on it (logging, workers, caches, licences).
 SHAPES_NOTHING: dict[str, Any] = {"shapes": False}
@@ -328,8 +329,39 @@ def _explained(section: str, model: type[Section], given: Any) -> Iterator[None]
     try:
         yield
     except ValidationError as error:
-        places = dict.fromkeys(".".join(filter(None, (section, *_keys(one["loc"], given)))) for one in error.errors())
-        raise EadbenchError(f"invalid configuration: {mistakes(error, model)}", "; ".join(places), WHOLE) from error
+        found = _as_written(error.errors(), given)
+        places = dict.fromkeys(".".join(filter(None, (section, *_keys(_loc(one, given), given)))) for one in found)
+        told = "; ".join(dict.fromkeys(_mistake(one, model) for one in found))
+        raise EadbenchError(f"invalid configuration: {told}", "; ".join(places), WHOLE) from error
+
+
+def _as_written(errors: list[Any], given: Any) -> list[Any]:
+    """The mistakes that stand in the configuration, without their copies in the runs and methods that inherit them."""
+    written = [one for one in errors if one["type"] == "missing" or _stands(_named_by(one), given)]
+    keys = {_named_by(one)[-1:] for one in written}
+    return [one for one in errors if one in written or _named_by(one)[-1:] not in keys]
+
+
+def _named_by(error: Any) -> tuple[Any, ...]:
+    """Pydantic's place of a mistake, with the keys below it that our own message begins with (``model.stda: ...``)."""
+    inner = INNER.match(error["msg"]) if error["type"] == "value_error" else None
+    return (*error["loc"], *inner[1].split(".")) if inner else error["loc"]
+
+
+def _loc(error: Any, given: Any) -> tuple[Any, ...]:
+    """The same, as far as it stands in the configuration."""
+    named = _named_by(error)
+    return named if _stands(named, given) else error["loc"]
+
+
+def _stands(loc: tuple[Any, ...], given: Any) -> bool:
+    """Whether the configuration holds the key of a place."""
+    for number, key in enumerate(loc):
+        if (isinstance(given, dict) and key in given) or (isinstance(given, (list, tuple)) and isinstance(key, int) and key < len(given)):
+            given = given[key]
+        elif number + 1 == len(loc):
+            return False
+    return True
 
 
 def _keys(loc: tuple[Any, ...], given: Any) -> Iterator[str]:
@@ -399,7 +431,8 @@ def _mistake(error: Any, model: type[Section]) -> str:
         known = re.findall(r"'([^']*)'", error["ctx"].get("expected") or error["ctx"]["expected_tags"])
         path += f".{error['ctx']['discriminator'].strip(chr(39))}" if "discriminator" in error["ctx"] else ""
         return f"{path}: {given!r} is not known{nearest(given, known)}; known: {', '.join(known)}"
-    return f"{path}: {error['msg'].removeprefix('Value error, ')} (given: {error['input']!r:.80})"
+    given = "" if INNER.match(error["msg"]) else f" (given: {error['input']!r:.80})"
+    return f"{path}: {error['msg'].removeprefix('Value error, ')}{given}"
 
 
 def _fields_at(model: type[Section], loc: tuple[Any, ...]) -> list[str]:

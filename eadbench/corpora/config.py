@@ -1,5 +1,7 @@
 """Section ``corpora`` of the config: which corpora there are, where they come from, how they are split."""
 
+import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -47,7 +49,8 @@ class CorpusConfig(Section):
         shards: Jobs that cut its clips.
         test_list: Test and validation clips of somebody's run, which the reports compare with those of this one: the name of
             a shipped list (``hdtf``, ``mead``, ``ravdess``) or the path of a CSV, e.g. another run's ``list.csv``.
-        hash_files: Whether to hash every file (sha256), so that identical files are found wherever they are.
+        hash_files: Whether to hash every file (sha256), so that identical files are found wherever they are, and a changed
+            one is cut again; on by default for ``folder``.
     """
 
     root: str | None = None
@@ -63,6 +66,10 @@ class CorpusConfig(Section):
             raise ValueError("give `root` or `studio`, not both")
         return self
 
+    def reads(self) -> dict[str, str]:
+        """What the index reads beside what was fetched, so that a change lists the recordings again; nothing by default."""
+        return {}
+
 
 class FolderCorpus(CorpusConfig):
     """Anyone's own videos.
@@ -75,12 +82,22 @@ class FolderCorpus(CorpusConfig):
 
     kind: Literal["folder"]
     labels: str = "labels.csv"
+    hash_files: bool = True
 
     @model_validator(mode="after")
     def _has_root(self) -> "FolderCorpus":
         if not self.root:
             raise ValueError("a folder corpus needs `root`")
         return self
+
+    def reads(self) -> dict[str, str]:
+        """Names, sizes and times of the files in the folder; which of them changed is for the index to find out."""
+        digest = hashlib.sha256()
+        for path in sorted(Path(self.root).expanduser().rglob("*")):
+            if path.is_file():
+                found = path.stat()
+                digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        return {"root": digest.hexdigest()}
 
 
 class MeadCorpus(CorpusConfig):

@@ -182,15 +182,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _sizes_are_sizes(self) -> "RunConfig":
-        known = MODELS[self.kind].model_fields
-        for key, value in self.model.items():
-            if key not in known:
-                raise ValueError(f"model.{key}: unknown key{nearest(key, known)}")
-            field = known[key]
-            try:
-                TypeAdapter(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation).validate_python(value)
-            except ValidationError as error:
-                raise ValueError(f"model.{key}: {error.errors()[0]['msg']}") from error
+        check_sizes(self.kind, self.model, "model.")
         return self
 
     def trim(self, dump: dict[str, Any]) -> None:
@@ -225,6 +217,12 @@ class TrainingConfig(Section):
     optim: dict[str, Any] = {}
     processes: int = Field(1, ge=1, json_schema_extra=SHAPES_NOTHING)
     runs: dict[str, RunConfig]
+
+    @field_validator("model")
+    @classmethod
+    def _shared_sizes_are_sizes(cls, sizes: dict[str, Any]) -> dict[str, Any]:
+        check_sizes("eadnet", sizes)
+        return sizes
 
     @field_validator("losses", "diffusion", "optim")
     @classmethod
@@ -287,6 +285,23 @@ def check(settings: Any) -> None:
         if not run.train_on:
             mend = "name corpora there, or for all runs in training.train_on"
             raise EadbenchError(f"run {name!r} has no corpus to train on", f"training.runs.{name}.train_on", mend)
+
+
+def check_sizes(kind: Kind, sizes: dict[str, Any], place: str = "") -> None:
+    """Sizes and choices of a network are such; ``place`` goes before the key in the message.
+
+    Raises:
+        ValueError: For the first that is not.
+    """
+    known = MODELS[kind].model_fields
+    for key, value in sizes.items():
+        if key not in known:
+            raise ValueError(f"{place}{key}: unknown key{nearest(key, known)}")
+        field = known[key]
+        try:
+            TypeAdapter(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation).validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"{place}{key}: {error.errors()[0]['msg']}") from error
 
 
 def _inherited(runs: dict[str, dict[str, Any]], name: str, seen: tuple[str, ...]) -> dict[str, Any]:

@@ -121,6 +121,11 @@ OVERLAYS = {
     "a path": ("\nsamples: {methods: {folder: {path: no/folder, after: null}}}\n", "samples.methods.folder.path: no/folder", 2),
     "an unknown section": ("seed: 1\ntabels: {}\n", "tabels", 2),
     "a value of the wrong type": ("seed: abc\n", "seed", 1),
+    "a key of all runs": ("training:\n  optim: {stpes: 3}\n", "training.optim.stpes", 2),
+    "a size of all runs": ("training:\n  model: {stad: full}\n", "training.model.stad", 2),
+    "a key of a run that others are based on": ("training: {runs: {full: {losses: {sinc: 1}}}}\n", "training.runs.full.losses.sinc", 1),
+    "a size of a run that others are based on": ("training: {runs: {full: {model: {stad: full}}}}\n", "training.runs.full.model.stad", 1),
+    "a key of all samplers": ("\nsamples: {sampler: {stpes: 3}}\n", "samples.sampler.stpes", 2),
     "a missing key": ("samples:\n  methods:\n    mine: {kind: videos, corpora: [demo_hdtf]}\n", "samples.methods.mine.path", 3),
 }
 
@@ -134,6 +139,7 @@ def test_a_mistake_in_an_overlay_is_told_with_the_file_and_the_line(tmp_path, ca
     with pytest.raises(EadbenchError) as caught:
         load(None, [ROOT / "config.yaml", mine, empty], whole=True)
     assert caught.value.where == f"{place} ({mine}, line {line})"
+    assert caught.value.what.count("unknown key") <= 1, "told once, however many inherit it"
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "--help", "still(", "a{b}", 5, "a b", "x; touch here", "$(id)", "", "é", "a" * 101, "-a", ".a", "a\n"])

@@ -220,6 +220,27 @@ def test_snakemake_sees_what_is_declared(tmp_path, as_it_is, over, rules):
     assert {job[0] for job in found if found[job] != as_it_is[job]} == rules
 
 
+def test_files_that_settings_name_are_read_by_content(tmp_path):
+    """A prompt of the user's and the files of a folder: their jobs change with them, and nothing else does."""
+    (tmp_path / "videos").mkdir()
+    video, prompt = tmp_path / "videos/a.mp4", tmp_path / "mine.md"
+    corpora = f"corpora: {{sets: {{mine: {{kind: folder, root: {tmp_path}/videos}}}}}}"
+    captions = f"captions: {{captioner: endpoint, prompt: {prompt}, endpoint: {{base_url: 'http://127.0.0.1:9/v1', model: m}}}}"
+    found = []
+    for text in ("one", "other words"):
+        video.write_text(text)
+        prompt.write_text(f"---\nversion: 1\n---\n{text}\n")
+        found.append(planned(tmp_path, f"{corpora}\n{captions}\n"))
+    changed = {job[0] for job in found[0] if found[0][job] != found[1][job]}
+    assert changed == {"index_corpus", "write_captions"}
+    assert {job[1] for job in found[0] if job[0] == "index_corpus" and found[0][job] != found[1][job]} == {"[('corpus', 'mine')]"}
+
+
+def test_a_job_that_reads_no_such_file_has_no_parameter_for_it(as_it_is):
+    for (rule, _), (_, given) in as_it_is.items():
+        assert rule not in ("index_corpus", "write_captions") or len(set(given)) <= 2, (rule, given)
+
+
 def test_a_command_reads_nothing_that_its_rule_does_not_hand_over():
     """The option with what shapes nothing is there where the command reads such things."""
     for path in (ROOT / "workflow/rules").glob("*.smk"):

@@ -213,11 +213,25 @@ def reference_input(wildcards):
 DIGESTS = sources.Digests(Path(".snakemake/eadbench-digests.json"))
 
 
+def reads_of(verb, reads):
+    """Params function: which files beside its inputs a job reads, by content.
+
+    Of a job that reads none, its settings again: Snakemake compares the set of parameters, so that it has none more than before.
+    """
+
+    def read(wildcards):
+        found = reads(wildcards)
+        return (
+            json.dumps(found, sort_keys=True) if found else settings_of(verb)(wildcards)
+        )
+
+    return read
+
+
 def method_reads(wildcards):
-    """Params function: what a method of the user's reads, by content: videos, programs, recipes, checkouts, weights."""
+    """What a method of the user's reads: videos, programs, recipes, checkouts, weights."""
     method = METHODS[wildcards.method]
-    found = sources.reads(method, wildcards.corpus, wildcards.protocol, DIGESTS)
-    return json.dumps(found, sort_keys=True)
+    return sources.reads(method, wildcards.corpus, wildcards.protocol, DIGESTS)
 
 
 def table_inputs(wildcards):

@@ -64,6 +64,9 @@ rule index_corpus:
         runtime=runtime_by_attempt(120),
     params:
         settings=settings_of("corpora index"),
+        reads=reads_of(
+            "corpora index", lambda wildcards: CORPORA[wildcards.corpus].reads()
+        ),
         aside=aside_of("corpora index"),
     message:
         "Listing the recordings of {wildcards.corpus}"

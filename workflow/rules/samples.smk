@@ -17,7 +17,7 @@ rule make_samples:
         gpu=GPU,
     params:
         settings=settings_of("samples make"),
-        reads=method_reads,
+        reads=reads_of("samples make", method_reads),
         aside=aside_of("samples make"),
         options=options("run", "features", "parts"),
     message:

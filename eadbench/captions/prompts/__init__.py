@@ -31,7 +31,9 @@ def load_prompt(name: str) -> Prompt:
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise EadbenchError("no such prompt", name, "captions.prompt is a name in eadbench/captions/prompts or the path of a file") from error
+        raise EadbenchError(
+            "no such prompt", f"captions.prompt: {name}", "it is a name in eadbench/captions/prompts or the path of a file"
+        ) from error
     _, _, rest = content.partition("---\n")
     head, sign, text = rest.partition("\n---\n")
     version = (yaml.safe_load(head) or {}).get("version") if sign else None
