@@ -102,7 +102,7 @@ def report_command(
         eadbench captions report --out captions.html \\
           --captions results/captions/demo_mead/captions.parquet
     """
-    given = core_settings.load(settings, config, "captions report").captions
+    given = core_settings.load(settings, config, "captions report")
     from eadbench.captions.report import write_report
 
-    write_report(captions, out, given.filter.least_auc)
+    write_report(captions, out, given.captions.filter.least_auc, given.corpora.drawn)

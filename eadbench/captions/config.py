@@ -9,7 +9,7 @@ from eadbench.core.settings import SHAPES_NOTHING, ArtefactName, Section
 READS = {
     "write": ("seed", "device", "captions", "-captions.filter"),
     "filter": ("seed", "device", "captions.filter", "-captions.filter.least_auc"),
-    "report": ("captions.filter.least_auc",),
+    "report": ("captions.filter.least_auc", "corpora.sets.*.kind", "corpora.sets.*.studio.layout"),
 }
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import time
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,17 @@ from sklearn.metrics import precision_recall_curve
 from eadbench.core import provenance, schemas
 from eadbench.core.files import write_text
 from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table
+from eadbench.corpora.config import DRAWN
 
 log = logging.getLogger(__name__)
 EXAMPLES = 6
 BOOTSTRAPS = 500
 
 
-def write_report(paths: list[Path], out: Path, least_auc: float) -> dict[str, Any]:
+def write_report(paths: list[Path], out: Path, least_auc: float, drawn: Collection[str] = ()) -> dict[str, Any]:
     """Write the page and, beside it, ``{stem}.json`` with its numbers. An AUC below ``least_auc`` is a warning, not a failure.
+
+    Page and figures of the corpora in ``drawn`` say that their people are drawn.
 
     Raises:
         EadbenchError: If a table cannot be read.
@@ -42,8 +46,9 @@ def write_report(paths: list[Path], out: Path, least_auc: float) -> dict[str, An
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f} %"
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.3f}"
     template = environment.from_string(files("eadbench.captions").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    figures = {name: draw(table.reset_index(drop=True)) for name, table in tables.groupby("corpus")}
-    write_text(out, template.render(corpora=corpora, figures=figures, least_auc=least_auc))
+    titles = {name: f"{name}: {DRAWN}" if name in drawn else name for name in corpora}
+    figures = {name: draw(table.reset_index(drop=True), titles[name]) for name, table in tables.groupby("corpus")}
+    write_text(out, template.render(corpora=corpora, figures=figures, least_auc=least_auc, drawn=drawn, words=DRAWN))
     provenance.write(out.parent, None, {str(p): "" for p in paths}, started)
     return corpora
 
@@ -142,7 +147,7 @@ def _losses(described: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
     return {str(key): {"clips": len(group), "dropped": int(group.lost.sum()), "share": float(group.lost.mean())} for key, group in groups}
 
 
-def draw(table: pd.DataFrame) -> str:
+def draw(table: pd.DataFrame, title: str) -> str:
     """Distribution of similarities and the precision-recall curve, as inline SVG; empty without similarities."""
     from matplotlib.figure import Figure
 
@@ -151,6 +156,7 @@ def draw(table: pd.DataFrame) -> str:
         return ""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
+    figure.suptitle(title.replace("$", r"\$"), fontsize=9)
     wrong = usable.swap_similarity.dropna()
     bins = np.linspace(min(usable.similarity.min(), wrong.min() if len(wrong) else 1), 1, 41)
     left.hist(usable.similarity, bins, alpha=0.75, label="own caption", color="#0072b2")

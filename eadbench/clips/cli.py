@@ -109,7 +109,7 @@ def report_command(
     from eadbench.clips.report import write_report
 
     coverage = write_list(corpus, index, clips, out.parent, given.corpora.sets[corpus].test_list) if index else None
-    write_report(corpus, clips, out, coverage.sentence() if coverage else "")
+    write_report(corpus, clips, out, coverage.sentence() if coverage else "", corpus in given.corpora.drawn)
 
 
 @app.command("compare")

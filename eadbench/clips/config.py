@@ -10,7 +10,7 @@ from eadbench.core.settings import Section
 READS = {
     "cut": ("clips", "-clips.keep", "-clips.sync"),
     "check": ("device", "clips.keep", "clips.sync"),
-    "report": ("corpora.sets.{corpus}.test_list",),
+    "report": tuple(f"corpora.sets.{{corpus}}.{key}" for key in ("kind", "studio.layout", "test_list")),
 }
 
 

@@ -17,6 +17,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import reason_of
 from eadbench.core.files import write_text
 from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table, resolve
+from eadbench.corpora.config import DRAWN
 from eadbench.media.image import encode_jpeg
 from eadbench.media.video import iter_frames
 
@@ -37,7 +38,7 @@ HISTOGRAMS = {
 }
 
 
-def write_report(corpus: str, clips: Path, out: Path, told: str = "") -> None:
+def write_report(corpus: str, clips: Path, out: Path, told: str = "", drawn: bool = False) -> None:
     """Write the page for a table of clips.
 
     Args:
@@ -45,6 +46,7 @@ def write_report(corpus: str, clips: Path, out: Path, told: str = "") -> None:
         clips: The table.
         out: The page.
         told: What became of a test list.
+        drawn: Whether its people are drawn, which page and figures then say.
 
     Raises:
         EadbenchError: If the table is missing.
@@ -59,12 +61,13 @@ def write_report(corpus: str, clips: Path, out: Path, told: str = "") -> None:
         page.render(
             corpus=corpus,
             told=told,
+            drawn=DRAWN if drawn else "",
             counts={status: int((table["status"] == status).sum()) for status in (KEPT, DROPPED, FAILED)},
             recordings=int(table["recording_id"].nunique()),
             hours=float(table.loc[table["status"] == KEPT, "seconds"].sum() / 3600),
             reasons=_reasons(table),
             groups=[_group(table, column) for column in ("split", "emotion", "speaker") if table[column].notna().any()],
-            histograms=_histograms(table),
+            histograms=_histograms(table, f"{corpus}: {DRAWN}" if drawn else corpus),
             kept=_thumbnails(clips, table[table["status"] == KEPT]),
             dropped=_thumbnails(clips, lost[lost["video"].notna()]),
             listed=lost[["clip_id", "status", "reason"]].head(LISTED).to_dict("records"),
@@ -86,7 +89,7 @@ def _group(table: pd.DataFrame, column: str) -> dict[str, Any]:
     return {"by": column, "rows": rows}
 
 
-def _histograms(table: pd.DataFrame) -> str:
+def _histograms(table: pd.DataFrame, title: str) -> str:
     """One SVG with a panel per measure, kept against lost; no time stamp or random id in it, so that the page's bytes are reproducible."""
     import matplotlib
 
@@ -109,6 +112,7 @@ def _histograms(table: pd.DataFrame) -> str:
         for axis in list(axes.flat)[len(shown) :]:
             axis.set_axis_off()
         axes.flat[0].legend(frameon=False)
+        figure.suptitle(title.replace("$", r"\$"), fontsize=9)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         pyplot.close(figure)

@@ -15,6 +15,7 @@ TERMS = {
     "mead": "MEAD: given by its owners on request, for non-commercial research only, no redistribution (https://wywu.github.io/projects/MEAD/MEAD.html).",
     "ravdess": "RAVDESS: CC BY-NC-SA 4.0, no commercial use, derived clips under the same licence (https://doi.org/10.5281/zenodo.1188976).",
 }
+DRAWN = "drawn people, synthetic voices"  # what figures and pages of such a corpus say
 _ENTRY = "corpora.sets.{corpus}"
 _LISTING = tuple(f"{_ENTRY}.{key}" for key in ("kind", "labels", "views", "max_length_gap", "groups", "videos"))
 _FETCHING = ("kind", "root", "record", "archives", "lists", "groups", "videos", "max_height", "cookies", "rate_limit", "pause", "tries", "parallel")
@@ -176,3 +177,8 @@ class CorporaConfig(Section):
     accept_licence: list[Literal["hdtf", "mead", "ravdess"]] = Field([], json_schema_extra=SHAPES_NOTHING)
     probe_threads: int = Field(4, ge=1, json_schema_extra=SHAPES_NOTHING)
     sets: dict[str, AnyCorpus] = {}
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Corpora that the studio films: their people are drawn and their voices synthetic."""
+        return tuple(name for name, corpus in self.sets.items() if corpus.studio is not None)

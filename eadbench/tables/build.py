@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +27,7 @@ FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tables of the stages before, and what else to say below the main table."""
+    """Tables of the stages before, and what else to say below the main table; ``kinds`` and ``corpora`` as in ``Facts``."""
 
     summary: Sequence[Path]
     per_clip: Sequence[Path]
@@ -36,6 +36,8 @@ class Inputs:
     run_card: Sequence[Path] = ()
     coverage: Sequence[Path] = ()
     remarks: Sequence[str] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    corpora: Mapping[str, dict] = field(default_factory=dict)
 
 
 def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips: int = 0) -> None:
@@ -58,15 +60,15 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
     samples = gather.read_all(inputs.samples, schemas.SAMPLES)
     with gather.open_per_clip(inputs.per_clip, folder) as base:
         scores = long_scores(gather.read_summaries(inputs.summary, few_clips), gather.paired_tests(base, config.reference), samples, seed)
-        facts = facts_of(samples, inputs.run_card)
+        facts = replace(facts_of(samples, inputs.run_card), kinds=dict(inputs.kinds), corpora=dict(inputs.corpora))
         against = cache(lambda reference: scores if reference == config.reference else _against(base, scores, reference))
         tables = [comparison(name, spec, config, against(config.reference_of(spec)), facts) for name, spec in config.comparisons().items()]
         found = pd.DataFrame(columns=schemas.EFFECTS.names)
         if config.ablation is not None:
             tables.append(ablation_grid(config.ablation, config, against(config.ablation.reference), facts))
             found = ablation.effects(base, scores, config.ablation, config, seed)
-        broken_down, offsets = gather.breakdown(base), gather.offsets(base)
-    notes = all_notes(tables, scores, config, gather.failures(inputs.per_clip), offsets)
+        broken_down, offsets, clips = gather.breakdown(base), gather.offsets(base), gather.clip_sets(base, config.ground_truth)
+    notes = all_notes(tables, scores, config, facts, gather.failures(inputs.per_clip), offsets)
     notes += [note for table in tables for note in covered(table, gather.coverages(inputs.coverage))]
     notes += [Note("input", "main", text) for text in inputs.remarks]
 
@@ -80,19 +82,27 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
     write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])
     curves = training_curves(history, folder / "training_curves")
     write_ablation_report(folder, found, curves, tables, notes, config)
+    write_record(out, config, seed, tables, facts, clips, notes)
+    files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history, *inputs.run_card, *inputs.coverage]
+    write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
+    provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)
+
+
+def write_record(
+    out: Path, config: TablesConfig, seed: int, tables: Sequence[WideTable], facts: Facts, clips: Mapping[str, str], notes: Sequence[Note]
+) -> None:
+    """``tables.json`` beside ``out``: what ``load.load_built`` needs to make the tables again."""
     record = {
         "config": config.model_dump(mode="json"),
         "seed": seed,
         "tables": [t.name for t in tables],
         "rulers": {t.name: t.rulers for t in tables},
         "facts": asdict(facts),
+        "clips": dict(clips),
         "notes": to_json(notes),
     }
-    write_text(folder / "tables.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    seals.seal_files(folder, [folder / "tables.json"], out)
-    files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history, *inputs.run_card, *inputs.coverage]
-    write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
-    provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)
+    write_text(out.parent / "tables.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    seals.seal_files(out.parent, [out.parent / "tables.json"], out)
 
 
 def long_scores(summary: pd.DataFrame, tests: pd.DataFrame, samples: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -139,7 +149,7 @@ def _against(base, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 def write_wide(folder: Path, table: WideTable, notes: dict[str, list[str]], config: TablesConfig) -> None:
     """One wide table as Parquet, CSV, Markdown and LaTeX, with its notes under headings."""
-    notes = notes | {"Measured with": [f"{metric(key).label}: {ruler}." for key, ruler in table.rulers.items()]}
+    notes |= {"Measured with": [f"{metric(key).label}: {ruler}." for key, ruler in table.rulers.items()]}
     records = pd.DataFrame(table.records())
     write_table(folder / f"{table.name}.parquet", records, table.contract())
     write_csv(folder / f"{table.name}.csv", records.reindex(columns=table.contract().names))

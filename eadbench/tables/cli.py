@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from eadbench.core import settings as core_settings
+from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.core.settings import nearest
 
 app = typer.Typer(add_completion=False, help="Tables, ablation report, page.", no_args_is_help=True)
 
@@ -38,7 +40,11 @@ def build_command(
     given = core_settings.load(settings, config, "tables build")
     from eadbench.tables.build import Inputs, build
 
-    inputs = Inputs(summary or [], per_clip or [], samples or [], history or [], run_card or [], coverage or [])
+    kinds = {name: getattr(method, "recipe", method.kind) for name, method in given.samples.methods.items()} if "samples" in given.raw else {}
+    told = given.corpora if "corpora" in given.raw else None
+    corpora = {name: {"kind": corpus.kind, "drawn": name in told.drawn} for name, corpus in told.sets.items()} if told else {}
+    files = (summary or [], per_clip or [], samples or [], history or [], run_card or [], coverage or [])
+    inputs = Inputs(*files, kinds=kinds, corpora=corpora)
     build(inputs, given.tables, given.seed, out, given.scores.few_clips)
 
 
@@ -100,6 +106,93 @@ def show_command(
     from eadbench.tables.show import show
 
     show(tables, report)
+
+
+@app.command("merge")
+def merge_command(
+    results: Annotated[list[str], typer.Argument(help="Results folders, two or more; NAME=FOLDER gives one a name.", metavar="FOLDER...")],
+    out: Annotated[Path, typer.Option(help="scores.parquet of the merged tables; all others are written beside it.")],
+    without: Annotated[str | None, typer.Option(help="Metrics to leave out, comma-separated, e.g. fid,fvd.", show_default=False)] = None,
+) -> None:
+    """Join the results of several people. Values of different signatures are refused, and the difference is named.
+
+    A signature is the network that measures, the hash of its weights, the resolution, and the metric's variant. The test
+    clips must be the same.
+
+    Example:
+
+        eadbench tables merge mine=results theirs=../theirs/results \\
+          --out merged/scores.parquet
+    """
+    from eadbench.tables.merge import merge
+
+    folders: dict[str, Path] = {}
+    for text in results:
+        name, equals, folder = text.partition("=")
+        path = Path(folder if equals else text)
+        name = name if equals else path.resolve().parent.name if path.name in ("results", "tables") else path.name
+        if name in folders:
+            raise EadbenchError(f"two results are named {name!r}", text, "give them names: NAME=FOLDER")
+        folders[name] = path
+    built = merge(folders, out, [part.strip() for part in (without or "").split(",") if part.strip()])
+    typer.echo(f"{built.scores.method.nunique()} methods, {len(built.scores)} values: {out}")
+    typer.echo(f"`eadbench tables show --tables {out.parent}` prints them")
+
+
+@app.command("export")
+def export_command(
+    to: Annotated[str, typer.Option(help="hf-evals, csv or croissant.", metavar="hf-evals|csv|croissant")],
+    out: Annotated[
+        Path, typer.Option(help="hf-evals: a folder; csv: a file; croissant: a file in the tables folder, e.g. results/tables/croissant.json.")
+    ],
+    tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
+    dataset: Annotated[list[str] | None, typer.Option(help="hf-evals: CORPUS=ID, the id of its benchmark on the Hub.", show_default=False)] = None,
+    name: Annotated[str, typer.Option(help="croissant: name of the data set.")] = "eadbench-scores",
+    licence: Annotated[str, typer.Option(help="croissant: licence under which you publish the values.")] = "https://spdx.org/licenses/CC0-1.0.html",
+) -> None:
+    """Write the values in a form that others read. Each value keeps its interval, n, and what it was measured with.
+
+    hf-evals: .eval_results/*.yaml of model repositories on the Hugging Face Hub, a folder per method.
+    csv: all values in one file. croissant: JSON-LD that describes the Parquet tables for data set search.
+
+    Example:
+
+        eadbench tables export --to csv --out scores.csv
+        eadbench tables export --to hf-evals --out hub \\
+          --dataset demo_mead=me/mead-like
+    """
+    from eadbench.tables import export
+    from eadbench.tables.load import load_built
+
+    built = load_built(tables)
+    if to == "csv":
+        export.to_csv(built, out)
+        typer.echo(f"{len(built.scores)} values: {out}")
+    elif to == "hf-evals":
+        ids = dict(text.partition("=")[::2] for text in dataset or [])
+        for path in export.to_hub(built, out, ids):
+            typer.echo(str(path))
+    elif to == "croissant":
+        export.to_croissant(built, out, name, licence)
+        typer.echo(str(out))
+    else:
+        raise EadbenchError(f"no form is named {to!r}{nearest(to, ('hf-evals', 'csv', 'croissant'))}", "--to", "known: hf-evals, csv, croissant")
+
+
+@app.command("cite")
+def cite_command(
+    tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
+    table: Annotated[str | None, typer.Option(help="Only what this table holds, e.g. main.", show_default=False)] = None,
+) -> None:
+    """Print the BibTeX of every corpus, method and metric that the tables hold. The page has the same under "Cite this".
+
+    Example:
+
+        eadbench tables cite --table main > benchmark.bib
+    """
+    from eadbench.tables.load import load_built, references
+
+    typer.echo(references(load_built(tables), table), nl=False)
 
 
 @app.command("dictionary")

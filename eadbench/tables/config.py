@@ -10,7 +10,13 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
 from eadbench.scores.names import judge_of
 
-READS = {"build": ("seed", "tables", "scores.few_clips"), "report": ("tables",)}
+READS = {
+    "build": (
+        "seed", "tables", "scores.few_clips", "corpora.sets.*.kind", "corpora.sets.*.studio.layout", "samples.methods.*.kind",
+        "samples.methods.*.recipe",
+    ),
+    "report": ("tables",),
+}  # fmt: skip
 
 
 # What a title may leave to be filled in, so that it claims nothing by hand.

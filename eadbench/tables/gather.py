@@ -1,5 +1,6 @@
 """What the stages before wrote, checked, and the paired tests over it."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -143,6 +144,16 @@ def offsets(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     ).fetchnumpy()
     frame = pd.DataFrame({name: rows[name] for name in CELL})
     return frame.assign(values=[np.asarray(v, float) for v in rows["found"]])
+
+
+def clip_sets(base: duckdb.DuckDBPyConnection, method: str) -> dict[str, str]:
+    """``corpus/protocol`` -> sha256 of the ids of the clips that a method has, sorted: whether two results show the same clips."""
+    rows = base.execute(
+        "SELECT corpus, protocol, string_agg(DISTINCT clip_id, chr(10) ORDER BY clip_id) FROM per_clip "
+        "WHERE method = $method GROUP BY ALL ORDER BY ALL",
+        {"method": method},
+    ).fetchall()
+    return {f"{corpus}/{protocol}": hashlib.sha256(ids.encode()).hexdigest() for corpus, protocol, ids in rows}
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
+from eadbench.tables.cite import bibtex, keys_of
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.notes import Note
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison
@@ -20,7 +21,7 @@ REBUILD = "run `eadbench tables build`, or delete the folder and run the workflo
 
 @dataclass(frozen=True)
 class Built:
-    """The content of a tables folder."""
+    """The content of a tables folder; ``clips`` as ``gather.clip_sets`` gives them."""
 
     folder: Path
     config: TablesConfig
@@ -28,6 +29,8 @@ class Built:
     tables: list[WideTable]
     notes: list[Note]
     speed: pd.DataFrame | None
+    facts: Facts = field(default_factory=lambda: Facts({}, {}))
+    clips: dict[str, str] = field(default_factory=dict)
 
 
 def read_json(path: Path) -> dict:
@@ -68,7 +71,7 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
         made["ablation"] = partial(ablation_grid, config.ablation)
     tables = [_with_tests(one(config, scores, facts), one, folder, config, scores, facts) for one in made.values()]
     speed = read_table(folder / "speed.parquet", schemas.SPEED) if (folder / "speed.parquet").exists() else None
-    return Built(folder, config, scores, tables, notes, speed)
+    return Built(folder, config, scores, tables, notes, speed, facts, record.get("clips", {}))
 
 
 def _with_tests(
@@ -83,3 +86,20 @@ def _with_tests(
         here = (scores.metric == column.metric.name) & (scores.corpus == column.corpus) & (scores.protocol == table.protocol)
         scores.loc[here, "p_value"] = scores.method[here].map(wide[f"{column.key}_p"])
     return made(config, scores, facts)
+
+
+def references(built: Built, name: str | None = None) -> str:
+    """BibTeX of everything that the tables, or one of them, hold.
+
+    Raises:
+        EadbenchError: If there is no table of that name.
+    """
+    chosen = [table for table in built.tables if name in (None, table.name)]
+    if not chosen:
+        raise EadbenchError(f"no table is named {name!r}", built.folder, f"there are: {', '.join(t.name for t in built.tables)}")
+    metrics = [column.metric.name for table in chosen for column in table.columns]
+    methods = [row.method for table in chosen for row in table.rows]
+    corpora = [column.corpus for table in chosen for column in table.columns]
+    kinds = [built.facts.corpora[corpus]["kind"] for corpus in corpora if corpus in built.facts.corpora]
+    keys = keys_of(metrics, kinds, [built.facts.kinds.get(method, method) for method in methods])
+    return bibtex(keys, drawn=bool(set(corpora) & set(built.facts.drawn)))

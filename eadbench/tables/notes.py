@@ -9,7 +9,7 @@ import pandas as pd
 
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.metrics import metric
-from eadbench.tables.wide import Cell, Row, WideTable
+from eadbench.tables.wide import Cell, Facts, Row, WideTable
 
 NOT_OFFICIAL = re.compile(r"(?:^|[^a-z])(trained|random)(?:[^a-z]|$)")
 WORDS = {"trained": "trained here on the training clips", "random": "fixed random features"}
@@ -19,10 +19,13 @@ FEW = 3  # methods or clips that a note names before it counts them
 SYNC = ("sync", "lse_d", "sync_offset")  # metrics in whose tables the offset of sound and picture is told
 # Kinds of notes in the order in which they are read, each with its heading.
 GROUPS = {
-    "judges": "Evaluators", "missing": "Missing clips", "marks": "What is marked as best", "emotion": "Emotion",
-    "controls": "Against the controls", "sync": "Sound and picture", "training": "Training", "text": "Text", "warning": "Warnings", "input": "Input",
+    "data": "People and voices", "judges": "Evaluators", "citing": "What may be cited", "missing": "Missing clips",
+    "marks": "What is marked as best", "emotion": "Emotion", "controls": "Against the controls", "sync": "Sound and picture",
+    "training": "Training", "text": "Text", "warning": "Warnings", "input": "Input",
 }  # fmt: skip
-BROWS = 0.1  # brows whose motion is that of the real ones up to this share are taken from the input
+LOWER_FACE = ("wav2lip", "ip_lap", "musetalk", "latentsync", "shuffled_audio")  # kinds that leave eyes and brows as they are
+UNKNOWN = ("videos", "command", "external", None)  # kinds of which only a measurement can tell that
+BROWS = 0.05  # brows whose motion is that of the real ones up to this share are taken from the input
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,14 @@ class Note:
 
 
 def all_notes(
-    tables: Iterable[WideTable], scores: pd.DataFrame, config: TablesConfig, failures: pd.DataFrame | None = None, offsets: pd.DataFrame | None = None
+    tables: Iterable[WideTable],
+    scores: pd.DataFrame,
+    config: TablesConfig,
+    facts: Facts,
+    failures: pd.DataFrame | None = None,
+    offsets: pd.DataFrame | None = None,
 ) -> list[Note]:
-    """Judges, then per table: what lacks scores, which clips are missing and why, what is not marked as best, what the
+    """People, judges, what may be cited, then per table: what lacks scores, which clips are missing and why, what is not marked as best, what the
     emotion's numbers owe to the input, whether sound and picture are apart, how the runs were trained, which text was used,
     what beats the controls, warnings of the scores.
 
@@ -51,14 +59,17 @@ def all_notes(
         tables: The tables.
         scores: The long scores.
         config: The section ``tables``.
+        facts: What is known of corpora and methods.
         failures: What was not measured and why, see ``gather.failures``.
         offsets: Offsets of sound and picture, see ``gather.offsets``.
     """
-    notes = judges(scores)
+    shown = sorted(set(scores.corpus))
+    evaluators = judges(scores)
+    notes = [*drawn(shown, facts, config), *evaluators, citing(shown, facts, not evaluators)]
     for table in tables:
         notes += missing(table, failures)
         notes += marks(table)
-        notes += kept_emotion(table, scores)
+        notes += kept_emotion(table, scores, facts)
         notes += apart(table, offsets)
         notes += training(table.name, {r.label: r.card for r in table.rows if r.card}, list(_corpora(table)), config)
         notes += texts(table)
@@ -78,6 +89,29 @@ def grouped(notes: Iterable[Note], name: str) -> dict[str, list[str]]:
     mine = [n for n in notes if n.table in ("", name)]
     found = {heading: [n.text for n in mine if n.kind == kind] for kind, heading in GROUPS.items()}
     return {heading: texts for heading, texts in found.items() if texts}
+
+
+def drawn(corpora: Iterable[str], facts: Facts, config: TablesConfig) -> list[Note]:
+    """Whose people are drawn."""
+    found = [corpus for corpus in corpora if corpus in facts.drawn]
+    if not found:
+        return []
+    text = f"The people of {config.listed(found)} are drawn and their voices synthetic. Nobody real is seen or heard in these clips."
+    return [Note("data", "", text)]
+
+
+def citing(corpora: Iterable[str], facts: Facts, official: bool) -> Note:
+    """Which of the numbers may be cited, and how."""
+    made = set(corpora) & set(facts.drawn)
+    how = "with its interval, its number of clips, what it was measured with, and the commit"
+    why = " and ".join(["the people are drawn"] * bool(made) + ["evaluators marked above are not the published ones"] * (not official))
+    if not why:
+        return Note("citing", "", f"A value may be cited {how}. `eadbench tables cite` prints the BibTeX.")
+    text = (
+        f"Not as results on published corpora: {why}. What may be cited is how the methods here compare with each other, as a "
+        f"demonstration of eadbench, {how}. `eadbench tables cite` prints the BibTeX."
+    )
+    return Note("citing", "", text)
 
 
 def judges(scores: pd.DataFrame) -> list[Note]:
@@ -103,16 +137,21 @@ def missing(table: WideTable, failures: pd.DataFrame | None = None) -> list[Note
     others = [row.label for row in table.without_scores if not row.unable]
     if others:
         notes.append(Note("missing", table.name, f"No scores: {', '.join(others)}."))
+    lacking: dict[tuple[str, str], list[str]] = {}  # (corpus, what) -> methods
     for row in table.rows:
         if row in unable:
             continue
         # A cell without a value says for itself why it has none.
         worst = max((c.n_missing for (m, _), c in table.cells.items() if m == row.method and c.value is not None), default=0)
-        told = [] if failures is None else [text for corpus in _corpora(table) for text in _which(table, row, corpus, failures)]
-        if told:
-            notes += [Note("missing", table.name, text) for text in told]
-        elif worst:
-            notes.append(Note("missing", table.name, f"{row.label}: up to {worst} clips are missing; paired tests use the clips in common."))
+        told = [] if failures is None else [(c, text) for c in _corpora(table) for text in _which(table, row, c, failures)]
+        for key in told or [("", f"up to {worst} clips are missing")] * (worst > 0):
+            lacking.setdefault(key, []).append(row.label)
+    for (corpus, text), labels in lacking.items():
+        who = "all methods" if len(labels) == len(table.rows) - len(table.without_scores) > 1 else ", ".join(labels)
+        where = f" on {_corpora(table)[corpus]}" if corpus and len(_corpora(table)) > 1 else ""
+        notes.append(Note("missing", table.name, f"{who[0].upper()}{who[1:]}{where}: {text}."))
+    if lacking:
+        notes.append(Note("missing", table.name, "Paired tests use the clips in common."))
     return notes
 
 
@@ -136,14 +175,13 @@ def _which(table: WideTable, row: Row, corpus: str, failures: pd.DataFrame) -> l
     for clip, lost in failures[here & failures.metric.isin(valued)].groupby("clip_id"):
         metrics = () if lost.whole.all() else tuple(labels[m] for m in labels if m in set(lost.metric))
         groups.setdefault(metrics, {})[clip] = (lost.reason.iloc[0] or "no reason given").splitlines()[0]
-    who = row.label + (f" on {_corpora(table)[corpus]}" if len(_corpora(table)) > 1 else "")
     total = max((c.n + c.n_missing for c in cells.values() if c is not None), default=0)
     told = []
     for metrics, clips in sorted(groups.items()):
         named = "; ".join(f"{clip} ({reason})" for clip, reason in list(clips.items())[:FEW])
         more = f"; and {len(clips) - FEW} more" if len(clips) > FEW else ""
         lack = f" from {', '.join(metrics)}" if metrics else ""
-        told.append(f"{who}: {len(clips)} of {total} clips are missing{lack}: {named}{more}. Paired tests use the clips in common.")
+        told.append(f"{len(clips)} of {total} clips {'is' if len(clips) == 1 else 'are'} missing{lack}: {named}{more}")
     return told
 
 
@@ -166,7 +204,7 @@ def marks(table: WideTable) -> list[Note]:
     return notes
 
 
-def kept_emotion(table: WideTable, scores: pd.DataFrame) -> list[Note]:
+def kept_emotion(table: WideTable, scores: pd.DataFrame, facts: Facts) -> list[Note]:
     """Why a method that keeps the brows of its input may lead in the emotion: under ``self`` the input shows the one asked for."""
     notes = []
     if table.protocol != "self":
@@ -175,17 +213,18 @@ def kept_emotion(table: WideTable, scores: pd.DataFrame) -> list[Note]:
     for column in (c for c in table.columns if c.metric.name == "acc_emo"):
         cells = {r.method: table.cells.get((r.method, column.key)) for r in table.rows}
         found = {method: cell.value for method, cell in cells.items() if cell is not None and cell.value is not None}
+        ahead = [r for r in table.rows if r.role in ("other", "control") and found.get(r.method, -1) >= found.get(table.reference, 2)]
         kept = [
-            r for r in table.rows
-            if r.role in ("other", "control") and r.method in found and abs(brows.get((r.method, column.corpus), 0.0) - 1) <= BROWS
+            r for r in ahead
+            if facts.kinds.get(r.method) in LOWER_FACE
+            or (facts.kinds.get(r.method) in UNKNOWN and abs(brows.get((r.method, column.corpus), 0.0) - 1) <= BROWS)
         ]  # fmt: skip
-        better = [r for r in kept if table.reference in found and found[r.method] >= found[table.reference]]
-        if better:
-            told = ", ".join(f"{r.label} ({found[r.method]:.2f})" for r in better)
+        if kept:
+            told = ", ".join(f"{r.label} ({found[r.method]:.2f})" for r in kept)
             text = (
-                f"Acc_emo on {column.corpus_label}: {told} keep the brows of the input as they are. Under the protocol self the "
-                "input clip already shows the emotion asked for, so that they are right without doing anything. Only a protocol "
-                "that asks for another clip's emotion (cross_emotion) shows whether a method can make one."
+                f"Acc_emo on {column.corpus_label}: what keeps the eyes and brows of the input, here {told}, shows the emotion asked for "
+                "without making one, since under the protocol self the input clip shows it already. Whether a method can make an "
+                "emotion, only a protocol tells that asks for that of another clip (cross_emotion)."
             )
             notes.append(Note("emotion", table.name, text))
     return notes
@@ -197,24 +236,29 @@ def apart(table: WideTable, offsets: pd.DataFrame | None) -> list[Note]:
         return []
     notes = []
     for corpus, corpus_label in _corpora(table).items():
-        for row in table.rows:
-            chosen = offsets[(offsets.method == row.method) & (offsets.corpus == corpus) & (offsets.protocol == table.protocol)]
-            values = chosen["values"].iloc[0] if len(chosen) else np.zeros(0)
-            far = np.abs(values) > 1
-            if not far.any():
-                continue
-            where = f"{row.label} on {corpus_label}" if len(_corpora(table)) > 1 else row.label
-            text = f"{where}: {_direction(values[far])} in {far.sum()} of {len(values)} clips (AV offset, positive where the audio is early)."
+        here = offsets[(offsets.corpus == corpus) & (offsets.protocol == table.protocol)].set_index("method")["values"]
+        where = f" on {corpus_label}" if len(_corpora(table)) > 1 else ""
+        unsteady = []
+        for row in (r for r in table.rows if r.method in here.index):
+            values = here[row.method]
+            far = values[np.abs(values) > 1]
+            if len(far) and far.min() < 0 < far.max():
+                unsteady.append(row.label)
+            elif len(far):
+                text = f"{row.label}{where}: {_direction(far)} in {len(far)} of {len(values)} clips (AV offset, positive where the audio is early)."
+                notes.append(Note("sync", table.name, text))
+        if unsteady:
+            text = (
+                f"No steady offset{where}: {', '.join(unsteady)}. SyncNet finds the audio early in some clips and late in others, as "
+                "where lips and sound do not belong together; their mean AV offset says nothing."
+            )
             notes.append(Note("sync", table.name, text))
     return notes
 
 
 def _direction(far: np.ndarray) -> str:
-    """``audio late by 5 frames``; where clips differ, from which to which."""
-    low, high = float(far.min()), float(far.max())
-    if low < 0 < high:
-        return f"audio between {-low:.4g} frames late and {high:.4g} frames early"
-    word, ends = ("early", (low, high)) if low > 0 else ("late", (-high, -low))
+    """``audio late by 5 frames``, of offsets of one sign; where clips differ, from which to which."""
+    word, ends = ("early", (far.min(), far.max())) if far.min() > 0 else ("late", (-far.max(), -far.min()))
     return f"audio {word} by {ends[0]:.4g}" + (f" to {ends[1]:.4g}" if ends[0] != ends[1] else "") + " frames"
 
 

@@ -156,13 +156,22 @@ class WideTable:
 class Facts:
     """What samples and cards of runs tell of a method, by its name; ``unable``, by ``method/protocol``: why it could render no clip.
 
-    ``cards`` holds of the runs' cards what ``training.card.read_run_card`` explains.
+    ``cards`` holds of the runs' cards what ``training.card.read_run_card`` explains. ``kinds`` holds the kind of a method,
+    or the recipe of a published one; ``corpora`` the kind of a corpus and whether its people are ``drawn`` (and their
+    voices synthetic).
     """
 
     run_hash: dict[str, str]
     caption_source: dict[str, str]
     unable: dict[str, str] = field(default_factory=dict)
     cards: dict[str, dict] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    corpora: dict[str, dict] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> list[str]:
+        """Corpora whose people are drawn."""
+        return [name for name, told in self.corpora.items() if told["drawn"]]
 
 
 def comparison(name: str, spec: ComparisonTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:

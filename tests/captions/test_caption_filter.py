@@ -140,7 +140,10 @@ def test_report_draws_and_warns(room, tmp_path, caplog):
     assert sum(facts["counts"].values()) == 90
     assert facts["accuracy_kept"] >= facts["accuracy"] >= facts["accuracy_dropped"]
     assert sum(row["dropped"] for row in facts["lost_by_speaker"].values()) == facts["counts"]["dropped"]
-    assert 'class="warn"' not in page
+    assert 'class="warn"' not in page and "drawn people" not in page
+    write_report([tmp_path / "c.parquet"], tmp_path / "drawn.html", 0.8, ["faces"])
+    drawn = (tmp_path / "drawn.html").read_text()
+    assert "Drawn people, synthetic voices: nobody real" in drawn and "faces: drawn people, synthetic voices</text>" in drawn
     write_report([tmp_path / "c.parquet"], tmp_path / "strict.html", 1.01)
     assert 'class="warn"' in (tmp_path / "strict.html").read_text()
     assert "less than 1.01" in caplog.text

@@ -1,5 +1,6 @@
 """Check, merge, report, paste back."""
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -175,6 +176,26 @@ def test_report_is_one_file_and_names_the_losses(cut, tmp_path):
     first = out.read_bytes()
     write_report("tiny", cut, out)
     assert out.read_bytes() == first
+
+
+def test_report_of_a_drawn_corpus_says_so_on_page_and_figures(cut, tmp_path):
+    config = {
+        "seed": 1,
+        "device": "cpu",
+        "corpora": {
+            "sets": {"tiny": {"kind": "hdtf", "studio": {"layout": "hdtf", "actors": ["WDA/OliveMarsh0"]}}, "real": {"kind": "folder", "root": "."}}
+        },
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    for corpus, drawn in (("tiny", True), ("real", False)):
+        out = tmp_path / f"{corpus}.html"
+        found = CliRunner().invoke(
+            app, ["report", "--corpus", corpus, "--clips", str(cut), "--out", str(out), "--config", str(tmp_path / "config.yaml")]
+        )
+        assert found.exit_code == 0, found.output
+        assert ("nobody real is seen or heard" in out.read_text()) == drawn
+    write_report("tiny", cut, tmp_path / "plain.html")
+    assert len((tmp_path / "tiny.html").read_text()) > len((tmp_path / "plain.html").read_text()) + 500, "the figure bears the mark as well"
 
 
 def test_report_of_an_empty_table(tmp_path):

@@ -92,9 +92,21 @@ def make_results(folder: Path, world: World | None = None) -> Path:
     return folder
 
 
-def inputs_of(folder: Path) -> dict[str, list[Path]]:
-    """The tables that ``tables build`` takes."""
+KINDS = {
+    "full": "eadnet", "wav2lip": "wav2lip", "still": "still", "shuffled_audio": "shuffled_audio", "copied_input": "copied_input",
+    "ground_truth": "ground_truth",
+}  # fmt: skip
+CORPORA = {
+    "demo_hdtf": {"kind": "hdtf", "drawn": True},
+    "demo_mead": {"kind": "mead", "drawn": True},
+    "demo_ravdess": {"kind": "ravdess", "drawn": False},
+}
+
+
+def inputs_of(folder: Path) -> dict:
+    """What ``tables build`` takes."""
     return {
+        "kinds": KINDS, "corpora": CORPORA,
         "summary": sorted(folder.glob("scores/*/*/*/summary.parquet")), "per_clip": sorted(folder.glob("scores/*/*/*/per_clip.parquet")),
         "samples": sorted(folder.glob("samples/*/*/*/samples.parquet")), "history": sorted(folder.glob("training/*/history.parquet")),
     }  # fmt: skip

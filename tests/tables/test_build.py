@@ -11,11 +11,13 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import synthetic
+from typer.testing import CliRunner
 
 from eadbench.core import schemas, seals, settings
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
 from eadbench.tables.build import Inputs, build
+from eadbench.tables.cli import app
 from eadbench.tables.compare import compare, compare_settings, compare_values
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.dictionary import dictionary
@@ -53,7 +55,7 @@ def test_every_table_in_every_format(results: Path) -> None:
 
 
 def test_same_inputs_same_bytes(results: Path, config: TablesConfig, tmp_path: Path) -> None:
-    inputs = {k: list(reversed(v)) for k, v in synthetic.inputs_of(results).items()}
+    inputs = {k: list(reversed(v)) if isinstance(v, list) else v for k, v in synthetic.inputs_of(results).items()}
     build(Inputs(**inputs), config, 1, tmp_path / "scores.parquet")
     for path in sorted((results / "tables").iterdir()):
         if path.name != "provenance.json":
@@ -66,6 +68,26 @@ def test_notes_tell_judges_controls_and_gaps(results: Path) -> None:
     assert any("Demo judges, fixed random features" in t and "i3d-random" in t for t in told)
     assert any("beats the control still" in t for t in told)
     assert any("does not beat the control copied_input" in t for t in told)
+
+
+def test_notes_say_whose_people_are_drawn_and_what_may_be_cited(results: Path, config: TablesConfig, tmp_path: Path) -> None:
+    text = (results / "tables" / "main.md").read_text()
+    assert "The people of HDTF (demo) and MEAD (demo) are drawn and their voices synthetic." in text
+    assert "Not as results on published corpora: the people are drawn and evaluators marked above" in text
+    inputs = synthetic.inputs_of(results) | {"corpora": {"demo_ravdess": synthetic.CORPORA["demo_ravdess"]}}
+    build(Inputs(**inputs), config, 1, tmp_path / "scores.parquet")
+    text = (tmp_path / "main.md").read_text()
+    assert "drawn" not in text and "Not as results on published corpora: evaluators marked above" in text
+
+
+def test_what_a_command_knows_of_corpora_and_methods_comes_from_the_configuration(results: Path, tmp_path: Path) -> None:
+    inputs = synthetic.inputs_of(results)
+    files = [text for name in ("summary", "per_clip", "samples") for path in inputs[name] for text in (f"--{name.replace('_', '-')}", str(path))]
+    told = ("--config", str(ROOT / "config.yaml"), "--out", str(tmp_path / "scores.parquet"))
+    found = CliRunner().invoke(app, ["build", *files, *told])
+    assert found.exit_code == 0, found.output
+    facts = json.loads((tmp_path / "tables.json").read_text())["facts"]
+    assert facts["corpora"]["demo_mead"] == {"kind": "mead", "drawn": True} and facts["kinds"]["full"] == "eadnet"
 
 
 def test_report_of_the_ablation(results: Path) -> None:

@@ -90,14 +90,23 @@ def test_numbers_have_as_many_decimals_as_are_worth_something() -> None:
     assert wide.decimals_for([0.0]) == 2 and wide.decimals_for([0.004], "frames") == 1 and wide.decimals_for([0.004]) == 5
 
 
-def test_a_baseline_that_keeps_the_brows_is_explained() -> None:
-    cfg = config("a", "b", "d", metrics=["acc_emo"])
-    frame = scores(a=0.3, b=0.6, d=0.7).assign(metric="acc_emo")
-    brows = scores(a=0.5, b=1.0, d=0.4).assign(metric="brow_motion_ratio")
-    table = comparison("main", cfg.main, cfg, frame, FACTS)
-    (note,) = kept_emotion(table, pd.concat([frame, brows]))
-    assert "b (0.60) keep" in note.text and "d (" not in note.text and "cross_emotion" in note.text
-    assert not kept_emotion(table, frame), "without the brows nobody knows"
+def test_a_method_that_keeps_the_brows_is_explained() -> None:
+    cfg = config("a", "b", "d", "e", metrics=["acc_emo"])
+    frame = scores(a=0.3, b=0.6, d=0.7, e=0.5).assign(metric="acc_emo")
+    brows = scores(a=0.5, b=1.0, d=1.0, e=0.4).assign(metric="brow_motion_ratio")
+    table, both = comparison("main", cfg.main, cfg, frame, FACTS), pd.concat([frame, brows])
+    (note,) = kept_emotion(table, both, Facts({}, {}, kinds={"b": "command", "d": "eadnet", "e": "wav2lip"}))
+    assert "here b (0.60), e (0.50), shows" in note.text and "d (" not in note.text and "cross_emotion" in note.text
+    assert not kept_emotion(table, frame, FACTS), "of a stranger without the brows nobody knows"
+
+
+def test_the_same_gap_of_all_methods_is_told_once() -> None:
+    cfg = config("a", "b")
+    frame = scores(a=2, b=3).assign(n_missing=1)
+    rows = [(m, "c", "self", "k1", "fid", "failed", "no face", False) for m in ("a", "b")]
+    names = ["method", "corpus", "protocol", "clip_id", "metric", "status", "reason", "whole"]
+    told = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows, columns=names))]
+    assert told == ["All methods: 1 of 10 clips is missing from FID: k1 (no face).", "Paired tests use the clips in common."]
 
 
 def test_notes_stand_under_headings_in_a_fixed_order() -> None:
