@@ -111,6 +111,39 @@ class EADNetConfig(ModelConfig):
         """Conditions that are attended to, audio first."""
         return ("audio", *(self.emotion.split("+") if self.emotion != "none" else ()))
 
+    @property
+    def parameters(self) -> int:
+        """Number of weights within a few percent, without building the network: what a job that holds it must ask for depends on it."""
+        time, last = 4 * self.block_channels[0], len(self.block_channels) - 1
+        strips = {"none": 0, "filter": 0.3, "pool": 1, "strip_hv": 2, "strip_hvt": 3}.get(self.stda, 1)
+        graph = {"none": 0, "gcn": self.tfrm_layers + 1}.get(self.tfrm, 3 * self.tfrm_layers + 1)
+        tokens = self.audio_tokens // (self.audio_layers if self.audio_mix_layers else 1)
+        count = time * (self.block_channels[0] + time)
+        if self.shift:
+            count += self.context_dim * time * (tokens + len(self.sources) - 1)
+
+        def level(widths: list[tuple[int, int]], attentions: int, moved: bool, motion: bool = self.motion) -> float:
+            """Residual blocks of these channels in and out, transformer blocks and a frame graph behind them, a step to the next level."""
+            out = widths[-1][1]
+            blocks = sum(9 * i * o + 9 * o * o + time * o + (i != o) * i * o for i, o in widths)
+            attended = attentions * ((16 + 4 * strips) * out**2 + 2 * len(self.sources) * self.context_dim * out)
+            return blocks + attended + (graph * out**2 if attentions else 0) + 22 * motion * len(widths) * out**2 + 9 * moved * out**2
+
+        skips, before = [self.block_channels[0]], self.block_channels[0]
+        for number, out in enumerate(self.block_channels):
+            attended = self.layers_per_block if number in self.attention_levels else 0
+            count += level([(before if i == 0 else out, out) for i in range(self.layers_per_block)], attended, number < last)
+            skips += [out] * (self.layers_per_block + (number < last))
+            before = out
+        count += level([(before, before)] * 2, 1, False, False)
+        for number, out in reversed(list(enumerate(self.block_channels))):
+            widths = []
+            for _ in range(self.layers_per_block + 1):
+                widths.append((before + skips.pop(), out))
+                before = out
+            count += level(widths, len(widths) if number in self.attention_levels else 0, number > 0)
+        return round(count)
+
     @model_validator(mode="after")
     def _check(self) -> "EADNetConfig":
         for channels in self.block_channels:

@@ -265,6 +265,11 @@ class TrainingConfig(Section):
         runs = tuple((role, getattr(run, role)) for role in ("init", "syncnet") if getattr(run, role))
         return Requires(features=tuple(run.train_on), runs=runs, artefacts=tuple(run.parts))
 
+    def weights_mb(self, name: str) -> int:
+        """Size of one copy of a run's network in float32, MB; runs of other kinds than ``eadnet`` are small and count as 0."""
+        run = self.run(name)
+        return round(4 * EADNetConfig.model_validate(run.model).parameters / 1e6) if run.kind == "eadnet" else 0
+
     def seen_by(self, name: str) -> set[str]:
         """Corpora that a run and all that it starts from train on."""
         run = self.run(name)

@@ -4,6 +4,9 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ from eadbench.training.loop import Task, Trainer
 from eadbench.training.syncnet import SyncNetTask
 from eadbench.training.wav2lip import Wav2LipTask
 from eadbench.zoo.card import read_card
-from eadbench.zoo.weights import explained, load_weights, refuse_disguised
+from eadbench.zoo.weights import explained, load_weights, read_weights, refuse_disguised
 
 log = logging.getLogger(__name__)
 MODELS = {"eadnet": (EADNetConfig, EADNet), "syncnet": (SyncNetConfig, SyncNet), "wav2lip": (Wav2LipConfig, Wav2Lip)}
@@ -264,20 +267,39 @@ def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, An
         EadbenchError: If the run is not there, its weights were changed, or its files do not fit together.
         FatalError: If a file of it is gone or was changed.
     """
+    facts, network = read_run(folder)
+    with _fits_together(folder):
+        model = network()
+    load_weights(model, folder / "model.safetensors")
+    return model.to(device).eval().requires_grad_(False), facts
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], Callable[[], nn.Module]]:
+    """``config.json`` of a run whose files were found whole, and what builds its network.
+
+    Raises:
+        EadbenchError: If the run is not there, its weights were changed, or its files do not fit together.
+        FatalError: If a file of it is gone or was changed.
+    """
     card, weights = read_run_card(folder), folder / "model.safetensors"
     seals.check(folder / "config.json")
     for path in (folder / "config.json", weights):
         refuse_disguised(path)
     if (seals.check(weights) or sha256_of(weights)) != card["sha256"]:
         raise EadbenchError("weights were changed since the run's card was written", weights, "train the run again")
-    with explained(f"run {Path(folder).name!r}", folder, "its config.json, card.json and model.safetensors belong together; train the run again"):
+    with _fits_together(folder):
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         sizes, network = MODELS[facts["kind"]]
-        model = network(sizes.from_dict(facts["model"]))
+        shape = sizes.from_dict(facts["model"])
         if lacking := [key for key in FACTS[facts["kind"]] if key not in facts]:
             raise KeyError(lacking[0])
-    load_weights(model, weights)
-    return model.to(device).eval().requires_grad_(False), facts
+    return facts, partial(network, shape)
+
+
+def _fits_together(folder: Path) -> AbstractContextManager:
+    """Errors of files of a run that are not of one run, in words."""
+    mend = "its config.json, card.json and model.safetensors belong together; train the run again"
+    return explained(f"run {Path(folder).name!r}", folder, mend)
 
 
 def hash_of(card: dict[str, Any]) -> str:
@@ -291,9 +313,10 @@ def start_from(model: EADNet, folder: Path) -> None:
     Raises:
         EadbenchError: If the runs are not variants of one network.
     """
-    source, _ = load_run(folder)
+    read_run(folder)
+    state = read_weights(folder / "model.safetensors")  # not the network: at full size that is 4 GB more
     try:
-        report = model.load_compatible(source.state_dict())
+        report = model.load_compatible(state)
     except ValueError as error:
         raise EadbenchError(f"cannot start from this run: {error}", folder, "both runs need the same sizes") from error
     log.info("started from %s: %d tensors taken over, %d new, %d unused", folder, len(report.loaded), len(report.missing), len(report.unexpected))

@@ -44,3 +44,16 @@ def test_syncnet_refuses_sizes_that_do_not_halve():
 def test_configurations_load_without_torch():
     code = "import sys, eadbench.models.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("stda", ["none", "full", "filter", "pool", "strip_v", "strip_hv", "strip_hvt"])
+@pytest.mark.parametrize("rest", [{}, {"tfrm": "gcn"}, {"tfrm": "none", "emotion": "none"}, {"motion": True}, {"layers_per_block": 1}])
+def test_weights_are_counted_without_the_network(stda, rest):
+    import torch
+
+    from eadbench.models.eadnet import EADNet
+
+    config = EADNetConfig(stda=stda, **rest)
+    with torch.device("meta"):
+        network = EADNet(config)
+    assert config.parameters == pytest.approx(sum(p.numel() for p in network.parameters()), rel=0.01)

@@ -107,6 +107,18 @@ def test_a_training_run_is_given_what_its_processes_need(tmp_path):
         assert {job.resources["gpu"] for job in others} == {1}
 
 
+def test_jobs_ask_for_memory_that_holds_their_network():
+    """On a cluster a job that asks for too little is killed; networks pass through the host's memory on their way to the GPU."""
+    with workflow_of([ROOT / "config/paper.yaml"]) as workflow:
+        asked = {(job.rule.name, *job.wildcards): job.resources["mem_mb"] for job in workflow.dag.jobs if job.rule.name in ("train", "make_samples")}
+    assert asked["train", "full"] > 10_000 > asked["train", "stage1"] > asked["train", "syncnet"]
+    assert asked["make_samples", "full", "mead", "self"] > 8000 > asked["make_samples", "still", "mead", "self"]
+    with workflow_of([ROOT / "config.yaml"]) as workflow:
+        assert max(job.resources["mem_mb"] for job in workflow.dag.jobs if job.rule.name in ("train", "make_samples")) < 8000, (
+            "the demo is for small machines"
+        )
+
+
 def test_all_rules_run_in_the_container_that_the_configuration_names(tmp_path):
     over = tmp_path / "over.yaml"
     over.write_text("container: docker://example.org/eadbench:1\n")

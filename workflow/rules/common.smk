@@ -86,6 +86,21 @@ def mem_by_attempt(mb):
     return mem
 
 
+def mem_of_training(wildcards, attempt):
+    """Resources function: the network passes through the host's memory; on a CPU so do its gradients, two moments and the moving average."""
+    copies = 5 if SETTINGS.device == "cpu" else 1
+    each = 6000 + copies * SETTINGS.training.weights_mb(wildcards.run)
+    return each * PROCESSES * 2 ** (attempt - 1)
+
+
+def mem_of_rendering(wildcards, attempt):
+    """Resources function: a method that is a run of this workflow holds its network."""
+    run = getattr(METHODS[wildcards.method], "run", None)
+    return (4000 + (SETTINGS.training.weights_mb(run) if run else 0)) * 2 ** (
+        attempt - 1
+    )
+
+
 def runtime_by_attempt(minutes):
     """Resources function: minutes, doubled on each attempt, but not beyond a day: many partitions have no more, and a job that asks for it waits for
     ever. What is given longer from the start (training) goes on from its last save.

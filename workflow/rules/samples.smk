@@ -12,7 +12,7 @@ rule make_samples:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=mem_by_attempt(4000),
+        mem_mb=mem_of_rendering,
         runtime=runtime_by_attempt(720),
         gpu=GPU,
     params:

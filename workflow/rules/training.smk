@@ -14,7 +14,7 @@ rule train:
         "../../envs/training.yaml"
     threads: PROCESSES
     resources:
-        mem_mb=mem_by_attempt(6000 * PROCESSES),
+        mem_mb=mem_of_training,
         runtime=runtime_by_attempt(2880),
         gpu=GPU * PROCESSES,
         processes=PROCESSES,
