@@ -6,7 +6,7 @@ CORES ?= 2
 # Spinning OpenMP threads slow small shared machines down several times.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help install demo test test-cluster smoke lint format docs clean
+.PHONY: help install demo rehearsal test test-cluster smoke lint format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ demo: install ## Make the demo corpora, train, score, and print the tables (abou
 
 smoke: install ## The same pipeline, much smaller
 	$(BIN)/snakemake --cores $(CORES) --configfile config.yaml config/smoke.yaml
+
+rehearsal: install ## The paper's run, every job of it, on random weights and drawn actors (hours on 2 cores, about 30 GB of disk)
+	PYTHONPATH=.:tests $(BIN)/python -m rehearsal
 
 test: install ## Lint and run all tests, the smoke pipeline included (about 15 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not pipeline and not cluster" -n $(CORES)

@@ -32,7 +32,14 @@ def test_workflow_lints():
 
 
 @pytest.mark.parametrize(
-    "files", [["config.yaml"], ["config.yaml", "config/smoke.yaml"], ["config.yaml", "config/study.yaml"], ["config/paper.yaml"]]
+    "files",
+    [
+        ["config.yaml"],
+        ["config.yaml", "config/smoke.yaml"],
+        ["config.yaml", "config/study.yaml"],
+        ["config/paper.yaml"],
+        ["config/paper.yaml", "config/rehearsal.yaml"],
+    ],
 )
 def test_the_configurations_are_valid(files):
     load(None, [ROOT / name for name in files], whole=True)

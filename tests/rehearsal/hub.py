@@ -23,8 +23,14 @@ MARK = "random-"  # begins the ids of weights drawn at random, so that no table 
 
 @cache
 def sha256(path: Path) -> str:
+    """Remembered beside the file, since gigabytes take a while."""
+    note = path.with_name(f".{path.name}.sha256")
+    if note.exists() and note.stat().st_mtime >= path.stat().st_mtime:
+        return note.read_text()
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    note.write_text(found)
+    return found
 
 
 def files_of(folder: Path) -> list[Path]:

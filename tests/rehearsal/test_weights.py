@@ -57,6 +57,13 @@ def test_every_id_of_the_paper_run_can_be_rehearsed():
     assert {artefact.id for artefact in artefacts.values()} <= set(weights.WRITERS) <= set(registry())
 
 
+def test_files_are_as_large_as_the_published_ones(served):
+    known = {(name, file.name): file.size for name, found in hub.published().items() for file in found.files if file.size}
+    known.pop(("i3d-torchscript", "i3d_torchscript.pt"))  # a program of its own; ours has its call alone
+    sizes = {key: (served / Path(*key)).stat().st_size for key in known if key[0] in weights.WRITERS}
+    assert len(sizes) == 5 and all(size == pytest.approx(known[key], rel=0.005) for key, size in sizes.items())
+
+
 def test_licences_are_asked_for_and_files_by_hand_are_named(served, tmp_path):
     with pytest.raises(EadbenchError, match=r"licence of random-whisper-tiny .* was not accepted"):
         fetched("whisper-tiny", tmp_path, accept=())
