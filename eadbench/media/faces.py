@@ -22,8 +22,7 @@ MESH_SIDE = 288  # pixels of the square that the mesh sees; its network takes 19
 DETECT_LONG_SIDE = 640
 PACK = "results/zoo-cache/insightface"
 SETTLING, SETTLED = 7, 0.02  # runs of the mesh on a first frame at most, and the change in pixels from which on it has settled
-BLOCK, ALIKE = 8, 4.0  # of looks_alike
-TRACKING = 2  # counted up when landmarks of the same frames change, e.g. by the settling: those kept from before are not used then
+TRACKING = 3  # counted up when landmarks of the same frames change, e.g. by the settling: those kept from before are not used then
 BLANK = np.zeros((64, 64, 3), np.uint8)
 
 # Points of the face mesh that speech and expression hardly move: corners of the eyes, bridge and base of the nose, temples' side of the brow line.
@@ -63,14 +62,10 @@ class FaceMesh:
 
     The graph remembers where the face was; call :meth:`reset` whenever the view changes, so that a result depends only on the frames since then.
 
-    Two things are done about its memory. Its first results after a start are off: on one and the same frame (256 x 256, filmed) by
-    1.6, 1.0, 0.3, 0.1 and 0.04 px, and by 0.01 px from then on. So the first frame is run until it has settled. And a frame that
-    looks like the last one run gets its landmarks, so that what stands still has a jitter of exactly 0, also behind a codec: an
-    encoded still (x264, crf 16) differs from its first frame by up to 2.7 grey levels in a block, filmed and drawn speakers by 5
-    and more from each frame to the next. Jitter, in per cent of the eye distance, of stills at crf 16 fell from 0.10 to 0.46 to
-    0, and that of a filmed speaker from 2.36 to 2.32, all of it in the first frames (60 frames, 67 runs of 6 ms). MediaPipe's
-    mode without memory gave 0.15 and 2.48, and took 1.4 times the time. What remains: a still at crf 23 or 28, which the codec
-    improves by more than that in some frame, has 0 to 0.13.
+    Its first results after a start are off: on one and the same frame (256 x 256, filmed) by 1.6, 1.0, 0.3, 0.1 and
+    0.04 px, and by 0.01 px from then on. So the first frame is run until it has settled. What remains on a picture that
+    stands still behind a codec is a jitter of 0.06 to 0.5 per cent of the eye distance (crf 16 to 35); a whole video of one
+    picture is told by :class:`eadbench.scores.landmarks.MeshTracker`.
     """
 
     def __init__(self) -> None:
@@ -81,21 +76,18 @@ class FaceMesh:
             self._mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
             self._mesh.process(BLANK)
         self._spoken = False  # the graph's last message comes with the first face
-        self._seen: np.ndarray | None = None  # the frame last run in which there was a face
-        self._found: np.ndarray | None = None  # its landmarks
+        self._follows = False  # whether there was a face in the last frame
 
     def __call__(self, image: np.ndarray) -> np.ndarray | None:
         """Landmarks ``(478, 3)`` float32 in pixels of ``image`` (whole numbers are pixel centres; z negative towards the camera), or ``None``."""
-        if self._seen is not None and looks_alike(image, self._seen):
-            return self._found.copy()
         found = self._run(image)
-        if found is not None and self._seen is None:
+        if found is not None and not self._follows:
             for _ in range(SETTLING):
                 before, found = found, self._run(image)
                 if found is None or np.abs(found[:, :2] - before[:, :2]).mean() < SETTLED:
                     break
-        self._seen, self._found = (None, None) if found is None else (image.copy(), found)
-        return None if found is None else found.copy()
+        self._follows = found is not None
+        return found
 
     def _run(self, image: np.ndarray) -> np.ndarray | None:
         height, width = image.shape[:2]
@@ -109,22 +101,13 @@ class FaceMesh:
 
     def reset(self) -> None:
         """Forget the face followed so far: the graph loses it on a blank image, which is faster than starting the graph anew and as thorough."""
-        if self._seen is not None:
+        if self._follows:
             self._mesh.process(BLANK)
-            self._seen = self._found = None
+            self._follows = False
 
     def close(self) -> None:
         """Free the graph."""
         self._mesh.close()
-
-
-def looks_alike(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two frames ``(H, W, 3)`` uint8 show the same up to what a codec does: no block of 8 x 8 pixels differs by more than 4 grey levels
-    on average."""
-    if a.shape != b.shape:
-        return False
-    size = max(1, a.shape[1] // BLOCK), max(1, a.shape[0] // BLOCK)
-    return bool(cv2.resize(cv2.absdiff(a, b).astype(np.float32), size, interpolation=cv2.INTER_AREA).mean(-1).max() <= ALIKE)
 
 
 class HaarDetector:

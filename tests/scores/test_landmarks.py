@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from eadbench.media.video import read_frames, write_video
 from eadbench.scores import landmarks as lm
 
 
@@ -127,6 +128,18 @@ class Swinging:
 
     def reset(self) -> None:
         pass
+
+
+@pytest.mark.parametrize("crf", [16, 23, 28, 35])
+def test_an_encoded_still_has_no_jitter(tmp_path, crf):
+    picture = np.random.default_rng(0).integers(20, 236, (12, 12, 3), np.uint8)
+    write_video(tmp_path / "still.mp4", [cv2.resize(picture, (192, 192), interpolation=cv2.INTER_CUBIC)] * 40, crf=crf)
+    frames = read_frames(tmp_path / "still.mp4")
+    assert not all(np.array_equal(frames[0], frame) for frame in frames), "the codec changes something"
+    tracker, motion = lm.MeshTracker(Swinging()), lm.Motion()
+    motion.add(tracker(frames))
+    motion.frozen = tracker.still
+    assert motion.jitter() == 0
 
 
 def test_equal_frames_have_equal_landmarks_and_coding_noise_is_still():
