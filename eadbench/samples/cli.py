@@ -69,7 +69,7 @@ def render_command(
     """Let one face speak: align, sample, paste back into the full frame, add the sound.
 
     The result is as long as the shorter of video and speech, at 25 frames per second; a picture stands still around the face. The file's
-    metadata say that it is synthetic. A demo's model has seen drawn faces alone: on a real face it paints a cartoon mouth.
+    metadata say that it is synthetic. A demo's model has seen drawn faces alone: on a real one it paints a blur.
 
     Example:
 

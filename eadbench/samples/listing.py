@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -69,13 +68,15 @@ def show(settings: Settings, results: Path) -> None:
         console = Console(width=200)
     methods = listed(settings, results)
     console.print(_overview(methods))
+    plain = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     for method, _ in methods:
-        _details(console, method)
+        console.print(Text(method.name, style="bold"))
+        for line in (f"licence: {method.licence}", *(f"needs: {need}" for need in method.needs()), *(f"note: {note}" for note in method.notes())):
+            plain(f"  {line}")
     wanting: dict[str, list[str]] = {}
     for method, lacks in methods:
         for lack in lacks:
             wanting.setdefault(str(lack), []).append(method.name)
-    plain = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     plain("\nMissing on this machine:" if wanting else "\nNothing is missing on this machine.")
     for lack, names in wanting.items():
         plain(f"  {', '.join(names)}: {lack}")
@@ -95,10 +96,3 @@ def _state(method: Method, lacks: list[Lack]) -> str:
     if lacks:
         return f"{len(lacks)} missing"
     return "ready" if any(p in method.protocols for p in method.options.protocols) else "cannot"
-
-
-def _details(console: Console, method: Method) -> None:
-    console.print(Text(method.name, style="bold"))
-    lines = [f"licence: {method.licence}", *(f"needs: {need}" for need in method.needs()), *(f"note: {note}" for note in method.notes())]
-    for line in lines:
-        console.print(Padding(Text(line), (0, 0, 0, 2)))

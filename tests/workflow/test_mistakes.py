@@ -2,7 +2,6 @@
 
 import json
 import re
-import textwrap
 
 import pytest
 import yaml
@@ -71,16 +70,6 @@ def test_a_changed_video_of_a_users_folder_renders_it_again(tmp_path):
     before = compared()
     (folder / "a.mp4").write_bytes(b"two")
     assert compared() != before
-
-
-def test_the_worked_example_of_the_documentation_is_planned_as_it_stands(tmp_path):
-    text = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
-    example = re.search(r"\$ cat mine\.yaml\n(.*?)    \$", text, re.S)[1]
-    (tmp_path / "mine.yaml").write_text(textwrap.dedent(example).replace("/tmp/mine", str(tmp_path)))
-    done = snakemake(tmp_path, "--dry-run", "--quiet", "rules", configs=("config.yaml", str(tmp_path / "mine.yaml")))
-    assert done.returncode == 0, done.stdout + done.stderr
-    commands = re.findall(r"\$ snakemake (.*)", text)
-    assert commands and all("--cores" in command for command in commands)
 
 
 @pytest.mark.parametrize("older", [True, False])
