@@ -1,8 +1,11 @@
 """Face chips: faces cut and turned as a recognition network expects them, from the points of the face mesh.
 
-Large faces are averaged over area, as dlib's pyramid does; insightface's ``norm_crop`` interpolates, which aliases a face of more
-than some 140 pixels.
+Large faces are averaged over area, as dlib's pyramid does, but for ArcFace: its weights were trained on chips of insightface's
+``norm_crop``, which interpolates between four neighbours however large the face is.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -22,9 +25,13 @@ DLIB_TEMPLATE = np.float32(  # dlib, get_face_chip_details for five points, as s
 )  # fmt: skip
 
 
+area = partial(warp_area, border=cv2.BORDER_CONSTANT)
+
+
 def arcface_chips(frames: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarray:
-    """``(N, H, W, 3)`` frames and ``(N, 478, 2)`` landmarks in their pixels to ``(N, size, size, 3)`` chips in ArcFace's pose."""
-    return _chips(frames, landmarks[:, ARCFACE_POINTS], ARCFACE_TEMPLATE * (size / 112), size)
+    """``(N, H, W, 3)`` frames and ``(N, 478, 2)`` landmarks in their pixels to ``(N, size, size, 3)`` chips as
+    insightface's ``norm_crop`` makes them."""
+    return _chips(frames, landmarks[:, ARCFACE_POINTS], ARCFACE_TEMPLATE * (size / 112), size, cv2.warpAffine)
 
 
 def dlib_chips(frames: np.ndarray, landmarks: np.ndarray, size: int = 224, padding: float = 0.25) -> np.ndarray:
@@ -40,9 +47,9 @@ def box_chips(frames: np.ndarray, landmarks: np.ndarray, size: int, margin: floa
     return _chips(frames, corners, np.float32([[0, 0], [size, 0], [0, size]]), size)
 
 
-def _chips(frames: np.ndarray, points: np.ndarray, template: np.ndarray, size: int) -> np.ndarray:
+def _chips(frames: np.ndarray, points: np.ndarray, template: np.ndarray, size: int, warp: Callable = area) -> np.ndarray:
     matrices = similarity(points.astype(np.float64), template.astype(np.float64))
-    warped = [warp_area(f, m, (size, size), border=cv2.BORDER_CONSTANT) for f, m in zip(frames, matrices, strict=True)]
+    warped = [warp(f, m, (size, size)) for f, m in zip(frames, matrices, strict=True)]
     return np.stack(warped) if warped else np.zeros((0, size, size, 3), np.uint8)
 
 
