@@ -115,7 +115,7 @@ def run(
         "sha256": sha256_of(folder / "model.safetensors"),
         "steps": wanted.optim.steps,
         "trained_on": sorted(set(store.split("train")["corpus"])),
-        "initialised_from": origin(parents.get("init") or parents.get(wanted.pretrained)),
+        "initialised_from": origin(parents.get("init") or (parents.get(wanted.pretrained) if wanted.kind == "eadnet" else None)),
         "sync_loss_from": origin(parents.get("syncnet")),
         "ema_decay": trainer.ema.get_decay(wanted.optim.steps) if trainer.ema else None,
         "last": last_values(history),

@@ -1,10 +1,12 @@
 """Runs of the smallest size on the shared fixtures."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eadbench.core import settings
 from eadbench.training.config import TrainingConfig
 
 OPTIM = {"steps": 4, "batch": 2, "lr": 1e-3, "schedule": "cosine", "warmup": 1, "log_every": 1, "validate_batches": 1, "save_every": 2, "ema": 0.5}
@@ -48,13 +50,19 @@ def small() -> dict[str, Any]:
     return copy.deepcopy(SMALL)
 
 
+def as_given(section: dict[str, Any], name: str) -> TrainingConfig:
+    """The section as the workflow gives it to the command: what a run of that kind does not read is not in it."""
+    whole = settings.Settings({"seed": 1, "device": "cpu", "training": section})
+    given = [whole.read_by("training run", run=name), whole.aside_for("training run", run=name)]
+    return settings.load([json.dumps(part) for part in given], None, "training run").training
+
+
 @pytest.fixture(scope="session")
 def trained(tiny_features: Path, tiny_parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of ``syncnet`` and ``stage1``, trained for a few steps, and the artefacts beside them."""
     from eadbench.training.run import run
 
     folder = tmp_path_factory.mktemp("trained")
-    config = TrainingConfig.model_validate(SMALL)
     for name in ("syncnet", "stage1"):
-        run(name, config, 1, "cpu", [tiny_features], folder / name / "card.json")
+        run(name, as_given(SMALL, name), 1, "cpu", [tiny_features], folder / name / "card.json")
     return {**tiny_parts, "syncnet": folder / "syncnet", "stage1": folder / "stage1"}

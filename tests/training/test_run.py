@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from training.conftest import as_given
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
@@ -29,7 +30,7 @@ def train(name: str, section: dict[str, Any], features: Path, trained: dict[str,
     wanted = config.run(name)
     init = trained["stage1"] if wanted.init else None
     names = [*wanted.parts, *(["syncnet"] if wanted.syncnet else [])]
-    run(name, config, 1, "cpu", [features], out / "card.json", init, {n: trained[n] for n in names}, **options)
+    run(name, as_given(section, name), 1, "cpu", [features], out / "card.json", init, {n: trained[n] for n in names}, **options)
     return out
 
 
