@@ -185,7 +185,7 @@ class Summary:
             example = next(iter(noted.values()))
             such = "" if len(set(noted.values())) == 1 else "e.g. "
             named = ", ".join([*list(noted)[:NAMED], *(["..."] if len(noted) > NAMED else [])])
-            told.append(f"{len(noted)} of {len(clips)} clips ({named}): {such}{example}")
+            told.append(f"{len(noted)} clip{'s' if len(noted) > 1 else ''} ({named}): {such}{example}")
         return told
 
     # --- sets ---

@@ -134,7 +134,7 @@ def test_acc_emo_tells_classes_dropped_and_missing(blurred, truth):
     cell.meta["notes"]["A0-000"] = ["9 frames beside 10 of the real video: 9 compared"]
     summary = summarise_cell(cell, Cell.read(truth), _config(blurred), 1)
     warning = summary.set_index("metric").loc["ssim", "warning"]
-    assert "clips (A0-000): 9 frames beside 10 of the real video: 9 compared" in warning
+    assert "1 clip (A0-000): 9 frames beside 10 of the real video: 9 compared" in warning
     recall = summary[summary.metric == "acc_emo_recall"].set_index("variant")
     assert set(recall.index) == {"happy", "sad", "calm"}
     assert recall.loc["happy", "n"] == 2 and recall.loc["sad", "n"] == 0 and recall.loc["calm", "n_missing"] == 1
@@ -288,8 +288,8 @@ def test_notes_of_a_kind_are_one_warning_with_their_count_and_first_clips(blurre
     told = Summary(cell, Cell.read(truth), _config(blurred), 1).adapted(clips)
     named = ", ".join(clips[:3])
     assert told == [
-        f"4 of 4 clips ({named}, ...): e.g. resized from 0x0 to 64x64",
-        f"1 of 4 clips ({clips[-1]}): cut to the face",
+        f"4 clips ({named}, ...): e.g. resized from 0x0 to 64x64",
+        f"1 clip ({clips[-1]}): cut to the face",
     ]
 
 
