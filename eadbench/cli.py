@@ -22,7 +22,7 @@ from eadbench.core.settings import nearest
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
-ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study")
+ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study", "audit")
 # Command -> (module, attribute), for what users call without thinking of stages.
 SHORTCUTS = {
     "score": ("eadbench.score.cli", "app"),
@@ -32,7 +32,7 @@ SHORTCUTS = {
     "config": ("eadbench.core.config_cli", "app"),
 }
 # Command -> extra of the package that holds what it needs.
-EXTRAS = {"score": "score", "scores": "score", "tables": "score", "study": "score"} | dict.fromkeys(
+EXTRAS = {"score": "score", "scores": "score", "tables": "score", "study": "score", "audit": "score"} | dict.fromkeys(
     ("clips", "zoo", "features", "training", "samples", "methods", "prepare"), "train"
 )
 

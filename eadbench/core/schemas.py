@@ -366,6 +366,57 @@ STUDY = Table(
     key=("hypothesis", "protocol", "metric", "kind", "effect", "by", "level"),
 )
 
+DISTORTED = (
+    Column("distortion", STR, "name of the distortion", nullable=False),
+    Column("metric", STR, "name of the metric", nullable=False),
+    Column("variant", STR, "protocol of the metric where several exist; empty otherwise", nullable=False),
+)
+
+AUDIT_LEVELS = Table(
+    "audit_levels",
+    "one metric at one level of one distortion",
+    (
+        *DISTORTED,
+        Column("level", INT, "1 (weak) to 5 (strong)", nullable=False),
+        Column("amount", F64, "strength at that level, in `unit`", nullable=False),
+        Column("unit", STR, "unit of `amount`", nullable=False),
+        Column("value", F64, "mean over clips, or the value of the set", nullable=False),
+        Column("zero", F64, "the same clips' value without distortion", nullable=False),
+        Column("change", F64, "`value` minus `zero`", nullable=False),
+        Column("low", F64, "lower end of the 95 % interval of the change (bootstrap over clips, clustered by speaker)"),
+        Column("high", F64, "upper end of that interval"),
+        Column(
+            "told",
+            BOOL,
+            "whether the interval leaves out 0; of a metric that hears nothing under a distortion of the audio, whether it changed at all",
+            nullable=False,
+        ),
+        Column("n", INT, "clips that went in", nullable=False),
+        Column("speakers", INT, "their speakers; null for a metric of sets"),
+    ),
+    key=("distortion", "metric", "variant", "level"),
+)
+
+AUDIT = Table(
+    "audit",
+    "how one metric reacts to one distortion",
+    (
+        *DISTORTED,
+        Column("rho", F64, "Spearman's rank correlation of level and value, mean over clips; of the set's values for a metric of sets"),
+        Column("rho_low", F64, "lower end of its 95 % interval over speakers; null for a metric of sets"),
+        Column("rho_high", F64, "upper end of that interval"),
+        Column("smallest", F64, "smallest amount from which on every level is told from none; null if there is none"),
+        Column("smallest_level", INT, "its level, 1 to 5"),
+        Column("size", F64, "largest change over the metric's largest change by any distortion that it is there to see"),
+        Column("unit", STR, "unit of `smallest`", nullable=False),
+        Column("must_stay", BOOL, "whether the distortion leaves what the metric claims to measure as it is", nullable=False),
+        Column("finding", STR, "`reacts`, `stays` or `false response` (moves although it must not)", nullable=False),
+        Column("n", INT, "clips at least", nullable=False),
+        Column("speakers", INT, "their speakers; null for a metric of sets"),
+    ),
+    key=("distortion", "metric", "variant"),
+)
+
 SPEED = Table(
     "speed",
     "how fast a method rendered the clips of a corpus",
@@ -458,6 +509,8 @@ ALL = (
     BREAKDOWN,
     EFFECTS,
     STUDY,
+    AUDIT_LEVELS,
+    AUDIT,
     SPEED,
     PLAN,
 )

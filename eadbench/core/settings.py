@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
 
-SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study")
-OPTIONAL = ("study",)  # a configuration without one of these does without its stage
+SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study", "audit")
+OPTIONAL = ("study", "audit")  # a configuration without one of these does without its stage
 # Mappings whose entries have names of the user's choice.
 NAMED = {"corpora": "sets", "zoo": "artefacts", "training": "runs", "samples": "methods"}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")

@@ -43,29 +43,22 @@ class Networks:
     device: torch.device
 
     @torch.inference_mode()
-    def features(self, video: Path | None, sound: Path, length: int) -> dict[str, torch.Tensor]:
-        """All features of one clip by kind (keys of ``store.KINDS``); of the sound alone where no video is given.
-
-        Args:
-            video: The clip's frames, or ``None``.
-            sound: Its sound.
-            length: Frames that it has.
+    def features(self, video: Path, sound: Path) -> dict[str, torch.Tensor]:
+        """All features of one clip by kind (keys of ``store.KINDS``).
 
         Raises:
-            EadbenchError: If the clip cannot be decoded, or has another length.
+            EadbenchError: If the clip cannot be decoded.
         """
-        samples = audio.fit_length(read_audio(sound), length)
-        heard = {
+        frames = to_tensor(read_frames(video), self.config.size)
+        samples = audio.fit_length(read_audio(sound), len(frames))
+        pixels = normalise(frames).to(self.device)
+        return {
+            "frames": frames,
+            "latents": self._encode(pixels),
+            "masked": self._encode(masked_frames(pixels, self.config.mask)),
             "audio": audio.whisper_states(self.encoder, samples, self.config.whisper_padding, self.config.whisper_overlap).half(),
             "mel": audio.mel_spectrogram(samples).half(),
         }
-        if video is None:
-            return heard
-        frames = to_tensor(read_frames(video), self.config.size)
-        if len(frames) != length:
-            raise EadbenchError(f"the video has {len(frames)} frames, the table of clips says {length}", video, "cut the clips again")
-        pixels = normalise(frames).to(self.device)
-        return heard | {"frames": frames, "latents": self._encode(pixels), "masked": self._encode(masked_frames(pixels, self.config.mask))}
 
     def facts(self, hashes: dict[str, str]) -> dict[str, str]:
         """What a reader must know of the features; goes into the header of each shard file."""
@@ -135,15 +128,13 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
             continue
         part = scratch / f"{row['clip_id']}.safetensors"
         try:
-            # Sampling looks at the video itself, so that of a test clip only the sound is kept.
-            video = None if row["split"] == "test" else clips.parent / row["video"]
-            _make(part, networks, video, clips.parent / row["audio"], int(row["frames"]), job)
+            frames = _part(part, networks, clips.parent / row["video"], clips.parent / row["audio"], job)
         except Exception as error:
             table.append(record | {"status": FAILED, "reason": reason_of(error, row["clip_id"])})
             log.warning("clip %s failed: %s", row["clip_id"], error)
             continue
         done.append(part)
-        table.append(record | {"status": KEPT, "reason": "", "frames": int(row["frames"])})
+        table.append(record | {"status": KEPT, "reason": "", "frames": frames})
     for file in FILES:
         kinds = [kind for kind, (where, _) in KINDS.items() if where == file]
         join_parts(done, out.parent / f"{file}.safetensors", kinds, networks.facts(hashes))
@@ -160,12 +151,13 @@ def not_used(row: pd.Series) -> str:
     return ""
 
 
-def _make(part: Path, networks: Networks, video: Path | None, sound: Path, length: int, job: Job) -> None:
-    """Make the file with one clip's features unless it is there, made from the same."""
-    key = job.key([part.stem, length], *([video, sound] if video else [sound]))
-    if job.done(key) is not None:
-        return
-    features = networks.features(video, sound, length)
+def _part(part: Path, networks: Networks, video: Path, sound: Path, job: Job) -> int:
+    """Make the file with one clip's features unless it is there, made from the same; returns the number of frames."""
+    key = job.key(part.stem, video, sound)
+    if kept := job.done(key):
+        return kept["frames"]
+    features = networks.features(video, sound)
     with atomic_path(part) as temporary:
         save_file({kind: tensor.contiguous() for kind, tensor in features.items()}, temporary)
-    job.keep(key, {}, [part])
+    job.keep(key, {"frames": len(features["frames"])}, [part])
+    return len(features["frames"])

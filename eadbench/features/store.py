@@ -28,15 +28,14 @@ def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: 
     Args:
         parts: One file per clip, named ``{clip_id}.safetensors``.
         target: The shard's file.
-        keys: Kinds of ``KINDS`` to take, of the parts that have them; each becomes the key that ``KINDS`` gives it.
+        keys: Kinds of ``KINDS`` to take; each becomes the key that ``KINDS`` gives it.
         facts: Metadata of the file.
     """
     with ExitStack() as stack, atomic_path(target) as temporary:
         sources, header, offset = [], {"__metadata__": facts}, 0
         for part in sorted(parts):
             handle = stack.enter_context(safe_open(part, "pt"))
-            held = set(handle.keys())
-            for kind in (kind for kind in keys if kind in held):
+            for kind in keys:
                 piece = handle.get_slice(kind)
                 shape, dtype = piece.get_shape(), piece.get_dtype()
                 length = _DTYPES[dtype]
@@ -113,7 +112,7 @@ class FeatureStore:
 
         Args:
             row: A row of ``clips``.
-            kind: ``latents``, ``masked``, ``frames`` (these three not of test clips), ``audio`` (steps of 50 Hz) or ``mel`` (80 Hz).
+            kind: ``latents``, ``masked``, ``frames``, ``audio`` (steps of 50 Hz) or ``mel`` (steps of 80 Hz).
             start, stop: Steps along the time axis; the whole clip by default.
 
         Raises:

@@ -31,6 +31,8 @@ UNITS = {
     "summarise": "clips",
     "build_tables": "cells",
     "write_report": "cells",
+    "analyse_study": "jobs",
+    "audit_metrics": "jobs",
 }
 
 

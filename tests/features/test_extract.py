@@ -51,27 +51,6 @@ def test_latents_are_those_of_the_frames(tiny_features: Path, tiny_parts: dict[s
     assert decode(vae, encode(vae, frames)).shape == frames.shape
 
 
-def test_of_a_test_clip_only_the_sound_is_kept(tiny_features: Path) -> None:
-    """Sampling reads its video anew, and nothing may learn from it."""
-    store = FeatureStore([tiny_features])
-    row = store.split("test").iloc[0]
-    assert len(store.get(row, "audio")) == 2 * row["frames"] and store.get(row, "mel").shape[1] > row["frames"]
-    for kind in ("latents", "masked", "frames"):
-        with pytest.raises(EadbenchError, match="is not in its feature shard"):
-            store.get(row, kind)
-
-
-def test_a_video_of_another_length_than_the_table_says_is_a_failed_row(tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path) -> None:
-    shutil.copytree(tiny_clips.parent, tmp_path / "clips")
-    table = tmp_path / "clips" / tiny_clips.name
-    rows = read_table(table, schemas.CLIPS)
-    rows.loc[0, "frames"] = 7
-    write_table(table, rows, schemas.CLIPS)
-    extract(table, "0-of-1", tiny_parts, CONFIG, tmp_path / "f" / "features.parquet", CPU)
-    found = read_table(tmp_path / "f" / "features.parquet", schemas.FEATURES).set_index("clip_id")
-    assert (found["status"] == "failed").sum() == 1 and "the table of clips says 7" in found.loc[rows["clip_id"][0], "reason"]
-
-
 def test_captions_decide_what_trains(tiny_features: Path) -> None:
     index = read_table(tiny_features, schemas.FEATURES).set_index("clip_id")
     assert not index["trains"].iloc[0], "its caption was dropped"
@@ -86,7 +65,7 @@ def test_shards_leave_no_trace(tiny_clips: Path, tiny_parts: dict[str, Path], ti
     one, two = FeatureStore([tmp_path / "index.parquet"]), FeatureStore([tiny_features])
     assert one.clips["clip_id"].tolist() == two.clips["clip_id"].tolist()
     for (_, a), (_, b) in zip(one.clips.iterrows(), two.clips.iterrows(), strict=True):
-        assert a["split"] == "test" or torch.equal(one.get(a, "latents"), two.get(b, "latents"))
+        assert torch.equal(one.get(a, "latents"), two.get(b, "latents"))
         assert torch.equal(one.get(a, "audio"), two.get(b, "audio"))
     assert one.clips["trains"].sum() == 4, "without captions every training clip trains"
 
@@ -106,11 +85,11 @@ def test_a_killed_shard_goes_on(
 ) -> None:
     work, done = module.Networks.features, []
 
-    def killed_at_third(self, video, sound, length):
+    def killed_at_third(self, video, sound):
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(sound)
-        return work(self, video, sound, length)
+        done.append(video)
+        return work(self, video, sound)
 
     monkeypatch.setattr(module.Networks, "features", killed_at_third)
     out = tmp_path / "features.parquet"
@@ -118,7 +97,7 @@ def test_a_killed_shard_goes_on(
         extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, out, CPU)
     assert not out.exists() and len(list((tmp_path / "parts").glob("*.safetensors"))) == 2
     again = []
-    monkeypatch.setattr(module.Networks, "features", lambda self, video, sound, length: again.append(sound) or work(self, video, sound, length))
+    monkeypatch.setattr(module.Networks, "features", lambda self, video, sound: again.append(video) or work(self, video, sound))
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, out, CPU)
     assert len(again) == 4 and not set(again) & set(done)
     row = FeatureStore([tiny_features]).clips.iloc[0]
@@ -132,11 +111,11 @@ def test_only_parts_of_the_same_settings_and_bytes_are_taken_over(
     work, out = module.Networks.features, tmp_path / "features.parquet"
     done: list[Path] = []
 
-    def counted(self, video, sound, length):
+    def counted(self, video, sound):
         if len(done) == stop:
             raise KeyboardInterrupt
-        done.append(sound)
-        return work(self, video, sound, length)
+        done.append(video)
+        return work(self, video, sound)
 
     monkeypatch.setattr(module.Networks, "features", counted)
     stop = 2
@@ -156,7 +135,6 @@ def damaged(tiny_clips: Path, folder: Path, names: list[str]) -> Path:
     shutil.copytree(tiny_clips.parent, folder)
     for name in names:
         (folder / "videos" / f"{name}.mp4").write_bytes(b"not a video")
-        (folder / "audio" / f"{name}.wav").write_bytes(b"not a sound")
     return folder / "clips.parquet"
 
 
@@ -177,10 +155,10 @@ def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(
     name = read_table(tiny_clips, schemas.CLIPS)["clip_id"][2]
     real, error = module.Networks.features, ValueError("bad shape")
 
-    def features(self, video: Path | None, sound: Path, length: int):
-        if sound.stem == name:
+    def features(self, video: Path, sound: Path):
+        if video.stem == name:
             raise error
-        return real(self, video, sound, length)
+        return real(self, video, sound)
 
     monkeypatch.setattr(module.Networks, "features", features)
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "a/features.parquet", CPU)

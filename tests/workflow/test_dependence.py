@@ -29,7 +29,8 @@ STUDY = """
   explore: [ssim]
   alpha: 0.05
 """
-RAW = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"study": yaml.safe_load(STUDY)}
+AUDIT = {"corpus": "demo_mead", "split": "test", "max_clips": 6, "max_seconds": 2.0, "distortions": ["blur", "noise"]}
+RAW = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"study": yaml.safe_load(STUDY), "audit": AUDIT}
 # What names the sort of a thing: its other keys would have to change with it.
 SORTS = ("kind", "layout", "how", "base", "per", "captioner")
 

@@ -297,6 +297,18 @@ def study_inputs(wildcards):
     }
 
 
+def audit_inputs(wildcards):
+    """The clips that are distorted, and the networks that measure."""
+    if "audit" not in SETTINGS.given:
+        raise WorkflowError(
+            "the configuration has no section `audit`, e.g. `--config 'audit={corpus: demo_mead}'`: docs/audit.md"
+        )
+    return {
+        "clips": f"<results>/clips/{SETTINGS.audit.corpus}/clips.parquet",
+        "parts": cards(JUDGES),
+    }
+
+
 def everything(wildcards):
     """All that a run leaves for people: named in `rule all`, so that a deleted output is made again even if what was made from it is still there."""
     per_corpus = (
@@ -321,4 +333,5 @@ def everything(wildcards):
         ],
         "runs": [f"<results>/training/{run}/card.json" for run in RUNS],
         "study": ["<results>/study/study.md"] if study_cells() else [],
+        "audit": (["<results>/audit/index.html"] if "audit" in SETTINGS.given else []),
     }

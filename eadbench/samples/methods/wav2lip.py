@@ -10,7 +10,6 @@ from torch.nn import functional
 from eadbench.core.device import pick_device
 from eadbench.features.audio import frame_mels
 from eadbench.media.video import read_frames
-from eadbench.models.masks import mask_for
 from eadbench.samples.composite import Compositor
 from eadbench.samples.manifest import Job
 from eadbench.samples.methods.base import Raw
@@ -24,10 +23,7 @@ FEATHER = 0.03  # share of the side
 
 
 class Wav2Lip(TrainedMethod):
-    """Frames with a blackened lower half and reference frames go in; of what comes out, the face below the eyes is blended into the clip.
-
-    The published code draws a tight box around the face and pastes all of it. Our frames show some background, which stays.
-    """
+    """Frames with a blackened lower half and reference frames go in; the lower half of what comes out is blended into the clip."""
 
     protocols = frozenset({"self", "cross"})
 
@@ -48,7 +44,9 @@ class Wav2Lip(TrainedMethod):
         other = to_tensor(reference, self._size)[to_and_fro(torch.arange(len(frames)) + at, len(reference))]
         mel = self._features.get(self._features.row(job.driving_clip, job.corpus), "mel").float()
         mels = frame_mels(mel, len(frames))
-        compositor = Compositor(mask_for("lower_face", job.size)[0].numpy(), FEATHER, colour_match=False)
+        keep = np.ones((job.size, job.size), np.float32)
+        keep[job.size // 2 :] = 0
+        compositor = Compositor(keep, FEATHER, colour_match=False)
         for start in range(0, len(frames), BATCH):
             part = slice(start, start + BATCH)
             yield from compositor(originals[part], self._network_on(mels[part], frames[part], other[part]))

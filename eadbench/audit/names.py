@@ -1,0 +1,26 @@
+"""Names of the distortions, without the code that applies them: for whoever only checks a configuration."""
+
+# As in eadbench.audit.distortions, which a test compares.
+DISTORTIONS = (
+    "h264",
+    "h265",
+    "aac",
+    "audio_early",
+    "audio_late",
+    "silence",
+    "blur",
+    "noise",
+    "brightness",
+    "colour",
+    "scale",
+    "shift",
+    "jitter",
+    "freeze",
+    "drop",
+    "double",
+    "mouth_frozen",
+    "mouth_other_moment",
+    "other_speaker",
+    "other_emotion",
+)
+AUDIO = ("aac", "audio_early", "audio_late", "silence")  # those that leave every frame as it is

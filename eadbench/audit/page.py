@@ -1,0 +1,139 @@
+"""The audit's page: verdicts, the matrix of metrics and distortions, response curves."""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from eadbench.audit.analyse import LEVELS, verdict
+from eadbench.audit.distortions import REGISTRY
+from eadbench.core.files import write_text
+from eadbench.scores.metrics import METRICS
+
+
+def write_page(
+    out: Path, levels: pd.DataFrame, found: pd.DataFrame, clips: Sequence, skipped: Mapping[str, str], evaluators: Mapping[str, str]
+) -> None:
+    """Write ``index.html``, ``matrix.png``, ``matrix.pdf`` and ``curves_METRIC.png``.
+
+    Args:
+        out: Folder.
+        levels: Rows of ``schemas.AUDIT_LEVELS``.
+        found: Rows of ``schemas.AUDIT``.
+        clips: What was distorted.
+        skipped: Distortions left out, with the reason.
+        evaluators: Name of each network -> its id.
+    """
+    from eadbench.tables.figures import save
+
+    save(matrix_figure(found), out / "matrix")
+    metrics = list(dict.fromkeys(found.metric))
+    for name in metrics:
+        save(curves_figure(levels[levels.metric == name]), out / f"curves_{name}")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("eadbench.audit").joinpath("audit.html.j2").read_text(encoding="utf-8"))
+    verdicts = [(METRICS[name], verdict(name, found[found.metric == name])) for name in metrics]
+    text = template.render(
+        verdicts=verdicts,
+        false=_false(found),
+        n=len(clips),
+        speakers=len({clip.speaker for clip in clips}),
+        skipped={REGISTRY[name].label: why for name, why in skipped.items()},
+        distortions=[kind for name, kind in REGISTRY.items() if name in set(found.distortion)],
+        labels={name: metric.label for name, metric in METRICS.items()},
+        names={name: kind.label for name, kind in REGISTRY.items()},
+        evaluators=evaluators,
+    )
+    write_text(out / "index.html", text)
+
+
+def _false(found: pd.DataFrame) -> list[dict[str, str]]:
+    """The false responses for print, the largest first."""
+    rows = found[found.finding == "false response"].sort_values("size", ascending=False, kind="stable")
+    kinds = [REGISTRY[name] for name in rows.distortion]
+    amounts = [
+        "not at every level" if pd.isna(row.smallest) else kind.amount(row.smallest) for row, kind in zip(rows.itertuples(), kinds, strict=True)
+    ]
+    percents = ["–" if pd.isna(size) else f"{100 * size:.0f} %" for size in rows["size"]]
+    return [
+        row | {"amount": amount, "percent": percent}
+        for row, amount, percent in zip(rows[["metric", "variant", "distortion"]].to_dict("records"), amounts, percents, strict=True)
+    ]
+
+
+def _columns(found: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(zip(found.metric, found.variant, strict=True)))
+
+
+def _label(metric: str, variant: str) -> str:
+    return METRICS[metric].label + (f" ({variant})" if variant else "")
+
+
+def matrix_figure(found: pd.DataFrame):
+    """Rank correlations as colours, metrics in rows and distortions in columns; the number is the smallest level told from none.
+
+    A red frame marks a false response, a grey field what was not measured.
+    """
+    from matplotlib import pyplot as plt
+    from matplotlib.patches import Rectangle
+
+    from eadbench.tables.figures import STYLE
+
+    rows, columns = _columns(found), list(dict.fromkeys(found.distortion))
+    cells = {(row.metric, row.variant, row.distortion): row for row in found.itertuples()}
+    values = np.full((len(rows), len(columns)), np.nan)
+    for (i, (metric, variant)), (j, name) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
+        row = cells.get((metric, variant, name))
+        values[i, j] = np.nan if row is None or pd.isna(row.rho) else row.rho
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(2.6 + 0.42 * len(columns), 1.6 + 0.27 * len(rows)), layout="constrained")
+        image = axis.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        axis.set_facecolor("0.85")
+        for (i, (metric, variant)), (j, name) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
+            row = cells.get((metric, variant, name))
+            if row is None:
+                continue
+            if pd.notna(row.smallest_level):
+                axis.text(j, i, f"{int(row.smallest_level)}", ha="center", va="center", fontsize=7, color="w" if abs(values[i, j]) > 0.6 else "k")
+            if row.finding == "false response":
+                axis.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="#d00000", lw=1.6))
+        axis.set_xticks(range(len(columns)), [REGISTRY[name].label for name in columns], rotation=55, ha="right")
+        axis.set_yticks(range(len(rows)), [_label(*row) for row in rows])
+        axis.tick_params(length=0)
+        figure.colorbar(image, ax=axis, label="rank correlation with the level", shrink=0.6)
+    return figure
+
+
+def curves_figure(levels: pd.DataFrame):
+    """One metric's change at each level with its interval: a panel per distortion, a line per variant."""
+    from matplotlib import pyplot as plt
+
+    from eadbench.tables.figures import COLOURS, STYLE
+
+    names = list(dict.fromkeys(levels.distortion))
+    columns = 5
+    lines = -(-len(names) // columns)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(lines, columns, figsize=(2.1 * columns, 1.6 * lines), squeeze=False, sharey=True, layout="constrained")
+        for axis, name in zip(axes.flat, names, strict=False):
+            part = levels[levels.distortion == name]
+            for k, (variant, line) in enumerate(part.groupby("variant", sort=False)):
+                x, colour = [0, *line.level], COLOURS[k % len(COLOURS)]
+                axis.plot(x, [0, *line.change], ".-", color=colour, lw=1, label=variant or None)
+                low, high = (pd.to_numeric(line[end]).fillna(line.change) for end in ("low", "high"))
+                axis.fill_between(x, [0, *low], [0, *high], color=colour, alpha=0.2, lw=0)
+            axis.axhline(0, color="0.6", lw=0.6, zorder=0)
+            amounts = [f"{amount:g}" for amount in REGISTRY[name].levels]
+            axis.set_xticks(range(LEVELS + 1), ["0", *amounts])
+            axis.set_title(REGISTRY[name].label, fontsize=8)
+            axis.set_xlabel(REGISTRY[name].unit, fontsize=7)
+        for axis in list(axes.flat)[len(names) :]:
+            axis.remove()
+        metric = METRICS[levels.metric.iloc[0]]
+        figure.supylabel(f"change of {metric.label}", fontsize=8)
+        if levels.variant.nunique() > 1:
+            axes.flat[0].legend(frameon=False, fontsize=6)
+    return figure

@@ -1,0 +1,210 @@
+"""Distort clips, score every level, and write the tables and the page."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eadbench.audit.config import AuditConfig
+from eadbench.audit.distortions import RATE, REGISTRY, Footage
+from eadbench.core import provenance, schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.progress import track
+from eadbench.core.seeds import rng_for
+from eadbench.core.tables import KEPT, read_table, resolve
+from eadbench.media.audio import read_audio
+from eadbench.media.faces import FaceMesh
+from eadbench.media.files import VIDEO
+from eadbench.media.video import read_frames, write_video
+from eadbench.samples.manifest import choose
+from eadbench.score.folders import files_by_name
+from eadbench.score.labels import Labels
+from eadbench.scores.clip import Task
+from eadbench.scores.config import ScoresConfig
+from eadbench.scores.judges import Judges
+from eadbench.scores.landmarks import mesh_of
+from eadbench.scores.measure import measure_cell
+from eadbench.scores.summarise import Cell, write_summary
+from eadbench.scores.workers import Workers
+
+log = logging.getLogger(__name__)
+ZERO = "zero"
+CRF = 12  # of all videos that are scored, the undistorted ones included
+
+
+@dataclass(frozen=True)
+class SourceClip:
+    """A clip to distort."""
+
+    clip_id: str
+    video: Path
+    audio: Path | None = None
+    speaker: str | None = None
+    emotion: str | None = None
+
+
+def clips_of_table(path: Path, config: AuditConfig) -> list[SourceClip]:
+    """Clips of a corpus's ``clips.parquet`` that may be taken.
+
+    Raises:
+        EadbenchError: If the split has none.
+    """
+    table = read_table(path, schemas.CLIPS)
+    pool = table[(table.status == KEPT) & (table.split == config.split)]
+    if pool.empty:
+        raise EadbenchError(f"no clip of the split {config.split!r} was kept", path, "choose another one with `audit: split`")
+    return [
+        SourceClip(row.clip_id, resolve(path, row.video), resolve(path, row.audio), _text(row.speaker), _text(row.emotion))
+        for row in pool.itertuples()
+    ]
+
+
+def clips_of_folder(folder: Path, labels: Labels) -> list[SourceClip]:
+    """Videos of a folder.
+
+    Raises:
+        EadbenchError: If the folder holds none, or no label is of one.
+    """
+    files = files_by_name(folder, VIDEO).files
+    labels.check(files)
+    return [SourceClip(name, files[name], None, labels.of(name).speaker, labels.of(name).emotion) for name in sorted(files)]
+
+
+def chosen(pool: list[SourceClip], config: AuditConfig, seed: int) -> list[SourceClip]:
+    """At most ``max_clips`` of them, spread over emotions and speakers."""
+    frame = pd.DataFrame([{"clip_id": one.clip_id, "speaker": one.speaker, "emotion": one.emotion} for one in pool])
+    return [pool[k] for k in choose(frame, config.max_clips, seed).index]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def audit(
+    pool: list[SourceClip],
+    config: AuditConfig,
+    scores: ScoresConfig,
+    judges: Judges,
+    seed: int,
+    out: Path,
+    device: Any = "cpu",
+    workers: Workers | None = None,
+    evaluators: Mapping[str, str] | None = None,
+) -> None:
+    """Distort, score and sum up; an interrupted run goes on where it stopped.
+
+    Writes ``levels.parquet`` (``schemas.AUDIT_LEVELS``), ``audit.parquet`` (``schemas.AUDIT``), ``matrix.png``, one picture of
+    curves per metric and ``index.html`` into ``out``; the cells' scores lie in ``out/cells``.
+
+    Args:
+        pool: Clips to choose from; those that are not chosen may be blended into the others.
+        config: How.
+        scores: What is measured.
+        judges: The networks.
+        seed: Of the random distortions and of the bootstrap.
+        out: Folder.
+        device: Where formulas run.
+        workers: Processes that measure; ``None`` for this one.
+        evaluators: Role -> what measured, for the page.
+
+    Raises:
+        EadbenchError: If a clip cannot be read.
+    """
+    from eadbench.audit.analyse import analyse
+    from eadbench.audit.page import write_page
+
+    clips = chosen(pool, config, seed)
+    videos, cells = out / "videos", out / "cells"
+    skipped = write_videos(clips, pool, config, seed, scores.fps, videos)
+    names = [ZERO, *(f"{name}_{k}" for name in config.distortions if name not in skipped for k in range(1, 6))]
+    zero = cells / ZERO
+    for name in track(names, "score the levels", unit="level"):
+        tasks = [
+            Task(clip.clip_id, clip.speaker, clip.emotion, fake=video_of(videos, name, n), real=video_of(videos, ZERO, n))
+            for n, clip in enumerate(clips)
+        ]
+        cell = {"method": name, "corpus": config.corpus, "protocol": "self"}
+        table = cells / name / "per_clip.parquet"
+        measure_cell(cell, tasks, scores, judges, table, device, None if name == ZERO else zero, reuse=True, workers=workers)
+        write_summary(Cell.read(cells / name), Cell.read(zero), scores, seed, cells / name / "summary.parquet")
+    levels, found = analyse(cells, [name for name in config.distortions if name not in skipped], scores, seed, out)
+    write_page(out, levels, found, clips, skipped, evaluators or {})
+    provenance.write(out, config.model_dump(mode="json"))
+
+
+def video_of(videos: Path, name: str, number: int) -> Path:
+    """Where a distorted clip lies."""
+    return videos / name / f"{number:03d}.mp4"
+
+
+def write_videos(clips: list[SourceClip], pool: list[SourceClip], config: AuditConfig, seed: int, fps: float, videos: Path) -> dict[str, str]:
+    """Write every clip at every level.
+
+    Returns:
+        Distortions that these clips do not allow, with the reason.
+    """
+    skipped: dict[str, str] = {}
+    for number, clip in enumerate(track(clips, "distort the clips", unit="clip")):
+        footage = load(clip, pool, config, fps)
+        _write(video_of(videos, ZERO, number), footage)
+        for name in config.distortions:
+            if name in skipped:
+                continue
+            kind = REGISTRY[name]
+            for k, level in enumerate(kind.levels, 1):
+                try:
+                    distorted = kind.apply(footage, level, rng_for(seed, "audit", name, clip.clip_id))
+                except EadbenchError as error:
+                    skipped[name] = f"{clip.clip_id}: {error.what}"
+                    log.warning("%s left out: %s", kind.label, skipped[name])
+                    break
+                _write(video_of(videos, f"{name}_{k}", number), distorted)
+    return skipped
+
+
+def _write(path: Path, footage: Footage) -> None:
+    write_video(path, footage.frames, footage.fps, crf=CRF, audio=footage.audio if len(footage.audio) else None)
+
+
+def load(clip: SourceClip, pool: list[SourceClip], config: AuditConfig, fps: float) -> Footage:
+    """Read a clip, and those that are blended into it."""
+    frames = _frames(clip, config, fps)
+    seconds = len(frames) / fps
+    audio = _audio(clip, seconds)
+    mesh = FaceMesh()
+    try:
+        marks = mesh_of(frames, mesh)
+    finally:
+        mesh.close()
+    size = frames.shape[2], frames.shape[1]
+    others = [one for one in pool if one.speaker and clip.speaker and one.speaker != clip.speaker]
+    moods = [one for one in pool if clip.speaker and one.speaker == clip.speaker and clip.emotion and one.emotion not in (None, clip.emotion)]
+    pair = (next(iter(others), None), next(iter(moods), None))
+    return Footage(frames, audio, fps, marks, *(None if one is None else _fitted(_frames(one, config, fps), size) for one in pair))
+
+
+def _frames(clip: SourceClip, config: AuditConfig, fps: float) -> np.ndarray:
+    frames = read_frames(clip.video, fps=fps, limit=max(2, round(config.max_seconds * fps)))
+    if len(frames) < 2:
+        raise EadbenchError("a clip of one frame cannot be audited", clip.video, "give videos of half a second or more")
+    return frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
+
+
+def _audio(clip: SourceClip, seconds: float) -> np.ndarray:
+    try:
+        return read_audio(clip.audio or clip.video, RATE, end=seconds)
+    except EadbenchError as error:
+        log.warning("%s: %s", clip.clip_id, error.what)
+        return np.zeros(0, np.float32)
+
+
+def _fitted(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    import cv2
+
+    if frames.shape[2:0:-1] == size:
+        return frames
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])

@@ -1,0 +1,104 @@
+"""The audit from clips to verdicts, with metrics that need no network."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from eadbench.audit.analyse import must_stay, verdict
+from eadbench.audit.cli import app
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.tables import read_table
+from eadbench.media.video import write_video
+from eadbench.scores.metrics import METRICS
+
+DISTORTED = "blur,noise,brightness,freeze,audio_late,shift"
+MEASURED = "ssim,psnr,sharpness_ratio,motion_energy_ratio"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three clips of moving texture with sound."""
+    root = tmp_path_factory.mktemp("audit") / "clips"
+    root.mkdir()
+    for n in range(3):
+        rng = np.random.default_rng(n)
+        wide = np.kron(rng.integers(40, 215, (16, 40, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+        frames = [np.ascontiguousarray(wide[:96, 2 * t : 2 * t + 96]) for t in range(20)]
+        write_video(root / f"clip{n}.mp4", frames, audio=0.1 * rng.standard_normal(12800).astype(np.float32))
+    return root
+
+
+@pytest.fixture(scope="module")
+def audited(folder):
+    out = folder.parent / "out"
+    arguments = ["run", "--clips", str(folder), "--out", str(out), "--metrics", MEASURED, "--distortions", DISTORTED]
+    done = CliRunner().invoke(app, [*arguments, "--evaluators", str(folder), "--max-seconds", "0.8"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def found(audited):
+    return read_table(audited / "audit.parquet", schemas.AUDIT).set_index(["metric", "distortion"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "distortion", "sign"),
+    [
+        ("ssim", "blur", -1), ("ssim", "noise", -1), ("ssim", "freeze", -1), ("ssim", "shift", -1), ("ssim", "brightness", -1),
+        ("psnr", "blur", -1), ("psnr", "noise", -1), ("psnr", "brightness", -1), ("sharpness_ratio", "blur", -1), ("sharpness_ratio", "noise", 1),
+        ("motion_energy_ratio", "freeze", -1),
+    ],
+)  # fmt: skip
+def test_metrics_without_network_move_the_way_they_must(found, metric, distortion, sign):
+    row = found.loc[(metric, distortion)]
+    assert row.rho * sign > 0.9 and row.finding == "reacts" and row.n == 3
+
+
+@pytest.mark.parametrize("metric", MEASURED.split(","))
+def test_audio_moves_nothing_that_hears_nothing_not_even_in_the_last_digit(audited, found, metric):
+    levels = read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS)
+    part = levels[(levels.metric == metric) & (levels.distortion == "audio_late")]
+    assert len(part) == 5 and (part.change == 0).all() and found.loc[(metric, "audio_late")].finding == "stays"
+
+
+def test_without_distortion_every_metric_has_its_ideal(audited):
+    levels = read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS)
+    zero = levels.groupby("metric").zero.first()
+    assert zero.ssim == 1 and zero.sharpness_ratio == 1 and zero.motion_energy_ratio == 1
+
+
+def test_the_page_has_verdicts_matrix_and_curves(audited):
+    page = (audited / "index.html").read_text()
+    assert "SSIM reacts to blur" in page and "3 clips" in page
+    for name in ("matrix.png", "matrix.pdf", "curves_ssim.png"):
+        assert (audited / name).stat().st_size > 1000
+
+
+def test_what_must_not_move_is_declared_for_known_metrics_and_distortions():
+    assert must_stay("h264", "sync") and must_stay("aac", "ssim") and not must_stay("audio_late", "sync") and not must_stay("blur", "ssim")
+
+
+def test_a_verdict_names_reactions_gaps_and_false_responses():
+    rows = [("blur", 2.0, False, "reacts"), ("noise", None, False, "stays"), ("audio_late", 1.0, True, "false response")]
+    names = ["distortion", "smallest", "must_stay", "finding"]
+    frame = pd.DataFrame(rows, columns=names).assign(variant="", n=5)
+    assert verdict("ssim", frame) == (
+        f"{METRICS['ssim'].label} reacts to blur (2 px and more). Not told from none with 5 clips: noise. "
+        "Answers to what it should not see: audio late (1 frame and more)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--clips", "nowhere"], "there are no clips"),
+        (["--clips", ".", "--distortions", "blurr"], "did you mean 'blur'"),
+        (["--clips", ".", "--metrics", "ssmi"], "no metric is named 'ssmi'"),
+    ],
+)
+def test_mistakes_are_refused_at_once(arguments, said):
+    with pytest.raises(EadbenchError, match=said):
+        CliRunner().invoke(app, ["run", *arguments], catch_exceptions=False)
