@@ -19,7 +19,6 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, write_text
 from eadbench.core.progress import track
 from eadbench.core.tables import KEPT, read_table, resolve, write_table
-from eadbench.media.video import hash_of_frames
 
 SPLITS = ("test", "val")
 NEEDED = ("recording_id", "split")
@@ -85,6 +84,8 @@ def write_list(corpus: str, index: Path, clips: Path, out: Path, test_list: str 
 
 def _rows(corpus: str, index: pd.DataFrame, clips: pd.DataFrame, table: Path) -> list[dict[str, Any]]:
     """A row per kept clip of the test and validation recordings, and one per recording without any, with the reason."""
+    from eadbench.media.video import hash_of_frames  # the tables read lists without any codec
+
     cut = dict(list(clips.groupby("recording_id")))
     rows = []
     for recording in track(index[index["split"].isin(SPLITS)].to_dict("records"), f"hash the test clips of {corpus}", unit="recording"):
