@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from eadbench.core.geometry import TEMPLATE
 from eadbench.features.store import FeatureStore
@@ -19,6 +20,8 @@ from eadbench.training.data import EADNetWindows, Stream
 from eadbench.training.loop import Task
 from eadbench.training.noise import Diffusion
 from eadbench.zoo.vae import decode, normalise
+
+DECODED_AT_ONCE = 4  # frames, see EADNetTask.decoded
 
 
 @dataclass
@@ -127,7 +130,7 @@ class EADNetTask(Task):
         trust = self.diffusion.clean_weight(batch["t"], weights.x0_weight)
         part = torch.stack([x[first : first + count] for x, first in zip(estimate, batch["first"].tolist(), strict=True)])
         real = normalise(batch["frames"])
-        fake = decode(self.judges.vae, part.flatten(0, 1)).unflatten(0, part.shape[:2]).float()
+        fake = self.decoded(part.flatten(0, 1)).unflatten(0, part.shape[:2]).float()
         parts = {}
         if self.judges.syncnet is not None:
             size = self.judges.syncnet.config.frames
@@ -138,6 +141,14 @@ class EADNetTask(Task):
         if self.judges.videomae is not None:
             parts["trepa"] = L.trepa_loss(self.judges.videomae, fake, real)
         return {name: (trust * value).mean() for name, value in parts.items()}
+
+    def decoded(self, latents: torch.Tensor) -> torch.Tensor:
+        """Frames ``(N, 3, H, W)`` of latents ``(N, C, h, w)``. With gradient checkpointing a few are decoded at a time, and again on the way back, as
+        LatentSync does: the decoder keeps 1.5 GB for a frame of 256 pixels (float32), and a batch of the paper's size has 64."""
+        if not (self.config.optim.gradient_checkpointing and torch.is_grad_enabled()):
+            return decode(self.judges.vae, latents)
+        pieces = latents.split(DECODED_AT_ONCE)
+        return torch.cat([checkpoint(decode, self.judges.vae, piece, use_reentrant=False) for piece in pieces])
 
     @torch.no_grad()
     def validate(self, model: nn.Module, batches: list[dict[str, Any]]) -> dict[str, float]:

@@ -19,7 +19,7 @@ MAY_DIFFER = {
     "clips.max_seconds", "clips.keep.min_sharpness", "clips.keep.max_jitter", "clips.sync.trust_from", "clips.sync.drop_beyond",
     "clips.sync.min_confidence",
     "zoo.accept_licence", "zoo.artefacts.*.id",
-    "captions.batch", "captions.qwen.dtype",
+    "features.frames_per_batch", "captions.batch", "captions.qwen.dtype",
     "training.optim.workers", "training.optim.save_every", "training.optim.validate_every", "training.optim.validate_batches",
     "training.optim.log_every", "training.runs.*.optim.steps", "training.runs.*.optim.batch", "training.runs.syncnet.windows",
     "samples.max_clips", "samples.max_seconds", "samples.sampler.steps", "samples.sampler.chunk", "samples.sampler.compile",

@@ -10,7 +10,7 @@ from eadbench.features.store import FeatureStore
 from eadbench.training.config import TrainingConfig
 from eadbench.training.data import collate
 from eadbench.training.eadnet import EADNetTask, Judges
-from eadbench.training.run import model_config
+from eadbench.training.run import make_task, model_config
 
 
 def task_of(section: dict[str, Any], emotion: str, features: Path) -> EADNetTask:
@@ -37,3 +37,29 @@ def test_validation_tells_whether_sound_and_emotion_are_used(emotion: str, small
     assert found["heeding"] == pytest.approx(found["noise_other_emotion"] / found["noise"] - 1) and found["heeding"] != 0
     alike = {key: value[:1].expand_as(value) for key, value in batch.items() if key in ("text", "text_mask", "vai") and value is not None}
     assert task.validate(task.model, [batch | alike])["heeding"] == 0, "another clip's emotion is the same one"
+
+
+def test_decoding_again_on_the_way_back_gives_the_same_gradients_and_keeps_less(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path]
+) -> None:
+    kept, gradients, values = [], [], []
+    for checkpointing in (False, True):
+        section = small | {"optim": small["optim"] | {"gradient_checkpointing": checkpointing}}
+        config = TrainingConfig.model_validate(section).run("full")
+        store = FeatureStore([tiny_features])
+        task = make_task("full", config, model_config("full", config, store, store.facts()), store, store.facts(), 1, trained["stage1"], trained)
+        latents = torch.randn(9, 4, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        sizes = []
+
+        def note(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            frames = task.decoded(latents)
+        kept.append(sum(sizes))
+        frames.square().sum().backward()
+        gradients.append(latents.grad)
+        values.append(frames.detach())
+    assert torch.allclose(*values, atol=1e-6) and torch.allclose(*gradients, rtol=1e-4, atol=1e-6)
+    assert kept[1] < kept[0] / 20
