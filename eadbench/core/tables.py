@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import atomic_path, explained
+from eadbench.core.status import DROPPED, FAILED, KEPT  # noqa: F401 (readers of tables import them from here)
 
-KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
 # Key in a table's footer; its value is the sha256 of the file with zeros in the place of the value.
 DIGEST = b"sha256 of this file with 64 zeros here"
 ZEROS = b"0" * 64

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson, parse_parts
 from eadbench.score.options import config_of
+from eadbench.scores.config import ScoresConfig
 
 app = typer.Typer(add_completion=False)
 
@@ -31,6 +32,14 @@ def score_command(
     crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Cut all videos to the face of the real one first.")] = False,
     metrics: Annotated[
         str | None, typer.Option(help="Only these metrics, comma-separated, e.g. fid,ssim,sync,sync_offset.", show_default=False)
+    ] = None,
+    lpips_frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|all",
+            show_default=False,
+            help="Frames per clip, spread evenly, that LPIPS looks at; all takes minutes on a CPU. [default: 25]",
+        ),
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Folder for a page with players, plots and tables; opens from disk.", show_default=False)] = None,
     part: Annotated[
@@ -60,7 +69,8 @@ def score_command(
     """Score folders of generated videos against real ones: FID, KID, FVD, SSIM, PSNR, LPIPS, Sync, Acc_emo, CSIM, landmarks, motion.
 
     Videos are paired by file name. A missing, broken or unpaired one is a row with the reason and counts as missing. An interrupted run goes on where
-    it stopped. All frames of all videos count, whatever a config.yaml in this folder says; --config FILE takes its sections `scores` and `tables`.
+    it stopped. All frames of all videos count (LPIPS: 25 per clip, see --lpips-frames), whatever a config.yaml in this folder says; --config FILE
+    takes its sections `scores` and `tables`.
 
     AV offset (sync_offset) is in frames: positive where the audio is early, negative where it is late.
 
@@ -70,18 +80,15 @@ def score_command(
           --labels emotions.csv --out scores.parquet
     """
     given = core_settings.load(settings, config) if settings or config else None
-    wanted = config_of(given, metrics)
+    wanted = config_of(given, metrics, lpips_frames)
     parts = parse_parts(part)
     if out is None and not dry_run:
         raise EadbenchError("no table to write is named", "--out", "give a name that ends with .parquet, e.g. --out scores.parquet")
-    from eadbench.core.device import pick_device
     from eadbench.media.files import SOUND
     from eadbench.score.evaluators import ask_on_terminal, choose, describe, load_networks, needed
     from eadbench.score.folders import Folders, pairs_of
     from eadbench.score.labels import read_labels
-    from eadbench.score.run import MAIN, alone, score_folders
-    from eadbench.score.show import show
-    from eadbench.scores.workers import Workers
+    from eadbench.score.place import alone
 
     folders, known = Folders(real, tuple(fake), audio), read_labels(labels, SOUND)
     if dry_run:
@@ -92,9 +99,21 @@ def score_command(
     with alone(out):
         pairs = pairs_of(folders, known, crop)
         chosen = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
-        device = pick_device(given.device if given and "device" in given.raw else "auto")
+        # What is large is imported only now, when nothing is left to refuse.
+        from eadbench.score.run import MAIN, score_folders
+        from eadbench.score.show import show
+        from eadbench.scores.workers import Workers
+
+        device = _device(given, wanted)
         load = partial(load_networks, wanted, chosen, device)
         seed, shown = given.seed if given and "seed" in given.raw else 1, tuple(wanted.metrics) if metrics else MAIN
         with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
             built = score_folders(pairs, out, wanted, load(), seed, device, shown, page, chosen.parts, workers=workers)
         show(built, out, page)
+
+
+def _device(given: core_settings.Settings | None, wanted: ScoresConfig) -> Any:
+    """Where the networks run; formulas need neither one nor torch."""
+    from eadbench.core.device import pick_device
+
+    return pick_device(given.device if given and "device" in given.raw else "auto") if wanted.roles() else "cpu"

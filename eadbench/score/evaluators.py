@@ -4,17 +4,18 @@ import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from eadbench.core.errors import EadbenchError
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import Judges, load_judges
 from eadbench.scores.metrics import METRICS
 from eadbench.zoo.fetch import ALL, by_hand, check_file, fetch_files, user_cache
-from eadbench.zoo.make import card_of_published
 from eadbench.zoo.registry import Entry, entry, megabytes
+
+if TYPE_CHECKING:
+    from eadbench.scores.judges import Judges
 
 # The customary network of each role, by its id in the registry.
 OFFICIAL = {
@@ -108,8 +109,10 @@ def choose(
     return Evaluators(found, missing)
 
 
-def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu") -> Judges:
+def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu") -> "Judges":
     """Load the networks chosen; roles without one leave their metrics empty, with the reason."""
+    from eadbench.scores.judges import load_judges
+
     judges = load_judges(config, chosen.parts, device, may_miss=True)
     judges.missing |= chosen.missing
     return judges
@@ -148,6 +151,8 @@ def _official(
         if not (one.folder / "card.json").exists():
             for file in one.entry.files:
                 check_file(one.id, file, one.folder / file.name)
+            from eadbench.zoo.make import card_of_published
+
             card_of_published(one.id, one.id, one.folder)
     if len(missing) == len(wanted) and not any(not METRICS[name].judge for name in config.metrics):
         raise EadbenchError(next(iter(missing.values())), user_cache(), "or choose other metrics with --metrics")

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from eadbench.core.errors import EadbenchError
 from eadbench.media.files import SOUND, VIDEO, media_files
 from eadbench.score.labels import Labels, some
-from eadbench.scores.clip import Task
+from eadbench.scores.task import Task
 
 REAL = "real"
 

@@ -10,8 +10,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
 from eadbench.core.emotions import common_name
 from eadbench.core.errors import EadbenchError
 
@@ -131,6 +129,8 @@ def _emotion(text: str, path: Path, place: str) -> str | None:
 
 
 def _parquet(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    import pandas as pd
+
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:

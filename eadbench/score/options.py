@@ -12,19 +12,43 @@ from eadbench.scores.names import judge_of
 
 JUDGES = {"sync": "judge_syncnet", "emotion": "emotion", "fid": "inception", "fvd": "i3d", "lpips": "lpips", "face_id": "face_id"}
 
+# LPIPS is a mean over frames, which a part of them estimates; all 250 of 10 s at 512 x 512 take a core 40 s and more.
+LPIPS_FRAMES = 25
 
-def config_of(given: Settings | None, metrics: str | None) -> ScoresConfig:
-    """The section ``scores`` of the configuration that was given, else: every metric, all frames of every clip.
+
+def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | None = None) -> ScoresConfig:
+    """The section ``scores`` of the configuration that was given, else the command's own.
+
+    That is: every metric, all frames of every clip, but ``LPIPS_FRAMES`` of them for LPIPS.
 
     Args:
         given: The configuration, where there is one.
         metrics: Names of the metrics wanted, comma-separated; ``None`` for all.
+        lpips_frames: Frames per clip that LPIPS looks at, or ``all``; ``None`` for the default.
 
     Raises:
-        EadbenchError: If a metric is unknown; with the nearest name.
+        EadbenchError: If a metric is unknown, with the nearest name; or the number of frames is none.
     """
-    base = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate({"judges": JUDGES})
-    return base if metrics is None else base.model_copy(update={"metrics": with_motion(metric_names(metrics))})
+    own = {"judges": JUDGES, "lpips_frames": LPIPS_FRAMES}
+    found = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate(own)
+    if metrics is not None:
+        found = found.model_copy(update={"metrics": with_motion(metric_names(metrics))})
+    if lpips_frames is not None:
+        found = found.model_copy(update={"lpips_frames": frame_count(lpips_frames)})
+    return found
+
+
+def frame_count(text: str) -> int | None:
+    """``25`` as a number, ``all`` as ``None``.
+
+    Raises:
+        EadbenchError: If it is neither ``all`` nor a whole number above 0.
+    """
+    if text.strip().lower() == "all":
+        return None
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise EadbenchError(f"{text!r} is no number of frames", "--lpips-frames", "give a whole number above 0, or all")
+    return int(text)
 
 
 def metric_names(text: str) -> tuple[str, ...]:

@@ -2,14 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from eadbench.core import files, schemas
+from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.core.progress import track
@@ -17,15 +16,15 @@ from eadbench.core.tables import KEPT, read_table, relative_to, write_table
 from eadbench.media.audio import read_audio
 from eadbench.media.video import iter_frames, probe, write_video
 from eadbench.score.folders import REAL, Pairs
+from eadbench.score.place import BESIDE, clips_of
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
 from eadbench.scores.measure import measure_cell
-from eadbench.scores.summarise import Cell, write_summary
 from eadbench.scores.workers import Workers
-from eadbench.tables.build import Inputs, build
 from eadbench.tables.config import TablesConfig
-from eadbench.tables.load import Built, load_built
-from eadbench.tables.report import report
+
+if TYPE_CHECKING:
+    from eadbench.tables.load import Built
 
 PROTOCOL = "self"
 MAIN = (
@@ -33,35 +32,12 @@ MAIN = (
     "motion_energy_ratio",
 )  # fmt: skip
 CONTAINERS, CODECS = (".mp4", ".m4v", ".mov"), ("h264", "vp9", "av1", "libdav1d")  # what all browsers play
-BESIDE = ("md", "tex", "csv")  # the table in print, beside the long one
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Check, before anything is measured, that ``out`` can be written, and hold the right to write it.
-
-    Raises:
-        EadbenchError: If it is no Parquet file's name, a folder, in a place that cannot be written, or another run's.
-    """
-    if out.suffix != ".parquet":
-        others = " ".join(f"*.{suffix}" for suffix in BESIDE)
-        raise EadbenchError("--out names a Parquet table", out, f"give a name that ends with .parquet; {others} of the same name go beside it")
-    if out.is_dir():
-        raise EadbenchError("--out is a folder", out, f"name a file in it, e.g. {out / 'scores.parquet'}")
-    lock = out.with_name(f".{out.name}.lock")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle = lock.open("w")
-    except OSError as error:
-        raise EadbenchError(f"--out cannot be written: {error.strerror}", out, "name a file in a folder of yours") from error
-    with files.alone(handle, out, "wait for it, or give another --out"):
-        yield
 
 
 def score_folders(
     pairs: Pairs, out: Path, config: ScoresConfig, judges: Judges, seed: int, device: Any = "cpu", shown: tuple[str, ...] = MAIN,
     page: Path | None = None, cards: Mapping[str, Path] | None = None, remarks: tuple[str, ...] = (), workers: Workers | None = None,
-) -> Built:  # fmt: skip
+) -> "Built":  # fmt: skip
     """Score pairs of folders.
 
     Writes ``out`` (``schemas.SCORES``), the main table beside it as Markdown, LaTeX and CSV, every value and reason of every clip as
@@ -88,6 +64,19 @@ def score_folders(
         cell = {"method": name, "corpus": pairs.corpus, "protocol": PROTOCOL}
         real = cells / REAL if name != REAL else None
         measure_cell(cell, tasks, config, judges, cells / name / "per_clip.parquet", device, real, reuse=True, workers=workers)
+    return _printed(pairs, cells, out, config, seed, shown, page, cards or {}, remarks)
+
+
+def _printed(
+    pairs: Pairs, cells: Path, out: Path, config: ScoresConfig, seed: int, shown: tuple[str, ...], page: Path | None,
+    cards: Mapping[str, Path], remarks: tuple[str, ...],
+) -> "Built":  # fmt: skip
+    """Sum up measured cells and build the tables; what that needs is imported only now, when the videos are done."""
+    from eadbench.scores.summarise import Cell, write_summary
+    from eadbench.tables.build import Inputs, build
+    from eadbench.tables.load import load_built
+    from eadbench.tables.report import report
+
     truth = Cell.read(cells / REAL)
     for name in pairs.tasks:
         write_summary(Cell.read(cells / name), truth, config, seed, cells / name / "summary.parquet")
@@ -101,18 +90,13 @@ def score_folders(
         build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips)
         built = load_built(tables)
         if page is not None:
-            _lay_out(results, pairs, cells, cards or {}, config.fps)
+            _lay_out(results, pairs, cells, cards, config.fps)
             report(tables, results, page / "index.html")
         write_clips(per_clip, clips_of(out))
         for suffix in BESIDE:
             _copy(tables / f"main.{suffix}", out.with_suffix(f".{suffix}"))
         _copy(tables / "scores.parquet", out)
     return built
-
-
-def clips_of(out: Path) -> Path:
-    """The table of all clips beside ``out``."""
-    return out.with_suffix(".clips.csv")
 
 
 def tables_config(pairs: Pairs, summaries: list[Path], shown: tuple[str, ...]) -> TablesConfig:

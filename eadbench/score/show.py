@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eadbench.score.run import BESIDE, clips_of
+from eadbench.score.place import BESIDE, clips_of
 from eadbench.tables.load import Built
 from eadbench.tables.render import column_n, differing_n, interval, is_marked, legend, number
 from eadbench.tables.show import WIDTH, print_notes

@@ -16,7 +16,7 @@ from eadbench.core.errors import EadbenchError, FatalError, reason_of
 from eadbench.core.files import sha256_of
 from eadbench.core.geometry import spread
 from eadbench.core.progress import track
-from eadbench.core.tables import DROPPED, FAILED, KEPT
+from eadbench.core.status import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
 from eadbench.media.faces import FaceMesh
 from eadbench.scores.config import ScoresConfig
@@ -27,6 +27,7 @@ from eadbench.scores.metrics.base import Chunk, Metric, Part, Reader, Value
 from eadbench.scores.metrics.identity import Identity
 from eadbench.scores.reference import References
 from eadbench.scores.stream import CROP_FRAMES, Source, as_shares, face_square, lockstep
+from eadbench.scores.task import Task
 
 TRIM_BYTES = 32 << 20  # of frames between two calls of give_memory_back
 SOUND_MARGIN = 1.0  # seconds of sound that are read past the end of the picture
@@ -34,37 +35,6 @@ ASPECTS_DIFFER = 0.02
 # Faces that are this many times as large in one picture as in the other, or this share of its sides apart, are framed in
 # another way. Of 42 clips that a demo's methods made of the same picture none goes beyond 1.13 and 0.04.
 OTHER_SIZE, OTHER_PLACE = 1.15, 0.05
-
-
-@dataclass(frozen=True)
-class Task:
-    """One clip to measure.
-
-    Attributes:
-        clip_id: Its id.
-        speaker: Who is shown.
-        emotion: Emotion asked for.
-        fake: The video to judge; ``None`` with ``problem`` where there is none.
-        real: The clip's own video, for paired metrics; ``None`` where they do not apply.
-        audio: Sound that drives; ``None``: that of ``fake``.
-        frames: Frames that count; ``None`` for all.
-        crop: Whether both videos are first cut to the face of the real one.
-        unpaired: Why paired metrics do not apply; empty if they do.
-        problem: Why there is nothing to measure.
-        status: Status of the rows then.
-    """
-
-    clip_id: str
-    speaker: str | None = None
-    emotion: str | None = None
-    fake: Path | None = None
-    real: Path | None = None
-    audio: Path | None = None
-    frames: int | None = None
-    crop: bool = False
-    unpaired: str = ""
-    problem: str = ""
-    status: str = FAILED
 
 
 @dataclass

@@ -19,12 +19,13 @@ from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.settings import shaping_for
 from eadbench.core.tables import FAILED, KEPT, read_table, resolve
-from eadbench.scores.clip import Measured, Measurer, Task
+from eadbench.scores.clip import Measured, Measurer
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.reference import References, signature_of_landmarks
 from eadbench.scores.store import FEATURES, META, Features, merge_parts, save_part
+from eadbench.scores.task import Task
 
 if TYPE_CHECKING:
     from eadbench.scores.workers import Workers

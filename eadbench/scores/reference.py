@@ -21,7 +21,8 @@ from eadbench.scores.judges import MESH, Judges
 from eadbench.scores.store import FEATURES, META, Features
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip, Task
+    from eadbench.scores.clip import Clip
+    from eadbench.scores.task import Task
 
 log = logging.getLogger(__name__)
 PER_FRAME = ("landmarks", "sharpness", "motion_energy")  # of these the first values serve a shorter stretch, too

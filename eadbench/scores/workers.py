@@ -68,11 +68,14 @@ class Workers:
 def _begin(config: ScoresConfig, load: Callable[[], Judges], device: str, threads: int) -> None:
     children.die_with_parent()
     import cv2
-    import torch
 
-    torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    _own.update(config=config, judges=load(), device=device, references=None, measurer=None)
+    judges = load()
+    if judges.nets:
+        import torch
+
+        torch.set_num_threads(threads)
+    _own.update(config=config, judges=judges, device=device, references=None, measurer=None)
 
 
 def _measure(item: Item, references: tuple[Path, ...]) -> dict[str, Any]:

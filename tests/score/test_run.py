@@ -1,8 +1,12 @@
 """``eadbench score`` from the command to print: one road with the benchmark's tables."""
 
 import fcntl
+import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -19,7 +23,7 @@ from eadbench.core.tables import read_table
 from eadbench.media.video import probe, write_video
 from eadbench.score.cli import app
 from eadbench.score.options import config_of, metric_names
-from eadbench.score.run import alone
+from eadbench.score.place import alone
 from eadbench.tables.notes import apart
 from eadbench.tables.wide import decimals_for
 
@@ -181,7 +185,11 @@ def test_defaults_are_its_own_whatever_lies_in_the_folder(tmp_path, monkeypatch)
     (tmp_path / "config.yaml").write_text("scores: {fid_frames: 3}")
     monkeypatch.chdir(tmp_path)
     config = config_of(None, None)
-    assert config.fid_frames is None and config.lpips_frames is None
+    assert config.fid_frames is None and config.lpips_frames == 25
+    assert config_of(None, None, "all").lpips_frames is None and config_of(None, None, "4").lpips_frames == 4
+    for wrong in ("0", "-1", "some", "2.5"):
+        with pytest.raises(EadbenchError, match="no number of frames"):
+            config_of(None, None, wrong)
     assert config_of(None, "jitter").metrics == ("jitter", "motion_energy_ratio")
 
 
@@ -236,3 +244,42 @@ def test_several_processes_give_the_same_bytes(media, zoo, tmp_path, monkeypatch
         made.append({path.name: path.read_bytes() for path in (out, out.with_suffix(".clips.csv"), out.with_suffix(".md"))})
     torch.set_num_threads(threads)
     assert made[0] == made[1]
+
+
+REFUSED = """
+import json, sys
+from typer.testing import CliRunner
+from eadbench.score.cli import app
+told = [str(CliRunner().invoke(app, args).exception) for args in json.loads(sys.argv[1])]
+heavy = ["torch", "pandas", "pyarrow", "mediapipe", "av", "scipy", "matplotlib", "duckdb"]
+print(json.dumps([told, [name for name in heavy if name in sys.modules]]))
+"""
+
+
+def test_refusals_come_before_anything_large_is_imported(media, tmp_path):
+    (tmp_path / "labels.csv").write_text("name,emotion\nc0,hungry\n")
+    folders = ["--real", str(media / "real"), "--fake", str(media / "<b>mine_v2")]
+    out = ["--out", str(tmp_path / "s.parquet")]
+    cases = {
+        "names a Parquet table": [*folders, "--out", str(tmp_path / "s.md")],
+        "'hungry'": [*folders, *out, "--labels", str(tmp_path / "labels.csv")],
+        "no metric is named 'sism'": [*folders, *out, "--metrics", "sism"],
+        "given twice": [*folders, *folders[2:], *out],
+        "--evaluators official": [*folders, *out],
+        "no such folder": [*folders, *out, "--evaluators", str(tmp_path / "nothing")],
+    }
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "EADBENCH_CACHE": str(tmp_path)}
+    program = [sys.executable, "-c", REFUSED, json.dumps(list(cases.values()))]
+    done = subprocess.run(program, capture_output=True, text=True, env=environment, check=True)
+    told, loaded = json.loads(done.stdout)
+    assert not loaded
+    for message, found in zip(cases, told, strict=True):
+        assert message in found
+
+
+def test_formulas_need_no_torch(media, tmp_path):
+    args = ["--real", str(media / "real"), "--fake", str(media / "<b>mine_v2"), "--out", str(tmp_path / "s.parquet"), "--metrics", "ssim"]
+    program = [sys.executable, "-c", REFUSED, json.dumps([args])]
+    told, loaded = json.loads(subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    assert told == ["None"] and (tmp_path / "s.parquet").exists()
+    assert "pandas" in loaded and "torch" not in loaded

@@ -8,7 +8,7 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.geometry import spread
-from eadbench.core.tables import KEPT
+from eadbench.core.status import KEPT
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import Clip

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.tables import DROPPED, KEPT
+from eadbench.core.status import DROPPED, KEPT
 from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, Value, batch_size
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.tables import DROPPED
+from eadbench.core.status import DROPPED
 from eadbench.scores import landmarks
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
 

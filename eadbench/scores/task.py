@@ -1,0 +1,37 @@
+"""What is asked of a measurement; imports nothing large, so that folders are paired and refused at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from eadbench.core.status import FAILED
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to measure.
+
+    Attributes:
+        clip_id: Its id.
+        speaker: Who is shown.
+        emotion: Emotion asked for.
+        fake: The video to judge; ``None`` with ``problem`` where there is none.
+        real: The clip's own video, for paired metrics; ``None`` where they do not apply.
+        audio: Sound that drives; ``None``: that of ``fake``.
+        frames: Frames that count; ``None`` for all.
+        crop: Whether both videos are first cut to the face of the real one.
+        unpaired: Why paired metrics do not apply; empty if they do.
+        problem: Why there is nothing to measure.
+        status: Status of the rows then.
+    """
+
+    clip_id: str
+    speaker: str | None = None
+    emotion: str | None = None
+    fake: Path | None = None
+    real: Path | None = None
+    audio: Path | None = None
+    frames: int | None = None
+    crop: bool = False
+    unpaired: str = ""
+    problem: str = ""
+    status: str = FAILED
