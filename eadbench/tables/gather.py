@@ -58,7 +58,7 @@ def read_summaries(paths: Sequence[Path], few_clips: int = 0) -> pd.DataFrame:
     )
     few = (frame.n > 0) & (frame.n < few_clips)
     frame["warning"] = [
-        "; ".join(filter(None, [warning, f"only {n} clips"])) if is_few else warning
+        "; ".join(filter(None, [warning, f"only {n} clip{'s' if n > 1 else ''}"])) if is_few else warning
         for warning, n, is_few in zip(frame.warning, frame.n, few, strict=True)
     ]
     frame["variant"] = frame.variant.fillna("").astype(str)
