@@ -99,7 +99,9 @@ def test_importing_the_scores_loads_no_training_stack():
 
 
 def test_a_package_that_is_not_installed_is_one_line_with_the_command(tmp_path):
-    arguments = ["eadbench", "score", "--real", str(tmp_path), "--fake", str(tmp_path), "--out", str(tmp_path / "c.parquet")]
+    (tmp_path / "a.mp4").touch()
+    folders = ["--real", str(tmp_path), "--fake", str(tmp_path)]
+    arguments = ["eadbench", "score", *folders, "--metrics", "ssim", "--out", str(tmp_path / "c.parquet")]
     code = REFUSE.format(stack=("pandas",)) + f"sys.argv = {arguments!r}\n"
     done = run(code + "from eadbench.cli import main\nmain()")
     assert done.returncode == 1 and "pip install 'eadbench[score]'" in done.stderr and "Traceback" not in done.stderr
