@@ -1,5 +1,6 @@
 """``tables compare A B``: what changed between two results, and whether by more than noise."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,12 +139,19 @@ def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ..
 
 
 def compare_settings(first: Path, second: Path) -> pd.DataFrame:
-    """Seeds, commits, checkpoints, settings and versions that differ, as rows of ``what, A, B``."""
+    """Seeds, commits, checkpoints, settings and versions that differ, as rows of ``what, A, B``; records that one side lacks are a row per stage."""
     sides = [_facts(folder) for folder in (first, second)]
+    records = [{key.partition(": ")[0] for key in side if ": " in key} for side in sides]
+    lone = [mine - other for mine, other in (records, records[::-1])]
+    stages = [Counter(record.partition("/")[0] for record in one) for one in lone]
     rows = [
         {"what": key, "A": str(sides[0].get(key, "–")), "B": str(sides[1].get(key, "–"))}
         for key in sorted(set(sides[0]) | set(sides[1]))
-        if sides[0].get(key) != sides[1].get(key)
+        if sides[0].get(key) != sides[1].get(key) and key.partition(": ")[0] not in lone[0] | lone[1]
+    ]
+    rows += [
+        {"what": f"{stage}: records of their own", "A": str(stages[0].get(stage, "–")), "B": str(stages[1].get(stage, "–"))}
+        for stage in sorted(stages[0].keys() | stages[1].keys())
     ]
     return pd.DataFrame(rows, columns=["what", "A", "B"])
 

@@ -182,6 +182,11 @@ def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:
     assert found.loc[("plain", "demo_hdtf", "sync"), "verdict"] == "only in A"
     assert found.loc[("still", "demo_hdtf", "fid"), "verdict"] == "other ruler"
     assert {"seed", "tables: settings.alpha"} <= set(compare_settings(results, other).what)
+    (other / "zoo/vae").mkdir(parents=True)
+    for name in ("card.json", "provenance.json"):
+        (other / "zoo/vae" / name).write_text('{"settings": {"how": "trained", "kind": "vae"}, "how": "trained"}')
+    [row] = compare_settings(results, other).query("what.str.startswith('zoo')").to_dict("records")
+    assert row == {"what": "zoo: records of their own", "A": "–", "B": "1"}, "not a row for each of its settings"
     compare(results, other, tmp_path / "differences.md")
     told = (tmp_path / "differences.md").read_text()
     values = told.partition("## Settings")[0].splitlines()
