@@ -266,9 +266,19 @@ class TrainingConfig(Section):
         return Requires(features=tuple(run.train_on), runs=runs, artefacts=tuple(run.parts))
 
     def weights_mb(self, name: str) -> int:
-        """Size of one copy of a run's network in float32, MB; runs of other kinds than ``eadnet`` are small and count as 0."""
+        """Size of one copy of a run's network in float32, MB; those of other kinds than ``eadnet`` are small and count as 0."""
         run = self.run(name)
         return round(4 * EADNetConfig.model_validate(run.model).parameters / 1e6) if run.kind == "eadnet" else 0
+
+    def loaded_mb(self, name: str) -> int:
+        """What waits in memory while a run's workers load ahead, MB; of other kinds than ``syncnet`` it is small and counts as 0."""
+        run = self.run(name)
+        if run.kind != "syncnet":
+            return 0
+        model = SyncNetConfig.model_validate(run.model)
+        window = model.frames * 3 * model.image_size**2 // 2  # uint8, lower half
+        ahead = max(run.optim.workers * run.optim.prefetch, 1)
+        return round(run.optim.batch * run.windows * window * ahead / self.processes / 1e6)
 
     def seen_by(self, name: str) -> set[str]:
         """Corpora that a run and all that it starts from train on."""

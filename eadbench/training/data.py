@@ -192,7 +192,9 @@ def reference_start(start: int, frames: int, total: int, rng: np.random.Generato
 class SyncWindows(Windows):
     """``count`` windows of one clip with their sound, for SyncNet: negatives come from the same clip only.
 
-    Starts are drawn from all places, at least one frame apart. ``augment`` mirrors and recolours all windows of a sample alike.
+    Starts are drawn from all places, at least one frame apart. ``augment`` mirrors and recolours all windows of a sample alike. The
+    frames stay uint8 until they are on the device, where :func:`recoloured` makes numbers of them: a batch of the paper's
+    size has 400 MB so, and as many wait as workers load ahead.
     """
 
     def __init__(self, store: FeatureStore, stream: Stream, model: SyncNetConfig, count: int, augment: bool) -> None:
@@ -205,26 +207,27 @@ class SyncWindows(Windows):
         starts = np.sort(rng.choice(int(row["frames"]) - size + 1, self.count, replace=False))
         frames = self.store.get(row, "frames")
         mel = self.store.get(row, "mel").float()
-        frames = frames[:, :, frames.shape[2] // 2 :].float() / 127.5 - 1
+        frames = frames[:, :, frames.shape[2] // 2 :]
+        gain, offset = torch.ones(3), torch.zeros(3)
         if self.augment and self.stream.split == "train":
-            frames = recolour(frames, rng)
+            frames = frames.flip(-1) if rng.random() < 0.5 else frames
+            gain, offset = (torch.from_numpy(rng.uniform(*reach, 3)).float() for reach in ((0.7, 1.3), (-0.2, 0.2)))
         at = [mel_start(int(s)) for s in starts]
         padded = torch.cat([mel, mel[:, -1:].expand(-1, steps)], 1)
         return {
             "number": number,
             "clip_id": row["clip_id"],
             "windows": torch.stack([frames[s : s + size] for s in starts]),
+            "gain": gain,
+            "offset": offset,
             "sounds": torch.stack([padded[:, m : m + steps] for m in at]),
         }
 
 
-def recolour(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Mirror half of the samples; change gain and offset of each colour channel."""
-    if rng.random() < 0.5:
-        frames = frames.flip(-1)
-    gain = torch.from_numpy(rng.uniform(0.7, 1.3, (1, 3, 1, 1))).float()
-    offset = torch.from_numpy(rng.uniform(-0.2, 0.2, (1, 3, 1, 1))).float()
-    return (frames * gain + offset).clamp(-1, 1)
+def recoloured(batch: dict[str, Any]) -> torch.Tensor:
+    """Windows ``(B, K, F, 3, H, W)`` in [-1, 1] of a batch of :class:`SyncWindows`, with the gain and offset of its colour channels."""
+    gain, offset = (batch[key][:, None, None, :, None, None] for key in ("gain", "offset"))
+    return ((batch["windows"].float() / 127.5 - 1) * gain + offset).clamp(-1, 1)
 
 
 class Wav2LipWindows(Windows):

@@ -14,12 +14,13 @@ from eadbench.models.config import SyncNetConfig
 from eadbench.models.syncnet import SyncNet
 from eadbench.training import losses as L
 from eadbench.training.config import RunConfig
-from eadbench.training.data import Stream, SyncWindows
+from eadbench.training.data import Stream, SyncWindows, recoloured
 from eadbench.training.loop import Task
 from eadbench.zoo.vae import normalise
 
 LARGEST_OFFSET = 10
 VALIDATION_CLIPS = 24
+WINDOWS_AT_ONCE = 64
 
 
 class SyncNetTask(Task):
@@ -34,7 +35,7 @@ class SyncNetTask(Task):
 
     def losses(self, model: nn.Module, batch: dict[str, Any], step: int | None) -> dict[str, torch.Tensor]:
         """Contrastive or cosine loss over the windows of each clip."""
-        v, a = L.embed_pairs(model, batch["windows"], batch["sounds"], lower=True)
+        v, a = L.embed_pairs(model, recoloured(batch), batch["sounds"], lower=True)
         if self.config.loss == "contrastive":
             loss, right = L.contrastive(v, a, self.config.temperature)
             return {"loss": loss.mean(), "found": right.mean()}
@@ -66,12 +67,16 @@ def offset_scores(model: SyncNet, store: FeatureStore, row: Any) -> torch.Tensor
     windows = int(row["frames"]) - config.frames + 1
     if windows <= 2 * LARGEST_OFFSET:
         return None
-    frames = normalise(store.get(row, "frames")).to(device)
+    frames = normalise(store.get(row, "frames"))
+    frames = frames[:, :, frames.shape[2] // 2 :].to(device)
     mel = store.get(row, "mel").float().to(device)
     mel = torch.cat([mel, mel[:, -1:].expand(-1, config.mel_steps)], 1)
-    pictures = torch.stack([frames[s : s + config.frames] for s in range(windows)])
-    sounds = torch.stack([mel[:, mel_start(s) : mel_start(s) + config.mel_steps] for s in range(windows)])
-    v, a = L.embed_pairs(model, pictures[None], sounds[None])
+    found = []
+    for part in torch.arange(windows).split(WINDOWS_AT_ONCE):  # all of a clip of ten seconds would be 3 GB of frames
+        pictures = torch.stack([frames[s : s + config.frames] for s in part.tolist()])
+        sounds = torch.stack([mel[:, mel_start(s) : mel_start(s) + config.mel_steps] for s in part.tolist()])
+        found.append(L.embed_pairs(model, pictures[None], sounds[None], lower=True))
+    v, a = (torch.cat(pieces, 1) for pieces in zip(*found, strict=True))
     cosines = v[0] @ a[0].T
     middle = torch.arange(LARGEST_OFFSET, windows - LARGEST_OFFSET, device=device)
     return cosines[middle[:, None], middle[:, None] + torch.arange(-LARGEST_OFFSET, LARGEST_OFFSET + 1, device=device)].cpu()

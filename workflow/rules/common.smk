@@ -89,7 +89,8 @@ def mem_by_attempt(mb):
 def mem_of_training(wildcards, attempt):
     """Resources function: the network passes through the host's memory; on a CPU so do its gradients, two moments and the moving average."""
     copies = 5 if SETTINGS.device == "cpu" else 1
-    each = 6000 + copies * SETTINGS.training.weights_mb(wildcards.run)
+    training, run = SETTINGS.training, wildcards.run
+    each = 6000 + copies * training.weights_mb(run) + training.loaded_mb(run)
     return each * PROCESSES * 2 ** (attempt - 1)
 
 
