@@ -13,12 +13,13 @@ from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, sha256_of, write_text
 from eadbench.core.tables import DROPPED, KEPT, write_table
+from eadbench.corpora.config import DRAWN
 from eadbench.tables import ablation, gather, render
 from eadbench.tables.config import SpeedTable, TablesConfig
 from eadbench.tables.metrics import metric
 from eadbench.tables.notes import Note, all_notes, covered, for_table, grouped, to_json, training
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, decimals_for
-from eadbench.training.card import read_run_card
+from eadbench.training.card import corpora_of, read_run_card
 
 CELL = gather.CELL
 TOLD = ("run", "trained_on", "steps", "initialised_from", "sync_loss_from")  # of a run's card, what the tables tell
@@ -80,7 +81,7 @@ def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips:
     write_table(folder / "effects.parquet", found, schemas.EFFECTS)
     history = gather.read_all(inputs.history, schemas.HISTORY)
     write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])
-    curves = training_curves(history, folder / "training_curves")
+    curves = training_curves(history, folder / "training_curves", config.labels, mark_of_runs(facts))
     write_ablation_report(folder, found, curves, tables, notes, config)
     write_record(out, config, seed, tables, facts, clips, notes)
     files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history, *inputs.run_card, *inputs.coverage]
@@ -254,11 +255,17 @@ def effects_text(chosen: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values())).fillna("–")
 
 
-def training_curves(history: pd.DataFrame, stem: Path) -> bool:
-    """Loss curves of all runs as PNG and PDF; one panel per quantity."""
+def mark_of_runs(facts: Facts) -> str:
+    """What figures of training say where the people are drawn."""
+    trained = {corpus for card in facts.cards.values() for corpus in corpora_of(card)}
+    return DRAWN if set(facts.drawn) & trained or (facts.drawn and not trained) else ""
+
+
+def training_curves(history: pd.DataFrame, stem: Path, labels: Mapping[str, str], mark: str) -> bool:
+    """Validation quality of all runs as PNG and PDF; one panel per quantity."""
     if history.empty:
         return False
     from eadbench.tables.figures import history_figure, save
 
-    save(history_figure(history), stem)
+    save(history_figure(history, labels, mark), stem)
     return True

@@ -11,7 +11,9 @@ from eadbench.core import schemas
 from eadbench.core.emotions import EMOTIONS
 from eadbench.core.progress import track
 from eadbench.core.tables import read_table
+from eadbench.corpora.config import DRAWN
 from eadbench.tables.ablation import effect_name
+from eadbench.tables.figures import QUANTITIES, RUNNING, quality
 from eadbench.tables.load import Built, read_json
 from eadbench.tables.metrics import metric
 from eadbench.tables.wide import decimals_for
@@ -25,6 +27,7 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
     config = built.config
     methods = list(dict.fromkeys([*config.methods, *sorted(set(built.scores.method))]))
     absent: list[str] = []
+    history = read_table(built.folder / "history.parquet", schemas.HISTORY)
     data = {
         "methods": {m: {"label": config.label(m), "role": config.role(m)} for m in methods},
         "corpora": {c: config.label(c) for c in sorted(set(built.scores.corpus))},
@@ -35,7 +38,10 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
         "scores": _scores(built.scores),
         "breakdown": _breakdown(read_table(built.folder / "breakdown.parquet", schemas.BREAKDOWN)),
         "effects": _effects(read_table(built.folder / "effects.parquet", schemas.EFFECTS), built),
-        "history": _history(read_table(built.folder / "history.parquet", schemas.HISTORY)),
+        "history": _history(history),
+        "quantities": {name: QUANTITIES.get(name, name) for name in [*quality(history), *sorted(set(history.quantity) & set(RUNNING))]},
+        "drawn": built.facts.drawn,
+        "mark": DRAWN,
         "perclip": _per_clip(built, results),
         "confusion": _confusion(built, results, absent),
         "captions": _captions(results, absent),

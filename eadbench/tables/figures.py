@@ -1,7 +1,7 @@
 """Figures on paper: frame strips, training curves, adjacency maps. Each is saved as PNG and PDF with the same bytes every time."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -20,8 +20,20 @@ from eadbench.media.audio import RATE, read_audio
 from eadbench.media.video import iter_frames, probe
 
 FPS = 25
+SPLITS = {"train": "training", "val": "validation"}
+TITLE_WIDTH = 34  # letters of a panel's title before it is broken
+MARK_COLOUR = "#a04000"
 LABEL_WIDTH = 24  # letters of a row's name before it is broken
 FEW_POINTS = 5  # curves with fewer show their points
+# Quantities of a training history in words, the most telling first; of validation where there are values.
+QUANTITIES = {
+    "noise": "noise prediction error", "listening": "use of the sound: error with another sound, relative",
+    "heeding": "use of the emotion: error with another one, relative", "noise_other_sound": "error with another clip's sound",
+    "noise_other_emotion": "error with another clip's emotion", "within_one_frame": "offset right within one frame, share",
+    "found": "lips and sound matched, share", "cosine_in_sync": "cosine of lips and sound in sync", "l1": "pixel error (L1)",
+    "sync": "sync loss", "lpips": "LPIPS loss", "trepa": "TREPA loss", "loss": "loss",
+}  # fmt: skip
+RUNNING = ("data_wait", "gradient_norm", "learning_rate", "lr", "seconds_per_step")  # how a run went, not how good it is
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")  # Okabe & Ito, told apart by the colour-blind
 # fonttype 42 embeds the letters as letters; the fixed salt keeps ids equal from run to run.
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42, "svg.hashsalt": "eadbench"}
@@ -35,20 +47,36 @@ def save(figure: Figure, stem: Path) -> None:
     plt.close(figure)
 
 
-def history_figure(history: pd.DataFrame) -> Figure:
-    """Training curves (``schemas.HISTORY``): a panel per quantity, a colour per run, validation dashed."""
-    quantities = sorted(history.quantity.unique())
+def quality(history: pd.DataFrame) -> list[str]:
+    """Quantities that tell how good a run is, those of validation first, in the order of ``QUANTITIES``."""
+    order = list(QUANTITIES)
+    validated = set(history.quantity[history.split == "val"])
+    names = [name for name in history.quantity.unique() if name not in RUNNING]
+    return sorted(names, key=lambda name: (name not in validated, order.index(name) if name in order else len(order), name))
+
+
+def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = None, mark: str = "") -> Figure:
+    """Training curves (``schemas.HISTORY``) for a paper: validation quality, a panel per quantity and a colour per run.
+
+    Args:
+        history: All runs. Where none was validated, the quantities of training are shown.
+        labels: Names of runs in print.
+        mark: What the figure must say of its data.
+    """
+    validated = set(history.quantity[history.split == "val"])
+    quantities = [name for name in quality(history) if name in validated or not validated]
     runs = sorted(history.run.unique())
     columns = min(3, len(quantities))
     rows = -(-len(quantities) // columns)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.2 * rows), squeeze=False, layout="constrained")
+        figure, axes = plt.subplots(rows, columns, figsize=(3.0 * columns, 2.1 * rows), squeeze=False, layout="constrained")
         for axis, quantity in zip(axes.flat, quantities, strict=False):
             for (run, split), part in history[history.quantity == quantity].groupby(["run", "split"], sort=True):
-                colour = COLOURS[runs.index(run) % len(COLOURS)]
-                line = {"color": colour, "lw": 1, "ls": "--" if split == "val" else "-", "marker": "." if len(part) < FEW_POINTS else None, "ms": 3}
-                axis.plot(part.step, part.value, **line, label=_plain(f"{run} ({split})"))
-            axis.set_title(_plain(quantity), fontsize=8)
+                style = {"ls": "-", "lw": 1.4, "marker": "o", "ms": 3} if split == "val" else {"ls": ":", "lw": 1}
+                style |= {"marker": "."} if len(part) < FEW_POINTS and split != "val" else {}
+                name = (labels or {}).get(run, run)
+                axis.plot(part.step, part.value, color=COLOURS[runs.index(run) % len(COLOURS)], label=_plain(f"{name}, {SPLITS[split]}"), **style)
+            axis.set_title(_plain(textwrap.fill(QUANTITIES.get(quantity, quantity), TITLE_WIDTH)), fontsize=8)
             axis.set_xlabel("step")
         for axis in list(axes.flat)[len(quantities) :]:
             axis.remove()
@@ -56,17 +84,20 @@ def history_figure(history: pd.DataFrame) -> Figure:
         for axis in figure.axes:
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=7)
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, 2 * columns), frameon=False, fontsize=7)
+        if mark:
+            figure.suptitle(_plain(mark), fontsize=7, color=MARK_COLOUR)
     return figure
 
 
-def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> Figure:
+def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str, mark: str = "") -> Figure:
     """Methods in rows, time in columns, the driving sound above: the form of the paper's figures 4, 5 and 6.
 
     Args:
         rows: (name, video) of the same clip, driven by the same sound.
         frames: Columns, spread evenly over the shortest video.
         title: Heading.
+        mark: What the figure must say of its data.
     """
     length = min(count_frames(video) for _, video in rows)
     chosen = np.unique(np.linspace(0, length - 1, frames + 2).round().astype(int)[1:-1]) if length > frames else np.arange(length)
@@ -86,6 +117,8 @@ def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> F
                 if r == len(rows) - 1:
                     axis.set_xlabel(f"{frame / FPS:.2f} s")
         sheet.figure.text(sheet.left, 1 - 0.06 / sheet.height, _plain(title), fontsize=9, ha="left", va="top")
+        if mark:
+            sheet.figure.text(1, 0.02 / sheet.height, _plain(mark), fontsize=7, ha="right", va="bottom", color=MARK_COLOUR)
     return sheet.figure
 
 
@@ -149,7 +182,7 @@ def pick_frames(video: Path, chosen: np.ndarray) -> list[np.ndarray]:
     return [image for k, (_, image) in enumerate(iter_frames(video)) if k in wanted]
 
 
-def adjacency_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
+def adjacency_figure(maps: dict[str, np.ndarray], title: str, mark: str = "") -> Figure:
     """Heat maps of learned graphs on one colour scale, each ``(frames, frames)``: what the row's frame takes from the column's."""
     columns = min(5, len(maps))
     rows = -(-len(maps) // columns)
@@ -164,7 +197,7 @@ def adjacency_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
         for axis in list(axes.flat)[len(maps) :]:
             axis.remove()
         figure.colorbar(image, ax=figure.axes, shrink=0.8, label="share")
-        figure.suptitle(_plain(title), fontsize=9)
+        figure.suptitle(_plain(title) + (f"\n{_plain(mark)}" if mark else ""), fontsize=9)
     return figure
 
 

@@ -17,6 +17,8 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.tables import KEPT, read_table, resolve
+from eadbench.corpora.config import DRAWN
+from eadbench.tables.build import mark_of_runs
 from eadbench.tables.config import ComparisonTable
 from eadbench.tables.figures import adjacency_figure, block_name, save, strip_figure
 from eadbench.tables.load import Built
@@ -131,14 +133,13 @@ def make_figures(built: Built, results: Path, videos: Videos, folder: Path) -> l
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(curves.with_suffix(suffix).read_bytes())
         cards.append(
-            _card(folder, "training_curves", "Training curves of all runs.", "Line plots: a panel per quantity, a line per run.", "training")
+            _card(folder, "training_curves", "Validation quality of all runs.", "Line plots: a panel per quantity, a line per run.", "training")
         )
     for run in sorted((results / "training").glob("*")):
         maps = read_adjacency(run)
         if maps:
-            save(
-                adjacency_figure(maps, f"{config.label(run.name)}: learned graph over the frames"), folder / "figures" / f"adjacency_{slug(run.name)}"
-            )
+            title = f"{config.label(run.name)}: learned graph over the frames"
+            save(adjacency_figure(maps, title, mark_of_runs(built.facts)), folder / "figures" / f"adjacency_{slug(run.name)}")
             caption = (
                 f"TFRM of {config.label(run.name)}: how much each frame (row) takes from each other frame (column), mean over validation windows."
             )
@@ -166,13 +167,15 @@ def _strip(
     rows = [(built.config.label(m), path) for m, path in rows if path is not None]
     caption = f"{built.config.label(corpus)}, clip {chosen['id']}" + (f" ({chosen['emotion']})" if chosen["emotion"] else "")
     try:
-        save(strip_figure(rows, built.config.figures.frames, f"{title}: {caption}"), folder / "figures" / name)
+        mark = DRAWN if corpus in built.facts.drawn else ""
+        save(strip_figure(rows, built.config.figures.frames, f"{title}: {caption}", mark), folder / "figures" / name)
     except EadbenchError as error:
         raise EadbenchError(f"a figure's video cannot be read: {error.what}", error.where, error.mend) from error
     alt = f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven by the same sound: " + ", ".join(
         n for n, _ in rows
     )
-    return [_card(folder, name, f"{title}: {caption}. Methods in rows, time in columns, {like}.", alt, "strips")]
+    told = f" {DRAWN.capitalize()}." if mark else ""
+    return [_card(folder, name, f"{title}: {caption}. Methods in rows, time in columns, {like}.{told}", alt, "strips")]
 
 
 def pick_clip(videos: Videos, corpus: str, protocol: str, methods: list[str], emotion: str | None) -> dict | None:

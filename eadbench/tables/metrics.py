@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from eadbench.scores.metrics import METRICS
+from eadbench.scores.metrics.describe import facts
 
 ARROWS = {"up": "↑", "down": "↓"}
 
@@ -40,6 +41,11 @@ class Metric:
     def heading(self) -> str:
         """Label with arrow."""
         return f"{self.label} {self.arrow}".strip()
+
+
+def explained(name: str) -> dict[str, str]:
+    """What the scores tell of a metric, by heading; nothing of one that they do not know."""
+    return facts(METRICS[name]) if name in METRICS else {}
 
 
 def metric(key: str) -> Metric:

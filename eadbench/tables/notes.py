@@ -25,6 +25,10 @@ GROUPS = {
 }  # fmt: skip
 LOWER_FACE = ("wav2lip", "ip_lap", "musetalk", "latentsync", "shuffled_audio")  # kinds that leave eyes and brows as they are
 UNKNOWN = ("videos", "command", "external", None)  # kinds of which only a measurement can tell that
+TEXTS = {
+    "target": "the target clip itself (leaks the answer)", "label": "the emotion label",
+    "other_clip": "another speaker's clip of the same label", "same_speaker": "another clip of the speaker with the same label",
+}  # fmt: skip
 BROWS = 0.05  # brows whose motion is that of the real ones up to this share are taken from the input
 
 
@@ -124,7 +128,10 @@ def judges(scores: pd.DataFrame) -> list[Note]:
         if len(chosen):
             metrics = sorted({metric(m).label for m in chosen.metric})
             names = ", ".join(sorted(set(chosen.extractor)))
-            text = f"Demo judges, {words}: {names} (for {', '.join(metrics)}). These numbers compare the methods here with each other only."
+            text = (
+                f"Not the published networks, {words}: {names} (for {', '.join(metrics)}). These numbers compare the methods here "
+                "with each other only."
+            )
             notes.append(Note("judges", "", text))
     return notes
 
@@ -308,13 +315,8 @@ def texts(table: WideTable) -> list[Note]:
     for row in table.rows:
         if row.caption_source:
             used.setdefault(row.caption_source, []).append(row.label)
-    words = {
-        "target": "the target clip itself (leaks the answer)",
-        "label": "the emotion label",
-        "other_clip": "another speaker's clip of the same label",
-        "same_speaker": "another clip of the speaker with the same label",
-    }
-    told = "; ".join(f"{words.get(source, source)}: {', '.join(labels)}" for source, labels in sorted(used.items()))
+    sources = {source: " or ".join(TEXTS.get(one, one) for one in source.split("+")) for source in used}
+    told = "; ".join(f"{sources[source]}: {', '.join(labels)}" for source, labels in sorted(used.items()))
     return [Note("text", table.name, f"Text conditions were written from {told}.")] if told else []
 
 

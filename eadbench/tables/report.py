@@ -1,6 +1,7 @@
 """``tables report``: the page, a folder that opens from disk without a network."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from importlib import resources
@@ -8,15 +9,18 @@ from itertools import groupby
 from pathlib import Path
 
 import jinja2
+import markupsafe
 import plotly
 
 from eadbench.core.files import atomic_path, write_text
+from eadbench.corpora.config import DRAWN
 from eadbench.tables import build, charts, gallery, render
 from eadbench.tables.config import TablesConfig
-from eadbench.tables.load import Built, load_built
-from eadbench.tables.metrics import metric
-from eadbench.tables.notes import control_verdicts, for_table
-from eadbench.tables.wide import quotations
+from eadbench.tables.load import Built, load_built, references
+from eadbench.tables.metrics import explained, metric
+from eadbench.tables.notes import GROUPS, TEXTS, control_verdicts, grouped
+from eadbench.tables.wide import quotations, training_columns
+from eadbench.training.card import corpora_of
 
 ASSETS = "report_assets"
 PAGE = "eadbench.tables.page"
@@ -79,10 +83,12 @@ def _copy_tables(built: Built, folder: Path) -> dict[str, list[str]]:
 
 def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads: dict[str, list[str]]) -> str:
     environment = jinja2.Environment(loader=jinja2.PackageLoader(PAGE, "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = _code
     environment.globals |= {
         "cell_view": lambda table, row, column: _cell_view(built, table, row, column), "column_n": render.column_n, "row_name": render.row_name,
         "number": render.number, "legend": lambda table: render.legend(table, built.config.labels, built.config.alpha),
-        "notes_of": lambda name: [n for n in built.notes if n.table == name], "label": built.config.label, "blocks": _blocks, "better": _better,
+        "notes_of": lambda name: grouped([n for n in built.notes if n.table], name), "label": built.config.label, "blocks": _blocks,
+        "better": _better, "explained": explained, "quoted_of": _quoted,
         "pretty": lambda record: json.dumps(record, indent=1, ensure_ascii=False),
     }  # fmt: skip
     speed = None
@@ -93,17 +99,50 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
             "head": list(build.speed_text(rows, built.config).columns),
             "rows": _speed_view(rows, built.config),
         }
+    general = grouped(built.notes, "")
+    told = {
+        "general": general, "first": {heading: texts for heading, texts in general.items() if heading != GROUPS["data"]},
+        "mark": DRAWN, "drawn": built.facts.drawn, "apart": render.APART, "quotations": quotations(), "trained": _trained(built),
+        "references": references(built), "heads": list(dict.fromkeys(c.metric.name for t in built.tables for c in t.columns)),
+        "records": _by_stage(data["provenance"]), "controls": _controls(built), "counts": head_counts(built, data),
+    }  # fmt: skip
     return environment.get_template("index.html.j2").render(
-        built=built, data=data, figures=figures, downloads=downloads, assets=ASSETS, speed=speed, speed_legend=build.SPEED_LEGEND,
-        general=for_table(built.notes, ""), quotations=quotations(), metric=metric,
-        records=_by_stage(data["provenance"]),
-        controls=_controls(built), counts=head_counts(built, data),
+        built=built, data=data, figures=figures, downloads=downloads, assets=ASSETS, speed=speed, speed_legend=build.SPEED_LEGEND, metric=metric,
+        **told,
     )  # fmt: skip
 
 
 def _blocks(table) -> list[tuple[str, int]]:
     """Corpora above the columns: label and width."""
-    return [(label, sum(2 if c.quoted else 1 for c in group)) for label, group in groupby(table.columns, key=lambda c: c.corpus_label)]
+    return [(label, len(list(group))) for label, group in groupby(table.columns, key=lambda c: c.corpus_label)]
+
+
+def _code(text: str) -> markupsafe.Markup:
+    """A note as HTML, with what stands between backticks as code."""
+    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))
+
+
+def _quoted(table) -> dict | None:
+    """Values quoted from the paper, for a table of their own."""
+    frame = render.quoted_frame(table)
+    return None if frame is None else {"head": list(frame.columns), "rows": frame.to_numpy().tolist()}
+
+
+def _trained(built: Built) -> list[dict]:
+    """What each method of the tables was trained on, for how long, from what, with which text."""
+    rows = {row.method: row for table in built.tables for row in table.rows}
+    found = []
+    for row in rows.values():
+        card = training_columns(row.card)
+        on = built.config.listed(corpora_of(row.card)) if row.card else ""
+        made = {"control": "a control, nothing to train", "ground_truth": "the test clips themselves"}.get(row.role, "not trained here")
+        text = (row.caption_source or "").split("+")
+        found.append(
+            {"label": row.label, "on": on or ("its card does not say" if row.card else made), "steps": card["steps"],
+             "from": card["initialised_from"] or ("random weights" if row.card else ""),
+             "text": ", ".join(TEXTS.get(source, source) for source in text if source)}
+        )  # fmt: skip
+    return found
 
 
 def head_counts(built: Built, data: dict) -> list[tuple[str, str]]:
@@ -111,7 +150,7 @@ def head_counts(built: Built, data: dict) -> list[tuple[str, str]]:
     clips = {(cell.rpartition("/")[0], clip) for cell, found in data["perclip"].items() for clip in found["clips"]}  # once, whatever the protocols
     found = [(len(data["methods"]), "method", "methods"), (len(data["corpora"]), "corpus", "corpora")]
     found += [(len(clips) or int(built.scores.n.max()), "test clip", "test clips"), (len(data["metrics"]), "metric", "metrics")]
-    found += [(len(data["scores"]), "value", "values"), (len(data["rulers"]), "ruler", "rulers")]
+    found += [(len(data["scores"]), "value", "values"), (len(data["rulers"]), "network or formula", "networks and formulas")]
     shown = [(f"{count:,}".replace(",", "\u202f"), one if count == 1 else many) for count, one, many in found]
     commits = sorted({c[:8] for c in built.scores.commit.dropna()})
     return [*shown, (", ".join(commits), "commit")] if commits else shown

@@ -64,8 +64,8 @@ def test_same_inputs_same_bytes(results: Path, config: TablesConfig, tmp_path: P
 
 def test_notes_tell_judges_controls_and_gaps(results: Path) -> None:
     told = [n["text"] for n in json.loads((results / "tables" / "tables.json").read_text())["notes"]]
-    assert any("Demo judges, trained here" in t and "syncnet-trained" in t for t in told)
-    assert any("Demo judges, fixed random features" in t and "i3d-random" in t for t in told)
+    assert any("Not the published networks, trained here" in t and "syncnet-trained" in t for t in told)
+    assert any("Not the published networks, fixed random features" in t and "i3d-random" in t for t in told)
     assert any("beats the control still" in t for t in told)
     assert any("does not beat the control copied_input" in t for t in told)
 
@@ -162,7 +162,7 @@ def test_show_prints_tables_and_notes(results: Path, capsys: pytest.CaptureFixtu
     assert all(word in text for word in ("Main comparison", "Ablation", "Speed", "EAD-Net", "does not beat the control", "tables report"))
     drawn = [line for line in text.splitlines() if line.strip().startswith(("│", "┃", "┏", "└"))]
     assert max(map(len, drawn)) <= 80 and "…" not in text, "tables in a pipe are readable at 80 columns"
-    assert text.index("Quoted from the paper") > text.index("Evaluators") and text.count("Demo judges, trained") == 1
+    assert text.index("Quoted from the paper") > text.index("Evaluators") and text.count("Not the published networks, trained") == 1
 
 
 def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:

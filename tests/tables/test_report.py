@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic
 from safetensors.numpy import save_file
@@ -20,7 +21,7 @@ from eadbench.media.video import write_video
 from eadbench.tables.build import Inputs, build
 from eadbench.tables.charts import page_data
 from eadbench.tables.config import TablesConfig
-from eadbench.tables.figures import block_name
+from eadbench.tables.figures import block_name, history_figure, quality
 from eadbench.tables.gallery import read_adjacency, slug
 from eadbench.tables.load import load_built
 from eadbench.tables.report import bundle_page, head_counts, report
@@ -31,6 +32,7 @@ ARGS = [
     "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 ]  # fmt: skip
 NASTY = '</script><img src=x onerror="window.broken=1">&'
+MOTION = ("jitter_ratio", "motion_energy_ratio")
 METHODS = {m: synthetic.METHODS[m] for m in ("full", "no_stda", "no_tfrm", "wav2lip", "still", "copied_input", "ground_truth")}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "device_scale_factor": 1}
 
@@ -42,9 +44,11 @@ def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("page") / "results",
         synthetic.World(methods=METHODS, corpora=("demo_hdtf", "demo_mead"), speakers=2, clips=2, videos=True, frames=40, size=64),
     )
-    (folder / "samples/wav2lip/demo_hdtf/self/videos/S00_001-000.mp4").unlink()
-    for path in folder.glob("samples/*/demo_mead/self/samples.parquet"):  # a corpus without labels
+    (folder / "samples/wav2lip/demo_mead/self/videos/S00_001-000.mp4").unlink()
+    for path in folder.glob("samples/*/demo_hdtf/self/samples.parquet"):  # a corpus without labels
         write_table(path, read_table(path, schemas.SAMPLES).assign(target_emotion=None), schemas.SAMPLES)
+    for path in folder.glob("scores/*/demo_hdtf/self/per_clip.parquet"):
+        write_table(path, read_table(path, schemas.PER_CLIP).assign(emotion=None), schemas.PER_CLIP)
     config = TablesConfig.model_validate(synthetic.CONFIG | {"labels": synthetic.CONFIG["labels"] | {"wav2lip": NASTY}})
     build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     report(folder / "tables", folder, folder / "report" / "index.html")
@@ -77,6 +81,44 @@ def test_the_bundle_is_the_page_and_nothing_else(page_folder: Path, tmp_path: Pa
     assert found == wanted and len(found) > 10
 
 
+def test_the_page_says_whose_people_are_drawn_and_how_to_cite(page_folder: Path) -> None:
+    html = (page_folder / "index.html").read_text()
+    assert "Drawn people, synthetic voices.</strong> Nobody real is seen or heard in the clips of HDTF (demo), MEAD (demo)." in html
+    assert html.count("Drawn people, synthetic voices.</") >= 1 and "as the paper&#39;s figure 4. Drawn people, synthetic voices." in html
+    assert "<code>eadbench tables cite</code> prints the BibTeX" in html and "@inproceedings{wang2020mead," in html
+    assert "What was trained on what" in html and "another speaker&#39;s clip of the same label" in html
+
+
+def test_measured_and_quoted_values_never_share_a_table(page_folder: Path) -> None:
+    html = (page_folder / "index.html").read_text()
+    main = html[html.index('id="table-main"') : html.index('id="hq-main"')]
+    quoted = html[html.index('id="hq-main"') :]
+    assert "46.67" not in main and "46.67" in quoted and "not comparable with the table above" in quoted
+
+
+def test_every_head_explains_its_metric(page_folder: Path) -> None:
+    html = (page_folder / "index.html").read_text()
+    asked = set(re.findall(r'popovertarget="([^"]+)"', html))
+    assert asked == set(re.findall(r'<div popover id="([^"]+)"', html)) == {f"m-{m}" for m in ("ssim", "fid", "fvd", "sync", "acc_emo", *MOTION)}
+    told = html[html.index('id="m-sync"') :].partition("</div>")[0]
+    assert all(f"<dt>{word}</dt>" in told for word in ("Definition", "Better", "Values", "Evaluator", "Reacts to", "Source"))
+
+
+def test_curves_show_validation_quality_with_names_and_mark() -> None:
+    logged = {"lr": ["train"], "loss": ["train", "val"], "trepa": ["train"], "noise": ["val"]}
+    rows = [
+        {"run": "full", "step": step, "split": split, "quantity": name, "value": 1.0}
+        for name, splits in logged.items() for split in splits for step in (1, 2)
+    ]  # fmt: skip
+    history = pd.DataFrame(rows)
+    assert quality(history) == ["noise", "loss", "trepa"], "validation first, how the run went not at all"
+    figure = history_figure(history, {"full": "EAD-Net"}, "drawn people")
+    assert [axis.get_title() for axis in figure.axes] == ["noise prediction error", "loss"] and figure.get_suptitle() == "drawn people"
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"EAD-Net, training", "EAD-Net, validation"}
+    alone = history_figure(history[history.split == "train"])
+    assert [axis.get_title() for axis in alone.axes] == ["TREPA loss", "loss"], "without validation, what there is of training"
+
+
 def test_names_are_escaped(page_folder: Path) -> None:
     html = (page_folder / "index.html").read_text()
     assert NASTY not in html and "&lt;/script&gt;&lt;img" in html
@@ -84,7 +126,7 @@ def test_names_are_escaped(page_folder: Path) -> None:
 
 def test_clips_without_a_label_have_none(page_folder: Path) -> None:
     html = (page_folder / "index.html").read_text()
-    assert "MEAD (demo), clip S00_000-000. Methods" in html and "(nan)" not in html and "(None)" not in html
+    assert "HDTF (demo), clip S00_000-000. Methods" in html and "(nan)" not in html and "(None)" not in html
 
 
 def test_frame_graphs_are_read_per_block(tmp_path: Path) -> None:
@@ -179,7 +221,8 @@ def column(page, at: int) -> list[str]:
 
 @pytest.mark.browser
 def test_sort_by_mouse_and_keyboard(page) -> None:
-    button = page.locator("#t-main thead tr:last-child th:nth-child(3) button")  # FID: lower is better
+    order = column(page, 1)
+    button = page.locator("#t-main thead tr:last-child th:nth-child(3) button").first  # FID: lower is better
     button.click()
     *values, last = column(page, 3)
     assert values == sorted(values, key=float) and len(values) == 5 and last == "", "the method without scores stays last"
@@ -187,7 +230,10 @@ def test_sort_by_mouse_and_keyboard(page) -> None:
     *values, last = column(page, 3)
     assert values == sorted(values, key=float, reverse=True) and last == ""
     assert page.locator("#t-main thead tr:last-child th:nth-child(3)").get_attribute("aria-sort") == "descending"
-    page.locator("#t-main thead tr:last-child th:nth-child(2) button").click()  # SSIM: higher is better, so the best comes first
+    button.press("Enter")
+    assert column(page, 1) == order, "the third one restores the order"
+    assert page.locator("#t-main thead tr:last-child th:nth-child(3)").get_attribute("aria-sort") == "none"
+    page.locator("#t-main thead tr:last-child th:nth-child(2) button").first.click()  # SSIM: higher is better, so the best comes first
     assert column(page, 2)[:5] == sorted(column(page, 2)[:5], key=float, reverse=True)
 
 
@@ -196,8 +242,66 @@ def test_filter(page) -> None:
     page.get_by_label("Filter rows").first.fill("control")
     assert page.locator("#t-main tbody tr:visible").count() == 3
     assert page.locator('[data-count="t-main"]').inner_text() == "3 of 6 rows"
+    page.get_by_label("Filter rows").first.fill("nobody ")
+    assert page.locator('[data-count="t-main"]').inner_text() == "No row holds “nobody”."
     page.get_by_label("Filter rows").first.fill("")
     assert page.locator("#t-main tbody tr:visible").count() == 6
+
+
+@pytest.mark.browser
+def test_a_head_tells_what_its_metric_is(page) -> None:
+    page.get_by_role("button", name="What is Sync (LSE-C)?").first.click()
+    box = page.locator("#m-sync")
+    assert box.is_visible() and "SyncNet confidence" in box.inner_text() and "higher" in box.inner_text()
+    page.keyboard.press("Escape")
+    assert not box.is_visible()
+
+
+@pytest.mark.browser
+def test_play_is_within_ten_tabs(page) -> None:
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Videos":
+            page.keyboard.press("Enter")
+        elif page.evaluate("document.activeElement.id") == "p-play":
+            break
+    assert page.evaluate("document.activeElement.id") == "p-play"
+
+
+@pytest.mark.browser
+def test_charts_and_players_open_on_the_corpus_with_labels(page) -> None:
+    assert page.locator("#c-cell").input_value() == "demo_mead/self" == page.locator("#b-cell").input_value()
+    page.locator("#player").scroll_into_view_if_needed()
+    page.wait_for_selector("#p-grid video")
+    assert page.locator("#p-cell option:checked").inner_text() == "MEAD (demo)"
+    assert page.locator("#p-info").inner_text().endswith("drawn people, synthetic voices")
+
+
+@pytest.mark.browser
+def test_a_cell_of_one_clip_is_marked_and_has_no_colour(page) -> None:
+    found = page.evaluate(
+        """() => {
+        const rows = DATA.breakdown.map(r => (r[5] === 'happy' ? [...r.slice(0, 7), null, null, 1] : r));
+        breakdownTable(document.querySelector('#breakdown'), rows, 'demo_mead/self', 'sync', 'emotion');
+        const cells = [...document.querySelectorAll('#breakdown tbody td')];
+        return cells.map(td => [td.textContent.endsWith('n = 1'), td.className, td.style.background !== '']);
+      }"""
+    )
+    assert {tuple(cell) for cell in found} == {(True, "single", False), (False, "", True)}
+
+
+@pytest.mark.browser
+def test_figures_of_drawn_people_say_so(page) -> None:
+    for selector in ("#dots .chart", "#overview", "#effects", "#history", "[data-similarity]", "#losses"):
+        page.locator(selector).first.scroll_into_view_if_needed()
+        page.wait_for_selector(f"{selector} .annotation-text >> text=drawn people, synthetic voices")
+
+
+@pytest.mark.browser
+def test_the_last_column_is_in_sight_at_1400_pixels(browser, page_folder: Path) -> None:
+    with open_page(browser, page_folder, viewport={"width": 1400, "height": 900}) as page:
+        room = page.locator("#table-main .scroll")
+        assert room.evaluate("e => e.scrollWidth <= e.clientWidth"), "the main table has to be scrolled sideways"
 
 
 @pytest.mark.browser

@@ -32,16 +32,31 @@ const cellLabel = (key) => {
   return corpusLabel(corpus) + (protocol === "self" ? "" : ` (${protocol.replace("_", " ")})`);
 };
 const show = (value, decimals) => (value === null || value === undefined ? "–" : value.toFixed(decimals).replace("-", "−"));
+const isDrawn = (key) => DATA.drawn.includes(key.slice(0, key.lastIndexOf("/")));
+const markOf = (key) => (isDrawn(key) ? DATA.mark : "");
+/* Corpus and protocol of the first cell whose clips carry a label of emotion; the first of all if none does. */
+const labelled = (cells) => {
+  const found = DATA.breakdown.find((r) => r[4] === "emotion" && cells.includes(`${r[1]}/${r[2]}`) && r[2] === "self");
+  return found ? `${found[1]}/${found[2]}` : cells[0];
+};
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const unique = (items) => [...new Set(items)];
 
 /* ---- tables: sort and filter ---- */
 
+/* First click: the better end first; second: the other way round; third: the order that the table came in. */
 function sortTable(table, column, header) {
-  const ascending = header.getAttribute("aria-sort") === "none" ? header.dataset.better !== "up" : header.getAttribute("aria-sort") !== "ascending";
+  const first = header.dataset.better === "up" ? "descending" : "ascending";
+  const now = header.getAttribute("aria-sort");
+  const next = now === "none" ? first : now === first ? (first === "ascending" ? "descending" : "ascending") : "none";
   for (const other of table.tHead.querySelectorAll("th[aria-sort]")) other.setAttribute("aria-sort", "none");
-  header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+  header.setAttribute("aria-sort", next);
   const body = table.tBodies[0];
+  if (next === "none") {
+    body.append(...[...body.rows].sort((a, b) => a.dataset.place - b.dataset.place));
+    return;
+  }
+  const ascending = next === "ascending";
   const key = (row) => row.cells[column].dataset.sort ?? "";
   const rows = [...body.rows];
   const numeric = rows.every((row) => key(row) === "" || !Number.isNaN(Number(key(row))));
@@ -62,10 +77,13 @@ function filterTable(table, text) {
     shown += !row.hidden;
   }
   const status = document.querySelector(`[data-count="${table.id}"]`);
-  if (status) status.textContent = words.length ? `${shown} of ${table.tBodies[0].rows.length} rows` : "";
+  if (!status) return;
+  if (!words.length) status.textContent = "";
+  else status.textContent = shown ? `${shown} of ${table.tBodies[0].rows.length} rows` : `No row holds “${text.trim()}”.`;
 }
 
 for (const table of document.querySelectorAll("table.sortable")) {
+  [...table.tBodies[0].rows].forEach((row, place) => (row.dataset.place = place));
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   heads.forEach((header, column) => header.querySelector("button").addEventListener("click", () => sortTable(table, column, header)));
 }
@@ -102,8 +120,17 @@ const watcher = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "300px" });
 
+/* What a figure must say of its data stands below it, on the right. */
+function marked(layout, text) {
+  if (!text) return layout;
+  const below = (layout.margin || { b: 36 }).b;
+  const note = { text: plain(text), xref: "paper", yref: "paper", x: 1, y: 0, yshift: -below, xanchor: "right", yanchor: "top", showarrow: false, font: { size: 10, color: style("--soft") }, name: "mark" };
+  return { ...layout, height: layout.height + 16, margin: { l: 8, r: 12, t: 8, ...layout.margin, b: below + 16 }, annotations: [...(layout.annotations || []), note] };
+}
+
 function render(node) {
-  const [traces, layout] = drawn.get(node)();
+  const [traces, made, mark] = drawn.get(node)();
+  const layout = marked(made, mark);
   node.style.minHeight = `${layout.height}px`;
   window.Plotly.react(node, traces, baseLayout(layout), { displayModeBar: false, responsive: true, displaylogo: false });
 }
@@ -144,7 +171,7 @@ const whiskers = (rows) => ({
 });
 const withInterval = (r, decimals) => `${show(r.value, decimals)} [${show(r.low, decimals)}, ${show(r.high, decimals)}], n = ${r.n}`;
 
-function dotPlot(key, rows) {
+function dotPlot(key, rows, cell) {
   const info = metricOf(key);
   const sorted = inOrder(rows).reverse();
   return () => {
@@ -156,7 +183,7 @@ function dotPlot(key, rows) {
       hovertemplate: "%{y}: %{text}<extra></extra>",
     };
     const shapes = info.ideal === null ? [] : [{ type: "line", x0: info.ideal, x1: info.ideal, yref: "paper", y0: 0, y1: 1, line: { dash: "dot", color: style("--soft") } }];
-    return [[trace], { height: 48 + 24 * sorted.length, margin: { l: 8, r: 12, t: 4, b: 28 }, shapes, yaxis: { type: "category", tickfont: { size: 11 } } }];
+    return [[trace], { height: 48 + 24 * sorted.length, margin: { l: 8, r: 12, t: 4, b: 28 }, shapes, yaxis: { type: "category", tickfont: { size: 11 } } }, markOf(cell)];
   };
 }
 
@@ -174,7 +201,7 @@ function drawDots() {
     return [card, node, key];
   });
   byId("dots").replaceChildren(...cards.map((c) => c[0]));
-  for (const [, node, key] of cards) chart(node, dotPlot(key, metrics.get(key)));
+  for (const [, node, key] of cards) chart(node, dotPlot(key, metrics.get(key), byId("c-cell").value));
   drawOverview(metrics, keys);
 }
 
@@ -214,14 +241,13 @@ function drawOverview(metrics, keys) {
       const [worst, best] = metricOf(key).direction === "up" ? [low, high] : [high, low];
       return [[best, 1, "bottom", 4], [worst, 0, "top", -4]].map(([value, y, yanchor, yshift]) => ({ x: i, y, yanchor, yshift, text: show(value, metricOf(key).decimals), showarrow: false, font: { size: 11, color: style("--soft") } }));
     });
-    return [traces, { height: 440, ...LEGEND, margin: { l: 24, r: 24, t: 8, b: 36 }, annotations: ends, xaxis: { showline: false, tickfont: { size: 13 } }, yaxis: { showticklabels: false, range: [-0.1, 1.1], zeroline: false, showgrid: false, showline: false } }];
+    return [traces, { height: 440, ...LEGEND, margin: { l: 24, r: 24, t: 8, b: 36 }, annotations: ends, xaxis: { showline: false, tickfont: { size: 13 } }, yaxis: { showticklabels: false, range: [-0.1, 1.1], zeroline: false, showgrid: false, showline: false } }, markOf(byId("c-cell").value)];
   });
 }
 
 function setUpCharts() {
   const cells = [...SCORES.keys()];
-  const first = DATA.videos.cells.map((c) => cellKey(c.corpus, c.protocol)).find((c) => cells.includes(c)) || cells[0];
-  fill(byId("c-cell"), cells.map((c) => [c, cellLabel(c)]), first);
+  fill(byId("c-cell"), cells.map((c) => [c, cellLabel(c)]), labelled(cells));
   byId("c-cell").addEventListener("change", drawDots);
   byId("c-all").addEventListener("change", drawDots);
   drawDots();
@@ -250,16 +276,16 @@ const effectsOf = (corpus, metric) => DATA.effects.filter((e) => e.corpus === co
 function drawEffects() {
   const [corpus, metric] = byId("a-metric").value.split("\t");
   const rows = effectsOf(corpus, metric);
-  effectsChart(byId("effects"), metric, rows);
+  effectsChart(byId("effects"), metric, rows, corpus);
   const beside = isJitter(metric) ? effectsOf(corpus, MOTION) : [];
   byId("effects-beside").hidden = !beside.length;
-  if (beside.length) effectsChart(byId("effects-beside"), MOTION, beside);
+  if (beside.length) effectsChart(byId("effects-beside"), MOTION, beside, corpus);
   const items = rows.map((e) => element("li", { textContent: e.sentence }));
   if (!items.length) items.push(element("li", { textContent: "No such effect: either the metric is one of sets, or the grid of runs has no place for it." }));
   byId("sentences").replaceChildren(...items);
 }
 
-function effectsChart(node, metric, rows) {
+function effectsChart(node, metric, rows, corpus) {
   const colour = { better: "#009e73", worse: "#d55e00", changed: "#0b6fc0" };
   const sorted = [...rows].reverse();
   const decimals = metricOf(metric).decimals + 1;
@@ -271,22 +297,22 @@ function effectsChart(node, metric, rows) {
   }], {
     height: 90 + 26 * Math.max(sorted.length, 2), yaxis: { type: "category" },
     xaxis: { title: { text: `change of ${metricLabel(metric)}${arrow(metricOf(metric))}` }, rangemode: "tozero", nticks: 5, zeroline: true, zerolinecolor: style("--soft"), zerolinewidth: 1.5 },
-  }]);
+  }, markOf(`${corpus}/`)]);
 }
 
 function setUpHistory() {
   if (!byId("h-quantity")) return;
-  const quantities = unique(DATA.history.map((h) => h.quantity));
-  fill(byId("h-quantity"), quantities.map((q) => [q, q]), quantities.find((q) => /loss|total/.test(q)));
+  fill(byId("h-quantity"), Object.entries(DATA.quantities)); // those of validation come first
   const draw = () => {
     const quantity = byId("h-quantity").value;
     const runs = unique(DATA.history.map((h) => h.run));
     chart(byId("history"), () => [
       DATA.history.filter((h) => h.quantity === quantity).map((h) => ({
-        type: "scatter", mode: h.step.length < 2 ? "markers" : "lines", name: plain(`${h.run} (${h.split})`), x: h.step, y: h.value,
-        line: { color: LINES[runs.indexOf(h.run) % LINES.length], dash: h.split === "val" ? "dash" : "solid", width: 1.8 },
+        type: "scatter", mode: h.split === "val" ? "lines+markers" : h.step.length < 2 ? "markers" : "lines", name: plain(`${methodLabel(h.run)}, ${h.split === "val" ? "validation" : "training"}`), x: h.step, y: h.value,
+        line: { color: LINES[runs.indexOf(h.run) % LINES.length], dash: h.split === "val" ? "solid" : "dot", width: h.split === "val" ? 2 : 1.2 },
       })),
-      { height: 380, ...LEGEND, xaxis: { title: { text: "step" } }, yaxis: { title: { text: plain(quantity) }, type: byId("h-log").checked ? "log" : "linear" } },
+      { height: 380, ...LEGEND, xaxis: { title: { text: "step" } }, yaxis: { title: { text: plain(DATA.quantities[quantity]) }, type: byId("h-log").checked ? "log" : "linear" } },
+      DATA.drawn.length ? DATA.mark : "",
     ]);
   };
   byId("h-quantity").addEventListener("change", draw);
@@ -304,8 +330,7 @@ function setUpBreakdown() {
   const rows = DATA.breakdown;
   if (!rows.length) return;
   const cells = unique(rows.map((r) => cellKey(r[1], r[2])));
-  const labelled = rows.find((r) => r[4] === "emotion");
-  fill(byId("b-cell"), cells.map((c) => [c, cellLabel(c)]), labelled && cellKey(labelled[1], labelled[2]));
+  fill(byId("b-cell"), cells.map((c) => [c, cellLabel(c)]), labelled(cells));
   const metrics = unique(rows.map((r) => r[3])).sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   fill(byId("b-metric"), metrics.map((m) => [m, metricLabel(m)]), metrics.includes("acc_emo") ? "acc_emo" : undefined);
   const draw = () => {
@@ -325,7 +350,7 @@ function breakdownTable(table, rows, cell, key, by) {
   const methods = METHOD_ORDER.filter((m) => chosen.some((r) => r[0] === m));
   const info = metricOf(key);
   if (!chosen.length) levels.push(by === "emotion" ? "no clip of this corpus carries a label, or the metric is one of sets" : "no values");
-  const values = chosen.map((r) => r[6]);
+  const values = chosen.filter((r) => r[9] > 1).map((r) => r[6]); // one clip says nothing of the others
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const head = element("tr", {}, element("th", { scope: "col", textContent: "Method" }), ...levels.map((l) => element("th", { scope: "col", textContent: l })));
   const body = methods.map((m) => element("tr", {}, element("th", { scope: "row", textContent: methodLabel(m) }), ...levels.map((l) => {
@@ -333,7 +358,11 @@ function breakdownTable(table, rows, cell, key, by) {
     if (!r) return element("td", { textContent: "–" });
     const ends = r[7] === null ? "" : `[${show(r[7], info.decimals)}, ${show(r[8], info.decimals)}]`;
     const td = element("td", {}, show(r[6], info.decimals), element("small", { textContent: ends }), element("small", { textContent: `n = ${r[9]}` }));
-    const part = high === low ? null : (r[6] - low) / (high - low);
+    if (r[9] === 1) {
+      td.classList.add("single");
+      td.title = "one clip: no interval";
+    }
+    const part = high === low || r[9] === 1 ? null : (r[6] - low) / (high - low);
     tint(td, part === null ? null : info.direction === "down" ? 1 - part : part);
     return td;
   })));
@@ -378,12 +407,13 @@ function setUpData() {
   for (const node of document.querySelectorAll("[data-similarity]")) {
     const item = DATA.captions[Number(node.dataset.similarity)];
     const centres = item.edges.slice(1).map((e, i) => (e + item.edges[i]) / 2);
-    chart(node, () => [
+    chart(node, () => [ // captions of one corpus
       Object.entries(item.bars).map(([status, counts]) => ({ type: "bar", name: status, x: centres, y: counts, marker: { color: statusColour[status] }, hovertemplate: "%{x:.2f}: %{y}<extra>" + status + "</extra>" })),
       {
         barmode: "stack", bargap: 0.05, height: 260, ...LEGEND, xaxis: { title: { text: "cosine similarity" } }, yaxis: { title: { text: "clips" } },
         shapes: item.thresholds.map((t) => ({ type: "line", x0: t, x1: t, yref: "paper", y0: 0, y1: 1, line: { color: style("--ink"), dash: "dash", width: 1.5 } })),
       },
+      markOf(`${item.corpus}/`),
     ]);
   }
   if (!byId("losses")) return;
@@ -394,6 +424,7 @@ function setUpData() {
       type: "bar", orientation: "h", name: status, y: places.map((p) => plain(`${p.split("\t")[0]}: ${corpusLabel(p.split("\t")[1])}`)), x: places.map((p) => count(p, status)), marker: { color: statusColour[status] },
     })),
     { barmode: "stack", height: 110 + 24 * places.length, ...LEGEND, legend: { ...LEGEND.legend, traceorder: "normal" }, xaxis: { title: { text: "rows" } }, yaxis: { showgrid: false } },
+    DATA.drawn.length ? DATA.mark : "",
   ]);
 }
 
@@ -408,7 +439,9 @@ function setUpPlayer() {
     byId("player").replaceChildren(element("p", { textContent: "No rendered video was found under the results." }));
     return;
   }
-  fill(byId("p-cell"), cells.map((c, i) => [String(i), cellLabel(cellKey(c.corpus, c.protocol))]));
+  const keys = cells.map((c) => cellKey(c.corpus, c.protocol));
+  const withLabels = cells.findIndex((c) => c.clips.some((k) => k.emotion));
+  fill(byId("p-cell"), keys.map((key, i) => [String(i), cellLabel(key)]), String(Math.max(0, withLabels)));
   const withVideo = METHOD_ORDER.filter((m) => cells.some((c) => c.clips.some((k) => k.methods[m])));
   const first = [...withVideo].sort((a, b) => importance(a) - importance(b)).slice(0, MANY);
   const showOnly = (shown) => {
@@ -501,7 +534,7 @@ function showClip() {
   for (const tile of player.tiles) if (tile.video) { tile.video.removeAttribute("src"); tile.video.load(); } // frees the decoder
   player.clip = player.cell.clips.find((c) => c.id === byId("p-clip").value) || null;
   const clip = player.clip;
-  byId("p-info").textContent = clip ? [`Clip ${clip.id}`, clip.emotion && `emotion ${clip.emotion}`, clip.speaker && `speaker ${clip.speaker}`].filter(Boolean).join(", ") : "No clip matches.";
+  byId("p-info").textContent = clip ? [`Clip ${clip.id}`, clip.emotion && `emotion ${clip.emotion}`, clip.speaker && `speaker ${clip.speaker}`, markOf(cellKey(player.cell.corpus, player.cell.protocol))].filter(Boolean).join(", ") : "No clip matches.";
   const anywhere = METHOD_ORDER.filter((m) => player.cell.clips.some((c) => c.methods[m]));
   const methods = anywhere.filter((m) => !player.hidden.has(m)).sort((a, b) => importance(a) - importance(b));
   byId("p-shown").textContent = `${methods.length} of ${anywhere.length}`;
@@ -620,6 +653,18 @@ function pauseAll() {
   for (const video of videos) video.pause();
   if (videos.length) seekAll(Math.round(now() / FRAME) * FRAME + FRAME / 4); // all on the same frame
 }
+
+/* ---- citing ---- */
+
+byId("cite-copy").addEventListener("click", () => {
+  const text = byId("cite-text");
+  const picked = () => { // where the clipboard is closed to pages from disk, the text is selected at least
+    getSelection().selectAllChildren(text);
+    byId("cite-done").textContent = "selected: copy with Ctrl+C";
+  };
+  if (navigator.clipboard) navigator.clipboard.writeText(text.textContent).then(() => (byId("cite-done").textContent = "copied"), picked);
+  else picked();
+});
 
 /* ---- where the reader is ---- */
 
