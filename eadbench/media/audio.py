@@ -201,7 +201,7 @@ class _Chain:
         )
         steps = [
             self.source,
-            self.graph.add("aresample", f"{rate}:async=1:min_hard_comp={HOLE}:first_pts={first}:osf=fltp"),
+            self.graph.add("aresample", f"{rate}:async=1:min_hard_comp={HOLE}:first_pts={first}:osf=flt"),
             self.graph.add("asetnsamples", f"n={rate}:p=0"),
         ]
         self.sinks = [self.graph.add("abuffersink")]
@@ -209,13 +209,13 @@ class _Chain:
             # FFmpeg does not normalise the mix of float samples unless told.
             split, mix = (
                 self.graph.add("asplit"),
-                self.graph.add("aresample", "ochl=mono:osf=fltp:rematrix_maxval=1"),
+                self.graph.add("aresample", "ochl=mono:osf=flt:rematrix_maxval=1"),
             )
             self.graph.link_nodes(*steps, split, mix, *self.sinks)
             self.sinks.append(self.graph.add("abuffersink"))
             split.link_to(self.sinks[1], 1)
         else:
-            self.graph.link_nodes(*steps, self.graph.add("aformat", "sample_fmts=fltp"), *self.sinks)
+            self.graph.link_nodes(*steps, *self.sinks)
         self.graph.configure()
 
     def add(self, frame: av.AudioFrame, time: Fraction) -> Iterator[np.ndarray]:
@@ -236,13 +236,18 @@ class _Chain:
     def _ready(self) -> Iterator[np.ndarray]:
         while True:
             try:
-                mix, *channels = [sink.pull().to_ndarray() for sink in self.sinks]
+                mix, *channels = [_channels(sink.pull()) for sink in self.sinks]
             except (av.BlockingIOError, av.EOFError):
                 return
             if channels:
                 self.levels.append(np.square(np.concatenate([mix, channels[0]]), dtype=np.float64).sum(1))
             alone = channels and self.channel is not None
             yield channels[0][min(self.channel, len(channels[0]) - 1)] if alone else mix[0]
+
+
+def _channels(frame: av.AudioFrame) -> np.ndarray:
+    """Packed float samples as ``(channels, n)``. Of planar ones PyAV 18 takes 8 channels for 9, and reads what is not there."""
+    return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T
 
 
 class SoundTrack:

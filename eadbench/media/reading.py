@@ -235,11 +235,12 @@ def _begins_anew(container: av.container.InputContainer) -> bool:
     ends = [size >> k for k in range(1, SAMPLES) if size >> k > 1 << 14]
     for place in sorted({*ends, *(size - end for end in ends), *(size * k // SAMPLES for k in range(SAMPLES))}):
         container.seek(place, unsupported_byte_offset=True)
-        packet = next((p for p in container.demux() if p.dts is not None), None)
+        packet = next((p for p in _demux(container, list(container.streams)) if p.dts is not None), None)
         if packet is not None:
-            if packet.dts < latest.get(packet.stream.index, packet.dts):
+            track, time = packet.stream.index, packet.dts * packet.time_base
+            if latest.get(track, time) - time > BEGINS_ANEW:
                 return True
-            latest[packet.stream.index] = packet.dts
+            latest[track] = time
     return False
 
 

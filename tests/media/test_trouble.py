@@ -31,7 +31,7 @@ def write(path, frames=PATTERNS, codec="libx264", options=None, stamps=None, sou
             video.codec_context.time_base = Fraction(1, 1000) if "mkv" in str(path) else unit
         audio = None
         if sound:
-            layout = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1"}[len(sound[0][1])]
+            layout = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}[len(sound[0][1])]
             audio = container.add_stream(sound_codec, rate=RATE, layout=layout)
         for k, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
@@ -305,7 +305,7 @@ def test_sound_that_changes_its_kind_is_read_on(tmp_path, kinds):
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
-@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+@pytest.mark.parametrize("channels", [1, 2, 4, 6, 8])
 def test_a_peak_stays(tmp_path, codec, channels):
     tone = 0.9 * np.sin(2 * np.pi * 250 * np.arange(32000) / RATE)
     path = write(tmp_path / "v.mkv", sound=blocks(np.tile(tone, (channels, 1))), sound_codec=codec)
