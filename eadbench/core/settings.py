@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -185,6 +186,7 @@ class Settings:
         return self._values[key]
 
 
+@cache
 def reads(verb: str) -> tuple[str, ...]:
     """Paths of what a command reads: ``READS`` of its stage. A path that begins with ``-`` is left out."""
     stage, name = verb.split()

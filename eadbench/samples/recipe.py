@@ -1,5 +1,6 @@
 """Recipes: how a published repository is run. Data in ``recipes/*.yaml``."""
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -161,6 +162,11 @@ def folder_of(name: str) -> Path:
     return Path(name).parent if name.endswith((".yaml", ".yml")) else Path(str(files("eadbench.samples").joinpath("recipes")))
 
 
+@cache  # a plan asks for the recipe of every cell
+def _parsed(text: str) -> Recipe:
+    return Recipe.model_validate(yaml.safe_load(text))
+
+
 def load_recipe(name: str) -> tuple[Recipe, str]:
     """A shipped recipe by name, or a YAML file by path; with its text.
 
@@ -177,7 +183,7 @@ def load_recipe(name: str) -> tuple[Recipe, str]:
         raise EadbenchError(f"no recipe {name!r}", "samples.methods.*.recipe", f"shipped: {', '.join(shipped())}; or give the path of a YAML file")
     text = path.read_text(encoding="utf-8")
     try:
-        recipe = Recipe.model_validate(yaml.safe_load(text))
+        recipe = _parsed(text)
     except (yaml.YAMLError, ValidationError) as error:
         raise EadbenchError(f"not a valid recipe: {error}", path) from error
     adapter = recipe.worker and recipe.worker.adapter

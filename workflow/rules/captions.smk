@@ -18,7 +18,7 @@ rule write_captions:
         gpu=GPU,
     params:
         settings=settings_of("captions write"),
-        reads=reads_of("captions write", lambda wildcards: SETTINGS.captions.reads()),
+        reads=reads_of("captions write", lambda wildcards: PROMPT),
         aside=aside_of("captions write"),
         parts=options("parts"),
     message:

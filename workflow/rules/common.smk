@@ -29,6 +29,7 @@ CELLS = SETTINGS.samples.cells()
 TRAIN_ON = sorted({*SETTINGS.training.corpora(), *SETTINGS.zoo.train_on})
 TESTED = sorted({corpus for _, corpus, _ in CELLS})
 JUDGES = SETTINGS.scores.artefacts()
+PROMPT = SETTINGS.captions.reads()
 # GPU jobs ask for one GPU each, unless the config says that all runs on the CPU.
 GPU = 0 if SETTINGS.device == "cpu" else 1
 # Of a training run; each has a GPU of its own.
