@@ -56,11 +56,12 @@ class SyncConfig(Section):
 
 
 class ClipsConfig(Section):
-    """How recordings are cut to clips. All clips have 25 frames per second and 16 kHz mono sound.
+    """How recordings are cut to clips. All clips have 25 frames per second and 16 kHz mono sound. The defaults are the paper run's.
 
     Attributes:
-        size: Side of the aligned square in pixels, even.
-        margin: Room around the face: the square is ``1 + margin`` times as high as the face from forehead to chin.
+        size: Side of the aligned square in pixels, even (LatentSync: 256).
+        margin: Room around the face: the square is ``1 + margin`` times as high as the face from forehead to chin. At 0.17
+            (ours) eyes and mouth lie where the masks expect them (``core/geometry.py``).
         align: ``smooth``: one similarity transform per frame, smoothed over ``smooth_seconds``; ``clip``: one for the whole clip.
         smooth_seconds: Standard deviation of that smoothing. More is steadier, less follows quick nods: at 0.15 s the eyes of a lively filmed speaker
             stay within 4 % of the square, at 0.3 s within 7 %.
@@ -68,7 +69,7 @@ class ClipsConfig(Section):
             (insightface if its pack is there, else embedded).
         pack: Folder with the insightface pack's .onnx files.
         min_seconds: Shorter candidates are dropped.
-        max_seconds: Longer shots are split, at a pause of speech where there is one in the last 40 %.
+        max_seconds: Longer shots are split (LatentSync: 5 to 10 s), at a pause of speech where there is one in the last 40 %.
         max_gap_seconds: The face may be lost for this long within a clip; its landmarks are interpolated.
         cut_threshold: A cut is a jump of this many grey levels (mean over luma) that also stands out from the frames before it.
         count_faces_every: Seconds between two looks for other faces.
@@ -77,14 +78,14 @@ class ClipsConfig(Section):
         sync: Audio-video offset.
     """
 
-    size: int = Field(128, ge=32)
-    margin: float = Field(0.5, ge=0.1, le=2.0)
+    size: int = Field(256, ge=32)
+    margin: float = Field(0.17, ge=0.1, le=2.0)
     align: Literal["smooth", "clip"] = "smooth"
     smooth_seconds: float = Field(0.15, gt=0)
     detector: Literal["auto", "embedded", "blaze", "haar", "insightface"] = "auto"
     pack: str | None = None
-    min_seconds: float = Field(1.0, gt=0.2)
-    max_seconds: float = Field(8.0, gt=0.5)
+    min_seconds: float = Field(1.5, gt=0.2)
+    max_seconds: float = Field(10.0, gt=0.5)
     max_gap_seconds: float = Field(0.2, ge=0)
     cut_threshold: float = Field(14.0, gt=0)
     count_faces_every: float = Field(1.0, gt=0)

@@ -17,7 +17,8 @@ class FeaturesConfig(Section):
     """What ``features`` stores.
 
     Attributes:
-        size: Side in pixels of the frames that the models see; a multiple of the VAE's reduction (8 for Stable Diffusion's).
+        size: Side in pixels of the frames that the models see; a multiple of the VAE's reduction (8 for
+            Stable Diffusion's); LatentSync: 256.
         mask: What the model must paint: ``mouth``, ``lower_face`` (eyes stay as they are) or ``face`` (eyes and brows too, so that the emotion can
             change; ours).
         whisper_padding: Pad sound to Whisper's 30 s, as it was trained (official weights). ``false`` cuts the positional embedding to the clip
@@ -26,7 +27,7 @@ class FeaturesConfig(Section):
         frames_per_batch: Frames per pass of the VAE.
     """
 
-    size: int = Field(gt=0)
+    size: int = Field(256, gt=0)
     mask: Mask = "face"
     whisper_padding: bool = True
     whisper_overlap: float = Field(5.0, gt=0, lt=30)

@@ -20,7 +20,7 @@ OWN = {
 
 
 class OptimConfig(Section):
-    """Optimiser, length and bookkeeping of a run.
+    """Optimiser, length and bookkeeping of a run. The defaults are the paper run's, but for length, batch and what fits the machine.
 
     Attributes:
         steps: Optimiser steps.
@@ -55,17 +55,17 @@ class OptimConfig(Section):
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
     clip: float = 1.0
-    ema: float = Field(0.999, ge=0, lt=1)
+    ema: float = Field(0.9999, ge=0, lt=1)
     use_ema_warmup: bool = False
     ema_inv_gamma: float = Field(1.0, gt=0)
     ema_power: float = Field(2 / 3, gt=0)
     ema_min_decay: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     gradient_checkpointing: bool = False
-    log_every: int = Field(10, gt=0, json_schema_extra=SHAPES_NOTHING)
-    validate_every: int = Field(500, gt=0, json_schema_extra=SHAPES_NOTHING)
-    save_every: int = Field(500, gt=0, json_schema_extra=SHAPES_NOTHING)
-    validate_batches: int = Field(4, ge=0, json_schema_extra=SHAPES_NOTHING)
+    log_every: int = Field(50, gt=0, json_schema_extra=SHAPES_NOTHING)
+    validate_every: int = Field(5000, gt=0, json_schema_extra=SHAPES_NOTHING)
+    save_every: int = Field(5000, gt=0, json_schema_extra=SHAPES_NOTHING)
+    validate_batches: int = Field(8, ge=0, json_schema_extra=SHAPES_NOTHING)
     workers: int = Field(0, ge=0, json_schema_extra=SHAPES_NOTHING)
     prefetch: int = Field(2, gt=0, json_schema_extra=SHAPES_NOTHING)
 
@@ -132,8 +132,8 @@ class DiffusionConfig(Section):
     timestep_mean: float | None = None
     drop_audio: float = 0.1
     drop_text: float = 0.1
-    vector_alone: float = Field(0.0, ge=0, le=1)
-    other_reference: float = Field(0.0, ge=0, le=1)
+    vector_alone: float = Field(0.2, ge=0, le=1)
+    other_reference: float = Field(0.5, ge=0, le=1)
 
 
 class RunConfig(Section):

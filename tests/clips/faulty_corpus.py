@@ -15,7 +15,7 @@ from eadbench.corpora.index import index
 from eadbench.media.video import write_video
 
 SMALL = {"width": 160, "height": 160, "scale": 0.625}
-CONFIG = ClipsConfig(size=96, min_seconds=1.0, max_seconds=2.4)
+CONFIG = ClipsConfig(size=96, margin=0.5, min_seconds=1.0, max_seconds=2.4)
 
 
 def make_index(folder: Path, source: Path, name: str = "mine") -> Path:

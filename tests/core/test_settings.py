@@ -14,6 +14,7 @@ import yaml
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings, check, load, merge, shaping, shaping_for
 from eadbench.samples.config import FOR_EACH
+from eadbench.training.config import MODELS
 from eadbench.zoo.config import Kind
 
 ROOT = Path(__file__).parents[2]
@@ -209,7 +210,7 @@ def test_several_settings_are_merged_and_what_shapes_nothing_has_its_default():
     settings = check(raw_of(), whole=True)
     read, aside = (json.dumps(one) for one in (settings.read_by("training run", run="full"), settings.aside_for("training run", run="full")))
     assert load([read, aside], None, "training run").training.run("full").optim.validate_every == 250
-    assert load(read, None, "training run").training.run("full").optim.validate_every == 500
+    assert load(read, None, "training run").training.run("full").optim.validate_every == 5000
     assert "validate_every" not in read and "lr" not in aside
 
 
@@ -266,3 +267,26 @@ def test_where_nothing_is_given_and_no_configuration_lies_here_the_defaults_hold
     with pytest.raises(EadbenchError, match="no such configuration"):
         load(None, None)
     assert isinstance(load('{"seed": 2}', None, defaults={"seed": 1}), Settings)
+
+
+def test_the_papers_configuration_restates_no_default_of_its_models():
+    """Sizes stand once: in the models. `config.yaml` says what the demo makes small, and shows every key besides."""
+    raw = yaml.safe_load((ROOT / "config/paper.yaml").read_text(encoding="utf-8"))
+    paper = check(raw, whole=True)
+    restated = []
+    for name in ("clips", "features", "captions", "scores"):
+        whole = getattr(paper, name)
+        for key, value in raw[name].items():
+            field = type(whole).model_fields[key]
+            if not field.is_required() and value == field.get_default(call_default_factory=True):
+                restated.append(f"{name}.{key}")
+    for name, run in raw["training"]["runs"].items():
+        sizes = MODELS[paper.training.run(name).kind].model_fields
+        shared = raw["training"]["runs"][run["base"]].get("model", {}) if "base" in run else {}
+        for key, value in run.get("model", {}).items():
+            if key not in shared and value == sizes[key].get_default(call_default_factory=True):
+                restated.append(f"training.runs.{name}.model.{key}")
+    assert not restated
+    full = MODELS["eadnet"].model_validate(paper.training.run("full").model)
+    assert (paper.clips.size, paper.features.size, full.frames, full.block_channels) == (256, 256, 16, (320, 640, 1280, 1280))
+    assert paper.training.run("full").diffusion.other_reference == 0.5 and paper.training.run("full").optim.ema == 0.9999

@@ -114,7 +114,7 @@ def test_videos_from_outside(tmp_path):
     """A filmed speaker, small in a portrait video, gives well-aligned clips; a drawn one without sound a row with a reason."""
     table = run(tmp_path / "corpora", extra_videos())
     assert {"real_speaker", "drawn_speaker"} <= set(table.index)
-    config = ClipsConfig(size=128, max_seconds=5)
+    config = ClipsConfig(size=128, margin=0.5, min_seconds=1.0, max_seconds=5)
     cut_shard("f", "0-of-1", tmp_path / "corpora" / "index.parquet", tmp_path / "clips" / "cut.parquet", config)
     rows = read_table(tmp_path / "clips" / "cut.parquet", schemas.CLIPS)
     real, drawn = (rows[rows["recording_id"] == name] for name in ("real_speaker", "drawn_speaker"))

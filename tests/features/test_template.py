@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from eadbench.core.geometry import TEMPLATE
+from eadbench.core.settings import load
 from eadbench.media.faces import STABLE, template
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
 def test_eyes_lie_where_the_masks_expect_them(name: str) -> None:
-    margin = yaml.safe_load((ROOT / name).read_text())["clips"]["margin"]
+    margin = load(None, [ROOT / name]).clips.margin
     points = dict(zip(STABLE, template(1000, margin) / 1000, strict=True))
     right, left = (points[33] + points[133]) / 2, (points[263] + points[362]) / 2
     assert np.allclose(right, TEMPLATE["right_eye"], atol=0.02)

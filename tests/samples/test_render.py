@@ -86,7 +86,7 @@ def test_bad_requests(world, inputs: Path, tmp_path: Path, request_: dict, messa
 
 def test_alignment_goes_there_and_back(inputs: Path) -> None:
     """The aligned frames are the source seen through the matrices."""
-    face = follow(inputs / "face.mp4", 10, ClipsConfig(size=96), 96, still=False)
+    face = follow(inputs / "face.mp4", 10, ClipsConfig(size=96, margin=0.5), 96, still=False)
     assert face.frames == 10 and face.matrix.shape == (10, 2, 3)
     for whole, aligned, matrix in zip(face.whole(), face.aligned(), face.matrix, strict=True):
         direct = cv2.warpAffine(whole, matrix, (96, 96), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -111,8 +111,8 @@ def arranged(*pieces: int) -> tuple[np.ndarray, np.ndarray]:
 def test_frames_without_face_pass_through_and_every_other_is_in_its_place(inputs: Path, tmp_path: Path, pieces: tuple[int, ...], caplog) -> None:
     frames, shown = arranged(*pieces)
     write_video(tmp_path / "a.mp4", frames, crf=4)
-    alone = follow(inputs / "face.mp4", 20, ClipsConfig(size=96), 96, still=False)
-    face = follow(tmp_path / "a.mp4", 100, ClipsConfig(size=96), 96, still=False)
+    alone = follow(inputs / "face.mp4", 20, ClipsConfig(size=96, margin=0.5), 96, still=False)
+    face = follow(tmp_path / "a.mp4", 100, ClipsConfig(size=96, margin=0.5), 96, still=False)
     assert face.frames == len(face.sights) == len(face.matrix) == len(frames)
     assert [face.has_face(k) for k in range(len(frames))] == shown.tolist()
     assert f"no face in {(~shown).sum()} of {len(frames)} frames" in caplog.text
@@ -144,9 +144,9 @@ def test_a_face_that_is_blurred_for_a_moment_is_drawn_and_one_that_left_is_not(t
     hidden = frames.copy()
     hidden[8:11] = face_frames(24, 240, 200, scale=0.01)[8:11]  # the bare backdrop: too short a gap to count by itself
     write_video(tmp_path / "left.mp4", hidden, crf=4)
-    face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96, cut_threshold=200), 96, still=False)
+    face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5, cut_threshold=200), 96, still=False)
     assert face.faceless == 0, "with a threshold that nothing reaches, the gap is a moment's"
-    face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96), 96, still=False)
+    face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5), 96, still=False)
     assert [k for k in range(24) if not face.has_face(k)] == [8, 9, 10]
 
 

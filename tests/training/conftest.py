@@ -21,6 +21,7 @@ SMALL = {
         "context_dim": 16,
     },
     "optim": OPTIM,
+    "diffusion": {"vector_alone": 0, "other_reference": 0},
     "runs": {
         "syncnet": {
             "kind": "syncnet",

@@ -25,6 +25,7 @@ from eadbench.training.data import (
 )
 
 MODEL = EADNetConfig(frames=4, block_channels=(16, 16), attention_levels=(1,), heads=2, norm_groups=8, audio_dim=16, audio_layers=2, text_dim=12)
+PLAIN = DiffusionConfig(vector_alone=0, other_reference=0)
 SYNC = SyncNetConfig(image_size=32, frames=3, visual_channels=(8, 8), audio_channels=(8, 8), embedding=16, attention_from=None)
 
 
@@ -34,7 +35,7 @@ def store(tiny_features: Path) -> FeatureStore:
 
 
 def windows(store: FeatureStore, run: str = "r", **options) -> EADNetWindows:
-    return EADNetWindows(store, Stream(1, run, "train"), MODEL, DiffusionConfig(), 2, **options)
+    return EADNetWindows(store, Stream(1, run, "train"), MODEL, PLAIN, 2, **options)
 
 
 def same(a: dict, b: dict) -> bool:
@@ -90,7 +91,7 @@ def test_reference_window_does_not_overlap_where_it_can_avoid_it() -> None:
 
 
 def test_reference_may_be_another_clip_of_the_speaker(store: FeatureStore) -> None:
-    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(other_reference=1.0), 2)
+    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(vector_alone=0, other_reference=1.0), 2)
     elsewhere = 0
     for number in range(9):
         sample = data[number]
@@ -106,7 +107,7 @@ def test_reference_may_be_another_clip_of_the_speaker(store: FeatureStore) -> No
 
 
 def test_dropout_is_independent_and_as_often_as_asked(store: FeatureStore) -> None:
-    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(drop_audio=0.3, drop_text=0.3), 2)
+    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(drop_audio=0.3, drop_text=0.3, vector_alone=0, other_reference=0), 2)
     drops = np.array([[s["drop_audio"], s["drop_text"]] for s in (data[k] for k in range(400))])
     assert np.allclose(drops.mean(0), 0.3, atol=0.08) and abs(np.corrcoef(drops.T)[0, 1]) < 0.15
 
@@ -117,7 +118,7 @@ def test_clean_sample_data_comes_on_its_steps_only(store: FeatureStore) -> None:
 
 
 def test_the_vector_comes_alone_where_there_is_one(store: FeatureStore) -> None:
-    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(vector_alone=1.0), 2)
+    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(vector_alone=1.0, other_reference=0), 2)
     for sample in (data[k] for k in range(len(data.clips))):
         assert (sample["text"] is None) == bool(sample["vai"].isfinite().all())
     assert all(data[k]["text"] is not None for data in [windows(store)] for k in range(len(data.clips)))
@@ -188,4 +189,4 @@ def test_loader_gives_the_batches_of_its_sampler(store: FeatureStore) -> None:
 
 def test_too_short_clips_are_refused_with_the_numbers(store: FeatureStore) -> None:
     with pytest.raises(EadbenchError, match="none with 60 frames"):
-        EADNetWindows(store, Stream(1, "r", "train"), MODEL.model_copy(update={"frames": 60}), DiffusionConfig(), 2)
+        EADNetWindows(store, Stream(1, "r", "train"), MODEL.model_copy(update={"frames": 60}), PLAIN, 2)

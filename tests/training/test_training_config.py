@@ -58,7 +58,7 @@ def test_the_configs_runs_refer_to_each_other(name: str) -> None:
         MODELS[run.kind][0].model_validate(run.model)
         if run.kind == "eadnet" and run.stage == 2:
             assert {"vae", "lpips", "videomae"} <= set(run.parts) and run.syncnet
-    grid = {(config.run(r).model["stda"] != "full", config.run(r).model["tfrm"] != "none", config.run(r).model["emotion"] != "none")
-            for r in config.runs if config.run(r).kind == "eadnet" and config.run(r).stage == 2}  # fmt: skip
+    models = [MODELS["eadnet"][0].model_validate(run.model) for run in config.runs.values() if run.kind == "eadnet" and run.stage == 2]
+    grid = {(model.stda != "full", model.tfrm != "none", model.emotion != "none") for model in models}
     assert len(grid) == (8 if name.endswith("paper.yaml") else 4)
     assert config.run("full").optim.ema > 0
