@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+SHARPEN_SIGMA = 0.6  # pixels of the generated frames that the unsharp mask blurs by
 COLOUR_MEMORY = 0.9  # share of the colour shift that stays from one batch to the next, so that it cannot flicker
 
 
@@ -13,9 +14,10 @@ class Compositor:
         keep: Mask of the frames, ``(S, S)``; 1 keep, 0 replace.
         feather: Width of the soft edge inside the mask, as a share of S.
         colour_match: Shift the colours so that they agree on average in a band around the mask.
+        sharpen: Amount of an unsharp mask on the generated part, 0 for none.
     """
 
-    def __init__(self, keep: np.ndarray, feather: float, colour_match: bool) -> None:
+    def __init__(self, keep: np.ndarray, feather: float, colour_match: bool, sharpen: float = 0.0) -> None:
         self.size = keep.shape[0]
         replace = (keep < 0.5).astype(np.uint8)
         width = max(1.0, feather * self.size)
@@ -23,6 +25,7 @@ class Compositor:
         self.alpha = np.clip((inside - 0.5) / width, 0, 1)[..., None].astype(np.float32)
         outside = cv2.distanceTransform(1 - replace, cv2.DIST_L2, 5)
         self.band = (outside > 0) & (outside <= max(2.0, 2 * width))
+        self.sharpen = sharpen
         self.colour_match = colour_match and bool(self.band.any())
         self._shift: np.ndarray | None = None
 
@@ -36,8 +39,12 @@ class Compositor:
         Returns:
             ``(T, S, S, 3)`` uint8.
         """
-        if generated.shape[1] != self.size:
+        scale = self.size / generated.shape[1]
+        if scale != 1:
             generated = np.stack([cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_CUBIC) for image in generated])
+        if self.sharpen:
+            blurred = np.stack([cv2.GaussianBlur(image, (0, 0), SHARPEN_SIGMA * scale) for image in generated])
+            generated = generated + self.sharpen * (generated - blurred)
         if self.colour_match:
             generated = generated + self._colour_shift(original, generated)
         mixed = original + self.alpha * (generated - original)

@@ -38,6 +38,8 @@ class SamplerConfig(Section):
             a chunk blend both ways.
         feather: Width of the soft edge of the mask, as a share of the frame's side (ours).
         colour_match: Shift the generated colours so that they meet the original ones around the mask.
+        sharpen: Amount of an unsharp mask on the generated part, against the blur of the VAE and of enlarging it to the clip's size; 0 for
+            none (LatentSync).
         compile: ``torch.compile`` the network; worth its minutes on a GPU with many clips only.
         precision: ``auto`` is bfloat16 on a GPU and float32 on a CPU.
     """
@@ -51,6 +53,7 @@ class SamplerConfig(Section):
     chunk: int = Field(8, ge=1)
     feather: float = Field(0.03, ge=0, le=0.5)
     colour_match: bool = True
+    sharpen: float = Field(0.0, ge=0)
     compile: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 

@@ -92,7 +92,8 @@ class Sampler:
         for originals, generated in self._pieces(clip):
             if compositor is None:
                 side = originals.shape[1]
-                compositor = Compositor(mask_for(self.run.mask, side)[0].numpy(), self.config.feather, self.config.colour_match)
+                keep, config = mask_for(self.run.mask, side)[0].numpy(), self.config
+                compositor = Compositor(keep, config.feather, config.colour_match, config.sharpen)
             yield from compositor(originals, generated)
 
     def _pieces(self, clip: Clip) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -249,3 +250,18 @@ def test_compositor_keeps_everything_outside_and_matches_colours() -> None:
     edge = np.abs(np.diff(plain[:, 16:24, 32].astype(float) - original[:, 16:24, 32], axis=1))
     assert edge.max() < 25, "the edge is soft"
     assert Compositor(keep, 0.05, True)(original, drawn[:, ::2, ::2]).shape == original.shape
+
+
+def test_an_unsharp_mask_brings_an_enlarged_picture_nearer_to_the_original() -> None:
+    keep = np.ones((64, 64), np.float32)
+    keep[16:48, 16:48] = 0
+    original = talking_oval(3, 64, 1)[0]
+    small = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in original]).astype(np.float32)
+    plain, sharpened = (Compositor(keep, 0.05, False, amount)(original, small) for amount in (0.0, 1.0))
+    inside = np.s_[:, 20:44, 20:44]
+    errors = [np.square(x[inside].astype(float) - original[inside]).mean() for x in (plain, sharpened)]
+    contrast = [x[inside].astype(float).std() for x in (plain, sharpened)]
+    assert errors[1] < errors[0] and contrast[1] > contrast[0]
+    assert np.array_equal(sharpened[:, keep.astype(bool)], original[:, keep.astype(bool)])
+    flat = np.full((1, 32, 32, 3), 90, np.float32)
+    assert (Compositor(keep, 0.05, False, 1.0)(original[:1], flat)[:, 20:44, 20:44] == 90).all()
