@@ -2,6 +2,8 @@
 
     python benchmarks/scores.py [--clips 6] [--seconds 4] [--size 256] [--only suite,frechet,bootstrap,sync,arithmetic]
 
+With --video FILE --zoo FOLDER [--old CHECKOUT] the whole command `eadbench score` of this build and of an older one, see score_builds.py.
+
 Peers: PNG files and pytorch-fid's statistics with scipy's matrix root, scikit-image's SSIM, lpips frame by frame, a plain loop over windows for FVD,
 syncnet_python's evaluation (JPEG files, windows of 20, shift by shift). Prints CPU seconds of the process and the values of both sides.
 """
@@ -241,6 +243,11 @@ PARTS = {part.__name__: part for part in (suite, frechet, bootstrap, sync, arith
 
 
 def main() -> None:
+    if "--video" in sys.argv:
+        import score_builds
+
+        score_builds.main()
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("clips", 6), ("seconds", 4), ("size", 256), ("repeats", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
