@@ -1,6 +1,7 @@
 """`eadbench plan`: Snakemake's jobs, amounts from tables or customary sizes, figures with their origin, simulated wall time."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,15 @@ from eadbench.plan.figures import load as load_figures
 from eadbench.plan.work import UNITS, figure_key
 
 PAPER = ROOT / "config/paper.yaml"
+# What docs/paper_run.md says of the paper's run, and where the plan has it.
+COSTS = (
+    (r"(\d+) jobs", "all", "jobs"), (r"(\d+) core-hours, \d+ GPU-hours", "all", "core_hours"), (r"core-hours, (\d+) GPU-hours", "all", "gpu_hours"),
+    (r"about (\d+) core-hours", "clips", "core_hours"), (r"about (\d+) GPU-hours for the captions", "captions", "gpu_hours"),
+    (r"(\d+) for the features", "features", "gpu_hours"), (r"which take (\d+) GB", "features", "disk_gb"),
+    (r"about (\d+) GPU-hours in \d+ runs", "training", "gpu_hours"), (r"GPU-hours in (\d+) runs", "training", "jobs"),
+    (r"up to (\d+) GB of GPU memory", "training", "peak_gpu_memory_gb"), (r"samples and scores, about (\d+)", "samples", "gpu_hours"),
+    (r"about \d+ and (\d+) GPU-hours", "scores", "gpu_hours"),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +242,10 @@ def test_command_prints_and_writes(tmp_path):
     assert "assumed" in done.output and "Wall time" in done.output
     told = json.loads((tmp_path / "plan.json").read_text())
     assert told["walls"][0]["hours"] > 0 and told["stages"][-1]["stage"] == "all" and told["stages"][-1]["measured_share"] == 0
+    stages = {row["stage"]: row for row in told["stages"]}
+    for pattern, stage, key in COSTS:
+        number = float(re.search(pattern, " ".join((ROOT / "docs/paper_run.md").read_text(encoding="utf-8").split()))[1])
+        assert number == pytest.approx(stages[stage][key], rel=0.05), (pattern, stages[stage][key])
     assert CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.parquet")]).exit_code == 0
     assert len(read_table(tmp_path / "plan.parquet", schemas.PLAN)) == len(told["stages"])
     assert CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.txt")]).exit_code == 2
