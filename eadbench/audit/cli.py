@@ -77,8 +77,9 @@ def run_command(
     load = partial(load_networks, wanted, networks, device)
     seed = given.seed if given and "seed" in given.raw else 1
     ids = {name: read_card(folder).id for name, folder in networks.parts.items() if (folder / "card.json").exists()}
+    drawn = given is not None and "corpora" in given.given and chosen.corpus in given.corpora.drawn
     with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
-        audit(pool, chosen, wanted, load(), seed, out, device, workers, ids)
+        audit(pool, chosen, wanted, load(), seed, out, device, workers, ids, drawn)
     typer.echo(f"open {out / 'index.html'} in a browser")
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from eadbench.audit.names import DISTORTIONS
 from eadbench.core.settings import CorpusName, Section, nearest
 
-READS = {"run": ("seed", "device", "scores", "-scores.few_clips", "audit")}
+READS = {"run": ("seed", "device", "scores", "-scores.few_clips", "audit", "corpora.sets.*.kind", "corpora.sets.*.studio.layout")}
 
 
 class AuditConfig(Section):

@@ -11,11 +11,18 @@ import pandas as pd
 from eadbench.audit.analyse import LEVELS, verdict
 from eadbench.audit.distortions import REGISTRY
 from eadbench.core.files import write_text
+from eadbench.corpora.config import DRAWN
 from eadbench.scores.metrics import METRICS
 
 
 def write_page(
-    out: Path, levels: pd.DataFrame, found: pd.DataFrame, clips: Sequence, skipped: Mapping[str, str], evaluators: Mapping[str, str]
+    out: Path,
+    levels: pd.DataFrame,
+    found: pd.DataFrame,
+    clips: Sequence,
+    skipped: Mapping[str, str],
+    evaluators: Mapping[str, str],
+    drawn: bool = False,
 ) -> None:
     """Write ``index.html``, ``matrix.png``, ``matrix.pdf`` and ``curves_METRIC.png``.
 
@@ -26,13 +33,15 @@ def write_page(
         clips: What was distorted.
         skipped: Distortions left out, with the reason.
         evaluators: Name of each network -> its id.
+        drawn: Whether the people of the clips are drawn, which page and figures then say.
     """
     from eadbench.tables.figures import save
 
-    save(matrix_figure(found), out / "matrix")
+    mark = DRAWN if drawn else ""
+    save(matrix_figure(found), out / "matrix", mark)
     metrics = list(dict.fromkeys(found.metric))
     for name in metrics:
-        save(curves_figure(levels[levels.metric == name]), out / f"curves_{name}")
+        save(curves_figure(levels[levels.metric == name]), out / f"curves_{name}", mark)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("eadbench.audit").joinpath("audit.html.j2").read_text(encoding="utf-8"))
     verdicts = [(METRICS[name], verdict(name, found[found.metric == name])) for name in metrics]
@@ -46,6 +55,7 @@ def write_page(
         labels={name: metric.label for name, metric in METRICS.items()},
         names={name: kind.label for name, kind in REGISTRY.items()},
         evaluators=evaluators,
+        mark=mark,
     )
     write_text(out / "index.html", text)
 

@@ -94,6 +94,7 @@ def audit(
     device: Any = "cpu",
     workers: Workers | None = None,
     evaluators: Mapping[str, str] | None = None,
+    drawn: bool = False,
 ) -> None:
     """Distort, score and sum up; an interrupted run goes on where it stopped.
 
@@ -110,6 +111,7 @@ def audit(
         device: Where formulas run.
         workers: Processes that measure; ``None`` for this one.
         evaluators: Role -> what measured, for the page.
+        drawn: Whether the people of the clips are drawn, which page and figures then say.
 
     Raises:
         EadbenchError: If a clip cannot be read.
@@ -132,7 +134,7 @@ def audit(
         measure_cell(cell, tasks, scores, judges, table, device, None if name == ZERO else zero, reuse=True, workers=workers)
         write_summary(Cell.read(cells / name), Cell.read(zero), scores, seed, cells / name / "summary.parquet")
     levels, found = analyse(cells, [name for name in config.distortions if name not in skipped], scores, seed, out)
-    write_page(out, levels, found, clips, skipped, evaluators or {})
+    write_page(out, levels, found, clips, skipped, evaluators or {}, drawn)
     provenance.write(out, config.model_dump(mode="json"))
 
 

@@ -34,7 +34,7 @@ class Scores:
     summary: pd.DataFrame
 
 
-def analyse(per_clip: Sequence[Path], summary: Sequence[Path], config: StudyConfig, out: Path) -> pd.DataFrame:
+def analyse(per_clip: Sequence[Path], summary: Sequence[Path], config: StudyConfig, out: Path, drawn: bool = False) -> pd.DataFrame:
     """Estimate the effects and write ``effects.parquet``, ``forest.png``, ``forest.pdf`` and ``study.md`` into a folder.
 
     Args:
@@ -42,6 +42,7 @@ def analyse(per_clip: Sequence[Path], summary: Sequence[Path], config: StudyConf
         summary: Their summaries.
         config: The section ``study``.
         out: Folder.
+        drawn: Whether the people of the corpus are drawn, which text and figure then say.
 
     Returns:
         The table (``schemas.STUDY``).
@@ -54,7 +55,7 @@ def analyse(per_clip: Sequence[Path], summary: Sequence[Path], config: StudyConf
     means = means_of_cells(scores, config)
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "effects.parquet", frame, schemas.STUDY)
-    report.write(out, frame, means, rank_of_complete(means, config), config)
+    report.write(out, frame, means, rank_of_complete(means, config), config, drawn)
     provenance.write(out, config.model_dump(mode="json"))
     return frame
 

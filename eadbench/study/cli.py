@@ -35,8 +35,8 @@ def analyse_command(
           --per-clip results/scores/$cell/per_clip.parquet \\
           --summary results/scores/$cell/summary.parquet
     """
-    given = core_settings.load(settings, config, "study analyse").study
+    given = core_settings.load(settings, config, "study analyse")
     from eadbench.study.analyse import analyse
 
-    analyse(per_clip, summary, given, out)
+    analyse(per_clip, summary, given.study, out, given.study.corpus in given.corpora.drawn)
     typer.echo(f"read {out / 'study.md'}")

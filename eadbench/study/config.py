@@ -8,7 +8,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
 from eadbench.scores.names import judge_of
 
-READS = {"analyse": ("study",)}
+READS = {"analyse": ("study", "corpora.sets.*.kind", "corpora.sets.*.studio.layout")}
 
 
 class CellConfig(Section):

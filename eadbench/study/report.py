@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from eadbench.core.files import write_text
+from eadbench.corpora.config import DRAWN
 from eadbench.study.config import StudyConfig
 from eadbench.tables import render
 from eadbench.tables.metrics import metric
@@ -19,7 +20,7 @@ that would matter. *Undecided*: neither.
 """
 
 
-def write(out: Path, frame: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFrame, config: StudyConfig) -> None:
+def write(out: Path, frame: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFrame, config: StudyConfig, drawn: bool = False) -> None:
     """Write ``study.md``, ``forest.png`` and ``forest.pdf``.
 
     Args:
@@ -28,6 +29,7 @@ def write(out: Path, frame: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFra
         means: Rows of ``protocol, metric, cell, mean, sd``.
         ranks: Rows of ``protocol, metric, rank, cells`` of the cell with everything on.
         config: The section.
+        drawn: Whether the people of the corpus are drawn, which text and figure then say.
     """
     from eadbench.tables.figures import save
 
@@ -37,6 +39,7 @@ def write(out: Path, frame: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFra
     parts = [
         f"# {render.escape_markdown(config.title)}",
         f"Corpus {render.escape_markdown(config.corpus)}: {sets}; first hypothesis {first.metric}.",
+        *([f"**{DRAWN.capitalize()}: nobody real is seen or heard in this corpus.**"] if drawn else []),
         "## What was asked",
         RULES.format(alpha=config.alpha),
         render.frame_to_markdown(hypotheses(asked, config)),
@@ -53,7 +56,7 @@ def write(out: Path, frame: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFra
         render.frame_to_markdown(explored(rest[rest.by == "emotion"])),
     ]
     write_text(out / "study.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
-    save(forest_figure(frame[frame.by == "all"], config), out / "forest")
+    save(forest_figure(frame[frame.by == "all"], config), out / "forest", DRAWN if drawn else "")
 
 
 def hypotheses(asked: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:

@@ -267,5 +267,5 @@ def training_curves(history: pd.DataFrame, stem: Path, labels: Mapping[str, str]
         return False
     from eadbench.tables.figures import history_figure, save
 
-    save(history_figure(history, labels, mark), stem)
+    save(history_figure(history, labels), stem, mark)
     return True

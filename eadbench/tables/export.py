@@ -1,6 +1,7 @@
 """``tables export``: the values in forms that others read: CSV, evaluation results of the Hugging Face Hub, Croissant."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
 
 def _hub_entry(row: Any, dataset: str, built: Built) -> dict[str, Any]:
     """One value in the Hub's form."""
-    task = "_".join(filter(None, [row.metric, "" if row.protocol == "self" else row.protocol, row.variant])).replace(",", "_").replace("=", "")
+    told = filter(None, [row.metric, "" if row.protocol == "self" else row.protocol, row.variant])
+    task = re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(told)).strip("_")
     resolution = "" if pd.isna(row.resolution) else str(int(row.resolution))
     told = [f"95 % interval {row.low:.6g} to {row.high:.6g}"] if pd.notna(row.low) else []
     told += [f"n = {row.n}", describe_ruler(row.extractor, row.weights_sha256 or "", resolution, ""), f"eadbench {row.commit[:12]}"]

@@ -39,8 +39,10 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42, "svg.hashsalt": "eadbench"}
 
 
-def save(figure: Figure, stem: Path) -> None:
-    """Write ``stem.png`` and ``stem.pdf`` and close the figure."""
+def save(figure: Figure, stem: Path, mark: str = "") -> None:
+    """Write ``stem.png`` and ``stem.pdf`` and close the figure; ``mark`` is what it must say of its data, below it."""
+    if mark:
+        figure.text(1, -0.01, _plain(mark), fontsize=7, ha="right", va="top", color=MARK_COLOUR)
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None, "Creator": None})):
         with atomic_path(stem.with_name(stem.name + suffix)) as part:
             figure.savefig(part, dpi=150, bbox_inches="tight", metadata=metadata, facecolor="white")
@@ -55,13 +57,12 @@ def quality(history: pd.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: (name not in validated, order.index(name) if name in order else len(order), name))
 
 
-def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = None, mark: str = "") -> Figure:
+def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = None) -> Figure:
     """Training curves (``schemas.HISTORY``) for a paper: validation quality, a panel per quantity and a colour per run.
 
     Args:
         history: All runs. Where none was validated, the quantities of training are shown.
         labels: Names of runs in print.
-        mark: What the figure must say of its data.
     """
     validated = set(history.quantity[history.split == "val"])
     quantities = [name for name in quality(history) if name in validated or not validated]
@@ -85,19 +86,16 @@ def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = Non
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, 2 * columns), frameon=False, fontsize=7)
-        if mark:
-            figure.suptitle(_plain(mark), fontsize=7, color=MARK_COLOUR)
     return figure
 
 
-def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str, mark: str = "") -> Figure:
+def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> Figure:
     """Methods in rows, time in columns, the driving sound above: the form of the paper's figures 4, 5 and 6.
 
     Args:
         rows: (name, video) of the same clip, driven by the same sound.
         frames: Columns, spread evenly over the shortest video.
         title: Heading.
-        mark: What the figure must say of its data.
     """
     length = min(count_frames(video) for _, video in rows)
     chosen = np.unique(np.linspace(0, length - 1, frames + 2).round().astype(int)[1:-1]) if length > frames else np.arange(length)
@@ -117,8 +115,6 @@ def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str, mark
                 if r == len(rows) - 1:
                     axis.set_xlabel(f"{frame / FPS:.2f} s")
         sheet.figure.text(sheet.left, 1 - 0.06 / sheet.height, _plain(title), fontsize=9, ha="left", va="top")
-        if mark:
-            sheet.figure.text(1, 0.02 / sheet.height, _plain(mark), fontsize=7, ha="right", va="bottom", color=MARK_COLOUR)
     return sheet.figure
 
 
@@ -182,7 +178,7 @@ def pick_frames(video: Path, chosen: np.ndarray) -> list[np.ndarray]:
     return [image for k, (_, image) in enumerate(iter_frames(video)) if k in wanted]
 
 
-def adjacency_figure(maps: dict[str, np.ndarray], title: str, mark: str = "") -> Figure:
+def adjacency_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
     """Heat maps of learned graphs on one colour scale, each ``(frames, frames)``: what the row's frame takes from the column's."""
     columns = min(5, len(maps))
     rows = -(-len(maps) // columns)
@@ -197,7 +193,7 @@ def adjacency_figure(maps: dict[str, np.ndarray], title: str, mark: str = "") ->
         for axis in list(axes.flat)[len(maps) :]:
             axis.remove()
         figure.colorbar(image, ax=figure.axes, shrink=0.8, label="share")
-        figure.suptitle(_plain(title) + (f"\n{_plain(mark)}" if mark else ""), fontsize=9)
+        figure.suptitle(_plain(title), fontsize=9)
     return figure
 
 

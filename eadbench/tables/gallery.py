@@ -139,7 +139,7 @@ def make_figures(built: Built, results: Path, videos: Videos, folder: Path) -> l
         maps = read_adjacency(run)
         if maps:
             title = f"{config.label(run.name)}: learned graph over the frames"
-            save(adjacency_figure(maps, title, mark_of_runs(built.facts)), folder / "figures" / f"adjacency_{slug(run.name)}")
+            save(adjacency_figure(maps, title), folder / "figures" / f"adjacency_{slug(run.name)}", mark_of_runs(built.facts))
             caption = (
                 f"TFRM of {config.label(run.name)}: how much each frame (row) takes from each other frame (column), mean over validation windows."
             )
@@ -168,7 +168,7 @@ def _strip(
     caption = f"{built.config.label(corpus)}, clip {chosen['id']}" + (f" ({chosen['emotion']})" if chosen["emotion"] else "")
     try:
         mark = DRAWN if corpus in built.facts.drawn else ""
-        save(strip_figure(rows, built.config.figures.frames, f"{title}: {caption}", mark), folder / "figures" / name)
+        save(strip_figure(rows, built.config.figures.frames, f"{title}: {caption}"), folder / "figures" / name, mark)
     except EadbenchError as error:
         raise EadbenchError(f"a figure's video cannot be read: {error.what}", error.where, error.mend) from error
     alt = f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven by the same sound: " + ", ".join(

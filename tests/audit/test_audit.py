@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from eadbench.audit.analyse import must_stay, verdict
 from eadbench.audit.cli import app
+from eadbench.audit.page import write_page
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
@@ -75,6 +76,14 @@ def test_the_page_has_verdicts_matrix_and_curves(audited):
     assert "SSIM reacts to blur" in page and "3 clips" in page
     for name in ("matrix.png", "matrix.pdf", "curves_ssim.png"):
         assert (audited / name).stat().st_size > 1000
+
+
+def test_page_and_pictures_of_drawn_people_say_so(audited, tmp_path):
+    levels, found = read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS), read_table(audited / "audit.parquet", schemas.AUDIT)
+    write_page(tmp_path, levels[levels.metric == "ssim"], found[found.metric == "ssim"], [], {}, {}, drawn=True)
+    words = "Drawn people, synthetic voices: nobody real"
+    assert words in (tmp_path / "index.html").read_text() and words not in (audited / "index.html").read_text()
+    assert (tmp_path / "curves_ssim.png").read_bytes() != (audited / "curves_ssim.png").read_bytes()
 
 
 def test_what_must_not_move_is_declared_for_known_metrics_and_distortions():

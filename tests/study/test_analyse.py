@@ -69,6 +69,7 @@ def scored(tmp_path):
 
 def test_what_was_put_in_is_found_and_what_was_not_is_refuted(scored, tmp_path):
     analyse(*scored, config(), tmp_path / "out")
+    assert "drawn" not in (tmp_path / "out/study.md").read_text().lower()
     frame = read_table(tmp_path / "out/effects.parquet", schemas.STUDY)
     asked = frame[frame.hypothesis.notna()].set_index("hypothesis")
     assert asked.verdict.to_dict() == {"H1": "confirmed", "H2": "confirmed", "H3": "refuted"}
@@ -78,7 +79,8 @@ def test_what_was_put_in_is_found_and_what_was_not_is_refuted(scored, tmp_path):
 
 
 def test_each_emotion_and_interaction_is_explored_without_a_verdict(scored, tmp_path):
-    frame = analyse(*scored, config(), tmp_path / "out")
+    frame = analyse(*scored, config(), tmp_path / "out", drawn=True)
+    assert "**Drawn people, synthetic voices: nobody real" in (tmp_path / "out/study.md").read_text()
     rest = frame[frame.hypothesis.isna()]
     assert set(rest.effect) == {"a", "b", "a:b"} and set(rest.level) == {"all", "happy", "sad"} and rest.verdict.isna().all()
     assert set(rest.metric) == {"ssim", "fvd@stylegan-v", "psnr"}

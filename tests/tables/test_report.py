@@ -21,7 +21,7 @@ from eadbench.media.video import write_video
 from eadbench.tables.build import Inputs, build
 from eadbench.tables.charts import page_data
 from eadbench.tables.config import TablesConfig
-from eadbench.tables.figures import block_name, history_figure, quality
+from eadbench.tables.figures import block_name, history_figure, quality, save
 from eadbench.tables.gallery import read_adjacency, slug
 from eadbench.tables.load import load_built
 from eadbench.tables.report import bundle_page, head_counts, report
@@ -104,7 +104,7 @@ def test_every_head_explains_its_metric(page_folder: Path) -> None:
     assert all(f"<dt>{word}</dt>" in told for word in ("Definition", "Better", "Values", "Evaluator", "Reacts to", "Source"))
 
 
-def test_curves_show_validation_quality_with_names_and_mark() -> None:
+def test_curves_show_validation_quality_with_names_and_mark(tmp_path: Path) -> None:
     logged = {"lr": ["train"], "loss": ["train", "val"], "trepa": ["train"], "noise": ["val"]}
     rows = [
         {"run": "full", "step": step, "split": split, "quantity": name, "value": 1.0}
@@ -112,9 +112,12 @@ def test_curves_show_validation_quality_with_names_and_mark() -> None:
     ]  # fmt: skip
     history = pd.DataFrame(rows)
     assert quality(history) == ["noise", "loss", "trepa"], "validation first, how the run went not at all"
-    figure = history_figure(history, {"full": "EAD-Net"}, "drawn people")
-    assert [axis.get_title() for axis in figure.axes] == ["noise prediction error", "loss"] and figure.get_suptitle() == "drawn people"
+    figure = history_figure(history, {"full": "EAD-Net"})
+    assert [axis.get_title() for axis in figure.axes] == ["noise prediction error", "loss"]
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"EAD-Net, training", "EAD-Net, validation"}
+    plain = save(figure, tmp_path / "plain") or (tmp_path / "plain.png").read_bytes()
+    save(history_figure(history, {"full": "EAD-Net"}), tmp_path / "marked", "drawn people, synthetic voices")
+    assert (tmp_path / "marked.png").read_bytes() != plain, "the mark stands in the picture"
     alone = history_figure(history[history.split == "train"])
     assert [axis.get_title() for axis in alone.axes] == ["TREPA loss", "loss"], "without validation, what there is of training"
 

@@ -22,7 +22,8 @@ prints the same, with the metrics of other installed packages.
 - It is quoted with its interval, its number of clips, and what it was measured with (network, hash of its weights,
   resolution, variant): the column heads and `scores.parquet` hold them. Values that differ in these do not compare.
 
-`eadbench tables cite` prints the BibTeX of everything that a table holds.
+`eadbench tables cite` prints the BibTeX of everything that a table holds. *Reacts to* says what else moves a value by its
+definition; [audit.md](audit.md) measures that on clips of yours.
 
 | metric | name in the tables | better | values | evaluator | compares with |
 |---|---|---|---|---|---|
