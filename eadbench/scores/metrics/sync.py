@@ -67,7 +67,8 @@ class SyncConfidence(_Sync):
     name, label, direction, key = "sync", "Sync (LSE-C)", "up", "confidence"
     meaning = "SyncNet confidence: median less minimum of the mean distance over shifts of ±15 frames; silence has none"
     reacts = (
-        "the delay of the sound; also the codec, the sharpness and the crop of the mouth. A method "
+        "a mouth that does not follow the sound; hardly a constant delay, which the search over shifts "
+        "undoes (see AV offset). Also the codec, the sharpness and the crop of the mouth. A method "
         "trained against a SyncNet pleases this one more than people"
     )
     cites = ("chung2016syncnet", "prajwal2020wav2lip")
