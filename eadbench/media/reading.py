@@ -20,6 +20,7 @@ Decoded = tuple[av.VideoFrame | av.AudioFrame, Fraction, bool]  # with its time 
 LONG_GOP = 2  # seconds between key frames that MPEG program streams do not reach
 BEGINS_ANEW = Fraction(1, 10)  # seconds back in a transport stream that ffmpeg calls a discontinuity
 OVERLAP = 1  # seconds by which one track of a recording may outlast another where the next one is joined to it
+HELD = 2  # packets before a joint that the demuxer may take for damaged
 SAMPLES = 32  # places of a transport stream at which its stamps are looked at
 HOLE = 0.1  # seconds without frames that are told of
 SHORT = 0.25  # seconds by which a track may end before its header says so: last frames, other rounding
@@ -93,7 +94,7 @@ def decode(
 
     Yields:
         Frames with their time in seconds from :func:`zero_of`. Undecodable packets before the first frame
-        do not count.
+        do not count, nor those that the container marks as damaged, as the last one of a truncated file.
 
     Raises:
         av.FFmpegError: If the file breaks off, or nothing can be decoded.
@@ -126,13 +127,14 @@ def _watched(
     """The same frames; notes what is damaged, missing or cut off."""
     kind = "picture" if stream.type == "video" else "sound"
     instead = "the frame before it stands there" if stream.type == "video" else "silence stands there"
+    until = " and up to the next key frame" if stream.type == "video" else ""
     damaged, missing = _Count(notes), _Count(notes)
     due = None
     for frame, time, harmed in frames:
         if due is not None and time - due > HOLE:
             missing.add(f"no {kind} from {float(due):.2f} to {float(time):.2f} s: {instead}")
         if harmed:
-            damaged.add(f"the {kind} is damaged at {float(time):.2f} s")
+            damaged.add(f"the {kind} is damaged at {float(time):.2f} s{until}")
         due = time + frame.duration * frame.time_base
         yield frame, time, harmed
     said = _said_end(container, stream)
@@ -258,20 +260,30 @@ def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -
         yield from _demux(container, [stream])
         return
     tracks = [track for track in (pick(container, "video"), pick(container, "audio")) if track is not None]
-    offset, due, joined = Fraction(0), {}, set()
+    offset, before, due, joined, held = Fraction(0), Fraction(0), {}, set(), []
     for packet in _demux(container, tracks):
         if packet.dts is not None:
-            track, time = packet.stream.index, packet.dts * packet.time_base + offset
-            late = due.get(track, time) - time
+            track, raw = packet.stream.index, packet.dts * packet.time_base
+            shift = offset
+            late = due.get(track, raw + offset) - raw - offset
+            if track in joined and abs(due[track] - raw - before) < abs(late):
+                shift, packet.is_corrupt = before, False  # the last packet of what came before the joint
             # Of the tracks of a joint the first one tells when the rest begins; what else is late overlaps a little.
-            if late > (OVERLAP if track in joined else BEGINS_ANEW):
-                offset, time, joined = offset + late, time + late, due.keys() - {track}
-            joined = joined - {track}
-            due[track] = time + (packet.duration or 0) * packet.time_base
-            packet.dts += round(offset / packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts + round(offset / packet.time_base)
+            elif late > (OVERLAP if track in joined else BEGINS_ANEW):
+                before, offset = offset, offset + late
+                shift, joined = offset, due.keys() - {track}
+                for last in held:
+                    last.is_corrupt = False  # only broken off by what was joined to it
+            else:
+                joined = joined - {track}
+            due[track] = raw + shift + (packet.duration or 0) * packet.time_base
+            packet.dts += round(shift / packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts + round(shift / packet.time_base)
         if packet.stream is stream:
-            yield packet
+            held.append(packet)
+            if len(held) > HELD:
+                yield held.pop(0)
+    yield from held
 
 
 def _demux(container: av.container.InputContainer, tracks: list[av.stream.Stream]) -> Iterator[av.Packet]:
@@ -297,7 +309,7 @@ def _in_order(
     ticks, zero = int(unit * whole), int(origin * whole)
     rate = stream.average_rate or stream.guessed_rate or 25 if stream.type == "video" else None
     avi = _is_avi(container, stream)
-    first_sent, last, length, failure, corrupt = None, None, 0, None, set()
+    first_sent, last, length, failure, corrupt, lost = None, None, 0, None, set(), False
     for packet in _packets(container, stream):
         if since is not None and packet.dts is not None and packet.dts * unit < since:
             continue
@@ -307,9 +319,9 @@ def _in_order(
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
-            if last is not None:
+            if last is not None and not packet.is_corrupt:
                 raise
-            failure = error
+            failure, lost = error, last is not None
             continue
         for frame in frames:
             following = (stream.start_time or 0) if last is None else last + length
@@ -327,6 +339,7 @@ def _in_order(
             shown = 1 / rate if rate else Fraction(frame.samples, frame.sample_rate)
             frame.duration = (frame.duration if rate else 0) or round(shown / unit)
             last, length = stamp, frame.duration
-            yield frame, Fraction(stamp * ticks - zero, whole), bool(frame.is_corrupt) or frame.pts in corrupt
+            yield frame, Fraction(stamp * ticks - zero, whole), lost or bool(frame.is_corrupt) or frame.pts in corrupt
+            lost = False
     if last is None and failure is not None:
         raise failure

@@ -34,7 +34,7 @@ BAD = {
     "empty": ("failed", "unreadable"),
     "text": ("failed", "unreadable"),
     "headless": ("failed", "unreadable"),
-    "truncated": ("failed", ""),
+    "truncated": ("dropped", "short"),
     "no_face": ("dropped", "no face"),
 }
 

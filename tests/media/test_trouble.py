@@ -135,6 +135,19 @@ def test_stretches_behind_a_joint_are_those_of_the_whole(tmp_path, suffix, codec
         assert min(np.abs(part - whole[at + s : at + s + 3200]).max() for s in range(-16, 17)) < 0.01, first
 
 
+def test_a_joint_at_which_the_sound_begins_first_is_no_damage(tmp_path):
+    first = write(tmp_path / "a.ts", PATTERNS[:50], options=B_FRAMES, sound=blocks(hum(2.0)), sound_codec="mp2")
+    late = [0.4 + k / 25 for k in range(25)]
+    second = write(tmp_path / "b.ts", PATTERNS[50:], options=B_FRAMES, stamps=late, sound=blocks(hum(1.4)), sound_codec="mp2")
+    path, notes = tmp_path / "ab.ts", []
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    frames = which(read_frames(path, 25, notes=notes))
+    assert sorted(set(frames)) == list(range(FRAMES)) and frames == sorted(frames)
+    assert abs(len(frames) - 85) <= 1
+    assert len(notes) == 1 and notes[0].startswith("no picture from 2.0"), notes
+    assert abs(len(read_audio(path)) / RATE - 3.4) < 0.1
+
+
 # Damage
 
 
@@ -151,6 +164,16 @@ def test_damage_in_the_middle_is_noted_with_its_place(tmp_path):
     notes = []
     assert len(read_frames(path, 25, notes=notes)) == FRAMES
     assert any("the picture is damaged at 1." in note for note in notes), notes
+
+
+def test_sound_that_is_cut_off_within_a_packet_is_read_up_to_there(tmp_path):
+    path = write(tmp_path / "v.mp4", sound=blocks(hum(3.0)), container_options={"movflags": "faststart"})
+    with av.open(str(path)) as container:
+        sizes = [(p.pos, p.size) for p in container.demux(audio=0) if p.pts is not None and p.pts * p.time_base > 1]
+    path.write_bytes(path.read_bytes()[: sizes[0][0] + sizes[0][1] // 2])
+    notes = []
+    assert 0.9 * RATE < len(read_audio(path, notes=notes)) < 1.2 * RATE
+    assert notes[-1].startswith("the sound ends at ") and notes[-1].endswith("is the file truncated?")
 
 
 def test_a_hole_is_noted_with_its_place(tmp_path):

@@ -90,8 +90,9 @@ def test_damage_is_an_error_that_names_the_file(tmp_path):
     cut.write_bytes(whole.read_bytes()[:20000])
     text.write_text("not a video")
     (tmp_path / "empty.mp4").touch()
-    with pytest.raises(EadbenchError, match=r"breaks off|opened"):
-        read_frames(cut)
+    notes = []
+    assert 0 < len(read_frames(cut, notes=notes)) < 50
+    assert "its header says 2.00 s: is the file truncated?" in notes[-1]
     for path in (text, tmp_path / "empty.mp4", tmp_path / "none.mp4"):
         with pytest.raises(EadbenchError, match="opened"):
             probe(path)
