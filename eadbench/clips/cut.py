@@ -28,7 +28,7 @@ from eadbench.media.faces import Detector, FaceMesh, box_of, choose_detector, ma
 from eadbench.media.video import VideoWriter
 
 log = logging.getLogger(__name__)
-VERSION = 2  # raise when the same recording and settings would give other clips
+VERSION = 3  # raise when the same recording and settings would give other clips
 LABELS = tuple(column.name for column in schemas.LABELS)
 SAMPLED = 10  # frames per clip on which sharpness and brightness are measured
 LATE = 2  # frames of silence that may be added where the sound ends before the picture
@@ -114,6 +114,8 @@ def cut_recording(recording: Recording, eyes: _Eyes, config: ClipsConfig, folder
     if not rows:
         reason = f"no face: in any of {blind} frames" if blind else "empty: no frame in the annotated stretch"
         rows.append(_row(recording, 0, folder, status=DROPPED, reason=reason))
+    for row in rows:  # now that the picture is read to its end
+        row["note"] = "; ".join([*recording.notes, *row.pop("sound_notes", [])]) or None
     return rows
 
 
@@ -131,7 +133,9 @@ def _candidate(recording: Recording, k: int, stretch: Stretch, config: ClipsConf
     place = {"source_start": stretch.start, "source_end": stretch.start + seconds, "fps": float(FPS)}
     if not stretch.sights:
         return _row(recording, k, folder, **place, status=DROPPED, reason=f"no face: for {seconds:.2f} s")
-    samples = recording.sound(stretch.start, stretch.frames)
+    notes: list[str] = []
+    samples = recording.sound(stretch.start, stretch.frames, notes)
+    place["sound_notes"] = [f"the sound: {note}" for note in notes]
     frames = min(stretch.frames, len(samples) // PER_FRAME + LATE)
     short = too_short(seconds, config) or (f"sound ends: {too_short(frames / FPS, config)}" if too_short(frames / FPS, config) else "")
     if short:

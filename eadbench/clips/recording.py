@@ -1,8 +1,7 @@
 """One row of the index, opened: its frames at 25 per second and its sound."""
 
-import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -16,8 +15,6 @@ from eadbench.corpora.archives import read_member
 from eadbench.media.audio import RATE, read_audio
 from eadbench.media.video import Picture, iter_pictures
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Recording:
@@ -26,10 +23,12 @@ class Recording:
     Attributes:
         row: Its row of the index; missing values are ``None``.
         folder: Folder of the index, to which the row's paths are relative.
+        notes: What was done to its picture to read it; appended to by :meth:`pictures`.
     """
 
     row: dict[str, Any]
     folder: Path
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def from_table(cls, row: pd.Series, folder: Path) -> "Recording":
@@ -67,21 +66,22 @@ class Recording:
 
     def pictures(self) -> Iterator[Picture]:
         """The annotated stretch at 25 frames per second, chosen by time stamps."""
-        notes: list[str] = []
-        try:
-            yield from iter_pictures(open_once(self.source, self.row["member"]), self.start, self.row["end"], FPS, notes)
-        finally:
-            for note in notes:
-                log.info("%s: %s", self.id, note)
+        yield from iter_pictures(open_once(self.source, self.row["member"]), self.start, self.row["end"], FPS, self.notes)
 
-    def sound(self, start: float, frames: int) -> np.ndarray:
-        """Up to ``frames * 640`` samples from ``start`` seconds on; empty where there is no sound."""
+    def sound(self, start: float, frames: int, notes: list[str] | None = None) -> np.ndarray:
+        """Up to ``frames * 640`` samples from ``start`` seconds on; empty where there is no sound.
+
+        Args:
+            start: Seconds from where the picture starts.
+            frames: Frames of 1/25 s.
+            notes: Appended to where something was done to read it.
+        """
         if not self.has_sound:
             return np.zeros(0, np.float32)
         other = self.row["audio_source"]
         path = (self.folder / other).resolve() if other else self.source
         media = open_once(path, self.row["audio_member"] if other else self.row["member"])
-        return read_audio(media, RATE, start, start + frames / FPS)
+        return read_audio(media, RATE, start, start + frames / FPS, notes)
 
 
 def open_once(path: Path, member: str | None) -> Path | BinaryIO:

@@ -92,8 +92,10 @@ CLIPS = Table(
         Column("sync_confidence", F64, "SyncNet confidence at that offset"),
         Column("offset_corrected", F64, "frames by which the audio was moved"),
         *STATUS,
+        Column("note", STR, "what was done to the recording to read it: tracks chosen, holes, damage; null if nothing"),
     ),
     key=("clip_id",),
+    version=2,
 )
 
 CLIP_LIST = Table(

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from clips.faulty_corpus import CONFIG, SMALL, make_index
-from material import face_video
+from material import face_frames, face_video, hum
 from small_disk import PAGE, small_disk
 
 from eadbench.clips import align
@@ -25,7 +27,7 @@ from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import concat_tables, read_table, write_table
-from eadbench.media.audio import read_audio
+from eadbench.media.audio import SoundTrack, read_audio
 from eadbench.media.video import read_frames
 
 GOOD = ("plain", "ein_Gesicht_groer", "sound_long", "fps30", "wrong_extension", "turned", "ten_bit", "odd", "uneven", "two_faces")
@@ -377,3 +379,29 @@ def test_what_no_recording_is_to_blame_for_ends_the_job(tmp_path, monkeypatch, e
     with pytest.raises(FatalError, match=r"out of memory|too many open files|GPU failed"):
         cut_shard("mine", "0-of-1", table, tmp_path / "clips/cut.parquet", CONFIG)
     assert not (tmp_path / "clips/cut.parquet").exists()
+
+
+def test_what_was_done_to_a_recording_stands_in_its_rows(tmp_path):
+    face, times = face_frames(40, 160, 160, 0.625), [k / 25 + 0.4 * (k > 20) for k in range(40)]
+    (tmp_path / "source").mkdir()
+    with av.open(str(tmp_path / "source" / "holes.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 160, 160, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        voice = SoundTrack(container, hum(2.0), 16000)
+        for time, image in zip(times, face, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        voice.until(1.0)
+        voice.at += 8 * voice.BLOCK
+        voice.finish()
+    face_video(tmp_path / "source" / "whole.mp4", width=160, height=160, scale=0.625)
+    table = make_index(tmp_path / "corpora", tmp_path / "source")
+    cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
+    rows = read_table(tmp_path / "clips" / "cut.parquet", schemas.CLIPS).set_index("recording_id")
+    assert rows.loc["holes", "status"] == "kept" and not isinstance(rows.loc["whole", "note"], str)
+    picture, sound = rows.loc["holes", "note"].split("; ")
+    assert picture == "no picture from 0.84 to 1.24 s: the frame before it stands there"
+    assert sound.startswith("the sound: no sound from 1.0") and sound.endswith("silence stands there")
