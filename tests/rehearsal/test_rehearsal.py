@@ -1,11 +1,12 @@
 """What the rehearsal changes of the paper's run, and how deep it goes."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from rehearsal import depth, hub
+from rehearsal import depth, hub, weights
 from rehearsal.__main__ import CONFIGS, write_machine
 
 from eadbench.core.settings import load
@@ -69,3 +70,55 @@ def test_less_depth_keeps_the_widths():
 def test_an_unknown_depth_is_told():
     with pytest.raises(SystemExit, match="known are auto, full"):
         depth.choose("7", {})
+
+
+@cache
+def paper():
+    return load(None, [ROOT / CONFIGS[0]], whole=True).training
+
+
+@cache
+def network(name: str):
+    """EAD-Net of a run of the paper at full size, without its numbers."""
+    import torch
+
+    from eadbench.models.config import EADNetConfig
+    from eadbench.models.eadnet import EADNet
+
+    with torch.device("meta"):
+        return EADNet(EADNetConfig(**paper().runs[name].model))
+
+
+@pytest.mark.parametrize("name", ["stage1", "full", "no_stda", "none"])
+def test_the_papers_runs_start_from_each_other_and_from_stable_diffusion(name):
+    import torch
+
+    from eadbench.models.sd_weights import load_sd_weights
+
+    run = paper().runs[name]
+    if run.pretrained:
+        with torch.device("meta"):
+            published = weights.unet_of(depth.CHANNELS, 2).state_dict()
+        report = load_sd_weights(network(name), published)
+        assert len(report.mapped) + len(report.unused) == len(published)
+    else:
+        report = network(name).load_compatible(network(run.init).state_dict())
+        assert len(report.loaded) > 500 and not [one for one in report.unexpected if ".stda." not in one]
+
+
+@pytest.mark.parametrize("name", ["stage1", "full", "none"])
+def test_the_papers_networks_take_their_inputs(name):
+    import torch
+
+    found = network(name)
+    config, windows = found.config, 2
+
+    def empty(*shape: int) -> torch.Tensor:
+        return torch.zeros(windows, *shape, device="meta")
+
+    latents = empty(config.frames, 4, 32, 32)
+    told = {"text": empty(60, 768), "vai": empty(3)} if config.emotion != "none" else {}
+    given = (empty(config.frames, 1, 32, 32), latents, latents, empty(config.frames, config.audio_tokens, config.audio_dim))
+    found.gradient_checkpointing = True
+    predicted = found.train()(latents, empty(), *given, **told)
+    assert predicted.shape == latents.shape and config.frames == (1 if name == "stage1" else 16)
