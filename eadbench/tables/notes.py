@@ -154,9 +154,9 @@ def missing(table: WideTable, failures: pd.DataFrame | None = None) -> list[Note
         for key in told or [("", f"up to {worst} clips are missing")] * (worst > 0):
             lacking.setdefault(key, []).append(row.label)
     for (corpus, text), labels in lacking.items():
-        who = "all methods" if len(labels) == len(table.rows) - len(table.without_scores) > 1 else ", ".join(labels)
+        who = "All methods" if len(labels) == len(table.rows) - len(table.without_scores) > 1 else ", ".join(labels)
         where = f" on {_corpora(table)[corpus]}" if corpus and len(_corpora(table)) > 1 else ""
-        notes.append(Note("missing", table.name, f"{who[0].upper()}{who[1:]}{where}: {text}."))
+        notes.append(Note("missing", table.name, f"{who}{where}: {text}."))
     if lacking:
         notes.append(Note("missing", table.name, "Paired tests use the clips in common."))
     return notes

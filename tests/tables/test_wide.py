@@ -106,6 +106,8 @@ def test_the_same_gap_of_all_methods_is_told_once() -> None:
     rows = [(m, "c", "self", "k1", "fid", "failed", "no face", False) for m in ("a", "b")]
     names = ["method", "corpus", "protocol", "clip_id", "metric", "status", "reason", "whole"]
     told = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows, columns=names))]
+    alone = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows[:1], columns=names))]
+    assert alone[0] == "a: 1 of 10 clips is missing from FID: k1 (no face).", "a name keeps its letters"
     assert told == ["All methods: 1 of 10 clips is missing from FID: k1 (no face).", "Paired tests use the clips in common."]
 
 
