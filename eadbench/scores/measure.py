@@ -19,7 +19,7 @@ from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.settings import shaping_for
 from eadbench.core.tables import FAILED, KEPT, read_table, resolve
-from eadbench.scores.clip import Measured, Measurer, give_memory_back
+from eadbench.scores.clip import Measured, Measurer
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import Judges
 from eadbench.scores.metrics import METRICS
@@ -173,7 +173,6 @@ def _measured(
         if not facts["passing"]:
             job.keep(item.key, facts, [item.part])
     measurer.close()
-    give_memory_back()  # else the next cell, or the tables, come on top of what this one freed: 130 MB
     return found
 
 
