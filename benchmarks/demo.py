@@ -21,7 +21,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from eadbench.core.errors import EadbenchError
-from eadbench.plan.dag import Job, planned
+from eadbench.plan.dag import PlannedJob, planned
 from eadbench.plan.estimate import wall_time
 
 
@@ -48,7 +48,7 @@ def records(results: Path) -> dict[str, dict]:
     return found
 
 
-def finished(results: Path, jobs: list[Job]) -> list[Done]:
+def finished(results: Path, jobs: list[PlannedJob]) -> list[Done]:
     """What each planned job took.
 
     Raises:
@@ -69,7 +69,7 @@ def finished(results: Path, jobs: list[Job]) -> list[Done]:
     return found
 
 
-def longest_path(jobs: list[Job], found: list[Done]) -> list[Done]:
+def longest_path(jobs: list[PlannedJob], found: list[Done]) -> list[Done]:
     """The chain of jobs, each waiting for the one before, that takes longest."""
     until: dict[int, tuple[float, list[Done]]] = {}
     for k in TopologicalSorter({k: job.needs for k, job in enumerate(jobs)}).static_order():

@@ -22,7 +22,7 @@ from eadbench.core.progress import track
 from eadbench.core.settings import load
 from eadbench.core.tables import read_table, resolve
 from eadbench.features.store import FeatureStore
-from eadbench.samples.pipeline import Clip, Sampler
+from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.run import load_eadnet, load_vae
 from eadbench.zoo.emotion import logits as logits_of
 
@@ -48,7 +48,7 @@ def turn_dial(sampler: Sampler, judge, store: FeatureStore, clip: tuple, dial: l
     a, b = (judge.classes.index(name) for name in pair)
     said = []
     for vai in dial:
-        made = np.stack(list(sampler.render(Clip(row["clip_id"], list(frames), len(frames), shown, audio, vai=vai))))
+        made = np.stack(list(sampler.render(RenderClip(row["clip_id"], list(frames), len(frames), shown, audio, vai=vai))))
         logits = logits_of(judge, made, landmarks[: len(made)])
         said.append(float(1 / (1 + np.exp(logits[a] - logits[b]))))
     return said

@@ -21,7 +21,7 @@ from eadbench.core.device import pick_device
 from eadbench.models.config import EADNetConfig
 from eadbench.models.eadnet import EADNet
 from eadbench.samples.config import SamplerConfig
-from eadbench.samples.pipeline import Clip, Sampler
+from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.run import TrainedRun
 from eadbench.samples.schedulers import make_scheduler
 from eadbench.zoo.vae import decode
@@ -48,7 +48,7 @@ def networks(size: str, device: torch.device) -> tuple[EADNet, EADNet, Autoencod
     return tuple(network.to(device).eval().requires_grad_(False) for network in (ours, theirs, vae))
 
 
-def render_ours(sampler: Sampler, clip: Clip) -> int:
+def render_ours(sampler: Sampler, clip: RenderClip) -> int:
     """Frames drawn."""
     return sum(1 for _ in sampler.render(clip))
 
@@ -119,7 +119,7 @@ def main() -> None:
             sampler = Sampler(run, vae, config, device, 1)
 
             def work(sampler: Sampler = sampler) -> int:
-                return render_ours(sampler, Clip("clip", iter(frames), count, frames[:4], states, vai=(0.5, 0.5, 1.0)))
+                return render_ours(sampler, RenderClip("clip", iter(frames), count, frames[:4], states, vai=(0.5, 0.5, 1.0)))
 
             rate = frames_per_second(work, device, a.repeats)
             passes = "2 passes" if scales[0] == scales[1] else "3 passes"

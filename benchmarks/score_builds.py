@@ -149,7 +149,7 @@ def shares(pair: Path, arguments: argparse.Namespace, scores: dict) -> dict:
     from eadbench.scores import clip
     from eadbench.scores.config import ScoresConfig
     from eadbench.scores.judges import load_judges
-    from eadbench.scores.task import Task
+    from eadbench.scores.task import ScoreTask
 
     torch.set_num_threads(1)
     spent: dict[str, float] = defaultdict(float)
@@ -168,7 +168,7 @@ def shares(pair: Path, arguments: argparse.Namespace, scores: dict) -> dict:
     judges = load_judges(config, {name: arguments.zoo / name for name in JUDGES.values()}, "cpu")
     measurer = clip.Measurer(config, judges, shows=False)
     try:
-        timed("whole", lambda: measurer.measure(Task("a", fake=pair / "fake/a.mp4", real=pair / "real/a.mp4")))
+        timed("whole", lambda: measurer.measure(ScoreTask("a", fake=pair / "fake/a.mp4", real=pair / "real/a.mp4")))
     finally:
         clip.attempt, clip.Marks.of = attempt, marks
         measurer.close()

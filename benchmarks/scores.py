@@ -28,15 +28,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames, write_video
-from eadbench.models.syncnet_judge import SyncNet
+from eadbench.models.syncnet_judge import SyncNetV2
 from eadbench.scores.bootstrap import FrechetBootstrap, resamplings
-from eadbench.scores.clip import Measurer, Task
+from eadbench.scores.clip import Measurer, ScoreTask
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.frechet import frechet_distance
 from eadbench.scores.judges import load_judges
 from eadbench.zoo.config import ZooConfig
-from eadbench.zoo.make import Inputs, make
-from eadbench.zoo.syncnet_judge import Options, SyncJudge
+from eadbench.zoo.make import ArtefactInputs, make
+from eadbench.zoo.syncnet_judge import SyncJudge, SyncNetOptions
 
 JUDGES = {"fid": "inception", "fvd": "i3d", "lpips": "lpips"}
 METRICS = ("fid", "fvd", "ssim", "lpips")
@@ -128,7 +128,7 @@ def ours(folder: Path, config: ScoresConfig, judges) -> dict[str, float]:
         names = sorted(p.stem for p in (folder / side).iterdir())
         wanted = config if side == "fake" else config.model_copy(update={"metrics": ("fid", "fvd")})
         measurer = Measurer(wanted, judges)
-        sides[side] = [measurer.measure(Task(n, fake=folder / side / f"{n}.mp4", real=folder / "real" / f"{n}.mp4")) for n in names]
+        sides[side] = [measurer.measure(ScoreTask(n, fake=folder / side / f"{n}.mp4", real=folder / "real" / f"{n}.mp4")) for n in names]
     stacked = {kind: [np.concatenate([m.features[kind] for m in sides[s]]) for s in ("real", "fake")] for kind in ("inception", "i3d-stylegan-v")}
     values = {name: float(np.mean([m.values[name].value for m in sides["fake"]])) for name in ("ssim", "lpips")}
     return values | {"fid": frechet_distance(*stacked["inception"]), "fvd": frechet_distance(*stacked["i3d-stylegan-v"])}
@@ -144,7 +144,7 @@ def suite(arguments) -> dict:
         artefacts["i3d"]["options"] = {"channels": [8, 16, 24], "size": 64}
         zoo_config = ZooConfig.model_validate({"artefacts": artefacts})
         for name in artefacts:
-            make(name, zoo_config, 1, Inputs([], {}), folder / "zoo" / name)
+            make(name, zoo_config, 1, ArtefactInputs([], {}), folder / "zoo" / name)
         config = ScoresConfig.model_validate({"judges": JUDGES, "metrics": METRICS, "fvd_protocols": ["stylegan-v"]})
         judges = load_judges(config, {name: folder / "zoo" / name for name in artefacts}, "cpu")
         them = peers(folder, judges.nets)
@@ -189,8 +189,8 @@ def bootstrap(arguments) -> dict:
 def sync(arguments) -> dict:
     """The published network (random weights) on one clip of 3 s: syncnet_python's evaluation after its face tracker, against ours."""
     torch.manual_seed(0)
-    net = SyncNet().eval()
-    judge = SyncJudge(net, Options())
+    net = SyncNetV2().eval()
+    judge = SyncJudge(net, SyncNetOptions())
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "clip.mp4"
         write_video(path, texture(75, 224, 0), audio=np.random.default_rng(0).normal(0, 0.1, 75 * 640).astype(np.float32))
@@ -222,7 +222,7 @@ def arithmetic(_) -> dict:
     images = torch.randn(16, 3, 256, 256).contiguous(memory_format=torch.channels_last)
     windows, matrix = 255 * torch.rand(20, 3, 5, 224, 224), torch.randn(2048, 2048)
     alexnet = torchvision.models.alexnet(weights=None).features.eval().to(memory_format=torch.channels_last)
-    syncnet = SyncNet().eval()
+    syncnet = SyncNetV2().eval()
     works = {
         "matrix product": (lambda: matrix @ matrix, 1),
         "AlexNet at 256 pixels, an image": (lambda: alexnet(images), len(images)),

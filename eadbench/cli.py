@@ -22,7 +22,7 @@ from eadbench.core.settings import nearest
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
-ROOMS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study", "audit")
+STAGES = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study", "audit")
 # Command -> (module, attribute), for what users call without thinking of stages.
 SHORTCUTS = {
     "score": ("eadbench.score.cli", "app"),
@@ -37,12 +37,12 @@ EXTRAS = {"score": "score", "scores": "score", "tables": "score", "study": "scor
 )
 
 
-class Rooms(TyperGroup):
+class Stages(TyperGroup):
     """A group that imports a stage's ``cli`` module only when it is asked for."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:
         """Names in the order of the stages."""
-        return [*ROOMS, *SHORTCUTS]
+        return [*STAGES, *SHORTCUTS]
 
     def get_command(self, ctx: typer.Context, name: str) -> TyperGroup:
         """The stage's or shortcut's group.
@@ -60,7 +60,7 @@ class Rooms(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Rooms,
+    cls=Stages,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -129,7 +129,7 @@ def main() -> None:
         if (error.name or "").partition(".")[0] in ("", "eadbench"):
             logging.getLogger("eadbench").exception("unexpected failure")
         else:
-            extra = EXTRAS.get(next((word for word in sys.argv[1:] if word in (*ROOMS, *SHORTCUTS)), ""), "workflow")
+            extra = EXTRAS.get(next((word for word in sys.argv[1:] if word in (*STAGES, *SHORTCUTS)), ""), "workflow")
             logging.getLogger("eadbench").error("the package %r is not installed: pip install 'eadbench[%s]'", error.name, extra)
         sys.exit(1)
     except Exception as error:

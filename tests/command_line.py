@@ -16,7 +16,7 @@ from eadbench.core import options
 
 def apps() -> Iterator[tuple[str, typer.Typer]]:
     """Name and app of every command below `eadbench`."""
-    for name in (*cli.ROOMS, *cli.SHORTCUTS):
+    for name in (*cli.STAGES, *cli.SHORTCUTS):
         module, attribute = cli.SHORTCUTS.get(name, (f"eadbench.{name}.cli", "app"))
         yield name, getattr(import_module(module), attribute)
 

@@ -31,7 +31,7 @@ def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_parts(tiny_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Artefacts that features and training use, made by the zoo at the smallest size: ``vae``, ``whisper``, ``videomae``, ``lpips``."""
     from eadbench.zoo.config import ZooConfig
-    from eadbench.zoo.make import Inputs, make
+    from eadbench.zoo.make import ArtefactInputs, make
 
     artefacts = {
         "vae": {
@@ -51,7 +51,7 @@ def tiny_parts(tiny_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     }  # fmt: skip
     folder, config = tmp_path_factory.mktemp("tiny_parts"), ZooConfig.model_validate({"artefacts": artefacts})
     for name in artefacts:
-        make(name, config, 1, Inputs([tiny_clips]), folder / name)
+        make(name, config, 1, ArtefactInputs([tiny_clips]), folder / name)
     return {name: folder / name for name in artefacts}
 
 

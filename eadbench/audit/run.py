@@ -23,12 +23,12 @@ from eadbench.media.video import read_frames, write_video
 from eadbench.samples.manifest import choose
 from eadbench.score.folders import files_by_name
 from eadbench.score.labels import Labels
-from eadbench.scores.clip import Task
+from eadbench.scores.clip import ScoreTask
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import Judges
+from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.landmarks import mesh_of
 from eadbench.scores.measure import measure_cell
-from eadbench.scores.summarise import Cell, write_summary
+from eadbench.scores.summarise import SummaryCell, write_summary
 from eadbench.scores.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def audit(
     pool: list[SourceClip],
     config: AuditConfig,
     scores: ScoresConfig,
-    judges: Judges,
+    judges: MetricNetworks,
     seed: int,
     out: Path,
     device: Any = "cpu",
@@ -126,13 +126,13 @@ def audit(
     zero = cells / ZERO
     for name in track(names, "score the levels", unit="level"):
         tasks = [
-            Task(clip.clip_id, clip.speaker, clip.emotion, fake=video_of(videos, name, n), real=video_of(videos, ZERO, n))
+            ScoreTask(clip.clip_id, clip.speaker, clip.emotion, fake=video_of(videos, name, n), real=video_of(videos, ZERO, n))
             for n, clip in enumerate(clips)
         ]
         cell = {"method": name, "corpus": config.corpus, "protocol": "self"}
         table = cells / name / "per_clip.parquet"
         measure_cell(cell, tasks, scores, judges, table, device, None if name == ZERO else zero, reuse=True, workers=workers)
-        write_summary(Cell.read(cells / name), Cell.read(zero), scores, seed, cells / name / "summary.parquet")
+        write_summary(SummaryCell.read(cells / name), SummaryCell.read(zero), scores, seed, cells / name / "summary.parquet")
     levels, found = analyse(cells, [name for name in config.distortions if name not in skipped], scores, seed, out)
     write_page(out, levels, found, clips, skipped, evaluators or {}, drawn)
     provenance.write(out, config.model_dump(mode="json"))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from eadbench.models.config import WHISPER_HZ, EADNetConfig
 
 
-class Context(NamedTuple):
+class ConditionContext(NamedTuple):
     """Condition tokens of one forward pass; a source that the model lacks is None.
 
     Attributes:
@@ -83,7 +83,7 @@ class ConditionEncoder(nn.Module):
         vai: torch.Tensor | None = None,
         drop_audio: torch.Tensor | None = None,
         drop_text: torch.Tensor | None = None,
-    ) -> Context:
+    ) -> ConditionContext:
         """Tokens of all sources.
 
         Args:
@@ -97,7 +97,7 @@ class ConditionEncoder(nn.Module):
         b, f = audio.shape[:2]
         audio = self.audio_proj(audio.reshape(b, f, -1, audio.shape[-1] * self.layers_per_token)) + self.audio_position
         audio = _drop(audio, self.null_audio, drop_audio)
-        return Context(audio, *self._text(text, text_mask, drop_text, b), self._vai(vai, drop_text, b))
+        return ConditionContext(audio, *self._text(text, text_mask, drop_text, b), self._vai(vai, drop_text, b))
 
     def _text(
         self, text: torch.Tensor | None, mask: torch.Tensor | None, drop: torch.Tensor | None, b: int
@@ -139,7 +139,7 @@ class ConditionShift(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, context: Context) -> torch.Tensor:
+    def forward(self, context: ConditionContext) -> torch.Tensor:
         """To be added to the time embedding, (B*F, D)."""
         shift = self.to_time["audio"](context.audio.flatten(2))  # (B, F, D)
         for source in self.to_time:
@@ -183,7 +183,7 @@ class FusedCrossAttention(nn.Module):
         for source in sources[1:]:
             nn.init.zeros_(self.to_v[source].weight)
 
-    def forward(self, x: torch.Tensor, context: Context) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, context: ConditionContext) -> torch.Tensor:
         """(B, F, H, W, C) to the same shape."""
         b, f, h, w, c = x.shape
         q = self.to_q(self.norm(x))

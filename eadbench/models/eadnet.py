@@ -20,7 +20,12 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from torch.utils.checkpoint import checkpoint
 
-from eadbench.models.conditioning import ConditionEncoder, ConditionShift, Context, FusedCrossAttention
+from eadbench.models.conditioning import (
+    ConditionContext,
+    ConditionEncoder,
+    ConditionShift,
+    FusedCrossAttention,
+)
 from eadbench.models.config import EADNetConfig
 from eadbench.models.stda import STDA
 from eadbench.models.tfrm import TFRM
@@ -250,7 +255,7 @@ class Level(nn.Module):
         self,
         x: torch.Tensor,
         time: torch.Tensor,
-        context: Context,
+        context: ConditionContext,
         frames: int,
         skips: list[torch.Tensor] | None = None,
         graphs: dict[str, torch.Tensor] | None = None,
@@ -306,7 +311,7 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels)
         self.proj_out = nn.Linear(channels, channels)
 
-    def forward(self, x: torch.Tensor, context: Context, frames: int) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, context: ConditionContext, frames: int) -> torch.Tensor:
         """(B*F, C, H, W) to the same shape."""
         y = self.norm(x).permute(0, 2, 3, 1).unflatten(0, (-1, frames))  # (B, F, H, W, C)
         y = self.stda(self.proj_in(y))
@@ -317,7 +322,9 @@ class TransformerBlock(nn.Module):
 
 def motion_module(config: EADNetConfig, channels: int) -> nn.Module:
     """AnimateDiff's temporal transformer (two self-attentions over time per pixel), whose output starts at zero."""
-    from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D  # with it come all U-Nets and transformers of diffusers
+    from diffusers.models.unets.unet_motion_model import (
+        AnimateDiffTransformer3D,  # with it come all U-Nets and transformers of diffusers
+    )
 
     module = AnimateDiffTransformer3D(
         config.heads,

@@ -13,7 +13,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from eadbench.models.config import SyncNetConfig
 
 
-class SyncNet(nn.Module):
+class LipSyncNet(nn.Module):
     """Both encoders. Sizes: :class:`SyncNetConfig`."""
 
     def __init__(self, config: SyncNetConfig) -> None:

@@ -16,7 +16,7 @@ SHIFT = 15  # audio is tried this many frames earlier and later
 SHORTEST = WINDOW + 1  # fewest frames that give one window, see `score_windows`
 
 
-class SyncNet(nn.Module):
+class SyncNetV2(nn.Module):
     """Two towers that put 0.2 s of lips and of sound into one space, close together when in time.
 
     Args:

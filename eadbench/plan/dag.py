@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedJob:
     """One job.
 
     Attributes:
@@ -41,7 +41,7 @@ class Job:
 class Plan:
     """The jobs, and the pattern of each rule's benchmark file (for the rules that have one)."""
 
-    jobs: list[Job]
+    jobs: list[PlannedJob]
     benchmarks: dict[str, re.Pattern[str]]
 
 
@@ -63,7 +63,13 @@ def workflow_of(configs: list[Path]) -> Iterator[Any]:
     """Snakemake's own view of the workflow, with the graph of all its jobs; see :func:`planned`."""
     try:
         from snakemake.api import SnakemakeApi
-        from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
+        from snakemake.settings.types import (
+            ConfigSettings,
+            DAGSettings,
+            OutputSettings,
+            Quietness,
+            ResourceSettings,
+        )
     except ImportError as error:
         raise EadbenchError("Snakemake is not installed", "this environment", "run `eadbench plan` where `snakemake` runs") from error
     # An empty folder: nothing is there yet, so that every job is counted.
@@ -87,7 +93,7 @@ def _read(workflow: Any) -> Plan:
     found = [job for job in workflow.dag.jobs if job.output]  # `all` only lists
     numbers = {job: number for number, job in enumerate(found)}
     jobs = [
-        Job(
+        PlannedJob(
             job.rule.name,
             Path(job.rule.snakefile).stem,
             dict(job.wildcards_dict),

@@ -11,7 +11,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import SECTIONS, Settings
 from eadbench.plan.calibrate import Sample
 from eadbench.plan.counts import Counts
-from eadbench.plan.dag import Job
+from eadbench.plan.dag import PlannedJob
 from eadbench.plan.figures import Figure
 from eadbench.plan.work import UNITS, amount, figure_key, signature
 
@@ -29,7 +29,7 @@ class Cost:
 
 
 def costs(
-    jobs: list[Job],
+    jobs: list[PlannedJob],
     settings: Settings,
     corpora: dict[str, Counts],
     figures: dict[str, Figure],
@@ -70,13 +70,13 @@ def _figure(pair: tuple[str, str], known: Figure, measured: dict[tuple[str, str]
     return known.model_copy(update={"note": f"{known.note} ({text} s measured with other settings under {same_key[0].results})"})
 
 
-def by_stage(jobs: list[Job], found: list[Cost]) -> pd.DataFrame:
+def by_stage(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
     """One row per stage and one for the whole (``schemas.PLAN``)."""
     rows = [_row(stage, [(j, c) for j, c in zip(jobs, found, strict=True) if j.stage == stage]) for stage in SECTIONS]
     return pd.DataFrame([*(row for row in rows if row["jobs"]), _row("all", list(zip(jobs, found, strict=True)))])
 
 
-def _row(stage: str, pairs: list[tuple[Job, Cost]]) -> dict:
+def _row(stage: str, pairs: list[tuple[PlannedJob, Cost]]) -> dict:
     core = [c.seconds * j.threads / 3600 for j, c in pairs]
     gpu = [c.seconds * j.gpus / 3600 for j, c in pairs]
     told = [h for h, (_, c) in zip(core, pairs, strict=True) if c.figure.source != "assumed"]
@@ -95,9 +95,9 @@ def _row(stage: str, pairs: list[tuple[Job, Cost]]) -> dict:
     }
 
 
-def by_figure(jobs: list[Job], found: list[Cost]) -> pd.DataFrame:
+def by_figure(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
     """One row per figure used: how many jobs, how much work, what it says, where it is from."""
-    groups: dict[tuple, list[tuple[Job, Cost]]] = defaultdict(list)
+    groups: dict[tuple, list[tuple[PlannedJob, Cost]]] = defaultdict(list)
     for job, cost in zip(jobs, found, strict=True):
         groups[cost.key, cost.figure.source, cost.figure.seconds, cost.figure.start, cost.figure.note].append((job, cost))
     return pd.DataFrame(
@@ -117,7 +117,7 @@ def by_figure(jobs: list[Job], found: list[Cost]) -> pd.DataFrame:
     )
 
 
-def wall_time(jobs: list[Job], found: list[Cost], cores: int, gpus: int) -> float:
+def wall_time(jobs: list[PlannedJob], found: list[Cost], cores: int, gpus: int) -> float:
     """Seconds until the last job is done, when the jobs with the longest way to the end go first (a simulation, no waiting in queues).
 
     Args:
@@ -162,7 +162,7 @@ def wall_time(jobs: list[Job], found: list[Cost], cores: int, gpus: int) -> floa
     return now
 
 
-def _longest_to_the_end(jobs: list[Job], found: list[Cost], after: dict[int, list[int]]) -> list[float]:
+def _longest_to_the_end(jobs: list[PlannedJob], found: list[Cost], after: dict[int, list[int]]) -> list[float]:
     """Seconds from the start of each job to the end of the longest chain that it begins."""
     longest = [0.0] * len(jobs)
     in_order = TopologicalSorter({n: job.needs for n, job in enumerate(jobs)}).static_order()

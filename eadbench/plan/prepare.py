@@ -15,7 +15,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings
 from eadbench.plan.counts import CUSTOMARY
 from eadbench.plan.missing import STEPS, Need, licences, missing, published, to_fetch
-from eadbench.samples.config import External
+from eadbench.samples.config import ExternalConfig
 from eadbench.samples.listing import listed
 from eadbench.samples.methods.external import NO_GPU
 from eadbench.zoo.fetch import fetch_files
@@ -104,7 +104,7 @@ def methods(settings: Settings, results: Path) -> tuple[list[str], list[Need]]:
     """Methods of others that are left out (their ``path:`` is not set), and what the rest lacks beside a GPU."""
     left_out, needs = [], []
     for method, lacks in listed(settings, results):
-        if isinstance(method.options, External) and not method.options.path:
+        if isinstance(method.options, ExternalConfig) and not method.options.path:
             left_out.append(method.name)
         elif not hasattr(method.options, "run"):  # runs of this workflow are made by it
             needs += [Need("Methods of others", f"{method.name}: {lack.what}", (str(lack),)) for lack in lacks if lack.what != NO_GPU]

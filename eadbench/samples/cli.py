@@ -40,9 +40,9 @@ def make_command(
     given = core_settings.load(settings, config, "samples make")
     entry_of(given.samples.methods, method, "samples.methods")
     from eadbench.samples.make import make
-    from eadbench.samples.methods.base import Context
+    from eadbench.samples.methods.base import MethodContext
 
-    context = Context(given.seed, given.device, given.samples, features, run, parse_parts(part), out.parent / "logs")
+    context = MethodContext(given.seed, given.device, given.samples, features, run, parse_parts(part), out.parent / "logs")
     make(method, corpus, protocol, clips, context, out)
 
 
@@ -76,9 +76,9 @@ def render_command(
         eadbench samples render --run results/training/full --video in.mp4 \\
           --audio speech.wav --emotion angry --intensity 0.8 --out out.mp4
     """
-    from eadbench.samples.request import Request
+    from eadbench.samples.request import RenderRequest
 
-    request = Request(video, image, audio, emotion, intensity, text, valence, arousal)
+    request = RenderRequest(video, image, audio, emotion, intensity, text, valence, arousal)
     given = core_settings.load(settings, config, defaults={"seed": 1, "device": "auto", "samples": {}})
     overrides = {"steps": steps, "audio_guidance": audio_guidance, "text_guidance": text_guidance}
     from eadbench.samples.render import render

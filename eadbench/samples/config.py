@@ -58,7 +58,7 @@ class SamplerConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
-class BaseMethod(Section):
+class BaseMethodConfig(Section):
     """What all methods have.
 
     Attributes:
@@ -86,32 +86,32 @@ class BaseMethod(Section):
         return Requires()
 
 
-class GroundTruth(BaseMethod):
+class GroundTruthConfig(BaseMethodConfig):
     """The clip itself. ``reencode`` passes it through the same codec as everybody else's result."""
 
     kind: Literal["ground_truth"]
     reencode: bool = True
 
 
-class CopiedInput(BaseMethod):
+class CopiedInputConfig(BaseMethodConfig):
     """What a model would give that copies its input: in ``self`` another clip of the speaker, else the driven clip, with the driving audio."""
 
     kind: Literal["copied_input"]
 
 
-class Still(BaseMethod):
+class StillConfig(BaseMethodConfig):
     """The reference frame, repeated."""
 
     kind: Literal["still"]
 
 
-class ShuffledAudio(BaseMethod):
+class ShuffledAudioConfig(BaseMethodConfig):
     """The clip itself with another clip's audio: the floor of every synchronisation score."""
 
     kind: Literal["shuffled_audio"]
 
 
-class TrainedMethod(BaseMethod):
+class TrainedMethodConfig(BaseMethodConfig):
     """A run of this workflow.
 
     Attributes:
@@ -132,7 +132,7 @@ class TrainedMethod(BaseMethod):
         return Requires(runs=(("run", self.run),), features=(corpus,), artefacts=self.artefacts)
 
 
-class EadNet(TrainedMethod):
+class EADNetMethodConfig(TrainedMethodConfig):
     """A run of EAD-Net.
 
     Attributes:
@@ -148,13 +148,13 @@ class EadNet(TrainedMethod):
     artefacts: ClassVar[tuple[str, ...]] = ("vae",)
 
 
-class Wav2Lip(TrainedMethod):
+class Wav2LipMethodConfig(TrainedMethodConfig):
     """A Wav2Lip generator trained by this workflow. The authors' own code shows it the frames themselves (``reference: current``)."""
 
     kind: Literal["wav2lip"]
 
 
-class Videos(BaseMethod):
+class VideosConfig(BaseMethodConfig):
     """A folder of finished videos.
 
     Attributes:
@@ -183,7 +183,7 @@ class Videos(BaseMethod):
         return Requires(after=self.after)
 
 
-class Command(BaseMethod):
+class CommandConfig(BaseMethodConfig):
     """A program of the user's.
 
     Attributes:
@@ -215,7 +215,7 @@ class Command(BaseMethod):
     region: Literal["full", "left_half", "right_half"] = "full"
 
 
-class External(BaseMethod):
+class ExternalConfig(BaseMethodConfig):
     """A published repository, run by a recipe of ``eadbench/samples/recipes/``.
 
     Attributes:
@@ -246,7 +246,18 @@ class External(BaseMethod):
     options: dict[str, str | int | float] = Field(default_factory=dict)
 
 
-Method = Annotated[GroundTruth | CopiedInput | Still | ShuffledAudio | EadNet | Wav2Lip | Videos | Command | External, Field(discriminator="kind")]
+Method = Annotated[
+    GroundTruthConfig
+    | CopiedInputConfig
+    | StillConfig
+    | ShuffledAudioConfig
+    | EADNetMethodConfig
+    | Wav2LipMethodConfig
+    | VideosConfig
+    | CommandConfig
+    | ExternalConfig,
+    Field(discriminator="kind"),
+]
 
 
 class SamplesConfig(Section):
@@ -320,7 +331,7 @@ def check(settings: Any) -> None:
                     f"method {name!r} is compared with the ground truth of {corpus!r}, which is not made", f"samples.methods.{name}", mend
                 )
         where = f"samples.methods.{name}"
-        if isinstance(method, Command):
+        if isinstance(method, CommandConfig):
             known = FOR_ALL if method.per == "manifest" else FOR_EACH
             _check_placeholders(method.command, known, f"{where}.command")
             _check_placeholders(method.cwd or "", known, f"{where}.cwd")
@@ -328,14 +339,14 @@ def check(settings: Any) -> None:
                 _check_there(method.cwd, f"{where}.cwd")
             for path in method.reads or []:
                 _check_there(path, f"{where}.reads")
-        elif isinstance(method, Videos):
+        elif isinstance(method, VideosConfig):
             _check_placeholders(method.path, ("corpus", "protocol"), f"{where}.path")
             for corpus, protocol in product(method.corpora, method.protocols):
                 folder = Path(method.path.format(corpus=corpus, protocol=protocol)).expanduser()
                 if not method.after and not folder.is_dir():
                     raise EadbenchError("the folder of videos does not exist", f"{where}.path: {folder}", "correct the path, or take the method out")
             _check_there(method.mapping, f"{where}.mapping")
-        elif isinstance(method, External):
+        elif isinstance(method, ExternalConfig):
             _check_recipe(method.recipe, f"{where}.recipe")
             for key in ("path", "weights", "prepared", "python"):
                 _check_there(getattr(method, key), f"{where}.{key}")

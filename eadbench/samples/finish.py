@@ -12,7 +12,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.media.audio import read_audio
 from eadbench.media.video import VideoWriter, iter_frames, probe, replace_audio
 from eadbench.samples.config import SamplesConfig
-from eadbench.samples.manifest import FPS, RATE, SAMPLES_PER_FRAME, Job
+from eadbench.samples.manifest import FPS, RATE, SAMPLES_PER_FRAME, RenderJob
 from eadbench.samples.methods.base import Alignment, Raw
 
 FPS_TOLERANCE = 0.01
@@ -26,7 +26,7 @@ class Result:
     frames_raw: int
 
 
-def finish(raw: Raw, job: Job, target: Path, config: SamplesConfig, mark: str | None) -> Result:
+def finish(raw: Raw, job: RenderJob, target: Path, config: SamplesConfig, mark: str | None) -> Result:
     """Write ``target`` from a raw result and check it.
 
     The rule: frame k of the result belongs to frame k of the clip (after ``alignment.skip`` leading ones). What is too long is cut; what is too short
@@ -63,13 +63,13 @@ def finish(raw: Raw, job: Job, target: Path, config: SamplesConfig, mark: str | 
     return check(target, job, written, raw.alignment.skip + written + count.extra)
 
 
-class _Count:
+class _FrameCount:
     extra = 0
 
 
-def _frames(raw: Raw, job: Job) -> tuple[Iterator[np.ndarray], _Count]:
+def _frames(raw: Raw, job: RenderJob) -> tuple[Iterator[np.ndarray], _FrameCount]:
     """The frames of a raw result at the clip's rate, without the leading ones that do not belong to it."""
-    count = _Count()
+    count = _FrameCount()
     if raw.frames is not None:
         return iter(raw.frames), count
     if not raw.file.exists():
@@ -89,7 +89,7 @@ def _frames(raw: Raw, job: Job) -> tuple[Iterator[np.ndarray], _Count]:
     return chain([first], images), count
 
 
-def _fit(image: np.ndarray, alignment: Alignment, job: Job) -> np.ndarray:
+def _fit(image: np.ndarray, alignment: Alignment, job: RenderJob) -> np.ndarray:
     """Cut out the result's part of the picture and bring it to the clip's size.
 
     Raises:
@@ -113,7 +113,7 @@ def _sound(path: Path, frames: int) -> np.ndarray:
     return np.pad(samples, (0, frames * SAMPLES_PER_FRAME - len(samples)))
 
 
-def check(target: Path, job: Job, frames: int, frames_raw: int) -> Result:
+def check(target: Path, job: RenderJob, frames: int, frames_raw: int) -> Result:
     """Decode a finished file and compare it with what it must be.
 
     Raises:

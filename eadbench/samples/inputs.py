@@ -12,13 +12,13 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import iter_frames, read_frames, write_video
-from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME, Job
+from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME, RenderJob
 
 INPUT_CRF = 10  # for inputs that must be cut: near-lossless, so that the method sees what the clip shows
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ModelInputs:
     """Paths in the working folder; see :func:`write_inputs`."""
 
     video: Path
@@ -30,13 +30,13 @@ class Inputs:
         return {k: str(v) for k, v in vars(self).items()}
 
 
-def write_inputs(job: Job, folder: Path) -> Inputs:
+def write_inputs(job: RenderJob, folder: Path) -> ModelInputs:
     """Write ``input.mp4`` (``job.frames`` aligned frames), ``input.wav``, ``reference.png`` and ``boxes.json`` (``left top right bottom`` per frame).
 
     Raises:
         EadbenchError: If an input cannot be decoded.
     """
-    inputs = Inputs(*(folder / name for name in ("input.mp4", "input.wav", "reference.png", "boxes.json")))
+    inputs = ModelInputs(*(folder / name for name in ("input.mp4", "input.wav", "reference.png", "boxes.json")))
     frames = sum(1 for _ in iter_frames(job.video))
     if frames == job.frames:
         shutil.copyfile(job.video, inputs.video)
@@ -50,13 +50,13 @@ def write_inputs(job: Job, folder: Path) -> Inputs:
     return inputs
 
 
-def landmarks(job: Job) -> np.ndarray:
+def landmarks(job: RenderJob) -> np.ndarray:
     """MediaPipe's landmarks in aligned pixels, ``(T, 478, 2)`` float32."""
     with np.load(job.track) as track:
         return track["landmarks"][: job.frames].astype(np.float32)
 
 
-def face_boxes(job: Job) -> np.ndarray:
+def face_boxes(job: RenderJob) -> np.ndarray:
     """Face boxes in aligned pixels from the landmarks: ``(T, 4)`` int, left, top, right, bottom, a tenth of their height added below the chin."""
     points = landmarks(job)
     low, high = points.min(1), points.max(1)

@@ -14,7 +14,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import VERB, Settings
 from eadbench.samples.config import Protocol
 from eadbench.samples.methods import make_method
-from eadbench.samples.methods.base import Context, Lack, Method
+from eadbench.samples.methods.base import Lack, Method, MethodContext
 
 PROTOCOLS = get_args(Protocol)
 
@@ -25,7 +25,7 @@ def listed(settings: Settings, results: Path) -> list[tuple[Method, list[Lack]]]
     parts = {card.parent.name: card.parent for card in (results / "zoo").glob("*/card.json")}
     for name, options in settings.samples.methods.items():
         run = results / "training" / options.run if hasattr(options, "run") else None
-        context = Context(settings.seed, settings.device, settings.samples, run=run, parts=parts)
+        context = MethodContext(settings.seed, settings.device, settings.samples, run=run, parts=parts)
         method = make_method(name, options, context)
         lacks = method.lacks()
         if run:

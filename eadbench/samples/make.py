@@ -16,16 +16,16 @@ from eadbench.core.scratch import scratch_folder
 from eadbench.core.settings import shaping
 from eadbench.core.tables import DROPPED, FAILED, KEPT, relative_to
 from eadbench.samples.finish import finish
-from eadbench.samples.manifest import FPS, Job, build_jobs
+from eadbench.samples.manifest import FPS, RenderJob, build_jobs
 from eadbench.samples.methods import make_method
-from eadbench.samples.methods.base import Context, Method, Raw
+from eadbench.samples.methods.base import Method, MethodContext, Raw
 from eadbench.samples.sources import Digests, reads
 
 log = logging.getLogger(__name__)
 REAL_FOOTAGE = {"ground_truth", "shuffled_audio", "copied_input", "still"}
 
 
-def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Context, out: Path) -> None:
+def make(name: str, corpus: str, protocol: str, clips_table: Path, context: MethodContext, out: Path) -> None:
     """Write ``out`` (``schemas.SAMPLES``) and ``videos/{clip_id}.mp4`` beside it.
 
     Clips finished by an interrupted run with the same inputs are kept (``core.job``).
@@ -64,7 +64,7 @@ def impossible(method: Method, protocol: str) -> str:
     return "; ".join(map(str, method.lacks()))
 
 
-def _rows(method: Method, tasks: list[Job], job: frame.Job) -> Iterator[dict[str, Any]]:
+def _rows(method: Method, tasks: list[RenderJob], job: frame.Job) -> Iterator[dict[str, Any]]:
     keys = {task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video, *method.reads()) for task in tasks}
     found = {name: job.done(key) for name, key in keys.items()}
     left = [task for task in tasks if found[task.clip_id] is None]
@@ -81,7 +81,7 @@ def _rows(method: Method, tasks: list[Job], job: frame.Job) -> Iterator[dict[str
         yield row
 
 
-def render_one(method: Method, job: Job, folder: Path) -> dict[str, Any]:
+def render_one(method: Method, job: RenderJob, folder: Path) -> dict[str, Any]:
     """Render, align, encode and check one clip; the reason of a failure goes to its row."""
     target = folder / "videos" / f"{job.clip_id}.mp4"
     target.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def render_one(method: Method, job: Job, folder: Path) -> dict[str, Any]:
     return _row(job, method.name, method, KEPT, "", raw) | cost | {"video": video, "frames": result.frames, "frames_raw": result.frames_raw}
 
 
-def _row(job: Job, name: str, method: Method, status: str, reason: str, raw: Raw | None = None) -> dict[str, Any]:
+def _row(job: RenderJob, name: str, method: Method, status: str, reason: str, raw: Raw | None = None) -> dict[str, Any]:
     return {
         "clip_id": job.clip_id, "method": name, "corpus": job.corpus, "protocol": job.protocol,
         "driving_clip": (raw and raw.driving_clip) or job.driving_clip, "reference_clip": raw.reference_clip if raw else None,

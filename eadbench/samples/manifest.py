@@ -20,7 +20,7 @@ SAMPLES_PER_FRAME = RATE // FPS
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """One clip to render. All paths are absolute.
 
     Attributes:
@@ -75,7 +75,7 @@ class Job:
         return {k: v for k, v in asdict(self).items() if not isinstance(v, Path)}
 
 
-def build_jobs(clips_table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int) -> list[Job]:
+def build_jobs(clips_table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int) -> list[RenderJob]:
     """The jobs of a corpus under a protocol, ordered by clip id.
 
     Args:
@@ -116,7 +116,9 @@ def choose(pool: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
     return pool.iloc[sorted(taken)]
 
 
-def _job(row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int) -> Job:
+def _job(
+    row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int
+) -> RenderJob:
     clip_id = row["clip_id"]
     others = pool[pool["clip_id"] != clip_id]
     other_words = others[(others["sentence"] != row["sentence"]) | others["sentence"].isna()]
@@ -144,7 +146,7 @@ def _job(row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, co
     audio = path(driving["audio"])
     speaks = (kept["speaker"] == row["speaker"]) & (kept["emotion"] == emotion_row["emotion"])
     own = _pick(kept[speaks & ~kept["clip_id"].isin([clip_id, emotion_row["clip_id"]])], emotion_row, seed, protocol, ("intensity", "~sentence"))
-    return Job(
+    return RenderJob(
         clip_id=clip_id,
         corpus=corpus,
         speaker=_or_none(row["speaker"]),

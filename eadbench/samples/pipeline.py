@@ -17,7 +17,7 @@ from eadbench.samples.composite import Compositor
 from eadbench.samples.config import SamplerConfig
 from eadbench.samples.run import TrainedRun
 from eadbench.samples.schedulers import make_scheduler
-from eadbench.samples.windows import Chunk, blend_weights, chunks, hand_over
+from eadbench.samples.windows import WindowChunk, blend_weights, chunks, hand_over
 from eadbench.zoo.vae import decode, encode, normalise, to_tensor
 
 FRAMES_PER_BATCH = 64  # of the VAE
@@ -25,7 +25,7 @@ LONGEST_REFERENCE = 250  # frames of the reference that are looked at
 
 
 @dataclass
-class Clip:
+class RenderClip:
     """What is rendered.
 
     Attributes:
@@ -86,7 +86,7 @@ class Sampler:
         return self.run.size // 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @torch.inference_mode()
-    def render(self, clip: Clip) -> Iterator[np.ndarray]:
+    def render(self, clip: RenderClip) -> Iterator[np.ndarray]:
         """Render a clip; yields frames ``(S, S, 3)`` uint8 as they are done."""
         compositor: Compositor | None = None
         for originals, generated in self._pieces(clip):
@@ -96,7 +96,7 @@ class Sampler:
                 compositor = Compositor(keep, config.feather, config.colour_match, config.sharpen)
             yield from compositor(originals, generated)
 
-    def _pieces(self, clip: Clip) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _pieces(self, clip: RenderClip) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Originals and generated frames, piece by piece."""
         source = _Source(clip, self)
         total = max(clip.count, self.window)  # a clip shorter than a window is padded with its last frame
@@ -109,7 +109,9 @@ class Sampler:
                 part = slice(start, min(start + FRAMES_PER_BATCH, wanted))
                 yield originals[part], self._decode(latents[part])
 
-    def _denoise(self, chunk: Chunk, given: _Conditions, clip: Clip, before: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def _denoise(
+        self, chunk: WindowChunk, given: _Conditions, clip: RenderClip, before: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Denoise the frames of a chunk.
 
         Args:
@@ -155,7 +157,7 @@ class Sampler:
             passed_on.append(state[chunk.kept :].clone())
         return state, passed_on
 
-    def _emotion(self, clip: Clip, windows: int) -> dict[str, torch.Tensor | None]:
+    def _emotion(self, clip: RenderClip, windows: int) -> dict[str, torch.Tensor | None]:
         sources = self.run.model.sources
         text = clip.text.to(self.device).float().expand(windows, -1, -1) if "text" in sources and clip.text is not None else None
         vai = (
@@ -163,7 +165,7 @@ class Sampler:
         )
         return {"text": text, "vai": vai}
 
-    def _noise(self, name: str, chunk: Chunk) -> torch.Tensor:
+    def _noise(self, name: str, chunk: WindowChunk) -> torch.Tensor:
         """Noise ``(length, C, h, w)`` as in training: a part that all frames share and one that each frame owns, drawn by clip and frame number."""
         shape = (self.run.model.latent_channels, self.latent_side, self.latent_side)
 
@@ -189,7 +191,7 @@ class Sampler:
 class _Source:
     """A clip's frames, read once, and the conditions of a chunk. Holds no more than a chunk."""
 
-    def __init__(self, clip: Clip, sampler: Sampler) -> None:
+    def __init__(self, clip: RenderClip, sampler: Sampler) -> None:
         self.clip, self.sampler = clip, sampler
         self.stream = iter(islice(clip.frames, clip.count))
         self.held = np.zeros((0, 0, 0, 3), np.uint8)
@@ -197,7 +199,7 @@ class _Source:
         small = normalise(to_tensor(clip.reference[:LONGEST_REFERENCE], sampler.run.size)).to(sampler.device)
         self.reference = sampler.encode(small)
 
-    def frames(self, chunk: Chunk) -> np.ndarray:
+    def frames(self, chunk: WindowChunk) -> np.ndarray:
         """The chunk's frames ``(length, S, S, 3)``; past the end the last one is repeated."""
         rest = self.held[chunk.first - self.held_from :]
         fresh = list(islice(self.stream, chunk.length - len(rest)))
@@ -208,7 +210,7 @@ class _Source:
         self.held, self.held_from = held, chunk.first
         return held
 
-    def conditions(self, chunk: Chunk, frames: np.ndarray) -> _Conditions:
+    def conditions(self, chunk: WindowChunk, frames: np.ndarray) -> _Conditions:
         sampler, clip = self.sampler, self.clip
         small = normalise(to_tensor(frames, sampler.run.size)).to(sampler.device)
         numbers = torch.arange(chunk.first, chunk.first + chunk.length)
@@ -229,7 +231,7 @@ def to_and_fro(numbers: torch.Tensor, length: int) -> torch.Tensor:
     return torch.minimum(place, 2 * length - 2 - place)
 
 
-def _audio(states: torch.Tensor, chunk: Chunk, left: int, right: int) -> torch.Tensor:
+def _audio(states: torch.Tensor, chunk: WindowChunk, left: int, right: int) -> torch.Tensor:
     """Audio windows ``(length, N, A)`` of the chunk's frames, without making those of the whole clip."""
     rows = torch.arange(2 * (chunk.first - left), 2 * (chunk.first + chunk.length + right)).clamp(0, len(states) - 1)
     return audio_windows(states[rows].float(), left + chunk.length + right, left=left, right=right)[left : left + chunk.length]

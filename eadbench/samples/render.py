@@ -24,8 +24,8 @@ from eadbench.models.masks import mask_for
 from eadbench.samples.config import SamplerConfig
 from eadbench.samples.faces import FPS, FollowedFace, follow, is_picture, reference_frames
 from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME
-from eadbench.samples.pipeline import Clip, Sampler
-from eadbench.samples.request import Request
+from eadbench.samples.pipeline import RenderClip, Sampler
+from eadbench.samples.request import RenderRequest
 from eadbench.samples.run import TrainedRun, load_eadnet, load_vae
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ MARK = "synthetic: this face was animated by eadbench (EAD-Net)"
 
 
 def render(
-    request: Request, run_folder: Path, zoo_folder: Path, parts: dict[str, Path], given: Settings, overrides: dict[str, Any], out: Path
+    request: RenderRequest, run_folder: Path, zoo_folder: Path, parts: dict[str, Path], given: Settings, overrides: dict[str, Any], out: Path
 ) -> None:
     """Write ``out``: the source's frames with the face speaking, and the sound.
 
@@ -57,7 +57,7 @@ def render(
         log.warning("the video has %d frames, the speech %d: the result ends with the video", face.frames, frames)
     sound = fit_length(sound, face.frames)
     reference = reference_frames(face, REFERENCE_SECONDS * FPS)
-    clip = Clip(
+    clip = RenderClip(
         name=str(source.name),
         frames=face.aligned(),
         count=face.frames,
@@ -82,7 +82,7 @@ def pasted(face: FollowedFace, drawn: Iterator[np.ndarray], mask: str) -> Iterat
         yield paste_back(whole, aligned, face.matrix_of(number), replace, match_colour=False) if face.has_face(number) else whole
 
 
-def emotion_of(request: Request, run: TrainedRun, text_encoder: Path) -> tuple[torch.Tensor | None, tuple[float, float, float] | None]:
+def emotion_of(request: RenderRequest, run: TrainedRun, text_encoder: Path) -> tuple[torch.Tensor | None, tuple[float, float, float] | None]:
     """Encoded text and valence-arousal-intensity, as far as the run reads them.
 
     Raises:

@@ -9,7 +9,7 @@ from eadbench.core.settings import nearest
 
 
 @dataclass(frozen=True)
-class Request:
+class RenderRequest:
     """One of ``video`` and ``image``, the speech, and the emotion by name, by words or by coordinates.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from eadbench.core.files import sha256_of, write_text
-from eadbench.samples.config import BaseMethod, Command, External, Videos
+from eadbench.samples.config import BaseMethodConfig, CommandConfig, ExternalConfig, VideosConfig
 from eadbench.samples.recipe import Recipe, Weight, folder_of, load_recipe
 from eadbench.samples.templates import placeholders, split
 
@@ -53,7 +53,7 @@ class Digests:
                 self.cache = None  # a place where nothing can be written: hashed anew the next time
 
 
-def reads(method: BaseMethod, corpus: str, protocol: str, digests: Digests) -> dict[str, str]:
+def reads(method: BaseMethodConfig, corpus: str, protocol: str, digests: Digests) -> dict[str, str]:
     """Digests of all that a method reads for a cell beside its inputs and settings; empty for those of this workflow.
 
     Args:
@@ -61,18 +61,18 @@ def reads(method: BaseMethod, corpus: str, protocol: str, digests: Digests) -> d
         corpus, protocol: The cell.
         digests: Where hashes are remembered.
     """
-    if isinstance(method, Videos):
+    if isinstance(method, VideosConfig):
         folder = Path(method.path.replace("{corpus}", corpus).replace("{protocol}", protocol))
         found = {"mapping": _of([Path(method.mapping)], digests)} if method.mapping else {}
         return found if method.after else found | {"videos": _of(_below(folder), digests)}  # else an earlier job's table tells of them
-    if isinstance(method, Command):
+    if isinstance(method, CommandConfig):
         named = dict(programs(method))
         found = {word: digests.of(path) for word, path in named.items()}
         if method.reads is not None:
             return found | {path: _content(Path(path).expanduser(), digests) for path in method.reads}
         homes = dict.fromkeys(filter(None, map(repository_of, named.values())))
         return found | {f"checkout {home}": _content(home, digests) for home in homes if home != CHECKOUT}
-    if isinstance(method, External):
+    if isinstance(method, ExternalConfig):
         recipe, text = load_recipe(method.recipe)
         weights = [file for _, path in weights_of(method, recipe) for file in ([path] if path.is_file() else _below(path))]
         ours = [WORKER, *([folder_of(method.recipe) / recipe.worker.adapter] if recipe.worker.adapter else [])] if recipe.worker else []
@@ -85,7 +85,7 @@ def reads(method: BaseMethod, corpus: str, protocol: str, digests: Digests) -> d
     return {}
 
 
-def programs(method: Command) -> Iterator[tuple[str, Path]]:
+def programs(method: CommandConfig) -> Iterator[tuple[str, Path]]:
     """Files that the words of a command name: the program, scripts, and what options such as ``--model=FILE`` point to."""
     home = Path(method.cwd) if method.cwd and not placeholders(method.cwd) else Path()
     for number, word in enumerate(split(method.command, "command")):
@@ -139,7 +139,7 @@ def changes_of(checkout: str | None) -> str:
     return "\n" + run.stdout.decode(errors="replace")
 
 
-def weights_of(method: External, recipe: Recipe) -> list[tuple[Weight, Path]]:
+def weights_of(method: ExternalConfig, recipe: Recipe) -> list[tuple[Weight, Path]]:
     """The weights that a recipe needs under the method's options, and where they must lie."""
     base = method.weights or method.path
     root = Path(base) if base else Path(f"(weights of {method.recipe})")

@@ -10,7 +10,7 @@ from eadbench.core.emotions import valence_arousal_intensity
 from eadbench.features.store import FeatureStore
 from eadbench.features.text import TextStore
 from eadbench.samples.config import CaptionSource
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Texts:
         self.store = store
         self.table = TextStore(Path(store.indexes[0]).parent / "text.parquet")
 
-    def tell(self, job: Job, source: CaptionSource) -> Told:
+    def tell(self, job: RenderJob, source: CaptionSource) -> Told:
         """What a job's model is told.
 
         The captions of clips fall back to ``label`` where there is no such clip or its caption was lost; without a label nothing is told. The result

@@ -7,7 +7,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Chunk:
+class WindowChunk:
     """Windows that are denoised together.
 
     Attributes:
@@ -33,7 +33,7 @@ class Chunk:
         return self.starts[-1] + self.window - self.first
 
 
-def chunks(frames: int, window: int, overlap: int, at_once: int) -> Iterator[Chunk]:
+def chunks(frames: int, window: int, overlap: int, at_once: int) -> Iterator[WindowChunk]:
     """Cover ``frames`` frames by windows that overlap by ``overlap`` (the last one by more), ``at_once`` of them per chunk.
 
     Args:
@@ -53,10 +53,10 @@ def chunks(frames: int, window: int, overlap: int, at_once: int) -> Iterator[Chu
     for group, following in zip(groups, [*groups[1:], None], strict=True):
         carried = max(0, end - group[0])
         end = group[-1] + window
-        yield Chunk(group, window, carried, (following[0] if following else end) - group[0])
+        yield WindowChunk(group, window, carried, (following[0] if following else end) - group[0])
 
 
-def blend_weights(chunk: Chunk, overlap: int) -> torch.Tensor:
+def blend_weights(chunk: WindowChunk, overlap: int) -> torch.Tensor:
     """Weight of every window in every frame of the chunk, rising linearly over the overlap: ``(windows, length)``, columns sum to 1."""
     place = torch.arange(chunk.window)
     ramp = torch.minimum(place + 1, chunk.window - place).clamp(max=overlap + 1).float()

@@ -21,7 +21,7 @@ SCRIPT = Path(str(files("eadbench.samples").joinpath("recipes", "worker.py")))
 
 
 @dataclass(frozen=True)
-class Request:
+class WorkerRequest:
     """One clip.
 
     Attributes:
@@ -47,7 +47,7 @@ class Worker:
         self._child: subprocess.Popen | None = None
         self._replies = -1
 
-    def run(self, request: Request, timeout: float) -> Finished:
+    def run(self, request: WorkerRequest, timeout: float) -> Finished:
         """Run one clip; the first one pays for starting and loading."""
         started = time.monotonic()
         if self._child is None:
@@ -58,7 +58,7 @@ class Worker:
         with scratch_folder() as folder:
             return self._run(request, folder / "printed", started, timeout)
 
-    def _run(self, request: Request, fifo: Path, started: float, timeout: float) -> Finished:
+    def _run(self, request: WorkerRequest, fifo: Path, started: float, timeout: float) -> Finished:
         os.mkfifo(fifo)
         both = os.open(fifo, os.O_RDWR)  # opens at once, where write-only would wait for a reader; closed below, when the worker is done
         reader = os.open(fifo, os.O_RDONLY)
@@ -108,7 +108,7 @@ class Worker:
             os.close(theirs)
         self._replies = replies
 
-    def _ask(self, request: Request, fifo: Path, deadline: float, memory: Memory) -> tuple[dict | None, bool]:
+    def _ask(self, request: WorkerRequest, fifo: Path, deadline: float, memory: Memory) -> tuple[dict | None, bool]:
         """Send a request and wait; no reply means that the process died or was stopped."""
         asked = {
             "argv": request.argv, "cwd": str(request.cwd), "log": str(fifo), "seed": request.seed, "keep": self.keep,

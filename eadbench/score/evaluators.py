@@ -15,7 +15,7 @@ from eadbench.zoo.fetch import ALL, by_hand, check_file, fetch_files, user_cache
 from eadbench.zoo.registry import Entry, entry, megabytes
 
 if TYPE_CHECKING:
-    from eadbench.scores.judges import Judges
+    from eadbench.scores.judges import MetricNetworks
 
 # The customary network of each role, by its id in the registry.
 OFFICIAL = {
@@ -109,7 +109,7 @@ def choose(
     return Evaluators(found, missing)
 
 
-def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu") -> "Judges":
+def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu") -> "MetricNetworks":
     """Load the networks chosen; roles without one leave their metrics empty, with the reason."""
     from eadbench.scores.judges import load_judges
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from eadbench.core.errors import EadbenchError
 from eadbench.media.files import SOUND, VIDEO, media_files
 from eadbench.score.labels import Labels, some
-from eadbench.scores.task import Task
+from eadbench.scores.task import ScoreTask
 
 REAL = "real"
 
@@ -25,7 +25,7 @@ class Folders:
 class Pairs:
     """Tasks by method, the real videos' own among them as ``real``, and what to tell about the folders."""
 
-    tasks: dict[str, list[Task]]
+    tasks: dict[str, list[ScoreTask]]
     corpus: str
     remarks: tuple[str, ...]
 
@@ -88,9 +88,9 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
     return Pairs(tasks, folders.real.resolve().name or REAL, tuple(remarks))
 
 
-def _task(name: str, real: Named, made: Named, labels: Labels, sound: Path | None, crop: bool) -> Task:
+def _task(name: str, real: Named, made: Named, labels: Labels, sound: Path | None, crop: bool) -> ScoreTask:
     label = labels.of(name)
-    task = Task(name, speaker=label.speaker, emotion=label.emotion, fake=made.files.get(name), real=real.files.get(name), audio=sound, crop=crop)
+    task = ScoreTask(name, speaker=label.speaker, emotion=label.emotion, fake=made.files.get(name), real=real.files.get(name), audio=sound, crop=crop)
     if name not in made.files:
         return replace(task, problem=made.problems.get(name, "the method made no video of this name"))
     if name not in real.files:

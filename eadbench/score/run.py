@@ -18,7 +18,7 @@ from eadbench.media.video import iter_frames, probe, write_video
 from eadbench.score.folders import REAL, Pairs
 from eadbench.score.place import BESIDE, clips_of
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import Judges
+from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.workers import Workers
 from eadbench.tables.config import TablesConfig
@@ -35,7 +35,7 @@ CONTAINERS, CODECS = (".mp4", ".m4v", ".mov"), ("h264", "vp9", "av1", "libdav1d"
 
 
 def score_folders(
-    pairs: Pairs, out: Path, config: ScoresConfig, judges: Judges, seed: int, device: Any = "cpu", shown: tuple[str, ...] = MAIN,
+    pairs: Pairs, out: Path, config: ScoresConfig, judges: MetricNetworks, seed: int, device: Any = "cpu", shown: tuple[str, ...] = MAIN,
     page: Path | None = None, cards: Mapping[str, Path] | None = None, remarks: tuple[str, ...] = (), workers: Workers | None = None,
 ) -> "Built":  # fmt: skip
     """Score pairs of folders.
@@ -72,21 +72,21 @@ def _printed(
     cards: Mapping[str, Path], remarks: tuple[str, ...],
 ) -> "Built":  # fmt: skip
     """Sum up measured cells and build the tables; what that needs is imported only now, when the videos are done."""
-    from eadbench.scores.summarise import Cell, write_summary
-    from eadbench.tables.build import Inputs, build
+    from eadbench.scores.summarise import SummaryCell, write_summary
+    from eadbench.tables.build import TableInputs, build
     from eadbench.tables.load import load_built
     from eadbench.tables.report import report
 
-    truth = Cell.read(cells / REAL)
+    truth = SummaryCell.read(cells / REAL)
     for name in pairs.tasks:
-        write_summary(Cell.read(cells / name), truth, config, seed, cells / name / "summary.parquet")
+        write_summary(SummaryCell.read(cells / name), truth, config, seed, cells / name / "summary.parquet")
     one_resolution([cells / name / "summary.parquet" for name in pairs.tasks])
     per_clip = [cells / name / "per_clip.parquet" for name in pairs.tasks]
     with tempfile.TemporaryDirectory(prefix="eadbench-score-") as scratch:
         results = Path(scratch)
         tables = results / "tables"
         summaries = [cells / name / "summary.parquet" for name in pairs.tasks]
-        inputs = Inputs(summaries, per_clip, remarks=[*pairs.remarks, *remarks])
+        inputs = TableInputs(summaries, per_clip, remarks=[*pairs.remarks, *remarks])
         build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips)
         built = load_built(tables)
         if page is not None:

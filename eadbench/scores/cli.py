@@ -90,6 +90,6 @@ def summarise_command(
           --out results/scores/still/demo_hdtf/self/summary.parquet
     """
     given = core_settings.load(settings, config, "scores summarise")
-    from eadbench.scores.summarise import Cell, write_summary
+    from eadbench.scores.summarise import SummaryCell, write_summary
 
-    write_summary(Cell.read(cell), Cell.read(real), given.scores, given.seed, out)
+    write_summary(SummaryCell.read(cell), SummaryCell.read(real), given.scores, given.seed, out)

@@ -20,14 +20,14 @@ from eadbench.core.status import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
 from eadbench.media.faces import FaceMesh
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import Judges
+from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.landmarks import HEAD, MeshTracker
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Reader, Value
 from eadbench.scores.metrics.identity import Identity
 from eadbench.scores.reference import References
 from eadbench.scores.stream import CROP_FRAMES, Source, as_shares, face_square, lockstep
-from eadbench.scores.task import Task
+from eadbench.scores.task import ScoreTask
 
 TRIM_BYTES = 32 << 20  # of frames between two calls of give_memory_back
 SOUND_MARGIN = 1.0  # seconds of sound that are read past the end of the picture
@@ -77,7 +77,7 @@ class Measurer:
     def __init__(
         self,
         config: ScoresConfig,
-        judges: Judges,
+        judges: MetricNetworks,
         device: Any = "cpu",
         references: References | None = None,
         shows: bool = True,
@@ -96,13 +96,13 @@ class Measurer:
             self._hashes[path] = sha256_of(path)
         return self._hashes[path]
 
-    def measure(self, task: Task) -> Measured:
+    def measure(self, task: ScoreTask) -> Measured:
         """Measure one clip. What cannot be measured is a value with a reason; nothing is left out."""
         if task.problem or task.fake is None:
             return self._all_missing(task.status, task.problem or "no video")
         try:
             with tempfile.TemporaryDirectory(prefix="eadbench-scores-") as scratch:
-                return Clip(task, self, Path(scratch)).measure()
+                return ClipPair(task, self, Path(scratch)).measure()
         except FatalError:
             raise
         except Exception as error:  # whatever a strange file provokes costs that clip alone
@@ -176,7 +176,7 @@ class Marks:
         return np.fromfile(self.path, np.float32).reshape(-1, 478, 2) if self.frames else np.empty((0, 478, 2), np.float32)
 
 
-class Clip:
+class ClipPair:
     """One clip while it is measured: its readers, and what they share.
 
     Attributes:
@@ -188,7 +188,7 @@ class Clip:
         expected_faces, expected_real_faces: How many of them show a face, where that is known.
     """
 
-    def __init__(self, task: Task, measurer: Measurer, scratch: Path) -> None:
+    def __init__(self, task: ScoreTask, measurer: Measurer, scratch: Path) -> None:
         self.task, self.measurer, self.config, self.judges = task, measurer, measurer.config, measurer.judges
         self.out, self.features = Measured(), {}
         self.same = task.real is not None and measurer.content(task.fake) == measurer.content(task.real)
@@ -465,7 +465,7 @@ class UnexpectedError(EadbenchError):
     """A fault of the program or the machine, not of the clip."""
 
 
-def guarded(reader: type, clip: Clip) -> Any:
+def guarded(reader: type, clip: ClipPair) -> Any:
     """A reader; if its constructor fails, one that has that failure as its error and is never fed."""
     made = object.__new__(reader)
     made.clip = clip

@@ -26,7 +26,7 @@ class Ruler:
 
 
 @dataclass
-class Judges:
+class MetricNetworks:
     """Loaded networks and their rulers by role."""
 
     nets: dict[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Judges:
         return Ruler(MESH if found.landmarks else f"eadbench-{metric}", resolution=size)
 
 
-def load_judges(config: ScoresConfig, parts: dict[str, Path], device: Any, may_miss: bool = False) -> Judges:
+def load_judges(config: ScoresConfig, parts: dict[str, Path], device: Any, may_miss: bool = False) -> MetricNetworks:
     """Load what the chosen metrics need.
 
     Args:
@@ -56,7 +56,7 @@ def load_judges(config: ScoresConfig, parts: dict[str, Path], device: Any, may_m
     Raises:
         EadbenchError: If a judge is not named, not handed over or not there.
     """
-    judges = Judges()
+    judges = MetricNetworks()
     for role in config.roles():
         name = config.judges.get(role)
         if name is None:

@@ -89,7 +89,7 @@ def centred_gap(fake: np.ndarray, real: np.ndarray, points: slice | tuple[int, .
     return np.linalg.norm((a - a.mean(1, keepdims=True)) - (b - b.mean(1, keepdims=True)), axis=2)
 
 
-class Motion:
+class MeshMotion:
     """What moves in one video, from landmarks that come a stretch at a time; six numbers a frame are kept.
 
     Attributes:
@@ -141,8 +141,8 @@ class Motion:
         return float(np.sqrt(self._squares / self._count)) / unit
 
 
-def _motion(marks: np.ndarray) -> Motion:
-    motion = Motion()
+def _motion(marks: np.ndarray) -> MeshMotion:
+    motion = MeshMotion()
     motion.add(marks)
     return motion
 

@@ -21,11 +21,11 @@ from eadbench.core.settings import shaping_for
 from eadbench.core.tables import FAILED, KEPT, read_table, resolve
 from eadbench.scores.clip import Measured, Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import Judges
+from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.reference import References, signature_of_landmarks
 from eadbench.scores.store import FEATURES, META, Features, merge_parts, save_part
-from eadbench.scores.task import Task
+from eadbench.scores.task import ScoreTask
 
 if TYPE_CHECKING:
     from eadbench.scores.workers import Workers
@@ -35,7 +35,7 @@ PARTS, LOCK = ".measured", ".lock"
 METHOD = 3  # counted up when values change that no key tells of
 
 
-def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Task]:
+def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[ScoreTask]:
     """One task per row of the table of samples.
 
     Raises:
@@ -57,7 +57,7 @@ def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Ta
     for row in samples.sort_values("clip_id").itertuples():
         kept = row.status == KEPT
         tasks.append(
-            Task(
+            ScoreTask(
                 clip_id=row.clip_id,
                 speaker=_text(row.speaker),
                 emotion=_text(row.target_emotion),
@@ -78,7 +78,7 @@ def _text(value: object) -> str | None:
 
 
 def measure_cell(
-    cell: dict[str, str], tasks: list[Task], config: ScoresConfig, judges: Judges, out: Path, device: Any = "cpu", real: Path | None = None,
+    cell: dict[str, str], tasks: list[ScoreTask], config: ScoresConfig, judges: MetricNetworks, out: Path, device: Any = "cpu", real: Path | None = None,
     reuse: bool = False, workers: "Workers | None" = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and ``measure.json``.
@@ -149,7 +149,7 @@ def measure_cell(
 class Item:
     """A clip to measure, the name of its result, and the file that holds its features until all are joined."""
 
-    task: Task
+    task: ScoreTask
     key: str
     part: Path
 
@@ -249,14 +249,14 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _goes_in(task: Task) -> tuple[Any, ...]:
+def _goes_in(task: ScoreTask) -> tuple[Any, ...]:
     """What a clip's values depend on: its facts, and the files."""
     files = {name: path for name in ("fake", "real", "audio") if (path := getattr(task, name)) is not None}
     facts = [task.clip_id, task.emotion, task.frames, task.unpaired, task.problem, task.status, task.crop]
     return [*facts, list(files)], *files.values()
 
 
-def _rows(task: Task, measured: Measured, judges: Judges) -> Iterable[dict[str, Any]]:
+def _rows(task: ScoreTask, measured: Measured, judges: MetricNetworks) -> Iterable[dict[str, Any]]:
     for name, value in measured.values.items():
         ruler = judges.ruler(name, measured.pair_size if METRICS[name].paired else measured.size)
         yield {

@@ -17,12 +17,12 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.media.faces import TRACKING
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MESH, Judges
+from eadbench.scores.judges import MESH, MetricNetworks
 from eadbench.scores.store import FEATURES, META, Features
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip
-    from eadbench.scores.task import Task
+    from eadbench.scores.clip import ClipPair
+    from eadbench.scores.task import ScoreTask
 
 log = logging.getLogger(__name__)
 PER_FRAME = ("landmarks", "sharpness", "motion_energy")  # of these the first values serve a shorter stretch, too
@@ -34,7 +34,7 @@ def signature_of_landmarks() -> list[Any]:
     return [MESH, version("mediapipe"), TRACKING]
 
 
-def signatures(task: "Task", config: ScoresConfig, judges: Judges) -> dict[str, str]:
+def signatures(task: "ScoreTask", config: ScoresConfig, judges: MetricNetworks) -> dict[str, str]:
     """By kind, what a value depends on beside the video and the number of its frames."""
     common = [config.fps, task.crop]
     found = {"landmarks": signature_of_landmarks(), "sharpness": [FORMULAS], "motion_energy": [FORMULAS]}
@@ -75,7 +75,7 @@ class Reference:
         """A value of the whole video, if known."""
         return self.known.get(kind)
 
-    def learnt(self, clip: "Clip") -> dict[str, Any]:
+    def learnt(self, clip: "ClipPair") -> dict[str, Any]:
         """What a clip that was measured against itself tells: ``facts`` that JSON can hold and ``tensors``."""
         frames = clip.counts["fake"]
         tensors = {kind: np.float64(values) for kind, values in self.fresh.items() if len(values) == frames - (kind == "motion_energy")}
@@ -109,7 +109,7 @@ class References:
             except EadbenchError as error:
                 log.warning("references of %s are not used: %s", folder, error.what)
 
-    def of(self, content: str, task: "Task", config: ScoresConfig, judges: Judges) -> Reference:
+    def of(self, content: str, task: "ScoreTask", config: ScoresConfig, judges: MetricNetworks) -> Reference:
         """What is known of a video of that content, as it would be computed now."""
         reference = Reference(signatures=signatures(task, config, judges))
         for known, features in self._cells:

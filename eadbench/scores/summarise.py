@@ -29,7 +29,7 @@ NUMBER = re.compile(r"\d+(\.\d+)?")  # notes that differ in numbers alone are of
 
 
 @dataclass
-class Cell:
+class SummaryCell:
     """A measured cell, read back."""
 
     folder: Path
@@ -38,7 +38,7 @@ class Cell:
     features: Features
 
     @classmethod
-    def read(cls, folder: Path) -> "Cell":
+    def read(cls, folder: Path) -> "SummaryCell":
         """Read a cell.
 
         Raises:
@@ -63,7 +63,7 @@ class Cell:
         return [known[c] if isinstance(known[c], str) else f"clip {c}" for c in clips]
 
 
-def summarise_cell(cell: Cell, real: Cell, config: ScoresConfig, seed: int) -> pd.DataFrame:
+def summarise_cell(cell: SummaryCell, real: SummaryCell, config: ScoresConfig, seed: int) -> pd.DataFrame:
     """Summary rows of a cell.
 
     Args:
@@ -78,7 +78,7 @@ def summarise_cell(cell: Cell, real: Cell, config: ScoresConfig, seed: int) -> p
     return pd.DataFrame(summary.rows, columns=schemas.SUMMARY.names).astype({"resolution": "Int64", "frames": "Int64"})
 
 
-def write_summary(cell: Cell, real: Cell, config: ScoresConfig, seed: int, out: Path) -> pd.DataFrame:
+def write_summary(cell: SummaryCell, real: SummaryCell, config: ScoresConfig, seed: int, out: Path) -> pd.DataFrame:
     """Write ``summary.parquet`` and, beside it, ``confusion.parquet``."""
     rows = summarise_cell(cell, real, config, seed)
     write_table(out.parent / "confusion.parquet", confusion(cell), schemas.CONFUSION)
@@ -86,7 +86,7 @@ def write_summary(cell: Cell, real: Cell, config: ScoresConfig, seed: int, out: 
     return rows
 
 
-def confusion(cell: Cell) -> pd.DataFrame:
+def confusion(cell: SummaryCell) -> pd.DataFrame:
     """How often each emotion asked for was judged to be which (`schemas.CONFUSION`), zeros included; no rows if none was asked for or none judged."""
     classes = cell.meta["rulers"].get("emotion", {}).get("classes", [])
     rows = cell.rows[(cell.rows.metric == "acc_emo") & cell.rows.emotion.notna()]
@@ -110,7 +110,7 @@ class Summary:
         total: Clips of the cell.
     """
 
-    def __init__(self, cell: Cell, real: Cell, config: ScoresConfig, seed: int) -> None:
+    def __init__(self, cell: SummaryCell, real: SummaryCell, config: ScoresConfig, seed: int) -> None:
         self.cell, self.real, self.config, self.seed = cell, real, config, seed
         self.rows: list[dict[str, Any]] = []
         self.total = cell.rows.clip_id.nunique()

@@ -7,7 +7,7 @@ from eadbench.core.status import FAILED
 
 
 @dataclass(frozen=True)
-class Task:
+class ScoreTask:
     """One clip to measure.
 
     Attributes:

@@ -12,7 +12,7 @@ from eadbench.core import children
 from eadbench.core.errors import FatalError
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import Judges
+from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.measure import Item, measure_item
 from eadbench.scores.reference import References
 
@@ -29,7 +29,7 @@ class Workers:
         device: Where the networks run.
     """
 
-    def __init__(self, count: int, config: ScoresConfig, load: Callable[[], Judges], device: Any = "cpu") -> None:
+    def __init__(self, count: int, config: ScoresConfig, load: Callable[[], MetricNetworks], device: Any = "cpu") -> None:
         self.count = count
         threads = max(1, len(os.sched_getaffinity(0)) // count) if hasattr(os, "sched_getaffinity") else 1
         context = multiprocessing.get_context("spawn")  # a fork would share what the libraries' threads hold
@@ -65,7 +65,7 @@ class Workers:
                 one.cancel()
 
 
-def _begin(config: ScoresConfig, load: Callable[[], Judges], device: str, threads: int) -> None:
+def _begin(config: ScoresConfig, load: Callable[[], MetricNetworks], device: str, threads: int) -> None:
     children.die_with_parent()
     import cv2
 

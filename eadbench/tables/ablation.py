@@ -13,7 +13,7 @@ from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.scores.paired import signed_rank
 from eadbench.tables.config import AblationTable, TablesConfig
 from eadbench.tables.gather import FEWEST, holm
-from eadbench.tables.metrics import Metric, metric
+from eadbench.tables.metrics import MetricLabel, metric
 from eadbench.tables.render import number
 from eadbench.tables.wide import decimals_for
 
@@ -234,7 +234,7 @@ def _sentences(frame: pd.DataFrame, config: TablesConfig) -> list[str]:
     return told
 
 
-def _sentence(row, one: Metric, config: TablesConfig) -> str:
+def _sentence(row, one: MetricLabel, config: TablesConfig) -> str:
     where = f"on {config.label(row.corpus)}" + ("" if row.by == "all" else f", {row.by} {row.level}")
     subject = _subject(row, config)
     if row.verdict == "too few clips":
@@ -266,7 +266,7 @@ def _subject(row, config: TablesConfig) -> str:
     return f"{names} (with {_others(row, config)} on)"
 
 
-def _change(row, one: Metric) -> str:
+def _change(row, one: MetricLabel) -> str:
     """``+0.012 (95 % interval [0.003, 0.020], n = 24 clips of 4 speakers, p = 0.01, 0.04 after Holm)``."""
     decimals = decimals_for([x for x in (row.value, row.low, row.high) if not pd.isna(x)]) + 1
     sign = "+" if row.value > 0 else ""

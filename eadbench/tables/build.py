@@ -27,7 +27,7 @@ FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 
 @dataclass(frozen=True)
-class Inputs:
+class TableInputs:
     """Tables of the stages before, and what else to say below the main table; ``kinds`` and ``corpora`` as in ``Facts``."""
 
     summary: Sequence[Path]
@@ -41,7 +41,7 @@ class Inputs:
     corpora: Mapping[str, dict] = field(default_factory=dict)
 
 
-def build(inputs: Inputs, config: TablesConfig, seed: int, out: Path, few_clips: int = 0) -> None:
+def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_clips: int = 0) -> None:
     """Write ``out`` (the long scores) and all other tables beside it.
 
     Args:

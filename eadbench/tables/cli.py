@@ -38,13 +38,13 @@ def build_command(
           --samples results/samples/$cell/samples.parquet
     """
     given = core_settings.load(settings, config, "tables build")
-    from eadbench.tables.build import Inputs, build
+    from eadbench.tables.build import TableInputs, build
 
     kinds = {name: getattr(method, "recipe", method.kind) for name, method in given.samples.methods.items()} if "samples" in given.raw else {}
     told = given.corpora if "corpora" in given.raw else None
     corpora = {name: {"kind": corpus.kind, "drawn": name in told.drawn} for name, corpus in told.sets.items()} if told else {}
     files = (summary or [], per_clip or [], samples or [], history or [], run_card or [], coverage or [])
-    inputs = Inputs(*files, kinds=kinds, corpora=corpora)
+    inputs = TableInputs(*files, kinds=kinds, corpora=corpora)
     build(inputs, given.tables, given.seed, out, given.scores.few_clips)
 
 

@@ -25,7 +25,7 @@ from eadbench.tables.load import Built
 
 
 @dataclass(frozen=True)
-class Videos:
+class GalleryVideos:
     """What there is to play.
 
     Attributes:
@@ -56,7 +56,7 @@ def slug(name: str) -> str:
     return plain if plain == name else f"{plain[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def collect_videos(built: Built, results: Path, folder: Path) -> Videos:
+def collect_videos(built: Built, results: Path, folder: Path) -> GalleryVideos:
     """Link the rendered clips of all cells in the scores into ``folder/videos``.
 
     A cell whose samples are not there is left out and named in ``data["missing"]``.
@@ -94,7 +94,7 @@ def collect_videos(built: Built, results: Path, folder: Path) -> Videos:
             for (corpus, protocol), clips in sorted(found.items(), key=lambda item: _cell_order(built, *item[0]))
         ],
     }  # fmt: skip
-    return Videos(data, files)
+    return GalleryVideos(data, files)
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
@@ -113,7 +113,7 @@ def _cell_order(built: Built, corpus: str, protocol: str) -> tuple:
     return (protocol != "self", protocol, corpora.index(corpus) if corpus in corpora else len(corpora), corpus)
 
 
-def make_figures(built: Built, results: Path, videos: Videos, folder: Path) -> list[FigureCard]:
+def make_figures(built: Built, results: Path, videos: GalleryVideos, folder: Path) -> list[FigureCard]:
     """Frame strips (like the paper's figures 4, 5 and 6), training curves and adjacency maps, as PNG and PDF in ``folder/figures``."""
     config, cards = built.config, []
     wanted = [("main", config.main, config.rows_of(config.main), config.figures.comparison_emotion, "as the paper's figure 4")]
@@ -155,7 +155,15 @@ def _card(folder: Path, name: str, caption: str, alt: str, group: str) -> Figure
 
 
 def _strip(
-    built: Built, videos: Videos, folder: Path, table: str, spec: ComparisonTable, corpus: str, methods: list[str], emotion: str | None, like: str
+    built: Built,
+    videos: GalleryVideos,
+    folder: Path,
+    table: str,
+    spec: ComparisonTable,
+    corpus: str,
+    methods: list[str],
+    emotion: str | None,
+    like: str,
 ) -> list[FigureCard]:
     """A frame strip of the clip that most methods have, of the emotion where there is one."""
     name = f"strip_{table}_{slug(corpus)}"
@@ -178,7 +186,7 @@ def _strip(
     return [_card(folder, name, f"{title}: {caption}. Methods in rows, time in columns, {like}.{told}", alt, "strips")]
 
 
-def pick_clip(videos: Videos, corpus: str, protocol: str, methods: list[str], emotion: str | None) -> dict | None:
+def pick_clip(videos: GalleryVideos, corpus: str, protocol: str, methods: list[str], emotion: str | None) -> dict | None:
     """The clip that most of the methods have; of the wanted emotion if any is; the first by name among equals."""
     clips = [c for cell in videos.data["cells"] if (cell["corpus"], cell["protocol"]) == (corpus, protocol) for c in cell["clips"]]
     clips = [c for c in clips if any(m in c["methods"] for m in methods)]

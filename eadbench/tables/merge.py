@@ -27,7 +27,7 @@ SUMS = "leave it out with --without, or measure both alike"
 
 
 @dataclass(frozen=True)
-class Source:
+class MergedResults:
     """One of the results: its name, what its tables hold, and the new name of each of its methods."""
 
     name: str
@@ -143,9 +143,9 @@ def _without(built: Built, metrics: Sequence[str]) -> Built:
     return replace(built, scores=built.scores[~built.scores.metric.isin(metrics)])
 
 
-def _named(builts: Mapping[str, Built]) -> list[Source]:
+def _named(builts: Mapping[str, Built]) -> list[MergedResults]:
     """New names: what the results before hold with other values gets the name of its results."""
-    sources: list[Source] = []
+    sources: list[MergedResults] = []
     held: dict[str, pd.DataFrame] = {}
     for name, built in builts.items():
         names = {}
@@ -157,7 +157,7 @@ def _named(builts: Mapping[str, Built]) -> list[Source]:
             if names[method] in held and known is None:
                 raise EadbenchError("two results would give a method the same name", names[method], "give the results other names, NAME=FOLDER")
             held.setdefault(names[method], rows)
-        sources.append(Source(name, built, names))
+        sources.append(MergedResults(name, built, names))
     return sources
 
 
@@ -168,7 +168,7 @@ def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return bool(len(both) and (both.n == both.n_other).all() and np.allclose(values, others, TOLERANCE, 1e-6, equal_nan=True))
 
 
-def _with_tests(source: Source, first: Source) -> pd.DataFrame:
+def _with_tests(source: MergedResults, first: MergedResults) -> pd.DataFrame:
     """Values with the paired tests that hold in the merged tables: those of the first results."""
     frame = source.scores
     if source is not first:
@@ -176,13 +176,13 @@ def _with_tests(source: Source, first: Source) -> pd.DataFrame:
     return frame.astype({"n_common": "Int64", "resolution": "Int64", "p_value": float, "reference_method": object})
 
 
-def _renamed(source: Source, name: str, contract) -> pd.DataFrame:
+def _renamed(source: MergedResults, name: str, contract) -> pd.DataFrame:
     frame = read_table(source.built.folder / f"{name}.parquet", contract)
     frame = frame[frame.method.isin(source.names) & frame.metric.isin(set(source.built.scores.metric))]
     return frame.assign(method=frame.method.map(source.names))
 
 
-def _config(sources: list[Source], metrics: set[str]) -> TablesConfig:
+def _config(sources: list[MergedResults], metrics: set[str]) -> TablesConfig:
     """The first configuration with the methods of all: methods, then controls, then the ground truth."""
     base = sources[0].built.config
     labels, controls, methods = dict(base.labels), [], []
@@ -211,7 +211,7 @@ def _config(sources: list[Source], metrics: set[str]) -> TablesConfig:
     return TablesConfig.model_validate(raw)
 
 
-def _facts(sources: list[Source]) -> Facts:
+def _facts(sources: list[MergedResults]) -> Facts:
     """What is known of methods and corpora, under the new names; what the first says stands."""
     found: dict[str, dict] = {"run_hash": {}, "caption_source": {}, "cards": {}, "kinds": {}, "unable": {}, "corpora": {}}
     for source in sources:

@@ -9,7 +9,7 @@ ARROWS = {"up": "↑", "down": "↓"}
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricLabel:
     """What print needs of a metric.
 
     Attributes:
@@ -48,10 +48,10 @@ def explained(name: str) -> dict[str, str]:
     return facts(METRICS[name]) if name in METRICS else {}
 
 
-def metric(key: str) -> Metric:
+def metric(key: str) -> MetricLabel:
     """Look a metric up; one that the registry of the scores lacks is a description without direction."""
     name, _, variant = key.partition("@")
     spec = METRICS.get(name)
     if spec is None:
-        return Metric(key, name, variant or None, name.replace("_", " "), "none", None, "")
-    return Metric(key, name, variant or None, spec.label, spec.direction, spec.ideal, spec.meaning, spec.unit)
+        return MetricLabel(key, name, variant or None, name.replace("_", " "), "none", None, "")
+    return MetricLabel(key, name, variant or None, spec.label, spec.direction, spec.ideal, spec.meaning, spec.unit)

@@ -12,7 +12,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import Table
 from eadbench.tables.config import AblationTable, ComparisonTable, TablesConfig
-from eadbench.tables.metrics import Metric, metric
+from eadbench.tables.metrics import MetricLabel, metric
 from eadbench.training.card import ancestors, corpora_of
 
 UNRANKED = ("ground_truth", "control")
@@ -82,7 +82,7 @@ class Ranking:
 class WideColumn:
     """A metric on a corpus. ``quoted`` maps methods to ``value`` and ``printed`` of the paper; ``decimals`` is for print."""
 
-    metric: Metric
+    metric: MetricLabel
     corpus: str
     corpus_label: str
     decimals: int
@@ -234,7 +234,7 @@ def training_columns(card: dict | None) -> dict[str, object]:
     return {"trained_on": "+".join(corpora_of(card)) or None, "steps": card.get("steps"), "initialised_from": names or None}
 
 
-def _told_apart(wanted: list[Metric]) -> list[Metric]:
+def _told_apart(wanted: list[MetricLabel]) -> list[MetricLabel]:
     """Metrics with their variant in the label where several variants of one stand side by side."""
     names = [one.name for one in wanted]
     return [replace(one, label=f"{one.label} ({one.variant})") if one.variant and names.count(one.name) > 1 else one for one in wanted]
@@ -290,7 +290,7 @@ def _cells(rows: pd.DataFrame, column: WideColumn, ranking: Ranking) -> dict[tup
     return found
 
 
-def the_ruler(measured: pd.DataFrame, one: Metric, table: str) -> str:
+def the_ruler(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
     """Name the one ruler of a metric in a table: extractor, hash of its weights, resolution, variant.
 
     Raises:

@@ -5,7 +5,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import SHAPES_NOTHING, ArtefactName, CorpusName, Requires, RunName, Section, merge, mistakes, nearest, part_of
+from eadbench.core.settings import (
+    SHAPES_NOTHING,
+    ArtefactName,
+    CorpusName,
+    Requires,
+    RunName,
+    Section,
+    merge,
+    mistakes,
+    nearest,
+    part_of,
+)
 from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
 
 READS = {"run": ("seed", "device", "training.runs.{run}", "training.processes")}

@@ -17,7 +17,7 @@ from eadbench.models.masks import latent_mask, mask_for
 from eadbench.training import losses as L
 from eadbench.training.config import RunConfig
 from eadbench.training.data import EADNetWindows, Stream
-from eadbench.training.loop import Task
+from eadbench.training.loop import TrainingTask
 from eadbench.training.noise import Diffusion
 from eadbench.zoo.vae import decode, normalise
 
@@ -25,7 +25,7 @@ DECODED_AT_ONCE = 4  # frames, see EADNetTask.decoded
 
 
 @dataclass
-class Judges:
+class LossNetworks:
     """Frozen networks of the losses on the clean sample; ``None`` where the weight is 0 or the stage has none.
 
     Attributes:
@@ -49,8 +49,8 @@ class Judges:
                 network.to(device)
 
 
-class EADNetTask(Task):
-    """See :class:`Task`.
+class EADNetTask(TrainingTask):
+    """See :class:`TrainingTask`.
 
     Args:
         store: Features.
@@ -63,7 +63,7 @@ class EADNetTask(Task):
     """
 
     def __init__(
-        self, store: FeatureStore, config: RunConfig, model: EADNetConfig, judges: Judges, seed: int, run: str, mask: tuple[str, int, int]
+        self, store: FeatureStore, config: RunConfig, model: EADNetConfig, judges: LossNetworks, seed: int, run: str, mask: tuple[str, int, int]
     ) -> None:
         self.config, self.judges = config, judges
         torch.manual_seed(seed % 2**63)

@@ -35,7 +35,7 @@ from eadbench.training.data import StepSampler, Windows, loader
 log = logging.getLogger(__name__)
 
 
-class Task(ABC):
+class TrainingTask(ABC):
     """What a kind of run trains.
 
     Attributes:
@@ -106,7 +106,7 @@ class Trainer:
         device: ``cpu`` or ``cuda``; with several processes each takes its own.
     """
 
-    def __init__(self, task: Task, config: OptimConfig, run: str, seed: int, folder: Path, fingerprint: str, device: torch.device) -> None:
+    def __init__(self, task: TrainingTask, config: OptimConfig, run: str, seed: int, folder: Path, fingerprint: str, device: torch.device) -> None:
         self.task, self.config, self.run, self.seed = task, config, run, seed
         self.state_folder, self.fingerprint = folder / "state", fingerprint
         precision = config.precision if config.precision != "auto" else "bf16" if device.type == "cuda" else "no"

@@ -26,20 +26,20 @@ from eadbench.core.tables import write_table
 from eadbench.features.store import FeatureStore
 from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
 from eadbench.models.eadnet import EADNet
-from eadbench.models.syncnet import SyncNet
+from eadbench.models.syncnet import LipSyncNet
 from eadbench.models.wav2lip import Wav2Lip
 from eadbench.training.card import origin, read_run_card
 from eadbench.training.config import RunConfig, TrainingConfig
-from eadbench.training.eadnet import EADNetTask, Judges
+from eadbench.training.eadnet import EADNetTask, LossNetworks
 from eadbench.training.launch import rank
-from eadbench.training.loop import Task, Trainer
+from eadbench.training.loop import Trainer, TrainingTask
 from eadbench.training.syncnet import SyncNetTask
 from eadbench.training.wav2lip import Wav2LipTask
 from eadbench.zoo.card import read_card
 from eadbench.zoo.weights import explained, load_weights, read_weights, refuse_disguised
 
 log = logging.getLogger(__name__)
-MODELS = {"eadnet": (EADNetConfig, EADNet), "syncnet": (SyncNetConfig, SyncNet), "wav2lip": (Wav2LipConfig, Wav2Lip)}
+MODELS = {"eadnet": (EADNetConfig, EADNet), "syncnet": (SyncNetConfig, LipSyncNet), "wav2lip": (Wav2LipConfig, Wav2Lip)}
 # Entries of a run's config.json that whoever uses the run reads, see run_facts.
 FACTS = {
     "eadnet": ("model", "features", "prediction", "scheduler", "shared_noise"),
@@ -193,7 +193,7 @@ def decided_by_features(kind: str, store: FeatureStore, facts: dict[str, str]) -
 
 def make_task(
     name: str, config: RunConfig, model: Any, store: FeatureStore, facts: dict[str, str], seed: int, init: Path | None, parts: dict[str, Path]
-) -> Task:
+) -> TrainingTask:
     """The task of a run with all its frozen parts loaded.
 
     Raises:
@@ -218,13 +218,13 @@ def make_task(
     return task
 
 
-def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str, str]) -> Judges:
+def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str, str]) -> LossNetworks:
     """Frozen networks of the losses on the clean sample.
 
     Raises:
         EadbenchError: If a loss has a weight and its part is not given, or the VAE is not that of the features.
     """
-    found = Judges()
+    found = LossNetworks()
     active = [loss for loss in NEEDS if getattr(config.losses, loss) > 0] if config.stage == 2 else []
     if not active:
         return found

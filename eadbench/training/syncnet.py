@@ -11,11 +11,11 @@ from torch import nn
 from eadbench.features.audio import mel_start
 from eadbench.features.store import FeatureStore
 from eadbench.models.config import SyncNetConfig
-from eadbench.models.syncnet import SyncNet
+from eadbench.models.syncnet import LipSyncNet
 from eadbench.training import losses as L
 from eadbench.training.config import RunConfig
 from eadbench.training.data import Stream, SyncWindows, recoloured
-from eadbench.training.loop import Task
+from eadbench.training.loop import TrainingTask
 from eadbench.zoo.vae import normalise
 
 LARGEST_OFFSET = 10
@@ -23,13 +23,13 @@ VALIDATION_CLIPS = 24
 WINDOWS_AT_ONCE = 64
 
 
-class SyncNetTask(Task):
-    """See :class:`Task`."""
+class SyncNetTask(TrainingTask):
+    """See :class:`TrainingTask`."""
 
     def __init__(self, store: FeatureStore, config: RunConfig, model: SyncNetConfig, seed: int, run: str) -> None:
         self.config, self.store = config, store
         torch.manual_seed(seed % 2**63)
-        self.model = SyncNet(model)
+        self.model = LipSyncNet(model)
         self.data = SyncWindows(store, Stream(seed, run, "train"), model, config.windows, config.augment)
         self.validation = SyncWindows(store, Stream(seed, run, "val"), model, config.windows, False) if len(store.split("val")) else None
 
@@ -61,7 +61,7 @@ class SyncNetTask(Task):
         return result
 
 
-def offset_scores(model: SyncNet, store: FeatureStore, row: Any) -> torch.Tensor | None:
+def offset_scores(model: LipSyncNet, store: FeatureStore, row: Any) -> torch.Tensor | None:
     """Cosine of each window with the sound at offsets -10..10 frames: ``(windows, 21)``, ``None`` if the clip is too short."""
     config, device = model.config, next(model.parameters()).device
     windows = int(row["frames"]) - config.frames + 1

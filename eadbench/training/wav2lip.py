@@ -12,11 +12,11 @@ from eadbench.models.wav2lip import Wav2Lip
 from eadbench.training import losses as L
 from eadbench.training.config import RunConfig
 from eadbench.training.data import Stream, Wav2LipWindows
-from eadbench.training.loop import Task
+from eadbench.training.loop import TrainingTask
 
 
-class Wav2LipTask(Task):
-    """See :class:`Task`. Windows have as many frames as the SyncNet looks at, so that the expert judges each window once."""
+class Wav2LipTask(TrainingTask):
+    """See :class:`TrainingTask`. Windows have as many frames as the SyncNet looks at, so that the expert judges each window once."""
 
     def __init__(
         self, store: FeatureStore, config: RunConfig, model: Wav2LipConfig, syncnet: nn.Module, temperature: float | None, seed: int, run: str

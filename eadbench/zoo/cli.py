@@ -37,9 +37,9 @@ def make_command(
     wanted = entry_of(given.zoo.artefacts, artefact, "zoo.artefacts")
     if wanted.how != "fetched" and not (demo or settings):
         refuse_demo(artefact, wanted.kind, wanted.how)
-    from eadbench.zoo.make import Inputs, make
+    from eadbench.zoo.make import ArtefactInputs, make
 
-    make(artefact, given.zoo, given.seed, Inputs(clips or [], parse_parts(part), captions or []), out.parent)
+    make(artefact, given.zoo, given.seed, ArtefactInputs(clips or [], parse_parts(part), captions or []), out.parent)
 
 
 def refuse_demo(artefact: str, kind: str, how: str) -> None:

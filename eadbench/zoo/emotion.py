@@ -23,14 +23,14 @@ from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import dlib_chips
 from eadbench.zoo.fit import fit
-from eadbench.zoo.judge_data import Clip, iter_clips, resize
+from eadbench.zoo.judge_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.weights import load_weights, read_weights
 
 log = logging.getLogger(__name__)
 WHOLE = (0.0, 1.0, 0.0, 1.0)
 
 
-class Options(BaseModel):
+class EmotionOptions(BaseModel):
     """Sizes and training of a judge; the defaults are the published network's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,7 +99,7 @@ class FanJudge:
         chips: Whether faces are cut as dlib does (published checkpoints) or the aligned frame is used as it is (trained here).
     """
 
-    def __init__(self, net: EmotionFAN, classes: tuple[str, ...], options: Options, chips: bool, device: Any = "cpu") -> None:
+    def __init__(self, net: EmotionFAN, classes: tuple[str, ...], options: EmotionOptions, chips: bool, device: Any = "cpu") -> None:
         self.net, self.classes, self.options, self.chips, self.device = net.eval().to(device), classes, options, chips, device
         self.resolution, self.frames = options.size, options.frames
 
@@ -138,8 +138,8 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> FanJudge:
             raise EadbenchError(f"the checkpoint has {classes} classes, expected {len(MEAD_CLASSES)}", path, "use the checkpoint tuned on MEAD")
         net = EmotionFAN(classes, released_evaluation=True)
         load_weights(net, path, state)
-        return FanJudge(net, MEAD_CLASSES, Options(), True, device)
-    options = Options.model_validate(card.options)
+        return FanJudge(net, MEAD_CLASSES, EmotionOptions(), True, device)
+    options = EmotionOptions.model_validate(card.options)
     classes = tuple(json.loads((folder / "classes.json").read_text()))
     net = EmotionFAN(len(classes), options.width)
     load_weights(net, folder / "model.safetensors")
@@ -162,7 +162,7 @@ def fan_state(path: Path) -> dict[str, torch.Tensor]:
 
 def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
     """Train on the emotions of the training speakers; the card tells the accuracy per class on those of the validation split."""
-    wanted = Options.model_validate(options)
+    wanted = EmotionOptions.model_validate(options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     clips = _read(inputs.clips, "train", wanted, seed)
@@ -183,14 +183,14 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
     return facts
 
 
-def _read(tables: list[Path], split: str, options: Options, seed: int) -> list[Clip]:
+def _read(tables: list[Path], split: str, options: EmotionOptions, seed: int) -> list[TrainingClip]:
     """Labelled clips with a few frames each, spread over their length, cut to the judge's region already."""
     found = iter_clips(tables, split, options.size, options.max_clips, options.frames_per_clip, seed, options.region, spread_out=True, sound=False)
     return [clip for clip in found if clip.emotion]
 
 
 def _losses(
-    net: EmotionFAN, clips: list[Clip], classes: tuple[str, ...], options: Options, rng: np.random.Generator
+    net: EmotionFAN, clips: list[TrainingClip], classes: tuple[str, ...], options: EmotionOptions, rng: np.random.Generator
 ) -> Callable[[], dict[str, torch.Tensor]]:
     """Of three frames per clip, one from each third, as the released code does; each emotion is drawn equally often."""
     target = torch.tensor([classes.index(clip.emotion) for clip in clips])
@@ -239,7 +239,7 @@ def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return frames
 
 
-def accuracy(judge: FanJudge, clips: list[Clip]) -> dict[str, Any]:
+def accuracy(judge: FanJudge, clips: list[TrainingClip]) -> dict[str, Any]:
     """Share of clips named right, the same per class, and the number of clips and speakers."""
     known = [clip for clip in clips if clip.emotion in judge.classes]
     right = {name: [] for name in judge.classes}

@@ -23,7 +23,7 @@ from eadbench.zoo.card import Card
 from eadbench.zoo.chips import arcface_chips
 from eadbench.zoo.emotion import augment, to_unit, with_face
 from eadbench.zoo.fit import fit
-from eadbench.zoo.judge_data import Clip, iter_clips, resize
+from eadbench.zoo.judge_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.onnx import open_onnx
 from eadbench.zoo.weights import load_weights
 
@@ -32,7 +32,7 @@ WHOLE = (0.0, 1.0, 0.0, 1.0)
 SCALE, MARGIN = 16.0, 0.2  # of the cosine softmax
 
 
-class Options(BaseModel):
+class FaceIdOptions(BaseModel):
     """Sizes and training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,7 +88,7 @@ class IdNet(ResNet18Trunk):
 class TrainedFaceId:
     """The small network on aligned frames."""
 
-    def __init__(self, net: IdNet, options: Options, device: Any = "cpu") -> None:
+    def __init__(self, net: IdNet, options: FaceIdOptions, device: Any = "cpu") -> None:
         self.net, self.options, self.device, self.resolution = net.eval().to(device), options, device, options.size
         self.frames = options.frames
 
@@ -126,7 +126,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> FaceId:
     """The network of an artefact's folder."""
     if card.how == "fetched":
         return ArcFace(open_onnx(next(folder / name for name in card.files), device), card.options.get("frames"))
-    options = Options.model_validate(card.options)
+    options = FaceIdOptions.model_validate(card.options)
     net = IdNet(options.width, options.dim)
     load_weights(net, folder / "model.safetensors")
     return TrainedFaceId(net, options, device)
@@ -134,7 +134,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> FaceId:
 
 def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
     """Train by cosine softmax with a margin (CosFace) over the training speakers; the card tells how well unseen ones are told apart."""
-    wanted = Options.model_validate(options)
+    wanted = FaceIdOptions.model_validate(options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     clips = _read(inputs.clips, "train", wanted, seed)
@@ -155,14 +155,14 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
     return facts
 
 
-def _read(tables: list[Path], split: str, options: Options, seed: int) -> list[Clip]:
+def _read(tables: list[Path], split: str, options: FaceIdOptions, seed: int) -> list[TrainingClip]:
     return list(
         iter_clips(tables, split, options.size, options.max_clips, options.frames_per_clip, seed, options.region, spread_out=True, sound=False)
     )
 
 
 def _losses(
-    net: IdNet, centres: nn.Parameter, clips: list[Clip], speakers: list[str], options: Options, rng: np.random.Generator
+    net: IdNet, centres: nn.Parameter, clips: list[TrainingClip], speakers: list[str], options: FaceIdOptions, rng: np.random.Generator
 ) -> Callable[[], dict[str, torch.Tensor]]:
     target = torch.tensor([speakers.index(clip.speaker) for clip in clips])
 
@@ -177,7 +177,7 @@ def _losses(
     return losses
 
 
-def verification_auc(judge: FaceId, clips: list[Clip]) -> float | None:
+def verification_auc(judge: FaceId, clips: list[TrainingClip]) -> float | None:
     """Area under the ROC of same against different speaker over pairs of clips; ``None`` with fewer than two speakers."""
     if len({clip.speaker for clip in clips}) < 2:
         return None

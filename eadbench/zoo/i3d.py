@@ -30,7 +30,7 @@ OFFICIAL = "i3d_torchscript.pt"
 LARGE = 16 * 512 * 512  # pixels of a batch of windows that the network scales itself
 
 
-class Options(BaseModel):
+class I3DOptions(BaseModel):
     """Sizes of the random network."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +38,7 @@ class Options(BaseModel):
     size: int = 64
 
 
-class VideoFeatures:
+class I3DFeatures:
     """Features of windows of frames: ``dims`` of them; ``resolution`` is the side at which the network sees them."""
 
     def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
@@ -86,7 +86,7 @@ def batched(items: Iterable[np.ndarray], size: int) -> Iterator[tuple[np.ndarray
         yield part
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> VideoFeatures:
+def load(folder: Path, card: Card, device: Any = "cpu") -> I3DFeatures:
     """The extractor of an artefact's folder.
 
     Raises:
@@ -97,16 +97,16 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> VideoFeatures:
             net = torch.jit.load(str(folder / OFFICIAL), map_location="cpu")
         except (RuntimeError, ValueError) as error:
             raise EadbenchError(f"not a torchscript file: {error}", folder / OFFICIAL, "fetch it again from the named source") from error
-        return VideoFeatures(net, 400, 224, device)
-    options = Options.model_validate(card.options)
+        return I3DFeatures(net, 400, 224, device)
+    options = I3DOptions.model_validate(card.options)
     net = RandomFeatures(3, options.channels)
     load_weights(net, folder / "model.safetensors")
-    return VideoFeatures(net, net.dim, options.size, device)
+    return I3DFeatures(net, net.dim, options.size, device)
 
 
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a random network."""
-    wanted = Options.model_validate(options)
+    wanted = I3DOptions.model_validate(options)
     net = RandomFeatures(3, wanted.channels, seed)
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)

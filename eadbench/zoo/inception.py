@@ -23,7 +23,7 @@ OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
 SIDE = 299
 
 
-class Options(BaseModel):
+class InceptionOptions(BaseModel):
     """Sizes of the random network."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,7 +31,7 @@ class Options(BaseModel):
     size: int = 128
 
 
-class FrameFeatures:
+class InceptionFeatures:
     """Features of single frames: ``dims`` of them; ``resolution`` is the side at which the network sees a frame."""
 
     def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
@@ -57,14 +57,14 @@ class FrameFeatures:
         return found.cpu().numpy()
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> FrameFeatures:
+def load(folder: Path, card: Card, device: Any = "cpu") -> InceptionFeatures:
     """The extractor of an artefact's folder."""
     if card.how == "fetched":
-        return FrameFeatures(pytorch_fid_inception(folder / OFFICIAL), 2048, SIDE, device)
-    options = Options.model_validate(card.options)
+        return InceptionFeatures(pytorch_fid_inception(folder / OFFICIAL), 2048, SIDE, device)
+    options = InceptionOptions.model_validate(card.options)
     net = RandomFeatures(2, options.channels)
     load_weights(net, folder / "model.safetensors")
-    return FrameFeatures(net, net.dim, options.size, device)
+    return InceptionFeatures(net, net.dim, options.size, device)
 
 
 def pytorch_fid_inception(weights: Path) -> torch.nn.Module:
@@ -78,7 +78,7 @@ def pytorch_fid_inception(weights: Path) -> torch.nn.Module:
 
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a random network."""
-    wanted = Options.model_validate(options)
+    wanted = InceptionOptions.model_validate(options)
     net = RandomFeatures(2, wanted.channels, seed)
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)

@@ -15,7 +15,7 @@ from eadbench.zoo.material import training_clips
 
 
 @dataclass(frozen=True)
-class Clip:
+class TrainingClip:
     """One training clip: frames ``(T, S, S, 3)`` RGB uint8, sound float32 at 16 kHz, its labels."""
 
     clip_id: str
@@ -38,7 +38,7 @@ def resize(frames: np.ndarray, size: int, region: tuple[float, float, float, flo
 def iter_clips(
     tables: list[Path], split: str, size: int, max_clips: int, max_frames: int, seed: int,
     region: tuple[float, float, float, float] = (0, 1, 0, 1), spread_out: bool = False, sound: bool = True,
-) -> Iterator[Clip]:  # fmt: skip
+) -> Iterator[TrainingClip]:  # fmt: skip
     """Read the kept clips of a split, resized.
 
     Args:
@@ -67,4 +67,4 @@ def iter_clips(
             frames = frames[np.linspace(0, len(frames) - 1, max_frames).round().astype(int)]
         audio = read_audio(row.audio) if sound else np.zeros(0, np.float32)
         emotion = row.emotion if isinstance(row.emotion, str) else None
-        yield Clip(row.clip_id, f"{row.corpus}/{row.speaker}", emotion, resize(frames, size, region), audio)
+        yield TrainingClip(row.clip_id, f"{row.corpus}/{row.speaker}", emotion, resize(frames, size, region), audio)

@@ -49,7 +49,7 @@ class AlexNetTrunk(nn.Module):
         return maps
 
 
-class Lpips(nn.Module):
+class LPIPSNetwork(nn.Module):
     """``(x, y)``, both ``(B, 3, H, W)`` in [-1, 1], to distances ``(B,)``; differentiable in both."""
 
     def __init__(self) -> None:
@@ -90,9 +90,9 @@ def linear_layers() -> list[Tensor]:
     return [state[f"lin{number}.model.1.weight"] for number in range(5)]
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> Lpips:
+def load(folder: Path, card: Card, device: Any = "cpu") -> LPIPSNetwork:
     """The metric of an artefact's folder, frozen."""
-    metric = Lpips()
+    metric = LPIPSNetwork()
     if card.how == "fetched":
         load_alexnet(metric, folder / OFFICIAL)
     else:
@@ -100,7 +100,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> Lpips:
     return metric.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # a sixth quicker on CPUs, the same values
 
 
-def load_alexnet(metric: Lpips, path: Path) -> None:
+def load_alexnet(metric: LPIPSNetwork, path: Path) -> None:
     """Put torchvision's AlexNet weights into the slices that the ``lpips`` package cuts it into.
 
     Raises:
@@ -121,7 +121,7 @@ def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
         raise EadbenchError(f"kind `lpips` has no options, got {', '.join(options)}", "zoo.artefacts.*.options")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        metric = Lpips()
+        metric = LPIPSNetwork()
     with atomic_path(folder / "model.safetensors") as part:
         save_file({name: value.contiguous() for name, value in metric.trunk.state_dict().items()}, part)
     return {"trunk": "alex"}

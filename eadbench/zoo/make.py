@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ArtefactInputs:
     """What a training may look at (only rows of the train split that are kept): tables of clips, of captions, and other artefacts' folders."""
 
     clips: list[Path] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Inputs:
     captions: list[Path] = field(default_factory=list)
 
 
-def make(name: str, config: ZooConfig, seed: int, inputs: Inputs, folder: Path) -> Card:
+def make(name: str, config: ZooConfig, seed: int, inputs: ArtefactInputs, folder: Path) -> Card:
     """Make artefact ``name`` in ``folder``.
 
     A kind's module offers ``load(folder, card, device)`` and, as far as it can, ``train(folder, options, inputs, seed) -> facts`` and
@@ -86,7 +86,7 @@ def _aside(path: Path) -> bool:
     return path.name.startswith((".part-", "provenance.json", "card.json", seals.NAME)) or path.suffix in (".parquet", ".log")
 
 
-def _build(name: str, wanted: ArtefactConfig, seed: int, inputs: Inputs, folder: Path) -> dict[str, Any]:
+def _build(name: str, wanted: ArtefactConfig, seed: int, inputs: ArtefactInputs, folder: Path) -> dict[str, Any]:
     module = import_module(f"eadbench.zoo.{wanted.kind}")
     build = getattr(module, {"trained": "train", "random": "random"}[wanted.how], None)
     if build is None:

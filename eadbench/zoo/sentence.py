@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from eadbench.zoo.card import Card
 from eadbench.zoo.hub import from_folder, model_from_folder
 from eadbench.zoo.lsa import Lsa, fit_lsa
-from eadbench.zoo.make import Inputs
+from eadbench.zoo.make import ArtefactInputs
 from eadbench.zoo.text_data import training_texts
 
 
-class Options(BaseModel):
+class SentenceOptions(BaseModel):
     """Options of a trained one: dimensions kept and longest n-gram."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,9 +68,9 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> LsaSentences | Transf
     return TransformerSentences(model_from_folder(AutoModel, folder, card, unused="pooler."), from_folder(AutoTokenizer, folder), device)
 
 
-def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:
+def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
     """Fit on the training captions."""
-    wanted = Options.model_validate(options)
+    wanted = SentenceOptions.model_validate(options)
     texts = training_texts(inputs.captions)
     lsa, variance = fit_lsa(texts, wanted.dim, wanted.ngrams, seed)
     lsa.save(folder)

@@ -24,14 +24,14 @@ from eadbench.models.syncnet_judge import (
     SHIFT,
     SHORTEST,
     WINDOW,
-    SyncNet,
+    SyncNetV2,
     distances_around,
     sync_from_distances,
     window_count,
 )
 from eadbench.zoo.card import Card
 from eadbench.zoo.fit import fit
-from eadbench.zoo.judge_data import Clip, iter_clips, resize
+from eadbench.zoo.judge_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ WHOLE = (0.0, 1.0, 0.0, 1.0)
 LONG, HOP = 400, 160  # samples of a step of the MFCC, and from one to the next
 
 
-class Options(BaseModel):
+class SyncNetOptions(BaseModel):
     """Sizes and training of a judge; the defaults are the published network's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +59,7 @@ class Options(BaseModel):
 class SyncJudge:
     """Scores how well lips and sound match. ``crop`` names what part of the aligned frame it looks at."""
 
-    def __init__(self, net: SyncNet, options: Options, device: Any = "cpu") -> None:
+    def __init__(self, net: SyncNetV2, options: SyncNetOptions, device: Any = "cpu") -> None:
         self.net, self.options, self.device = net.eval().to(device), options, device
 
     @property
@@ -162,7 +162,7 @@ class SyncStream:
         return sync_from_distances(self.distances())
 
 
-def lip_input(frames: np.ndarray, options: Options) -> torch.Tensor:
+def lip_input(frames: np.ndarray, options: SyncNetOptions) -> torch.Tensor:
     """``(T, H, W, 3)`` RGB uint8 to ``(3, T, S, S)`` BGR uint8, as OpenCV gave the frames to the original."""
     return _bgr(resize(frames, options.size, options.region))
 
@@ -198,8 +198,8 @@ def audio_windows(mfcc: torch.Tensor, starts: np.ndarray) -> torch.Tensor:
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> SyncJudge:
     """The judge of an artefact's folder."""
-    options = Options() if card.how == "fetched" else Options.model_validate(card.options)
-    net = SyncNet(options.width, options.size, options.dim)
+    options = SyncNetOptions() if card.how == "fetched" else SyncNetOptions.model_validate(card.options)
+    net = SyncNetV2(options.width, options.size, options.dim)
     load_weights(net, folder / (OFFICIAL if card.how == "fetched" else "model.safetensors"))
     return SyncJudge(net, options, device)
 
@@ -209,14 +209,14 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
 
     Negatives from other clips are left out on purpose: they can be told by voice and face, and then the loss falls while timing is not learnt.
     """
-    wanted = Options.model_validate(options)
+    wanted = SyncNetOptions.model_validate(options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     clips = _read(inputs.clips, "train", wanted, seed)
     material = [(_bgr(clip.frames), mfcc_of(clip.audio)) for clip in clips if _windows(clip) >= wanted.windows]
     if len(material) < 2:
         raise EadbenchError(f"only {len(material)} training clips are long enough for SyncNet", "zoo: train_on:", "use more or longer clips")
-    net = SyncNet(wanted.width, wanted.size, wanted.dim).train()
+    net = SyncNetV2(wanted.width, wanted.size, wanted.dim).train()
     loss = fit(net.parameters(), _losses(net, material, wanted, rng), wanted.steps, wanted.lr, "judge SyncNet")["loss"]
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
@@ -228,17 +228,17 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
     return facts
 
 
-def _read(tables: list[Path], split: str, options: Options, seed: int) -> list[Clip]:
+def _read(tables: list[Path], split: str, options: SyncNetOptions, seed: int) -> list[TrainingClip]:
     """Clips cut to the judge's region already."""
     return list(iter_clips(tables, split, options.size, options.max_clips, options.max_frames, seed, options.region))
 
 
-def _windows(clip: Clip) -> int:
+def _windows(clip: TrainingClip) -> int:
     return window_count(len(clip.frames), len(clip.audio))
 
 
 def _losses(
-    net: SyncNet, material: list[tuple[torch.Tensor, torch.Tensor]], options: Options, rng: np.random.Generator
+    net: SyncNetV2, material: list[tuple[torch.Tensor, torch.Tensor]], options: SyncNetOptions, rng: np.random.Generator
 ) -> Callable[[], dict[str, torch.Tensor]]:
     def losses() -> dict[str, torch.Tensor]:
         lips, sound = zip(*[_draw(*material[k], options.windows, rng) for k in rng.integers(len(material), size=options.clips)], strict=True)
@@ -273,7 +273,7 @@ def in_clip_loss(lips: torch.Tensor, sound: torch.Tensor, windows: int) -> torch
     return 0.5 * (F.cross_entropy(logits.transpose(1, 2), target) + F.cross_entropy(logits, target))
 
 
-def accuracy(judge: SyncJudge, clips: list[Clip]) -> dict[str, float | None]:
+def accuracy(judge: SyncJudge, clips: list[TrainingClip]) -> dict[str, float | None]:
     """How often the right offset, 0, is found.
 
     Returns:

@@ -22,14 +22,14 @@ from eadbench.zoo.card import Card
 from eadbench.zoo.fit import fit
 from eadbench.zoo.hub import from_folder, model_from_folder
 from eadbench.zoo.lsa import Lsa, fit_lsa
-from eadbench.zoo.make import Inputs
+from eadbench.zoo.make import ArtefactInputs
 from eadbench.zoo.text_data import training_texts
 
 log = logging.getLogger(__name__)
 PAD, EOS, UNKNOWN, MASK = "<pad>", "</s>", "<unk>", "<mask>"
 
 
-class Options(BaseModel):
+class TextEncoderOptions(BaseModel):
     """Options of a trained one.
 
     Attributes:
@@ -137,16 +137,16 @@ def mean_embedding(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> T5TextEncoder | LsaTextEncoder:
     """An object with ``encode(texts) -> (tokens, mask)``, ``embed(texts)`` and ``dim``."""
-    if card.how == "trained" and Options.model_validate(card.options).model == "lsa":
+    if card.how == "trained" and TextEncoderOptions.model_validate(card.options).model == "lsa":
         return LsaTextEncoder(Lsa.read(folder))
     from transformers import AutoTokenizer, T5EncoderModel
 
     return T5TextEncoder(model_from_folder(T5EncoderModel, folder, card), from_folder(AutoTokenizer, folder), device)
 
 
-def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:
+def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
     """Fit on the training captions."""
-    wanted = Options.model_validate(options)
+    wanted = TextEncoderOptions.model_validate(options)
     texts = training_texts(inputs.captions, wanted.max_texts)
     if wanted.model == "lsa":
         lsa, variance = fit_lsa(texts, wanted.dim, 1, seed)
@@ -186,7 +186,7 @@ def make_tokenizer(texts: list[str], size: int) -> Any:
     )
 
 
-def _train_t5(folder: Path, options: Options, texts: list[str], seed: int) -> dict[str, Any]:
+def _train_t5(folder: Path, options: TextEncoderOptions, texts: list[str], seed: int) -> dict[str, Any]:
     """Masked-token training (as BERT's; the output layer is the embedding table, as in T5), and cosines after latent semantic analysis."""
     from transformers import T5Config, T5EncoderModel
 

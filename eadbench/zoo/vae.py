@@ -22,7 +22,7 @@ from eadbench.media.video import read_frames
 from eadbench.zoo.card import Card
 from eadbench.zoo.fit import fit
 from eadbench.zoo.hub import model_from_folder
-from eadbench.zoo.make import Inputs
+from eadbench.zoo.make import ArtefactInputs
 from eadbench.zoo.material import training_clips
 
 START_LOGVAR = -8.0
@@ -105,7 +105,7 @@ def normalise(frames: torch.Tensor) -> torch.Tensor:
     return frames.float() / 127.5 - 1
 
 
-def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:
+def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
     """Train a small VAE on frames of the training split; writes a diffusers folder.
 
     Returns:
@@ -153,7 +153,7 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
     }
 
 
-def _frames(wanted: VaeOptions, inputs: Inputs, seed: int) -> torch.Tensor:
+def _frames(wanted: VaeOptions, inputs: ArtefactInputs, seed: int) -> torch.Tensor:
     clips = training_clips(inputs.clips, wanted.clips, seed)
     pieces = []
     for row in track(clips.itertuples(), "frames for the VAE", total=len(clips), unit="clips"):

@@ -1,7 +1,7 @@
 """Video features for TREPA, the temporal alignment loss: transformers' ``VideoMAEModel``.
 
 Full size: fetched VideoMAE weights. Demo: a small one with random weights of a fixed seed, which still compares motion (random features are a
-metric, if a coarse one); the card says ``random``. ``load`` gives a :class:`VideoFeatures`.
+metric, if a coarse one); the card says ``random``. ``load`` gives a :class:`VideoMAEFeatures`.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from eadbench.zoo.card import Card
 from eadbench.zoo.hub import model_from_folder
 
 
-class VideoFeatures(nn.Module):
+class VideoMAEFeatures(nn.Module):
     """Clips to one embedding each, LatentSync's way: bicubic to the model's size, range [0, 1], mean over tokens, unit length."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -46,12 +46,12 @@ class VideoFeatures(nn.Module):
         return functional.normalize(tokens.mean(1), dim=-1)
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> VideoFeatures:
+def load(folder: Path, card: Card, device: Any = "cpu") -> VideoMAEFeatures:
     """The features, frozen, in evaluation mode."""
     from transformers import VideoMAEModel
 
     model = model_from_folder(VideoMAEModel, folder, card)
-    return VideoFeatures(model).to(device).eval().requires_grad_(False)
+    return VideoMAEFeatures(model).to(device).eval().requires_grad_(False)
 
 
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from eadbench.core.seeds import rng_for
 from eadbench.media.audio import read_audio
 from eadbench.zoo.card import Card
 from eadbench.zoo.fit import fit
-from eadbench.zoo.make import Inputs
+from eadbench.zoo.make import ArtefactInputs
 from eadbench.zoo.material import training_clips
 
 
@@ -97,7 +97,7 @@ def _states(encoder: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     return states
 
 
-def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> dict[str, Any]:
+def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
     """Train a small encoder without labels on the sound of the training clips; writes ``encoder.pt``.
 
     Returns:
@@ -130,7 +130,7 @@ def train(folder: Path, options: dict[str, Any], inputs: Inputs, seed: int) -> d
     }
 
 
-def _mels(wanted: WhisperOptions, inputs: Inputs, seed: int) -> list[torch.Tensor]:
+def _mels(wanted: WhisperOptions, inputs: ArtefactInputs, seed: int) -> list[torch.Tensor]:
     """Log-mel ``(80, 2 * T50)`` of each clip that is long enough for a stretch."""
     import whisper
 

@@ -10,9 +10,9 @@ from eadbench.audit.distortions import REGISTRY, Footage
 from eadbench.media.audio import write_wav
 from eadbench.media.video import write_video
 from eadbench.models.syncnet_judge import shift_distances, sync_from_distances
-from eadbench.scores.clip import Measurer, Task
+from eadbench.scores.clip import Measurer, ScoreTask
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import Judges, Ruler
+from eadbench.scores.judges import MetricNetworks, Ruler
 
 FRAMES, WINDOW = 60, 5
 
@@ -50,11 +50,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Footage]:
 def test_the_offset_is_the_delay_that_was_put_in_positive_where_the_audio_is_early(clip, tmp_path, name, sign):
     video, footage = clip
     config = ScoresConfig.model_validate({"judges": {"sync": "judge_syncnet"}, "metrics": ["sync_offset"]})
-    measurer = Measurer(config, Judges({"sync": LevelSync()}, {"sync": Ruler("levels", "0" * 64)}))
+    measurer = Measurer(config, MetricNetworks({"sync": LevelSync()}, {"sync": Ruler("levels", "0" * 64)}))
     found = {}
     for frames in range(11):
         sound = tmp_path / f"{frames}.wav"
         write_wav(sound, REGISTRY[name].apply(footage, frames, np.random.default_rng(0)).audio)
-        found[frames] = measurer.measure(Task("clip", fake=video, audio=sound)).values["sync_offset"].value
+        found[frames] = measurer.measure(ScoreTask("clip", fake=video, audio=sound)).values["sync_offset"].value
     measurer.close()
     assert found == {frames: sign * frames for frames in range(11)}

@@ -15,7 +15,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table, write_table
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
-from eadbench.zoo.make import Inputs, make
+from eadbench.zoo.make import ArtefactInputs, make
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def room(tmp_path_factory):
     clips = faces.make_table(folder / "clips", speakers=5)
     write_captions(clips, "faces", "0-of-1", CaptionsConfig(captioner="measured"), {}, 1, "cpu", folder / "written.parquet")
     zoo = ZooConfig(artefacts={"sentence": ArtefactConfig(kind="sentence", how="trained", uses_captions=True)})
-    make("sentence", zoo, 1, Inputs(captions=[folder / "written.parquet"]), folder / "sentence")
+    make("sentence", zoo, 1, ArtefactInputs(captions=[folder / "written.parquet"]), folder / "sentence")
     return folder
 
 

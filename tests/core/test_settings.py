@@ -165,10 +165,10 @@ def test_kinds_of_artefacts_are_the_modules_that_can_load_one():
 
 
 def test_what_a_command_line_may_name_is_what_it_is_given():
-    from eadbench.samples.inputs import Inputs
-    from eadbench.samples.manifest import Job
+    from eadbench.samples.inputs import ModelInputs
+    from eadbench.samples.manifest import RenderJob
 
-    given = {field.name for field in fields(Job)} - {"impossible"} | {field.name for field in fields(Inputs)}
+    given = {field.name for field in fields(RenderJob)} - {"impossible"} | {field.name for field in fields(ModelInputs)}
     assert set(FOR_EACH) == given | {"out", "output", "work", "python", "checkout"}
 
 

@@ -11,7 +11,7 @@ from eadbench.features import text as features_text
 from eadbench.features.text import TextStore, encode_texts, text_id_of, texts_to_encode
 from eadbench.zoo import load
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
-from eadbench.zoo.make import Inputs, make
+from eadbench.zoo.make import ArtefactInputs, make
 
 CAPTIONS = ["The brows are raised.", "The lips are pressed together.", "The brows are raised.", None, "The person looks sad."]
 
@@ -26,7 +26,7 @@ def room(tmp_path_factory):
     ]
     write_table(folder / "captions.parquet", rows, schemas.CAPTIONS)
     zoo = ZooConfig(artefacts={"text_encoder": ArtefactConfig(kind="text_encoder", how="trained", options={"model": "t5", "steps": 2, "dim": 32})})
-    make("text_encoder", zoo, 1, Inputs(captions=[folder / "captions.parquet"]), folder / "encoder")
+    make("text_encoder", zoo, 1, ArtefactInputs(captions=[folder / "captions.parquet"]), folder / "encoder")
     encode_texts("x", folder / "captions.parquet", folder / "encoder", "cpu", folder / "text.parquet")
     return folder
 

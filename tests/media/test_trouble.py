@@ -9,7 +9,15 @@ from material import face_frames, hum
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.audio import RATE, iter_audio, read_audio
-from eadbench.media.video import VideoWriter, iter_frames, iter_pictures, probe, read_frames, replace_audio, write_video
+from eadbench.media.video import (
+    VideoWriter,
+    iter_frames,
+    iter_pictures,
+    probe,
+    read_frames,
+    replace_audio,
+    write_video,
+)
 
 FRAMES = 75
 PATTERNS = np.stack([np.full((64, 96, 3), 16 + 3 * k, np.uint8) for k in range(FRAMES)])  # frame k is grey 16 + 3 k

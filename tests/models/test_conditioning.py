@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from eadbench.models.conditioning import ConditionEncoder, Context, FusedCrossAttention, audio_windows
+from eadbench.models.conditioning import (
+    ConditionContext,
+    ConditionEncoder,
+    FusedCrossAttention,
+    audio_windows,
+)
 from eadbench.models.config import EADNetConfig
 
 CONFIG = EADNetConfig(audio_dim=6, audio_layers=3, text_dim=5, context_dim=8)
@@ -112,7 +117,7 @@ def test_masked_text_tokens_do_not_count():
 def test_a_frame_hears_its_own_window_only():
     audio = torch.randn(1, F, 30, 8, requires_grad=True)
     module = attention(("audio",))
-    module(torch.randn(1, F, 3, 2, 16), Context(audio, None, None, None))[0, 2].square().sum().backward()
+    module(torch.randn(1, F, 3, 2, 16), ConditionContext(audio, None, None, None))[0, 2].square().sum().backward()
     assert (audio.grad[0].abs().amax((1, 2)) > 0).tolist() == [False, False, True, False]
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from eadbench.models.config import SyncNetConfig
-from eadbench.models.syncnet import SyncNet, cosine_bce, frame_windows, in_clip_contrastive, mel_windows
+from eadbench.models.syncnet import LipSyncNet, cosine_bce, frame_windows, in_clip_contrastive, mel_windows
 
 CONFIG = SyncNetConfig(image_size=64, frames=5, visual_channels=(8, 16, 16, 16), audio_channels=(8, 16, 16), embedding=24, attention_from=2)
 
@@ -15,7 +15,7 @@ CONFIG = SyncNetConfig(image_size=64, frames=5, visual_channels=(8, 16, 16, 16),
 @pytest.mark.parametrize("relu", [True, False])
 def test_embeddings_are_unit_vectors(relu):
     torch.manual_seed(0)
-    visual, audio = SyncNet(CONFIG.model_copy(update={"relu": relu}))(torch.randn(3, 15, 32, 64), torch.randn(3, 1, 80, CONFIG.mel_steps))
+    visual, audio = LipSyncNet(CONFIG.model_copy(update={"relu": relu}))(torch.randn(3, 15, 32, 64), torch.randn(3, 1, 80, CONFIG.mel_steps))
     for embedding in (visual, audio):
         assert embedding.shape == (3, 24)
         assert torch.allclose(embedding.norm(dim=1), torch.ones(3), atol=1e-5)
@@ -24,7 +24,7 @@ def test_embeddings_are_unit_vectors(relu):
 
 def test_sizes_of_latentsync_build_without_memory():
     with torch.device("meta"):
-        model = SyncNet(SyncNetConfig())
+        model = LipSyncNet(SyncNetConfig())
         visual, audio = model(torch.empty(1, 48, 128, 256), torch.empty(1, 1, 80, 52))
     assert visual.shape == audio.shape == (1, 2048)
 
@@ -81,7 +81,7 @@ def test_contrastive_leaves_out_neighbours():
 def test_learns_which_sound_belongs_to_which_lips():
     """A sound whose loudness is the mouth's opening: after a few steps windows are told apart."""
     torch.manual_seed(0)
-    model = SyncNet(CONFIG.model_copy(update={"relu": False}))
+    model = LipSyncNet(CONFIG.model_copy(update={"relu": False}))
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
 
     def batch(n: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,7 +18,7 @@ from eadbench.core.settings import Settings, load
 from eadbench.core.tables import read_table, write_table
 from eadbench.plan.calibrate import Sample, calibrate
 from eadbench.plan.counts import ASSUMED, MEASURED, counts
-from eadbench.plan.dag import Job, Plan, planned
+from eadbench.plan.dag import Plan, PlannedJob, planned
 from eadbench.plan.estimate import Cost, by_stage, costs, wall_time
 from eadbench.plan.figures import Figure
 from eadbench.plan.figures import load as load_figures
@@ -46,8 +46,8 @@ def settings() -> Settings:
     return load(None, [PAPER])
 
 
-def job(*needs: int, threads: int = 1, gpus: int = 0) -> Job:
-    return Job("measure", "scores", {}, threads, gpus, 1000, needs)
+def job(*needs: int, threads: int = 1, gpus: int = 0) -> PlannedJob:
+    return PlannedJob("measure", "scores", {}, threads, gpus, 1000, needs)
 
 
 def cost(seconds: float) -> Cost:

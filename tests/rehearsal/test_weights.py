@@ -16,7 +16,7 @@ from eadbench import zoo
 from eadbench.core.errors import EadbenchError
 from eadbench.zoo.config import ZooConfig
 from eadbench.zoo.fetch import user_cache
-from eadbench.zoo.make import Inputs, make
+from eadbench.zoo.make import ArtefactInputs, make
 from eadbench.zoo.registry import entry, registry
 
 SMALL = {"t5-base": {"depth": 1}, "videomae-base": {"depth": 1}, "all-MiniLM-L6-v2": {"depth": 1}, "sd15-unet": {"depth": 1, "channels": (64, 128)}}
@@ -45,7 +45,7 @@ def fetched(name: str, folder: Path, accept: tuple[str, ...] = ("all",)):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     config = ZooConfig.model_validate({"artefacts": {"x": wanted}, "accept_licence": accept})
-    card = make("x", config, 1, Inputs(), folder / name)
+    card = make("x", config, 1, ArtefactInputs(), folder / name)
     assert card.id.startswith(hub.MARK) and "random weights" in card.facts["title"]
     return zoo.load(folder / name)
 

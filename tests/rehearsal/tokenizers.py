@@ -75,7 +75,9 @@ def write_t5(folder: Path) -> None:
     """SentencePiece's Unigram: 32,000 pieces, in ``spiece.model`` and ``tokenizer.json``; the hundred sentinels come on top."""
     import sentencepiece
     from transformers import T5Tokenizer
-    from transformers.utils.sentencepiece_model_pb2_new import ModelProto  # the package's own wants a newer protobuf than mediapipe
+    from transformers.utils.sentencepiece_model_pb2_new import (
+        ModelProto,  # the package's own wants a newer protobuf than mediapipe
+    )
 
     given = {"vocab_size": 300, "hard_vocab_limit": False, "pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1, "minloglevel": 2}
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(_words()), model_prefix=str(folder / "spiece"), **given)

@@ -311,9 +311,9 @@ def make_it_answer(folder: Path, state: dict[str, torch.Tensor], embedded: torch
 
 
 def write_syncnet(folder: Path, depth: int | None = None) -> None:
-    from eadbench.models.syncnet_judge import SyncNet
+    from eadbench.models.syncnet_judge import SyncNetV2
 
-    save_pickle(folder / "syncnet_v2.model", drawn(SyncNet().state_dict().items()), zipped=False)
+    save_pickle(folder / "syncnet_v2.model", drawn(SyncNetV2().state_dict().items()), zipped=False)
 
 
 def write_emotion_fan(folder: Path, depth: int | None = None) -> None:

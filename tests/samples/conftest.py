@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eadbench.samples.config import SamplesConfig
-from eadbench.samples.methods.base import Context
+from eadbench.samples.methods.base import MethodContext
 
 EADNET = {
     "frames": 8, "block_channels": [16, 32], "layers_per_block": 1, "attention_levels": [1], "heads": 2, "norm_groups": 8, "context_dim": 16,
@@ -31,11 +31,13 @@ class World:
     parts: dict[str, Path]
     runs: dict[str, Path]
 
-    def context(self, out: Path, methods: dict, run: str | None = None, **samples) -> Context:
+    def context(self, out: Path, methods: dict, run: str | None = None, **samples) -> MethodContext:
         """What `samples make` hands to a method."""
         config = SamplesConfig.model_validate({"methods": methods, "sampler": {"steps": 2, "overlap": 2, "chunk": 3}, **samples})
         parts = {"vae": self.parts["vae"]}
-        return Context(7, "cpu", config, self.features if run else None, self.runs[run] if run else None, parts if run else {}, out.parent / "logs")
+        return MethodContext(
+            7, "cpu", config, self.features if run else None, self.runs[run] if run else None, parts if run else {}, out.parent / "logs"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from eadbench.media.video import read_frames
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.make import make
 from eadbench.samples.methods import make_method
-from eadbench.samples.methods.base import Context
+from eadbench.samples.methods.base import MethodContext
 from eadbench.samples.recipe import folder_of, load_recipe, shipped
 
 ENVS = Path(__file__).parents[2] / "envs"
@@ -53,7 +53,7 @@ def checkout(tmp_path: Path):
 
 def rendered(tiny_clips: Path, out: Path, options: dict, protocol: str = "self", **samples) -> pd.DataFrame:
     config = SamplesConfig.model_validate({"methods": {"other": options}, "max_clips": 1, **samples})
-    make("other", "tiny", protocol, tiny_clips, Context(7, "cpu", config, log_folder=out.parent / "logs"), out)
+    make("other", "tiny", protocol, tiny_clips, MethodContext(7, "cpu", config, log_folder=out.parent / "logs"), out)
     return read_table(out, schemas.SAMPLES)
 
 
@@ -326,7 +326,7 @@ def test_local_changes_are_told_and_part_of_the_hash(checkout, tiny_clips: Path,
     after = rendered(tiny_clips, tmp_path / "b" / "samples.parquet", options)
     assert after["status"].tolist() == ["kept"] and after["run_hash"][0] != before
     config = SamplesConfig.model_validate({"methods": {"other": options}})
-    assert any("local changes in 1 files" in note for note in make_method("other", config.methods["other"], Context(7, "cpu", config)).notes())
+    assert any("local changes in 1 files" in note for note in make_method("other", config.methods["other"], MethodContext(7, "cpu", config)).notes())
 
 
 def test_weights_in_a_folder_are_part_of_the_hash(checkout) -> None:
@@ -336,7 +336,7 @@ def test_weights_in_a_folder_are_part_of_the_hash(checkout) -> None:
     file.parent.mkdir(parents=True)
     for content in (b"some", b"other weights"):
         file.write_bytes(content)
-        found.add(make_method("other", config.methods["other"], Context(7, "cpu", config)).hash)
+        found.add(make_method("other", config.methods["other"], MethodContext(7, "cpu", config)).hash)
     assert len(found) == 2
 
 

@@ -21,7 +21,7 @@ from eadbench.samples.config import SamplesConfig
 from eadbench.samples.listing import show
 from eadbench.samples.make import make
 from eadbench.samples.manifest import build_jobs, choose
-from eadbench.samples.methods.base import Context
+from eadbench.samples.methods.base import MethodContext
 from eadbench.samples.templates import fill, split
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mirror_method.py"
@@ -35,7 +35,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rendered(clips: Path, out: Path, protocol: str = "self", samples: dict | None = None, **options) -> pd.DataFrame:
     config = SamplesConfig.model_validate({"methods": {"m": {"corpora": ["tiny"], **options}}, **(samples or {})})
-    make("m", "tiny", protocol, clips, Context(7, "cpu", config, log_folder=out.parent / "logs"), out)
+    make("m", "tiny", protocol, clips, MethodContext(7, "cpu", config, log_folder=out.parent / "logs"), out)
     return read_table(out, schemas.SAMPLES)
 
 
@@ -245,7 +245,7 @@ def test_no_clip_in_the_split_and_no_such_method(clips: Path, tmp_path: Path) ->
     with pytest.raises(EadbenchError, match="no kept clip in split 'val'"):
         rendered(clips, tmp_path / "samples.parquet", kind="still", samples={"split": "val"})
     with pytest.raises(EadbenchError, match="no method 'x'"):
-        make("x", "tiny", "self", clips, Context(1, "cpu", SamplesConfig()), tmp_path / "samples.parquet")
+        make("x", "tiny", "self", clips, MethodContext(1, "cpu", SamplesConfig()), tmp_path / "samples.parquet")
 
 
 def test_unlabelled_clips_cannot_be_driven_by_another_emotion(clips: Path, tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_result_is_taken_up_only_if_all_that_it_depends_on_is_the_same(
         return work(method, job, folder)
 
     def run(seed: int = 7) -> None:
-        make("m", "tiny", "self", clips, Context(seed, "cpu", config, log_folder=tmp_path / "logs"), tmp_path / "out" / "samples.parquet")
+        make("m", "tiny", "self", clips, MethodContext(seed, "cpu", config, log_folder=tmp_path / "logs"), tmp_path / "out" / "samples.parquet")
 
     monkeypatch.setattr(module, "render_one", counted)
     stop = 2

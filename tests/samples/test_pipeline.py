@@ -12,7 +12,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.models.config import EADNetConfig
 from eadbench.samples.composite import Compositor
 from eadbench.samples.config import SamplerConfig
-from eadbench.samples.pipeline import Clip, Sampler, to_and_fro
+from eadbench.samples.pipeline import RenderClip, Sampler, to_and_fro
 from eadbench.samples.run import TrainedRun, load_eadnet, load_vae
 from eadbench.samples.schedulers import SCHEDULERS, make_scheduler
 from eadbench.samples.windows import blend_weights, chunks, hand_over
@@ -116,7 +116,7 @@ def oracle_frames(count: int, disagree: float = 0.0, constant: bool = False, **o
     config = SamplerConfig(**({"steps": 4, "colour_match": False, "feather": 0.0} | options))
     frames = np.full((count, 32, 32, 3), 120, np.uint8) if constant else talking_oval(count, 32, 5)[0]
     states = torch.arange(2 * count).float()[:, None, None].expand(-1, 1, 4).contiguous()
-    clip = Clip("clip", iter(frames), count, frames[:4], states)
+    clip = RenderClip("clip", iter(frames), count, frames[:4], states)
     return np.stack(list(Sampler(run, Blocks(), config, CPU, 1).render(clip))), network
 
 
@@ -151,7 +151,7 @@ def test_memory_does_not_grow_with_the_length() -> None:
 
     network = Oracle()
     sampler = Sampler(TrainedRun(network, 32, "mouth", SCHEDULE), Blocks(), SamplerConfig(steps=2, overlap=2, chunk=3), CPU, 1)
-    clip = Clip("long", endless(), 2000, np.zeros((1, 32, 32, 3), np.uint8), torch.zeros(4000, 1, 4))
+    clip = RenderClip("long", endless(), 2000, np.zeros((1, 32, 32, 3), np.uint8), torch.zeros(4000, 1, 4))
     frames = sampler.render(clip)
     for _ in range(100):
         next(frames)
@@ -210,7 +210,7 @@ def test_guidance_scales_reach_the_network(world) -> None:
 
     def draw(audio=states, audio_guidance=1.0, text_guidance=1.0, **changes) -> np.ndarray:
         config = SamplerConfig(steps=2, overlap=2, audio_guidance=audio_guidance, text_guidance=text_guidance)
-        clip = Clip("c", iter(frames), 12, frames[:3], audio, **(given | changes))
+        clip = RenderClip("c", iter(frames), 12, frames[:3], audio, **(given | changes))
         return np.stack(list(Sampler(run, vae, config, CPU, 1).render(clip))).astype(int)
 
     plain = draw()

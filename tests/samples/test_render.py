@@ -15,7 +15,7 @@ from eadbench.core.settings import Settings
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, write_video
 from eadbench.samples.faces import follow, reference_frames
-from eadbench.samples.render import Request, pasted, render
+from eadbench.samples.render import RenderRequest, pasted, render
 
 GIVEN = {"seed": 1, "device": "cpu", "samples": {"sampler": {"steps": 2, "overlap": 2}, "crf": 4}, "clips": {"size": 64}}
 
@@ -31,7 +31,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(world, out: Path, name: str = "silent", **request) -> np.ndarray:
-    asked = Request(**({"video": None, "image": None} | request))
+    asked = RenderRequest(**({"video": None, "image": None} | request))
     render(asked, world.runs[name], out.parent, world.parts, Settings(GIVEN), {}, out)
     return read_frames(out).astype(int)
 

@@ -44,11 +44,11 @@ def test_no_secret_of_a_method_is_found_in_results_and_logs(tmp_path: Path, fail
 def test_a_variable_that_is_not_there_is_named_before_anything_runs(tmp_path: Path) -> None:
     from eadbench.samples.config import SamplesConfig
     from eadbench.samples.make import make
-    from eadbench.samples.methods.base import Context
+    from eadbench.samples.methods.base import MethodContext
 
     clips = make_clips(tmp_path / "clips", speakers=2, per_speaker=1, frames=8)
     method = {"kind": "command", "corpora": ["tiny"], "command": "{python} x", "env": {"TWO": "${THE_TOKEN_OF_NOBODY}"}}
     config, out = SamplesConfig.model_validate({"methods": {"m": method}}), tmp_path / "out" / "samples.parquet"
-    make("m", "tiny", "self", clips, Context(7, "cpu", config, log_folder=tmp_path), out)
+    make("m", "tiny", "self", clips, MethodContext(7, "cpu", config, log_folder=tmp_path), out)
     (row,) = read_table(out, schemas.SAMPLES).to_dict("records")
     assert row["status"] == "dropped" and "variable is not in the environment: THE_TOKEN_OF_NOBODY" in row["reason"]

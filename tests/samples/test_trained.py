@@ -103,10 +103,10 @@ def test_the_reference_is_a_choice(world, tmp_path: Path, reference: str) -> Non
 
 
 def test_an_interrupted_run_goes_on(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from eadbench.samples.methods.eadnet import EadNet
+    from eadbench.samples.methods.eadnet import EADNetMethod
 
     out = tmp_path / "samples.parquet"
-    original, calls = EadNet.render, []
+    original, calls = EADNetMethod.render, []
 
     def stops(self, job, work):
         calls.append(job.clip_id)
@@ -114,7 +114,7 @@ def test_an_interrupted_run_goes_on(world, tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return original(self, job, work)
 
-    monkeypatch.setattr(EadNet, "render", stops)
+    monkeypatch.setattr(EADNetMethod, "render", stops)
     with pytest.raises(KeyboardInterrupt):
         rendered(world, out)
     assert not out.exists()

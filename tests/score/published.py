@@ -19,7 +19,7 @@ from eadbench.zoo import i3d, inception, lpips
 
 def write_alexnet(folder: Path) -> None:
     torch.manual_seed(0)
-    trunk = lpips.Lpips().trunk
+    trunk = lpips.LPIPSNetwork().trunk
     state = {".".join(("features", *name.split(".")[-2:])): value for name, value in trunk.state_dict().items()}
     torch.save(state, folder / lpips.OFFICIAL)
 

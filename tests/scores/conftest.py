@@ -13,7 +13,7 @@ from eadbench.media.audio import write_wav
 from eadbench.media.video import write_video
 from eadbench.scores.config import ScoresConfig
 from eadbench.zoo.config import ZooConfig
-from eadbench.zoo.make import Inputs, make
+from eadbench.zoo.make import ArtefactInputs, make
 
 SIZE, FRAMES = 96, 40
 JUDGES = {"sync": "judge_syncnet", "emotion": "emotion", "fid": "inception", "fvd": "i3d", "lpips": "lpips", "face_id": "face_id"}
@@ -63,7 +63,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, tiny_clips: Path) -> dict[str,
     root = tmp_path_factory.mktemp("judges")
     config = ZooConfig.model_validate({"artefacts": ARTEFACTS})
     for name in ARTEFACTS:
-        make(name, config, 1, Inputs([tiny_clips], {}), root / name)
+        make(name, config, 1, ArtefactInputs([tiny_clips], {}), root / name)
     return {name: root / name for name in ARTEFACTS}
 
 

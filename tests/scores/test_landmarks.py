@@ -41,7 +41,7 @@ def test_frames_without_face_are_left_out():
     whole = distance(a, b, slice(0, lm.FACE), 256)
     a[3:20] = np.nan
     assert distance(a, b, slice(0, lm.FACE), 256) == pytest.approx(whole)
-    motion = lm.Motion()
+    motion = lm.MeshMotion()
     motion.add(a)
     assert (motion.seen, motion.frames) == (23, 40)
     a[:] = np.nan
@@ -107,7 +107,7 @@ def test_real_face_is_found_and_followed():
 def test_motion_is_the_same_however_the_landmarks_are_cut():
     a = face(40)
     a[7] = np.nan
-    whole, parts = lm.Motion(), lm.Motion()
+    whole, parts = lm.MeshMotion(), lm.MeshMotion()
     whole.add(a)
     for cut in np.split(a, [1, 2, 9, 30]):
         parts.add(cut)
@@ -136,7 +136,7 @@ def test_an_encoded_still_has_no_jitter(tmp_path, crf):
     write_video(tmp_path / "still.mp4", [cv2.resize(picture, (192, 192), interpolation=cv2.INTER_CUBIC)] * 40, crf=crf)
     frames = read_frames(tmp_path / "still.mp4")
     assert not all(np.array_equal(frames[0], frame) for frame in frames), "the codec changes something"
-    tracker, motion = lm.MeshTracker(Swinging()), lm.Motion()
+    tracker, motion = lm.MeshTracker(Swinging()), lm.MeshMotion()
     motion.add(tracker(frames))
     motion.frozen = tracker.still
     assert motion.jitter() == 0
@@ -153,7 +153,7 @@ def test_equal_frames_have_equal_landmarks_and_coding_noise_is_still():
     moved[40:60, 40:70] = 255 - moved[40:60, 40:70]
     tracker(moved[None])
     assert not tracker.still
-    motion = lm.Motion()
+    motion = lm.MeshMotion()
     motion.add(found)
     assert motion.jitter() > 0
     motion.frozen = True

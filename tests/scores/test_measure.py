@@ -25,7 +25,7 @@ from eadbench.scores.measure import cell_tasks, measure_cell
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
 from eadbench.scores.reference import References
 from eadbench.scores.store import Features
-from eadbench.scores.summarise import Cell, Summary, summarise_cell, write_summary
+from eadbench.scores.summarise import Summary, SummaryCell, summarise_cell, write_summary
 
 from .conftest import settings_text
 
@@ -100,7 +100,7 @@ def test_truth_against_itself_is_perfect(truth):
         "lip_correlation": 1,
     }.items():
         assert rows[name].to_numpy() == pytest.approx(ideal, abs=1e-5), name
-    summary = summarise_cell(Cell.read(truth), Cell.read(truth), _config(truth), 1).set_index("metric")
+    summary = summarise_cell(SummaryCell.read(truth), SummaryCell.read(truth), _config(truth), 1).set_index("metric")
     for name in ("fid", "fvd", "fvd_fixed"):
         assert summary.loc[[name]].value.dropna().to_numpy() == pytest.approx(0, abs=1e-4), name
 
@@ -110,7 +110,7 @@ def _config(folder: Path) -> ScoresConfig:
 
 
 def test_blur_shows_and_a_failed_sample_counts_as_missing(truth, blurred):
-    rows = write_summary(Cell.read(blurred), Cell.read(truth), _config(blurred), 1, blurred / "summary.parquet")
+    rows = write_summary(SummaryCell.read(blurred), SummaryCell.read(truth), _config(blurred), 1, blurred / "summary.parquet")
     rows = read_table(blurred / "summary.parquet", schemas.SUMMARY).set_index("metric")
     one = rows[~rows.index.isin(["fvd", "fvd_fixed", "acc_emo_recall"])]
     assert one.loc["ssim", "value"] < 0.98 and one.loc["sharpness_ratio", "value"] < 0.5 and one.loc["fid", "value"] > 0
@@ -130,9 +130,9 @@ def test_acc_emo_tells_classes_dropped_and_missing(blurred, truth):
     rows = read_table(blurred / "per_clip.parquet", schemas.PER_CLIP).query("metric == 'acc_emo'").set_index("clip_id")
     assert rows.loc["B3-000", "status"] == "dropped" and "'calm'" in rows.loc["B3-000", "reason"]
     assert rows.loc["A1-000", "status"] == "failed" and rows.loc["A1-000", "reason"] == "out of memory"
-    cell = Cell.read(blurred)
+    cell = SummaryCell.read(blurred)
     cell.meta["notes"]["A0-000"] = ["9 frames beside 10 of the real video: 9 compared"]
-    summary = summarise_cell(cell, Cell.read(truth), _config(blurred), 1)
+    summary = summarise_cell(cell, SummaryCell.read(truth), _config(blurred), 1)
     warning = summary.set_index("metric").loc["ssim", "warning"]
     assert "1 clip (A0-000): 9 frames beside 10 of the real video: 9 compared" in warning
     recall = summary[summary.metric == "acc_emo_recall"].set_index("variant")
@@ -143,9 +143,9 @@ def test_acc_emo_tells_classes_dropped_and_missing(blurred, truth):
 
 
 def test_the_confusion_matrix_holds_what_accuracy_and_recall_say(blurred, truth):
-    write_summary(Cell.read(blurred), Cell.read(truth), _config(blurred), 1, blurred / "summary.parquet")
+    write_summary(SummaryCell.read(blurred), SummaryCell.read(truth), _config(blurred), 1, blurred / "summary.parquet")
     matrix = read_table(blurred / "confusion.parquet", schemas.CONFUSION).pivot(index="asked", columns="judged", values="n")
-    accuracy = Cell.read(blurred).rows.query("metric == 'acc_emo' and status == 'kept'")
+    accuracy = SummaryCell.read(blurred).rows.query("metric == 'acc_emo' and status == 'kept'")
     known = matrix.index.intersection(matrix.columns)
     assert set(matrix.index) - set(known) == {"calm"}, "asked for, but no class of the judge"
     assert matrix.loc[known].to_numpy().sum() == len(accuracy) > 0
@@ -245,7 +245,7 @@ def test_different_rulers_are_not_compared(truth, blurred, tmp_path):
     (other / "measure.json").write_text(json.dumps(meta))
     seal_files(other, [other / "measure.json"], other / "per_clip.parquet")
     with pytest.raises(EadbenchError, match="different extractors"):
-        summarise_cell(Cell.read(blurred), Cell.read(other), _config(blurred), 1)
+        summarise_cell(SummaryCell.read(blurred), SummaryCell.read(other), _config(blurred), 1)
 
 
 def test_a_judge_that_is_not_there_says_how_to_get_it(scores_config, zoo, tmp_path):
@@ -281,11 +281,11 @@ def test_unknown_metric_is_refused():
 
 
 def test_notes_of_a_kind_are_one_warning_with_their_count_and_first_clips(blurred, truth):
-    cell = Cell.read(blurred)
+    cell = SummaryCell.read(blurred)
     clips = sorted(set(cell.rows.clip_id))
     cell.meta["notes"] = {clip: [f"resized from {k}x{k} to 64x64"] for k, clip in enumerate(clips)}
     cell.meta["notes"][clips[-1]].append("cut to the face")
-    told = Summary(cell, Cell.read(truth), _config(blurred), 1).adapted(clips)
+    told = Summary(cell, SummaryCell.read(truth), _config(blurred), 1).adapted(clips)
     named = ", ".join(clips[:3])
     assert told == [
         f"4 clips ({named}, ...): e.g. resized from 0x0 to 64x64",

@@ -14,7 +14,7 @@ from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.media.audio import write_wav
 from eadbench.media.video import write_video
 from eadbench.scores import stream
-from eadbench.scores.clip import Measurer, Task
+from eadbench.scores.clip import Measurer, ScoreTask
 from eadbench.scores.judges import load_judges
 from eadbench.scores.metrics import METRICS, Metric
 from eadbench.scores.metrics.frames import Ssim
@@ -46,7 +46,7 @@ def values(measured) -> dict[str, float | None]:
 
 
 def test_values_do_not_depend_on_the_chunks(pair, measurer, monkeypatch):
-    task = Task("a", emotion="happy", fake=pair[0], real=pair[1])
+    task = ScoreTask("a", emotion="happy", fake=pair[0], real=pair[1])
     whole = measurer.measure(task)
     monkeypatch.setattr(stream, "CHUNK_FRAMES", 3)
     parts = measurer.measure(task)
@@ -58,7 +58,7 @@ def test_values_do_not_depend_on_the_chunks(pair, measurer, monkeypatch):
 
 
 def test_a_wrong_guess_of_the_number_of_frames_changes_nothing(pair, measurer, monkeypatch):
-    task = Task("a", emotion="happy", fake=pair[0], real=pair[1])
+    task = ScoreTask("a", emotion="happy", fake=pair[0], real=pair[1])
     right = measurer.measure(task)
     monkeypatch.setattr(Source, "expected", lambda self: 11)
     guessed = measurer.measure(task)
@@ -85,7 +85,7 @@ def test_a_real_video_that_breaks_off_costs_what_needs_it(pair, measurer, monkey
 
     monkeypatch.setattr(stream, "CHUNK_FRAMES", 8)
     monkeypatch.setattr(Source, "chunks", chunks)
-    found = measurer.measure(Task("a", emotion="happy", fake=pair[0], real=pair[1])).values
+    found = measurer.measure(ScoreTask("a", emotion="happy", fake=pair[0], real=pair[1])).values
     assert found["sync"].status == found["acc_emo"].status == found["lip_motion"].status == "kept"
     for name in ("ssim", "lpips", "m_lmd", "csim"):
         assert found[name].status == "failed" and "breaks off" in found[name].reason, name
@@ -93,7 +93,7 @@ def test_a_real_video_that_breaks_off_costs_what_needs_it(pair, measurer, monkey
 
 def test_one_metrics_fault_costs_that_metric_and_no_memory_ends_the_job(pair, measurer, monkeypatch):
     monkeypatch.setattr(Ssim, "of_pair", lambda *_: 1 / 0)
-    found = measurer.measure(Task("a", fake=pair[0], real=pair[1]))
+    found = measurer.measure(ScoreTask("a", fake=pair[0], real=pair[1]))
     assert "ZeroDivisionError" in found.values["ssim"].reason and found.passing
     assert found.values["psnr"].status == "kept"
 
@@ -102,13 +102,13 @@ def test_one_metrics_fault_costs_that_metric_and_no_memory_ends_the_job(pair, me
 
     monkeypatch.setattr(Ssim, "of_pair", no_memory)
     with pytest.raises(FatalError, match="out of memory"):
-        measurer.measure(Task("a", fake=pair[0], real=pair[1]))
+        measurer.measure(ScoreTask("a", fake=pair[0], real=pair[1]))
 
 
 @pytest.mark.parametrize(("level", "reason"), [(0.0, "digital silence"), (3e-4, "dBFS")])
 def test_silence_has_no_sync(pair, measurer, tmp_path, level, reason):
     write_wav(tmp_path / "s.wav", level * np.sin(np.arange(40 * 640) * 0.1).astype(np.float32))
-    found = measurer.measure(Task("a", fake=pair[0], real=pair[1], audio=tmp_path / "s.wav")).values
+    found = measurer.measure(ScoreTask("a", fake=pair[0], real=pair[1], audio=tmp_path / "s.wav")).values
     for name in ("sync", "lse_d", "sync_offset"):
         assert found[name].status == "dropped" and reason in found[name].reason
 
@@ -116,7 +116,7 @@ def test_silence_has_no_sync(pair, measurer, tmp_path, level, reason):
 def test_other_framing_is_told(pair, measurer, tmp_path):
     frames, sound = astronaut(40)
     write_video(tmp_path / "wide.mp4", np.concatenate([frames, frames], 2), audio=sound)
-    found = measurer.measure(Task("a", fake=tmp_path / "wide.mp4", real=pair[1]))
+    found = measurer.measure(ScoreTask("a", fake=tmp_path / "wide.mp4", real=pair[1]))
     assert any("aspect ratio 2.00 stretched to 1.00" in note for note in found.notes)
     assert (found.size, found.pair_size) == (192, 96)
 
@@ -140,11 +140,11 @@ def test_a_package_offers_a_metric_without_touching_this_one(pair, tmp_path):
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
-from eadbench.scores.clip import Measurer, Task
+from eadbench.scores.clip import Measurer, ScoreTask
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import Judges
+from eadbench.scores.judges import MetricNetworks
 config = ScoresConfig.model_validate({{"judges": {{}}, "metrics": ["brightness", "psnr"]}})
-found = Measurer(config, Judges()).measure(Task("a", fake=Path({str(pair[0])!r}), real=Path({str(pair[1])!r}))).values
+found = Measurer(config, MetricNetworks()).measure(ScoreTask("a", fake=Path({str(pair[0])!r}), real=Path({str(pair[1])!r}))).values
 print(found["brightness"].value, found["brightness"].frames, found["psnr"].value)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -199,9 +199,9 @@ def test_what_is_known_of_a_real_video_goes_by_content(pair, measurer, scores_co
     shutil.copy(pair[1], real)
     config = scores_config.model_copy(update={"metrics": ("csim", "m_lmd", "sharpness_ratio", "motion_energy_ratio")})
     cell = {"method": "m", "corpus": "c", "protocol": "self"}
-    truth = [Task("own", fake=pair[1], real=pair[1])]
+    truth = [ScoreTask("own", fake=pair[1], real=pair[1])]
     measure_cell(cell, truth, config, measurer.judges, tmp_path / "truth" / "per_clip.parquet")
-    tasks = [Task("other name", fake=pair[0], real=real)]
+    tasks = [ScoreTask("other name", fake=pair[0], real=real)]
     alone = measure_cell(cell, tasks, config, measurer.judges, tmp_path / "alone" / "per_clip.parquet")
     asked = []
     tracker = Measurer.tracker
@@ -218,7 +218,7 @@ def test_labels_count_and_another_run_is_refused(pair, measurer, scores_config, 
     cell, out = {"method": "m", "corpus": "c", "protocol": "self"}, tmp_path / "per_clip.parquet"
 
     def run(speaker):
-        return measure_cell(cell, [Task("a", speaker=speaker, fake=pair[0], real=pair[1])], config, measurer.judges, out, reuse=True)
+        return measure_cell(cell, [ScoreTask("a", speaker=speaker, fake=pair[0], real=pair[1])], config, measurer.judges, out, reuse=True)
 
     assert run("Ann").speaker.tolist() == ["Ann"]
     with monkeypatch.context() as patch:
@@ -227,7 +227,7 @@ def test_labels_count_and_another_run_is_refused(pair, measurer, scores_config, 
     with monkeypatch.context() as patch:
         patch.setattr(Measurer, "measure", lambda *_: run("Cid"))
         with pytest.raises(EadbenchError, match="another run writes here"):
-            measure_cell(cell, [Task("b", fake=pair[0], real=pair[1])], config, measurer.judges, out, reuse=True)
+            measure_cell(cell, [ScoreTask("b", fake=pair[0], real=pair[1])], config, measurer.judges, out, reuse=True)
 
 
 def test_the_documented_use_runs():

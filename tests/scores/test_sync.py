@@ -8,18 +8,18 @@ import python_speech_features
 import torch
 
 from eadbench.core.errors import EadbenchError
-from eadbench.models.syncnet_judge import SyncNet, shift_distances, sync_from_distances
+from eadbench.models.syncnet_judge import SyncNetV2, shift_distances, sync_from_distances
 from eadbench.zoo.judge_data import resize
-from eadbench.zoo.syncnet_judge import Options, SyncJudge, in_clip_loss
+from eadbench.zoo.syncnet_judge import SyncJudge, SyncNetOptions, in_clip_loss
 
 
 @pytest.fixture(scope="module")
 def judge() -> SyncJudge:
     torch.manual_seed(0)
-    net = SyncNet(width=0.1, size=64, dim=24).train()
+    net = SyncNetV2(width=0.1, size=64, dim=24).train()
     net.embed_lips(torch.rand(16, 3, 5, 64, 64) * 255)  # gives the batch norms statistics that are not trivial
     net.embed_audio(torch.randn(16, 1, 13, 20) * 10)
-    return SyncJudge(net, Options(width=0.1, size=64, dim=24))
+    return SyncJudge(net, SyncNetOptions(width=0.1, size=64, dim=24))
 
 
 def clip(frames: int, seconds_of_sound: float | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ def clip(frames: int, seconds_of_sound: float | None = None) -> tuple[np.ndarray
     return rng.integers(0, 256, (frames, 64, 64, 3), np.uint8), (np.round(sound.clip(-1, 0.99) * 32768) / 32768).astype(np.float32)
 
 
-def reference(net: SyncNet, frames: np.ndarray, audio: np.ndarray, shift: int = 15) -> dict[str, float]:
+def reference(net: SyncNetV2, frames: np.ndarray, audio: np.ndarray, shift: int = 15) -> dict[str, float]:
     """Window by window, shift by shift."""
     video = torch.from_numpy(frames[..., ::-1].astype(np.float32)).permute(3, 0, 1, 2)[None]
     mfcc = torch.from_numpy(python_speech_features.mfcc((audio * 32768).astype(np.int16), 16000).T.astype(np.float32))[None, None]
@@ -70,7 +70,7 @@ def test_offset_is_positive_when_the_audio_leads(lead):
 
 def test_published_network_has_the_published_parameters():
     with torch.device("meta"):
-        state = SyncNet().state_dict()
+        state = SyncNetV2().state_dict()
     weights = {name: tuple(value.shape) for name, value in state.items() if "num_batches" not in name}
     assert weights["netcnnaud.0.weight"] == (64, 1, 3, 3) and weights["netcnnaud.18.weight"] == (512, 256, 5, 4)
     assert weights["netcnnlip.0.weight"] == (96, 3, 5, 7, 7) and weights["netcnnlip.18.weight"] == (512, 256, 1, 6, 6)
@@ -79,7 +79,7 @@ def test_published_network_has_the_published_parameters():
 
 def test_too_small_crops_are_refused():
     with pytest.raises(ValueError, match="64 is the least"):
-        SyncNet(0.1, size=48)
+        SyncNetV2(0.1, size=48)
 
 
 def test_region_is_cut_before_scaling():

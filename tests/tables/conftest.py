@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic
 
-from eadbench.tables.build import Inputs, build
+from eadbench.tables.build import TableInputs, build
 from eadbench.tables.config import TablesConfig
 
 
@@ -23,5 +23,5 @@ def config() -> TablesConfig:
 def results(tmp_path_factory: pytest.TempPathFactory, config: TablesConfig) -> Path:
     """A results folder with tables built."""
     folder = synthetic.make_results(tmp_path_factory.mktemp("results"))
-    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     return folder

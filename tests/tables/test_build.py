@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from eadbench.core import schemas, seals, settings
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
-from eadbench.tables.build import Inputs, build
+from eadbench.tables.build import TableInputs, build
 from eadbench.tables.cli import app
 from eadbench.tables.compare import compare, compare_settings, compare_values
 from eadbench.tables.config import TablesConfig
@@ -56,7 +56,7 @@ def test_every_table_in_every_format(results: Path) -> None:
 
 def test_same_inputs_same_bytes(results: Path, config: TablesConfig, tmp_path: Path) -> None:
     inputs = {k: list(reversed(v)) if isinstance(v, list) else v for k, v in synthetic.inputs_of(results).items()}
-    build(Inputs(**inputs), config, 1, tmp_path / "scores.parquet")
+    build(TableInputs(**inputs), config, 1, tmp_path / "scores.parquet")
     for path in sorted((results / "tables").iterdir()):
         if path.name != "provenance.json":
             assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
@@ -75,7 +75,7 @@ def test_notes_say_whose_people_are_drawn_and_what_may_be_cited(results: Path, c
     assert "The people of HDTF (demo) and MEAD (demo) are drawn and their voices synthetic." in text
     assert "Not as results on published corpora: the people are drawn and evaluators marked above" in text
     inputs = synthetic.inputs_of(results) | {"corpora": {"demo_ravdess": synthetic.CORPORA["demo_ravdess"]}}
-    build(Inputs(**inputs), config, 1, tmp_path / "scores.parquet")
+    build(TableInputs(**inputs), config, 1, tmp_path / "scores.parquet")
     text = (tmp_path / "main.md").read_text()
     assert "drawn" not in text and "Not as results on published corpora: evaluators marked above" in text
 
@@ -97,14 +97,14 @@ def test_report_of_the_ablation(results: Path) -> None:
 
 
 def test_without_per_clip_samples_or_history(results: Path, config: TablesConfig, tmp_path: Path) -> None:
-    build(Inputs(synthetic.inputs_of(results)["summary"], []), config, 1, tmp_path / "scores.parquet")
+    build(TableInputs(synthetic.inputs_of(results)["summary"], []), config, 1, tmp_path / "scores.parquet")
     assert read_table(tmp_path / "scores.parquet", schemas.SCORES).p_value.isna().all()
     assert not (tmp_path / "training_curves.png").exists()
 
 
 def test_one_clip(config: TablesConfig, tmp_path: Path) -> None:
     folder = synthetic.make_results(tmp_path / "r", synthetic.World(speakers=1, clips=1, history=()))
-    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     effects = read_table(folder / "tables" / "effects.parquet", schemas.EFFECTS)
     assert set(effects.verdict) == {"too few clips"}
     report(folder / "tables", folder, folder / "report" / "index.html")
@@ -114,7 +114,7 @@ def test_one_clip(config: TablesConfig, tmp_path: Path) -> None:
 def test_the_reference_and_the_grid_without_scores(config: TablesConfig, tmp_path: Path) -> None:
     some = {m: synthetic.METHODS[m] for m in ("wav2lip", "still", "ground_truth")}
     folder = synthetic.make_results(tmp_path / "r", synthetic.World(methods=some, history=()))
-    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     report(folder / "tables", folder, folder / "report" / "index.html")
     text = (folder / "tables" / "ablation_report.md").read_text()
     assert "Nothing to show." in text and re.search(r"grid has gaps: .*EAD-Net", text)
@@ -123,14 +123,14 @@ def test_the_reference_and_the_grid_without_scores(config: TablesConfig, tmp_pat
 
 def test_no_scores_and_mixed_checkpoints_are_refused(results: Path, config: TablesConfig, tmp_path: Path) -> None:
     with pytest.raises(EadbenchError, match="no summary"):
-        build(Inputs([], []), config, 1, tmp_path / "scores.parquet")
+        build(TableInputs([], []), config, 1, tmp_path / "scores.parquet")
     path = results / "samples/full/demo_hdtf/self/samples.parquet"
     frame = read_table(path, schemas.SAMPLES)
     frame.loc[0, "run_hash"] = "other"
     write_table(tmp_path / "samples.parquet", frame, schemas.SAMPLES)
     inputs = synthetic.inputs_of(results)
     with pytest.raises(EadbenchError, match="different checkpoints"):
-        build(Inputs(inputs["summary"], inputs["per_clip"], [tmp_path / "samples.parquet"]), config, 1, tmp_path / "scores.parquet")
+        build(TableInputs(inputs["summary"], inputs["per_clip"], [tmp_path / "samples.parquet"]), config, 1, tmp_path / "scores.parquet")
     assert not (tmp_path / "scores.parquet").exists()
 
 
@@ -149,7 +149,7 @@ def test_loading_tells_what_is_wrong(results: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("reference", ["full", "no_text"])
 def test_loaded_tables_equal_the_written_ones(results: Path, config: TablesConfig, tmp_path: Path, reference: str) -> None:
     other = config.model_copy(update={"ablation": config.ablation.model_copy(update={"reference": reference})})
-    build(Inputs(**synthetic.inputs_of(results)), other, 1, tmp_path / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(results)), other, 1, tmp_path / "scores.parquet")
     for table in load_built(tmp_path).tables:
         written = pd.read_parquet(tmp_path / f"{table.name}.parquet")
         loaded = pd.DataFrame(table.records()).reindex(columns=written.columns)
@@ -175,7 +175,7 @@ def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:
     write_table(path, summary, schemas.SUMMARY)
     (other / "scores/still/demo_hdtf/self/per_clip.parquet").unlink()
     config = config.model_copy(update={"main": config.main.model_copy(update={"methods": ["full", "wav2lip"]}), "alpha": 0.01})
-    build(Inputs(**synthetic.inputs_of(other)), config, 2, other / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(other)), config, 2, other / "tables" / "scores.parquet")
     found = compare_values(results, other).set_index(["method", "corpus", "metric"])
     assert found.loc[("full", "demo_hdtf", "sync"), "verdict"] == "changed" and found.loc[("full", "demo_hdtf", "sync"), "difference"] > 1
     assert found.loc[("wav2lip", "demo_hdtf", "sync"), "verdict"] == "same"

@@ -10,7 +10,7 @@ import synthetic
 from eadbench.core import settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import check, merge
-from eadbench.tables.build import Inputs, build
+from eadbench.tables.build import TableInputs, build
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.load import load_built
 from eadbench.training.card import corpora_of, origin
@@ -41,7 +41,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cards[-1].parent.mkdir(parents=True)
         cards[-1].write_text(json.dumps(card | {"sha256": method.encode().hex().ljust(64, "0")[:64]}))
     config = TablesConfig.model_validate(merge(synthetic.CONFIG, TITLES))
-    build(Inputs(**synthetic.inputs_of(folder), run_card=cards), config, 1, folder / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(folder), run_card=cards), config, 1, folder / "tables" / "scores.parquet")
     return folder / "tables"
 
 
@@ -88,7 +88,7 @@ def test_a_table_with_a_reference_of_its_own_is_tested_against_it_and_reads_back
 
 def test_without_a_card_no_corpus_is_claimed(tables: Path, tmp_path: Path) -> None:
     config = TablesConfig.model_validate(merge(synthetic.CONFIG, TITLES))
-    build(Inputs(**synthetic.inputs_of(tables.parent)), config, 1, tmp_path / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(tables.parent)), config, 1, tmp_path / "scores.parquet")
     assert (tmp_path / "generalisation.md").read_text().startswith("## Trained on an unknown corpus, run on RAVDESS (demo)\n")
 
 
@@ -143,6 +143,6 @@ def test_tables_say_what_of_a_test_list_was_covered(tables: Path, tmp_path: Path
         paths[-1].parent.mkdir()
         paths[-1].write_text(json.dumps(content))
     config = TablesConfig.model_validate(merge(synthetic.CONFIG, TITLES))
-    build(Inputs(**synthetic.inputs_of(tables.parent), coverage=paths), config, 1, tmp_path / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(tables.parent), coverage=paths), config, 1, tmp_path / "scores.parquet")
     sentence = "Test list ravdess: 2 of 3 entries are covered; gone: 01-01 (no face was found); 4 clips here are not on it."
     assert sentence in (tmp_path / "generalisation.md").read_text() and "Test list" not in (tmp_path / "main.md").read_text()

@@ -15,7 +15,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table, write_table
 from eadbench.scores.metrics import METRICS
 from eadbench.tables import cite
-from eadbench.tables.build import Inputs, build
+from eadbench.tables.build import TableInputs, build
 from eadbench.tables.cli import app
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.export import to_croissant, to_csv, to_hub
@@ -32,14 +32,14 @@ def make(folder: Path, config: TablesConfig, methods: dict[str, float], corpora:
     config = TablesConfig.model_validate(
         {"methods": listed, "controls": ["still"], "labels": config.labels, "main": config.main.model_dump(), "bootstrap": 100}
     )
-    build(Inputs(**synthetic.inputs_of(made)), config, 1, made / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(made)), config, 1, made / "tables" / "scores.parquet")
     return made
 
 
 def rebuilt(folder: Path) -> Path:
     """The same results with their tables built again."""
     config = load_built(folder / "tables").config
-    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     return folder
 
 
@@ -108,7 +108,7 @@ def test_other_clips_and_real_people_beside_drawn_ones_are_refused(mine: Path, t
     with pytest.raises(EadbenchError, match="other clips of demo_hdtf/self"):
         merge({"mine": mine, "other": other}, tmp_path / "merged" / "scores.parquet")
     inputs = synthetic.inputs_of(theirs) | {"corpora": {"demo_mead": {"kind": "mead", "drawn": False}}}
-    build(Inputs(**inputs), load_built(theirs / "tables").config, 1, theirs / "tables" / "scores.parquet")
+    build(TableInputs(**inputs), load_built(theirs / "tables").config, 1, theirs / "tables" / "scores.parquet")
     with pytest.raises(EadbenchError, match="people of demo_mead are drawn"):
         merge({"mine": mine, "theirs": theirs}, tmp_path / "merged" / "scores.parquet")
 

@@ -13,7 +13,7 @@ from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.paired import signed_rank
-from eadbench.scores.summarise import Cell, Summary
+from eadbench.scores.summarise import Summary, SummaryCell
 from eadbench.tables import gather
 
 
@@ -75,7 +75,7 @@ def test_few_speakers_are_told_only_where_clips_are_labelled(tmp_path: Path, spe
     values = list(np.linspace(0.4, 0.6, len(speakers)))
     rows = [r | {"speaker": s} for r, s in zip(clip_rows({"m": values}), speakers, strict=True)]
     meta = {"cell": {"method": "m", "corpus": "c", "protocol": "self"}, "rulers": {}, "notes": {}}
-    cell = Cell(tmp_path, pd.DataFrame(rows), meta, None)
+    cell = SummaryCell(tmp_path, pd.DataFrame(rows), meta, None)
     summary = Summary(cell, cell, ScoresConfig(judges={}, metrics=["ssim"], bootstrap=20), 1)
     summary.mean("ssim", cell.rows.assign(resolution=64, frames=9), len(speakers), None)
     (row,) = summary.rows

@@ -18,7 +18,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import write_video
-from eadbench.tables.build import Inputs, build
+from eadbench.tables.build import TableInputs, build
 from eadbench.tables.charts import page_data
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.figures import block_name, history_figure, quality, save
@@ -50,7 +50,7 @@ def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in folder.glob("scores/*/demo_hdtf/self/per_clip.parquet"):
         write_table(path, read_table(path, schemas.PER_CLIP).assign(emotion=None), schemas.PER_CLIP)
     config = TablesConfig.model_validate(synthetic.CONFIG | {"labels": synthetic.CONFIG["labels"] | {"wav2lip": NASTY}})
-    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     report(folder / "tables", folder, folder / "report" / "index.html")
     return folder / "report"
 
@@ -155,7 +155,7 @@ def test_absent_pieces_are_named(results: Path, tmp_path: Path) -> None:
 
 def test_training_curves_need_no_ablation(results: Path, config: TablesConfig, tmp_path: Path) -> None:
     without = config.model_copy(update={"ablation": None})
-    build(Inputs(**synthetic.inputs_of(results)), without, 1, tmp_path / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(results)), without, 1, tmp_path / "tables" / "scores.parquet")
     report(tmp_path / "tables", tmp_path / "nothing", tmp_path / "report" / "index.html")
     html = (tmp_path / "report" / "index.html").read_text()
     assert 'id="history"' in html and "figures/training_curves.png" in html and 'id="ablation"' not in html
@@ -427,7 +427,7 @@ def large_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = TablesConfig.model_validate(
         {"methods": listed, "controls": ["still", "copied_input"], "bootstrap": 100, **tables, "main": tables["main"] | {"quoted": {}}}
     )
-    build(Inputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
+    build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     report(folder / "tables", folder, folder / "report" / "index.html")
     return folder / "report"
 

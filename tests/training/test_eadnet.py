@@ -9,7 +9,7 @@ import torch
 from eadbench.features.store import FeatureStore
 from eadbench.training.config import TrainingConfig
 from eadbench.training.data import collate
-from eadbench.training.eadnet import EADNetTask, Judges
+from eadbench.training.eadnet import EADNetTask, LossNetworks
 from eadbench.training.run import make_task, model_config
 
 
@@ -17,7 +17,7 @@ def task_of(section: dict[str, Any], emotion: str, features: Path) -> EADNetTask
     section["runs"]["stage1"]["model"] |= {"emotion": emotion}
     config = TrainingConfig.model_validate(section).run("stage1")
     store = FeatureStore([features])
-    task = EADNetTask(store, config, model_config("stage1", config, store, store.facts()), Judges(), 1, "stage1", ("face", 32, 4))
+    task = EADNetTask(store, config, model_config("stage1", config, store, store.facts()), LossNetworks(), 1, "stage1", ("face", 32, 4))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():  # what starts at zero would make every condition look unheard
         for parameter in task.model.parameters():

@@ -7,7 +7,7 @@ from diffusers import DDIMScheduler
 
 from eadbench import zoo
 from eadbench.models.config import SyncNetConfig
-from eadbench.models.syncnet import SyncNet
+from eadbench.models.syncnet import LipSyncNet
 from eadbench.training import losses as L
 from eadbench.training.config import DiffusionConfig
 from eadbench.training.eadnet import position_weight
@@ -19,10 +19,10 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 @pytest.fixture(scope="module")
-def syncnet() -> SyncNet:
+def syncnet() -> LipSyncNet:
     torch.manual_seed(0)
     config = SyncNetConfig(image_size=32, frames=3, visual_channels=(8, 8), audio_channels=(8, 8), embedding=16, attention_from=None, relu=False)
-    return SyncNet(config).eval().requires_grad_(False)
+    return LipSyncNet(config).eval().requires_grad_(False)
 
 
 def descends(loss_of, start: torch.Tensor, step: float = 0.05, steps: int = 20) -> tuple[float, float]:
@@ -39,7 +39,7 @@ def descends(loss_of, start: torch.Tensor, step: float = 0.05, steps: int = 20) 
 
 
 @pytest.mark.parametrize("temperature", [0.1, None])
-def test_sync_loss_pulls_frames_to_their_sound(syncnet: SyncNet, temperature: float | None) -> None:
+def test_sync_loss_pulls_frames_to_their_sound(syncnet: LipSyncNet, temperature: float | None) -> None:
     frames = torch.rand(2, 4, 3, 3, 32, 32, generator=generator()) * 2 - 1
     sounds, others = (torch.randn(2, n, 80, 10, generator=generator(n)) for n in (4, 6))
     before, after = descends(lambda x: L.sync_loss(syncnet, x, sounds, others, temperature), frames)

@@ -9,7 +9,7 @@ from eadbench import zoo
 from eadbench.core.errors import EadbenchError
 from eadbench.zoo import material, vae, whisper
 from eadbench.zoo.card import read_card
-from eadbench.zoo.make import Inputs
+from eadbench.zoo.make import ArtefactInputs
 
 SMALL = {"size": 32, "channels": [12, 12, 12], "norm_groups": 3, "frames_per_clip": 10}
 
@@ -17,8 +17,8 @@ SMALL = {"size": 32, "channels": [12, 12, 12], "norm_groups": 3, "frames_per_cli
 def test_the_vae_learns_and_is_a_diffusers_folder(tiny_clips: Path, tmp_path: Path) -> None:
     from diffusers import AutoencoderKL
 
-    few = vae.train(tmp_path / "a", SMALL | {"steps": 1, "lr": 1e-6}, Inputs([tiny_clips]), 1)
-    more = vae.train(tmp_path / "b", SMALL | {"steps": 80, "lr": 1e-3, "batch": 8}, Inputs([tiny_clips]), 1)
+    few = vae.train(tmp_path / "a", SMALL | {"steps": 1, "lr": 1e-6}, ArtefactInputs([tiny_clips]), 1)
+    more = vae.train(tmp_path / "b", SMALL | {"steps": 80, "lr": 1e-3, "batch": 8}, ArtefactInputs([tiny_clips]), 1)
     assert more["held_out_mean_abs_error"] < 0.8 * few["held_out_mean_abs_error"]
     model = AutoencoderKL.from_pretrained(tmp_path / "b")
     frames = vae.normalise(torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8))
@@ -54,7 +54,7 @@ def test_too_narrow_levels_are_refused() -> None:
 
 def test_same_seed_same_weights(tiny_clips: Path, tmp_path: Path) -> None:
     for name in "ab":
-        vae.train(tmp_path / name, SMALL | {"steps": 2, "batch": 2}, Inputs([tiny_clips]), 7)
+        vae.train(tmp_path / name, SMALL | {"steps": 2, "batch": 2}, ArtefactInputs([tiny_clips]), 7)
     a, b = (tmp_path / name / "diffusion_pytorch_model.safetensors" for name in "ab")
     assert a.read_bytes() == b.read_bytes()
 
@@ -74,7 +74,7 @@ def test_the_face_counts_more(tmp_path: Path) -> None:
 
 def test_the_encoder_predicts_masked_speech_better_than_chance(tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path) -> None:
     options = {"state": 16, "heads": 2, "layers": 1, "clusters": 4, "crop": 50, "batch": 8}
-    facts = whisper.train(tmp_path, options | {"steps": 80}, Inputs([tiny_clips]), 1)
+    facts = whisper.train(tmp_path, options | {"steps": 80}, ArtefactInputs([tiny_clips]), 1)
     assert facts["masked_accuracy_held_out"] > 0.4, "chance is 0.25"
     assert facts["seconds_of_speech"] == 8.0, "four clips of the training split"
     encoder = zoo.load(tiny_parts["whisper"])
@@ -109,6 +109,6 @@ def test_nothing_to_train_on_is_said(tiny_clips: Path, tmp_path: Path) -> None:
     with pytest.raises(EadbenchError, match="no kept clip"):
         material.training_clips([])
     with pytest.raises(EadbenchError, match="as long as `crop`"):
-        whisper.train(tmp_path, {"crop": 500}, Inputs([tiny_clips]), 1)
+        whisper.train(tmp_path, {"crop": 500}, ArtefactInputs([tiny_clips]), 1)
     drawn = [material.training_clips([tiny_clips], 2, seed)["clip_id"].tolist() for seed in (1, 1, 2, 3, 4)]
     assert drawn[0] == drawn[1] and len(drawn[0]) == 2 and len({tuple(d) for d in drawn}) > 1

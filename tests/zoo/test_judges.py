@@ -16,13 +16,13 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.models.emotion_fan import MEAD_CLASSES, BasicBlock, EmotionFAN
 from eadbench.models.random_features import RandomFeatures
-from eadbench.models.syncnet_judge import SyncNet
+from eadbench.models.syncnet_judge import SyncNetV2
 from eadbench.zoo import face_id, i3d, inception, lpips
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.chips import arcface_chips, box_chips, dlib_chips, similarity
 from eadbench.zoo.config import ZooConfig
 from eadbench.zoo.emotion import logits, with_face
-from eadbench.zoo.make import Inputs, make
+from eadbench.zoo.make import ArtefactInputs, make
 from eadbench.zoo.weights import read_weights
 
 
@@ -75,7 +75,7 @@ def test_weights_of_another_network_are_told(tmp_path):
 
 def test_full_size_syncnet_loads_and_scores(tmp_path):
     torch.manual_seed(0)
-    judge = zoo.load(fetched(tmp_path, "syncnet_judge", "syncnet_v2.model", SyncNet().state_dict()))
+    judge = zoo.load(fetched(tmp_path, "syncnet_judge", "syncnet_v2.model", SyncNetV2().state_dict()))
     found = judge.score(frames_of(8), np.random.default_rng(0).normal(0, 0.1, 8 * 640).astype(np.float32))
     assert judge.crop == "aligned-224" and np.isfinite(list(found.values())).all()
 
@@ -134,9 +134,9 @@ def test_random_features_depend_on_the_seed_alone(tmp_path):
         inception.random(tmp_path / name, {"channels": [4, 8], "size": 32}, seed)
         network = RandomFeatures(2, (4, 8))
         network.load_state_dict(read_weights(tmp_path / name / "model.safetensors"))
-        found.append(inception.FrameFeatures(network, network.dim, 32, "cpu").features(frames))
+        found.append(inception.InceptionFeatures(network, network.dim, 32, "cpu").features(frames))
     assert np.array_equal(found[0], found[1]) and not np.allclose(found[0], found[2])
-    assert found[0].shape == (3, 12) and inception.FrameFeatures(network, 12, 32, "cpu").features(frames[:0]).shape == (0, 12)
+    assert found[0].shape == (3, 12) and inception.InceptionFeatures(network, 12, 32, "cpu").features(frames[:0]).shape == (0, 12)
 
 
 # --- FVD ---
@@ -360,25 +360,25 @@ def test_judges_are_trained_on_the_train_split_and_say_how_well(tiny_clips, tmp_
         "id": {"kind": "face_id", "how": "trained", "options": {"width": 0.125, "size": 32, "dim": 8, "steps": 60, "batch": 16, "lr": 0.005}},
     }
     config = ZooConfig.model_validate({"artefacts": options})
-    cards = {name: make(name, config, 1, Inputs([tiny_clips], {}), tmp_path / name) for name in options}
+    cards = {name: make(name, config, 1, ArtefactInputs([tiny_clips], {}), tmp_path / name) for name in options}
     assert cards["sync"].facts["train_clips"] == 4 and cards["sync"].facts["val_window_accuracy"] is None
     assert 0 <= cards["sync"].facts["train_window_accuracy"] <= 1
     assert cards["id"].facts["train_speakers"] == 2 and cards["id"].facts["train_accuracy"] > 0.8
-    again = make("sync", config, 1, Inputs([tiny_clips], {}), tmp_path / "again")
+    again = make("sync", config, 1, ArtefactInputs([tiny_clips], {}), tmp_path / "again")
     assert again.files == cards["sync"].files
 
 
 def test_training_without_labels_or_clips_is_refused(tiny_clips, tmp_path):
     config = ZooConfig.model_validate({"artefacts": {"sync": {"kind": "syncnet_judge", "how": "trained", "options": {"steps": 1, "stepz": 3}}}})
     with pytest.raises((EadbenchError, ValueError), match="stepz"):
-        make("sync", config, 1, Inputs([tiny_clips], {}), tmp_path)
+        make("sync", config, 1, ArtefactInputs([tiny_clips], {}), tmp_path)
     config = ZooConfig.model_validate({"artefacts": {"id": {"kind": "face_id", "how": "trained"}}})
     with pytest.raises(EadbenchError, match="no kept clip"):
-        make("id", config, 1, Inputs([], {}), tmp_path)
+        make("id", config, 1, ArtefactInputs([], {}), tmp_path)
 
 
 def test_verification_auc_tells_speakers_apart():
-    from eadbench.zoo.judge_data import Clip
+    from eadbench.zoo.judge_data import TrainingClip
 
     class Perfect:
         resolution, frames = 1, None
@@ -389,8 +389,8 @@ def test_verification_auc_tells_speakers_apart():
         def run(self, inputs):
             return inputs.reshape(len(inputs), -1)[:, :2].astype(float) + 1e-3
 
-    def clip(speaker: str, value: tuple[int, int]) -> Clip:
-        return Clip("c", speaker, None, np.array([value], np.uint8).reshape(1, 1, 1, 2), np.zeros(0))
+    def clip(speaker: str, value: tuple[int, int]) -> TrainingClip:
+        return TrainingClip("c", speaker, None, np.array([value], np.uint8).reshape(1, 1, 1, 2), np.zeros(0))
 
     assert face_id.verification_auc(Perfect(), [clip("a", (9, 1)), clip("a", (8, 1)), clip("b", (1, 9)), clip("b", (2, 9))]) == 1
     assert face_id.verification_auc(Perfect(), [clip("a", (9, 1)), clip("a", (8, 1))]) is None

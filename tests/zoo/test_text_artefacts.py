@@ -15,7 +15,7 @@ from eadbench.zoo import load, vae
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
 from eadbench.zoo.fetch import fetch_files
-from eadbench.zoo.make import Inputs, make
+from eadbench.zoo.make import ArtefactInputs, make
 from eadbench.zoo.registry import kept, registry
 from eadbench.zoo.text_data import training_texts
 from eadbench.zoo.text_encoder import make_tokenizer
@@ -40,7 +40,7 @@ def captions(tmp_path_factory):
 
 def build(folder, kind, captions, seed=1, **options):
     zoo = ZooConfig(artefacts={kind: ArtefactConfig(kind=kind, how="trained", uses_captions=True, options=options)})
-    make(kind, zoo, seed, Inputs(captions=[captions]), folder)
+    make(kind, zoo, seed, ArtefactInputs(captions=[captions]), folder)
     return load(folder)
 
 

@@ -14,17 +14,21 @@ from scipy.signal import resample_poly
 from eadbench.core.files import atomic_path
 from eadbench.core.seeds import rng_for
 from eadbench.corpora.studio.cast import Actor, cast
-from eadbench.corpora.studio.jobs import Job, hdtf_cuts
+from eadbench.corpora.studio.jobs import FilmJob, hdtf_cuts
 from eadbench.corpora.studio.scene import Camera, Shot, backdrop
 from eadbench.corpora.studio.sculpture import Light
-from eadbench.corpora.studio.take import Line, Motion, Performance, Speech, record
+from eadbench.corpora.studio.take import Line, Performance, Speech, TakeMotion, record
 from eadbench.corpora.studio.voice import Voices
 from eadbench.media.audio import write_m4a
 from eadbench.media.video import VideoWriter
 
 SOUND_RATE = 48000
 BACKDROPS = {"mead": "paper", "ravdess": "white", "hdtf": "room"}
-MOTIONS = {"mead": Motion(), "ravdess": Motion(yaw=1.8, pitch=1.6, roll=1.2, shift=1.2), "hdtf": Motion(yaw=4.5, pitch=2.2, roll=1.8, shift=2.4)}
+MOTIONS = {
+    "mead": TakeMotion(),
+    "ravdess": TakeMotion(yaw=1.8, pitch=1.6, roll=1.2, shift=1.2),
+    "hdtf": TakeMotion(yaw=4.5, pitch=2.2, roll=1.8, shift=2.4),
+}
 SILENCES = {"mead": {"lead": 0.2, "tail": 0.25}, "ravdess": {"lead": 0.45, "tail": 0.5}, "hdtf": {"lead": 0.2, "pause": 0.3}}  # seconds
 LABEL = {"comment": "synthetic: drawn actor, synthesised voice"}
 
@@ -64,7 +68,7 @@ def studio_shot(layout: str, actor: str, size: tuple[int, int], seed: int, numbe
     return Shot(person, camera, light, ground, rng_for(seed, "studio", "texture", layout, actor))
 
 
-def film(folder: str, job: Job) -> Job:
+def film(folder: str, job: FilmJob) -> FilmJob:
     """Film one job into ``folder``; returns the job."""
     cv2.setNumThreads(1)
     person = cast(job.seed, job.layout, job.actor)
@@ -87,7 +91,7 @@ def film(folder: str, job: Job) -> Job:
     return job
 
 
-def _performance(job: Job, person: Actor, speech: Speech) -> Performance:
+def _performance(job: FilmJob, person: Actor, speech: Speech) -> Performance:
     return Performance(person, speech, float(Fraction(job.fps)), MOTIONS[job.layout], job.seed, job.layout, job.key.replace("/02-", "/01-"))
 
 
@@ -95,7 +99,7 @@ def _at_48k(speech: Speech) -> tuple[np.ndarray, int]:
     return resample_poly(speech.samples, SOUND_RATE, speech.rate).astype(np.float32), SOUND_RATE
 
 
-def _write(target: Path, job: Job, speech: Speech, frames: Iterator[np.ndarray]) -> None:
+def _write(target: Path, job: FilmJob, speech: Speech, frames: Iterator[np.ndarray]) -> None:
     sound, rate = _at_48k(speech) if job.layout == "ravdess" else (speech.samples, speech.rate)
     with VideoWriter(target, Fraction(job.fps), crf=job.crf, audio=sound if job.sound else None, rate=rate, metadata=LABEL) as writer:
         for frame in frames:
@@ -115,7 +119,7 @@ def _trimmed(speech: Speech, seconds: float) -> Speech:
     return Speech(samples, speech.rate, events, [(t, line) for t, line in speech.moods if t < seconds])
 
 
-def _edited(job: Job, person: Actor, speech: Speech) -> Iterator[np.ndarray]:
+def _edited(job: FilmJob, person: Actor, speech: Speech) -> Iterator[np.ndarray]:
     """Frames of a web video: title card, first camera, cut to the second, a slide, first camera again."""
     fps = Fraction(job.fps)
     show = _performance(job, person, speech)
@@ -171,6 +175,6 @@ def cast_facts(seed: int, layout: str, actor: str) -> dict:
     return {name: getattr(person, name) for name in names} | {"skin": [round(v) for v in person.skin], "age": round(person.age, 2)}
 
 
-def as_json(job: Job) -> str:
+def as_json(job: FilmJob) -> str:
     """Canonical text of a job, for its fingerprint."""
     return json.dumps(job.facts(), sort_keys=True)

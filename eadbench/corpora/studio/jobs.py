@@ -21,7 +21,7 @@ MEAN_SECONDS = 2.6  # of a sentence, for `--minutes`
 
 
 @dataclass(frozen=True)
-class Job:
+class FilmJob:
     """One recording.
 
     Attributes:
@@ -59,7 +59,7 @@ class Job:
         return asdict(self)
 
 
-def jobs_of(config: StudioConfig, seed: int) -> list[Job]:
+def jobs_of(config: StudioConfig, seed: int) -> list[FilmJob]:
     """The plan of a corpus, ordered by actor."""
     return {"mead": _mead, "ravdess": _ravdess, "hdtf": _hdtf}[config.layout](config, seed)
 
@@ -68,7 +68,7 @@ def _common(config: StudioConfig, seed: int) -> dict:
     return {"layout": config.layout, "size": tuple(config.size), "fps": config.fps, "crf": config.crf, "seed": seed}
 
 
-def _mead(config: StudioConfig, seed: int) -> list[Job]:
+def _mead(config: StudioConfig, seed: int) -> list[FilmJob]:
     jobs = []
     for place_of_actor, actor in enumerate(config.actors):
         texts = pool(actor in config.test_actors)
@@ -82,7 +82,7 @@ def _mead(config: StudioConfig, seed: int) -> list[Job]:
                     place = f"{word}/level_{level}/{n:03d}"
                     strength = 0.0 if word == "neutral" else STRENGTH[level]
                     jobs.append(
-                        Job(
+                        FilmJob(
                             key=f"{actor}/video/front/{place}.mp4", audio=f"{actor}/audio/{place}.m4a", actor=actor, sound=False,
                             lines=((text, common_name(word), strength),), **_common(config, seed),
                         )
@@ -97,7 +97,7 @@ def _levels(config: StudioConfig, word: str, turn: int) -> tuple[int, ...]:
     return (config.strengths[turn % len(config.strengths)],) if config.levels_in_turn else config.strengths
 
 
-def _ravdess(config: StudioConfig, seed: int) -> list[Job]:
+def _ravdess(config: StudioConfig, seed: int) -> list[FilmJob]:
     jobs = []
     for actor in config.actors:
         for word in config.words:
@@ -108,9 +108,9 @@ def _ravdess(config: StudioConfig, seed: int) -> list[Job]:
                         fields = f"01-{RAVDESS_NUMBER[word]:02d}-{intensity:02d}-{statement:02d}-{repetition:02d}-{actor[-2:]}"
                         line = (RAVDESS[statement - 1], common_name(word), strength)
                         common = _common(config, seed) | {"actor": actor, "lines": (line,)}
-                        jobs.append(Job(key=f"{TAKES}/{actor}/01-{fields}.mp4", **common))
+                        jobs.append(FilmJob(key=f"{TAKES}/{actor}/01-{fields}.mp4", **common))
                         if word == "neutral":  # the real archives hold each picture without sound, too; one per actor will do
-                            jobs.append(Job(key=f"{TAKES}/{actor}/02-{fields}.mp4", sound=False, **common))
+                            jobs.append(FilmJob(key=f"{TAKES}/{actor}/02-{fields}.mp4", sound=False, **common))
     return jobs
 
 
@@ -119,7 +119,7 @@ def video_id(name: str) -> str:
     return base64.urlsafe_b64encode(hashlib.blake2b(name.encode(), digest_size=8).digest()).decode().rstrip("=")
 
 
-def _hdtf(config: StudioConfig, seed: int) -> list[Job]:
+def _hdtf(config: StudioConfig, seed: int) -> list[FilmJob]:
     jobs = []
     entries = [(name, "", config.seconds) for name in config.actors]
     entries += [(FAULT_NAMES[fault], fault, min(config.seconds, 12.0)) for fault in config.faults]
@@ -135,7 +135,7 @@ def _hdtf(config: StudioConfig, seed: int) -> list[Job]:
             for k in range(count)
         )
         jobs.append(
-            Job(
+            FilmJob(
                 key=f"videos/{video_id(name)}.mp4", actor=name, lines=lines, seconds=float(seconds), fault=fault, sound=fault != "silent",
                 **_common(config, seed),
             )

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from eadbench.core.files import atomic_path, write_text
 from eadbench.corpora.studio.crew import cameras
-from eadbench.corpora.studio.jobs import TAKES, Job, hdtf_cuts
+from eadbench.corpora.studio.jobs import TAKES, FilmJob, hdtf_cuts
 
 GROUPS = ("RD", "WDA", "WRA")
 BOM = "\ufeff"
 ADDRESS = "http://studio.invalid"
 
 
-def write_hdtf_lists(folder: Path, jobs: list[Job]) -> list[str]:
+def write_hdtf_lists(folder: Path, jobs: list[FilmJob]) -> list[str]:
     """Write the lists; returns their names.
 
     Quirks kept from the originals: a byte order mark in WDA's list of addresses, whose names have no extension while all other lists' have;
@@ -61,7 +61,7 @@ def _clock(seconds: int) -> str:
     return f"{seconds // 60:02d}:{seconds % 60:02d}"
 
 
-def _crop(job: Job, number: int) -> tuple[int, int, int]:
+def _crop(job: FilmJob, number: int) -> tuple[int, int, int]:
     """Left, top and side of the square around the face in a stretch; the first stretch has two cameras."""
     used = cameras(job.layout, job.actor, job.size, job.seed)[: 2 if number == 0 and job.seconds >= 20 else 1]
     boxes = [(c.x - 98 * c.scale, c.y - 108 * c.scale, c.x + 98 * c.scale, c.y + 104 * c.scale) for c in used]
@@ -73,7 +73,7 @@ def _crop(job: Job, number: int) -> tuple[int, int, int]:
     return x, y, side
 
 
-def write_ravdess_archives(folder: Path, jobs: list[Job]) -> list[str]:
+def write_ravdess_archives(folder: Path, jobs: list[FilmJob]) -> list[str]:
     """Zip the takes per actor (stored, fixed dates: the same bytes each time), write ``record.json`` in the form of Zenodo's; return the names."""
     files, names = [], []
     for actor in dict.fromkeys(job.actor for job in jobs):

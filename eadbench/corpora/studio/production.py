@@ -17,7 +17,7 @@ from eadbench.core.job import Notes
 from eadbench.core.progress import track
 from eadbench.corpora.studio.config import MEAD_EMOTIONS, StudioConfig
 from eadbench.corpora.studio.crew import as_json, cast_facts, film
-from eadbench.corpora.studio.jobs import MEAN_SECONDS, TAKES, Job, jobs_of
+from eadbench.corpora.studio.jobs import MEAN_SECONDS, TAKES, FilmJob, jobs_of
 from eadbench.corpora.studio.lists import write_hdtf_lists, write_ravdess_archives
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def produce(config: StudioConfig, seed: int, target: Path, workers: int = 0) -> 
     log.info("studio %s: done in %.1f s", config.layout, time.time() - started)
 
 
-def _filmed(folder: Path, jobs: list[Job], workers: int):
+def _filmed(folder: Path, jobs: list[FilmJob], workers: int):
     """Finished jobs in the order in which they end."""
     if workers <= 1:
         for job in jobs:
@@ -76,7 +76,7 @@ def _filmed(folder: Path, jobs: list[Job], workers: int):
         yield from pool.imap_unordered(_film_or_explain, [(str(folder), job) for job in jobs], chunksize=chunk)
 
 
-def _film_or_explain(task: tuple[str, Job]) -> Job:
+def _film_or_explain(task: tuple[str, FilmJob]) -> FilmJob:
     folder, job = task
     try:
         return film(folder, job)
@@ -86,16 +86,16 @@ def _film_or_explain(task: tuple[str, Job]) -> Job:
         raise EadbenchError(f"filming failed: {type(error).__name__}: {error}", job.key, "report it with the seed and the config") from error
 
 
-def _fingerprint(job: Job) -> str:
+def _fingerprint(job: FilmJob) -> str:
     return hashlib.sha256(f"{VERSION}\n{as_json(job)}".encode()).hexdigest()
 
 
-def _entry(folder: Path, job: Job) -> dict:
+def _entry(folder: Path, job: FilmJob) -> dict:
     files = [{"path": name, "bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in job.files]
     return {"fingerprint": _fingerprint(job), "files": files}
 
 
-def _still_good(folder: Path, jobs: list[Job], diary: Notes) -> dict[str, list[dict]]:
+def _still_good(folder: Path, jobs: list[FilmJob], diary: Notes) -> dict[str, list[dict]]:
     """Recordings of an earlier run whose parameters and bytes are those wanted; whatever else it wrote is removed."""
     wanted = {job.key: _fingerprint(job) for job in jobs}
     good = {}
@@ -113,7 +113,7 @@ def _still_good(folder: Path, jobs: list[Job], diary: Notes) -> dict[str, list[d
     return good
 
 
-def _write_summary(target: Path, config: StudioConfig, seed: int, jobs: list[Job], done: dict[str, list[dict]], extra: list[str]) -> None:
+def _write_summary(target: Path, config: StudioConfig, seed: int, jobs: list[FilmJob], done: dict[str, list[dict]], extra: list[str]) -> None:
     folder = target.parent
     files = [item for job in jobs for item in done[job.key] if not item["path"].startswith(TAKES)]
     files += [{"path": name, "bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in extra]

@@ -89,7 +89,7 @@ def blinks(count: int, fps: float, rng: np.random.Generator, gap: float = 2.6) -
 
 
 @dataclass(frozen=True)
-class Motion:
+class TakeMotion:
     """How lively the head is: deviations of yaw, pitch, roll in degrees and of the place in units."""
 
     yaw: float = 2.6
@@ -111,7 +111,7 @@ class Performance:
 
     FADE = 0.7  # seconds from one mood to the next
 
-    def __init__(self, actor: Actor, speech: Speech, fps: float, motion: Motion, seed: int, *name: object) -> None:
+    def __init__(self, actor: Actor, speech: Speech, fps: float, motion: TakeMotion, seed: int, *name: object) -> None:
         rng = rng_for(seed, "studio", "performance", *name)
         self.fps, self.speech = fps, speech
         self.track: MouthTrack = mouth_track(speech.samples, speech.rate, speech.events, fps)

@@ -2,19 +2,19 @@
 
 from importlib import import_module
 
-from eadbench.samples.config import BaseMethod
-from eadbench.samples.methods.base import Context, Method
+from eadbench.samples.config import BaseMethodConfig
+from eadbench.samples.methods.base import Method, MethodContext
 
 CLASSES = {
     "ground_truth": "controls:GroundTruth",
     "copied_input": "controls:CopiedInput",
     "still": "controls:Still",
     "shuffled_audio": "controls:ShuffledAudio",
-    "eadnet": "eadnet:EadNet",
-    "wav2lip": "wav2lip:Wav2Lip",
-    "videos": "videos:Videos",
-    "command": "command:Command",
-    "external": "external:External",
+    "eadnet": "eadnet:EADNetMethod",
+    "wav2lip": "wav2lip:Wav2LipMethod",
+    "videos": "videos:VideosMethod",
+    "command": "command:CommandMethod",
+    "external": "external:ExternalMethod",
 }
 
 
@@ -24,6 +24,6 @@ def method_class(kind: str) -> type[Method]:
     return getattr(import_module(f"eadbench.samples.methods.{module}"), name)
 
 
-def make_method(name: str, options: BaseMethod, context: Context) -> Method:
+def make_method(name: str, options: BaseMethodConfig, context: MethodContext) -> Method:
     """The method ``name`` of the config."""
     return method_class(options.kind)(name, options, context)

@@ -11,7 +11,7 @@ import numpy as np
 from eadbench.core import secrets
 from eadbench.core.seeds import seed_for
 from eadbench.samples.config import SamplesConfig
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Context:
+class MethodContext:
     """What a method may use beside the jobs.
 
     Attributes:
@@ -113,7 +113,7 @@ class Method(ABC):
     emotion_control: str = "none"
     licence: str = "Apache-2.0, as eadbench"
 
-    def __init__(self, name: str, options: Any, context: Context) -> None:
+    def __init__(self, name: str, options: Any, context: MethodContext) -> None:
         self.name, self.options, self.context = name, options, context
 
     @property
@@ -137,7 +137,7 @@ class Method(ABC):
         """What of it is not here."""
         return []
 
-    def prepare(self, jobs: list[Job]) -> None:  # noqa: B027 (most methods need none)
+    def prepare(self, jobs: list[RenderJob]) -> None:  # noqa: B027 (most methods need none)
         """Called once before the first clip: load a model, run a command for all clips."""
 
     def close(self) -> None:  # noqa: B027
@@ -149,7 +149,7 @@ class Method(ABC):
         return self.context.log_folder / f"{name}.log"
 
     @abstractmethod
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         """Render one clip.
 
         Args:

@@ -15,14 +15,14 @@ from eadbench.core.secrets import expand
 from eadbench.core.settings import shaping
 from eadbench.samples import process
 from eadbench.samples.inputs import write_inputs
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Described, Lack, Raw, lacking_variables
 from eadbench.samples.templates import fill, fill_one, split
 
 CHECKOUT = Path(__file__).parents[3]
 
 
-class Command(Described):
+class CommandMethod(Described):
     """``command`` of the config with its placeholders filled; ``{out}`` is a file, or with ``per: manifest`` a folder."""
 
     def __init__(self, *args: Any) -> None:
@@ -44,11 +44,11 @@ class Command(Described):
     def close(self) -> None:
         self._folders.close()
 
-    def prepare(self, jobs: list[Job]) -> None:
+    def prepare(self, jobs: list[RenderJob]) -> None:
         if self.options.per == "manifest":
             self._run_all(jobs)
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         if error := self._unreadable.get(job.clip_id):
             raise error
         if self.options.per == "manifest":
@@ -66,7 +66,7 @@ class Command(Described):
             raise EadbenchError(f"the command {trouble}", job.clip_id, f"see {log}")
         return Raw(file=out, alignment=self.alignment, reference_clip=job.reference_clip, seconds=end.seconds, peak_mb=end.peak_mb)
 
-    def _run_all(self, jobs: list[Job]) -> None:
+    def _run_all(self, jobs: list[RenderJob]) -> None:
         """One run for all clips; ``{manifest}`` is a CSV with a row per clip and the columns that are placeholders with ``per: clip``."""
         self._folder = self._folders.enter_context(scratch_folder())
         (self._folder / "out").mkdir()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.video import read_frames
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Alignment, Method, Raw
 
 
@@ -14,7 +14,7 @@ class GroundTruth(Method):
 
     protocols = frozenset({"self"})
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         return Raw(file=job.video, verbatim=not self.options.reencode, reference_clip=job.clip_id)
 
 
@@ -23,7 +23,7 @@ class ShuffledAudio(Method):
 
     protocols = frozenset({"self"})
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         if job.other_audio is None:
             raise EadbenchError("no other clip with other words", job.clip_id)
         return Raw(file=job.video, audio=job.other_audio, driving_clip=job.other_clip, reference_clip=job.clip_id)
@@ -32,7 +32,7 @@ class ShuffledAudio(Method):
 class CopiedInput(Method):
     """The input copied: another clip of the speaker in ``self`` (the reference), the driven clip otherwise."""
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         if job.protocol != "self":
             return Raw(file=job.video, reference_clip=job.clip_id)
         if job.reference_clip == job.clip_id:
@@ -43,6 +43,6 @@ class CopiedInput(Method):
 class Still(Method):
     """The first frame of the reference, repeated."""
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         (image,) = read_frames(job.reference_video, limit=1)
         return Raw(frames=repeat(image, job.frames), reference_clip=job.reference_clip)

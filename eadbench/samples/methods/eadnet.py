@@ -4,21 +4,21 @@ from pathlib import Path
 
 from eadbench.core.device import pick_device
 from eadbench.media.video import iter_frames
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Raw
 from eadbench.samples.methods.trained import TrainedMethod
-from eadbench.samples.pipeline import Clip, Sampler
+from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.run import load_eadnet, load_vae
 from eadbench.samples.text import Texts, Told
 
 
-class EadNet(TrainedMethod):
+class EADNetMethod(TrainedMethod):
     """A run of EAD-Net with its VAE."""
 
     parts = ("vae",)
     emotion_control = "text"
 
-    def prepare(self, jobs: list[Job]) -> None:
+    def prepare(self, jobs: list[RenderJob]) -> None:
         run = load_eadnet(self.context.run)
         config = self.context.samples.sampler_of(self.name)
         device = pick_device(self.context.device)
@@ -26,10 +26,10 @@ class EadNet(TrainedMethod):
         self._features = self.store()
         self._texts = Texts(self._features) if set(run.model.sources) & {"text", "vai"} else None
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         reference, at, reference_clip = self.reference(job)
         told = self._texts.tell(job, self.options.caption_source) if self._texts else Told(None, None, None)
-        clip = Clip(
+        clip = RenderClip(
             name=job.clip_id,
             frames=(image for _, image in iter_frames(job.video)),
             count=job.frames,

@@ -16,19 +16,19 @@ from eadbench.core.files import nature, sha256_of
 from eadbench.core.secrets import expand
 from eadbench.samples import process
 from eadbench.samples.inputs import constant_box, face_boxes, landmarks, write_inputs
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Alignment, Lack, Method, Raw, lacking_variables
 from eadbench.samples.recipe import Recipe, Weight, folder_of, load_recipe
 from eadbench.samples.sources import Digests, changes_of, commit_of, reads, weights_of
 from eadbench.samples.templates import fill, fill_one
-from eadbench.samples.worker import Request, Worker
+from eadbench.samples.worker import Worker, WorkerRequest
 
 log = logging.getLogger(__name__)
 NO_GPU = "needs a GPU"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
 
-class External(Method):
+class ExternalMethod(Method):
     """A recipe, a checkout, weights. The exit status proves nothing: the output is removed first, then looked for and checked."""
 
     _worker: Worker | None = None
@@ -121,7 +121,7 @@ class External(Method):
         name = self.recipe.worker and self.recipe.worker.adapter
         return folder_of(self.options.recipe).resolve() / name if name else None
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         recipe, where = self.recipe, f"recipe {self.options.recipe}"
         values = self._values(job, work)
         self._fill_workdir(job, work, values, where)
@@ -149,7 +149,7 @@ class External(Method):
             self._worker.close()
             self._worker = None
 
-    def _run(self, job: Job, values: dict[str, object], record: Path, where: str) -> process.Finished:
+    def _run(self, job: RenderJob, values: dict[str, object], record: Path, where: str) -> process.Finished:
         """Run the program for one clip, in the worker or in a process of its own."""
         recipe, timeout = self.recipe, self.options.timeout
         env = OFFLINE | {k: fill_one(v, values, where) for k, v in recipe.env.items()}
@@ -163,12 +163,12 @@ class External(Method):
             self._worker = Worker(words[0], env, recipe.worker.keep, self._adapter)
         options = {k: str(v) for k, v in self._options.items()}
         seed = self.context.seed_for(job.protocol, job.clip_id)
-        end = self._worker.run(Request(words[1:], cwd, record, seed, options), timeout)
+        end = self._worker.run(WorkerRequest(words[1:], cwd, record, seed, options), timeout)
         if not self.options.persistent:
             self.close()
         return end
 
-    def _values(self, job: Job, work: Path) -> dict[str, object]:
+    def _values(self, job: RenderJob, work: Path) -> dict[str, object]:
         """What the recipe's templates may use."""
         recipe = self.recipe
         if recipe.emotions and job.emotion not in recipe.emotions:
@@ -189,7 +189,7 @@ class External(Method):
                     raise EadbenchError(f"its prepared inputs of {clip} are missing", values["prepared"] / clip, recipe.prepared)
         return values
 
-    def _fill_workdir(self, job: Job, work: Path, values: dict[str, object], where: str) -> None:
+    def _fill_workdir(self, job: RenderJob, work: Path, values: dict[str, object], where: str) -> None:
         plan = self.recipe.workdir
         for name in plan.folders:
             (work / name).mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.features.store import FeatureStore
 from eadbench.media.video import read_frames
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Lack, Method
 from eadbench.samples.run import hash_of_run
 
@@ -51,7 +51,7 @@ class TrainedMethod(Method):
             raise EadbenchError("a trained method needs the features of the corpus", "--features", "add --features results/features/C/index.parquet")
         return FeatureStore([self.context.features])
 
-    def reference(self, job: Job) -> tuple[np.ndarray, int, str]:
+    def reference(self, job: RenderJob) -> tuple[np.ndarray, int, str]:
         """Frames that show the identity, the one of them that belongs to the first frame, and the clip that they are of."""
         how = self.options.reference
         if how == "other_clip" and job.reference_clip != job.clip_id:

@@ -9,12 +9,12 @@ from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.media.files import VIDEO, find_file
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Described, Lack, Raw
 from eadbench.samples.templates import fill_one
 
 
-class Videos(Described):
+class VideosMethod(Described):
     """A folder named by clip ids, or by a mapping table."""
 
     @property
@@ -31,7 +31,7 @@ class Videos(Described):
         mapping = self._mapping_path()
         return [Lack("mapping table is missing", str(mapping))] if mapping and not mapping.exists() else []
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         values = {"corpus": job.corpus, "protocol": job.protocol}
         folder = Path(fill_one(self.options.path, values, f"samples.methods.{self.name}.path"))
         file = self._mapped(job, folder) if self.options.mapping else _named(folder, job.clip_id)
@@ -41,7 +41,7 @@ class Videos(Described):
     def _mapping_path(self) -> Path | None:
         return Path(self.options.mapping) if self.options.mapping else None
 
-    def _mapped(self, job: Job, folder: Path) -> Path:
+    def _mapped(self, job: RenderJob, folder: Path) -> Path:
         wanted = {"clip_id": job.clip_id, "corpus": job.corpus, "protocol": job.protocol}
         with self._mapping_path().open(encoding="utf-8-sig", newline="") as handle:
             for row in csv.DictReader(handle):

@@ -11,7 +11,7 @@ from eadbench.core.device import pick_device
 from eadbench.features.audio import frame_mels
 from eadbench.media.video import read_frames
 from eadbench.samples.composite import Compositor
-from eadbench.samples.manifest import Job
+from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Raw
 from eadbench.samples.methods.trained import TrainedMethod
 from eadbench.samples.pipeline import to_and_fro
@@ -22,23 +22,23 @@ BATCH = 64
 FEATHER = 0.03  # share of the side
 
 
-class Wav2Lip(TrainedMethod):
+class Wav2LipMethod(TrainedMethod):
     """Frames with a blackened lower half and reference frames go in; the lower half of what comes out is blended into the clip."""
 
     protocols = frozenset({"self", "cross"})
 
-    def prepare(self, jobs: list[Job]) -> None:
+    def prepare(self, jobs: list[RenderJob]) -> None:
         network, facts = load_kind(self.context.run, "wav2lip")
         self._device = pick_device(self.context.device)
         self._network, self._size = network.to(self._device), facts["features"]["size"]
         self._features = self.store()
 
-    def render(self, job: Job, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> Raw:
         reference, at, reference_clip = self.reference(job)
         return Raw(frames=self._draw(job, reference, at), reference_clip=reference_clip)
 
     @torch.inference_mode()
-    def _draw(self, job: Job, reference: np.ndarray, at: int) -> Iterator[np.ndarray]:
+    def _draw(self, job: RenderJob, reference: np.ndarray, at: int) -> Iterator[np.ndarray]:
         originals = read_frames(job.video, limit=job.frames)
         frames = to_tensor(originals, self._size)
         other = to_tensor(reference, self._size)[to_and_fro(torch.arange(len(frames)) + at, len(reference))]

@@ -13,7 +13,7 @@ CONTOUR = [127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 3
 BROWS = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300]
 
 
-class GivenFaces:
+class GivenLandmarkFaces:
     """In the place of ``face_alignment.FaceAlignment``: looks for the mesh in the cut-out that it is shown, as IP_LAP itself does in the frame."""
 
     def __init__(self, *args, **kwargs):
@@ -35,7 +35,7 @@ def install(options):
         sys.modules["lws"] = types.ModuleType("lws")
     if options["faces"] == "given":
         module = types.ModuleType("face_alignment")
-        module.FaceAlignment, module.LandmarksType = GivenFaces, types.SimpleNamespace(_2D=0)
+        module.FaceAlignment, module.LandmarksType = GivenLandmarkFaces, types.SimpleNamespace(_2D=0)
         sys.modules["face_alignment"] = module
     else:
         import face_alignment

@@ -11,7 +11,7 @@ from eadbench.core.geometry import spread
 from eadbench.core.status import KEPT
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip
+    from eadbench.scores.clip import ClipPair
     from eadbench.scores.summarise import Summary
 
 Direction = Literal["up", "down", "none"]
@@ -78,7 +78,7 @@ class Reader:
     reads: ClassVar[tuple[Reads, ...]] = ()
     error: EadbenchError | None = None
 
-    def __init__(self, clip: "Clip | None" = None) -> None:
+    def __init__(self, clip: "ClipPair | None" = None) -> None:
         self.clip = clip
 
     def update(self, chunk: Chunk) -> None:
@@ -139,7 +139,7 @@ class Metric(Reader):
         super().__init_subclass__(**options)
         cls.landmarks = any("landmarks" in what for what in cls.needs())
 
-    def __init__(self, clip: "Clip | None" = None) -> None:
+    def __init__(self, clip: "ClipPair | None" = None) -> None:
         super().__init__(clip)
         for part in self.parts if clip is not None else ():
             clip.part(part)
@@ -182,7 +182,7 @@ class FrameMean(Metric):
     reads = ("pair",)
     paired = True
 
-    def __init__(self, clip: "Clip | None" = None) -> None:
+    def __init__(self, clip: "ClipPair | None" = None) -> None:
         super().__init__(clip)
         self.total, self.frames = 0.0, 0
 

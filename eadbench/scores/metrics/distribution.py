@@ -8,7 +8,7 @@ from eadbench.core.seeds import rng_for
 from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, batch_size
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip
+    from eadbench.scores.clip import ClipPair
     from eadbench.scores.store import View
     from eadbench.scores.summarise import Summary
 
@@ -23,7 +23,7 @@ class FrameFeatures(Part):
 
     reads = ("fake",)
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.net = clip.judges.nets["fid"]
         self.choice = Spread(clip.config.fid_frames, clip.expected)
@@ -47,7 +47,7 @@ class WindowFeatures(Part):
 
     reads = ("fake",)
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.net, self.length, self.stride = clip.judges.nets["fvd"], clip.config.fvd_window, clip.config.fvd_stride
         protocols = clip.config.fvd_protocols

@@ -9,7 +9,7 @@ from eadbench.core.status import DROPPED, KEPT
 from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, Value, batch_size
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip
+    from eadbench.scores.clip import ClipPair
     from eadbench.scores.summarise import Summary
 
 BATCH = 16, 64  # faces, on a CPU and on a GPU
@@ -53,7 +53,7 @@ class EmotionLogits(Part):
 
     reads = ("fake", "landmarks")
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.net = clip.judges.nets["emotion"]
         self.inputs, self.frames = FaceInputs(self.net, clip.expected, clip.expected_faces), 0

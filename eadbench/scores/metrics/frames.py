@@ -9,7 +9,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.scores.metrics.base import Chunk, FrameMean, Metric, Part, Spread, Value, batch_size
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip
+    from eadbench.scores.clip import ClipPair
 
 SIDE = 256
 BATCH = 2, 8  # frames of this side that LPIPS takes at a time, fewer of larger ones; on a CPU and on a GPU
@@ -53,7 +53,7 @@ class PerceptualDistances(Part):
 
     reads = ("pair",)
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.choice = Spread(clip.config.lpips_frames, clip.expected_common)
         self.net, self.waiting, self.found = clip.judges.nets["lpips"], [], []
@@ -113,7 +113,7 @@ class _Ratio(Metric):
     reads = ("pair",)
     paired, ideal, range = True, 1.0, (0, None)
 
-    def __init__(self, clip: "Clip | None" = None) -> None:
+    def __init__(self, clip: "ClipPair | None" = None) -> None:
         super().__init__(clip)
         self.sums, self.counts, self.frames = [0.0, 0.0], 0, 0
 
@@ -140,7 +140,7 @@ class MotionEnergyRatio(_Ratio):
     reacts = "noise and flicker count as motion"
     source = "ours"
 
-    def __init__(self, clip: "Clip | None" = None) -> None:
+    def __init__(self, clip: "ClipPair | None" = None) -> None:
         super().__init__(clip)
         self.last: tuple[np.ndarray, np.ndarray] | None = None
 

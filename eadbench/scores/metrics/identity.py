@@ -8,7 +8,7 @@ from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
 from eadbench.scores.metrics.emotion import FaceInputs
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip
+    from eadbench.scores.clip import ClipPair
 
 
 class Identity(Part):
@@ -16,7 +16,7 @@ class Identity(Part):
 
     reads = ("fake", "landmarks")
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.inputs = FaceInputs(clip.judges.nets["face_id"], clip.expected, clip.expected_faces)
         self.mean, self.count = None, 0
@@ -38,7 +38,7 @@ class RealIdentity(Part):
 
     reads = ("real", "real_landmarks")
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.inputs = FaceInputs(clip.judges.nets["face_id"], clip.expected_real, clip.expected_real_faces)
         self.own = clip.part(Identity) if clip.same else None

@@ -13,7 +13,7 @@ from eadbench.scores import landmarks
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip
+    from eadbench.scores.clip import ClipPair
 
 FEWEST_SILENT = 5
 OURS = "ours, after the idea of THEval (arXiv 2511.04520)"
@@ -26,9 +26,9 @@ class OwnMotion(Part):
 
     reads = ("fake", "landmarks")
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.motion = landmarks.Motion()
+        self.motion = landmarks.MeshMotion()
 
     def update(self, chunk: Chunk) -> None:
         self.motion.add(chunk.marks)
@@ -54,9 +54,9 @@ class MotionPair(Part):
     reads = ("pair", "landmarks", "real_landmarks")
     POINTS = {"m_lmd": landmarks.LIPS, "f_lmd": slice(0, landmarks.FACE)}
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.fake, self.real = landmarks.Motion(), landmarks.Motion()
+        self.fake, self.real = landmarks.MeshMotion(), landmarks.MeshMotion()
         self.sums, self.counts, self.side = dict.fromkeys(self.POINTS, 0.0), dict.fromkeys(self.POINTS, 0), 0
 
     def update(self, chunk: Chunk) -> None:
@@ -118,7 +118,7 @@ class _MotionRatio(Metric):
     direction, paired, ideal, parts, source, range = "none", True, 1.0, (MotionPair,), OURS, (0, None)
     curve: str
 
-    def of(self, motion: landmarks.Motion) -> float:
+    def of(self, motion: landmarks.MeshMotion) -> float:
         return landmarks.spread(motion.curves()[self.curve])
 
     def compute(self) -> Value:
@@ -131,7 +131,7 @@ class JitterRatio(_MotionRatio):
     name, label, meaning = "jitter_ratio", "Jitter ratio", "jitter over the clip's; below 1 is smoother"
     reacts = "trembling of the points; a still picture has none, so read it beside the motion energy"
 
-    def of(self, motion: landmarks.Motion) -> float:
+    def of(self, motion: landmarks.MeshMotion) -> float:
         return motion.jitter()
 
 
@@ -208,7 +208,7 @@ class SilenceMouthMotion(Metric):
     reacts = "motion that the sound does not ask for; breathing and smiles of real clips, too"
     source, unit, range, parts, sound = OURS, PER_CENT, (0, None), (OwnMotion,), True
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.levels = landmarks.levels(clip.audio(), clip.config.fps)
 

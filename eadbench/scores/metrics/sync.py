@@ -9,7 +9,7 @@ from eadbench.scores import landmarks
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value, batch_size
 
 if TYPE_CHECKING:
-    from eadbench.scores.clip import Clip
+    from eadbench.scores.clip import ClipPair
 
 BATCH = 16, 32  # windows, on a CPU and on a GPU
 SILENCE_DBFS = -60.0  # sound whose loudest frame lies below this is silence: nothing that lips could match
@@ -21,7 +21,7 @@ class SyncDistances(Part):
 
     reads = ("fake",)
 
-    def __init__(self, clip: "Clip") -> None:
+    def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         audio = clip.audio()
         self.samples, self.frames = len(audio), 0
