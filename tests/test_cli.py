@@ -51,7 +51,7 @@ def test_an_output_that_cannot_be_written_ends_in_one_message(run, tmp_path: Pat
     status, said = run(*(words if option == "--log" else [*words[2:-1], path]))
     assert status == 1 and "Traceback" not in said
     assert any(word in said for word in OUTS[case][1].split("|")), said
-    assert "where: " in said and "mend: " in said
+    assert "where: " in said and "hint: " in said
 
 
 def test_an_artefact_that_nobody_configured_is_named(run, tmp_path: Path) -> None:

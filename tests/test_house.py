@@ -53,7 +53,7 @@ def test_null_takes_a_named_entry_out(tmp_path):
     assert "no_tfrm" in settings.samples.methods and settings.samples.max_clips is None
 
 
-def test_one_room_per_stage():
+def test_one_subpackage_per_stage():
     for stage in SECTIONS:
         assert (ROOT / "eadbench" / stage / "config.py").exists(), stage
         assert (ROOT / "workflow/rules" / f"{stage}.smk").exists(), stage

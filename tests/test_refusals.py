@@ -72,7 +72,7 @@ def test_a_path_that_is_not_there_is_refused_by_every_command_at_once(tmp_path):
     assert len(asked) > 50
     for case, (said, loaded) in zip(asked, refused(tmp_path, list(asked.values())), strict=True):
         assert said.startswith("EadbenchError: there is no such file or folder (did you mean 'there'?)"), (case, said)
-        assert f"where: {case.split()[-1]} ther" in said and "mend: " in said, (case, said)
+        assert f"where: {case.split()[-1]} ther" in said and "hint: " in said, (case, said)
         assert not loaded, (case, loaded)
 
 

@@ -68,8 +68,8 @@ def _open_embedder(config: FilterConfig, parts: dict[str, Path], device: str) ->
         )
     card = read_card(parts[config.embedder])
     if card.kind not in KINDS[config.compare]:
-        mend = f"captions.filter.embedder must be of kind {' or '.join(KINDS[config.compare])}"
-        raise EadbenchError(f"{config.compare} cannot use an artefact of kind {card.kind!r}", config.embedder, mend)
+        hint = f"captions.filter.embedder must be of kind {' or '.join(KINDS[config.compare])}"
+        raise EadbenchError(f"{config.compare} cannot use an artefact of kind {card.kind!r}", config.embedder, hint)
     return load(parts[config.embedder], pick_device(device)), f"{card.id}@{card.sha256[:12]}"
 
 

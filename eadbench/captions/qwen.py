@@ -47,8 +47,8 @@ class QwenCaptioner:
         wanted = config.qwen
         if wanted.artefact:
             if wanted.artefact not in parts:
-                mend = f"add --part {wanted.artefact}=results/zoo/{wanted.artefact}"
-                raise EadbenchError("the captioner's model was not handed over", wanted.artefact, mend)
+                hint = f"add --part {wanted.artefact}=results/zoo/{wanted.artefact}"
+                raise EadbenchError("the captioner's model was not handed over", wanted.artefact, hint)
             folder = parts[wanted.artefact]
             card = read_card(folder)
             verify(folder, card)

@@ -221,13 +221,13 @@ def _check_source(recording: Recording) -> None:
     """
     if recording.row["status"] in (FAILED, DROPPED):
         return
-    mend = f"delete {recording.folder / 'fetch.json'} and run the workflow again"
+    hint = f"delete {recording.folder / 'fetch.json'} and run the workflow again"
     for path in recording.files:
         sealed, indexed = seals.check(path), recording.row["sha256"]
         if not path.exists():
-            raise FatalError("a source is gone since it was indexed", path, mend)
+            raise FatalError("a source is gone since it was indexed", path, hint)
         if sealed is None and indexed and path == recording.source and not recording.row["member"] and sha256_of(path) != indexed:
-            raise FatalError("a source was changed since it was indexed", path, mend)
+            raise FatalError("a source was changed since it was indexed", path, hint)
 
 
 def _media(folder: Path, rows: list[dict[str, Any]]) -> Iterator[Path]:

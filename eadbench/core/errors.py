@@ -1,4 +1,4 @@
-"""The exceptions users meet: what happened, where, and how to mend it; and what is nobody's fault."""
+"""The exceptions users meet: what happened, where, and how to fix it; and what is nobody's fault."""
 
 import errno
 import logging
@@ -15,16 +15,16 @@ class ExplainedError(Exception):
     Args:
         what: What went wrong, one sentence.
         where: File, clip or config key concerned.
-        mend: What the user can do about it.
+        hint: What the user can do about it.
     """
 
-    def __init__(self, what: str, where: object = "", mend: str = "") -> None:
-        self.what, self.where, self.mend = what, str(where), mend
+    def __init__(self, what: str, where: object = "", hint: str = "") -> None:
+        self.what, self.where, self.hint = what, str(where), hint
         parts = [what]
         if self.where:
             parts.append(f"  where: {self.where}")
-        if mend:
-            parts.append(f"  mend:  {mend}")
+        if hint:
+            parts.append(f"  hint:  {hint}")
         super().__init__("\n".join(parts))
 
 
@@ -105,7 +105,7 @@ def reason_of(error: Exception, where: object) -> str:
     if fatal is error:
         raise error
     if fatal is not None:
-        raise FatalError(fatal.what, "; ".join(filter(None, [str(where), fatal.where])), fatal.mend) from error
+        raise FatalError(fatal.what, "; ".join(filter(None, [str(where), fatal.where])), fatal.hint) from error
     if isinstance(error, EadbenchError):
         return " ".join(error.what.split())
     log.warning("%s: unexpected %s", where, type(error).__name__, exc_info=error)

@@ -19,7 +19,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def alone(handle: IO[str], where: Path, mend: str) -> Iterator[None]:
+def alone(handle: IO[str], where: Path, hint: str) -> Iterator[None]:
     """Hold the lock of an open file, which is removed afterwards.
 
     Raises:
@@ -29,7 +29,7 @@ def alone(handle: IO[str], where: Path, mend: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise EadbenchError("another run writes here", where, mend) from error
+            raise EadbenchError("another run writes here", where, hint) from error
         except OSError as error:  # some network disks know no locks
             log.debug("no lock on %s: %s", handle.name, error)
         try:
@@ -124,9 +124,9 @@ def explained(error: OSError) -> FatalError | None:
         return full_disk(error.filename or "")
     if error.filename is None or error.errno not in TROUBLES:
         return None
-    what, mend = TROUBLES[error.errno]
+    what, hint = TROUBLES[error.errno]
     path = error.filename2 if error.filename2 is not None else error.filename
-    return FatalError(what, os.fsdecode(path) if isinstance(path, bytes) else path, mend)
+    return FatalError(what, os.fsdecode(path) if isinstance(path, bytes) else path, hint)
 
 
 def full_disk(where: object) -> FatalError:

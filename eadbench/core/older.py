@@ -24,5 +24,5 @@ def refuse_older(results: Path) -> None:
         except (OSError, ValueError, AttributeError, TypeError):
             continue  # whoever reads it says what is wrong
         if older:
-            mend = "move the folder away, or plan in another one with --directory; `eadbench tables compare` still reads it"
-            raise EadbenchError("these results are of an older eadbench and cannot be gone on with", path, mend)
+            hint = "move the folder away, or plan in another one with --directory; `eadbench tables compare` still reads it"
+            raise EadbenchError("these results are of an older eadbench and cannot be gone on with", path, hint)

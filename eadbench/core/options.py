@@ -124,7 +124,7 @@ def check_target(path: Path, option: str) -> None:
     elif not os.access(above, os.W_OK):
         code, path = errno.EACCES, above
     if code and (told := explained(OSError(code, "", str(path)))):
-        raise type(told)(told.what, f"{option} {told.where}", told.mend)
+        raise type(told)(told.what, f"{option} {told.where}", told.hint)
 
 
 def parse_parts(items: list[str] | None) -> dict[str, Path]:

@@ -24,7 +24,7 @@ LABELS = (
     Column("sentence", STR, "sentence id or text as the corpus gives it"),
     Column("split", STR, "`train`, `val` or `test`; speaker-disjoint"),
 )
-RULER = (
+SIGNATURE = (
     Column("extractor", STR, "id of the network or formula that measured", nullable=False),
     Column("weights_sha256", STR, "sha256 of the extractor's weights; empty for a formula", nullable=False),
     Column("resolution", INT, "side in pixels of the frames as measured; null for audio-only measures"),
@@ -225,7 +225,7 @@ PER_CLIP = Table(
         Column("emotion", STR, "emotion asked for"),
         Column("metric", STR, "name of the metric", nullable=False),
         Column("value", F64, "its value; null if it could not be measured"),
-        *RULER,
+        *SIGNATURE,
         Column("frames", INT, "frames that went in"),
         *STATUS,
         Column("note", STR, "what was done to the video before: resampled, resized, cut; null if nothing"),
@@ -244,7 +244,7 @@ SUMMARY = Table(
         Column("high", F64, "upper end of the 95 % interval"),
         Column("n", INT, "clips that went in", nullable=False),
         Column("n_missing", INT, "clips that should have and did not", nullable=False),
-        *RULER,
+        *SIGNATURE,
         Column("frames", INT, "frames or windows that went in"),
         Column(
             "variant",

@@ -105,15 +105,15 @@ def _plain(path: str | Path) -> Path:
 
 def _compare(path: Path, expected: str, made_by: Path) -> None:
     here = Path.cwd()
-    mend = f"delete {made_by.relative_to(here) if made_by.is_relative_to(here) else made_by} and run the workflow again"
+    hint = f"delete {made_by.relative_to(here) if made_by.is_relative_to(here) else made_by} and run the workflow again"
     try:
         state = _state(path)
     except FileNotFoundError as error:
-        raise FatalError("a file that an earlier job made is gone", path, mend) from error
+        raise FatalError("a file that an earlier job made is gone", path, hint) from error
     if _checked.get(str(path)) == state:
         return
     if sha256_of(path) != expected:
-        raise FatalError("a file was changed since an earlier job made it: its checksum differs", path, mend)
+        raise FatalError("a file was changed since an earlier job made it: its checksum differs", path, hint)
     _checked[str(path)] = state
 
 

@@ -395,7 +395,7 @@ def naming(files: Iterable[Path]) -> Iterator[None]:
             found += [f"{path}, line {line}"] if depth else []
         if not found:
             raise
-        raise EadbenchError(error.what, f"{error.where} ({'; '.join(dict.fromkeys(found))})", error.mend) from error.__cause__
+        raise EadbenchError(error.what, f"{error.where} ({'; '.join(dict.fromkeys(found))})", error.hint) from error.__cause__
 
 
 def _depth(path: Path, place: str) -> tuple[int, int]:

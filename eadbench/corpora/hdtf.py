@@ -77,8 +77,8 @@ def check_javascript() -> None:
     found = supported_js_runtimes.value["deno"]().info
     what = "no JavaScript runtime" if found is None else f"deno {found.version}, which is too old" if not found.supported else ""
     if what:
-        mend = "install deno 2.3 or later: it is in envs/media.yaml (conda-forge); else `pip install deno`"
-        raise EadbenchError(f"YouTube's videos need a JavaScript runtime, and yt-dlp finds {what}", "corpora fetch", mend)
+        hint = "install deno 2.3 or later: it is in envs/media.yaml (conda-forge); else `pip install deno`"
+        raise EadbenchError(f"YouTube's videos need a JavaScript runtime, and yt-dlp finds {what}", "corpora fetch", hint)
     if importlib.util.find_spec("yt_dlp_ejs") is None:
         raise EadbenchError("yt-dlp's scripts for YouTube, yt-dlp-ejs, are not there", "corpora fetch", "pip install 'yt-dlp[default]'")
 
@@ -231,8 +231,8 @@ def recordings(root: Path, config: HdtfCorpus) -> list[dict[str, Any]]:
     lists = [one.path for one in found if one.name.endswith("_video_url.txt")]
     ready = dict(_ready(found, config))
     if not lists and not ready:
-        mend = "run `corpora fetch`, or put them into the folder; or ready videos named as WDA_TinaSmith_000.mp4"
-        raise EadbenchError("HDTF's lists (RD_video_url.txt, ...) are not there", root, mend)
+        hint = "run `corpora fetch`, or put them into the folder; or ready videos named as WDA_TinaSmith_000.mp4"
+        raise EadbenchError("HDTF's lists (RD_video_url.txt, ...) are not there", root, hint)
     own = {PurePosixPath(one.stem).name: one.path for one in reversed(found) if one.suffix in VIDEO and not one.problem}
     rows = []
     for video in _videos(lists[0].parent, config) if lists else []:

@@ -145,11 +145,11 @@ def _whole_blocks(
             time -= start
             hole = float(time) - reached
             if hole > LONGEST_HOLE:
-                mend = "write its time stamps anew, e.g. ffmpeg -i IN -c:v copy -af asetpts=N/SR/TB OUT"
+                hint = "write its time stamps anew, e.g. ffmpeg -i IN -c:v copy -af asetpts=N/SR/TB OUT"
                 raise EadbenchError(
                     f"the time stamps of the sound jump by {hole:.0f} s at {float(start) + reached:.1f} s",
                     name,
-                    mend,
+                    hint,
                 )
             found = frame.sample_rate, frame.format.name, frame.layout.name
             if found != kind or hole > LONG_HOLE:

@@ -107,7 +107,7 @@ def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
     from PIL import Image, ImageOps
 
     notes = [] if notes is None else notes
-    mend = "give a JPEG or PNG picture; if it is one, save it anew with an image editor"
+    hint = "give a JPEG or PNG picture; if it is one, save it anew with an image editor"
     try:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:
@@ -119,12 +119,12 @@ def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
             if upright.mode in DEEP:
                 values = np.asarray(upright).astype(np.int64)
                 if values.min() < 0 or values.max() > 65535:
-                    raise EadbenchError("the picture's values are not of 16 bits", path, mend)
+                    raise EadbenchError("the picture's values are not of 16 bits", path, hint)
                 return np.repeat(((values + 128) // 257).astype(np.uint8)[..., None], 3, 2)
             if upright.mode == "F":
-                raise EadbenchError("the picture holds numbers without a range (floating point)", path, mend)
+                raise EadbenchError("the picture holds numbers without a range (floating point)", path, hint)
             if upright.mode == "P" and "transparency" in upright.info:
                 upright = upright.convert("RGBA")
             return np.array(upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise EadbenchError(f"the picture cannot be read: {error}", path, mend) from error
+        raise EadbenchError(f"the picture cannot be read: {error}", path, hint) from error

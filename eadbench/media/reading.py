@@ -37,8 +37,8 @@ def open_media(source: Source) -> av.container.InputContainer:
     try:
         return av.open(source if hasattr(source, "read") else str(source), metadata_errors="ignore")
     except (av.FFmpegError, OSError) as error:
-        mend = "the file is missing, truncated or not a video"
-        raise EadbenchError(f"cannot be opened as media: {error}", name_of(source), mend) from error
+        hint = "the file is missing, truncated or not a video"
+        raise EadbenchError(f"cannot be opened as media: {error}", name_of(source), hint) from error
 
 
 def name_of(source: Source) -> str | Path:

@@ -353,9 +353,9 @@ def _at_rate(shown: Iterator[tuple[Fraction, Picture]], fps: Fraction, begin: Fr
         if stop is not None and time >= stop:
             time, picture.time = stop, float(stop)
         if picture.time - due > LONGEST_HOLD:
-            mend = "write its time stamps anew, e.g. ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB -c:a copy OUT"
+            hint = "write its time stamps anew, e.g. ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB -c:a copy OUT"
             jump = f"jump by {picture.time - due:.0f} s after frame {picture.number - 1}"
-            raise EadbenchError(f"the time stamps of the picture {jump}", name, mend)
+            raise EadbenchError(f"the time stamps of the picture {jump}", name, hint)
         last, due, place = time, picture.time, place_of(time)
         while given < place:
             yield waiting or picture
@@ -462,8 +462,8 @@ class VideoWriter:
             self._start(height, width, planar)
         elif self._shape != frame.shape:
             first = f"{self._stream.width}x{self._stream.height}"
-            mend = "scale all frames to one size"
-            raise EadbenchError(f"frame {self._frames} is {width}x{height}, the first one is {first}", self.path, mend)
+            hint = "scale all frames to one size"
+            raise EadbenchError(f"frame {self._frames} is {width}x{height}, the first one is {first}", self.path, hint)
         self._shape = frame.shape
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="yuv420p" if planar else "rgb24")
         if not planar:
@@ -480,8 +480,8 @@ class VideoWriter:
 
     def _start(self, height: int, width: int, planar: bool) -> None:
         if height % 2 or width % 2:
-            mend = "H.264 takes even sides: cut or scale it"
-            raise EadbenchError(f"a frame of {width}x{height} cannot be written", self.path, mend)
+            hint = "H.264 takes even sides: cut or scale it"
+            raise EadbenchError(f"a frame of {width}x{height} cannot be written", self.path, hint)
         self._hd = not planar and (width >= 1280 or height >= 720)
         self._stream.height, self._stream.width = height, width
         self._stamp(self._stream.codec_context)

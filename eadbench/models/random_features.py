@@ -1,4 +1,4 @@
-"""Fixed-seed random convolutional features: a ruler without training for the demo's set metrics. Not comparable with FID or FVD proper."""
+"""Fixed-seed random convolutional features: a signature without training for the demo's set metrics. Not comparable with FID or FVD proper."""
 
 import math
 

@@ -125,7 +125,7 @@ def libraries(configs: list[Path], settings: Settings, results: Path) -> list[Ne
         try:
             check_javascript()
         except EadbenchError as error:
-            found.append(Need("Libraries and programs", error.what, (error.mend,)))
+            found.append(Need("Libraries and programs", error.what, (error.hint,)))
     return found
 
 

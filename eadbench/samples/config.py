@@ -326,9 +326,9 @@ def check(settings: Any) -> None:
     for name, method in methods.items():
         for corpus in method.corpora:
             if corpus not in truth:
-                mend = f"add {corpus} to samples.methods.ground_truth.corpora"
+                hint = f"add {corpus} to samples.methods.ground_truth.corpora"
                 raise EadbenchError(
-                    f"method {name!r} is compared with the ground truth of {corpus!r}, which is not made", f"samples.methods.{name}", mend
+                    f"method {name!r} is compared with the ground truth of {corpus!r}, which is not made", f"samples.methods.{name}", hint
                 )
         where = f"samples.methods.{name}"
         if isinstance(method, CommandConfig):
@@ -366,8 +366,8 @@ def _check_recipe(name: str, where: str) -> None:
     from eadbench.samples.recipe import load_recipe, shipped
 
     if not name.endswith((".yaml", ".yml")) and name not in shipped():
-        mend = f"shipped: {', '.join(shipped())}; or give the path of a YAML file"
-        raise EadbenchError(f"no recipe {name!r}{nearest(name, shipped())}", where, mend)
+        hint = f"shipped: {', '.join(shipped())}; or give the path of a YAML file"
+        raise EadbenchError(f"no recipe {name!r}{nearest(name, shipped())}", where, hint)
     load_recipe(name)
 
 

@@ -46,8 +46,8 @@ def _made_otherwise(folder: Path, settings: Settings, verb: str, **names: str) -
     except (OSError, ValueError, KeyError, TypeError, EadbenchError):
         return []  # nothing tells; Snakemake compares again before it uses it
     change = _first_change(made, wanted)
-    mend = "the workflow would make it anew; to keep both, run this configuration in another folder (snakemake --directory)"
-    return [Lack("made with other settings", f"{folder}: {change}", mend)] if change else []
+    hint = "the workflow would make it anew; to keep both, run this configuration in another folder (snakemake --directory)"
+    return [Lack("made with other settings", f"{folder}: {change}", hint)] if change else []
 
 
 def _first_change(made: Any, wanted: Any, place: str = "") -> str:

@@ -70,8 +70,8 @@ class Sampler:
         self.run, self.vae, self.config, self.device, self.seed = run, vae, config, device, seed
         self.window = run.model.frames
         if config.overlap >= self.window:
-            mend = f"the run's windows have {self.window} frames: choose less"
-            raise EadbenchError(f"overlap {config.overlap} leaves windows no way forward", "samples.sampler.overlap", mend)
+            hint = f"the run's windows have {self.window} frames: choose less"
+            raise EadbenchError(f"overlap {config.overlap} leaves windows no way forward", "samples.sampler.overlap", hint)
         wanted = {"auto": torch.bfloat16 if device.type == "cuda" else torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
         self.dtype = wanted[config.precision]
         self.network = run.network.to(device)

@@ -122,8 +122,8 @@ def _no_choice(config: ScoresConfig, lacking: list[Published]) -> EadbenchError:
     metrics = ", ".join(label for one in lacking for label in one.metrics)
     without = ",".join(name for name in config.metrics if not METRICS[name].judge)
     what = f"add --evaluators official, which fetches the published networks that are not on this machine yet (for {metrics})"
-    mend = "add --dry-run to see sizes and licences first; or give --evaluators demo|FOLDER"
-    return EadbenchError(what, user_cache(), mend + (f"; or measure without them: --metrics {without}" if without else ""))
+    hint = "add --dry-run to see sizes and licences first; or give --evaluators demo|FOLDER"
+    return EadbenchError(what, user_cache(), hint + (f"; or measure without them: --metrics {without}" if without else ""))
 
 
 def _official(

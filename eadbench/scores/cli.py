@@ -18,7 +18,7 @@ def measure_command(
     protocol: Annotated[str, typer.Option(help="self, cross or cross_emotion.")],
     samples: Annotated[Path, typer.Option(help="Table of samples.")],
     clips: Annotated[Path, typer.Option(help="Table of the corpus's clips.")],
-    out: Annotated[Path, typer.Option(help="per_clip.parquet to write; features and rulers lie beside it.")],
+    out: Annotated[Path, typer.Option(help="per_clip.parquet to write; features and signatures lie beside it.")],
     part: Parts = None,
     real: Annotated[Path | None, typer.Option(help="Folder of the ground truth's cell: its landmarks are used again, which saves time.")] = None,
     settings: SettingsJson = None,

@@ -14,7 +14,7 @@ MESH = "mediapipe-face-mesh"
 
 
 @dataclass(frozen=True)
-class Ruler:
+class MetricSignature:
     """What measured: the extractor's id, the sha256 of its weights, the side of the frames as it sees them, how it came to be, what else to say."""
 
     extractor: str
@@ -27,21 +27,21 @@ class Ruler:
 
 @dataclass
 class MetricNetworks:
-    """Loaded networks and their rulers by role."""
+    """Loaded networks and their signatures by role."""
 
     nets: dict[str, Any] = field(default_factory=dict)
-    rulers: dict[str, Ruler] = field(default_factory=dict)
+    signatures: dict[str, MetricSignature] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
-    def ruler(self, metric: str, size: int | None = None) -> Ruler:
-        """The ruler of a metric; ``size`` is the side of the frames for those without a network, and for networks that take any."""
+    def signature(self, metric: str, size: int | None = None) -> MetricSignature:
+        """The signature of a metric; ``size`` is the side of the frames for those without a network, and for networks that take any."""
         found = METRICS[metric]
         if found.judge in self.missing:
-            return Ruler(f"no judge of {found.judge}")
+            return MetricSignature(f"no judge of {found.judge}")
         if found.judge:
-            ruler = self.rulers[found.judge]
-            return ruler if ruler.resolution is not None else replace(ruler, resolution=size)
-        return Ruler(MESH if found.landmarks else f"eadbench-{metric}", resolution=size)
+            signature = self.signatures[found.judge]
+            return signature if signature.resolution is not None else replace(signature, resolution=size)
+        return MetricSignature(MESH if found.landmarks else f"eadbench-{metric}", resolution=size)
 
 
 def load_judges(config: ScoresConfig, parts: dict[str, Path], device: Any, may_miss: bool = False) -> MetricNetworks:
@@ -72,15 +72,15 @@ def load_judges(config: ScoresConfig, parts: dict[str, Path], device: Any, may_m
                 raise
             judges.missing[role] = f"{error.what} ({error.where})"
             continue
-        judges.rulers[role] = _ruler(role, judges.nets[role], read_card(parts[name]), config)
+        judges.signatures[role] = _signature(role, judges.nets[role], read_card(parts[name]), config)
     return judges
 
 
-def _ruler(role: str, net: Any, card: Card, config: ScoresConfig) -> Ruler:
+def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricSignature:
     size = net.options.size if role == "sync" else getattr(net, "resolution", None)
     frames = {"fid": config.fid_frames, "lpips": config.lpips_frames}.get(role)
     sampled = "" if frames is None else f"{frames} frame{'s' if frames > 1 else ''} per clip"
-    return Ruler(
+    return MetricSignature(
         card.id, card.sha256, size, card.how,
         variant=net.crop if role == "sync" else sampled,
         classes=tuple(getattr(net, "classes", ())),

@@ -107,9 +107,9 @@ def measure_cell(
     if not tasks:
         raise EadbenchError("nothing to measure", out, "the table of samples is empty")
     settings, folder = shaping_for("scores measure", config), out.parent
-    rulers = {role: asdict(ruler) for role, ruler in judges.rulers.items()}
-    weights = {role: ruler.weights_sha256 for role, ruler in judges.rulers.items()}
-    shaping = [METHOD, signature_of_landmarks(), settings, rulers, judges.missing]
+    signatures = {role: asdict(signature) for role, signature in judges.signatures.items()}
+    weights = {role: signature.weights_sha256 for role, signature in judges.signatures.items()}
+    shaping = [METHOD, signature_of_landmarks(), settings, signatures, judges.missing]
     with _alone(folder):
         earlier = Earlier.read(out) if reuse else None
         job = Job(out, settings, shaping, weights, begin=False)
@@ -129,7 +129,7 @@ def measure_cell(
             "cell": cell,
             "key": digest,
             "clips": len(tasks),
-            "rulers": rulers,
+            "signatures": signatures,
             "missing": judges.missing,
             "notes": {clip: facts["notes"] for clip, facts in found.items() if facts["notes"]},
             "keys": {item.task.clip_id: item.key for item in items},
@@ -258,16 +258,16 @@ def _goes_in(task: ScoreTask) -> tuple[Any, ...]:
 
 def _rows(task: ScoreTask, measured: Measured, judges: MetricNetworks) -> Iterable[dict[str, Any]]:
     for name, value in measured.values.items():
-        ruler = judges.ruler(name, measured.pair_size if METRICS[name].paired else measured.size)
+        signature = judges.signature(name, measured.pair_size if METRICS[name].paired else measured.size)
         yield {
             "clip_id": task.clip_id,
             "speaker": task.speaker,
             "emotion": task.emotion,
             "metric": name,
             "value": value.value,
-            "extractor": ruler.extractor + (f" [{ruler.variant}]" if ruler.variant else ""),
-            "weights_sha256": ruler.weights_sha256,
-            "resolution": ruler.resolution,
+            "extractor": signature.extractor + (f" [{signature.variant}]" if signature.variant else ""),
+            "weights_sha256": signature.weights_sha256,
+            "resolution": signature.resolution,
             "frames": value.frames,
             "status": value.status,
             "reason": value.reason,

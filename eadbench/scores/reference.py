@@ -38,9 +38,9 @@ def signatures(task: "ScoreTask", config: ScoresConfig, judges: MetricNetworks) 
     """By kind, what a value depends on beside the video and the number of its frames."""
     common = [config.fps, task.crop]
     found = {"landmarks": signature_of_landmarks(), "sharpness": [FORMULAS], "motion_energy": [FORMULAS]}
-    if "face_id" in judges.rulers:
-        ruler = judges.rulers["face_id"]
-        found["face_id_mean"] = [ruler.extractor, ruler.weights_sha256, judges.nets["face_id"].frames, *found["landmarks"]]
+    if "face_id" in judges.signatures:
+        signature = judges.signatures["face_id"]
+        found["face_id_mean"] = [signature.extractor, signature.weights_sha256, judges.nets["face_id"].frames, *found["landmarks"]]
     return {kind: json.dumps([*common, *what]) for kind, what in found.items()}
 
 

@@ -50,6 +50,7 @@ class SummaryCell:
             meta = json.loads((folder / META).read_text())
         except (OSError, ValueError) as error:
             raise EadbenchError(f"cannot be read: {error}", folder / META, "measure the cell again") from error
+        meta.setdefault("signatures", meta.get("rulers", {}))  # their name in cells of earlier builds
         return cls(folder, rows, meta, Features(folder / FEATURES))
 
     @property
@@ -88,7 +89,7 @@ def write_summary(cell: SummaryCell, real: SummaryCell, config: ScoresConfig, se
 
 def confusion(cell: SummaryCell) -> pd.DataFrame:
     """How often each emotion asked for was judged to be which (`schemas.CONFUSION`), zeros included; no rows if none was asked for or none judged."""
-    classes = cell.meta["rulers"].get("emotion", {}).get("classes", [])
+    classes = cell.meta["signatures"].get("emotion", {}).get("classes", [])
     rows = cell.rows[(cell.rows.metric == "acc_emo") & cell.rows.emotion.notna()]
     logits = {clip: cell.features.get("emotion", clip) for clip in rows.clip_id} if classes else {}
     counts = Counter(
@@ -128,7 +129,7 @@ class Summary:
         return self._drawn[key]
 
     def variant(self, name: str) -> str | None:
-        return self.cell.meta["rulers"].get(METRICS[name].judge, {}).get("variant") or None
+        return self.cell.meta["signatures"].get(METRICS[name].judge, {}).get("variant") or None
 
     def mean(self, name: str, rows: pd.DataFrame, total: int, variant: str | None, warnings: tuple[str, ...] = ()) -> None:
         used = rows[(rows.status == KEPT) & rows.value.notna()].sort_values("clip_id")
@@ -136,7 +137,7 @@ class Summary:
         value = float(values.mean()) if len(values) else None
         low, high = mean_interval(values, self.counts(clips)) if len(values) else (None, None)
         first = (used if len(used) else rows).iloc[:1]
-        ruler = (
+        signature = (
             {key: first[key].iloc[0] for key in ("extractor", "weights_sha256", "resolution")}
             if len(first)
             else {"extractor": "", "weights_sha256": ""}
@@ -147,20 +148,20 @@ class Summary:
             told.insert(0, f"nothing measured: {', '.join(rows.reason.value_counts().index[:3])}")
         if used.resolution.nunique() > 1:
             told.append(f"resolutions differ: {', '.join(map(str, sorted(used.resolution.dropna().unique())))}")
-        self.row(name, value, low, high, clips, total, ruler, frames, variant, told)
+        self.row(name, value, low, high, clips, total, signature, frames, variant, told)
 
-    def row(self, name, value, low, high, clips, total, ruler, frames, variant, warnings) -> None:
+    def row(self, name, value, low, high, clips, total, signature, frames, variant, warnings) -> None:
         if len(clips) < 2:
             low = high = None  # resampling one clip gives that clip
         numbers = {k: v if v is not None and np.isfinite(v) else None for k, v in {"value": value, "low": low, "high": high}.items()}
-        row = {**self.cell.name, "metric": name, **numbers, "n": len(clips), "n_missing": total - len(clips), **ruler}
+        row = {**self.cell.name, "metric": name, **numbers, "n": len(clips), "n_missing": total - len(clips), **signature}
         warning = "; ".join(w.replace(";", ",") for w in warnings if w)  # readers part them at the semicolons
         self.rows.append(row | {"frames": frames, "variant": variant, "warning": warning})
 
     def warnings(self, name: str, clips: list[str], total: int) -> list[str]:
         found = []
         role = METRICS[name].judge
-        how = self.cell.meta["rulers"].get(role, {}).get("how")
+        how = self.cell.meta["signatures"].get(role, {}).get("how")
         if how == "trained":
             found.append("judge trained here, not the official one: compares within this benchmark only")
         if how == "random":
@@ -195,14 +196,14 @@ class Summary:
         clips = sorted(set(self.cell.features.clips(kind)) & set(self.real.features.clips(kind)))
         return self.real.features.view(kind, clips), self.cell.features.view(kind, clips), clips
 
-    def set_ruler(self, role: str) -> dict[str, Any]:
-        ruler = self.cell.meta["rulers"].get(role, {})
-        if self.real.meta["rulers"].get(role, {}).get("weights_sha256") != ruler.get("weights_sha256"):
+    def set_signature(self, role: str) -> dict[str, Any]:
+        signature = self.cell.meta["signatures"].get(role, {})
+        if self.real.meta["signatures"].get(role, {}).get("weights_sha256") != signature.get("weights_sha256"):
             what = f"the cell and the ground truth were measured with different extractors for {role!r}"
             raise EadbenchError(what, self.real.folder, "measure both again")
-        return {"extractor": ruler.get("extractor", ""), "weights_sha256": ruler.get("weights_sha256", ""), "resolution": ruler.get("resolution")}
+        return {"extractor": signature.get("extractor", ""), "weights_sha256": signature.get("weights_sha256", ""), "resolution": signature.get("resolution")}
 
     def nothing(self, name: str, too_few: str, variant: str | None = None) -> None:
         role = METRICS[name].judge
         why = self.cell.meta["missing"].get(role, too_few)
-        self.row(name, None, None, None, [], self.total, self.set_ruler(role), None, variant, [f"nothing measured: {why}"])
+        self.row(name, None, None, None, [], self.total, self.set_signature(role), None, variant, [f"nothing measured: {why}"])

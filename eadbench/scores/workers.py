@@ -58,8 +58,8 @@ class Workers:
             for one in as_completed(waiting):
                 yield waiting[one], one.result()
         except BrokenProcessPool as error:
-            mend = "the memory may not do for so many: give a smaller --jobs; what is finished is kept"
-            raise FatalError("a process that measures was ended from outside", "--jobs", mend) from error
+            hint = "the memory may not do for so many: give a smaller --jobs; what is finished is kept"
+            raise FatalError("a process that measures was ended from outside", "--jobs", hint) from error
         finally:
             for one in waiting:
                 one.cancel()

@@ -52,7 +52,7 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
         few_clips: Values of fewer clips carry a warning.
 
     Raises:
-        EadbenchError: If there is no score at all, an input is damaged or of another version, or rulers are mixed in one column.
+        EadbenchError: If there is no score at all, an input is damaged or of another version, or signatures are mixed in one column.
     """
     started = time.time()
     folder = out.parent
@@ -97,7 +97,7 @@ def write_record(
         "config": config.model_dump(mode="json"),
         "seed": seed,
         "tables": [t.name for t in tables],
-        "rulers": {t.name: t.rulers for t in tables},
+        "signatures": {t.name: t.signatures for t in tables},
         "facts": asdict(facts),
         "clips": dict(clips),
         "notes": to_json(notes),
@@ -150,7 +150,7 @@ def _against(base, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 def write_wide(folder: Path, table: WideTable, notes: dict[str, list[str]], config: TablesConfig) -> None:
     """One wide table as Parquet, CSV, Markdown and LaTeX, with its notes under headings."""
-    notes |= {"Measured with": [f"{metric(key).label}: {ruler}." for key, ruler in table.rulers.items()]}
+    notes |= {"Measured with": [f"{metric(key).label}: {signature}." for key, signature in table.signatures.items()]}
     records = pd.DataFrame(table.records())
     write_table(folder / f"{table.name}.parquet", records, table.contract())
     write_csv(folder / f"{table.name}.csv", records.reindex(columns=table.contract().names))

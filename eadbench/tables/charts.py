@@ -47,7 +47,7 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
         "captions": _captions(results, absent),
         "losses": _losses(results, absent),
         "provenance": _provenance(results),
-        "rulers": _rulers(built, results),
+        "signatures": _signatures(built, results),
     }
     if not data["history"]:
         absent.append("training histories (results/training/*/history.parquet)")
@@ -191,7 +191,7 @@ def _provenance(results: Path) -> list[dict]:
     return found
 
 
-def _rulers(built: Built, results: Path) -> list[dict]:
+def _signatures(built: Built, results: Path) -> list[dict]:
     """Every extractor in the scores with its hash, what it measured, and its card where there is one."""
     cards: dict[str, Card] = {}  # by the hashes by which scores may name an artefact: of its files, and of all of them
     for path in sorted((results / "zoo").glob("*/card.json")):

@@ -27,7 +27,7 @@ def build_command(
 ) -> None:
     """Make all tables from the scores: Parquet, CSV, Markdown and LaTeX, and the ablation report.
 
-    One metric in one table has one ruler (extractor, weights, resolution); where rulers are mixed, the command stops and names them.
+    One metric in one table has one metric signature (extractor, weights, resolution); where signatures are mixed, the command stops and names them.
 
     Example:
 
@@ -81,7 +81,7 @@ def compare_command(
     out: Annotated[Path | None, typer.Option(help="Write the differences to this Markdown file, too.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show values that did not change, too.")] = False,
 ) -> None:
-    """Say what changed between two results: values, whether by more than noise, which rulers, settings, inputs and versions differ.
+    """Say what changed between two results: values, whether by more than noise, which signatures, settings, inputs and versions differ.
 
     Example:
 

@@ -19,14 +19,14 @@ from eadbench.tables.ablation import mover
 from eadbench.tables.gather import CELL
 from eadbench.tables.load import read_json
 from eadbench.tables.render import frame_to_markdown, number
-from eadbench.tables.wide import decimals_for, describe_ruler
+from eadbench.tables.wide import decimals_for, describe_signature
 
 KEY = [*CELL, "metric", "variant"]
-RULER = ["extractor", "weights_sha256", "resolution"]
+SIGNATURE = ["extractor", "weights_sha256", "resolution"]
 ALPHA = 0.05
 REPLICATES = 1000
 FILE_WIDTH = 180  # letters of a line that no terminal breaks
-ORDER = ("changed", "other ruler", "unknown", "noise", "only in A", "only in B", "same")
+ORDER = ("changed", "other signature", "unknown", "noise", "only in A", "only in B", "same")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def compare_values(first: Path, second: Path) -> pd.DataFrame:
     for side in sides:
         side["variant"] = side.variant.fillna("")
         side["resolution"] = side.resolution.astype("Int64").astype(str).replace("<NA>", "")
-    columns = [*KEY, "value", "low", "high", "n", *RULER, "run_hash", "seed", "commit"]
+    columns = [*KEY, "value", "low", "high", "n", *SIGNATURE, "run_hash", "seed", "commit"]
     both = sides[0][columns].merge(sides[1][columns], on=KEY, how="outer", suffixes=("_a", "_b"), indicator="side")
     p_values = _paired(first, second, both)
     rows = []
@@ -95,9 +95,9 @@ def _judge(row, paired: Paired | None) -> dict:
     nothing = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
     if row.side != "both":
         return nothing | {"verdict": "only in A" if row.side == "left_only" else "only in B"}
-    rulers = [describe_ruler(*(str(getattr(row, f"{name}_{side}")) for name in RULER), "") for side in "ab"]
-    if rulers[0] != rulers[1]:
-        return nothing | {"verdict": "other ruler", "detail": f"{rulers[0]} / {rulers[1]}"}
+    signatures = [describe_signature(*(str(getattr(row, f"{name}_{side}")) for name in SIGNATURE), "") for side in "ab"]
+    if signatures[0] != signatures[1]:
+        return nothing | {"verdict": "other signature", "detail": f"{signatures[0]} / {signatures[1]}"}
     if pd.isna(row.value_a) or pd.isna(row.value_b):
         same = pd.isna(row.value_a) and pd.isna(row.value_b)
         return nothing | {"verdict": "same" if same else "changed", "detail": "not measured" if same else "measured on one side only"}

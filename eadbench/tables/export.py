@@ -16,7 +16,7 @@ from eadbench.core.tables import read_table
 from eadbench.scores.metrics import METRICS
 from eadbench.tables.gallery import slug
 from eadbench.tables.load import Built, references
-from eadbench.tables.wide import describe_ruler
+from eadbench.tables.wide import describe_signature
 
 PARQUET = "application/x-parquet"  # the registered name, application/vnd.apache.parquet, mlcroissant 1.1 does not read
 TYPES = {"string": "sc:Text", "double": "sc:Float", "int64": "sc:Integer", "bool": "sc:Boolean"}
@@ -87,7 +87,7 @@ def _hub_entry(row: Any, dataset: str, built: Built) -> dict[str, Any]:
     task = re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(told)).strip("_")
     resolution = "" if pd.isna(row.resolution) else str(int(row.resolution))
     told = [f"95 % interval {row.low:.6g} to {row.high:.6g}"] if pd.notna(row.low) else []
-    told += [f"n = {row.n}", describe_ruler(row.extractor, row.weights_sha256 or "", resolution, ""), f"eadbench {row.commit[:12]}"]
+    told += [f"n = {row.n}", describe_signature(row.extractor, row.weights_sha256 or "", resolution, ""), f"eadbench {row.commit[:12]}"]
     told += [note.text.partition(". ")[0].rstrip(".") for note in built.notes if note.kind in ("data", "citing")]
     return {"dataset": {"id": dataset, "task_id": task}, "value": float(row.value), "notes": "; ".join(told)}
 

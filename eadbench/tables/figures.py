@@ -27,8 +27,8 @@ LABEL_WIDTH = 24  # letters of a row's name before it is broken
 FEW_POINTS = 5  # curves with fewer show their points
 # Quantities of a training history in words, the most telling first; of validation where there are values.
 QUANTITIES = {
-    "noise": "noise prediction error", "listening": "use of the sound: error with another sound, relative",
-    "heeding": "use of the emotion: error with another one, relative", "noise_other_sound": "error with another clip's sound",
+    "noise": "noise prediction error", "audio_sensitivity": "use of the sound: error with another sound, relative",
+    "emotion_sensitivity": "use of the emotion: error with another one, relative", "noise_other_sound": "error with another clip's sound",
     "noise_other_emotion": "error with another clip's emotion", "within_one_frame": "offset right within one frame, share",
     "found": "lips and sound matched, share", "cosine_in_sync": "cosine of lips and sound in sync", "l1": "pixel error (L1)",
     "sync": "sync loss", "lpips": "LPIPS loss", "trepa": "TREPA loss", "loss": "loss",

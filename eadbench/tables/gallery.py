@@ -178,7 +178,7 @@ def _strip(
         mark = DRAWN if corpus in built.facts.drawn else ""
         save(strip_figure(rows, built.config.figures.frames, f"{title}: {caption}"), folder / "figures" / name, mark)
     except EadbenchError as error:
-        raise EadbenchError(f"a figure's video cannot be read: {error.what}", error.where, error.mend) from error
+        raise EadbenchError(f"a figure's video cannot be read: {error.what}", error.where, error.hint) from error
     alt = f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven by the same sound: " + ", ".join(
         n for n, _ in rows
     )

@@ -18,7 +18,7 @@ from eadbench.tables.config import TablesConfig
 from eadbench.tables.gather import CELL
 from eadbench.tables.load import Built, load_built
 from eadbench.tables.notes import Note, all_notes, grouped
-from eadbench.tables.wide import Facts, comparison, describe_ruler
+from eadbench.tables.wide import Facts, comparison, describe_signature
 
 COLUMN = ["corpus", "protocol", "metric"]  # what makes a column, with the variant where the tables tell variants apart
 SIGNATURE = {"extractor": "network", "weights_sha256": "hash of the weights", "resolution": "resolution"}
@@ -103,7 +103,7 @@ def check_signatures(builts: Mapping[str, Built]) -> None:
         for variant, alike in rows.groupby("variant", sort=True):
             differ = [words for field, words in SIGNATURE.items() if alike[field].nunique() > 1]
             if differ and alike.source.nunique() > 1:
-                told = {n: describe_ruler(*g.iloc[0][list(SIGNATURE)], variant) for n, g in alike.groupby("source", sort=False)}
+                told = {n: describe_signature(*g.iloc[0][list(SIGNATURE)], variant) for n, g in alike.groupby("source", sort=False)}
                 _refuse(key, told, differ)
 
 

@@ -24,7 +24,7 @@ from eadbench.training.card import corpora_of
 
 ASSETS = "report_assets"
 PAGE = "eadbench.tables.page"
-FOR_THE_TEMPLATE = ("absent", "provenance", "rulers")  # what the page itself holds; its script does not look at it
+FOR_THE_TEMPLATE = ("absent", "provenance", "signatures")  # what the page itself holds; its script does not look at it
 
 
 def report(tables: Path, results: Path, out: Path, config: TablesConfig | None = None) -> None:
@@ -150,7 +150,7 @@ def head_counts(built: Built, data: dict) -> list[tuple[str, str]]:
     clips = {(cell.rpartition("/")[0], clip) for cell, found in data["perclip"].items() for clip in found["clips"]}  # once, whatever the protocols
     found = [(len(data["methods"]), "method", "methods"), (len(data["corpora"]), "corpus", "corpora")]
     found += [(len(clips) or int(built.scores.n.max()), "test clip", "test clips"), (len(data["metrics"]), "metric", "metrics")]
-    found += [(len(data["scores"]), "value", "values"), (len(data["rulers"]), "network or formula", "networks and formulas")]
+    found += [(len(data["scores"]), "value", "values"), (len(data["signatures"]), "network or formula", "networks and formulas")]
     shown = [(f"{count:,}".replace(",", "\u202f"), one if count == 1 else many) for count, one, many in found]
     commits = sorted({c[:8] for c in built.scores.commit.dropna()})
     return [*shown, (", ".join(commits), "commit")] if commits else shown

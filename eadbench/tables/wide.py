@@ -108,7 +108,7 @@ class WideTable:
         rows: Methods.
         columns: Metrics on corpora.
         cells: (method, column key) -> cell; lacking where there is no score.
-        rulers: Metric key -> text that names its ruler.
+        signatures: Metric key -> text that names its metric signature.
         undecided: Keys of the columns in which nothing is marked, see ``Ranking``.
     """
 
@@ -120,7 +120,7 @@ class WideTable:
     rows: tuple[Row, ...]
     columns: tuple[WideColumn, ...]
     cells: dict[tuple[str, str], Cell] = field(repr=False)
-    rulers: dict[str, str]
+    signatures: dict[str, str]
     undecided: tuple[str, ...] = ()
 
     @cached_property
@@ -178,7 +178,7 @@ def comparison(name: str, spec: ComparisonTable, config: TablesConfig, scores: p
     """A table of methods against metrics.
 
     Raises:
-        EadbenchError: If one metric was measured with different rulers.
+        EadbenchError: If one metric was measured with different metric signatures.
     """
     return _make(name, spec, config, scores, facts, config.rows_of(spec), config.reference_of(spec), {})
 
@@ -200,13 +200,13 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
         Row(m, config.label(m), config.role(m), flags.get(m, {}), facts.caption_source.get(m), facts.run_hash.get(m),
             facts.unable.get(f"{m}/{spec.protocol}", ""), facts.cards.get(m)) for m in dict.fromkeys(methods)
     )  # fmt: skip
-    columns, cells, rulers, undecided = [], {}, {}, []
+    columns, cells, signatures, undecided = [], {}, {}, []
     for one in wanted:
         chosen = here[here.metric == one.name]
         if one.variant is not None:
             chosen = chosen[chosen.variant == one.variant]
         measured = chosen[chosen.value.notna()]
-        rulers[one.key] = the_ruler(measured, one, name)
+        signatures[one.key] = the_signature(measured, one, name)
         for corpus in spec.corpora:
             quoted = quoted_values(spec.quoted.get(corpus), one.name, reference)
             known = measured[measured.corpus == corpus]
@@ -223,7 +223,7 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
     columns.sort(key=lambda c: spec.corpora.index(c.corpus))
     title = config.title_of(spec, corpora_of(facts.cards.get(reference, {})))
     return WideTable(
-        name, title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, rulers, tuple(undecided)
+        name, title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, signatures, tuple(undecided)
     )
 
 
@@ -290,8 +290,8 @@ def _cells(rows: pd.DataFrame, column: WideColumn, ranking: Ranking) -> dict[tup
     return found
 
 
-def the_ruler(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
-    """Name the one ruler of a metric in a table: extractor, hash of its weights, resolution, variant.
+def the_signature(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
+    """Name the one metric signature of a metric in a table: extractor, hash of its weights, resolution, variant.
 
     Raises:
         EadbenchError: If there are several; each is named with its methods.
@@ -299,15 +299,15 @@ def the_ruler(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
     marks = measured.assign(resolution=measured.resolution.astype("Int64").astype(str).replace("<NA>", "")).fillna(
         {"weights_sha256": "", "variant": ""}
     )
-    groups = {ruler: sorted(set(g.method)) for ruler, g in marks.groupby(["extractor", "weights_sha256", "resolution", "variant"], sort=True)}
+    groups = {signature: sorted(set(g.method)) for signature, g in marks.groupby(["extractor", "weights_sha256", "resolution", "variant"], sort=True)}
     if len(groups) > 1:
-        told = "\n".join(f"    {describe_ruler(*ruler)}: {', '.join(methods)}" for ruler, methods in groups.items())
-        mend = f"score them all with one ruler; where only the variant differs, name one in the config, e.g. {one.name}@VARIANT"
-        raise EadbenchError(f"{one.name} was measured with different rulers, which may not share a column:\n{told}", f"table {table!r}", mend)
-    return describe_ruler(*next(iter(groups))) if groups else "not measured"
+        told = "\n".join(f"    {describe_signature(*signature)}: {', '.join(methods)}" for signature, methods in groups.items())
+        hint = f"score them all with one metric signature; where only the variant differs, name one in the config, e.g. {one.name}@VARIANT"
+        raise EadbenchError(f"{one.name} was measured with different metric signatures, which may not share a column:\n{told}", f"table {table!r}", hint)
+    return describe_signature(*next(iter(groups))) if groups else "not measured"
 
 
-def describe_ruler(extractor: str, sha256: str, resolution: str, variant: str) -> str:
+def describe_signature(extractor: str, sha256: str, resolution: str, variant: str) -> str:
     """``inception-trained (sha256 1234abcd) at 64 px, stylegan-v``."""
     text = extractor + (f" (sha256 {sha256[:12]})" if sha256 else "")
     return text + (f" at {resolution} px" if resolution else "") + (f", {variant}" if variant else "")

@@ -309,8 +309,8 @@ def check(settings: Any) -> None:
     """
     for name, run in settings.training.runs.items():
         if not run.train_on:
-            mend = "name corpora there, or for all runs in training.train_on"
-            raise EadbenchError(f"run {name!r} has no corpus to train on", f"training.runs.{name}.train_on", mend)
+            hint = "name corpora there, or for all runs in training.train_on"
+            raise EadbenchError(f"run {name!r} has no corpus to train on", f"training.runs.{name}.train_on", hint)
 
 
 def check_sizes(kind: Kind, sizes: dict[str, Any], place: str = "") -> None:

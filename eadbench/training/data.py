@@ -298,8 +298,8 @@ class StepSampler(Sampler[list[int]]):
 
     def __init__(self, first: int, last: int, batch: int, passes: int = 1, rank: int = 0, world: int = 1) -> None:
         if batch % (passes * world):
-            mend = "choose optim.batch as a multiple of processes x optim.accumulate"
-            raise EadbenchError(f"a batch of {batch} cannot be split over {world} processes x {passes} passes", "training.optim.batch", mend)
+            hint = "choose optim.batch as a multiple of processes x optim.accumulate"
+            raise EadbenchError(f"a batch of {batch} cannot be split over {world} processes x {passes} passes", "training.optim.batch", hint)
         self.first, self.last, self.batch, self.passes, self.rank, self.world = first, last, batch, passes, rank, world
 
     def __iter__(self) -> Iterator[list[int]]:

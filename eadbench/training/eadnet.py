@@ -169,7 +169,7 @@ class EADNetTask(TrainingTask):
                 exchanged = batch | {key: batch[key].roll(1, 0) for key in keys if batch.get(key) is not None}
                 found[name].append(L.noise_loss(self.predict(model, exchanged, noisy), target, where))
         result = {name: float(torch.cat(values).mean()) for name, values in found.items()}
-        for used, name in (("listening", "noise_other_sound"), ("heeding", "noise_other_emotion")):
+        for used, name in (("audio_sensitivity", "noise_other_sound"), ("emotion_sensitivity", "noise_other_emotion")):
             if name in result:
                 result[used] = result[name] / result["noise"] - 1
         return result

@@ -187,8 +187,8 @@ class Trainer:
             clips = sorted(set(gather_object(batch["clip_id"])))
             bad = ", ".join(name for name, value in zip(names, values, strict=True) if not math.isfinite(value))
             good = f"the last good state is {self.state_folder}" if self.state_folder.exists() else "no state was saved before"
-            mend = f"{good}; lower optim.lr or raise optim.warmup, or look at these clips: {', '.join(clips)}"
-            raise EadbenchError(f"{bad} is not finite", f"run {self.run}, step {step}", mend)
+            hint = f"{good}; lower optim.lr or raise optim.warmup, or look at these clips: {', '.join(clips)}"
+            raise EadbenchError(f"{bad} is not finite", f"run {self.run}, step {step}", hint)
         for name, value in zip(names, values, strict=True):
             self._values[name].append(value)
 

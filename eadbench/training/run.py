@@ -230,8 +230,8 @@ def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str
         return found
     for part in ("vae", *(NEEDS[loss] for loss in active)):
         if part not in parts:
-            mend = f"add --part {part}=FOLDER (in the config: `syncnet: RUN` or `parts: [..]`), or set the weight of the loss to 0"
-            raise EadbenchError(f"the losses need part {part!r}", f"training.runs.{name}", mend)
+            hint = f"add --part {part}=FOLDER (in the config: `syncnet: RUN` or `parts: [..]`), or set the weight of the loss to 0"
+            raise EadbenchError(f"the losses need part {part!r}", f"training.runs.{name}", hint)
     if read_card(parts["vae"]).sha256 != facts["vae"]:
         raise EadbenchError(
             "the features were made with another VAE", parts["vae"], "extract the features again, or give the VAE that they were made with"
@@ -298,8 +298,8 @@ def read_run(folder: Path) -> tuple[dict[str, Any], Callable[[], nn.Module]]:
 
 def _fits_together(folder: Path) -> AbstractContextManager:
     """Errors of files of a run that are not of one run, in words."""
-    mend = "its config.json, card.json and model.safetensors belong together; train the run again"
-    return explained(f"run {Path(folder).name!r}", folder, mend)
+    hint = "its config.json, card.json and model.safetensors belong together; train the run again"
+    return explained(f"run {Path(folder).name!r}", folder, hint)
 
 
 def hash_of(card: dict[str, Any]) -> str:

@@ -65,8 +65,8 @@ def read_card(folder: str | Path) -> Card:
             seals.check(path)
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        mend = f"run the rule that makes it: `snakemake {path}`, or `eadbench zoo fetch ID` (`zoo list` has the ids)"
-        raise EadbenchError(f"artefact {Path(folder).name!r} is not there", path, mend) from error
+        hint = f"run the rule that makes it: `snakemake {path}`, or `eadbench zoo fetch ID` (`zoo list` has the ids)"
+        raise EadbenchError(f"artefact {Path(folder).name!r} is not there", path, hint) from error
     except ValueError as error:
         raise EadbenchError(f"not a card: {error}", path, "delete the folder and make it again") from error
 

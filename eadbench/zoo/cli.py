@@ -52,8 +52,8 @@ def refuse_demo(artefact: str, kind: str, how: str) -> None:
 
     what = {"trained": "a small network trained on the clips", "random": "random features of a fixed seed"}[how]
     published = [name for name, entry in registry().items() if entry.kind == kind]
-    mend = "add --demo if that is what you want" + (f"; the published weights: `eadbench zoo fetch {published[0]}`" if published else "")
-    raise EadbenchError(f"{artefact!r} is {what} in this configuration, not the published weights", f"zoo: artefacts: {artefact}", mend)
+    hint = "add --demo if that is what you want" + (f"; the published weights: `eadbench zoo fetch {published[0]}`" if published else "")
+    raise EadbenchError(f"{artefact!r} is {what} in this configuration, not the published weights", f"zoo: artefacts: {artefact}", hint)
 
 
 @app.command("fetch")

@@ -104,8 +104,8 @@ def check_accepted(name: str, entry: Entry, accepted: Collection[str]) -> None:
     """
     if name not in accepted and ALL not in accepted:
         what = f"the licence of {name} ({entry.licence}) was not accepted"
-        mend = f"read it, then add --accept-licence {name}; in a configuration, `zoo: accept_licence: [{name}]`"
-        raise EadbenchError(what, entry.licence_url, mend)
+        hint = f"read it, then add --accept-licence {name}; in a configuration, `zoo: accept_licence: [{name}]`"
+        raise EadbenchError(what, entry.licence_url, hint)
 
 
 def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None) -> None:

@@ -19,8 +19,8 @@ def from_folder(auto: Any, folder: Path, **options: Any) -> Any:
         return auto.from_pretrained(str(folder), local_files_only=True, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        mend = "fetch the artefact again, see `eadbench zoo list`"
-        raise EadbenchError(f"{auto.__name__} cannot read the folder: {first}", folder, mend) from error
+        hint = "fetch the artefact again, see `eadbench zoo list`"
+        raise EadbenchError(f"{auto.__name__} cannot read the folder: {first}", folder, hint) from error
 
 
 def model_from_folder(auto: Any, folder: Path, card: Card, unused: str = "", **options: Any) -> Any:

@@ -129,8 +129,8 @@ def open_model(
         model = AutoModelForImageTextToText.from_pretrained(source, revision=revision, local_files_only=local, **options)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        mend = "for a local folder: fetch it whole; for a hub id: check id, revision and network, or use an artefact (`eadbench zoo list`)"
-        raise EadbenchError(f"the vision-language model cannot be read: {first}", source, mend) from error
+        hint = "for a local folder: fetch it whole; for a hub id: check id, revision and network, or use an artefact (`eadbench zoo list`)"
+        raise EadbenchError(f"the vision-language model cannot be read: {first}", source, hint) from error
     return QwenVl(model, processor, frames_as, repetition_penalty)
 
 

@@ -131,8 +131,8 @@ def entry(name: str) -> Entry:
     if name in found:
         return found[name]
     near = [one for one, e in found.items() if e.kind == name or name.lower() in one.lower()] or difflib.get_close_matches(name, found, 3, 0.5)
-    mend = " or ".join(f"`eadbench zoo fetch {one}`" for one in near[:3]) or "`eadbench zoo list` shows all"
-    raise EadbenchError(f"no published weights have the id {name!r}", "the registry", f"{mend}; known: {', '.join(sorted(found))}")
+    hint = " or ".join(f"`eadbench zoo fetch {one}`" for one in near[:3]) or "`eadbench zoo list` shows all"
+    raise EadbenchError(f"no published weights have the id {name!r}", "the registry", f"{hint}; known: {', '.join(sorted(found))}")
 
 
 def user_cache() -> Path:

@@ -45,8 +45,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         kind = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"something other than tensors, {kind[1]}, which could run code" if kind else "something other than tensors"
-        mend = "use the file of the named source; of a file of yours, save the tensors alone, e.g. with safetensors.torch.save_file"
-        raise EadbenchError(f"refused: the weights file holds {what}", path, mend) from error
+        hint = "use the file of the named source; of a file of yours, save the tensors alone, e.g. with safetensors.torch.save_file"
+        raise EadbenchError(f"refused: the weights file holds {what}", path, hint) from error
     except UNFIT as error:
         raise EadbenchError(f"weights file is damaged: {error}", path, "fetch or make it again") from error
     if not isinstance(state, dict):
@@ -63,15 +63,15 @@ def load_weights(net: nn.Module, path: Path, state: dict[str, Any] | None = None
         EadbenchError: If the file cannot be read or belongs to another network.
     """
     state = read_weights(path) if state is None else state
-    mend = "file and options belong together; make the artefact again"
+    hint = "file and options belong together; make the artefact again"
     for name, own in net.state_dict().items():
         given = state.get(name)
         if isinstance(given, torch.Tensor) and given.is_floating_point() != own.is_floating_point():
-            raise EadbenchError(f"weights do not fit the network: {name} holds {given.dtype}, expected {own.dtype}", path, mend)
+            raise EadbenchError(f"weights do not fit the network: {name} holds {given.dtype}, expected {own.dtype}", path, hint)
     try:
         net.load_state_dict(state)
     except UNFIT as error:
-        raise EadbenchError(f"weights do not fit the network: {_first_lines(error)}", path, mend) from error
+        raise EadbenchError(f"weights do not fit the network: {_first_lines(error)}", path, hint) from error
 
 
 def refuse_not_finite(name: str, tensor: torch.Tensor, where: object) -> None:
@@ -102,7 +102,7 @@ def refuse_disguised(path: Path) -> None:
 
 
 @contextmanager
-def explained(what: str, folder: Path, mend: str) -> Iterator[None]:
+def explained(what: str, folder: Path, hint: str) -> Iterator[None]:
     """Turn whatever a loader raises over the files of a folder into one message; what is explained already stays as it is.
 
     Raises:
@@ -113,7 +113,7 @@ def explained(what: str, folder: Path, mend: str) -> Iterator[None]:
     except (ExplainedError, torch.OutOfMemoryError):
         raise
     except UNFIT as error:
-        raise EadbenchError(f"{what} cannot be loaded: {_first_lines(error)}", folder, mend) from error
+        raise EadbenchError(f"{what} cannot be loaded: {_first_lines(error)}", folder, hint) from error
 
 
 def refuse_broken(loaded: object, where: object) -> None:

@@ -12,7 +12,7 @@ from eadbench.media.video import write_video
 from eadbench.models.syncnet_judge import shift_distances, sync_from_distances
 from eadbench.scores.clip import Measurer, ScoreTask
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks, Ruler
+from eadbench.scores.judges import MetricNetworks, MetricSignature
 
 FRAMES, WINDOW = 60, 5
 
@@ -50,7 +50,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Footage]:
 def test_the_offset_is_the_delay_that_was_put_in_positive_where_the_audio_is_early(clip, tmp_path, name, sign):
     video, footage = clip
     config = ScoresConfig.model_validate({"judges": {"sync": "judge_syncnet"}, "metrics": ["sync_offset"]})
-    measurer = Measurer(config, MetricNetworks({"sync": LevelSync()}, {"sync": Ruler("levels", "0" * 64)}))
+    measurer = Measurer(config, MetricNetworks({"sync": LevelSync()}, {"sync": MetricSignature("levels", "0" * 64)}))
     found = {}
     for frames in range(11):
         sound = tmp_path / f"{frames}.wav"

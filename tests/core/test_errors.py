@@ -38,7 +38,7 @@ def wrapped(error):
 def test_real_failures_of_memory_end_the_job(doing, what):
     with pytest.raises(FatalError, match=what) as info:
         reason_of(caught(doing), "clip a-000")
-    assert info.value.where == "clip a-000" and "memory" in info.value.mend
+    assert info.value.where == "clip a-000" and "memory" in info.value.hint
 
 
 @pytest.mark.parametrize(

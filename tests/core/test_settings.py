@@ -1,4 +1,4 @@
-"""The configuration at the door: one line that says what, where and how to mend it, before anything else is done."""
+"""The configuration at the door: one line that says what, where and how to fix it, before anything else is done."""
 
 import json
 import os

@@ -57,7 +57,7 @@ def test_a_table_that_breaks_its_contract_is_refused(tmp_path: Path, harm: str, 
     pq.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(EadbenchError, match=words) as caught:
         read_table(tmp_path / "t.parquet", TOY, columns)
-    assert caught.value.where == str(tmp_path / "t.parquet") and caught.value.mend
+    assert caught.value.where == str(tmp_path / "t.parquet") and caught.value.hint
 
 
 def test_a_folder_and_a_file_below_a_file_are_no_damaged_tables(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_recording_that_another_corpus_tests_is_refused(tmp_path: Path, split:
     with pytest.raises(EadbenchError) as caught:
         check_leaks([a], [b], tmp_path / "leaks.json", corpora())
     assert "1 speakers who may train" in caught.value.what and "r1 is the same recording as q1 of b" in caught.value.what
-    assert "corpora: sets: a: split: test: [S1]" in caught.value.mend
+    assert "corpora: sets: a: split: test: [S1]" in caught.value.hint
     assert not (tmp_path / "leaks.json").exists()
     check_leaks([b], [a], tmp_path / "leaks.json", corpora())
 

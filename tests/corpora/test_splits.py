@@ -19,7 +19,7 @@ def test_splits_share_neither_speaker_nor_video(pairs, test, val):
     try:
         assign(rows, SplitConfig(test=test, val=val))
     except EadbenchError as error:
-        assert "speaker-disjoint" in error.mend
+        assert "speaker-disjoint" in error.hint
         return
     for key in ("speaker", "video_key"):
         sides = {}

@@ -135,7 +135,7 @@ def _rewrite(path: Path, data: bytes) -> None:
 
 def remedy(output: str, folder: Path) -> Path | None:
     """The file or folder that a message tells to delete."""
-    found = re.search(r"mend:\s+delete (the file|\S+) and", output)
+    found = re.search(r"hint:\s+delete (the file|\S+) and", output)
     if not found:
         return None
     if found.group(1) == "the file":  # "delete the file": the one that it names

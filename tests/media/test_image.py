@@ -145,6 +145,6 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path):
     saved(tmp_path / "float.tiff", Image.fromarray(np.ones((9, 9), np.float32)))
     for name in ("text.png", "cut.jpg", "float.tiff", "nothing.jpg"):
         for read in (read_still, probe, read_frames):
-            with pytest.raises(EadbenchError, match=r"picture(.|\n)*mend") as caught:
+            with pytest.raises(EadbenchError, match=r"picture(.|\n)*hint") as caught:
                 read(tmp_path / name)
             assert caught.value.where.endswith(name)

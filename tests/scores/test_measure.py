@@ -241,7 +241,7 @@ def test_different_rulers_are_not_compared(truth, blurred, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(truth, other)
     meta = json.loads((other / "measure.json").read_text())
-    meta["rulers"]["fid"]["weights_sha256"] = "0" * 64
+    meta["signatures"]["fid"]["weights_sha256"] = "0" * 64
     (other / "measure.json").write_text(json.dumps(meta))
     seal_files(other, [other / "measure.json"], other / "per_clip.parquet")
     with pytest.raises(EadbenchError, match="different extractors"):

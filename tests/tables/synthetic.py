@@ -148,14 +148,14 @@ def _scores(folder: Path, method: str, corpus: str, clips: pd.DataFrame, quality
         values = mean + effect * quality + spread * (0.8 * shared + 0.5 * rng.normal(0, 1, len(clips)))
         if metric == "acc_emo":
             values = (rng.random(len(clips)) < mean + effect * quality).astype(float)
-        ruler = {"extractor": extractor, "weights_sha256": SHA.get(extractor, ""), "resolution": 64}
+        signature = {"extractor": extractor, "weights_sha256": SHA.get(extractor, ""), "resolution": 64}
         per_clip += [
-            cell | ruler | {"clip_id": c.clip_id, "speaker": c.speaker, "emotion": c.emotion, "metric": metric, "value": v, "frames": 50,
+            cell | signature | {"clip_id": c.clip_id, "speaker": c.speaker, "emotion": c.emotion, "metric": metric, "value": v, "frames": 50,
                             "status": "kept", "reason": ""}
             for c, v in zip(clips.itertuples(), values, strict=True)
         ]  # fmt: skip
         half = 1.96 * values.std() / np.sqrt(len(values))
-        summary.append(cell | ruler | {"metric": metric, "value": values.mean(), "low": values.mean() - half, "high": values.mean() + half,
+        summary.append(cell | signature | {"metric": metric, "value": values.mean(), "low": values.mean() - half, "high": values.mean() + half,
                                        "n": len(values), "n_missing": 0, "frames": 50 * len(values), "warning": ""})  # fmt: skip
     for metric, (mean, effect, extractor) in SETS.items():
         value = mean + effect * quality + rng.normal(0, 1.0)

@@ -180,7 +180,7 @@ def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:
     assert found.loc[("full", "demo_hdtf", "sync"), "verdict"] == "changed" and found.loc[("full", "demo_hdtf", "sync"), "difference"] > 1
     assert found.loc[("wav2lip", "demo_hdtf", "sync"), "verdict"] == "same"
     assert found.loc[("plain", "demo_hdtf", "sync"), "verdict"] == "only in A"
-    assert found.loc[("still", "demo_hdtf", "fid"), "verdict"] == "other ruler"
+    assert found.loc[("still", "demo_hdtf", "fid"), "verdict"] == "other signature"
     assert {"seed", "tables: settings.alpha"} <= set(compare_settings(results, other).what)
     (other / "zoo/vae").mkdir(parents=True)
     for name in ("card.json", "provenance.json"):

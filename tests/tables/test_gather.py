@@ -74,7 +74,7 @@ def test_one_clip_has_no_interval_and_unlabelled_clips_no_number_of_speakers(tmp
 def test_few_speakers_are_told_only_where_clips_are_labelled(tmp_path: Path, speakers: list[str | None], told: str) -> None:
     values = list(np.linspace(0.4, 0.6, len(speakers)))
     rows = [r | {"speaker": s} for r, s in zip(clip_rows({"m": values}), speakers, strict=True)]
-    meta = {"cell": {"method": "m", "corpus": "c", "protocol": "self"}, "rulers": {}, "notes": {}}
+    meta = {"cell": {"method": "m", "corpus": "c", "protocol": "self"}, "signatures": {}, "notes": {}}
     cell = SummaryCell(tmp_path, pd.DataFrame(rows), meta, None)
     summary = Summary(cell, cell, ScoresConfig(judges={}, metrics=["ssim"], bootstrap=20), 1)
     summary.mean("ssim", cell.rows.assign(resolution=64, frames=9), len(speakers), None)

@@ -1,4 +1,4 @@
-"""Wide tables: ranks, rulers, quoted values, and their print in Markdown, LaTeX and CSV."""
+"""Wide tables: ranks, signatures, quoted values, and their print in Markdown, LaTeX and CSV."""
 
 import re
 import shutil
@@ -128,7 +128,7 @@ def test_a_method_without_scores_keeps_its_row() -> None:
 def test_mixed_rulers_are_refused_with_names(column: str, value: object) -> None:
     frame = scores(a=2, b=3)
     frame.loc[1, column] = value
-    with pytest.raises(EadbenchError, match="different rulers") as caught:
+    with pytest.raises(EadbenchError, match="different metric signatures") as caught:
         table_of(config("a", "b"), frame)
     assert all(word in str(caught.value) for word in ("main", "fid", ": a", ": b"))
 

@@ -30,13 +30,13 @@ def test_validation_tells_whether_sound_and_emotion_are_used(emotion: str, small
     task = task_of(small, emotion, tiny_features)
     batch = collate([task.data[k] for k in range(4)])
     found = task.validate(task.model.eval(), [batch])
-    assert found["listening"] == pytest.approx(found["noise_other_sound"] / found["noise"] - 1) and found["listening"] != 0
+    assert found["audio_sensitivity"] == pytest.approx(found["noise_other_sound"] / found["noise"] - 1) and found["audio_sensitivity"] != 0
     if emotion == "none":
-        assert "heeding" not in found
+        assert "emotion_sensitivity" not in found
         return
-    assert found["heeding"] == pytest.approx(found["noise_other_emotion"] / found["noise"] - 1) and found["heeding"] != 0
+    assert found["emotion_sensitivity"] == pytest.approx(found["noise_other_emotion"] / found["noise"] - 1) and found["emotion_sensitivity"] != 0
     alike = {key: value[:1].expand_as(value) for key, value in batch.items() if key in ("text", "text_mask", "vai") and value is not None}
-    assert task.validate(task.model, [batch | alike])["heeding"] == 0, "another clip's emotion is the same one"
+    assert task.validate(task.model, [batch | alike])["emotion_sensitivity"] == 0, "another clip's emotion is the same one"
 
 
 def test_decoding_again_on_the_way_back_gives_the_same_gradients_and_keeps_less(

@@ -20,10 +20,10 @@ class Lack:
 
     what: str
     where: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.where}" + (f" ({self.mend})" if self.mend else "")
+        return f"{self.what}: {self.where}" + (f" ({self.hint})" if self.hint else "")
 
 
 def lacking_variables(env: dict[str, str]) -> list[Lack]:

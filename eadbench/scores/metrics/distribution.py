@@ -100,7 +100,7 @@ class _Frechet(Metric):
         told = summary.warnings(cls.name, clips, summary.total)
         if rows <= dims:
             told.insert(0, f"{rows} {unit} for {dims} features: biased upwards, compare only at the same n")
-        summary.row(cls.name, bootstrap.value, low, high, clips, summary.total, summary.set_ruler(cls.judge), rows, variant, told)
+        summary.row(cls.name, bootstrap.value, low, high, clips, summary.total, summary.set_signature(cls.judge), rows, variant, told)
 
 
 class Fid(_Frechet):
@@ -153,7 +153,7 @@ class Kid(Metric):
         value = kernels.value(ones, ones)
         low, high = interval_about(value, replicate_all(kernels.value, counts, counts)) if len(counts) else (None, None)
         told = summary.warnings(cls.name, clips, summary.total)
-        summary.row(cls.name, value, low, high, clips, summary.total, summary.set_ruler(cls.judge), len(fake), summary.variant(cls.name), told)
+        summary.row(cls.name, value, low, high, clips, summary.total, summary.set_signature(cls.judge), len(fake), summary.variant(cls.name), told)
 
 
 class FvdFixed(Metric):
@@ -180,7 +180,7 @@ class FvdFixed(Metric):
             values = np.array([_fixed(real, fake, size, rng) for _ in range(FIXED_DRAWS)])
             told = ["the interval is that of the draws of windows, not of clips", *summary.warnings(cls.name, clips, summary.total)]
             low, high = interval(values)
-            summary.row(cls.name, float(values.mean()), low, high, clips, summary.total, summary.set_ruler(cls.judge), size, variant, told)
+            summary.row(cls.name, float(values.mean()), low, high, clips, summary.total, summary.set_signature(cls.judge), size, variant, told)
 
 
 def _fixed(real: np.ndarray, fake: np.ndarray, size: int, rng: np.random.Generator) -> float:
