@@ -1,7 +1,8 @@
 """How fast captions are written and texts encoded: python benchmarks/captions.py
 
-Qwen VL one by one against batched, with the tiny random model of the tests (its size shows the overhead, not the arithmetic of a real one);
-and text encoding with and without deduplication. Prints medians over repeats.
+Qwen VL one by one against batched, with the tiny random model of the tests (its size
+shows the overhead, not the arithmetic of a real one); and text encoding with and
+without deduplication. Prints medians over repeats.
 """
 
 import statistics
@@ -28,7 +29,9 @@ CLIPS, FRAMES, SIZE, TOKENS, REPEATS = 32, 4, 128, 48, 3
 
 
 def seconds(work) -> float:
-    """Median CPU time of some runs, after one to warm up; wall time means little on a machine that does other work, too."""
+    """Median CPU time of some runs, after one to warm up; wall time means little on a
+    machine that does other work, too.
+    """
     work()
     times = []
     for _ in range(REPEATS):
@@ -56,21 +59,31 @@ def captioning() -> None:
 
         rate = CLIPS / seconds(work)
         plain = plain or rate
-        print(f"Qwen VL, tiny, batch {batch:2d}: {rate:6.2f} clips per CPU second, {rate / plain:.2f} times one by one")
+        print(
+            f"Qwen VL, tiny, batch {batch:2d}: {rate:6.2f} clips per CPU second, {rate / plain:.2f} times "
+            "one by one"
+        )
 
 
 def encoding() -> None:
-    """Texts per second of a corpus in which most clips share their text, as with label descriptions."""
+    """Texts per second of a corpus in which most clips share their text, as with label
+    descriptions.
+    """
     labels = [t for e in EMOTIONS for i in (1 / 3, 2 / 3, 1.0) for t in label_texts(e, i)]
     rng = np.random.default_rng(0)
     asked = [labels[k] for k in rng.integers(len(labels), size=1000)]
     torch.manual_seed(0)
     tokenizer = make_tokenizer(labels, 600)
-    model = T5EncoderModel(T5Config(vocab_size=len(tokenizer), d_model=128, d_kv=32, d_ff=256, num_layers=4, num_heads=4))
+    model = T5EncoderModel(
+        T5Config(vocab_size=len(tokenizer), d_model=128, d_kv=32, d_ff=256, num_layers=4, num_heads=4)
+    )
     encoder = T5TextEncoder(model, tokenizer, "cpu")
     every = seconds(lambda: encoder.encode(asked))
     distinct = seconds(lambda: encoder.encode(sorted(set(asked))))
-    print(f"text: {len(asked)} texts, {len(set(asked))} distinct: all {every:.2f} s, each once {distinct:.2f} s, {every / distinct:.1f} times")
+    print(
+        f"text: {len(asked)} texts, {len(set(asked))} distinct: all {every:.2f} s, each once "
+        f"{distinct:.2f} s, {every / distinct:.1f} times"
+    )
 
 
 if __name__ == "__main__":

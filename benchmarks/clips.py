@@ -1,13 +1,16 @@
 """Cutting clips here against the plain public recipe, on the same videos.
 
-The plain recipe is what most talking-head repositories do: ffmpeg resamples to 25 fps, PySceneDetect's command finds cuts, a detector and a
-landmarker look at every frame, ffmpeg cuts and crops each clip: four decodes and three encodes. Both use the same networks and thresholds, one core
-each: both split over recordings alike, so the ratio on two cores is that on one. The ratio is given without the plain recipe's landmarks, too, since
-not every repository aligns by them.
+The plain recipe is what most talking-head repositories do: ffmpeg resamples to 25 fps,
+PySceneDetect's command finds cuts, a detector and a landmarker look at every frame,
+ffmpeg cuts and crops each clip: four decodes and three encodes. Both use the same
+networks and thresholds, one core each: both split over recordings alike, so the ratio
+on two cores is that on one. The ratio is given without the plain recipe's landmarks,
+too, since not every repository aligns by them.
 
     python benchmarks/clips.py --videos FOLDER [--out clips.json]
 
-Needs, beside eadbench: ``pip install scenedetect imageio-ffmpeg`` (the latter carries an ffmpeg; one on the PATH is preferred).
+Needs, beside eadbench: ``pip install scenedetect imageio-ffmpeg`` (the latter carries
+an ffmpeg; one on the PATH is preferred).
 """
 
 import argparse
@@ -38,7 +41,11 @@ from eadbench.media.faces import FaceMesh, make_detector
 from eadbench.media.video import iter_frames, probe
 
 CONFIG = ClipsConfig(size=256, max_seconds=10.0)
-MEAD_CLIPS, MEAD_SECONDS, MEAD_VIEWS = 48 * 670, 4.0, 7  # 48 actors; lengths are probed per file, this is a round figure
+MEAD_CLIPS, MEAD_SECONDS, MEAD_VIEWS = (
+    48 * 670,
+    4.0,
+    7,
+)  # 48 actors; lengths are probed per file, this is a round figure
 HDTF_HOURS = 17.07
 STAGES = {  # what is timed within `clips cut`
     "decode": ("eadbench.clips.recording", "iter_pictures"),
@@ -72,7 +79,9 @@ class Clock:
 
 
 class Stages:
-    """CPU seconds of the process within functions, less those of timed functions that they call."""
+    """CPU seconds of the process within functions, less those of timed functions that
+    they call.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
@@ -85,7 +94,9 @@ class Stages:
             owner = reduce(getattr, owners, import_module(module))
             self._old.append((owner, name, vars(owner)[name]))
             timed = self._timed(stage, getattr(owner, name))
-            setattr(owner, name, staticmethod(timed) if isinstance(vars(owner)[name], staticmethod) else timed)
+            setattr(
+                owner, name, staticmethod(timed) if isinstance(vars(owner)[name], staticmethod) else timed
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,7 +140,9 @@ def find_ffmpeg() -> str:
 
 
 def run(*command: object) -> None:
-    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [str(part) for part in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def plain(videos: list[Path], folder: Path, clock: Clock) -> list[tuple[str, float, float]]:
@@ -142,13 +155,59 @@ def plain(videos: list[Path], folder: Path, clock: Clock) -> list[tuple[str, flo
         base.mkdir()
         flat, wav = base / "25fps.mp4", base / "16k.wav"
         encode = ("-c:v", "libx264", "-crf", 18, "-preset", "veryfast", "-threads", 1)
-        clock("1 ffmpeg: 25 fps", run, ffmpeg, "-y", "-threads", 1, "-i", video, "-r", 25, *encode, "-c:a", "copy", flat)
+        clock(
+            "1 ffmpeg: 25 fps",
+            run,
+            ffmpeg,
+            "-y",
+            "-threads",
+            1,
+            "-i",
+            video,
+            "-r",
+            25,
+            *encode,
+            "-c:a",
+            "copy",
+            flat,
+        )
         clock("1 ffmpeg: 16 kHz", run, ffmpeg, "-y", "-i", video, "-vn", "-ac", 1, "-ar", 16000, wav)
-        detect = (sys.executable, "-m", "scenedetect", "-i", flat, "-o", base, "detect-adaptive", "-m", 12, "list-scenes", "-f", "scenes.csv", "-q")
+        detect = (
+            sys.executable,
+            "-m",
+            "scenedetect",
+            "-i",
+            flat,
+            "-o",
+            base,
+            "detect-adaptive",
+            "-m",
+            12,
+            "list-scenes",
+            "-f",
+            "scenes.csv",
+            "-q",
+        )
         clock("2 scenedetect", run, *detect)
         for scene, (start, end) in enumerate(_scenes(base / "scenes.csv", flat)):
             cut = base / f"scene{scene}.mp4"
-            clock("3 ffmpeg: split", run, ffmpeg, "-y", "-ss", start, "-threads", 1, "-i", flat, "-t", end - start, *encode, "-an", cut)
+            clock(
+                "3 ffmpeg: split",
+                run,
+                ffmpeg,
+                "-y",
+                "-ss",
+                start,
+                "-threads",
+                1,
+                "-i",
+                flat,
+                "-t",
+                end - start,
+                *encode,
+                "-an",
+                cut,
+            )
             for number, (first, last, box) in enumerate(_tracks(cut, detector, mesh, clock)):
                 a, b = start + first / 25, start + last / 25
                 if b - a < CONFIG.min_seconds:
@@ -168,7 +227,9 @@ def _scenes(table: Path, video: Path) -> list[tuple[float, float]]:
 
 
 def _tracks(video: Path, detector, mesh, clock: Clock) -> list[tuple[int, int, tuple[int, int, int]]]:
-    """Runs of frames with a face, at most ``max_seconds`` long, and a square around all its boxes."""
+    """Runs of frames with a face, at most ``max_seconds`` long, and a square around all
+    its boxes.
+    """
     found = []
     frames = iter_frames(video)
     while (shown := clock("4 decode", next, frames, None)) is not None:
@@ -199,7 +260,13 @@ def probe_size(video: Path) -> tuple[int, int]:
 
 def ours(source: Path, folder: Path, clock: Clock, stages: Stages) -> list[tuple[str, float, float]]:
     settings = CorporaConfig(sets={"b": {"kind": "folder", "root": str(source)}}, probe_threads=1)
-    clock("index", lambda: (fetch("b", None, folder / "fetch.json", settings), index("b", folder / "fetch.json", folder / "index.parquet", settings)))
+    clock(
+        "index",
+        lambda: (
+            fetch("b", None, folder / "fetch.json", settings),
+            index("b", folder / "fetch.json", folder / "index.parquet", settings),
+        ),
+    )
     with stages:
         clock("cut", cut_shard, "b", "0-of-1", folder / "index.parquet", folder / "cut.parquet", CONFIG)
     table = read_table(folder / "cut.parquet", schemas.CLIPS)
@@ -216,11 +283,15 @@ def covered(clips: list[tuple[str, float, float]]) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "clips.json")
     given = parser.parse_args()
-    videos = sorted(path for path in given.videos.iterdir() if path.suffix.lower() in (".mp4", ".mkv", ".mov"))
+    videos = sorted(
+        path for path in given.videos.iterdir() if path.suffix.lower() in (".mp4", ".mkv", ".mov")
+    )
     seconds = sum(probe(path).duration for path in videos)
     clocks, stages = {"ours": Clock(), "plain": Clock()}, Stages()
     with tempfile.TemporaryDirectory() as folder:
@@ -244,13 +315,20 @@ def main() -> None:
         "steps": {name: clock.steps for name, clock in clocks.items()},
         "frames_per_cpu_second": {name: frames / clock.total("cpu") for name, clock in clocks.items()},
         "stages_of_cut": {
-            name: {"cpu": seconds, "share": seconds / sum(named.values()), "frames_per_second": frames / max(seconds, 1e-9)}
+            name: {
+                "cpu": seconds,
+                "share": seconds / sum(named.values()),
+                "frames_per_second": frames / max(seconds, 1e-9),
+            }
             for name, seconds in named.items()
         },
         "times_faster_without_landmarks_there": {
-            kind: (clocks["plain"].total(kind) - landmarks[kind]) / clocks["ours"].total(kind) for kind in ("wall", "cpu")
+            kind: (clocks["plain"].total(kind) - landmarks[kind]) / clocks["ours"].total(kind)
+            for kind in ("wall", "cpu")
         },
-        "times_faster": {kind: clocks["plain"].total(kind) / clocks["ours"].total(kind) for kind in ("wall", "cpu")},
+        "times_faster": {
+            kind: clocks["plain"].total(kind) / clocks["ours"].total(kind) for kind in ("wall", "cpu")
+        },
         "clips": {name: len(found) for name, found in clips.items()},
         "frames_in_both": both / max(either, 1),
         "core_hours_projected": {

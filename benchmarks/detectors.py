@@ -1,9 +1,12 @@
-"""Hit rates of face detectors on the drawn actors, per actor: the table of docs/detectors.md.
+"""Hit rates of face detectors on the drawn actors, per actor: the table of
+docs/detectors.md.
 
     python benchmarks/detectors.py [--frames 10] [--layout mead] [ACTOR ...]
 
-Every emotion at full strength, mouth opening and closing, head moving as in the films; frames are looked at without encoding. Only detectors whose
-models ship inside a dependency: OpenCV 4's cascades, scikit-image's LBP cascade, MediaPipe 0.10.21's face detection (short range) and face mesh.
+Every emotion at full strength, mouth opening and closing, head moving as in the films;
+frames are looked at without encoding. Only detectors whose models ship inside a
+dependency: OpenCV 4's cascades, scikit-image's LBP cascade, MediaPipe 0.10.21's face
+detection (short range) and face mesh.
 """
 
 import argparse
@@ -23,9 +26,33 @@ from eadbench.corpora.studio.take import Line, Performance, Speech
 
 SEED = 20260425
 ACTORS = {
-    "mead": ["M003", "M005", "M007", "M009", "M011", "M012", "M030", "W009", "W011", "W014", "W015", "W016", "W018", "W019"],
+    "mead": [
+        "M003",
+        "M005",
+        "M007",
+        "M009",
+        "M011",
+        "M012",
+        "M030",
+        "W009",
+        "W011",
+        "W014",
+        "W015",
+        "W016",
+        "W018",
+        "W019",
+    ],
     "ravdess": ["Actor_01", "Actor_02"],
-    "hdtf": ["RD/Radio1", "WDA/OliveMarsh0", "WDA/PaulReed0", "WRA/RuthStone0", "WRA/SamHill0", "RD/Radio61", "WDA/BrookTorn", "RD/Radio24"],
+    "hdtf": [
+        "RD/Radio1",
+        "WDA/OliveMarsh0",
+        "WDA/PaulReed0",
+        "WRA/RuthStone0",
+        "WRA/SamHill0",
+        "RD/Radio61",
+        "WDA/BrookTorn",
+        "RD/Radio24",
+    ],
 }
 SIZES = {"mead": (256, 256), "ravdess": (256, 256), "hdtf": (640, 360)}
 
@@ -56,7 +83,10 @@ def main() -> None:
     alt2 = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
     lbp = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
     blaze = mediapipe.solutions.face_detection.FaceDetection(model_selection=0, min_detection_confidence=0.5)
-    print("| actor | frames | Haar default | Haar alt2 | LBP | BlazeFace | face mesh | misses of alt2 |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| actor | frames | Haar default | Haar alt2 | LBP | BlazeFace | face mesh | misses of alt2 "
+        "|\n|---|---|---|---|---|---|---|---|"
+    )
     for layout in given.layout or ACTORS:
         least = 70 if layout == "hdtf" else 80
         for actor in given.actors or ACTORS[layout]:
@@ -68,7 +98,16 @@ def main() -> None:
                     found = [
                         len(default.detectMultiScale(grey, 1.1, 3, minSize=(least, least))) > 0,
                         len(alt2.detectMultiScale(grey, 1.1, 3, minSize=(least, least))) > 0,
-                        len(lbp.detect_multi_scale(grey, scale_factor=1.2, step_ratio=1, min_size=(least, least), max_size=(230, 230))) > 0,
+                        len(
+                            lbp.detect_multi_scale(
+                                grey,
+                                scale_factor=1.2,
+                                step_ratio=1,
+                                min_size=(least, least),
+                                max_size=(230, 230),
+                            )
+                        )
+                        > 0,
                         blaze.process(image).detections is not None,
                         mesh.process(image).multi_face_landmarks is not None,
                     ]
@@ -77,7 +116,10 @@ def main() -> None:
                         missed[emotion] = missed.get(emotion, 0) + 1
                 mesh.close()
             rates = " | ".join(f"{100 * rate:.0f}" for rate in np.mean(hits, 0))
-            print(f"| {actor} | {len(hits)} | {rates} | {', '.join(f'{e} {n}' for e, n in missed.items())} |", flush=True)
+            print(
+                f"| {actor} | {len(hits)} | {rates} | {', '.join(f'{e} {n}' for e, n in missed.items())} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

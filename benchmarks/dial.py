@@ -1,9 +1,13 @@
-"""Does the emotion follow the dial? Valence-arousal-intensity moves in equal steps from one emotion to another; what does the classifier say?
+"""Does the emotion follow the dial? Valence-arousal-intensity moves in equal steps from
+one emotion to another; what does the classifier say?
 
-    python benchmarks/dial.py --results results [--run full] [--clips 6] [--points 5] [--pairs sad:happy,neutral:angry] [--guidance 4]
+    python benchmarks/dial.py --results results [--run full] [--clips 6] [--points 5] \
+        [--pairs sad:happy,neutral:angry] [--guidance 4]
 
-Test clips of a finished run, each rendered at every point with one noise, sound and reference, without text. Printed: the mean probability of the
-second emotion against the first, p2 / (p1 + p2), at each point; whether the means rise all the way; the clips' mean rank correlation with it.
+Test clips of a finished run, each rendered at every point with one noise, sound and
+reference, without text. Printed: the mean probability of the second emotion against the
+first, p2 / (p1 + p2), at each point; whether the means rise all the way; the clips'
+mean rank correlation with it.
 """
 
 import argparse
@@ -29,17 +33,38 @@ from eadbench.zoo.emotion import logits as logits_of
 LONGEST = 40  # frames per clip
 
 
-def test_clips(results: Path, store: FeatureStore, corpus: str, count: int) -> list[tuple[pd.Series, pd.Series, np.ndarray]]:
-    """Clips of different speakers, each with a neutral (or other) clip of the speaker as reference, and its landmarks."""
+def test_clips(
+    results: Path, store: FeatureStore, corpus: str, count: int
+) -> list[tuple[pd.Series, pd.Series, np.ndarray]]:
+    """Clips of different speakers, each with a neutral (or other) clip of the speaker
+    as reference, and its landmarks.
+    """
     table = results / "clips" / corpus / "clips.parquet"
     tracks = read_table(table, schemas.CLIPS).set_index("clip_id")["track"]
-    neutral_first = store.split("test").sort_values("emotion", key=lambda words: words != "neutral", kind="stable")
+    neutral_first = store.split("test").sort_values(
+        "emotion", key=lambda words: words != "neutral", kind="stable"
+    )
     speakers = [rows for _, rows in neutral_first.groupby("speaker")]
-    pairs = [(rows.iloc[turn + 1], rows.iloc[0]) for turn in range(count) for rows in speakers if turn + 1 < len(rows)]
-    return [(row, reference, np.load(resolve(table, tracks[row["clip_id"]]))["landmarks"]) for row, reference in pairs[:count]]
+    pairs = [
+        (rows.iloc[turn + 1], rows.iloc[0])
+        for turn in range(count)
+        for rows in speakers
+        if turn + 1 < len(rows)
+    ]
+    return [
+        (row, reference, np.load(resolve(table, tracks[row["clip_id"]]))["landmarks"])
+        for row, reference in pairs[:count]
+    ]
 
 
-def turn_dial(sampler: Sampler, judge, store: FeatureStore, clip: tuple, dial: list[tuple[float, ...]], pair: tuple[str, str]) -> list[float]:
+def turn_dial(
+    sampler: Sampler,
+    judge,
+    store: FeatureStore,
+    clip: tuple,
+    dial: list[tuple[float, ...]],
+    pair: tuple[str, str],
+) -> list[float]:
     """p2 / (p1 + p2) of one clip at every point."""
     row, reference, landmarks = clip
     frames = store.get(row, "frames")[:LONGEST].permute(0, 2, 3, 1).numpy()
@@ -48,21 +73,29 @@ def turn_dial(sampler: Sampler, judge, store: FeatureStore, clip: tuple, dial: l
     a, b = (judge.classes.index(name) for name in pair)
     said = []
     for vai in dial:
-        made = np.stack(list(sampler.render(RenderClip(row["clip_id"], list(frames), len(frames), shown, audio, vai=vai))))
+        made = np.stack(
+            list(sampler.render(RenderClip(row["clip_id"], list(frames), len(frames), shown, audio, vai=vai)))
+        )
         logits = logits_of(judge, made, landmarks[: len(made)])
         said.append(float(1 / (1 + np.exp(logits[a] - logits[b]))))
     return said
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--run", default="full")
     parser.add_argument("--corpus", default="demo_mead")
     parser.add_argument("--clips", type=int, default=6)
     parser.add_argument("--points", type=int, default=5)
     parser.add_argument("--pairs", default="sad:happy,neutral:angry,neutral:surprise")
-    parser.add_argument("--guidance", type=float, help="of valence-arousal-intensity [config.yaml's text_guidance; so is the rest of the sampler]")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        help="of valence-arousal-intensity [config.yaml's text_guidance; so is the rest of the sampler]",
+    )
     args = parser.parse_args()
 
     store = FeatureStore([args.results / "features" / args.corpus / "index.parquet"])
@@ -78,12 +111,23 @@ def main() -> None:
         pair = tuple(words.split(":"))
         ends = [np.array(valence_arousal_intensity(name)) for name in pair]
         dial = [tuple((1 - x) * ends[0] + x * ends[1]) for x in np.linspace(0, 1, args.points)]
-        said = np.array([turn_dial(sampler, judge, store, clip, dial, pair) for clip in track(clips, words, total=len(clips))])
+        said = np.array(
+            [
+                turn_dial(sampler, judge, store, clip, dial, pair)
+                for clip in track(clips, words, total=len(clips))
+            ]
+        )
         mean = said.mean(0)
         ranks = [spearmanr(np.arange(args.points), row).statistic for row in said]
-        found[words] = {"mean": mean.round(3).tolist(), "rises": bool((np.diff(mean) > 0).all()), "rank_correlation": float(np.nanmean(ranks))}
+        found[words] = {
+            "mean": mean.round(3).tolist(),
+            "rises": bool((np.diff(mean) > 0).all()),
+            "rank_correlation": float(np.nanmean(ranks)),
+        }
         print(
-            f"{words:20s} {' '.join(f'{m:.3f}' for m in mean)}  rises: {found[words]['rises']}  rank correlation {np.nanmean(ranks):.2f}", flush=True
+            f"{words:20s} {' '.join(f'{m:.3f}' for m in mean)}  rises: {found[words]['rises']}  rank "
+            f"correlation {np.nanmean(ranks):.2f}",
+            flush=True,
         )
     out = Path(__file__).parent / "out" / "dial.json"
     out.parent.mkdir(exist_ok=True)

@@ -1,10 +1,12 @@
-"""What a job pays before its work begins: CPU seconds of its imports, of one build or of two in turn.
+"""What a job pays before its work begins: CPU seconds of its imports, of one build or
+of two in turn.
 
     python benchmarks/imports.py [--build OTHER_CHECKOUT] [--repeat 5] [COMMAND...]
 
-A command's imports are those of `eadbench.cli`, of its stage's `cli` and of the command's own body, and the modules of
-the parts that the demo hands it (``PARTS``). Every time is user + system of a fresh process; the median counts. `torch`
-alone stands beside it: other work on the machine slows both.
+A command's imports are those of `eadbench.cli`, of its stage's `cli` and of the
+command's own body, and the modules of the parts that the demo hands it (``PARTS``).
+Every time is user + system of a fresh process; the median counts. `torch` alone stands
+beside it: other work on the machine slows both.
 """
 
 import argparse
@@ -26,13 +28,38 @@ PARTS: dict[str, tuple[str, ...]] = {
     "scores summarise": (),
     "tables build": (),
     "scores measure": tuple(f"eadbench.zoo.{kind}" for kind in JUDGES),
-    "training run": ("eadbench.training.run", "eadbench.zoo.vae", "eadbench.zoo.lpips", "eadbench.zoo.videomae"),
+    "training run": (
+        "eadbench.training.run",
+        "eadbench.zoo.vae",
+        "eadbench.zoo.lpips",
+        "eadbench.zoo.videomae",
+    ),
 }
 HEAVY = (
-    "accelerate", "av", "cv2", "diffusers", "duckdb", "jinja2", "lpips", "matplotlib", "mediapipe", "onnxruntime", "pandas",
-    "plotly", "pyarrow", "requests", "scipy", "scipy.stats", "skimage", "sklearn", "snakemake", "torch", "torchvision",
-    "transformers", "whisper",
-)  # fmt: skip
+    "accelerate",
+    "av",
+    "cv2",
+    "diffusers",
+    "duckdb",
+    "jinja2",
+    "lpips",
+    "matplotlib",
+    "mediapipe",
+    "onnxruntime",
+    "pandas",
+    "plotly",
+    "pyarrow",
+    "requests",
+    "scipy",
+    "scipy.stats",
+    "skimage",
+    "sklearn",
+    "snakemake",
+    "torch",
+    "torchvision",
+    "transformers",
+    "whisper",
+)
 CODE = """
 import ast, importlib, inspect, json, sys, textwrap
 import eadbench.cli
@@ -50,8 +77,14 @@ print(json.dumps([name for name in {heavy!r} if name in sys.modules]))
 
 
 def code_of(commands: list[str]) -> str:
-    """A program that imports what the commands import and prints which heavy modules that loaded, as JSON."""
-    return CODE.format(commands=commands, parts=[part for command in commands for part in PARTS.get(command, ())], heavy=HEAVY)
+    """A program that imports what the commands import and prints which heavy modules
+    that loaded, as JSON.
+    """
+    return CODE.format(
+        commands=commands,
+        parts=[part for command in commands for part in PARTS.get(command, ())],
+        heavy=HEAVY,
+    )
 
 
 def loaded(commands: list[str], build: Path = ROOT) -> list[str]:
@@ -61,7 +94,9 @@ def loaded(commands: list[str], build: Path = ROOT) -> list[str]:
 
 def _run(code: str, build: Path) -> str:
     env = {**os.environ, "PYTHONPATH": str(build), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-c", code], env=env, cwd=build.parent, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=build.parent, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
 
 
 def seconds(code: str, build: Path) -> float:
@@ -74,8 +109,12 @@ def seconds(code: str, build: Path) -> float:
 
 def main() -> None:
     """Print a table: median CPU seconds per command and build, and what was loaded."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("commands", nargs="*", metavar="COMMAND", help='e.g. "scores measure"; all if none is named')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "commands", nargs="*", metavar="COMMAND", help='e.g. "scores measure"; all if none is named'
+    )
     parser.add_argument("--build", type=Path, help="another checkout to compare with")
     parser.add_argument("--repeat", type=int, default=5)
     args = parser.parse_args()
@@ -89,7 +128,10 @@ def main() -> None:
             for kept, build in zip(times, builds, strict=True):
                 kept.append(seconds(code, build))
         heavy = "" if name == "torch alone" else " ".join(loaded([name]))
-        print(f"| {name} | " + " | ".join(f"{statistics.median(kept):.2f}" for kept in times) + f" | {heavy} |", flush=True)
+        print(
+            f"| {name} | " + " | ".join(f"{statistics.median(kept):.2f}" for kept in times) + f" | {heavy} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""Reading media here against an older checkout, in one run: decode and resample, sound, a short stretch of a long file.
+"""Reading media here against an older checkout, in one run: decode and resample, sound,
+a short stretch of a long file.
 
-Each measurement is a process of its own, old and new in turn; CPU seconds (user and system) of the reading alone, the
-median of three, and of the ratios of the pairs. Sources are made on the spot: noise drifting over a face, 30 frames per second, H.264 with B-frames.
+Each measurement is a process of its own, old and new in turn; CPU seconds (user and
+system) of the reading alone, the median of three, and of the ratios of the pairs.
+Sources are made on the spot: noise drifting over a face, 30 frames per second, H.264
+with B-frames.
 
     python benchmarks/media.py --old CHECKOUT [--out media.json]
 """
@@ -19,7 +22,11 @@ import av
 import cv2
 import numpy as np
 
-SIZES = {"256 px": (256, 256, 20), "720 px": (1280, 720, 8), "1080 px": (1920, 1080, 5)}  # width, height, seconds
+SIZES = {
+    "256 px": (256, 256, 20),
+    "720 px": (1280, 720, 8),
+    "1080 px": (1920, 1080, 5),
+}  # width, height, seconds
 WAYS = ("frames as decoded", "a face of a third of the width", "whole frames in RGB")
 READ = """
 import json, sys, time
@@ -30,7 +37,8 @@ path, way, start, end = json.loads(sys.argv[1])
 def pictures():
     if hasattr(video, "at_rate"):  # before iter_pictures took fps
         begin = max(0.0, start - 0.5) if start else None
-        return (p for _, p in video.at_rate(((p.time, p) for p in video.iter_pictures(path, begin, end)), 25, start or 0.0))
+        timed = ((p.time, p) for p in video.iter_pictures(path, begin, end))
+        return (p for _, p in video.at_rate(timed, 25, start or 0.0))
     return video.iter_pictures(path, start, end, 25)
 
 begun, count = time.process_time(), 0
@@ -49,13 +57,17 @@ print(json.dumps([time.process_time() - begun, count]))
 
 
 def make(path: Path, width: int, height: int, seconds: int) -> Path:
-    """A film with sound; the length of the picture can be multiplied by copying, see :func:`lengthen`."""
+    """A film with sound; the length of the picture can be multiplied by copying, see
+    :func:`lengthen`.
+    """
     from skimage.data import astronaut
 
     face = cv2.resize(astronaut(), (width, height), interpolation=cv2.INTER_AREA)
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "23", "bf": "2", "g": "60"})
+        picture = container.add_stream(
+            "libx264", rate=30, options={"preset": "veryfast", "crf": "23", "bf": "2", "g": "60"}
+        )
         picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
         sound = container.add_stream("aac", rate=48000, layout="stereo")
         for k in range(30 * seconds):
@@ -91,11 +103,15 @@ def lengthen(source: Path, target: Path, times: int, seconds: int) -> Path:
     return target
 
 
-def timed(checkout: Path, path: Path, way: str, start: float | None = None, end: float | None = None) -> tuple[float, int]:
+def timed(
+    checkout: Path, path: Path, way: str, start: float | None = None, end: float | None = None
+) -> tuple[float, int]:
     """CPU seconds and number of frames or samples."""
     settings = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", READ, json.dumps([str(path), way, start, end])]
-    seconds, count = json.loads(subprocess.run(command, env=settings, capture_output=True, check=True, text=True, cwd="/").stdout)
+    seconds, count = json.loads(
+        subprocess.run(command, env=settings, capture_output=True, check=True, text=True, cwd="/").stdout
+    )
     return seconds, count
 
 
@@ -117,7 +133,8 @@ def main() -> None:
         tasks.append(("sound of a minute, 48 kHz stereo", minute, "sound"))
         for way in (WAYS[0], "sound"):
             tasks += [
-                (f"4 s of {way} from {name}", path, way, at, at + 4) for name, path, at in (("a minute", minute, 31.5), ("an hour", hour, 1831.5))
+                (f"4 s of {way} from {name}", path, way, at, at + 4)
+                for name, path, at in (("a minute", minute, 31.5), ("an hour", hour, 1831.5))
             ]
         for _ in range(3):
             for name, *task in tasks:

@@ -1,13 +1,15 @@
-"""`eadbench score` of one build or of two in turn: CPU seconds, frames per second, peak memory, and where the time goes.
+"""`eadbench score` of one build or of two in turn: CPU seconds, frames per second, peak
+memory, and where the time goes.
 
     python benchmarks/score_builds.py --video FILE --zoo results/zoo [--old CHECKOUT] [--sizes 256,512,1080]
         [--lengths 10,60,600] [--long-side 256] [--repeat 3] [--most-memory 6] [--only builds,lengths,shares]
 
-From 10 s of FILE (a face that speaks) a pair is made: H.264 at crf 14 as the real video and at crf 30 as the generated
-one, cut square, but for 1080, which keeps its form. Longer ones hold the same packets again and again. Every run is a
-process of its own, from the interpreter's start to the printed table, on one thread; the builds take turns and the
-median counts. CPU seconds, not the clock, since other work on the machine stretches that. A process above
-`--most-memory` GB is ended and said to be.
+From 10 s of FILE (a face that speaks) a pair is made: H.264 at crf 14 as the real video
+and at crf 30 as the generated one, cut square, but for 1080, which keeps its form.
+Longer ones hold the same packets again and again. Every run is a process of its own,
+from the interpreter's start to the printed table, on one thread; the builds take turns
+and the median counts. CPU seconds, not the clock, since other work on the machine
+stretches that. A process above `--most-memory` GB is ended and said to be.
 
 `benchmarks/scores.py` compares the metrics with the packages they come from.
 """
@@ -35,8 +37,13 @@ from eadbench.media.audio import read_audio  # noqa: E402
 from eadbench.media.video import iter_frames, write_video  # noqa: E402
 
 JUDGES = {
-    "sync": "judge_syncnet", "emotion": "emotion", "fid": "inception", "fvd": "i3d", "lpips": "lpips", "face_id": "face_id",
-}  # fmt: skip
+    "sync": "judge_syncnet",
+    "emotion": "emotion",
+    "fid": "inception",
+    "fvd": "i3d",
+    "lpips": "lpips",
+    "face_id": "face_id",
+}
 SECONDS, RATE = 10, 25
 
 
@@ -48,7 +55,9 @@ def film(video: Path, size: int, folder: Path) -> Path:
         if size != 1080:
             side = min(high, wide)
             top, left = (high - side) // 2, (wide - side) // 2
-            frame = cv2.resize(frame[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)
+            frame = cv2.resize(
+                frame[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA
+            )
         frames.append(frame)
     sound = np.resize(read_audio(video, end=SECONDS), 16000 * len(frames) // RATE).astype(np.float32)
     for side, crf in (("real", 14), ("fake", 30)):
@@ -64,7 +73,9 @@ def lengthen(pair: Path, times: int, folder: Path) -> Path:
             made, last = {}, defaultdict(lambda: -1 << 40)
             for k in range(times):
                 with av.open(str(pair / side / "a.mp4")) as source:
-                    made = made or {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+                    made = made or {
+                        stream.index: out.add_stream_from_template(stream) for stream in source.streams
+                    }
                     for packet in source.demux():
                         shift = round(SECONDS * k / packet.time_base)
                         stream = packet.stream.index
@@ -77,12 +88,23 @@ def lengthen(pair: Path, times: int, folder: Path) -> Path:
 
 
 def run(build: Path, pair: Path, zoo: Path, scores: dict, most: float) -> dict:
-    """One command: CPU seconds of user and kernel, peak resident memory in MB, the values of the generated video."""
+    """One command: CPU seconds of user and kernel, peak resident memory in MB, the
+    values of the generated video.
+    """
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "s.parquet"
         settings = json.dumps({"scores": scores, "seed": 1, "device": "cpu"})
         command = [sys.executable, "-m", "eadbench", "--threads", "1", "score", "--real", str(pair / "real")]
-        command += ["--fake", str(pair / "fake"), "--out", str(out), "--zoo", str(zoo), "--settings", settings]
+        command += [
+            "--fake",
+            str(pair / "fake"),
+            "--out",
+            str(out),
+            "--zoo",
+            str(zoo),
+            "--settings",
+            settings,
+        ]
         environment = {**os.environ, "PYTHONPATH": str(build), "OMP_NUM_THREADS": "1"}
         with (Path(place) / "log").open("w+") as log:
             process = subprocess.Popen(command, env=environment, cwd=place, stdout=log, stderr=log)
@@ -101,11 +123,15 @@ def run(build: Path, pair: Path, zoo: Path, scores: dict, most: float) -> dict:
 
         table = pd.read_parquet(out)
         values = table[table.method == "fake"].set_index(["metric", "variant"]).value.dropna().to_dict()
-        values = {metric: value for (metric, _), value in values.items() if metric not in ("fvd", "fvd_fixed")}
+        values = {
+            metric: value for (metric, _), value in values.items() if metric not in ("fvd", "fvd_fixed")
+        }
         return {
-            "cpu_s": usage.ru_utime + usage.ru_stime, "kernel_s": usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "kernel_s": usage.ru_stime,
+            "peak_mb": usage.ru_maxrss / 1024,
             "values": values,
-        }  # fmt: skip
+        }
 
 
 def resident(process: int) -> int:
@@ -121,11 +147,15 @@ def medians(runs: list[dict]) -> dict:
     ended = [one["ended"] for one in runs if "ended" in one]
     if ended:
         return {"ended": ended[0]}
-    return {key: round(statistics.median(one[key] for one in runs), 1) for key in ("cpu_s", "kernel_s", "peak_mb")}
+    return {
+        key: round(statistics.median(one[key] for one in runs), 1) for key in ("cpu_s", "kernel_s", "peak_mb")
+    }
 
 
 def compared(builds: dict[str, Path], pair: Path, arguments: argparse.Namespace, scores: dict) -> dict:
-    """Medians of each build, frames per CPU second, and the largest relative difference of their values."""
+    """Medians of each build, frames per CPU second, and the largest relative difference
+    of their values.
+    """
     runs: dict[str, list[dict]] = {name: [] for name in builds}
     for _ in range(arguments.repeat):
         for name, build in builds.items():
@@ -137,7 +167,9 @@ def compared(builds: dict[str, Path], pair: Path, arguments: argparse.Namespace,
             one["frames_per_cpu_s"] = round(2 * SECONDS * RATE / one["cpu_s"], 1)
     old, new = (runs[name][0].get("values") if name in runs else None for name in ("old", "new"))
     if old and new:
-        gaps = {name: abs(old[name] - new[name]) / max(abs(old[name]), 1e-3) for name in old.keys() & new.keys()}
+        gaps = {
+            name: abs(old[name] - new[name]) / max(abs(old[name]), 1e-3) for name in old.keys() & new.keys()
+        }
         found["differ"] = {name: gap for name, gap in gaps.items() if gap > 1e-5}
     return found
 
@@ -168,18 +200,28 @@ def shares(pair: Path, arguments: argparse.Namespace, scores: dict) -> dict:
     judges = load_judges(config, {name: arguments.zoo / name for name in JUDGES.values()}, "cpu")
     measurer = clip.Measurer(config, judges, shows=False)
     try:
-        timed("whole", lambda: measurer.measure(ScoreTask("a", fake=pair / "fake/a.mp4", real=pair / "real/a.mp4")))
+        timed(
+            "whole",
+            lambda: measurer.measure(ScoreTask("a", fake=pair / "fake/a.mp4", real=pair / "real/a.mp4")),
+        )
     finally:
         clip.attempt, clip.Marks.of = attempt, marks
         measurer.close()
     whole = spent.pop("whole")
     spent["decoding and the rest"] = whole - sum(spent.values())
-    named = {name: round(seconds / whole, 3) for name, seconds in sorted(spent.items(), key=lambda one: -one[1])}
-    return {"cpu_s": round(whole, 1), "share": {name: share for name, share in named.items() if share >= 0.005}}
+    named = {
+        name: round(seconds / whole, 3) for name, seconds in sorted(spent.items(), key=lambda one: -one[1])
+    }
+    return {
+        "cpu_s": round(whole, 1),
+        "share": {name: share for name, share in named.items() if share >= 0.005},
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--video", type=Path, required=True)
     parser.add_argument("--zoo", type=Path, required=True)
     parser.add_argument("--old", type=Path, help="checkout of another build to compare with")

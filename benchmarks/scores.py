@@ -1,11 +1,16 @@
-"""The scores against their peers, run one after the other on the same videos with the same networks.
+"""The scores against their peers, run one after the other on the same videos with the
+same networks.
 
-    python benchmarks/scores.py [--clips 6] [--seconds 4] [--size 256] [--only suite,frechet,bootstrap,sync,arithmetic]
+    python benchmarks/scores.py [--clips 6] [--seconds 4] [--size 256] \
+        [--only suite,frechet,bootstrap,sync,arithmetic]
 
-With --video FILE --zoo FOLDER [--old CHECKOUT] the whole command `eadbench score` of this build and of an older one, see score_builds.py.
+With --video FILE --zoo FOLDER [--old CHECKOUT] the whole command `eadbench score` of
+this build and of an older one, see score_builds.py.
 
-Peers: PNG files and pytorch-fid's statistics with scipy's matrix root, scikit-image's SSIM, lpips frame by frame, a plain loop over windows for FVD,
-syncnet_python's evaluation (JPEG files, windows of 20, shift by shift). Prints CPU seconds of the process and the values of both sides.
+Peers: PNG files and pytorch-fid's statistics with scipy's matrix root, scikit-image's
+SSIM, lpips frame by frame, a plain loop over windows for FVD, syncnet_python's
+evaluation (JPEG files, windows of 20, shift by shift). Prints CPU seconds of the
+process and the values of both sides.
 """
 
 import argparse
@@ -51,7 +56,11 @@ def timed(work):
 def texture(frames: int, size: int, seed: int) -> np.ndarray:
     """A moving picture with detail."""
     rng = np.random.default_rng(seed)
-    wide = cv2.resize(rng.integers(0, 256, (size // 8, size // 4, 3), np.uint8), (2 * size, size), interpolation=cv2.INTER_CUBIC)
+    wide = cv2.resize(
+        rng.integers(0, 256, (size // 8, size // 4, 3), np.uint8),
+        (2 * size, size),
+        interpolation=cv2.INTER_CUBIC,
+    )
     return np.stack([wide[:, k % size : k % size + size] for k in range(frames)])
 
 
@@ -61,18 +70,24 @@ def film(folder: Path, clips: int, frames: int, size: int) -> None:
         images = texture(frames, size, k)
         sound = np.random.default_rng(k).normal(0, 0.1, frames * 640).astype(np.float32)
         write_video(folder / "real" / f"{k}.mp4", images, audio=sound)
-        write_video(folder / "fake" / f"{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in images], audio=sound)
+        write_video(
+            folder / "fake" / f"{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in images], audio=sound
+        )
 
 
 def matrix_root_distance(x: np.ndarray, y: np.ndarray) -> float:
     from pytorch_fid.fid_score import calculate_frechet_distance
 
     x, y = x.astype(np.float64), y.astype(np.float64)
-    return float(calculate_frechet_distance(x.mean(0), np.cov(x, rowvar=False), y.mean(0), np.cov(y, rowvar=False)))
+    return float(
+        calculate_frechet_distance(x.mean(0), np.cov(x, rowvar=False), y.mean(0), np.cov(y, rowvar=False))
+    )
 
 
 def peers(folder: Path, nets: dict) -> dict[str, tuple[float, float]]:
-    """Value and CPU seconds of each peer; each reads its own input, as separate programs do."""
+    """Value and CPU seconds of each peer; each reads its own input, as separate
+    programs do.
+    """
     from skimage.metrics import structural_similarity
 
     names = sorted(p.name for p in (folder / "real").iterdir())
@@ -86,8 +101,13 @@ def peers(folder: Path, nets: dict) -> dict[str, tuple[float, float]]:
                     files.append(folder / "png" / side / f"{name}-{k:04d}.png")
                     files[-1].parent.mkdir(parents=True, exist_ok=True)
                     cv2.imwrite(str(files[-1]), frame[..., ::-1])
-            loaded = [np.stack([cv2.imread(str(f))[..., ::-1] for f in files[at : at + 50]]) for at in range(0, len(files), 50)]
-            sides.append(np.concatenate([nets["fid"].features(np.ascontiguousarray(batch)) for batch in loaded]))
+            loaded = [
+                np.stack([cv2.imread(str(f))[..., ::-1] for f in files[at : at + 50]])
+                for at in range(0, len(files), 50)
+            ]
+            sides.append(
+                np.concatenate([nets["fid"].features(np.ascontiguousarray(batch)) for batch in loaded])
+            )
         return matrix_root_distance(*sides)
 
     def fvd():
@@ -96,16 +116,28 @@ def peers(folder: Path, nets: dict) -> dict[str, tuple[float, float]]:
             found = []
             for name in names:
                 frames = read_frames(folder / side / name)
-                found += [nets["fvd"].features(frames[None, at : at + 16]) for at in range(0, len(frames) - 15, 16)]
+                found += [
+                    nets["fvd"].features(frames[None, at : at + 16]) for at in range(0, len(frames) - 15, 16)
+                ]
             sides.append(np.concatenate(found))
         return matrix_root_distance(*sides)
 
     def ssim():
         values = []
         for name in names:
-            for a, b in zip(read_frames(folder / "fake" / name), read_frames(folder / "real" / name), strict=True):
+            for a, b in zip(
+                read_frames(folder / "fake" / name), read_frames(folder / "real" / name), strict=True
+            ):
                 values.append(
-                    structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=-1)
+                    structural_similarity(
+                        a,
+                        b,
+                        gaussian_weights=True,
+                        sigma=1.5,
+                        use_sample_covariance=False,
+                        data_range=255,
+                        channel_axis=-1,
+                    )
                 )
         return float(np.mean(values))
 
@@ -113,7 +145,9 @@ def peers(folder: Path, nets: dict) -> dict[str, tuple[float, float]]:
     def lpips():
         values = []
         for name in names:
-            for pair in zip(read_frames(folder / "fake" / name), read_frames(folder / "real" / name), strict=True):
+            for pair in zip(
+                read_frames(folder / "fake" / name), read_frames(folder / "real" / name), strict=True
+            ):
                 a, b = (torch.from_numpy(f.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1 for f in pair)
                 values.append(float(nets["lpips"].net(a, b)))
         return float(np.mean(values))
@@ -128,14 +162,27 @@ def ours(folder: Path, config: ScoresConfig, judges) -> dict[str, float]:
         names = sorted(p.stem for p in (folder / side).iterdir())
         wanted = config if side == "fake" else config.model_copy(update={"metrics": ("fid", "fvd")})
         measurer = Measurer(wanted, judges)
-        sides[side] = [measurer.measure(ScoreTask(n, fake=folder / side / f"{n}.mp4", real=folder / "real" / f"{n}.mp4")) for n in names]
-    stacked = {kind: [np.concatenate([m.features[kind] for m in sides[s]]) for s in ("real", "fake")] for kind in ("inception", "i3d-stylegan-v")}
-    values = {name: float(np.mean([m.values[name].value for m in sides["fake"]])) for name in ("ssim", "lpips")}
-    return values | {"fid": frechet_distance(*stacked["inception"]), "fvd": frechet_distance(*stacked["i3d-stylegan-v"])}
+        sides[side] = [
+            measurer.measure(ScoreTask(n, fake=folder / side / f"{n}.mp4", real=folder / "real" / f"{n}.mp4"))
+            for n in names
+        ]
+    stacked = {
+        kind: [np.concatenate([m.features[kind] for m in sides[s]]) for s in ("real", "fake")]
+        for kind in ("inception", "i3d-stylegan-v")
+    }
+    values = {
+        name: float(np.mean([m.values[name].value for m in sides["fake"]])) for name in ("ssim", "lpips")
+    }
+    return values | {
+        "fid": frechet_distance(*stacked["inception"]),
+        "fvd": frechet_distance(*stacked["i3d-stylegan-v"]),
+    }
 
 
 def suite(arguments) -> dict:
-    """FID, FVD, SSIM and LPIPS of the same videos with small extractors of the same size on both sides."""
+    """FID, FVD, SSIM and LPIPS of the same videos with small extractors of the same
+    size on both sides.
+    """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         film(folder, arguments.clips, 25 * arguments.seconds, arguments.size)
@@ -145,7 +192,9 @@ def suite(arguments) -> dict:
         zoo_config = ZooConfig.model_validate({"artefacts": artefacts})
         for name in artefacts:
             make(name, zoo_config, 1, ArtefactInputs([], {}), folder / "zoo" / name)
-        config = ScoresConfig.model_validate({"judges": JUDGES, "metrics": METRICS, "fvd_protocols": ["stylegan-v"]})
+        config = ScoresConfig.model_validate(
+            {"judges": JUDGES, "metrics": METRICS, "fvd_protocols": ["stylegan-v"]}
+        )
         judges = load_judges(config, {name: folder / "zoo" / name for name in artefacts}, "cpu")
         them = peers(folder, judges.nets)
         us, seconds = timed(lambda: ours(folder, config, judges))
@@ -158,12 +207,20 @@ def suite(arguments) -> dict:
 
 
 def frechet(arguments) -> dict:
-    """The distance alone at 2048 features, against scipy's matrix root; wall-clock medians."""
+    """The distance alone at 2048 features, against scipy's matrix root; wall-clock
+    medians.
+    """
     found = {}
     for n in (100, 500, 5000):
-        x, y = (np.random.default_rng(k).standard_normal((n, 2048)).astype(np.float32) * (1 + 0.1 * k) for k in (1, 2))
+        x, y = (
+            np.random.default_rng(k).standard_normal((n, 2048)).astype(np.float32) * (1 + 0.1 * k)
+            for k in (1, 2)
+        )
         times = {}
-        for name, work, repeats in (("ours", frechet_distance, 3), ("scipy", matrix_root_distance, arguments.repeats)):
+        for name, work, repeats in (
+            ("ours", frechet_distance, 3),
+            ("scipy", matrix_root_distance, arguments.repeats),
+        ):
             runs, value = [], 0.0
             for _ in range(repeats):
                 start = time.perf_counter()
@@ -175,25 +232,42 @@ def frechet(arguments) -> dict:
 
 
 def bootstrap(arguments) -> dict:
-    """1,000 replicates of FID at 2048 features on 300 clips, from 50 of them; CPU seconds."""
+    """1,000 replicates of FID at 2048 features on 300 clips, from 50 of them; CPU
+    seconds.
+    """
     found = {}
     for frames in (1, 5, 16):
-        x, y = ([np.random.default_rng(s + k).standard_normal((frames, 2048)).astype(np.float32) for k in range(300)] for s in (0, 1000))
+        x, y = (
+            [
+                np.random.default_rng(s + k).standard_normal((frames, 2048)).astype(np.float32)
+                for k in range(300)
+            ]
+            for s in (0, 1000)
+        )
         ready, first = timed(lambda x=x, y=y: FrechetBootstrap(x, y))
         counts = resamplings([str(k // 10) for k in range(300)], 50, 0)
         _, seconds = timed(lambda ready=ready, counts=counts: [ready.replicate(w, w) for w in counts])
-        found[f"{frames} frames a clip"] = {"start": round(first, 2), "seconds_for_1000": round(seconds * 20, 1)}
+        found[f"{frames} frames a clip"] = {
+            "start": round(first, 2),
+            "seconds_for_1000": round(seconds * 20, 1),
+        }
     return found
 
 
 def sync(arguments) -> dict:
-    """The published network (random weights) on one clip of 3 s: syncnet_python's evaluation after its face tracker, against ours."""
+    """The published network (random weights) on one clip of 3 s: syncnet_python's
+    evaluation after its face tracker, against ours.
+    """
     torch.manual_seed(0)
     net = SyncNetV2().eval()
     judge = SyncJudge(net, SyncNetOptions())
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "clip.mp4"
-        write_video(path, texture(75, 224, 0), audio=np.random.default_rng(0).normal(0, 0.1, 75 * 640).astype(np.float32))
+        write_video(
+            path,
+            texture(75, 224, 0),
+            audio=np.random.default_rng(0).normal(0, 0.1, 75 * 640).astype(np.float32),
+        )
 
         def reference():
             for k, frame in enumerate(read_frames(path)):
@@ -201,24 +275,42 @@ def sync(arguments) -> dict:
             images = np.stack([cv2.imread(str(p)) for p in sorted(Path(place).glob("*.jpg"))], 3)
             video = torch.from_numpy(images[None].transpose(0, 3, 4, 1, 2).astype(float)).float()
             sound = (read_audio(path) * 32768).astype(np.int16)
-            mfcc = torch.from_numpy(python_speech_features.mfcc(sound, 16000).T[None, None].astype(np.float32))
+            mfcc = torch.from_numpy(
+                python_speech_features.mfcc(sound, 16000).T[None, None].astype(np.float32)
+            )
             last, lips, heard = min(video.shape[2], len(sound) // 640) - 5, [], []
             for at in range(0, last, 20):
                 starts = range(at, min(last, at + 20))
-                lips.append(net.netfclip(net.netcnnlip(torch.cat([video[:, :, i : i + 5] for i in starts])).flatten(1)).detach())
-                heard.append(net.netfcaud(net.netcnnaud(torch.cat([mfcc[..., 4 * i : 4 * i + 20] for i in starts])).flatten(1)).detach())
+                lips.append(
+                    net.netfclip(
+                        net.netcnnlip(torch.cat([video[:, :, i : i + 5] for i in starts])).flatten(1)
+                    ).detach()
+                )
+                heard.append(
+                    net.netfcaud(
+                        net.netcnnaud(torch.cat([mfcc[..., 4 * i : 4 * i + 20] for i in starts])).flatten(1)
+                    ).detach()
+                )
             lips, heard = torch.cat(lips), torch.nn.functional.pad(torch.cat(heard), (0, 0, 15, 15))
-            rows = [torch.nn.functional.pairwise_distance(lips[[i]].repeat(31, 1), heard[i : i + 31]) for i in range(last)]
+            rows = [
+                torch.nn.functional.pairwise_distance(lips[[i]].repeat(31, 1), heard[i : i + 31])
+                for i in range(last)
+            ]
             mean = torch.stack(rows, 1).mean(1)
             return float(mean.median() - mean.min())
 
         them, their_seconds = timed(reference)
         us, our_seconds = timed(lambda: judge.score(read_frames(path), read_audio(path))["confidence"])
-    return {"peer": {"value": them, "seconds": round(their_seconds, 2)}, "ours": {"value": us, "seconds": round(our_seconds, 2)}}
+    return {
+        "peer": {"value": them, "seconds": round(their_seconds, 2)},
+        "ours": {"value": us, "seconds": round(our_seconds, 2)},
+    }
 
 
 def arithmetic(_) -> dict:
-    """How near the two networks that most of the time goes to come to a plain matrix product: beyond it no batching helps, on either side."""
+    """How near the two networks that most of the time goes to come to a plain matrix
+    product: beyond it no batching helps, on either side.
+    """
     images = torch.randn(16, 3, 256, 256).contiguous(memory_format=torch.channels_last)
     windows, matrix = 255 * torch.rand(20, 3, 5, 224, 224), torch.randn(2048, 2048)
     alexnet = torchvision.models.alexnet(weights=None).features.eval().to(memory_format=torch.channels_last)
@@ -235,7 +327,11 @@ def arithmetic(_) -> dict:
                 work()
             seconds = median(timed(work)[1] for _ in range(5))
             gflop = counter.get_total_flops() / 1e9
-            found[name] = {"gflop": round(gflop / items, 2), "seconds": round(seconds / items, 4), "gflop_per_second": round(gflop / seconds, 1)}
+            found[name] = {
+                "gflop": round(gflop / items, 2),
+                "seconds": round(seconds / items, 4),
+                "gflop_per_second": round(gflop / seconds, 1),
+            }
     return found
 
 
@@ -248,7 +344,9 @@ def main() -> None:
 
         score_builds.main()
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in (("clips", 6), ("seconds", 4), ("size", 256), ("repeats", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--only", default=",".join(PARTS))

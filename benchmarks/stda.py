@@ -3,8 +3,9 @@
     python benchmarks/stda.py                 # CPU, one thread, about three minutes
     python benchmarks/stda.py --device cuda   # larger sizes, bf16
 
-Every operator runs whole: norm, projections, mixing, gate. Attention runs fused (torch's flash kernel) and plain (score matrices in memory), since
-fused attention needs no quadratic memory. Prints tables, writes JSON.
+Every operator runs whole: norm, projections, mixing, gate. Attention runs fused
+(torch's flash kernel) and plain (score matrices in memory), since fused attention needs
+no quadratic memory. Prints tables, writes JSON.
 """
 
 import argparse
@@ -61,11 +62,14 @@ class Meter:
 
     def __init__(self, device: torch.device, threads: int, limit: float, max_mb: float) -> None:
         self.device, self.limit, self.max_mb = device, limit, max_mb
-        # A shared machine: with one thread the CPU's own count of our time is what a quiet machine's clock would show.
+        # A shared machine: with one thread the CPU's own count of our time is what a
+        # quiet machine's clock would show.
         self.clock = time.process_time if device.type == "cpu" and threads == 1 else time.perf_counter
 
     def seconds(self, call: Callable[[], object]) -> list[float]:
-        """Durations of repeated calls: after one for warming up, at least 3 and about half a second's worth; just one if it takes that long."""
+        """Durations of repeated calls: after one for warming up, at least 3 and about
+        half a second's worth; just one if it takes that long.
+        """
         first = self._once(call)
         if first > 2:
             return [first]
@@ -91,7 +95,11 @@ class Meter:
             return (torch.cuda.max_memory_allocated() - before) / 2**20
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
             call()
-        events = sorted((e.start_ns(), e.nbytes()) for e in record.profiler.kineto_results.events() if e.name() == "[memory]")
+        events = sorted(
+            (e.start_ns(), e.nbytes())
+            for e in record.profiler.kineto_results.events()
+            if e.name() == "[memory]"
+        )
         now = peak = 0
         for _, size in events:
             now += size
@@ -99,7 +107,16 @@ class Meter:
         return peak / 2**20
 
 
-def operator_row(meter: Meter, kind: str, backend: str, side: int, frames: int, channels: int, heads: int, dtype: torch.dtype) -> Row:
+def operator_row(
+    meter: Meter,
+    kind: str,
+    backend: str,
+    side: int,
+    frames: int,
+    channels: int,
+    heads: int,
+    dtype: torch.dtype,
+) -> Row:
     """Measure one operator on one clip of (frames, side, side, channels)."""
     row = Row("operator", kind, backend, side, frames)
     scores_mb = pairs(kind, side, frames) * heads * (2 if dtype == torch.bfloat16 else 4) / 2**20
@@ -145,7 +162,15 @@ def spread(times: list[float]) -> float | None:
     return (high - low) / middle
 
 
-def operators(meter: Meter, sides: list[int], frames: list[int], fixed: tuple[int, int], channels: int, heads: int, dtype: torch.dtype) -> list[Row]:
+def operators(
+    meter: Meter,
+    sides: list[int],
+    frames: list[int],
+    fixed: tuple[int, int],
+    channels: int,
+    heads: int,
+    dtype: torch.dtype,
+) -> list[Row]:
     """Sweep the side at fixed frames, and the frames at a fixed side."""
     side0, frames0 = fixed
     sizes = [(s, frames0) for s in sides] + [(side0, f) for f in frames if f != frames0]
@@ -164,19 +189,40 @@ def operators(meter: Meter, sides: list[int], frames: list[int], fixed: tuple[in
     return rows
 
 
-def end_to_end(meter: Meter, side: int, frames: int, channels: tuple[int, ...], dtype: torch.dtype, train: bool) -> list[Row]:
-    """A whole U-Net step with each operator in it; `none` shows what is left without any."""
+def end_to_end(
+    meter: Meter, side: int, frames: int, channels: tuple[int, ...], dtype: torch.dtype, train: bool
+) -> list[Row]:
+    """A whole U-Net step with each operator in it; `none` shows what is left without
+    any.
+    """
     rows = []
     for kind in ("none", "full", "joint", "strip_hv", "strip_hvt"):
         groups = math.gcd(32, *channels)
         levels = tuple(range(max(len(channels) - 1, 1)))
-        config = EADNetConfig(block_channels=channels, attention_levels=levels, norm_groups=groups, stda=kind, tfrm="none", emotion="text")
+        config = EADNetConfig(
+            block_channels=channels,
+            attention_levels=levels,
+            norm_groups=groups,
+            stda=kind,
+            tfrm="none",
+            emotion="text",
+        )
         torch.manual_seed(0)
         model = EADNet(config).to(meter.device, dtype, memory_format=torch.channels_last)
         latents = torch.randn(1, frames, 4, side, side, device=meter.device, dtype=dtype)
-        audio = torch.randn(1, frames, config.audio_tokens, config.audio_dim, device=meter.device, dtype=dtype)
+        audio = torch.randn(
+            1, frames, config.audio_tokens, config.audio_dim, device=meter.device, dtype=dtype
+        )
         text = torch.randn(1, 16, config.text_dim, device=meter.device, dtype=dtype)
-        inputs = (latents, torch.tensor([500], device=meter.device), latents[:, :, :1], latents, latents, audio, text)
+        inputs = (
+            latents,
+            torch.tensor([500], device=meter.device),
+            latents[:, :, :1],
+            latents,
+            latents,
+            audio,
+            text,
+        )
 
         def forward(model: EADNet = model, inputs: tuple = inputs) -> None:
             with torch.no_grad():
@@ -189,7 +235,10 @@ def end_to_end(meter: Meter, side: int, frames: int, channels: tuple[int, ...], 
         try:
             row.forward = statistics.median(meter.seconds(forward))
             row.backward = statistics.median(meter.seconds(backward)) if train else None
-            row.note = f"{'/'.join(map(str, channels))} channels, {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters"
+            row.note = (
+                f"{'/'.join(map(str, channels))} channels, "
+                f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters"
+            )
         except torch.OutOfMemoryError:
             row.note = "out of memory"
         rows.append(row)
@@ -205,7 +254,10 @@ def line(row: Row) -> str:
 
     times = show(row.forward, 1e3, "ms") + show(row.backward, 1e3, "ms f+b")
     memory = show(row.forward_mb, 1, "MiB") + show(row.backward_mb, 1, "MiB f+b")
-    return f"{row.what:8} {row.kind:9} {row.backend:5} {row.side:3}x{row.side:<3}x{row.frames:<3}{times}{memory}  {row.note}"
+    return (
+        f"{row.what:8} {row.kind:9} {row.backend:5} "
+        f"{row.side:3}x{row.side:<3}x{row.frames:<3}{times}{memory}  {row.note}"
+    )
 
 
 def slope(rows: list[Row], axis: str, value: str) -> float | None:
@@ -237,11 +289,19 @@ def conclusions(rows: list[Row], fixed: tuple[int, int]) -> dict:
         for other, name in (("joint", "ratio_to_joint"), ("full", "ratio_to_full")):
             base = at.get((other, backend, side, frames))
             if kind.startswith("strip") and base:
-                ratio = {v: getattr(base, v) / getattr(row, v) for v in ("forward", "backward") if getattr(base, v) and getattr(row, v)}
+                ratio = {
+                    v: getattr(base, v) / getattr(row, v)
+                    for v in ("forward", "backward")
+                    if getattr(base, v) and getattr(row, v)
+                }
                 if ratio:
                     found[name][f"{kind} {backend} {side}x{side}x{frames}"] = ratio
     for kind in ("strip_hv", "strip_hvt"):
-        wins = [s for (k, b, s, f), r in at.items() if (k, b, f) == (kind, "fused", frames0) and r.forward < at["full", "fused", s, f].forward]
+        wins = [
+            s
+            for (k, b, s, f), r in at.items()
+            if (k, b, f) == (kind, "fused", frames0) and r.forward < at["full", "fused", s, f].forward
+        ]
         found["crossover_side"][kind] = min(wins, default=None)
     unet = [r for r in rows if r.what == "unet"]
     for note in dict.fromkeys((r.side, r.frames, r.note.split(" ch")[0]) for r in unet):
@@ -261,10 +321,17 @@ def conclusions(rows: list[Row], fixed: tuple[int, int]) -> dict:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--limit", type=float, default=10.0, help="seconds that a single call may take; what would take longer is not run")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=10.0,
+        help="seconds that a single call may take; what would take longer is not run",
+    )
     parser.add_argument("--max-mb", type=float, default=4000.0, help="memory that score matrices may take")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out/stda.json"))
     args = parser.parse_args()
@@ -273,10 +340,18 @@ def main() -> None:
     meter = Meter(device, args.threads, args.limit, args.max_mb)
     if device.type == "cuda":
         dtype, channels, heads, fixed = torch.bfloat16, 320, 8, (32, 16)
-        sides, frames, nets = [8, 16, 32, 64, 128], [4, 8, 16, 32, 64], [(32, 16, (320, 640, 1280, 1280)), (64, 16, (320, 640, 1280, 1280))]
+        sides, frames, nets = (
+            [8, 16, 32, 64, 128],
+            [4, 8, 16, 32, 64],
+            [(32, 16, (320, 640, 1280, 1280)), (64, 16, (320, 640, 1280, 1280))],
+        )
     else:
         dtype, channels, heads, fixed = torch.float32, 64, 4, (16, 16)
-        sides, frames, nets = [8, 16, 32, 64], [4, 8, 16, 32, 64], [(16, 8, (48, 96, 128)), (32, 16, (80, 160, 320, 320))]
+        sides, frames, nets = (
+            [8, 16, 32, 64],
+            [4, 8, 16, 32, 64],
+            [(16, 8, (48, 96, 128)), (32, 16, (80, 160, 320, 320))],
+        )
 
     rows = operators(meter, sides, frames, fixed, channels, heads, dtype)
     for side, count, widths in nets:
@@ -284,11 +359,21 @@ def main() -> None:
     found = conclusions(rows, fixed)
     machine = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else cpu_name(),
-        "threads": args.threads, "cores": os.cpu_count(), "load": os.getloadavg(), "torch": torch.__version__, "python": platform.python_version(),
-        "dtype": str(dtype), "channels": channels, "heads": heads, "clock": meter.clock.__name__,
-    }  # fmt: skip
+        "threads": args.threads,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "dtype": str(dtype),
+        "channels": channels,
+        "heads": heads,
+        "clock": meter.clock.__name__,
+    }
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps({"machine": machine, "conclusions": found, "rows": [asdict(r) for r in rows]}, indent=1) + "\n")
+    args.out.write_text(
+        json.dumps({"machine": machine, "conclusions": found, "rows": [asdict(r) for r in rows]}, indent=1)
+        + "\n"
+    )
     print(json.dumps({"machine": machine, "conclusions": found}, indent=1))
     print(f"written to {args.out}")
 
@@ -296,7 +381,9 @@ def main() -> None:
 def cpu_name() -> str:
     """Model name of the processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), platform.processor())
+    return next(
+        (x.partition(":")[2].strip() for x in lines if x.startswith("model name")), platform.processor()
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Aggregate 200 cells with 1,000,000 per-clip rows, and make a page of 30 methods x 500 clips; print seconds and peak memory.
+"""Aggregate 200 cells with 1,000,000 per-clip rows, and make a page of 30 methods x 500
+clips; print seconds and peak memory.
 
     python benchmarks/tables.py [--cells 200] [--rows 1000000]
 
-Target (issue 9): tables in under 30 s and 2 GiB on 2 cores. Each part runs in a process of its own, so that its peak memory is its own.
+Target (issue 9): tables in under 30 s and 2 GiB on 2 cores. Each part runs in a process
+of its own, so that its peak memory is its own.
 """
 
 import argparse
@@ -26,8 +28,12 @@ EMOTIONS = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise", "
 SHOWN = ["ssim", "fid", "sync", "acc_emo", "jitter_ratio", "motion_energy_ratio"]
 
 
-def make_cells(folder: Path, methods: int, corpora: int, clips: int, samples: bool = False) -> dict[str, list[Path]]:
-    """Write random scores of ``methods x corpora`` cells with ``clips`` clips of 20 speakers and 20 metrics each."""
+def make_cells(
+    folder: Path, methods: int, corpora: int, clips: int, samples: bool = False
+) -> dict[str, list[Path]]:
+    """Write random scores of ``methods x corpora`` cells with ``clips`` clips of 20
+    speakers and 20 metrics each.
+    """
     paths: dict[str, list[Path]] = {"summary": [], "per_clip": [], "samples": []}
     names = np.array([f"S{k % 20:02d}_{k:04d}-000" for k in range(clips)])
     for c in range(corpora):
@@ -35,15 +41,40 @@ def make_cells(folder: Path, methods: int, corpora: int, clips: int, samples: bo
             rng = np.random.default_rng([c, m])
             cell = {"method": f"m{m:02d}", "corpus": f"corpus{c}", "protocol": "self"}
             out = folder / "scores" / cell["method"] / cell["corpus"] / "self"
-            frame = pd.DataFrame({
-                **cell, "clip_id": np.tile(names, len(METRICS)), "speaker": [n[:3] for n in names] * len(METRICS),
-                "emotion": [EMOTIONS[k % 8] for k in range(clips)] * len(METRICS), "metric": np.repeat(METRICS, clips),
-                "value": rng.normal(1 + m / 100, 0.2, clips * len(METRICS)), "extractor": "x", "weights_sha256": "ab" * 32, "resolution": 256,
-                "frames": 100, "status": "kept", "reason": "",
-            })  # fmt: skip
+            frame = pd.DataFrame(
+                {
+                    **cell,
+                    "clip_id": np.tile(names, len(METRICS)),
+                    "speaker": [n[:3] for n in names] * len(METRICS),
+                    "emotion": [EMOTIONS[k % 8] for k in range(clips)] * len(METRICS),
+                    "metric": np.repeat(METRICS, clips),
+                    "value": rng.normal(1 + m / 100, 0.2, clips * len(METRICS)),
+                    "extractor": "x",
+                    "weights_sha256": "ab" * 32,
+                    "resolution": 256,
+                    "frames": 100,
+                    "status": "kept",
+                    "reason": "",
+                }
+            )
             write_table(out / "per_clip.parquet", frame, schemas.PER_CLIP)
-            rows = [cell | {"metric": k, "value": 1 + m / 100, "low": 0.9, "high": 1.6, "n": clips, "n_missing": 0, "extractor": "x",
-                            "weights_sha256": "ab" * 32, "resolution": 256, "frames": 100, "warning": ""} for k in (*METRICS, "fid")]  # fmt: skip
+            rows = [
+                cell
+                | {
+                    "metric": k,
+                    "value": 1 + m / 100,
+                    "low": 0.9,
+                    "high": 1.6,
+                    "n": clips,
+                    "n_missing": 0,
+                    "extractor": "x",
+                    "weights_sha256": "ab" * 32,
+                    "resolution": 256,
+                    "frames": 100,
+                    "warning": "",
+                }
+                for k in (*METRICS, "fid")
+            ]
             write_table(out / "summary.parquet", rows, schemas.SUMMARY)
             paths["summary"].append(out / "summary.parquet")
             paths["per_clip"].append(out / "per_clip.parquet")
@@ -59,8 +90,21 @@ def _samples(folder: Path, cell: dict, names: np.ndarray) -> Path:
     rows = []
     for k, name in enumerate(names):
         (out / "videos" / f"{name}.mp4").write_bytes(b"stand-in")
-        rows.append(cell | {"clip_id": name, "speaker": name[:3], "target_emotion": EMOTIONS[k % 8], "video": f"videos/{name}.mp4", "frames": 100,
-                            "seconds": 1.0, "realtime_factor": 0.5, "run_hash": "ab", "status": "kept", "reason": ""})  # fmt: skip
+        rows.append(
+            cell
+            | {
+                "clip_id": name,
+                "speaker": name[:3],
+                "target_emotion": EMOTIONS[k % 8],
+                "video": f"videos/{name}.mp4",
+                "frames": 100,
+                "seconds": 1.0,
+                "realtime_factor": 0.5,
+                "run_hash": "ab",
+                "status": "kept",
+                "reason": "",
+            }
+        )
     write_table(out / "samples.parquet", rows, schemas.SAMPLES)
     return out / "samples.parquet"
 
@@ -70,16 +114,28 @@ def settings(methods: int, corpora: int) -> dict:
     grid = {f"m{i:02d}": {"stda": bool(i & 1), "tfrm": bool(i & 2), "text": bool(i & 4)} for i in range(8)}
     names = [f"corpus{c}" for c in range(corpora)]
     return {
-        "methods": [f"m{m:02d}" for m in range(methods)], "main": {"title": "Main", "corpora": names, "metrics": SHOWN},
-        "ablation": {"title": "Ablation", "corpora": names[:1], "metrics": SHOWN, "reference": "m07", "factors": grid},
-    }  # fmt: skip
+        "methods": [f"m{m:02d}" for m in range(methods)],
+        "main": {"title": "Main", "corpora": names, "metrics": SHOWN},
+        "ablation": {
+            "title": "Ablation",
+            "corpora": names[:1],
+            "metrics": SHOWN,
+            "reference": "m07",
+            "factors": grid,
+        },
+    }
 
 
 def measured(what: str, code: str, folder: Path) -> dict:
     """Run code in a process of its own; its wall time and peak memory."""
     tail = "import resource; print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     started = time.perf_counter()
-    run = subprocess.run([sys.executable, "-c", f"{code}\n{tail}", str(folder)], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{tail}", str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
     seconds = time.perf_counter() - started
     if run.returncode:
         sys.exit(run.stderr)
@@ -91,12 +147,13 @@ def measured(what: str, code: str, folder: Path) -> dict:
 BUILD = """
 import json, sys
 from pathlib import Path
-from eadbench.tables.build import Inputs, build
+from eadbench.tables.build import TableInputs, build
 from eadbench.tables.config import TablesConfig
 folder = Path(sys.argv[1])
 found = lambda pattern: sorted(folder.glob(pattern))
-inputs = Inputs(found("scores/*/*/*/summary.parquet"), found("scores/*/*/*/per_clip.parquet"), found("samples/*/*/*/samples.parquet"))
-build(inputs, TablesConfig.model_validate(json.loads((folder / "settings.json").read_text())), 1, folder / "tables" / "scores.parquet")
+kinds = ("scores/*/*/*/summary.parquet", "scores/*/*/*/per_clip.parquet", "samples/*/*/*/samples.parquet")
+config = TablesConfig.model_validate(json.loads((folder / "settings.json").read_text()))
+build(TableInputs(*map(found, kinds)), config, 1, folder / "tables" / "scores.parquet")
 """
 REPORT = """
 import sys
@@ -110,7 +167,9 @@ report(folder / "tables", folder, folder / "report" / "index.html")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path, help="write the page here and keep it")
@@ -130,9 +189,14 @@ def main() -> None:
         print("page of 30 methods x 500 clips")
         found += [measured("tables build (page)", BUILD, folder), measured("tables report", REPORT, folder)]
         size = (folder / "report" / "report_assets" / "data.js").stat().st_size
-        print(f"data.js: {size / 2**20:.1f} MiB; index.html: {(folder / 'report' / 'index.html').stat().st_size / 2**20:.2f} MiB")
+        print(
+            f"data.js: {size / 2**20:.1f} MiB; index.html: "
+            f"{(folder / 'report' / 'index.html').stat().st_size / 2**20:.2f} MiB"
+        )
     own = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(json.dumps({"parts": found, "data_js_mib": round(size / 2**20, 1), "largest_child_mib": round(own)}))
+    print(
+        json.dumps({"parts": found, "data_js_mib": round(size / 2**20, 1), "largest_child_mib": round(own)})
+    )
 
 
 if __name__ == "__main__":

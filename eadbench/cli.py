@@ -22,7 +22,19 @@ from eadbench.core.settings import nearest
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
-STAGES = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study", "audit")
+STAGES = (
+    "corpora",
+    "clips",
+    "zoo",
+    "captions",
+    "features",
+    "training",
+    "samples",
+    "scores",
+    "tables",
+    "study",
+    "audit",
+)
 # Command -> (module, attribute), for what users call without thinking of stages.
 SHORTCUTS = {
     "score": ("eadbench.score.cli", "app"),
@@ -32,9 +44,13 @@ SHORTCUTS = {
     "config": ("eadbench.core.config_cli", "app"),
 }
 # Command -> extra of the package that holds what it needs.
-EXTRAS = {"score": "score", "scores": "score", "tables": "score", "study": "score", "audit": "score"} | dict.fromkeys(
-    ("clips", "zoo", "features", "training", "samples", "methods", "prepare"), "train"
-)
+EXTRAS = {
+    "score": "score",
+    "scores": "score",
+    "tables": "score",
+    "study": "score",
+    "audit": "score",
+} | dict.fromkeys(("clips", "zoo", "features", "training", "samples", "methods", "prepare"), "train")
 
 
 class Stages(TyperGroup):
@@ -52,7 +68,9 @@ class Stages(TyperGroup):
         """
         known = self.list_commands(ctx)
         if name not in known:
-            raise EadbenchError(f"there is no command {name!r}{nearest(name, known)}", "", f"known: {', '.join(known)}")
+            raise EadbenchError(
+                f"there is no command {name!r}{nearest(name, known)}", "", f"known: {', '.join(known)}"
+            )
         module, attribute = SHORTCUTS.get(name, (f"eadbench.{name}.cli", "app"))
         command = prepared(getattr(import_module(module), attribute))
         command.name = name
@@ -77,14 +95,20 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    log_file: Annotated[Path | None, typer.Option("--log", help="Write the log to this file, too, with tracebacks.")] = None,
+    log_file: Annotated[
+        Path | None, typer.Option("--log", help="Write the log to this file, too, with tracebacks.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Threads for torch and BLAS; 0 leaves it to them.")] = 0,
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """EAD-Net and its benchmark of talking heads with emotion.
 
-    The workflow (`snakemake --cores all`) calls the stages corpora, clips, zoo, captions, features, training, samples, scores
-    and tables in turn. By hand one mostly needs the others (score, methods, plan, prepare, config) and `samples render`.
+    The workflow (`snakemake --cores all`) calls the stages corpora, clips, zoo,
+    captions, features, training, samples, scores and tables in turn. By hand one
+    mostly needs the others (score, methods, plan, prepare, config) and
+    `samples render`.
     `eadbench COMMAND --help` tells more.
 
     Example:
@@ -104,21 +128,28 @@ def root(
 
 
 def main() -> None:
-    """Run. What can be explained (an ``EadbenchError``, a ``FatalError``, an error about a path) ends with status 1 and its message; anything
-    else with its traceback, in the log file too.
+    """Run. What can be explained (an ``EadbenchError``, a ``FatalError``, an error
+    about a path) ends with status 1 and its message; anything else with its traceback,
+    in the log file too.
     """
     children.exit_on_signals()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
-    gc.set_threshold(50_000, 20, 20)  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
+    gc.set_threshold(
+        50_000, 20, 20
+    )  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
     atexit.register(gc.freeze)  # Python collects all it holds before it ends: a second where torch is loaded
     log.set_up(None)
     try:
         app(prog_name="eadbench")
     except SystemExit as end:
         if end.code in [128 + number for number in children.ENDING]:
-            logging.getLogger("eadbench").error("ended by %s; what is finished is kept", signal.Signals(end.code - 128).name)
-        if not end.code and "--log" in sys.argv and not rank():  # a rule's command; what people call by hand leaves no record in their folders
+            logging.getLogger("eadbench").error(
+                "ended by %s; what is finished is kept", signal.Signals(end.code - 128).name
+            )
+        if (
+            not end.code and "--log" in sys.argv and not rank()
+        ):  # a rule's command; what people call by hand leaves no record in their folders
             provenance.complete(sys.argv)
         raise
     except (EadbenchError, FatalError) as error:
@@ -129,8 +160,12 @@ def main() -> None:
         if (error.name or "").partition(".")[0] in ("", "eadbench"):
             logging.getLogger("eadbench").exception("unexpected failure")
         else:
-            extra = EXTRAS.get(next((word for word in sys.argv[1:] if word in (*STAGES, *SHORTCUTS)), ""), "workflow")
-            logging.getLogger("eadbench").error("the package %r is not installed: pip install 'eadbench[%s]'", error.name, extra)
+            extra = EXTRAS.get(
+                next((word for word in sys.argv[1:] if word in (*STAGES, *SHORTCUTS)), ""), "workflow"
+            )
+            logging.getLogger("eadbench").error(
+                "the package %r is not installed: pip install 'eadbench[%s]'", error.name, extra
+            )
         sys.exit(1)
     except Exception as error:
         if isinstance(error, OSError) and (told := explained(error)):

@@ -1,7 +1,9 @@
-"""Somebody else's method, as small as can be: reads a manifest of clips, writes one video per clip.
+"""Somebody else's method, as small as can be: reads a manifest of clips, writes one
+video per clip.
 
-It plays the clip backwards and flips every frame left to right, so its lips move, but not to the sound. Nothing of it comes from eadbench; it could
-be any program in any language. In the config:
+It plays the clip backwards and flips every frame left to right, so its lips move, but
+not to the sound. Nothing of it comes from eadbench; it could be any program in any
+language. In the config:
 
     mirror:
       kind: command

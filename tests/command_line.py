@@ -22,7 +22,9 @@ def apps() -> Iterator[tuple[str, typer.Typer]]:
 
 
 def commands() -> dict[str, Any]:
-    """Every command with an action of its own, as it is written (``clips cut``), to its function."""
+    """Every command with an action of its own, as it is written (``clips cut``), to its
+    function.
+    """
     found = {}
     for name, app in apps():
         for one in app.registered_commands:
@@ -37,15 +39,24 @@ def groups() -> list[str]:
 
 
 def parameters(function: Any) -> Iterator[tuple[str, str, Any, bool]]:
-    """Name, spelling on the command line, plain type and whether it must be given, of every parameter of a command."""
+    """Name, spelling on the command line, plain type and whether it must be given, of
+    every parameter of a command.
+    """
     hints = get_type_hints(function, include_extras=True)
     for name, one in inspect.signature(function).parameters.items():
-        yield name, options._option(name, hints[name]), get_args(hints[name])[0], one.default is inspect.Parameter.empty
+        yield (
+            name,
+            options._option(name, hints[name]),
+            get_args(hints[name])[0],
+            one.default is inspect.Parameter.empty,
+        )
 
 
 @contextmanager
 def parsing_only() -> Iterator[Any]:
-    """Within it, `parse(words)` reads a command line with the program's own parser and does nothing else."""
+    """Within it, `parse(words)` reads a command line with the program's own parser and
+    does nothing else.
+    """
     ready = cli.prepared
 
     def idle(app: typer.Typer) -> Any:

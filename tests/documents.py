@@ -2,7 +2,8 @@
 
 After the language, a fence may say more (GitHub shows none of it):
 
-    bash skip=WORD,WORD    parsed; commands that hold one of these words are not run (downloads, GPUs, other machines)
+    bash skip=WORD,WORD    parsed; commands that hold one of these words are not
+                           run (downloads, GPUs, other machines)
     bash skip              parsed, nothing of it is run
     yaml file=NAME         the configuration file that the commands below name
     yaml under=a.b         what stands there is an entry of this mapping
@@ -21,9 +22,30 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "confi
 COMMANDS = ("eadbench", "snakemake")
 # Programs besides that blocks may call; their options are theirs.
 OTHERS = (
-    "accelerate", "apptainer", "cd", "chromium", "conda", "cp", "docker", "done", "export", "ffmpeg", "for", "git", "grep", "make",
-    "mkdir", "nvidia-smi", "pip", "printf", "python", "sed", "snakedeploy", "source", "torchrun",
-)  # fmt: skip
+    "accelerate",
+    "apptainer",
+    "cd",
+    "chromium",
+    "conda",
+    "cp",
+    "docker",
+    "done",
+    "export",
+    "ffmpeg",
+    "for",
+    "git",
+    "grep",
+    "make",
+    "mkdir",
+    "nvidia-smi",
+    "pip",
+    "printf",
+    "python",
+    "sed",
+    "snakedeploy",
+    "source",
+    "torchrun",
+)
 
 
 @dataclass(frozen=True)
@@ -49,18 +71,26 @@ class Block:
     def commands(self) -> list[str]:
         """The lines of a shell block, continued ones joined, without comments."""
         joined = re.sub(r"\\\n\s*", " ", self.text)
-        return [line.strip() for line in joined.splitlines() if line.strip() and not line.strip().startswith("#")]
+        return [
+            line.strip() for line in joined.splitlines() if line.strip() and not line.strip().startswith("#")
+        ]
 
     def to_run(self) -> list[str]:
         """Its commands without those that a test cannot run."""
         if "skip" not in self.said:
             return self.commands()
         words = self.said["skip"].split(",")
-        return [line for line in self.commands() if self.said["skip"] and not any(word in line.split() for word in words)]
+        return [
+            line
+            for line in self.commands()
+            if self.said["skip"] and not any(word in line.split() for word in words)
+        ]
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
-    """All blocks of a page, in order; indented ones are commands where they begin with one, else text."""
+    """All blocks of a page, in order; indented ones are commands where they begin with
+    one, else text.
+    """
     lines = page.read_text(encoding="utf-8").splitlines()
     at = 0
     while at < len(lines):
@@ -75,7 +105,13 @@ def blocks_of(page: Path) -> Iterator[Block]:
             text = "\n".join(line[4:] for line in lines[start:at]).rstrip() + "\n"
             first = re.split(r"[\s=]", text.removeprefix("$ "))[0]
             is_list = any(re.match(r" *([-*]|\d+\.) ", line) for line in lines[max(0, start - 3) : start])
-            yield Block(page, start + 1, "bash" if first in (*COMMANDS, *OTHERS) and not is_list else "", {"skip": ""}, text)
+            yield Block(
+                page,
+                start + 1,
+                "bash" if first in (*COMMANDS, *OTHERS) and not is_list else "",
+                {"skip": ""},
+                text,
+            )
             continue
         at += 1
 

@@ -1,4 +1,6 @@
-"""Small real media for the tests of corpora and clips: a photograph of a face (scikit-image ships it) that moves about, with a hum."""
+"""Small real media for the tests of corpora and clips: a photograph of a face
+(scikit-image ships it) that moves about, with a hum.
+"""
 
 import struct
 from functools import cache
@@ -35,8 +37,17 @@ def photo() -> np.ndarray:
     return np.ascontiguousarray(astronaut()[:256, 96:352])
 
 
-def face_frames(frames: int, width: int = 160, height: int = 160, scale: float = 0.625, sway: float = 4.0, mirror: bool = False) -> np.ndarray:
-    """The photograph, ``scale`` times its size, swaying by ``sway`` pixels on a grey gradient: ``(frames, height, width, 3)`` uint8."""
+def face_frames(
+    frames: int,
+    width: int = 160,
+    height: int = 160,
+    scale: float = 0.625,
+    sway: float = 4.0,
+    mirror: bool = False,
+) -> np.ndarray:
+    """The photograph, ``scale`` times its size, swaying by ``sway`` pixels on a grey
+    gradient: ``(frames, height, width, 3)`` uint8.
+    """
     image = photo()[:, ::-1] if mirror else photo()
     backdrop = np.repeat(np.linspace(60, 120, height, dtype=np.uint8)[:, None, None], width, 1).repeat(3, 2)
     shots = np.empty((frames, height, width, 3), np.uint8)
@@ -44,7 +55,11 @@ def face_frames(frames: int, width: int = 160, height: int = 160, scale: float =
         x = (width - 256 * scale) / 2 + sway * np.sin(k / 9)
         y = (height - 256 * scale) / 2 + sway / 2 * np.cos(k / 7)
         shots[k] = cv2.warpAffine(
-            image, np.float32([[scale, 0, x], [0, scale, y]]), (width, height), dst=backdrop.copy(), borderMode=cv2.BORDER_TRANSPARENT
+            image,
+            np.float32([[scale, 0, x], [0, scale, y]]),
+            (width, height),
+            dst=backdrop.copy(),
+            borderMode=cv2.BORDER_TRANSPARENT,
         )
     return shots
 
@@ -55,8 +70,12 @@ def hum(seconds: float, rate: int = 16000) -> np.ndarray:
     return (0.3 * np.sin(2 * np.pi * 180 * t) * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t))).astype(np.float32)
 
 
-def face_video(path: Path, seconds: float = 1.6, fps: float = 25.0, sound: float | None = 0.0, **look) -> Path:
-    """Write a face video; ``sound`` is how much longer than the picture its sound lasts (``None``: no sound)."""
+def face_video(
+    path: Path, seconds: float = 1.6, fps: float = 25.0, sound: float | None = 0.0, **look
+) -> Path:
+    """Write a face video; ``sound`` is how much longer than the picture its sound lasts
+    (``None``: no sound).
+    """
     frames = face_frames(round(seconds * fps), **look)
     write_video(path, frames, fps, audio=None if sound is None else hum(max(seconds + sound, 0.1)))
     return path

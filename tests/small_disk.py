@@ -1,4 +1,6 @@
-"""A disk that is soon full: a file system of a few KiB in memory, where the tests may mount one; else the test is skipped."""
+"""A disk that is soon full: a file system of a few KiB in memory, where the tests may
+mount one; else the test is skipped.
+"""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""What is wrong with a path that a user gives is told in one message, whichever command meets it."""
+"""What is wrong with a path that a user gives is told in one message, whichever command
+meets it.
+"""
 
 import errno
 import logging
@@ -15,7 +17,9 @@ from eadbench.core.files import explained, write_text
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Iterator[Callable[..., tuple[int, str]]]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> Iterator[Callable[..., tuple[int, str]]]:
     """Call the command as the shell does; its exit status and what it says."""
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
@@ -34,16 +38,27 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Iterat
 
 OUTS = {
     "a folder": (lambda folder: folder, "a folder is there, expected a file"),
-    "below a file": (lambda folder: folder / "file" / "x.md", "a part of the path is a file|a file is there, expected a folder"),
-    "below a link to nowhere": (lambda folder: folder / "link" / "x.md", "a file is there, expected a folder|no such file"),
+    "below a file": (
+        lambda folder: folder / "file" / "x.md",
+        "a part of the path is a file|a file is there, expected a folder",
+    ),
+    "below a link to nowhere": (
+        lambda folder: folder / "link" / "x.md",
+        "a file is there, expected a folder|no such file",
+    ),
     "a long name": (lambda folder: folder / ("x" * 300 + ".md"), "a name is too long"),
-    "no place for files": (lambda folder: Path("/proc/eadbench/x.md"), "no such file or folder|no permission"),
+    "no place for files": (
+        lambda folder: Path("/proc/eadbench/x.md"),
+        "no such file or folder|no permission",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", OUTS)
 @pytest.mark.parametrize("option", ["--out", "--log"])
-def test_an_output_that_cannot_be_written_ends_in_one_message(run, tmp_path: Path, case: str, option: str) -> None:
+def test_an_output_that_cannot_be_written_ends_in_one_message(
+    run, tmp_path: Path, case: str, option: str
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     path = OUTS[case][0](tmp_path)
@@ -56,7 +71,9 @@ def test_an_output_that_cannot_be_written_ends_in_one_message(run, tmp_path: Pat
 
 def test_an_artefact_that_nobody_configured_is_named(run, tmp_path: Path) -> None:
     config = Path(__file__).parents[1] / "config.yaml"
-    status, said = run("zoo", "make", "nobody", "--config", config, "--out", tmp_path / "nobody" / "card.json")
+    status, said = run(
+        "zoo", "make", "nobody", "--config", config, "--out", tmp_path / "nobody" / "card.json"
+    )
     assert status == 1 and "nobody" in said and "Traceback" not in said
 
 
@@ -78,6 +95,11 @@ def test_names_that_are_not_utf8_reach_logs_and_texts(run, tmp_path: Path) -> No
 
 def test_a_command_ends_without_collecting_garbage():
     """Where torch is loaded that takes a second of CPU, and the process ends anyway."""
-    code = "import atexit, gc; atexit.register(lambda: print('frozen', gc.get_freeze_count())); from eadbench.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True)
+    code = (
+        "import atexit, gc; atexit.register(lambda: print('frozen', gc.get_freeze_count())); from "
+        "eadbench.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("eadbench ") and int(done.stdout.split()[-1]) > 10_000

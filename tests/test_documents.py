@@ -1,4 +1,6 @@
-"""Every command, configuration and program of README and docs: read by the real parsers, and run where a machine can."""
+"""Every command, configuration and program of README and docs: read by the real
+parsers, and run where a machine can.
+"""
 
 import ast
 import doctest
@@ -26,7 +28,9 @@ BIN = Path(sys.executable).parent
 
 
 def of(language: str, *said: str) -> list[Block]:
-    return [block for block in BLOCKS if block.language == language and all(word in block.said for word in said)]
+    return [
+        block for block in BLOCKS if block.language == language and all(word in block.said for word in said)
+    ]
 
 
 def pipelines(line: str) -> list[list[str]]:
@@ -67,7 +71,9 @@ def parse() -> Iterator[Callable[[list[str]], None]]:
 @pytest.mark.parametrize("block", of("bash"), ids=str)
 def test_every_command_is_one_that_its_parser_takes(block, parse):
     assert block.commands()
-    shell = subprocess.run(["bash", "-n"], input="\n".join(block.commands()).replace("$ ", ""), capture_output=True, text=True)
+    shell = subprocess.run(
+        ["bash", "-n"], input="\n".join(block.commands()).replace("$ ", ""), capture_output=True, text=True
+    )
     assert shell.returncode == 0, shell.stderr
     for line in block.commands():
         if "..." in line.split():
@@ -85,7 +91,9 @@ def test_every_command_is_one_that_its_parser_takes(block, parse):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_options_within_sentences_exist(page):
-    known = {name: {option for _, option, _, _ in parameters(function)} for name, function in commands().items()}
+    known = {
+        name: {option for _, option, _, _ in parameters(function)} for name, function in commands().items()
+    }
     for line, words in inline(page):
         if words[0] != "eadbench":
             continue
@@ -114,8 +122,12 @@ def test_every_configuration_is_valid_over_the_demo_s(block):
     for method in (given.get("samples") or {}).get("methods", {}):
         entry = settings.samples.methods[method]
         command = getattr(entry, "command", "")
-        assert placeholders(command) <= set(FOR_ALL if getattr(entry, "per", "") == "manifest" else FOR_EACH), method
-    assert "file" not in block.said or any(block.said["file"] in line for b in of("bash") if b.page == block.page for line in b.commands())
+        assert placeholders(command) <= set(
+            FOR_ALL if getattr(entry, "per", "") == "manifest" else FOR_EACH
+        ), method
+    assert "file" not in block.said or any(
+        block.said["file"] in line for b in of("bash") if b.page == block.page for line in b.commands()
+    )
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)
@@ -136,7 +148,9 @@ def test_every_toml_parses(block):
 
 def test_every_block_says_what_it_is():
     assert {block.language for block in BLOCKS} <= {"bash", "yaml", "python", "toml", "text", ""}
-    assert not [str(block) for block in BLOCKS if block.language == "" and "skip" not in block.said], "a fence without a language"
+    assert not [str(block) for block in BLOCKS if block.language == "" and "skip" not in block.said], (
+        "a fence without a language"
+    )
     assert len(of("bash")) > 15 and len(of("yaml")) >= 5 and len(of("python")) > 5
 
 
@@ -149,7 +163,9 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
 
 
 def messages() -> list[str]:
-    return re.findall(r"^\*\*`(.+?)`\*\*", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"), re.M)
+    return re.findall(
+        r"^\*\*`(.+?)`\*\*", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"), re.M
+    )
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +187,9 @@ def test_every_message_of_troubleshooting_is_one_that_the_code_says(message, sou
 
 @pytest.fixture
 def workplace(smoke: Path, tmp_path: Path) -> Path:
-    """A copy of the checkout with what the smoke pipeline made in it, and its configuration as `config.yaml`."""
+    """A copy of the checkout with what the smoke pipeline made in it, and its
+    configuration as `config.yaml`.
+    """
     return prepare(tmp_path / "work", smoke, ("config.yaml", "config/smoke.yaml"))
 
 
@@ -183,7 +201,12 @@ def prepare(folder: Path, made: Path, configs: tuple[str, ...]) -> Path:
         made: Folder with ``results`` and ``.snakemake``.
         configs: Those that made them.
     """
-    shutil.copytree(ROOT, folder, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", "results", "logs", ".snakemake", "__pycache__"))
+    shutil.copytree(
+        ROOT,
+        folder,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".git", ".venv", "results", "logs", ".snakemake", "__pycache__"),
+    )
     for name in ("results", ".snakemake"):
         shutil.copytree(made / name, folder / name, symlinks=True)
     config: dict = {}
@@ -197,7 +220,9 @@ def prepare(folder: Path, made: Path, configs: tuple[str, ...]) -> Path:
 
 
 def newcomer(folder: Path) -> None:
-    """The files that the README's reader has: videos of some method with the real ones, a face and a speech."""
+    """The files that the README's reader has: videos of some method with the real ones,
+    a face and a speech.
+    """
     made = folder / "results/samples/ground_truth"
     for name in ("real", "mine"):
         shutil.copytree(made / "demo_hdtf/self/videos", folder / name)
@@ -207,15 +232,29 @@ def newcomer(folder: Path) -> None:
 
 def run(page: Path, folder: Path, timeout: float) -> subprocess.CompletedProcess:
     """All that a page asks for, one command after the other, as a newcomer copies them."""
-    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PYTHONPATH": str(folder),
+        "OMP_NUM_THREADS": "1",
+    }
     script = folder / "page.sh"
     script.write_text(script_of(page))
-    return subprocess.run(["bash", "-eu", "-o", "pipefail", script.name], cwd=folder, env=env, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", script.name],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 @pytest.mark.pipeline
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("page", [page for page in PAGES if "echo" in script_of(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "echo" in script_of(page)], ids=lambda page: page.name
+)
 def test_every_command_of_a_page_does_what_it_says(page, workplace):
     if page.name == "scoring.md" and shutil.which("ffmpeg") is None:
         pytest.skip("the example calls ffmpeg")

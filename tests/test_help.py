@@ -1,4 +1,6 @@
-"""`--help` of every command: it fits a terminal, says what the command does, and shows a call that its parser takes."""
+"""`--help` of every command: it fits a terminal, says what the command does, and shows
+a call that its parser takes.
+"""
 
 import re
 import shlex
@@ -14,7 +16,12 @@ from eadbench import cli
 @pytest.fixture(scope="module")
 def helps() -> dict[str, str]:
     names = [*groups(), *commands()]
-    return {name: CliRunner().invoke(cli.app, [*name.split(), "--help"], prog_name="eadbench", env={"COLUMNS": "80"}).output for name in names}
+    return {
+        name: CliRunner()
+        .invoke(cli.app, [*name.split(), "--help"], prog_name="eadbench", env={"COLUMNS": "80"})
+        .output
+        for name in names
+    }
 
 
 def examples(text: str) -> list[list[str]]:
@@ -64,7 +71,12 @@ def test_numbers_are_told_with_unit_or_range(helps):
 def test_a_call_that_a_parser_does_not_take_is_noticed():
     with parsing_only() as parse:
         parse(["score", "--real", "a", "--fake", "b"])
-        for words in (["score", "--reel", "a"], ["samples", "rendr"], ["clips", "merge", "a.parquet"], ["plan", "--workers", "many"]):
+        for words in (
+            ["score", "--reel", "a"],
+            ["samples", "rendr"],
+            ["clips", "merge", "a.parquet"],
+            ["plan", "--workers", "many"],
+        ):
             with pytest.raises(Exception, match=r"(?i)no such|missing|valid integer") as caught:
                 parse(words)
             assert type(caught.value).__module__.startswith(typer.__name__)

@@ -1,4 +1,6 @@
-"""The house itself: layers, formats, schemas in step with the code, nothing of this machine in a file."""
+"""The house itself: layers, formats, schemas in step with the code, nothing of this
+machine in a file.
+"""
 
 import re
 import shutil
@@ -19,7 +21,13 @@ def run(*command: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize(
-    "command", [("ruff", "format", "--check", "."), ("ruff", "check", "."), ("snakefmt", "--check", "Snakefile", "workflow"), ("lint-imports",)]
+    "command",
+    [
+        ("ruff", "format", "--check", "."),
+        ("ruff", "check", "."),
+        ("snakefmt", "--check", "Snakefile", "workflow"),
+        ("lint-imports",),
+    ],
 )
 def test_formats_and_layers(command):
     done = run(*command)
@@ -47,7 +55,9 @@ def test_the_configurations_are_valid(files):
 
 def test_null_takes_a_named_entry_out(tmp_path):
     over = tmp_path / "over.yaml"
-    over.write_text("training: {runs: {no_stda: null}}\nsamples: {methods: {no_stda: null}, max_clips: null}\n")
+    over.write_text(
+        "training: {runs: {no_stda: null}}\nsamples: {methods: {no_stda: null}, max_clips: null}\n"
+    )
     settings = load(None, [ROOT / "config.yaml", over])
     assert "no_stda" not in settings.samples.methods and "no_stda" not in settings.training.runs
     assert "no_tfrm" in settings.samples.methods and settings.samples.max_clips is None
@@ -63,7 +73,9 @@ def test_one_subpackage_per_stage():
 def test_no_path_of_a_machine_and_no_big_file_is_tracked():
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         pytest.skip("not a git checkout")
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     bad = re.compile(r"/(root/(?!\.cache)|home/(?!me/)\w+/|work/\w)")
     for name in filter(None, names):
         path = ROOT / name

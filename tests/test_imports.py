@@ -1,4 +1,6 @@
-"""Which heavy libraries a command may load: a job that sums up needs no torch, one that measures no torchvision."""
+"""Which heavy libraries a command may load: a job that sums up needs no torch, one that
+measures no torchvision.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -15,19 +17,37 @@ MAY_LOAD = [
     (["clips merge", "captions merge", "features merge"], TABLES),
     (["scores summarise", "tables build"], {*TABLES, "scipy", "jinja2", "duckdb", "cv2"}),
     (["scores measure"], {*TABLES, "torch", "scipy", "av", "cv2"}),
-    # diffusers' AutoencoderKL brings its loaders and schedulers with transformers and scipy.stats; transformers' VideoMAE brings torchvision.
+    # diffusers' AutoencoderKL brings its loaders and schedulers with transformers and
+    # scipy.stats; transformers' VideoMAE brings torchvision.
     (
         ["training run"],
-        {*TABLES, "torch", "scipy", "scipy.stats", "av", "cv2", "accelerate", "diffusers", "transformers", "torchvision", "requests", "jinja2"},
+        {
+            *TABLES,
+            "torch",
+            "scipy",
+            "scipy.stats",
+            "av",
+            "cv2",
+            "accelerate",
+            "diffusers",
+            "transformers",
+            "torchvision",
+            "requests",
+            "jinja2",
+        },
     ),
 ]
 
 
-@pytest.mark.parametrize(("commands", "allowed"), MAY_LOAD, ids=lambda value: ", ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("commands", "allowed"), MAY_LOAD, ids=lambda value: ", ".join(value) if isinstance(value, list) else ""
+)
 def test_a_command_loads_no_heavy_module_that_it_does_not_need(commands, allowed):
     found = set(imports.loaded(commands))
     assert "pandas" in found, "the imports took place"
-    assert found <= allowed, f"{', '.join(commands)}: {', '.join(sorted(found - allowed))} should be imported where it is used"
+    assert found <= allowed, (
+        f"{', '.join(commands)}: {', '.join(sorted(found - allowed))} should be imported where it is used"
+    )
 
 
 def test_every_heavy_module_in_the_table_is_looked_for():

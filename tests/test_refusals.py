@@ -1,4 +1,6 @@
-"""A wrong path, option or name is refused before anything large is imported, and told with the nearest name."""
+"""A wrong path, option or name is refused before anything large is imported, and told
+with the nearest name.
+"""
 
 import json
 import os
@@ -15,9 +17,27 @@ from eadbench.core.options import WRITTEN
 ROOT = Path(__file__).parents[1]
 # What a refused command may not have loaded; numpy and pydantic are small beside these.
 HEAVY = (
-    "accelerate", "av", "cv2", "diffusers", "duckdb", "jinja2", "matplotlib", "mediapipe", "onnxruntime", "pandas", "plotly",
-    "pyarrow", "scipy", "skimage", "sklearn", "snakemake", "torch", "torchvision", "transformers", "whisper",
-)  # fmt: skip
+    "accelerate",
+    "av",
+    "cv2",
+    "diffusers",
+    "duckdb",
+    "jinja2",
+    "matplotlib",
+    "mediapipe",
+    "onnxruntime",
+    "pandas",
+    "plotly",
+    "pyarrow",
+    "scipy",
+    "skimage",
+    "sklearn",
+    "snakemake",
+    "torch",
+    "torchvision",
+    "transformers",
+    "whisper",
+)
 RUN = f"""
 import json, os, sys
 os.chdir(sys.argv[1])
@@ -39,7 +59,9 @@ print(json.dumps(told))
 
 
 def refused(folder: Path, calls: list[list[str]]) -> list[tuple[str, list[str]]]:
-    """What a fresh process says to each call, and which heavy modules it has loaded by then."""
+    """What a fresh process says to each call, and which heavy modules it has loaded by
+    then.
+    """
     (folder / "there").mkdir()
     (folder / "file").touch()
     (folder / "calls.json").write_text(json.dumps(calls))
@@ -50,7 +72,9 @@ def refused(folder: Path, calls: list[list[str]]) -> list[tuple[str, list[str]]]
 
 
 def call(name: str, function: Any, **given: str | None) -> list[str]:
-    """A command line with all that must be given, and what a test gives; ``None`` leaves an option out."""
+    """A command line with all that must be given, and what a test gives; ``None``
+    leaves an option out.
+    """
     words = name.split()
     for parameter, option, _kind, needed in parameters(function):
         value = given.get(parameter, ("vae=there" if parameter == "part" else "there") if needed else None)
@@ -71,7 +95,10 @@ def test_a_path_that_is_not_there_is_refused_by_every_command_at_once(tmp_path):
                 asked[f"{name} {option}"] = call(name, function, **{parameter: "ther"})
     assert len(asked) > 50
     for case, (said, loaded) in zip(asked, refused(tmp_path, list(asked.values())), strict=True):
-        assert said.startswith("EadbenchError: there is no such file or folder (did you mean 'there'?)"), (case, said)
+        assert said.startswith("EadbenchError: there is no such file or folder (did you mean 'there'?)"), (
+            case,
+            said,
+        )
         assert f"where: {case.split()[-1]} ther" in said and "hint: " in said, (case, said)
         assert not loaded, (case, loaded)
 
@@ -93,7 +120,10 @@ def test_a_configuration_with_a_typo_is_refused_by_every_command_at_once(tmp_pat
     takes = {name: [one[0] for one in parameters(function)] for name, function in commands().items()}
     takes = {name: names for name, names in takes.items() if "config" in names}
     asked = {
-        name: call(name, commands()[name], config="mine.yaml", **({"out": "new.json"} if "out" in names else {})) for name, names in takes.items()
+        name: call(
+            name, commands()[name], config="mine.yaml", **({"out": "new.json"} if "out" in names else {})
+        )
+        for name, names in takes.items()
     }
     asked["samples render"] += ["--image", "file"]
     at = asked["samples render"].index("--audio")
@@ -110,15 +140,24 @@ NAMES = {
     "corpora index": (["--corpus", "demo_hdft", "--fetch", "file", "--out", "new"], "demo_hdtf"),
     "zoo make": (["vea", "--out", "new"], "vae"),
     "training run": (["--run", "fulll", "--features", "file", "--out", "new"], "full"),
-    "samples make": (["--method", "miror", "--corpus", "demo_hdtf", "--clips", "file", "--out", "new"], "mirror"),
-    "samples render": (["--run", "there", "--image", "file", "--audio", "file", "--emotion", "angy", "--out", "new.mp4"], "angry"),
+    "samples make": (
+        ["--method", "miror", "--corpus", "demo_hdtf", "--clips", "file", "--out", "new"],
+        "mirror",
+    ),
+    "samples render": (
+        ["--run", "there", "--image", "file", "--audio", "file", "--emotion", "angy", "--out", "new.mp4"],
+        "angry",
+    ),
     "score": (["--real", "there", "--fake", "there", "--metrics", "ssmi", "--out", "new.parquet"], "ssim"),
 }
 
 
 def test_a_name_that_is_not_known_is_refused_at_once(tmp_path):
     config = ["--config", str(ROOT / "config.yaml")]
-    asked = {name: [*name.split(), *words, *(config if name != "score" else [])] for name, (words, _) in NAMES.items()}
+    asked = {
+        name: [*name.split(), *words, *(config if name != "score" else [])]
+        for name, (words, _) in NAMES.items()
+    }
     for case, (said, loaded) in zip(asked, refused(tmp_path, list(asked.values())), strict=True):
         assert f"{NAMES[case][1]!r}" in said and ("did you mean" in said or "is it" in said), (case, said)
         assert not loaded, (case, loaded)
@@ -127,8 +166,14 @@ def test_a_name_that_is_not_known_is_refused_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["samples", "render", "--run", "there", "--audio", "file", "--out", "x.mp4"], "give either a video or a picture"),
-        (["samples", "render", "--run", "there", "--audio", "file", "--out", "x.mp4", "--intensity", "2"], "less than or equal to 1"),
+        (
+            ["samples", "render", "--run", "there", "--audio", "file", "--out", "x.mp4"],
+            "give either a video or a picture",
+        ),
+        (
+            ["samples", "render", "--run", "there", "--audio", "file", "--out", "x.mp4", "--intensity", "2"],
+            "less than or equal to 1",
+        ),
         (["score", "--real", "there", "--fake", "there"], "give a name that ends with .parquet"),
         (["zoo", "fetch", "inception-fdi"], "inception-fid"),
         (["zoo", "make", "vae", "--part", "vae", "--out", "x"], "expected NAME=FOLDER"),

@@ -1,4 +1,6 @@
-"""What the levels say of each metric: response curves, rank correlation, smallest level told from none, false responses."""
+"""What the levels say of each metric: response curves, rank correlation, smallest level
+told from none, false responses.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,8 @@ from eadbench.scores.metrics import METRICS
 
 LEVELS = 5
 NEGLIGIBLE = 0.1
-# What must not move a metric, by what it claims to measure. Beside these, no metric that hears nothing may answer to audio.
+# What must not move a metric, by what it claims to measure. Beside these, no metric
+# that hears nothing may answer to audio.
 PICTURE = ("h264", "h265", "blur", "noise", "brightness", "colour", "scale", "shift")
 MUST_STAY = {
     "sync": (*PICTURE, "aac"),
@@ -36,7 +39,9 @@ MUST_STAY = {
 }
 
 
-def analyse(cells: Path, distortions: list[str], scores: ScoresConfig, seed: int, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def analyse(
+    cells: Path, distortions: list[str], scores: ScoresConfig, seed: int, out: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the cells and write ``levels.parquet`` and ``audit.parquet``.
 
     Args:
@@ -49,9 +54,17 @@ def analyse(cells: Path, distortions: list[str], scores: ScoresConfig, seed: int
     Returns:
         Rows of ``schemas.AUDIT_LEVELS`` and of ``schemas.AUDIT``.
     """
-    clips = pd.concat([read_table(p, schemas.PER_CLIP) for p in sorted(cells.glob("*/per_clip.parquet"))], ignore_index=True)
-    sets = pd.concat([read_table(p, schemas.SUMMARY) for p in sorted(cells.glob("*/summary.parquet"))], ignore_index=True)
-    rows = [row for name in distortions for row in (*_of_clips(clips, name, scores, seed), *_of_sets(sets, name, scores))]
+    clips = pd.concat(
+        [read_table(p, schemas.PER_CLIP) for p in sorted(cells.glob("*/per_clip.parquet"))], ignore_index=True
+    )
+    sets = pd.concat(
+        [read_table(p, schemas.SUMMARY) for p in sorted(cells.glob("*/summary.parquet"))], ignore_index=True
+    )
+    rows = [
+        row
+        for name in distortions
+        for row in (*_of_clips(clips, name, scores, seed), *_of_sets(sets, name, scores))
+    ]
     levels = pd.DataFrame([row for row, _ in rows], columns=schemas.AUDIT_LEVELS.names)
     rho = {(row["distortion"], row["metric"], row["variant"]): ranks for row, ranks in rows}
     largest = _largest(levels)
@@ -75,8 +88,12 @@ def _groups(levels: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.Dat
 Ranks = tuple[float | None, float | None, float | None]
 
 
-def _of_clips(clips: pd.DataFrame, distortion: str, scores: ScoresConfig, seed: int) -> Iterator[tuple[dict, Ranks]]:
-    """Rows of the metrics of clips: the mean change within a clip, its interval over speakers."""
+def _of_clips(
+    clips: pd.DataFrame, distortion: str, scores: ScoresConfig, seed: int
+) -> Iterator[tuple[dict, Ranks]]:
+    """Rows of the metrics of clips: the mean change within a clip, its interval over
+    speakers.
+    """
     kept = clips[(clips.status == KEPT) & clips.value.notna()]
     speakers = kept.drop_duplicates("clip_id").set_index("clip_id").speaker
     for name in (name for name in scores.metrics if METRICS[name].kind == "clip"):
@@ -85,7 +102,9 @@ def _of_clips(clips: pd.DataFrame, distortion: str, scores: ScoresConfig, seed: 
             continue
         ranks = _rank_correlation(wide, distortion, speakers, seed)
         for k in range(1, LEVELS + 1):
-            both = wide[["zero", f"{distortion}_{k}"]].dropna() if f"{distortion}_{k}" in wide else wide.iloc[:0]
+            both = (
+                wide[["zero", f"{distortion}_{k}"]].dropna() if f"{distortion}_{k}" in wide else wide.iloc[:0]
+            )
             if both.empty:
                 continue
             at, zero = both[f"{distortion}_{k}"].to_numpy(float), both["zero"].to_numpy(float)
@@ -94,10 +113,14 @@ def _of_clips(clips: pd.DataFrame, distortion: str, scores: ScoresConfig, seed: 
             yield _row(distortion, k, name, "", at.mean(), zero.mean(), low, high, len(both), groups), ranks
 
 
-def _interval(changes: np.ndarray, clips: pd.Index, speakers: pd.Series, seed: int) -> tuple[float | None, float | None]:
+def _interval(
+    changes: np.ndarray, clips: pd.Index, speakers: pd.Series, seed: int
+) -> tuple[float | None, float | None]:
     if len(changes) < 2:
         return None, None
-    return mean_interval(changes, resamplings([_speaker(speakers, clip) for clip in clips], 1000, seed, "audit", *clips))
+    return mean_interval(
+        changes, resamplings([_speaker(speakers, clip) for clip in clips], 1000, seed, "audit", *clips)
+    )
 
 
 def _speaker(speakers: pd.Series, clip: str) -> str:
@@ -105,7 +128,9 @@ def _speaker(speakers: pd.Series, clip: str) -> str:
 
 
 def _rank_correlation(wide: pd.DataFrame, distortion: str, speakers: pd.Series, seed: int) -> Ranks:
-    """Mean over clips of Spearman's rho between level and value, zero included; a value that never moves has 0."""
+    """Mean over clips of Spearman's rho between level and value, zero included; a value
+    that never moves has 0.
+    """
     names = ["zero", *(f"{distortion}_{k}" for k in range(1, LEVELS + 1))]
     if not set(names) <= set(wide):
         return None, None, None
@@ -121,7 +146,9 @@ def _rho(values: np.ndarray) -> float:
 
 
 def _of_sets(sets: pd.DataFrame, distortion: str, scores: ScoresConfig) -> Iterator[tuple[dict, Ranks]]:
-    """Rows of the metrics of sets: the change of the value; its interval is the level's own, moved by the value at zero."""
+    """Rows of the metrics of sets: the change of the value; its interval is the level's
+    own, moved by the value at zero.
+    """
     names = [name for name in scores.metrics if METRICS[name].kind == "set"]
     of_sets = sets[sets.metric.isin(names) & sets.value.notna()]
     for (name, variant), part in of_sets.groupby([of_sets.metric, of_sets.variant.fillna("")], sort=False):
@@ -134,21 +161,48 @@ def _of_sets(sets: pd.DataFrame, distortion: str, scores: ScoresConfig) -> Itera
         for k, method in enumerate(at, 1):
             row = by.loc[method]
             ends = (None, None) if pd.isna(row.low) else (row.low - zero.value, row.high - zero.value)
-            yield _row(distortion, k, name, variant, row.value, zero.value, *ends, int(row.n), None), (rho, None, None)
+            yield (
+                _row(distortion, k, name, variant, row.value, zero.value, *ends, int(row.n), None),
+                (rho, None, None),
+            )
 
 
-def _row(distortion: str, k: int, name: str, variant: str, value: float, zero: float, low, high, n: int, speakers: int | None) -> dict:
+def _row(
+    distortion: str,
+    k: int,
+    name: str,
+    variant: str,
+    value: float,
+    zero: float,
+    low,
+    high,
+    n: int,
+    speakers: int | None,
+) -> dict:
     change = float(value - zero)
     told = change != 0 if _is_exact(distortion, name) else low is not None and (low > 0 or high < 0)
     return {
-        "distortion": distortion, "level": k, "amount": float(REGISTRY[distortion].levels[k - 1]), "unit": REGISTRY[distortion].unit,
-        "metric": name, "variant": variant, "value": float(value), "zero": float(zero), "change": change, "low": low, "high": high,
-        "told": bool(told), "n": n, "speakers": speakers,
-    }  # fmt: skip
+        "distortion": distortion,
+        "level": k,
+        "amount": float(REGISTRY[distortion].levels[k - 1]),
+        "unit": REGISTRY[distortion].unit,
+        "metric": name,
+        "variant": variant,
+        "value": float(value),
+        "zero": float(zero),
+        "change": change,
+        "low": low,
+        "high": high,
+        "told": bool(told),
+        "n": n,
+        "speakers": speakers,
+    }
 
 
 def _is_exact(distortion: str, metric: str) -> bool:
-    """Whether the frames are the same byte by byte and the metric hears nothing: then any change at all is one."""
+    """Whether the frames are the same byte by byte and the metric hears nothing: then
+    any change at all is one.
+    """
     return distortion in AUDIO and not METRICS[metric].sound
 
 
@@ -158,8 +212,9 @@ def must_stay(distortion: str, metric: str) -> bool:
 
 
 def _finding(levels: pd.DataFrame, rho: Ranks, largest: float) -> dict:
-    """One row of ``schemas.AUDIT``. What must stay may move by ``NEGLIGIBLE`` of the metric's largest change: an error of landmarks, which
-    is never below 0, answers to any noise at all.
+    """One row of ``schemas.AUDIT``. What must stay may move by ``NEGLIGIBLE`` of the
+    metric's largest change: an error of landmarks, which is never below 0, answers to
+    any noise at all.
     """
     first = levels.iloc[0]
     told = levels.sort_values("level").told.to_numpy()
@@ -172,11 +227,21 @@ def _finding(levels: pd.DataFrame, rho: Ranks, largest: float) -> dict:
     else:
         moved = smallest is not None
     return {
-        "distortion": first.distortion, "metric": first.metric, "variant": first.variant, "rho": rho[0], "rho_low": rho[1], "rho_high": rho[2],
-        "smallest": None if smallest is None else float(levels.amount.iloc[smallest]), "smallest_level": None if smallest is None else smallest + 1,
-        "size": size, "unit": first.unit, "must_stay": stays, "finding": ("false response" if stays else "reacts") if moved else "stays",
-        "n": int(levels.n.min()), "speakers": first.speakers,
-    }  # fmt: skip
+        "distortion": first.distortion,
+        "metric": first.metric,
+        "variant": first.variant,
+        "rho": rho[0],
+        "rho_low": rho[1],
+        "rho_high": rho[2],
+        "smallest": None if smallest is None else float(levels.amount.iloc[smallest]),
+        "smallest_level": None if smallest is None else smallest + 1,
+        "size": size,
+        "unit": first.unit,
+        "must_stay": stays,
+        "finding": ("false response" if stays else "reacts") if moved else "stays",
+        "n": int(levels.n.min()),
+        "speakers": first.speakers,
+    }
 
 
 def verdict(metric: str, found: pd.DataFrame) -> str:
@@ -190,7 +255,9 @@ def verdict(metric: str, found: pd.DataFrame) -> str:
     reacts = [f"{_name(row)} ({_from(row)})" for row in found[found.finding == "reacts"].itertuples()]
     stays = [_name(row) for row in found[(found.finding == "stays") & ~found.must_stay].itertuples()]
     false = [f"{_name(row)} ({_from(row)})" for row in found[found.finding == "false response"].itertuples()]
-    parts = [f"{label} reacts to {', '.join(reacts)}." if reacts else f"{label} reacts to nothing that it should."]
+    parts = [
+        f"{label} reacts to {', '.join(reacts)}." if reacts else f"{label} reacts to nothing that it should."
+    ]
     if stays:
         parts.append(f"Not told from none with {int(found.n.min())} clips: {', '.join(stays)}.")
     if false:

@@ -28,23 +28,45 @@ def run_command(
     clips: Annotated[Path, typer.Option(help="Folder of real videos, or a corpus's clips.parquet.")],
     out: Annotated[Path, typer.Option(help="Folder for tables, pictures and index.html.")] = Path("audit"),
     labels: Annotated[
-        Path | None, typer.Option(help="CSV, TSV or Parquet with columns name, emotion, speaker; of a folder.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="CSV, TSV or Parquet with columns name, emotion, speaker; of a folder.", show_default=False
+        ),
     ] = None,
-    metrics: Annotated[str | None, typer.Option(help="Only these metrics, comma-separated.", show_default=False)] = None,
-    distortions: Annotated[str | None, typer.Option(help="Only these distortions, comma-separated.", show_default=False)] = None,
-    max_clips: Annotated[int | None, typer.Option(min=2, help="At most so many clips. [default: 6]", show_default=False)] = None,
-    max_seconds: Annotated[float | None, typer.Option(min=0.6, help="Clips are cut to this. [default: 2]", show_default=False)] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Only these metrics, comma-separated.", show_default=False)
+    ] = None,
+    distortions: Annotated[
+        str | None, typer.Option(help="Only these distortions, comma-separated.", show_default=False)
+    ] = None,
+    max_clips: Annotated[
+        int | None, typer.Option(min=2, help="At most so many clips. [default: 6]", show_default=False)
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(min=0.6, help="Clips are cut to this. [default: 2]", show_default=False)
+    ] = None,
     evaluators: Annotated[
         str | None,
-        typer.Option(metavar="official|demo|FOLDER", show_default=False, help="The networks that measure, as in `eadbench score`."),
+        typer.Option(
+            metavar="official|demo|FOLDER",
+            show_default=False,
+            help="The networks that measure, as in `eadbench score`.",
+        ),
     ] = None,
-    part: Annotated[list[str] | None, typer.Option("--part", metavar="NAME=FOLDER", help="One evaluator.")] = None,
-    accept_licence: Annotated[list[str] | None, typer.Option(metavar="ID", help="Published weights whose licence you accept.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")] = 1,
+    part: Annotated[
+        list[str] | None, typer.Option("--part", metavar="NAME=FOLDER", help="One evaluator.")
+    ] = None,
+    accept_licence: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Published weights whose licence you accept.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")
+    ] = 1,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Distort clips by known amounts, score every level with every metric, and say what each metric sees.
+    """Distort clips by known amounts, score every level with every metric, and say what
+    each metric sees.
 
     An interrupted run goes on where it stopped.
 
@@ -53,16 +75,28 @@ def run_command(
         eadbench audit run --clips results/clips/demo_mead/clips.parquet \\
           --evaluators demo --jobs 2 --out audit
     """
-    given = core_settings.load(settings, config, "audit run") if settings else core_settings.load(None, config) if config else None
+    given = (
+        core_settings.load(settings, config, "audit run")
+        if settings
+        else core_settings.load(None, config)
+        if config
+        else None
+    )
     wanted = config_of(given, metrics)
     base = (
-        given.audit.model_dump() if given and "audit" in given.given else {"corpus": clips.resolve().parent.name if clips.is_file() else clips.name}
+        given.audit.model_dump()
+        if given and "audit" in given.given
+        else {"corpus": clips.resolve().parent.name if clips.is_file() else clips.name}
     )
     over = {"max_clips": max_clips, "max_seconds": max_seconds, "distortions": _names(distortions)}
-    chosen = AuditConfig.model_validate(base | {key: value for key, value in over.items() if value is not None})
+    chosen = AuditConfig.model_validate(
+        base | {key: value for key, value in over.items() if value is not None}
+    )
     parts = parse_parts(part)
     if not clips.exists():
-        raise EadbenchError("there are no clips", clips, "give a folder of videos, or results/clips/CORPUS/clips.parquet")
+        raise EadbenchError(
+            "there are no clips", clips, "give a folder of videos, or results/clips/CORPUS/clips.parquet"
+        )
     from eadbench.audit.run import audit, clips_of_folder, clips_of_table
     from eadbench.core.device import pick_device
     from eadbench.media.files import SOUND
@@ -71,12 +105,20 @@ def run_command(
     from eadbench.scores.workers import Workers
     from eadbench.zoo.card import read_card
 
-    pool = clips_of_table(clips, chosen) if clips.is_file() else clips_of_folder(clips, read_labels(labels, SOUND))
+    pool = (
+        clips_of_table(clips, chosen)
+        if clips.is_file()
+        else clips_of_folder(clips, read_labels(labels, SOUND))
+    )
     networks = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
     device = pick_device(given.device if given and "device" in given.raw else "auto")
     load = partial(load_networks, wanted, networks, device)
     seed = given.seed if given and "seed" in given.raw else 1
-    ids = {name: read_card(folder).id for name, folder in networks.parts.items() if (folder / "card.json").exists()}
+    ids = {
+        name: read_card(folder).id
+        for name, folder in networks.parts.items()
+        if (folder / "card.json").exists()
+    }
     drawn = given is not None and "corpora" in given.given and chosen.corpus in given.corpora.drawn
     with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
         audit(pool, chosen, wanted, load(), seed, out, device, workers, ids, drawn)
@@ -89,5 +131,9 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if name not in DISTORTIONS:
-            raise EadbenchError(f"no distortion is named {name!r}{nearest(name, DISTORTIONS)}", "--distortions", f"known: {', '.join(DISTORTIONS)}")
+            raise EadbenchError(
+                f"no distortion is named {name!r}{nearest(name, DISTORTIONS)}",
+                "--distortions",
+                f"known: {', '.join(DISTORTIONS)}",
+            )
     return names

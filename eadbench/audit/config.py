@@ -7,7 +7,17 @@ from pydantic import Field, field_validator
 from eadbench.audit.names import DISTORTIONS
 from eadbench.core.settings import CorpusName, Section, nearest
 
-READS = {"run": ("seed", "device", "scores", "-scores.few_clips", "audit", "corpora.sets.*.kind", "corpora.sets.*.studio.layout")}
+READS = {
+    "run": (
+        "seed",
+        "device",
+        "scores",
+        "-scores.few_clips",
+        "audit",
+        "corpora.sets.*.kind",
+        "corpora.sets.*.studio.layout",
+    )
+}
 
 
 class AuditConfig(Section):
@@ -32,7 +42,10 @@ class AuditConfig(Section):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in DISTORTIONS:
-                raise ValueError(f"no distortion is named {name!r}{nearest(name, DISTORTIONS)}; known: {', '.join(DISTORTIONS)}")
+                raise ValueError(
+                    f"no distortion is named {name!r}{nearest(name, DISTORTIONS)}; known: "
+                    f"{', '.join(DISTORTIONS)}"
+                )
         return names
 
     def in_use(self) -> dict[str, Any]:

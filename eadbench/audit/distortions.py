@@ -1,4 +1,5 @@
-"""Distortions of known strength, each at five levels: frames and audio in, frames and audio out.
+"""Distortions of known strength, each at five levels: frames and audio in, frames and
+audio out.
 
 Lengths in pixels are for a frame of 256 and grow with its side.
 """
@@ -29,8 +30,10 @@ class Footage:
         audio: ``(N,)`` mono float32 at 16 kHz; empty if there is none.
         fps: Frames per second.
         marks: Landmarks ``(T, 478, 2)`` in pixels, NaN where no face was found.
-        other_speaker: Frames of another speaker's clip, of the same size; ``None`` if there is none.
-        other_emotion: Frames of the same speaker with another emotion, of the same size; ``None`` if there is none.
+        other_speaker: Frames of another speaker's clip, of the same size; ``None`` if
+            there is none.
+        other_emotion: Frames of the same speaker with another emotion, of the same
+            size; ``None`` if there is none.
     """
 
     frames: np.ndarray
@@ -68,7 +71,10 @@ class Distortion:
         """A level in words: ``crf 23``, ``20 % of the clip``."""
         if self.unit == "crf":
             return f"crf {level:g}"
-        return f"{level:g} {self.unit.removesuffix('s') if level == 1 and not self.unit.startswith('%') else self.unit}"
+        return (
+            f"{level:g} "
+            f"{self.unit.removesuffix('s') if level == 1 and not self.unit.startswith('%') else self.unit}"
+        )
 
 
 REGISTRY: dict[str, Distortion] = {}
@@ -153,7 +159,11 @@ def scale(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     small = max(2, round(width / level)), max(2, round(height / level))
 
     def one(frame: np.ndarray) -> np.ndarray:
-        return cv2.resize(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_CUBIC)
+        return cv2.resize(
+            cv2.resize(frame, small, interpolation=cv2.INTER_AREA),
+            (width, height),
+            interpolation=cv2.INTER_CUBIC,
+        )
 
     return _each(clip, one)
 
@@ -172,14 +182,18 @@ def jitter(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
 
 @distortion("frozen frames", "% of the clip", (10, 25, 50, 75, 100))
 def freeze(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
-    """The last share of the frames repeats the frame before it; at 100 the first frame stands from beginning to end."""
+    """The last share of the frames repeats the frame before it; at 100 the first frame
+    stands from beginning to end.
+    """
     stop = max(0, round(len(clip.frames) * (1 - level / 100)) - 1)
     return replace(clip, frames=clip.frames[np.minimum(np.arange(len(clip.frames)), stop)])
 
 
 @distortion("dropped frames", "% of the frames", (4, 8, 15, 30, 50))
 def drop(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
-    """Frames taken out at random; the rest closes up, so that the video ends before its audio."""
+    """Frames taken out at random; the rest closes up, so that the video ends before its
+    audio.
+    """
     keep = np.sort(rng.permutation(len(clip.frames))[: max(2, round(len(clip.frames) * (1 - level / 100)))])
     return replace(clip, frames=clip.frames[keep])
 
@@ -229,7 +243,9 @@ def _bytes(frame: np.ndarray) -> np.ndarray:
 def translated(frame: np.ndarray, right: float, down: float) -> np.ndarray:
     """A frame moved by parts of a pixel; the edge is repeated."""
     matrix = np.float32([[1, 0, right], [0, 1, down]])
-    return cv2.warpAffine(frame, matrix, frame.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        frame, matrix, frame.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def moved(audio: np.ndarray, samples: int) -> np.ndarray:
@@ -249,14 +265,19 @@ def blended(clip: Footage, other: np.ndarray | None, share: float, what: str) ->
         EadbenchError: If there is no such clip.
     """
     if other is None:
-        raise EadbenchError(f"there is no {what.removeprefix('a ')} among the clips", "audit", "give more clips, and labels with speaker and emotion")
+        raise EadbenchError(
+            f"there is no {what.removeprefix('a ')} among the clips",
+            "audit",
+            "give more clips, and labels with speaker and emotion",
+        )
     there = other[np.arange(len(clip.frames)) % len(other)]
     pairs = zip(clip.frames, there, strict=True)
     return replace(clip, frames=np.stack([cv2.addWeighted(a, 1 - share, b, share, 0) for a, b in pairs]))
 
 
 def with_mouths(clip: Footage, moments: np.ndarray) -> Footage:
-    """Each frame with the mouth of another moment of the clip, moved to where the mouth is, with a soft edge.
+    """Each frame with the mouth of another moment of the clip, moved to where the mouth
+    is, with a soft edge.
 
     Args:
         clip: The clip. Frames without a face stay as they are.
@@ -282,9 +303,15 @@ def with_mouths(clip: Footage, moments: np.ndarray) -> Footage:
 def recoded(frames: np.ndarray, fps: float, codec: str, crf: float) -> np.ndarray:
     """Frames ``(T, H, W, 3)`` through a codec and back."""
     buffer = io.BytesIO()
-    quiet = {"x265-params": f"crf={crf:g}:log-level=none:pools=none:frame-threads=1"} if codec == "libx265" else {"crf": f"{crf:g}", "threads": "1"}
+    quiet = (
+        {"x265-params": f"crf={crf:g}:log-level=none:pools=none:frame-threads=1"}
+        if codec == "libx265"
+        else {"crf": f"{crf:g}", "threads": "1"}
+    )
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=quiet | {"preset": "medium"})
+        stream = container.add_stream(
+            codec, rate=Fraction(fps).limit_denominator(1001), options=quiet | {"preset": "medium"}
+        )
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
@@ -295,7 +322,9 @@ def recoded(frames: np.ndarray, fps: float, codec: str, crf: float) -> np.ndarra
 
 
 def recoded_audio(audio: np.ndarray, bits: int) -> np.ndarray:
-    """Samples ``(N,)`` at 16 kHz through AAC and back, at the same time: the encoder's delay is taken off."""
+    """Samples ``(N,)`` at 16 kHz through AAC and back, at the same time: the encoder's
+    delay is taken off.
+    """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         SoundTrack(container, audio, RATE, {"b": str(bits)}).finish()

@@ -1,4 +1,6 @@
-"""Names of the distortions, without the code that applies them: for whoever only checks a configuration."""
+"""Names of the distortions, without the code that applies them: for whoever only checks
+a configuration.
+"""
 
 # As in eadbench.audit.distortions, which a test compares.
 DISTORTIONS = (

@@ -33,7 +33,8 @@ def write_page(
         clips: What was distorted.
         skipped: Distortions left out, with the reason.
         evaluators: Name of each network -> its id.
-        drawn: Whether the people of the clips are drawn, which page and figures then say.
+        drawn: Whether the people of the clips are drawn, which page and figures then
+            say.
     """
     from eadbench.tables.figures import save
 
@@ -42,8 +43,12 @@ def write_page(
     metrics = list(dict.fromkeys(found.metric))
     for name in metrics:
         save(curves_figure(levels[levels.metric == name]), out / f"curves_{name}", mark)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("eadbench.audit").joinpath("audit.html.j2").read_text(encoding="utf-8"))
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(
+        files("eadbench.audit").joinpath("audit.html.j2").read_text(encoding="utf-8")
+    )
     verdicts = [(METRICS[name], verdict(name, found[found.metric == name])) for name in metrics]
     text = template.render(
         verdicts=verdicts,
@@ -65,12 +70,15 @@ def _false(found: pd.DataFrame) -> list[dict[str, str]]:
     rows = found[found.finding == "false response"].sort_values("size", ascending=False, kind="stable")
     kinds = [REGISTRY[name] for name in rows.distortion]
     amounts = [
-        "not at every level" if pd.isna(row.smallest) else kind.amount(row.smallest) for row, kind in zip(rows.itertuples(), kinds, strict=True)
+        "not at every level" if pd.isna(row.smallest) else kind.amount(row.smallest)
+        for row, kind in zip(rows.itertuples(), kinds, strict=True)
     ]
     percents = ["–" if pd.isna(size) else f"{100 * size:.0f} %" for size in rows["size"]]
     return [
         row | {"amount": amount, "percent": percent}
-        for row, amount, percent in zip(rows[["metric", "variant", "distortion"]].to_dict("records"), amounts, percents, strict=True)
+        for row, amount, percent in zip(
+            rows[["metric", "variant", "distortion"]].to_dict("records"), amounts, percents, strict=True
+        )
     ]
 
 
@@ -83,7 +91,8 @@ def _label(metric: str, variant: str) -> str:
 
 
 def matrix_figure(found: pd.DataFrame):
-    """Rank correlations as colours, metrics in rows and distortions in columns; the number is the smallest level told from none.
+    """Rank correlations as colours, metrics in rows and distortions in columns; the
+    number is the smallest level told from none.
 
     A red frame marks a false response, a grey field what was not measured.
     """
@@ -99,18 +108,32 @@ def matrix_figure(found: pd.DataFrame):
         row = cells.get((metric, variant, name))
         values[i, j] = np.nan if row is None or pd.isna(row.rho) else row.rho
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(2.6 + 0.42 * len(columns), 1.6 + 0.27 * len(rows)), layout="constrained")
+        figure, axis = plt.subplots(
+            figsize=(2.6 + 0.42 * len(columns), 1.6 + 0.27 * len(rows)), layout="constrained"
+        )
         image = axis.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
         axis.set_facecolor("0.85")
-        for (i, (metric, variant)), (j, name) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
+        for (i, (metric, variant)), (j, name) in (
+            (a, b) for a in enumerate(rows) for b in enumerate(columns)
+        ):
             row = cells.get((metric, variant, name))
             if row is None:
                 continue
             if pd.notna(row.smallest_level):
-                axis.text(j, i, f"{int(row.smallest_level)}", ha="center", va="center", fontsize=7, color="w" if abs(values[i, j]) > 0.6 else "k")
+                axis.text(
+                    j,
+                    i,
+                    f"{int(row.smallest_level)}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="w" if abs(values[i, j]) > 0.6 else "k",
+                )
             if row.finding == "false response":
                 axis.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="#d00000", lw=1.6))
-        axis.set_xticks(range(len(columns)), [REGISTRY[name].label for name in columns], rotation=55, ha="right")
+        axis.set_xticks(
+            range(len(columns)), [REGISTRY[name].label for name in columns], rotation=55, ha="right"
+        )
         axis.set_yticks(range(len(rows)), [_label(*row) for row in rows])
         axis.tick_params(length=0)
         figure.colorbar(image, ax=axis, label="rank correlation with the level", shrink=0.6)
@@ -118,7 +141,9 @@ def matrix_figure(found: pd.DataFrame):
 
 
 def curves_figure(levels: pd.DataFrame):
-    """One metric's change at each level with its interval: a panel per distortion, a line per variant."""
+    """One metric's change at each level with its interval: a panel per distortion, a
+    line per variant.
+    """
     from matplotlib import pyplot as plt
 
     from eadbench.tables.figures import COLOURS, STYLE
@@ -127,7 +152,14 @@ def curves_figure(levels: pd.DataFrame):
     columns = 5
     lines = -(-len(names) // columns)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(lines, columns, figsize=(2.1 * columns, 1.6 * lines), squeeze=False, sharey=True, layout="constrained")
+        figure, axes = plt.subplots(
+            lines,
+            columns,
+            figsize=(2.1 * columns, 1.6 * lines),
+            squeeze=False,
+            sharey=True,
+            layout="constrained",
+        )
         for axis, name in zip(axes.flat, names, strict=False):
             part = levels[levels.distortion == name]
             for k, (variant, line) in enumerate(part.groupby("variant", sort=False)):

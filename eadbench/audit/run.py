@@ -56,9 +56,17 @@ def clips_of_table(path: Path, config: AuditConfig) -> list[SourceClip]:
     table = read_table(path, schemas.CLIPS)
     pool = table[(table.status == KEPT) & (table.split == config.split)]
     if pool.empty:
-        raise EadbenchError(f"no clip of the split {config.split!r} was kept", path, "choose another one with `audit: split`")
+        raise EadbenchError(
+            f"no clip of the split {config.split!r} was kept", path, "choose another one with `audit: split`"
+        )
     return [
-        SourceClip(row.clip_id, resolve(path, row.video), resolve(path, row.audio), _text(row.speaker), _text(row.emotion))
+        SourceClip(
+            row.clip_id,
+            resolve(path, row.video),
+            resolve(path, row.audio),
+            _text(row.speaker),
+            _text(row.emotion),
+        )
         for row in pool.itertuples()
     ]
 
@@ -71,12 +79,17 @@ def clips_of_folder(folder: Path, labels: Labels) -> list[SourceClip]:
     """
     files = files_by_name(folder, VIDEO).files
     labels.check(files)
-    return [SourceClip(name, files[name], None, labels.of(name).speaker, labels.of(name).emotion) for name in sorted(files)]
+    return [
+        SourceClip(name, files[name], None, labels.of(name).speaker, labels.of(name).emotion)
+        for name in sorted(files)
+    ]
 
 
 def chosen(pool: list[SourceClip], config: AuditConfig, seed: int) -> list[SourceClip]:
     """At most ``max_clips`` of them, spread over emotions and speakers."""
-    frame = pd.DataFrame([{"clip_id": one.clip_id, "speaker": one.speaker, "emotion": one.emotion} for one in pool])
+    frame = pd.DataFrame(
+        [{"clip_id": one.clip_id, "speaker": one.speaker, "emotion": one.emotion} for one in pool]
+    )
     return [pool[k] for k in choose(frame, config.max_clips, seed).index]
 
 
@@ -98,11 +111,13 @@ def audit(
 ) -> None:
     """Distort, score and sum up; an interrupted run goes on where it stopped.
 
-    Writes ``levels.parquet`` (``schemas.AUDIT_LEVELS``), ``audit.parquet`` (``schemas.AUDIT``), ``matrix.png``, one picture of
-    curves per metric and ``index.html`` into ``out``; the cells' scores lie in ``out/cells``.
+    Writes ``levels.parquet`` (``schemas.AUDIT_LEVELS``), ``audit.parquet``
+    (``schemas.AUDIT``), ``matrix.png``, one picture of curves per metric and
+    ``index.html`` into ``out``; the cells' scores lie in ``out/cells``.
 
     Args:
-        pool: Clips to choose from; those that are not chosen may be blended into the others.
+        pool: Clips to choose from; those that are not chosen may be blended into the
+            others.
         config: How.
         scores: What is measured.
         judges: The networks.
@@ -111,7 +126,8 @@ def audit(
         device: Where formulas run.
         workers: Processes that measure; ``None`` for this one.
         evaluators: Role -> what measured, for the page.
-        drawn: Whether the people of the clips are drawn, which page and figures then say.
+        drawn: Whether the people of the clips are drawn, which page and figures then
+            say.
 
     Raises:
         EadbenchError: If a clip cannot be read.
@@ -122,18 +138,45 @@ def audit(
     clips = chosen(pool, config, seed)
     videos, cells = out / "videos", out / "cells"
     skipped = write_videos(clips, pool, config, seed, scores.fps, videos)
-    names = [ZERO, *(f"{name}_{k}" for name in config.distortions if name not in skipped for k in range(1, 6))]
+    names = [
+        ZERO,
+        *(f"{name}_{k}" for name in config.distortions if name not in skipped for k in range(1, 6)),
+    ]
     zero = cells / ZERO
     for name in track(names, "score the levels", unit="level"):
         tasks = [
-            ScoreTask(clip.clip_id, clip.speaker, clip.emotion, fake=video_of(videos, name, n), real=video_of(videos, ZERO, n))
+            ScoreTask(
+                clip.clip_id,
+                clip.speaker,
+                clip.emotion,
+                fake=video_of(videos, name, n),
+                real=video_of(videos, ZERO, n),
+            )
             for n, clip in enumerate(clips)
         ]
         cell = {"method": name, "corpus": config.corpus, "protocol": "self"}
         table = cells / name / "per_clip.parquet"
-        measure_cell(cell, tasks, scores, judges, table, device, None if name == ZERO else zero, reuse=True, workers=workers)
-        write_summary(SummaryCell.read(cells / name), SummaryCell.read(zero), scores, seed, cells / name / "summary.parquet")
-    levels, found = analyse(cells, [name for name in config.distortions if name not in skipped], scores, seed, out)
+        measure_cell(
+            cell,
+            tasks,
+            scores,
+            judges,
+            table,
+            device,
+            None if name == ZERO else zero,
+            reuse=True,
+            workers=workers,
+        )
+        write_summary(
+            SummaryCell.read(cells / name),
+            SummaryCell.read(zero),
+            scores,
+            seed,
+            cells / name / "summary.parquet",
+        )
+    levels, found = analyse(
+        cells, [name for name in config.distortions if name not in skipped], scores, seed, out
+    )
     write_page(out, levels, found, clips, skipped, evaluators or {}, drawn)
     provenance.write(out, config.model_dump(mode="json"))
 
@@ -143,7 +186,9 @@ def video_of(videos: Path, name: str, number: int) -> Path:
     return videos / name / f"{number:03d}.mp4"
 
 
-def write_videos(clips: list[SourceClip], pool: list[SourceClip], config: AuditConfig, seed: int, fps: float, videos: Path) -> dict[str, str]:
+def write_videos(
+    clips: list[SourceClip], pool: list[SourceClip], config: AuditConfig, seed: int, fps: float, videos: Path
+) -> dict[str, str]:
     """Write every clip at every level.
 
     Returns:
@@ -169,7 +214,9 @@ def write_videos(clips: list[SourceClip], pool: list[SourceClip], config: AuditC
 
 
 def _write(path: Path, footage: Footage) -> None:
-    write_video(path, footage.frames, footage.fps, crf=CRF, audio=footage.audio if len(footage.audio) else None)
+    write_video(
+        path, footage.frames, footage.fps, crf=CRF, audio=footage.audio if len(footage.audio) else None
+    )
 
 
 def load(clip: SourceClip, pool: list[SourceClip], config: AuditConfig, fps: float) -> Footage:
@@ -184,15 +231,30 @@ def load(clip: SourceClip, pool: list[SourceClip], config: AuditConfig, fps: flo
         mesh.close()
     size = frames.shape[2], frames.shape[1]
     others = [one for one in pool if one.speaker and clip.speaker and one.speaker != clip.speaker]
-    moods = [one for one in pool if clip.speaker and one.speaker == clip.speaker and clip.emotion and one.emotion not in (None, clip.emotion)]
+    moods = [
+        one
+        for one in pool
+        if clip.speaker
+        and one.speaker == clip.speaker
+        and clip.emotion
+        and one.emotion not in (None, clip.emotion)
+    ]
     pair = (next(iter(others), None), next(iter(moods), None))
-    return Footage(frames, audio, fps, marks, *(None if one is None else _fitted(_frames(one, config, fps), size) for one in pair))
+    return Footage(
+        frames,
+        audio,
+        fps,
+        marks,
+        *(None if one is None else _fitted(_frames(one, config, fps), size) for one in pair),
+    )
 
 
 def _frames(clip: SourceClip, config: AuditConfig, fps: float) -> np.ndarray:
     frames = read_frames(clip.video, fps=fps, limit=max(2, round(config.max_seconds * fps)))
     if len(frames) < 2:
-        raise EadbenchError("a clip of one frame cannot be audited", clip.video, "give videos of half a second or more")
+        raise EadbenchError(
+            "a clip of one frame cannot be audited", clip.video, "give videos of half a second or more"
+        )
     return frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
 
 

@@ -11,7 +11,8 @@ from eadbench.core.emotions import EMOTIONS, common_name
 
 FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n?```\Z", re.DOTALL)
 REFUSAL = re.compile(
-    r"\b(i['’]?m sorry|i am sorry|i apologi[sz]e|i can(no|['’])t|i can not|i(['’]m| am) (unable|not able)|as an ai|i won['’]t"
+    r"\b(i['’]?m sorry|i am sorry|i apologi[sz]e|i can(no|['’])t|i can not|i(['’]m| am) (unable|not "
+    r"able)|as an ai|i won['’]t"
     r"|unable to (assist|help))\b",
     re.IGNORECASE,
 )
@@ -51,11 +52,13 @@ class AnswerError(ValueError):
 
 
 def parse_answer(text: str | None, max_characters: int) -> Answer:
-    """Read one JSON object (a code fence around it is taken off) and check its description.
+    """Read one JSON object (a code fence around it is taken off) and check its
+    description.
 
     Raises:
-        AnswerError: If the text is empty, a refusal, not exactly one JSON object, has other keys or values out of range, or its description is
-            empty, a refusal, too long or not English.
+        AnswerError: If the text is empty, a refusal, not exactly one JSON object, has
+            other keys or values out of range, or its description is empty, a refusal,
+            too long or not English.
     """
     text = (text or "").strip()
     if not text:
@@ -72,7 +75,9 @@ def parse_answer(text: str | None, max_characters: int) -> Answer:
     try:
         answer = Answer.model_validate(raw)
     except ValidationError as error:
-        raise AnswerError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())[:300]) from error
+        raise AnswerError(
+            "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())[:300]
+        ) from error
     return answer.model_copy(update={"description": check_description(answer.description, max_characters)})
 
 
@@ -95,7 +100,9 @@ def check_description(text: str, max_characters: int) -> str:
 
 
 def looks_english(text: str) -> bool:
-    """Whether the text is in Latin letters and has the little words of English; texts of fewer than five words pass on letters alone."""
+    """Whether the text is in Latin letters and has the little words of English; texts
+    of fewer than five words pass on letters alone.
+    """
     letters = [c for c in text if c.isalpha()]
     if not letters or sum(c.isascii() for c in letters) < 0.9 * len(letters):
         return False

@@ -8,7 +8,11 @@ import typer
 from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, Parts, SettingsJson, parse_parts
 
-app = typer.Typer(add_completion=False, help="Describe the emotion of clips; choose which descriptions train.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="Describe the emotion of clips; choose which descriptions train.",
+    no_args_is_help=True,
+)
 
 Corpus = Annotated[str, typer.Option(help="Name of the corpus.")]
 Clips = Annotated[Path, typer.Option(help="Table of the corpus's clips, results/clips/C/clips.parquet.")]
@@ -26,7 +30,8 @@ def write_command(
 ) -> None:
     """Describe each kept clip of a shard with the captioner of the config.
 
-    A killed run goes on where it stopped. A clip without a usable answer becomes a row with its reason.
+    A killed run goes on where it stopped. A clip without a usable answer becomes a row
+    with its reason.
 
     Example:
 
@@ -68,9 +73,11 @@ def filter_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Measure each caption's cosine similarity with its clip's label, frames or sound, and keep or drop it for training.
+    """Measure each caption's cosine similarity with its clip's label, frames or sound,
+    and keep or drop it for training.
 
-    Scores (-1 to 1) stand in the table for every clip, kept or not, and beside them those of a wrong caption, for the held-out check.
+    Scores (-1 to 1) stand in the table for every clip, kept or not, and beside them
+    those of a wrong caption, for the held-out check.
 
     Example:
 
@@ -83,19 +90,28 @@ def filter_command(
     given = core_settings.load(settings, config, "captions filter")
     from eadbench.captions.filter import filter_captions
 
-    filter_captions(written, clips, corpus, given.captions.filter, parse_parts(part), given.seed, given.device, out)
+    filter_captions(
+        written, clips, corpus, given.captions.filter, parse_parts(part), given.seed, given.device, out
+    )
 
 
 @app.command("report")
 def report_command(
-    captions: Annotated[list[Path], typer.Option(metavar="FILE", help="Filtered captions of the corpora, results/captions/C/captions.parquet.")],
+    captions: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE", help="Filtered captions of the corpora, results/captions/C/captions.parquet."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Page to write; report.json with the numbers comes beside it.")],
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Draw what the filter keeps and loses, how it tells swapped captions, and how often the captioner names the label's emotion.
+    """Draw what the filter keeps and loses, how it tells swapped captions, and how
+    often the captioner names the label's emotion.
 
-    The page and the log warn where the check with swapped captions stays below `captions: filter: least_auc`.
+    The page and the log warn where the check with swapped captions stays below
+    `captions: filter: least_auc`.
 
     Example:
 

@@ -17,8 +17,10 @@ class MeasuredConfig(Section):
     """The captioner that measures the mesh.
 
     Attributes:
-        clips_per_speaker: Clips of a speaker (picked by hash, labels unseen) whose medians say what is usual for that face.
-        shrink: Weight, in clips, of the corpus's median against the speaker's own; matters for speakers with few clips.
+        clips_per_speaker: Clips of a speaker (picked by hash, labels unseen) whose
+            medians say what is usual for that face.
+        shrink: Weight, in clips, of the corpus's median against the speaker's own;
+            matters for speakers with few clips.
     """
 
     clips_per_speaker: int = Field(default=60, ge=1)
@@ -29,14 +31,19 @@ class QwenConfig(Section):
     """A Qwen VL model through transformers.
 
     Attributes:
-        artefact: Artefact of the zoo (kind ``qwen_vl``) that is the model; or else ``model``.
+        artefact: Artefact of the zoo (kind ``qwen_vl``) that is the model; or else
+            ``model``.
         model: Local folder, or id on the Hugging Face hub.
-        revision: Commit of that hub id; needed for a hub id, so that a caption can be made again.
-        dtype: Numbers the weights are held in; ``auto`` is bfloat16 on a GPU and float32 on a CPU.
+        revision: Commit of that hub id; needed for a hub id, so that a caption can be
+            made again.
+        dtype: Numbers the weights are held in; ``auto`` is bfloat16 on a GPU and
+            float32 on a CPU.
         four_bit: Load in 4 bit (needs bitsandbytes and a GPU).
         frames_as: Give the frames as one ``video`` or as single ``images``.
-        max_pixels: Upper bound of the pixels of one frame as the model sees it; null leaves it to the model.
-        repetition_penalty: 1 for none. The settings published with Qwen2.5-VL have 1.05, which also counts for all words of the prompt.
+        max_pixels: Upper bound of the pixels of one frame as the model sees it; null
+            leaves it to the model.
+        repetition_penalty: 1 for none. The settings published with Qwen2.5-VL have
+            1.05, which also counts for all words of the prompt.
     """
 
     artefact: ArtefactName | None = None
@@ -59,19 +66,26 @@ class EndpointConfig(Section):
     """An OpenAI-compatible server, e.g. vLLM.
 
     Attributes:
-        base_url: Its address, up to ``/v1``; ``${NAME}`` stands for a variable of the environment, so that a user and a
-            password need not be written out.
+        base_url: Its address, up to ``/v1``; ``${NAME}`` stands for a variable of the
+            environment, so that a user and a password need not be written out.
         model: Name that the server knows the model by.
-        key_env: Environment variable that holds the key; null for a server without one. The key itself never stands in a file.
-        timeout: Seconds for one request, from connecting to the last byte of the answer.
-        tries: Tries of one request; the wait between them doubles, or is what the server asks for (``Retry-After``).
-        max_wait: Seconds that the waits of one request may take together; a server that asks for more than is left is not asked again.
+        key_env: Environment variable that holds the key; null for a server without one.
+            The key itself never stands in a file.
+        timeout: Seconds for one request, from connecting to the last byte of the
+            answer.
+        tries: Tries of one request; the wait between them doubles, or is what the
+            server asks for (``Retry-After``).
+        max_wait: Seconds that the waits of one request may take together; a server that
+            asks for more than is left is not asked again.
         concurrency: Requests under way at a time.
-        json_schema: Ask the server to hold the answer to the JSON schema (``response_format``).
-        frames_as: Send the frames as single ``images``, or as one ``video`` (a vLLM server takes that, from 0.18 on); the model then sees the
-            prompt that ``qwen.frames_as`` of the same name gives it.
-        repetition_penalty: Sent along, since vLLM else takes the one that was published with the model, 1.05 for Qwen2.5-VL. Null leaves it out, for
-            servers that refuse what OpenAI's API does not know.
+        json_schema: Ask the server to hold the answer to the JSON schema
+            (``response_format``).
+        frames_as: Send the frames as single ``images``, or as one ``video`` (a vLLM
+            server takes that, from 0.18 on); the model then sees the prompt that
+            ``qwen.frames_as`` of the same name gives it.
+        repetition_penalty: Sent along, since vLLM else takes the one that was published
+            with the model, 1.05 for Qwen2.5-VL. Null leaves it out, for servers that
+            refuse what OpenAI's API does not know.
     """
 
     base_url: str = Field(json_schema_extra=SHAPES_NOTHING)
@@ -90,9 +104,12 @@ class FilterConfig(Section):
     """What decides that a caption trains the model.
 
     Attributes:
-        compare: ``text-label`` (caption and description of the label), ``text-image`` (caption and frames) or ``text-audio`` (caption and sound).
-        embedder: Artefact of the zoo that embeds: kinds ``sentence`` or ``text_encoder``, ``clip``, ``clap``.
-        keep: ``threshold`` (``value`` is a cosine) or ``quantile`` (``value`` is the share of the training clips to drop).
+        compare: ``text-label`` (caption and description of the label), ``text-image``
+            (caption and frames) or ``text-audio`` (caption and sound).
+        embedder: Artefact of the zoo that embeds: kinds ``sentence`` or
+            ``text_encoder``, ``clip``, ``clap``.
+        keep: ``threshold`` (``value`` is a cosine) or ``quantile`` (``value`` is the
+            share of the training clips to drop).
         value: See ``keep``.
         per: Fit the quantile over the whole ``corpus`` or for each ``emotion``.
         unlabelled: What to do with clips without a label when labels are compared.
@@ -123,7 +140,8 @@ class CaptionsConfig(Section):
 
     Attributes:
         captioner: ``measured``, ``qwen`` or ``endpoint``.
-        prompt: Prompt of this package (``describe``), or path of a file of the same form.
+        prompt: Prompt of this package (``describe``), or path of a file of the same
+            form.
         frames: Frames that the model sees, evenly spread over the clip.
         batch: Clips that the local model describes at a time.
         max_tokens: Longest answer in tokens.
@@ -167,7 +185,8 @@ class CaptionsConfig(Section):
             dump["qwen"] = {"max_pixels": dump["qwen"]["max_pixels"]}
 
     def reads(self) -> dict[str, str]:
-        """What the captioner reads beside clips and settings, by content: its prompt; nothing for the measured one.
+        """What the captioner reads beside clips and settings, by content: its prompt;
+        nothing for the measured one.
 
         Raises:
             EadbenchError: If the prompt is not there or has no version.
@@ -179,7 +198,9 @@ class CaptionsConfig(Section):
         return {"prompt": load_prompt(self.prompt).version}
 
     def artefacts(self) -> tuple[str, ...]:
-        """Artefacts that the captioner needs; the measured one and an endpoint need none."""
+        """Artefacts that the captioner needs; the measured one and an endpoint need
+        none.
+        """
         return (self.qwen.artefact,) if self.captioner == "qwen" and self.qwen.artefact else ()
 
 

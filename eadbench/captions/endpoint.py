@@ -1,4 +1,6 @@
-"""The captioner that asks an OpenAI-compatible server, e.g. one vLLM for all jobs of a cluster."""
+"""The captioner that asks an OpenAI-compatible server, e.g. one vLLM for all jobs of a
+cluster.
+"""
 
 import asyncio
 import base64
@@ -30,7 +32,8 @@ MOST_BYTES = 4_000_000  # of an answer
 
 
 class EndpointCaptioner:
-    """Describes clips through ``/chat/completions``. The key is read from the environment and appears in no log, row or file.
+    """Describes clips through ``/chat/completions``. The key is read from the
+    environment and appears in no log, row or file.
 
     Raises:
         EadbenchError: If the environment lacks the key's variable.
@@ -45,20 +48,30 @@ class EndpointCaptioner:
         self._address = secrets.expand(self.server.base_url, "captions.endpoint.base_url")
 
     def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]:
-        """Outcomes as they come in; at most ``concurrency`` requests are under way, and no more clips than that are decoded."""
+        """Outcomes as they come in; at most ``concurrency`` requests are under way, and
+        no more clips than that are decoded.
+        """
         rest = iter(list(clips.itertuples()))
         with ThreadPoolExecutor(self.server.concurrency) as pool:
             under_way: set[Future[Outcome]] = set()
             for _ in range(self.server.concurrency):
-                under_way |= {pool.submit(self._describe_one, clip) for clip in [next(rest, None)] if clip is not None}
+                under_way |= {
+                    pool.submit(self._describe_one, clip) for clip in [next(rest, None)] if clip is not None
+                }
             while under_way:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 for future in done:
-                    under_way |= {pool.submit(self._describe_one, clip) for clip in [next(rest, None)] if clip is not None}
+                    under_way |= {
+                        pool.submit(self._describe_one, clip)
+                        for clip in [next(rest, None)]
+                        if clip is not None
+                    }
                     yield future.result()
 
     def _describe_one(self, clip: Any) -> Outcome:
-        """Ask; an answer that cannot be used is asked for once more. Everything that can go wrong with one clip becomes a reason."""
+        """Ask; an answer that cannot be used is asked for once more. Everything that
+        can go wrong with one clip becomes a reason.
+        """
         try:
             frames = clip_frames(self.clips_path, clip.video, self.config.frames, self.config.qwen.max_pixels)
             shown, extra = self._shown(frames, rate_shown(clip, len(frames)))
@@ -74,26 +87,46 @@ class EndpointCaptioner:
             return Outcome(clip.clip_id, None, reason_of(error, clip.clip_id))
         except AnswerError as error:
             return Outcome(clip.clip_id, None, self._hide(str(error)))
-        except (ValueError, TypeError, AttributeError, IndexError, KeyError) as error:  # a body that is no chat completion
-            return Outcome(clip.clip_id, None, self._hide(f"endpoint: answer is no chat completion ({type(error).__name__})"))
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            IndexError,
+            KeyError,
+        ) as error:  # a body that is no chat completion
+            return Outcome(
+                clip.clip_id,
+                None,
+                self._hide(f"endpoint: answer is no chat completion ({type(error).__name__})"),
+            )
         except Exception as error:
             return Outcome(clip.clip_id, None, self._hide(reason_of(error, clip.clip_id)))
 
     def _shown(self, frames: np.ndarray, rate: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Parts of the message that show the frames, and what of the request's body goes with them."""
-        extra = {} if self.server.repetition_penalty is None else {"repetition_penalty": self.server.repetition_penalty}
+        """Parts of the message that show the frames, and what of the request's body
+        goes with them.
+        """
+        extra = (
+            {}
+            if self.server.repetition_penalty is None
+            else {"repetition_penalty": self.server.repetition_penalty}
+        )
         if self.server.frames_as == "images":
             return [_part("image", "image/jpeg", [frame]) for frame in frames], extra
         from eadbench.zoo.qwen_vl import as_video  # imports torch
 
         video, facts = as_video(frames, rate)
         # vLLM takes a series of JPEG files for a video from 0.18 on.
-        extra |= {"media_io_kwargs": {"video": {"fps": facts["fps"]}}, "mm_processor_kwargs": {"do_sample_frames": False}}
+        extra |= {
+            "media_io_kwargs": {"video": {"fps": facts["fps"]}},
+            "mm_processor_kwargs": {"do_sample_frames": False},
+        }
         return [_part("video", "video/jpeg", video)], extra
 
     def _ask(self, messages: list[dict[str, Any]], extra: dict[str, Any]) -> str:
-        """What the model says. Passing trouble is tried again, after the wait that the server asks for if the budget allows it.
-        (The openai client, in 3.54, neither waits for more than two minutes nor tries again then.)
+        """What the model says. Passing trouble is tried again, after the wait that the
+        server asks for if the budget allows it. (The openai client, in 3.54, neither
+        waits for more than two minutes nor tries again then.)
 
         Raises:
             EadbenchError: With the reason why there is no answer.
@@ -103,7 +136,9 @@ class EndpointCaptioner:
             try:
                 return asyncio.run(self._once(messages, extra))
             except _TroubleError as trouble:
-                so_far = f"{trouble}, {number} {'try' if number == 1 else 'tries'}" + (f", {waited:.3g} s waited" if waited >= 1 else "")
+                so_far = f"{trouble}, {number} {'try' if number == 1 else 'tries'}" + (
+                    f", {waited:.3g} s waited" if waited >= 1 else ""
+                )
                 if not trouble.passes or number == self.server.tries:
                     raise EadbenchError(self._hide(f"endpoint: {so_far}")) from trouble
                 pause = wait * random.uniform(0.75, 1) if trouble.asked is None else trouble.asked
@@ -118,7 +153,9 @@ class EndpointCaptioner:
         raise AssertionError("unreachable")
 
     async def _once(self, messages: list[dict[str, Any]], extra: dict[str, Any]) -> str:
-        """One request, which ends after ``timeout`` seconds whatever the server sends (the client's own timeout is for each read)."""
+        """One request, which ends after ``timeout`` seconds whatever the server sends
+        (the client's own timeout is for each read).
+        """
         import openai
 
         options: dict[str, Any] = {}
@@ -126,11 +163,18 @@ class EndpointCaptioner:
             schema = {"name": "description", "strict": True, "schema": Answer.model_json_schema()}
             options["response_format"] = {"type": "json_schema", "json_schema": schema}
         http = openai.DefaultAsyncHttpxClient(event_hooks={"response": [_limit]})
-        connect = {"base_url": self._address, "api_key": self._key or "none", "max_retries": 0, "timeout": self.server.timeout, "http_client": http}
+        connect = {
+            "base_url": self._address,
+            "api_key": self._key or "none",
+            "max_retries": 0,
+            "timeout": self.server.timeout,
+            "http_client": http,
+        }
         try:
             async with asyncio.timeout(self.server.timeout), openai.AsyncOpenAI(**connect) as client:
                 answer = await client.chat.completions.create(
-                    model=self.server.model, messages=messages, max_tokens=self.config.max_tokens, extra_body=extra,
+                    model=self.server.model, messages=messages, max_tokens=self.config.max_tokens,
+                    extra_body=extra,
                     temperature=0, top_p=1, presence_penalty=0, frequency_penalty=0, seed=0, **options,
                 )  # fmt: skip
         except _TooLargeError as error:
@@ -140,10 +184,16 @@ class EndpointCaptioner:
         except openai.APIStatusError as error:
             status = error.status_code
             passes = status in (408, 409, 429) or status >= 500
-            raise _TroubleError(f"status {status}, {' '.join(error.message.split())[:160]}", passes, _asked_wait(error.response.headers)) from error
+            raise _TroubleError(
+                f"status {status}, {' '.join(error.message.split())[:160]}",
+                passes,
+                _asked_wait(error.response.headers),
+            ) from error
         except openai.APIConnectionError as error:
             cause = error.__cause__
-            raise _TroubleError(" ".join(str(cause or error).split())[:160] or type(cause).__name__, passes=True) from error
+            raise _TroubleError(
+                " ".join(str(cause or error).split())[:160] or type(cause).__name__, passes=True
+            ) from error
         except openai.OpenAIError as error:
             raise _TroubleError(" ".join(str(error).split())[:160], passes=False) from error
         choice = answer.choices[0]
@@ -159,13 +209,19 @@ def _key(variable: str | None) -> str | None:
     if variable is None:
         return None
     if not os.environ.get(variable):
-        raise EadbenchError("the endpoint's key is not in the environment", variable, f"export {variable}=..., or set captions.endpoint.key_env")
+        raise EadbenchError(
+            "the endpoint's key is not in the environment",
+            variable,
+            f"export {variable}=..., or set captions.endpoint.key_env",
+        )
     secrets.keep_hidden(os.environ[variable])
     return os.environ[variable]
 
 
 class _TroubleError(Exception):
-    """A request without an answer: why, whether another try may help, and how many seconds the server asks to wait before it."""
+    """A request without an answer: why, whether another try may help, and how many
+    seconds the server asks to wait before it.
+    """
 
     def __init__(self, why: str, passes: bool, asked: float | None = None) -> None:
         super().__init__(why)
@@ -181,7 +237,9 @@ async def _limit(response: Any) -> None:
     whole = response.stream
 
     class Limited(type(whole)):
-        """It by the same name, since the HTTP library (httpx2 in openai 3.54) looks for its own class."""
+        """It by the same name, since the HTTP library (httpx2 in openai 3.54) looks for
+        its own class.
+        """
 
         def __init__(self) -> None:
             pass

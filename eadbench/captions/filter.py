@@ -27,12 +27,21 @@ KINDS = {"text-label": ("sentence", "text_encoder"), "text-image": ("clip",), "t
 
 
 def filter_captions(
-    written_path: Path, clips_path: Path, corpus: str, config: FilterConfig, parts: dict[str, Path], seed: int, device: str, out: Path
+    written_path: Path,
+    clips_path: Path,
+    corpus: str,
+    config: FilterConfig,
+    parts: dict[str, Path],
+    seed: int,
+    device: str,
+    out: Path,
 ) -> pd.DataFrame:
-    """Score every caption and decide; write `results/captions/{corpus}/captions.parquet`.
+    """Score every caption and decide; write
+    `results/captions/{corpus}/captions.parquet`.
 
     Raises:
-        EadbenchError: If the embedder is missing or of a kind that cannot compare what the config wants, or a table cannot be read.
+        EadbenchError: If the embedder is missing or of a kind that cannot compare what
+            the config wants, or a table cannot be read.
     """
     started = time.time()
     table = read_table(written_path, schemas.CAPTIONS)
@@ -43,7 +52,11 @@ def filter_captions(
     has_text = table.caption.notna()
     texts = list(dict.fromkeys(table.caption[has_text]))
     where = {text: k for k, text in enumerate(texts)}
-    embedded = np.asarray(embedder.embed_texts(texts) if hasattr(embedder, "embed_texts") else embedder.embed(texts)) if texts else np.zeros((0, 1))
+    embedded = (
+        np.asarray(embedder.embed_texts(texts) if hasattr(embedder, "embed_texts") else embedder.embed(texts))
+        if texts
+        else np.zeros((0, 1))
+    )
 
     swaps = swapped_clips(table, seed)
     rows_of = {clip_id: k for k, clip_id in enumerate(table.clip_id)}
@@ -57,34 +70,54 @@ def filter_captions(
     decide(table, others.reasons, config)
     _log_losses(table, corpus)
     write_table(out, table, schemas.CAPTIONS, "clip_id")
-    provenance.write(out.parent, config.model_dump(), {"written": str(written_path), "embedder": name}, started)
+    provenance.write(
+        out.parent, config.model_dump(), {"written": str(written_path), "embedder": name}, started
+    )
     return table
 
 
 def _open_embedder(config: FilterConfig, parts: dict[str, Path], device: str) -> tuple[Any, str]:
     if config.embedder not in parts:
         raise EadbenchError(
-            "the filter's embedder was not handed over", config.embedder, f"add --part {config.embedder}=results/zoo/{config.embedder}"
+            "the filter's embedder was not handed over",
+            config.embedder,
+            f"add --part {config.embedder}=results/zoo/{config.embedder}",
         )
     card = read_card(parts[config.embedder])
     if card.kind not in KINDS[config.compare]:
         hint = f"captions.filter.embedder must be of kind {' or '.join(KINDS[config.compare])}"
-        raise EadbenchError(f"{config.compare} cannot use an artefact of kind {card.kind!r}", config.embedder, hint)
+        raise EadbenchError(
+            f"{config.compare} cannot use an artefact of kind {card.kind!r}", config.embedder, hint
+        )
     return load(parts[config.embedder], pick_device(device)), f"{card.id}@{card.sha256[:12]}"
 
 
 class Others:
-    """The other side of the comparison: one unit vector per clip, or a reason why it has none."""
+    """The other side of the comparison: one unit vector per clip, or a reason why it
+    has none.
+    """
 
-    def __init__(self, table: pd.DataFrame, clips: pd.DataFrame, clips_path: Path, config: FilterConfig, embedder: Any) -> None:
+    def __init__(
+        self, table: pd.DataFrame, clips: pd.DataFrame, clips_path: Path, config: FilterConfig, embedder: Any
+    ) -> None:
         self.reasons = ["" for _ in table.index]
         self.vectors: list[np.ndarray | None] = [None] * len(table)
-        fill = {"text-label": self._labels, "text-image": self._images, "text-audio": self._sounds}[config.compare]
+        fill = {"text-label": self._labels, "text-image": self._images, "text-audio": self._sounds}[
+            config.compare
+        ]
         fill(clips.reindex(table.clip_id), clips_path, config, embedder)
 
     def similarity(self, embedded: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Cosine of each clip's vector with the embedding that ``which`` names (-1: none); NaN where either is missing."""
-        return np.array([np.nan if v is None or k < 0 else float(v @ embedded[k]) for v, k in zip(self.vectors, which, strict=True)], float)
+        """Cosine of each clip's vector with the embedding that ``which`` names (-1:
+        none); NaN where either is missing.
+        """
+        return np.array(
+            [
+                np.nan if v is None or k < 0 else float(v @ embedded[k])
+                for v, k in zip(self.vectors, which, strict=True)
+            ],
+            float,
+        )
 
     def _labels(self, clips: pd.DataFrame, clips_path: Path, config: FilterConfig, embedder: Any) -> None:
         known: dict[tuple, np.ndarray] = {}
@@ -121,8 +154,9 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def swapped_clips(table: pd.DataFrame, seed: int) -> list[str | None]:
-    """For each clip with a caption another one of the table whose caption is surely wrong for it: of another emotion, or, where a clip has
-    no label, of another speaker; ``None`` if there is none. Drawn by the clip's name.
+    """For each clip with a caption another one of the table whose caption is surely
+    wrong for it: of another emotion, or, where a clip has no label, of another speaker;
+    ``None`` if there is none. Drawn by the clip's name.
     """
     described = table[table.caption.notna()].sort_values("clip_id")
     ids, emotions, speakers = (described[c].to_numpy() for c in ("clip_id", "emotion", "speaker"))
@@ -132,24 +166,36 @@ def swapped_clips(table: pd.DataFrame, seed: int) -> list[str | None]:
             chosen.append(None)
             continue
         labelled = isinstance(clip.emotion, str)
-        fits = ids[(emotions != clip.emotion) & pd.notna(emotions)] if labelled else ids[speakers != clip.speaker]
-        chosen.append(str(rng_for(seed, "captions", "swap", clip.clip_id).choice(fits)) if len(fits) else None)
+        fits = (
+            ids[(emotions != clip.emotion) & pd.notna(emotions)]
+            if labelled
+            else ids[speakers != clip.speaker]
+        )
+        chosen.append(
+            str(rng_for(seed, "captions", "swap", clip.clip_id).choice(fits)) if len(fits) else None
+        )
     return chosen
 
 
 def held_out(table: pd.DataFrame, share: float, seed: int) -> np.ndarray:
-    """Boolean per row: the ``share`` of the described clips whose captions the check swaps, drawn by name. Clips that the embedder did not
-    train on (val, test) come first.
+    """Boolean per row: the ``share`` of the described clips whose captions the check
+    swaps, drawn by name. Clips that the embedder did not train on (val, test) come
+    first.
     """
     described = table.index[table.swap_clip.notna()]
-    order = sorted(described, key=lambda k: (table.split[k] == "train", seed_for(seed, "captions", "held-out", table.clip_id[k])))
+    order = sorted(
+        described,
+        key=lambda k: (table.split[k] == "train", seed_for(seed, "captions", "held-out", table.clip_id[k])),
+    )
     mask = np.zeros(len(table), bool)
     mask[order[: max(1, round(share * len(described)))]] = True
     return mask
 
 
 def decide(table: pd.DataFrame, reasons: Sequence[str], config: FilterConfig) -> None:
-    """Fill ``threshold``, ``status`` and ``reason`` in place. Quantiles are fitted on the training clips (on all, if there are none)."""
+    """Fill ``threshold``, ``status`` and ``reason`` in place. Quantiles are fitted on
+    the training clips (on all, if there are none).
+    """
     table["threshold"] = thresholds(table, config)
     for k, row in enumerate(table.itertuples()):
         if row.status == FAILED:
@@ -177,9 +223,11 @@ def thresholds(table: pd.DataFrame, config: FilterConfig) -> np.ndarray:
 
 
 def _lowest_kept(similarity: pd.Series, share: float) -> float:
-    """The similarity from which on clips are kept, so that ``share`` of these, rounded to whole clips, lies below it.
+    """The similarity from which on clips are kept, so that ``share`` of these, rounded
+    to whole clips, lies below it.
 
-    No interpolation between clips: it would drop one of two where a tenth was asked for.
+    No interpolation between clips: it would drop one of two where a tenth was asked
+    for.
     """
     ordered = np.sort(similarity.to_numpy())
     return float(ordered[min(round(share * len(ordered)), len(ordered) - 1)])
@@ -187,4 +235,9 @@ def _lowest_kept(similarity: pd.Series, share: float) -> float:
 
 def _log_losses(table: pd.DataFrame, corpus: str) -> None:
     counts = table.status.value_counts().to_dict()
-    log.info("%s: %s of %d captions", corpus, ", ".join(f"{n} {status}" for status, n in sorted(counts.items())), len(table))
+    log.info(
+        "%s: %s of %d captions",
+        corpus,
+        ", ".join(f"{n} {status}" for status, n in sorted(counts.items())),
+        len(table),
+    )

@@ -11,13 +11,17 @@ from eadbench.media.video import read_frames
 
 
 def evenly(frames: np.ndarray, count: int) -> np.ndarray:
-    """``count`` frames from the middles of as many equal stretches; fewer if the clip has fewer."""
+    """``count`` frames from the middles of as many equal stretches; fewer if the clip
+    has fewer.
+    """
     count = min(count, len(frames))
     return frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
 
 
 def rate_shown(clip: Any, count: int) -> float:
-    """Frames per second among ``count`` evenly spread frames of a clip (a row of its table)."""
+    """Frames per second among ``count`` evenly spread frames of a clip (a row of its
+    table).
+    """
     return count * clip.fps / clip.frames if clip.frames and clip.fps else 4.0
 
 

@@ -1,7 +1,10 @@
-"""The captioner that measures: it reads the face mesh, compares with what is usual for that face, and writes what stands out.
+"""The captioner that measures: it reads the face mesh, compares with what is usual for
+that face, and writes what stands out.
 
-It never sees a label. The usual is the median over the speaker's own clips, drawn towards the corpus's where there are few of them. An
-emotion is named by the pattern (``wording.yaml``) that explains the deviations best; it can be wrong, and `captions report` says how often.
+It never sees a label. The usual is the median over the speaker's own clips, drawn
+towards the corpus's where there are few of them. An emotion is named by the pattern
+(``wording.yaml``) that explains the deviations best; it can be wrong, and
+`captions report` says how often.
 """
 
 import hashlib
@@ -23,7 +26,8 @@ from eadbench.core.seeds import rng_for
 from eadbench.core.tables import resolve
 
 log = logging.getLogger(__name__)
-# Smallest usual spread per measure, in distances of the eyes: below it lies what the mesh itself trembles.
+# Smallest usual spread per measure, in distances of the eyes: below it lies what the
+# mesh itself trembles.
 LEAST_SPREAD = 0.004
 NOISE = 1.2  # spread, in units of the usual one, that a face of a given emotion still has around its pattern
 NEUTRAL_BONUS = 0.4  # in units of squared deviation: an emotion must explain that much more than nothing does
@@ -56,19 +60,27 @@ class Usual:
 
     def __init__(self, clips: pd.DataFrame, measure, config: MeasuredConfig) -> None:
         sound = clips[clips.status == "kept"].assign(speaker=lambda t: t.speaker.fillna(""))
-        picked = sound.assign(order=[hashlib.blake2b(c.encode()).hexdigest() for c in sound.clip_id]).sort_values("order")
+        picked = sound.assign(
+            order=[hashlib.blake2b(c.encode()).hexdigest() for c in sound.clip_id]
+        ).sort_values("order")
         picked = picked.groupby("speaker").head(config.clips_per_speaker)
         rows, speakers = [], []
         for clip in track(list(picked.itertuples()), "measure faces", unit="clip"):
             try:
                 values = measure(clip.track)
             except Exception as error:
-                log.warning("%s tells nothing of what is usual: %s", clip.clip_id, reason_of(error, clip.clip_id))
+                log.warning(
+                    "%s tells nothing of what is usual: %s", clip.clip_id, reason_of(error, clip.clip_id)
+                )
                 continue
             rows.append(vector(values))
             speakers.append(clip.speaker)
         if not rows:
-            raise EadbenchError("no clip of the corpus has a usable track", "clips table", "see `clips report` for what was lost")
+            raise EadbenchError(
+                "no clip of the corpus has a usable track",
+                "clips table",
+                "see `clips report` for what was lost",
+            )
         table = pd.DataFrame(rows, index=speakers)
         self.corpus = table.median()
         counts = table.groupby(level=0).size()
@@ -76,11 +88,14 @@ class Usual:
         medians = table.groupby(level=0).median()
         self.speakers = medians.mul(weight, axis=0) + np.outer(1 - weight, self.corpus)
         residual = table - self.speakers.loc[table.index].to_numpy()
-        # From the tails, since a corpus of acted emotions has most faces at rest in any one measure.
+        # From the tails, since a corpus of acted emotions has most faces at rest in any
+        # one measure.
         self.spread = ((residual.quantile(0.9) - residual.quantile(0.1)) / 2.563).clip(lower=LEAST_SPREAD)
 
     def deviations(self, speaker: str | None, values: Mapping[str, float]) -> dict[str, float]:
-        """Measures of a clip as deviations from the speaker's usual, in units of the usual spread; ``asymmetry`` is that of the mouth, unsigned."""
+        """Measures of a clip as deviations from the speaker's usual, in units of the
+        usual spread; ``asymmetry`` is that of the mouth, unsigned.
+        """
         key = speaker if isinstance(speaker, str) else ""
         centre = self.speakers.loc[key] if key in self.speakers.index else self.corpus
         z = (pd.Series(vector(values)) - centre) / self.spread
@@ -104,9 +119,10 @@ def patterns() -> tuple[list[str], np.ndarray]:
 def name_emotion(deviations: Mapping[str, float]) -> tuple[str, float, float]:
     """Emotion, intensity and confidence (both 0..1) of a face.
 
-    Each pattern is scaled to fit the deviations best (scale 1 is a full-blown emotion, at most 1.5); the emotion whose scaled pattern leaves
-    the least unexplained wins, against ``neutral``, which explains nothing but needs nothing. Confidence is the winner's share in a softmax
-    over what is left.
+    Each pattern is scaled to fit the deviations best (scale 1 is a full-blown emotion,
+    at most 1.5); the emotion whose scaled pattern leaves the least unexplained wins,
+    against ``neutral``, which explains nothing but needs nothing. Confidence is the
+    winner's share in a softmax over what is left.
     """
     names, table = patterns()
     z = np.array([deviations[m] for m in MEASURES])
@@ -122,7 +138,9 @@ def name_emotion(deviations: Mapping[str, float]) -> tuple[str, float, float]:
 
 
 def write_answer(deviations: Mapping[str, float], seed: int, clip_id: str) -> Answer:
-    """Put a face into one or two sentences; which of several phrasings is drawn by the clip's name."""
+    """Put a face into one or two sentences; which of several phrasings is drawn by the
+    clip's name.
+    """
     rng = rng_for(seed, "captions", clip_id)
 
     def pick(options) -> str:
@@ -130,4 +148,6 @@ def write_answer(deviations: Mapping[str, float], seed: int, clip_id: str) -> An
 
     emotion, intensity, confidence = name_emotion(deviations)
     text = sentence(pick(wording()["captions"]), emotion, intensity, cue_phrases(deviations, pick), pick)
-    return Answer(description=text, emotion=emotion, intensity=round(intensity, 3), confidence=round(confidence, 3))
+    return Answer(
+        description=text, emotion=emotion, intensity=round(intensity, 3), confidence=round(confidence, 3)
+    )

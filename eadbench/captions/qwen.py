@@ -35,11 +35,15 @@ class QwenCaptioner:
         self.prompt, self.prompt_version = prompt.text, prompt.version
 
     @classmethod
-    def open(cls, clips_path: Path, config: CaptionsConfig, parts: dict[str, Path], device: str) -> "QwenCaptioner":
-        """Open the model that the config names: an artefact handed over as a part, a local folder or a hub id.
+    def open(
+        cls, clips_path: Path, config: CaptionsConfig, parts: dict[str, Path], device: str
+    ) -> "QwenCaptioner":
+        """Open the model that the config names: an artefact handed over as a part, a
+        local folder or a hub id.
 
         Raises:
-            EadbenchError: If the part is missing, a hub id has no revision, or the model cannot be read.
+            EadbenchError: If the part is missing, a hub id has no revision, or the
+                model cannot be read.
         """
         from eadbench.zoo.card import read_card, verify
         from eadbench.zoo.qwen_vl import open_model
@@ -58,13 +62,27 @@ class QwenCaptioner:
         elif wanted.revision:
             source, name = wanted.model, f"{wanted.model}@{wanted.revision[:12]}"
         else:
-            raise EadbenchError(f"{wanted.model!r} is no folder here, and a hub id needs its revision", "captions.qwen.revision", "give the commit")
+            raise EadbenchError(
+                f"{wanted.model!r} is no folder here, and a hub id needs its revision",
+                "captions.qwen.revision",
+                "give the commit",
+            )
         log.info("opening %s", name)
-        model = open_model(source, pick_device(device), wanted.revision, wanted.dtype, wanted.four_bit, wanted.frames_as, wanted.repetition_penalty)
+        model = open_model(
+            source,
+            pick_device(device),
+            wanted.revision,
+            wanted.dtype,
+            wanted.four_bit,
+            wanted.frames_as,
+            wanted.repetition_penalty,
+        )
         return cls(model, name, clips_path, config)
 
     def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]:
-        """Outcomes batch by batch; the next batch's frames are decoded while the model works."""
+        """Outcomes batch by batch; the next batch's frames are decoded while the model
+        works.
+        """
         rows, size = list(clips.itertuples()), self.config.batch
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]
         with ThreadPoolExecutor(1) as reader:
@@ -79,7 +97,9 @@ class QwenCaptioner:
         videos, failed = {}, []
         for clip in batch:
             try:
-                frames = clip_frames(self.clips_path, clip.video, self.config.frames, self.config.qwen.max_pixels)
+                frames = clip_frames(
+                    self.clips_path, clip.video, self.config.frames, self.config.qwen.max_pixels
+                )
             except Exception as error:
                 failed.append(Outcome(clip.clip_id, None, reason_of(error, clip.clip_id)))
                 continue
@@ -87,7 +107,9 @@ class QwenCaptioner:
         return videos, failed
 
     def _ask(self, videos: dict[str, tuple[np.ndarray, float]]) -> Iterator[Outcome]:
-        """Ask once; those whose answer cannot be used are asked once more, shown what they said."""
+        """Ask once; those whose answer cannot be used are asked once more, shown what
+        they said.
+        """
         dialogues = {name: [("user", self.prompt)] for name in videos}
         for last in (False, True):
             if not dialogues:
@@ -101,7 +123,11 @@ class QwenCaptioner:
                     if last:
                         yield Outcome(name, None, str(error))
                     else:
-                        again[name] = [*dialogues[name], ("assistant", text[: self.config.max_characters]), ("user", AGAIN)]
+                        again[name] = [
+                            *dialogues[name],
+                            ("assistant", text[: self.config.max_characters]),
+                            ("user", AGAIN),
+                        ]
             dialogues = again
 
     def _answers(self, videos: dict[str, tuple[np.ndarray, float]], dialogues: dict) -> dict[str, str]:
@@ -114,7 +140,9 @@ class QwenCaptioner:
 
 
 def _fingerprint(folder: Path) -> str:
-    """First digits of a hash over the folder's config and the names and sizes of its weights; cheap, as weights may have many gigabytes."""
+    """First digits of a hash over the folder's config and the names and sizes of its
+    weights; cheap, as weights may have many gigabytes.
+    """
     files = sorted((p.name, p.stat().st_size) for p in folder.iterdir() if p.is_file())
     config = (folder / "config.json").read_bytes() if (folder / "config.json").exists() else b""
     return hashlib.sha256(config + repr(files).encode()).hexdigest()[:12]

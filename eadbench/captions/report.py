@@ -1,4 +1,6 @@
-"""The captions page: what the filter keeps and loses, how it tells swapped captions, how often the captioner is right."""
+"""The captions page: what the filter keeps and loses, how it tells swapped captions,
+how often the captioner is right.
+"""
 
 import io
 import json
@@ -25,8 +27,11 @@ EXAMPLES = 6
 BOOTSTRAPS = 500
 
 
-def write_report(paths: list[Path], out: Path, least_auc: float, drawn: Collection[str] = ()) -> dict[str, Any]:
-    """Write the page and, beside it, ``{stem}.json`` with its numbers. An AUC below ``least_auc`` is a warning, not a failure.
+def write_report(
+    paths: list[Path], out: Path, least_auc: float, drawn: Collection[str] = ()
+) -> dict[str, Any]:
+    """Write the page and, beside it, ``{stem}.json`` with its numbers. An AUC below
+    ``least_auc`` is a warning, not a failure.
 
     Page and figures of the corpora in ``drawn`` say that their people are drawn.
 
@@ -35,20 +40,32 @@ def write_report(paths: list[Path], out: Path, least_auc: float, drawn: Collecti
     """
     started = time.time()
     tables = pd.concat([read_table(p, schemas.CAPTIONS) for p in paths], ignore_index=True)
-    corpora = {str(name): describe_corpus(table.reset_index(drop=True)) for name, table in tables.groupby("corpus")}
+    corpora = {
+        str(name): describe_corpus(table.reset_index(drop=True)) for name, table in tables.groupby("corpus")
+    }
     for name, facts in corpora.items():
         auc = facts["swap"]["auc"]
         facts["swap"]["enough"] = auc is None or auc >= least_auc
         if not facts["swap"]["enough"]:
-            log.warning("%s: the filter tells swapped captions with AUC %.3f, less than %.2f", name, auc, least_auc)
+            log.warning(
+                "%s: the filter tells swapped captions with AUC %.3f, less than %.2f", name, auc, least_auc
+            )
     write_text(out.with_suffix(".json"), json.dumps(corpora, indent=1, allow_nan=False) + "\n")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f} %"
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.3f}"
-    template = environment.from_string(files("eadbench.captions").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        files("eadbench.captions").joinpath("report.html.j2").read_text(encoding="utf-8")
+    )
     titles = {name: f"{name}: {DRAWN}" if name in drawn else name for name in corpora}
-    figures = {name: draw(table.reset_index(drop=True), titles[name]) for name, table in tables.groupby("corpus")}
-    write_text(out, template.render(corpora=corpora, figures=figures, least_auc=least_auc, drawn=drawn, words=DRAWN))
+    figures = {
+        name: draw(table.reset_index(drop=True), titles[name]) for name, table in tables.groupby("corpus")
+    }
+    write_text(
+        out, template.render(corpora=corpora, figures=figures, least_auc=least_auc, drawn=drawn, words=DRAWN)
+    )
     provenance.write(out.parent, None, {str(p): "" for p in paths}, started)
     return corpora
 
@@ -78,26 +95,36 @@ def describe_corpus(table: pd.DataFrame) -> dict[str, Any]:
         "thresholds": sorted({round(float(v), 4) for v in described.threshold.dropna()}),
         "unscored": int(described.similarity.isna().sum()),
         "examples": _shown(described.iloc[:: max(1, len(described) // EXAMPLES)].head(EXAMPLES)),
-        "worst": _shown(described[described.similarity.notna()].sort_values("similarity", kind="stable").head(EXAMPLES)),
+        "worst": _shown(
+            described[described.similarity.notna()].sort_values("similarity", kind="stable").head(EXAMPLES)
+        ),
     }
 
 
 def _shown(rows: pd.DataFrame) -> list[dict[str, Any]]:
     columns = ("clip_id", "emotion", "caption_emotion", "caption", "similarity", "status")
-    return [{key: None if pd.isna(row[key]) else row[key] for key in columns} for row in rows.to_dict("records")]
+    return [
+        {key: None if pd.isna(row[key]) else row[key] for key in columns} for row in rows.to_dict("records")
+    ]
 
 
 def swap_check(described: pd.DataFrame) -> dict[str, Any]:
     """How well the similarity tells swapped captions from true ones.
 
-    In the held-out check the clips drawn for it carry another clip's caption, all others their own. ``auc`` is the chance that a true caption
-    scores above a swapped one; ``precision`` and ``recall`` say how the thresholds do at finding true captions among both. ``auc_all`` swaps
-    every clip, which gives a steadier number; ``auc_unseen`` only clips outside the train split.
+    In the held-out check the clips drawn for it carry another clip's caption, all
+    others their own. ``auc`` is the chance that a true caption scores above a swapped
+    one; ``precision`` and ``recall`` say how the thresholds do at finding true captions
+    among both. ``auc_all`` swaps every clip, which gives a steadier number;
+    ``auc_unseen`` only clips outside the train split.
     """
     usable = described[described.similarity.notna() & described.swap_similarity.notna()]
     taken = usable.swap_held_out.fillna(False).astype(bool)
     true, swapped = usable[~taken], usable[taken]
-    passing = np.concatenate([true.similarity >= true.threshold, swapped.swap_similarity >= swapped.threshold]) if len(usable) else np.array([])
+    passing = (
+        np.concatenate([true.similarity >= true.threshold, swapped.swap_similarity >= swapped.threshold])
+        if len(usable)
+        else np.array([])
+    )
     is_true = np.concatenate([np.ones(len(true), bool), np.zeros(len(swapped), bool)])
     unseen = usable[usable.split != "train"]
     low, high = _interval(true.similarity.to_numpy(), swapped.swap_similarity.to_numpy())
@@ -116,10 +143,13 @@ def swap_check(described: pd.DataFrame) -> dict[str, Any]:
 
 
 def auc(true: np.ndarray | pd.Series, wrong: np.ndarray | pd.Series) -> float | None:
-    """The chance that one of ``true`` (n,) is above one of ``wrong`` (m,), a tie counting a half; None if either is empty."""
+    """The chance that one of ``true`` (n,) is above one of ``wrong`` (m,), a tie
+    counting a half; None if either is empty.
+    """
     if not len(true) or not len(wrong):
         return None
-    # Mann and Whitney's U; sklearn's roc_auc_score gives the same, with checks that took most of the bootstrap's time
+    # Mann and Whitney's U; sklearn's roc_auc_score gives the same, with checks that
+    # took most of the bootstrap's time
     above = rankdata(np.r_[true, wrong])[: len(true)].sum() - len(true) * (len(true) + 1) / 2
     return float(above / (len(true) * len(wrong)))
 
@@ -139,16 +169,26 @@ def _mean(values: pd.Series) -> float | None:
 
 
 def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    return {str(row): {str(column): int(table.loc[row, column]) for column in table.columns} for row in table.index}
+    return {
+        str(row): {str(column): int(table.loc[row, column]) for column in table.columns}
+        for row in table.index
+    }
 
 
 def _losses(described: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
-    groups = described.assign(key=described[column].fillna("(unlabelled)"), lost=described.status == DROPPED).groupby("key")
-    return {str(key): {"clips": len(group), "dropped": int(group.lost.sum()), "share": float(group.lost.mean())} for key, group in groups}
+    groups = described.assign(
+        key=described[column].fillna("(unlabelled)"), lost=described.status == DROPPED
+    ).groupby("key")
+    return {
+        str(key): {"clips": len(group), "dropped": int(group.lost.sum()), "share": float(group.lost.mean())}
+        for key, group in groups
+    }
 
 
 def draw(table: pd.DataFrame, title: str) -> str:
-    """Distribution of similarities and the precision-recall curve, as inline SVG; empty without similarities."""
+    """Distribution of similarities and the precision-recall curve, as inline SVG; empty
+    without similarities.
+    """
     from matplotlib.figure import Figure
 
     usable = table[table.similarity.notna()]
@@ -169,7 +209,13 @@ def draw(table: pd.DataFrame, title: str) -> str:
         truth, score = np.r_[np.ones(len(usable)), np.zeros(len(wrong))], np.r_[usable.similarity, wrong]
         precision, recall, _ = precision_recall_curve(truth, score)
         right.plot(recall, precision, color="#0072b2")
-        right.set(xlabel="recall of true captions", ylabel="precision", title="All captions swapped once", xlim=(0, 1.02), ylim=(0.45, 1.02))
+        right.set(
+            xlabel="recall of true captions",
+            ylabel="precision",
+            title="All captions swapped once",
+            xlim=(0, 1.02),
+            ylim=(0.45, 1.02),
+        )
     buffer = io.StringIO()
     import matplotlib as mpl
 

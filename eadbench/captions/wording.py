@@ -1,4 +1,6 @@
-"""Sentences about faces, from the words in ``wording.yaml``; and the descriptions of labels."""
+"""Sentences about faces, from the words in ``wording.yaml``; and the descriptions of
+labels.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -7,9 +9,11 @@ from typing import Any
 
 import yaml
 
-# Deviations, in units of the usual spread, from which a cue is worth naming, is clear, is strong.
+# Deviations, in units of the usual spread, from which a cue is worth naming, is clear,
+# is strong.
 NAMED, CLEAR, STRONG = 0.7, 1.4, 2.4
-# Three grades of intensity (MEAD's levels), and the intensities up to which a grade reaches.
+# Three grades of intensity (MEAD's levels), and the intensities up to which a grade
+# reaches.
 GRADES = (1 / 3, 2 / 3, 1.0)
 SLIGHT, MEDIUM = 0.45, 0.84
 MOST_CUES = 4
@@ -39,23 +43,36 @@ def cue_phrases(deviations: Mapping[str, float], pick: Pick) -> list[str]:
     for measure, value in sorted(deviations.items(), key=lambda item: (-abs(item[1]), item[0])):
         phrases = cues.get(f"{measure}{'+' if value > 0 else '-'}")
         if phrases and abs(value) >= NAMED:
-            found.append(pick(phrases).format(wording()["cue_degrees"][int(abs(value) > CLEAR) + int(abs(value) > STRONG)]))
+            found.append(
+                pick(phrases).format(
+                    wording()["cue_degrees"][int(abs(value) > CLEAR) + int(abs(value) > STRONG)]
+                )
+            )
     return found[:MOST_CUES]
 
 
 def sentence(template: str, emotion: str, intensity: float, cues: list[str], pick: Pick) -> str:
     """Fill a template of ``wording.yaml``."""
     words = wording()["emotions"][emotion]
-    joined = ", ".join(cues[:-1]) + " and " + cues[-1] if len(cues) > 1 else (cues or [pick(wording()["no_cues"])])[0]
+    joined = (
+        ", ".join(cues[:-1]) + " and " + cues[-1]
+        if len(cues) > 1
+        else (cues or [pick(wording()["no_cues"])])[0]
+    )
     adverb = wording()["degrees"][grade_of(intensity)] if emotion not in ("neutral", "calm") else "quite"
     return template.format(
-        cues=joined, Cues=joined[0].upper() + joined[1:], adverb=adverb, adjective=pick(words["adjectives"]), noun=pick(words["nouns"])
+        cues=joined,
+        Cues=joined[0].upper() + joined[1:],
+        adverb=adverb,
+        adjective=pick(words["adjectives"]),
+        noun=pick(words["nouns"]),
     )
 
 
 def label_texts(emotion: str, intensity: float | None = None) -> tuple[str, ...]:
-    """Descriptions of a label in several phrasings; they say what the emotion is expected to look like at that grade of intensity (the strongest when
-    unknown). There are three grades, so the set of all descriptions is finite.
+    """Descriptions of a label in several phrasings; they say what the emotion is
+    expected to look like at that grade of intensity (the strongest when unknown). There
+    are three grades, so the set of all descriptions is finite.
 
     Raises:
         KeyError: If the emotion is not in the common vocabulary.
@@ -79,5 +96,7 @@ def _label_texts(emotion: str, intensity: float) -> tuple[str, ...]:
 
 
 def label_text(emotion: str, intensity: float | None = None) -> str:
-    """The one description that stands for a label where a single text is needed, e.g. for caption source ``label``."""
+    """The one description that stands for a label where a single text is needed, e.g.
+    for caption source ``label``.
+    """
     return label_texts(emotion, intensity)[0]

@@ -1,4 +1,6 @@
-"""Write the captions of a shard: resumable clip by clip, one row per kept clip whatever happens."""
+"""Write the captions of a shard: resumable clip by clip, one row per kept clip whatever
+happens.
+"""
 
 import logging
 import time
@@ -22,7 +24,9 @@ log = logging.getLogger(__name__)
 
 
 class Captioner(Protocol):
-    """Whatever describes clips. ``describe`` yields one outcome per row, in any order, and raises for nothing that concerns a single clip."""
+    """Whatever describes clips. ``describe`` yields one outcome per row, in any order,
+    and raises for nothing that concerns a single clip.
+    """
 
     id: str
     prompt_version: str | None
@@ -30,7 +34,14 @@ class Captioner(Protocol):
     def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]: ...
 
 
-def make_captioner(clips_path: Path, clips: pd.DataFrame, config: CaptionsConfig, parts: dict[str, Path], seed: int, device: str) -> Captioner:
+def make_captioner(
+    clips_path: Path,
+    clips: pd.DataFrame,
+    config: CaptionsConfig,
+    parts: dict[str, Path],
+    seed: int,
+    device: str,
+) -> Captioner:
     """The captioner that the config names."""
     if config.captioner == "measured":
         from eadbench.captions.measured import MeasuredCaptioner
@@ -46,11 +57,19 @@ def make_captioner(clips_path: Path, clips: pd.DataFrame, config: CaptionsConfig
 
 
 def write_captions(
-    clips_path: Path, corpus: str, shard: str, config: CaptionsConfig, parts: dict[str, Path], seed: int, device: str, out: Path
+    clips_path: Path,
+    corpus: str,
+    shard: str,
+    config: CaptionsConfig,
+    parts: dict[str, Path],
+    seed: int,
+    device: str,
+    out: Path,
 ) -> pd.DataFrame:
     """Describe the kept clips of a shard and write their table.
 
-    A killed run continues: what was described stands in a side file beside ``out``, which is removed at the end. Clips that failed are tried again.
+    A killed run continues: what was described stands in a side file beside ``out``,
+    which is removed at the end. Clips that failed are tried again.
 
     Raises:
         EadbenchError: If the tables or the model cannot be read, or all clips failed.
@@ -58,20 +77,32 @@ def write_captions(
     number, count = parse_shard(shard)
     clips = read_table(clips_path, schemas.CLIPS)
     kept = clips[(clips.status == KEPT) & (clips.corpus == corpus)]
-    mine = kept[kept.recording_id.map(lambda name: shard_of(name, count) == number).astype(bool)].sort_values("clip_id")
+    mine = kept[kept.recording_id.map(lambda name: shard_of(name, count) == number).astype(bool)].sort_values(
+        "clip_id"
+    )
     captioner = make_captioner(clips_path, clips, config, parts, seed, device) if len(mine) else None
     inputs = {"clips": clips_path}
     job = Job(
-        out, shaping_for("captions write", config), _shaping(captioner, config, seed, clips_path), inputs, record=out.parent / f"{shard}.provenance"
+        out,
+        shaping_for("captions write", config),
+        _shaping(captioner, config, seed, clips_path),
+        inputs,
+        record=out.parent / f"{shard}.provenance",
     )
     keys = {clip.clip_id: job.key(clip.clip_id, *_files(clips_path, clip)) for clip in mine.itertuples()}
-    outcomes = {name: Outcome(name, Answer.model_validate(found)) for name, key in keys.items() if (found := job.done(key))}
+    outcomes = {
+        name: Outcome(name, Answer.model_validate(found))
+        for name, key in keys.items()
+        if (found := job.done(key))
+    }
     todo = mine[~mine.clip_id.isin(outcomes)]
     if outcomes:
         log.info("%d of %d clips were described before, going on", len(outcomes), len(mine))
     if len(todo):
         started = time.monotonic()
-        for outcome in track(captioner.describe(todo), f"caption {corpus} {shard}", total=len(todo), unit="clip"):
+        for outcome in track(
+            captioner.describe(todo), f"caption {corpus} {shard}", total=len(todo), unit="clip"
+        ):
             outcomes[outcome.clip_id] = outcome
             if outcome.answer is None:
                 log.warning("%s: %s", outcome.clip_id, outcome.reason)
@@ -93,7 +124,9 @@ def _shaping(captioner: Captioner | None, config: CaptionsConfig, seed: int, cli
 
 
 def _files(clips_path: Path, clip: Any) -> list[Path]:
-    return [clips_path.parent / path for path in (clip.video, clip.audio, clip.track) if isinstance(path, str)]
+    return [
+        clips_path.parent / path for path in (clip.video, clip.audio, clip.track) if isinstance(path, str)
+    ]
 
 
 def _row(clip: Any, outcome: Outcome, captioner: Captioner) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""From landmarks to steady squares: similarity transforms, their smoothing, and what is left of the jitter."""
+"""From landmarks to steady squares: similarity transforms, their smoothing, and what is
+left of the jitter.
+"""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -15,7 +17,8 @@ FPS = 25
 
 
 def fill_gaps(sights: list[Sight]) -> np.ndarray:
-    """Landmarks ``(T, 478, 3)`` of all frames, linearly interpolated where the face was lost.
+    """Landmarks ``(T, 478, 3)`` of all frames, linearly interpolated where the face was
+    lost.
 
     Raises:
         ValueError: If no frame has landmarks.
@@ -35,19 +38,23 @@ def fill_gaps(sights: list[Sight]) -> np.ndarray:
 
 
 def calm(landmarks: np.ndarray) -> np.ndarray:
-    """Take the landmarker's frame-to-frame noise off ``(T, ...)`` without flattening speech: quadratic Savitzky-Golay over 5 frames (0.2 s)."""
+    """Take the landmarker's frame-to-frame noise off ``(T, ...)`` without flattening
+    speech: quadratic Savitzky-Golay over 5 frames (0.2 s).
+    """
     return savgol_filter(landmarks, 5, 2, axis=0).astype(np.float32) if len(landmarks) >= 5 else landmarks
 
 
 def similarities(landmarks: np.ndarray, size: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares similarity per frame from the stable points to the template (Umeyama 1991; in the complex plane: w = a z + b).
+    """Least-squares similarity per frame from the stable points to the template
+    (Umeyama 1991; in the complex plane: w = a z + b).
 
     Args:
         landmarks: ``(T, 478, 2 or 3)`` in source pixels.
         size, margin: Of the aligned square.
 
     Returns:
-        ``a`` ``(T,)`` complex: scale and turn; ``centre`` ``(T,)`` complex: the source point that falls on the square's centre.
+        ``a`` ``(T,)`` complex: scale and turn; ``centre`` ``(T,)`` complex: the source
+        point that falls on the square's centre.
     """
     goal = template(size, margin)
     w = goal[:, 0] + 1j * goal[:, 1]
@@ -58,8 +65,12 @@ def similarities(landmarks: np.ndarray, size: int, margin: float) -> tuple[np.nd
     return a, (middle - w_mean) / a + z_mean[:, 0]
 
 
-def steady(a: np.ndarray, centre: np.ndarray, how: Literal["smooth", "clip"], sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth scale, turn and place over time (Gaussian of ``sigma`` frames), or hold them for the whole clip (medians)."""
+def steady(
+    a: np.ndarray, centre: np.ndarray, how: Literal["smooth", "clip"], sigma: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth scale, turn and place over time (Gaussian of ``sigma`` frames), or hold
+    them for the whole clip (medians).
+    """
     logs = np.stack([np.log(np.abs(a)), np.unwrap(np.angle(a)), centre.real, centre.imag])
     if how == "clip":
         logs = np.repeat(np.median(logs, 1, keepdims=True), len(a), 1)
@@ -87,7 +98,9 @@ def warp(sights: list[Sight], matrix: np.ndarray, size: int) -> Iterator[np.ndar
 
 
 def jitter(aligned: np.ndarray) -> float:
-    """Root mean square of the second difference of the stable landmarks ``(T, 478, 2)``, pixels per frame squared; 0 for fewer than 3 frames."""
+    """Root mean square of the second difference of the stable landmarks
+    ``(T, 478, 2)``, pixels per frame squared; 0 for fewer than 3 frames.
+    """
     if len(aligned) < 3:
         return 0.0
     second = np.diff(aligned[:, STABLE, :2], n=2, axis=0)

@@ -8,7 +8,11 @@ import typer
 from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, SettingsJson
 
-app = typer.Typer(add_completion=False, help="From recordings to aligned face clips: cut, check, merge, report.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="From recordings to aligned face clips: cut, check, merge, report.",
+    no_args_is_help=True,
+)
 PATHS = ("video", "audio", "track", "source")
 
 
@@ -23,7 +27,8 @@ def cut_command(
 ) -> None:
     """Find shots and faces, align, cut. A killed run continues where it was.
 
-    Clips have 25 frames per second and 16 kHz mono sound; faces are aligned in squares of `clips: size:` pixels.
+    Clips have 25 frames per second and 16 kHz mono sound; faces are aligned in squares
+    of `clips: size:` pixels.
 
     Example:
 
@@ -49,7 +54,8 @@ def check_command(
 ) -> None:
     """Measure the audio-video offset, move the sound within limits, keep or drop.
 
-    The offset is in frames of 40 ms; the limits are those of `clips: sync:` and `clips: keep:`.
+    The offset is in frames of 40 ms; the limits are those of `clips: sync:` and
+    `clips: keep:`.
 
     Example:
 
@@ -89,7 +95,11 @@ def report_command(
     clips: Annotated[Path, typer.Option(help="results/clips/CORPUS/clips.parquet")],
     out: Annotated[Path, typer.Option(help="HTML page to write.")],
     index: Annotated[
-        Path | None, typer.Option(help="results/corpora/CORPUS/index.parquet; list.csv, list.parquet and coverage.json then go beside the page.")
+        Path | None,
+        typer.Option(
+            help="results/corpora/CORPUS/index.parquet; list.csv, list.parquet and coverage.json then go "
+            "beside the page."
+        ),
     ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
@@ -108,13 +118,17 @@ def report_command(
     from eadbench.clips.listing import write_list
     from eadbench.clips.report import write_report
 
-    coverage = write_list(corpus, index, clips, out.parent, given.corpora.sets[corpus].test_list) if index else None
+    coverage = (
+        write_list(corpus, index, clips, out.parent, given.corpora.sets[corpus].test_list) if index else None
+    )
     write_report(corpus, clips, out, coverage.sentence() if coverage else "", corpus in given.corpora.drawn)
 
 
 @app.command("compare")
 def compare_command(
-    listed: Annotated[str, typer.Argument(help="A test list: the name of a shipped one (hdtf, mead, ravdess), or a CSV.")],
+    listed: Annotated[
+        str, typer.Argument(help="A test list: the name of a shipped one (hdtf, mead, ravdess), or a CSV.")
+    ],
     found: Annotated[Path, typer.Argument(help="The list of a run, results/clips/CORPUS/list.csv.")],
 ) -> None:
     """Say which clips of a test list a run has, which are gone and why.

@@ -1,4 +1,6 @@
-"""Section ``clips`` of the config: how recordings become aligned clips, and which are kept."""
+"""Section ``clips`` of the config: how recordings become aligned clips, and which are
+kept.
+"""
 
 from typing import Any, Literal
 
@@ -15,7 +17,8 @@ READS = {
 
 
 class KeepConfig(Section):
-    """Thresholds on the measures of a candidate; ``None`` does not look at that measure.
+    """Thresholds on the measures of a candidate; ``None`` does not look at that
+    measure.
 
     Attributes:
         min_face_size: Least median face height in source pixels.
@@ -42,9 +45,11 @@ class SyncConfig(Section):
 
     Attributes:
         tolerance: Offsets of up to this many frames are left as they are.
-        correct_up_to: The sound is moved by offsets of up to this many frames; 0 never moves it.
+        correct_up_to: The sound is moved by offsets of up to this many frames; 0 never
+            moves it.
         drop_beyond: Clips with a larger offset are dropped; ``None`` keeps them.
-        trust_from: Offsets are only acted upon at this confidence or more, since a weak verdict names an offset at random.
+        trust_from: Offsets are only acted upon at this confidence or more, since a weak
+            verdict names an offset at random.
         min_confidence: Least SyncNet confidence (LSE-C); ``None`` keeps all.
     """
 
@@ -56,22 +61,30 @@ class SyncConfig(Section):
 
 
 class ClipsConfig(Section):
-    """How recordings are cut to clips. All clips have 25 frames per second and 16 kHz mono sound. The defaults are the paper run's.
+    """How recordings are cut to clips. All clips have 25 frames per second and 16 kHz
+    mono sound. The defaults are the paper run's.
 
     Attributes:
         size: Side of the aligned square in pixels, even (LatentSync: 256).
-        margin: Room around the face: the square is ``1 + margin`` times as high as the face from forehead to chin. At 0.17
-            (ours) eyes and mouth lie where the masks expect them (``core/geometry.py``).
-        align: ``smooth``: one similarity transform per frame, smoothed over ``smooth_seconds``; ``clip``: one for the whole clip.
-        smooth_seconds: Standard deviation of that smoothing. More is steadier, less follows quick nods: at 0.15 s the eyes of a lively filmed speaker
-            stay within 4 % of the square, at 0.3 s within 7 %.
-        detector: ``embedded`` (MediaPipe's and OpenCV's, no downloads), ``blaze``, ``haar``, ``insightface`` (must have its pack) or ``auto``
-            (insightface if its pack is there, else embedded).
+        margin: Room around the face: the square is ``1 + margin`` times as high as the
+            face from forehead to chin. At 0.17 (ours) eyes and mouth lie where the
+            masks expect them (``core/geometry.py``).
+        align: ``smooth``: one similarity transform per frame, smoothed over
+            ``smooth_seconds``; ``clip``: one for the whole clip.
+        smooth_seconds: Standard deviation of that smoothing. More is steadier, less
+            follows quick nods: at 0.15 s the eyes of a lively filmed speaker stay
+            within 4 % of the square, at 0.3 s within 7 %.
+        detector: ``embedded`` (MediaPipe's and OpenCV's, no downloads), ``blaze``,
+            ``haar``, ``insightface`` (must have its pack) or ``auto`` (insightface if
+            its pack is there, else embedded).
         pack: Folder with the insightface pack's .onnx files.
         min_seconds: Shorter candidates are dropped.
-        max_seconds: Longer shots are split (LatentSync: 5 to 10 s), at a pause of speech where there is one in the last 40 %.
-        max_gap_seconds: The face may be lost for this long within a clip; its landmarks are interpolated.
-        cut_threshold: A cut is a jump of this many grey levels (mean over luma) that also stands out from the frames before it.
+        max_seconds: Longer shots are split (LatentSync: 5 to 10 s), at a pause of
+            speech where there is one in the last 40 %.
+        max_gap_seconds: The face may be lost for this long within a clip; its landmarks
+            are interpolated.
+        cut_threshold: A cut is a jump of this many grey levels (mean over luma) that
+            also stands out from the frames before it.
         count_faces_every: Seconds between two looks for other faces.
         crf: x264 quality of the aligned videos.
         keep: Thresholds on the measures.
@@ -98,7 +111,10 @@ class ClipsConfig(Section):
         if self.size % 2:
             raise ValueError("size must be even (4:2:0 video)")
         if self.max_seconds < 2 * self.min_seconds:
-            raise ValueError("max_seconds must be at least twice min_seconds, or splitting could leave pieces that are too short")
+            raise ValueError(
+                "max_seconds must be at least twice min_seconds, or splitting could leave pieces that are "
+                "too short"
+            )
         return self
 
 
@@ -109,4 +125,8 @@ def check(settings: Any) -> None:
         EadbenchError: If it is not in the configuration.
     """
     if "judge_syncnet" not in settings.zoo.artefacts:
-        raise EadbenchError("`clips check` needs an artefact named 'judge_syncnet'", "zoo.artefacts.judge_syncnet", "add it, see config.yaml")
+        raise EadbenchError(
+            "`clips check` needs an artefact named 'judge_syncnet'",
+            "zoo.artefacts.judge_syncnet",
+            "add it, see config.yaml",
+        )

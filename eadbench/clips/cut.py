@@ -36,19 +36,27 @@ AROUND = 10  # frames of sound kept on each side, so that an offset can be corre
 
 
 def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConfig) -> None:
-    """Cut the recordings of one shard and write ``out`` (``schemas.CLIPS``) with the media beside it.
+    """Cut the recordings of one shard and write ``out`` (``schemas.CLIPS``) with the
+    media beside it.
 
-    What an earlier run has finished of the same recordings is not done again, whether it was killed or not.
+    What an earlier run has finished of the same recordings is not done again, whether
+    it was killed or not.
 
     Raises:
-        EadbenchError: If the index is missing, a model is, or every recording (of more than two) failed.
-        FatalError: If a source is not what it was when it was indexed, or the disk or the memory is full.
+        EadbenchError: If the index is missing, a model is, or every recording (of more
+            than two) failed.
+        FatalError: If a source is not what it was when it was indexed, or the disk or
+            the memory is full.
     """
     started = time.monotonic()
-    config = config.model_copy(update={"detector": choose_detector(config.detector, config.pack)})  # what was done is known by it
+    config = config.model_copy(
+        update={"detector": choose_detector(config.detector, config.pack)}
+    )  # what was done is known by it
     number, count = parse_shard(shard)
     table = read_table(index, schemas.INDEX)
-    mine = table[[shard_of(name, count) == number for name in table["recording_id"]]].sort_values("recording_id")
+    mine = table[[shard_of(name, count) == number for name in table["recording_id"]]].sort_values(
+        "recording_id"
+    )
     recordings = [Recording.from_table(row, index.parent) for _, row in mine.iterrows()]
     eyes = _Eyes(config)
     folder = out.parent
@@ -73,11 +81,20 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     seconds = time.monotonic() - started
     job.write(rows, schemas.CLIPS, "clip_id", None, _media(folder, rows), frames=frames)
     _remove_stale(folder, rows)
-    log.info("%s: %d recordings, %d candidates, %d frames, %.1f frames/s", shard, len(recordings), len(rows), frames, frames / seconds)
+    log.info(
+        "%s: %d recordings, %d candidates, %d frames, %.1f frames/s",
+        shard,
+        len(recordings),
+        len(rows),
+        frames,
+        frames / seconds,
+    )
 
 
 class _Eyes:
-    """The networks that look, loaded at the first use: a shard without recordings needs none."""
+    """The networks that look, loaded at the first use: a shard without recordings needs
+    none.
+    """
 
     def __init__(self, config: ClipsConfig) -> None:
         self._config = config
@@ -89,14 +106,18 @@ class _Eyes:
         return self._loaded
 
 
-def cut_recording(recording: Recording, eyes: _Eyes, config: ClipsConfig, folder: Path) -> list[dict[str, Any]]:
+def cut_recording(
+    recording: Recording, eyes: _Eyes, config: ClipsConfig, folder: Path
+) -> list[dict[str, Any]]:
     """Rows of all candidates of a recording; at least one, whatever happens."""
     if recording.row["status"] == FAILED:
         return [_row(recording, 0, folder, status=FAILED, reason=recording.row["reason"])]
     if recording.row["status"] == DROPPED:
         return [_row(recording, 0, folder, status=DROPPED, reason=recording.row["reason"])]
     if not recording.has_sound:
-        return [_row(recording, 0, folder, status=DROPPED, reason="no sound: the recording has no audio track")]
+        return [
+            _row(recording, 0, folder, status=DROPPED, reason="no sound: the recording has no audio track")
+        ]
     mesh, detector = eyes()
     rows: list[dict[str, Any]] = []
     blind = 0
@@ -122,13 +143,26 @@ def cut_recording(recording: Recording, eyes: _Eyes, config: ClipsConfig, folder
 def _row(recording: Recording, k: int, folder: Path, **values: Any) -> dict[str, Any]:
     source = None
     if recording.row["source"]:
-        source = relative_to(recording.source, folder) + (f"!{recording.row['member']}" if recording.row["member"] else "")
+        source = relative_to(recording.source, folder) + (
+            f"!{recording.row['member']}" if recording.row["member"] else ""
+        )
     labels = {name: recording.row[name] for name in LABELS}
-    return {"clip_id": f"{recording.id}-{k:03d}", "recording_id": recording.id, **labels, "source": source, "frames": None, **values}
+    return {
+        "clip_id": f"{recording.id}-{k:03d}",
+        "recording_id": recording.id,
+        **labels,
+        "source": source,
+        "frames": None,
+        **values,
+    }
 
 
-def _candidate(recording: Recording, k: int, stretch: Stretch, config: ClipsConfig, folder: Path) -> dict[str, Any]:
-    """Write the media of a stretch that is long enough; `clips check` judges its measures."""
+def _candidate(
+    recording: Recording, k: int, stretch: Stretch, config: ClipsConfig, folder: Path
+) -> dict[str, Any]:
+    """Write the media of a stretch that is long enough; `clips check` judges its
+    measures.
+    """
     seconds = stretch.frames / FPS
     place = {"source_start": stretch.start, "source_end": stretch.start + seconds, "fps": float(FPS)}
     if not stretch.sights:
@@ -137,7 +171,9 @@ def _candidate(recording: Recording, k: int, stretch: Stretch, config: ClipsConf
     samples = recording.sound(stretch.start, stretch.frames, notes)
     place["sound_notes"] = [f"the sound: {note}" for note in notes]
     frames = min(stretch.frames, len(samples) // PER_FRAME + LATE)
-    short = too_short(seconds, config) or (f"sound ends: {too_short(frames / FPS, config)}" if too_short(frames / FPS, config) else "")
+    short = too_short(seconds, config) or (
+        f"sound ends: {too_short(frames / FPS, config)}" if too_short(frames / FPS, config) else ""
+    )
     if short:
         return _row(recording, k, folder, **place, status=DROPPED, reason=short)
     place["source_end"] = stretch.start + frames / FPS
@@ -145,21 +181,39 @@ def _candidate(recording: Recording, k: int, stretch: Stretch, config: ClipsConf
     name = f"{recording.id}-{k:03d}"
     around = _around(recording, stretch.start, place["source_end"])
     measures = _write(Stretch(stretch.start, stretch.sights[:frames]), samples, around, name, config, folder)
-    files = {"video": f"videos/{name}.mp4", "audio": f"audio/{name}.wav", "track": f"tracks/{name}.npz", "frames": frames, "size": config.size}
+    files = {
+        "video": f"videos/{name}.mp4",
+        "audio": f"audio/{name}.wav",
+        "track": f"tracks/{name}.npz",
+        "frames": frames,
+        "size": config.size,
+    }
     return _row(recording, k, folder, **(place | measures | files), status=KEPT, reason="")
 
 
 def _around(recording: Recording, start: float, end: float) -> dict[str, np.ndarray]:
-    """The sound just before and after a clip, ``(AROUND * 640,)`` int16 each, silent beyond the ends: what moves in when an offset is corrected."""
+    """The sound just before and after a clip, ``(AROUND * 640,)`` int16 each, silent
+    beyond the ends: what moves in when an offset is corrected.
+    """
     length = AROUND * PER_FRAME
     first = max(0.0, start - AROUND / FPS)
     before = recording.sound(first, round((start - first) * FPS))
     after = recording.sound(end, AROUND)
-    pieces = {"sound_before": np.pad(before, (length - len(before), 0)), "sound_after": np.pad(after, (0, length - len(after)))}
+    pieces = {
+        "sound_before": np.pad(before, (length - len(before), 0)),
+        "sound_after": np.pad(after, (0, length - len(after))),
+    }
     return {name: np.round(np.clip(piece, -1, 1) * 32767).astype(np.int16) for name, piece in pieces.items()}
 
 
-def _write(stretch: Stretch, samples: np.ndarray, around: dict[str, np.ndarray], name: str, config: ClipsConfig, folder: Path) -> dict[str, Any]:
+def _write(
+    stretch: Stretch,
+    samples: np.ndarray,
+    around: dict[str, np.ndarray],
+    name: str,
+    config: ClipsConfig,
+    folder: Path,
+) -> dict[str, Any]:
     """Align a stretch, write video, sound and track, and return the measures."""
     sights = stretch.sights
     landmarks = align.calm(align.fill_gaps(sights))
@@ -207,14 +261,17 @@ def _look(frame: np.ndarray, box: np.ndarray) -> tuple[float, float]:
 
 
 def _sources(recording: Recording) -> list[Any]:
-    """The files that a recording is in: by their sha256 where it is known, else (a user's archive of 10 GB) by size and time of change."""
+    """The files that a recording is in: by their sha256 where it is known, else (a
+    user's archive of 10 GB) by size and time of change.
+    """
     if not recording.row["source"] or recording.row["status"] in (FAILED, DROPPED):
         return []
     return [seals.check(path) or [path.stat().st_size, path.stat().st_mtime_ns] for path in recording.files]
 
 
 def _check_source(recording: Recording) -> None:
-    """The files of a usable recording must be those that were indexed; else its loss would be blamed on the recording.
+    """The files of a usable recording must be those that were indexed; else its loss
+    would be blamed on the recording.
 
     Raises:
         FatalError: If one is gone or was changed.
@@ -226,7 +283,13 @@ def _check_source(recording: Recording) -> None:
         sealed, indexed = seals.check(path), recording.row["sha256"]
         if not path.exists():
             raise FatalError("a source is gone since it was indexed", path, hint)
-        if sealed is None and indexed and path == recording.source and not recording.row["member"] and sha256_of(path) != indexed:
+        if (
+            sealed is None
+            and indexed
+            and path == recording.source
+            and not recording.row["member"]
+            and sha256_of(path) != indexed
+        ):
             raise FatalError("a source was changed since it was indexed", path, hint)
 
 
@@ -235,7 +298,9 @@ def _media(folder: Path, rows: list[dict[str, Any]]) -> Iterator[Path]:
 
 
 def _remove_stale(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Remove media of clips that are no longer there, e.g. after other settings gave fewer."""
+    """Remove media of clips that are no longer there, e.g. after other settings gave
+    fewer.
+    """
     wanted = set(_media(folder, rows))
     for sub in ("videos", "audio", "tracks"):
         for path in (folder / sub).glob("*"):

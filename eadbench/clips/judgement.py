@@ -19,7 +19,9 @@ LIMITS = (
 
 
 def judge(measures: dict[str, Any], keep: KeepConfig) -> tuple[str, str]:
-    """Status and reason of a candidate. All thresholds that it misses are named, each as ``word: value < limit``."""
+    """Status and reason of a candidate. All thresholds that it misses are named, each
+    as ``word: value < limit``.
+    """
     reasons = []
     for measure, key, side, word in LIMITS:
         limit, value = getattr(keep, key), measures.get(measure)

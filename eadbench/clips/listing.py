@@ -1,7 +1,9 @@
-"""The test and validation clips as a list that others can compare with: where each is from, and the hash of its decoded frames.
+"""The test and validation clips as a list that others can compare with: where each is
+from, and the hash of its decoded frames.
 
-Two groups whose lists agree have scored the same clips. A list is CSV with the columns of ``schemas.CLIP_LIST``; one
-that was written before anything was cut names recordings, or patterns of them, and leaves the clips empty.
+Two groups whose lists agree have scored the same clips. A list is CSV with the columns
+of ``schemas.CLIP_LIST``; one that was written before anything was cut names recordings,
+or patterns of them, and leaves the clips empty.
 """
 
 import json
@@ -32,7 +34,8 @@ class Coverage:
     Attributes:
         name: The list.
         listed: Its entries.
-        covered: Those that have a kept clip here, the same one where the list tells of clips.
+        covered: Those that have a kept clip here, the same one where the list tells of
+            clips.
         gone: Entry -> why it has none.
         other: Entry -> in what the clip here is another one.
         beyond: Kept clips here of which the list tells nothing.
@@ -51,14 +54,19 @@ class Coverage:
         for what, entries in (("gone", self.gone), ("not the listed clip", self.other)):
             if entries:
                 named = ", ".join(f"{entry} ({reason})" for entry, reason in list(entries.items())[:most])
-                told.append(f"{what}: {named}" + (f" and {len(entries) - most:,} more" if len(entries) > most else ""))
+                told.append(
+                    f"{what}: {named}" + (f" and {len(entries) - most:,} more" if len(entries) > most else "")
+                )
         if self.beyond:
             told.append(f"{self.beyond:,} clips here are not on it")
         return "; ".join(told) + "."
 
 
-def write_list(corpus: str, index: Path, clips: Path, out: Path, test_list: str | None = None) -> Coverage | None:
-    """Write the list of a corpus as ``list.parquet`` and ``list.csv``, and ``coverage.json`` against another list, into a folder.
+def write_list(
+    corpus: str, index: Path, clips: Path, out: Path, test_list: str | None = None
+) -> Coverage | None:
+    """Write the list of a corpus as ``list.parquet`` and ``list.csv``, and
+    ``coverage.json`` against another list, into a folder.
 
     Args:
         corpus: Its name.
@@ -83,29 +91,56 @@ def write_list(corpus: str, index: Path, clips: Path, out: Path, test_list: str 
 
 
 def _rows(corpus: str, index: pd.DataFrame, clips: pd.DataFrame, table: Path) -> list[dict[str, Any]]:
-    """A row per kept clip of the test and validation recordings, and one per recording without any, with the reason."""
+    """A row per kept clip of the test and validation recordings, and one per recording
+    without any, with the reason.
+    """
     from eadbench.media.video import hash_of_frames  # the tables read lists without any codec
 
     cut = dict(list(clips.groupby("recording_id")))
     rows = []
-    for recording in track(index[index["split"].isin(SPLITS)].to_dict("records"), f"hash the test clips of {corpus}", unit="recording"):
+    for recording in track(
+        index[index["split"].isin(SPLITS)].to_dict("records"),
+        f"hash the test clips of {corpus}",
+        unit="recording",
+    ):
         of = {"corpus": corpus, "recording_id": recording["recording_id"], "split": recording["split"]}
         found = cut.get(recording["recording_id"], clips.iloc[:0])
         kept = found[found["status"] == KEPT]
         for clip in kept.to_dict("records"):
             frames, sha256 = hash_of_frames(resolve(table, clip["video"]))
-            rows.append(of | {"start": clip["source_start"], "end": clip["source_end"], "clip_id": clip["clip_id"], "frames": frames,
-                              "frames_sha256": sha256, "status": KEPT, "reason": ""})  # fmt: skip
+            rows.append(
+                of
+                | {
+                    "start": clip["source_start"],
+                    "end": clip["source_end"],
+                    "clip_id": clip["clip_id"],
+                    "frames": frames,
+                    "frames_sha256": sha256,
+                    "status": KEPT,
+                    "reason": "",
+                }
+            )
         if kept.empty:
             lost = found.iloc[0].to_dict() if len(found) else recording
-            status, reason = (lost["status"], lost["reason"]) if lost["status"] != KEPT else ("failed", "no clip came of it")
-            rows.append(of | {"start": recording["start"], "end": recording["end"], "status": status, "reason": reason})
+            status, reason = (
+                (lost["status"], lost["reason"])
+                if lost["status"] != KEPT
+                else ("failed", "no clip came of it")
+            )
+            rows.append(
+                of
+                | {"start": recording["start"], "end": recording["end"], "status": status, "reason": reason}
+            )
     return rows
 
 
 def shipped() -> list[str]:
     """Names of the lists that come with eadbench."""
-    return sorted(path.name.removesuffix(".csv") for path in files("eadbench.clips").joinpath("lists").iterdir() if path.name.endswith(".csv"))
+    return sorted(
+        path.name.removesuffix(".csv")
+        for path in files("eadbench.clips").joinpath("lists").iterdir()
+        if path.name.endswith(".csv")
+    )
 
 
 def read_list(name: str) -> pd.DataFrame:
@@ -114,27 +149,56 @@ def read_list(name: str) -> pd.DataFrame:
     Raises:
         EadbenchError: If there is none, or it is no list.
     """
-    path = files("eadbench.clips").joinpath("lists", f"{name}.csv") if name in shipped() else Path(name).expanduser()
+    path = (
+        files("eadbench.clips").joinpath("lists", f"{name}.csv")
+        if name in shipped()
+        else Path(name).expanduser()
+    )
     try:
         with path.open("r", encoding="utf-8-sig") as handle:
-            frame = pd.read_csv(handle, dtype=dict.fromkeys(("corpus", "recording_id", "split", "clip_id", "frames_sha256", "reason"), str))
+            frame = pd.read_csv(
+                handle,
+                dtype=dict.fromkeys(
+                    ("corpus", "recording_id", "split", "clip_id", "frames_sha256", "reason"), str
+                ),
+            )
     except OSError as error:
-        raise EadbenchError(f"no test list: {error.strerror}", path, f"shipped: {', '.join(shipped())}; or give the path of a CSV") from error
+        raise EadbenchError(
+            f"no test list: {error.strerror}",
+            path,
+            f"shipped: {', '.join(shipped())}; or give the path of a CSV",
+        ) from error
     except (ValueError, pd.errors.ParserError) as error:
-        raise EadbenchError(f"not a test list: {error}", path, "it is CSV with a header, as results/clips/CORPUS/list.csv") from error
+        raise EadbenchError(
+            f"not a test list: {error}", path, "it is CSV with a header, as results/clips/CORPUS/list.csv"
+        ) from error
     lacking = [column for column in NEEDED if column not in frame]
-    bad = [] if lacking else sorted({*frame["split"].dropna(), *(["(empty)"] if frame[list(NEEDED)].isna().any(axis=None) else [])} - {*SPLITS})
+    bad = (
+        []
+        if lacking
+        else sorted(
+            {*frame["split"].dropna(), *(["(empty)"] if frame[list(NEEDED)].isna().any(axis=None) else [])}
+            - {*SPLITS}
+        )
+    )
     if lacking or bad:
-        what = f"it lacks {', '.join(lacking)}" if lacking else f"its splits are test and val, not {', '.join(bad)}"
-        raise EadbenchError(f"not a test list: {what}", path, f"columns: {', '.join(schemas.CLIP_LIST.names)}")
+        what = (
+            f"it lacks {', '.join(lacking)}"
+            if lacking
+            else f"its splits are test and val, not {', '.join(bad)}"
+        )
+        raise EadbenchError(
+            f"not a test list: {what}", path, f"columns: {', '.join(schemas.CLIP_LIST.names)}"
+        )
     return frame.reindex(columns=schemas.CLIP_LIST.names)
 
 
 def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
     """What became of the entries of a list in another list, which a run wrote.
 
-    An entry with a clip wants that clip, of the same stretch and, where it has a hash, with the same frames. One
-    without wants at least one clip of the recording, or of those that its pattern (``*``) fits.
+    An entry with a clip wants that clip, of the same stretch and, where it has a hash,
+    with the same frames. One without wants at least one clip of the recording, or of
+    those that its pattern (``*``) fits.
     """
     here: dict[str, list[dict[str, Any]]] = {}
     for row in found.to_dict("records"):
@@ -150,11 +214,23 @@ def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
         kept = [row for row in rows if row["status"] == KEPT]
         told |= {row["clip_id"] for row in kept}
         if not kept:
-            gone[label] = next((row["reason"] for row in rows), f"no such {'clip' if clip else 'recording'} in {entry['split']}")
+            gone[label] = next(
+                (row["reason"] for row in rows),
+                f"no such {'clip' if clip else 'recording'} in {entry['split']}",
+            )
         elif clip and (difference := _difference(entry, kept[0])):
             other[label] = difference
-    beyond = sum(row["status"] == KEPT and row["clip_id"] not in told for rows in here.values() for row in rows)
-    return Coverage(name, len(listed), len(listed) - len(gone) - len(other), dict(sorted(gone.items())), dict(sorted(other.items())), beyond)
+    beyond = sum(
+        row["status"] == KEPT and row["clip_id"] not in told for rows in here.values() for row in rows
+    )
+    return Coverage(
+        name,
+        len(listed),
+        len(listed) - len(gone) - len(other),
+        dict(sorted(gone.items())),
+        dict(sorted(other.items())),
+        beyond,
+    )
 
 
 def _fitting(pattern: str, names: Iterable[str]) -> list[str]:
@@ -167,7 +243,10 @@ def _difference(entry: dict[str, Any], row: dict[str, Any]) -> str:
     """In what a clip is not the one listed; empty if in nothing that the list tells."""
     for end in ("start", "end"):
         if pd.notna(entry[end]) and pd.notna(row[end]) and abs(entry[end] - row[end]) > SAME_SECONDS:
-            return f"another stretch: {row['start']:.2f} to {row['end']:.2f} s, listed {entry['start']:.2f} to {entry['end']:.2f} s"
+            return (
+                f"another stretch: {row['start']:.2f} to {row['end']:.2f} s, listed "
+                f"{entry['start']:.2f} to {entry['end']:.2f} s"
+            )
     if pd.notna(entry["frames_sha256"]) and entry["frames_sha256"] != row["frames_sha256"]:
         return "the same stretch with other frames"
     return ""

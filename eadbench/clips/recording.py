@@ -66,10 +66,13 @@ class Recording:
 
     def pictures(self) -> Iterator[Picture]:
         """The annotated stretch at 25 frames per second, chosen by time stamps."""
-        yield from iter_pictures(open_once(self.source, self.row["member"]), self.start, self.row["end"], FPS, self.notes)
+        yield from iter_pictures(
+            open_once(self.source, self.row["member"]), self.start, self.row["end"], FPS, self.notes
+        )
 
     def sound(self, start: float, frames: int, notes: list[str] | None = None) -> np.ndarray:
-        """Up to ``frames * 640`` samples from ``start`` seconds on; empty where there is no sound.
+        """Up to ``frames * 640`` samples from ``start`` seconds on; empty where there
+        is no sound.
 
         Args:
             start: Seconds from where the picture starts.
@@ -85,7 +88,9 @@ class Recording:
 
 
 def open_once(path: Path, member: str | None) -> Path | BinaryIO:
-    """As :func:`eadbench.corpora.archives.open_media`, keeping the last few members' bytes."""
+    """As :func:`eadbench.corpora.archives.open_media`, keeping the last few members'
+    bytes.
+    """
     if not member:
         return path
     handle = BytesIO(_bytes(path, member))

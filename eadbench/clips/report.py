@@ -1,4 +1,6 @@
-"""``clips report``: what was kept, what was lost to which reason, with pictures. One file, nothing loaded from elsewhere."""
+"""``clips report``: what was kept, what was lost to which reason, with pictures. One
+file, nothing loaded from elsewhere.
+"""
 
 import base64
 import io
@@ -55,7 +57,9 @@ def write_report(corpus: str, clips: Path, out: Path, told: str = "", drawn: boo
     table["seconds"] = table["frames"] / table["fps"]
     table["head"] = [reason.split(":")[0].split(";")[0] or "kept" for reason in table["reason"]]
     lost = table[table["status"] != KEPT]
-    page = Environment(loader=PackageLoader("eadbench.clips", "templates"), autoescape=True).get_template("report.html.j2")
+    page = Environment(loader=PackageLoader("eadbench.clips", "templates"), autoescape=True).get_template(
+        "report.html.j2"
+    )
     write_text(
         out,
         page.render(
@@ -66,7 +70,11 @@ def write_report(corpus: str, clips: Path, out: Path, told: str = "", drawn: boo
             recordings=int(table["recording_id"].nunique()),
             hours=float(table.loc[table["status"] == KEPT, "seconds"].sum() / 3600),
             reasons=_reasons(table),
-            groups=[_group(table, column) for column in ("split", "emotion", "speaker") if table[column].notna().any()],
+            groups=[
+                _group(table, column)
+                for column in ("split", "emotion", "speaker")
+                if table[column].notna().any()
+            ],
             histograms=_histograms(table, f"{corpus}: {DRAWN}" if drawn else corpus),
             kept=_thumbnails(clips, table[table["status"] == KEPT]),
             dropped=_thumbnails(clips, lost[lost["video"].notna()]),
@@ -85,12 +93,21 @@ def _group(table: pd.DataFrame, column: str) -> dict[str, Any]:
     rows = []
     for name, part in table.groupby(column, sort=True):
         kept = part[part["status"] == KEPT]
-        rows.append({"name": name, "candidates": len(part), "kept": len(kept), "minutes": float(kept["seconds"].sum() / 60)})
+        rows.append(
+            {
+                "name": name,
+                "candidates": len(part),
+                "kept": len(kept),
+                "minutes": float(kept["seconds"].sum() / 60),
+            }
+        )
     return {"by": column, "rows": rows}
 
 
 def _histograms(table: pd.DataFrame, title: str) -> str:
-    """One SVG with a panel per measure, kept against lost; no time stamp or random id in it, so that the page's bytes are reproducible."""
+    """One SVG with a panel per measure, kept against lost; no time stamp or random id
+    in it, so that the page's bytes are reproducible.
+    """
     import matplotlib
 
     matplotlib.use("svg")
@@ -101,13 +118,23 @@ def _histograms(table: pd.DataFrame, title: str) -> str:
         return ""
     columns = 3
     rows = -(-len(shown) // columns)
-    with matplotlib.rc_context({"svg.hashsalt": "eadbench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure, axes = pyplot.subplots(rows, columns, figsize=(11, 2.3 * rows), squeeze=False, layout="constrained")
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "eadbench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    ):
+        figure, axes = pyplot.subplots(
+            rows, columns, figsize=(11, 2.3 * rows), squeeze=False, layout="constrained"
+        )
         for axis, (name, label) in zip(axes.flat, shown.items(), strict=False):
             values = table[name].dropna()
             bins = np.histogram_bin_edges(values, 30)
             kept = table["status"] == KEPT
-            axis.hist([values[kept], values[~kept]], bins, stacked=True, color=["#0b6fc0", "#d55e00"], label=["kept", "lost"])
+            axis.hist(
+                [values[kept], values[~kept]],
+                bins,
+                stacked=True,
+                color=["#0b6fc0", "#d55e00"],
+                label=["kept", "lost"],
+            )
             axis.set_xlabel(label)
         for axis in list(axes.flat)[len(shown) :]:
             axis.set_axis_off()
@@ -121,7 +148,11 @@ def _histograms(table: pd.DataFrame, title: str) -> str:
 
 def _thumbnails(clips: Path, rows: pd.DataFrame) -> list[dict[str, str]]:
     """Middle frames of clips spread evenly over the rows."""
-    chosen = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(THUMBNAILS, len(rows))).round().astype(int))] if len(rows) else rows
+    chosen = (
+        rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(THUMBNAILS, len(rows))).round().astype(int))]
+        if len(rows)
+        else rows
+    )
     found = []
     for row in chosen.to_dict("records"):
         try:

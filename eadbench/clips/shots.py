@@ -11,9 +11,11 @@ FACTOR = 3.0
 
 
 class CutDetector:
-    """A cut is a frame whose mean absolute difference in luma from the frame before is large in itself and against the recent past.
+    """A cut is a frame whose mean absolute difference in luma from the frame before is
+    large in itself and against the recent past.
 
-    The second condition (as in PySceneDetect's AdaptiveDetector) spares fast motion and camera shake.
+    The second condition (as in PySceneDetect's AdaptiveDetector) spares fast motion and
+    camera shake.
     """
 
     def __init__(self, threshold: float) -> None:

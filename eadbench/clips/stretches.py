@@ -15,7 +15,8 @@ from eadbench.media.video import Picture
 
 @dataclass
 class Stretch:
-    """Consecutive frames of one shot: with one face throughout (``sights``), or with none (``blind`` frames).
+    """Consecutive frames of one shot: with one face throughout (``sights``), or with
+    none (``blind`` frames).
 
     Attributes:
         start: Seconds in the source.
@@ -31,13 +32,22 @@ class Stretch:
 
 
 class Cutter:
-    """Feeds frames to the tracker and hands out finished stretches. At most ``max_seconds`` of small pictures are held."""
+    """Feeds frames to the tracker and hands out finished stretches. At most
+    ``max_seconds`` of small pictures are held.
+    """
 
     def __init__(self, recording: Recording, mesh: FaceMesh, detector: Detector, config: ClipsConfig) -> None:
         mesh.reset()
         self.recording, self.config = recording, config
         self.is_cut = CutDetector(config.cut_threshold)
-        self.tracker = FaceTracker(mesh, detector, config.size, config.margin, recording.search, round(config.count_faces_every * FPS))
+        self.tracker = FaceTracker(
+            mesh,
+            detector,
+            config.size,
+            config.margin,
+            recording.search,
+            round(config.count_faces_every * FPS),
+        )
         self.longest, self.patience = round(config.max_seconds * FPS), round(config.max_gap_seconds * FPS)
         self._now = Stretch(recording.start)
         self._gap = 0
@@ -47,7 +57,8 @@ class Cutter:
         """All stretches of the recording, in order.
 
         Raises:
-            Exception: As it came, if the video cannot be opened or breaks off; what came before it has been yielded.
+            Exception: As it came, if the video cannot be opened or breaks off; what
+                came before it has been yielded.
         """
         broken: Exception | None = None
         frames = self.recording.pictures()
@@ -103,7 +114,9 @@ class Cutter:
             self._last = None
 
     def _close(self, time: float) -> Iterator[Stretch]:
-        """End the current stretch, without the frames at its end in which the face was lost already."""
+        """End the current stretch, without the frames at its end in which the face was
+        lost already.
+        """
         if self._gap:
             del self._now.sights[-self._gap :]
         if self._now.frames:
@@ -112,7 +125,11 @@ class Cutter:
 
     def _split(self) -> Stretch:
         whole = self._now
-        at = split_point(self.recording.sound(whole.start, self.longest), self.longest, round(self.config.min_seconds * FPS))
+        at = split_point(
+            self.recording.sound(whole.start, self.longest),
+            self.longest,
+            round(self.config.min_seconds * FPS),
+        )
         self._now = Stretch(whole.start + at / FPS, whole.sights[at:])
         self._gap = min(self._gap, len(self._now.sights))
         return Stretch(whole.start, whole.sights[:at])

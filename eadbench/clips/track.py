@@ -1,4 +1,6 @@
-"""Follow one face through a shot, frame by frame, keeping only a small picture around it."""
+"""Follow one face through a shot, frame by frame, keeping only a small picture around
+it.
+"""
 
 from dataclasses import dataclass
 
@@ -8,10 +10,15 @@ from eadbench.media.faces import MESH_SIDE, Detector, FaceMesh, box_of, overlap
 from eadbench.media.image import resize_square
 from eadbench.media.video import Picture
 
-LOOSE = 1.5  # the region kept around a face is this much larger than the aligned square, so that the head may move in it
+# the region kept around a face is this much larger than the aligned square, so that the
+# head may move in it
+LOOSE = 1.5
 SPARE = 1.25  # kept pixels per aligned pixel at most
 SAME_FACE = 0.5  # least overlap of one face's boxes from frame to frame
-SEARCH_PAUSE, LONGEST_PAUSE = 3, 24  # frames between two searches while no face is there: doubled from the first to the second
+SEARCH_PAUSE, LONGEST_PAUSE = (
+    3,
+    24,
+)  # frames between two searches while no face is there: doubled from the first to the second
 HALVED = 16  # large squares have sides that are multiples of it
 MAX_OUTSIDE = 0.2  # a face with more of its landmarks outside the frame has left it
 
@@ -26,7 +33,9 @@ class Square:
 
     @classmethod
     def around(cls, box: np.ndarray, factor: float) -> "Square":
-        """``factor`` times as large as the longer side of a box; large ones in steps, so that they can be halved."""
+        """``factor`` times as large as the longer side of a box; large ones in steps,
+        so that they can be halved.
+        """
         side = max(16, round(float(max(box[2] - box[0], box[3] - box[1])) * factor))
         step = HALVED if side >= 2 * MESH_SIDE else 1
         side = round(side / step) * step
@@ -34,7 +43,9 @@ class Square:
         return cls(round(float(centre[0]) - side / 2), round(float(centre[1]) - side / 2), side)
 
     def to_source(self, points: np.ndarray, side: int) -> np.ndarray:
-        """Points in pixels of this square shrunk to ``side`` pixels -> source pixels (whole numbers are pixel centres)."""
+        """Points in pixels of this square shrunk to ``side`` pixels -> source pixels
+        (whole numbers are pixel centres).
+        """
         scale = self.side / side
         moved = np.array(points, np.float32)
         moved[..., :2] = (moved[..., :2] + 0.5) * scale - 0.5 + np.float32([self.left, self.top])
@@ -44,7 +55,9 @@ class Square:
     def matrix(self, side: int) -> np.ndarray:
         """The same map as a ``(3, 3)`` matrix."""
         scale = self.side / side
-        return np.array([[scale, 0, self.left + 0.5 * scale - 0.5], [0, scale, self.top + 0.5 * scale - 0.5], [0, 0, 1]])
+        return np.array(
+            [[scale, 0, self.left + 0.5 * scale - 0.5], [0, scale, self.top + 0.5 * scale - 0.5], [0, 0, 1]]
+        )
 
 
 @dataclass
@@ -76,9 +89,11 @@ class FaceTracker:
     Args:
         mesh, detector: See :mod:`eadbench.media.faces`.
         size, margin: Of the aligned square.
-        search: ``(x, y, w, h)`` of the source in which faces are looked for first; ``None`` for the whole frame.
+        search: ``(x, y, w, h)`` of the source in which faces are looked for first;
+            ``None`` for the whole frame.
         count_every: Frames between two counts of faces.
-        search_pause: Frames between two searches while no face is there, at first; 0 searches every frame.
+        search_pause: Frames between two searches while no face is there, at first; 0
+            searches every frame.
     """
 
     def __init__(
@@ -106,7 +121,9 @@ class FaceTracker:
         self._fresh = True
 
     def step(self, picture: Picture) -> Sight | None:
-        """Look at the next frame. ``None`` while no face has been found since the last :meth:`forget`."""
+        """Look at the next frame. ``None`` while no face has been found since the last
+        :meth:`forget`.
+        """
         self._faces: int | None = None
         landmarks = self._follow(picture) if self._square else None
         if landmarks is None:
@@ -119,7 +136,15 @@ class FaceTracker:
         if landmarks is not None:
             self._box = box_of(landmarks)
         image = self._cut_out(picture, self._square, min(self.most, self._square.side))
-        sight = Sight(picture.time, picture.number, landmarks, self._square, image, self._faces, self._fresh and landmarks is not None)
+        sight = Sight(
+            picture.time,
+            picture.number,
+            landmarks,
+            self._square,
+            image,
+            self._faces,
+            self._fresh and landmarks is not None,
+        )
         if landmarks is not None:
             self._fresh = False
             self._recentre()
@@ -127,10 +152,16 @@ class FaceTracker:
 
     def _follow(self, picture: Picture) -> np.ndarray | None:
         landmarks = self._look(picture, self._square)
-        return landmarks if landmarks is not None and overlap(box_of(landmarks), self._box) >= SAME_FACE else None
+        return (
+            landmarks
+            if landmarks is not None and overlap(box_of(landmarks), self._box) >= SAME_FACE
+            else None
+        )
 
     def _find(self, picture: Picture) -> np.ndarray | None:
-        """Search with the detector: near the face just lost, else the largest face on which the mesh agrees."""
+        """Search with the detector: near the face just lost, else the largest face on
+        which the mesh agrees.
+        """
         if self._pause:
             self._pause -= 1
             return None
@@ -171,7 +202,9 @@ class FaceTracker:
         if landmarks is None:
             return None
         landmarks = square.to_source(landmarks, MESH_SIDE)
-        outside = ((landmarks[:, :2] < 0) | (landmarks[:, :2] > [picture.width, picture.height])).any(1).mean()
+        outside = (
+            ((landmarks[:, :2] < 0) | (landmarks[:, :2] > [picture.width, picture.height])).any(1).mean()
+        )
         return landmarks if outside <= MAX_OUTSIDE else None
 
     @staticmethod
@@ -180,11 +213,16 @@ class FaceTracker:
         return np.ascontiguousarray(image) if side == square.side else resize_square(image, side)
 
     def _recentre(self) -> None:
-        """Move the region before the aligned square can leave it. Rarely, since the mesh must find the face anew."""
+        """Move the region before the aligned square can leave it. Rarely, since the
+        mesh must find the face anew.
+        """
         wanted = Square.around(self._box, self.factor)
         now = self._square
         slack = (1 - 1 / LOOSE) / 2 * now.side * 0.8
-        moved = max(abs(wanted.left + wanted.side / 2 - now.left - now.side / 2), abs(wanted.top + wanted.side / 2 - now.top - now.side / 2))
+        moved = max(
+            abs(wanted.left + wanted.side / 2 - now.left - now.side / 2),
+            abs(wanted.top + wanted.side / 2 - now.top - now.side / 2),
+        )
         if moved > slack or not 0.8 < wanted.side / now.side < 1.25:
             self._square = wanted
             self.mesh.reset()

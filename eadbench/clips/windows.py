@@ -12,7 +12,8 @@ QUIET = 0.15  # of the median loudness of the stretch
 def split_point(samples: np.ndarray, longest: int, shortest: int) -> int:
     """Frame at which to split a stretch of ``longest`` frames.
 
-    The quietest 0.2 s in the last 40 % of the stretch if it is a pause (below 15 % of the stretch's median loudness), else its end.
+    The quietest 0.2 s in the last 40 % of the stretch if it is a pause (below 15 % of
+    the stretch's median loudness), else its end.
 
     Args:
         samples: The stretch's sound, 16 kHz; may be shorter than the stretch or empty.

@@ -1,4 +1,6 @@
-"""Programs that end with this process, however it ends: normally, by SIGTERM, or by SIGKILL, of which it learns nothing."""
+"""Programs that end with this process, however it ends: normally, by SIGTERM, or by
+SIGKILL, of which it learns nothing.
+"""
 
 import ctypes
 import os
@@ -23,7 +25,8 @@ SECONDS_TO_TIDY = 10.0
 
 
 def popen(command: list[str], env: Mapping[str, str] | None = None, **options: object) -> subprocess.Popen:
-    """``subprocess.Popen`` of a program that leads a process group of its own and is killed with it once this process is gone.
+    """``subprocess.Popen`` of a program that leads a process group of its own and is
+    killed with it once this process is gone.
 
     Args:
         command: Words; no shell.
@@ -34,13 +37,17 @@ def popen(command: list[str], env: Mapping[str, str] | None = None, **options: o
         OSError: If it cannot be started.
     """
     pipe, mark = _guard(os.getpid())
-    child = subprocess.Popen(command, env={**os.environ, **(env or {}), MARK: mark}, start_new_session=True, **options)
+    child = subprocess.Popen(
+        command, env={**os.environ, **(env or {}), MARK: mark}, start_new_session=True, **options
+    )
     _tell(pipe, f"+{child.pid}\n")
     return child
 
 
 def kill_group(child: subprocess.Popen, number: signal.Signals = signal.SIGKILL) -> None:
-    """Send a signal to a program of :func:`popen` and what it started in its group; after SIGKILL it needs no guard any more."""
+    """Send a signal to a program of :func:`popen` and what it started in its group;
+    after SIGKILL it needs no guard any more.
+    """
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)
     if number == signal.SIGKILL:
@@ -48,20 +55,25 @@ def kill_group(child: subprocess.Popen, number: signal.Signals = signal.SIGKILL)
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends; for processes that a library starts. Does nothing outside Linux."""
+    """Have the kernel kill this process when its parent ends; for processes that a
+    library starts. Does nothing outside Linux.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def exit_on_signals() -> None:
-    """Let SIGTERM, which batch systems send, and SIGHUP unwind this process like an exception, so that it tidies up.
+    """Let SIGTERM, which batch systems send, and SIGHUP unwind this process like an
+    exception, so that it tidies up.
 
-    What takes longer than ``SECONDS_TO_TIDY`` (a request under way, a step on the GPU) is cut short, before the batch
-    system does it.
+    What takes longer than ``SECONDS_TO_TIDY`` (a request under way, a step on the GPU)
+    is cut short, before the batch system does it.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # written to at once, whatever the main thread is busy with
+    signal.set_wakeup_fd(
+        writer, warn_on_full_buffer=False
+    )  # written to at once, whatever the main thread is busy with
     threading.Thread(target=_end_in_time, args=(reader,), daemon=True).start()
     for number in ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:
@@ -82,7 +94,9 @@ def _exit(number: int, _: FrameType | None) -> None:
 
 @cache
 def _guard(process: int) -> tuple[int, str]:
-    """The pipe to the guard of this process and the mark of its programs. (A fork needs another one.)"""
+    """The pipe to the guard of this process and the mark of its programs. (A fork needs
+    another one.)
+    """
     mark = f"{process}-{secrets.token_hex(8)}"
     command = [sys.executable, "-I", "-S", str(Path(guard.__file__)), f"{MARK}={mark}"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -8,12 +8,17 @@ from eadbench.core import settings
 from eadbench.core.config_schema import config_schema
 from eadbench.core.options import ConfigFiles
 
-app = typer.Typer(add_completion=False, help="Check a configuration; its JSON schema; which command reads what.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="Check a configuration; its JSON schema; which command reads what.",
+    no_args_is_help=True,
+)
 
 
 @app.command("check")
 def check_command(config: ConfigFiles = None) -> None:
-    """Check a configuration as the workflow does before it plans: every value, every name, circles.
+    """Check a configuration as the workflow does before it plans: every value, every
+    name, circles.
 
     Example:
 
@@ -25,7 +30,8 @@ def check_command(config: ConfigFiles = None) -> None:
 
 @app.command("schema")
 def schema_command() -> None:
-    """Print the JSON schema of the configuration, for editors that check YAML while it is written.
+    """Print the JSON schema of the configuration, for editors that check YAML while it
+    is written.
 
     Example:
 

@@ -1,4 +1,6 @@
-"""JSON schema of the whole configuration, made from the sections' models, for editors that check YAML while it is written."""
+"""JSON schema of the whole configuration, made from the sections' models, for editors
+that check YAML while it is written.
+"""
 
 from typing import Any
 
@@ -10,18 +12,28 @@ from eadbench.core.settings import OPTIONAL, SECTIONS, section_model
 def config_schema() -> dict[str, Any]:
     """The schema, draft 2020-12."""
     models = {name: section_model(name) for name in SECTIONS}
-    references, shared = models_json_schema([(model, "validation") for model in models.values()], ref_template="#/$defs/{model}")
+    references, shared = models_json_schema(
+        [(model, "validation") for model in models.values()], ref_template="#/$defs/{model}"
+    )
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of eadbench",
-        "description": "From the models in eadbench/*/config.py. `eadbench config check` also looks at names and circles.",
+        "description": "From the models in eadbench/*/config.py. `eadbench config check` also looks at "
+        "names and circles.",
         "type": "object",
         "additionalProperties": False,
         "required": ["seed", "device", *(name for name in SECTIONS if name not in OPTIONAL)],
         "properties": {
             "seed": {"type": "integer", "description": "every random choice derives from it"},
-            "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?)$", "description": "auto, cpu or cuda"},
-            "container": {"type": ["string", "null"], "description": "image that all rules run in under --use-apptainer"},
+            "device": {
+                "type": "string",
+                "pattern": "^(auto|cpu|cuda(:[0-9]+)?)$",
+                "description": "auto, cpu or cuda",
+            },
+            "container": {
+                "type": ["string", "null"],
+                "description": "image that all rules run in under --use-apptainer",
+            },
             **{name: references[(model, "validation")] for name, model in models.items()},
         },
         "$defs": shared["$defs"],
@@ -31,7 +43,9 @@ def config_schema() -> dict[str, Any]:
 
 
 def _by_kind(node: Any) -> Any:
-    """Write "one of these, told apart by `kind`" as conditions, so that a mistake is reported for the kind at hand and not as "fits none"."""
+    """Write "one of these, told apart by `kind`" as conditions, so that a mistake is
+    reported for the kind at hand and not as "fits none".
+    """
     if isinstance(node, list):
         return [_by_kind(item) for item in node]
     if not isinstance(node, dict):
@@ -44,5 +58,8 @@ def _by_kind(node: Any) -> Any:
         "type": "object",
         "required": [name],
         "properties": {name: {"enum": list(kinds)}},
-        "allOf": [{"if": {"properties": {name: {"const": kind}}}, "then": {"$ref": reference}} for kind, reference in kinds.items()],
+        "allOf": [
+            {"if": {"properties": {name: {"const": kind}}}, "then": {"$ref": reference}}
+            for kind, reference in kinds.items()
+        ],
     }

@@ -14,5 +14,9 @@ def pick_device(wanted: str = "auto"):
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise EadbenchError("no usable GPU", f"device: {wanted}", "set `device: cpu` or `auto` in the config, or run where a GPU is")
+        raise EadbenchError(
+            "no usable GPU",
+            f"device: {wanted}",
+            "set `device: cpu` or `auto` in the config, or run where a GPU is",
+        )
     return torch.device(wanted)

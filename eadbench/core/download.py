@@ -24,17 +24,25 @@ FEWEST_DIGITS = 8  # of a checksum, as file names hold them
 
 
 def download(
-    url: str, target: Path, size: int | None = None, checksum: str | None = None, tries: int = 5, wait: float = 1.0, direct: bool = False
+    url: str,
+    target: Path,
+    size: int | None = None,
+    checksum: str | None = None,
+    tries: int = 5,
+    wait: float = 1.0,
+    direct: bool = False,
 ) -> None:
     """Fetch ``url`` to ``target``.
 
-    A partial download lies at ``target.partial`` and is continued where the server allows it, else begun anew. A file with a wrong size or hash
-    is kept aside as ``target.wrong`` and fetched again. ``Retry-After`` of a busy server is obeyed. A file that another process is fetching is
-    waited for.
+    A partial download lies at ``target.partial`` and is continued where the server
+    allows it, else begun anew. A file with a wrong size or hash is kept aside as
+    ``target.wrong`` and fetched again. ``Retry-After`` of a busy server is obeyed. A
+    file that another process is fetching is waited for.
 
     Args:
         url: Address.
-        target: Where the file goes once it is whole; an existing one of the right hash is left alone.
+        target: Where the file goes once it is whole; an existing one of the right hash
+            is left alone.
         size: Bytes expected.
         checksum: ``md5:HEX`` or ``sha256:HEX``; the first eight digits or more do.
         tries: Tries in all.
@@ -42,7 +50,8 @@ def download(
         direct: Go past any proxy of the environment (for servers on this machine).
 
     Raises:
-        EadbenchError: When the tries are used up, or the server says that there is no such file.
+        EadbenchError: When the tries are used up, or the server says that there is no
+            such file.
         FatalError: When the disk is full.
     """
 
@@ -57,7 +66,16 @@ def download(
             _fetch(session, url, target, size, checksum, tries, wait, direct)
 
 
-def _fetch(session: requests.Session, url: str, target: Path, size: int | None, checksum: str | None, tries: int, wait: float, direct: bool) -> None:
+def _fetch(
+    session: requests.Session,
+    url: str,
+    target: Path,
+    size: int | None,
+    checksum: str | None,
+    tries: int,
+    wait: float,
+    direct: bool,
+) -> None:
     partial = target.with_name(target.name + ".partial")
     session.trust_env = not direct
     for attempt in range(1, tries + 1):
@@ -69,13 +87,19 @@ def _fetch(session: requests.Session, url: str, target: Path, size: int | None, 
                 return
             if disguise := nature(partial):
                 partial.unlink()
-                raise EadbenchError(f"what came is {disguise}", url, f"open the address in a browser, or put the file at {target}")
+                raise EadbenchError(
+                    f"what came is {disguise}",
+                    url,
+                    f"open the address in a browser, or put the file at {target}",
+                )
             partial.replace(target.with_name(target.name + ".wrong"))
             trouble: object = f"{fault}; kept as {target.name}.wrong"
         except requests.HTTPError as error:
             trouble = error
             if error.response.status_code in (401, 403, 404, 410):
-                raise EadbenchError(f"the server refuses: {error}", url, f"check the address, or put the file at {target}") from error
+                raise EadbenchError(
+                    f"the server refuses: {error}", url, f"check the address, or put the file at {target}"
+                ) from error
             pause = max(pause, _retry_after(error.response))
         except OSError as error:  # requests' exceptions are OSErrors, too
             if disk_is_full(error, target.parent):
@@ -84,12 +108,18 @@ def _fetch(session: requests.Session, url: str, target: Path, size: int | None, 
         log.warning("%s, try %d of %d: %s", url, attempt, tries, trouble)
         if attempt < tries:
             time.sleep(pause)
-    raise EadbenchError(f"download failed after {tries} tries: {trouble}", url, f"check the network, or put the file at {target}")
+    raise EadbenchError(
+        f"download failed after {tries} tries: {trouble}",
+        url,
+        f"check the network, or put the file at {target}",
+    )
 
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    """Hold the right to fetch a file; two processes that append to one partial file would spoil it. Some network disks know no locks."""
+    """Hold the right to fetch a file; two processes that append to one partial file
+    would spoil it. Some network disks know no locks.
+    """
     path = target.with_name(f".{target.name}.lock")
     while True:
         with path.open("w") as handle:
@@ -131,7 +161,9 @@ def complaint(path: Path, size: int | None, checksum: str | None) -> str:
 
 def _stream(session: requests.Session, url: str, partial: Path) -> None:
     have = partial.stat().st_size if partial.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})  # ranges and lengths are of what is sent
+    headers = {"Accept-Encoding": "identity"} | (
+        {"Range": f"bytes={have}-"} if have else {}
+    )  # ranges and lengths are of what is sent
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code == 416:  # nothing left to fetch
             return

@@ -1,11 +1,15 @@
-"""Energy that the visible NVIDIA GPUs have used, as far as their driver counts it (Volta and later)."""
+"""Energy that the visible NVIDIA GPUs have used, as far as their driver counts it
+(Volta and later).
+"""
 
 import ctypes
 import os
 
 
 def millijoules() -> dict[str, int]:
-    """Counter of each visible GPU since its driver was loaded, by index or uuid; empty without one. Whoever else used the GPU is counted in."""
+    """Counter of each visible GPU since its driver was loaded, by index or uuid; empty
+    without one. Whoever else used the GPU is counted in.
+    """
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -23,7 +27,9 @@ def _visible(nvml: ctypes.CDLL) -> list[str]:
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip()]
     count = ctypes.c_uint()
-    return [str(k) for k in range(count.value)] if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0 else []
+    return (
+        [str(k) for k in range(count.value)] if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0 else []
+    )
 
 
 def _counter(nvml: ctypes.CDLL, name: str) -> int | None:

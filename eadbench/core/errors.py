@@ -1,4 +1,6 @@
-"""The exceptions users meet: what happened, where, and how to fix it; and what is nobody's fault."""
+"""The exceptions users meet: what happened, where, and how to fix it; and what is
+nobody's fault.
+"""
 
 import errno
 import logging
@@ -29,17 +31,22 @@ class ExplainedError(Exception):
 
 
 class EadbenchError(ExplainedError):
-    """What users get to see. Where many clips are worked on, a clip that raises it costs itself and the work goes on."""
-
-
-class FatalError(ExplainedError):
-    """What no clip is to blame for: a file that an earlier job made was changed since, or the disk is full.
-
-    No ``EadbenchError`` on purpose: a handler that lets a bad clip cost only itself must not take it for one, or the tables would come out wrong.
+    """What users get to see. Where many clips are worked on, a clip that raises it
+    costs itself and the work goes on.
     """
 
 
-# Of the operating system: disk full, quota used up, too many open files (of the process, of the machine), no memory, the device does not answer.
+class FatalError(ExplainedError):
+    """What no clip is to blame for: a file that an earlier job made was changed since,
+    or the disk is full.
+
+    No ``EadbenchError`` on purpose: a handler that lets a bad clip cost only itself
+    must not take it for one, or the tables would come out wrong.
+    """
+
+
+# Of the operating system: disk full, quota used up, too many open files (of the
+# process, of the machine), no memory, the device does not answer.
 _SYSTEM = {
     errno.ENOSPC: "free some space and run again; what is finished is kept",
     errno.EDQUOT: "free some of the quota and run again; what is finished is kept",
@@ -48,21 +55,31 @@ _SYSTEM = {
     errno.ENOMEM: "give the job more memory (`resources: mem_mb`), or run fewer at a time",
     errno.EIO: "look at the disk or the network share (dmesg) and run again",
 }
-_MORE_MEMORY = "give the job more memory (`resources: mem_mb`; on a GPU a smaller batch), or run fewer at a time; what is finished is kept"
-# What torch, OpenCV, onnxruntime and the C++ library say when there is no memory, no thread, or the GPU is gone. They have no types of their own.
+_MORE_MEMORY = (
+    "give the job more memory (`resources: mem_mb`; on a GPU a smaller batch), or run fewer at "
+    "a time; what is finished is kept"
+)
+# What torch, OpenCV, onnxruntime and the C++ library say when there is no memory, no
+# thread, or the GPU is gone. They have no types of their own.
 _MEMORY = re.compile(
-    r"DefaultCPUAllocator|\bout of memory\b|Insufficient memory|bad_?alloc|Failed to allocate memory|can't start new thread|_STATUS_ALLOC_FAILED",
+    r"DefaultCPUAllocator|\bout of memory\b|Insufficient memory|bad_?alloc|Failed to allocate memory|can't "
+    r"start new thread|_STATUS_ALLOC_FAILED",
     re.I,
 )
-_DEVICE = re.compile(r"\b(CUDA|HIP|cuDNN|CUBLAS|NCCL|MPS)[ _](error|STATUS)|no longer usable|device-side assert", re.I)
+_DEVICE = re.compile(
+    r"\b(CUDA|HIP|cuDNN|CUBLAS|NCCL|MPS)[ _](error|STATUS)|no longer usable|device-side assert", re.I
+)
 
 
 def nobodys_fault(error: BaseException) -> FatalError | None:
-    """The error to end a job with if no file, clip or metric is to blame for a failure, else ``None``.
+    """The error to end a job with if no file, clip or metric is to blame for a failure,
+    else ``None``.
 
-    Nobody's fault are memory (Python's, numpy's, torch's on CPU and GPU, OpenCV's), a GPU that failed, and of the operating
-    system's errors a full disk or quota, too many open files, no memory and a device that does not answer; also as the cause
-    of another error. What FFmpeg says of memory and input counts as the file's: damaged headers ask for any size.
+    Nobody's fault are memory (Python's, numpy's, torch's on CPU and GPU, OpenCV's), a
+    GPU that failed, and of the operating system's errors a full disk or quota, too many
+    open files, no memory and a device that does not answer; also as the cause of
+    another error. What FFmpeg says of memory and input counts as the file's: damaged
+    headers ask for any size.
     """
     seen: set[int] = set()
     cause: BaseException | None = error
@@ -73,19 +90,30 @@ def nobodys_fault(error: BaseException) -> FatalError | None:
         by_ffmpeg = type(cause).__module__.split(".")[0] == "av"
         number = getattr(cause, "errno", None)
         if number in _SYSTEM and not (by_ffmpeg and number in (errno.ENOMEM, errno.EIO)):
-            return FatalError(os.strerror(number).lower(), getattr(cause, "filename", None) or "", _SYSTEM[number])
+            return FatalError(
+                os.strerror(number).lower(), getattr(cause, "filename", None) or "", _SYSTEM[number]
+            )
         if not by_ffmpeg and not isinstance(cause, ExplainedError):
             text = f"{type(cause).__name__}: {cause}"
-            if isinstance(cause, MemoryError) or _MEMORY.search(text) or type(cause).__name__ == "OutOfMemoryError":
+            if (
+                isinstance(cause, MemoryError)
+                or _MEMORY.search(text)
+                or type(cause).__name__ == "OutOfMemoryError"
+            ):
                 return FatalError(f"out of memory: {_line(cause)}", "", _MORE_MEMORY)
             if type(cause).__name__ == "AcceleratorError" or _DEVICE.search(text):
-                return FatalError(f"the GPU failed: {_line(cause)}", "", "run again; if it stays, look at the driver's log (dmesg)")
+                return FatalError(
+                    f"the GPU failed: {_line(cause)}",
+                    "",
+                    "run again; if it stays, look at the driver's log (dmesg)",
+                )
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return None
 
 
 def reason_of(error: Exception, where: object) -> str:
-    """Why one file, clip or metric failed, in one line for its row. For handlers in which a bad one costs only itself:
+    """Why one file, clip or metric failed, in one line for its row. For handlers in
+    which a bad one costs only itself:
 
         try:
             ...
@@ -99,13 +127,16 @@ def reason_of(error: Exception, where: object) -> str:
         where: The file, clip or metric.
 
     Raises:
-        FatalError: If it is not to blame, see :func:`nobodys_fault`: the job must end, or the tables would rest on fewer clips.
+        FatalError: If it is not to blame, see :func:`nobodys_fault`: the job must end,
+            or the tables would rest on fewer clips.
     """
     fatal = nobodys_fault(error)
     if fatal is error:
         raise error
     if fatal is not None:
-        raise FatalError(fatal.what, "; ".join(filter(None, [str(where), fatal.where])), fatal.hint) from error
+        raise FatalError(
+            fatal.what, "; ".join(filter(None, [str(where), fatal.where])), fatal.hint
+        ) from error
     if isinstance(error, EadbenchError):
         return " ".join(error.what.split())
     log.warning("%s: unexpected %s", where, type(error).__name__, exc_info=error)

@@ -40,11 +40,13 @@ def alone(handle: IO[str], where: Path, hint: str) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``target``; rename it to ``target`` if the block succeeds.
+    """Give a temporary path beside ``target``; rename it to ``target`` if the block
+    succeeds.
 
-    Works for files and folders (the block creates whichever it wants). The suffix is kept, since codecs look at it.
-    On failure the temporary file or folder is removed and ``target`` is left as it was. A folder that is replaced is
-    moved aside before the new one takes its name; :func:`restore` takes it up if a kill came in between.
+    Works for files and folders (the block creates whichever it wants). The suffix is
+    kept, since codecs look at it. On failure the temporary file or folder is removed
+    and ``target`` is left as it was. A folder that is replaced is moved aside before
+    the new one takes its name; :func:`restore` takes it up if a kill came in between.
 
     Raises:
         FatalError: If the block failed because the disk is full.
@@ -72,8 +74,9 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 def restore(target: Path) -> None:
     """Undo or complete the replacement of a folder that a kill interrupted.
 
-    Whoever reads a folder that :func:`atomic_path` replaces calls this first: without the new folder under its name, the
-    old one gets it back; with it, the old one is removed.
+    Whoever reads a folder that :func:`atomic_path` replaces calls this first: without
+    the new folder under its name, the old one gets it back; with it, the old one is
+    removed.
     """
     aside = _aside(target)
     if not os.path.lexists(aside):
@@ -89,7 +92,9 @@ def _aside(target: Path) -> Path:
 
 
 def disk_is_full(error: BaseException, folder: Path) -> bool:
-    """Whether a failure came from a full disk: by the numbers and words of it and its causes, or since ``folder`` has no room (codecs do not say)."""
+    """Whether a failure came from a full disk: by the numbers and words of it and its
+    causes, or since ``folder`` has no room (codecs do not say).
+    """
     if isinstance(error, FatalError) or not isinstance(error, Exception):
         return False
     cause: BaseException | None = error
@@ -105,7 +110,10 @@ def disk_is_full(error: BaseException, folder: Path) -> bool:
 
 TROUBLES = {
     errno.ENOENT: ("there is no such file or folder", "check the path"),
-    errno.EACCES: ("no permission", "look at the owner and the rights of it and of the folders above (`ls -ld`)"),
+    errno.EACCES: (
+        "no permission",
+        "look at the owner and the rights of it and of the folders above (`ls -ld`)",
+    ),
     errno.EPERM: ("the operation is not permitted", "look at the owner and the rights of it (`ls -ld`)"),
     errno.EISDIR: ("a folder is there, expected a file", "name a file"),
     errno.ENOTDIR: ("a part of the path is a file, expected a folder", "name another path"),
@@ -119,7 +127,9 @@ TROUBLES = {
 
 
 def explained(error: OSError) -> FatalError | None:
-    """What an operating system's error about a path means for who gave the path; ``None`` for one that is about no path."""
+    """What an operating system's error about a path means for who gave the path;
+    ``None`` for one that is about no path.
+    """
     if error.errno in NO_SPACE:
         return full_disk(error.filename or "")
     if error.filename is None or error.errno not in TROUBLES:
@@ -135,7 +145,9 @@ def full_disk(where: object) -> FatalError:
 
 
 def remove_halves(folder: Path) -> None:
-    """Remove what :func:`atomic_path` left in a folder when its process was killed; halves of processes that live are theirs."""
+    """Remove what :func:`atomic_path` left in a folder when its process was killed;
+    halves of processes that live are theirs.
+    """
     for part in folder.glob(".part-*"):
         owner = part.name.split("-")[1]
         if owner.isdigit() and not _lives(int(owner)):
@@ -172,7 +184,9 @@ def sha256_of(path: str | Path) -> str:
 
 
 def nature(path: Path) -> str:
-    """What a file is that stands in the place of binary data, in words; empty if it may be the data."""
+    """What a file is that stands in the place of binary data, in words; empty if it may
+    be the data.
+    """
     with path.open("rb") as handle:
         head = handle.read(512)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

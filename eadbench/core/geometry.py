@@ -1,9 +1,12 @@
-"""Where a face lies in an aligned frame: the template that `clips` aligns to and that the masks are cut from."""
+"""Where a face lies in an aligned frame: the template that `clips` aligns to and that
+the masks are cut from.
+"""
 
 import numpy as np
 
-# Five points as fractions of the side of the square frame, x to the right, y down. Left and right are the subject's: the right eye lies
-# left in the picture. Ours; chosen so that brows, chin and some background stay in view.
+# Five points as fractions of the side of the square frame, x to the right, y down. Left
+# and right are the subject's: the right eye lies left in the picture. Ours; chosen so
+# that brows, chin and some background stay in view.
 TEMPLATE = {
     "right_eye": (0.35, 0.40),
     "left_eye": (0.65, 0.40),
@@ -14,10 +17,18 @@ TEMPLATE = {
 
 
 def template_points(size: int) -> np.ndarray:
-    """The template in pixels of a frame of side ``size``: ``(5, 2)`` float32, x then y, in the order of ``TEMPLATE``."""
+    """The template in pixels of a frame of side ``size``: ``(5, 2)`` float32, x then y,
+    in the order of ``TEMPLATE``.
+    """
     return np.float32(list(TEMPLATE.values())) * size
 
 
 def spread(count: int, wanted: int | None) -> np.ndarray:
-    """Indices of ``wanted`` things spread evenly over ``count``; all if ``None`` or fewer."""
-    return np.arange(count) if wanted is None or wanted >= count else np.unique(np.linspace(0, count - 1, wanted).round().astype(int))
+    """Indices of ``wanted`` things spread evenly over ``count``; all if ``None`` or
+    fewer.
+    """
+    return (
+        np.arange(count)
+        if wanted is None or wanted >= count
+        else np.unique(np.linspace(0, count - 1, wanted).round().astype(int))
+    )

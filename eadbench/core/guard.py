@@ -1,8 +1,10 @@
-"""Program of :mod:`eadbench.core.children`: waits for its parent's end, then ends the programs that the parent left.
+"""Program of :mod:`eadbench.core.children`: waits for its parent's end, then ends the
+programs that the parent left.
 
-Run by path with the standard library alone, so that it starts in 20 ms and holds 8 MB. Its standard input tells the
-process groups, ``+NUMBER`` when one began and ``-NUMBER`` when it ended, and closes when the parent is gone, however it
-ended. What left its group is found by a variable of its environment.
+Run by path with the standard library alone, so that it starts in 20 ms and holds 8 MB.
+Its standard input tells the process groups, ``+NUMBER`` when one began and ``-NUMBER``
+when it ended, and closes when the parent is gone, however it ended. What left its group
+is found by a variable of its environment.
 """
 
 import contextlib

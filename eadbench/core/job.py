@@ -1,8 +1,10 @@
-"""One command's work on many items: what an interrupted run finished is taken up, the table is written, and what lies beside it is sealed.
+"""One command's work on many items: what an interrupted run finished is taken up, the
+table is written, and what lies beside it is sealed.
 
-A stage reads its rows, asks :meth:`Job.done` for each item, computes those that are not, hands each to :meth:`Job.keep`, and ends
-with :meth:`Job.write`. "Unchanged" means the same everywhere: the content of the files that went in, by their sha256, and
-what of the settings shapes an item; and the files that came out are still what they were.
+A stage reads its rows, asks :meth:`Job.done` for each item, computes those that are
+not, hands each to :meth:`Job.keep`, and ends with :meth:`Job.write`. "Unchanged" means
+the same everywhere: the content of the files that went in, by their sha256, and what of
+the settings shapes an item; and the files that came out are still what they were.
 """
 
 import hashlib
@@ -27,13 +29,15 @@ class Job:
     Args:
         out: The table that the job writes. The folder, or ``media``, is the job's own.
         settings: Settings for the record of provenance (anything JSON can hold).
-        shaping: What decides how an item comes out: settings, versions, hashes of networks (anything JSON can hold).
+        shaping: What decides how an item comes out: settings, versions, hashes of
+            networks (anything JSON can hold).
         inputs: Name to file (hashed) or to a hash, for the record.
         media: Folder of the files that come with the rows; that of ``out`` by default.
         record: Folder of ``provenance.json``; that of ``out`` by default.
-        lasting: Keep what is finished for later runs, not only for one that goes on: for work that is dear, and whose
-            files stay where they are.
-        begin: Whether to :meth:`begin` at once; a stage that may find everything done already does it later.
+        lasting: Keep what is finished for later runs, not only for one that goes on:
+            for work that is dear, and whose files stay where they are.
+        begin: Whether to :meth:`begin` at once; a stage that may find everything done
+            already does it later.
     """
 
     def __init__(
@@ -48,7 +52,10 @@ class Job:
         begin: bool = True,
     ) -> None:
         self.out, self.settings = out, settings
-        self.inputs = {name: sha256_of(value) if isinstance(value, Path) else value for name, value in (inputs or {}).items()}
+        self.inputs = {
+            name: sha256_of(value) if isinstance(value, Path) else value
+            for name, value in (inputs or {}).items()
+        }
         self.folder, self.record = media or out.parent, record or out.parent
         self._started, self._lasting = time.time(), lasting
         self._shaping = _digest([VERSION, shaping])
@@ -60,32 +67,43 @@ class Job:
             self.begin()
 
     def begin(self) -> None:
-        """Take the old table away: a kill must not leave it beside files that are not its own."""
+        """Take the old table away: a kill must not leave it beside files that are not
+        its own.
+        """
         self.out.unlink(missing_ok=True)
 
     def key(self, item: object, *files: Path) -> str:
-        """Name of an item's result: its facts (anything JSON can hold), what shapes it, and the content of the files that go in.
+        """Name of an item's result: its facts (anything JSON can hold), what shapes it,
+        and the content of the files that go in.
 
         Raises:
-            FatalError: If one of the files is gone or was changed since an earlier job made it.
+            FatalError: If one of the files is gone or was changed since an earlier job
+                made it.
         """
         key = _digest([self._shaping, item, [self._hash(path) for path in files]])
         self._asked.add(key)
         return key
 
     def done(self, key: str) -> dict[str, Any] | None:
-        """What an interrupted run kept under a key, if all its files are still what they were."""
+        """What an interrupted run kept under a key, if all its files are still what
+        they were.
+        """
         entry = self._notes.entries.get(key)
-        if entry is None or any(not (self.folder / name).is_file() or sha256_of(self.folder / name) != one for name, one in entry["sums"].items()):
+        if entry is None or any(
+            not (self.folder / name).is_file() or sha256_of(self.folder / name) != one
+            for name, one in entry["sums"].items()
+        ):
             return None
         return entry["value"]
 
     def keep(self, key: str, value: dict[str, Any], files: Iterable[Path] = ()) -> None:
-        """Note what came out, before the next item is begun; what failed is left out, so that a rerun tries it again.
+        """Note what came out, before the next item is begun; what failed is left out,
+        so that a rerun tries it again.
 
         Args:
             key: Of :meth:`key`.
-            value: The row, or whatever the stage makes its rows of; with a ``status`` if it can fail.
+            value: The row, or whatever the stage makes its rows of; with a ``status``
+                if it can fail.
             files: What lies in the job's folder because of it.
         """
         if value.get("status") == FAILED:
@@ -102,41 +120,57 @@ class Job:
         where: object = None,
         **facts: object,
     ) -> None:
-        """Write the table, the checksums of what lies beside it and the record of provenance; forget what was kept for a rerun.
+        """Write the table, the checksums of what lies beside it and the record of
+        provenance; forget what was kept for a rerun.
 
         Args:
             rows: The rows.
             table: Their contract.
             sort_by: Column or columns that order them.
-            what: The items, for the message if all failed; ``None`` if the stage has looked at that itself.
+            what: The items, for the message if all failed; ``None`` if the stage has
+                looked at that itself.
             files: Files to seal; ``None`` if the job leaves none beside the table.
             where: Place for that message; the table by default.
             facts: For the record.
 
         Raises:
-            EadbenchError: If every item failed (apart from those that were dropped), or a row breaks the contract.
+            EadbenchError: If every item failed (apart from those that were dropped), or
+                a row breaks the contract.
         """
         statuses = rows["status"] if isinstance(rows, pd.DataFrame) else [row["status"] for row in rows]
         if what:
-            check_not_all_failed([status for status in statuses if status != DROPPED], what, where or self.out)
+            check_not_all_failed(
+                [status for status in statuses if status != DROPPED], what, where or self.out
+            )
         if files is not None:
-            known = {name: one for key in self._asked & self._notes.entries.keys() for name, one in self._notes.entries[key]["sums"].items()}
+            known = {
+                name: one
+                for key in self._asked & self._notes.entries.keys()
+                for name, one in self._notes.entries[key]["sums"].items()
+            }
             named = {path.relative_to(self.folder).as_posix(): path for path in files}
-            seals.seal(self.folder, {name: known.get(name) or sha256_of(path) for name, path in named.items()}, self.out)
+            seals.seal(
+                self.folder,
+                {name: known.get(name) or sha256_of(path) for name, path in named.items()},
+                self.out,
+            )
         write_table(self.out, rows, table, sort_by)
         provenance.write(self.record, self.settings, self.inputs, self._started, **facts)
         self._notes.keep_only(self._asked if self._lasting else set())
         remove_halves(self.out.parent)
 
     def _hash(self, path: Path) -> str:
-        """sha256 of a file, compared with the list that names it; empty for a user's file that is not there."""
+        """sha256 of a file, compared with the list that names it; empty for a user's
+        file that is not there.
+        """
         if path not in self._hashes:
             self._hashes[path] = seals.check(path) or (sha256_of(path) if path.is_file() else "")
         return self._hashes[path]
 
 
 class Notes:
-    """What is finished, a line of JSON each, behind the hash of its text: a letter that changes, or a line that a kill cuts, takes it out.
+    """What is finished, a line of JSON each, behind the hash of its text: a letter that
+    changes, or a line that a kill cuts, takes it out.
 
     Args:
         path: The file; reading heals it.

@@ -1,4 +1,6 @@
-"""Results of an older eadbench: told before anything is planned, so that old and new never stand in one table."""
+"""Results of an older eadbench: told before anything is planned, so that old and new
+never stand in one table.
+"""
 
 import json
 from pathlib import Path
@@ -8,7 +10,8 @@ from eadbench.core.settings import VERB
 
 
 def refuse_older(results: Path) -> None:
-    """Refuse a folder of results whose jobs were given whole sections of the configuration, as older versions did it.
+    """Refuse a folder of results whose jobs were given whole sections of the
+    configuration, as older versions did it.
 
     Args:
         results: The workflow's folder; it need not be there.
@@ -20,9 +23,17 @@ def refuse_older(results: Path) -> None:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             records = [record, *record.get("earlier", {}).values()]
-            older = any("--settings" in one.get("command", []) and VERB not in (one.get("config") or {}) for one in records)
+            older = any(
+                "--settings" in one.get("command", []) and VERB not in (one.get("config") or {})
+                for one in records
+            )
         except (OSError, ValueError, AttributeError, TypeError):
             continue  # whoever reads it says what is wrong
         if older:
-            hint = "move the folder away, or plan in another one with --directory; `eadbench tables compare` still reads it"
-            raise EadbenchError("these results are of an older eadbench and cannot be gone on with", path, hint)
+            hint = (
+                "move the folder away, or plan in another one with --directory; `eadbench tables "
+                "compare` still reads it"
+            )
+            raise EadbenchError(
+                "these results are of an older eadbench and cannot be gone on with", path, hint
+            )

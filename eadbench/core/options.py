@@ -1,4 +1,6 @@
-"""What all commands share: options, how their help is set, and the cheap checks before anything large is imported."""
+"""What all commands share: options, how their help is set, and the cheap checks before
+anything large is imported.
+"""
 
 import errno
 import inspect
@@ -17,7 +19,10 @@ from eadbench.core.settings import nearest
 SettingsJson = Annotated[
     list[str] | None,
     typer.Option(
-        "--settings", metavar="JSON", help="Configuration as JSON (what a rule passes), or @FILE; may be given several times.", show_default=False
+        "--settings",
+        metavar="JSON",
+        help="Configuration as JSON (what a rule passes), or @FILE; may be given several times.",
+        show_default=False,
     ),
 ]
 ConfigFiles = Annotated[
@@ -25,22 +30,28 @@ ConfigFiles = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Configuration; may be given several times, later files over earlier ones. [default: config.yaml]",
+        help="Configuration; may be given several times, later files over earlier ones. [default: "
+        "config.yaml]",
         show_default=False,
     ),
 ]
 Parts = Annotated[
     list[str] | None,
     typer.Option(
-        "--part", metavar="NAME=FOLDER", help="Artefact of the zoo, e.g. vae=results/zoo/vae; may be given several times.", show_default=False
+        "--part",
+        metavar="NAME=FOLDER",
+        help="Artefact of the zoo, e.g. vae=results/zoo/vae; may be given several times.",
+        show_default=False,
     ),
 ]
-# Parameters that name what a command writes; all other paths are read and must be there.
+# Parameters that name what a command writes; all other paths are read and must be
+# there.
 WRITTEN = ("out", "log_file", "page", "bundle")
 
 
 def prepared(app: typer.Typer) -> Any:
-    """The command of an app, with help that wraps at 80 columns, and with a look at its paths before it begins.
+    """The command of an app, with help that wraps at 80 columns, and with a look at its
+    paths before it begins.
 
     Args:
         app: Of typer's; changed in place, once.
@@ -56,7 +67,9 @@ def _plain(command: Any) -> Any:
     command.rich_markup_mode = None
     parts = (command.help or "").partition("\f")[0].split("\n\n")
     command.short_help = parts[0]  # in full: it would be cut with dots
-    command.help = "\n\n".join(f"\b\n{part}" if part.startswith("    ") else part for part in parts)  # commands to copy are not wrapped
+    command.help = "\n\n".join(
+        f"\b\n{part}" if part.startswith("    ") else part for part in parts
+    )  # commands to copy are not wrapped
     for below in getattr(command, "commands", {}).values():
         _plain(below)
     return command
@@ -68,7 +81,9 @@ def _checked(callback: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(callback)
     def call(**values: Any) -> Any:
-        given = {name: value for name, value in values.items() if value is not None and value != defaults[name]}
+        given = {
+            name: value for name, value in values.items() if value is not None and value != defaults[name]
+        }
         parts = {"part": list(parse_parts(given["part"]).values())} if "part" in given else {}
         for name, value in sorted({**given, **parts}.items(), key=lambda one: one[0] in WRITTEN):
             for path in value if isinstance(value, list) else [value]:
@@ -84,7 +99,12 @@ def _option(name: str, hint: Any) -> str:
     infos = [one for one in get_args(hint)[1:] if hasattr(one, "param_decls")]
     if infos and isinstance(infos[0], typer.models.ArgumentInfo):
         return name.upper()
-    written = [one for info in infos for one in (info.default, *(info.param_decls or ())) if isinstance(one, str) and one.startswith("--")]
+    written = [
+        one
+        for info in infos
+        for one in (info.default, *(info.param_decls or ()))
+        if isinstance(one, str) and one.startswith("--")
+    ]
     return [*written, f"--{name.replace('_', '-')}"][0].partition("/")[0]
 
 
@@ -104,7 +124,9 @@ def check_there(path: Path, option: str) -> None:
             if "results" in path.parts and path.suffix in (".parquet", ".json")
             else ""
         )
-        raise EadbenchError(f"there is no such file or folder{near}", f"{option} {path}", f"check the path{made}")
+        raise EadbenchError(
+            f"there is no such file or folder{near}", f"{option} {path}", f"check the path{made}"
+        )
 
 
 def check_target(path: Path, option: str) -> None:

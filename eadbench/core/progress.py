@@ -13,8 +13,15 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 15.0
 
 
-def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "it", size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
-    """Yield ``items``; show a bar on a terminal, else log a line with rate and time left every 15 s.
+def track(
+    items: Iterable[T],
+    what: str,
+    total: int | None = None,
+    unit: str = "it",
+    size: Callable[[T], int] = lambda _: 1,
+) -> Iterator[T]:
+    """Yield ``items``; show a bar on a terminal, else log a line with rate and time
+    left every 15 s.
 
     Args:
         items: What to work on.

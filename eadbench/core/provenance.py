@@ -19,9 +19,23 @@ from eadbench.core import energy, secrets
 from eadbench.core.files import write_text
 
 PACKAGES = (
-    "eadbench", "torch", "torchvision", "diffusers", "transformers", "openai-whisper", "mediapipe", "insightface", "av", "numpy", "scipy",
-    "pandas", "pyarrow", "pytorch-fid", "lpips", "snakemake",
-)  # fmt: skip
+    "eadbench",
+    "torch",
+    "torchvision",
+    "diffusers",
+    "transformers",
+    "openai-whisper",
+    "mediapipe",
+    "insightface",
+    "av",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "pytorch-fid",
+    "lpips",
+    "snakemake",
+)
 
 
 NAME = "provenance.json"
@@ -55,12 +69,18 @@ def given(config: dict[str, Any]) -> None:
 
 @cache
 def git_commit() -> str:
-    """Commit of the checkout that the package runs from, with ``+dirty`` when it has changes; else ``unknown``."""
+    """Commit of the checkout that the package runs from, with ``+dirty`` when it has
+    changes; else ``unknown``.
+    """
     here = Path(__file__).resolve().parent
     try:
         run = ["git", "-C", str(here)]
-        commit = subprocess.run([*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run([*run, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run(
+            [*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            [*run, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+dirty" if dirty else "")
@@ -77,8 +97,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write(folder: str | Path, settings: object = None, inputs: dict[str, str] | None = None, started: float | None = None, **facts: object) -> None:
-    """Write ``provenance.json`` to ``folder``. What other commands left there stays, under ``earlier``.
+def write(
+    folder: str | Path,
+    settings: object = None,
+    inputs: dict[str, str] | None = None,
+    started: float | None = None,
+    **facts: object,
+) -> None:
+    """Write ``provenance.json`` to ``folder``. What other commands left there stays,
+    under ``earlier``.
 
     Args:
         folder: Output folder.
@@ -109,12 +136,18 @@ def write(folder: str | Path, settings: object = None, inputs: dict[str, str] | 
     }
     path = Path(folder) / NAME
     earlier = _earlier(path, _what(sys.argv))
-    write_text(path, json.dumps(secrets.masked(record | ({"earlier": earlier} if earlier else {})), indent=1, default=str) + "\n")
+    write_text(
+        path,
+        json.dumps(secrets.masked(record | ({"earlier": earlier} if earlier else {})), indent=1, default=str)
+        + "\n",
+    )
     _process.written = True
 
 
 def complete(argv: list[str]) -> None:
-    """At the end of a command: write a record beside its ``--out`` unless its own code has written one."""
+    """At the end of a command: write a record beside its ``--out`` unless its own code
+    has written one.
+    """
     if not _process.written and "--out" in argv[:-1]:
         out = Path(argv[argv.index("--out") + 1])
         if out.exists():
@@ -122,7 +155,9 @@ def complete(argv: list[str]) -> None:
 
 
 def _what(argv: list[str]) -> str:
-    """A command by its stage, verb and the name of its output, e.g. ``clips merge cut.parquet``."""
+    """A command by its stage, verb and the name of its output, e.g.
+    ``clips merge cut.parquet``.
+    """
     words = argv[1:]
     while words and words[0].startswith("--"):  # --log FILE, --threads N
         words = words[2:]
@@ -143,20 +178,26 @@ def _earlier(path: Path, what: str) -> dict[str, Any]:
 
 def _cpu_seconds() -> float:
     """Processor time of this process and of its finished children."""
-    return sum(u.ru_utime + u.ru_stime for u in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    return sum(
+        u.ru_utime + u.ru_stime
+        for u in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def peak_mb() -> float:
-    """Resident set of the largest process of this command so far, this one or a finished child, MiB. No spike is missed: the kernel counts."""
+    """Resident set of the largest process of this command so far, this one or a
+    finished child, MiB. No spike is missed: the kernel counts.
+    """
     return round(max(own_peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _UNIT), 1)
 
 
 def own_peak_mb() -> float:
     """Largest resident set of this process, MiB.
 
-    Where /proc tells, from there: ``ru_maxrss`` starts with what the process had that began this program, and a test
-    under a large pytest, or a job under a large Snakemake, would inherit that. (A child's is at least ours, for the same
-    reason, which does no harm to the larger of the two.)
+    Where /proc tells, from there: ``ru_maxrss`` starts with what the process had that
+    began this program, and a test under a large pytest, or a job under a large
+    Snakemake, would inherit that. (A child's is at least ours, for the same reason,
+    which does no harm to the larger of the two.)
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -167,7 +208,11 @@ def own_peak_mb() -> float:
 
 def _joules() -> float | None:
     """Energy of the visible GPUs since the command began; null where none tells."""
-    used = [value - _process.energy[name] for name, value in energy.millijoules().items() if name in _process.energy]
+    used = [
+        value - _process.energy[name]
+        for name, value in energy.millijoules().items()
+        if name in _process.energy
+    ]
     return round(sum(used) / 1000, 3) if used else None
 
 

@@ -9,7 +9,12 @@ from eadbench.core.tables import Column, Table
 STR, INT, F64, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 STATUS = (
-    Column("status", STR, "`kept`, `dropped` (sound, but below a threshold of the config) or `failed` (could not be processed)", nullable=False),
+    Column(
+        "status",
+        STR,
+        "`kept`, `dropped` (sound, but below a threshold of the config) or `failed` (could not be processed)",
+        nullable=False,
+    ),
     Column("reason", STR, "why it was dropped or failed; empty when kept", nullable=False),
 )
 LABELS = (
@@ -34,7 +39,9 @@ INDEX = Table(
     "index",
     "one recording of a corpus",
     (
-        Column("recording_id", STR, "stable id, unique within the corpus, safe as a file name", nullable=False),
+        Column(
+            "recording_id", STR, "stable id, unique within the corpus, safe as a file name", nullable=False
+        ),
         *LABELS,
         Column("source", STR, "video file relative to this table's folder, or archive"),
         Column("member", STR, "member inside the archive; null for a plain file"),
@@ -56,7 +63,8 @@ INDEX = Table(
         Column(
             "look",
             pa.binary(),
-            "first frame, for finding duplicates: 64-bit difference hash (8 bytes) and 16 x 16 grey levels; null for a uniform one",
+            "first frame, for finding duplicates: 64-bit difference hash (8 bytes) and 16 x 16 grey "
+            "levels; null for a uniform one",
         ),
         *STATUS,
     ),
@@ -84,15 +92,30 @@ CLIPS = Table(
         Column("faces", F64, "mean number of faces found by the detector"),
         Column("face_size", F64, "median face height in source pixels"),
         Column("yaw", F64, "median absolute yaw in degrees"),
-        Column("jitter", F64, "residual motion of the aligner: RMS second difference of the stable landmarks, pixels per frame squared"),
+        Column(
+            "jitter",
+            F64,
+            "residual motion of the aligner: RMS second difference of the stable landmarks, pixels per "
+            "frame squared",
+        ),
         Column("sharpness", F64, "variance of the Laplacian of the face, grey levels squared"),
         Column("brightness", F64, "mean grey level of the face, 0..255"),
-        Column("occlusion", F64, "share of frames whose landmarks look occluded, 0..1; null where the landmarker cannot tell"),
-        Column("av_offset", F64, "audio-video offset in frames by the judge SyncNet, positive when audio leads"),
+        Column(
+            "occlusion",
+            F64,
+            "share of frames whose landmarks look occluded, 0..1; null where the landmarker cannot tell",
+        ),
+        Column(
+            "av_offset", F64, "audio-video offset in frames by the judge SyncNet, positive when audio leads"
+        ),
         Column("sync_confidence", F64, "SyncNet confidence at that offset"),
         Column("offset_corrected", F64, "frames by which the audio was moved"),
         *STATUS,
-        Column("note", STR, "what was done to the recording to read it: tracks chosen, holes, damage; null if nothing"),
+        Column(
+            "note",
+            STR,
+            "what was done to the recording to read it: tracks chosen, holes, damage; null if nothing",
+        ),
     ),
     key=("clip_id",),
     version=2,
@@ -105,11 +128,21 @@ CLIP_LIST = Table(
         Column("corpus", STR, "name of the corpus in the config", nullable=False),
         Column("recording_id", STR, "the recording", nullable=False),
         Column("split", STR, "`test` or `val`", nullable=False),
-        Column("start", F64, "start in the source in seconds; of the annotated stretch where there is no clip; null for the whole file"),
+        Column(
+            "start",
+            F64,
+            "start in the source in seconds; of the annotated stretch where there is no clip; null for the "
+            "whole file",
+        ),
         Column("end", F64, "end in the source in seconds"),
         Column("clip_id", STR, "the clip; null where none was kept"),
         Column("frames", INT, "its frames"),
-        Column("frames_sha256", STR, "sha256 of all its decoded frames as stored, so that two lists tell whether they hold the same clip"),
+        Column(
+            "frames_sha256",
+            STR,
+            "sha256 of all its decoded frames as stored, so that two lists tell whether they hold the same "
+            "clip",
+        ),
         *STATUS,
     ),
     key=("recording_id", "clip_id"),
@@ -134,9 +167,17 @@ CAPTIONS = Table(
         Column("similarity_kind", STR, "what was compared: `text-label`, `text-image` or `text-audio`"),
         Column("embedder", STR, "model id of the embedder and sha256 of its weights"),
         Column("threshold", F64, "similarity from which clips were kept"),
-        Column("swap_clip", STR, "clip of another emotion whose caption was tried on this one, as a check of the filter"),
+        Column(
+            "swap_clip",
+            STR,
+            "clip of another emotion whose caption was tried on this one, as a check of the filter",
+        ),
         Column("swap_similarity", F64, "similarity with that wrong caption"),
-        Column("swap_held_out", BOOL, "whether the clip belongs to the share of clips whose captions the held-out check swaps"),
+        Column(
+            "swap_held_out",
+            BOOL,
+            "whether the clip belongs to the share of clips whose captions the held-out check swaps",
+        ),
         *STATUS,
     ),
     key=("clip_id",),
@@ -147,7 +188,12 @@ TEXTS = Table(
     "one distinct text whose encoding is stored",
     (
         Column("text_id", STR, "short hash of the text, key in the safetensors file", nullable=False),
-        Column("text", STR, "the text: a caption, a label's description, or the empty text (no condition)", nullable=False),
+        Column(
+            "text",
+            STR,
+            "the text: a caption, a label's description, or the empty text (no condition)",
+            nullable=False,
+        ),
         Column("tokens", INT, "tokens of its encoding", nullable=False),
         Column("file", STR, "safetensors file with `text_id`: `(L,D)` float16", nullable=False),
     ),
@@ -176,7 +222,12 @@ HISTORY = Table(
         Column("run", STR, "name of the run", nullable=False),
         Column("step", INT, "optimiser step, from 1", nullable=False),
         Column("split", STR, "`train` or `val`", nullable=False),
-        Column("quantity", STR, "loss term, learning rate, gradient norm, accuracy, share of time waited for data ...", nullable=False),
+        Column(
+            "quantity",
+            STR,
+            "loss term, learning rate, gradient norm, accuracy, share of time waited for data ...",
+            nullable=False,
+        ),
         Column("value", F64, "its value, mean since the last log", nullable=False),
     ),
     key=("run", "split", "quantity", "step"),
@@ -189,13 +240,22 @@ SAMPLES = Table(
         Column("clip_id", STR, "the clip whose face is shown", nullable=False),
         Column("method", STR, "method of the config", nullable=False),
         Column("corpus", STR, "corpus of the clip", nullable=False),
-        Column("protocol", STR, "`self` (own audio), `cross` (another clip's audio) or `cross_emotion`", nullable=False),
+        Column(
+            "protocol",
+            STR,
+            "`self` (own audio), `cross` (another clip's audio) or `cross_emotion`",
+            nullable=False,
+        ),
         Column("driving_clip", STR, "clip whose audio drives"),
         Column("reference_clip", STR, "clip that the identity reference is from"),
         Column("speaker", STR, "speaker shown"),
         Column("target_emotion", STR, "emotion asked for"),
         Column("target_intensity", F64, "intensity asked for"),
-        Column("caption_source", STR, "`target`, `label`, `other_clip`, `same_speaker` or null when no text was used"),
+        Column(
+            "caption_source",
+            STR,
+            "`target`, `label`, `other_clip`, `same_speaker` or null when no text was used",
+        ),
         Column("video", STR, "the result, aligned, same size and rate as the clip"),
         Column("frames", INT, "frames of the result after the alignment rule"),
         Column("frames_raw", INT, "frames that the method itself wrote"),
@@ -249,7 +309,8 @@ SUMMARY = Table(
         Column(
             "variant",
             STR,
-            "protocol where several exist, e.g. `stylegan-v`; crop protocol of Sync; frames per clip where not all count",
+            "protocol where several exist, e.g. `stylegan-v`; crop protocol of Sync; frames per clip where "
+            "not all count",
         ),
         Column("warning", STR, "what to know before quoting the value; empty if nothing", nullable=False),
     ),
@@ -273,7 +334,9 @@ SCORES = Table(
     "one value of the benchmark",
     (
         *SUMMARY.columns,
-        Column("direction", STR, "`up` when higher is better, `down` when lower is, `none` for a description"),
+        Column(
+            "direction", STR, "`up` when higher is better, `down` when lower is, `none` for a description"
+        ),
         Column("reference_method", STR, "method that the paired test compares with"),
         Column("p_value", F64, "paired test against that method over the common clips"),
         Column("n_common", INT, "clips in common with that method"),
@@ -308,28 +371,54 @@ EFFECTS = Table(
         Column("protocol", STR, "driving protocol", nullable=False),
         Column("metric", STR, "name of the metric", nullable=False),
         Column(
-            "kind", STR, "`main` (mean over all states of the other modules), `interaction` or `given` (others in one fixed state)", nullable=False
+            "kind",
+            STR,
+            "`main` (mean over all states of the other modules), `interaction` or `given` (others in one "
+            "fixed state)",
+            nullable=False,
         ),
         Column("effect", STR, "the module, or modules joined by `:` for an interaction", nullable=False),
-        Column("given", STR, "modules that were on, joined by `+`; empty for none; null unless kind is `given`"),
+        Column(
+            "given", STR, "modules that were on, joined by `+`; empty for none; null unless kind is `given`"
+        ),
         Column("by", STR, "`all`, `emotion` or `speaker`", nullable=False),
         Column("level", STR, "the emotion or speaker; `all` for all clips", nullable=False),
         Column(
             "value",
             F64,
-            "with the module minus without it, in the metric's unit; an interaction of two is half the change that one makes to the other's effect",
+            "with the module minus without it, in the metric's unit; an interaction of two is half the "
+            "change that one makes to the other's effect",
         ),
         Column("low", F64, "lower end of the 95 % interval"),
         Column("high", F64, "upper end of the 95 % interval"),
         Column(
-            "interval", STR, "how it was had: `bootstrap` over clips clustered by speaker, or `mover` from the methods' own intervals", nullable=False
+            "interval",
+            STR,
+            "how it was had: `bootstrap` over clips clustered by speaker, or `mover` from the methods' own "
+            "intervals",
+            nullable=False,
         ),
-        Column("p_value", F64, "Wilcoxon signed-rank test over the clips that all runs have; null for a metric of sets"),
-        Column("p_holm", F64, "the same, adjusted by Holm over the effects and metrics of the same corpus, kind and grouping"),
+        Column(
+            "p_value",
+            F64,
+            "Wilcoxon signed-rank test over the clips that all runs have; null for a metric of sets",
+        ),
+        Column(
+            "p_holm",
+            F64,
+            "the same, adjusted by Holm over the effects and metrics of the same corpus, kind and grouping",
+        ),
         Column("n", INT, "clips in common", nullable=False),
         Column("speakers", INT, "their speakers"),
-        Column("direction", STR, "`up` when higher is better, `down` when lower is, `none` for a description"),
-        Column("verdict", STR, "`better`, `worse`, `changed` (no direction), `none detected` or `too few clips`", nullable=False),
+        Column(
+            "direction", STR, "`up` when higher is better, `down` when lower is, `none` for a description"
+        ),
+        Column(
+            "verdict",
+            STR,
+            "`better`, `worse`, `changed` (no direction), `none detected` or `too few clips`",
+            nullable=False,
+        ),
         Column("sentence", STR, "the finding in words", nullable=False),
     ),
     key=("corpus", "protocol", "metric", "kind", "effect", "given", "by", "level"),
@@ -342,8 +431,15 @@ STUDY = Table(
         Column("hypothesis", STR, "name of the confirmatory hypothesis; null for what is explored"),
         Column("protocol", STR, "driving protocol", nullable=False),
         Column("metric", STR, "name of the metric", nullable=False),
-        Column("direction", STR, "`up` when higher is better, `down` when lower is, `none` for a description", nullable=False),
-        Column("kind", STR, "`main` (mean over all states of the other modules) or `interaction`", nullable=False),
+        Column(
+            "direction",
+            STR,
+            "`up` when higher is better, `down` when lower is, `none` for a description",
+            nullable=False,
+        ),
+        Column(
+            "kind", STR, "`main` (mean over all states of the other modules) or `interaction`", nullable=False
+        ),
         Column("effect", STR, "the module, or modules joined by `:`", nullable=False),
         Column("by", STR, "`all` or `emotion`", nullable=False),
         Column("level", STR, "the emotion; `all` for all clips", nullable=False),
@@ -354,13 +450,27 @@ STUDY = Table(
         Column("freedom", F64, "degrees of freedom of the t distribution (Satterthwaite)", nullable=False),
         Column("p_value", F64, "two-sided, of no effect", nullable=False),
         Column("p_holm", F64, "the same, adjusted by Holm over all hypotheses; null for what is explored"),
-        Column("standardised", F64, "value over the standard deviation between clips within a method; null for a metric of sets"),
+        Column(
+            "standardised",
+            F64,
+            "value over the standard deviation between clips within a method; null for a metric of sets",
+        ),
         Column("seed_sd", F64, "standard deviation of the effect between seeds", nullable=False),
-        Column("speaker_sd", F64, "standard deviation of the effect between speakers; 0 for a metric of sets", nullable=False),
+        Column(
+            "speaker_sd",
+            F64,
+            "standard deviation of the effect between speakers; 0 for a metric of sets",
+            nullable=False,
+        ),
         Column("seeds", INT, "trainings of each cell", nullable=False),
         Column("speakers", INT, "speakers of the clips; 0 for a metric of sets", nullable=False),
         Column("clips", INT, "clips that every method has; 0 for a metric of sets", nullable=False),
-        Column("detectable", F64, "smallest true effect that this design would find with the power of the config", nullable=False),
+        Column(
+            "detectable",
+            F64,
+            "smallest true effect that this design would find with the power of the config",
+            nullable=False,
+        ),
         Column("claim", STR, "`up` or `down`: what is claimed; null for what is explored"),
         Column("smallest", F64, "smallest effect that would matter, as fixed before the run"),
         Column("verdict", STR, "`confirmed`, `refuted` or `undecided`; null for what is explored"),
@@ -385,12 +495,17 @@ AUDIT_LEVELS = Table(
         Column("value", F64, "mean over clips, or the value of the set", nullable=False),
         Column("zero", F64, "the same clips' value without distortion", nullable=False),
         Column("change", F64, "`value` minus `zero`", nullable=False),
-        Column("low", F64, "lower end of the 95 % interval of the change (bootstrap over clips, clustered by speaker)"),
+        Column(
+            "low",
+            F64,
+            "lower end of the 95 % interval of the change (bootstrap over clips, clustered by speaker)",
+        ),
         Column("high", F64, "upper end of that interval"),
         Column(
             "told",
             BOOL,
-            "whether the interval leaves out 0; of a metric that hears nothing under a distortion of the audio, whether it changed at all",
+            "whether the interval leaves out 0; of a metric that hears nothing under a distortion of the "
+            "audio, whether it changed at all",
             nullable=False,
         ),
         Column("n", INT, "clips that went in", nullable=False),
@@ -404,15 +519,38 @@ AUDIT = Table(
     "how one metric reacts to one distortion",
     (
         *DISTORTED,
-        Column("rho", F64, "Spearman's rank correlation of level and value, mean over clips; of the set's values for a metric of sets"),
+        Column(
+            "rho",
+            F64,
+            "Spearman's rank correlation of level and value, mean over clips; of the set's values for a "
+            "metric of sets",
+        ),
         Column("rho_low", F64, "lower end of its 95 % interval over speakers; null for a metric of sets"),
         Column("rho_high", F64, "upper end of that interval"),
-        Column("smallest", F64, "smallest amount from which on every level is told from none; null if there is none"),
+        Column(
+            "smallest",
+            F64,
+            "smallest amount from which on every level is told from none; null if there is none",
+        ),
         Column("smallest_level", INT, "its level, 1 to 5"),
-        Column("size", F64, "largest change over the metric's largest change by any distortion that it is there to see"),
+        Column(
+            "size",
+            F64,
+            "largest change over the metric's largest change by any distortion that it is there to see",
+        ),
         Column("unit", STR, "unit of `smallest`", nullable=False),
-        Column("must_stay", BOOL, "whether the distortion leaves what the metric claims to measure as it is", nullable=False),
-        Column("finding", STR, "`reacts`, `stays` or `false response` (moves although it must not)", nullable=False),
+        Column(
+            "must_stay",
+            BOOL,
+            "whether the distortion leaves what the metric claims to measure as it is",
+            nullable=False,
+        ),
+        Column(
+            "finding",
+            STR,
+            "`reacts`, `stays` or `false response` (moves although it must not)",
+            nullable=False,
+        ),
         Column("n", INT, "clips at least", nullable=False),
         Column("speakers", INT, "their speakers; null for a metric of sets"),
     ),
@@ -427,9 +565,15 @@ SPEED = Table(
         Column("n", INT, "clips rendered and timed", nullable=False),
         Column("n_missing", INT, "clips that were not rendered, or not timed", nullable=False),
         Column("seconds", F64, "median seconds per clip"),
-        Column("seconds_low", F64, "lower end of the 95 % interval of that median (binomial order statistics)"),
+        Column(
+            "seconds_low", F64, "lower end of the 95 % interval of that median (binomial order statistics)"
+        ),
         Column("seconds_high", F64, "upper end of that interval"),
-        Column("realtime_factor", F64, "median seconds of work per second of video; below 1 is faster than real time"),
+        Column(
+            "realtime_factor",
+            F64,
+            "median seconds of work per second of video; below 1 is faster than real time",
+        ),
         Column("realtime_factor_low", F64, "lower end of its 95 % interval"),
         Column("realtime_factor_high", F64, "upper end of its 95 % interval"),
         Column("peak_mb", F64, "largest peak memory of a clip in MiB; null where not measured"),
@@ -440,12 +584,31 @@ SPEED = Table(
 WIDE_ROW = (
     Column("method", STR, "method of the config", nullable=False),
     Column("label", STR, "its name in print", nullable=False),
-    Column("role", STR, "`ours`, `other`, `ablation`, `control` or `ground_truth`; the last two are not ranked", nullable=False),
-    Column("caption_source", STR, "where its text came from: `target`, `label`, `other_clip`, `same_speaker`; null when it uses none"),
+    Column(
+        "role",
+        STR,
+        "`ours`, `other`, `ablation`, `control` or `ground_truth`; the last two are not ranked",
+        nullable=False,
+    ),
+    Column(
+        "caption_source",
+        STR,
+        "where its text came from: `target`, `label`, `other_clip`, `same_speaker`; null when it uses none",
+    ),
     Column("run_hash", STR, "sha256 of the checkpoint or recipe behind the method"),
-    Column("trained_on", STR, "corpora that its run, and what that started from, trained on here, joined by `+`; null if not trained here"),
+    Column(
+        "trained_on",
+        STR,
+        "corpora that its run, and what that started from, trained on here, joined by `+`; null if not "
+        "trained here",
+    ),
     Column("steps", INT, "optimiser steps of that run; null if not trained here"),
-    Column("initialised_from", STR, "what that run started from, what that did, and so on, joined by ` < `; null if not, or not trained here"),
+    Column(
+        "initialised_from",
+        STR,
+        "what that run started from, what that did, and so on, joined by ` < `; null if not, or not "
+        "trained here",
+    ),
 )
 
 
@@ -454,8 +617,14 @@ def wide_key(metric: str, corpus: str) -> str:
     return f"{metric}_{corpus}"
 
 
-def wide_table(name: str, cells: Sequence[tuple[str, str]], quoted: Sequence[tuple[str, str]] = (), flags: Sequence[str] = ()) -> Table:
-    """Contract of a table with one row per method and, for each (metric, corpus), the value, its interval, n and paired test.
+def wide_table(
+    name: str,
+    cells: Sequence[tuple[str, str]],
+    quoted: Sequence[tuple[str, str]] = (),
+    flags: Sequence[str] = (),
+) -> Table:
+    """Contract of a table with one row per method and, for each (metric, corpus), the
+    value, its interval, n and paired test.
 
     Args:
         name: Name of the table.
@@ -488,9 +657,23 @@ PLAN = Table(
         Column("gpu_hours", F64, "hours of GPUs held", nullable=False),
         Column("disk_gb", F64, "left on disk at the end, GB", nullable=False),
         Column("peak_memory_gb", F64, "largest peak memory of a job, GB", nullable=False),
-        Column("peak_gpu_memory_gb", F64, "largest peak memory of a job on its GPU, GB; null when unknown or without GPU"),
-        Column("measured_share", F64, "share of the core-hours whose figures were measured or given, 0..1; the rest is assumed", nullable=False),
-        Column("source", STR, "number of jobs per origin of their figure: `measured`, `given`, `assumed`", nullable=False),
+        Column(
+            "peak_gpu_memory_gb",
+            F64,
+            "largest peak memory of a job on its GPU, GB; null when unknown or without GPU",
+        ),
+        Column(
+            "measured_share",
+            F64,
+            "share of the core-hours whose figures were measured or given, 0..1; the rest is assumed",
+            nullable=False,
+        ),
+        Column(
+            "source",
+            STR,
+            "number of jobs per origin of their figure: `measured`, `given`, `assumed`",
+            nullable=False,
+        ),
     ),
     key=("stage",),
 )

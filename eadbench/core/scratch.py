@@ -1,4 +1,6 @@
-"""Folders for what no one needs after the work: removed at its end, or at the next start if a kill came before."""
+"""Folders for what no one needs after the work: removed at its end, or at the next
+start if a kill came before.
+"""
 
 import fcntl
 import os
@@ -16,8 +18,9 @@ PREFIX = "eadbench-scratch-"
 def scratch_folder() -> Iterator[Path]:
     """A private empty folder in the system's temporary folder (``TMPDIR``).
 
-    Its process holds a lock on it, which the kernel releases when the process ends; by that the folders of killed ones
-    are known, on whatever machine or in whatever container they ran.
+    Its process holds a lock on it, which the kernel releases when the process ends; by
+    that the folders of killed ones are known, on whatever machine or in whatever
+    container they ran.
     """
     _sweep(tempfile.gettempdir())
     folder, lock = _locked()

@@ -1,8 +1,11 @@
-"""Checksums of what a job leaves beside its table, compared before a later job reads it.
+"""Checksums of what a job leaves beside its table, compared before a later job reads
+it.
 
-Tables carry their own (`core.tables`). Media, safetensors and JSON carry none, and a video with a flipped byte decodes to other pixels without a
-word. So a job writes ``sums.sha256`` into its folder (``sha256sum --check`` reads it), and whoever reads a file of that folder calls :func:`check`.
-Files that no list names, such as those of users, are taken as they are.
+Tables carry their own (`core.tables`). Media, safetensors and JSON carry none, and a
+video with a flipped byte decodes to other pixels without a word. So a job writes
+``sums.sha256`` into its folder (``sha256sum --check`` reads it), and whoever reads a
+file of that folder calls :func:`check`. Files that no list names, such as those of
+users, are taken as they are.
 """
 
 import hashlib
@@ -15,7 +18,9 @@ from eadbench.core.errors import FatalError
 from eadbench.core.files import remove_halves, sha256_of, write_text
 
 NAME = "sums.sha256"
-LEVELS = 6  # folders above a file in which its list is looked for: studio/CORPUS/ACTOR/video/VIEW/EMOTION/level_N/FILE is the deepest
+# folders above a file in which its list is looked for:
+# studio/CORPUS/ACTOR/video/VIEW/EMOTION/level_N/FILE is the deepest
+LEVELS = 6
 _checked: dict[str, tuple[int, int]] = {}
 
 
@@ -25,7 +30,8 @@ def sums_of(folder: Path, files: Iterable[Path]) -> dict[str, str]:
 
 
 def seal(folder: Path, sums: Mapping[str, str], made_by: Path) -> None:
-    """Write the list of a folder, replacing an earlier one, and clear away halves of files that a kill left.
+    """Write the list of a folder, replacing an earlier one, and clear away halves of
+    files that a kill left.
 
     Args:
         folder: Folder of the files, one that no other job seals.
@@ -46,13 +52,15 @@ def seal_files(folder: Path, files: Iterable[Path], made_by: Path) -> None:
 
 
 def check(path: str | Path) -> str | None:
-    """Compare a file with the list that names it. A file is read once per process, unless it changes.
+    """Compare a file with the list that names it. A file is read once per process,
+    unless it changes.
 
     Returns:
         Its sha256, or ``None`` if no list names it.
 
     Raises:
-        FatalError: If the file is gone or was changed since its list was written, or the list itself is damaged.
+        FatalError: If the file is gone or was changed since its list was written, or
+            the list itself is damaged.
     """
     path = _plain(path)
     for folder in path.parents[:LEVELS]:
@@ -80,7 +88,9 @@ def check_all(folder: str | Path) -> None:
 
 
 def drop_damaged(folder: Path) -> list[str]:
-    """Remove the files of a folder that are no longer what its list says, so that a job that keeps what is there makes them anew; their names."""
+    """Remove the files of a folder that are no longer what its list says, so that a job
+    that keeps what is there makes them anew; their names.
+    """
     listed = _list_of(_plain(folder))
     dropped = []
     for name, expected in (listed[0] if listed else {}).items():
@@ -99,13 +109,18 @@ def trust(paths: Iterable[Path]) -> None:
 
 
 def _plain(path: str | Path) -> Path:
-    """Absolute and without ``..``; links stay, since a list stands beside the name and not beside what it points to."""
+    """Absolute and without ``..``; links stay, since a list stands beside the name and
+    not beside what it points to.
+    """
     return Path(os.path.normpath(Path(path).absolute()))
 
 
 def _compare(path: Path, expected: str, made_by: Path) -> None:
     here = Path.cwd()
-    hint = f"delete {made_by.relative_to(here) if made_by.is_relative_to(here) else made_by} and run the workflow again"
+    hint = (
+        f"delete {made_by.relative_to(here) if made_by.is_relative_to(here) else made_by} and run the "
+        "workflow again"
+    )
     try:
         state = _state(path)
     except FileNotFoundError as error:
@@ -142,4 +157,6 @@ def _parse(path: Path, size: int, changed: int) -> tuple[dict[str, str], str] | 
             "delete the file and run the workflow again, or have the files of its folder made anew",
         )
     first, *lines = body.decode().splitlines()
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}, first.partition("delete: ")[2]
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}, first.partition(
+        "delete: "
+    )[2]

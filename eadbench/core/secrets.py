@@ -1,8 +1,10 @@
-"""Secrets of the configuration: taken from the environment by name, and kept out of logs and records.
+"""Secrets of the configuration: taken from the environment by name, and kept out of
+logs and records.
 
-A secret is a value of a method's ``env:``, or the user, password or key in an address. Written as ``${NAME}`` it is
-looked up when it is needed and stands nowhere else; written out it is masked in what eadbench writes, while Snakemake's
-own records and the list of processes still show it.
+A secret is a value of a method's ``env:``, or the user, password or key in an address.
+Written as ``${NAME}`` it is looked up when it is needed and stands nowhere else;
+written out it is masked in what eadbench writes, while Snakemake's own records and the
+list of processes still show it.
 """
 
 import json
@@ -17,12 +19,15 @@ HIDDEN = "***"
 SHORTEST = 6  # shorter values (0, true, cuda) are no secrets, and masking them would make logs unreadable
 REFERENCE = re.compile(r"\$\{(\w+)\}|^\$(\w+)$")
 IN_ADDRESS = re.compile(r"(?<=://)[^\s/@'\"]+(?=@)")
-IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?key|key|token|access_token|secret|password)=)[^&#\s'\"]+", re.IGNORECASE)
+IN_QUERY = re.compile(
+    r"(?<=[?&])((?:api[_-]?key|key|token|access_token|secret|password)=)[^&#\s'\"]+", re.IGNORECASE
+)
 _known: set[str] = set()
 
 
 def expand(text: str, where: str) -> str:
-    """Replace ``${NAME}`` (or a text that is ``$NAME``) by that variable of the environment.
+    """Replace ``${NAME}`` (or a text that is ``$NAME``) by that variable of the
+    environment.
 
     Raises:
         EadbenchError: If the environment has none of that name.
@@ -31,7 +36,11 @@ def expand(text: str, where: str) -> str:
     def value(found: re.Match) -> str:
         name = found[1] or found[2]
         if name not in os.environ:
-            raise EadbenchError(f"variable {name} is not in the environment", where, f"export {name}=... before you start the workflow")
+            raise EadbenchError(
+                f"variable {name} is not in the environment",
+                where,
+                f"export {name}=... before you start the workflow",
+            )
         keep_hidden(os.environ[name])
         return os.environ[name]
 
@@ -65,14 +74,18 @@ def note(config: Any) -> None:
 
 
 def hide(text: str) -> str:
-    """A text without the secrets that are known, and without users, passwords and keys in addresses."""
+    """A text without the secrets that are known, and without users, passwords and keys
+    in addresses.
+    """
     for value in sorted(_known, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     return IN_QUERY.sub(rf"\g<1>{HIDDEN}", IN_ADDRESS.sub(HIDDEN, text))
 
 
 def hide_in_file(path: Path) -> None:
-    """Mask known secrets in a file of some other program's words, such as its log; a special file is left alone."""
+    """Mask known secrets in a file of some other program's words, such as its log; a
+    special file is left alone.
+    """
     if not _known or not path.is_file():
         return
     found = data = path.read_bytes()
@@ -83,16 +96,23 @@ def hide_in_file(path: Path) -> None:
 
 
 def masked(value: Any) -> Any:
-    """A configuration, or whatever JSON can hold, without its secrets; references to the environment stay."""
+    """A configuration, or whatever JSON can hold, without its secrets; references to
+    the environment stay.
+    """
     if isinstance(value, dict):
-        return {key: _masked_env(one) if key == "env" and isinstance(one, dict) else masked(one) for key, one in value.items()}
+        return {
+            key: _masked_env(one) if key == "env" and isinstance(one, dict) else masked(one)
+            for key, one in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [masked(one) for one in value]
     return hide(value) if isinstance(value, str) else value
 
 
 def masked_command(argv: list[str]) -> list[str]:
-    """The words of a command without the secrets of its ``--settings``, which stay valid JSON."""
+    """The words of a command without the secrets of its ``--settings``, which stay
+    valid JSON.
+    """
     words = list(argv)
     for at in range(1, len(words)):
         if words[at - 1] == "--settings":

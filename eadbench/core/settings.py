@@ -1,8 +1,9 @@
 """The configuration: read, checked as a whole, and cut down to what one command reads.
 
-Each section has a pydantic model in ``eadbench/<section>/config.py``, and each command a list there of what it reads
-(``READS``). A command is given exactly that: anything else raises. So a job depends on what it reads and on nothing else.
-Pydantic and YAML are all that this needs; the workflow imports it while it plans.
+Each section has a pydantic model in ``eadbench/<section>/config.py``, and each command
+a list there of what it reads (``READS``). A command is given exactly that: anything
+else raises. So a job depends on what it reads and on nothing else. Pydantic and YAML
+are all that this needs; the workflow imports it while it plans.
 """
 
 import json
@@ -22,24 +23,41 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
 
-SECTIONS = ("corpora", "clips", "zoo", "captions", "features", "training", "samples", "scores", "tables", "study", "audit")
+SECTIONS = (
+    "corpora",
+    "clips",
+    "zoo",
+    "captions",
+    "features",
+    "training",
+    "samples",
+    "scores",
+    "tables",
+    "study",
+    "audit",
+)
 OPTIONAL = ("study", "audit")  # a configuration without one of these does without its stage
 # Mappings whose entries have names of the user's choice.
 NAMED = {"corpora": "sets", "zoo": "artefacts", "training": "runs", "samples": "methods"}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
-NAME_RULE = "a name starts with a letter and goes on with letters, digits, `_`, `-` and `.`, at most 100 in all"
+NAME_RULE = (
+    "a name starts with a letter and goes on with letters, digits, `_`, `-` and `.`, at most 100 in all"
+)
 WHOLE = "compare with config.yaml, which explains every key"
 LACKING = "pass it with --settings, or use --config"
 Entry = TypeVar("Entry")
 INNER = re.compile(r"Value error, ([A-Za-z_]\w*(?:\.\w+)*): ")  # our own messages that name a key
 VERB = "verb"  # key of settings that hold only what this command reads
-# For `Field(json_schema_extra=...)`: the command reads it, but no result depends on it (logging, workers, caches, licences).
+# For `Field(json_schema_extra=...)`: the command reads it, but no result depends on it
+# (logging, workers, caches, licences).
 SHAPES_NOTHING: dict[str, Any] = {"shapes": False}
 
 
 @dataclass(frozen=True)
 class Ref:
-    """Marks a field that names an entry of a mapping of the configuration, e.g. ``Ref("training.runs")``."""
+    """Marks a field that names an entry of a mapping of the configuration, e.g.
+    ``Ref("training.runs")``.
+    """
 
     mapping: str
 
@@ -52,7 +70,8 @@ MethodName = Annotated[str, Ref("samples.methods")]
 
 @dataclass(frozen=True)
 class Requires:
-    """What the making of something needs of the stages before, by the names in the configuration.
+    """What the making of something needs of the stages before, by the names in the
+    configuration.
 
     Attributes:
         artefacts: Of the zoo.
@@ -75,7 +94,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def trim(self, dump: dict[str, Any]) -> None:
-        """Take out of a dump of these values what they make irrelevant, e.g. the captioners that are not chosen."""
+        """Take out of a dump of these values what they make irrelevant, e.g. the
+        captioners that are not chosen.
+        """
 
     def in_use(self) -> dict[str, Any]:
         """The fields whose names of other entries must be there; all by default."""
@@ -97,7 +118,8 @@ class Scalars(Section):
     Attributes:
         seed: Every random choice derives from it.
         device: ``auto``, ``cpu`` or ``cuda``.
-        container: Image that all rules run in under ``--use-apptainer``; the workflow alone reads it.
+        container: Image that all rules run in under ``--use-apptainer``; the workflow
+            alone reads it.
     """
 
     seed: int
@@ -109,20 +131,27 @@ SCALARS = tuple(Scalars.model_fields)
 
 
 class Settings:
-    """What a command was given: ``settings.seed`` and the validated sections, e.g. ``settings.clips``.
+    """What a command was given: ``settings.seed`` and the validated sections, e.g.
+    ``settings.clips``.
 
     Args:
-        raw: The configuration as read; with the key ``verb`` it holds only what that command reads.
+        raw: The configuration as read; with the key ``verb`` it holds only what that
+            command reads.
 
     Raises:
-        EadbenchError: If a key is unknown or a value does not fit; all mistakes of a section at once.
+        EadbenchError: If a key is unknown or a value does not fit; all mistakes of a
+            section at once.
     """
 
     def __init__(self, raw: dict[str, Any]) -> None:
         known = (*SCALARS, *SECTIONS)
         for key in raw:
             if key not in (*known, VERB):
-                raise EadbenchError(f"unknown key {key!r} in the configuration{nearest(key, known)}", key, f"known keys: {', '.join(known)}")
+                raise EadbenchError(
+                    f"unknown key {key!r} in the configuration{nearest(key, known)}",
+                    key,
+                    f"known keys: {', '.join(known)}",
+                )
         self.raw = raw
         self._values: dict[str, Any] = {}
         scalars = {key: raw[key] for key in SCALARS if key in raw}
@@ -130,7 +159,9 @@ class Settings:
             self._values |= {key: part_of(Scalars, scalars).__dict__[key] for key in scalars}
         for name in self.given:
             with _explained(name, model := section_model(name), raw[name]):
-                self._values[name] = part_of(model, raw[name]) if VERB in raw else model.model_validate(raw[name])
+                self._values[name] = (
+                    part_of(model, raw[name]) if VERB in raw else model.model_validate(raw[name])
+                )
 
     def __getattr__(self, name: str) -> Any:
         if name not in (*SCALARS, *SECTIONS):
@@ -150,7 +181,8 @@ class Settings:
 
         Args:
             verb: Stage and verb, e.g. ``clips cut``.
-            names: Of the entries in question, e.g. ``corpus="hdtf"``; without, all entries are given.
+            names: Of the entries in question, e.g. ``corpus="hdtf"``; without, all
+                entries are given.
         """
         return {VERB: verb, **self._picked(verb, names, shaping)}
 
@@ -163,13 +195,20 @@ class Settings:
         return Settings(merge(self.read_by(verb), self.aside_for(verb)))
 
     def _picked(self, verb: str, names: dict[str, str], dump: Any) -> dict[str, Any]:
-        paths = [[names.get(part[1:-1], "*") if part.startswith("{") else part for part in path.split(".")] for path in reads(verb)]
+        paths = [
+            [names.get(part[1:-1], "*") if part.startswith("{") else part for part in path.split(".")]
+            for path in reads(verb)
+        ]
         found: dict[str, Any] = {}
         needless: set[str] = set()
         for path in paths:
             if path[0] in self._values and path[0] not in SCALARS:
                 _copy(self._dumped(path[0], dump), path[1:], found.setdefault(path[0], {}))
-                entry = getattr(self._values[path[0]], NAMED.get(path[0], ""), {}).get(path[2]) if len(path) > 2 else None
+                entry = (
+                    getattr(self._values[path[0]], NAMED.get(path[0], ""), {}).get(path[2])
+                    if len(path) > 2
+                    else None
+                )
                 needless |= set(entry.needless()) if entry is not None else set()
         for name in SCALARS:
             if [name] in paths and name in self._values and (name in needless) is (dump is incidental):
@@ -188,18 +227,24 @@ class Settings:
 
 @cache
 def reads(verb: str) -> tuple[str, ...]:
-    """Paths of what a command reads: ``READS`` of its stage. A path that begins with ``-`` is left out."""
+    """Paths of what a command reads: ``READS`` of its stage. A path that begins with
+    ``-`` is left out.
+    """
     stage, name = verb.split()
     return import_module(f"eadbench.{stage}.config").READS[name]
 
 
 def section_model(name: str) -> type[Section]:
-    """The pydantic model of a section: the class of that name in ``eadbench/<name>/config.py``, e.g. ``ClipsConfig``."""
+    """The pydantic model of a section: the class of that name in
+    ``eadbench/<name>/config.py``, e.g. ``ClipsConfig``.
+    """
     return getattr(import_module(f"eadbench.{name}.config"), f"{name.capitalize()}Config")
 
 
 def shaping(value: Any) -> Any:
-    """What of some settings shapes a result, as JSON can hold it; for jobs' parameters and for the keys of what may be resumed."""
+    """What of some settings shapes a result, as JSON can hold it; for jobs' parameters
+    and for the keys of what may be resumed.
+    """
     if isinstance(value, Section):
         dump = {key: shaping(one) for key, one in value.__dict__.items() if _shapes(type(value), key)}
         value.trim(dump)
@@ -210,7 +255,9 @@ def shaping(value: Any) -> Any:
 
 
 def shaping_for(verb: str, section: Section) -> Any:
-    """What of a section shapes the result of a command; for the keys under which what it has finished is found again."""
+    """What of a section shapes the result of a command; for the keys under which what
+    it has finished is found again.
+    """
     name, dump = verb.split()[0], shaping(section)
     paths = [["*" if part.startswith("{") else part for part in path.split(".")] for path in reads(verb)]
     found: dict[str, Any] = {}
@@ -275,10 +322,14 @@ def models_in(annotation: Any) -> list[type[Section]]:
 
 
 def part_of(model: type[Section], values: Any) -> Any:
-    """A section that may lack fields: those given are validated, reading another one raises (unless it shapes nothing: its default)."""
+    """A section that may lack fields: those given are validated, reading another one
+    raises (unless it shapes nothing: its default).
+    """
     fields = model.model_fields
     complete = isinstance(values, dict) and {key for key in fields if _shapes(model, key)} <= set(values)
-    if not isinstance(values, dict) or (complete and not any(models_in(field.annotation) for field in fields.values())):
+    if not isinstance(values, dict) or (
+        complete and not any(models_in(field.annotation) for field in fields.values())
+    ):
         return model.model_validate(values)
     found = {}
     for key, value in values.items():
@@ -286,7 +337,11 @@ def part_of(model: type[Section], values: Any) -> Any:
             model.model_validate({key: value})  # says which
         field = fields[key]
         with _located(key):
-            found[key] = _part_of(field.annotation, Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation, value)
+            found[key] = _part_of(
+                field.annotation,
+                Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation,
+                value,
+            )
     for key, field in fields.items():
         if key not in found and not _shapes(model, key) and not field.is_required():
             found[key] = field.get_default(call_default_factory=True)
@@ -307,7 +362,9 @@ def _part_of(annotation: Any, whole: Any, value: Any) -> Any:
                 found[key] = _part_of(entry, entry, one)
         return found
     if len(models) > 1:
-        models = [one for one in models if value.get("kind") in get_args(one.model_fields["kind"].annotation)] or models
+        models = [
+            one for one in models if value.get("kind") in get_args(one.model_fields["kind"].annotation)
+        ] or models
     return part_of(models[0], value)
 
 
@@ -317,7 +374,10 @@ def _located(key: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        lines = [{"type": e["type"], "loc": (key, *e["loc"]), "input": e["input"], "ctx": e.get("ctx", {})} for e in error.errors()]
+        lines = [
+            {"type": e["type"], "loc": (key, *e["loc"]), "input": e["input"], "ctx": e.get("ctx", {})}
+            for e in error.errors()
+        ]
         raise ValidationError.from_exception_data(error.title, lines) from error
 
 
@@ -332,20 +392,26 @@ def _explained(section: str, model: type[Section], given: Any) -> Iterator[None]
         yield
     except ValidationError as error:
         found = _as_written(error.errors(), given)
-        places = dict.fromkeys(".".join(filter(None, (section, *_keys(_loc(one, given), given)))) for one in found)
+        places = dict.fromkeys(
+            ".".join(filter(None, (section, *_keys(_loc(one, given), given)))) for one in found
+        )
         told = "; ".join(dict.fromkeys(_mistake(one, model) for one in found))
         raise EadbenchError(f"invalid configuration: {told}", "; ".join(places), WHOLE) from error
 
 
 def _as_written(errors: list[Any], given: Any) -> list[Any]:
-    """The mistakes that stand in the configuration, without their copies in the runs and methods that inherit them."""
+    """The mistakes that stand in the configuration, without their copies in the runs
+    and methods that inherit them.
+    """
     written = [one for one in errors if one["type"] == "missing" or _stands(_named_by(one), given)]
     keys = {_named_by(one)[-1:] for one in written}
     return [one for one in errors if one in written or _named_by(one)[-1:] not in keys]
 
 
 def _named_by(error: Any) -> tuple[Any, ...]:
-    """Pydantic's place of a mistake, with the keys below it that our own message begins with (``model.stda: ...``)."""
+    """Pydantic's place of a mistake, with the keys below it that our own message begins
+    with (``model.stda: ...``).
+    """
     inner = INNER.match(error["msg"]) if error["type"] == "value_error" else None
     return (*error["loc"], *inner[1].split(".")) if inner else error["loc"]
 
@@ -359,7 +425,9 @@ def _loc(error: Any, given: Any) -> tuple[Any, ...]:
 def _stands(loc: tuple[Any, ...], given: Any) -> bool:
     """Whether the configuration holds the key of a place."""
     for number, key in enumerate(loc):
-        if (isinstance(given, dict) and key in given) or (isinstance(given, (list, tuple)) and isinstance(key, int) and key < len(given)):
+        if (isinstance(given, dict) and key in given) or (
+            isinstance(given, (list, tuple)) and isinstance(key, int) and key < len(given)
+        ):
             given = given[key]
         elif number + 1 == len(loc):
             return False
@@ -367,7 +435,9 @@ def _stands(loc: tuple[Any, ...], given: Any) -> bool:
 
 
 def _keys(loc: tuple[Any, ...], given: Any) -> Iterator[str]:
-    """A mistake's place in the file: pydantic's place without the kinds of unions that it puts in between."""
+    """A mistake's place in the file: pydantic's place without the kinds of unions that
+    it puts in between.
+    """
     for number, key in enumerate(loc):
         if isinstance(given, dict) and key in given:
             given = given[key]
@@ -380,7 +450,8 @@ def _keys(loc: tuple[Any, ...], given: Any) -> Iterator[str]:
 
 @contextmanager
 def naming(files: Iterable[Path]) -> Iterator[None]:
-    """Adds to a mistake's place the file and the line that it is from: of several, the last that goes as deep.
+    """Adds to a mistake's place the file and the line that it is from: of several, the
+    last that goes as deep.
 
     Args:
         files: YAML files, later ones over earlier ones.
@@ -395,7 +466,9 @@ def naming(files: Iterable[Path]) -> Iterator[None]:
             found += [f"{path}, line {line}"] if depth else []
         if not found:
             raise
-        raise EadbenchError(error.what, f"{error.where} ({'; '.join(dict.fromkeys(found))})", error.hint) from error.__cause__
+        raise EadbenchError(
+            error.what, f"{error.where} ({'; '.join(dict.fromkeys(found))})", error.hint
+        ) from error.__cause__
 
 
 def _depth(path: Path, place: str) -> tuple[int, int]:
@@ -441,8 +514,14 @@ def _fields_at(model: type[Section], loc: tuple[Any, ...]) -> list[str]:
     """Names of the fields that can stand at a place of a section."""
     models = [model]
     for key in loc:
-        below = [one for m in models if key in m.model_fields for one in models_in(m.model_fields[key].annotation)]
-        named = [m for m in models if "kind" in m.model_fields and key in get_args(m.model_fields["kind"].annotation)]
+        below = [
+            one for m in models if key in m.model_fields for one in models_in(m.model_fields[key].annotation)
+        ]
+        named = [
+            m
+            for m in models
+            if "kind" in m.model_fields and key in get_args(m.model_fields["kind"].annotation)
+        ]
         models = below or named or models
     return [name for m in models for name in m.model_fields]
 
@@ -465,23 +544,38 @@ def entry_of(entries: dict[str, Entry], name: str, where: str) -> Entry:
         EadbenchError: If there is none; with the nearest name.
     """
     if name not in entries:
-        raise EadbenchError(f"the configuration has no {name!r}{nearest(name, entries)}", where, f"known: {', '.join(entries) or 'none'}")
+        raise EadbenchError(
+            f"the configuration has no {name!r}{nearest(name, entries)}",
+            where,
+            f"known: {', '.join(entries) or 'none'}",
+        )
     return entries[name]
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Overlay one configuration on another, mapping by mapping (as Snakemake merges several ``--configfile``)."""
+    """Overlay one configuration on another, mapping by mapping (as Snakemake merges
+    several ``--configfile``).
+    """
     merged = dict(base)
     for key, value in over.items():
-        merged[key] = merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+        merged[key] = (
+            merge(merged[key], value)
+            if isinstance(value, dict) and isinstance(merged.get(key), dict)
+            else value
+        )
     return merged
 
 
 def without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without the named entries (corpora, artefacts, runs, methods) that a later file took out with ``name: null``."""
+    """The configuration without the named entries (corpora, artefacts, runs, methods)
+    that a later file took out with ``name: null``.
+    """
     kept = dict(raw)
     for section, key, entries in _named(raw):
-        kept[section] = {**raw[section], key: {name: entry for name, entry in entries.items() if entry is not None}}
+        kept[section] = {
+            **raw[section],
+            key: {name: entry for name, entry in entries.items() if entry is not None},
+        }
     return kept
 
 
@@ -493,7 +587,8 @@ def _named(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[Any, Any]]]:
 
 
 def check(raw: dict[str, Any], whole: bool = False) -> Settings:
-    """Check a configuration: every value, every name, and that all that is named is there.
+    """Check a configuration: every value, every name, and that all that is named is
+    there.
 
     Args:
         raw: As read; ``name: null`` takes an entry out.
@@ -510,7 +605,10 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
     if whole:
         for name in ("seed", "device", *(one for one in SECTIONS if one not in OPTIONAL)):
             getattr(settings, name)
-    dropped = {f"{section}.{key}": {name for name, entry in entries.items() if entry is None} for section, key, entries in _named(raw)}
+    dropped = {
+        f"{section}.{key}": {name for name, entry in entries.items() if entry is None}
+        for section, key, entries in _named(raw)
+    }
     _check_references(settings, dropped)
     for section in settings.given if whole else ():
         if hasattr(found := import_module(f"eadbench.{section}.config"), "check"):
@@ -521,7 +619,8 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
 def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
     """All that is named must be there, and nothing may wait for itself.
 
-    ``tables`` may go on naming what a later file took out: its rows and columns are left out.
+    ``tables`` may go on naming what a later file took out: its rows and columns are
+    left out.
     """
     wrong: list[str] = []
     edges: dict[tuple[str, str], dict[str, str]] = {}
@@ -532,18 +631,31 @@ def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
                 continue
             known = getattr(getattr(settings, owner), key)
             if name not in known and not (section == "tables" and name in dropped.get(mapping, ())):
-                wrong.append(f"{path}: {name!r} is not in {mapping}{nearest(name, known) or ' (known: ' + (', '.join(known) or 'none') + ')'}")
+                wrong.append(
+                    f"{path}: {name!r} is not in "
+                    f"{mapping}{nearest(name, known) or ' (known: ' + (', '.join(known) or 'none') + ')'}"
+                )
             elif path.startswith(f"{mapping}."):
                 entry = next((one for one in known if path[len(mapping) + 1 :].startswith(f"{one}.")), None)
                 edges.setdefault((mapping, entry), {})[name] = path
     if wrong:
-        raise EadbenchError("the configuration names what is not there: " + "; ".join(dict.fromkeys(wrong)), wrong[0].split(":")[0], WHOLE)
+        raise EadbenchError(
+            "the configuration names what is not there: " + "; ".join(dict.fromkeys(wrong)),
+            wrong[0].split(":")[0],
+            WHOLE,
+        )
     for mapping, entry in edges:
         if circle := _circle(edges, mapping, entry, ()):
-            raise EadbenchError(f"{mapping}: {' -> '.join(circle)} is a circle", edges[mapping, circle[0]][circle[1]], "let one of them name another")
+            raise EadbenchError(
+                f"{mapping}: {' -> '.join(circle)} is a circle",
+                edges[mapping, circle[0]][circle[1]],
+                "let one of them name another",
+            )
 
 
-def _circle(edges: dict[tuple[str, str], dict[str, str]], mapping: str, name: str, seen: tuple[str, ...]) -> tuple[str, ...]:
+def _circle(
+    edges: dict[tuple[str, str], dict[str, str]], mapping: str, name: str, seen: tuple[str, ...]
+) -> tuple[str, ...]:
     if name in seen:
         return (*seen[seen.index(name) :], name)
     for other in edges.get((mapping, name), {}):
@@ -552,8 +664,12 @@ def _circle(edges: dict[tuple[str, str], dict[str, str]], mapping: str, name: st
     return ()
 
 
-def references(value: Any, path: str, annotation: Any = None, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[str, str, str]]:
-    """Every name in a section that names an entry of some mapping: (where it stands, the mapping, the name). What is not read is not looked at."""
+def references(
+    value: Any, path: str, annotation: Any = None, metadata: tuple[Any, ...] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """Every name in a section that names an entry of some mapping: (where it stands,
+    the mapping, the name). What is not read is not looked at.
+    """
     if isinstance(value, Section):
         read = value.in_use()
         for key, field in type(value).model_fields.items():
@@ -574,7 +690,9 @@ def references(value: Any, path: str, annotation: Any = None, metadata: tuple[An
             yield from references(one, f"{path}.{key}", values)
     elif isinstance(value, (list, tuple)):
         arguments = get_args(annotation) if get_origin(annotation) in (list, tuple) else ()
-        inner = arguments or next((get_args(one) for one in get_args(annotation) if get_origin(one) in (list, tuple)), ())
+        inner = arguments or next(
+            (get_args(one) for one in get_args(annotation) if get_origin(one) in (list, tuple)), ()
+        )
         for number, one in enumerate(value):
             yield from references(one, f"{path}.{number}", inner[0] if inner else None)
 
@@ -582,7 +700,9 @@ def references(value: Any, path: str, annotation: Any = None, metadata: tuple[An
 def _ref_of(annotation: Any) -> Ref | None:
     """The mark in ``RunName | None``."""
     for one in get_args(annotation):
-        if get_origin(one) is Annotated and (marks := [mark for mark in get_args(one)[1:] if isinstance(mark, Ref)]):
+        if get_origin(one) is Annotated and (
+            marks := [mark for mark in get_args(one)[1:] if isinstance(mark, Ref)]
+        ):
             return marks[0]
     return None
 
@@ -597,14 +717,18 @@ def load(
     """Read what a command was given, and check it before anything else is done.
 
     Args:
-        settings_json: JSON text with some sections (what a rule passes), or ``@file`` to read it from a file; several are merged.
+        settings_json: JSON text with some sections (what a rule passes), or ``@file``
+            to read it from a file; several are merged.
         config_files: YAML files, later ones over earlier ones. Default ``config.yaml``.
-        verb: The command, e.g. ``clips cut``, which is then given what it reads and nothing else.
-        defaults: What holds where nothing was given and no ``config.yaml`` lies here; for commands that people call anywhere.
+        verb: The command, e.g. ``clips cut``, which is then given what it reads and
+            nothing else.
+        defaults: What holds where nothing was given and no ``config.yaml`` lies here;
+            for commands that people call anywhere.
         whole: Whether all sections must be there.
 
     Raises:
-        EadbenchError: If a file cannot be read, a key is unknown, a value does not fit, or a name is not there.
+        EadbenchError: If a file cannot be read, a key is unknown, a value does not fit,
+            or a name is not there.
     """
     texts = [settings_json] if isinstance(settings_json, str) else settings_json or []
     raw: dict[str, Any] = {}
@@ -618,7 +742,11 @@ def load(
     provenance.given(without_dropped(raw))
     if VERB in raw:
         if verb and raw[VERB] != verb:
-            raise EadbenchError(f"these settings are those of `{raw[VERB]}`", "--settings", f"give those of `{verb}`, or whole sections")
+            raise EadbenchError(
+                f"these settings are those of `{raw[VERB]}`",
+                "--settings",
+                f"give those of `{verb}`, or whole sections",
+            )
         return Settings(raw)
     with naming([] if texts else config_files or [Path("config.yaml")]):
         settings = check(raw, whole)
@@ -632,7 +760,9 @@ def _from_json(text: str) -> dict[str, Any]:
     try:
         given = json.loads(text)
     except ValueError as error:
-        raise EadbenchError(f"not valid JSON: {error}", where, "--settings takes a JSON object, or @FILE with one") from error
+        raise EadbenchError(
+            f"not valid JSON: {error}", where, "--settings takes a JSON object, or @FILE with one"
+        ) from error
     return _mapping(given, where)
 
 
@@ -640,7 +770,9 @@ def _from_yaml(path: Path) -> dict[str, Any]:
     try:
         given = yaml.safe_load(_read(path))
     except yaml.YAMLError as error:
-        raise EadbenchError(f"not valid YAML: {' '.join(str(error).split())}", path, "check the indentation and quotes there") from error
+        raise EadbenchError(
+            f"not valid YAML: {' '.join(str(error).split())}", path, "check the indentation and quotes there"
+        ) from error
     return _mapping({} if given is None else given, path)
 
 
@@ -648,15 +780,27 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise EadbenchError("no such configuration", path, "run from the checkout's root or give --config FILE") from error
+        raise EadbenchError(
+            "no such configuration", path, "run from the checkout's root or give --config FILE"
+        ) from error
     except UnicodeDecodeError as error:
-        raise EadbenchError(f"the configuration is not UTF-8 text ({error.reason} at byte {error.start})", path, "save it as UTF-8") from error
+        raise EadbenchError(
+            f"the configuration is not UTF-8 text ({error.reason} at byte {error.start})",
+            path,
+            "save it as UTF-8",
+        ) from error
     except OSError as error:
-        raise EadbenchError(f"the configuration cannot be read: {error.strerror}", path, "give a file") from error
+        raise EadbenchError(
+            f"the configuration cannot be read: {error.strerror}", path, "give a file"
+        ) from error
 
 
 def _mapping(given: Any, where: object) -> dict[str, Any]:
     if not isinstance(given, dict):
         kind = {list: "a list", str: "a text"}.get(type(given), f"a {type(given).__name__}")
-        raise EadbenchError(f"the configuration is {kind}, not a mapping", where, "its top level holds sections, e.g. `scores:`")
+        raise EadbenchError(
+            f"the configuration is {kind}, not a mapping",
+            where,
+            "its top level holds sections, e.g. `scores:`",
+        )
     return given

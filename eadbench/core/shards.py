@@ -4,7 +4,8 @@ import hashlib
 
 
 def shard_of(key: str, count: int) -> int:
-    """Shard number in ``0..count-1`` of a recording id; independent of the other recordings.
+    """Shard number in ``0..count-1`` of a recording id; independent of the other
+    recordings.
 
     Raises:
         ValueError: If ``count`` is smaller than 1.

@@ -1,4 +1,6 @@
-"""Parquet tables with declared columns, written atomically with a checksum, and checked when read."""
+"""Parquet tables with declared columns, written atomically with a checksum, and checked
+when read.
+"""
 
 import hashlib
 import os
@@ -15,7 +17,8 @@ from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import atomic_path, explained
 from eadbench.core.status import DROPPED, FAILED, KEPT  # noqa: F401 (readers of tables import them from here)
 
-# Key in a table's footer; its value is the sha256 of the file with zeros in the place of the value.
+# Key in a table's footer; its value is the sha256 of the file with zeros in the place
+# of the value.
 DIGEST = b"sha256 of this file with 64 zeros here"
 ZEROS = b"0" * 64
 ANEW = "delete the file and run the workflow again"
@@ -23,7 +26,9 @@ ANEW = "delete the file and run the workflow again"
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, Arrow type, meaning (with unit and range) and whether it may be null."""
+    """One column: its name, Arrow type, meaning (with unit and range) and whether it
+    may be null.
+    """
 
     name: str
     type: pa.DataType
@@ -33,8 +38,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's contract: name, what one row is, columns, key (columns that tell the rows apart) and version (raised when columns change their
-    meaning).
+    """A table's contract: name, what one row is, columns, key (columns that tell the
+    rows apart) and version (raised when columns change their meaning).
     """
 
     name: str
@@ -53,16 +58,27 @@ class Table:
         return [c.name for c in self.columns]
 
 
-def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table: Table, sort_by: str | list[str] | None = None) -> None:
-    """Write rows under a table's contract. Columns that a row lacks are null; unknown ones are refused.
+def write_table(
+    path: str | Path,
+    rows: pd.DataFrame | Iterable[Mapping],
+    table: Table,
+    sort_by: str | list[str] | None = None,
+) -> None:
+    """Write rows under a table's contract. Columns that a row lacks are null; unknown
+    ones are refused.
 
     Raises:
-        EadbenchError: If there is a column too many, a wrong type, a null where none may be or a row twice.
+        EadbenchError: If there is a column too many, a wrong type, a null where none
+            may be or a row twice.
     """
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     extra = [name for name in frame.columns if name not in table.names]
     if extra:
-        raise EadbenchError(f"columns that table {table.name!r} does not have: {', '.join(extra)}", path, "declare them in eadbench/core/schemas.py")
+        raise EadbenchError(
+            f"columns that table {table.name!r} does not have: {', '.join(extra)}",
+            path,
+            "declare them in eadbench/core/schemas.py",
+        )
     frame = frame.reindex(columns=table.names)
     if sort_by:
         frame = frame.sort_values(sort_by, kind="stable")
@@ -70,7 +86,9 @@ def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table:
         if not column.nullable and frame[column.name].isna().any():
             raise EadbenchError(f"table {table.name!r} has nulls in column {column.name!r}", path)
     try:
-        arrow = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False).replace_schema_metadata(table.schema.metadata)
+        arrow = pa.Table.from_pandas(
+            frame, schema=table.schema, preserve_index=False
+        ).replace_schema_metadata(table.schema.metadata)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError) as error:
         raise EadbenchError(f"rows do not fit table {table.name!r}: {error}", path) from error
     if twice := _doubled(frame, table):
@@ -86,7 +104,9 @@ def write_table(path: str | Path, rows: pd.DataFrame | Iterable[Mapping], table:
 
 
 def _place(data: bytes) -> int | None:
-    """Where the digest stands in a table's bytes: behind its key and two bytes of Thrift (type, length); ``None`` in a file of someone else's."""
+    """Where the digest stands in a table's bytes: behind its key and two bytes of
+    Thrift (type, length); ``None`` in a file of someone else's.
+    """
     at = data.rfind(DIGEST)
     return None if at < 0 else at + len(DIGEST) + 2
 
@@ -109,12 +129,15 @@ def _read_whole(path: str | Path) -> bytes:
 
 
 def read_table(path: str | Path, table: Table, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a table and check that it keeps its contract: its name and version, the columns' types, nulls, and no row twice.
+    """Read a table and check that it keeps its contract: its name and version, the
+    columns' types, nulls, and no row twice.
 
-    An absent file, a damaged one, another table, one of another version and one with wrong contents are told apart.
+    An absent file, a damaged one, another table, one of another version and one with
+    wrong contents are told apart.
 
     Raises:
-        EadbenchError: If it is absent or breaks the contract; with the file's name, the column or row, and the remedy.
+        EadbenchError: If it is absent or breaks the contract; with the file's name, the
+            column or row, and the remedy.
         FatalError: If it is damaged.
     """
     try:
@@ -131,7 +154,9 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
     for column in table.columns:
         if not column.nullable and column.name in arrow.column_names and arrow[column.name].null_count:
             row = arrow[column.name].is_null().index(True).as_py()
-            raise EadbenchError(f"column {column.name!r} of table {table.name!r} is empty in row {row + 1}", path, ANEW)
+            raise EadbenchError(
+                f"column {column.name!r} of table {table.name!r} is empty in row {row + 1}", path, ANEW
+            )
     frame = arrow.to_pandas()
     if twice := _doubled(frame, table):
         raise EadbenchError(twice, path, ANEW)
@@ -146,15 +171,23 @@ def _check_footer(found: pa.Schema, path: str | Path, table: Table) -> None:
     version = facts.get(b"version", b"?").decode(errors="replace")
     missing = [name for name in table.names if name not in found.names]
     if version != str(table.version) or missing:
-        detail = f"version {version}, expected {table.version}" + (f"; lacks {', '.join(missing)}" if missing else "")
+        detail = f"version {version}, expected {table.version}" + (
+            f"; lacks {', '.join(missing)}" if missing else ""
+        )
         raise EadbenchError(f"table {table.name!r} is of another version ({detail})", path, ANEW)
     for column in table.columns:
         if (given := found.field(column.name).type) != column.type:
-            raise EadbenchError(f"column {column.name!r} of table {table.name!r} holds {given}, expected {column.type}", path, ANEW)
+            raise EadbenchError(
+                f"column {column.name!r} of table {table.name!r} holds {given}, expected {column.type}",
+                path,
+                ANEW,
+            )
 
 
 def _doubled(frame: pd.DataFrame, table: Table) -> str:
-    """Which row of a frame that holds the key is there twice, in words; empty if none is."""
+    """Which row of a frame that holds the key is there twice, in words; empty if none
+    is.
+    """
     key = list(table.key)
     if not key or not set(key) <= set(frame.columns):
         return ""
@@ -162,23 +195,33 @@ def _doubled(frame: pd.DataFrame, table: Table) -> str:
     if not len(twice):
         return ""
     values = frame[key].iloc[twice[0]]
-    same = (frame[key].isna() == values.isna()).all(axis=1) & ((frame[key] == values) | values.isna()).all(axis=1)
+    same = (frame[key].isna() == values.isna()).all(axis=1) & ((frame[key] == values) | values.isna()).all(
+        axis=1
+    )
     first, second, *_ = same.to_numpy().nonzero()[0]
-    told = ", ".join(f"{name} {'(none)' if pd.isna(value) else repr(value)}" for name, value in values.items())
+    told = ", ".join(
+        f"{name} {'(none)' if pd.isna(value) else repr(value)}" for name, value in values.items()
+    )
     return f"rows {first + 1} and {second + 1} of table {table.name!r} are both that of {told}"
 
 
 def concat_tables(
-    paths: Iterable[str | Path], table: Table, target: str | Path, sort_by: str | list[str], path_columns: Iterable[str] = ()
+    paths: Iterable[str | Path],
+    table: Table,
+    target: str | Path,
+    sort_by: str | list[str],
+    path_columns: Iterable[str] = (),
 ) -> pd.DataFrame:
-    """Merge shard tables into one, sorted, so that the number of shards leaves no trace.
+    """Merge shard tables into one, sorted, so that the number of shards leaves no
+    trace.
 
     Args:
         paths: The shard tables.
         table: Their common contract.
         target: The merged table.
         sort_by: Column or columns that order the rows.
-        path_columns: Columns that hold paths, rewritten from the shard's folder to the target's.
+        path_columns: Columns that hold paths, rewritten from the shard's folder to the
+            target's.
     """
     target = Path(target)
     frames = []
@@ -186,7 +229,10 @@ def concat_tables(
         frame = read_table(path, table)
         for column in path_columns:
             folder = path.parent.resolve()
-            frame[column] = [relative_to(folder / v, target.parent) if isinstance(v, str) and v else v for v in frame[column]]
+            frame[column] = [
+                relative_to(folder / v, target.parent) if isinstance(v, str) and v else v
+                for v in frame[column]
+            ]
         frames.append(frame)
     filled = [f for f in frames if len(f)]
     merged = pd.concat(filled, ignore_index=True) if filled else frames[0]
@@ -195,7 +241,8 @@ def concat_tables(
 
 
 def resolve(table_path: str | Path, value: str) -> Path:
-    """The file that a path in a table means: relative to the table's folder, and still what it was when it was made.
+    """The file that a path in a table means: relative to the table's folder, and still
+    what it was when it was made.
 
     Raises:
         FatalError: If an earlier job made the file and it is gone or was changed since.
@@ -206,7 +253,9 @@ def resolve(table_path: str | Path, value: str) -> Path:
 
 
 def relative_to(path: str | Path, folder: str | Path) -> str:
-    """Path of a file as a table in ``folder`` writes it: always relative; may start with ``..``."""
+    """Path of a file as a table in ``folder`` writes it: always relative; may start
+    with ``..``.
+    """
     return os.path.relpath(Path(path).resolve(), Path(folder).resolve())
 
 
@@ -218,4 +267,8 @@ def check_not_all_failed(statuses: Iterable[str], what: str, where: object) -> N
     """
     statuses = list(statuses)
     if statuses and all(s == FAILED for s in statuses):
-        raise EadbenchError(f"all {len(statuses)} {what} failed", where, "see the reasons in the log; the first ones usually tell")
+        raise EadbenchError(
+            f"all {len(statuses)} {what} failed",
+            where,
+            "see the reasons in the log; the first ones usually tell",
+        )

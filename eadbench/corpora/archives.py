@@ -1,4 +1,6 @@
-"""Read members of zip and tar archives in place. Nothing is ever unpacked to a path that an archive names."""
+"""Read members of zip and tar archives in place. Nothing is ever unpacked to a path
+that an archive names.
+"""
 
 import io
 import stat
@@ -18,7 +20,9 @@ MAX_RATIO = 200  # unpacked to packed; video hardly packs at all
 
 @dataclass(frozen=True)
 class Member:
-    """A file inside an archive; ``refused`` says why it must not be read (empty if it may)."""
+    """A file inside an archive; ``refused`` says why it must not be read (empty if it
+    may).
+    """
 
     name: str
     size: int
@@ -42,20 +46,31 @@ def _zip(path: Path) -> zipfile.ZipFile:
 
 @lru_cache(maxsize=64)
 def members(archive: Path) -> dict[str, Member]:
-    """All files of a ``.zip`` or uncompressed ``.tar``, by name, in the archive's order; only headers are read.
+    """All files of a ``.zip`` or uncompressed ``.tar``, by name, in the archive's
+    order; only headers are read.
 
     Raises:
         EadbenchError: If the archive is missing, damaged or of another kind.
     """
     try:
         if archive.suffix.lower() == ".zip":
-            return {info.filename: _zip_member(info) for info in _zip(archive).infolist() if not info.is_dir()}
+            return {
+                info.filename: _zip_member(info) for info in _zip(archive).infolist() if not info.is_dir()
+            }
         if archive.suffix.lower() == ".tar":
             with tarfile.open(archive, "r:") as handle:
                 return {member.name: _tar_member(member) for member in handle if not member.isdir()}
     except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise EadbenchError(f"the archive cannot be read: {error}", archive, "fetch it again; compare its size with the source") from error
-    raise EadbenchError("neither .zip nor uncompressed .tar", archive, "members of a packed tar cannot be read in place: unpack it to a .tar")
+        raise EadbenchError(
+            f"the archive cannot be read: {error}",
+            archive,
+            "fetch it again; compare its size with the source",
+        ) from error
+    raise EadbenchError(
+        "neither .zip nor uncompressed .tar",
+        archive,
+        "members of a packed tar cannot be read in place: unpack it to a .tar",
+    )
 
 
 def _zip_member(info: zipfile.ZipInfo) -> Member:
@@ -78,11 +93,14 @@ def read_member(archive: Path, name: str) -> bytes:
     """The bytes of one member.
 
     Raises:
-        EadbenchError: If it does not exist, is refused, or is not as long as the archive says.
+        EadbenchError: If it does not exist, is refused, or is not as long as the
+            archive says.
     """
     member = members(archive).get(name)
     if member is None:
-        raise EadbenchError("the archive has no such member", f"{archive}!{name}", "run `corpora index` again")
+        raise EadbenchError(
+            "the archive has no such member", f"{archive}!{name}", "run `corpora index` again"
+        )
     if member.refused:
         raise EadbenchError(f"member refused: {member.refused}", f"{archive}!{name}")
     try:
@@ -94,14 +112,22 @@ def read_member(archive: Path, name: str) -> bytes:
                 handle.seek(member.offset)
                 data = handle.read(member.size)
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise EadbenchError(f"member cannot be read: {error}", f"{archive}!{name}", "fetch the archive again") from error
+        raise EadbenchError(
+            f"member cannot be read: {error}", f"{archive}!{name}", "fetch the archive again"
+        ) from error
     if len(data) != member.size:
-        raise EadbenchError(f"member has {len(data)} bytes, the archive says {member.size}", f"{archive}!{name}", "fetch the archive again")
+        raise EadbenchError(
+            f"member has {len(data)} bytes, the archive says {member.size}",
+            f"{archive}!{name}",
+            "fetch the archive again",
+        )
     return data
 
 
 def open_media(path: Path, member: str | None) -> Path | BinaryIO:
-    """What the media functions read: the path itself, or a member's bytes as an open file."""
+    """What the media functions read: the path itself, or a member's bytes as an open
+    file.
+    """
     if not isinstance(member, str) or not member:
         return path
     handle = io.BytesIO(read_member(path, member))

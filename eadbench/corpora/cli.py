@@ -11,7 +11,9 @@ from eadbench.core.settings import entry_of
 from eadbench.corpora.studio.film import film_command
 
 CorpusName = Annotated[str, typer.Option(help="Name of the corpus in the config's `corpora: sets:`.")]
-app = typer.Typer(add_completion=False, help="Film or fetch corpora and list their recordings.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="Film or fetch corpora and list their recordings.", no_args_is_help=True
+)
 
 
 app.command("film")(film_command)
@@ -20,12 +22,18 @@ app.command("film")(film_command)
 @app.command("fetch")
 def fetch_command(
     corpus: CorpusName,
-    out: Annotated[Path, typer.Option(help="results/corpora/CORPUS/fetch.json; what is fetched goes to raw/ beside it.")],
-    studio: Annotated[Path | None, typer.Option(help="studio.json of a filmed corpus: it is fetched from a server on this machine.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="results/corpora/CORPUS/fetch.json; what is fetched goes to raw/ beside it.")
+    ],
+    studio: Annotated[
+        Path | None,
+        typer.Option(help="studio.json of a filmed corpus: it is fetched from a server on this machine."),
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Download a corpus (after its terms are accepted in the config), or note where it is. Interrupted downloads are resumed.
+    """Download a corpus (after its terms are accepted in the config), or note where it
+    is. Interrupted downloads are resumed.
 
     Example:
 
@@ -47,7 +55,8 @@ def index_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """List the recordings with their labels, probe each file, split by speaker, drop duplicates across splits.
+    """List the recordings with their labels, probe each file, split by speaker, drop
+    duplicates across splits.
 
     Example:
 
@@ -65,12 +74,19 @@ def index_command(
 @app.command("leaks")
 def leaks_command(
     out: Annotated[Path, typer.Option(help="results/corpora/leaks.json, written if nothing is shared.")],
-    train: Annotated[list[Path], typer.Option("--train", metavar="FILE", help="Index of a corpus that something is trained on.")],
-    test: Annotated[list[Path], typer.Option("--test", metavar="FILE", help="Index of a corpus that methods are tested on.")],
+    train: Annotated[
+        list[Path],
+        typer.Option("--train", metavar="FILE", help="Index of a corpus that something is trained on."),
+    ],
+    test: Annotated[
+        list[Path],
+        typer.Option("--test", metavar="FILE", help="Index of a corpus that methods are tested on."),
+    ],
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Refuse recordings and speakers that may train in one corpus and are tested in another.
+    """Refuse recordings and speakers that may train in one corpus and are tested in
+    another.
 
     Example:
 

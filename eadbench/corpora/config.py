@@ -1,4 +1,6 @@
-"""Section ``corpora`` of the config: which corpora there are, where they come from, how they are split."""
+"""Section ``corpora`` of the config: which corpora there are, where they come from, how
+they are split.
+"""
 
 import hashlib
 from pathlib import Path
@@ -11,24 +13,49 @@ from eadbench.corpora.studio.config import StudioConfig
 
 Split = Literal["train", "val", "test"]
 TERMS = {
-    "hdtf": "HDTF: lists under CC BY 4.0 (https://github.com/MRzzm/HDTF); the videos belong to their makers and stand under the site's terms of use.",
-    "mead": "MEAD: given by its owners on request, for non-commercial research only, no redistribution (https://wywu.github.io/projects/MEAD/MEAD.html).",
-    "ravdess": "RAVDESS: CC BY-NC-SA 4.0, no commercial use, derived clips under the same licence (https://doi.org/10.5281/zenodo.1188976).",
+    "hdtf": "HDTF: lists under CC BY 4.0 (https://github.com/MRzzm/HDTF); the videos belong to their "
+    "makers and stand under the site's terms of use.",
+    "mead": "MEAD: given by its owners on request, for non-commercial research only, no redistribution "
+    "(https://wywu.github.io/projects/MEAD/MEAD.html).",
+    "ravdess": "RAVDESS: CC BY-NC-SA 4.0, no commercial use, derived clips under the same licence "
+    "(https://doi.org/10.5281/zenodo.1188976).",
 }
 DRAWN = "drawn people, synthetic voices"  # what figures and pages of such a corpus say
 _ENTRY = "corpora.sets.{corpus}"
-_LISTING = tuple(f"{_ENTRY}.{key}" for key in ("kind", "labels", "views", "max_length_gap", "groups", "videos"))
-_FETCHING = ("kind", "root", "record", "archives", "lists", "groups", "videos", "max_height", "cookies", "rate_limit", "pause", "tries", "parallel")
+_LISTING = tuple(
+    f"{_ENTRY}.{key}" for key in ("kind", "labels", "views", "max_length_gap", "groups", "videos")
+)
+_FETCHING = (
+    "kind",
+    "root",
+    "record",
+    "archives",
+    "lists",
+    "groups",
+    "videos",
+    "max_height",
+    "cookies",
+    "rate_limit",
+    "pause",
+    "tries",
+    "parallel",
+)
 READS = {
     "film": ("seed", f"{_ENTRY}.kind", f"{_ENTRY}.studio"),
-    "fetch": ("corpora.accept_licence", f"{_ENTRY}.studio", *(f"{_ENTRY}.{key}" for key in _FETCHING), f"-{_ENTRY}.studio.*"),
+    "fetch": (
+        "corpora.accept_licence",
+        f"{_ENTRY}.studio",
+        *(f"{_ENTRY}.{key}" for key in _FETCHING),
+        f"-{_ENTRY}.studio.*",
+    ),
     "leaks": ("corpora.sets.*.kind", "corpora.sets.*.studio.layout", "corpora.sets.*.root"),
     "index": ("corpora.probe_threads", *_LISTING, f"{_ENTRY}.split", f"{_ENTRY}.hash_files"),
 }
 
 
 class SplitConfig(Section):
-    """Who is in which split. A name is a speaker, a recording (which takes its speaker along) or a pattern such as ``W0*``.
+    """Who is in which split. A name is a speaker, a recording (which takes its speaker
+    along) or a pattern such as ``W0*``.
 
     Attributes:
         test, val: Names.
@@ -45,13 +72,17 @@ class CorpusConfig(Section):
 
     Attributes:
         root: Folder with data that is there already; nothing is downloaded then.
-        studio: The studio films the corpus (drawn actors); its files are then fetched from a server on this machine.
+        studio: The studio films the corpus (drawn actors); its files are then fetched
+            from a server on this machine.
         split: Who is in which split.
         shards: Jobs that cut its clips.
-        test_list: Test and validation clips of somebody's run, which the reports compare with those of this one: the name of
-            a shipped list (``hdtf``, ``mead``, ``ravdess``) or the path of a CSV, e.g. another run's ``list.csv``.
-        hash_files: Whether to hash every file (sha256), so that identical files are found wherever they are, and a changed
-            one is cut again; on by default for ``folder``.
+        test_list: Test and validation clips of somebody's run, which the reports
+            compare with those of this one: the name of a shipped list (``hdtf``,
+            ``mead``, ``ravdess``) or the path of a CSV, e.g. another run's
+            ``list.csv``.
+        hash_files: Whether to hash every file (sha256), so that identical files are
+            found wherever they are, and a changed one is cut again; on by default for
+            ``folder``.
     """
 
     root: str | None = None
@@ -68,7 +99,9 @@ class CorpusConfig(Section):
         return self
 
     def reads(self) -> dict[str, str]:
-        """What the index reads beside what was fetched, so that a change lists the recordings again; nothing by default."""
+        """What the index reads beside what was fetched, so that a change lists the
+        recordings again; nothing by default.
+        """
         return {}
 
 
@@ -76,9 +109,11 @@ class FolderCorpus(CorpusConfig):
     """Anyone's own videos.
 
     Attributes:
-        labels: Table in the folder (CSV with a header) whose column ``file`` names videos and whose other columns may be ``speaker``, ``sex``,
-            ``emotion``, ``level``, ``intensity``, ``view``, ``sentence``, ``audio`` (a separate sound file), ``start`` and ``end``. Videos
-            that it does not name are taken too, each as a speaker of its own; without a table all are.
+        labels: Table in the folder (CSV with a header) whose column ``file`` names
+            videos and whose other columns may be ``speaker``, ``sex``, ``emotion``,
+            ``level``, ``intensity``, ``view``, ``sentence``, ``audio`` (a separate
+            sound file), ``start`` and ``end``. Videos that it does not name are taken
+            too, each as a speaker of its own; without a table all are.
     """
 
     kind: Literal["folder"]
@@ -92,21 +127,27 @@ class FolderCorpus(CorpusConfig):
         return self
 
     def reads(self) -> dict[str, str]:
-        """Names, sizes and times of the files in the folder; which of them changed is for the index to find out."""
+        """Names, sizes and times of the files in the folder; which of them changed is
+        for the index to find out.
+        """
         digest = hashlib.sha256()
         for path in sorted(Path(self.root).expanduser().rglob("*")):
             if path.is_file():
                 found = path.stat()
-                digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape"))
+                digest.update(
+                    f"{path} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape")
+                )
         return {"root": digest.hexdigest()}
 
 
 class MeadCorpus(CorpusConfig):
-    """MEAD (Wang et al., ECCV 2020): folders per actor, or per-actor ``video.tar`` and ``audio.tar``. Its owners give it on request only.
+    """MEAD (Wang et al., ECCV 2020): folders per actor, or per-actor ``video.tar`` and
+    ``audio.tar``. Its owners give it on request only.
 
     Attributes:
         views: Camera views to take.
-        max_length_gap: Seconds by which sound and picture of a recording may differ in length.
+        max_length_gap: Seconds by which sound and picture of a recording may differ in
+            length.
     """
 
     kind: Literal["mead"]
@@ -116,7 +157,10 @@ class MeadCorpus(CorpusConfig):
     @model_validator(mode="after")
     def _has_source(self) -> "MeadCorpus":
         if not (self.root or self.studio):
-            raise ValueError("MEAD cannot be downloaded: give `root`, the folder that holds the actors' folders (ask its owners for the data)")
+            raise ValueError(
+                "MEAD cannot be downloaded: give `root`, the folder that holds the actors' folders (ask "
+                "its owners for the data)"
+            )
         return self
 
 
@@ -138,7 +182,8 @@ class RavdessCorpus(CorpusConfig):
 
 
 class HdtfCorpus(CorpusConfig):
-    """HDTF (Zhang et al., CVPR 2021): lists of web videos, times and face crops; the videos are fetched one by one.
+    """HDTF (Zhang et al., CVPR 2021): lists of web videos, times and face crops; the
+    videos are fetched one by one.
 
     Attributes:
         lists: Address of the folder with the lists.
@@ -169,7 +214,8 @@ class CorporaConfig(Section):
     """The corpora of a run.
 
     Attributes:
-        accept_licence: Kinds of corpora (``hdtf``, ``ravdess``) whose terms you have read and accept; without it nothing is downloaded.
+        accept_licence: Kinds of corpora (``hdtf``, ``ravdess``) whose terms you have
+            read and accept; without it nothing is downloaded.
         probe_threads: Files probed at the same time.
         sets: The corpora by name.
     """
@@ -180,5 +226,7 @@ class CorporaConfig(Section):
 
     @property
     def drawn(self) -> tuple[str, ...]:
-        """Corpora that the studio films: their people are drawn and their voices synthetic."""
+        """Corpora that the studio films: their people are drawn and their voices
+        synthetic.
+        """
         return tuple(name for name, corpus in self.sets.items() if corpus.studio is not None)

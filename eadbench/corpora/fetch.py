@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 
 def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) -> None:
-    """Fetch a corpus to ``raw/`` beside ``out`` and write ``out`` (JSON): where its files are and what became of each.
+    """Fetch a corpus to ``raw/`` beside ``out`` and write ``out`` (JSON): where its
+    files are and what became of each.
 
     Raises:
         EadbenchError: If the terms were not accepted, or nothing could be had.
@@ -42,7 +43,11 @@ def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) ->
         if file.status == FAILED:
             log.warning("%s: %s: %s", corpus, file.name, file.reason)
     if files and len(files) == counts[FAILED]:
-        raise EadbenchError(f"none of {len(files)} files of corpus {corpus!r} could be fetched", files[0].url, f"the first reason: {files[0].reason}")
+        raise EadbenchError(
+            f"none of {len(files)} files of corpus {corpus!r} could be fetched",
+            files[0].url,
+            f"the first reason: {files[0].reason}",
+        )
     record = {
         "corpus": corpus,
         "kind": settings.kind,
@@ -52,7 +57,9 @@ def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) ->
         "files": [asdict(file) for file in files],
     }
     write_text(out, json.dumps(record, indent=1) + "\n")
-    brought = [path for path in raw.rglob("*") if path.is_file()] if not settings.root and raw.exists() else []
+    brought = (
+        [path for path in raw.rglob("*") if path.is_file()] if not settings.root and raw.exists() else []
+    )
     seals.seal_files(out.parent, [out, *brought], out)
     log.info("%s: %s from %s, files: %s", corpus, how, root, dict(counts) or "as they are")
     provenance.write(out.parent, settings.model_dump(), started=started)
@@ -61,7 +68,9 @@ def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) ->
 def _folder(settings: CorpusConfig) -> Path:
     root = Path(settings.root).expanduser()
     if not root.is_dir():
-        raise EadbenchError("the corpus folder does not exist", root, "set `root:` of the corpus to the folder with its files")
+        raise EadbenchError(
+            "the corpus folder does not exist", root, "set `root:` of the corpus to the folder with its files"
+        )
     return root
 
 
@@ -77,7 +86,11 @@ def _origin(settings: CorpusConfig, studio: Path | None, config: CorporaConfig):
             yield Origin(address, studio.parent)
         return
     if settings.studio:
-        raise EadbenchError("this corpus is filmed by the studio", "corpora fetch", "give --studio results/studio/CORPUS/studio.json")
+        raise EadbenchError(
+            "this corpus is filmed by the studio",
+            "corpora fetch",
+            "give --studio results/studio/CORPUS/studio.json",
+        )
     log.info("terms of %s: %s", settings.kind, TERMS[settings.kind])
     if settings.kind not in config.accept_licence:
         raise EadbenchError(

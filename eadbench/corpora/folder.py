@@ -23,13 +23,16 @@ def recordings(root: Path, config: FolderCorpus) -> list[dict[str, Any]]:
     """Rows of the index, without what probing adds.
 
     Raises:
-        EadbenchError: If the folder is missing or the table names a file or column that does not exist.
+        EadbenchError: If the folder is missing or the table names a file or column that
+            does not exist.
     """
     if not root.is_dir():
         raise EadbenchError("the corpus folder does not exist", root, "set `root:` of the corpus")
     labels = _labels(root / config.labels)
     listed = media_files(root)
-    skipped = {suffix: n for suffix, n in listed.skipped.items() if suffix != Path(config.labels).suffix or n > 1}
+    skipped = {
+        suffix: n for suffix, n in listed.skipped.items() if suffix != Path(config.labels).suffix or n > 1
+    }
     if note := replace(listed, skipped=skipped).note():
         log.warning("%s", note)
     files: dict[str, Path | None] = {**listed.files, **dict.fromkeys(listed.problems)}
@@ -53,18 +56,27 @@ def _labels(path: Path) -> dict[str, dict[str, str]]:
         unknown = [name for name in reader.fieldnames or [] if name not in COLUMNS]
         if unknown or "file" not in (reader.fieldnames or []):
             raise EadbenchError(
-                f"the table of labels lacks column `file` or has unknown ones: {unknown}", path, f"known columns: {', '.join(COLUMNS)}"
+                f"the table of labels lacks column `file` or has unknown ones: {unknown}",
+                path,
+                f"known columns: {', '.join(COLUMNS)}",
             )
         return {_plain(row["file"]): {k: (v or "").strip() for k, v in row.items() if k} for row in reader}
 
 
 def _plain(file: str) -> str:
-    """A path as people write it, as the listing has it: slashes, composed letters, no ``./`` in front."""
+    """A path as people write it, as the listing has it: slashes, composed letters, no
+    ``./`` in front.
+    """
     return composed(posixpath.normpath(file.strip().replace("\\", "/")))
 
 
 def _row(root: Path, source: Path | None, name: str, label: dict[str, str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"recording_id": name, "source": source, "speaker": label.get("speaker") or name, "view": label.get("view") or "front"}
+    row: dict[str, Any] = {
+        "recording_id": name,
+        "source": source,
+        "speaker": label.get("speaker") or name,
+        "view": label.get("view") or "front",
+    }
     row |= {key: label[key] for key in ("sex", "sentence") if label.get(key)}
     if label.get("audio"):
         row["audio_source"] = find_file(root, _plain(label["audio"]))

@@ -1,4 +1,6 @@
-"""HDTF: lists of web videos with times and face crops; the videos are fetched with yt-dlp, picture and sound."""
+"""HDTF: lists of web videos with times and face crops; the videos are fetched with
+yt-dlp, picture and sound.
+"""
 
 import importlib.util
 import json
@@ -22,13 +24,19 @@ from eadbench.media.files import VIDEO, Found, walk
 from eadbench.media.video import probe
 
 log = logging.getLogger(__name__)
-# What a video site says of a video that will not come back, unless it says one of the second, too: YouTube's limit of requests reads "Video
-# unavailable. This content isn't available, try again later", and elsewhere, or with cookies, a blocked video can be had.
+# What a video site says of a video that will not come back, unless it says one of the
+# second, too: YouTube's limit of requests reads "Video unavailable. This content isn't
+# available, try again later", and elsewhere, or with cookies, a blocked video can be
+# had.
 GONE = re.compile(
-    r"video (is )?(unavailable|private)|private video|removed|terminated|no longer available|copyright|HTTP Error 4(04|10)", re.IGNORECASE
+    r"video (is )?(unavailable|private)|private video|removed|terminated|no longer "
+    r"available|copyright|HTTP Error 4(04|10)",
+    re.IGNORECASE,
 )
 LATER = re.compile(
-    r"try again|rate.?limit|your (country|region|location)|geo.?restrict|sign in to confirm|captcha|temporar|HTTP Error (4[02]9|5)", re.IGNORECASE
+    r"try again|rate.?limit|your (country|region|location)|geo.?restrict|sign in to "
+    r"confirm|captcha|temporar|HTTP Error (4[02]9|5)",
+    re.IGNORECASE,
 )
 READY = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<name>.+)_\d{3}")
 LEAST_PARTS = 1  # no parallel fragments: be polite
@@ -40,15 +48,21 @@ def is_gone(reason: str) -> bool:
 
 
 def fetch(origin: Origin, raw: Path, config: HdtfCorpus) -> tuple[Path, list[Fetched]]:
-    """Fetch the lists, then every video once; what became of each is remembered in ``videos/{id}.json``, so that a later call only tries the rest.
+    """Fetch the lists, then every video once; what became of each is remembered in
+    ``videos/{id}.json``, so that a later call only tries the rest.
 
     Raises:
-        EadbenchError: If the lists cannot be had, or YouTube's videos not, for want of a JavaScript runtime.
+        EadbenchError: If the lists cannot be had, or YouTube's videos not, for want of
+            a JavaScript runtime.
     """
     _fetch_lists(origin, raw / "lists", config)
     videos = {video.key: video for video in _videos(raw / "lists", config) if video.key}
     states = {key: _state(raw, key) for key in sorted(videos)}
-    wanted = {key for key, state in states.items() if state is None or (state["status"] == FAILED and not is_gone(state["reason"]))}
+    wanted = {
+        key
+        for key, state in states.items()
+        if state is None or (state["status"] == FAILED and not is_gone(state["reason"]))
+    }
     if not origin.served and any("youtu" in videos[key].url for key in wanted):
         check_javascript()
     done = []
@@ -59,15 +73,20 @@ def fetch(origin: Origin, raw: Path, config: HdtfCorpus) -> tuple[Path, list[Fet
             write_text(raw / "videos" / f"{key}.json", json.dumps(state, indent=1) + "\n")
             if not origin.served:
                 time.sleep(config.pause)
-        size = sum((raw / "videos" / name).stat().st_size for name in (state["video"], state["audio"]) if name) if state["status"] == KEPT else None
+        size = (
+            sum((raw / "videos" / name).stat().st_size for name in (state["video"], state["audio"]) if name)
+            if state["status"] == KEPT
+            else None
+        )
         done.append(Fetched(video.name, video.url, state["status"], state["reason"], size))
     return raw, done
 
 
 def check_javascript() -> None:
-    """Look for what yt-dlp needs for YouTube's videos since 2025.11: a JavaScript runtime, of which it enables deno alone,
-    and the scripts that it runs there. Without them it asks one client of several, finds few formats or none, and says so
-    in a warning only.
+    """Look for what yt-dlp needs for YouTube's videos since 2025.11: a JavaScript
+    runtime, of which it enables deno alone, and the scripts that it runs there. Without
+    them it asks one client of several, finds few formats or none, and says so in a
+    warning only.
 
     Raises:
         EadbenchError: If one of them is not there.
@@ -75,12 +94,24 @@ def check_javascript() -> None:
     from yt_dlp.globals import supported_js_runtimes
 
     found = supported_js_runtimes.value["deno"]().info
-    what = "no JavaScript runtime" if found is None else f"deno {found.version}, which is too old" if not found.supported else ""
+    what = (
+        "no JavaScript runtime"
+        if found is None
+        else f"deno {found.version}, which is too old"
+        if not found.supported
+        else ""
+    )
     if what:
         hint = "install deno 2.3 or later: it is in envs/media.yaml (conda-forge); else `pip install deno`"
-        raise EadbenchError(f"YouTube's videos need a JavaScript runtime, and yt-dlp finds {what}", "corpora fetch", hint)
+        raise EadbenchError(
+            f"YouTube's videos need a JavaScript runtime, and yt-dlp finds {what}", "corpora fetch", hint
+        )
     if importlib.util.find_spec("yt_dlp_ejs") is None:
-        raise EadbenchError("yt-dlp's scripts for YouTube, yt-dlp-ejs, are not there", "corpora fetch", "pip install 'yt-dlp[default]'")
+        raise EadbenchError(
+            "yt-dlp's scripts for YouTube, yt-dlp-ejs, are not there",
+            "corpora fetch",
+            "pip install 'yt-dlp[default]'",
+        )
 
 
 def _fetch_lists(origin: Origin, folder: Path, config: HdtfCorpus) -> None:
@@ -131,8 +162,10 @@ class _Logger:
 
 
 def choose_formats(context: dict[str, Any], max_height: int) -> list[dict[str, Any]]:
-    """Format selector for yt-dlp: the best picture and the best sound as two files where the site has them apart, so that no ffmpeg is needed to
-    merge them; else the best file with both. (``bv,ba`` in yt-dlp's own language would take the picture alone where there is no sound apart.)
+    """Format selector for yt-dlp: the best picture and the best sound as two files
+    where the site has them apart, so that no ffmpeg is needed to merge them; else the
+    best file with both. (``bv,ba`` in yt-dlp's own language would take the picture
+    alone where there is no sound apart.)
 
     Args:
         context: yt-dlp's; ``formats`` go from worst to best.
@@ -143,8 +176,12 @@ def choose_formats(context: dict[str, Any], max_height: int) -> list[dict[str, A
     def within(some: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [one for one in some if (one.get("height") or 0) <= max_height] or some
 
-    pictures = within([one for one in formats if one.get("vcodec") not in (None, "none") and one.get("acodec") == "none"])
-    sounds = [one for one in formats if one.get("acodec") not in (None, "none") and one.get("vcodec") == "none"]
+    pictures = within(
+        [one for one in formats if one.get("vcodec") not in (None, "none") and one.get("acodec") == "none"]
+    )
+    sounds = [
+        one for one in formats if one.get("acodec") not in (None, "none") and one.get("vcodec") == "none"
+    ]
     if pictures and sounds:
         return [_best(pictures, "mp4"), _best(sounds, "m4a")]
     both = within([one for one in formats if "none" not in (one.get("vcodec"), one.get("acodec"))])
@@ -189,7 +226,15 @@ def _fetch_video(origin: Origin, raw: Path, key: str, video: Video, config: Hdtf
         chosen["proxy"] = ""
     url = f"{origin.served}videos/{key}.mp4" if origin.served else video.url
     (raw / "videos").mkdir(parents=True, exist_ok=True)
-    state = {"name": video.name, "url": video.url, "status": FAILED, "reason": "", "gone": False, "video": None, "audio": None}
+    state = {
+        "name": video.name,
+        "url": video.url,
+        "status": FAILED,
+        "reason": "",
+        "gone": False,
+        "video": None,
+        "audio": None,
+    }
     try:
         with yt_dlp.YoutubeDL(chosen) as downloader:
             info = downloader.extract_info(url)
@@ -203,9 +248,11 @@ def _fetch_video(origin: Origin, raw: Path, key: str, video: Video, config: Hdtf
 
 
 def _sort_out(paths: list[Path]) -> dict[str, str | None]:
-    """Which of the files fetched has the picture, and which the sound where that is apart.
+    """Which of the files fetched has the picture, and which the sound where that is
+    apart.
 
-    Whether the picture can be decoded is for the index to find out: a damaged video is fetched, too.
+    Whether the picture can be decoded is for the index to find out: a damaged video is
+    fetched, too.
     """
     if not paths:
         raise EadbenchError("the site gave no file")
@@ -219,10 +266,13 @@ def _sort_out(paths: list[Path]) -> dict[str, str | None]:
 
 
 def recordings(root: Path, config: HdtfCorpus) -> list[dict[str, Any]]:
-    """Rows of the index, without what probing adds: one per annotated stretch, and one per video that has none.
+    """Rows of the index, without what probing adds: one per annotated stretch, and one
+    per video that has none.
 
-    A stretch that lies below ``root`` as a ready video named after it (``WDA_TinaSmith_000.mp4``), or in a zip there, as mirrors of the corpus have
-    them, is taken as it is where its original is not there: whole, and without the lists' crop. Ready videos need no lists.
+    A stretch that lies below ``root`` as a ready video named after it
+    (``WDA_TinaSmith_000.mp4``), or in a zip there, as mirrors of the corpus have them,
+    is taken as it is where its original is not there: whole, and without the lists'
+    crop. Ready videos need no lists.
 
     Raises:
         EadbenchError: If there are neither lists nor ready videos below ``root``.
@@ -231,18 +281,29 @@ def recordings(root: Path, config: HdtfCorpus) -> list[dict[str, Any]]:
     lists = [one.path for one in found if one.name.endswith("_video_url.txt")]
     ready = dict(_ready(found, config))
     if not lists and not ready:
-        hint = "run `corpora fetch`, or put them into the folder; or ready videos named as WDA_TinaSmith_000.mp4"
+        hint = (
+            "run `corpora fetch`, or put them into the folder; or ready videos named as WDA_TinaSmith_000.mp4"
+        )
         raise EadbenchError("HDTF's lists (RD_video_url.txt, ...) are not there", root, hint)
-    own = {PurePosixPath(one.stem).name: one.path for one in reversed(found) if one.suffix in VIDEO and not one.problem}
+    own = {
+        PurePosixPath(one.stem).name: one.path
+        for one in reversed(found)
+        if one.suffix in VIDEO and not one.problem
+    }
     rows = []
     for video in _videos(lists[0].parent, config) if lists else []:
-        rows += [row if "problem" not in row else row | ready.get(row["recording_id"], {}) for row in _rows(root, video, own)]
+        rows += [
+            row if "problem" not in row else row | ready.get(row["recording_id"], {})
+            for row in _rows(root, video, own)
+        ]
     listed = {row["recording_id"] for row in rows}
     return rows + [row for recording, row in sorted(ready.items()) if recording not in listed]
 
 
 def _ready(found: list[Found], config: HdtfCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Recording -> its row, for ready videos and members of zips that are named after a stretch."""
+    """Recording -> its row, for ready videos and members of zips that are named after a
+    stretch.
+    """
     for one in found:
         if one.suffix in VIDEO and not one.problem:
             yield from _ready_row(PurePosixPath(one.stem).name, one.path, None, config)
@@ -253,11 +314,22 @@ def _ready(found: list[Found], config: HdtfCorpus) -> Iterator[tuple[str, dict[s
                     yield from _ready_row(path.stem, one.path, name, config)
 
 
-def _ready_row(stem: str, path: Path, member: str | None, config: HdtfCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
+def _ready_row(
+    stem: str, path: Path, member: str | None, config: HdtfCorpus
+) -> Iterator[tuple[str, dict[str, Any]]]:
     match = READY.fullmatch(stem)
-    if match is None or match["group"] not in config.groups or (config.videos and match["name"] not in config.videos):
+    if (
+        match is None
+        or match["group"] not in config.groups
+        or (config.videos and match["name"] not in config.videos)
+    ):
         return
-    row = {"recording_id": stem, "speaker": Video(match["name"], match["group"]).speaker, "video_key": match["name"], "source": path}
+    row = {
+        "recording_id": stem,
+        "speaker": Video(match["name"], match["group"]).speaker,
+        "video_key": match["name"],
+        "source": path,
+    }
     yield stem, row | {"member": member, "audio_source": None, "start": None, "end": None, "problem": ""}
 
 
@@ -266,7 +338,13 @@ def _rows(root: Path, video: Video, own: dict[str, Path]) -> list[dict[str, Any]
     source, sound, problem = _place(root, video, own)
     common |= {"source": source, "audio_source": sound}
     if not video.stretches:
-        return [common | {"recording_id": f"{video.group}_{video.name}_none", "problem": "untimed: the lists have no times for this video"}]
+        return [
+            common
+            | {
+                "recording_id": f"{video.group}_{video.name}_none",
+                "problem": "untimed: the lists have no times for this video",
+            }
+        ]
     size = None
     if not problem:
         try:
@@ -280,7 +358,10 @@ def _rows(root: Path, video: Video, own: dict[str, Path]) -> list[dict[str, Any]
         if crop and size and (fitted := scaled_crop(crop, video.height, *size)):
             row |= dict(zip(("crop_x", "crop_y", "crop_w", "crop_h"), fitted, strict=True))
         elif size:
-            log.info("%s: no usable crop in the lists, the face is looked for in the whole frame", row["recording_id"])
+            log.info(
+                "%s: no usable crop in the lists, the face is looked for in the whole frame",
+                row["recording_id"],
+            )
         if end <= start:
             row["problem"] = f"untimed: {'; '.join(video.problems)}"
         elif problem:
@@ -290,14 +371,20 @@ def _rows(root: Path, video: Video, own: dict[str, Path]) -> list[dict[str, Any]
 
 
 def _place(root: Path, video: Video, own: dict[str, Path]) -> tuple[Path | None, Path | None, str]:
-    """Files of a video and what is wrong: as fetched, else any file below ``root`` named after its id or its name (a folder of the user's)."""
+    """Files of a video and what is wrong: as fetched, else any file below ``root``
+    named after its id or its name (a folder of the user's).
+    """
     if video.key is None:
         return None, None, f"no address: {'; '.join(video.problems) or 'the lists have none'}"
     state = _state(root, video.key)
     if state is not None:
         if state["status"] == FAILED:
             return None, None, state["reason"]
-        return root / "videos" / state["video"], root / "videos" / state["audio"] if state["audio"] else None, ""
+        return (
+            root / "videos" / state["video"],
+            root / "videos" / state["audio"] if state["audio"] else None,
+            "",
+        )
     for stem in (video.key, video.name):
         if stem in own:
             return own[stem], None, ""

@@ -1,11 +1,19 @@
-"""HDTF's lists as they are: names with and without ``.mp4``, a BOM, ``&t=``, crops as ``x w y h``, stretches without a crop, heights of zero."""
+"""HDTF's lists as they are: names with and without ``.mp4``, a BOM, ``&t=``, crops as
+``x w y h``, stretches without a crop, heights of zero.
+"""
 
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
-LISTS = ("video_url", "annotion_time", "resolution", "crop_wh", "crop_ratio")  # "annotion" is the lists' own spelling
+LISTS = (
+    "video_url",
+    "annotion_time",
+    "resolution",
+    "crop_wh",
+    "crop_ratio",
+)  # "annotion" is the lists' own spelling
 STRETCH = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)-(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -16,7 +24,8 @@ class Video:
     Attributes:
         name: As in the lists, without ``.mp4``.
         group: ``RD``, ``WDA`` or ``WRA``.
-        url, key: Its address, and the ``v`` parameter of it, which tells videos apart; ``None`` where the lists have none.
+        url, key: Its address, and the ``v`` parameter of it, which tells videos apart;
+            ``None`` where the lists have none.
         height: Listed height; ``None`` or 0 where unknown.
         stretches: Annotated times in seconds.
         crops: Per stretch ``(x, y, w, h)`` at the listed height, or ``None``.
@@ -34,7 +43,9 @@ class Video:
 
     @property
     def speaker(self) -> str:
-        """The name without its number: ``ByronDorgan0`` and ``ByronDorgan1`` are one person, and so, to be careful, are all ``Radio*``."""
+        """The name without its number: ``ByronDorgan0`` and ``ByronDorgan1`` are one
+        person, and so, to be careful, are all ``Radio*``.
+        """
         return re.sub(r"\d+$", "", self.name) or self.name
 
 
@@ -95,8 +106,12 @@ def _crop(numbers: list[str] | None) -> tuple[int, int, int, int] | None:
     return (x, y, w, h) if w > 0 and h > 0 else None
 
 
-def scaled_crop(crop: tuple[int, int, int, int], listed_height: int | None, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """A listed crop at the height really obtained; ``None`` where the listed height is unknown or wrong, since the crop does not fit then."""
+def scaled_crop(
+    crop: tuple[int, int, int, int], listed_height: int | None, width: int, height: int
+) -> tuple[int, int, int, int] | None:
+    """A listed crop at the height really obtained; ``None`` where the listed height is
+    unknown or wrong, since the crop does not fit then.
+    """
     if not listed_height:
         return None
     scale = height / listed_height

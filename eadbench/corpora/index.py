@@ -1,4 +1,6 @@
-"""``corpora index``: one row per recording, probed, split, and freed of duplicates across splits."""
+"""``corpora index``: one row per recording, probed, split, and freed of duplicates
+across splits.
+"""
 
 import json
 import logging
@@ -25,10 +27,12 @@ NOT_COLUMNS = ("problem", "video_key", "max_gap")
 
 
 def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
-    """List, probe and split the recordings of a corpus and write ``out`` (``schemas.INDEX``).
+    """List, probe and split the recordings of a corpus and write ``out``
+    (``schemas.INDEX``).
 
     Raises:
-        EadbenchError: If the corpus is unknown, ``fetched`` is damaged, or no recording is usable.
+        EadbenchError: If the corpus is unknown, ``fetched`` is damaged, or no recording
+            is usable.
     """
     started = time.time()
     settings = corpus_of(config, corpus)
@@ -37,21 +41,43 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
     seals.check_all(root)  # MEAD lies in the studio's folder, which fetching only looks at
     rows = import_module(f"eadbench.corpora.{settings.kind}").recordings(root, settings)
     if not rows:
-        raise EadbenchError(f"corpus {corpus!r} has no recording", root, "look at the layout that eadbench/corpora/README or the docs describe")
+        raise EadbenchError(
+            f"corpus {corpus!r} has no recording",
+            root,
+            "look at the layout that eadbench/corpora/README or the docs describe",
+        )
     with ThreadPoolExecutor(config.probe_threads) as pool:
-        rows = list(track(pool.map(lambda row: _probe(row, settings.hash_files), rows), f"probe {corpus}", len(rows), "recording"))
+        rows = list(
+            track(
+                pool.map(lambda row: _probe(row, settings.hash_files), rows),
+                f"probe {corpus}",
+                len(rows),
+                "recording",
+            )
+        )
     splits.assign(rows, settings.split)
     leaks = splits.drop_leaks(rows)
     for row in rows:
         _finish(row, corpus, out.parent)
-    write_table(out, [{k: v for k, v in row.items() if k not in NOT_COLUMNS} for row in rows], schemas.INDEX, "recording_id")
+    write_table(
+        out,
+        [{k: v for k, v in row.items() if k not in NOT_COLUMNS} for row in rows],
+        schemas.INDEX,
+        "recording_id",
+    )
     counts = Counter((row["split"], row["status"]) for row in rows)
-    log.info("%s: %s", corpus, ", ".join(f"{split} {status} {n}" for (split, status), n in sorted(counts.items())))
+    log.info(
+        "%s: %s", corpus, ", ".join(f"{split} {status} {n}" for (split, status), n in sorted(counts.items()))
+    )
     for reason, n in Counter(row["reason"].split(":")[0] for row in rows if row["reason"]).most_common():
         log.info("%s: %d lost: %s", corpus, n, reason)
     if not any(row["status"] == KEPT for row in rows):
-        raise EadbenchError(f"no recording of corpus {corpus!r} is usable", out, f"the first reason: {rows[0]['reason']}")
-    provenance.write(out.parent, settings.model_dump(), {"fetch": str(fetched)}, started, recordings=len(rows), leaks=leaks)
+        raise EadbenchError(
+            f"no recording of corpus {corpus!r} is usable", out, f"the first reason: {rows[0]['reason']}"
+        )
+    provenance.write(
+        out.parent, settings.model_dump(), {"fetch": str(fetched)}, started, recordings=len(rows), leaks=leaks
+    )
 
 
 def corpus_of(config: CorporaConfig, corpus: str) -> CorpusConfig:
@@ -61,16 +87,22 @@ def corpus_of(config: CorporaConfig, corpus: str) -> CorpusConfig:
         EadbenchError: If the config has none of that name.
     """
     if corpus not in config.sets:
-        raise EadbenchError(f"no corpus {corpus!r}", "corpora: sets", f"known: {', '.join(config.sets) or 'none'}")
+        raise EadbenchError(
+            f"no corpus {corpus!r}", "corpora: sets", f"known: {', '.join(config.sets) or 'none'}"
+        )
     return config.sets[corpus]
 
 
 def _read(fetched: Path) -> dict[str, Any]:
-    seals.check_all(fetched.parent)  # all that was fetched: a damaged recording would be listed as an unreadable one
+    seals.check_all(
+        fetched.parent
+    )  # all that was fetched: a damaged recording would be listed as an unreadable one
     try:
         return json.loads(fetched.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise EadbenchError(f"fetch.json cannot be read: {error}", fetched, "run `corpora fetch` first") from error
+        raise EadbenchError(
+            f"fetch.json cannot be read: {error}", fetched, "run `corpora fetch` first"
+        ) from error
 
 
 def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
@@ -78,13 +110,22 @@ def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
     row["status"], row["reason"] = (FAILED, row["problem"]) if row.get("problem") else (KEPT, "")
     if row["reason"] and row.get("source") is None:
         return row
-    if any(escaped(str(row.get(key))) != str(row.get(key)) for key in ("source", "member", "audio_source", "audio_member")):
+    if any(
+        escaped(str(row.get(key))) != str(row.get(key))
+        for key in ("source", "member", "audio_source", "audio_member")
+    ):
         return row | {"status": FAILED, "reason": row["reason"] or f"unreadable: {NOT_UTF8}"}
     try:
         info, picture = probe_with_frame(open_media(row["source"], row.get("member")))
         if info.width is None:
             raise EadbenchError("no video in it" if info.codec is None else "not one frame can be decoded")
-        row |= {"duration": info.duration, "fps": info.fps, "width": info.width, "height": info.height, "codec": info.codec}
+        row |= {
+            "duration": info.duration,
+            "fps": info.fps,
+            "width": info.width,
+            "height": info.height,
+            "codec": info.codec,
+        }
         row["sample_rate"], length = info.sample_rate, info.audio_duration
         if row.get("audio_source") is not None:
             other = probe(open_media(row["audio_source"], row.get("audio_member")))
@@ -110,6 +151,16 @@ def _finish(row: dict[str, Any], corpus: str, folder: Path) -> None:
     for column in ("source", "audio_source"):
         if row.get(column) is not None:
             row[column] = relative_to(row[column], folder)
-    row |= {column: escaped(value) for column, value in row.items() if isinstance(value, str)}  # a table holds UTF-8 only
-    if row.get("start") is not None and row["status"] == KEPT and row.get("duration") and row["start"] >= row["duration"]:
-        row["status"], row["reason"] = FAILED, f"outside: starts at {row['start']:.1f} s, the video ends at {row['duration']:.1f} s"
+    row |= {
+        column: escaped(value) for column, value in row.items() if isinstance(value, str)
+    }  # a table holds UTF-8 only
+    if (
+        row.get("start") is not None
+        and row["status"] == KEPT
+        and row.get("duration")
+        and row["start"] >= row["duration"]
+    ):
+        row["status"], row["reason"] = (
+            FAILED,
+            f"outside: starts at {row['start']:.1f} s, the video ends at {row['duration']:.1f} s",
+        )

@@ -1,8 +1,10 @@
-"""``corpora leaks``: whether what may train shows up in the test split of another corpus.
+"""``corpora leaks``: whether what may train shows up in the test split of another
+corpus.
 
-Within a corpus ``corpora index`` keeps speakers and recordings apart. Two corpora of one configuration may hold the same
-recordings under other names, or, where both come from one dataset, the same speakers. All indices meet before the first
-training; to be wrong there costs seconds.
+Within a corpus ``corpora index`` keeps speakers and recordings apart. Two corpora of
+one configuration may hold the same recordings under other names, or, where both come
+from one dataset, the same speakers. All indices meet before the first training; to be
+wrong there costs seconds.
 """
 
 import logging
@@ -21,16 +23,19 @@ log = logging.getLogger(__name__)
 
 
 def check_leaks(training: list[Path], tested: list[Path], out: Path, config: CorporaConfig) -> None:
-    """Compare the training and validation rows of some corpora with the test rows of others; write ``out`` if nothing is shared.
+    """Compare the training and validation rows of some corpora with the test rows of
+    others; write ``out`` if nothing is shared.
 
     Args:
-        training: Indices (``schemas.INDEX``) of the corpora that something is trained on.
+        training: Indices (``schemas.INDEX``) of the corpora that something is trained
+            on.
         tested: Indices of the corpora that methods are tested on.
         out: A note that all is well, the same bytes whatever the corpora.
         config: The corpora, which tells which of them name speakers alike.
 
     Raises:
-        EadbenchError: If a recording or speaker is in both, with the entry of the config that mends it.
+        EadbenchError: If a recording or speaker is in both, with the entry of the
+            config that mends it.
     """
     learnt, held_out = _rows(training, ("train", "val")), _rows(tested, ("test",))
     found: dict[str, dict[str, str]] = defaultdict(dict)  # corpus -> speaker -> why
@@ -42,17 +47,27 @@ def check_leaks(training: list[Path], tested: list[Path], out: Path, config: Cor
                 for speaker in {row["speaker"] for row in rows} & {row["speaker"] for row in others} - {None}:
                     found[corpus][speaker] = f"speaker {speaker} is tested in {other}"
             for row, twin in twins(rows, others):
-                found[corpus][row["speaker"]] = f"{row['recording_id']} is the same recording as {twin['recording_id']} of {other}"
+                found[corpus][row["speaker"]] = (
+                    f"{row['recording_id']} is the same recording as {twin['recording_id']} of {other}"
+                )
     if found:
         raise EadbenchError(_told(found), ", ".join(map(str, training)), _mend(found))
-    log.info("%d corpora that train and %d that test share no recording and no known speaker", len(learnt), len(held_out))
+    log.info(
+        "%d corpora that train and %d that test share no recording and no known speaker",
+        len(learnt),
+        len(held_out),
+    )
     write_text(out, '{"leaks": 0}\n')
 
 
 def _rows(paths: list[Path], splits: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
-        table = read_table(path, schemas.INDEX, ["recording_id", "corpus", "speaker", "split", "status", "start", "duration", "sha256", "look"])
+        table = read_table(
+            path,
+            schemas.INDEX,
+            ["recording_id", "corpus", "speaker", "split", "status", "start", "duration", "sha256", "look"],
+        )
         table = table[(table["status"] == KEPT) & table["split"].isin(splits)].astype(object)
         for row in table.where(table.notna(), None).to_dict("records"):
             found.setdefault(row["corpus"], []).append(row)
@@ -60,7 +75,9 @@ def _rows(paths: list[Path], splits: tuple[str, ...]) -> dict[str, list[dict[str
 
 
 def _name_speakers_alike(one: CorpusConfig | None, other: CorpusConfig | None) -> bool:
-    """Whether a name means the same person in both: parts of one dataset, or of one folder."""
+    """Whether a name means the same person in both: parts of one dataset, or of one
+    folder.
+    """
     if one is None or other is None or one.kind != other.kind:
         return False
     if one.kind == "folder":
@@ -71,9 +88,17 @@ def _name_speakers_alike(one: CorpusConfig | None, other: CorpusConfig | None) -
 def _told(found: dict[str, dict[str, str]]) -> str:
     count = sum(map(len, found.values()))
     corpus, speakers = next(iter(sorted(found.items())))
-    return f"{count} speakers who may train are tested in another corpus, e.g. in {corpus}: {speakers[min(speakers)]}"
+    return (
+        f"{count} speakers who may train are tested in another corpus, e.g. in {corpus}: "
+        f"{speakers[min(speakers)]}"
+    )
 
 
 def _mend(found: dict[str, dict[str, str]]) -> str:
-    lines = [f"corpora: sets: {corpus}: split: test: [{', '.join(sorted(speakers))}]" for corpus, speakers in sorted(found.items())]
-    return "add them to the test split, or leave one of the corpora out:\n         " + "\n         ".join(lines)
+    lines = [
+        f"corpora: sets: {corpus}: split: test: [{', '.join(sorted(speakers))}]"
+        for corpus, speakers in sorted(found.items())
+    ]
+    return "add them to the test split, or leave one of the corpora out:\n         " + "\n         ".join(
+        lines
+    )

@@ -1,4 +1,6 @@
-"""A small file server on this machine, so that the real downloaders have something to download in the demo."""
+"""A small file server on this machine, so that the real downloaders have something to
+download in the demo.
+"""
 
 import re
 import threading
@@ -11,7 +13,9 @@ from pathlib import Path
 
 
 class RangeHandler(SimpleHTTPRequestHandler):
-    """The standard library's file handler, with single byte ranges (RFC 9110, section 14)."""
+    """The standard library's file handler, with single byte ranges (RFC 9110, section
+    14).
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -55,7 +59,9 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serve(folder: Path, handler: type[SimpleHTTPRequestHandler] = RangeHandler) -> Iterator[str]:
-    """Serve a folder on a free port of 127.0.0.1 while the block runs; yields the address, ending in ``/``."""
+    """Serve a folder on a free port of 127.0.0.1 while the block runs; yields the
+    address, ending in ``/``.
+    """
     server = _Server(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

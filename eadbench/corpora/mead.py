@@ -1,6 +1,8 @@
-"""MEAD: per actor, ``video/{view}/{emotion}/level_{n}/{nnn}.mp4`` and ``audio/{emotion}/level_{n}/{nnn}.m4a``, as folders or in tars.
+"""MEAD: per actor, ``video/{view}/{emotion}/level_{n}/{nnn}.mp4`` and
+``audio/{emotion}/level_{n}/{nnn}.m4a``, as folders or in tars.
 
-The numbers have gaps and the same number is another sentence for another actor, so what is there is listed, never assumed.
+The numbers have gaps and the same number is another sentence for another actor, so what
+is there is listed, never assumed.
 """
 
 import re
@@ -18,7 +20,9 @@ from eadbench.corpora.origin import Fetched, Origin
 from eadbench.media.files import walk
 
 ACTOR = re.compile(r"[MW]\d{3}")
-VIDEO = re.compile(r"video/(?P<view>[a-z]+(?:_\d+)?)/(?P<emotion>[a-z]+)/level_(?P<level>\d)/(?P<number>\d+)\.(?:mp4|mov|avi|mkv)")
+VIDEO = re.compile(
+    r"video/(?P<view>[a-z]+(?:_\d+)?)/(?P<emotion>[a-z]+)/level_(?P<level>\d)/(?P<number>\d+)\.(?:mp4|mov|avi|mkv)"
+)
 AUDIO = re.compile(r"audio/(?P<emotion>[a-z]+)/level_(?P<level>\d)/(?P<number>\d+)\.(?:m4a|wav|mp3|aac)")
 LEVELS = 3
 
@@ -41,14 +45,21 @@ def fetch(origin: Origin, raw: Path, config: MeadCorpus) -> tuple[Path, list[Fet
 
 
 def recordings(root: Path, config: MeadCorpus) -> list[dict[str, Any]]:
-    """Rows of the index, without what probing adds: one per video of the chosen views, and one per sound that has no video at all.
+    """Rows of the index, without what probing adds: one per video of the chosen views,
+    and one per sound that has no video at all.
 
     Raises:
         EadbenchError: If no actor's folder is there.
     """
-    actors = sorted(path for path in root.iterdir() if path.is_dir() and ACTOR.fullmatch(path.name)) if root.is_dir() else []
+    actors = (
+        sorted(path for path in root.iterdir() if path.is_dir() and ACTOR.fullmatch(path.name))
+        if root.is_dir()
+        else []
+    )
     if not actors:
-        raise EadbenchError("no actor's folder (M003, W009, ...)", root, "set `root:` to the folder that holds them")
+        raise EadbenchError(
+            "no actor's folder (M003, W009, ...)", root, "set `root:` to the folder that holds them"
+        )
     return [row for actor in actors for row in _of_actor(actor, config)]
 
 
@@ -61,8 +72,15 @@ def _of_actor(actor: Path, config: MeadCorpus) -> Iterator[dict[str, Any]]:
     for name, place in _listing(actor, "video"):
         match = VIDEO.fullmatch(name)
         if match is None:
-            yield {"recording_id": safe_id(f"{actor.name}_{name}"), "speaker": actor.name, "source": place.path, "member": place.member,
-                   "problem": f"refused: {place.refused}" if place.refused else f"name: {name!r} does not follow MEAD's layout"}  # fmt: skip
+            yield {
+                "recording_id": safe_id(f"{actor.name}_{name}"),
+                "speaker": actor.name,
+                "source": place.path,
+                "member": place.member,
+                "problem": f"refused: {place.refused}"
+                if place.refused
+                else f"name: {name!r} does not follow MEAD's layout",
+            }
             continue
         key = match["emotion"], match["level"], match["number"]
         heard.add(key)
@@ -78,7 +96,9 @@ def _of_actor(actor: Path, config: MeadCorpus) -> Iterator[dict[str, Any]]:
         }
 
 
-def _row(actor: str, match: re.Match, place: Place, sound: Place | None, config: MeadCorpus) -> dict[str, Any]:
+def _row(
+    actor: str, match: re.Match, place: Place, sound: Place | None, config: MeadCorpus
+) -> dict[str, Any]:
     emotion, level, number = match["emotion"], int(match["level"]), match["number"]
     row: dict[str, Any] = {
         "recording_id": f"{actor}_{match['view']}_{emotion}_{level}_{number}",
@@ -106,7 +126,9 @@ def _row(actor: str, match: re.Match, place: Place, sound: Place | None, config:
 
 
 def _listing(actor: Path, part: str) -> Iterator[tuple[str, Place]]:
-    """Names such as ``video/front/happy/level_1/001.mp4`` with their places: from the folder, else from the tar."""
+    """Names such as ``video/front/happy/level_1/001.mp4`` with their places: from the
+    folder, else from the tar.
+    """
     folder, tar = actor / part, actor / f"{part}.tar"
     if folder.is_dir():
         for found in walk(folder):

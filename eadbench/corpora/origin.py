@@ -1,4 +1,6 @@
-"""What the readers of the kinds of corpora share: where they fetch from and what they tell of each file."""
+"""What the readers of the kinds of corpora share: where they fetch from and what they
+tell of each file.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,8 @@ class Origin:
     """Where to fetch from.
 
     Attributes:
-        served: Address of the studio's server, ending in ``/``; ``None`` for the corpus's real home.
+        served: Address of the studio's server, ending in ``/``; ``None`` for the
+            corpus's real home.
         folder: The folder that it serves.
     """
 
@@ -17,7 +20,8 @@ class Origin:
     folder: Path | None = None
 
     def find(self, pattern: str) -> Path:
-        """The one file or folder that matches ``pattern`` below the served folder; the first by name if several do.
+        """The one file or folder that matches ``pattern`` below the served folder; the
+        first by name if several do.
 
         Raises:
             FileNotFoundError: If none does.
@@ -38,7 +42,8 @@ class Fetched:
 
     Attributes:
         name: Its name in the corpus.
-        url: Where it was fetched from (the corpus's own address, also for filmed corpora).
+        url: Where it was fetched from (the corpus's own address, also for filmed
+            corpora).
         status: ``kept`` or ``failed``.
         reason: Why it failed.
         bytes: Size as received.

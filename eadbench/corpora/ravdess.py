@@ -27,28 +27,45 @@ NAME = re.compile(
     r"(?P<modality>\d\d)-(?P<channel>\d\d)-(?P<emotion>\d\d)-(?P<intensity>\d\d)-(?P<statement>\d\d)-(?P<repetition>\d\d)-(?P<actor>\d\d)\.\w+"
 )
 FULL_AV = "01"  # 02 is the same picture without sound, 03 sound only
-EMOTIONS = {"01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful", "07": "disgust", "08": "surprised"}
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fearful",
+    "07": "disgust",
+    "08": "surprised",
+}
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
-# Normal and strong on MEAD's scale of three levels; neutral has one intensity, the weakest (ours: no equivalence is published).
+# Normal and strong on MEAD's scale of three levels; neutral has one intensity, the
+# weakest (ours: no equivalence is published).
 INTENSITY = {"01": 2 / 3, "02": 1.0}
 NEUTRAL_INTENSITY = 1 / 3
 
 
 def fetch(origin: Origin, raw: Path, config: RavdessCorpus) -> tuple[Path, list[Fetched]]:
-    """Fetch the record's list of files, then the archives that match ``archives``, several at a time, checked by size and md5.
+    """Fetch the record's list of files, then the archives that match ``archives``,
+    several at a time, checked by size and md5.
 
     Raises:
         EadbenchError: If the record cannot be had or has no such archive.
     """
-    record_url = origin.url(origin.find("record.json")) if origin.served else RECORD_URL.format(record=config.record)
+    record_url = (
+        origin.url(origin.find("record.json")) if origin.served else RECORD_URL.format(record=config.record)
+    )
     record = raw / "record.json"
     record.unlink(missing_ok=True)
     download(record_url, record, tries=config.tries, direct=bool(origin.served))
     listed = _files_of(record)
-    wanted = [file for file in listed if any(fnmatchcase(file["key"], pattern) for pattern in config.archives)]
+    wanted = [
+        file for file in listed if any(fnmatchcase(file["key"], pattern) for pattern in config.archives)
+    ]
     if not wanted:
         raise EadbenchError(
-            f"the record has no file like {config.archives}", record_url, f"it has {', '.join(file['key'] for file in listed[:5])} ..."
+            f"the record has no file like {config.archives}",
+            record_url,
+            f"it has {', '.join(file['key'] for file in listed[:5])} ...",
         )
     with ThreadPoolExecutor(config.parallel) as pool:
         return raw, list(pool.map(lambda file: _fetch_one(origin, raw, config, file), wanted))
@@ -59,7 +76,11 @@ def _files_of(record: Path) -> list[dict[str, Any]]:
         files = json.loads(record.read_text(encoding="utf-8"))["files"]
         return [{"key": str(f["key"]), "size": int(f["size"]), "checksum": str(f["checksum"])} for f in files]
     except (ValueError, KeyError, TypeError) as error:
-        raise EadbenchError(f"the record's list of files is not as expected: {error!r}", record, "delete the file and fetch again") from error
+        raise EadbenchError(
+            f"the record's list of files is not as expected: {error!r}",
+            record,
+            "delete the file and fetch again",
+        ) from error
 
 
 def _fetch_one(origin: Origin, raw: Path, config: RavdessCorpus, file: dict[str, Any]) -> Fetched:
@@ -74,7 +95,9 @@ def _fetch_one(origin: Origin, raw: Path, config: RavdessCorpus, file: dict[str,
 
 
 def recordings(root: Path, config: RavdessCorpus) -> list[dict[str, Any]]:
-    """Rows of the index, without what probing adds: every full audio-video recording in zips (read in place) or folders below ``root``."""
+    """Rows of the index, without what probing adds: every full audio-video recording in
+    zips (read in place) or folders below ``root``.
+    """
     rows, passed_over = [], Counter()
     for path, member, refused in _listing(root):
         name = PurePosixPath(member or path.as_posix()).name
@@ -103,7 +126,12 @@ def _listing(root: Path) -> Iterator[tuple[Path, str | None, str]]:
 
 
 def _row(path: Path, member: str | None, refused: str, name: str, match: re.Match | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"recording_id": safe_id(name.rpartition(".")[0] or name), "speaker": path.stem, "source": path, "member": member}
+    row: dict[str, Any] = {
+        "recording_id": safe_id(name.rpartition(".")[0] or name),
+        "speaker": path.stem,
+        "source": path,
+        "member": member,
+    }
     if refused:
         return row | {"problem": f"refused: {refused}"}
     if match is None or match["emotion"] not in EMOTIONS or match["intensity"] not in INTENSITY:

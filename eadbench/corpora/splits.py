@@ -21,7 +21,8 @@ ONES = np.array([byte.bit_count() for byte in range(256)], np.uint8)  # in each 
 def assign(rows: list[dict[str, Any]], split: SplitConfig) -> None:
     """Set ``split`` of every row, so that no speaker and no source video is in two.
 
-    Speakers who share a source video (HDTF has one video under two names) are taken as one.
+    Speakers who share a source video (HDTF has one video under two names) are taken as
+    one.
 
     Raises:
         EadbenchError: If the config puts one of them into two splits.
@@ -30,13 +31,18 @@ def assign(rows: list[dict[str, Any]], split: SplitConfig) -> None:
     chosen: dict[str, tuple[str, str]] = {}
     for name in ("test", "val"):
         for pattern in getattr(split, name):
-            hit = {groups[row["speaker"]] for row in rows if fnmatchcase(row["speaker"], pattern) or fnmatchcase(row["recording_id"], pattern)}
+            hit = {
+                groups[row["speaker"]]
+                for row in rows
+                if fnmatchcase(row["speaker"], pattern) or fnmatchcase(row["recording_id"], pattern)
+            }
             if not hit:
                 log.warning("split %s: %r matches no speaker and no recording", name, pattern)
             for group in hit:
                 if group in chosen and chosen[group][0] != name:
                     raise EadbenchError(
-                        f"speaker {group!r} would be in {chosen[group][0]} (by {chosen[group][1]!r}) and in {name} (by {pattern!r})",
+                        f"speaker {group!r} would be in {chosen[group][0]} (by {chosen[group][1]!r}) and "
+                        f"in {name} (by {pattern!r})",
                         "corpora: sets: split",
                         "splits are speaker-disjoint; name the speaker in one of them",
                     )
@@ -46,7 +52,9 @@ def assign(rows: list[dict[str, Any]], split: SplitConfig) -> None:
 
 
 def _groups(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Speaker -> name of the group that it forms with those with whom it shares a video (union-find)."""
+    """Speaker -> name of the group that it forms with those with whom it shares a video
+    (union-find).
+    """
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -69,23 +77,33 @@ def _groups(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def drop_leaks(rows: list[dict[str, Any]]) -> int:
-    """Mark rows outside the test split that show the same recording as one in it (and train rows against val): equal sha256, or first frames that are
-    near-identical in videos of the same length. Returns how many.
+    """Mark rows outside the test split that show the same recording as one in it (and
+    train rows against val): equal sha256, or first frames that are near-identical in
+    videos of the same length. Returns how many.
     """
     found = 0
     for guarded, others in (("test", ("train", "val")), ("val", ("train",))):
         inside = [row for row in rows if row["split"] == guarded and row["status"] == "kept"]
         outside = [row for row in rows if row["split"] in others and row["status"] == "kept"]
         for row, twin in twins(outside, inside):
-            row["status"], row["reason"] = "dropped", f"duplicate: the same recording as {twin['recording_id']} in {guarded}"
+            row["status"], row["reason"] = (
+                "dropped",
+                f"duplicate: the same recording as {twin['recording_id']} in {guarded}",
+            )
             found += 1
     return found
 
 
 def twins(outside: list[dict[str, Any]], inside: list[dict[str, Any]]) -> list[tuple[dict, dict]]:
-    """Rows of ``outside`` that show the same recording as one of ``inside``, with that one: equal sha256, or alike to look at and of one length."""
+    """Rows of ``outside`` that show the same recording as one of ``inside``, with that
+    one: equal sha256, or alike to look at and of one length.
+    """
     by_hash = {row["sha256"]: row for row in inside if row.get("sha256") and row.get("start") is None}
-    pairs = {id(row): (row, by_hash[row["sha256"]]) for row in outside if row.get("sha256") in by_hash and row.get("start") is None}
+    pairs = {
+        id(row): (row, by_hash[row["sha256"]])
+        for row in outside
+        if row.get("sha256") in by_hash and row.get("start") is None
+    }
     a = [row for row in outside if row.get("look") is not None]
     b = [row for row in inside if row.get("look") is not None]
     if a and b:
@@ -108,19 +126,25 @@ def _picture(row: dict[str, Any]) -> np.ndarray:
 
 
 def _bits_set(words: np.ndarray) -> np.ndarray:
-    """Number of ones in each uint64; numpy 1, which mediapipe's wheel asks for, has no ``bitwise_count``."""
+    """Number of ones in each uint64; numpy 1, which mediapipe's wheel asks for, has no
+    ``bitwise_count``.
+    """
     return ONES[np.ascontiguousarray(words)[..., None].view(np.uint8)].sum(-1)
 
 
 def _alike(row: dict[str, Any], twin: dict[str, Any]) -> bool:
-    same_length = row.get("duration") and twin.get("duration") and abs(row["duration"] - twin["duration"]) <= SAME_SECONDS
+    same_length = (
+        row.get("duration")
+        and twin.get("duration")
+        and abs(row["duration"] - twin["duration"]) <= SAME_SECONDS
+    )
     same_start = row.get("start") == twin.get("start")
     return bool(same_length and same_start and np.abs(_picture(row) - _picture(twin)).mean() <= SAME_LEVELS)
 
 
 def look_of(grey: np.ndarray) -> bytes | None:
-    """A 64-bit difference hash (8 bytes) and a 16 x 16 picture (256 bytes) of a grey image; ``None`` for a nearly uniform one (fade-in), which
-    resembles others.
+    """A 64-bit difference hash (8 bytes) and a 16 x 16 picture (256 bytes) of a grey
+    image; ``None`` for a nearly uniform one (fade-in), which resembles others.
     """
     import cv2
 

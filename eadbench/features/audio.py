@@ -1,4 +1,6 @@
-"""Sound to what the networks hear: Whisper states at 50 Hz and mel spectrograms at 80 Hz."""
+"""Sound to what the networks hear: Whisper states at 50 Hz and mel spectrograms at 80
+Hz.
+"""
 
 from functools import cache
 
@@ -12,7 +14,8 @@ from eadbench.zoo.whisper import encoder_states
 SAMPLES_PER_FRAME = RATE // 25
 STATES_PER_FRAME = 2
 WINDOW_SECONDS = 30
-# Wav2Lip's mel: 80 bands of 55..7600 Hz, window 800, hop 200 (80 Hz), pre-emphasis 0.97, -100..0 dB to [-4, 4] after a reference of 20 dB.
+# Wav2Lip's mel: 80 bands of 55..7600 Hz, window 800, hop 200 (80 Hz), pre-emphasis
+# 0.97, -100..0 dB to [-4, 4] after a reference of 20 dB.
 MEL_BANDS, MEL_FFT, MEL_HOP, MEL_RATE = 80, 800, 200, 80
 PREEMPHASIS, REFERENCE_DB, FLOOR_DB, MEL_RANGE = 0.97, 20.0, -100.0, 4.0
 
@@ -24,7 +27,9 @@ def fit_length(samples: np.ndarray, frames: int) -> np.ndarray:
 
 
 def mel_steps(frames: int) -> int:
-    """Mel steps that cover a window of video frames: 52 for 16 frames, 16 for 5 (LatentSync, Wav2Lip)."""
+    """Mel steps that cover a window of video frames: 52 for 16 frames, 16 for 5
+    (LatentSync, Wav2Lip).
+    """
     return -(-frames * MEL_RATE // 25)
 
 
@@ -34,7 +39,8 @@ def mel_start(frame: int | torch.Tensor) -> int | torch.Tensor:
 
 
 def frame_mels(mel: torch.Tensor, frames: int, first: int = 0) -> torch.Tensor:
-    """What Wav2Lip hears for each frame: the 16 steps from two frames before to three after, repeated at the ends.
+    """What Wav2Lip hears for each frame: the 16 steps from two frames before to three
+    after, repeated at the ends.
 
     Args:
         mel: ``(80, Tm)`` of the clip.
@@ -64,27 +70,33 @@ def mel_spectrogram(samples: np.ndarray) -> torch.Tensor:
         samples: Mono sound at 16 kHz.
 
     Returns:
-        ``(80, Tm)`` float32 in [-4, 4] at 80 Hz; step m is centred at sample ``200 * m``.
+        ``(80, Tm)`` float32 in [-4, 4] at 80 Hz; step m is centred at sample
+        ``200 * m``.
     """
     x = torch.from_numpy(np.asarray(samples, np.float32))
     x = torch.cat([x[:1], x[1:] - PREEMPHASIS * x[:-1]])
     window = torch.hann_window(MEL_FFT)
-    spectrum = torch.stft(x, MEL_FFT, MEL_HOP, window=window, center=True, pad_mode="reflect", return_complex=True).abs()
+    spectrum = torch.stft(
+        x, MEL_FFT, MEL_HOP, window=window, center=True, pad_mode="reflect", return_complex=True
+    ).abs()
     level = 20 * torch.log10((_mel_filters().T @ spectrum).clamp(min=10 ** (FLOOR_DB / 20))) - REFERENCE_DB
     return (2 * MEL_RANGE * (level - FLOOR_DB) / -FLOOR_DB - MEL_RANGE).clamp(-MEL_RANGE, MEL_RANGE)
 
 
 @torch.inference_mode()
-def whisper_states(encoder: nn.Module, samples: np.ndarray, padding: bool = True, overlap: float = 5.0) -> torch.Tensor:
+def whisper_states(
+    encoder: nn.Module, samples: np.ndarray, padding: bool = True, overlap: float = 5.0
+) -> torch.Tensor:
     """All hidden states of Whisper's encoder for sound of any length.
 
-    Sound longer than 30 s goes through overlapping windows whose states are cross-faded in the overlap: no seam, and each instant is heard with
-    its context.
+    Sound longer than 30 s goes through overlapping windows whose states are cross-faded
+    in the overlap: no seam, and each instant is heard with its context.
 
     Args:
         encoder: openai-whisper's ``AudioEncoder``.
         samples: Mono sound at 16 kHz, a multiple of 320 samples.
-        padding: Pad the window to 30 s with silence, as Whisper was trained; else cut the positional embedding.
+        padding: Pad the window to 30 s with silence, as Whisper was trained; else cut
+            the positional embedding.
         overlap: Seconds of overlap.
 
     Returns:
@@ -95,8 +107,11 @@ def whisper_states(encoder: nn.Module, samples: np.ndarray, padding: bool = True
     device = encoder.conv1.weight.device
     count = len(samples) // 320
     longest = WINDOW_SECONDS * RATE
-    # One log-mel for the whole sound: its floor depends on the loudest instant, which must not jump between windows.
-    mel = whisper.log_mel_spectrogram(np.pad(samples, (0, longest)) if padding else samples, n_mels=encoder.conv1.in_channels).to(device)
+    # One log-mel for the whole sound: its floor depends on the loudest instant, which
+    # must not jump between windows.
+    mel = whisper.log_mel_spectrogram(
+        np.pad(samples, (0, longest)) if padding else samples, n_mels=encoder.conv1.in_channels
+    ).to(device)
     size = WINDOW_SECONDS * 50
     if count <= size:
         piece = mel[:, : 2 * size] if padding else mel[:, : 2 * count]

@@ -9,7 +9,11 @@ from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson, parse_parts
 
-app = typer.Typer(add_completion=False, help="Audio, text and latent features of clips, stored as safetensors.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="Audio, text and latent features of clips, stored as safetensors.",
+    no_args_is_help=True,
+)
 
 
 @app.command("extract")
@@ -18,11 +22,14 @@ def extract_command(
     shard: Annotated[str, typer.Option(help="Which part of the clips, e.g. 0-of-4.")],
     clips: Annotated[Path, typer.Option(help="Table of clips.")],
     out: Annotated[Path, typer.Option(help="Table to write; safetensors files go beside it.")],
-    part: Annotated[list[str] | None, typer.Option(metavar="NAME=FOLDER", help="vae=FOLDER and whisper=FOLDER.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="vae=FOLDER and whisper=FOLDER.")
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Latents of frames and masked frames, the frames, Whisper states and mel spectrograms of the clips of one shard.
+    """Latents of frames and masked frames, the frames, Whisper states and mel
+    spectrograms of the clips of one shard.
 
     Example:
 
@@ -43,11 +50,15 @@ def text_command(
     corpus: Annotated[str, typer.Option(help="Name of the corpus.")],
     captions: Annotated[Path, typer.Option(help="Filtered captions, results/captions/C/captions.parquet.")],
     part: Annotated[list[str], typer.Option(metavar="NAME=FOLDER", help="text_encoder=FOLDER.")],
-    out: Annotated[Path, typer.Option(help="Table to write, results/features/C/text.parquet; the vectors come beside it.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Table to write, results/features/C/text.parquet; the vectors come beside it."),
+    ],
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Encode every distinct caption once, and the label descriptions and the empty text with them.
+    """Encode every distinct caption once, and the label descriptions and the empty text
+    with them.
 
     Example:
 
@@ -59,7 +70,11 @@ def text_command(
     given = core_settings.load(settings, config, "features text")
     parts = parse_parts(part)
     if "text_encoder" not in parts:
-        raise EadbenchError("the text encoder was not handed over", "--part", "add --part text_encoder=results/zoo/text_encoder")
+        raise EadbenchError(
+            "the text encoder was not handed over",
+            "--part",
+            "add --part text_encoder=results/zoo/text_encoder",
+        )
     from eadbench.features.text import encode_texts
 
     encode_texts(corpus, captions, parts["text_encoder"], given.device, out)
@@ -74,7 +89,8 @@ def merge_command(
     captions: Annotated[Path | None, typer.Option(help="Table of captions, if there are any.")] = None,
     text: Annotated[Path | None, typer.Option(help="Table of `features text`.")] = None,
 ) -> None:
-    """One index per corpus: where each clip's features lie, its caption, and whether it may train.
+    """One index per corpus: where each clip's features lie, its caption, and whether it
+    may train.
 
     Example:
 

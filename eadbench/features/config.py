@@ -17,13 +17,15 @@ class FeaturesConfig(Section):
     """What ``features`` stores.
 
     Attributes:
-        size: Side in pixels of the frames that the models see; a multiple of the VAE's reduction (8 for
-            Stable Diffusion's); LatentSync: 256.
-        mask: What the model must paint: ``mouth``, ``lower_face`` (eyes stay as they are) or ``face`` (eyes and brows too, so that the emotion can
-            change; ours).
-        whisper_padding: Pad sound to Whisper's 30 s, as it was trained (official weights). ``false`` cuts the positional embedding to the clip
-            instead, much cheaper for short clips and right for an encoder that was trained so (ours).
-        whisper_overlap: Seconds by which the 30 s windows of longer sound overlap; states are cross-faded there, so that there is no seam.
+        size: Side in pixels of the frames that the models see; a multiple of the VAE's
+            reduction (8 for Stable Diffusion's); LatentSync: 256.
+        mask: What the model must paint: ``mouth``, ``lower_face`` (eyes stay as they
+            are) or ``face`` (eyes and brows too, so that the emotion can change; ours).
+        whisper_padding: Pad sound to Whisper's 30 s, as it was trained (official
+            weights). ``false`` cuts the positional embedding to the clip instead, much
+            cheaper for short clips and right for an encoder that was trained so (ours).
+        whisper_overlap: Seconds by which the 30 s windows of longer sound overlap;
+            states are cross-faded there, so that there is no seam.
         frames_per_batch: Frames per pass of the VAE.
     """
 
@@ -43,4 +45,8 @@ def check(settings: Any) -> None:
     for verb, names in ARTEFACTS.items():
         for name in names:
             if name not in settings.zoo.artefacts:
-                raise EadbenchError(f"`features {verb}` needs an artefact named {name!r}", f"zoo.artefacts.{name}", "add it, see config.yaml")
+                raise EadbenchError(
+                    f"`features {verb}` needs an artefact named {name!r}",
+                    f"zoo.artefacts.{name}",
+                    "add it, see config.yaml",
+                )

@@ -1,4 +1,6 @@
-"""``features extract``: everything the models need of a clip, computed once and stored by shard."""
+"""``features extract``: everything the models need of a clip, computed once and stored
+by shard.
+"""
 
 import logging
 import shutil
@@ -35,7 +37,9 @@ SPLITS = ("train", "val", "test")
 
 @dataclass
 class Networks:
-    """What turns a clip into features: VAE, Whisper's encoder, the mask and the settings."""
+    """What turns a clip into features: VAE, Whisper's encoder, the mask and the
+    settings.
+    """
 
     vae: Any
     encoder: Any
@@ -56,12 +60,16 @@ class Networks:
             "frames": frames,
             "latents": self._encode(pixels),
             "masked": self._encode(masked_frames(pixels, self.config.mask)),
-            "audio": audio.whisper_states(self.encoder, samples, self.config.whisper_padding, self.config.whisper_overlap).half(),
+            "audio": audio.whisper_states(
+                self.encoder, samples, self.config.whisper_padding, self.config.whisper_overlap
+            ).half(),
             "mel": audio.mel_spectrogram(samples).half(),
         }
 
     def facts(self, hashes: dict[str, str]) -> dict[str, str]:
-        """What a reader must know of the features; goes into the header of each shard file."""
+        """What a reader must know of the features; goes into the header of each shard
+        file.
+        """
         return {
             "size": str(self.config.size),
             "mask": self.config.mask,
@@ -73,11 +81,17 @@ class Networks:
         }
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        return torch.cat([encode(self.vae, part) for part in pixels.split(self.config.frames_per_batch)]).half().cpu()
+        return (
+            torch.cat([encode(self.vae, part) for part in pixels.split(self.config.frames_per_batch)])
+            .half()
+            .cpu()
+        )
 
 
 def masked_frames(frames: torch.Tensor, mask: str) -> torch.Tensor:
-    """Frames ``(T, 3, S, S)`` in [-1, 1] with what the model must paint set to 0, mid grey (LatentSync)."""
+    """Frames ``(T, 3, S, S)`` in [-1, 1] with what the model must paint set to 0, mid
+    grey (LatentSync).
+    """
     return frames * mask_for(mask, frames.shape[-1]).to(frames)
 
 
@@ -90,12 +104,19 @@ def load_networks(config: FeaturesConfig, vae: Path, whisper: Path, device: torc
     loaded = zoo.load(vae, device)
     reduction = 2 ** (len(loaded.config.block_out_channels) - 1)
     if config.size % reduction:
-        raise EadbenchError(f"{config.size} is not a multiple of the VAE's reduction {reduction}", "features.size", f"use a multiple of {reduction}")
+        raise EadbenchError(
+            f"{config.size} is not a multiple of the VAE's reduction {reduction}",
+            "features.size",
+            f"use a multiple of {reduction}",
+        )
     return Networks(loaded, zoo.load(whisper, device), config, device)
 
 
-def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesConfig, out: Path, device: torch.device) -> None:
-    """Compute and store the features of one shard; clips that a killed run had finished are taken over.
+def extract(
+    clips: Path, shard: str, parts: dict[str, Path], config: FeaturesConfig, out: Path, device: torch.device
+) -> None:
+    """Compute and store the features of one shard; clips that a killed run had finished
+    are taken over.
 
     Args:
         clips: Table of clips.
@@ -110,7 +131,11 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
     """
     missing = [name for name in ("vae", "whisper") if name not in parts]
     if missing:
-        raise EadbenchError(f"part {missing[0]!r} was not given", "--part", f"add --part {missing[0]}=results/zoo/{missing[0]}")
+        raise EadbenchError(
+            f"part {missing[0]!r} was not given",
+            "--part",
+            f"add --part {missing[0]}=results/zoo/{missing[0]}",
+        )
     number, count = parse_shard(shard)
     rows = read_table(clips, schemas.CLIPS)
     rows = rows[[shard_of(name, count) == number for name in rows["recording_id"]]].sort_values("clip_id")
@@ -138,7 +163,9 @@ def extract(clips: Path, shard: str, parts: dict[str, Path], config: FeaturesCon
     for file in FILES:
         kinds = [kind for kind, (where, _) in KINDS.items() if where == file]
         join_parts(done, out.parent / f"{file}.safetensors", kinds, networks.facts(hashes))
-    job.write(table, schemas.FEATURES, "clip_id", "clips", [out.parent / f"{file}.safetensors" for file in FILES])
+    job.write(
+        table, schemas.FEATURES, "clip_id", "clips", [out.parent / f"{file}.safetensors" for file in FILES]
+    )
     shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -152,7 +179,9 @@ def not_used(row: pd.Series) -> str:
 
 
 def _part(part: Path, networks: Networks, video: Path, sound: Path, job: Job) -> int:
-    """Make the file with one clip's features unless it is there, made from the same; returns the number of frames."""
+    """Make the file with one clip's features unless it is there, made from the same;
+    returns the number of frames.
+    """
     key = job.key(part.stem, video, sound)
     if kept := job.done(key):
         return kept["frames"]

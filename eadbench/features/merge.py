@@ -1,4 +1,6 @@
-"""``features merge``: one index per corpus, with each clip's caption and whether it may train."""
+"""``features merge``: one index per corpus, with each clip's caption and whether it may
+train.
+"""
 
 import json
 import time
@@ -11,14 +13,18 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import KEPT, concat_tables, read_table, write_table
 
 
-def merge(shards: list[Path], clips: Path, out: Path, captions: Path | None = None, text: Path | None = None) -> pd.DataFrame:
+def merge(
+    shards: list[Path], clips: Path, out: Path, captions: Path | None = None, text: Path | None = None
+) -> pd.DataFrame:
     """Join the shards' tables with the captions.
 
-    A clip trains if it belongs to the training split and its caption was kept; without a table of captions, if it belongs to the training split.
+    A clip trains if it belongs to the training split and its caption was kept; without
+    a table of captions, if it belongs to the training split.
 
     Args:
         shards: Tables of ``features extract``.
-        clips: The table of clips that they were made from, to check that none is missing.
+        clips: The table of clips that they were made from, to check that none is
+            missing.
         out: The index to write.
         captions: Table of captions, if there are any.
         text: Table of encoded texts (``schemas.TEXTS``) of those captions.
@@ -28,17 +34,29 @@ def merge(shards: list[Path], clips: Path, out: Path, captions: Path | None = No
     """
     started = time.time()
     rows = concat_tables(shards, schemas.FEATURES, out, "clip_id", path_columns=["shard"])
-    expected = set(read_table(clips, schemas.CLIPS, ["clip_id"])["clip_id"]) if clips else set(rows["clip_id"])
+    expected = (
+        set(read_table(clips, schemas.CLIPS, ["clip_id"])["clip_id"]) if clips else set(rows["clip_id"])
+    )
     lost = sorted(expected - set(rows["clip_id"]))
     if lost:
-        raise EadbenchError(f"{len(lost)} clips are in no shard, e.g. {lost[0]}", clips, "give all shards' tables, made from this table of clips")
+        raise EadbenchError(
+            f"{len(lost)} clips are in no shard, e.g. {lost[0]}",
+            clips,
+            "give all shards' tables, made from this table of clips",
+        )
     captioned = _captions(captions, text)
     rows["text_id"] = [captioned.get(clip, (None, False))[0] for clip in rows["clip_id"]]
     suits = [captions is None or captioned.get(clip, (None, False))[1] for clip in rows["clip_id"]]
-    rows["trains"] = (rows["status"] == KEPT) & (rows["split"] == "train") & pd.Series(suits, index=rows.index, dtype=bool)
+    rows["trains"] = (
+        (rows["status"] == KEPT) & (rows["split"] == "train") & pd.Series(suits, index=rows.index, dtype=bool)
+    )
     write_table(out, rows, schemas.FEATURES, "clip_id")
     provenance.write(
-        out.parent, None, {"clips": str(clips), "captions": str(captions)}, started, clips=json.loads(rows["status"].value_counts().to_json())
+        out.parent,
+        None,
+        {"clips": str(clips), "captions": str(captions)},
+        started,
+        clips=json.loads(rows["status"].value_counts().to_json()),
     )
     return rows
 
@@ -50,7 +68,16 @@ def _captions(captions: Path | None, text: Path | None) -> dict[str, tuple[str |
     written = read_table(captions, schemas.CAPTIONS)
     encoded = read_table(text, schemas.TEXTS) if text else pd.DataFrame({"text": [], "text_id": []})
     keys = dict(zip(encoded["text"], encoded["text_id"], strict=True))
-    lost = [row.clip_id for row in written.itertuples() if row.status == KEPT and text and row.caption not in keys]
+    lost = [
+        row.clip_id for row in written.itertuples() if row.status == KEPT and text and row.caption not in keys
+    ]
     if lost:
-        raise EadbenchError(f"the caption of {lost[0]} is not encoded ({len(lost)} in all)", text, "run `features text` again on these captions")
-    return {row.clip_id: (keys.get(row.caption) if isinstance(row.caption, str) else None, row.status == KEPT) for row in written.itertuples()}
+        raise EadbenchError(
+            f"the caption of {lost[0]} is not encoded ({len(lost)} in all)",
+            text,
+            "run `features text` again on these captions",
+        )
+    return {
+        row.clip_id: (keys.get(row.caption) if isinstance(row.caption, str) else None, row.status == KEPT)
+        for row in written.itertuples()
+    }

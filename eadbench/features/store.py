@@ -17,13 +17,21 @@ from eadbench.core.tables import KEPT, read_table, resolve
 from eadbench.features.text import TextStore
 
 FILES = ("latents", "frames", "audio", "mel")
-# File and key of each kind of feature. Axis 0 is time but for `mel`, where it is axis 1.
-KINDS = {"latents": ("latents", "{}"), "masked": ("latents", "masked/{}"), "frames": ("frames", "{}"), "audio": ("audio", "{}"), "mel": ("mel", "{}")}
+# File and key of each kind of feature. Axis 0 is time but for `mel`, where it is axis
+# 1.
+KINDS = {
+    "latents": ("latents", "{}"),
+    "masked": ("latents", "masked/{}"),
+    "frames": ("frames", "{}"),
+    "audio": ("audio", "{}"),
+    "mel": ("mel", "{}"),
+}
 _DTYPES = {"F16": 2, "U8": 1}
 
 
 def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: dict[str, str]) -> None:
-    """Join tensors of many small safetensors files into one, copying bytes, so that memory does not grow with the shard.
+    """Join tensors of many small safetensors files into one, copying bytes, so that
+    memory does not grow with the shard.
 
     Args:
         parts: One file per clip, named ``{clip_id}.safetensors``.
@@ -41,7 +49,11 @@ def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: 
                 length = _DTYPES[dtype]
                 for side in shape:
                     length *= side
-                header[KINDS[kind][1].format(part.stem)] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + length]}
+                header[KINDS[kind][1].format(part.stem)] = {
+                    "dtype": dtype,
+                    "shape": shape,
+                    "data_offsets": [offset, offset + length],
+                }
                 sources.append((handle, kind))
                 offset += length
         text = json.dumps(header).encode()
@@ -58,12 +70,16 @@ def _open(path: Path):
     try:
         return safe_open(path, "pt")
     except (FileNotFoundError, SafetensorError, OSError) as error:
-        raise EadbenchError(f"feature shard cannot be read: {error}", path, "run `features extract` for this shard again") from error
+        raise EadbenchError(
+            f"feature shard cannot be read: {error}", path, "run `features extract` for this shard again"
+        ) from error
 
 
 @lru_cache(maxsize=256)
 def _folder(index: str, shard: str) -> Path:
-    """A shard's folder; `_open` checks the files in it. Once, since a step of training asks a hundred times."""
+    """A shard's folder; `_open` checks the files in it. Once, since a step of training
+    asks a hundred times.
+    """
     return resolve(index, shard)
 
 
@@ -75,7 +91,8 @@ def _texts(path: Path) -> TextStore:
 class FeatureStore:
     """The features of one or several corpora.
 
-    ``clips`` holds the kept rows of the index tables, with ``index`` (the table that a row came from), sorted by corpus and clip.
+    ``clips`` holds the kept rows of the index tables, with ``index`` (the table that a
+    row came from), sorted by corpus and clip.
 
     Args:
         indexes: Tables of ``schemas.FEATURES``.
@@ -92,8 +109,14 @@ class FeatureStore:
             tables.append(rows[rows["status"] == KEPT].assign(index=str(path)))
         filled = [rows for rows in tables if len(rows)]
         if not filled:
-            raise EadbenchError("the index of features holds no kept clip", ", ".join(map(str, self.indexes)), "see its column `reason`")
-        self.clips = pd.concat(filled, ignore_index=True).sort_values(["corpus", "clip_id"], ignore_index=True)
+            raise EadbenchError(
+                "the index of features holds no kept clip",
+                ", ".join(map(str, self.indexes)),
+                "see its column `reason`",
+            )
+        self.clips = pd.concat(filled, ignore_index=True).sort_values(
+            ["corpus", "clip_id"], ignore_index=True
+        )
 
     def row(self, clip_id: str, corpus: str | None = None) -> pd.Series:
         """The row of a clip.
@@ -104,7 +127,11 @@ class FeatureStore:
         found = self.clips[self.clips["clip_id"] == clip_id]
         found = found[found["corpus"] == corpus] if corpus else found
         if found.empty:
-            raise EadbenchError(f"clip {clip_id!r} has no features", ", ".join(map(str, self.indexes)), "see column `reason` of the index")
+            raise EadbenchError(
+                f"clip {clip_id!r} has no features",
+                ", ".join(map(str, self.indexes)),
+                "see column `reason` of the index",
+            )
         return found.iloc[0]
 
     def get(self, row: pd.Series, kind: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
@@ -112,7 +139,8 @@ class FeatureStore:
 
         Args:
             row: A row of ``clips``.
-            kind: ``latents``, ``masked``, ``frames``, ``audio`` (steps of 50 Hz) or ``mel`` (steps of 80 Hz).
+            kind: ``latents``, ``masked``, ``frames``, ``audio`` (steps of 50 Hz) or
+                ``mel`` (steps of 80 Hz).
             start, stop: Steps along the time axis; the whole clip by default.
 
         Raises:
@@ -123,7 +151,11 @@ class FeatureStore:
         try:
             piece = _open(path).get_slice(pattern.format(row["clip_id"]))
         except SafetensorError as error:
-            raise EadbenchError(f"clip {row['clip_id']!r} is not in its feature shard: {error}", path, "run `features extract` again") from error
+            raise EadbenchError(
+                f"clip {row['clip_id']!r} is not in its feature shard: {error}",
+                path,
+                "run `features extract` again",
+            ) from error
         return piece[:, start:stop] if kind == "mel" else piece[start:stop]
 
     def text(self, row: pd.Series) -> torch.Tensor | None:
@@ -137,7 +169,8 @@ class FeatureStore:
         return _texts(Path(row["index"]).parent / "text.parquet")[row["text_id"]]
 
     def facts(self) -> dict[str, str]:
-        """Frame ``size``, ``mask``, ``reduction`` and ``latent_channels`` of the VAE, hashes of ``vae`` and ``whisper``: the same for all shards.
+        """Frame ``size``, ``mask``, ``reduction`` and ``latent_channels`` of the VAE,
+        hashes of ``vae`` and ``whisper``: the same for all shards.
 
         Raises:
             EadbenchError: If the shards were made with different settings or weights.
@@ -147,12 +180,17 @@ class FeatureStore:
             path = folder / "latents.safetensors"
             facts = _open(path).metadata() or {}
             if found is not None and facts != found:
-                raise EadbenchError("feature shards differ in settings or weights", path, "extract the features of all corpora anew with one config")
+                raise EadbenchError(
+                    "feature shards differ in settings or weights",
+                    path,
+                    "extract the features of all corpora anew with one config",
+                )
             found = facts
         return found or {}
 
     def verify(self, main_process: bool = True) -> None:
-        """Check all shard files at once, before workers are forked that would each do it anew; the other processes of a job trust the main one.
+        """Check all shard files at once, before workers are forked that would each do
+        it anew; the other processes of a job trust the main one.
 
         Raises:
             FatalError: If a file is gone or was changed.
@@ -165,9 +203,16 @@ class FeatureStore:
             seals.check(path)
 
     def _shards(self) -> list[Path]:
-        return [resolve(index, shard) for index, shard in self.clips[["index", "shard"]].drop_duplicates().itertuples(index=False)]
+        return [
+            resolve(index, shard)
+            for index, shard in self.clips[["index", "shard"]].drop_duplicates().itertuples(index=False)
+        ]
 
     def split(self, split: str) -> pd.DataFrame:
         """The clips of ``train`` (those that may train), ``val`` or ``test``."""
-        chosen = self.clips["trains"].fillna(False).astype(bool) if split == "train" else self.clips["split"] == split
+        chosen = (
+            self.clips["trains"].fillna(False).astype(bool)
+            if split == "train"
+            else self.clips["split"] == split
+        )
         return self.clips[chosen].reset_index(drop=True)

@@ -31,13 +31,20 @@ def text_id_of(text: str) -> str:
 
 
 def texts_to_encode(captions: Iterable[str]) -> list[str]:
-    """Every distinct text a run may ask for, sorted: the captions, all label descriptions, and the empty text for training without condition."""
-    labels = {text for emotion in EMOTIONS for intensity in GRADES for text in label_texts(emotion, intensity)}
+    """Every distinct text a run may ask for, sorted: the captions, all label
+    descriptions, and the empty text for training without condition.
+    """
+    labels = {
+        text for emotion in EMOTIONS for intensity in GRADES for text in label_texts(emotion, intensity)
+    }
     return sorted({"", *labels, *captions})
 
 
-def encode_texts(corpus: str, captions_path: Path, encoder_folder: Path, device: str, out: Path) -> pd.DataFrame:
-    """Write ``text.parquet`` (`schemas.TEXTS`) and beside it ``text.safetensors`` (further files ``text-001.safetensors`` ... for very many texts).
+def encode_texts(
+    corpus: str, captions_path: Path, encoder_folder: Path, device: str, out: Path
+) -> pd.DataFrame:
+    """Write ``text.parquet`` (`schemas.TEXTS`) and beside it ``text.safetensors``
+    (further files ``text-001.safetensors`` ... for very many texts).
 
     Raises:
         EadbenchError: If a table or the encoder cannot be read.
@@ -56,14 +63,23 @@ def encode_texts(corpus: str, captions_path: Path, encoder_folder: Path, device:
         file = f"text-{number:03d}.safetensors" if number else "text.safetensors"
         part = texts[start : start + TEXTS_PER_FILE]
         states = _encode(encoder, part)
-        rows += [{"text_id": text_id_of(t), "text": t, "tokens": len(states[text_id_of(t)]), "file": file} for t in part]
+        rows += [
+            {"text_id": text_id_of(t), "text": t, "tokens": len(states[text_id_of(t)]), "file": file}
+            for t in part
+        ]
         with atomic_path(out.parent / file) as path:
             save_file(states, path)
     log.info("%s: %d captions, %d distinct texts encoded", corpus, len(described), len(texts))
     seals.seal_files(out.parent, [out.parent / name for name in {row["file"] for row in rows}], out)
     write_table(out, rows, schemas.TEXTS, "text_id")
     card = read_card(encoder_folder)
-    provenance.write(out.parent / "text.provenance", None, {"captions": str(captions_path), "text_encoder": card.sha256}, started, encoder=card.id)
+    provenance.write(
+        out.parent / "text.provenance",
+        None,
+        {"captions": str(captions_path), "text_encoder": card.sha256},
+        started,
+        encoder=card.id,
+    )
     return pd.DataFrame(rows)
 
 
@@ -95,14 +111,22 @@ class TextStore:
 
     def __getitem__(self, text_id: str) -> torch.Tensor:
         if text_id not in self._file_of:
-            raise EadbenchError(f"text {text_id!r} was not encoded", self.path, "delete the file and run `features text` again")
+            raise EadbenchError(
+                f"text {text_id!r} was not encoded",
+                self.path,
+                "delete the file and run `features text` again",
+            )
         file = self._file_of[text_id]
         try:
             if file not in self._open:
                 self._open[file] = safe_open(resolve(self.path, file), "pt")
             return self._open[file].get_tensor(text_id)
         except (FileNotFoundError, SafetensorError, OSError) as error:
-            raise EadbenchError(f"text {text_id!r} cannot be read: {error}", resolve(self.path, file), "run `features text` again") from error
+            raise EadbenchError(
+                f"text {text_id!r} cannot be read: {error}",
+                resolve(self.path, file),
+                "run `features text` again",
+            ) from error
 
     def of_text(self, text: str) -> torch.Tensor:
         """The encoding of a text that was among those encoded."""

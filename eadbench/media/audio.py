@@ -1,9 +1,9 @@
 """Sound in and out.
 
 Sound is read as ``ffmpeg -af aresample=async=1`` reads it: holes in its time stamps are
-filled with silence, overlaps dropped, and time zero is where the picture starts. Reading
-functions take ``notes``, a list to which they append a sentence for each choice they had
-to make: the track, a channel taken alone, a change of layout on the way.
+filled with silence, overlaps dropped, and time zero is where the picture starts.
+Reading functions take ``notes``, a list to which they append a sentence for each choice
+they had to make: the track, a channel taken alone, a change of layout on the way.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,9 @@ from eadbench.media.reading import DAMAGED, Source, decode, name_of, open_media,
 
 RATE = 16000
 PRE_ROLL = 1  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
-# A hole or overlap of more than this many seconds is mended. FFmpeg's own 0.1 lets sound run up to 2.5 frames
-# early; the shortest packets of usual codecs last 0.02, the jitter of rounded stamps is below 0.005.
+# A hole or overlap of more than this many seconds is mended. FFmpeg's own 0.1 lets
+# sound run up to 2.5 frames early; the shortest packets of usual codecs last 0.02, the
+# jitter of rounded stamps is below 0.005.
 HOLE = 0.015
 LONG_HOLE, LONGEST_HOLE = 10, 600  # seconds: filled here, not by the filter, which holds it whole; the limit
 CANCELLED = 0.1  # 20 dB: a mix that is this much below its loudest channel is no mix
@@ -35,21 +36,24 @@ def read_audio(
     end: float | None = None,
     notes: list[str] | None = None,
 ) -> np.ndarray:
-    """Decode the sound of any media file: mono float32 in [-1, 1] at ``rate``, from where its picture starts.
+    """Decode the sound of any media file: mono float32 in [-1, 1] at ``rate``, from
+    where its picture starts.
 
-    Several channels are mixed so that their peak stays. Where they cancel each other, so that the mix is 20 dB below the
-    loudest channel, that channel is taken.
+    Several channels are mixed so that their peak stays. Where they cancel each other,
+    so that the mix is 20 dB below the loudest channel, that channel is taken.
 
     Args:
         source: Path or open binary file.
         rate: Sample rate to resample to.
-        start: Start in seconds; the decoder seeks, so that a stretch of a long file is read alone.
-        end: End in seconds. The result is shorter than ``end - start`` where the sound ends earlier; a late
-            beginning is filled with silence.
+        start: Start in seconds; the decoder seeks, so that a stretch of a long file is
+            read alone.
+        end: End in seconds. The result is shorter than ``end - start`` where the sound
+            ends earlier; a late beginning is filled with silence.
         notes: Appended to, see the module.
 
     Raises:
-        EadbenchError: If the file cannot be opened or has no audio stream, or its time stamps jump.
+        EadbenchError: If the file cannot be opened or has no audio stream, or its time
+            stamps jump.
     """
     levels: list[np.ndarray] = []
     blocks = list(_blocks(source, rate, start, end, notes, None, levels))
@@ -66,7 +70,8 @@ def iter_audio(
     end: float | None = None,
     notes: list[str] | None = None,
 ) -> Iterator[np.ndarray]:
-    """As :func:`read_audio`, in blocks of at most a second, in constant memory; sound of several channels is decoded twice.
+    """As :func:`read_audio`, in blocks of at most a second, in constant memory; sound
+    of several channels is decoded twice.
 
     Args:
         source: A path.
@@ -82,7 +87,8 @@ def _channel_alone(levels: list[np.ndarray], notes: list[str] | None) -> int | N
     """The channel to take where a mix cancels, or ``None``.
 
     Args:
-        levels: Per block the energy of the mix and of each channel, of different numbers where the layout changes.
+        levels: Per block the energy of the mix and of each channel, of different
+            numbers where the layout changes.
     """
     if not levels:
         return None
@@ -159,7 +165,9 @@ def _whole_blocks(
                         yield block
                     if found != kind and notes is not None:
                         moment = f"{float(start + time):.2f} s"
-                        notes.append(f"the sound changes at {moment} from {_words(*kind)} to {_words(*found)}")
+                        notes.append(
+                            f"the sound changes at {moment} from {_words(*kind)} to {_words(*found)}"
+                        )
                 silent = round(time * rate) - given if hole > LONG_HOLE else 0
                 for a, b in pairwise([*range(0, silent, rate), silent]):
                     yield np.zeros(b - a, np.float32)
@@ -183,12 +191,15 @@ class _Chain:
     Args:
         frame: The first one.
         rate: Sample rate wanted.
-        given: Samples given so far; what lies before is dropped, silence put between it and the first frame.
+        given: Samples given so far; what lies before is dropped, silence put between it
+            and the first frame.
         channel: Channel to take instead of the mix.
         levels: Appended to.
     """
 
-    def __init__(self, frame: av.AudioFrame, rate: int, given: int, channel: int | None, levels: list[np.ndarray]) -> None:
+    def __init__(
+        self, frame: av.AudioFrame, rate: int, given: int, channel: int | None, levels: list[np.ndarray]
+    ) -> None:
         self.unit, self.waiting = Fraction(1, frame.sample_rate), 0
         self.channel, self.levels, self.mixes = channel, levels, frame.layout.nb_channels > 1
         self.graph = av.filter.Graph()  # must live as long as its ends
@@ -223,7 +234,9 @@ class _Chain:
         frame.pts, frame.time_base = round(time * frame.sample_rate), self.unit
         self.source.push(frame)
         self.waiting += frame.samples
-        if self.waiting < frame.sample_rate:  # blocks last a second: to ask in vain for one takes longer than to mix it
+        if (
+            self.waiting < frame.sample_rate
+        ):  # blocks last a second: to ask in vain for one takes longer than to mix it
             return iter(())
         self.waiting = 0
         return self._ready()
@@ -246,12 +259,15 @@ class _Chain:
 
 
 def _channels(frame: av.AudioFrame) -> np.ndarray:
-    """Packed float samples as ``(channels, n)``. Of planar ones PyAV 18 takes 8 channels for 9, and reads what is not there."""
+    """Packed float samples as ``(channels, n)``. Of planar ones PyAV 18 takes 8
+    channels for 9, and reads what is not there.
+    """
     return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T
 
 
 class SoundTrack:
-    """Encodes mono float32 samples to a new AAC stream of an open container, little by little.
+    """Encodes mono float32 samples to a new AAC stream of an open container, little by
+    little.
 
     Args:
         container: Open for writing.
@@ -273,10 +289,14 @@ class SoundTrack:
         self.stream = container.add_stream("aac", rate=rate, layout="mono", options=options)
 
     def until(self, seconds: float) -> None:
-        """Write what is heard before this time, so that it lies beside its picture in the file."""
+        """Write what is heard before this time, so that it lies beside its picture in
+        the file.
+        """
         while self.at < min(len(self.samples), seconds * self.rate):
             block = np.clip(np.asarray(self.samples[self.at : self.at + self.BLOCK], np.float32), -1.0, 1.0)
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block[None]), format="fltp", layout="mono")
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(block[None]), format="fltp", layout="mono"
+            )
             frame.sample_rate, frame.pts = self.rate, self.at
             self.container.mux(self.stream.encode(frame))
             self.at += self.BLOCK

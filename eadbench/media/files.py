@@ -1,4 +1,6 @@
-"""Which files of a folder count as media: the one answer for corpora, methods and scores."""
+"""Which files of a folder count as media: the one answer for corpora, methods and
+scores.
+"""
 
 import os
 import unicodedata
@@ -13,8 +15,43 @@ from eadbench.core.errors import EadbenchError
 VIDEO = frozenset(
     f".{name}"
     for group in (
-        ("mp4", "m4v", "mov", "qt", "3gp", "3g2", "mkv", "webm", "avi", "divx", "flv", "f4v", "wmv", "asf", "ogv", "ogm"),
-        ("ts", "mts", "m2ts", "m2t", "mpg", "mpeg", "mpe", "m2v", "vob", "mxf", "dv", "rm", "rmvb", "nut", "y4m", "gif", "apng"),
+        (
+            "mp4",
+            "m4v",
+            "mov",
+            "qt",
+            "3gp",
+            "3g2",
+            "mkv",
+            "webm",
+            "avi",
+            "divx",
+            "flv",
+            "f4v",
+            "wmv",
+            "asf",
+            "ogv",
+            "ogm",
+        ),
+        (
+            "ts",
+            "mts",
+            "m2ts",
+            "m2t",
+            "mpg",
+            "mpeg",
+            "mpe",
+            "m2v",
+            "vob",
+            "mxf",
+            "dv",
+            "rm",
+            "rmvb",
+            "nut",
+            "y4m",
+            "gif",
+            "apng",
+        ),
     )
     for name in group
 )
@@ -35,8 +72,9 @@ class Found:
     """A file below a folder.
 
     Attributes:
-        name: Path below the folder, with slashes and composed letters (NFC), so that the same name written by a Mac and
-            by Linux is the same. Bytes that are not UTF-8 stand as ``%E9``.
+        name: Path below the folder, with slashes and composed letters (NFC), so that
+            the same name written by a Mac and by Linux is the same. Bytes that are not
+            UTF-8 stand as ``%E9``.
         path: The file.
         problem: Why it cannot be used whatever is in it, or empty.
     """
@@ -59,9 +97,10 @@ class Found:
 def walk(folder: Path) -> Iterator[Found]:
     """All files below a folder, sorted by name within each folder.
 
-    Hidden files and folders (a dot in front: ``._x.mp4`` of a Mac, ``.ipynb_checkpoints``, our own unfinished ``.part-``
-    files) are passed over. Links are followed; a link to a folder that it lies in is not. A link that leads nowhere, a
-    folder that may not be read and a name that is not UTF-8 are files with a problem.
+    Hidden files and folders (a dot in front: ``._x.mp4`` of a Mac,
+    ``.ipynb_checkpoints``, our own unfinished ``.part-`` files) are passed over. Links
+    are followed; a link to a folder that it lies in is not. A link that leads nowhere,
+    a folder that may not be read and a name that is not UTF-8 are files with a problem.
 
     Raises:
         EadbenchError: If there is no such folder.
@@ -74,7 +113,10 @@ def walk(folder: Path) -> Iterator[Found]:
 def _walk(root: Path, folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Found]:
     here = folder.stat()
     above = (*above, (here.st_dev, here.st_ino))
-    for path in sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: composed(path.name)):
+    for path in sorted(
+        (path for path in folder.iterdir() if not path.name.startswith(".")),
+        key=lambda path: composed(path.name),
+    ):
         found = _found(root, path)
         if not path.is_dir():
             if path.is_file():
@@ -109,8 +151,10 @@ class MediaFiles:
     Attributes:
         folder: The folder.
         files: Path by :attr:`Found.name`, suffix included.
-        problems: Reason by name, of files whose suffix counts but that cannot be used, and of folders that may not be read.
-        skipped: Number of files by suffix that does not count (small letters; empty for none).
+        problems: Reason by name, of files whose suffix counts but that cannot be used,
+            and of folders that may not be read.
+        skipped: Number of files by suffix that does not count (small letters; empty for
+            none).
     """
 
     folder: Path
@@ -128,7 +172,9 @@ class MediaFiles:
         for name, path in self.files.items():
             stem = Found(name, path).stem
             if stem in named:
-                raise EadbenchError(f"two files are named {stem!r}", f"{named[stem]}, {path}", "leave one of them")
+                raise EadbenchError(
+                    f"two files are named {stem!r}", f"{named[stem]}, {path}", "leave one of them"
+                )
             named[stem] = path
         return named
 
@@ -137,7 +183,9 @@ class MediaFiles:
         if not self.skipped:
             return ""
         most = sorted(self.skipped.items(), key=lambda item: (-item[1], item[0]))
-        told = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in most[:SHOWN]) + (", ..." if len(most) > SHOWN else "")
+        told = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in most[:SHOWN]) + (
+            ", ..." if len(most) > SHOWN else ""
+        )
         return f"not read in {self.folder}, by their suffix: {told}"
 
 
@@ -146,7 +194,8 @@ def media_files(folder: Path, suffixes: Collection[str] = VIDEO) -> MediaFiles:
 
     Args:
         folder: Where to look.
-        suffixes: Those that count, in small letters with their dot: :data:`VIDEO`, :data:`SOUND`.
+        suffixes: Those that count, in small letters with their dot: :data:`VIDEO`,
+            :data:`SOUND`.
 
     Raises:
         EadbenchError: If there is no such folder.
@@ -160,13 +209,19 @@ def media_files(folder: Path, suffixes: Collection[str] = VIDEO) -> MediaFiles:
         elif found.problem:
             problems[found.name] = found.problem
         elif found.name in files:  # one name in composed and in decomposed letters
-            raise EadbenchError(f"two files are named {found.name!r}", f"{files[found.name]!a}, {found.path!a}", "leave one of them")
+            raise EadbenchError(
+                f"two files are named {found.name!r}",
+                f"{files[found.name]!a}, {found.path!a}",
+                "leave one of them",
+            )
         else:
             files[found.name] = found.path
     return MediaFiles(folder, files, problems, dict(skipped))
 
 
 def find_file(folder: Path, name: str) -> Path:
-    """The file of a name below a folder, whether its letters are composed or not; the composed one if there is none."""
+    """The file of a name below a folder, whether its letters are composed or not; the
+    composed one if there is none.
+    """
     forms = [folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
     return next((path for path in [folder / name, *forms] if path.exists()), forms[0])

@@ -9,10 +9,20 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 
 # Read by Pillow; GIF and APNG files are videos here.
-STILL = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"))
-DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey of 16 bits, which Pillow's own conversion would clip to white
+STILL = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+)
+DEEP = (
+    "I;16",
+    "I;16L",
+    "I;16B",
+    "I;16N",
+    "I",
+)  # grey of 16 bits, which Pillow's own conversion would clip to white
 
-FINE = 1.25  # source pixels per target pixel up to which interpolating between four neighbours leaves nothing out that matters
+# source pixels per target pixel up to which interpolating between four neighbours
+# leaves nothing out that matters
+FINE = 1.25
 LARGEST = 16000  # pixels of a side; OpenCV's warps stop at 32,767
 
 
@@ -25,7 +35,9 @@ def encode_jpeg(frame: np.ndarray, quality: int = 90) -> bytes:
 
 
 def shrink_to(frames: np.ndarray, max_pixels: int | None) -> np.ndarray:
-    """Frames ``(T, H, W, 3)`` of at most ``max_pixels`` each, same aspect; unchanged if they are small enough or there is no limit."""
+    """Frames ``(T, H, W, 3)`` of at most ``max_pixels`` each, same aspect; unchanged if
+    they are small enough or there is no limit.
+    """
     height, width = frames.shape[1:3]
     if not max_pixels or height * width <= max_pixels:
         return frames
@@ -37,8 +49,9 @@ def shrink_to(frames: np.ndarray, max_pixels: int | None) -> np.ndarray:
 def resize_square(image: np.ndarray, side: int) -> np.ndarray:
     """A square image ``(S, S, 3)`` at another size without aliasing.
 
-    Halved while it is at least three times as large, then interpolated to a whole number of times the size and averaged: half the time
-    of averaging by a broken factor, which has no fast path, and nearer to the mean over each pixel's area.
+    Halved while it is at least three times as large, then interpolated to a whole
+    number of times the size and averaged: half the time of averaging by a broken
+    factor, which has no fast path, and nearer to the mean over each pixel's area.
     """
     while image.shape[0] >= 3 * side and image.shape[0] % 2 == 0:
         half = image.shape[0] // 2
@@ -55,31 +68,44 @@ def warp_area(
     border: int = cv2.BORDER_REPLICATE,
     enlarge: int = cv2.INTER_LINEAR,
 ) -> np.ndarray:
-    """Warp an image by an affine map, averaging over the area of each target pixel where the map shrinks.
+    """Warp an image by an affine map, averaging over the area of each target pixel
+    where the map shrinks.
 
-    ``cv2.warpAffine`` looks at four neighbours of a point however far apart the points are, with ``INTER_AREA`` too, which it
-    takes in silence (measured with OpenCV 4.14): what is shrunk to half and less is aliased. Here the warp goes to a grid a
-    whole number of times as fine, on which neighbours are enough, and each block of that is averaged.
+    ``cv2.warpAffine`` looks at four neighbours of a point however far apart the points
+    are, with ``INTER_AREA`` too, which it takes in silence (measured with OpenCV 4.14):
+    what is shrunk to half and less is aliased. Here the warp goes to a grid a whole
+    number of times as fine, on which neighbours are enough, and each block of that is
+    averaged.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)``, uint8 or float32.
-        matrix: ``(2, 3)`` source pixels to target pixels (whole numbers are pixel centres).
+        matrix: ``(2, 3)`` source pixels to target pixels (whole numbers are pixel
+            centres).
         size: Width and height of the target.
-        border: What lies outside the image: ``cv2.BORDER_REPLICATE`` or ``cv2.BORDER_CONSTANT`` (zeros).
+        border: What lies outside the image: ``cv2.BORDER_REPLICATE`` or
+            ``cv2.BORDER_CONSTANT`` (zeros).
         enlarge: Interpolation where the map does not shrink.
 
     Returns:
         ``(h, w)`` or ``(h, w, C)`` of the same type.
     """
     matrix = np.asarray(matrix, np.float64)
-    step = np.linalg.norm(np.linalg.inv(matrix[:, :2]), axis=0)  # source pixels per target pixel, along x and y
+    step = np.linalg.norm(
+        np.linalg.inv(matrix[:, :2]), axis=0
+    )  # source pixels per target pixel, along x and y
     finer = np.maximum(np.ceil(step - (FINE - 1)), 1)
     finer = np.minimum(finer, np.maximum(LARGEST // np.asarray(size), 1)).astype(int)
     if (finer == 1).all():
         flags = enlarge if (step <= 1).all() else cv2.INTER_LINEAR
         return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border)
     fine = matrix * finer[:, None] + np.array([[0, 0, (finer[0] - 1) / 2], [0, 0, (finer[1] - 1) / 2]])
-    large = cv2.warpAffine(image, fine, (size[0] * int(finer[0]), size[1] * int(finer[1])), flags=cv2.INTER_LINEAR, borderMode=border)
+    large = cv2.warpAffine(
+        image,
+        fine,
+        (size[0] * int(finer[0]), size[1] * int(finer[1])),
+        flags=cv2.INTER_LINEAR,
+        borderMode=border,
+    )
     return cv2.resize(large, size, interpolation=cv2.INTER_AREA)
 
 
@@ -89,14 +115,16 @@ def is_still(source: object) -> bool:
 
 
 def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
-    """A picture as viewers show it, turned and mirrored as its Exif data say (``ImageOps.exif_transpose``).
+    """A picture as viewers show it, turned and mirrored as its Exif data say
+    (``ImageOps.exif_transpose``).
 
     Grey, palette and CMYK pictures become RGB, 16 bits become 8.
 
     Args:
         path: JPEG, PNG, WebP, TIFF, BMP and whatever else Pillow reads.
-        notes: Appended to where something is left out: transparency (the colours stored under it are shown, as FFmpeg does), all
-            pictures of an animation but the first.
+        notes: Appended to where something is left out: transparency (the colours stored
+            under it are shown, as FFmpeg does), all pictures of an animation but the
+            first.
 
     Returns:
         ``(H, W, 3)`` RGB uint8.

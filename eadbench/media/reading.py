@@ -1,4 +1,5 @@
-"""Opening files, choosing tracks, decoding from a moment on: common to picture and sound.
+"""Opening files, choosing tracks, decoding from a moment on: common to picture and
+sound.
 
 The rules are those of ffmpeg's command line. See docs/media.md.
 """
@@ -16,15 +17,25 @@ import av.format
 from eadbench.core.errors import EadbenchError
 
 Source = str | Path | BinaryIO
-Decoded = tuple[av.VideoFrame | av.AudioFrame, Fraction, bool]  # with its time in seconds, and whether it is damaged
+Decoded = tuple[
+    av.VideoFrame | av.AudioFrame, Fraction, bool
+]  # with its time in seconds, and whether it is damaged
 LONG_GOP = 2  # seconds between key frames that MPEG program streams do not reach
 BEGINS_ANEW = Fraction(1, 10)  # seconds back in a transport stream that ffmpeg calls a discontinuity
-OVERLAP = 1  # seconds by which one track of a recording may outlast another where the next one is joined to it
+OVERLAP = (
+    1  # seconds by which one track of a recording may outlast another where the next one is joined to it
+)
 HELD = 2  # packets before a joint that the demuxer may take for damaged
 SAMPLES = 32  # places of a transport stream at which its stamps are looked at
 HOLE = 0.1  # seconds without frames that are told of
 SHORT = 0.25  # seconds by which a track may end before its header says so: last frames, other rounding
-HEADED = ("mov", "matroska", "flv", "asf", "wav")  # formats whose duration is read, not guessed from what is there
+HEADED = (
+    "mov",
+    "matroska",
+    "flv",
+    "asf",
+    "wav",
+)  # formats whose duration is read, not guessed from what is there
 DAMAGED = "the file is truncated or damaged"
 
 
@@ -46,10 +57,13 @@ def name_of(source: Source) -> str | Path:
     return getattr(source, "name", source)
 
 
-def pick(container: av.container.InputContainer, kind: str, notes: list[str] | None = None) -> av.stream.Stream | None:
+def pick(
+    container: av.container.InputContainer, kind: str, notes: list[str] | None = None
+) -> av.stream.Stream | None:
     """The track that ffmpeg takes.
 
-    One flagged default, then the one with the largest picture or most channels, then the first.
+    One flagged default, then the one with the largest picture or most channels, then
+    the first.
 
     Args:
         container: The file.
@@ -65,12 +79,16 @@ def pick(container: av.container.InputContainer, kind: str, notes: list[str] | N
 
     best = max(tracks, key=rank, default=None)
     if len(tracks) > 1 and notes is not None:
-        notes.append(f"{len(tracks)} {kind} tracks: number {tracks.index(best) + 1} is read, as ffmpeg chooses")
+        notes.append(
+            f"{len(tracks)} {kind} tracks: number {tracks.index(best) + 1} is read, as ffmpeg chooses"
+        )
     return best
 
 
 def zero_of(container: av.container.InputContainer) -> Fraction:
-    """Time stamp in seconds that is zero for picture and sound: where the picture starts, or else the sound."""
+    """Time stamp in seconds that is zero for picture and sound: where the picture
+    starts, or else the sound.
+    """
     stream = pick(container, "video") or pick(container, "audio")
     if stream is None or stream.start_time is None:
         return Fraction(0)
@@ -88,13 +106,15 @@ def decode(
     Args:
         container: The file, opened anew.
         stream: The track.
-        start: Seconds from :func:`zero_of`. The first frame given is the last one at or before it; with 0
-            the file's first.
-        notes: Appended to where frames are damaged or missing, and where the track ends before its header says so.
+        start: Seconds from :func:`zero_of`. The first frame given is the last one at or
+            before it; with 0 the file's first.
+        notes: Appended to where frames are damaged or missing, and where the track ends
+            before its header says so.
 
     Yields:
-        Frames with their time in seconds from :func:`zero_of`. Undecodable packets before the first frame
-        do not count, nor those that the container marks as damaged, as the last one of a truncated file.
+        Frames with their time in seconds from :func:`zero_of`. Undecodable packets
+        before the first frame do not count, nor those that the container marks as
+        damaged, as the last one of a truncated file.
 
     Raises:
         av.FFmpegError: If the file breaks off, or nothing can be decoded.
@@ -106,7 +126,9 @@ def decode(
         yield frame, time
 
 
-def _from(container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction) -> Iterator[Decoded]:
+def _from(
+    container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction
+) -> Iterator[Decoded]:
     """Frames from the last one at or before ``start`` on."""
     previous = None
     for item in _sought(container, stream, start):
@@ -139,7 +161,10 @@ def _watched(
         yield frame, time, harmed
     said = _said_end(container, stream)
     if due is not None and said is not None and said - due > SHORT and said > start:
-        notes.append(f"the {kind} ends at {float(due):.2f} s, its header says {float(said):.2f} s: is the file truncated?")
+        notes.append(
+            f"the {kind} ends at {float(due):.2f} s, its header says {float(said):.2f} s: is the file "
+            "truncated?"
+        )
 
 
 class _Count:
@@ -158,7 +183,9 @@ class _Count:
 
 
 def _said_end(container: av.container.InputContainer, stream: av.stream.Stream) -> Fraction | None:
-    """Where a track ends in seconds from :func:`zero_of`, as the header says; ``None`` where it does not."""
+    """Where a track ends in seconds from :func:`zero_of`, as the header says; ``None``
+    where it does not.
+    """
     if not container.format.name.startswith(HEADED):
         return None
     if stream.duration:
@@ -170,14 +197,18 @@ def _said_end(container: av.container.InputContainer, stream: av.stream.Stream) 
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
-def _sought(container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction) -> Iterator[Decoded]:
+def _sought(
+    container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction
+) -> Iterator[Decoded]:
     """Frames from one at or before ``start`` on.
 
-    Where a seek leads to a place from which the decoder cannot start, it is repeated to an earlier one.
+    Where a seek leads to a place from which the decoder cannot start, it is repeated to
+    an earlier one.
     """
     origin = zero_of(container)
-    # After a seek in an MPEG program stream FFmpeg guesses the time stamps, and where stamps begin anew, only what came
-    # before dates a frame: such a file is read from the beginning, though only decoded from near the start.
+    # After a seek in an MPEG program stream FFmpeg guesses the time stamps, and where
+    # stamps begin anew, only what came before dates a frame: such a file is read from
+    # the beginning, though only decoded from near the start.
     seeks = container.format.name != "mpeg" and not _begins_anew(container)
     delay = _delay(container, stream) if _is_avi(container, stream) else None
     back = 0
@@ -206,7 +237,8 @@ def _is_avi(container: av.container.InputContainer, stream: av.stream.Stream) ->
 def _delay(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
     """Packets that the decoder holds back, from the beginning of the file.
 
-    After a seek it may drop frames that refer to earlier ones, and seem to hold back more.
+    After a seek it may drop frames that refer to earlier ones, and seem to hold back
+    more.
     """
     sent = None
     for packet in container.demux(stream):
@@ -217,8 +249,8 @@ def _delay(container: av.container.InputContainer, stream: av.VideoStream) -> in
 
 
 def _rewind(container: av.container.InputContainer) -> None:
-    # In a transport stream a seek to the first stamp of the picture leads behind the first packets; some formats
-    # refuse what lies before it.
+    # In a transport stream a seek to the first stamp of the picture leads behind the
+    # first packets; some formats refuse what lies before it.
     try:
         container.seek(-av.time_base)
     except av.FFmpegError:
@@ -226,16 +258,19 @@ def _rewind(container: av.container.InputContainer) -> None:
 
 
 def _begins_anew(container: av.container.InputContainer) -> bool:
-    """Whether the stamps of a transport stream go back anywhere, as in recordings joined byte by byte.
+    """Whether the stamps of a transport stream go back anywhere, as in recordings
+    joined byte by byte.
 
-    Looked at in some places, spread evenly and closer to both ends; pieces of less than a sixteenth that lie further
-    inside can escape.
+    Looked at in some places, spread evenly and closer to both ends; pieces of less than
+    a sixteenth that lie further inside can escape.
     """
     if not _discontinuous(container):
         return False
     size, latest = container.size, {}
     ends = [size >> k for k in range(1, SAMPLES) if size >> k > 1 << 14]
-    for place in sorted({*ends, *(size - end for end in ends), *(size * k // SAMPLES for k in range(SAMPLES))}):
+    for place in sorted(
+        {*ends, *(size - end for end in ends), *(size * k // SAMPLES for k in range(SAMPLES))}
+    ):
         container.seek(place, unsupported_byte_offset=True)
         packet = next((p for p in _demux(container, list(container.streams)) if p.dts is not None), None)
         if packet is not None:
@@ -254,7 +289,8 @@ def _discontinuous(container: av.container.InputContainer) -> bool:
 def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:
     """Packets of a track.
 
-    Where the stamps of a transport or program stream begin anew, as in joined recordings, they go on, for all tracks alike.
+    Where the stamps of a transport or program stream begin anew, as in joined
+    recordings, they go on, for all tracks alike.
     """
     if not _discontinuous(container):
         yield from _demux(container, [stream])
@@ -268,7 +304,8 @@ def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -
             late = due.get(track, raw + offset) - raw - offset
             if track in joined and abs(due[track] - raw - before) < abs(late):
                 shift, packet.is_corrupt = before, False  # the last packet of what came before the joint
-            # Of the tracks of a joint the first one tells when the rest begins; what else is late overlaps a little.
+            # Of the tracks of a joint the first one tells when the rest begins; what
+            # else is late overlaps a little.
             elif late > (OVERLAP if track in joined else BEGINS_ANEW):
                 before, offset = offset, offset + late
                 shift, joined = offset, due.keys() - {track}
@@ -287,7 +324,9 @@ def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -
 
 
 def _demux(container: av.container.InputContainer, tracks: list[av.stream.Stream]) -> Iterator[av.Packet]:
-    with suppress(IndexError):  # PyAV 18 stumbles at the end over tracks that appeared on the way, after the others
+    with suppress(
+        IndexError
+    ):  # PyAV 18 stumbles at the end over tracks that appeared on the way, after the others
         yield from container.demux(tracks)
 
 
@@ -300,9 +339,10 @@ def _in_order(
 ) -> Iterator[Decoded]:
     """Decode from where the container stands, or from the packet stamped ``since`` on.
 
-    Decoders give frames in order of presentation, but not all formats say when each is due. AVI knows the order of
-    decoding alone: there the packet that completed a frame dates it, less the decoder's delay. Each frame's
-    ``duration`` is set, since FFmpeg's filters need it for the last one.
+    Decoders give frames in order of presentation, but not all formats say when each is
+    due. AVI knows the order of decoding alone: there the packet that completed a frame
+    dates it, less the decoder's delay. Each frame's ``duration`` is set, since FFmpeg's
+    filters need it for the last one.
     """
     unit = stream.time_base
     whole = unit.denominator * origin.denominator
@@ -331,7 +371,9 @@ def _in_order(
                 stamp = following if last is not None and stamp <= last else stamp
             elif avi:
                 stamp = following
-            elif frame.pts is None or (rate and last is not None and frame.pts <= last):  # as FFmpeg's best effort
+            elif frame.pts is None or (
+                rate and last is not None and frame.pts <= last
+            ):  # as FFmpeg's best effort
                 later = frame.dts is not None and (last is None or frame.dts > last)
                 stamp = frame.dts if later else following if frame.pts is None else frame.pts
             else:
@@ -339,7 +381,11 @@ def _in_order(
             shown = 1 / rate if rate else Fraction(frame.samples, frame.sample_rate)
             frame.duration = (frame.duration if rate else 0) or round(shown / unit)
             last, length = stamp, frame.duration
-            yield frame, Fraction(stamp * ticks - zero, whole), lost or bool(frame.is_corrupt) or frame.pts in corrupt
+            yield (
+                frame,
+                Fraction(stamp * ticks - zero, whole),
+                lost or bool(frame.is_corrupt) or frame.pts in corrupt,
+            )
             lost = False
     if last is None and failure is not None:
         raise failure

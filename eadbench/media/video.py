@@ -1,9 +1,10 @@
 """Video in and out through PyAV, by the rules of ffmpeg's command line.
 
-Pictures come as a player shows them: in order, upright, with square pixels, at one size.
-Reading functions take ``notes``, a list to which they append a sentence for each thing
-that was done to the file beyond decoding it: the track chosen, a size that changes on the
-way, squeezed pixels, fields that were left woven, a start without picture.
+Pictures come as a player shows them: in order, upright, with square pixels, at one
+size. Reading functions take ``notes``, a list to which they append a sentence for each
+thing that was done to the file beyond decoding it: the track chosen, a size that
+changes on the way, squeezed pixels, fields that were left woven, a start without
+picture.
 """
 
 import hashlib
@@ -32,7 +33,9 @@ SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file says of itself; sizes as shown, durations in seconds, ``None`` for what it lacks."""
+    """What a file says of itself; sizes as shown, durations in seconds, ``None`` for
+    what it lacks.
+    """
 
     duration: float | None
     fps: float | None
@@ -52,7 +55,8 @@ def _seconds(stream: av.stream.Stream | None, container: av.container.InputConta
 
 
 def probe(source: Source, notes: list[str] | None = None) -> MediaInfo:
-    """Read a file's header. The first frame is decoded, since only it tells the size as shown.
+    """Read a file's header. The first frame is decoded, since only it tells the size as
+    shown.
 
     Raises:
         EadbenchError: If the file cannot be opened as media.
@@ -93,11 +97,13 @@ def probe_with_frame(source: Source, notes: list[str] | None = None) -> tuple[Me
 class Picture:
     """A frame that converts to RGB only what is asked for.
 
-    Converting a whole 1080p frame costs more than decoding it, and the face is a small part of it.
+    Converting a whole 1080p frame costs more than decoding it, and the face is a small
+    part of it.
 
     Attributes:
         time: Seconds from the start of the video.
-        number: Number of the frame in the file, counted from 0 (estimated from the frame rate after a seek).
+        number: Number of the frame in the file, counted from 0 (estimated from the
+            frame rate after a seek).
         width, height: Its size.
     """
 
@@ -116,7 +122,9 @@ class Picture:
         return self._rgb
 
     def thumbnail(self, long_side: int = 64) -> np.ndarray:
-        """A small grey picture ``(h, w)`` uint8: every n-th sample of the luma. For comparing, not for looking at."""
+        """A small grey picture ``(h, w)`` uint8: every n-th sample of the luma. For
+        comparing, not for looking at.
+        """
         if self.frame.format.name in self.PLANAR:
             luma = self._plane(0)
         else:
@@ -125,7 +133,8 @@ class Picture:
         return luma[step // 2 :: step, step // 2 :: step]
 
     def region(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-        """The rectangle ``[y0, y1) x [x0, x1)`` as RGB uint8; parts outside the frame repeat its edge.
+        """The rectangle ``[y0, y1) x [x0, x1)`` as RGB uint8; parts outside the frame
+        repeat its edge.
 
         Kept for the next call: read only.
         """
@@ -146,7 +155,9 @@ class Picture:
         return self._convert(y0, y1, x0, x1)
 
     def _convert(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        """RGB of a rectangle, by even bounds, since chroma samples cover 2 x 2 pixels (odd sides: whole frame)."""
+        """RGB of a rectangle, by even bounds, since chroma samples cover 2 x 2 pixels
+        (odd sides: whole frame).
+        """
         high, wide = self.frame.height, self.frame.width
         if high % 2 or wide % 2:
             return self.rgb()[top:bottom, left:right]
@@ -170,16 +181,20 @@ _per_thread = threading.local()
 
 
 def _reformatter() -> VideoReformatter:
-    """A converter that lives on: a new one for every frame costs more than the conversion of a small region."""
+    """A converter that lives on: a new one for every frame costs more than the
+    conversion of a small region.
+    """
     if not hasattr(_per_thread, "reformatter"):
         _per_thread.reformatter = VideoReformatter()
     return _per_thread.reformatter
 
 
 class _Shown:
-    """Frames as a player shows them: upright, with square pixels and of the first one's size and format.
+    """Frames as a player shows them: upright, with square pixels and of the first one's
+    size and format.
 
-    FFmpeg's filters do it, those that its command line puts in; a frame that needs none passes untouched.
+    FFmpeg's filters do it, those that its command line puts in; a frame that needs none
+    passes untouched.
     """
 
     def __init__(self, stream: av.VideoStream, notes: list[str] | None) -> None:
@@ -202,7 +217,9 @@ class _Shown:
         shown.colorspace, shown.color_range = frame.colorspace, frame.color_range
         return shown
 
-    def _graph(self, frame: av.VideoFrame, size: tuple[int, int, str], time: Fraction) -> av.filter.Graph | None:
+    def _graph(
+        self, frame: av.VideoFrame, size: tuple[int, int, str], time: Fraction
+    ) -> av.filter.Graph | None:
         width, height, pixels = size
         if self.target is None:
             squeezed = abs(self.aspect - 1) > SQUARE
@@ -231,7 +248,9 @@ def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
     """The filters by which ffmpeg turns and mirrors a frame as its display matrix says."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # side data that PyAV does not know, as Exif in JPEG files: what it says of flips is lost
+    except (
+        ValueError
+    ):  # side data that PyAV does not know, as Exif in JPEG files: what it says of flips is lost
         turn = frame.rotation % 360
         return {
             90: [("transpose", "cclock")],
@@ -274,19 +293,21 @@ def iter_pictures(
 
     Args:
         source: Path or open binary file.
-        start: Skip frames whose time stamp lies before this time in seconds (seeks to the keyframe before it).
+        start: Skip frames whose time stamp lies before this time in seconds (seeks to
+            the keyframe before it).
         end: Stop at this time.
-        fps: Resample to this constant rate as FFmpeg's filter of that name does: picture k is the frame nearest to
-            ``start + k / fps``, so frames are repeated or left out, never blended. ``time`` and ``number`` stay
-            the file's.
+        fps: Resample to this constant rate as FFmpeg's filter of that name does:
+            picture k is the frame nearest to ``start + k / fps``, so frames are
+            repeated or left out, never blended. ``time`` and ``number`` stay the
+            file's.
         notes: Appended to, see the module.
 
     Yields:
         Pictures. At a damaged packet the stream ends with an error.
 
     Raises:
-        EadbenchError: If the file has no video, or breaks off within the stretch; with ``fps`` if its time
-            stamps jump by more than 10 seconds.
+        EadbenchError: If the file has no video, or breaks off within the stretch; with
+            ``fps`` if its time stamps jump by more than 10 seconds.
     """
     if is_still(source):
         yield _still(source, notes)
@@ -336,11 +357,19 @@ def _show(
         yield time, Picture(show(frame, time), float(time), number)
 
 
-def _at_rate(shown: Iterator[tuple[Fraction, Picture]], fps: Fraction, begin: Fraction, stop: Fraction | None, name: str | Path) -> Iterator[Picture]:
-    """Resample by the rule of FFmpeg's filter ``fps``, which costs a third of the decoding of a small frame.
+def _at_rate(
+    shown: Iterator[tuple[Fraction, Picture]],
+    fps: Fraction,
+    begin: Fraction,
+    stop: Fraction | None,
+    name: str | Path,
+) -> Iterator[Picture]:
+    """Resample by the rule of FFmpeg's filter ``fps``, which costs a third of the
+    decoding of a small frame.
 
-    Each frame has the place that its time stamp, rounded half up, has on the grid; a place without one repeats the frame
-    before it (the first places the first frame), and of several frames in one place the last one stands.
+    Each frame has the place that its time stamp, rounded half up, has on the grid; a
+    place without one repeats the frame before it (the first places the first frame),
+    and of several frames in one place the last one stands.
     """
 
     def place_of(time: Fraction) -> int:  # in whole numbers, since fractions take ten times as long
@@ -377,13 +406,18 @@ def iter_frames(
     fps: float | None = None,
     notes: list[str] | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """As :func:`iter_pictures`, yielding time stamp in seconds and frame ``(H, W, 3)`` RGB uint8, upright."""
+    """As :func:`iter_pictures`, yielding time stamp in seconds and frame ``(H, W, 3)``
+    RGB uint8, upright.
+    """
     for picture in iter_pictures(source, start, end, fps, notes):
         yield picture.time, picture.rgb()
 
 
-def read_frames(path: str | Path, fps: float | None = None, limit: int | None = None, notes: list[str] | None = None) -> np.ndarray:
-    """Read a short video whole: ``(T, H, W, 3)`` RGB uint8, at its own rate or resampled to ``fps``.
+def read_frames(
+    path: str | Path, fps: float | None = None, limit: int | None = None, notes: list[str] | None = None
+) -> np.ndarray:
+    """Read a short video whole: ``(T, H, W, 3)`` RGB uint8, at its own rate or
+    resampled to ``fps``.
 
     Raises:
         EadbenchError: If there is no frame.
@@ -395,11 +429,13 @@ def read_frames(path: str | Path, fps: float | None = None, limit: int | None = 
 
 
 class VideoWriter:
-    """Write H.264 (yuv420p) and AAC to an mp4, frame by frame, atomically and with the same bytes each time.
+    """Write H.264 (yuv420p) and AAC to an mp4, frame by frame, atomically and with the
+    same bytes each time.
 
-    Use as a context manager; ``add`` takes ``(H, W, 3)`` RGB uint8 with even sides, or planar I420 ``(3 H / 2, W)`` as
-    OpenCV makes it. The file says by which matrix its colours are to be read: BT.709 from 1280 pixels of width or
-    720 of height on, BT.601 below and for I420. Sound lies beside its picture in the file.
+    Use as a context manager; ``add`` takes ``(H, W, 3)`` RGB uint8 with even sides, or
+    planar I420 ``(3 H / 2, W)`` as OpenCV makes it. The file says by which matrix its
+    colours are to be read: BT.709 from 1280 pixels of width or 720 of height on, BT.601
+    below and for I420. Sound lies beside its picture in the file.
 
     Args:
         path: Target.
@@ -440,14 +476,18 @@ class VideoWriter:
         return self
 
     def _begin(self, part: Path) -> None:
-        self._container = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"})
+        self._container = av.open(
+            str(part), "w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"}
+        )
         self._container.metadata.update(self.metadata)
-        # Macroblock-tree rate control with x264's assembly gives other bytes from one call to the next (seen with 25
-        # frames of 96 x 96).
+        # Macroblock-tree rate control with x264's assembly gives other bytes from one
+        # call to the next (seen with 25 frames of 96 x 96).
         options = {"crf": str(self.crf), "preset": self.preset, "threads": "1", "mbtree": "0"}
         self._stream = self._container.add_stream("libx264", rate=self.fps, options=options)
         self._stream.pix_fmt = "yuv420p"
-        self._sound = SoundTrack(self._container, self.audio, self.rate, AAC) if self.audio is not None else None
+        self._sound = (
+            SoundTrack(self._container, self.audio, self.rate, AAC) if self.audio is not None else None
+        )
         self._frames, self._shape = 0, None
 
     def add(self, frame: np.ndarray) -> None:
@@ -463,9 +503,13 @@ class VideoWriter:
         elif self._shape != frame.shape:
             first = f"{self._stream.width}x{self._stream.height}"
             hint = "scale all frames to one size"
-            raise EadbenchError(f"frame {self._frames} is {width}x{height}, the first one is {first}", self.path, hint)
+            raise EadbenchError(
+                f"frame {self._frames} is {width}x{height}, the first one is {first}", self.path, hint
+            )
         self._shape = frame.shape
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="yuv420p" if planar else "rgb24")
+        picture = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(frame), format="yuv420p" if planar else "rgb24"
+        )
         if not planar:
             colours = {
                 "dst_colorspace": Colorspace.ITU709 if self._hd else Colorspace.ITU601,
@@ -525,7 +569,8 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
         rate: Its sample rate.
 
     Raises:
-        EadbenchError: If the source cannot be read, or is AVI, which does not say when B-frames are due.
+        EadbenchError: If the source cannot be read, or is AVI, which does not say when
+            B-frames are due.
     """
     options = {"movflags": "+faststart"}
     with (
@@ -537,7 +582,11 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
         if picture is None:
             raise EadbenchError("no video stream", source)
         if old.format.name == "avi":
-            raise EadbenchError("the picture of AVI cannot be copied to mp4", source, "encode it anew, e.g. ffmpeg -i IN OUT.mp4")
+            raise EadbenchError(
+                "the picture of AVI cannot be copied to mp4",
+                source,
+                "encode it anew, e.g. ffmpeg -i IN OUT.mp4",
+            )
         copied, sound = new.add_stream_from_template(picture), SoundTrack(new, audio, rate, AAC)
         origin = picture.start_time or 0
         for packet in _dated(old.demux(picture)):
@@ -548,9 +597,11 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
 
 
 def hash_of_frames(source: Source) -> tuple[int, str]:
-    """Number of a video's frames, and the sha256 of all of them as they are stored: decoded, but neither turned, scaled nor made RGB.
+    """Number of a video's frames, and the sha256 of all of them as they are stored:
+    decoded, but neither turned, scaled nor made RGB.
 
-    Codecs such as H.264 decode to the same bytes everywhere, so that the same file has the same hash on every machine.
+    Codecs such as H.264 decode to the same bytes everywhere, so that the same file has
+    the same hash on every machine.
 
     Raises:
         EadbenchError: If there is no video in it, or it cannot be decoded.
@@ -568,7 +619,9 @@ def hash_of_frames(source: Source) -> tuple[int, str]:
 
 
 def _dated(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-    """The packets with data. Matroska does not say when the first ones are due for decoding: counted back from what follows."""
+    """The packets with data. Matroska does not say when the first ones are due for
+    decoding: counted back from what follows.
+    """
     waiting: list[av.Packet] = []
     for packet in packets:
         if not packet.size:

@@ -1,7 +1,10 @@
-"""Conditions Z_c: audio, text and valence-arousal-intensity, each attended to, fused by learned weights.
+"""Conditions Z_c: audio, text and valence-arousal-intensity, each attended to, fused by
+learned weights.
 
-The paper fuses audio (Whisper) and text (T5) to Z_c by "weighted integration within the U-Net encoder"; how is unknown. Here each block
-attends to every source with the same queries and its own keys and values (as IP-Adapter does), and adds the results with learned weights.
+The paper fuses audio (Whisper) and text (T5) to Z_c by "weighted integration within the
+U-Net encoder"; how is unknown. Here each block attends to every source with the same
+queries and its own keys and values (as IP-Adapter does), and adds the results with
+learned weights.
 """
 
 from typing import NamedTuple
@@ -29,8 +32,11 @@ class ConditionContext(NamedTuple):
     vai: torch.Tensor | None
 
 
-def audio_windows(states: torch.Tensor, frames: int | None = None, fps: float = 25.0, left: int = 2, right: int = 2) -> torch.Tensor:
-    """Whisper states around each video frame; frame i at 25 fps gets the states 2(i-left) .. 2(i+right)+1, repeated at the ends (LatentSync).
+def audio_windows(
+    states: torch.Tensor, frames: int | None = None, fps: float = 25.0, left: int = 2, right: int = 2
+) -> torch.Tensor:
+    """Whisper states around each video frame; frame i at 25 fps gets the states
+    2(i-left) .. 2(i+right)+1, repeated at the ends (LatentSync).
 
     Args:
         states: Hidden states at 50 Hz, (T50, L, D).
@@ -56,7 +62,9 @@ def audio_windows(states: torch.Tensor, frames: int | None = None, fps: float = 
 
 
 class ConditionEncoder(nn.Module):
-    """Project all sources to tokens of one width; dropped ones become learned null tokens."""
+    """Project all sources to tokens of one width; dropped ones become learned null
+    tokens.
+    """
 
     def __init__(self, config: EADNetConfig) -> None:
         super().__init__()
@@ -72,7 +80,9 @@ class ConditionEncoder(nn.Module):
             self.text_proj = nn.Sequential(nn.LayerNorm(config.text_dim), nn.Linear(config.text_dim, dim))
             self.null_text = nn.Parameter(0.02 * torch.randn(dim))
         if "vai" in config.sources:
-            self.vai_proj = nn.Sequential(nn.Linear(3, dim), nn.SiLU(), nn.Linear(dim, config.vai_tokens * dim))
+            self.vai_proj = nn.Sequential(
+                nn.Linear(3, dim), nn.SiLU(), nn.Linear(dim, config.vai_tokens * dim)
+            )
             self.null_vai = nn.Parameter(0.02 * torch.randn(config.vai_tokens, dim))
 
     def forward(
@@ -89,15 +99,22 @@ class ConditionEncoder(nn.Module):
         Args:
             audio: (B, F, N, A) from :func:`audio_windows`.
             text: (B, L, D); None is the null text.
-            text_mask: (B, L), true where a token counts; a clip without any gets the null text.
-            vai: Valence, arousal, intensity (B, 3); None, or nan in a clip's row, is the null vector.
+            text_mask: (B, L), true where a token counts; a clip without any gets the
+                null text.
+            vai: Valence, arousal, intensity (B, 3); None, or nan in a clip's row, is
+                the null vector.
             drop_audio: (B,) bool, clips that get the null audio.
             drop_text: (B,) bool, clips that get the null text and the null vector.
         """
         b, f = audio.shape[:2]
-        audio = self.audio_proj(audio.reshape(b, f, -1, audio.shape[-1] * self.layers_per_token)) + self.audio_position
+        audio = (
+            self.audio_proj(audio.reshape(b, f, -1, audio.shape[-1] * self.layers_per_token))
+            + self.audio_position
+        )
         audio = _drop(audio, self.null_audio, drop_audio)
-        return ConditionContext(audio, *self._text(text, text_mask, drop_text, b), self._vai(vai, drop_text, b))
+        return ConditionContext(
+            audio, *self._text(text, text_mask, drop_text, b), self._vai(vai, drop_text, b)
+        )
 
     def _text(
         self, text: torch.Tensor | None, mask: torch.Tensor | None, drop: torch.Tensor | None, b: int
@@ -123,17 +140,22 @@ class ConditionEncoder(nn.Module):
 
 
 class ConditionShift(nn.Module):
-    """What the conditions add to each frame's time embedding, and so to every residual block; zero before training.
+    """What the conditions add to each frame's time embedding, and so to every residual
+    block; zero before training.
 
-    Cross-attention must first learn where to look; this path tells each frame its sound and emotion at once, as class embeddings do in guided
-    diffusion (Dhariwal & Nichol 2021). Ours, beside the cross-attention, not in its place.
+    Cross-attention must first learn where to look; this path tells each frame its sound
+    and emotion at once, as class embeddings do in guided diffusion (Dhariwal & Nichol
+    2021). Ours, beside the cross-attention, not in its place.
     """
 
     def __init__(self, config: EADNetConfig, time_dim: int) -> None:
         super().__init__()
         tokens = config.audio_tokens // (config.audio_layers if config.audio_mix_layers else 1)
-        # The order of the sounds in the window matters, so they are joined; of text and vector the mean token says enough.
-        widths = {source: config.context_dim * (tokens if source == "audio" else 1) for source in config.sources}
+        # The order of the sounds in the window matters, so they are joined; of text and
+        # vector the mean token says enough.
+        widths = {
+            source: config.context_dim * (tokens if source == "audio" else 1) for source in config.sources
+        }
         self.to_time = nn.ModuleDict({source: nn.Linear(width, time_dim) for source, width in widths.items()})
         for layer in self.to_time.values():
             nn.init.zeros_(layer.weight)
@@ -150,7 +172,9 @@ class ConditionShift(nn.Module):
 
 
 def _mean_token(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Mean over the tokens (B, L, D) that count by the mask (B, 1, 1, L), at least one each."""
+    """Mean over the tokens (B, L, D) that count by the mask (B, 1, 1, L), at least one
+    each.
+    """
     if mask is None:
         return tokens.mean(1)
     weight = mask.flatten(1).unsqueeze(-1).to(tokens.dtype)
@@ -158,7 +182,9 @@ def _mean_token(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor
 
 
 def _drop(tokens: torch.Tensor, null: torch.Tensor, drop: torch.Tensor | None) -> torch.Tensor:
-    """Replace the tokens (B, ..., D) of dropped clips by null tokens that broadcast to them."""
+    """Replace the tokens (B, ..., D) of dropped clips by null tokens that broadcast to
+    them.
+    """
     if drop is None:
         return tokens
     return torch.where(drop.view(-1, *[1] * (tokens.dim() - 1)), null.to(tokens.dtype), tokens)
@@ -167,8 +193,9 @@ def _drop(tokens: torch.Tensor, null: torch.Tensor, drop: torch.Tensor | None) -
 class FusedCrossAttention(nn.Module):
     """``x + to_out(sum over sources of weight * attention(norm(x), source))``.
 
-    Weights are sigmoids of one learned logit per source and block: independent of each other, so that a checkpoint trained on audio alone keeps
-    its audio path when text is added. The values of text and vector start at zero for the same reason.
+    Weights are sigmoids of one learned logit per source and block: independent of each
+    other, so that a checkpoint trained on audio alone keeps its audio path when text is
+    added. The values of text and vector start at zero for the same reason.
     """
 
     def __init__(self, channels: int, heads: int, context_dim: int, sources: tuple[str, ...]) -> None:
@@ -190,10 +217,19 @@ class FusedCrossAttention(nn.Module):
         fused = self._attend("audio", q.view(b * f, h * w, c), context.audio.flatten(0, 1)).reshape(x.shape)
         for source in self.sources[1:]:
             mask = context.text_mask if source == "text" else None
-            fused = fused + self._attend(source, q.view(b, f * h * w, c), getattr(context, source), mask).reshape(x.shape)
+            fused = fused + self._attend(
+                source, q.view(b, f * h * w, c), getattr(context, source), mask
+            ).reshape(x.shape)
         return x + self.to_out(fused)
 
-    def _attend(self, source: str, q: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def _attend(
+        self, source: str, q: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Weighted attention of queries (G, n, C) to tokens (G, m, D)."""
-        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, self.to_k[source](tokens), self.to_v[source](tokens)))
-        return self.logit[source].sigmoid() * F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+        q, k, v = (
+            y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for y in (q, self.to_k[source](tokens), self.to_v[source](tokens))
+        )
+        return self.logit[source].sigmoid() * F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask
+        ).transpose(1, 2).flatten(2)

@@ -1,8 +1,11 @@
 """EAD-Net: the denoising U-Net over video latents.
 
-B clips of F frames; latents (4, h, w), tokens C wide. Convolutions see single frames (B*F, C, H, W); attention sees (B, F, H, W, C), which is the
-same memory in channels-last order. Every transformer block is STDA, then cross-attention to the conditions, then a feed-forward net; every
-level with transformer blocks ends with a TFRM. Shape and names follow Stable Diffusion 1.5, so that its weights fit (``sd_weights``).
+B clips of F frames; latents (4, h, w), tokens C wide. Convolutions see single frames
+(B*F, C, H, W); attention sees (B, F, H, W, C), which is the same memory in
+channels-last order. Every transformer block is STDA, then cross-attention to the
+conditions, then a feed-forward net; every level with transformer blocks ends with a
+TFRM. Shape and names follow Stable Diffusion 1.5, so that its weights fit
+(``sd_weights``).
 """
 
 import re
@@ -38,7 +41,9 @@ VARIANT_PARTS = re.compile(
 
 @dataclass
 class LoadReport:
-    """What :meth:`EADNet.load_compatible` did: names of tensors loaded, missing in the checkpoint, and unused from it."""
+    """What :meth:`EADNet.load_compatible` did: names of tensors loaded, missing in the
+    checkpoint, and unused from it.
+    """
 
     loaded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -64,8 +69,10 @@ class EADNet(nn.Module):
         skips = [channels[0]]  # channels of what the way down leaves for the way up
         for level, out in enumerate(channels):
             last = level == len(channels) - 1
-            self.down_blocks.append(Level(config, [(channels[max(level - 1, 0)] if i == 0 else out, out) for i in range(config.layers_per_block)],
-                                          level in config.attention_levels, config.sources, down=not last))  # fmt: skip
+            self.down_blocks.append(Level(config, [(channels[max(level - 1, 0)] if i == 0 else out,
+            out) for i in range(config.layers_per_block)],
+                                          level in config.attention_levels, config.sources,
+                                          down=not last))  # fmt: skip
             skips += [out] * (config.layers_per_block + (not last))
         self.mid_block = Level(config, [(channels[-1], channels[-1])] * 2, True, config.sources, attentions=1)
         self.up_blocks = nn.ModuleList()
@@ -76,7 +83,9 @@ class EADNet(nn.Module):
             for _ in range(config.layers_per_block + 1):
                 widths.append((previous + skips.pop(), out))
                 previous = out
-            self.up_blocks.append(Level(config, widths, level in config.attention_levels, sources, up=level > 0))
+            self.up_blocks.append(
+                Level(config, widths, level in config.attention_levels, sources, up=level > 0)
+            )
 
         self.conv_norm_out = nn.GroupNorm(config.norm_groups, channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(channels[0], config.latent_channels, 3, padding=1)
@@ -106,13 +115,16 @@ class EADNet(nn.Module):
             mask: 1 keep, 0 regenerate, (B, F, 1, h, w).
             masked: Latents of the masked frames Z_m, (B, F, 4, h, w).
             reference: Latents of the reference frames Z_r, (B, F, 4, h, w).
-            audio: Whisper states around each frame, (B, F, N, A) of :func:`~eadbench.models.conditioning.audio_windows`.
+            audio: Whisper states around each frame, (B, F, N, A) of
+                :func:`~eadbench.models.conditioning.audio_windows`.
             text: T5 states, (B, L, D); None is the null text.
             text_mask: True where a text token counts, (B, L); None: all.
             vai: Valence, arousal, intensity, (B, 3); None is the null vector.
             drop_audio: Clips that get the null audio, (B,) bool; None: none of them.
-            drop_text: Clips that get the null text and the null vector, (B,) bool; None: none of them.
-            return_adjacency: Also give the frame graphs, block name to (B, layers, F, F).
+            drop_text: Clips that get the null text and the null vector, (B,) bool;
+                None: none of them.
+            return_adjacency: Also give the frame graphs, block name to (B, layers, F,
+                F).
 
         Returns:
             The prediction, (B, F, 4, h, w).
@@ -133,7 +145,9 @@ class EADNet(nn.Module):
             skips += left
         x, _ = self.mid_block(x, time, context, f, graphs=graphs, name="mid_block", run=self._run)
         for i, block in enumerate(self.up_blocks):
-            x, _ = block(x, time, context, f, skips=skips, graphs=graphs, name=f"up_blocks.{i}", run=self._run)
+            x, _ = block(
+                x, time, context, f, skips=skips, graphs=graphs, name=f"up_blocks.{i}", run=self._run
+            )
         x = self.conv_out(F.silu(self.conv_norm_out(x))).unflatten(0, (b, f))
         return x if graphs is None else (x, graphs)
 
@@ -151,25 +165,38 @@ class EADNet(nn.Module):
         audio_scale: float = 1.5,
         text_scale: float = 1.5,
     ) -> torch.Tensor:
-        """Classifier-free guidance with a scale for audio and one for text (and vector), all branches in one batch.
+        """Classifier-free guidance with a scale for audio and one for text (and
+        vector), all branches in one batch.
 
-        ``e(0,0) + s_a (e(a,0) - e(0,0)) + s_t (e(a,t) - e(a,0))``, as InstructPix2Pix (Brooks et al. 2023) has it for image and text; branches
-        whose factor is zero are not run. Shapes as in :meth:`forward`.
+        ``e(0,0) + s_a (e(a,0) - e(0,0)) + s_t (e(a,t) - e(a,0))``, as InstructPix2Pix
+        (Brooks et al. 2023) has it for image and text; branches whose factor is zero
+        are not run. Shapes as in :meth:`forward`.
         """
-        branches = guidance_branches(audio_scale, text_scale, has_text=len(self.config.sources) > 1 and (text is not None or vai is not None))
+        branches = guidance_branches(
+            audio_scale,
+            text_scale,
+            has_text=len(self.config.sources) > 1 and (text is not None or vai is not None),
+        )
         n, b = len(branches), len(noisy)
         inputs = (noisy, timesteps, mask, masked, reference, audio, text, text_mask, vai)
         if n == 1 and not (branches[0].drop_audio or branches[0].drop_text):
             return self(*inputs)
         if n > 1:
             inputs = tuple(None if x is None else x.repeat(n, *[1] * (x.dim() - 1)) for x in inputs)
-        drop_audio = torch.cat([torch.full((b,), branch.drop_audio, device=noisy.device) for branch in branches])
-        drop_text = torch.cat([torch.full((b,), branch.drop_text, device=noisy.device) for branch in branches])
+        drop_audio = torch.cat(
+            [torch.full((b,), branch.drop_audio, device=noisy.device) for branch in branches]
+        )
+        drop_text = torch.cat(
+            [torch.full((b,), branch.drop_text, device=noisy.device) for branch in branches]
+        )
         predictions = self(*inputs, drop_audio=drop_audio, drop_text=drop_text).chunk(n)
-        return sum(branch.weight * prediction for branch, prediction in zip(branches, predictions, strict=True))
+        return sum(
+            branch.weight * prediction for branch, prediction in zip(branches, predictions, strict=True)
+        )
 
     def load_compatible(self, state: dict[str, torch.Tensor]) -> LoadReport:
-        """Load the checkpoint of another variant (other STDA, TFRM, motion or emotion condition, else the same sizes).
+        """Load the checkpoint of another variant (other STDA, TFRM, motion or emotion
+        condition, else the same sizes).
 
         Returns:
             What was loaded, what the checkpoint lacks and what it has too much.
@@ -184,7 +211,11 @@ class EADNet(nn.Module):
             unexpected=[name for name in state if name not in own],
         )
         foreign = [name for name in report.missing + report.unexpected if not VARIANT_PARTS.search(name)]
-        wrong = [f"{n}: {tuple(state[n].shape)} for {tuple(own[n].shape)}" for n in report.loaded if state[n].shape != own[n].shape]
+        wrong = [
+            f"{n}: {tuple(state[n].shape)} for {tuple(own[n].shape)}"
+            for n in report.loaded
+            if state[n].shape != own[n].shape
+        ]
         if foreign or wrong:
             listed = "\n  ".join(foreign + wrong)
             raise ValueError(f"the checkpoint is not of a variant of this network:\n  {listed}")
@@ -192,7 +223,9 @@ class EADNet(nn.Module):
         return report
 
     def _run(self, module: Callable[..., torch.Tensor], *args: Any) -> torch.Tensor:
-        """Call a module; with gradient checkpointing, keep only its inputs for the backward pass."""
+        """Call a module; with gradient checkpointing, keep only its inputs for the
+        backward pass.
+        """
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return checkpoint(module, *args, use_reentrant=False)
         return module(*args)
@@ -208,15 +241,22 @@ class Branch:
 
 
 def guidance_branches(audio_scale: float, text_scale: float, has_text: bool = True) -> list[Branch]:
-    """The passes that ``(1 - s_a) e(0,0) + (s_a - s_t) e(a,0) + s_t e(a,t)`` needs; their weights sum to 1."""
+    """The passes that ``(1 - s_a) e(0,0) + (s_a - s_t) e(a,0) + s_t e(a,t)`` needs;
+    their weights sum to 1.
+    """
     if not has_text:  # e(a,t) and e(a,0) are the same
         text_scale = audio_scale
-    branches = (Branch(1 - audio_scale, True, True), Branch(audio_scale - text_scale, False, True), Branch(text_scale, False, False))
+    branches = (
+        Branch(1 - audio_scale, True, True),
+        Branch(audio_scale - text_scale, False, True),
+        Branch(text_scale, False, False),
+    )
     return [branch for branch in branches if branch.weight != 0]
 
 
 class Level(nn.Module):
-    """Residual and transformer blocks at one resolution, the frame graph, and the step to the next resolution.
+    """Residual and transformer blocks at one resolution, the frame graph, and the step
+    to the next resolution.
 
     Args:
         config: The network's.
@@ -225,7 +265,8 @@ class Level(nn.Module):
         sources: Conditions to attend to.
         down: Ends by halving the side.
         up: Ends by doubling the side.
-        attentions: Number of transformer blocks; default one per residual block. The middle has one between two.
+        attentions: Number of transformer blocks; default one per residual block. The
+            middle has one between two.
     """
 
     def __init__(
@@ -242,13 +283,29 @@ class Level(nn.Module):
         out = widths[-1][1]
         count = (len(widths) if attentions is None else attentions) if attend else 0
         self.resnets = nn.ModuleList(
-            ResnetBlock2D(in_channels=i, out_channels=o, temb_channels=4 * config.block_channels[0], groups=config.norm_groups, eps=1e-5)
+            ResnetBlock2D(
+                in_channels=i,
+                out_channels=o,
+                temb_channels=4 * config.block_channels[0],
+                groups=config.norm_groups,
+                eps=1e-5,
+            )
             for i, o in widths
         )
         self.attentions = nn.ModuleList(TransformerBlock(config, out, sources) for _ in range(count))
-        self.motion = nn.ModuleList(motion_module(config, out) for _ in widths) if config.motion and attentions is None else None
-        self.tfrm = TFRM(out, config.tfrm, config.tfrm_band, config.tfrm_layers, config.tfrm_tau) if attend and config.tfrm != "none" else None
-        self.downsamplers = nn.ModuleList([Downsample2D(out, use_conv=True, padding=1, name="op")] if down else [])
+        self.motion = (
+            nn.ModuleList(motion_module(config, out) for _ in widths)
+            if config.motion and attentions is None
+            else None
+        )
+        self.tfrm = (
+            TFRM(out, config.tfrm, config.tfrm_band, config.tfrm_layers, config.tfrm_tau)
+            if attend and config.tfrm != "none"
+            else None
+        )
+        self.downsamplers = nn.ModuleList(
+            [Downsample2D(out, use_conv=True, padding=1, name="op")] if down else []
+        )
         self.upsamplers = nn.ModuleList([Upsample2D(out, use_conv=True)] if up else [])
 
     def forward(
@@ -269,7 +326,8 @@ class Level(nn.Module):
             time: Time embedding, (B*F, D).
             context: The conditions.
             frames: F.
-            skips: On the way up, the stack of features from the way down; taken from its end.
+            skips: On the way up, the stack of features from the way down; taken from
+                its end.
             graphs: Where to put the adjacency of the frame graph, under ``name``.
             name: Name of this level.
             run: Caller of the blocks (gradient checkpointing).
@@ -299,7 +357,9 @@ class Level(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """STDA, cross-attention to the conditions, feed-forward; around them a group norm, two projections and a residual."""
+    """STDA, cross-attention to the conditions, feed-forward; around them a group norm,
+    two projections and a residual.
+    """
 
     def __init__(self, config: EADNetConfig, channels: int, sources: tuple[str, ...]) -> None:
         super().__init__()
@@ -321,7 +381,9 @@ class TransformerBlock(nn.Module):
 
 
 def motion_module(config: EADNetConfig, channels: int) -> nn.Module:
-    """AnimateDiff's temporal transformer (two self-attentions over time per pixel), whose output starts at zero."""
+    """AnimateDiff's temporal transformer (two self-attentions over time per pixel),
+    whose output starts at zero.
+    """
     from diffusers.models.unets.unet_motion_model import (
         AnimateDiffTransformer3D,  # with it come all U-Nets and transformers of diffusers
     )

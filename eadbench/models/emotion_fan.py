@@ -1,7 +1,9 @@
-"""Emotion-FAN (Meng et al. 2019, "Frame attention networks for facial expression recognition in videos"): which emotion a video shows.
+"""Emotion-FAN (Meng et al. 2019, "Frame attention networks for facial expression
+recognition in videos"): which emotion a video shows.
 
-A ResNet-18 per frame, attention over frames, one class per video. Parameter names follow the released code, so that its checkpoints load, as does
-that of EAT's evaluation, which tuned it on MEAD with eight classes.
+A ResNet-18 per frame, attention over frames, one class per video. Parameter names
+follow the released code, so that its checkpoints load, as does that of EAT's
+evaluation, which tuned it on MEAD with eight classes.
 """
 
 import torch
@@ -12,7 +14,9 @@ MEAD_CLASSES = ("happy", "angry", "disgust", "fear", "sad", "neutral", "surprise
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut (He et al. 2016), named as torchvision's, whose import takes as long as torch's."""
+    """Two 3x3 convolutions around a shortcut (He et al. 2016), named as torchvision's,
+    whose import takes as long as torch's.
+    """
 
     def __init__(self, before: int, after: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
@@ -29,7 +33,9 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18Trunk(nn.Module):
-    """ResNet-18 up to its pooled features; ``width`` scales the channels (1 is the usual 64 to 512)."""
+    """ResNet-18 up to its pooled features; ``width`` scales the channels (1 is the
+    usual 64 to 512).
+    """
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -65,12 +71,17 @@ class EmotionFAN(ResNet18Trunk):
     Args:
         classes: Number of emotions.
         width: Factor on the trunk's channels; 1 is the published network.
-        released_evaluation: The released code divides by sum(alpha * beta) when it evaluates but weights the frames by alpha alone; to reproduce its
-            numbers, so must we. Networks trained here weight by alpha * beta, as its training does.
-        dropout: Of the attentions' inputs and, a fifth higher, of the pooled features; 0.5 is the published network's.
+        released_evaluation: The released code divides by sum(alpha * beta) when it
+            evaluates but weights the frames by alpha alone; to reproduce its numbers,
+            so must we. Networks trained here weight by alpha * beta, as its training
+            does.
+        dropout: Of the attentions' inputs and, a fifth higher, of the pooled features;
+            0.5 is the published network's.
     """
 
-    def __init__(self, classes: int, width: float = 1.0, released_evaluation: bool = False, dropout: float = 0.5) -> None:
+    def __init__(
+        self, classes: int, width: float = 1.0, released_evaluation: bool = False, dropout: float = 0.5
+    ) -> None:
         super().__init__(width)
         self.released_evaluation = released_evaluation
         self.dropout, self.dropout2 = nn.Dropout(dropout), nn.Dropout(1.2 * dropout)

@@ -1,10 +1,14 @@
-"""Which part of an aligned frame is made anew: fixed shapes, in the coordinates of ``core.geometry.TEMPLATE``.
+"""Which part of an aligned frame is made anew: fixed shapes, in the coordinates of
+``core.geometry.TEMPLATE``.
 
-The shape must not follow the mouth, or its edge would tell the answer. Landmarks may place it on the head, by eyes and nose only.
+The shape must not follow the mouth, or its edge would tell the answer. Landmarks may
+place it on the head, by eyes and nose only.
 
 - ``mouth``: mouth and chin. Lip-sync only.
-- ``lower_face``: from below the eyes to below the chin. As LatentSync; emotion stays in the untouched eyes and brows.
-- ``face``: brows to below the chin; hair, contour and background stay. Default, since emotion is also in the upper face.
+- ``lower_face``: from below the eyes to below the chin. As LatentSync; emotion stays in
+  the untouched eyes and brows.
+- ``face``: brows to below the chin; hair, contour and background stay. Default, since
+  emotion is also in the upper face.
 """
 
 from typing import Literal
@@ -17,14 +21,16 @@ from eadbench.core.geometry import TEMPLATE
 
 MaskKind = Literal["mouth", "lower_face", "face"]
 
-# Superellipses |x|^p + |y|^p <= 1: centre, half axes (fractions of the side), exponent, and the line above which all is kept.
+# Superellipses |x|^p + |y|^p <= 1: centre, half axes (fractions of the side), exponent,
+# and the line above which all is kept.
 SHAPES = {
     "mouth": ((0.50, 0.80), (0.24, 0.18), 2.5, 0.0),
     "lower_face": ((0.50, 0.60), (0.35, 0.38), 2.5, 0.50),
     "face": ((0.50, 0.60), (0.35, 0.38), 2.5, 0.0),
 }
 
-# Corners of the eyes and the tip of the nose in MediaPipe's face mesh, in the order of the template's first three points.
+# Corners of the eyes and the tip of the nose in MediaPipe's face mesh, in the order of
+# the template's first three points.
 STABLE_LANDMARKS = ((33, 133), (263, 362), (1, 1))
 
 
@@ -34,7 +40,8 @@ def mask_for(kind: MaskKind, size: int, landmarks: np.ndarray | None = None) -> 
     Args:
         kind: Shape.
         size: Side of the frame in pixels.
-        landmarks: Face mesh in pixels, (478, 2), e.g. a clip's median; moves, turns and scales the shape by eyes and nose.
+        landmarks: Face mesh in pixels, (478, 2), e.g. a clip's median; moves, turns and
+            scales the shape by eyes and nose.
 
     Returns:
         (1, size, size) float32; 1 keep, 0 make anew.
@@ -52,12 +59,18 @@ def mask_for(kind: MaskKind, size: int, landmarks: np.ndarray | None = None) -> 
 
 
 def latent_mask(mask: torch.Tensor, factor: int) -> torch.Tensor:
-    """Mask at the resolution of the latents, (..., S, S) to (..., S/factor, S/factor): a cell is kept if all its pixels are."""
+    """Mask at the resolution of the latents, (..., S, S) to (..., S/factor, S/factor):
+    a cell is kept if all its pixels are.
+    """
     return -F.max_pool2d(-mask, factor)
 
 
-def _to_template(x: torch.Tensor, y: torch.Tensor, landmarks: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Coordinates in the template of coordinates in the frame, by the similarity that fits eyes and nose best (complex least squares)."""
+def _to_template(
+    x: torch.Tensor, y: torch.Tensor, landmarks: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Coordinates in the template of coordinates in the frame, by the similarity that
+    fits eyes and nose best (complex least squares).
+    """
     found = np.array([landmarks[list(points)].mean(0) for points in STABLE_LANDMARKS]) @ [1, 1j]
     wanted = np.array(list(TEMPLATE.values())[:3]) @ [1, 1j]
     centred = found - found.mean()

@@ -1,4 +1,6 @@
-"""Fixed-seed random convolutional features: a signature without training for the demo's set metrics. Not comparable with FID or FVD proper."""
+"""Fixed-seed random convolutional features: a signature without training for the demo's
+set metrics. Not comparable with FID or FVD proper.
+"""
 
 import math
 
@@ -7,7 +9,8 @@ from torch import Tensor, nn
 
 
 class RandomFeatures(nn.Module):
-    """Strided convolutions with orthogonal random weights; the features are the means of every stage's channels over place (and time).
+    """Strided convolutions with orthogonal random weights; the features are the means
+    of every stage's channels over place (and time).
 
     Args:
         dims: 2 for images, 3 for videos.
@@ -19,7 +22,9 @@ class RandomFeatures(nn.Module):
         super().__init__()
         conv = nn.Conv3d if dims == 3 else nn.Conv2d
         before = (3, *channels[:-1])
-        self.stages = nn.ModuleList(conv(a, b, 3, stride=2, padding=1) for a, b in zip(before, channels, strict=True))
+        self.stages = nn.ModuleList(
+            conv(a, b, 3, stride=2, padding=1) for a, b in zip(before, channels, strict=True)
+        )
         self.dim = sum(channels)
         self.reset(seed)
 

@@ -1,6 +1,7 @@
 """Weights of Stable Diffusion 1.5 for EAD-Net's spatial layers.
 
-Every tensor of the source is either mapped or listed as unused with the reason; every tensor of EAD-Net is either filled or listed as new.
+Every tensor of the source is either mapped or listed as unused with the reason; every
+tensor of EAD-Net is either filled or listed as new.
 """
 
 import re
@@ -31,7 +32,8 @@ class MappingReport:
     Attributes:
         mapped: Name in Stable Diffusion to name in EAD-Net.
         unused: Name in Stable Diffusion to the reason.
-        new: Tensors of EAD-Net that Stable Diffusion does not fill; they keep their initial values.
+        new: Tensors of EAD-Net that Stable Diffusion does not fill; they keep their
+            initial values.
     """
 
     mapped: dict[str, str] = field(default_factory=dict)
@@ -42,8 +44,10 @@ class MappingReport:
 def load_sd_weights(model: EADNet, state: dict[str, torch.Tensor]) -> MappingReport:
     """Fill an EAD-Net of Stable Diffusion's shape.
 
-    The projections of ``attn1`` go to the first strip (or to full attention, where the gate is then opened, so that it does what it did in Stable
-    Diffusion; strips do something else with them and start closed). The input convolution gets zeros for the mask and the two other latents.
+    The projections of ``attn1`` go to the first strip (or to full attention, where the
+    gate is then opened, so that it does what it did in Stable Diffusion; strips do
+    something else with them and start closed). The input convolution gets zeros for the
+    mask and the two other latents.
 
     Args:
         model: Changed in place.
@@ -57,7 +61,9 @@ def load_sd_weights(model: EADNet, state: dict[str, torch.Tensor]) -> MappingRep
     filled: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
         if TEXT_KEYS.search(name):
-            report.unused[name] = "keys and values for CLIP's text states; EAD-Net attends to Whisper and T5 states"
+            report.unused[name] = (
+                "keys and values for CLIP's text states; EAD-Net attends to Whisper and T5 states"
+            )
             continue
         target = _rename(name)
         if target not in own and ".stda.row." in target:
@@ -84,11 +90,15 @@ def _rename(name: str) -> str:
 
 
 def _fit(tensor: torch.Tensor, shape: torch.Size, name: str) -> torch.Tensor:
-    """1x1 convolutions become linear; the input convolution gets zeros for the added channels."""
+    """1x1 convolutions become linear; the input convolution gets zeros for the added
+    channels.
+    """
     if tensor.dim() == 4 and len(shape) == 2:
         tensor = tensor.flatten(1)
     if name == "conv_in.weight" and tensor.shape[1] < shape[1]:
-        tensor = torch.cat((tensor, tensor.new_zeros(tensor.shape[0], shape[1] - tensor.shape[1], *tensor.shape[2:])), dim=1)
+        tensor = torch.cat(
+            (tensor, tensor.new_zeros(tensor.shape[0], shape[1] - tensor.shape[1], *tensor.shape[2:])), dim=1
+        )
     if tensor.shape != shape:
         raise ValueError(f"{name}: shape {tuple(tensor.shape)} where EAD-Net has {tuple(shape)}")
     return tensor

@@ -1,7 +1,9 @@
 """The training SyncNet: do these lips and this sound belong together?
 
-Two encoders, one over F consecutive frames (lower half of the face, stacked along channels), one over the mel spectrogram of the same stretch, give
-unit vectors whose cosine says how well they match. After LatentSync's StableSyncNet, sizes by config. The judge of `scores` is another network.
+Two encoders, one over F consecutive frames (lower half of the face, stacked along
+channels), one over the mel spectrogram of the same stretch, give unit vectors whose
+cosine says how well they match. After LatentSync's StableSyncNet, sizes by config. The
+judge of `scores` is another network.
 """
 
 import torch
@@ -20,7 +22,9 @@ class LipSyncNet(nn.Module):
         super().__init__()
         self.config = config
         size = (config.image_size // 2, config.image_size)
-        self.visual = Encoder(3 * config.frames, size, config.visual_channels, [(2, 2)] * len(config.visual_channels), config)
+        self.visual = Encoder(
+            3 * config.frames, size, config.visual_channels, [(2, 2)] * len(config.visual_channels), config
+        )
         strides = [(2, 1 + i % 2) for i in range(len(config.audio_channels))]
         self.audio = Encoder(1, (config.mel_bins, config.mel_steps), config.audio_channels, strides, config)
 
@@ -28,7 +32,8 @@ class LipSyncNet(nn.Module):
         """Embed windows.
 
         Args:
-            frames: Lower halves in [-1, 1], (B, 3 F, S/2, S), see :func:`frame_windows`.
+            frames: Lower halves in [-1, 1], (B, 3 F, S/2, S), see
+                :func:`frame_windows`.
             mel: (B, 1, 80, steps), see :func:`mel_windows`.
 
         Returns:
@@ -38,19 +43,39 @@ class LipSyncNet(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Stages of a strided convolution and a residual block, then one convolution over what is left, so that places stay told apart."""
+    """Stages of a strided convolution and a residual block, then one convolution over
+    what is left, so that places stay told apart.
+    """
 
-    def __init__(self, inputs: int, size: tuple[int, int], channels: tuple[int, ...], strides: list[tuple[int, int]], config: SyncNetConfig) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        size: tuple[int, int],
+        channels: tuple[int, ...],
+        strides: list[tuple[int, int]],
+        config: SyncNetConfig,
+    ) -> None:
         super().__init__()
         self.relu = config.relu
         stages: list[nn.Module] = []
         for i, (out, stride) in enumerate(zip(channels, strides, strict=True)):
             stages.append(nn.Conv2d(inputs, out, 3, stride, padding=1))
-            stages.append(ResnetBlock2D(in_channels=out, out_channels=out, temb_channels=None, groups=config.norm_groups))
+            stages.append(
+                ResnetBlock2D(
+                    in_channels=out, out_channels=out, temb_channels=None, groups=config.norm_groups
+                )
+            )
             if config.attention_from is not None and i >= config.attention_from:
                 heads = max(out // 64, 1)
                 stages.append(
-                    Attention(out, heads=heads, dim_head=out // heads, bias=True, norm_num_groups=config.norm_groups, residual_connection=True)
+                    Attention(
+                        out,
+                        heads=heads,
+                        dim_head=out // heads,
+                        bias=True,
+                        norm_num_groups=config.norm_groups,
+                        residual_connection=True,
+                    )
                 )
             inputs = out
             size = (-(-size[0] // stride[0]), -(-size[1] // stride[1]))
@@ -82,7 +107,8 @@ def frame_windows(frames: torch.Tensor, length: int, stride: int = 1) -> torch.T
 
 
 def mel_windows(mel: torch.Tensor, starts: torch.Tensor, config: SyncNetConfig) -> torch.Tensor:
-    """The stretch of a mel spectrogram that goes with windows of frames; repeated at the ends where it is too short.
+    """The stretch of a mel spectrogram that goes with windows of frames; repeated at
+    the ends where it is too short.
 
     Args:
         mel: (80, Tm).
@@ -110,7 +136,12 @@ def cosine_bce(visual: torch.Tensor, audio: torch.Tensor, match: torch.Tensor) -
 
 
 def in_clip_contrastive(
-    visual: torch.Tensor, audio: torch.Tensor, clip: torch.Tensor, start: torch.Tensor, min_gap: int = 1, temperature: float = 0.07
+    visual: torch.Tensor,
+    audio: torch.Tensor,
+    clip: torch.Tensor,
+    start: torch.Tensor,
+    min_gap: int = 1,
+    temperature: float = 0.07,
 ) -> torch.Tensor:
     """InfoNCE in both directions whose negatives are other moments of the same clip.
 

@@ -1,6 +1,8 @@
-"""SyncNet of Chung & Zisserman (2016), "Out of time: automated lip sync in the wild", as the judge of lip sync.
+"""SyncNet of Chung & Zisserman (2016), "Out of time: automated lip sync in the wild",
+as the judge of lip sync.
 
-The layers are those of ``syncnet_python``, under its names, so that its ``syncnet_v2.model`` loads; ``width`` and ``size`` shrink them for the demo.
+The layers are those of ``syncnet_python``, under its names, so that its
+``syncnet_v2.model`` loads; ``width`` and ``size`` shrink them for the demo.
 """
 
 import torch
@@ -17,11 +19,13 @@ SHORTEST = WINDOW + 1  # fewest frames that give one window, see `score_windows`
 
 
 class SyncNetV2(nn.Module):
-    """Two towers that put 0.2 s of lips and of sound into one space, close together when in time.
+    """Two towers that put 0.2 s of lips and of sound into one space, close together
+    when in time.
 
     Args:
         width: Factor on all channel counts; 1 is the published network.
-        size: Side of the square face crops in pixels; 224 is the published one, 64 the least.
+        size: Side of the square face crops in pixels; 224 is the published one, 64 the
+            least.
         dim: Length of the embeddings.
     """
 
@@ -33,10 +37,18 @@ class SyncNetV2(nn.Module):
             return max(8, round(channels * width))
 
         def conv2(before: int, after: int, kernel: tuple[int, int], padding: int) -> list[nn.Module]:
-            return [nn.Conv2d(before, after, kernel, padding=padding), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            return [
+                nn.Conv2d(before, after, kernel, padding=padding),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
 
-        def conv3(before: int, after: int, kernel: int, padding: int, stride: int = 1, frames: int = 1) -> list[nn.Module]:
-            layer = nn.Conv3d(before, after, (frames, kernel, kernel), (1, stride, stride), (0, padding, padding))
+        def conv3(
+            before: int, after: int, kernel: int, padding: int, stride: int = 1, frames: int = 1
+        ) -> list[nn.Module]:
+            layer = nn.Conv3d(
+                before, after, (frames, kernel, kernel), (1, stride, stride), (0, padding, padding)
+            )
             return [layer, nn.BatchNorm3d(after), nn.ReLU(inplace=True)]
 
         self.netcnnaud = nn.Sequential(
@@ -71,8 +83,9 @@ class SyncNetV2(nn.Module):
     def embed_lips(self, windows: Tensor) -> Tensor:
         """``(N, 3, 5, S, S)`` BGR in 0..255 to ``(N, dim)``.
 
-        Apart from the first, all layers look at one moment, so they run as 2-D convolutions over channels-last memory, which CPUs do faster; when
-        evaluating, batch norms are folded into the convolutions.
+        Apart from the first, all layers look at one moment, so they run as 2-D
+        convolutions over channels-last memory, which CPUs do faster; when evaluating,
+        batch norms are folded into the convolutions.
         """
         n, channels, frames, side, _ = windows.shape
         x = windows.reshape(n, channels * frames, side, side).contiguous(memory_format=torch.channels_last)
@@ -82,12 +95,33 @@ class SyncNetV2(nn.Module):
                 weight, bias = layer.weight, layer.bias
                 if not self.training:
                     weight, bias = fuse_conv_bn_weights(
-                        weight, bias, following.running_mean, following.running_var, following.eps, following.weight, following.bias
+                        weight,
+                        bias,
+                        following.running_mean,
+                        following.running_var,
+                        following.eps,
+                        following.weight,
+                        following.bias,
                     )
-                x = F.conv2d(x, weight.flatten(1, 2).contiguous(memory_format=torch.channels_last), bias, layer.stride[1:], layer.padding[1:])
+                x = F.conv2d(
+                    x,
+                    weight.flatten(1, 2).contiguous(memory_format=torch.channels_last),
+                    bias,
+                    layer.stride[1:],
+                    layer.padding[1:],
+                )
             elif isinstance(layer, nn.BatchNorm3d):
                 if self.training:
-                    x = F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, True, layer.momentum, layer.eps)
+                    x = F.batch_norm(
+                        x,
+                        layer.running_mean,
+                        layer.running_var,
+                        layer.weight,
+                        layer.bias,
+                        True,
+                        layer.momentum,
+                        layer.eps,
+                    )
             elif isinstance(layer, nn.MaxPool3d):
                 padding = layer.padding if isinstance(layer.padding, int) else layer.padding[1:]
                 x = F.max_pool2d(x, layer.kernel_size[1:], layer.stride[1:], padding)
@@ -97,11 +131,15 @@ class SyncNetV2(nn.Module):
 
 
 def _head(channels: int, dim: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(channels, channels), nn.BatchNorm1d(channels), nn.ReLU(), nn.Linear(channels, dim))
+    return nn.Sequential(
+        nn.Linear(channels, channels), nn.BatchNorm1d(channels), nn.ReLU(), nn.Linear(channels, dim)
+    )
 
 
 def _side_before_last(size: int) -> int:
-    """Side of the feature map that the last convolution of the lip tower covers whole: 6 for 224 pixels."""
+    """Side of the feature map that the last convolution of the lip tower covers whole:
+    6 for 224 pixels.
+    """
     side = (size - 7) // 2 + 1
     side = (side - 3) // 2 + 1
     side = (side + 2 - 5) // 2 + 1
@@ -113,14 +151,17 @@ def _side_before_last(size: int) -> int:
 
 
 def window_count(frames: int, samples: int) -> int:
-    """Windows that the original evaluates: one fewer than there are, of the shorter of picture and sound (16 kHz, 640 samples per frame)."""
+    """Windows that the original evaluates: one fewer than there are, of the shorter of
+    picture and sound (16 kHz, 640 samples per frame).
+    """
     return min(frames, samples // 640) - WINDOW
 
 
 def shift_distances(lips: Tensor, audio: Tensor, shift: int = SHIFT, block: int = 256) -> Tensor:
     """Euclidean distance of each lip window to the audio windows around it.
 
-    As in the original, the audio is padded with zero vectors at both ends, and those distances count.
+    As in the original, the audio is padded with zero vectors at both ends, and those
+    distances count.
 
     Args:
         lips: ``(T, D)``.
@@ -132,18 +173,31 @@ def shift_distances(lips: Tensor, audio: Tensor, shift: int = SHIFT, block: int 
         ``(T, 2 * shift + 1)``.
     """
     padded = F.pad(audio, (0, 0, shift, shift))
-    return torch.cat([distances_around(lips[at : at + block], padded[at : at + block + 2 * shift], shift) for at in range(0, len(lips), block)])
+    return torch.cat(
+        [
+            distances_around(lips[at : at + block], padded[at : at + block + 2 * shift], shift)
+            for at in range(0, len(lips), block)
+        ]
+    )
 
 
 def distances_around(lips: Tensor, audio: Tensor, shift: int = SHIFT) -> Tensor:
-    """Distances ``(T, 2 * shift + 1)`` of windows ``(T, D)`` of lips to those ``(T + 2 * shift, D)`` of sound, which begin ``shift`` earlier."""
+    """Distances ``(T, 2 * shift + 1)`` of windows ``(T, D)`` of lips to those
+    ``(T + 2 * shift, D)`` of sound, which begin ``shift`` earlier.
+    """
     around = audio.unfold(0, 2 * shift + 1, 1)  # (T, D, shifts)
     return (lips[:, :, None] - around + 1e-6).norm(dim=1)  # 1e-6: as torch's pairwise_distance
 
 
 def sync_from_distances(distances: Tensor) -> dict[str, float]:
-    """Offset (frames, positive when the audio leads), LSE-C (``confidence``) and LSE-D (``min_distance``) as ``syncnet_python`` defines them."""
+    """Offset (frames, positive when the audio leads), LSE-C (``confidence``) and LSE-D
+    (``min_distance``) as ``syncnet_python`` defines them.
+    """
     mean = distances.mean(0)
     least, at = mean.min(0)
     shift = (distances.shape[1] - 1) // 2
-    return {"offset": float(shift - int(at)), "confidence": float(mean.median() - least), "min_distance": float(least)}
+    return {
+        "offset": float(shift - int(at)),
+        "confidence": float(mean.median() - least),
+        "min_distance": float(least),
+    }

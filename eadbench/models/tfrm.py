@@ -1,15 +1,21 @@
-"""Temporal Frame graph Reasoning Module (TFRM): frames as nodes, messages along time in both directions.
+"""Temporal Frame graph Reasoning Module (TFRM): frames as nodes, messages along time in
+both directions.
 
-From the paper: frames are aggregated to nodes, bidirectional edges stand for temporal proximity, a GNN passes messages, the graph's structure
-is learned. The equations are unknown; these are ours. With h_i the mean of frame i's features, edges only between frames at most ``band``
-apart, and every row of the adjacency A summing to 1 (so that a clip of equal frames stays one):
+From the paper: frames are aggregated to nodes, bidirectional edges stand for temporal
+proximity, a GNN passes messages, the graph's structure is learned. The equations are
+unknown; these are ours. With h_i the mean of frame i's features, edges only between
+frames at most ``band`` apart, and every row of the adjacency A summing to 1 (so that a
+clip of equal frames stays one):
 
 - ``gcn``: A_ij ~ exp(-|i-j| / tau), fixed.
-- ``gat``: A_i = softmax_j(a . LeakyReLU(W_l h_i + W_r h_j) + b_|i-j|), after GATv2 (Brody et al. 2022).
-- ``learned`` (default): A_i = softmax_j(q_i . k_j / sqrt(d) - |i-j| / tau), tau learned.
+- ``gat``: A_i = softmax_j(a . LeakyReLU(W_l h_i + W_r h_j) + b_|i-j|), after GATv2
+  (Brody et al. 2022).
+- ``learned`` (default): A_i = softmax_j(q_i . k_j / sqrt(d) - |i-j| / tau), tau
+  learned.
 
-Each round is H <- H + GELU(A H W). The nodes return to all pixels of their frame through a gate that starts at zero. Nodes have no place, so the
-module can steady exposure, colour and identity over time; lips are aligned elsewhere.
+Each round is H <- H + GELU(A H W). The nodes return to all pixels of their frame
+through a gate that starts at zero. Nodes have no place, so the module can steady
+exposure, colour and identity over time; lips are aligned elsewhere.
 """
 
 import torch
@@ -28,7 +34,9 @@ class TFRM(nn.Module):
         tau: (Initial) decay in frames.
     """
 
-    def __init__(self, channels: int, kind: str = "learned", band: int = 3, layers: int = 2, tau: float = 2.0) -> None:
+    def __init__(
+        self, channels: int, kind: str = "learned", band: int = 3, layers: int = 2, tau: float = 2.0
+    ) -> None:
         super().__init__()
         edges = {"gcn": FixedEdges, "gat": GraphAttention, "learned": LearnedEdges}[kind]
         self.norm = nn.LayerNorm(channels)
@@ -37,12 +45,15 @@ class TFRM(nn.Module):
         self.to_out = nn.Linear(channels, channels)
         self.gate = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: torch.Tensor, return_adjacency: bool = False) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, x: torch.Tensor, return_adjacency: bool = False
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Pass messages between frames.
 
         Args:
             x: Feature maps (B, F, C, H, W).
-            return_adjacency: Also give the adjacencies (B, layers, F, F), rows summing to 1.
+            return_adjacency: Also give the adjacencies (B, layers, F, F), rows summing
+                to 1.
         """
         nodes = self.norm(x.mean((3, 4)))  # (B, F, C)
         adjacencies = []
@@ -66,7 +77,9 @@ def band_softmax(logits: torch.Tensor, distance: torch.Tensor, band: int) -> tor
 
 
 class FixedEdges(nn.Module):
-    """Weights by distance in time alone. Rows are normalised, not symmetrised, or end frames would get another gain."""
+    """Weights by distance in time alone. Rows are normalised, not symmetrised, or end
+    frames would get another gain.
+    """
 
     def __init__(self, channels: int, band: int, tau: float) -> None:
         super().__init__()
@@ -79,7 +92,9 @@ class FixedEdges(nn.Module):
 
 
 class GraphAttention(nn.Module):
-    """Attention over neighbours with a learned bias per distance, which starts as the proximity prior."""
+    """Attention over neighbours with a learned bias per distance, which starts as the
+    proximity prior.
+    """
 
     def __init__(self, channels: int, band: int, tau: float) -> None:
         super().__init__()

@@ -1,7 +1,9 @@
-"""The generator of Wav2Lip (Prajwal et al., "A Lip Sync Expert Is All You Need", ACM MM 2020), written from the published architecture.
+"""The generator of Wav2Lip (Prajwal et al., "A Lip Sync Expert Is All You Need", ACM MM
+2020), written from the published architecture.
 
-Two encoders (masked and reference face; mel spectrogram) and a decoder with skip connections. At the published size (face 96, width 16) the names and
-shapes of the tensors are those of the released checkpoints, so that these load.
+Two encoders (masked and reference face; mel spectrogram) and a decoder with skip
+connections. At the published size (face 96, width 16) the names and shapes of the
+tensors are those of the released checkpoints, so that these load.
 """
 
 import torch
@@ -12,11 +14,23 @@ from eadbench.models.config import Wav2LipConfig
 
 
 class ConvBlock(nn.Module):
-    """Convolution (or transposed convolution), batch norm, ReLU; optionally around a residual."""
+    """Convolution (or transposed convolution), batch norm, ReLU; optionally around a
+    residual.
+    """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int | tuple[int, int] = 1, padding: int = 0, residual: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int | tuple[int, int] = 1,
+        padding: int = 0,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
-        self.conv_block = nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.BatchNorm2d(outputs))
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.BatchNorm2d(outputs)
+        )
         self.residual = residual
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -27,10 +41,19 @@ class ConvBlock(nn.Module):
 class UpBlock(nn.Module):
     """Transposed convolution, batch norm, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, output_padding: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        output_padding: int = 0,
+    ) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
-            nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, output_padding), nn.BatchNorm2d(outputs)
+            nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, output_padding),
+            nn.BatchNorm2d(outputs)
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -38,7 +61,9 @@ class UpBlock(nn.Module):
 
 
 def _stage(first: nn.Module, channels: int, residuals: int) -> nn.Sequential:
-    return nn.Sequential(first, *(ConvBlock(channels, channels, 3, 1, 1, residual=True) for _ in range(residuals)))
+    return nn.Sequential(
+        first, *(ConvBlock(channels, channels, 3, 1, 1, residual=True) for _ in range(residuals))
+    )
 
 
 class Wav2Lip(nn.Module):
@@ -79,14 +104,17 @@ class Wav2Lip(nn.Module):
                 _stage(UpBlock(10 * w, 4 * w, 3, 2, 1, 1), 4 * w, 2),
             ]
         )
-        self.output_block = nn.Sequential(ConvBlock(5 * w, 2 * w, 3, 1, 1), nn.Conv2d(2 * w, 3, 1), nn.Sigmoid())
+        self.output_block = nn.Sequential(
+            ConvBlock(5 * w, 2 * w, 3, 1, 1), nn.Conv2d(2 * w, 3, 1), nn.Sigmoid()
+        )
 
     def forward(self, mel: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
         """Draw the lips.
 
         Args:
             mel: (B, 1, 80, 16), 16 steps of 12.5 ms around the frame.
-            face: Face with its lower half blackened, and a reference face, stacked along channels, in [0, 1], (B, 6, S, S).
+            face: Face with its lower half blackened, and a reference face, stacked
+                along channels, in [0, 1], (B, 6, S, S).
 
         Returns:
             The face in [0, 1], (B, 3, S, S).

@@ -1,1 +1,3 @@
-"""What a run will cost: jobs, core-hours, GPU-hours, disk, memory, wall time, before it is started."""
+"""What a run will cost: jobs, core-hours, GPU-hours, disk, memory, wall time, before it
+is started.
+"""

@@ -1,4 +1,6 @@
-"""Figures from a finished run: the times in its benchmark files, the amounts in its tables, the sizes of its folders."""
+"""Figures from a finished run: the times in its benchmark files, the amounts in its
+tables, the sizes of its folders.
+"""
 
 import csv
 import json
@@ -27,14 +29,20 @@ FOLDERS = {
     "measure": "scores/{method}/{corpus}/{protocol}",
 }
 COMMANDS = {
-    "cut_clips": "clips cut", "make_artefact": "zoo make", "extract_features": "features extract", "train": "training run",
-    "make_samples": "samples make", "measure": "scores measure",
-}  # fmt: skip
+    "cut_clips": "clips cut",
+    "make_artefact": "zoo make",
+    "extract_features": "features extract",
+    "train": "training run",
+    "make_samples": "samples make",
+    "measure": "scores measure",
+}
 
 
 @dataclass
 class Sample:
-    """What was measured under ``results`` of the jobs of one kind under the same settings."""
+    """What was measured under ``results`` of the jobs of one kind under the same
+    settings.
+    """
 
     results: Path
     amounts: list[float] = field(default_factory=list)
@@ -43,34 +51,55 @@ class Sample:
     disk: list[float] = field(default_factory=list)
 
     def figure(self, assumed: Figure) -> Figure:
-        """Seconds of the start and per unit, by non-negative least squares where the jobs differ in size; else all is counted per unit, or, if
-        there was no work (a corpus that was not fetched), for the start. What nobody measured is taken from ``assumed``.
+        """Seconds of the start and per unit, by non-negative least squares where the
+        jobs differ in size; else all is counted per unit, or, if there was no work (a
+        corpus that was not fetched), for the start. What nobody measured is taken from
+        ``assumed``.
         """
         total = sum(self.amounts)
         if len(set(self.amounts)) > 1:
-            start, each = nnls(np.column_stack([np.ones(len(self.amounts)), self.amounts]), np.array(self.seconds))[0]
+            start, each = nnls(
+                np.column_stack([np.ones(len(self.amounts)), self.amounts]), np.array(self.seconds)
+            )[0]
         elif total:
             start, each = 0.0, sum(self.seconds) / total
         else:
             start, each = sum(self.seconds) / len(self.seconds), assumed.seconds
         disk = {"disk_mb": sum(self.disk) / total, "disk_job_mb": 0.0} if self.disk and total else {}
-        measured = {"seconds": float(each), "start": float(start), "memory_mb": max(self.memory) or None, **disk}
-        return assumed.model_copy(update={**measured, "source": "measured", "note": f"{len(self.seconds)} jobs under {self.results}"})
+        measured = {
+            "seconds": float(each),
+            "start": float(start),
+            "memory_mb": max(self.memory) or None,
+            **disk,
+        }
+        return assumed.model_copy(
+            update={
+                **measured,
+                "source": "measured",
+                "note": f"{len(self.seconds)} jobs under {self.results}",
+            }
+        )
 
 
 def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
-    """Everything that a finished run tells, by the name of the figure and the settings that it was measured under.
+    """Everything that a finished run tells, by the name of the figure and the settings
+    that it was measured under.
 
     Args:
         results: Its folder of results.
         plan: Any plan; only its patterns of benchmark files are used.
 
     Raises:
-        EadbenchError: If the folder holds no benchmark file, or no provenance with settings.
+        EadbenchError: If the folder holds no benchmark file, or no provenance with
+            settings.
     """
     found = sorted((results / "benchmarks").rglob("*.tsv"))
     if not found:
-        raise EadbenchError("no benchmark files", results / "benchmarks", "--calibrate wants the results folder of a finished run of this workflow")
+        raise EadbenchError(
+            "no benchmark files",
+            results / "benchmarks",
+            "--calibrate wants the results folder of a finished run of this workflow",
+        )
     settings = Settings(settings_of(results))
     corpora = counts(settings, results)
     samples: dict[tuple[str, str], Sample] = defaultdict(lambda: Sample(results))
@@ -96,7 +125,8 @@ def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
 
 
 def settings_of(results: Path) -> dict[str, Any]:
-    """What is known of the configuration of a finished run, put together from the settings that its jobs were given (in every ``provenance.json``).
+    """What is known of the configuration of a finished run, put together from the
+    settings that its jobs were given (in every ``provenance.json``).
 
     Raises:
         EadbenchError: If no job recorded any.
@@ -107,9 +137,15 @@ def settings_of(results: Path) -> dict[str, Any]:
         for one in (record, *record.get("earlier", {}).values()):
             raw = merge(raw, one.get("config") or {})
     if not raw:
-        raise EadbenchError("no provenance.json with settings", results, "--calibrate wants the results folder of a finished run of this workflow")
+        raise EadbenchError(
+            "no provenance.json with settings",
+            results,
+            "--calibrate wants the results folder of a finished run of this workflow",
+        )
     methods = raw.get("samples", {}).get("methods", {})
-    for path in sorted(results.glob("scores/*/*/*/per_clip.parquet")):  # which cells there are, no job depends on
+    for path in sorted(
+        results.glob("scores/*/*/*/per_clip.parquet")
+    ):  # which cells there are, no job depends on
         name, corpus, protocol = path.parts[-4:-1]
         if name in methods:
             for key, value in (("corpora", corpus), ("protocols", protocol)):
@@ -126,7 +162,9 @@ def _job(name: str, plan: Plan) -> tuple[str, dict[str, str]]:
 
 
 def _peak(folder: Path, command: str) -> float:
-    """Peak memory in MB that a job noted of itself, which misses no spike between two of Snakemake's looks; 0 where it noted none."""
+    """Peak memory in MB that a job noted of itself, which misses no spike between two
+    of Snakemake's looks; 0 where it noted none.
+    """
     try:
         record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -15,22 +15,44 @@ app, prepare_app = typer.Typer(add_completion=False), typer.Typer(add_completion
 @app.command()
 def plan_command(
     config: ConfigFiles = None,
-    results: Annotated[Path, typer.Option(help="Where index and clips tables are looked for; corpora without them have customary sizes.")] = Path(
-        "results"
-    ),
-    calibrate: Annotated[Path | None, typer.Option(help="Results of a finished run; its times, memory and disk are used.")] = None,
-    figures: Annotated[Path | None, typer.Option(help="YAML with figures of your own, of the form of eadbench/plan/assumed.yaml.")] = None,
-    workers: Annotated[
-        list[int] | None, typer.Option(metavar="N", min=1, help="Cores; several times for several answers. [default: 16, 200]", show_default=False)
+    results: Annotated[
+        Path,
+        typer.Option(
+            help="Where index and clips tables are looked for; corpora without them have customary sizes."
+        ),
+    ] = Path("results"),
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Results of a finished run; its times, memory and disk are used.")
     ] = None,
-    gpus: Annotated[list[int] | None, typer.Option(metavar="N", min=0, help="GPUs; as --workers. [default: 1, 8]", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write it: .json (all), or .parquet (the stages).")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="YAML with figures of your own, of the form of eadbench/plan/assumed.yaml."),
+    ] = None,
+    workers: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Cores; several times for several answers. [default: 16, 200]",
+            show_default=False,
+        ),
+    ] = None,
+    gpus: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", min=0, help="GPUs; as --workers. [default: 1, 8]", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write it: .json (all), or .parquet (the stages).")
+    ] = None,
     details: Annotated[bool, typer.Option(help="Show every figure with its origin.")] = True,
 ) -> None:
-    """Jobs, core-hours, GPU-hours, disk and memory per stage, and the wall time, of a run from nothing.
+    """Jobs, core-hours, GPU-hours, disk and memory per stage, and the wall time, of a
+    run from nothing.
 
-    The jobs are those that Snakemake plans. Their amounts come from the index and clips tables where they are there. Seconds per unit come from
-    --figures, else from a finished run (--calibrate; only where it had the same settings), else are assumed; every row says which. Nothing is made.
+    The jobs are those that Snakemake plans. Their amounts come from the index and clips
+    tables where they are there. Seconds per unit come from --figures, else from a
+    finished run (--calibrate; only where it had the same settings), else are assumed;
+    every row says which. Nothing is made.
 
     Example:
 
@@ -45,7 +67,9 @@ def plan_command(
     from eadbench.core.tables import write_table
     from eadbench.plan.report import as_json, make, show
 
-    report = make(config or [Path("config.yaml")], results, calibrate, figures, workers or [16, 200], gpus or [1, 8])
+    report = make(
+        config or [Path("config.yaml")], results, calibrate, figures, workers or [16, 200], gpus or [1, 8]
+    )
     show(report, details)
     if out and out.suffix == ".json":
         write_text(out, json.dumps(as_json(report), indent=1) + "\n")
@@ -56,17 +80,24 @@ def plan_command(
 @prepare_app.command()
 def prepare_command(
     config: ConfigFiles = None,
-    results: Annotated[Path, typer.Option(help="Folder of results; what lies there is not asked for again.")] = Path("results"),
+    results: Annotated[
+        Path, typer.Option(help="Folder of results; what lies there is not asked for again.")
+    ] = Path("results"),
     accept_licence: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Id of weights whose licence I have read and accept; several times, or `all`.")
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="Id of weights whose licence I have read and accept; several times, or `all`."
+        ),
     ] = None,
     fetch: Annotated[bool, typer.Option(help="Download the weights whose licence was accepted.")] = True,
 ) -> None:
-    """What a run still needs on this machine, in the order to get it, until it says "Ready".
+    """What a run still needs on this machine, in the order to get it, until it says
+    "Ready".
 
-    Five steps: licences to accept, weights, corpora, methods of others (checkouts, environments, weights), libraries and programs.
-    Weights whose licence is accepted (here or in the configuration) are fetched to the user's cache; what is here is left alone.
-    The status is 0 if the run can start.
+    Five steps: licences to accept, weights, corpora, methods of others (checkouts,
+    environments, weights), libraries and programs. Weights whose licence is accepted
+    (here or in the configuration) are fetched to the user's cache; what is here is left
+    alone. The status is 0 if the run can start.
 
     Example:
 

@@ -1,4 +1,6 @@
-"""How much there is of each corpus: from the tables that are there, else customary sizes (which are assumptions)."""
+"""How much there is of each corpus: from the tables that are there, else customary
+sizes (which are assumptions).
+"""
 
 import json
 import math
@@ -14,7 +16,8 @@ from eadbench.core.tables import KEPT, Table, read_table
 
 MEASURED, ASSUMED = "measured", "assumed"
 KEPT_SHARE = 0.9  # share of the clips that pass the checks, as long as nobody has looked
-# recordings, hours, recordings of the test split, GB to fetch, where the numbers are from
+# recordings, hours, recordings of the test split, GB to fetch, where the numbers are
+# from
 CUSTOMARY = {
     ("mead", "front"): (
         31_300,
@@ -23,9 +26,27 @@ CUSTOMARY = {
         0,
         "28,040 front views of 43 actors in EDTalk's lists, scaled to 48; 4 s each is a guess",
     ),
-    ("mead", "other"): (26_000, 26_000 * 4.0 / 3600, 1_900, 0, "guess: somewhat fewer than front views, per view"),
-    ("hdtf", ""): (436, 17.07, 20, 60, "HDTF's lists, all videos alive; test: MuseTalk's 20 clips; 60 GB is a guess"),
-    ("ravdess", ""): (1_440, 1_440 * 3.7 / 3600, 1_440, 13.4, "24 actors x 60 with sound, 3.7 s; sizes on Zenodo"),
+    ("mead", "other"): (
+        26_000,
+        26_000 * 4.0 / 3600,
+        1_900,
+        0,
+        "guess: somewhat fewer than front views, per view",
+    ),
+    ("hdtf", ""): (
+        436,
+        17.07,
+        20,
+        60,
+        "HDTF's lists, all videos alive; test: MuseTalk's 20 clips; 60 GB is a guess",
+    ),
+    ("ravdess", ""): (
+        1_440,
+        1_440 * 3.7 / 3600,
+        1_440,
+        13.4,
+        "24 actors x 60 with sound, 3.7 s; sizes on Zenodo",
+    ),
 }
 
 
@@ -36,7 +57,8 @@ class Counts:
     Attributes:
         recordings, seconds: Recordings that can be used, and their total length.
         clips, clip_seconds: Kept clips of all splits, and their total length.
-        test_clips, test_seconds: Those that a method renders, and their length as rendered (cut to `samples.max_seconds`).
+        test_clips, test_seconds: Those that a method renders, and their length as
+            rendered (cut to `samples.max_seconds`).
         gigabytes: To be fetched.
         source: ``measured`` (index or clips table) or ``assumed``.
         note: Where from.
@@ -77,7 +99,14 @@ def _of(name: str, settings: Settings, results: Path) -> Counts:
         pieces, seconds = np.ceil(length / settings.clips.max_seconds) * KEPT_SHARE, length * KEPT_SHARE
     test = rows["split"] == settings.samples.split
     amounts = (float(found.sum()) for found in (pieces, seconds, pieces[test], seconds[test]))
-    return _capped((len(length), float(length.sum())), *amounts, settings, _fetched(index.with_name("fetch.json")), MEASURED, str(source))
+    return _capped(
+        (len(length), float(length.sum())),
+        *amounts,
+        settings,
+        _fetched(index.with_name("fetch.json")),
+        MEASURED,
+        str(source),
+    )
 
 
 def _kept(path: Path, table: Table) -> pd.DataFrame:
@@ -97,15 +126,21 @@ def _customary(name: str, settings: Settings) -> Counts:
         from eadbench.corpora.studio.jobs import MEAN_SECONDS, jobs_of
 
         jobs = jobs_of(corpus.studio, settings.seed)
-        test = sum(job.actor in corpus.studio.test_actors for job in jobs) or len(jobs) * (corpus.split.rest == settings.samples.split)
+        test = sum(job.actor in corpus.studio.test_actors for job in jobs) or len(jobs) * (
+            corpus.split.rest == settings.samples.split
+        )
         hours = sum(job.seconds or MEAN_SECONDS for job in jobs) / 3600
-        return _assumed((len(jobs), hours, test, 0.01, f"the studio's plan; a sentence lasts {MEAN_SECONDS} s"), settings)
+        return _assumed(
+            (len(jobs), hours, test, 0.01, f"the studio's plan; a sentence lasts {MEAN_SECONDS} s"), settings
+        )
     if corpus.kind == "mead":
         parts = [CUSTOMARY["mead", "front" if view == "front" else "other"] for view in corpus.views]
         return _assumed((*(sum(p[n] for p in parts) for n in range(4)), parts[0][4]), settings)
     if (corpus.kind, "") in CUSTOMARY:
         return _assumed(CUSTOMARY[corpus.kind, ""], settings)
-    return _assumed((100, 0.3, 20, 0, "a folder nobody has looked into: 100 recordings of 11 s is a guess"), settings)
+    return _assumed(
+        (100, 0.3, 20, 0, "a folder nobody has looked into: 100 recordings of 11 s is a guess"), settings
+    )
 
 
 def _assumed(row: tuple, settings: Settings) -> Counts:
@@ -114,12 +149,27 @@ def _assumed(row: tuple, settings: Settings) -> Counts:
     clips = recordings * max(1, math.ceil(seconds / recordings / settings.clips.max_seconds)) * KEPT_SHARE
     share = test / recordings
     return _capped(
-        (recordings, seconds), clips, seconds * KEPT_SHARE, clips * share, seconds * KEPT_SHARE * share, settings, gigabytes, ASSUMED, note
+        (recordings, seconds),
+        clips,
+        seconds * KEPT_SHARE,
+        clips * share,
+        seconds * KEPT_SHARE * share,
+        settings,
+        gigabytes,
+        ASSUMED,
+        note,
     )
 
 
 def _capped(
-    base: tuple[float, float], clips: float, seconds: float, test: float, test_seconds: float, settings: Settings, gigabytes: float, *why: str
+    base: tuple[float, float],
+    clips: float,
+    seconds: float,
+    test: float,
+    test_seconds: float,
+    settings: Settings,
+    gigabytes: float,
+    *why: str,
 ) -> Counts:
     """Test clips are cut to ``max_seconds`` and ``max_clips`` of them are rendered."""
     samples = settings.samples

@@ -23,7 +23,8 @@ class PlannedJob:
         threads, gpus: What it holds while it runs.
         mem_mb: Memory that its rule asks for on the first attempt, MB.
         needs: Numbers of the jobs that must be done before, as positions in the list.
-        benchmark, log: Its files, below the folders of benchmarks and logs; empty where it has none.
+        benchmark, log: Its files, below the folders of benchmarks and logs; empty where
+            it has none.
     """
 
     rule: str
@@ -39,7 +40,9 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs, and the pattern of each rule's benchmark file (for the rules that have one)."""
+    """The jobs, and the pattern of each rule's benchmark file (for the rules that have
+    one).
+    """
 
     jobs: list[PlannedJob]
     benchmarks: dict[str, re.Pattern[str]]
@@ -60,7 +63,9 @@ def planned(configs: list[Path]) -> Plan:
 
 @contextlib.contextmanager
 def workflow_of(configs: list[Path]) -> Iterator[Any]:
-    """Snakemake's own view of the workflow, with the graph of all its jobs; see :func:`planned`."""
+    """Snakemake's own view of the workflow, with the graph of all its jobs; see
+    :func:`planned`.
+    """
     try:
         from snakemake.api import SnakemakeApi
         from snakemake.settings.types import (
@@ -71,7 +76,9 @@ def workflow_of(configs: list[Path]) -> Iterator[Any]:
             ResourceSettings,
         )
     except ImportError as error:
-        raise EadbenchError("Snakemake is not installed", "this environment", "run `eadbench plan` where `snakemake` runs") from error
+        raise EadbenchError(
+            "Snakemake is not installed", "this environment", "run `eadbench plan` where `snakemake` runs"
+        ) from error
     # An empty folder: nothing is there yet, so that every job is counted.
     with tempfile.TemporaryDirectory() as empty, SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         try:
@@ -81,11 +88,17 @@ def workflow_of(configs: list[Path]) -> Iterator[Any]:
                 snakefile=CHECKOUT / "Snakefile",
                 workdir=Path(empty),
             )
-            with contextlib.redirect_stdout(io.StringIO()):  # the graph as text; the public call that builds it
+            with contextlib.redirect_stdout(
+                io.StringIO()
+            ):  # the graph as text; the public call that builds it
                 workflow.dag(DAGSettings(forceall=True)).printd3dag()
         except Exception as error:  # Snakemake's errors share no base class
             api.print_exception(error)
-            raise EadbenchError("Snakemake cannot plan this configuration", ", ".join(map(str, configs)), "its message is above") from error
+            raise EadbenchError(
+                "Snakemake cannot plan this configuration",
+                ", ".join(map(str, configs)),
+                "its message is above",
+            ) from error
         yield workflow._workflow
 
 
@@ -110,6 +123,10 @@ def _read(workflow: Any) -> Plan:
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    """`results/benchmarks/{run}.tsv` as a regular expression on what follows `benchmarks/`."""
+    """`results/benchmarks/{run}.tsv` as a regular expression on what follows
+    `benchmarks/`.
+    """
     parts = re.split(r"\{(\w+)[^}]*\}", text.split("benchmarks/", 1)[1])
-    return re.compile("".join(f"(?P<{part}>[^/]+)" if n % 2 else re.escape(part) for n, part in enumerate(parts)))
+    return re.compile(
+        "".join(f"(?P<{part}>[^/]+)" if n % 2 else re.escape(part) for n, part in enumerate(parts))
+    )

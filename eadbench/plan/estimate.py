@@ -18,7 +18,9 @@ from eadbench.plan.work import UNITS, amount, figure_key, signature
 
 @dataclass(frozen=True)
 class Cost:
-    """What one job takes: the name of its figure and the figure, its amount of work, seconds, disk and memory in MB."""
+    """What one job takes: the name of its figure and the figure, its amount of work,
+    seconds, disk and memory in MB.
+    """
 
     key: str
     figure: Figure
@@ -35,7 +37,8 @@ def costs(
     figures: dict[str, Figure],
     measured: dict[tuple[str, str], Sample],
 ) -> list[Cost]:
-    """The cost of every job. A given figure is used as it is, a measured one where it was measured under the same settings, else the assumed one.
+    """The cost of every job. A given figure is used as it is, a measured one where it
+    was measured under the same settings, else the assumed one.
 
     Raises:
         EadbenchError: If there is no figure for a kind of job.
@@ -48,18 +51,31 @@ def costs(
     for job in jobs:
         key = figure_key(job.rule, job.wildcards, settings)
         if key not in figures:
-            raise EadbenchError(f"no figure for {key!r}", "eadbench/plan/assumed.yaml", "give one with --figures")
+            raise EadbenchError(
+                f"no figure for {key!r}", "eadbench/plan/assumed.yaml", "give one with --figures"
+            )
         pair = key, signature(job.rule, job.wildcards, settings)
         if pair not in known:
             known[pair] = _figure(pair, figures[key], measured, same_key[key])
         figure = known[pair]
         work = amount(job.rule, job.wildcards, settings, corpora)
         memory = figure.memory_mb or float(job.mem_mb)
-        found.append(Cost(key, figure, work, figure.start + figure.seconds * work, figure.disk_job_mb + figure.disk_mb * work, memory))
+        found.append(
+            Cost(
+                key,
+                figure,
+                work,
+                figure.start + figure.seconds * work,
+                figure.disk_job_mb + figure.disk_mb * work,
+                memory,
+            )
+        )
     return found
 
 
-def _figure(pair: tuple[str, str], known: Figure, measured: dict[tuple[str, str], Sample], same_key: list[Sample]) -> Figure:
+def _figure(
+    pair: tuple[str, str], known: Figure, measured: dict[tuple[str, str], Sample], same_key: list[Sample]
+) -> Figure:
     if known.source == "given" or not same_key:
         return known
     if pair in measured:
@@ -67,13 +83,20 @@ def _figure(pair: tuple[str, str], known: Figure, measured: dict[tuple[str, str]
     each = [sample.figure(known).seconds for sample in same_key]
     low, high = min(each), max(each)
     text = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-    return known.model_copy(update={"note": f"{known.note} ({text} s measured with other settings under {same_key[0].results})"})
+    return known.model_copy(
+        update={"note": f"{known.note} ({text} s measured with other settings under {same_key[0].results})"}
+    )
 
 
 def by_stage(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
     """One row per stage and one for the whole (``schemas.PLAN``)."""
-    rows = [_row(stage, [(j, c) for j, c in zip(jobs, found, strict=True) if j.stage == stage]) for stage in SECTIONS]
-    return pd.DataFrame([*(row for row in rows if row["jobs"]), _row("all", list(zip(jobs, found, strict=True)))])
+    rows = [
+        _row(stage, [(j, c) for j, c in zip(jobs, found, strict=True) if j.stage == stage])
+        for stage in SECTIONS
+    ]
+    return pd.DataFrame(
+        [*(row for row in rows if row["jobs"]), _row("all", list(zip(jobs, found, strict=True)))]
+    )
 
 
 def _row(stage: str, pairs: list[tuple[PlannedJob, Cost]]) -> dict:
@@ -91,15 +114,21 @@ def _row(stage: str, pairs: list[tuple[PlannedJob, Cost]]) -> dict:
         "peak_memory_gb": max((c.memory_mb for _, c in pairs), default=0.0) / 1000,
         "peak_gpu_memory_gb": max(on_gpu) / 1000 if on_gpu else None,
         "measured_share": sum(told) / sum(core) if sum(core) else 0.0,
-        "source": ", ".join(f"{name} {sources[name]}" for name in ("measured", "given", "assumed") if sources[name]),
+        "source": ", ".join(
+            f"{name} {sources[name]}" for name in ("measured", "given", "assumed") if sources[name]
+        ),
     }
 
 
 def by_figure(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
-    """One row per figure used: how many jobs, how much work, what it says, where it is from."""
+    """One row per figure used: how many jobs, how much work, what it says, where it is
+    from.
+    """
     groups: dict[tuple, list[tuple[PlannedJob, Cost]]] = defaultdict(list)
     for job, cost in zip(jobs, found, strict=True):
-        groups[cost.key, cost.figure.source, cost.figure.seconds, cost.figure.start, cost.figure.note].append((job, cost))
+        groups[cost.key, cost.figure.source, cost.figure.seconds, cost.figure.start, cost.figure.note].append(
+            (job, cost)
+        )
     return pd.DataFrame(
         {
             "figure": key,
@@ -118,7 +147,8 @@ def by_figure(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
 
 
 def wall_time(jobs: list[PlannedJob], found: list[Cost], cores: int, gpus: int) -> float:
-    """Seconds until the last job is done, when the jobs with the longest way to the end go first (a simulation, no waiting in queues).
+    """Seconds until the last job is done, when the jobs with the longest way to the end
+    go first (a simulation, no waiting in queues).
 
     Args:
         jobs, found: Jobs and their costs.
@@ -130,7 +160,9 @@ def wall_time(jobs: list[PlannedJob], found: list[Cost], cores: int, gpus: int) 
     """
     most = max((job.gpus for job in jobs), default=0)
     if most > gpus:
-        raise EadbenchError(f"a job needs {most} GPU, and there are {gpus}", "--gpus", "raise it, or plan with `device: cpu`")
+        raise EadbenchError(
+            f"a job needs {most} GPU, and there are {gpus}", "--gpus", "raise it, or plan with `device: cpu`"
+        )
     after: dict[int, list[int]] = defaultdict(list)
     for number, job in enumerate(jobs):
         for other in job.needs:
@@ -162,8 +194,12 @@ def wall_time(jobs: list[PlannedJob], found: list[Cost], cores: int, gpus: int) 
     return now
 
 
-def _longest_to_the_end(jobs: list[PlannedJob], found: list[Cost], after: dict[int, list[int]]) -> list[float]:
-    """Seconds from the start of each job to the end of the longest chain that it begins."""
+def _longest_to_the_end(
+    jobs: list[PlannedJob], found: list[Cost], after: dict[int, list[int]]
+) -> list[float]:
+    """Seconds from the start of each job to the end of the longest chain that it
+    begins.
+    """
     longest = [0.0] * len(jobs)
     in_order = TopologicalSorter({n: job.needs for n, job in enumerate(jobs)}).static_order()
     for n in reversed(list(in_order)):

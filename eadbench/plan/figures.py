@@ -20,7 +20,8 @@ class Figure(Section):
         disk_mb, disk_job_mb: Left on disk per unit and per job, MB.
         memory_mb: Peak memory of a job, MB; null: what its rule asks for.
         gpu_memory_mb: Peak memory on the GPU, MB; null: unknown.
-        source: ``measured`` (a finished run with the same settings), ``given`` (``--figures``) or ``assumed``.
+        source: ``measured`` (a finished run with the same settings), ``given``
+            (``--figures``) or ``assumed``.
         note: Where it is from.
     """
 
@@ -38,7 +39,8 @@ def load(given: Path | None) -> dict[str, Figure]:
     """The assumed figures, with those of a file over them.
 
     Args:
-        given: YAML of the form of ``assumed.yaml``; only what differs needs to stand in it.
+        given: YAML of the form of ``assumed.yaml``; only what differs needs to stand in
+            it.
 
     Raises:
         EadbenchError: If the file is missing or a key is unknown.
@@ -49,7 +51,9 @@ def load(given: Path | None) -> dict[str, Figure]:
     try:
         return {key: Figure.model_validate(value) for key, value in raw.items()}
     except ValidationError as error:
-        raise EadbenchError(f"invalid figures: {error}", given or "assumed.yaml", "compare with eadbench/plan/assumed.yaml") from error
+        raise EadbenchError(
+            f"invalid figures: {error}", given or "assumed.yaml", "compare with eadbench/plan/assumed.yaml"
+        ) from error
 
 
 def _given(path: Path, known: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""What a configuration needs that is not on this machine yet: licences, weights, corpora.
+"""What a configuration needs that is not on this machine yet: licences, weights,
+corpora.
 
-The workflow asks while it plans, so that nothing large is imported here; :mod:`eadbench.plan.prepare` adds the rest.
+The workflow asks while it plans, so that nothing large is imported here;
+:mod:`eadbench.plan.prepare` adds the rest.
 """
 
 from dataclasses import dataclass
@@ -33,35 +35,50 @@ def missing(settings: Settings, results: Path) -> list[Need]:
 
     Args:
         settings: The whole configuration.
-        results: Folder of results; what an earlier run fetched to there is not asked for again.
+        results: Folder of results; what an earlier run fetched to there is not asked
+            for again.
     """
     return [*licences(settings, results), *weights(settings, results), *corpora(settings, results)]
 
 
 def hint(settings: Settings, results: Path) -> str:
-    """One sentence for whoever plans a run on a machine that lacks something; empty if it lacks nothing."""
+    """One sentence for whoever plans a run on a machine that lacks something; empty if
+    it lacks nothing.
+    """
     found = missing(settings, results)
     if not found:
         return ""
-    counts = [f"{sum(need.step == step for need in found)} {step.lower()}" for step in STEPS if any(need.step == step for need in found)]
+    counts = [
+        f"{sum(need.step == step for need in found)} {step.lower()}"
+        for step in STEPS
+        if any(need.step == step for need in found)
+    ]
     return (
-        f"not everything that this run needs is on this machine ({', '.join(counts)}): `eadbench prepare` with the same --config tells what and how"
+        f"not everything that this run needs is on this machine ({', '.join(counts)}): `eadbench "
+        "prepare` with the same --config tells what and how"
     )
 
 
 def published(settings: Settings, results: Path) -> dict[str, tuple[Entry, Path | None]]:
-    """Published weights of the configuration by id: the registry's entry, and the folder where they are here."""
+    """Published weights of the configuration by id: the registry's entry, and the
+    folder where they are here.
+    """
     found = {}
     for name, artefact in settings.zoo.artefacts.items():
         if artefact.how == "fetched":
             made = results / "zoo" / name
             one = entry(artefact.id)
-            found[artefact.id] = one, made if (made / "card.json").exists() else kept(artefact.id, one, settings.zoo.cache)
+            found[artefact.id] = (
+                one,
+                made if (made / "card.json").exists() else kept(artefact.id, one, settings.zoo.cache),
+            )
     return found
 
 
 def to_fetch(settings: Settings, results: Path) -> dict[str, CorpusConfig]:
-    """Corpora of the configuration that the workflow will download and has not yet, by name."""
+    """Corpora of the configuration that the workflow will download and has not yet, by
+    name.
+    """
     return {
         name: corpus
         for name, corpus in settings.corpora.sets.items()
@@ -71,11 +88,19 @@ def to_fetch(settings: Settings, results: Path) -> dict[str, CorpusConfig]:
 
 def licences(settings: Settings, results: Path) -> list[Need]:
     """Terms that nobody accepted yet of what is to be downloaded."""
-    kinds = sorted({corpus.kind for corpus in to_fetch(settings, results).values()} - {*settings.corpora.accept_licence})
+    kinds = sorted(
+        {corpus.kind for corpus in to_fetch(settings, results).values()} - {*settings.corpora.accept_licence}
+    )
     found = [Need("Licences", f"corpus {kind}", (TERMS[kind],)) for kind in kinds]
     for name, (one, here) in published(settings, results).items():
         if not (here or one.manual or {name, "all"} & set(settings.zoo.accept_licence)):
-            found.append(Need("Licences", f"weights {name}", tuple(filter(None, (f"{one.licence} {one.licence_url}".rstrip(), one.note)))))
+            found.append(
+                Need(
+                    "Licences",
+                    f"weights {name}",
+                    tuple(filter(None, (f"{one.licence} {one.licence_url}".rstrip(), one.note))),
+                )
+            )
     return found
 
 
@@ -85,14 +110,22 @@ def weights(settings: Settings, results: Path) -> list[Need]:
     for name, (one, here) in published(settings, results).items():
         if not here and one.manual:
             files = ", ".join(file.name for file in one.files)
-            found.append(Need("Weights", f"{name}, by hand", (one.manual, one.note, f"put {files} into {user_cache() / name}")))
+            found.append(
+                Need(
+                    "Weights",
+                    f"{name}, by hand",
+                    (one.manual, one.note, f"put {files} into {user_cache() / name}"),
+                )
+            )
         elif not here:
             found.append(Need("Weights", f"{name}, {one.size}", (f"from {one.source}",)))
     return found
 
 
 def corpora(settings: Settings, results: Path) -> list[Need]:
-    """Corpora whose files a person has to bring, and are not where the configuration says."""
+    """Corpora whose files a person has to bring, and are not where the configuration
+    says.
+    """
     found = []
     for name, corpus in settings.corpora.sets.items():
         where = f"corpora.sets.{name}"
@@ -104,5 +137,11 @@ def corpora(settings: Settings, results: Path) -> list[Need]:
             found.append(Need("Corpora", f"{name}: there is no folder {corpus.root}", todo))
         cookies = getattr(corpus, "cookies", None)
         if cookies and not Path(cookies).expanduser().is_file():
-            found.append(Need("Corpora", f"{name}: there is no file {cookies}", (f"export the cookies to it, or set {where}.cookies to null",)))
+            found.append(
+                Need(
+                    "Corpora",
+                    f"{name}: there is no file {cookies}",
+                    (f"export the cookies to it, or set {where}.cookies to null",),
+                )
+            )
     return found

@@ -1,4 +1,6 @@
-"""``eadbench prepare``: what a run needs of a machine, in order; what can be done by itself is done, the rest is said."""
+"""``eadbench prepare``: what a run needs of a machine, in order; what can be done by
+itself is done, the rest is said.
+"""
 
 import importlib.util
 import logging
@@ -24,23 +26,41 @@ from eadbench.zoo.registry import user_cache
 
 log = logging.getLogger(__name__)
 # What the jobs import, as far as no other of them brings it.
-LIBRARIES = ("accelerate", "av", "cv2", "diffusers", "duckdb", "lpips", "matplotlib", "mediapipe", "snakemake", "torch", "transformers", "yt_dlp")
+LIBRARIES = (
+    "accelerate",
+    "av",
+    "cv2",
+    "diffusers",
+    "duckdb",
+    "lpips",
+    "matplotlib",
+    "mediapipe",
+    "snakemake",
+    "torch",
+    "transformers",
+    "yt_dlp",
+)
 OLDEST_CONDA = (24, 7, 1)
 # What docs/paper_run.md says, too.
 LEFT_OUT = (
-    "A method of others whose `path:` is not set is left out. Its row stays in every table that names it, with a dash in each "
-    "column and a note that says what was missing. Nothing is put in its place, and the values, intervals and tests of the "
-    "other rows are those that they would have beside it; only the marks of best and second best are given among fewer rows."
+    "A method of others whose `path:` is not set is left out. Its row stays in every table that names it, "
+    "with a dash in each "
+    "column and a note that says what was missing. Nothing is put in its place, and the values, intervals "
+    "and tests of the "
+    "other rows are those that they would have beside it; only the marks of best and second best are given "
+    "among fewer rows."
 )
 
 
 def prepare(configs: list[Path], results: Path, accepted: Collection[str] = (), fetch: bool = True) -> bool:
-    """Print what is missing, step by step, and fetch the weights whose licence was accepted.
+    """Print what is missing, step by step, and fetch the weights whose licence was
+    accepted.
 
     Args:
         configs: Configuration files, later ones over earlier ones.
         results: Folder of results; what lies there is not asked for again.
-        accepted: Ids of weights whose licence the user accepts by this call; ``all`` for all.
+        accepted: Ids of weights whose licence the user accepts by this call; ``all``
+            for all.
         fetch: Whether to download.
 
     Returns:
@@ -65,7 +85,9 @@ def prepare(configs: list[Path], results: Path, accepted: Collection[str] = (), 
         for line in _after(step, found, settings, results, left_out):
             typer.echo(f"   {line}")
     if needs:
-        steps = ", ".join(str(number) for number, step in enumerate(STEPS, 1) if any(need.step == step for need in needs))
+        steps = ", ".join(
+            str(number) for number, step in enumerate(STEPS, 1) if any(need.step == step for need in needs)
+        )
         typer.echo(f"\nNot ready: {len(needs)} things remain, in step {steps}. Then run this command again.")
     else:
         typer.echo(f"\nReady: snakemake --cores all {configfile(configs)}")
@@ -79,12 +101,16 @@ def configfile(configs: list[Path]) -> str:
 
 def _accepting(settings: Settings, accepted: Collection[str]) -> Settings:
     """The configuration with more licences accepted."""
-    raw = core_settings.merge(settings.raw, {"zoo": {"accept_licence": sorted({*settings.zoo.accept_licence, *accepted})}})
+    raw = core_settings.merge(
+        settings.raw, {"zoo": {"accept_licence": sorted({*settings.zoo.accept_licence, *accepted})}}
+    )
     return core_settings.check(raw, whole=True)
 
 
 def _fetch_weights(settings: Settings, results: Path) -> dict[str, str]:
-    """Fetch to the user's cache what is not here and may be fetched; returns what failed, by id."""
+    """Fetch to the user's cache what is not here and may be fetched; returns what
+    failed, by id.
+    """
     refused = {need.what.partition(" ")[2] for need in licences(settings, results)}
     failed = {}
     for name, (one, here) in published(settings, results).items():
@@ -101,13 +127,19 @@ def _fetch_weights(settings: Settings, results: Path) -> dict[str, str]:
 
 
 def methods(settings: Settings, results: Path) -> tuple[list[str], list[Need]]:
-    """Methods of others that are left out (their ``path:`` is not set), and what the rest lacks beside a GPU."""
+    """Methods of others that are left out (their ``path:`` is not set), and what the
+    rest lacks beside a GPU.
+    """
     left_out, needs = [], []
     for method, lacks in listed(settings, results):
         if isinstance(method.options, ExternalConfig) and not method.options.path:
             left_out.append(method.name)
         elif not hasattr(method.options, "run"):  # runs of this workflow are made by it
-            needs += [Need("Methods of others", f"{method.name}: {lack.what}", (str(lack),)) for lack in lacks if lack.what != NO_GPU]
+            needs += [
+                Need("Methods of others", f"{method.name}: {lack.what}", (str(lack),))
+                for lack in lacks
+                if lack.what != NO_GPU
+            ]
     return left_out, needs
 
 
@@ -117,9 +149,17 @@ def libraries(configs: list[Path], settings: Settings, results: Path) -> list[Ne
     lacking = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if lacking and (conda := _conda()) < OLDEST_CONDA:
         have = f"conda {'.'.join(map(str, conda))} is too old" if conda else "conda is not here"
-        todo = ("pip install 'eadbench[all]' in this environment; or, for --use-conda, install conda 24.7.1 or later",)
-        found.append(Need("Libraries and programs", f"this Python lacks {', '.join(lacking)}, and {have}", todo))
-    if any(corpus.kind == "hdtf" for corpus in to_fetch(settings, results).values()) and "yt_dlp" not in lacking:
+        todo = (
+            "pip install 'eadbench[all]' in this environment; or, for --use-conda, install conda 24.7.1 or "
+            "later",
+        )
+        found.append(
+            Need("Libraries and programs", f"this Python lacks {', '.join(lacking)}, and {have}", todo)
+        )
+    if (
+        any(corpus.kind == "hdtf" for corpus in to_fetch(settings, results).values())
+        and "yt_dlp" not in lacking
+    ):
         from eadbench.corpora.hdtf import check_javascript
 
         try:
@@ -132,7 +172,9 @@ def libraries(configs: list[Path], settings: Settings, results: Path) -> list[Ne
 def _conda() -> tuple[int, ...]:
     """Version of the conda on the path; empty without one."""
     try:
-        told = subprocess.run(["conda", "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+        told = subprocess.run(
+            ["conda", "--version"], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(map(int, re.findall(r"\d+", told)[:3]))
@@ -141,29 +183,48 @@ def _conda() -> tuple[int, ...]:
 def _after(step: str, found: list[Need], settings: Settings, results: Path, left_out: list[str]) -> list[str]:
     """What to know at the end of a step."""
     if step == "Licences" and found:
-        names = {kind: [need.what.split()[1] for need in found if need.what.startswith(kind)] for kind in ("corpus", "weights")}
-        lines = ["Read them. What you accept goes into a file of yours, e.g. mine.yaml, to be named after the other ones everywhere:"]
+        names = {
+            kind: [need.what.split()[1] for need in found if need.what.startswith(kind)]
+            for kind in ("corpus", "weights")
+        }
+        lines = [
+            "Read them. What you accept goes into a file of yours, e.g. mine.yaml, to be named after the "
+            "other ones everywhere:"
+        ]
         for section, kind in (("corpora", "corpus"), ("zoo", "weights")):
             lines += [f"    {section}: {{accept_licence: [{', '.join(names[kind])}]}}"] if names[kind] else []
         return lines
     if step == "Weights":
         waiting = [need.what for need in found if not need.what.endswith("by hand")]
-        return [f"Those with an accepted licence are fetched by this command, to {user_cache()}."] if waiting else []
+        return (
+            [f"Those with an accepted licence are fetched by this command, to {user_cache()}."]
+            if waiting
+            else []
+        )
     if step == "Corpora":
         coming = to_fetch(settings, results)
-        sizes = [f"{name} (about {CUSTOMARY[corpus.kind, ''][3]:g} GB)" for name, corpus in coming.items() if (corpus.kind, "") in CUSTOMARY]
+        sizes = [
+            f"{name} (about {CUSTOMARY[corpus.kind, ''][3]:g} GB)"
+            for name, corpus in coming.items()
+            if (corpus.kind, "") in CUSTOMARY
+        ]
         return [f"The workflow downloads {', '.join(sizes)} by itself."] if sizes else []
     if step == "Methods of others":
         told = [f"Left out: {', '.join(left_out)}. {LEFT_OUT}", *_commands(settings, left_out)]
         return told if left_out else []
     told = []
     if settings.device == "cuda" and not shutil.which("nvidia-smi"):
-        told.append("No GPU is visible here, and `device: cuda` asks for one; on a cluster's head node that is as it should be.")
+        told.append(
+            "No GPU is visible here, and `device: cuda` asks for one; on a cluster's head node that is as "
+            "it should be."
+        )
     return told
 
 
 def _commands(settings: Settings, left_out: list[str]) -> list[str]:
-    """How to get the methods that are left out: a checkout at its commit, the environment, the weights."""
+    """How to get the methods that are left out: a checkout at its commit, the
+    environment, the weights.
+    """
     from eadbench.samples.recipe import load_recipe
     from eadbench.samples.sources import weights_of
 
@@ -175,8 +236,12 @@ def _commands(settings: Settings, left_out: list[str]) -> list[str]:
             f"{name}: code {recipe.licence}, weights {recipe.weights_licence}",
             f"    git clone {recipe.repository} {name} && git -C {name} checkout {recipe.commit}",
             f"    conda env create -p {name}/env -f envs/{recipe.environment}.yaml",
-            *(f"    weights: {weight.path} from {weight.source}" for weight, _ in weights_of(options, recipe)),
+            *(
+                f"    weights: {weight.path} from {weight.source}"
+                for weight, _ in weights_of(options, recipe)
+            ),
             *([f"    {recipe.prepared}"] if recipe.prepared else []),
-            f"    samples: {{methods: {{{name}: {{path: {name}, python: {name}/env/bin/python, weights: {name}}}}}}}",
+            f"    samples: {{methods: {{{name}: {{path: {name}, python: {name}/env/bin/python, weights: "
+            f"{name}}}}}}}",
         ]
     return lines

@@ -16,14 +16,18 @@ from eadbench.plan.estimate import by_figure, by_stage, costs, wall_time
 from eadbench.plan.figures import load
 
 WHAT_IT_IS_NOT = (
-    "Assumed figures mean one A100-class GPU and the sizes of config/paper.yaml. Wall times are simulated, without queues, retries and failures. "
-    "Disk is what is left at the end; a training run needs about four times its weights more while it runs. Memory is the peak of one job."
+    "Assumed figures mean one A100-class GPU and the sizes of config/paper.yaml. Wall times are simulated, "
+    "without queues, retries and failures. "
+    "Disk is what is left at the end; a training run needs about four times its weights more while it "
+    "runs. Memory is the peak of one job."
 )
 
 
 @dataclass(frozen=True)
 class Report:
-    """Amounts per corpus; a row per stage (``schemas.PLAN``), per figure, and per pair of cores and GPUs."""
+    """Amounts per corpus; a row per stage (``schemas.PLAN``), per figure, and per pair
+    of cores and GPUs.
+    """
 
     configs: list[str]
     corpora: dict[str, Counts]
@@ -32,7 +36,14 @@ class Report:
     walls: list[dict[str, float]]
 
 
-def make(configs: list[Path], results: Path, finished: Path | None, given: Path | None, workers: list[int], gpus: list[int]) -> Report:
+def make(
+    configs: list[Path],
+    results: Path,
+    finished: Path | None,
+    given: Path | None,
+    workers: list[int],
+    gpus: list[int],
+) -> Report:
     """Plan a run.
 
     Args:
@@ -43,15 +54,26 @@ def make(configs: list[Path], results: Path, finished: Path | None, given: Path 
         workers, gpus: Cores and GPUs to give the wall time for, each with each.
 
     Raises:
-        EadbenchError: If the configuration, the finished run or the figures are no good.
+        EadbenchError: If the configuration, the finished run or the figures are no
+            good.
     """
     settings = core_settings.load(None, configs, whole=True)
     plan = planned(configs)
     corpora = counts(settings, results)
     found = costs(plan.jobs, settings, corpora, load(given), calibrate(finished, plan) if finished else {})
     on_gpu = any(job.gpus for job in plan.jobs)
-    walls = [{"workers": n, "gpus": g, "hours": wall_time(plan.jobs, found, n, g) / 3600} for n in workers for g in (gpus if on_gpu else [0])]
-    return Report([str(path) for path in configs], corpora, by_stage(plan.jobs, found), by_figure(plan.jobs, found), walls)
+    walls = [
+        {"workers": n, "gpus": g, "hours": wall_time(plan.jobs, found, n, g) / 3600}
+        for n in workers
+        for g in (gpus if on_gpu else [0])
+    ]
+    return Report(
+        [str(path) for path in configs],
+        corpora,
+        by_stage(plan.jobs, found),
+        by_figure(plan.jobs, found),
+        walls,
+    )
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -68,16 +90,48 @@ def as_json(report: Report) -> dict[str, Any]:
 def show(report: Report, details: bool) -> None:
     """Print it."""
     console = Console()
-    corpora = _table("Corpora", "corpus", "recordings", "hours", "clips", "clip hours", "rendered", "source", "from")
+    corpora = _table(
+        "Corpora", "corpus", "recordings", "hours", "clips", "clip hours", "rendered", "source", "from"
+    )
     for name, c in report.corpora.items():
-        row = (f"{c.recordings:,.0f}", f"{c.seconds / 3600:.1f}", f"{c.clips:,.0f}", f"{c.clip_seconds / 3600:.1f}", f"{c.test_clips:,.0f}")
+        row = (
+            f"{c.recordings:,.0f}",
+            f"{c.seconds / 3600:.1f}",
+            f"{c.clips:,.0f}",
+            f"{c.clip_seconds / 3600:.1f}",
+            f"{c.test_clips:,.0f}",
+        )
         corpora.add_row(name, *row, c.source, c.note)
     console.print(corpora)
-    stages = _table("Cost", "stage", "jobs", "core h", "GPU h", "disk GB", "memory GB", "GPU GB", "measured", "figures of its jobs")
+    stages = _table(
+        "Cost",
+        "stage",
+        "jobs",
+        "core h",
+        "GPU h",
+        "disk GB",
+        "memory GB",
+        "GPU GB",
+        "measured",
+        "figures of its jobs",
+    )
     for row in report.stages.itertuples():
         gpu = f"{row.peak_gpu_memory_gb:.0f}" if pd.notna(row.peak_gpu_memory_gb) else "-"
-        hours = (f"{row.core_hours:,.1f}", f"{row.gpu_hours:,.1f}", f"{row.disk_gb:,.1f}", f"{row.peak_memory_gb:.1f}")
-        stages.add_row(row.stage, str(row.jobs), *hours, gpu, f"{row.measured_share:.0%}", row.source, style="bold" if row.stage == "all" else None)
+        hours = (
+            f"{row.core_hours:,.1f}",
+            f"{row.gpu_hours:,.1f}",
+            f"{row.disk_gb:,.1f}",
+            f"{row.peak_memory_gb:.1f}",
+        )
+        stages.add_row(
+            row.stage,
+            str(row.jobs),
+            *hours,
+            gpu,
+            f"{row.measured_share:.0%}",
+            row.source,
+            style="bold" if row.stage == "all" else None,
+        )
     console.print(stages)
     walls = _table("Wall time", "cores", "GPUs", "hours")
     for wall in report.walls:
@@ -93,7 +147,14 @@ def _figures(rows: pd.DataFrame) -> Table:
     for row in rows.sort_values("hours", ascending=False).itertuples():
         work = f"{row.work:,.0f} {row.unit}"
         table.add_row(
-            row.figure, str(row.jobs), work, f"{row.seconds_per_unit:.3g}", f"{row.start_seconds:.3g}", f"{row.hours:,.2f}", row.source, row.note
+            row.figure,
+            str(row.jobs),
+            work,
+            f"{row.seconds_per_unit:.3g}",
+            f"{row.start_seconds:.3g}",
+            f"{row.hours:,.2f}",
+            row.source,
+            row.note,
         )
     return table
 

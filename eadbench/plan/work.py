@@ -1,4 +1,6 @@
-"""What a job works on: the name of its figure, its amount of work, and the settings that decide its speed."""
+"""What a job works on: the name of its figure, its amount of work, and the settings
+that decide its speed.
+"""
 
 import json
 from typing import Any
@@ -60,7 +62,9 @@ def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: di
     if UNITS[rule] == "jobs":
         return 1
     if rule in ("build_tables", "write_report"):
-        return sum(len(method.corpora) * len(method.protocols) for method in settings.samples.methods.values())
+        return sum(
+            len(method.corpora) * len(method.protocols) for method in settings.samples.methods.values()
+        )
     if rule == "report_captions":
         return sum(c.clips for c in corpora.values())
     corpus = corpora[wildcards["corpus"]]
@@ -77,8 +81,12 @@ def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: di
 
 
 def signature(rule: str, wildcards: dict[str, str], settings: Settings) -> str:
-    """The settings that decide how fast a unit of work is done, as text. Figures of two runs compare only where it is equal."""
-    return json.dumps({"device": settings.device, **_speed(rule, wildcards, settings)}, sort_keys=True, default=str)
+    """The settings that decide how fast a unit of work is done, as text. Figures of two
+    runs compare only where it is equal.
+    """
+    return json.dumps(
+        {"device": settings.device, **_speed(rule, wildcards, settings)}, sort_keys=True, default=str
+    )
 
 
 def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str, Any]:
@@ -90,11 +98,16 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
     if rule == "write_captions":
         return shaping_for("captions write", settings.captions)
     if rule == "filter_captions":
-        return {"compare": settings.captions.filter.compare, "embedder": _artefact(settings, settings.captions.filter.embedder)}
+        return {
+            "compare": settings.captions.filter.compare,
+            "embedder": _artefact(settings, settings.captions.filter.embedder),
+        }
     if rule == "encode_text":
         return _artefact(settings, "text_encoder")
     if rule == "extract_features":
-        return settings.features.model_dump() | {part: _artefact(settings, part) for part in ("vae", "whisper")}
+        return settings.features.model_dump() | {
+            part: _artefact(settings, part) for part in ("vae", "whisper")
+        }
     if rule == "train":
         return _run(wildcards["run"], settings)
     if rule == "make_samples":
@@ -104,7 +117,11 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
         return {"size": settings.clips.size, **kept, **trained}
     if rule == "measure":
         scores = shaping_for("scores measure", settings.scores)
-        return {"size": settings.clips.size, **scores, "networks": {n: _artefact(settings, n) for n in settings.scores.artefacts()}}
+        return {
+            "size": settings.clips.size,
+            **scores,
+            "networks": {n: _artefact(settings, n) for n in settings.scores.artefacts()},
+        }
     if rule == "make_artefact":
         return _artefact(settings, wildcards["artefact"])
     if rule == "summarise":
@@ -119,5 +136,9 @@ def _artefact(settings: Settings, name: str) -> dict[str, Any]:
 def _run(name: str, settings: Settings) -> dict[str, Any]:
     run = settings.training.run(name)
     optim = run.optim.model_dump(include={"batch", "accumulate", "precision", "gradient_checkpointing"})
-    kept = {key: value for key, value in shaping(run).items() if key in ("kind", "stage", "model", "losses", "windows", "loss")}
+    kept = {
+        key: value
+        for key, value in shaping(run).items()
+        if key in ("kind", "stage", "model", "losses", "windows", "loss")
+    }
     return {"optim": optim, **kept, "size": settings.features.size}

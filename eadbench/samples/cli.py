@@ -9,8 +9,12 @@ from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, Parts, SettingsJson, parse_parts
 from eadbench.core.settings import entry_of
 
-app = typer.Typer(add_completion=False, help="Render test clips with any method; render one video.", no_args_is_help=True)
-methods_app = typer.Typer(add_completion=False, help="What each method needs, and what is missing here.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="Render test clips with any method; render one video.", no_args_is_help=True
+)
+methods_app = typer.Typer(
+    add_completion=False, help="What each method needs, and what is missing here.", no_args_is_help=True
+)
 
 
 @app.command("make")
@@ -18,18 +22,31 @@ def make_command(
     method: Annotated[str, typer.Option(help="Name in the config's `samples: methods:`.")],
     corpus: Annotated[str, typer.Option(help="Corpus whose test clips are rendered.")],
     clips: Annotated[Path, typer.Option(help="Its table of clips.")],
-    out: Annotated[Path, typer.Option(help="The table to write, e.g. results/samples/full/demo_hdtf/self/samples.parquet; videos go beside it.")],
-    protocol: Annotated[str, typer.Option(help="`self`, `cross` (another clip's audio) or `cross_emotion`.")] = "self",
-    features: Annotated[Path | None, typer.Option(help="Its table of features; trained models need it.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Folder of the training run; trained models need it.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The table to write, e.g. results/samples/full/demo_hdtf/self/samples.parquet; videos go "
+            "beside it."
+        ),
+    ],
+    protocol: Annotated[
+        str, typer.Option(help="`self`, `cross` (another clip's audio) or `cross_emotion`.")
+    ] = "self",
+    features: Annotated[
+        Path | None, typer.Option(help="Its table of features; trained models need it.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the training run; trained models need it.")
+    ] = None,
     part: Parts = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
     """Render the test clips of a corpus with one method.
 
-    One row per clip: `kept` with its video, `failed` with the reason, or `dropped` where the method cannot (what it lacks, or a protocol it does not
-    know). An interrupted run goes on where it stopped.
+    One row per clip: `kept` with its video, `failed` with the reason, or `dropped`
+    where the method cannot (what it lacks, or a protocol it does not know). An
+    interrupted run goes on where it stopped.
 
     Example:
 
@@ -42,7 +59,9 @@ def make_command(
     from eadbench.samples.make import make
     from eadbench.samples.methods.base import MethodContext
 
-    context = MethodContext(given.seed, given.device, given.samples, features, run, parse_parts(part), out.parent / "logs")
+    context = MethodContext(
+        given.seed, given.device, given.samples, features, run, parse_parts(part), out.parent / "logs"
+    )
     make(method, corpus, protocol, clips, context, out)
 
 
@@ -54,22 +73,41 @@ def render_command(
     video: Annotated[Path | None, typer.Option(help="Video whose face speaks.")] = None,
     image: Annotated[Path | None, typer.Option(help="Or a picture.")] = None,
     emotion: Annotated[str | None, typer.Option(help="Emotion, e.g. angry.")] = None,
-    intensity: Annotated[float, typer.Option(help="Its intensity, from 0 (none) to 1 (full).", min=0.0, max=1.0)] = 1.0,
-    text: Annotated[str | None, typer.Option(help="Or a description in words, for runs that read text.")] = None,
-    valence: Annotated[float | None, typer.Option(help="Or a point between the emotions, for runs that read it: -1 to 1.", min=-1.0, max=1.0)] = None,
+    intensity: Annotated[
+        float, typer.Option(help="Its intensity, from 0 (none) to 1 (full).", min=0.0, max=1.0)
+    ] = 1.0,
+    text: Annotated[
+        str | None, typer.Option(help="Or a description in words, for runs that read text.")
+    ] = None,
+    valence: Annotated[
+        float | None,
+        typer.Option(
+            help="Or a point between the emotions, for runs that read it: -1 to 1.", min=-1.0, max=1.0
+        ),
+    ] = None,
     arousal: Annotated[float | None, typer.Option(help="Its arousal, -1 to 1.", min=-1.0, max=1.0)] = None,
-    zoo: Annotated[Path, typer.Option(help="Folder with the artefacts vae, whisper and text_encoder.")] = Path("results/zoo"),
+    zoo: Annotated[
+        Path, typer.Option(help="Folder with the artefacts vae, whisper and text_encoder.")
+    ] = Path("results/zoo"),
     part: Parts = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the config's]", show_default=False, min=1)] = None,
-    audio_guidance: Annotated[float | None, typer.Option(help="Guidance of the audio. [default: the config's]", show_default=False)] = None,
-    text_guidance: Annotated[float | None, typer.Option(help="Guidance of the emotion. [default: the config's]", show_default=False)] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Denoising steps. [default: the config's]", show_default=False, min=1)
+    ] = None,
+    audio_guidance: Annotated[
+        float | None, typer.Option(help="Guidance of the audio. [default: the config's]", show_default=False)
+    ] = None,
+    text_guidance: Annotated[
+        float | None,
+        typer.Option(help="Guidance of the emotion. [default: the config's]", show_default=False),
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
     """Let one face speak: align, sample, paste back into the full frame, add the sound.
 
-    The result is as long as the shorter of video and speech, at 25 frames per second; a picture stands still around the face. The file's
-    metadata say that it is synthetic. A demo's model has seen drawn faces alone: on a real one it paints a blur.
+    The result is as long as the shorter of video and speech, at 25 frames per second; a
+    picture stands still around the face. The file's metadata say that it is synthetic.
+    A demo's model has seen drawn faces alone: on a real one it paints a blur.
 
     Example:
 
@@ -83,7 +121,15 @@ def render_command(
     overrides = {"steps": steps, "audio_guidance": audio_guidance, "text_guidance": text_guidance}
     from eadbench.samples.render import render
 
-    render(request, run, zoo, parse_parts(part), given, {k: v for k, v in overrides.items() if v is not None}, out)
+    render(
+        request,
+        run,
+        zoo,
+        parse_parts(part),
+        given,
+        {k: v for k, v in overrides.items() if v is not None},
+        out,
+    )
 
 
 @methods_app.callback()
@@ -93,13 +139,18 @@ def methods_group() -> None:
 
 @methods_app.command("list")
 def list_command(
-    results: Annotated[Path, typer.Option(help="Folder of the workflow's results, in which runs and artefacts are looked for.")] = Path("results"),
+    results: Annotated[
+        Path,
+        typer.Option(help="Folder of the workflow's results, in which runs and artefacts are looked for."),
+    ] = Path("results"),
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """All methods of the config: what they can do, what they need, their licence, and in one list what is missing here.
+    """All methods of the config: what they can do, what they need, their licence, and
+    in one list what is missing here.
 
-    A run or an artefact in --results that was made with other settings than those of the configuration counts as missing.
+    A run or an artefact in --results that was made with other settings than those of
+    the configuration counts as missing.
 
     Example:
 

@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 
 SHARPEN_SIGMA = 0.6  # pixels of the generated frames that the unsharp mask blurs by
-COLOUR_MEMORY = 0.9  # share of the colour shift that stays from one batch to the next, so that it cannot flicker
+COLOUR_MEMORY = (
+    0.9  # share of the colour shift that stays from one batch to the next, so that it cannot flicker
+)
 
 
 class Compositor:
@@ -13,7 +15,8 @@ class Compositor:
     Args:
         keep: Mask of the frames, ``(S, S)``; 1 keep, 0 replace.
         feather: Width of the soft edge inside the mask, as a share of S.
-        colour_match: Shift the colours so that they agree on average in a band around the mask.
+        colour_match: Shift the colours so that they agree on average in a band around
+            the mask.
         sharpen: Amount of an unsharp mask on the generated part, 0 for none.
     """
 
@@ -41,9 +44,16 @@ class Compositor:
         """
         scale = self.size / generated.shape[1]
         if scale != 1:
-            generated = np.stack([cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_CUBIC) for image in generated])
+            generated = np.stack(
+                [
+                    cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
+                    for image in generated
+                ]
+            )
         if self.sharpen:
-            blurred = np.stack([cv2.GaussianBlur(image, (0, 0), SHARPEN_SIGMA * scale) for image in generated])
+            blurred = np.stack(
+                [cv2.GaussianBlur(image, (0, 0), SHARPEN_SIGMA * scale) for image in generated]
+            )
             generated = generated + self.sharpen * (generated - blurred)
         if self.colour_match:
             generated = generated + self._colour_shift(original, generated)
@@ -52,5 +62,7 @@ class Compositor:
 
     def _colour_shift(self, original: np.ndarray, generated: np.ndarray) -> np.ndarray:
         found = (original[:, self.band].astype(np.float32) - generated[:, self.band]).mean((0, 1))
-        self._shift = found if self._shift is None else COLOUR_MEMORY * self._shift + (1 - COLOUR_MEMORY) * found
+        self._shift = (
+            found if self._shift is None else COLOUR_MEMORY * self._shift + (1 - COLOUR_MEMORY) * found
+        )
         return self._shift

@@ -12,10 +12,16 @@ from eadbench.samples.templates import placeholders
 
 READS = {
     "make": (
-        "seed", "device", "samples.split", "samples.max_clips", "samples.max_seconds", "samples.crf", "samples.preset",
+        "seed",
+        "device",
+        "samples.split",
+        "samples.max_clips",
+        "samples.max_seconds",
+        "samples.crf",
+        "samples.preset",
         "samples.methods.{method}",
     ),
-}  # fmt: skip
+}
 
 Protocol = Literal["self", "cross", "cross_emotion"]
 CaptionSource = Literal["target", "label", "other_clip", "same_speaker"]
@@ -27,20 +33,29 @@ class SamplerConfig(Section):
     """How EAD-Net samples.
 
     Attributes:
-        scheduler: Deterministic diffusers scheduler: ``ddim`` (LatentSync), ``dpmsolver++``, ``unipc`` or ``euler``.
+        scheduler: Deterministic diffusers scheduler: ``ddim`` (LatentSync),
+            ``dpmsolver++``, ``unipc`` or ``euler``.
         steps: Denoising steps (LatentSync: 20).
         audio_guidance: Guidance scale of the audio; 1 is off (LatentSync: 1.5).
-        text_guidance: Guidance scale of the text or of the valence-arousal-intensity vector, apart from the audio's; 1 is off (ours).
-        temperature: Factor on the noise that sampling starts from. Below 1 it keeps nearer to what is likeliest (as Kingma & Dhariwal 2018 do with a
-            flow); what noise a network cannot take out again shows as blotches of colour (LatentSync: 1).
-        overlap: Frames that neighbouring windows share; blended in latent space at every step (ours).
-        chunk: Windows denoised at once. Bounds the memory whatever the length, and is part of the result: chunks pass their overlap on, windows in
-            a chunk blend both ways.
-        feather: Width of the soft edge of the mask, as a share of the frame's side (ours).
-        colour_match: Shift the generated colours so that they meet the original ones around the mask.
-        sharpen: Amount of an unsharp mask on the generated part, against the blur of the VAE and of enlarging it to the clip's size; 0 for
-            none (LatentSync).
-        compile: ``torch.compile`` the network; worth its minutes on a GPU with many clips only.
+        text_guidance: Guidance scale of the text or of the valence-arousal-intensity
+            vector, apart from the audio's; 1 is off (ours).
+        temperature: Factor on the noise that sampling starts from. Below 1 it keeps
+            nearer to what is likeliest (as Kingma & Dhariwal 2018 do with a flow); what
+            noise a network cannot take out again shows as blotches of colour
+            (LatentSync: 1).
+        overlap: Frames that neighbouring windows share; blended in latent space at
+            every step (ours).
+        chunk: Windows denoised at once. Bounds the memory whatever the length, and is
+            part of the result: chunks pass their overlap on, windows in a chunk blend
+            both ways.
+        feather: Width of the soft edge of the mask, as a share of the frame's side
+            (ours).
+        colour_match: Shift the generated colours so that they meet the original ones
+            around the mask.
+        sharpen: Amount of an unsharp mask on the generated part, against the blur of
+            the VAE and of enlarging it to the clip's size; 0 for none (LatentSync).
+        compile: ``torch.compile`` the network; worth its minutes on a GPU with many
+            clips only.
         precision: ``auto`` is bfloat16 on a GPU and float32 on a CPU.
     """
 
@@ -64,7 +79,8 @@ class BaseMethodConfig(Section):
     Attributes:
         kind: How the method makes its videos.
         corpora: Corpora whose test clips it renders.
-        protocols: Driving protocols: ``self`` (own audio), ``cross`` (another clip's audio), ``cross_emotion`` (audio and emotion of another clip).
+        protocols: Driving protocols: ``self`` (own audio), ``cross`` (another clip's
+            audio), ``cross_emotion`` (audio and emotion of another clip).
         title: Name in the tables; null means the key.
     """
 
@@ -77,7 +93,9 @@ class BaseMethodConfig(Section):
         return ("device",)
 
     def trim(self, dump: dict[str, Any]) -> None:
-        """What says which cells there are (a job is one cell), and what is for people to read."""
+        """What says which cells there are (a job is one cell), and what is for people
+        to read.
+        """
         for key in ("corpora", "protocols", "title", "licence"):
             dump.pop(key, None)
 
@@ -87,14 +105,18 @@ class BaseMethodConfig(Section):
 
 
 class GroundTruthConfig(BaseMethodConfig):
-    """The clip itself. ``reencode`` passes it through the same codec as everybody else's result."""
+    """The clip itself. ``reencode`` passes it through the same codec as everybody
+    else's result.
+    """
 
     kind: Literal["ground_truth"]
     reencode: bool = True
 
 
 class CopiedInputConfig(BaseMethodConfig):
-    """What a model would give that copies its input: in ``self`` another clip of the speaker, else the driven clip, with the driving audio."""
+    """What a model would give that copies its input: in ``self`` another clip of the
+    speaker, else the driven clip, with the driving audio.
+    """
 
     kind: Literal["copied_input"]
 
@@ -106,7 +128,9 @@ class StillConfig(BaseMethodConfig):
 
 
 class ShuffledAudioConfig(BaseMethodConfig):
-    """The clip itself with another clip's audio: the floor of every synchronisation score."""
+    """The clip itself with another clip's audio: the floor of every synchronisation
+    score.
+    """
 
     kind: Literal["shuffled_audio"]
 
@@ -116,9 +140,10 @@ class TrainedMethodConfig(BaseMethodConfig):
 
     Attributes:
         run: Name in ``training: runs:``.
-        reference: Frames that show the identity: ``other_clip`` (another clip of the speaker, the honest choice), ``other_stretch`` (frames of the
-            clip far away in time: what training sees), ``first_frame``, or ``current`` (the unmasked frame itself, as LatentSync does: leaks the
-            answer in ``self``).
+        reference: Frames that show the identity: ``other_clip`` (another clip of the
+            speaker, the honest choice), ``other_stretch`` (frames of the clip far away
+            in time: what training sees), ``first_frame``, or ``current`` (the unmasked
+            frame itself, as LatentSync does: leaks the answer in ``self``).
     """
 
     run: RunName
@@ -136,10 +161,13 @@ class EADNetMethodConfig(TrainedMethodConfig):
     """A run of EAD-Net.
 
     Attributes:
-        caption_source: Where the text is from: ``target`` (the clip whose emotion is asked for: leaks), ``label`` (a sentence made from the label),
-            ``other_clip`` (the caption of a training clip with the same label, so of another speaker) or ``same_speaker`` (the caption of another
-            clip of the speaker with the same label: tells how this speaker shows the emotion).
-        sampler: Overrides of ``samples.sampler``; what is not given is taken from there.
+        caption_source: Where the text is from: ``target`` (the clip whose emotion is
+            asked for: leaks), ``label`` (a sentence made from the label),
+            ``other_clip`` (the caption of a training clip with the same label, so of
+            another speaker) or ``same_speaker`` (the caption of another clip of the
+            speaker with the same label: tells how this speaker shows the emotion).
+        sampler: Overrides of ``samples.sampler``; what is not given is taken from
+            there.
     """
 
     kind: Literal["eadnet"]
@@ -149,7 +177,9 @@ class EADNetMethodConfig(TrainedMethodConfig):
 
 
 class Wav2LipMethodConfig(TrainedMethodConfig):
-    """A Wav2Lip generator trained by this workflow. The authors' own code shows it the frames themselves (``reference: current``)."""
+    """A Wav2Lip generator trained by this workflow. The authors' own code shows it the
+    frames themselves (``reference: current``).
+    """
 
     kind: Literal["wav2lip"]
 
@@ -159,9 +189,11 @@ class VideosConfig(BaseMethodConfig):
 
     Attributes:
         path: Folder. ``{corpus}`` and ``{protocol}`` in it are filled in.
-        mapping: CSV with columns ``clip_id`` and ``video`` (relative to ``path``), optionally ``corpus`` and ``protocol``; null means
-            ``{clip_id}.mp4`` in ``path``.
-        after: Method of the config whose results the folder holds; the workflow then renders that one first.
+        mapping: CSV with columns ``clip_id`` and ``video`` (relative to ``path``),
+            optionally ``corpus`` and ``protocol``; null means ``{clip_id}.mp4`` in
+            ``path``.
+        after: Method of the config whose results the folder holds; the workflow then
+            renders that one first.
         licence: What the listing says.
         emotion_control: What the method was told of the emotion.
         missing_frames: Frames that a result may lack at its end.
@@ -187,16 +219,21 @@ class CommandConfig(BaseMethodConfig):
     """A program of the user's.
 
     Attributes:
-        command: Command line with ``{video} {audio} {out} {reference} {emotion} {intensity} {frames} {fps} {size} {clip_id} {work}`` and more
-            (docs/methods.md), or ``{manifest} {out}`` (a folder) with ``per: manifest``; ``{output}`` is ``{out}``, ``{python}`` eadbench's own
-            interpreter, ``{checkout}`` the folder of eadbench. Split once, run without a shell.
+        command: Command line with
+            ``{video} {audio} {out} {reference} {emotion} {intensity} {frames} {fps} {size} {clip_id} {work}``
+            and more (docs/methods.md), or ``{manifest} {out}`` (a folder) with
+            ``per: manifest``; ``{output}`` is ``{out}``, ``{python}`` eadbench's own
+            interpreter, ``{checkout}`` the folder of eadbench. Split once, run without
+            a shell.
         per: ``clip`` or ``manifest`` (one run for all clips).
-        cwd: Folder in which it runs; ``{work}`` is a private one. Null: where eadbench was started.
-        env: Environment variables; ``${NAME}`` in a value stands for a variable of the environment that eadbench runs in,
-            for what is secret.
-        reads: Files and folders beside the command line's on which results depend: modules, weights. Other content renders
-            again; of a git checkout, another commit or changed tracked files. Null: the checkout that the program lies in,
-            if it does in one.
+        cwd: Folder in which it runs; ``{work}`` is a private one. Null: where eadbench
+            was started.
+        env: Environment variables; ``${NAME}`` in a value stands for a variable of the
+            environment that eadbench runs in, for what is secret.
+        reads: Files and folders beside the command line's on which results depend:
+            modules, weights. Other content renders again; of a git checkout, another
+            commit or changed tracked files. Null: the checkout that the program lies
+            in, if it does in one.
         timeout: Seconds per run.
         licence, emotion_control, missing_frames, resample, region: As for ``videos``.
     """
@@ -221,10 +258,14 @@ class ExternalConfig(BaseMethodConfig):
     Attributes:
         recipe: Name of the recipe, or path of a YAML file of yours.
         path: The checkout that you made; null means that it is not there.
-        weights: Folder with the weights, laid out as the recipe says; null means inside the checkout.
-        python: Interpreter of the environment that you made of ``envs/<recipe>.yaml``; null means that it is not there.
-        prepared: Folder with ``{clip_id}/`` made by the method's own preprocessing, for those that need it.
-        persistent: Keep the program loaded from clip to clip where the recipe knows how; ``false`` starts it anew for each.
+        weights: Folder with the weights, laid out as the recipe says; null means inside
+            the checkout.
+        python: Interpreter of the environment that you made of ``envs/<recipe>.yaml``;
+            null means that it is not there.
+        prepared: Folder with ``{clip_id}/`` made by the method's own preprocessing, for
+            those that need it.
+        persistent: Keep the program loaded from clip to clip where the recipe knows
+            how; ``false`` starts it anew for each.
         any_commit: Accept another commit than the recipe's (reported, not refused).
         any_weights: Accept weights of another hash (reported, not refused).
         timeout: Seconds per clip.
@@ -265,7 +306,8 @@ class SamplesConfig(Section):
 
     Attributes:
         split: Split that is rendered.
-        max_clips: At most so many clips per corpus, spread evenly over speakers and emotions; null means all.
+        max_clips: At most so many clips per corpus, spread evenly over speakers and
+            emotions; null means all.
         max_seconds: Clips are cut to this length; null means not.
         crf: x264 quality of the final encode, the same for all methods.
         preset: x264 preset of it.
@@ -284,8 +326,12 @@ class SamplesConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, given: Any) -> Any:
-        """Write the methods' samplers out in full: what all share, then what is their own."""
-        methods, shared = (given.get("methods"), given.get("sampler")) if isinstance(given, dict) else (None, None)
+        """Write the methods' samplers out in full: what all share, then what is their
+        own.
+        """
+        methods, shared = (
+            (given.get("methods"), given.get("sampler")) if isinstance(given, dict) else (None, None)
+        )
         if not isinstance(methods, dict) or not shared:
             return given
         shared = shared.model_dump() if isinstance(shared, SamplerConfig) else shared
@@ -293,7 +339,10 @@ class SamplesConfig(Section):
         for name, method in methods.items():
             if isinstance(method, dict) and method.get("kind") == "eadnet" and isinstance(shared, dict):
                 own = method.get("sampler") or {}
-                method = {**method, "sampler": {**shared, **(own.model_dump() if isinstance(own, SamplerConfig) else own)}}
+                method = {
+                    **method,
+                    "sampler": {**shared, **(own.model_dump() if isinstance(own, SamplerConfig) else own)},
+                }
             full[name] = method
         return {**given, "methods": full}
 
@@ -303,20 +352,53 @@ class SamplesConfig(Section):
 
     def cells(self) -> list[tuple[str, str, str]]:
         """Method, corpus and protocol of all that is rendered."""
-        return [(name, c, p) for name, method in self.methods.items() for c in method.corpora for p in method.protocols]
+        return [
+            (name, c, p)
+            for name, method in self.methods.items()
+            for c in method.corpora
+            for p in method.protocols
+        ]
 
 
 # What a command line may name (docs/methods.md). Once for all clips, or for each.
 FOR_ALL = ("manifest", "out", "output", "work", "python", "checkout")
 FOR_EACH = (
-    "clip_id", "corpus", "speaker", "protocol", "video", "track", "source", "source_start", "source_end", "audio", "driving_clip",
-    "reference_clip", "reference_video", "other_clip", "other_audio", "emotion", "intensity", "emotion_clip", "caption_clip",
-    "speaker_clip", "frames", "size", "fps", "reference", "boxes", "out", "output", "work", "python", "checkout",
-)  # fmt: skip
+    "clip_id",
+    "corpus",
+    "speaker",
+    "protocol",
+    "video",
+    "track",
+    "source",
+    "source_start",
+    "source_end",
+    "audio",
+    "driving_clip",
+    "reference_clip",
+    "reference_video",
+    "other_clip",
+    "other_audio",
+    "emotion",
+    "intensity",
+    "emotion_clip",
+    "caption_clip",
+    "speaker_clip",
+    "frames",
+    "size",
+    "fps",
+    "reference",
+    "boxes",
+    "out",
+    "output",
+    "work",
+    "python",
+    "checkout",
+)
 
 
 def check(settings: Any) -> None:
-    """What only the whole configuration can tell: every cell has its ground truth, and what methods read is there.
+    """What only the whole configuration can tell: every cell has its ground truth, and
+    what methods read is there.
 
     Raises:
         EadbenchError: With the method, and what to do.
@@ -328,7 +410,9 @@ def check(settings: Any) -> None:
             if corpus not in truth:
                 hint = f"add {corpus} to samples.methods.ground_truth.corpora"
                 raise EadbenchError(
-                    f"method {name!r} is compared with the ground truth of {corpus!r}, which is not made", f"samples.methods.{name}", hint
+                    f"method {name!r} is compared with the ground truth of {corpus!r}, which is not made",
+                    f"samples.methods.{name}",
+                    hint,
                 )
         where = f"samples.methods.{name}"
         if isinstance(method, CommandConfig):
@@ -344,7 +428,11 @@ def check(settings: Any) -> None:
             for corpus, protocol in product(method.corpora, method.protocols):
                 folder = Path(method.path.format(corpus=corpus, protocol=protocol)).expanduser()
                 if not method.after and not folder.is_dir():
-                    raise EadbenchError("the folder of videos does not exist", f"{where}.path: {folder}", "correct the path, or take the method out")
+                    raise EadbenchError(
+                        "the folder of videos does not exist",
+                        f"{where}.path: {folder}",
+                        "correct the path, or take the method out",
+                    )
             _check_there(method.mapping, f"{where}.mapping")
         elif isinstance(method, ExternalConfig):
             _check_recipe(method.recipe, f"{where}.recipe")
@@ -356,10 +444,14 @@ def _check_placeholders(text: str, known: tuple[str, ...], where: str) -> None:
     try:
         unknown = sorted(placeholders(text) - set(known))
     except ValueError as error:
-        raise EadbenchError(f"a brace is not closed: {error}", where, "a placeholder is {name}; {{ and }} stand for braces") from error
+        raise EadbenchError(
+            f"a brace is not closed: {error}", where, "a placeholder is {name}; {{ and }} stand for braces"
+        ) from error
     if unknown:
         near = nearest(f"{{{unknown[0]}}}", [f"{{{one}}}" for one in known])
-        raise EadbenchError(f"unknown placeholder {{{unknown[0]}}}{near}", where, f"known: {', '.join(known)}")
+        raise EadbenchError(
+            f"unknown placeholder {{{unknown[0]}}}{near}", where, f"known: {', '.join(known)}"
+        )
 
 
 def _check_recipe(name: str, where: str) -> None:
@@ -374,5 +466,7 @@ def _check_recipe(name: str, where: str) -> None:
 def _check_there(path: str | None, where: str) -> None:
     if path and not Path(path).expanduser().exists():
         raise EadbenchError(
-            "the path does not exist", f"{where}: {path}", "correct it, or set it to null: what is missing is then named in the tables"
+            "the path does not exist",
+            f"{where}: {path}",
+            "correct it, or set it to null: what is missing is then named in the tables",
         )

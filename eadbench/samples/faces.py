@@ -1,4 +1,6 @@
-"""One face of a video or picture of any size, followed and aligned as `clips` does, in memory that hardly grows with the length."""
+"""One face of a video or picture of any size, followed and aligned as `clips` does, in
+memory that hardly grows with the length.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -30,11 +32,13 @@ class FollowedFace:
 
     Attributes:
         path: The video or picture.
-        sights: What was seen, without pixels; one per frame at 25 per second (a picture: one). ``None`` where no face is:
-            a title card, a cut to something else, a face that is gone for longer than `clips: max_gap_seconds`.
+        sights: What was seen, without pixels; one per frame at 25 per second (a
+            picture: one). ``None`` where no face is: a title card, a cut to something
+            else, a face that is gone for longer than `clips: max_gap_seconds`.
         matrix: ``(T, 2, 3)`` source to aligned pixels; not a number where no face is.
         size: Side of the aligned square.
-        frames: Frames to show; more than there are sights only for a picture, which stands still.
+        frames: Frames to show; more than there are sights only for a picture, which
+            stands still.
     """
 
     path: Path
@@ -57,7 +61,9 @@ class FollowedFace:
         return self.matrix[min(number, len(self.matrix) - 1)]
 
     def aligned(self) -> Iterator[np.ndarray]:
-        """The aligned frames ``(size, size, 3)`` uint8, one for each frame: where no face is, the last one before or else the first one."""
+        """The aligned frames ``(size, size, 3)`` uint8, one for each frame: where no
+        face is, the last one before or else the first one.
+        """
         last = None
         for number, picture in enumerate(self._pictures()):
             if self.has_face(number):
@@ -68,7 +74,11 @@ class FollowedFace:
 
     def aligned_faces(self) -> Iterator[np.ndarray]:
         """The aligned frames that show the face."""
-        return (self._align(number, picture) for number, picture in enumerate(self._pictures()) if self.has_face(number))
+        return (
+            self._align(number, picture)
+            for number, picture in enumerate(self._pictures())
+            if self.has_face(number)
+        )
 
     def whole(self) -> Iterator[np.ndarray]:
         """The whole frames ``(H, W, 3)`` uint8, cut to even sides as H.264 wants them."""
@@ -110,14 +120,26 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
     Raises:
         EadbenchError: If there is no face.
     """
-    tracker = FaceTracker(FaceMesh(), make_detector(config.detector, config.pack), size, config.margin, None, FPS, search_pause=0)
+    tracker = FaceTracker(
+        FaceMesh(),
+        make_detector(config.detector, config.pack),
+        size,
+        config.margin,
+        None,
+        FPS,
+        search_pause=0,
+    )
     is_cut = CutDetector(config.cut_threshold)
     patience = round(config.max_gap_seconds * FPS)
     sights: list[Sight | None] = []
-    runs: list[list[int]] = []  # numbers of the frames in which the same face was seen without a cut or a long gap between
+    runs: list[
+        list[int]
+    ] = []  # numbers of the frames in which the same face was seen without a cut or a long gap between
     gone, looked = 0, None
     notes: list[str] = []
-    pictures = islice(iter_pictures(path, notes=notes), 1) if still else islice(pictures_of(path, notes), frames)
+    pictures = (
+        islice(iter_pictures(path, notes=notes), 1) if still else islice(pictures_of(path, notes), frames)
+    )
     for picture in track(pictures, "follow the face", total=1 if still else frames, unit="frames"):
         if is_cut(picture):
             tracker.forget()
@@ -129,8 +151,11 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
             gone, looked = 0, _look(picture, sight)
             continue
         gone += 1
-        # Blurred or hidden for a moment, and drawn; or gone, and left as it is: then its place looks otherwise.
-        if gone > patience or (sight is not None and np.abs(_look(picture, sight) - looked).mean() > config.cut_threshold):
+        # Blurred or hidden for a moment, and drawn; or gone, and left as it is: then
+        # its place looks otherwise.
+        if gone > patience or (
+            sight is not None and np.abs(_look(picture, sight) - looked).mean() > config.cut_threshold
+        ):
             tracker.forget()
     for note in notes:
         log.warning("%s: %s", path, note)
@@ -139,10 +164,18 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
     matrix = np.full((len(sights), 2, 3), np.nan)
     for run in runs:
         matrix[run[0] : run[-1] + 1] = _matrices(sights[run[0] : run[-1] + 1], config, size)
-    found = FollowedFace(path, [s if known else None for s, known in zip(sights, ~np.isnan(matrix[:, 0, 0]), strict=True)], matrix, size, 0)
+    found = FollowedFace(
+        path,
+        [s if known else None for s, known in zip(sights, ~np.isnan(matrix[:, 0, 0]), strict=True)],
+        matrix,
+        size,
+        0,
+    )
     found.frames = frames if still else len(sights)
     if found.faceless:
-        log.warning("%s: no face in %d of %d frames: they stay as they are", path, found.faceless, len(sights))
+        log.warning(
+            "%s: no face in %d of %d frames: they stay as they are", path, found.faceless, len(sights)
+        )
     return found
 
 
@@ -150,12 +183,16 @@ def _look(picture: Picture, sight: Sight) -> np.ndarray:
     """The face's surroundings, small and grey."""
     square = sight.square
     region = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
-    return cv2.cvtColor(cv2.resize(region, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return cv2.cvtColor(
+        cv2.resize(region, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
+    ).astype(np.float32)
 
 
 def _matrices(shot: list[Sight], config: ClipsConfig, size: int) -> np.ndarray:
     landmarks = align.calm(align.fill_gaps(shot))
-    turn, centre = align.steady(*align.similarities(landmarks, size, config.margin), config.align, config.smooth_seconds * FPS)
+    turn, centre = align.steady(
+        *align.similarities(landmarks, size, config.margin), config.align, config.smooth_seconds * FPS
+    )
     return align.matrices(turn, centre, size)
 
 

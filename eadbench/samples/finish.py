@@ -1,4 +1,6 @@
-"""From whatever a method wrote to a result that counts: alignment, the common codec, checks."""
+"""From whatever a method wrote to a result that counts: alignment, the common codec,
+checks.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,8 +31,9 @@ class Result:
 def finish(raw: Raw, job: RenderJob, target: Path, config: SamplesConfig, mark: str | None) -> Result:
     """Write ``target`` from a raw result and check it.
 
-    The rule: frame k of the result belongs to frame k of the clip (after ``alignment.skip`` leading ones). What is too long is cut; what is too short
-    by at most ``alignment.missing`` frames stays short; everything else fails.
+    The rule: frame k of the result belongs to frame k of the clip (after
+    ``alignment.skip`` leading ones). What is too long is cut; what is too short by at
+    most ``alignment.missing`` frames stays short; everything else fails.
 
     Args:
         raw: What the method gave.
@@ -49,7 +52,9 @@ def finish(raw: Raw, job: RenderJob, target: Path, config: SamplesConfig, mark: 
         return check(target, job, min(frames, job.frames), frames)
     frames, count = _frames(raw, job)
     tags = {"comment": mark} if mark else None
-    with VideoWriter(target, FPS, crf=config.crf, preset=config.preset, audio=audio, rate=RATE, metadata=tags) as writer:
+    with VideoWriter(
+        target, FPS, crf=config.crf, preset=config.preset, audio=audio, rate=RATE, metadata=tags
+    ) as writer:
         written = 0
         for image in frames:
             if written == job.frames:
@@ -68,7 +73,9 @@ class _FrameCount:
 
 
 def _frames(raw: Raw, job: RenderJob) -> tuple[Iterator[np.ndarray], _FrameCount]:
-    """The frames of a raw result at the clip's rate, without the leading ones that do not belong to it."""
+    """The frames of a raw result at the clip's rate, without the leading ones that do
+    not belong to it.
+    """
     count = _FrameCount()
     if raw.frames is not None:
         return iter(raw.frames), count
@@ -78,7 +85,11 @@ def _frames(raw: Raw, job: RenderJob) -> tuple[Iterator[np.ndarray], _FrameCount
     fps = None
     if info.fps is not None and abs(info.fps - job.fps) > FPS_TOLERANCE:
         if not raw.alignment.resample:
-            raise EadbenchError(f"frame rate is {info.fps:g}, expected {job.fps:g}", raw.file.name, "set `resample: true` to accept it")
+            raise EadbenchError(
+                f"frame rate is {info.fps:g}, expected {job.fps:g}",
+                raw.file.name,
+                "set `resample: true` to accept it",
+            )
         fps = job.fps
     images = (image for _, image in iter_frames(raw.file, fps=fps))
     for _ in range(raw.alignment.skip):
@@ -100,7 +111,9 @@ def _fit(image: np.ndarray, alignment: Alignment, job: RenderJob) -> np.ndarray:
         image = image[:, : width // 2] if alignment.region == "left_half" else image[:, width // 2 :]
         height, width = image.shape[:2]
     if abs(height - width) > 0.02 * max(height, width):
-        raise EadbenchError(f"size is {width}x{height}, expected {job.size}x{job.size} or another square", job.clip_id)
+        raise EadbenchError(
+            f"size is {width}x{height}, expected {job.size}x{job.size} or another square", job.clip_id
+        )
     if (height, width) == (job.size, job.size):
         return image
     way = cv2.INTER_AREA if width > job.size else cv2.INTER_CUBIC

@@ -1,4 +1,6 @@
-"""A job's inputs as other people's programs want them: one plain folder, safe names, 25 fps, 16 kHz."""
+"""A job's inputs as other people's programs want them: one plain folder, safe names, 25
+fps, 16 kHz.
+"""
 
 import json
 import shutil
@@ -31,17 +33,25 @@ class ModelInputs:
 
 
 def write_inputs(job: RenderJob, folder: Path) -> ModelInputs:
-    """Write ``input.mp4`` (``job.frames`` aligned frames), ``input.wav``, ``reference.png`` and ``boxes.json`` (``left top right bottom`` per frame).
+    """Write ``input.mp4`` (``job.frames`` aligned frames), ``input.wav``,
+    ``reference.png`` and ``boxes.json`` (``left top right bottom`` per frame).
 
     Raises:
         EadbenchError: If an input cannot be decoded.
     """
-    inputs = ModelInputs(*(folder / name for name in ("input.mp4", "input.wav", "reference.png", "boxes.json")))
+    inputs = ModelInputs(
+        *(folder / name for name in ("input.mp4", "input.wav", "reference.png", "boxes.json"))
+    )
     frames = sum(1 for _ in iter_frames(job.video))
     if frames == job.frames:
         shutil.copyfile(job.video, inputs.video)
     else:
-        write_video(inputs.video, islice((image for _, image in iter_frames(job.video)), job.frames), job.fps, crf=INPUT_CRF)
+        write_video(
+            inputs.video,
+            islice((image for _, image in iter_frames(job.video)), job.frames),
+            job.fps,
+            crf=INPUT_CRF,
+        )
     write_wav(inputs.audio, read_audio(job.audio)[: job.frames * SAMPLES_PER_FRAME], RATE)
     (image,) = read_frames(job.reference_video, limit=1)
     if not cv2.imwrite(str(inputs.reference), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
@@ -57,7 +67,9 @@ def landmarks(job: RenderJob) -> np.ndarray:
 
 
 def face_boxes(job: RenderJob) -> np.ndarray:
-    """Face boxes in aligned pixels from the landmarks: ``(T, 4)`` int, left, top, right, bottom, a tenth of their height added below the chin."""
+    """Face boxes in aligned pixels from the landmarks: ``(T, 4)`` int, left, top,
+    right, bottom, a tenth of their height added below the chin.
+    """
     points = landmarks(job)
     low, high = points.min(1), points.max(1)
     high[:, 1] += 0.1 * (high[:, 1] - low[:, 1])

@@ -20,7 +20,9 @@ PROTOCOLS = get_args(Protocol)
 
 
 def listed(settings: Settings, results: Path) -> list[tuple[Method, list[Lack]]]:
-    """Every method of the config and what it lacks here. A run or an artefact of other settings, as a demo leaves them, is not its own."""
+    """Every method of the config and what it lacks here. A run or an artefact of other
+    settings, as a demo leaves them, is not its own.
+    """
     found = []
     parts = {card.parent.name: card.parent for card in (results / "zoo").glob("*/card.json")}
     for name, options in settings.samples.methods.items():
@@ -37,7 +39,9 @@ def listed(settings: Settings, results: Path) -> list[tuple[Method, list[Lack]]]
 
 
 def _made_otherwise(folder: Path, settings: Settings, verb: str, **names: str) -> list[Lack]:
-    """Says of a run or artefact that is here whether it was made with other settings than those of the configuration."""
+    """Says of a run or artefact that is here whether it was made with other settings
+    than those of the configuration.
+    """
     try:
         made = json.loads((folder / provenance.NAME).read_text(encoding="utf-8"))["config"]
         if VERB not in made:  # by hand, with whole sections
@@ -46,22 +50,29 @@ def _made_otherwise(folder: Path, settings: Settings, verb: str, **names: str) -
     except (OSError, ValueError, KeyError, TypeError, EadbenchError):
         return []  # nothing tells; Snakemake compares again before it uses it
     change = _first_change(made, wanted)
-    hint = "the workflow would make it anew; to keep both, run this configuration in another folder (snakemake --directory)"
+    hint = (
+        "the workflow would make it anew; to keep both, run this configuration in another folder "
+        "(snakemake --directory)"
+    )
     return [Lack("made with other settings", f"{folder}: {change}", hint)] if change else []
 
 
 def _first_change(made: Any, wanted: Any, place: str = "") -> str:
     """The first value that differs; what only the record holds shapes no result."""
     if isinstance(made, dict) and isinstance(wanted, dict):
-        found = (_first_change(made.get(key), value, f"{place}.{key}".lstrip(".")) for key, value in wanted.items())
+        found = (
+            _first_change(made.get(key), value, f"{place}.{key}".lstrip(".")) for key, value in wanted.items()
+        )
         return next(filter(None, found), "")
     return "" if made == wanted else f"{place} is {made!r} there, {wanted!r} here"
 
 
 def show(settings: Settings, results: Path) -> None:
-    """Print what each method can do and needs, and below that everything that is missing, each once.
+    """Print what each method can do and needs, and below that everything that is
+    missing, each once.
 
-    What is missing is printed without line breaks of our own, so that commands can be copied.
+    What is missing is printed without line breaks of our own, so that commands can be
+    copied.
     """
     console = Console()
     if not console.is_terminal:
@@ -71,7 +82,11 @@ def show(settings: Settings, results: Path) -> None:
     plain = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     for method, _ in methods:
         console.print(Text(method.name, style="bold"))
-        for line in (f"licence: {method.licence}", *(f"needs: {need}" for need in method.needs()), *(f"note: {note}" for note in method.notes())):
+        for line in (
+            f"licence: {method.licence}",
+            *(f"needs: {need}" for need in method.needs()),
+            *(f"note: {note}" for note in method.notes()),
+        ):
             plain(f"  {line}")
     wanting: dict[str, list[str]] = {}
     for method, lacks in methods:
@@ -84,11 +99,24 @@ def show(settings: Settings, results: Path) -> None:
 
 def _overview(methods: list[tuple[Method, list[Lack]]]) -> Table:
     """A line per method that fits 80 columns."""
-    table = Table(Column("method", overflow="fold"), Column("kind", overflow="fold"), "can do", "told of emotion", "here", title="Methods")
+    table = Table(
+        Column("method", overflow="fold"),
+        Column("kind", overflow="fold"),
+        "can do",
+        "told of emotion",
+        "here",
+        title="Methods",
+    )
     for method, lacks in methods:
         cannot = [f"{p} (cannot)" for p in method.options.protocols if p not in method.protocols]
         can = [p for p in PROTOCOLS if p in method.protocols]
-        table.add_row(method.name, method.options.kind, ", ".join(can + cannot), method.emotion_control, _state(method, lacks))
+        table.add_row(
+            method.name,
+            method.options.kind,
+            ", ".join(can + cannot),
+            method.emotion_control,
+            _state(method, lacks),
+        )
     return table
 
 

@@ -1,4 +1,6 @@
-"""Render the test clips of a corpus with one method: one row per clip, whatever happens."""
+"""Render the test clips of a corpus with one method: one row per clip, whatever
+happens.
+"""
 
 import logging
 import sys
@@ -40,7 +42,12 @@ def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Meth
     tasks = build_jobs(clips_table, corpus, protocol, context.samples, context.seed)
     method = make_method(name, options, context)
     folder = out.parent
-    job = frame.Job(out, options.model_dump(), _shaping(method, corpus, protocol), {"clips": clips_table, "method": method.hash})
+    job = frame.Job(
+        out,
+        options.model_dump(),
+        _shaping(method, corpus, protocol),
+        {"clips": clips_table, "method": method.hash},
+    )
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     reason = impossible(method, protocol)
     if reason:
@@ -65,11 +72,19 @@ def impossible(method: Method, protocol: str) -> str:
 
 
 def _rows(method: Method, tasks: list[RenderJob], job: frame.Job) -> Iterator[dict[str, Any]]:
-    keys = {task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video, *method.reads()) for task in tasks}
+    keys = {
+        task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video, *method.reads())
+        for task in tasks
+    }
     found = {name: job.done(key) for name, key in keys.items()}
     left = [task for task in tasks if found[task.clip_id] is None]
     if len(left) < len(tasks):
-        log.info("%s: %d of %d clips were finished by an earlier run", method.name, len(tasks) - len(left), len(tasks))
+        log.info(
+            "%s: %d of %d clips were finished by an earlier run",
+            method.name,
+            len(tasks) - len(left),
+            len(tasks),
+        )
     possible = [task for task in left if not task.impossible]
     if possible:
         method.prepare(possible)
@@ -82,7 +97,9 @@ def _rows(method: Method, tasks: list[RenderJob], job: frame.Job) -> Iterator[di
 
 
 def render_one(method: Method, job: RenderJob, folder: Path) -> dict[str, Any]:
-    """Render, align, encode and check one clip; the reason of a failure goes to its row."""
+    """Render, align, encode and check one clip; the reason of a failure goes to its
+    row.
+    """
     target = folder / "videos" / f"{job.clip_id}.mp4"
     target.unlink(missing_ok=True)
     if job.impossible:
@@ -94,7 +111,11 @@ def render_one(method: Method, job: RenderJob, folder: Path) -> dict[str, Any]:
             _reset_peak()
             start = time.perf_counter()
             raw = method.render(job, work)
-            mark = None if method.options.kind in REAL_FOOTAGE else f"synthetic: rendered by eadbench, method {method.name}, clip {job.clip_id}"
+            mark = (
+                None
+                if method.options.kind in REAL_FOOTAGE
+                else f"synthetic: rendered by eadbench, method {method.name}, clip {job.clip_id}"
+            )
             result = finish(raw, job, target, method.context.samples, mark)
             seconds = time.perf_counter() - start if raw.seconds is None else raw.seconds
         except Exception as error:
@@ -109,16 +130,31 @@ def render_one(method: Method, job: RenderJob, folder: Path) -> dict[str, Any]:
         "peak_mb": _peak_mb() if raw.peak_mb is None else raw.peak_mb,
     }
     video = relative_to(target, folder)
-    return _row(job, method.name, method, KEPT, "", raw) | cost | {"video": video, "frames": result.frames, "frames_raw": result.frames_raw}
+    return (
+        _row(job, method.name, method, KEPT, "", raw)
+        | cost
+        | {"video": video, "frames": result.frames, "frames_raw": result.frames_raw}
+    )
 
 
-def _row(job: RenderJob, name: str, method: Method, status: str, reason: str, raw: Raw | None = None) -> dict[str, Any]:
+def _row(
+    job: RenderJob, name: str, method: Method, status: str, reason: str, raw: Raw | None = None
+) -> dict[str, Any]:
     return {
-        "clip_id": job.clip_id, "method": name, "corpus": job.corpus, "protocol": job.protocol,
-        "driving_clip": (raw and raw.driving_clip) or job.driving_clip, "reference_clip": raw.reference_clip if raw else None,
-        "speaker": job.speaker, "target_emotion": job.emotion, "target_intensity": job.intensity,
-        "caption_source": raw.caption_source if raw else None, "run_hash": method.hash, "status": status, "reason": reason,
-    }  # fmt: skip
+        "clip_id": job.clip_id,
+        "method": name,
+        "corpus": job.corpus,
+        "protocol": job.protocol,
+        "driving_clip": (raw and raw.driving_clip) or job.driving_clip,
+        "reference_clip": raw.reference_clip if raw else None,
+        "speaker": job.speaker,
+        "target_emotion": job.emotion,
+        "target_intensity": job.intensity,
+        "caption_source": raw.caption_source if raw else None,
+        "run_hash": method.hash,
+        "status": status,
+        "reason": reason,
+    }
 
 
 def _shaping(method: Method, corpus: str, protocol: str) -> list[Any]:

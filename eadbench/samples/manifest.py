@@ -1,4 +1,6 @@
-"""Jobs: which test clips a method renders, with whose audio, reference and emotion. The same for every method."""
+"""Jobs: which test clips a method renders, with whose audio, reference and emotion. The
+same for every method.
+"""
 
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,18 +27,23 @@ class RenderJob:
 
     Attributes:
         clip_id, corpus, speaker, protocol: What it is.
-        video: Aligned frames of the clip whose face is shown, ``size`` square at ``fps``.
+        video: Aligned frames of the clip whose face is shown, ``size`` square at
+            ``fps``.
         track: Its npz with the way back to the source, and landmarks.
-        source: The original video; the clip is its stretch ``source_start..source_end`` in seconds.
+        source: The original video; the clip is its stretch ``source_start..source_end``
+            in seconds.
         audio: 16 kHz mono wav that drives.
         driving_clip: Clip that the audio is of.
-        reference_clip, reference_video: Another clip of the speaker where there is one (else the clip itself), for the identity.
+        reference_clip, reference_video: Another clip of the speaker where there is one
+            (else the clip itself), for the identity.
         other_clip, other_audio: A clip with other words, for the shuffled control.
-        emotion, intensity: Emotion asked for, in the common vocabulary; null when unlabelled.
+        emotion, intensity: Emotion asked for, in the common vocabulary; null when
+            unlabelled.
         emotion_clip: Clip that shows that emotion (``target`` captions are of it).
-        caption_clip: Clip that ``other_clip`` captions are of: a training clip with the same label; for unlabelled clips the reference; null when
-            there is none.
-        speaker_clip: Clip that ``same_speaker`` captions are of: another one of this speaker with the same label; null when there is none.
+        caption_clip: Clip that ``other_clip`` captions are of: a training clip with the
+            same label; for unlabelled clips the reference; null when there is none.
+        speaker_clip: Clip that ``same_speaker`` captions are of: another one of this
+            speaker with the same label; null when there is none.
         frames: Frames wanted: the shorter of video and audio.
         impossible: Why the protocol cannot be had for this clip; empty if it can.
     """
@@ -71,11 +78,15 @@ class RenderJob:
         return {k: "" if v is None else str(v) for k, v in asdict(self).items() if k != "impossible"}
 
     def facts(self) -> dict[str, Any]:
-        """All fields but the paths, which change when results are moved; what lies there counts by its content."""
+        """All fields but the paths, which change when results are moved; what lies
+        there counts by its content.
+        """
         return {k: v for k, v in asdict(self).items() if not isinstance(v, Path)}
 
 
-def build_jobs(clips_table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int) -> list[RenderJob]:
+def build_jobs(
+    clips_table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int
+) -> list[RenderJob]:
     """The jobs of a corpus under a protocol, ordered by clip id.
 
     Args:
@@ -83,7 +94,8 @@ def build_jobs(clips_table: Path, corpus: str, protocol: str, config: SamplesCon
         corpus: Its name.
         protocol: ``self``, ``cross`` or ``cross_emotion``.
         config: Which split, how many clips, how long.
-        seed: Seed of the config; ties are broken by it and the clip ids, so that a clip's pairing does not hang on the order of rows.
+        seed: Seed of the config; ties are broken by it and the clip ids, so that a
+            clip's pairing does not hang on the order of rows.
 
     Raises:
         EadbenchError: If the split has no kept clip.
@@ -93,14 +105,21 @@ def build_jobs(clips_table: Path, corpus: str, protocol: str, config: SamplesCon
     pool = kept[kept["split"] == config.split].reset_index(drop=True)
     if pool.empty:
         raise EadbenchError(
-            f"no kept clip in split {config.split!r}", clips_table, "see `status` and `reason` there, or `clips: splits` in the config"
+            f"no kept clip in split {config.split!r}",
+            clips_table,
+            "see `status` and `reason` there, or `clips: splits` in the config",
         )
     chosen = choose(pool, config.max_clips, seed)
-    return [_job(row, pool, kept, Path(clips_table), corpus, protocol, config, seed) for _, row in chosen.iterrows()]
+    return [
+        _job(row, pool, kept, Path(clips_table), corpus, protocol, config, seed)
+        for _, row in chosen.iterrows()
+    ]
 
 
 def choose(pool: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
-    """At most ``limit`` clips, spread over emotions and speakers: each next one is of the emotion, then the speaker, least chosen so far."""
+    """At most ``limit`` clips, spread over emotions and speakers: each next one is of
+    the emotion, then the speaker, least chosen so far.
+    """
     if limit is None or len(pool) <= limit:
         return pool
     left = sorted(range(len(pool)), key=lambda i: seed_for(seed, "samples", "choose", pool.at[i, "clip_id"]))
@@ -117,19 +136,32 @@ def choose(pool: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
 
 
 def _job(
-    row: pd.Series, pool: pd.DataFrame, kept: pd.DataFrame, table: Path, corpus: str, protocol: str, config: SamplesConfig, seed: int
+    row: pd.Series,
+    pool: pd.DataFrame,
+    kept: pd.DataFrame,
+    table: Path,
+    corpus: str,
+    protocol: str,
+    config: SamplesConfig,
+    seed: int,
 ) -> RenderJob:
     clip_id = row["clip_id"]
     others = pool[pool["clip_id"] != clip_id]
     other_words = others[(others["sentence"] != row["sentence"]) | others["sentence"].isna()]
-    other_words = other_words if len(other_words) else others  # a corpus of one sentence: then another rendition of it
+    other_words = (
+        other_words if len(other_words) else others
+    )  # a corpus of one sentence: then another rendition of it
     pick = partial(_pick, row=row, seed=seed, protocol=protocol)
     shuffled = pick(other_words, wishes=("speaker", "emotion"))
     driving, emotion_row = row, row
     if protocol == "cross":
         driving = pick(other_words, wishes=("emotion", "sex"))
     elif protocol == "cross_emotion":
-        labelled = others[others["emotion"].notna() & (others["emotion"] != row["emotion"]) & (others["emotion"] != "neutral")]
+        labelled = others[
+            others["emotion"].notna()
+            & (others["emotion"] != row["emotion"])
+            & (others["emotion"] != "neutral")
+        ]
         driving = emotion_row = pick(labelled, wishes=("speaker", "sex"))
     impossible = ""
     if driving is None:
@@ -145,7 +177,13 @@ def _job(
     path = partial(_path, table)
     audio = path(driving["audio"])
     speaks = (kept["speaker"] == row["speaker"]) & (kept["emotion"] == emotion_row["emotion"])
-    own = _pick(kept[speaks & ~kept["clip_id"].isin([clip_id, emotion_row["clip_id"]])], emotion_row, seed, protocol, ("intensity", "~sentence"))
+    own = _pick(
+        kept[speaks & ~kept["clip_id"].isin([clip_id, emotion_row["clip_id"]])],
+        emotion_row,
+        seed,
+        protocol,
+        ("intensity", "~sentence"),
+    )
     return RenderJob(
         clip_id=clip_id,
         corpus=corpus,
@@ -175,10 +213,15 @@ def _job(
 
 
 def wanted_frames(video_frames: int, audio: Path, max_seconds: float | None) -> int:
-    """The rule for lengths: the shorter of video and audio (whole frames), and not more than ``max_seconds``."""
+    """The rule for lengths: the shorter of video and audio (whole frames), and not more
+    than ``max_seconds``.
+    """
     try:
         info = soundfile.info(str(audio))
-    except (RuntimeError, OSError):  # a damaged wav costs its clip when the clip is rendered, not the manifest
+    except (
+        RuntimeError,
+        OSError,
+    ):  # a damaged wav costs its clip when the clip is rendered, not the manifest
         return video_frames
     frames = min(video_frames, info.frames * FPS // info.samplerate)
     return frames if max_seconds is None else min(frames, int(max_seconds * FPS))
@@ -188,8 +231,12 @@ def _path(table: Path, value: object) -> Path | None:
     return resolve(table, value) if isinstance(value, str) and value else None
 
 
-def _pick(frame: pd.DataFrame, row: pd.Series, seed: int, protocol: str, wishes: tuple[str, ...]) -> pd.Series | None:
-    """The row that fulfils the wishes best, the first wish weighing most: ``"sex"`` equal, ``"~sex"`` different. Ties by a hash of both ids."""
+def _pick(
+    frame: pd.DataFrame, row: pd.Series, seed: int, protocol: str, wishes: tuple[str, ...]
+) -> pd.Series | None:
+    """The row that fulfils the wishes best, the first wish weighing most: ``"sex"``
+    equal, ``"~sex"`` different. Ties by a hash of both ids.
+    """
     if frame.empty:
         return None
     score = np.zeros(len(frame), int)
@@ -198,7 +245,10 @@ def _pick(frame: pd.DataFrame, row: pd.Series, seed: int, protocol: str, wishes:
         equal = (frame[column] == row[column]).fillna(False).to_numpy(bool)
         score = 2 * score + (~equal if wish.startswith("~") else equal)
     best = frame[score == score.max()]
-    return min((r for _, r in best.iterrows()), key=lambda r: seed_for(seed, "samples", protocol, row["clip_id"], r["clip_id"]))
+    return min(
+        (r for _, r in best.iterrows()),
+        key=lambda r: seed_for(seed, "samples", protocol, row["clip_id"], r["clip_id"]),
+    )
 
 
 def _or_none(value: object) -> object:

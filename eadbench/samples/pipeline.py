@@ -1,4 +1,6 @@
-"""Sampling EAD-Net: any length in constant memory, the same bytes whatever else is rendered beside it."""
+"""Sampling EAD-Net: any length in constant memory, the same bytes whatever else is
+rendered beside it.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -32,7 +34,8 @@ class RenderClip:
         name: Names the noise.
         frames: Aligned frames ``(S, S, 3)`` uint8, drawn as they are needed.
         count: How many of them to render.
-        reference: Frames ``(R, S', S', 3)`` uint8 that show the identity; played to and fro.
+        reference: Frames ``(R, S', S', 3)`` uint8 that show the identity; played to and
+            fro.
         audio: Whisper states ``(T50, L, D)``.
         reference_at: Frame of the reference that belongs to the first frame.
         text: T5 states ``(N, D)``, or nothing.
@@ -62,22 +65,35 @@ class _Conditions:
 class Sampler:
     """A trained EAD-Net with its VAE, ready to render clips one after the other.
 
-    All windows of a chunk and all branches of guidance go through the network in one batch. A clip never shares a batch with another one, which is
-    what makes its bytes independent of shards and of the order of work.
+    All windows of a chunk and all branches of guidance go through the network in one
+    batch. A clip never shares a batch with another one, which is what makes its bytes
+    independent of shards and of the order of work.
     """
 
-    def __init__(self, run: TrainedRun, vae: torch.nn.Module, config: SamplerConfig, device: torch.device, seed: int) -> None:
+    def __init__(
+        self, run: TrainedRun, vae: torch.nn.Module, config: SamplerConfig, device: torch.device, seed: int
+    ) -> None:
         self.run, self.vae, self.config, self.device, self.seed = run, vae, config, device, seed
         self.window = run.model.frames
         if config.overlap >= self.window:
             hint = f"the run's windows have {self.window} frames: choose less"
-            raise EadbenchError(f"overlap {config.overlap} leaves windows no way forward", "samples.sampler.overlap", hint)
-        wanted = {"auto": torch.bfloat16 if device.type == "cuda" else torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
+            raise EadbenchError(
+                f"overlap {config.overlap} leaves windows no way forward", "samples.sampler.overlap", hint
+            )
+        wanted = {
+            "auto": torch.bfloat16 if device.type == "cuda" else torch.float32,
+            "float32": torch.float32,
+            "bfloat16": torch.bfloat16,
+        }
         self.dtype = wanted[config.precision]
         self.network = run.network.to(device)
         if device.type == "cuda":
             self.network = self.network.to(memory_format=torch.channels_last)
-        self.predict = torch.compile(self.network.forward_with_guidance) if config.compile else self.network.forward_with_guidance
+        self.predict = (
+            torch.compile(self.network.forward_with_guidance)
+            if config.compile
+            else self.network.forward_with_guidance
+        )
         keep = mask_for(run.mask, run.size).to(device)
         self.latent_mask = latent_mask(keep, run.size // self.latent_side)[None]  # (1, 1, h, w)
 
@@ -121,12 +137,16 @@ class Sampler:
             before: States of the carried frames at every step, from the chunk before.
 
         Returns:
-            Latents ``(length, C, h, w)`` and the states of the frames that the next chunk gets.
+            Latents ``(length, C, h, w)`` and the states of the frames that the next
+            chunk gets.
         """
         run, config = self.run, self.config
         scheduler = make_scheduler(config.scheduler, run.schedule, config.steps, self.device)
         weights = blend_weights(chunk, config.overlap).to(self.device)[:, :, None, None, None]
-        rows = torch.tensor([[start - chunk.first + k for k in range(self.window)] for start in chunk.starts], device=self.device)
+        rows = torch.tensor(
+            [[start - chunk.first + k for k in range(self.window)] for start in chunk.starts],
+            device=self.device,
+        )
         fixed = {name: getattr(given, name)[rows] for name in ("mask", "masked", "reference", "audio")}
         fixed |= self._emotion(clip, len(rows))
         share = hand_over(chunk.carried).to(self.device)[:, None, None, None]
@@ -138,7 +158,9 @@ class Sampler:
 
         state = take_over(config.temperature * scheduler.init_noise_sigma * self._noise(clip.name, chunk), 0)
         passed_on = [state[chunk.kept :].clone()]
-        autocast = torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext()
+        autocast = (
+            torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext()
+        )
         for step, time in enumerate(scheduler.timesteps):
             noisy = scheduler.scale_model_input(state, time)
             with autocast:
@@ -159,14 +181,22 @@ class Sampler:
 
     def _emotion(self, clip: RenderClip, windows: int) -> dict[str, torch.Tensor | None]:
         sources = self.run.model.sources
-        text = clip.text.to(self.device).float().expand(windows, -1, -1) if "text" in sources and clip.text is not None else None
+        text = (
+            clip.text.to(self.device).float().expand(windows, -1, -1)
+            if "text" in sources and clip.text is not None
+            else None
+        )
         vai = (
-            torch.tensor(clip.vai, dtype=torch.float32, device=self.device).expand(windows, -1) if "vai" in sources and clip.vai is not None else None
+            torch.tensor(clip.vai, dtype=torch.float32, device=self.device).expand(windows, -1)
+            if "vai" in sources and clip.vai is not None
+            else None
         )
         return {"text": text, "vai": vai}
 
     def _noise(self, name: str, chunk: WindowChunk) -> torch.Tensor:
-        """Noise ``(length, C, h, w)`` as in training: a part that all frames share and one that each frame owns, drawn by clip and frame number."""
+        """Noise ``(length, C, h, w)`` as in training: a part that all frames share and
+        one that each frame owns, drawn by clip and frame number.
+        """
         shape = (self.run.model.latent_channels, self.latent_side, self.latent_side)
 
         def draw(*what: object) -> torch.Tensor:
@@ -189,7 +219,9 @@ class Sampler:
 
 
 class _Source:
-    """A clip's frames, read once, and the conditions of a chunk. Holds no more than a chunk."""
+    """A clip's frames, read once, and the conditions of a chunk. Holds no more than a
+    chunk.
+    """
 
     def __init__(self, clip: RenderClip, sampler: Sampler) -> None:
         self.clip, self.sampler = clip, sampler
@@ -200,7 +232,9 @@ class _Source:
         self.reference = sampler.encode(small)
 
     def frames(self, chunk: WindowChunk) -> np.ndarray:
-        """The chunk's frames ``(length, S, S, 3)``; past the end the last one is repeated."""
+        """The chunk's frames ``(length, S, S, 3)``; past the end the last one is
+        repeated.
+        """
         rest = self.held[chunk.first - self.held_from :]
         fresh = list(islice(self.stream, chunk.length - len(rest)))
         pieces = ([rest] if len(rest) else []) + ([np.stack(fresh)] if fresh else [])
@@ -218,13 +252,17 @@ class _Source:
         return _Conditions(
             mask=sampler.latent_mask.expand(chunk.length, -1, -1, -1),
             masked=sampler.encode(masked_frames(small, sampler.run.mask)),
-            reference=self.reference[to_and_fro(numbers + clip.reference_at, len(self.reference)).to(sampler.device)],
+            reference=self.reference[
+                to_and_fro(numbers + clip.reference_at, len(self.reference)).to(sampler.device)
+            ],
             audio=_audio(clip.audio, chunk, model.audio_left, model.audio_right).to(sampler.device),
         )
 
 
 def to_and_fro(numbers: torch.Tensor, length: int) -> torch.Tensor:
-    """Indices into a sequence that is played forwards and backwards without end: 0 1 2 3 2 1 0 1 ..."""
+    """Indices into a sequence that is played forwards and backwards without end: 0 1 2
+    3 2 1 0 1 ...
+    """
     if length == 1:
         return torch.zeros_like(numbers)
     place = numbers % (2 * length - 2)
@@ -232,6 +270,12 @@ def to_and_fro(numbers: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def _audio(states: torch.Tensor, chunk: WindowChunk, left: int, right: int) -> torch.Tensor:
-    """Audio windows ``(length, N, A)`` of the chunk's frames, without making those of the whole clip."""
-    rows = torch.arange(2 * (chunk.first - left), 2 * (chunk.first + chunk.length + right)).clamp(0, len(states) - 1)
-    return audio_windows(states[rows].float(), left + chunk.length + right, left=left, right=right)[left : left + chunk.length]
+    """Audio windows ``(length, N, A)`` of the chunk's frames, without making those of
+    the whole clip.
+    """
+    rows = torch.arange(2 * (chunk.first - left), 2 * (chunk.first + chunk.length + right)).clamp(
+        0, len(states) - 1
+    )
+    return audio_windows(states[rows].float(), left + chunk.length + right, left=left, right=right)[
+        left : left + chunk.length
+    ]

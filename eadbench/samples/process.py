@@ -1,4 +1,6 @@
-"""Run somebody else's program so that it can do no harm: no shell, a time limit for the whole process group, bounded log."""
+"""Run somebody else's program so that it can do no harm: no shell, a time limit for the
+whole process group, bounded log.
+"""
 
 import contextlib
 import os
@@ -28,8 +30,9 @@ class Finished:
         status: Exit status; negative for a signal; null when it could not be started.
         timed_out: Whether we stopped it.
         seconds: Wall time.
-        peak_mb: Largest GPU memory where it says or ``nvidia-smi`` tells, else its largest resident set with that of its children, MiB; null where
-            /proc does not tell, or it was too quick.
+        peak_mb: Largest GPU memory where it says or ``nvidia-smi`` tells, else its
+            largest resident set with that of its children, MiB; null where /proc does
+            not tell, or it was too quick.
         note: Why it could not be started.
     """
 
@@ -40,13 +43,17 @@ class Finished:
     note: str = ""
 
     def trouble(self, timeout: float) -> str:
-        """One sentence on what was wrong with its end; empty for an exit status of 0, which proves nothing."""
+        """One sentence on what was wrong with its end; empty for an exit status of 0,
+        which proves nothing.
+        """
         if self.note:
             return self.note
         if self.timed_out:
             return f"stopped after {timeout:g} s"
         if self.status:
-            return f"ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
+            return (
+                f"ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
+            )
         return ""
 
 
@@ -55,14 +62,20 @@ def not_started(error: OSError) -> Finished:
     return Finished(None, False, 0.0, None, f"cannot be started: {error}")
 
 
-def run(command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str, str] | None = None) -> Finished:
-    """Run ``command`` in ``cwd``; everything that it prints goes to ``log``, of which the first MiB and the last 256 KiB are kept.
+def run(
+    command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str, str] | None = None
+) -> Finished:
+    """Run ``command`` in ``cwd``; everything that it prints goes to ``log``, of which
+    the first MiB and the last 256 KiB are kept.
 
-    The program leads a process group of its own; when it ends, the time is over or this process ends the whole group is killed.
+    The program leads a process group of its own; when it ends, the time is over or this
+    process ends the whole group is killed.
     """
     started = time.monotonic()
     try:
-        child = popen(command, env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        child = popen(
+            command, env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     except OSError as error:
         return not_started(error)
     drain = Drain(child.stdout.fileno(), log)
@@ -94,13 +107,19 @@ def _wait(child: subprocess.Popen, deadline: float, memory: "Memory") -> tuple[i
 
 
 class Memory:
-    """Watches the memory of a process and its children. (``ru_maxrss`` will not do: it holds what we had ourselves when we forked.)"""
+    """Watches the memory of a process and its children. (``ru_maxrss`` will not do: it
+    holds what we had ourselves when we forked.)
+    """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.main_mb: float | None = None
         self.gpu_mb: float | None = None
-        self._next_gpu = time.monotonic() if Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi") else float("inf")
+        self._next_gpu = (
+            time.monotonic()
+            if Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi")
+            else float("inf")
+        )
         with contextlib.suppress(OSError):  # a worker lives on: forget the peak of its earlier clips
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
@@ -109,11 +128,16 @@ class Memory:
         return self.gpu_mb or self.main_mb
 
     def look(self) -> None:
-        """Take a sample: the process's own high water, and what it and its children hold now."""
+        """Take a sample: the process's own high water, and what it and its children
+        hold now.
+        """
         family = [self.pid, *descendants(self.pid)]
         own, *others = [_status_mb(pid) for pid in family]
-        # A child of the very size is one that was forked just now: it still shares our memory.
-        now = own.get("VmRSS", 0.0) + sum(one.get("VmRSS", 0.0) for one in others if one.get("VmSize") != own.get("VmSize"))
+        # A child of the very size is one that was forked just now: it still shares our
+        # memory.
+        now = own.get("VmRSS", 0.0) + sum(
+            one.get("VmRSS", 0.0) for one in others if one.get("VmSize") != own.get("VmSize")
+        )
         self.main_mb = max(self.main_mb or 0.0, now, own.get("VmHWM", 0.0)) or None
         if time.monotonic() >= self._next_gpu:
             self._next_gpu = time.monotonic() + GPU_EVERY
@@ -126,7 +150,11 @@ def _status_mb(pid: int) -> dict[str, float]:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return {}
-    return {line[: line.index(":")]: int(line.split()[1]) / 1024 for line in lines if line.startswith(("VmRSS:", "VmHWM:", "VmSize:"))}
+    return {
+        line[: line.index(":")]: int(line.split()[1]) / 1024
+        for line in lines
+        if line.startswith(("VmRSS:", "VmHWM:", "VmSize:"))
+    }
 
 
 def descendants(pid: int) -> list[int]:
@@ -140,10 +168,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def _gpu_mb(pids: set[int]) -> float:
-    """GPU memory of some processes by ``nvidia-smi``, MiB; 0 where it does not tell (in containers it knows other numbers)."""
+    """GPU memory of some processes by ``nvidia-smi``, MiB; 0 where it does not tell (in
+    containers it knows other numbers).
+    """
     query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
     try:
-        lines = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout.splitlines()
+        lines = subprocess.run(
+            query, capture_output=True, text=True, timeout=5, check=True
+        ).stdout.splitlines()
         pairs = [line.split(",") for line in lines]
         return sum(float(used) for pid, used in pairs if int(pid) in pids)
     except (OSError, ValueError, subprocess.SubprocessError):
@@ -151,7 +183,9 @@ def _gpu_mb(pids: set[int]) -> float:
 
 
 class Drain(threading.Thread):
-    """Reads a pipe to its end, or until :meth:`finish`, and keeps the beginning and the end of what it brings on disk."""
+    """Reads a pipe to its end, or until :meth:`finish`, and keeps the beginning and the
+    end of what it brings on disk.
+    """
 
     def __init__(self, pipe: int, log: Path) -> None:
         super().__init__(daemon=True)
@@ -159,7 +193,9 @@ class Drain(threading.Thread):
         self._over = threading.Event()
 
     def finish(self) -> None:
-        """Take the rest, and leave the pipe to the caller; a grandchild that outlived its group may hold it open for ever."""
+        """Take the rest, and leave the pipe to the caller; a grandchild that outlived
+        its group may hold it open for ever.
+        """
         self.join(GRACE)
         self._over.set()
         self.join()

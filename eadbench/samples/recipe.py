@@ -21,10 +21,12 @@ class Weight(Strict):
     Attributes:
         path: Where it must lie, relative to the folder of weights.
         source: Where it can be had.
-        sha256: Its hash; null where none is known to us, the hash found is then written to the log.
+        sha256: Its hash; null where none is known to us, the hash found is then written
+            to the log.
         size: Its size in bytes, where known.
         note: Anything to know.
-        when: Options of the recipe under which it is needed, e.g. ``{faces: own}``; empty means always.
+        when: Options of the recipe under which it is needed, e.g. ``{faces: own}``;
+            empty means always.
     """
 
     path: str
@@ -55,7 +57,8 @@ class Workdir(Strict):
         links: Name to target; targets are templates. Missing targets are an error.
         jpegs: Name to picture.
         files: Name to text; texts are templates (write ``{{`` for a brace).
-        landmarks: Write our landmarks there as ``.npy``: ``(T, 478, 2)`` float32 in pixels of ``{video}``, MediaPipe's numbering.
+        landmarks: Write our landmarks there as ``.npy``: ``(T, 478, 2)`` float32 in
+            pixels of ``{video}``, MediaPipe's numbering.
     """
 
     folders: list[str] = []
@@ -69,7 +72,8 @@ class Output(Strict):
     """Where the result appears and how it comes back to our frames.
 
     Attributes:
-        path: Template of a path or of a pattern with ``*``, relative to the working folder; exactly one file must fit.
+        path: Template of a path or of a pattern with ``*``, relative to the working
+            folder; exactly one file must fit.
         region: Part of the picture that is the result.
         skip: Leading frames that are not part of it.
         missing: Frames that may lack at its end.
@@ -89,8 +93,10 @@ class Persistent(Strict):
     """How the program stays loaded from clip to clip (``recipes/worker.py`` runs it).
 
     Attributes:
-        keep: Functions and classes of the program, ``module:name``, that are called once per arguments: what loads weights.
-        adapter: A Python file of ours beside the recipe, whose ``install(options)`` prepares the program's process: another face detector, no GPU.
+        keep: Functions and classes of the program, ``module:name``, that are called
+            once per arguments: what loads weights.
+        adapter: A Python file of ours beside the recipe, whose ``install(options)``
+            prepares the program's process: another face detector, no GPU.
     """
 
     keep: list[str] = []
@@ -104,18 +110,24 @@ class Recipe(Strict):
         title, paper, repository, commit, licence, weights_licence: What it is.
         ran: How far this recipe was really run, by whom, with what.
         environment: Name in ``envs/``.
-        protocols: What it can do. Lip editors keep the source's emotion, so ``cross_emotion`` is not theirs.
+        protocols: What it can do. Lip editors keep the source's emotion, so
+            ``cross_emotion`` is not theirs.
         emotion_control: What it can be told of the emotion.
-        emotions: Our names to its own; clips of others are refused. Empty: it is told nothing.
+        emotions: Our names to its own; clips of others are refused. Empty: it is told
+            nothing.
         gpu: Whether it cannot run without a GPU.
-        prepared: Whether it needs the user's ``prepared/{clip_id}`` folder, and what must be in it; empty if not.
-        reference: What it sees of the identity, for the column ``reference_clip``: ``current`` or ``reference``.
+        prepared: Whether it needs the user's ``prepared/{clip_id}`` folder, and what
+            must be in it; empty if not.
+        reference: What it sees of the identity, for the column ``reference_clip``:
+            ``current`` or ``reference``.
         weights: Files needed.
         workdir: The working folder.
-        options: Defaults of the recipe's own placeholders. ``faces``, where there is one: ``own`` detector of the program, or ``given`` by us.
+        options: Defaults of the recipe's own placeholders. ``faces``, where there is
+            one: ``own`` detector of the program, or ``given`` by us.
         worker: How it stays loaded; null means a new process per clip.
         env: Environment variables; templates.
-        command: Words of the command; templates. No shell. With a worker the first must be ``{python}``.
+        command: Words of the command; templates. No shell. With a worker the first must
+            be ``{python}``.
         cwd: Folder in which it is run; template.
         output: Where the result appears.
         traps: What to know; shown by ``methods list``.
@@ -154,12 +166,20 @@ class Recipe(Strict):
 
 def shipped() -> list[str]:
     """Names of the recipes in the package."""
-    return sorted(p.name[:-5] for p in files("eadbench.samples").joinpath("recipes").iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        p.name[:-5]
+        for p in files("eadbench.samples").joinpath("recipes").iterdir()
+        if p.name.endswith(".yaml")
+    )
 
 
 def folder_of(name: str) -> Path:
     """Where the recipe's adapter lies."""
-    return Path(name).parent if name.endswith((".yaml", ".yml")) else Path(str(files("eadbench.samples").joinpath("recipes")))
+    return (
+        Path(name).parent
+        if name.endswith((".yaml", ".yml"))
+        else Path(str(files("eadbench.samples").joinpath("recipes")))
+    )
 
 
 @cache  # a plan asks for the recipe of every cell
@@ -180,7 +200,11 @@ def load_recipe(name: str) -> tuple[Recipe, str]:
     elif name in shipped():
         path = files("eadbench.samples").joinpath("recipes", f"{name}.yaml")
     else:
-        raise EadbenchError(f"no recipe {name!r}", "samples.methods.*.recipe", f"shipped: {', '.join(shipped())}; or give the path of a YAML file")
+        raise EadbenchError(
+            f"no recipe {name!r}",
+            "samples.methods.*.recipe",
+            f"shipped: {', '.join(shipped())}; or give the path of a YAML file",
+        )
     text = path.read_text(encoding="utf-8")
     try:
         recipe = _parsed(text)
@@ -188,5 +212,9 @@ def load_recipe(name: str) -> tuple[Recipe, str]:
         raise EadbenchError(f"not a valid recipe: {error}", path) from error
     adapter = recipe.worker and recipe.worker.adapter
     if adapter and not (folder_of(name) / adapter).exists():
-        raise EadbenchError("the adapter of the recipe is missing", folder_of(name) / adapter, "`worker: adapter:` is relative to the recipe")
+        raise EadbenchError(
+            "the adapter of the recipe is missing",
+            folder_of(name) / adapter,
+            "`worker: adapter:` is relative to the recipe",
+        )
     return recipe, text

@@ -34,12 +34,19 @@ MARK = "synthetic: this face was animated by eadbench (EAD-Net)"
 
 
 def render(
-    request: RenderRequest, run_folder: Path, zoo_folder: Path, parts: dict[str, Path], given: Settings, overrides: dict[str, Any], out: Path
+    request: RenderRequest,
+    run_folder: Path,
+    zoo_folder: Path,
+    parts: dict[str, Path],
+    given: Settings,
+    overrides: dict[str, Any],
+    out: Path,
 ) -> None:
     """Write ``out``: the source's frames with the face speaking, and the sound.
 
     Raises:
-        EadbenchError: If an input cannot be used, no face is found, or a part is missing.
+        EadbenchError: If an input cannot be used, no face is found, or a part is
+            missing.
     """
     started = time.perf_counter()
     source, device = request.source, pick_device(given.device)
@@ -52,9 +59,17 @@ def render(
     frames = len(sound) // SAMPLES_PER_FRAME
     if frames < 1:
         raise EadbenchError("the speech is shorter than one frame", request.audio)
-    face = follow(source, frames, given.clips, max(given.clips.size, run.size), still=request.video is None or is_picture(source))
+    face = follow(
+        source,
+        frames,
+        given.clips,
+        max(given.clips.size, run.size),
+        still=request.video is None or is_picture(source),
+    )
     if face.frames < frames:
-        log.warning("the video has %d frames, the speech %d: the result ends with the video", face.frames, frames)
+        log.warning(
+            "the video has %d frames, the speech %d: the result ends with the video", face.frames, frames
+        )
     sound = fit_length(sound, face.frames)
     reference = reference_frames(face, REFERENCE_SECONDS * FPS)
     clip = RenderClip(
@@ -67,22 +82,37 @@ def render(
         text=text,
         vai=vai,
     )
-    tags = {"comment": MARK, "description": f"emotion: {request.text or request.emotion or 'none'}; run: {run_folder.name}"}
-    with VideoWriter(out, FPS, crf=given.samples.crf, preset=given.samples.preset, audio=sound, rate=RATE, metadata=tags) as writer:
-        for image in track(pasted(face, sampler.render(clip), run.mask), "render", total=face.frames, unit="frames"):
+    tags = {
+        "comment": MARK,
+        "description": f"emotion: {request.text or request.emotion or 'none'}; run: {run_folder.name}",
+    }
+    with VideoWriter(
+        out, FPS, crf=given.samples.crf, preset=given.samples.preset, audio=sound, rate=RATE, metadata=tags
+    ) as writer:
+        for image in track(
+            pasted(face, sampler.render(clip), run.mask), "render", total=face.frames, unit="frames"
+        ):
             writer.add(image)
     seconds = time.perf_counter() - started
     log.info("%s: %d frames in %.1f s (%.2f frames/s)", out, face.frames, seconds, face.frames / seconds)
 
 
 def pasted(face: FollowedFace, drawn: Iterator[np.ndarray], mask: str) -> Iterator[np.ndarray]:
-    """Whole frames with the drawn faces in them; those without face as they are. Colours were matched in the aligned frames already."""
+    """Whole frames with the drawn faces in them; those without face as they are.
+    Colours were matched in the aligned frames already.
+    """
     replace = 1 - mask_for(mask, face.size)[0].numpy()
     for number, (whole, aligned) in enumerate(zip(face.whole(), drawn, strict=True)):
-        yield paste_back(whole, aligned, face.matrix_of(number), replace, match_colour=False) if face.has_face(number) else whole
+        yield (
+            paste_back(whole, aligned, face.matrix_of(number), replace, match_colour=False)
+            if face.has_face(number)
+            else whole
+        )
 
 
-def emotion_of(request: RenderRequest, run: TrainedRun, text_encoder: Path) -> tuple[torch.Tensor | None, tuple[float, float, float] | None]:
+def emotion_of(
+    request: RenderRequest, run: TrainedRun, text_encoder: Path
+) -> tuple[torch.Tensor | None, tuple[float, float, float] | None]:
     """Encoded text and valence-arousal-intensity, as far as the run reads them.
 
     Raises:
@@ -103,7 +133,9 @@ def emotion_of(request: RenderRequest, run: TrainedRun, text_encoder: Path) -> t
     if text is None and vai is None and (words or request.valence is not None or request.arousal is not None):
         told = ", ".join(sources[1:]) or "nothing"
         raise EadbenchError(
-            "this run cannot be told the emotion that way", f"the run listens to: {told}", "name another run, or leave the emotion out"
+            "this run cannot be told the emotion that way",
+            f"the run listens to: {told}",
+            "name another run, or leave the emotion out",
         )
     return text, vai
 
@@ -111,5 +143,8 @@ def emotion_of(request: RenderRequest, run: TrainedRun, text_encoder: Path) -> t
 def states_of(sound: np.ndarray, run: TrainedRun, whisper: Path, device: torch.device) -> torch.Tensor:
     """Whisper states ``(T50, L, D)``, made as those of the training."""
     facts = run.features
-    padding, overlap = str(facts.get("whisper_padding", "true")) == "true", float(facts.get("whisper_overlap", 5.0))
+    padding, overlap = (
+        str(facts.get("whisper_padding", "true")) == "true",
+        float(facts.get("whisper_overlap", 5.0)),
+    )
     return whisper_states(zoo.load(whisper, device), sound, padding, overlap)

@@ -10,10 +10,12 @@ from eadbench.core.settings import nearest
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """One of ``video`` and ``image``, the speech, and the emotion by name, by words or by coordinates.
+    """One of ``video`` and ``image``, the speech, and the emotion by name, by words or
+    by coordinates.
 
     Raises:
-        EadbenchError: If both or neither of video and image are given, a file is missing, or the emotion is unknown.
+        EadbenchError: If both or neither of video and image are given, a file is
+            missing, or the emotion is unknown.
     """
 
     video: Path | None
@@ -27,7 +29,9 @@ class RenderRequest:
 
     def __post_init__(self) -> None:
         if (self.video is None) == (self.image is None):
-            raise EadbenchError("the face is not told, or twice", "--video, --image", "give either a video or a picture")
+            raise EadbenchError(
+                "the face is not told, or twice", "--video, --image", "give either a video or a picture"
+            )
         for given in (self.source, self.audio):
             if not given.is_file():
                 raise EadbenchError("no such file", given, "name a file")
@@ -35,7 +39,9 @@ class RenderRequest:
             common_name(self.emotion or "neutral")
         except KeyError as error:
             near = nearest(self.emotion, EMOTIONS)
-            raise EadbenchError(f"unknown emotion {self.emotion!r}{near}", "--emotion", f"known: {', '.join(EMOTIONS)}") from error
+            raise EadbenchError(
+                f"unknown emotion {self.emotion!r}{near}", "--emotion", f"known: {', '.join(EMOTIONS)}"
+            ) from error
 
     @property
     def source(self) -> Path:

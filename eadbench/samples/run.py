@@ -23,7 +23,8 @@ class TrainedRun:
         network: The network, frozen.
         size: Side of the frames that it sees.
         mask: Kind of mask.
-        schedule: Arguments of diffusers' schedulers: betas, number of steps, what is predicted.
+        schedule: Arguments of diffusers' schedulers: betas, number of steps, what is
+            predicted.
         shared_noise: Weight of the noise that all frames share.
         features: How its features were made.
     """
@@ -57,7 +58,9 @@ def load_eadnet(folder: Path) -> TrainedRun:
     """Load a trained EAD-Net."""
     network, facts = load_kind(folder, "eadnet")
     features = facts["features"]
-    return TrainedRun(network, features["size"], features["mask"], facts["scheduler"], facts["shared_noise"], features)
+    return TrainedRun(
+        network, features["size"], features["mask"], facts["scheduler"], facts["shared_noise"], features
+    )
 
 
 def load_vae(folder: Path, run: TrainedRun) -> nn.Module:
@@ -68,7 +71,11 @@ def load_vae(folder: Path, run: TrainedRun) -> nn.Module:
     """
     found = read_card(folder).sha256
     if run.features.get("vae", found) != found:
-        raise EadbenchError("the run was trained with another VAE", folder, "give the VAE that its features were made with, or train again")
+        raise EadbenchError(
+            "the run was trained with another VAE",
+            folder,
+            "give the VAE that its features were made with, or train again",
+        )
     return zoo.load(folder)
 
 

@@ -15,15 +15,21 @@ from eadbench.core.errors import EadbenchError
 
 
 class EvenDDIM(DDIMScheduler):
-    """DDIM whose steps end where the next one begins. That of diffusers 0.42 takes each to ``t - train_steps // steps``, which the next is not where
-    the number of steps does not divide that of the training: with 150 of 1000 it ends three times as far from the exact solution as Euler's method.
+    """DDIM whose steps end where the next one begins. That of diffusers 0.42 takes each
+    to ``t - train_steps // steps``, which the next is not where the number of steps
+    does not divide that of the training: with 150 of 1000 it ends three times as far
+    from the exact solution as Euler's method.
     """
 
-    def step(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **options: Any) -> Any:
+    def step(
+        self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **options: Any
+    ) -> Any:
         """As diffusers'."""
         later = self.timesteps[self.timesteps < timestep]
         gap = int(timestep) - (int(later[0]) if len(later) else -1)
-        self.num_inference_steps = Fraction(self.config.num_train_timesteps, gap)  # so that train_steps // steps is the gap
+        self.num_inference_steps = Fraction(
+            self.config.num_train_timesteps, gap
+        )  # so that train_steps // steps is the gap
         return super().step(model_output, timestep, sample, *args, **options)
 
 
@@ -40,30 +46,42 @@ def make_scheduler(name: str, schedule: dict[str, Any], steps: int, device: Any 
 
     Args:
         name: ``ddim``, ``dpmsolver++``, ``unipc`` or ``euler``.
-        schedule: Betas, number of steps and kind of prediction, as diffusers names them.
+        schedule: Betas, number of steps and kind of prediction, as diffusers names
+            them.
         steps: Steps of sampling.
         device: Where the samples are.
 
     Returns:
-        The scheduler, with exactly ``steps`` timesteps in ``[0, train steps)``. They are spaced from the last one on ("trailing", Lin et al. 2024),
-        since sampling starts from pure noise.
+        The scheduler, with exactly ``steps`` timesteps in ``[0, train steps)``. They
+        are spaced from the last one on ("trailing", Lin et al. 2024), since sampling
+        starts from pure noise.
 
     Raises:
-        EadbenchError: If there are no such timesteps, as when there are more than in the training.
+        EadbenchError: If there are no such timesteps, as when there are more than in
+            the training.
     """
     kind, options = SCHEDULERS[name]
     scheduler = kind(**schedule, **options, timestep_spacing="trailing")
     last = scheduler.config.num_train_timesteps
     if not 1 <= steps <= last:
-        raise EadbenchError(f"{steps} steps of sampling for {last} of the training", "samples.sampler.steps", f"choose 1 to {last}")
+        raise EadbenchError(
+            f"{steps} steps of sampling for {last} of the training",
+            "samples.sampler.steps",
+            f"choose 1 to {last}",
+        )
     scheduler.set_timesteps(steps, device=device)
     if len(scheduler.timesteps) > steps:
-        # diffusers 0.42 takes np.arange(1000, 0, -1000 / n), which for n = 61, 103, 121, 122 by rounding has one more at 0, that is, timestep -1.
+        # diffusers 0.42 takes np.arange(1000, 0, -1000 / n), which for n = 61, 103,
+        # 121, 122 by rounding has one more at 0, that is, timestep -1.
         scheduler.timesteps = scheduler.timesteps[:steps]
         if hasattr(scheduler, "sigmas"):
             scheduler.sigmas = torch.cat([scheduler.sigmas[:steps], scheduler.sigmas[-1:]])
         scheduler.num_inference_steps = steps
     times = scheduler.timesteps
     if len(times) != steps or times.min() < 0 or times.max() >= last or not (times[:-1] > times[1:]).all():
-        raise EadbenchError(f"scheduler {name} has no {steps} steps of sampling", "samples.sampler.steps", "choose another number")
+        raise EadbenchError(
+            f"scheduler {name} has no {steps} steps of sampling",
+            "samples.sampler.steps",
+            "choose another number",
+        )
     return scheduler

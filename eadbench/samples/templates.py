@@ -8,7 +8,8 @@ from eadbench.core.errors import EadbenchError
 
 
 def split(command: str, where: str) -> list[str]:
-    """Split a command line once, before anything is filled in, so that values with spaces or quotes stay one argument.
+    """Split a command line once, before anything is filled in, so that values with
+    spaces or quotes stay one argument.
 
     Raises:
         EadbenchError: If a quotation is not closed, or there is nothing.
@@ -16,7 +17,9 @@ def split(command: str, where: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise EadbenchError(f"the command cannot be split: {error}", where, "check its quotation marks") from error
+        raise EadbenchError(
+            f"the command cannot be split: {error}", where, "check its quotation marks"
+        ) from error
     if not words:
         raise EadbenchError("the command is empty", where)
     return words
@@ -44,5 +47,7 @@ def fill_one(text: str, values: Mapping[str, object], where: str) -> str:
     """
     unknown = placeholders(text) - set(values)
     if unknown:
-        raise EadbenchError(f"unknown placeholder {{{min(unknown)}}}", where, f"known: {', '.join(sorted(values))}")
+        raise EadbenchError(
+            f"unknown placeholder {{{min(unknown)}}}", where, f"known: {', '.join(sorted(values))}"
+        )
     return text.format_map({k: "" if v is None else str(v) for k, v in values.items()})

@@ -15,7 +15,9 @@ from eadbench.samples.manifest import RenderJob
 
 @dataclass(frozen=True)
 class Told:
-    """What a model is told of the emotion: T5 states ``(N, D)``, valence-arousal-intensity, and where the text is from; null: nothing."""
+    """What a model is told of the emotion: T5 states ``(N, D)``,
+    valence-arousal-intensity, and where the text is from; null: nothing.
+    """
 
     text: torch.Tensor | None
     vai: tuple[float, float, float] | None
@@ -36,12 +38,22 @@ class Texts:
     def tell(self, job: RenderJob, source: CaptionSource) -> Told:
         """What a job's model is told.
 
-        The captions of clips fall back to ``label`` where there is no such clip or its caption was lost; without a label nothing is told. The result
-        says what was used.
+        The captions of clips fall back to ``label`` where there is no such clip or its
+        caption was lost; without a label nothing is told. The result says what was
+        used.
         """
         labelled = job.emotion is not None
-        vai = valence_arousal_intensity(job.emotion, 1.0 if job.intensity is None else job.intensity) if labelled else None
-        clip = {"target": job.emotion_clip, "other_clip": job.caption_clip, "same_speaker": job.speaker_clip, "label": None}[source]
+        vai = (
+            valence_arousal_intensity(job.emotion, 1.0 if job.intensity is None else job.intensity)
+            if labelled
+            else None
+        )
+        clip = {
+            "target": job.emotion_clip,
+            "other_clip": job.caption_clip,
+            "same_speaker": job.speaker_clip,
+            "label": None,
+        }[source]
         text = self._of_clip(clip) if clip else None
         if text is not None:
             return Told(text, vai, source)

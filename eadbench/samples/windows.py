@@ -13,8 +13,10 @@ class WindowChunk:
     Attributes:
         starts: First frame of each window, in frames of the clip.
         window: Frames per window.
-        carried: Frames at the chunk's beginning that the chunk before has denoised, too.
-        kept: Frames that leave with this chunk; those after them are carried to the next.
+        carried: Frames at the chunk's beginning that the chunk before has denoised,
+            too.
+        kept: Frames that leave with this chunk; those after them are carried to the
+            next.
     """
 
     starts: tuple[int, ...]
@@ -34,7 +36,8 @@ class WindowChunk:
 
 
 def chunks(frames: int, window: int, overlap: int, at_once: int) -> Iterator[WindowChunk]:
-    """Cover ``frames`` frames by windows that overlap by ``overlap`` (the last one by more), ``at_once`` of them per chunk.
+    """Cover ``frames`` frames by windows that overlap by ``overlap`` (the last one by
+    more), ``at_once`` of them per chunk.
 
     Args:
         frames: Length of the clip; at least ``window``.
@@ -57,7 +60,9 @@ def chunks(frames: int, window: int, overlap: int, at_once: int) -> Iterator[Win
 
 
 def blend_weights(chunk: WindowChunk, overlap: int) -> torch.Tensor:
-    """Weight of every window in every frame of the chunk, rising linearly over the overlap: ``(windows, length)``, columns sum to 1."""
+    """Weight of every window in every frame of the chunk, rising linearly over the
+    overlap: ``(windows, length)``, columns sum to 1.
+    """
     place = torch.arange(chunk.window)
     ramp = torch.minimum(place + 1, chunk.window - place).clamp(max=overlap + 1).float()
     weights = torch.zeros(len(chunk.starts), chunk.length)
@@ -67,5 +72,7 @@ def blend_weights(chunk: WindowChunk, overlap: int) -> torch.Tensor:
 
 
 def hand_over(carried: int) -> torch.Tensor:
-    """Share of the chunk before in the carried frames, falling from almost 1 to almost 0: ``(carried,)``."""
+    """Share of the chunk before in the carried frames, falling from almost 1 to almost
+    0: ``(carried,)``.
+    """
     return 1 - torch.arange(1, carried + 1) / (carried + 1)

@@ -1,4 +1,6 @@
-"""Our side of ``recipes/worker.py``: a published program that stays loaded from clip to clip, under the same rules as one that is started anew."""
+"""Our side of ``recipes/worker.py``: a published program that stays loaded from clip to
+clip, under the same rules as one that is started anew.
+"""
 
 import contextlib
 import json
@@ -40,7 +42,9 @@ class WorkerRequest:
 
 
 class Worker:
-    """A process that runs clips one after another. One that failed, hung or died is replaced by a new one for the next clip."""
+    """A process that runs clips one after another. One that failed, hung or died is
+    replaced by a new one for the next clip.
+    """
 
     def __init__(self, python: str, env: Mapping[str, str], keep: list[str], adapter: Path | None) -> None:
         self.python, self.env, self.keep, self.adapter = python, dict(env), keep, adapter
@@ -60,7 +64,9 @@ class Worker:
 
     def _run(self, request: WorkerRequest, fifo: Path, started: float, timeout: float) -> Finished:
         os.mkfifo(fifo)
-        both = os.open(fifo, os.O_RDWR)  # opens at once, where write-only would wait for a reader; closed below, when the worker is done
+        both = os.open(
+            fifo, os.O_RDWR
+        )  # opens at once, where write-only would wait for a reader; closed below, when the worker is done
         reader = os.open(fifo, os.O_RDONLY)
         drain, memory = Drain(reader, request.log), Memory(self._child.pid)
         drain.start()
@@ -76,7 +82,12 @@ class Worker:
         drain.finish()
         os.close(reader)
         hide_in_file(request.log)
-        return Finished(-signal.SIGKILL if status is None else status, timed_out, time.monotonic() - started, memory.peak_mb)
+        return Finished(
+            -signal.SIGKILL if status is None else status,
+            timed_out,
+            time.monotonic() - started,
+            memory.peak_mb,
+        )
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -108,12 +119,19 @@ class Worker:
             os.close(theirs)
         self._replies = replies
 
-    def _ask(self, request: WorkerRequest, fifo: Path, deadline: float, memory: Memory) -> tuple[dict | None, bool]:
+    def _ask(
+        self, request: WorkerRequest, fifo: Path, deadline: float, memory: Memory
+    ) -> tuple[dict | None, bool]:
         """Send a request and wait; no reply means that the process died or was stopped."""
         asked = {
-            "argv": request.argv, "cwd": str(request.cwd), "log": str(fifo), "seed": request.seed, "keep": self.keep,
-            "adapter": str(self.adapter or ""), "options": request.options,
-        }  # fmt: skip
+            "argv": request.argv,
+            "cwd": str(request.cwd),
+            "log": str(fifo),
+            "seed": request.seed,
+            "keep": self.keep,
+            "adapter": str(self.adapter or ""),
+            "options": request.options,
+        }
         with contextlib.suppress(BrokenPipeError):
             self._child.stdin.write(json.dumps(asked).encode() + b"\n")
             self._child.stdin.flush()
@@ -132,7 +150,9 @@ class Worker:
         return None, True
 
     def _end_children(self) -> None:
-        """What a clip leaves running does not go on beside the next one, not even in a group of its own."""
+        """What a clip leaves running does not go on beside the next one, not even in a
+        group of its own.
+        """
         for pid in descendants(self._child.pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

@@ -1,1 +1,3 @@
-"""``eadbench score``: folders of videos against a folder of real ones, measured, summed up and printed as the benchmark's own tables are."""
+"""``eadbench score``: folders of videos against a folder of real ones, measured, summed
+up and printed as the benchmark's own tables are.
+"""

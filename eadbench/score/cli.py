@@ -19,32 +19,61 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def score_command(
     real: Annotated[Path, typer.Option(help="Folder of real videos.")],
-    fake: Annotated[list[Path], typer.Option(metavar="FOLDER", help="Folder of generated videos of the same names; may be given several times.")],
+    fake: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FOLDER", help="Folder of generated videos of the same names; may be given several times."
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
             show_default=False,
-            help="Parquet table to write; Markdown, LaTeX, CSV and the table of all clips go beside it. Needed unless --dry-run.",
+            help="Parquet table to write; Markdown, LaTeX, CSV and the table of all clips go beside it. "
+            "Needed unless --dry-run.",
         ),
     ] = None,
-    audio: Annotated[Path | None, typer.Option(help="Folder of driving sound, same names. [default: the videos' own]", show_default=False)] = None,
-    labels: Annotated[Path | None, typer.Option(help="CSV, TSV or Parquet with columns name, emotion, speaker.", show_default=False)] = None,
-    crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Cut all videos to the face of the real one first.")] = False,
+    audio: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of driving sound, same names. [default: the videos' own]", show_default=False
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV, TSV or Parquet with columns name, emotion, speaker.", show_default=False),
+    ] = None,
+    crop: Annotated[
+        bool, typer.Option("--crop/--no-crop", help="Cut all videos to the face of the real one first.")
+    ] = False,
     metrics: Annotated[
-        str | None, typer.Option(help="Only these metrics, comma-separated, e.g. fid,ssim,sync,sync_offset.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Only these metrics, comma-separated, e.g. fid,ssim,sync,sync_offset.", show_default=False
+        ),
     ] = None,
     lpips_frames: Annotated[
         str | None,
         typer.Option(
             metavar="N|all",
             show_default=False,
-            help="Frames per clip, spread evenly, that LPIPS looks at; all takes minutes on a CPU. [default: 25]",
+            help="Frames per clip, spread evenly, that LPIPS looks at; all takes minutes on a CPU. "
+            "[default: 25]",
         ),
     ] = None,
-    page: Annotated[Path | None, typer.Option(help="Folder for a page with players, plots and tables; opens from disk.", show_default=False)] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for a page with players, plots and tables; opens from disk.", show_default=False
+        ),
+    ] = None,
     part: Annotated[
         list[str] | None,
-        typer.Option("--part", metavar="NAME=FOLDER", help="One evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet."),
+        typer.Option(
+            "--part",
+            metavar="NAME=FOLDER",
+            help="One evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet.",
+        ),
     ] = None,
     evaluators: Annotated[
         str | None,
@@ -53,26 +82,38 @@ def score_command(
             "--zoo",
             metavar="official|demo|FOLDER",
             show_default=False,
-            help="The networks that measure: `official` fetches the published ones, `demo` takes those of a finished demo, FOLDER those in it. "
+            help="The networks that measure: `official` fetches the published ones, `demo` takes those of "
+            "a finished demo, FOLDER those in it. "
             "[default: the published ones, if they are on this machine]",
         ),
     ] = None,
     accept_licence: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Published weights whose licence you accept, or `all`; may be given several times."),
+        typer.Option(
+            metavar="ID",
+            help="Published weights whose licence you accept, or `all`; may be given several times.",
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched and measured, and stop.")] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched and measured, and stop.")
+    ] = False,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Score folders of generated videos against real ones: FID, KID, FVD, SSIM, PSNR, LPIPS, Sync, Acc_emo, CSIM, landmarks, motion.
+    """Score folders of generated videos against real ones: FID, KID, FVD, SSIM, PSNR,
+    LPIPS, Sync, Acc_emo, CSIM, landmarks, motion.
 
-    Videos are paired by file name. A missing, broken or unpaired one is a row with the reason and counts as missing. An interrupted run goes on where
-    it stopped. All frames of all videos count (LPIPS: 25 per clip, see --lpips-frames), whatever a config.yaml in this folder says; --config FILE
-    takes its sections `scores` and `tables`.
+    Videos are paired by file name. A missing, broken or unpaired one is a row with the
+    reason and counts as missing. An interrupted run goes on where it stopped. All
+    frames of all videos count (LPIPS: 25 per clip, see --lpips-frames), whatever a
+    config.yaml in this folder says; --config FILE takes its sections `scores` and
+    `tables`.
 
-    AV offset (sync_offset) is in frames: positive where the audio is early, negative where it is late.
+    AV offset (sync_offset) is in frames: positive where the audio is early, negative
+    where it is late.
 
     Example:
 
@@ -83,7 +124,11 @@ def score_command(
     wanted = config_of(given, metrics, lpips_frames)
     parts = parse_parts(part)
     if out is None and not dry_run:
-        raise EadbenchError("no table to write is named", "--out", "give a name that ends with .parquet, e.g. --out scores.parquet")
+        raise EadbenchError(
+            "no table to write is named",
+            "--out",
+            "give a name that ends with .parquet, e.g. --out scores.parquet",
+        )
     from eadbench.media.files import SOUND
     from eadbench.score.evaluators import ask_on_terminal, choose, describe, load_networks, needed
     from eadbench.score.folders import Folders, pairs_of
@@ -106,9 +151,14 @@ def score_command(
 
         device = _device(given, wanted)
         load = partial(load_networks, wanted, chosen, device)
-        seed, shown = given.seed if given and "seed" in given.raw else 1, tuple(wanted.metrics) if metrics else MAIN
+        seed, shown = (
+            given.seed if given and "seed" in given.raw else 1,
+            tuple(wanted.metrics) if metrics else MAIN,
+        )
         with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
-            built = score_folders(pairs, out, wanted, load(), seed, device, shown, page, chosen.parts, workers=workers)
+            built = score_folders(
+                pairs, out, wanted, load(), seed, device, shown, page, chosen.parts, workers=workers
+            )
         show(built, out, page)
 
 
@@ -116,4 +166,6 @@ def _device(given: core_settings.Settings | None, wanted: ScoresConfig) -> Any:
     """Where the networks run; formulas need neither one nor torch."""
     from eadbench.core.device import pick_device
 
-    return pick_device(given.device if given and "device" in given.raw else "auto") if wanted.roles() else "cpu"
+    return (
+        pick_device(given.device if given and "device" in given.raw else "auto") if wanted.roles() else "cpu"
+    )

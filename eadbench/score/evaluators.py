@@ -1,4 +1,6 @@
-"""Which networks measure: the published ones, those of a demo, or a folder's; never any but those asked for."""
+"""Which networks measure: the published ones, those of a demo, or a folder's; never any
+but those asked for.
+"""
 
 import sys
 from collections.abc import Callable, Collection
@@ -19,15 +21,21 @@ if TYPE_CHECKING:
 
 # The customary network of each role, by its id in the registry.
 OFFICIAL = {
-    "sync": "syncnet-v2", "emotion": "emotion-fan-mead", "fid": "inception-fid", "fvd": "i3d-torchscript", "lpips": "lpips-alex",
+    "sync": "syncnet-v2",
+    "emotion": "emotion-fan-mead",
+    "fid": "inception-fid",
+    "fvd": "i3d-torchscript",
+    "lpips": "lpips-alex",
     "face_id": "arcface-w600k-r50",
-}  # fmt: skip
+}
 DEMO = Path("results/zoo")
 
 
 @dataclass(frozen=True)
 class Evaluators:
-    """Folders of the networks by the name that the configuration gives them, and why some roles have none."""
+    """Folders of the networks by the name that the configuration gives them, and why
+    some roles have none.
+    """
 
     parts: dict[str, Path]
     missing: dict[str, str] = field(default_factory=dict)
@@ -51,33 +59,51 @@ class Published:
     @property
     def state(self) -> str:
         """``here``, ``by hand`` or what a download takes."""
-        return "here" if self.here else "by hand" if self.entry.manual else f"to fetch, {megabytes(self.entry.transfer)}"
+        return (
+            "here"
+            if self.here
+            else "by hand"
+            if self.entry.manual
+            else f"to fetch, {megabytes(self.entry.transfer)}"
+        )
 
 
 def needed(config: ScoresConfig, given: Collection[str] = ()) -> list[Published]:
-    """Published networks for the chosen metrics, but for those whose configured name is in ``given``."""
+    """Published networks for the chosen metrics, but for those whose configured name is
+    in ``given``.
+    """
     found = []
     for role in config.roles():
         if config.judges.get(role, role) not in given:
             metrics = tuple(METRICS[name].label for name in config.metrics if METRICS[name].judge == role)
-            found.append(Published(role, OFFICIAL[role], entry(OFFICIAL[role]), user_cache() / OFFICIAL[role], metrics))
+            found.append(
+                Published(role, OFFICIAL[role], entry(OFFICIAL[role]), user_cache() / OFFICIAL[role], metrics)
+            )
     return found
 
 
 def choose(
-    choice: str | None, config: ScoresConfig, parts: dict[str, Path], accepted: Collection[str], ask: Callable[[Published], bool] | None = None
+    choice: str | None,
+    config: ScoresConfig,
+    parts: dict[str, Path],
+    accepted: Collection[str],
+    ask: Callable[[Published], bool] | None = None,
 ) -> Evaluators:
-    """Folders of the networks that the chosen metrics need; published ones are fetched first.
+    """Folders of the networks that the chosen metrics need; published ones are fetched
+    first.
 
     Args:
-        choice: ``official``, ``demo`` or a folder; ``None``: the published ones, if they are here already.
+        choice: ``official``, ``demo`` or a folder; ``None``: the published ones, if
+            they are here already.
         config: Names the networks by role.
         parts: Networks handed over one by one, which need no choice.
-        accepted: Ids of published weights whose licence the user accepted; ``all`` for all.
+        accepted: Ids of published weights whose licence the user accepted; ``all`` for
+            all.
         ask: Asks whether a licence is accepted; ``None`` where nobody can be asked.
 
     Raises:
-        EadbenchError: If nothing was chosen and networks are missing, a folder is not there, a licence is refused or a download fails.
+        EadbenchError: If nothing was chosen and networks are missing, a folder is not
+            there, a licence is refused or a download fails.
     """
     wanted = needed(config, parts)
     if not wanted:
@@ -92,25 +118,45 @@ def choose(
         raise EadbenchError(
             "no networks of a demo are here",
             DEMO.resolve(),
-            "start it in a checkout with a finished `make demo`, or give --evaluators CHECKOUT/results/zoo; official fetches the published ones",
+            "start it in a checkout with a finished `make demo`, or give --evaluators "
+            "CHECKOUT/results/zoo; official fetches the published ones",
         )
     folder = DEMO if choice == "demo" else Path(choice)
     if not folder.is_dir():
-        raise EadbenchError("no such folder", f"--evaluators {choice}", "give official, demo, or a folder with one folder per network")
+        raise EadbenchError(
+            "no such folder",
+            f"--evaluators {choice}",
+            "give official, demo, or a folder with one folder per network",
+        )
     found = dict(parts)
     for one in wanted:
         name = config.judges.get(one.role, one.role)
-        found[name] = next((folder / n for n in (name, one.id) if (folder / n / "card.json").exists()), folder / name)
-    lacking = {one.role: one for one in wanted if not (found[config.judges.get(one.role, one.role)] / "card.json").exists()}
+        found[name] = next(
+            (folder / n for n in (name, one.id) if (folder / n / "card.json").exists()), folder / name
+        )
+    lacking = {
+        one.role: one
+        for one in wanted
+        if not (found[config.judges.get(one.role, one.role)] / "card.json").exists()
+    }
     if len(lacking) == len(config.roles()) and choice != "demo":
         names = ", ".join(f"{config.judges.get(one.role, one.role)} or {one.id}" for one in lacking.values())
-        raise EadbenchError(f"the folder holds none of the networks: {names}", folder, "--evaluators official fetches the published ones")
-    missing = {role: f"{folder} holds no {config.judges.get(role, role)}; --evaluators official fetches {one.id}" for role, one in lacking.items()}
+        raise EadbenchError(
+            f"the folder holds none of the networks: {names}",
+            folder,
+            "--evaluators official fetches the published ones",
+        )
+    missing = {
+        role: f"{folder} holds no {config.judges.get(role, role)}; --evaluators official fetches {one.id}"
+        for role, one in lacking.items()
+    }
     return Evaluators(found, missing)
 
 
 def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu") -> "MetricNetworks":
-    """Load the networks chosen; roles without one leave their metrics empty, with the reason."""
+    """Load the networks chosen; roles without one leave their metrics empty, with the
+    reason.
+    """
     from eadbench.scores.judges import load_judges
 
     judges = load_judges(config, chosen.parts, device, may_miss=True)
@@ -121,29 +167,49 @@ def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu")
 def _no_choice(config: ScoresConfig, lacking: list[Published]) -> EadbenchError:
     metrics = ", ".join(label for one in lacking for label in one.metrics)
     without = ",".join(name for name in config.metrics if not METRICS[name].judge)
-    what = f"add --evaluators official, which fetches the published networks that are not on this machine yet (for {metrics})"
+    what = (
+        "add --evaluators official, which fetches the published networks that are not on this machine "
+        f"yet (for {metrics})"
+    )
     hint = "add --dry-run to see sizes and licences first; or give --evaluators demo|FOLDER"
-    return EadbenchError(what, user_cache(), hint + (f"; or measure without them: --metrics {without}" if without else ""))
+    return EadbenchError(
+        what, user_cache(), hint + (f"; or measure without them: --metrics {without}" if without else "")
+    )
 
 
 def _official(
-    config: ScoresConfig, wanted: list[Published], parts: dict[str, Path], accepted: Collection[str], ask: Callable[[Published], bool] | None
+    config: ScoresConfig,
+    wanted: list[Published],
+    parts: dict[str, Path],
+    accepted: Collection[str],
+    ask: Callable[[Published], bool] | None,
 ) -> Evaluators:
     fetch = [one for one in wanted if not one.here and not one.entry.manual]
     if fetch:
         describe(wanted)
-    refused = [one for one in fetch if not {one.id, ALL} & set(accepted) and not (ask is not None and ask(one))]
+    refused = [
+        one for one in fetch if not {one.id, ALL} & set(accepted) and not (ask is not None and ask(one))
+    ]
     if refused:
         ids = " ".join(f"--accept-licence {one.id}" for one in refused)
         metrics = ", ".join(label for one in refused for label in one.metrics)
-        what = f"licences not accepted: {', '.join(one.id for one in refused)} (for {metrics}); nothing was fetched"
+        what = (
+            f"licences not accepted: {', '.join(one.id for one in refused)} (for {metrics}); nothing "
+            "was fetched"
+        )
         where = " ".join(one.entry.licence_url for one in refused)
-        raise EadbenchError(what, where, f"read them, then add {ids} (or --accept-licence {ALL}); or leave these metrics out of --metrics")
+        raise EadbenchError(
+            what,
+            where,
+            f"read them, then add {ids} (or --accept-licence {ALL}); or leave these metrics out of --metrics",
+        )
     found, missing = dict(parts), {}
     for one in wanted:
         found[config.judges.get(one.role, one.role)] = one.folder
         if not one.here and one.entry.manual:
-            missing[one.role] = f"{one.id} has no direct download: {one.entry.manual}; {by_hand(one.id, one.entry)}"
+            missing[one.role] = (
+                f"{one.id} has no direct download: {one.entry.manual}; {by_hand(one.id, one.entry)}"
+            )
             typer.echo(f"{', '.join(one.metrics)} left out: {missing[one.role]}", err=True)
             continue
         if one in fetch:
@@ -155,7 +221,9 @@ def _official(
 
             card_of_published(one.id, one.id, one.folder)
     if len(missing) == len(wanted) and not any(not METRICS[name].judge for name in config.metrics):
-        raise EadbenchError(next(iter(missing.values())), user_cache(), "or choose other metrics with --metrics")
+        raise EadbenchError(
+            next(iter(missing.values())), user_cache(), "or choose other metrics with --metrics"
+        )
     return Evaluators(found, missing)
 
 
@@ -163,7 +231,10 @@ def describe(wanted: list[Published]) -> None:
     """Print what is needed: for what, how large, under which licence, from where."""
     fetch = [one for one in wanted if not one.here and not one.entry.manual]
     total = sum(one.entry.transfer or 0 for one in fetch)
-    typer.echo(f"Published networks for the chosen metrics, kept in {user_cache()} ({megabytes(total) if fetch else 'nothing'} to fetch):")
+    typer.echo(
+        f"Published networks for the chosen metrics, kept in {user_cache()} "
+        f"({megabytes(total) if fetch else 'nothing'} to fetch):"
+    )
     for one in wanted:
         typer.echo(f"  {one.id} ({one.state}): {', '.join(one.metrics)}")
         typer.echo(f"      {one.entry.title}")
@@ -177,4 +248,6 @@ def ask_on_terminal() -> Callable[[Published], bool] | None:
     """A question about a licence, where somebody sits at a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    return lambda one: typer.confirm(f"Do you accept the licence of {one.id} ({one.entry.licence}, {one.entry.licence_url})?", err=True)
+    return lambda one: typer.confirm(
+        f"Do you accept the licence of {one.id} ({one.entry.licence}, {one.entry.licence_url})?", err=True
+    )

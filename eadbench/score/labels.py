@@ -20,7 +20,9 @@ FEW = 3
 
 @dataclass(frozen=True)
 class Label:
-    """What is known of a video: its emotion in the common vocabulary, its speaker; ``None`` where unknown."""
+    """What is known of a video: its emotion in the common vocabulary, its speaker;
+    ``None`` where unknown.
+    """
 
     emotion: str | None = None
     speaker: str | None = None
@@ -28,7 +30,9 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels by the name of the video, see :func:`plain_name`, and what to tell about the file they came from."""
+    """Labels by the name of the video, see :func:`plain_name`, and what to tell about
+    the file they came from.
+    """
 
     by_name: dict[str, Label] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
@@ -49,8 +53,15 @@ class Labels:
         unmatched = [name for name in self.by_name if name not in videos]
         without = sorted(set(videos) - set(self.by_name))
         if len(unmatched) == len(self.by_name):
-            what = f"none of the {len(self.by_name)} labels is of a video: the first is of {unmatched[0]!r}, a video is {min(videos)!r}"
-            raise EadbenchError(what, self.path, "the column name holds the path below the folder of the real videos, with or without suffix")
+            what = (
+                f"none of the {len(self.by_name)} labels is of a video: the first is of "
+                f"{unmatched[0]!r}, a video is {min(videos)!r}"
+            )
+            raise EadbenchError(
+                what,
+                self.path,
+                "the column name holds the path below the folder of the real videos, with or without suffix",
+            )
         told = list(self.remarks)
         if unmatched:
             told.append(f"{len(unmatched)} of {len(self.by_name)} labels match no video: {some(unmatched)}")
@@ -66,7 +77,9 @@ def some(names: Iterable[str]) -> str:
 
 
 def plain_name(text: str, suffixes: Collection[str] = ()) -> str:
-    """A file's name as the folders' listing has it: composed letters, slashes, no ``./`` in front, none of the given suffixes."""
+    """A file's name as the folders' listing has it: composed letters, slashes, no
+    ``./`` in front, none of the given suffixes.
+    """
     name = unicodedata.normalize("NFC", text.strip()).replace("\\", "/")
     name = posixpath.normpath(name) if name else ""
     stem, suffix = posixpath.splitext(name)
@@ -76,20 +89,24 @@ def plain_name(text: str, suffixes: Collection[str] = ()) -> str:
 def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
     """Read labels.
 
-    Separators are commas, semicolons or tabs; a byte order mark, blanks around values, backslashes in names and the case of headings do not matter.
+    Separators are commas, semicolons or tabs; a byte order mark, blanks around values,
+    backslashes in names and the case of headings do not matter.
 
     Args:
         path: The file, or ``None`` for no labels.
         suffixes: Suffixes that names may carry, e.g. ``.mp4``.
 
     Raises:
-        EadbenchError: If it cannot be read, lacks ``name``, holds an unknown emotion, or says two things of one video.
+        EadbenchError: If it cannot be read, lacks ``name``, holds an unknown emotion,
+            or says two things of one video.
     """
     if path is None:
         return Labels()
     headings, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
     if "name" not in headings:
-        raise EadbenchError(f"labels lack the column 'name'; found: {', '.join(headings) or 'nothing'}", path, FORM)
+        raise EadbenchError(
+            f"labels lack the column 'name'; found: {', '.join(headings) or 'nothing'}", path, FORM
+        )
     if doubled := sorted({one for one in headings if one and headings.count(one) > 1}):
         raise EadbenchError(f"labels have the column {doubled[0]!r} twice", path, "leave one of them")
     remarks = [_unknown_column(one) for one in headings if one not in COLUMNS and one]
@@ -98,11 +115,16 @@ def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
         name = plain_name(row.get("name", ""), suffixes)
         if not name:
             if any(row.values()):
-                raise EadbenchError("a label without a name", f"{path}, {place}", "name the video, or take the line out")
+                raise EadbenchError(
+                    "a label without a name", f"{path}, {place}", "name the video, or take the line out"
+                )
             continue
         label = Label(_emotion(row.get("emotion", ""), path, place), row.get("speaker", "") or None)
         if name in found and found[name][0] != label:
-            what = f"two lines say different things of {name!r}: {_told(found[name][0])} ({found[name][1]}), {_told(label)} ({place})"
+            what = (
+                f"two lines say different things of {name!r}: {_told(found[name][0])} "
+                f"({found[name][1]}), {_told(label)} ({place})"
+            )
             raise EadbenchError(what, path, "leave one of them")
         found[name] = (label, place)
     if not found:
@@ -136,7 +158,9 @@ def _parquet(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
     except (OSError, ValueError) as error:
         raise EadbenchError(f"labels cannot be read: {error}", path, FORM) from error
     frame.columns = [str(c).strip().lower() for c in frame.columns]
-    rows = [{k: "" if pd.isna(v) else str(v).strip() for k, v in row.items()} for row in frame.to_dict("records")]
+    rows = [
+        {k: "" if pd.isna(v) else str(v).strip() for k, v in row.items()} for row in frame.to_dict("records")
+    ]
     return list(frame.columns), [(f"row {k}", row) for k, row in enumerate(rows, 1)]
 
 
@@ -150,7 +174,9 @@ def _text(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
         raise EadbenchError("labels are not UTF-8", path, "save the table as 'CSV UTF-8'") from error
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     start = 0
-    while start < len(lines) and (not lines[start].strip() or re.fullmatch(r"sep=.", lines[start].strip())):  # Excel's own first line
+    while start < len(lines) and (
+        not lines[start].strip() or re.fullmatch(r"sep=.", lines[start].strip())
+    ):  # Excel's own first line
         start += 1
     if start == len(lines):
         raise EadbenchError("the file holds no label", path, FORM)
@@ -163,7 +189,9 @@ def _text(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
             place = f"line {start + reader.line_num}"
             if len(cells) > len(headings) and any(cell.strip() for cell in cells[len(headings) :]):
                 raise EadbenchError(
-                    f"a line of {len(cells)} values below {len(headings)} headings", f"{path}, {place}", "quote values with separators"
+                    f"a line of {len(cells)} values below {len(headings)} headings",
+                    f"{path}, {place}",
+                    "quote values with separators",
                 )
             rows.append((place, dict(zip(headings, (cell.strip() for cell in cells), strict=False))))
     except csv.Error as error:

@@ -1,4 +1,5 @@
-"""What ``eadbench score`` measures when nothing else is said: its own defaults, not those of a demo's configuration.
+"""What ``eadbench score`` measures when nothing else is said: its own defaults, not
+those of a demo's configuration.
 
 Nothing large is imported here, so that a wrong word is refused at once.
 """
@@ -10,24 +11,36 @@ from eadbench.core.settings import Settings
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.names import judge_of
 
-JUDGES = {"sync": "judge_syncnet", "emotion": "emotion", "fid": "inception", "fvd": "i3d", "lpips": "lpips", "face_id": "face_id"}
+JUDGES = {
+    "sync": "judge_syncnet",
+    "emotion": "emotion",
+    "fid": "inception",
+    "fvd": "i3d",
+    "lpips": "lpips",
+    "face_id": "face_id",
+}
 
-# LPIPS is a mean over frames, which a part of them estimates; all 250 of 10 s at 512 x 512 take a core 40 s and more.
+# LPIPS is a mean over frames, which a part of them estimates; all 250 of 10 s at 512 x
+# 512 take a core 40 s and more.
 LPIPS_FRAMES = 25
 
 
 def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | None = None) -> ScoresConfig:
-    """The section ``scores`` of the configuration that was given, else the command's own.
+    """The section ``scores`` of the configuration that was given, else the command's
+    own.
 
-    That is: every metric, all frames of every clip, but ``LPIPS_FRAMES`` of them for LPIPS.
+    That is: every metric, all frames of every clip, but ``LPIPS_FRAMES`` of them for
+    LPIPS.
 
     Args:
         given: The configuration, where there is one.
         metrics: Names of the metrics wanted, comma-separated; ``None`` for all.
-        lpips_frames: Frames per clip that LPIPS looks at, or ``all``; ``None`` for the default.
+        lpips_frames: Frames per clip that LPIPS looks at, or ``all``; ``None`` for the
+            default.
 
     Raises:
-        EadbenchError: If a metric is unknown, with the nearest name; or the number of frames is none.
+        EadbenchError: If a metric is unknown, with the nearest name; or the number of
+            frames is none.
     """
     own = {"judges": JUDGES, "lpips_frames": LPIPS_FRAMES}
     found = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate(own)
@@ -47,29 +60,38 @@ def frame_count(text: str) -> int | None:
     if text.strip().lower() == "all":
         return None
     if not text.strip().isdecimal() or int(text) < 1:
-        raise EadbenchError(f"{text!r} is no number of frames", "--lpips-frames", "give a whole number above 0, or all")
+        raise EadbenchError(
+            f"{text!r} is no number of frames", "--lpips-frames", "give a whole number above 0, or all"
+        )
     return int(text)
 
 
 def metric_names(text: str) -> tuple[str, ...]:
-    """Names of metrics from a list with commas; capitals, blanks and repetitions do not matter.
+    """Names of metrics from a list with commas; capitals, blanks and repetitions do not
+    matter.
 
     Raises:
         EadbenchError: If one is unknown, or there is none.
     """
     known = judge_of()
-    names = tuple(dict.fromkeys(name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()))
+    names = tuple(
+        dict.fromkeys(name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip())
+    )
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, 0.4)
             hint = f"is it {near[0]!r}? " if near else ""
-            raise EadbenchError(f"no metric is named {name!r}", "--metrics", f"{hint}known: {', '.join(known)}")
+            raise EadbenchError(
+                f"no metric is named {name!r}", "--metrics", f"{hint}known: {', '.join(known)}"
+            )
     if not names:
         raise EadbenchError("no metric is named", "--metrics", f"known: {', '.join(known)}")
     return names
 
 
 def with_motion(metrics: tuple[str, ...]) -> tuple[str, ...]:
-    """Metrics, and the motion energy where the jitter is among them: a still picture has no jitter either."""
+    """Metrics, and the motion energy where the jitter is among them: a still picture
+    has no jitter either.
+    """
     wanted = any("jitter" in name for name in metrics) and "motion_energy_ratio" not in metrics
     return (*metrics, "motion_energy_ratio") if wanted else metrics

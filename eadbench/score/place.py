@@ -12,14 +12,20 @@ BESIDE = ("md", "tex", "csv")  # the table in print, beside the long one
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Check, before anything is measured, that ``out`` can be written, and hold the right to write it.
+    """Check, before anything is measured, that ``out`` can be written, and hold the
+    right to write it.
 
     Raises:
-        EadbenchError: If it is no Parquet file's name, a folder, in a place that cannot be written, or another run's.
+        EadbenchError: If it is no Parquet file's name, a folder, in a place that cannot
+            be written, or another run's.
     """
     if out.suffix != ".parquet":
         others = " ".join(f"*.{suffix}" for suffix in BESIDE)
-        raise EadbenchError("--out names a Parquet table", out, f"give a name that ends with .parquet; {others} of the same name go beside it")
+        raise EadbenchError(
+            "--out names a Parquet table",
+            out,
+            f"give a name that ends with .parquet; {others} of the same name go beside it",
+        )
     if out.is_dir():
         raise EadbenchError("--out is a folder", out, f"name a file in it, e.g. {out / 'scores.parquet'}")
     lock = out.with_name(f".{out.name}.lock")
@@ -27,7 +33,9 @@ def alone(out: Path) -> Iterator[None]:
         out.parent.mkdir(parents=True, exist_ok=True)
         handle = lock.open("w")
     except OSError as error:
-        raise EadbenchError(f"--out cannot be written: {error.strerror}", out, "name a file in a folder of yours") from error
+        raise EadbenchError(
+            f"--out cannot be written: {error.strerror}", out, "name a file in a folder of yours"
+        ) from error
     with files.alone(handle, out, "wait for it, or give another --out"):
         yield
 

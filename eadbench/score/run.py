@@ -28,20 +28,43 @@ if TYPE_CHECKING:
 
 PROTOCOL = "self"
 MAIN = (
-    "fid", "kid", "fvd", "ssim", "psnr", "lpips", "sync", "lse_d", "sync_offset", "acc_emo", "csim", "m_lmd", "f_lmd", "jitter_ratio",
+    "fid",
+    "kid",
+    "fvd",
+    "ssim",
+    "psnr",
+    "lpips",
+    "sync",
+    "lse_d",
+    "sync_offset",
+    "acc_emo",
+    "csim",
+    "m_lmd",
+    "f_lmd",
+    "jitter_ratio",
     "motion_energy_ratio",
-)  # fmt: skip
+)
 CONTAINERS, CODECS = (".mp4", ".m4v", ".mov"), ("h264", "vp9", "av1", "libdav1d")  # what all browsers play
 
 
 def score_folders(
-    pairs: Pairs, out: Path, config: ScoresConfig, judges: MetricNetworks, seed: int, device: Any = "cpu", shown: tuple[str, ...] = MAIN,
-    page: Path | None = None, cards: Mapping[str, Path] | None = None, remarks: tuple[str, ...] = (), workers: Workers | None = None,
-) -> "Built":  # fmt: skip
+    pairs: Pairs,
+    out: Path,
+    config: ScoresConfig,
+    judges: MetricNetworks,
+    seed: int,
+    device: Any = "cpu",
+    shown: tuple[str, ...] = MAIN,
+    page: Path | None = None,
+    cards: Mapping[str, Path] | None = None,
+    remarks: tuple[str, ...] = (),
+    workers: Workers | None = None,
+) -> "Built":
     """Score pairs of folders.
 
-    Writes ``out`` (``schemas.SCORES``), the main table beside it as Markdown, LaTeX and CSV, every value and reason of every clip as
-    ``{out without suffix}.clips.csv``, and the measured cells in ``{out}.cells/``.
+    Writes ``out`` (``schemas.SCORES``), the main table beside it as Markdown, LaTeX and
+    CSV, every value and reason of every clip as ``{out without suffix}.clips.csv``, and
+    the measured cells in ``{out}.cells/``.
 
     Args:
         pairs: What to score.
@@ -63,15 +86,34 @@ def score_folders(
     for name, tasks in pairs.tasks.items():
         cell = {"method": name, "corpus": pairs.corpus, "protocol": PROTOCOL}
         real = cells / REAL if name != REAL else None
-        measure_cell(cell, tasks, config, judges, cells / name / "per_clip.parquet", device, real, reuse=True, workers=workers)
+        measure_cell(
+            cell,
+            tasks,
+            config,
+            judges,
+            cells / name / "per_clip.parquet",
+            device,
+            real,
+            reuse=True,
+            workers=workers,
+        )
     return _printed(pairs, cells, out, config, seed, shown, page, cards or {}, remarks)
 
 
 def _printed(
-    pairs: Pairs, cells: Path, out: Path, config: ScoresConfig, seed: int, shown: tuple[str, ...], page: Path | None,
-    cards: Mapping[str, Path], remarks: tuple[str, ...],
-) -> "Built":  # fmt: skip
-    """Sum up measured cells and build the tables; what that needs is imported only now, when the videos are done."""
+    pairs: Pairs,
+    cells: Path,
+    out: Path,
+    config: ScoresConfig,
+    seed: int,
+    shown: tuple[str, ...],
+    page: Path | None,
+    cards: Mapping[str, Path],
+    remarks: tuple[str, ...],
+) -> "Built":
+    """Sum up measured cells and build the tables; what that needs is imported only now,
+    when the videos are done.
+    """
     from eadbench.scores.summarise import SummaryCell, write_summary
     from eadbench.tables.build import TableInputs, build
     from eadbench.tables.load import load_built
@@ -87,7 +129,9 @@ def _printed(
         tables = results / "tables"
         summaries = [cells / name / "summary.parquet" for name in pairs.tasks]
         inputs = TableInputs(summaries, per_clip, remarks=[*pairs.remarks, *remarks])
-        build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips)
+        build(
+            inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips
+        )
         built = load_built(tables)
         if page is not None:
             _lay_out(results, pairs, cells, cards, config.fps)
@@ -100,45 +144,86 @@ def _printed(
 
 
 def tables_config(pairs: Pairs, summaries: list[Path], shown: tuple[str, ...]) -> TablesConfig:
-    """A configuration of the tables that shows the folders in the order given, the first as reference.
+    """A configuration of the tables that shows the folders in the order given, the
+    first as reference.
 
-    Metrics of several variants get a column for each; the motion energy stands beside the jitter, as the tables demand.
+    Metrics of several variants get a column for each; the motion energy stands beside
+    the jitter, as the tables demand.
     """
-    rows = pd.concat([read_table(path, schemas.SUMMARY, ["metric", "variant"]) for path in summaries]).drop_duplicates()
+    rows = pd.concat(
+        [read_table(path, schemas.SUMMARY, ["metric", "variant"]) for path in summaries]
+    ).drop_duplicates()
     variants = {name: sorted(group.variant.dropna()) for name, group in rows.groupby("metric")}
     names = [name for name in shown if name in variants]
     jitters = [name for name in names if "jitter" in name]
     still = [name for name in names if name not in jitters]
     at = still.index("motion_energy_ratio") if jitters else 0
     names = [*still[:at], *jitters, *still[at:]]
-    metrics = [key for name in names for key in ([f"{name}@{v}" for v in variants[name]] if len(variants[name]) > 1 else [name])]
-    main = {"title": f"Scores against {pairs.corpus}", "corpora": [pairs.corpus], "metrics": metrics, "protocol": PROTOCOL}
+    metrics = [
+        key
+        for name in names
+        for key in ([f"{name}@{v}" for v in variants[name]] if len(variants[name]) > 1 else [name])
+    ]
+    main = {
+        "title": f"Scores against {pairs.corpus}",
+        "corpora": [pairs.corpus],
+        "metrics": metrics,
+        "protocol": PROTOCOL,
+    }
     methods = [name for name in pairs.tasks if name != REAL]
     return TablesConfig.model_validate({"methods": [*methods, REAL], "ground_truth": REAL, "main": main})
 
 
 def one_resolution(summaries: list[Path]) -> None:
-    """Where the videos of one metric have several sizes, no single one is its resolution: clear it, and say so in the warning."""
+    """Where the videos of one metric have several sizes, no single one is its
+    resolution: clear it, and say so in the warning.
+    """
     frames = {path: read_table(path, schemas.SUMMARY) for path in summaries}
-    sizes = pd.concat(frames.values()).dropna(subset=["value", "resolution"]).groupby("metric").resolution.unique()
-    mixed = {metric: ", ".join(str(int(s)) for s in sorted(found)) for metric, found in sizes.items() if len(found) > 1}
+    sizes = (
+        pd.concat(frames.values())
+        .dropna(subset=["value", "resolution"])
+        .groupby("metric")
+        .resolution.unique()
+    )
+    mixed = {
+        metric: ", ".join(str(int(s)) for s in sorted(found))
+        for metric, found in sizes.items()
+        if len(found) > 1
+    }
     for path, frame in frames.items():
         chosen = frame.metric.isin(mixed)
         if chosen.any():
             frame.loc[chosen, "resolution"] = pd.NA
             frame["warning"] = [
-                "; ".join(filter(None, [w, f"measured at several sizes ({mixed[m]} px)"])) if m in mixed else w
+                "; ".join(filter(None, [w, f"measured at several sizes ({mixed[m]} px)"]))
+                if m in mixed
+                else w
                 for m, w in zip(frame.metric, frame.warning, strict=True)
             ]
             write_table(path, frame, schemas.SUMMARY, ["metric", "variant"])
 
 
 def write_clips(per_clip: list[Path], target: Path) -> None:
-    """All clips of all methods: one row per clip and metric with its value, or the reason why there is none."""
-    columns = ["method", "clip_id", "speaker", "emotion", "metric", "value", "frames", "status", "reason", "note"]
+    """All clips of all methods: one row per clip and metric with its value, or the
+    reason why there is none.
+    """
+    columns = [
+        "method",
+        "clip_id",
+        "speaker",
+        "emotion",
+        "metric",
+        "value",
+        "frames",
+        "status",
+        "reason",
+        "note",
+    ]
     with atomic_path(target) as part:
         for at, path in enumerate(per_clip):
-            frame = read_table(path, schemas.PER_CLIP)[columns].sort_values(["clip_id", "metric"], kind="stable")
+            frame = read_table(path, schemas.PER_CLIP)[columns].sort_values(
+                ["clip_id", "metric"], kind="stable"
+            )
             frame.to_csv(part, mode="a", header=at == 0, index=False, lineterminator="\n")
 
 
@@ -148,23 +233,41 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path], fps: float) -> None:
-    """Lay the cells out as the workflow's results are, which is where the page looks for them.
+    """Lay the cells out as the workflow's results are, which is where the page looks
+    for them.
 
-    Videos stay where they are; those that no browser plays, or of another rate than the rest, are encoded anew for the page.
+    Videos stay where they are; those that no browser plays, or of another rate than the
+    rest, are encoded anew for the page.
     """
     for method, tasks in pairs.tasks.items():
         cell = {"method": method, "corpus": pairs.corpus, "protocol": PROTOCOL}
-        scores, samples = (results / stage / method / pairs.corpus / PROTOCOL for stage in ("scores", "samples"))
+        scores, samples = (
+            results / stage / method / pairs.corpus / PROTOCOL for stage in ("scores", "samples")
+        )
         scores.mkdir(parents=True)
         for name in ("per_clip.parquet", "confusion.parquet", "provenance.json"):
             if (cells / method / name).exists():
                 shutil.copyfile(cells / method / name, scores / name)
         rows = []
         for k, task in enumerate(track(tasks, f"videos of {method} for the page", unit="clip")):
-            row = {**cell, "clip_id": task.clip_id, "speaker": task.speaker, "target_emotion": task.emotion, "status": task.status}
+            row = {
+                **cell,
+                "clip_id": task.clip_id,
+                "speaker": task.speaker,
+                "target_emotion": task.emotion,
+                "status": task.status,
+            }
             try:
-                video = None if task.problem or task.fake is None else playable(task.fake, samples / "videos" / f"{k}.mp4", fps)
-                rows.append(row | {"reason": task.problem} | ({"video": relative_to(video, samples), "status": KEPT} if video else {}))
+                video = (
+                    None
+                    if task.problem or task.fake is None
+                    else playable(task.fake, samples / "videos" / f"{k}.mp4", fps)
+                )
+                rows.append(
+                    row
+                    | {"reason": task.problem}
+                    | ({"video": relative_to(video, samples), "status": KEPT} if video else {})
+                )
             except EadbenchError as error:
                 rows.append(row | {"reason": error.what})
         write_table(samples / "samples.parquet", rows, schemas.SAMPLES, "clip_id")
@@ -175,15 +278,23 @@ def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path]
 
 
 def playable(video: Path, target: Path, fps: float) -> Path:
-    """The video itself if browsers play it and it has that rate, else a copy at ``target`` that they play.
+    """The video itself if browsers play it and it has that rate, else a copy at
+    ``target`` that they play.
 
     Raises:
         EadbenchError: If it cannot be read.
     """
     info = probe(video)
-    if video.suffix.lower() in CONTAINERS and info.codec in CODECS and info.fps is not None and abs(info.fps - fps) < 0.01:
+    if (
+        video.suffix.lower() in CONTAINERS
+        and info.codec in CODECS
+        and info.fps is not None
+        and abs(info.fps - fps) < 0.01
+    ):
         return video
     sound = read_audio(video) if info.sample_rate is not None else None
-    even = (frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2] for _, frame in iter_frames(video, fps=fps))
+    even = (
+        frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2] for _, frame in iter_frames(video, fps=fps)
+    )
     write_video(target, even, fps, audio=sound)
     return target

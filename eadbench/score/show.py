@@ -1,4 +1,6 @@
-"""The table in a terminal: metrics in rows, methods in columns, as many beside each other as fit."""
+"""The table in a terminal: metrics in rows, methods in columns, as many beside each
+other as fit.
+"""
 
 from pathlib import Path
 
@@ -12,7 +14,10 @@ from eadbench.tables.render import column_n, differing_n, interval, is_marked, l
 from eadbench.tables.show import WIDTH, print_notes
 from eadbench.tables.wide import Row, WideColumn, WideTable
 
-ABREAST, STACKED = 25, 18  # characters that a method's column takes with the interval beside the value, and below it
+ABREAST, STACKED = (
+    25,
+    18,
+)  # characters that a method's column takes with the interval beside the value, and below it
 
 
 def show(built: Built, out: Path, page: Path | None = None, console: Console | None = None) -> None:
@@ -28,16 +33,28 @@ def show(built: Built, out: Path, page: Path | None = None, console: Console | N
     for at in range(0, len(table.rows), fit):
         console.print(to_rich(table, table.rows[at : at + fit], built.config.alpha, "\n" if stacked else " "))
     print_notes(console, built.notes, table.name)
-    console.print(escape(legend(table, built.config.labels, built.config.alpha)), style="dim", highlight=False, soft_wrap=not console.is_terminal)
+    console.print(
+        escape(legend(table, built.config.labels, built.config.alpha)),
+        style="dim",
+        highlight=False,
+        soft_wrap=not console.is_terminal,
+    )
     printed = ", ".join(str(out.with_suffix(f".{suffix}")) for suffix in BESIDE)
-    where = {"table": out, "in print": printed, "all clips": clips_of(out), "page": page and page / "index.html"}
+    where = {
+        "table": out,
+        "in print": printed,
+        "all clips": clips_of(out),
+        "page": page and page / "index.html",
+    }
     for what, path in where.items():
         if path:
             console.print(f"{what + ':':<10} {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
 def to_rich(table: WideTable, methods: tuple[Row, ...], alpha: float, between: str = " ") -> Table:
-    """Some methods of a wide table, transposed; ``between`` stands between value and interval."""
+    """Some methods of a wide table, transposed; ``between`` stands between value and
+    interval.
+    """
     counts = {column_n(table, column) for column in table.columns} - {None}
     title = table.title + (f" ({counts.copy().pop()} clips)" if len(counts) == 1 else "")
     shown = Table(title=escape(title), title_justify="left", pad_edge=False)
@@ -45,12 +62,17 @@ def to_rich(table: WideTable, methods: tuple[Row, ...], alpha: float, between: s
     for row in methods:
         shown.add_column(escape(row.label), justify="right", overflow="fold")
     for column in table.columns:
-        shown.add_row(escape(_heading(table, column, counts)), *(_cell(table, row, column, alpha, between) for row in methods))
+        shown.add_row(
+            escape(_heading(table, column, counts)),
+            *(_cell(table, row, column, alpha, between) for row in methods),
+        )
     return shown
 
 
 def _heading(table: WideTable, column: WideColumn, counts: set[int | None]) -> str:
-    """Name and direction of a metric, with its number of clips where metrics differ in it."""
+    """Name and direction of a metric, with its number of clips where metrics differ in
+    it.
+    """
     n = column_n(table, column)
     return column.metric.heading + (f" n={n}" if n is not None and len(counts) > 1 else "")
 
@@ -61,5 +83,7 @@ def _cell(table: WideTable, row: Row, column: WideColumn, alpha: float, between:
         return "–"
     value = number(cell.value, column.decimals) + ("†" if is_marked(cell, alpha) else "")
     value = {1: f"[bold]{value}[/bold]", 2: f"[underline]{value}[/underline]"}.get(cell.rank, value)
-    beside = " ".join(p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p)
+    beside = " ".join(
+        p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p
+    )
     return value + (f"{between}[dim]{escape(beside)}[/dim]" if beside else "")

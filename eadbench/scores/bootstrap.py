@@ -1,4 +1,6 @@
-"""Bootstrap over clips, clustered by speaker, and what follows from it for means and set metrics."""
+"""Bootstrap over clips, clustered by speaker, and what follows from it for means and
+set metrics.
+"""
 
 from collections.abc import Callable, Collection
 
@@ -14,13 +16,16 @@ DIRECTIONS, ROWS = 256, 4000  # see FrechetBootstrap
 def resamplings(speakers: list[str], replicates: int, seed: int, *names: object) -> np.ndarray:
     """How often each clip is drawn: ``(replicates, clips)``.
 
-    Two stages: speakers with replacement, then clips within each drawn speaker with replacement. So clips of one speaker stand or fall together, and
-    a corpus with one speaker still has an interval (of its clips alone).
+    Two stages: speakers with replacement, then clips within each drawn speaker with
+    replacement. So clips of one speaker stand or fall together, and a corpus with one
+    speaker still has an interval (of its clips alone).
     """
     rng = rng_for(seed, "bootstrap", *names)
     groups = [np.flatnonzero(np.array(speakers, object) == s) for s in dict.fromkeys(speakers)]
     counts = np.zeros((replicates, len(speakers)), np.int64)
-    if len(groups) == len(speakers):  # choosing among one clip draws nothing, so these are the numbers of the loop below
+    if len(groups) == len(
+        speakers
+    ):  # choosing among one clip draws nothing, so these are the numbers of the loop below
         for row in counts:
             row += np.bincount(rng.integers(len(groups), size=len(groups)), minlength=len(groups))
         return counts
@@ -42,7 +47,8 @@ def interval(replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]
 def interval_about(value: float, replicates: np.ndarray, floor: float | None = None) -> tuple[float, float]:
     """Interval of a set metric.
 
-    Resampling repeats clips, which alone raises a Fréchet distance; the replicates are therefore moved so that their median is the value itself.
+    Resampling repeats clips, which alone raises a Fréchet distance; the replicates are
+    therefore moved so that their median is the value itself.
     """
     low, high = interval(replicates + (value - np.nanmedian(replicates)))
     return (low, high) if floor is None else (max(low, floor), max(high, floor))
@@ -54,11 +60,14 @@ def mean_interval(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]
 
 
 class FrechetBootstrap:
-    """Fréchet distance of resampled clips, quick enough for a thousand replicates, with bounded memory.
+    """Fréchet distance of resampled clips, quick enough for a thousand replicates, with
+    bounded memory.
 
-    The replicates look at no more than about ``ROWS`` samples a side, spread evenly. Means and total variances of a resampling are exact for those;
-    the trace of the root is taken in the ``DIRECTIONS`` strongest directions of the pooled features, and what lies outside counts in proportion to
-    its variance, as at the point estimate. With fewer samples and dimensions nothing is left out.
+    The replicates look at no more than about ``ROWS`` samples a side, spread evenly.
+    Means and total variances of a resampling are exact for those; the trace of the root
+    is taken in the ``DIRECTIONS`` strongest directions of the pooled features, and what
+    lies outside counts in proportion to its variance, as at the point estimate. With
+    fewer samples and dimensions nothing is left out.
 
     Args:
         x: Features ``(n_k, d)`` of each clip of the one side; iterated over twice.
@@ -85,11 +94,25 @@ class FrechetBootstrap:
 
     def replicate(self, weights_x: np.ndarray, weights_y: np.ndarray) -> float:
         """The distance with each clip counted as often as its weight says."""
-        (mean_x, variance_x), (mean_y, variance_y) = (side.moments(w) for side, w in zip(self.sides, (weights_x, weights_y), strict=True))
+        (mean_x, variance_x), (mean_y, variance_y) = (
+            side.moments(w) for side, w in zip(self.sides, (weights_x, weights_y), strict=True)
+        )
         a, b = (side.factor(w) for side, w in zip(self.sides, (weights_x, weights_y), strict=True))
-        left_out = max(variance_x - np.square(a).sum(), 0) * max(variance_y - np.square(b).sum(), 0) if self.outside else 0.0
+        left_out = (
+            max(variance_x - np.square(a).sum(), 0) * max(variance_y - np.square(b).sum(), 0)
+            if self.outside
+            else 0.0
+        )
         gap = mean_x - mean_y
-        return float(max(gap @ gap + variance_x + variance_y - 2 * (self._root(a, b) + self.outside * np.sqrt(left_out)), 0.0))
+        return float(
+            max(
+                gap @ gap
+                + variance_x
+                + variance_y
+                - 2 * (self._root(a, b) + self.outside * np.sqrt(left_out)),
+                0.0,
+            )
+        )
 
     @staticmethod
     def _root(a: np.ndarray, b: np.ndarray) -> float:
@@ -102,7 +125,9 @@ class FrechetBootstrap:
 class _Side:
     """One side's samples in the basis, and what its exact means and variances need."""
 
-    def __init__(self, clips: Collection[np.ndarray], n: int, origin: np.ndarray, basis: np.ndarray | None) -> None:
+    def __init__(
+        self, clips: Collection[np.ndarray], n: int, origin: np.ndarray, basis: np.ndarray | None
+    ) -> None:
         thin = -(-n // ROWS)
         self.n, self.squares = np.zeros(len(clips)), np.zeros(len(clips))
         self.sums = np.zeros((len(clips), len(origin)))
@@ -121,7 +146,9 @@ class _Side:
         return mean, float((weights @ self.squares - total * mean @ mean) / max(total - 1, 1))
 
     def factor(self, weights: np.ndarray) -> np.ndarray:
-        """Centred, weighted samples whose Gram matrix is the covariance of a resampling in the basis."""
+        """Centred, weighted samples whose Gram matrix is the covariance of a resampling
+        in the basis.
+        """
         of_row = weights[self.clip].astype(float)
         used = of_row > 0
         rows, of_row = self.rows[used], of_row[used]
@@ -131,14 +158,20 @@ class _Side:
 
 
 def _basis(left: Moments, right: Moments) -> np.ndarray | None:
-    """The strongest directions ``(d, DIRECTIONS)`` of both sides together; ``None`` where all are kept."""
+    """The strongest directions ``(d, DIRECTIONS)`` of both sides together; ``None``
+    where all are kept.
+    """
     if left.dim <= DIRECTIONS or min(left.n, right.n) <= DIRECTIONS:
         return None
     gap = (left.mean - right.mean) / np.sqrt(2)
-    if left.factor is not None and right.factor is not None:  # few samples: the eigenproblem of their Gram matrix is the smaller one
+    if (
+        left.factor is not None and right.factor is not None
+    ):  # few samples: the eigenproblem of their Gram matrix is the smaller one
         rows = np.concatenate([left.factor, right.factor, gap[None]])
         if len(rows) < left.dim:
-            values, vectors = linalg.eigh(rows @ rows.T, subset_by_index=(len(rows) - DIRECTIONS, len(rows) - 1), check_finite=False)
+            values, vectors = linalg.eigh(
+                rows @ rows.T, subset_by_index=(len(rows) - DIRECTIONS, len(rows) - 1), check_finite=False
+            )
             return rows.T @ (vectors / np.sqrt(np.maximum(values, 1e-300)))
     pooled = left.covariance + right.covariance + np.outer(gap, gap)
     return linalg.eigh(pooled, subset_by_index=(left.dim - DIRECTIONS, left.dim - 1), check_finite=False)[1]
@@ -147,10 +180,16 @@ def _basis(left: Moments, right: Moments) -> np.ndarray | None:
 def _variance_within(moments: Moments, basis: np.ndarray) -> float:
     """Trace of the covariance within a basis."""
     factor = moments.factor
-    return float(np.square(factor @ basis).sum() if factor is not None else (basis * (moments.covariance @ basis)).sum())
+    return float(
+        np.square(factor @ basis).sum()
+        if factor is not None
+        else (basis * (moments.covariance @ basis)).sum()
+    )
 
 
-def replicate_all(metric: Callable[[np.ndarray, np.ndarray], float], counts_x: np.ndarray, counts_y: np.ndarray) -> np.ndarray:
+def replicate_all(
+    metric: Callable[[np.ndarray, np.ndarray], float], counts_x: np.ndarray, counts_y: np.ndarray
+) -> np.ndarray:
     """``(R,)`` values of a set metric under resamplings of both sides' clips."""
     found = np.full(len(counts_x), np.nan)
     for k, (a, b) in enumerate(zip(counts_x, counts_y, strict=True)):

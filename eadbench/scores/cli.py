@@ -18,13 +18,21 @@ def measure_command(
     protocol: Annotated[str, typer.Option(help="self, cross or cross_emotion.")],
     samples: Annotated[Path, typer.Option(help="Table of samples.")],
     clips: Annotated[Path, typer.Option(help="Table of the corpus's clips.")],
-    out: Annotated[Path, typer.Option(help="per_clip.parquet to write; features and signatures lie beside it.")],
+    out: Annotated[
+        Path, typer.Option(help="per_clip.parquet to write; features and signatures lie beside it.")
+    ],
     part: Parts = None,
-    real: Annotated[Path | None, typer.Option(help="Folder of the ground truth's cell: its landmarks are used again, which saves time.")] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the ground truth's cell: its landmarks are used again, which saves time."
+        ),
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Measure every clip of a cell: one method on one corpus under one protocol. An interrupted run goes on where it stopped.
+    """Measure every clip of a cell: one method on one corpus under one protocol. An
+    interrupted run goes on where it stopped.
 
     Example:
 
@@ -51,9 +59,12 @@ def measure_command(
 
 @app.command("list")
 def list_command(
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/metrics.md: the package's own metrics as Markdown.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print docs/metrics.md: the package's own metrics as Markdown.")
+    ] = False,
 ) -> None:
-    """Print every metric: definition, direction, values, evaluator, what else it reacts to. Those of other packages, too.
+    """Print every metric: definition, direction, values, evaluator, what else it reacts
+    to. Those of other packages, too.
 
     Example:
 
@@ -76,12 +87,16 @@ def list_command(
 @app.command("summarise")
 def summarise_command(
     cell: Annotated[Path, typer.Option(help="Folder of a measured cell.")],
-    real: Annotated[Path, typer.Option(help="Folder of the ground truth's cell, e.g. results/scores/ground_truth/hdtf/self.")],
+    real: Annotated[
+        Path,
+        typer.Option(help="Folder of the ground truth's cell, e.g. results/scores/ground_truth/hdtf/self."),
+    ],
     out: Annotated[Path, typer.Option(help="summary.parquet to write.")],
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Sum up a cell: means, FID, KID, FVD, with 95 % intervals by bootstrap over clips, clustered by speaker.
+    """Sum up a cell: means, FID, KID, FVD, with 95 % intervals by bootstrap over clips,
+    clustered by speaker.
 
     Example:
 

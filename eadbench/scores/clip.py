@@ -1,4 +1,6 @@
-"""Measure one clip: one pass over both videos in lockstep feeds every metric a few frames at a time."""
+"""Measure one clip: one pass over both videos in lockstep feeds every metric a few
+frames at a time.
+"""
 
 import ctypes
 import math
@@ -32,8 +34,9 @@ from eadbench.scores.task import ScoreTask
 TRIM_BYTES = 32 << 20  # of frames between two calls of give_memory_back
 SOUND_MARGIN = 1.0  # seconds of sound that are read past the end of the picture
 ASPECTS_DIFFER = 0.02
-# Faces that are this many times as large in one picture as in the other, or this share of its sides apart, are framed in
-# another way. Of 42 clips that a demo's methods made of the same picture none goes beyond 1.13 and 0.04.
+# Faces that are this many times as large in one picture as in the other, or this share
+# of its sides apart, are framed in another way. Of 42 clips that a demo's methods made
+# of the same picture none goes beyond 1.13 and 0.04.
 OTHER_SIZE, OTHER_PLACE = 1.15, 0.05
 
 
@@ -47,7 +50,8 @@ class Measured:
         notes: What was done to the video before.
         size: Longer side of the frames that were judged.
         pair_size: That of the frames that were compared.
-        reference: What was learnt of the clip's own video, for other methods; empty unless it is the video that was judged.
+        reference: What was learnt of the clip's own video, for other methods; empty
+            unless it is the video that was judged.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
@@ -64,7 +68,8 @@ class Measured:
 
 
 class Measurer:
-    """Measures clips with the judges of a config. Holds the face meshes and what is known of reference clips.
+    """Measures clips with the judges of a config. Holds the face meshes and what is
+    known of reference clips.
 
     Args:
         config: What to measure.
@@ -82,7 +87,12 @@ class Measurer:
         references: References | None = None,
         shows: bool = True,
     ) -> None:
-        self.config, self.judges, self.device, self.references = config, judges, device, references or References([])
+        self.config, self.judges, self.device, self.references = (
+            config,
+            judges,
+            device,
+            references or References([]),
+        )
         self.shows = shows
         self.wanted = [name for name in config.metrics if name in CLIP_METRICS]
         self._meshes: dict[str, FaceMesh] = {}
@@ -97,7 +107,9 @@ class Measurer:
         return self._hashes[path]
 
     def measure(self, task: ScoreTask) -> Measured:
-        """Measure one clip. What cannot be measured is a value with a reason; nothing is left out."""
+        """Measure one clip. What cannot be measured is a value with a reason; nothing
+        is left out.
+        """
         if task.problem or task.fake is None:
             return self._all_missing(task.status, task.problem or "no video")
         try:
@@ -107,7 +119,9 @@ class Measurer:
             raise
         except Exception as error:  # whatever a strange file provokes costs that clip alone
             reason = reason_of(error, task.clip_id)
-            return self._all_missing(FAILED, one_line(error) if isinstance(error, EadbenchError) else reason, passing=True)
+            return self._all_missing(
+                FAILED, one_line(error) if isinstance(error, EadbenchError) else reason, passing=True
+            )
 
     def _all_missing(self, status: str, reason: str, passing: bool = False) -> Measured:
         return Measured({name: Value(None, None, status, reason, passing) for name in self.wanted})
@@ -126,17 +140,19 @@ class Measurer:
 
 
 def give_memory_back() -> None:
-    """Have the C library return the free pages between what is in use; without glibc this does nothing.
+    """Have the C library return the free pages between what is in use; without glibc
+    this does nothing.
 
-    Small results that come to lie between the blocks of 1080 x 1920 frames keep those from being used again: memory
-    grew by 12 MB a frame.
+    Small results that come to lie between the blocks of 1080 x 1920 frames keep those
+    from being used again: memory grew by 12 MB a frame.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class Marks:
-    """Landmarks of one video: found as its frames come, and kept on disk for a second pass; or known from before.
+    """Landmarks of one video: found as its frames come, and kept on disk for a second
+    pass; or known from before.
 
     Args:
         path: File to keep them in.
@@ -147,7 +163,13 @@ class Marks:
 
     ROW = 478 * 2 * 4  # bytes
 
-    def __init__(self, path: Path, tracker: MeshTracker | None, known: Callable[[int, int], np.ndarray] | None = None, still: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tracker: MeshTracker | None,
+        known: Callable[[int, int], np.ndarray] | None = None,
+        still: bool = False,
+    ) -> None:
         self.path, self.tracker, self.known, self._still = path, tracker, known, still
         self.frames, self.seen = 0, 0
 
@@ -173,7 +195,11 @@ class Marks:
 
     def all(self) -> np.ndarray:
         """All that were found."""
-        return np.fromfile(self.path, np.float32).reshape(-1, 478, 2) if self.frames else np.empty((0, 478, 2), np.float32)
+        return (
+            np.fromfile(self.path, np.float32).reshape(-1, 478, 2)
+            if self.frames
+            else np.empty((0, 478, 2), np.float32)
+        )
 
 
 class ClipPair:
@@ -184,8 +210,10 @@ class ClipPair:
         features: Features by kind, for metrics of sets.
         same: Whether the video to judge is the clip's own, byte by byte.
         reference: What is known of the clip's own video.
-        expected, expected_real, expected_common: Frames that are expected of either video, and of both.
-        expected_faces, expected_real_faces: How many of them show a face, where that is known.
+        expected, expected_real, expected_common: Frames that are expected of either
+            video, and of both.
+        expected_faces, expected_real_faces: How many of them show a face, where that is
+            known.
     """
 
     def __init__(self, task: ScoreTask, measurer: Measurer, scratch: Path) -> None:
@@ -203,13 +231,19 @@ class ClipPair:
         self._real_error: EadbenchError | None = None
         if task.real is not None:
             try:
-                self.real = self.fake if self.same else self._source(task.real, "the real video", self.fake.square)
+                self.real = (
+                    self.fake if self.same else self._source(task.real, "the real video", self.fake.square)
+                )
             except EadbenchError as error:
                 self._real_error = error
         else:
             self._real_error = EadbenchError("no real video to compare with")
         self.expected = self.fake.expected()
-        self.expected_real = (self.expected if self.same else self.reference.frames or self.real.expected()) if self.real else 0
+        self.expected_real = (
+            (self.expected if self.same else self.reference.frames or self.real.expected())
+            if self.real
+            else 0
+        )
         self.expected_common = min(self.expected, self.expected_real)
         self.expected_faces = self.expected_real_faces = None
         self.counts = {"fake": 0, "real": 0}
@@ -225,7 +259,8 @@ class ClipPair:
         return source
 
     def _square(self) -> Any:
-        """Where the face of the real video is, looked for in a few frames spread over it.
+        """Where the face of the real video is, looked for in a few frames spread over
+        it.
 
         Raises:
             EadbenchError: If none shows a face.
@@ -256,11 +291,15 @@ class ClipPair:
         return self._audio
 
     def sound_was_cut(self) -> bool:
-        """Whether more sound is needed than was read, since there were more frames than expected."""
+        """Whether more sound is needed than was read, since there were more frames than
+        expected.
+        """
         return self._sound_limit is not None and self.counts["fake"] > self._sound_limit
 
     def part(self, which: type[Part]) -> Part:
-        """The part of that class; made when first asked for. What goes wrong then is its ``error``."""
+        """The part of that class; made when first asked for. What goes wrong then is
+        its ``error``.
+        """
         if which not in self._parts:
             self._parts[which] = guarded(which, self)
         return self._parts[which]
@@ -271,7 +310,9 @@ class ClipPair:
         return part.mean if part is not None and part.error is None else None
 
     def measure(self) -> Measured:
-        """Read both videos once, twice where the choice of frames needs it, and compute all values."""
+        """Read both videos once, twice where the choice of frames needs it, and compute
+        all values.
+        """
         metrics = self._metrics()
         self._feed(metrics)
         again = [r for r in (*self._parts.values(), *metrics.values()) if r.error is None and r.misjudged()]
@@ -310,22 +351,33 @@ class ClipPair:
                 for part in metric.parts:
                     self.part(part)
         self._audio = None
-        wanted = {what for r in (*self._parts.values(), *found.values()) if r.error is None for what in r.reads}
+        wanted = {
+            what for r in (*self._parts.values(), *found.values()) if r.error is None for what in r.reads
+        }
         own = "landmarks" in wanted or (self.same and "real_landmarks" in wanted)
         other = "real_landmarks" in wanted and not self.same and self.reference.marks is None
         fake = Marks(self._scratch / "fake", self.measurer.tracker("fake") if own else None)
-        real = Marks(self._scratch / "real", self.measurer.tracker("real") if other else None, self.reference.marks, self.reference.still)
+        real = Marks(
+            self._scratch / "real",
+            self.measurer.tracker("real") if other else None,
+            self.reference.marks,
+            self.reference.still,
+        )
         self.marks = {"fake": fake, "real": fake if self.same else real}
         return found
 
     def still(self, side: str) -> bool:
-        """Whether the video of that side, ``fake`` or ``real``, shows one picture from beginning to end."""
+        """Whether the video of that side, ``fake`` or ``real``, shows one picture from
+        beginning to end.
+        """
         return self.marks[side].still
 
     def _prepare_again(self) -> None:
         self.expected, self.expected_real = self.counts["fake"], self.counts["real"]
         self.expected_common = min(self.expected, self.expected_real)
-        self.expected_faces, self.expected_real_faces = (m.seen if m.tracker else None for m in (self.marks["fake"], self.marks["real"]))
+        self.expected_faces, self.expected_real_faces = (
+            m.seen if m.tracker else None for m in (self.marks["fake"], self.marks["real"])
+        )
 
     def _feed(self, metrics: dict[str, Metric], chosen: Callable[[Reader], bool] = lambda _: True) -> None:
         readers = [r for r in (*self._parts.values(), *metrics.values()) if r.error is None and chosen(r)]
@@ -334,7 +386,9 @@ class ClipPair:
         start = untrimmed = 0
         stretches = self._stretches(needs_real)
         if self.measurer.shows:
-            stretches = track(stretches, self.task.clip_id, max(self.expected, self.expected_real) or None, "frame", longer)
+            stretches = track(
+                stretches, self.task.clip_id, max(self.expected, self.expected_real) or None, "frame", longer
+            )
         for fake, real in stretches:
             chunk = self._chunk(fake, real, start, readers)
             untrimmed += chunk.fake.nbytes
@@ -347,7 +401,9 @@ class ClipPair:
                     self._update(reader, chunk)
 
     def _stretches(self, needs_real: bool) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
-        """Stretches of both videos; a real video that breaks off leaves the other to its own metrics."""
+        """Stretches of both videos; a real video that breaks off leaves the other to
+        its own metrics.
+        """
         fake = self.fake.chunks()
         if self.same:
             yield from ((chunk, chunk if needs_real else None) for chunk in fake)
@@ -362,7 +418,9 @@ class ClipPair:
         except EadbenchError as error:
             self._real_error = error
 
-    def _chunk(self, fake: np.ndarray | None, real: np.ndarray | None, start: int, readers: list[Reader]) -> Chunk:
+    def _chunk(
+        self, fake: np.ndarray | None, real: np.ndarray | None, start: int, readers: list[Reader]
+    ) -> Chunk:
         wanted = {what for reader in readers if reader.error is None for what in reader.reads}
         if fake is None:
             fake = np.empty((0, *self._shape), np.uint8)
@@ -379,7 +437,9 @@ class ClipPair:
                 chunk.real_marks = chunk.marks if self.same else self.marks["real"].of(real, start)
                 if chunk.marks is not None and not self.same:
                     n = min(len(fake), len(real))
-                    self._framing.append(framing(chunk.marks[:n], fake.shape) - framing(chunk.real_marks[:n], real.shape))
+                    self._framing.append(
+                        framing(chunk.marks[:n], fake.shape) - framing(chunk.real_marks[:n], real.shape)
+                    )
             if "pair" in wanted and chunk.pair is None:
                 chunk.pair = self._resized(fake, real)
         return chunk
@@ -393,7 +453,9 @@ class ClipPair:
         if note not in self.out.notes:
             self.out.notes.append(note)
             if abs(math.log(own_wide / own_high * high / wide)) > ASPECTS_DIFFER:
-                self.out.notes.append(f"other framing: aspect ratio {own_wide / own_high:.2f} stretched to {wide / high:.2f}")
+                self.out.notes.append(
+                    f"other framing: aspect ratio {own_wide / own_high:.2f} stretched to {wide / high:.2f}"
+                )
         way = cv2.INTER_AREA if own_high > high else cv2.INTER_CUBIC
         resized = [cv2.resize(frame, (wide, high), interpolation=way) for frame in fake]
         return np.stack(resized) if resized else np.empty((0, *real.shape[1:]), np.uint8), real
@@ -406,7 +468,10 @@ class ClipPair:
             attempt(reader, lambda: reader.update(chunk))
 
     def _computed(self, metric: Metric) -> Value:
-        if any(what in ("real", "pair", "real_landmarks") for what in metric.reads) and self._real_error is not None:
+        if (
+            any(what in ("real", "pair", "real_landmarks") for what in metric.reads)
+            and self._real_error is not None
+        ):
             metric.error = metric.error or self._real_error
         value: list[Value] = []
         if metric.error is None:
@@ -420,24 +485,36 @@ class ClipPair:
         """Say what was done to the files, and where their lengths differ; each once."""
         fake, real = self.counts["fake"], self.counts["real"]
         if self.real is not None and real and fake != real and not self.task.unpaired:
-            self.out.notes.append(f"{fake} frames beside {real} of the real video: {min(fake, real)} compared")
-        if self._framing and not self.task.unpaired and not any("aspect ratio" in note for note in self.out.notes):
+            self.out.notes.append(
+                f"{fake} frames beside {real} of the real video: {min(fake, real)} compared"
+            )
+        if (
+            self._framing
+            and not self.task.unpaired
+            and not any("aspect ratio" in note for note in self.out.notes)
+        ):
             self.out.notes += other_framing(np.concatenate(self._framing))
-        sources = {"the video": self.fake} if self.real is None or self.same else {"the video": self.fake, "the real video": self.real}
+        sources = (
+            {"the video": self.fake}
+            if self.real is None or self.same
+            else {"the video": self.fake, "the real video": self.real}
+        )
         self.out.notes += [f"{what}: {note}" for what, source in sources.items() for note in source.notes]
         self.out.notes += [f"the sound: {note}" for note in self._sound_notes]
         self.out.notes = list(dict.fromkeys(self.out.notes))
 
 
 def framing(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """How large the face is and where it lies in each picture, by points that speech hardly moves.
+    """How large the face is and where it lies in each picture, by points that speech
+    hardly moves.
 
     Args:
         marks: ``(T, 478, 2)`` in pixels, NaN where no face was found.
         shape: Of the frames ``(T, H, W, 3)``.
 
     Returns:
-        ``(T, 3)``: logarithm of the size as a share of the picture's, centre as shares of width and height.
+        ``(T, 3)``: logarithm of the size as a share of the picture's, centre as shares
+        of width and height.
     """
     shares = marks[:, HEAD] / [shape[2], shape[1]]
     centre = shares.mean(1)
@@ -445,15 +522,23 @@ def framing(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def other_framing(differences: np.ndarray) -> list[str]:
-    """A note where the faces of both videos are framed in another way, from differences of :func:`framing`."""
+    """A note where the faces of both videos are framed in another way, from differences
+    of :func:`framing`.
+    """
     known = differences[np.isfinite(differences).all(1)]
     if not len(known):
         return []
     larger, *moved = np.median(known, 0)
     if abs(larger) > math.log(OTHER_SIZE):
-        return [f"other framing: the face is {math.exp(larger):.2f} times as large in the picture as the real one"]
+        return [
+            f"other framing: the face is {math.exp(larger):.2f} times as large in the picture as the real one"
+        ]
     apart = math.hypot(*moved)
-    return [f"other framing: the face lies {100 * apart:.0f} % of the picture beside the real one"] if apart > OTHER_PLACE else []
+    return (
+        [f"other framing: the face lies {100 * apart:.0f} % of the picture beside the real one"]
+        if apart > OTHER_PLACE
+        else []
+    )
 
 
 def longer(stretch: tuple[np.ndarray | None, np.ndarray | None]) -> int:
@@ -466,7 +551,9 @@ class UnexpectedError(EadbenchError):
 
 
 def guarded(reader: type, clip: ClipPair) -> Any:
-    """A reader; if its constructor fails, one that has that failure as its error and is never fed."""
+    """A reader; if its constructor fails, one that has that failure as its error and is
+    never fed.
+    """
     made = object.__new__(reader)
     made.clip = clip
     attempt(made, lambda: made.__init__(clip))
@@ -488,7 +575,12 @@ def attempt(reader: Reader, work: Callable[[], Any]) -> None:
 
 def _checked(value: Value) -> Value:
     if value.status == KEPT and (value.value is None or not math.isfinite(value.value)):
-        return Value(None, value.frames, FAILED, value.reason or "cannot be measured: nothing moves, or no face in enough frames")
+        return Value(
+            None,
+            value.frames,
+            FAILED,
+            value.reason or "cannot be measured: nothing moves, or no face in enough frames",
+        )
     return value
 
 

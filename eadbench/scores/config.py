@@ -1,4 +1,6 @@
-"""Section ``scores`` of the config: what is measured, with which judges, how the intervals are had."""
+"""Section ``scores`` of the config: what is measured, with which judges, how the
+intervals are had.
+"""
 
 from typing import Any, Literal
 
@@ -24,9 +26,11 @@ class ScoresConfig(Section):
         fps: All videos are brought to this rate.
         fid_frames: Frames per clip that FID, KID see, spread evenly; null for all.
         lpips_frames: Frames per clip that LPIPS sees, spread evenly; null for all.
-        fvd_protocols: ``stylegan-v``: every window, in [-1, 1]. ``latentsync``: frames 20 to 35, in [0, 1]. Their values do not compare.
+        fvd_protocols: ``stylegan-v``: every window, in [-1, 1]. ``latentsync``: frames
+            20 to 35, in [0, 1]. Their values do not compare.
         fvd_window: Frames of a window.
-        fvd_stride: Frames between the starts of ``stylegan-v``'s windows; equal to the window, they do not overlap.
+        fvd_stride: Frames between the starts of ``stylegan-v``'s windows; equal to the
+            window, they do not overlap.
         fvd_fixed_n: Windows on each side of ``fvd_fixed``.
         bootstrap: Replicates of the intervals.
         silence_db: Sound this much below the clip's loudest tenth counts as silence.
@@ -65,7 +69,9 @@ class ScoresConfig(Section):
         return sorted({self.judges[role] for role in self.roles() if role in self.judges})
 
     def in_use(self) -> dict[str, Any]:
-        return self.__dict__ | {"judges": {role: name for role, name in self.judges.items() if role in self.roles()}}
+        return self.__dict__ | {
+            "judges": {role: name for role, name in self.judges.items() if role in self.roles()}
+        }
 
     def trim(self, dump: dict[str, Any]) -> None:
         """Judges of metrics that are not chosen."""

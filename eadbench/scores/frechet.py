@@ -1,4 +1,6 @@
-"""The Fréchet distance between two sets of features, as FID and FVD use it: exact, quick at any number of samples, with bounded memory."""
+"""The Fréchet distance between two sets of features, as FID and FVD use it: exact,
+quick at any number of samples, with bounded memory.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,10 +10,13 @@ from scipy import linalg
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Fréchet distance between Gaussians fitted to ``(n, d)`` and ``(m, d)`` features; covariances with n - 1, as in pytorch-fid.
+    """Fréchet distance between Gaussians fitted to ``(n, d)`` and ``(m, d)`` features;
+    covariances with n - 1, as in pytorch-fid.
 
-    With fewer samples than dimensions the trace of the root of the product of the covariances is the nuclear norm of the cross-Gram matrix of the
-    centred samples: exact where ``scipy.linalg.sqrtm`` of the singular product is noisy. Otherwise it comes from a symmetric eigenproblem.
+    With fewer samples than dimensions the trace of the root of the product of the
+    covariances is the nuclear norm of the cross-Gram matrix of the centred samples:
+    exact where ``scipy.linalg.sqrtm`` of the singular product is noisy. Otherwise it
+    comes from a symmetric eigenproblem.
 
     Raises:
         ValueError: If a side has no sample, or the features are not finite.
@@ -22,8 +27,9 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
 class Moments:
     """Mean and covariance of features, gathered in batches.
 
-    The samples themselves are kept while there are no more than dimensions; then their sum and second moment take their place, so that memory is
-    bounded by ``d * d`` whatever the number of samples.
+    The samples themselves are kept while there are no more than dimensions; then their
+    sum and second moment take their place, so that memory is bounded by ``d * d``
+    whatever the number of samples.
 
     Args:
         dim: Number of features.
@@ -32,7 +38,9 @@ class Moments:
     def __init__(self, dim: int) -> None:
         self.dim, self.n = dim, 0
         self._kept: list[np.ndarray] | None = []
-        self._origin: np.ndarray | None = None  # moments are taken about the first batch's mean, which keeps digits
+        self._origin: np.ndarray | None = (
+            None  # moments are taken about the first batch's mean, which keeps digits
+        )
         self._sum = self._outer = None
 
     @classmethod
@@ -82,11 +90,17 @@ class Moments:
         """``(dim,)``."""
         if self.n == 0:
             raise ValueError("no samples")
-        return np.concatenate(self._kept).mean(0) if self._kept is not None else self._origin + self._sum / self.n
+        return (
+            np.concatenate(self._kept).mean(0)
+            if self._kept is not None
+            else self._origin + self._sum / self.n
+        )
 
     @property
     def factor(self) -> np.ndarray | None:
-        """``(n, dim)``: centred samples over the root of n - 1, whose Gram matrix is the covariance; ``None`` once the samples are folded."""
+        """``(n, dim)``: centred samples over the root of n - 1, whose Gram matrix is
+        the covariance; ``None`` once the samples are folded.
+        """
         if self._kept is None:
             return None
         samples = np.concatenate(self._kept)
@@ -112,7 +126,9 @@ class Moments:
 
 
 def distance(left: Moments, right: Moments, trace: float | None = None) -> float:
-    """Fréchet distance of two sets given by their moments; at least 0. ``trace``: that of the root, where it is known already."""
+    """Fréchet distance of two sets given by their moments; at least 0. ``trace``: that
+    of the root, where it is known already.
+    """
     difference = left.mean - right.mean
     trace = trace_of_root(left, right) if trace is None else trace
     value = difference @ difference + left.total_variance + right.total_variance - 2 * trace
@@ -124,7 +140,9 @@ def trace_of_root(left: Moments, right: Moments) -> float:
     a, b = left.factor, right.factor
     if a is not None and b is not None:
         return nuclear_norm(a @ b.T)
-    if a is not None or b is not None:  # one side of low rank: its samples turn the other covariance into a small matrix
+    if (
+        a is not None or b is not None
+    ):  # one side of low rank: its samples turn the other covariance into a small matrix
         low, full = (a, right.covariance) if a is not None else (b, left.covariance)
         return roots(low @ full @ low.T)
     first = root_factor(left.covariance)
@@ -132,7 +150,9 @@ def trace_of_root(left: Moments, right: Moments) -> float:
 
 
 def root_factor(covariance: np.ndarray) -> np.ndarray:
-    """A matrix ``L`` with ``L @ L.T`` equal to a covariance: Cholesky's where that is regular, else (dead features) from its eigenvectors."""
+    """A matrix ``L`` with ``L @ L.T`` equal to a covariance: Cholesky's where that is
+    regular, else (dead features) from its eigenvectors.
+    """
     try:
         return linalg.cholesky(covariance, lower=True, check_finite=False)
     except linalg.LinAlgError:
@@ -146,7 +166,9 @@ def nuclear_norm(matrix: np.ndarray) -> float:
 
 
 def roots(matrix: np.ndarray) -> float:
-    """Sum of the roots of the eigenvalues of a symmetric positive semi-definite matrix; noise below zero counts as zero."""
+    """Sum of the roots of the eigenvalues of a symmetric positive semi-definite matrix;
+    noise below zero counts as zero.
+    """
     values = linalg.eigvalsh(matrix, check_finite=False, overwrite_a=True, driver="evd")
     return float(np.sqrt(np.maximum(values, 0)).sum())
 

@@ -1,4 +1,6 @@
-"""Frame-by-frame comparison of two videos: SSIM, PSNR, sharpness, motion energy; one frame at a time, by OpenCV."""
+"""Frame-by-frame comparison of two videos: SSIM, PSNR, sharpness, motion energy; one
+frame at a time, by OpenCV.
+"""
 
 import cv2
 import numpy as np
@@ -12,9 +14,12 @@ _KERNEL /= _KERNEL.sum()
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """Structural similarity of two frames, equal to scikit-image's with Gaussian weights.
+    """Structural similarity of two frames, equal to scikit-image's with Gaussian
+    weights.
 
-    That is ``structural_similarity(x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=-1)``.
+    That is
+    ``structural_similarity(x, y, gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False, data_range=255, channel_axis=-1)``.
 
     Args:
         x: ``(H, W, 3)`` uint8.
@@ -36,14 +41,21 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
     for a, b in zip(cv2.split(x), cv2.split(y), strict=True):
         for top in range(0, rows, step):
             count = min(step, rows - top)
-            total += count * _ssim_of_channel(a[top : top + count + 2 * RADIUS], b[top : top + count + 2 * RADIUS])
+            total += count * _ssim_of_channel(
+                a[top : top + count + 2 * RADIUS], b[top : top + count + 2 * RADIUS]
+            )
     return total / (3 * rows)
 
 
 def _ssim_of_channel(x: np.ndarray, y: np.ndarray) -> float:
     """Mean over a stripe ``(H, W)`` without its borders of ``RADIUS`` pixels."""
-    x, y = np.float32(x) - 128, np.float32(y) - 128  # small numbers keep digits; what is taken off changes no variance
-    mean_x, mean_y, squares, xy = (_blur(plane) for plane in (x, y, x * x + y * y, x * y))  # the variances appear only as their sum
+    x, y = (
+        np.float32(x) - 128,
+        np.float32(y) - 128,
+    )  # small numbers keep digits; what is taken off changes no variance
+    mean_x, mean_y, squares, xy = (
+        _blur(plane) for plane in (x, y, x * x + y * y, x * y)
+    )  # the variances appear only as their sum
     product = mean_x * mean_y
     cov = xy - product
     sum_of_means = mean_x * mean_x + mean_y * mean_y
@@ -61,7 +73,9 @@ def _blur(plane: np.ndarray) -> np.ndarray:
 
 
 def one_frame(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether two arrays are the same pixels in memory, as where a video is measured against itself."""
+    """Whether two arrays are the same pixels in memory, as where a video is measured
+    against itself.
+    """
     return x.ctypes.data == y.ctypes.data and x.shape == y.shape and x.strides == y.strides
 
 
@@ -71,12 +85,16 @@ def squared_difference(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def psnr(x: np.ndarray, y: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two uint8 frames in dB, capped at 100 (equal frames)."""
+    """Peak signal-to-noise ratio of two uint8 frames in dB, capped at 100 (equal
+    frames).
+    """
     return float(min(PSNR_CAP, 10 * np.log10(RANGE**2 / max(squared_difference(x, y), 1e-12))))
 
 
 def sharpness(frame: np.ndarray) -> float:
-    """Variance of the Laplacian of the luma of a frame ``(H, W, 3)`` RGB uint8, its border left out."""
+    """Variance of the Laplacian of the luma of a frame ``(H, W, 3)`` RGB uint8, its
+    border left out.
+    """
     luma = cv2.cvtColor(frame.astype(np.float32), cv2.COLOR_RGB2GRAY)
     _, deviation = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_32F, ksize=1)[1:-1, 1:-1])
     return float(deviation[0, 0] ** 2)

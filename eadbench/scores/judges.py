@@ -15,7 +15,9 @@ MESH = "mediapipe-face-mesh"
 
 @dataclass(frozen=True)
 class MetricSignature:
-    """What measured: the extractor's id, the sha256 of its weights, the side of the frames as it sees them, how it came to be, what else to say."""
+    """What measured: the extractor's id, the sha256 of its weights, the side of the
+    frames as it sees them, how it came to be, what else to say.
+    """
 
     extractor: str
     weights_sha256: str = ""
@@ -34,7 +36,9 @@ class MetricNetworks:
     missing: dict[str, str] = field(default_factory=dict)
 
     def signature(self, metric: str, size: int | None = None) -> MetricSignature:
-        """The signature of a metric; ``size`` is the side of the frames for those without a network, and for networks that take any."""
+        """The signature of a metric; ``size`` is the side of the frames for those
+        without a network, and for networks that take any.
+        """
         found = METRICS[metric]
         if found.judge in self.missing:
             return MetricSignature(f"no judge of {found.judge}")
@@ -44,14 +48,17 @@ class MetricNetworks:
         return MetricSignature(MESH if found.landmarks else f"eadbench-{metric}", resolution=size)
 
 
-def load_judges(config: ScoresConfig, parts: dict[str, Path], device: Any, may_miss: bool = False) -> MetricNetworks:
+def load_judges(
+    config: ScoresConfig, parts: dict[str, Path], device: Any, may_miss: bool = False
+) -> MetricNetworks:
     """Load what the chosen metrics need.
 
     Args:
         config: Names the artefacts.
         parts: Artefact -> folder.
         device: Where they run.
-        may_miss: Whether an absent artefact leaves its metrics unmeasured, with the reason, instead of ending the work.
+        may_miss: Whether an absent artefact leaves its metrics unmeasured, with the
+            reason, instead of ending the work.
 
     Raises:
         EadbenchError: If a judge is not named, not handed over or not there.
@@ -61,10 +68,16 @@ def load_judges(config: ScoresConfig, parts: dict[str, Path], device: Any, may_m
         name = config.judges.get(role)
         if name is None:
             raise EadbenchError(
-                f"no judge for {role!r}", f"scores: judges: {role}", "name an artefact of the zoo, or take its metrics off `scores: metrics:`"
+                f"no judge for {role!r}",
+                f"scores: judges: {role}",
+                "name an artefact of the zoo, or take its metrics off `scores: metrics:`",
             )
         if name not in parts:
-            raise EadbenchError(f"artefact {name!r} was not handed over", f"--part {name}=FOLDER", "give its folder, e.g. results/zoo/" + name)
+            raise EadbenchError(
+                f"artefact {name!r} was not handed over",
+                f"--part {name}=FOLDER",
+                "give its folder, e.g. results/zoo/" + name,
+            )
         try:
             judges.nets[role] = zoo.load(parts[name], device)
         except EadbenchError as error:
@@ -81,7 +94,10 @@ def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricS
     frames = {"fid": config.fid_frames, "lpips": config.lpips_frames}.get(role)
     sampled = "" if frames is None else f"{frames} frame{'s' if frames > 1 else ''} per clip"
     return MetricSignature(
-        card.id, card.sha256, size, card.how,
+        card.id,
+        card.sha256,
+        size,
+        card.how,
         variant=net.crop if role == "sync" else sampled,
         classes=tuple(getattr(net, "classes", ())),
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""KID: unbiased squared maximum mean discrepancy of features under the cubic kernel (Binkowski et al. 2018)."""
+"""KID: unbiased squared maximum mean discrepancy of features under the cubic kernel
+(Binkowski et al. 2018).
+"""
 
 import numpy as np
 
@@ -9,9 +11,11 @@ def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def kid(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased estimate from ``(n, d)`` and ``(m, d)`` features; may be a little below 0. Pairs of a sample with itself are left out.
+    """Unbiased estimate from ``(n, d)`` and ``(m, d)`` features; may be a little below
+    0. Pairs of a sample with itself are left out.
 
-    Unlike the usual implementations it uses all samples once instead of averaging over random subsets, which is the same estimator with less noise.
+    Unlike the usual implementations it uses all samples once instead of averaging over
+    random subsets, which is the same estimator with less noise.
 
     Raises:
         ValueError: With fewer than two samples on a side.
@@ -23,7 +27,8 @@ def kid(x: np.ndarray, y: np.ndarray) -> float:
 
 
 class ClipKernels:
-    """Kernel sums between clips, from which KID of any resampling of the clips follows without touching the features again.
+    """Kernel sums between clips, from which KID of any resampling of the clips follows
+    without touching the features again.
 
     Args:
         x: ``(n, d)`` features of the one side.
@@ -33,21 +38,32 @@ class ClipKernels:
         clips: Number of clips.
     """
 
-    def __init__(self, x: np.ndarray, x_clip: np.ndarray, y: np.ndarray, y_clip: np.ndarray, clips: int) -> None:
+    def __init__(
+        self, x: np.ndarray, x_clip: np.ndarray, y: np.ndarray, y_clip: np.ndarray, clips: int
+    ) -> None:
         member_x, member_y = _membership(x_clip, clips), _membership(y_clip, clips)
         self.xx, self.yy, self.xy = kernel(x, x), kernel(y, y), kernel(x, y)
         for own in (self.xx, self.yy):
             np.fill_diagonal(own, 0)
-        self.xx, self.yy, self.xy = member_x @ self.xx @ member_x.T, member_y @ self.yy @ member_y.T, member_x @ self.xy @ member_y.T
+        self.xx, self.yy, self.xy = (
+            member_x @ self.xx @ member_x.T,
+            member_y @ self.yy @ member_y.T,
+            member_x @ self.xy @ member_y.T,
+        )
         self.nx, self.ny = member_x.sum(1), member_y.sum(1)
 
     def value(self, weights_x: np.ndarray, weights_y: np.ndarray) -> float:
-        """KID with each clip counted as often as its weight says. Copies of a sample are not paired with each other."""
+        """KID with each clip counted as often as its weight says. Copies of a sample
+        are not paired with each other.
+        """
         parts = []
         for own, n, w in ((self.xx, self.nx, weights_x), (self.yy, self.ny, weights_y)):
             pairs = (w @ n) ** 2 - np.square(w) @ n
             parts.append((w @ own @ w) / pairs if pairs > 0 else np.nan)
-        return float(sum(parts) - 2 * (weights_x @ self.xy @ weights_y) / ((weights_x @ self.nx) * (weights_y @ self.ny)))
+        return float(
+            sum(parts)
+            - 2 * (weights_x @ self.xy @ weights_y) / ((weights_x @ self.nx) * (weights_y @ self.ny))
+        )
 
 
 def _membership(clip: np.ndarray, clips: int) -> np.ndarray:

@@ -1,7 +1,10 @@
-"""Measures from one pass of the face mesh: distance of lips and face to the clip's own, and how much lips, brows and head move.
+"""Measures from one pass of the face mesh: distance of lips and face to the clip's own,
+and how much lips, brows and head move.
 
-The naturalness measures follow the idea of THEval (arXiv 2511.04520): look at the dynamics, not at single frames. Formulas are ours. Lengths are in
-units of the distance between the outer corners of the eyes, taken over the whole clip, so that size does not matter.
+The naturalness measures follow the idea of THEval (arXiv 2511.04520): look at the
+dynamics, not at single frames. Formulas are ours. Lengths are in units of the distance
+between the outer corners of the eyes, taken over the whole clip, so that size does not
+matter.
 """
 
 import warnings
@@ -31,11 +34,13 @@ BLOCKS, STILL = 16, 12.0
 class MeshTracker:
     """Follows the face of one video with a face mesh.
 
-    A frame that equals the one before has its landmarks, and a picture that stands still from beginning to end is told
-    by ``still``, so that nothing in it is taken to move: the mesh is a tracker, whose answer swings by up to a pixel on the
-    same picture. Giving the landmarks of a frame to those that look like it instead would leave a jitter of 0.05 to 0.3 per
-    cent of the eye distance from crf 23 on, and took 0.694 to 0.426 on a drawn speaker that does move; on a filmed one
-    (2.324) it changed nothing.
+    A frame that equals the one before has its landmarks, and a picture that stands
+    still from beginning to end is told by ``still``, so that nothing in it is taken to
+    move: the mesh is a tracker, whose answer swings by up to a pixel on the same
+    picture. Giving the landmarks of a frame to those that look like it instead would
+    leave a jitter of 0.05 to 0.3 per cent of the eye distance from crf 23 on, and took
+    0.694 to 0.426 on a drawn speaker that does move; on a filmed one (2.324) it changed
+    nothing.
 
     Args:
         mesh: The mesh; it belongs to this tracker from now on.
@@ -50,7 +55,9 @@ class MeshTracker:
         mesh.reset()
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """Landmarks ``(T, 478, 2)`` float32 in pixels of the next ``(T, H, W, 3)`` RGB uint8 frames; NaN where no face was found."""
+        """Landmarks ``(T, 478, 2)`` float32 in pixels of the next ``(T, H, W, 3)`` RGB
+        uint8 frames; NaN where no face was found.
+        """
         found = np.full((len(frames), POINTS, 2), np.nan, np.float32)
         for k, frame in enumerate(frames):
             if self._last is None or not np.array_equal(frame, self._last):
@@ -63,12 +70,16 @@ class MeshTracker:
 
 
 def same_picture(frame: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two frames differ by no more than coding one picture twice does, in any of 16 x 16 blocks.
+    """Whether two frames differ by no more than coding one picture twice does, in any
+    of 16 x 16 blocks.
 
-    A still picture coded with x264 at crf 18 to 35 stays below 11 grey levels against its first frame; of 22 clips of
-    real and drawn speakers the stillest reaches 22 within half a second and 34 within two.
+    A still picture coded with x264 at crf 18 to 35 stays below 11 grey levels against
+    its first frame; of 22 clips of real and drawn speakers the stillest reaches 22
+    within half a second and 34 within two.
     """
-    blocks = cv2.resize(cv2.absdiff(frame, other).astype(np.float32), (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
+    blocks = cv2.resize(
+        cv2.absdiff(frame, other).astype(np.float32), (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA
+    )
     return float(blocks.mean(2).max()) <= STILL
 
 
@@ -78,7 +89,8 @@ def mesh_of(frames: np.ndarray, mesh: "FaceMesh") -> np.ndarray:
 
 
 def centred_gap(fake: np.ndarray, real: np.ndarray, points: slice | tuple[int, ...]) -> np.ndarray:
-    """Distance of points to those of the clip ``(T, K)``, each frame's set about its own mean (the measure of EAT's evaluation, on the mesh).
+    """Distance of points to those of the clip ``(T, K)``, each frame's set about its
+    own mean (the measure of EAT's evaluation, on the mesh).
 
     Args:
         fake: ``(T, 478, 2)``, NaN where no face was found.
@@ -90,12 +102,14 @@ def centred_gap(fake: np.ndarray, real: np.ndarray, points: slice | tuple[int, .
 
 
 class MeshMotion:
-    """What moves in one video, from landmarks that come a stretch at a time; six numbers a frame are kept.
+    """What moves in one video, from landmarks that come a stretch at a time; six
+    numbers a frame are kept.
 
     Attributes:
         frames: Frames so far.
         seen: Those with a face.
-        frozen: Whether the picture stands still, so that whatever the mesh says nothing moves.
+        frozen: Whether the picture stands still, so that whatever the mesh says nothing
+            moves.
     """
 
     def __init__(self) -> None:
@@ -129,7 +143,11 @@ class MeshMotion:
             rows = np.repeat(rows[np.isfinite(rows[:, 0])][:1], self.frames, 0)
         length, mouth, brows, *centre, turn = rows.T
         unit = _median(length) / 100
-        return {"mouth": mouth / unit, "brows": brows / unit, "head": np.column_stack([*(c / unit for c in centre), turn * 100, length / unit])}
+        return {
+            "mouth": mouth / unit,
+            "brows": brows / unit,
+            "head": np.column_stack([*(c / unit for c in centre), turn * 100, length / unit]),
+        }
 
     def jitter(self) -> float:
         """See :func:`jitter`."""
@@ -151,21 +169,28 @@ def curves(landmarks: np.ndarray) -> dict[str, np.ndarray]:
     """What moves over time, in per cent of the eye distance.
 
     Returns:
-        ``mouth (T,)``: opening; ``brows (T,)``: height above the eyes; ``head (T, 4)``: shift in x and y, turn and scale (times the eye distance).
+        ``mouth (T,)``: opening; ``brows (T,)``: height above the eyes; ``head (T, 4)``:
+        shift in x and y, turn and scale (times the eye distance).
     """
     return _motion(landmarks).curves()
 
 
 def spread(curve: np.ndarray) -> float:
-    """Standard deviation over time, the root of the sum of squares over several curves ``(T, K)``; NaN with fewer than two known values."""
+    """Standard deviation over time, the root of the sum of squares over several curves
+    ``(T, K)``; NaN with fewer than two known values.
+    """
     known = curve[np.isfinite(curve).reshape(len(curve), -1).all(1)]
     if len(known) < 2:
         return float("nan")
-    return float(np.sqrt(np.square((known - known[0]).std(0)).sum()))  # less the first: what does not move has exactly 0
+    return float(
+        np.sqrt(np.square((known - known[0]).std(0)).sum())
+    )  # less the first: what does not move has exactly 0
 
 
 def jitter(landmarks: np.ndarray) -> float:
-    """RMS second difference over time of all face points, in per cent of the eye distance: unrest from frame to frame."""
+    """RMS second difference over time of all face points, in per cent of the eye
+    distance: unrest from frame to frame.
+    """
     return _motion(landmarks).jitter()
 
 
@@ -179,14 +204,20 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def levels(audio: np.ndarray, fps: float = 25.0, rate: int = 16000) -> np.ndarray:
-    """RMS of the sound of each frame, ``(frames,)`` float64; a last incomplete one counts as filled with silence."""
+    """RMS of the sound of each frame, ``(frames,)`` float64; a last incomplete one
+    counts as filled with silence.
+    """
     hop = round(rate / fps)
     starts = range(0, len(audio), hop)
-    return np.array([np.sqrt(np.square(audio[at : at + hop].astype(np.float64)).sum() / hop) for at in starts])
+    return np.array(
+        [np.sqrt(np.square(audio[at : at + hop].astype(np.float64)).sum() / hop) for at in starts]
+    )
 
 
 def silent(levels: np.ndarray, frames: int, below_db: float) -> np.ndarray:
-    """Which frames are silent, ``(frames,)`` bool: their RMS is ``below_db`` under the loudest tenth's. Frames without sound count as silent."""
+    """Which frames are silent, ``(frames,)`` bool: their RMS is ``below_db`` under the
+    loudest tenth's. Frames without sound count as silent.
+    """
     level = np.zeros(frames)
     level[: len(levels)] = levels[:frames]
     loud = np.quantile(level, 0.9) if frames else 0.0

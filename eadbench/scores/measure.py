@@ -46,7 +46,9 @@ def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Sc
     unknown = sorted(set(samples.clip_id) - set(clips.index))
     if unknown:
         raise EadbenchError(
-            f"{len(unknown)} samples are of clips that the table lacks, e.g. {unknown[0]}", clips_table, "give the corpus's own table"
+            f"{len(unknown)} samples are of clips that the table lacks, e.g. {unknown[0]}",
+            clips_table,
+            "give the corpus's own table",
         )
 
     def path(clip_id: str, column: str) -> Path | None:
@@ -78,13 +80,22 @@ def _text(value: object) -> str | None:
 
 
 def measure_cell(
-    cell: dict[str, str], tasks: list[ScoreTask], config: ScoresConfig, judges: MetricNetworks, out: Path, device: Any = "cpu", real: Path | None = None,
-    reuse: bool = False, workers: "Workers | None" = None,
-) -> pd.DataFrame:  # fmt: skip
-    """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and ``measure.json``.
+    cell: dict[str, str],
+    tasks: list[ScoreTask],
+    config: ScoresConfig,
+    judges: MetricNetworks,
+    out: Path,
+    device: Any = "cpu",
+    real: Path | None = None,
+    reuse: bool = False,
+    workers: "Workers | None" = None,
+) -> pd.DataFrame:
+    """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and
+    ``measure.json``.
 
-    Finished clips are kept aside while the work goes on; after an interruption they are not measured again unless the video, the config or a judge
-    changed. Clips that failed for a reason that may pass are tried again.
+    Finished clips are kept aside while the work goes on; after an interruption they are
+    not measured again unless the video, the config or a judge changed. Clips that
+    failed for a reason that may pass are tried again.
 
     Args:
         cell: ``method``, ``corpus``, ``protocol``.
@@ -93,8 +104,10 @@ def measure_cell(
         judges: The networks.
         out: ``per_clip.parquet``; the others lie beside it.
         device: Where formulas run.
-        real: Folder of the ground truth's cell; what it learnt of the real videos is used again.
-        reuse: Whether of a finished cell the clips that did not change are left as they are.
+        real: Folder of the ground truth's cell; what it learnt of the real videos is
+            used again.
+        reuse: Whether of a finished cell the clips that did not change are left as they
+            are.
         workers: Processes that measure; ``None`` for this one.
 
     Returns:
@@ -118,7 +131,10 @@ def measure_cell(
         if earlier is not None and earlier.digest == digest and not earlier.passing:
             log.info("%s is measured already", folder)
             return read_table(out, schemas.PER_CLIP)
-        items = [Item(task, key, folder / PARTS / f"{_digest(task.clip_id)[:24]}.safetensors") for task, key in zip(tasks, keys, strict=True)]
+        items = [
+            Item(task, key, folder / PARTS / f"{_digest(task.clip_id)[:24]}.safetensors")
+            for task, key in zip(tasks, keys, strict=True)
+        ]
         items[0].part.parent.mkdir(exist_ok=True)
         references = [*([real] if real else []), folder]
         measurer = Measurer(config, judges, device, References(references))
@@ -134,10 +150,16 @@ def measure_cell(
             "notes": {clip: facts["notes"] for clip, facts in found.items() if facts["notes"]},
             "keys": {item.task.clip_id: item.key for item in items},
             "passing": [item.task.clip_id for item in items if found[item.task.clip_id]["passing"]],
-            "references": {content: facts for one in found.values() for content, facts in one["reference"].items()},
+            "references": {
+                content: facts for one in found.values() for content, facts in one["reference"].items()
+            },
         }
         write_text(folder / META, json.dumps(meta, indent=1, sort_keys=True) + "\n")
-        rows = [{**cell, **row, "speaker": item.task.speaker} for item in items for row in found[item.task.clip_id]["rows"]]
+        rows = [
+            {**cell, **row, "speaker": item.task.speaker}
+            for item in items
+            for row in found[item.task.clip_id]["rows"]
+        ]
         frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
         frame = frame.astype({"value": float, "resolution": "Int64", "frames": "Int64"})
         job.write(frame, schemas.PER_CLIP, ["clip_id", "metric"], None, [folder / FEATURES, folder / META])
@@ -147,7 +169,9 @@ def measure_cell(
 
 @dataclass(frozen=True)
 class Item:
-    """A clip to measure, the name of its result, and the file that holds its features until all are joined."""
+    """A clip to measure, the name of its result, and the file that holds its features
+    until all are joined.
+    """
 
     task: ScoreTask
     key: str
@@ -155,10 +179,17 @@ class Item:
 
 
 def _measured(
-    cell: dict[str, str], items: list[Item], job: Job, earlier: "Earlier | None", measurer: Measurer,
-    references: list[Path], workers: "Workers | None",
-) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """By clip, what :func:`measure_item` gives; what an interrupted run or a finished cell holds is taken up."""
+    cell: dict[str, str],
+    items: list[Item],
+    job: Job,
+    earlier: "Earlier | None",
+    measurer: Measurer,
+    references: list[Path],
+    workers: "Workers | None",
+) -> dict[str, dict[str, Any]]:
+    """By clip, what :func:`measure_item` gives; what an interrupted run or a finished
+    cell holds is taken up.
+    """
     found = {}
     for item in items:
         facts = job.done(item.key)
@@ -167,7 +198,11 @@ def _measured(
         if facts is not None:
             found[item.task.clip_id] = facts
     left = [item for item in items if item.task.clip_id not in found]
-    done = workers.measure(left, references) if workers else ((item, measure_item(item, measurer)) for item in left)
+    done = (
+        workers.measure(left, references)
+        if workers
+        else ((item, measure_item(item, measurer)) for item in left)
+    )
     for item, facts in track(done, f"measure {cell['method']} on {cell['corpus']}", len(left), "clip"):
         found[item.task.clip_id] = facts
         if not facts["passing"]:
@@ -202,7 +237,9 @@ class Earlier:
 
     @classmethod
     def read(cls, out: Path) -> "Earlier | None":
-        """The cell of that ``per_clip.parquet``; ``None`` if there is none, or not whole."""
+        """The cell of that ``per_clip.parquet``; ``None`` if there is none, or not
+        whole.
+        """
         try:
             meta = json.loads((out.parent / META).read_text())
             columns = [name for name in schemas.PER_CLIP.names if name not in meta["cell"]]
@@ -212,12 +249,16 @@ class Earlier:
             for row in table[columns].to_dict("records"):
                 rows.setdefault(row["clip_id"], []).append(row)
             features = Features(out.parent / FEATURES)
-            return cls(meta["key"], meta["keys"], meta["passing"], meta["notes"], meta["references"], rows, features)
+            return cls(
+                meta["key"], meta["keys"], meta["passing"], meta["notes"], meta["references"], rows, features
+            )
         except (OSError, ValueError, KeyError, EadbenchError, FatalError):
             return None
 
     def restore(self, clip_id: str, key: str, part: Path) -> dict[str, Any] | None:
-        """A clip's facts and part as they were while the cell was measured, if nothing changed and it did not fail."""
+        """A clip's facts and part as they were while the cell was measured, if nothing
+        changed and it did not fail.
+        """
         if self.keys.get(clip_id) != key or clip_id in self.passing or clip_id not in self.rows:
             return None
         save_part(part, self.features.of_clip(clip_id))
@@ -230,8 +271,8 @@ def measure_item(item: Item, measurer: Measurer) -> dict[str, Any]:
     """Measure one clip and write its part.
 
     Returns:
-        ``rows``, ``notes``, ``passing`` (whether another try may give more) and ``reference`` (what was learnt of the
-        real video).
+        ``rows``, ``notes``, ``passing`` (whether another try may give more) and
+        ``reference`` (what was learnt of the real video).
     """
     task, measured = item.task, measurer.measure(item.task)
     learnt = measured.reference

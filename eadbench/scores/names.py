@@ -1,4 +1,6 @@
-"""Names of the metrics and the judge that each needs, without the code that measures: for whoever only checks a configuration."""
+"""Names of the metrics and the judge that each needs, without the code that measures:
+for whoever only checks a configuration.
+"""
 
 from functools import cache
 from importlib.metadata import entry_points
@@ -39,7 +41,9 @@ OWN = {
 
 @cache
 def judge_of() -> dict[str, str]:
-    """Metric -> role of its judge (empty for a formula); those of other packages are known once their code is loaded."""
+    """Metric -> role of its judge (empty for a formula); those of other packages are
+    known once their code is loaded.
+    """
     if not entry_points(group="eadbench.metrics"):
         return OWN
     from eadbench.scores.metrics import METRICS

@@ -4,7 +4,9 @@ import numpy as np
 
 
 def signed_rank(differences: np.ndarray) -> float | None:
-    """Two-sided p of Wilcoxon's signed-rank test (exact for small samples without ties); 1 if nothing differs, ``None`` for fewer than two pairs."""
+    """Two-sided p of Wilcoxon's signed-rank test (exact for small samples without
+    ties); 1 if nothing differs, ``None`` for fewer than two pairs.
+    """
     from scipy.stats import wilcoxon
 
     differences = np.asarray(differences, float)

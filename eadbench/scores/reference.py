@@ -1,7 +1,9 @@
-"""What is learnt of a clip's own video alone, found once and used again for every method and by the next run.
+"""What is learnt of a clip's own video alone, found once and used again for every
+method and by the next run.
 
-A cell in which a video is measured against itself, as the ground truth's is, keeps it among its features, with the sha256 of the video and the
-signature of what computed it; whoever looks for it asks by these, not by names.
+A cell in which a video is measured against itself, as the ground truth's is, keeps it
+among its features, with the sha256 of the video and the signature of what computed it;
+whoever looks for it asks by these, not by names.
 """
 
 import json
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
     from eadbench.scores.task import ScoreTask
 
 log = logging.getLogger(__name__)
-PER_FRAME = ("landmarks", "sharpness", "motion_energy")  # of these the first values serve a shorter stretch, too
+PER_FRAME = (
+    "landmarks",
+    "sharpness",
+    "motion_energy",
+)  # of these the first values serve a shorter stretch, too
 FORMULAS = 1  # counted up when sharpness or motion energy are computed otherwise
 
 
@@ -40,7 +46,12 @@ def signatures(task: "ScoreTask", config: ScoresConfig, judges: MetricNetworks) 
     found = {"landmarks": signature_of_landmarks(), "sharpness": [FORMULAS], "motion_energy": [FORMULAS]}
     if "face_id" in judges.signatures:
         signature = judges.signatures["face_id"]
-        found["face_id_mean"] = [signature.extractor, signature.weights_sha256, judges.nets["face_id"].frames, *found["landmarks"]]
+        found["face_id_mean"] = [
+            signature.extractor,
+            signature.weights_sha256,
+            judges.nets["face_id"].frames,
+            *found["landmarks"],
+        ]
     return {kind: json.dumps([*common, *what]) for kind, what in found.items()}
 
 
@@ -76,9 +87,15 @@ class Reference:
         return self.known.get(kind)
 
     def learnt(self, clip: "ClipPair") -> dict[str, Any]:
-        """What a clip that was measured against itself tells: ``facts`` that JSON can hold and ``tensors``."""
+        """What a clip that was measured against itself tells: ``facts`` that JSON can
+        hold and ``tensors``.
+        """
         frames = clip.counts["fake"]
-        tensors = {kind: np.float64(values) for kind, values in self.fresh.items() if len(values) == frames - (kind == "motion_energy")}
+        tensors = {
+            kind: np.float64(values)
+            for kind, values in self.fresh.items()
+            if len(values) == frames - (kind == "motion_energy")
+        }
         marks = clip.marks["fake"]
         if marks.frames == frames:
             tensors["landmarks"] = marks.all()
@@ -87,7 +104,13 @@ class Reference:
             tensors["face_id_mean"] = mean
         whole = clip.task.frames is None or frames < clip.task.frames
         signed = {kind: self.signatures[kind] for kind in tensors}
-        facts = {"clip": clip.task.clip_id, "frames": frames, "whole": whole, "still": marks.still, "signatures": signed}
+        facts = {
+            "clip": clip.task.clip_id,
+            "frames": frames,
+            "whole": whole,
+            "still": marks.still,
+            "signatures": signed,
+        }
         return {"facts": facts, "tensors": tensors}
 
 
@@ -95,7 +118,8 @@ class References:
     """What measured cells know of reference videos.
 
     Args:
-        folders: Folders of cells; one without features, or with damaged ones, knows nothing.
+        folders: Folders of cells; one without features, or with damaged ones, knows
+            nothing.
     """
 
     def __init__(self, folders: list[Path]) -> None:

@@ -1,4 +1,6 @@
-"""The files of a cell; features in safetensors, written clip by clip so that memory does not grow with their number."""
+"""The files of a cell; features in safetensors, written clip by clip so that memory
+does not grow with their number.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -65,7 +67,9 @@ class Features:
             with safe_open(path, "numpy") as handle:
                 self._names = set(handle.keys())
         except (OSError, SafetensorError) as error:
-            raise EadbenchError(f"features cannot be read: {error}", path, "measure the cell again") from error
+            raise EadbenchError(
+                f"features cannot be read: {error}", path, "measure the cell again"
+            ) from error
 
     def get(self, kind: str, clip_id: str) -> np.ndarray | None:
         """One clip's features of one kind, or ``None``."""
@@ -76,7 +80,9 @@ class Features:
             return handle.get_tensor(name)
 
     def stretch(self, kind: str, clip_id: str, first: int, last: int) -> np.ndarray:
-        """Rows ``first`` to ``last`` of one clip's features of one kind, the rest left on disk."""
+        """Rows ``first`` to ``last`` of one clip's features of one kind, the rest left
+        on disk.
+        """
         with safe_open(self.path, "numpy") as handle:
             return handle.get_slice(f"{kind}/{clip_id}")[first:last]
 

@@ -1,4 +1,6 @@
-"""Two videos read in lockstep, a few frames at a time, cut to the face where that is wanted."""
+"""Two videos read in lockstep, a few frames at a time, cut to the face where that is
+wanted.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +16,10 @@ from eadbench.media.image import warp_area
 from eadbench.media.reading import pick
 from eadbench.media.video import iter_frames, probe
 
-CHUNK_BYTES, CHUNK_FRAMES = 4 << 20, 32  # of one side; with 16 MB, 10 s at 512 x 512 peaked 90 MB higher and were no faster
+CHUNK_BYTES, CHUNK_FRAMES = (
+    4 << 20,
+    32,
+)  # of one side; with 16 MB, 10 s at 512 x 512 peaked 90 MB higher and were no faster
 CROP = 256  # side of a face that is cut out
 CROP_FRAMES = 32  # spread evenly, in which the face is looked for
 
@@ -27,7 +32,8 @@ class Source:
         path: The file.
         fps: Rate that it is brought to.
         limit: Frames that count; ``None`` for all.
-        square: Corners ``(2, 2)`` of what is cut out, as shares of the sides; ``None`` for the whole picture.
+        square: Corners ``(2, 2)`` of what is cut out, as shares of the sides; ``None``
+            for the whole picture.
         notes: What was done to the file beyond decoding it is appended here.
     """
 
@@ -58,7 +64,9 @@ class Source:
             yield np.stack([first, *islice(frames, size - 1)])
 
     def expected(self) -> int:
-        """How many frames there will be, from the packets; 0 where they do not say. May be wrong."""
+        """How many frames there will be, from the packets; 0 where they do not say. May
+        be wrong.
+        """
         try:
             with av.open(str(self.path), metadata_errors="ignore") as container:
                 stream = pick(container, "video")
@@ -72,11 +80,19 @@ class Source:
     def rate_note(self, what: str) -> str | None:
         """What to say of the rate, if it is another."""
         rate = probe(self.path).fps
-        return f"{what} resampled from {rate:g} to {self.fps:g} fps" if rate is not None and abs(rate - self.fps) > 0.01 else None
+        return (
+            f"{what} resampled from {rate:g} to {self.fps:g} fps"
+            if rate is not None and abs(rate - self.fps) > 0.01
+            else None
+        )
 
 
-def lockstep(fake: Iterator[np.ndarray], real: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
-    """Stretches of the same times of two videos, of equal length until one ends; then ``None`` for that one."""
+def lockstep(
+    fake: Iterator[np.ndarray], real: Iterator[np.ndarray]
+) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+    """Stretches of the same times of two videos, of equal length until one ends; then
+    ``None`` for that one.
+    """
     rest: list[np.ndarray | None] = [None, None]
     while True:
         for side, source in enumerate((fake, real)):
@@ -91,20 +107,26 @@ def lockstep(fake: Iterator[np.ndarray], real: Iterator[np.ndarray]) -> Iterator
 
 
 def face_square(marks: np.ndarray) -> np.ndarray:
-    """Top left and bottom right corner ``(2, 2)`` of the square around a face that moves little: the median box of the landmarks, a third larger."""
+    """Top left and bottom right corner ``(2, 2)`` of the square around a face that
+    moves little: the median box of the landmarks, a third larger.
+    """
     low, high = np.nanmedian(np.nanmin(marks, 1), 0), np.nanmedian(np.nanmax(marks, 1), 0)
     centre, half = (low + high) / 2, (high - low).max() * 2 / 3
     return np.stack([centre - half, centre + half])
 
 
-def as_shares(corners: np.ndarray, width: int, height: int) -> tuple[tuple[float, float], tuple[float, float]]:
+def as_shares(
+    corners: np.ndarray, width: int, height: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
     """Corners in pixels (whole numbers are pixel centres) as shares of the sides."""
     (left, top), (right, bottom) = ((corners + 0.5) / [width, height]).tolist()
     return (left, top), (right, bottom)
 
 
 def cut_square(frame: np.ndarray, square: tuple[tuple[float, float], tuple[float, float]]) -> np.ndarray:
-    """That part of a frame ``(H, W, 3)``, scaled to ``CROP`` pixels, by area where it shrinks; what lies outside repeats the border."""
+    """That part of a frame ``(H, W, 3)``, scaled to ``CROP`` pixels, by area where it
+    shrinks; what lies outside repeats the border.
+    """
     corners = np.float64(square) * [frame.shape[1], frame.shape[0]] - 0.5
     scale = CROP / (corners[1] - corners[0])
     matrix = np.float64([[scale[0], 0, -corners[0, 0] * scale[0]], [0, scale[1], -corners[0, 1] * scale[1]]])

@@ -1,4 +1,6 @@
-"""From per-clip values and features to one row per metric, with an interval and what to know before quoting it."""
+"""From per-clip values and features to one row per metric, with an interval and what to
+know before quoting it.
+"""
 
 import json
 import logging
@@ -49,7 +51,9 @@ class SummaryCell:
         try:
             meta = json.loads((folder / META).read_text())
         except (OSError, ValueError) as error:
-            raise EadbenchError(f"cannot be read: {error}", folder / META, "measure the cell again") from error
+            raise EadbenchError(
+                f"cannot be read: {error}", folder / META, "measure the cell again"
+            ) from error
         meta.setdefault("signatures", meta.get("rulers", {}))  # their name in cells of earlier builds
         return cls(folder, rows, meta, Features(folder / FEATURES))
 
@@ -76,10 +80,14 @@ def summarise_cell(cell: SummaryCell, real: SummaryCell, config: ScoresConfig, s
     summary = Summary(cell, real, config, seed)
     for name in track(config.metrics, "sum up", unit="metric"):
         summary.add(name)
-    return pd.DataFrame(summary.rows, columns=schemas.SUMMARY.names).astype({"resolution": "Int64", "frames": "Int64"})
+    return pd.DataFrame(summary.rows, columns=schemas.SUMMARY.names).astype(
+        {"resolution": "Int64", "frames": "Int64"}
+    )
 
 
-def write_summary(cell: SummaryCell, real: SummaryCell, config: ScoresConfig, seed: int, out: Path) -> pd.DataFrame:
+def write_summary(
+    cell: SummaryCell, real: SummaryCell, config: ScoresConfig, seed: int, out: Path
+) -> pd.DataFrame:
     """Write ``summary.parquet`` and, beside it, ``confusion.parquet``."""
     rows = summarise_cell(cell, real, config, seed)
     write_table(out.parent / "confusion.parquet", confusion(cell), schemas.CONFUSION)
@@ -88,15 +96,24 @@ def write_summary(cell: SummaryCell, real: SummaryCell, config: ScoresConfig, se
 
 
 def confusion(cell: SummaryCell) -> pd.DataFrame:
-    """How often each emotion asked for was judged to be which (`schemas.CONFUSION`), zeros included; no rows if none was asked for or none judged."""
+    """How often each emotion asked for was judged to be which (`schemas.CONFUSION`),
+    zeros included; no rows if none was asked for or none judged.
+    """
     classes = cell.meta["signatures"].get("emotion", {}).get("classes", [])
     rows = cell.rows[(cell.rows.metric == "acc_emo") & cell.rows.emotion.notna()]
     logits = {clip: cell.features.get("emotion", clip) for clip in rows.clip_id} if classes else {}
     counts = Counter(
-        (asked, classes[int(logits[clip].argmax())]) for clip, asked in zip(rows.clip_id, rows.emotion, strict=True) if logits.get(clip) is not None
+        (asked, classes[int(logits[clip].argmax())])
+        for clip, asked in zip(rows.clip_id, rows.emotion, strict=True)
+        if logits.get(clip) is not None
     )
     pairs = product(sorted(set(rows.emotion)), classes)
-    return pd.DataFrame([cell.name | {"asked": asked, "judged": judged, "n": counts[asked, judged]} for asked, judged in pairs])
+    return pd.DataFrame(
+        [
+            cell.name | {"asked": asked, "judged": judged, "n": counts[asked, judged]}
+            for asked, judged in pairs
+        ]
+    )
 
 
 class Summary:
@@ -122,16 +139,22 @@ class Summary:
         METRICS[name].sum_up(self)
 
     def counts(self, clips: list[str]) -> np.ndarray:
-        """Resamplings of these clips; the same for all metrics and methods that have the same clips."""
+        """Resamplings of these clips; the same for all metrics and methods that have
+        the same clips.
+        """
         key = tuple(clips)
         if key not in self._drawn:
-            self._drawn[key] = resamplings(self.cell.speakers(clips), self.config.bootstrap, self.seed, self.cell.name["corpus"])
+            self._drawn[key] = resamplings(
+                self.cell.speakers(clips), self.config.bootstrap, self.seed, self.cell.name["corpus"]
+            )
         return self._drawn[key]
 
     def variant(self, name: str) -> str | None:
         return self.cell.meta["signatures"].get(METRICS[name].judge, {}).get("variant") or None
 
-    def mean(self, name: str, rows: pd.DataFrame, total: int, variant: str | None, warnings: tuple[str, ...] = ()) -> None:
+    def mean(
+        self, name: str, rows: pd.DataFrame, total: int, variant: str | None, warnings: tuple[str, ...] = ()
+    ) -> None:
         used = rows[(rows.status == KEPT) & rows.value.notna()].sort_values("clip_id")
         clips, values = used.clip_id.tolist(), used.value.to_numpy(float)
         value = float(values.mean()) if len(values) else None
@@ -147,14 +170,26 @@ class Summary:
         if not len(values) and len(rows):
             told.insert(0, f"nothing measured: {', '.join(rows.reason.value_counts().index[:3])}")
         if used.resolution.nunique() > 1:
-            told.append(f"resolutions differ: {', '.join(map(str, sorted(used.resolution.dropna().unique())))}")
+            told.append(
+                f"resolutions differ: {', '.join(map(str, sorted(used.resolution.dropna().unique())))}"
+            )
         self.row(name, value, low, high, clips, total, signature, frames, variant, told)
 
     def row(self, name, value, low, high, clips, total, signature, frames, variant, warnings) -> None:
         if len(clips) < 2:
             low = high = None  # resampling one clip gives that clip
-        numbers = {k: v if v is not None and np.isfinite(v) else None for k, v in {"value": value, "low": low, "high": high}.items()}
-        row = {**self.cell.name, "metric": name, **numbers, "n": len(clips), "n_missing": total - len(clips), **signature}
+        numbers = {
+            k: v if v is not None and np.isfinite(v) else None
+            for k, v in {"value": value, "low": low, "high": high}.items()
+        }
+        row = {
+            **self.cell.name,
+            "metric": name,
+            **numbers,
+            "n": len(clips),
+            "n_missing": total - len(clips),
+            **signature,
+        }
         warning = "; ".join(w.replace(";", ",") for w in warnings if w)  # readers part them at the semicolons
         self.rows.append(row | {"frames": frames, "variant": variant, "warning": warning})
 
@@ -168,7 +203,9 @@ class Summary:
             found.append("random features, not the official ones: compares within this benchmark only")
         named = self.cell.rows.drop_duplicates("clip_id").set_index("clip_id").speaker.reindex(clips)
         speakers = named.nunique()
-        if 0 < speakers < FEW_SPEAKERS and named.notna().all() and len(clips) > 1:  # without labels nobody knows how many there are
+        if (
+            0 < speakers < FEW_SPEAKERS and named.notna().all() and len(clips) > 1
+        ):  # without labels nobody knows how many there are
             found.append(f"the interval rests on {speakers} speaker{'s' if speakers > 1 else ''}")
         if len(clips) < total:
             found.append(f"{total - len(clips)} of {total} clips are missing")
@@ -176,7 +213,9 @@ class Summary:
         return found
 
     def adapted(self, clips: list[str]) -> list[str]:
-        """What was done to clips before they were measured: a sentence per kind of note, the most frequent one first."""
+        """What was done to clips before they were measured: a sentence per kind of
+        note, the most frequent one first.
+        """
         kinds: dict[str, dict[str, str]] = {}
         for clip in clips:
             for note in self.cell.meta["notes"].get(clip, []):
@@ -198,12 +237,29 @@ class Summary:
 
     def set_signature(self, role: str) -> dict[str, Any]:
         signature = self.cell.meta["signatures"].get(role, {})
-        if self.real.meta["signatures"].get(role, {}).get("weights_sha256") != signature.get("weights_sha256"):
+        if self.real.meta["signatures"].get(role, {}).get("weights_sha256") != signature.get(
+            "weights_sha256"
+        ):
             what = f"the cell and the ground truth were measured with different extractors for {role!r}"
             raise EadbenchError(what, self.real.folder, "measure both again")
-        return {"extractor": signature.get("extractor", ""), "weights_sha256": signature.get("weights_sha256", ""), "resolution": signature.get("resolution")}
+        return {
+            "extractor": signature.get("extractor", ""),
+            "weights_sha256": signature.get("weights_sha256", ""),
+            "resolution": signature.get("resolution"),
+        }
 
     def nothing(self, name: str, too_few: str, variant: str | None = None) -> None:
         role = METRICS[name].judge
         why = self.cell.meta["missing"].get(role, too_few)
-        self.row(name, None, None, None, [], self.total, self.set_signature(role), None, variant, [f"nothing measured: {why}"])
+        self.row(
+            name,
+            None,
+            None,
+            None,
+            [],
+            self.total,
+            self.set_signature(role),
+            None,
+            variant,
+            [f"nothing measured: {why}"],
+        )

@@ -1,4 +1,6 @@
-"""What is asked of a measurement; imports nothing large, so that folders are paired and refused at once."""
+"""What is asked of a measurement; imports nothing large, so that folders are paired and
+refused at once.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ class ScoreTask:
         speaker: Who is shown.
         emotion: Emotion asked for.
         fake: The video to judge; ``None`` with ``problem`` where there is none.
-        real: The clip's own video, for paired metrics; ``None`` where they do not apply.
+        real: The clip's own video, for paired metrics; ``None`` where they do not
+            apply.
         audio: Sound that drives; ``None``: that of ``fake``.
         frames: Frames that count; ``None`` for all.
         crop: Whether both videos are first cut to the face of the real one.

@@ -29,7 +29,9 @@ class Workers:
         device: Where the networks run.
     """
 
-    def __init__(self, count: int, config: ScoresConfig, load: Callable[[], MetricNetworks], device: Any = "cpu") -> None:
+    def __init__(
+        self, count: int, config: ScoresConfig, load: Callable[[], MetricNetworks], device: Any = "cpu"
+    ) -> None:
         self.count = count
         threads = max(1, len(os.sched_getaffinity(0)) // count) if hasattr(os, "sched_getaffinity") else 1
         context = multiprocessing.get_context("spawn")  # a fork would share what the libraries' threads hold
@@ -41,7 +43,9 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def measure(self, items: Sequence[Item], references: Sequence[Path]) -> Iterator[tuple[Item, dict[str, Any]]]:
+    def measure(
+        self, items: Sequence[Item], references: Sequence[Path]
+    ) -> Iterator[tuple[Item, dict[str, Any]]]:
         """Measure clips into their parts.
 
         Yields each when it is done, with what :func:`measure_item` gives.
@@ -51,7 +55,8 @@ class Workers:
             references: Folders of cells that know reference clips.
 
         Raises:
-            FatalError: If a process was ended from outside, e.g. for want of memory, or a clip raised it.
+            FatalError: If a process was ended from outside, e.g. for want of memory, or
+                a clip raised it.
         """
         waiting = {self._pool.submit(_measure, item, tuple(references)): item for item in items}
         try:

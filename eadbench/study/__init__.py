@@ -1,1 +1,3 @@
-"""The factorial study: does each module of EAD-Net do what the paper says, over seeds and speakers."""
+"""The factorial study: does each module of EAD-Net do what the paper says, over seeds
+and speakers.
+"""

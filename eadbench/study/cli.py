@@ -8,7 +8,11 @@ import typer
 from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, SettingsJson
 
-app = typer.Typer(add_completion=False, help="The factorial study over seeds and speakers (docs/study.md).", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="The factorial study over seeds and speakers (docs/study.md).",
+    no_args_is_help=True,
+)
 
 
 @app.callback()
@@ -18,15 +22,23 @@ def root() -> None:
 
 @app.command("analyse")
 def analyse_command(
-    per_clip: Annotated[list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/per_clip.parquet, once per cell.")],
-    summary: Annotated[list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/summary.parquet, once per cell.")],
-    out: Annotated[Path, typer.Option(help="Folder for effects.parquet, study.md and the forest plot.")] = Path("results/study"),
+    per_clip: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/per_clip.parquet, once per cell.")
+    ],
+    summary: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/summary.parquet, once per cell.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for effects.parquet, study.md and the forest plot.")
+    ] = Path("results/study"),
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Estimate what each module does, over seeds and speakers, and judge the hypotheses.
+    """Estimate what each module does, over seeds and speakers, and judge the
+    hypotheses.
 
-    The workflow calls it with all cells of the study: snakemake --cores all --configfile config.yaml config/study.yaml -- results/study/study.md
+    The workflow calls it with all cells of the study: snakemake --cores all
+    --configfile config.yaml config/study.yaml -- results/study/study.md
 
     Example:
 

@@ -1,4 +1,6 @@
-"""Section ``study`` of the config: cells of a factorial grid, each trained with several seeds, and the hypotheses about them."""
+"""Section ``study`` of the config: cells of a factorial grid, each trained with several
+seeds, and the hypotheses about them.
+"""
 
 from typing import Any, Literal
 
@@ -16,7 +18,8 @@ class CellConfig(Section):
 
     Attributes:
         modules: Modules that are on; the others are off.
-        methods: Its methods, one per seed, in the same order in every cell: the first of each were trained with the same seed.
+        methods: Its methods, one per seed, in the same order in every cell: the first
+            of each were trained with the same seed.
     """
 
     modules: list[str]
@@ -30,8 +33,8 @@ class HypothesisConfig(Section):
         effect: The module.
         metric: Name of a metric, ``name@variant`` where it has several.
         claim: ``up`` or ``down``: where the module is said to move the metric.
-        smallest: Smallest effect that would matter, in the metric's unit; the claim is refuted when the interval leaves out
-            every effect as large as this.
+        smallest: Smallest effect that would matter, in the metric's unit; the claim is
+            refuted when the interval leaves out every effect as large as this.
         protocol: Driving protocol.
         source: Who claims it, in words.
     """
@@ -53,7 +56,8 @@ class StudyConfig(Section):
         modules: The modules of the grid, in order.
         cells: Name -> cell. The grid must be complete: all 2^k combinations.
         complete: The cell with everything on.
-        hypotheses: Name -> hypothesis; together they are the family that Holm's correction is over.
+        hypotheses: Name -> hypothesis; together they are the family that Holm's
+            correction is over.
         explore: Metrics whose effects are shown without being tested against a claim.
         alpha: Level of the tests.
         power: Power for the smallest effect that the design can detect.
@@ -74,26 +78,40 @@ class StudyConfig(Section):
         places: dict[frozenset[str], str] = {}
         for name, cell in self.cells.items():
             if unknown := sorted(set(cell.modules) - set(self.modules)):
-                raise ValueError(f"cells.{name}.modules: {unknown[0]!r} is not in modules{nearest(unknown[0], self.modules)}")
+                raise ValueError(
+                    f"cells.{name}.modules: {unknown[0]!r} is not in "
+                    f"modules{nearest(unknown[0], self.modules)}"
+                )
             if (place := frozenset(cell.modules)) in places:
                 raise ValueError(f"cells {places[place]!r} and {name!r} have the same modules on")
             places[place] = name
         if len(places) != 2 ** len(self.modules):
-            raise ValueError(f"a complete grid of {len(self.modules)} modules has {2 ** len(self.modules)} cells, here are {len(places)}")
+            raise ValueError(
+                f"a complete grid of {len(self.modules)} modules has {2 ** len(self.modules)} cells, here "
+                f"are {len(places)}"
+            )
         if places[frozenset(self.modules)] != self.complete:
-            raise ValueError(f"complete: the cell with every module on is {places[frozenset(self.modules)]!r}")
+            raise ValueError(
+                f"complete: the cell with every module on is {places[frozenset(self.modules)]!r}"
+            )
         counts = {name: len(cell.methods) for name, cell in self.cells.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f"each cell has one method per seed, but they have {counts}")
         for name, one in self.hypotheses.items():
             if one.effect not in self.modules:
-                raise ValueError(f"hypotheses.{name}.effect: {one.effect!r} is not in modules{nearest(one.effect, self.modules)}")
+                raise ValueError(
+                    f"hypotheses.{name}.effect: {one.effect!r} is not in "
+                    f"modules{nearest(one.effect, self.modules)}"
+                )
         return self
 
     @property
     def factors(self) -> dict[str, dict[str, bool]]:
         """Cell -> module -> whether it is on."""
-        return {name: {module: module in cell.modules for module in self.modules} for name, cell in self.cells.items()}
+        return {
+            name: {module: module in cell.modules for module in self.modules}
+            for name, cell in self.cells.items()
+        }
 
     @property
     def methods(self) -> list[str]:
@@ -104,11 +122,14 @@ class StudyConfig(Section):
     def metrics(self) -> list[tuple[str, str]]:
         """Pairs of protocol and metric that the analysis looks at, hypotheses first."""
         asked = [(one.protocol, one.metric) for one in self.hypotheses.values()]
-        return list(dict.fromkeys([*asked, *((protocol, metric) for protocol, _ in asked for metric in self.explore)]))
+        return list(
+            dict.fromkeys([*asked, *((protocol, metric) for protocol, _ in asked for metric in self.explore)])
+        )
 
 
 def check(settings: Any) -> None:
-    """Metrics are metrics, and each method of the grid renders the corpus under the protocols asked for.
+    """Metrics are metrics, and each method of the grid renders the corpus under the
+    protocols asked for.
 
     Raises:
         EadbenchError: If not; with the nearest name.
@@ -116,7 +137,11 @@ def check(settings: Any) -> None:
     study = settings.study
     for _, metric in study.metrics:
         if metric.split("@")[0] not in judge_of():
-            raise EadbenchError(f"no metric is named {metric!r}{nearest(metric, judge_of())}", "study", f"known: {', '.join(judge_of())}")
+            raise EadbenchError(
+                f"no metric is named {metric!r}{nearest(metric, judge_of())}",
+                "study",
+                f"known: {', '.join(judge_of())}",
+            )
     for protocol in dict.fromkeys(protocol for protocol, _ in study.metrics):
         for name in study.methods:
             method = settings.samples.methods[name]

@@ -1,4 +1,6 @@
-"""Effects of a factorial grid whose cells were trained with several seeds and scored on the clips of several speakers."""
+"""Effects of a factorial grid whose cells were trained with several seeds and scored on
+the clips of several speakers.
+"""
 
 from dataclasses import dataclass
 
@@ -19,7 +21,8 @@ class Estimate:
         p_value: Two-sided, of no effect.
         error: Standard error.
         freedom: Degrees of freedom of the t distribution.
-        seed_sd, speaker_sd: Standard deviations of the effect between seeds and between speakers; 0 where the residual explains them.
+        seed_sd, speaker_sd: Standard deviations of the effect between seeds and between
+            speakers; 0 where the residual explains them.
         seeds, speakers: Their numbers; ``speakers`` is 0 for a metric of whole sets.
     """
 
@@ -35,19 +38,26 @@ class Estimate:
     speakers: int
 
     def detectable(self, alpha: float, power: float) -> float:
-        """Smallest true effect that a two-sided test of this design finds with that power."""
-        return float((stats.t.ppf(1 - alpha / 2, self.freedom) + stats.t.ppf(power, self.freedom)) * self.error)
+        """Smallest true effect that a two-sided test of this design finds with that
+        power.
+        """
+        return float(
+            (stats.t.ppf(1 - alpha / 2, self.freedom) + stats.t.ppf(power, self.freedom)) * self.error
+        )
 
 
 def crossed_estimate(differences: np.ndarray) -> Estimate:
     """Mean of a two-way layout without replication, rows and columns both random.
 
-    The variance of the mean is ``(MS_seed + MS_speaker - MS_residual) / (seeds * speakers)``, and never less than what one of the two
-    alone gives, which makes the interval a little wide when both vary little. The degrees of freedom are Satterthwaite's. A
-    percentile bootstrap over five seeds would be far too narrow.
+    The variance of the mean is
+    ``(MS_seed + MS_speaker - MS_residual) / (seeds * speakers)``, and never less than
+    what one of the two alone gives, which makes the interval a little wide when both
+    vary little. The degrees of freedom are Satterthwaite's. A percentile bootstrap over
+    five seeds would be far too narrow.
 
-    Source: Satterthwaite 1946, "An approximate distribution of estimates of variance components"; Clark 1973, "The
-    language-as-fixed-effect fallacy" (both random factors in one test).
+    Source: Satterthwaite 1946, "An approximate distribution of estimates of variance
+    components"; Clark 1973, "The language-as-fixed-effect fallacy" (both random factors
+    in one test).
 
     Args:
         differences: ``(seeds, speakers)`` values of the contrast, at least 2 x 2.
@@ -67,14 +77,23 @@ def crossed_estimate(differences: np.ndarray) -> Estimate:
     f_rest = f_seed * f_speaker
     ms_rest = float(np.square(residual).sum() / f_rest)
     both = ms_seed + ms_speaker - ms_rest
-    both_freedom = both**2 / (ms_seed**2 / f_seed + ms_speaker**2 / f_speaker + ms_rest**2 / f_rest) if both > 0 else np.inf
-    mean_square, freedom = max([(both, both_freedom), (ms_seed, f_seed), (ms_speaker, f_speaker)], key=lambda pair: pair[0])
-    seed_sd, speaker_sd = (np.sqrt(max(ms - ms_rest, 0) / n) for ms, n in ((ms_seed, speakers), (ms_speaker, seeds)))
+    both_freedom = (
+        both**2 / (ms_seed**2 / f_seed + ms_speaker**2 / f_speaker + ms_rest**2 / f_rest)
+        if both > 0
+        else np.inf
+    )
+    mean_square, freedom = max(
+        [(both, both_freedom), (ms_seed, f_seed), (ms_speaker, f_speaker)], key=lambda pair: pair[0]
+    )
+    seed_sd, speaker_sd = (
+        np.sqrt(max(ms - ms_rest, 0) / n) for ms, n in ((ms_seed, speakers), (ms_speaker, seeds))
+    )
     return _estimate(mean, np.sqrt(mean_square / d.size), freedom, (seed_sd, speaker_sd), d.shape)
 
 
 def seed_estimate(differences: np.ndarray) -> Estimate:
-    """Mean over seeds alone, for a metric of whole sets (FID, FVD), which has no value per speaker.
+    """Mean over seeds alone, for a metric of whole sets (FID, FVD), which has no value
+    per speaker.
 
     Args:
         differences: ``(seeds,)`` values of the contrast, at least 2.
@@ -88,17 +107,29 @@ def seed_estimate(differences: np.ndarray) -> Estimate:
     return _estimate(d.mean(), d.std(ddof=1) / np.sqrt(len(d)), len(d) - 1, (d.std(ddof=1), 0.0), (len(d), 0))
 
 
-def _estimate(mean: float, error: float, freedom: float, spreads: tuple[float, float], shape: tuple[int, ...]) -> Estimate:
+def _estimate(
+    mean: float, error: float, freedom: float, spreads: tuple[float, float], shape: tuple[int, ...]
+) -> Estimate:
     half = stats.t.ppf(0.975, freedom) * error
     p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error > 0 else (1.0 if mean == 0 else 0.0)
-    return Estimate(float(mean), float(mean - half), float(mean + half), p, float(error), float(freedom), *map(float, spreads), *shape)
+    return Estimate(
+        float(mean),
+        float(mean - half),
+        float(mean + half),
+        p,
+        float(error),
+        float(freedom),
+        *map(float, spreads),
+        *shape,
+    )
 
 
 def contrast_of_clips(values: pd.DataFrame, cells: dict[str, list[str]], contrast: Contrast) -> pd.DataFrame:
     """The contrast per seed and clip.
 
     Args:
-        values: ``(clips, methods)`` with ``speaker`` in the index; only clips that every method has.
+        values: ``(clips, methods)`` with ``speaker`` in the index; only clips that
+            every method has.
         cells: Cell -> its methods, one per seed.
         contrast: Weights of the cells.
 
@@ -106,17 +137,25 @@ def contrast_of_clips(values: pd.DataFrame, cells: dict[str, list[str]], contras
         ``(clips, seeds)``, the index as given.
     """
     seeds = len(next(iter(cells.values())))
-    total = [sum(weight * values[cells[cell][seed]] for cell, weight in contrast.weights.items()) for seed in range(seeds)]
+    total = [
+        sum(weight * values[cells[cell][seed]] for cell, weight in contrast.weights.items())
+        for seed in range(seeds)
+    ]
     return pd.concat(total, axis=1, keys=range(seeds))
 
 
 def by_speaker(clips: pd.DataFrame) -> np.ndarray:
-    """Means ``(seeds, speakers)`` of values ``(clips, seeds)``: each speaker counts once, however many clips there are."""
+    """Means ``(seeds, speakers)`` of values ``(clips, seeds)``: each speaker counts
+    once, however many clips there are.
+    """
     return clips.groupby(level="speaker", sort=True).mean().to_numpy().T
 
 
-def verdict(value: float, low: float, high: float, p_adjusted: float, claim: str, smallest: float, alpha: float) -> str:
-    """``confirmed``, ``refuted`` or ``undecided``, by the rules that docs/study.md fixed before the run.
+def verdict(
+    value: float, low: float, high: float, p_adjusted: float, claim: str, smallest: float, alpha: float
+) -> str:
+    """``confirmed``, ``refuted`` or ``undecided``, by the rules that docs/study.md
+    fixed before the run.
 
     Args:
         value, low, high: The effect and its interval.

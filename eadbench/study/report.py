@@ -12,15 +12,24 @@ from eadbench.tables.metrics import metric
 from eadbench.tables.wide import decimals_for
 
 RULES = """\
-An effect is the mean of the cells with a module minus the mean of those without it. Seeds and speakers are both random:
-intervals (95 %) and p values come of the two-way layout seeds x speakers, each speaker counting once, with Satterthwaite's
-degrees of freedom; for a metric of whole sets (FID, FVD) over seeds alone. *Confirmed*: it goes the way of the claim and its p
-after Holm's correction over all hypotheses is below {alpha:g}. *Refuted*: its interval leaves out every effect as large as the smallest
-that would matter. *Undecided*: neither.
+An effect is the mean of the cells with a module minus the mean of those without it.
+Seeds and speakers are both random: intervals (95 %) and p values come of the two-way
+layout seeds x speakers, each speaker counting once, with Satterthwaite's degrees of
+freedom; for a metric of whole sets (FID, FVD) over seeds alone. *Confirmed*: it goes
+the way of the claim and its p after Holm's correction over all hypotheses is below
+{alpha:g}. *Refuted*: its interval leaves out every effect as large as the smallest that
+would matter. *Undecided*: neither.
 """
 
 
-def write(out: Path, frame: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFrame, config: StudyConfig, drawn: bool = False) -> None:
+def write(
+    out: Path,
+    frame: pd.DataFrame,
+    means: pd.DataFrame,
+    ranks: pd.DataFrame,
+    config: StudyConfig,
+    drawn: bool = False,
+) -> None:
     """Write ``study.md``, ``forest.png`` and ``forest.pdf``.
 
     Args:
@@ -29,13 +38,17 @@ def write(out: Path, frame: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFra
         means: Rows of ``protocol, metric, cell, mean, sd``.
         ranks: Rows of ``protocol, metric, rank, cells`` of the cell with everything on.
         config: The section.
-        drawn: Whether the people of the corpus are drawn, which text and figure then say.
+        drawn: Whether the people of the corpus are drawn, which text and figure then
+            say.
     """
     from eadbench.tables.figures import save
 
     asked, rest = frame[frame.hypothesis.notna()], frame[frame.hypothesis.isna()]
     first = asked.iloc[0]
-    sets = f"{len(config.cells)} cells of {int(frame.seeds.max())} trainings, {int(frame.clips.max())} clips of {int(frame.speakers.max())} speakers"
+    sets = (
+        f"{len(config.cells)} cells of {int(frame.seeds.max())} trainings, {int(frame.clips.max())} "
+        f"clips of {int(frame.speakers.max())} speakers"
+    )
     parts = [
         f"# {render.escape_markdown(config.title)}",
         f"Corpus {render.escape_markdown(config.corpus)}: {sets}; first hypothesis {first.metric}.",
@@ -79,31 +92,48 @@ def hypotheses(asked: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
 
 
 def sentence(row) -> str:
-    """One finding in words, e.g. ``H1 (confirmed): with tfrm, Jitter changes by -0.1 [-0.2, -0.05].``."""
-    end = f"seeds differ by {row.seed_sd:.2g}" + (f", speakers by {row.speaker_sd:.2g}" if row.speakers else "")
+    """One finding in words, e.g.
+    ``H1 (confirmed): with tfrm, Jitter changes by -0.1 [-0.2, -0.05].``.
+    """
+    end = f"seeds differ by {row.seed_sd:.2g}" + (
+        f", speakers by {row.speaker_sd:.2g}" if row.speakers else ""
+    )
     reach = {
-        "confirmed": "" if abs(row.value) >= row.smallest else f" It is smaller than {row.smallest:g}, which was said to matter.",
+        "confirmed": ""
+        if abs(row.value) >= row.smallest
+        else f" It is smaller than {row.smallest:g}, which was said to matter.",
         "refuted": f" An effect of {row.smallest:g} or more in the claimed direction is ruled out.",
         "undecided": f" The design would find {row.detectable:.2g} with the power asked for.",
     }[row.verdict]
-    return f"{row.hypothesis} ({row.verdict}): with {row.effect}, {metric(row.metric).label} changes by {with_interval(row)}; {end}.{reach}"
+    return (
+        f"{row.hypothesis} ({row.verdict}): with {row.effect}, {metric(row.metric).label} changes by "
+        f"{with_interval(row)}; {end}.{reach}"
+    )
 
 
 def with_interval(row) -> str:
     """``-0.10 [-0.20, -0.05]``."""
     decimals = decimals_for([row.value, row.low, row.high])
     sign = "+" if row.value > 0 else ""
-    return f"{sign}{render.number(row.value, decimals)} [{render.number(row.low, decimals)}, {render.number(row.high, decimals)}]"
+    return (
+        f"{sign}{render.number(row.value, decimals)} [{render.number(row.low, decimals)}, "
+        f"{render.number(row.high, decimals)}]"
+    )
 
 
 def cells(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
     """Cells in rows, metrics in columns."""
     rows = []
     for name, cell in config.cells.items():
-        row = {"Cell": name, "On": ", ".join(module for module in config.modules if module in cell.modules) or "nothing"}
+        row = {
+            "Cell": name,
+            "On": ", ".join(module for module in config.modules if module in cell.modules) or "nothing",
+        }
         for one in means[means.cell == name].itertuples(index=False):
             decimals = decimals_for([one.mean, one.sd])
-            row[f"{metric(one.metric).heading} ({one.protocol})"] = f"{render.number(one.mean, decimals)} ± {render.number(one.sd, decimals)}"
+            row[f"{metric(one.metric).heading} ({one.protocol})"] = (
+                f"{render.number(one.mean, decimals)} ± {render.number(one.sd, decimals)}"
+            )
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
 
@@ -112,7 +142,10 @@ def explored(rows: pd.DataFrame) -> pd.DataFrame:
     """Effects in rows, metrics in columns."""
     found: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows.itertuples(index=False):
-        line = found.setdefault((row.effect, row.level, row.protocol), {"Effect": row.effect.replace(":", " × "), "Protocol": row.protocol})
+        line = found.setdefault(
+            (row.effect, row.level, row.protocol),
+            {"Effect": row.effect.replace(":", " × "), "Protocol": row.protocol},
+        )
         if row.by != "all":
             line["Emotion"] = row.level
         line[metric(row.metric).heading] = with_interval(row)
@@ -120,7 +153,9 @@ def explored(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def forest_figure(rows: pd.DataFrame, config: StudyConfig):
-    """Main effects with intervals: a panel per metric and protocol, a row per module; what was claimed is filled."""
+    """Main effects with intervals: a panel per metric and protocol, a row per module;
+    what was claimed is filled.
+    """
     from matplotlib import pyplot as plt
 
     from eadbench.tables.figures import COLOURS, STYLE
@@ -138,7 +173,9 @@ def forest_figure(rows: pd.DataFrame, config: StudyConfig):
                 row = part[part.effect == module].iloc[0]
                 colour = COLOURS[0] if module in claimed else COLOURS[-1]
                 axis.plot([row.low, row.high], [place, place], color=colour, lw=1.5)
-                axis.plot(row.value, place, "o", color=colour, mfc=colour if module in claimed else "white", ms=5)
+                axis.plot(
+                    row.value, place, "o", color=colour, mfc=colour if module in claimed else "white", ms=5
+                )
             axis.axvline(0, color="0.6", lw=0.8, zorder=0)
             axis.set_yticks(range(len(config.modules)), list(reversed(config.modules)))
             axis.set_ylim(-0.6, len(config.modules) - 0.4)

@@ -1,4 +1,6 @@
-"""What each module changes: main effects, interactions and single removals, with intervals and paired tests."""
+"""What each module changes: main effects, interactions and single removals, with
+intervals and paired tests.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,9 +40,11 @@ class Contrast:
 def contrasts(factors: dict[str, dict[str, bool]]) -> list[Contrast]:
     """Every effect that the methods at hand allow.
 
-    A complete grid of k modules gives main effects and all interactions: contrasts of the 2^k design, the product of the signs over 2^(k-1), so that
-    an interaction of two is half the difference of one's effect with and without the other. Two methods that differ in one module give that module's
-    effect with the others as they are; with everything else on it is the effect of a removal.
+    A complete grid of k modules gives main effects and all interactions: contrasts of
+    the 2^k design, the product of the signs over 2^(k-1), so that an interaction of two
+    is half the difference of one's effect with and without the other. Two methods that
+    differ in one module give that module's effect with the others as they are; with
+    everything else on it is the effect of a removal.
 
     Args:
         factors: Method -> module -> on; only methods that have scores.
@@ -54,10 +58,22 @@ def contrasts(factors: dict[str, dict[str, bool]]) -> list[Contrast]:
         for size in range(1, len(modules) + 1):
             for chosen in combinations(range(len(modules)), size):
                 scale = 2 ** (len(modules) - 1)
-                weights = {method: float(np.prod([1 if states[i] else -1 for i in chosen])) / scale for states, method in place.items()}
-                found.append(Contrast("main" if size == 1 else "interaction", ":".join(modules[i] for i in chosen), None, weights))
+                weights = {
+                    method: float(np.prod([1 if states[i] else -1 for i in chosen])) / scale
+                    for states, method in place.items()
+                }
+                found.append(
+                    Contrast(
+                        "main" if size == 1 else "interaction",
+                        ":".join(modules[i] for i in chosen),
+                        None,
+                        weights,
+                    )
+                )
     for at, module in enumerate(modules):
-        for states in sorted(product((True, False), repeat=len(modules)), key=lambda s: (-sum(s), [not on for on in s])):
+        for states in sorted(
+            product((True, False), repeat=len(modules)), key=lambda s: (-sum(s), [not on for on in s])
+        ):
             without = (*states[:at], False, *states[at + 1 :])
             if states[at] and states in place and without in place:
                 given = tuple(m for m, on in zip(modules, states, strict=True) if on and m != module)
@@ -65,12 +81,16 @@ def contrasts(factors: dict[str, dict[str, bool]]) -> list[Contrast]:
     return found
 
 
-def mover(weights: Sequence[float], values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
+def mover(
+    weights: Sequence[float], values: Sequence[float], lows: Sequence[float], highs: Sequence[float]
+) -> tuple[float, float]:
     """Interval of a weighted sum from the intervals of its parts, taken as independent.
 
-    Methods that share clips vary together, so that the interval of a difference is too wide rather than too narrow.
+    Methods that share clips vary together, so that the interval of a difference is too
+    wide rather than too narrow.
 
-    Source: MOVER, Zou & Donner 2008, "Construction of confidence limits about effect measures: a general approach".
+    Source: MOVER, Zou & Donner 2008, "Construction of confidence limits about effect
+    measures: a general approach".
     """
     weights, values, lows, highs = (np.asarray(x, float) for x in (weights, values, lows, highs))
     total = float(weights @ values)
@@ -80,8 +100,15 @@ def mover(weights: Sequence[float], values: Sequence[float], lows: Sequence[floa
     return total - float(down), total + float(up)
 
 
-def effects(base: duckdb.DuckDBPyConnection, scores: pd.DataFrame, spec: AblationTable, config: TablesConfig, seed: int) -> pd.DataFrame:
-    """All effects of the ablation (``schemas.EFFECTS``), for all clips and, where a metric is per clip, per emotion and per speaker.
+def effects(
+    base: duckdb.DuckDBPyConnection,
+    scores: pd.DataFrame,
+    spec: AblationTable,
+    config: TablesConfig,
+    seed: int,
+) -> pd.DataFrame:
+    """All effects of the ablation (``schemas.EFFECTS``), for all clips and, where a
+    metric is per clip, per emotion and per speaker.
 
     Args:
         base: The database with ``per_clip``.
@@ -118,18 +145,25 @@ def effects(base: duckdb.DuckDBPyConnection, scores: pd.DataFrame, spec: Ablatio
     return frame
 
 
-def _clips(base: duckdb.DuckDBPyConnection, corpus: str, protocol: str, name: str, methods: list[str]) -> pd.DataFrame:
-    """Values ``(clips, methods)`` with speaker and emotion in the index, sorted by clip."""
+def _clips(
+    base: duckdb.DuckDBPyConnection, corpus: str, protocol: str, name: str, methods: list[str]
+) -> pd.DataFrame:
+    """Values ``(clips, methods)`` with speaker and emotion in the index, sorted by
+    clip.
+    """
     frame = base.execute(
         "SELECT clip_id, speaker, emotion, method, value FROM per_clip"
-        " WHERE corpus = ? AND protocol = ? AND metric = ? AND list_contains(?, method) ORDER BY clip_id, method",
+        " WHERE corpus = ? AND protocol = ? AND metric = ? AND list_contains(?, method) ORDER BY clip_id, "
+        "method",
         [corpus, protocol, name, methods],
     ).df()
     if frame.empty:
         return frame
     labels = frame.groupby("clip_id", sort=True)[["speaker", "emotion"]].first()
     wide = frame.pivot(index="clip_id", columns="method", values="value").sort_index()
-    wide.index = pd.MultiIndex.from_arrays([wide.index, labels.speaker, labels.emotion], names=["clip_id", "speaker", "emotion"])
+    wide.index = pd.MultiIndex.from_arrays(
+        [wide.index, labels.speaker, labels.emotion], names=["clip_id", "speaker", "emotion"]
+    )
     return wide
 
 
@@ -139,17 +173,25 @@ def _per_clip_effects(clips: pd.DataFrame, wanted: list[Contrast], draws: "Draws
     for contrast in wanted:
         if not set(contrast.weights) <= set(clips.columns):
             continue
-        values = (clips[list(contrast.weights)] * pd.Series(contrast.weights)).sum(axis=1, skipna=False).dropna()
+        values = (
+            (clips[list(contrast.weights)] * pd.Series(contrast.weights)).sum(axis=1, skipna=False).dropna()
+        )
         groups = [("all", "all", values)]
         if _leads(contrast, wanted):
-            groups += [(by, level, part) for by in ("emotion", "speaker") for level, part in values.groupby(level=by, sort=True)]
+            groups += [
+                (by, level, part)
+                for by in ("emotion", "speaker")
+                for level, part in values.groupby(level=by, sort=True)
+            ]
         for by, level, part in groups:
             rows.append(_estimate(contrast, part, draws, by, str(level)))
     return rows
 
 
 def _leads(contrast: Contrast, wanted: list[Contrast]) -> bool:
-    """Main effects lead; without a complete grid, the effects with the most other modules on do."""
+    """Main effects lead; without a complete grid, the effects with the most other
+    modules on do.
+    """
     if any(c.kind == "main" for c in wanted):
         return contrast.kind == "main"
     return len(contrast.given or ()) == max(len(c.given or ()) for c in wanted if c.effect == contrast.effect)
@@ -162,13 +204,20 @@ def _estimate(contrast: Contrast, values: pd.Series, draws: "Draws", by: str, le
     if len(numbers) > 1:
         low, high = mean_interval(numbers, draws.of(values.index))
     return _row(contrast, by, level) | {
-        "value": numbers.mean() if len(numbers) else None, "low": low, "high": high, "interval": "bootstrap",
-        "p_value": signed_rank(numbers), "n": len(numbers), "speakers": speakers.nunique(),
-    }  # fmt: skip
+        "value": numbers.mean() if len(numbers) else None,
+        "low": low,
+        "high": high,
+        "interval": "bootstrap",
+        "p_value": signed_rank(numbers),
+        "n": len(numbers),
+        "speakers": speakers.nunique(),
+    }
 
 
 class Draws:
-    """Resamplings of sets of clips, made once per set, so that all effects and metrics over the same clips see the same draws."""
+    """Resamplings of sets of clips, made once per set, so that all effects and metrics
+    over the same clips see the same draws.
+    """
 
     def __init__(self, replicates: int, seed: int) -> None:
         self.replicates, self.seed = replicates, seed
@@ -192,11 +241,17 @@ def _set_effects(summary: pd.DataFrame, wanted: list[Contrast]) -> list[dict]:
         known = part.low.notna().all() and part.high.notna().all()
         low, high = mover(weights, part.value, part.low, part.high) if known else (None, None)
         rows.append(
-            _row(contrast, "all", "all") | {
-                "value": float(np.dot(weights, part.value)), "low": low, "high": high, "interval": "mover", "p_value": None,
-                "n": int(part.n.min()), "speakers": None,
+            _row(contrast, "all", "all")
+            | {
+                "value": float(np.dot(weights, part.value)),
+                "low": low,
+                "high": high,
+                "interval": "mover",
+                "p_value": None,
+                "n": int(part.n.min()),
+                "speakers": None,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -206,7 +261,9 @@ def _row(contrast: Contrast, by: str, level: str) -> dict:
 
 
 def _verdict(row, alpha: float) -> str:
-    """An effect counts when its interval leaves out zero and, where there is a test, the adjusted p is below alpha."""
+    """An effect counts when its interval leaves out zero and, where there is a test,
+    the adjusted p is below alpha.
+    """
     if row.n < FEWEST:
         return "too few clips"
     if pd.isna(row.low) or row.low <= 0 <= row.high:
@@ -219,10 +276,13 @@ def _verdict(row, alpha: float) -> str:
 
 
 def _sentences(frame: pd.DataFrame, config: TablesConfig) -> list[str]:
-    """One sentence per effect; jitter never without the motion energy of the same effect."""
+    """One sentence per effect; jitter never without the motion energy of the same
+    effect.
+    """
     keys = ["corpus", "kind", "effect", "given", "by", "level"]
     motion = {
-        tuple(str(getattr(r, k)) for k in keys): r for r in frame[frame.metric.str.contains("motion_energy", regex=False)].itertuples(index=False)
+        tuple(str(getattr(r, k)) for k in keys): r
+        for r in frame[frame.metric.str.contains("motion_energy", regex=False)].itertuples(index=False)
     }
     told = []
     for row in frame.itertuples(index=False):
@@ -244,7 +304,10 @@ def _sentence(row, one: MetricLabel, config: TablesConfig) -> str:
     judgement = {"better": ", which is better", "worse": ", which is worse", "changed": ""}[row.verdict]
     if row.kind == "interaction":
         return f"{subject} changes {one.label} {where} by {_change(row, one)}{judgement}."
-    return f"{subject} {'raises' if row.value > 0 else 'lowers'} {one.label} {where}{judgement}: {_change(row, one)}."
+    return (
+        f"{subject} {'raises' if row.value > 0 else 'lowers'} {one.label} {where}{judgement}: "
+        f"{_change(row, one)}."
+    )
 
 
 def effect_name(row, config: TablesConfig) -> str:
@@ -271,7 +334,11 @@ def _change(row, one: MetricLabel) -> str:
     decimals = decimals_for([x for x in (row.value, row.low, row.high) if not pd.isna(x)]) + 1
     sign = "+" if row.value > 0 else ""
     text = f"{sign}{number(row.value, decimals)}"
-    parts = [f"95 % interval [{number(row.low, decimals)}, {number(row.high, decimals)}]" if not pd.isna(row.low) else "no interval"]
+    parts = [
+        f"95 % interval [{number(row.low, decimals)}, {number(row.high, decimals)}]"
+        if not pd.isna(row.low)
+        else "no interval"
+    ]
     speakers = "" if pd.isna(row.speakers) else f" of {int(row.speakers)} speaker{'s' * (row.speakers != 1)}"
     parts.append(f"n = {row.n} clip{'s' * (row.n != 1)}{speakers}")
     if row.interval == "mover":

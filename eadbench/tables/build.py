@@ -22,13 +22,21 @@ from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, de
 from eadbench.training.card import corpora_of, read_run_card
 
 CELL = gather.CELL
-TOLD = ("run", "trained_on", "steps", "initialised_from", "sync_loss_from")  # of a run's card, what the tables tell
+TOLD = (
+    "run",
+    "trained_on",
+    "steps",
+    "initialised_from",
+    "sync_loss_from",
+)  # of a run's card, what the tables tell
 FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 
 @dataclass(frozen=True)
 class TableInputs:
-    """Tables of the stages before, and what else to say below the main table; ``kinds`` and ``corpora`` as in ``Facts``."""
+    """Tables of the stages before, and what else to say below the main table; ``kinds``
+    and ``corpora`` as in ``Facts``.
+    """
 
     summary: Sequence[Path]
     per_clip: Sequence[Path]
@@ -52,7 +60,8 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
         few_clips: Values of fewer clips carry a warning.
 
     Raises:
-        EadbenchError: If there is no score at all, an input is damaged or of another version, or signatures are mixed in one column.
+        EadbenchError: If there is no score at all, an input is damaged or of another
+            version, or signatures are mixed in one column.
     """
     started = time.time()
     folder = out.parent
@@ -60,15 +69,31 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
         raise EadbenchError("no summary was given", out, "run the scores first, or give --summary FILE")
     samples = gather.read_all(inputs.samples, schemas.SAMPLES)
     with gather.open_per_clip(inputs.per_clip, folder) as base:
-        scores = long_scores(gather.read_summaries(inputs.summary, few_clips), gather.paired_tests(base, config.reference), samples, seed)
-        facts = replace(facts_of(samples, inputs.run_card), kinds=dict(inputs.kinds), corpora=dict(inputs.corpora))
-        against = cache(lambda reference: scores if reference == config.reference else _against(base, scores, reference))
-        tables = [comparison(name, spec, config, against(config.reference_of(spec)), facts) for name, spec in config.comparisons().items()]
+        scores = long_scores(
+            gather.read_summaries(inputs.summary, few_clips),
+            gather.paired_tests(base, config.reference),
+            samples,
+            seed,
+        )
+        facts = replace(
+            facts_of(samples, inputs.run_card), kinds=dict(inputs.kinds), corpora=dict(inputs.corpora)
+        )
+        against = cache(
+            lambda reference: scores if reference == config.reference else _against(base, scores, reference)
+        )
+        tables = [
+            comparison(name, spec, config, against(config.reference_of(spec)), facts)
+            for name, spec in config.comparisons().items()
+        ]
         found = pd.DataFrame(columns=schemas.EFFECTS.names)
         if config.ablation is not None:
             tables.append(ablation_grid(config.ablation, config, against(config.ablation.reference), facts))
             found = ablation.effects(base, scores, config.ablation, config, seed)
-        broken_down, offsets, clips = gather.breakdown(base), gather.offsets(base), gather.clip_sets(base, config.ground_truth)
+        broken_down, offsets, clips = (
+            gather.breakdown(base),
+            gather.offsets(base),
+            gather.clip_sets(base, config.ground_truth),
+        )
     notes = all_notes(tables, scores, config, facts, gather.failures(inputs.per_clip), offsets)
     notes += [note for table in tables for note in covered(table, gather.coverages(inputs.coverage))]
     notes += [Note("input", "main", text) for text in inputs.remarks]
@@ -77,22 +102,39 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
         write_wide(folder, table, grouped(notes, table.name), config)
     if config.speed is not None:
         write_speed(folder, gather.speed(samples), config.speed, config, facts)
-    write_table(folder / "breakdown.parquet", broken_down, schemas.BREAKDOWN, [*CELL, "metric", "by", "level"])
+    write_table(
+        folder / "breakdown.parquet", broken_down, schemas.BREAKDOWN, [*CELL, "metric", "by", "level"]
+    )
     write_table(folder / "effects.parquet", found, schemas.EFFECTS)
     history = gather.read_all(inputs.history, schemas.HISTORY)
     write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])
     curves = training_curves(history, folder / "training_curves", config.labels, mark_of_runs(facts))
     write_ablation_report(folder, found, curves, tables, notes, config)
     write_record(out, config, seed, tables, facts, clips, notes)
-    files = [*inputs.summary, *inputs.per_clip, *inputs.samples, *inputs.history, *inputs.run_card, *inputs.coverage]
+    files = [
+        *inputs.summary,
+        *inputs.per_clip,
+        *inputs.samples,
+        *inputs.history,
+        *inputs.run_card,
+        *inputs.coverage,
+    ]
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
     provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)
 
 
 def write_record(
-    out: Path, config: TablesConfig, seed: int, tables: Sequence[WideTable], facts: Facts, clips: Mapping[str, str], notes: Sequence[Note]
+    out: Path,
+    config: TablesConfig,
+    seed: int,
+    tables: Sequence[WideTable],
+    facts: Facts,
+    clips: Mapping[str, str],
+    notes: Sequence[Note],
 ) -> None:
-    """``tables.json`` beside ``out``: what ``load.load_built`` needs to make the tables again."""
+    """``tables.json`` beside ``out``: what ``load.load_built`` needs to make the tables
+    again.
+    """
     record = {
         "config": config.model_dump(mode="json"),
         "seed": seed,
@@ -107,7 +149,9 @@ def write_record(
 
 
 def long_scores(summary: pd.DataFrame, tests: pd.DataFrame, samples: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Summaries with direction, paired test, seed, run hash and commit (``schemas.SCORES``)."""
+    """Summaries with direction, paired test, seed, run hash and commit
+    (``schemas.SCORES``).
+    """
     scores = summary.merge(tests, on=[*CELL, "metric"], how="left", validate="many_to_one")
     scores = scores.merge(run_hashes(samples), on=CELL, how="left", validate="many_to_one")
     scores["n_common"] = scores.n_common.astype("Int64")
@@ -125,12 +169,18 @@ def run_hashes(samples: pd.DataFrame) -> pd.DataFrame:
     known = samples[samples.run_hash.notna()]
     mixed = known.groupby(CELL).run_hash.nunique()
     if (mixed > 1).any():
-        raise EadbenchError("samples of one cell come from different checkpoints", ", ".join(mixed.index[mixed > 1][0]), "render the cell again")
+        raise EadbenchError(
+            "samples of one cell come from different checkpoints",
+            ", ".join(mixed.index[mixed > 1][0]),
+            "render the cell again",
+        )
     return known.drop_duplicates(CELL)[[*CELL, "run_hash"]]
 
 
 def facts_of(samples: pd.DataFrame, run_cards: Sequence[Path] = ()) -> Facts:
-    """Run hash, source of the text and card of the run of every method, and why one could not be run."""
+    """Run hash, source of the text and card of the run of every method, and why one
+    could not be run.
+    """
     kept = samples[samples.status == KEPT]
     hashes = {m: "+".join(sorted(set(g.run_hash.dropna()))) or None for m, g in kept.groupby("method")}
     sources = {m: "+".join(sorted(set(g.caption_source.dropna()))) or None for m, g in kept.groupby("method")}
@@ -138,19 +188,30 @@ def facts_of(samples: pd.DataFrame, run_cards: Sequence[Path] = ()) -> Facts:
     for (method, protocol), group in samples.groupby(["method", "protocol"]):
         if (group.status == DROPPED).all():
             unable[f"{method}/{protocol}"] = group.reason.iloc[0]
-    cards = {card["sha256"]: {key: card[key] for key in TOLD if key in card} for card in map(read_run_card, (path.parent for path in run_cards))}
-    return Facts(hashes, sources, unable, {method: cards[one] for method, one in hashes.items() if one in cards})
+    cards = {
+        card["sha256"]: {key: card[key] for key in TOLD if key in card}
+        for card in map(read_run_card, (path.parent for path in run_cards))
+    }
+    return Facts(
+        hashes, sources, unable, {method: cards[one] for method, one in hashes.items() if one in cards}
+    )
 
 
 def _against(base, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The scores with their paired tests made against another method."""
     tests = gather.paired_tests(base, reference)
-    return scores.drop(columns=["reference_method", "p_value", "n_common"]).merge(tests, on=[*CELL, "metric"], how="left")
+    return scores.drop(columns=["reference_method", "p_value", "n_common"]).merge(
+        tests, on=[*CELL, "metric"], how="left"
+    )
 
 
 def write_wide(folder: Path, table: WideTable, notes: dict[str, list[str]], config: TablesConfig) -> None:
-    """One wide table as Parquet, CSV, Markdown and LaTeX, with its notes under headings."""
-    notes |= {"Measured with": [f"{metric(key).label}: {signature}." for key, signature in table.signatures.items()]}
+    """One wide table as Parquet, CSV, Markdown and LaTeX, with its notes under
+    headings.
+    """
+    notes |= {
+        "Measured with": [f"{metric(key).label}: {signature}." for key, signature in table.signatures.items()]
+    }
     records = pd.DataFrame(table.records())
     write_table(folder / f"{table.name}.parquet", records, table.contract())
     write_csv(folder / f"{table.name}.csv", records.reindex(columns=table.contract().names))
@@ -165,8 +226,12 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 
 def speed_rows(speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig) -> pd.DataFrame:
-    """The rows of the speed table in order; a method that was not timed has a row of its own."""
-    chosen = speed[(speed.protocol == spec.protocol) & speed.corpus.isin(spec.corpora)].set_index(["method", "corpus"])
+    """The rows of the speed table in order; a method that was not timed has a row of
+    its own.
+    """
+    chosen = speed[(speed.protocol == spec.protocol) & speed.corpus.isin(spec.corpora)].set_index(
+        ["method", "corpus"]
+    )
     wanted = pd.MultiIndex.from_product([config.rows_of(spec), spec.corpora], names=["method", "corpus"])
     rows = chosen.reindex(wanted).reset_index()
     rows["protocol"] = spec.protocol
@@ -176,8 +241,13 @@ def speed_rows(speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig) -> p
 
 def speed_text(rows: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
     """The speed table for print."""
-    shown = pd.DataFrame({"Method": rows.method.map(config.label), "Corpus": rows.corpus.map(config.label), "n": rows.n})
-    for name, title in (("seconds", "Seconds per clip ↓"), ("realtime_factor", "Seconds per second of video ↓")):
+    shown = pd.DataFrame(
+        {"Method": rows.method.map(config.label), "Corpus": rows.corpus.map(config.label), "n": rows.n}
+    )
+    for name, title in (
+        ("seconds", "Seconds per clip ↓"),
+        ("realtime_factor", "Seconds per second of video ↓"),
+    ):
         d = decimals_for(rows[name].dropna())
         ends = [
             f" [{render.number(a, d)}, {render.number(b, d)}]" if pd.notna(a) else ""
@@ -189,42 +259,69 @@ def speed_text(rows: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
 
 
 SPEED_LEGEND = (
-    "Medians over clips with their 95 % interval (binomial order statistics; none below 6 clips). Times are of the machine named in provenance.json."
+    "Medians over clips with their 95 % interval (binomial order statistics; none below 6 "
+    "clips). Times are of the machine named in provenance.json."
 )
 
 
-def write_speed(folder: Path, speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig, facts: Facts) -> None:
+def write_speed(
+    folder: Path, speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig, facts: Facts
+) -> None:
     """The speed table in all formats."""
     rows = speed_rows(speed, spec, config)
     write_table(folder / "speed.parquet", rows, schemas.SPEED)
     write_csv(folder / "speed.csv", rows)
     shown = speed_text(rows, config)
     title = config.title_of(spec)
-    cards = {config.label(method): facts.cards[method] for method in config.rows_of(spec) if method in facts.cards}
+    cards = {
+        config.label(method): facts.cards[method] for method in config.rows_of(spec) if method in facts.cards
+    }
     below = [SPEED_LEGEND, *(note.text for note in training("speed", cards, spec.corpora, config))]
     text = "\n\n".join(map(render.escape_markdown, below))
-    write_text(folder / "speed.md", f"## {render.escape_markdown(title)}\n\n{render.frame_to_markdown(shown)}\n{text}\n")
+    write_text(
+        folder / "speed.md",
+        f"## {render.escape_markdown(title)}\n\n{render.frame_to_markdown(shown)}\n{text}\n",
+    )
     write_text(folder / "speed.tex", render.frame_to_latex(shown, title, below))
 
 
-def write_ablation_report(folder: Path, found: pd.DataFrame, curves: bool, tables: list[WideTable], notes: list[Note], config: TablesConfig) -> None:
-    """``ablation_report.md``: findings first, then effects, emotions, speakers and, where they were drawn, the training curves."""
+def write_ablation_report(
+    folder: Path,
+    found: pd.DataFrame,
+    curves: bool,
+    tables: list[WideTable],
+    notes: list[Note],
+    config: TablesConfig,
+) -> None:
+    """``ablation_report.md``: findings first, then effects, emotions, speakers and,
+    where they were drawn, the training curves.
+    """
     if config.ablation is None:
         return
     grid = next(t for t in tables if t.name == "ablation")
     lines, absent = [f"# {render.escape_markdown(grid.title)}", ""], grid.without_scores
     if absent:
-        lines += [f"Not run, so that the grid has gaps: {render.escape_markdown(', '.join(r.label for r in absent))}.", ""]
+        lines += [
+            "Not run, so that the grid has gaps: "
+            f"{render.escape_markdown(', '.join(r.label for r in absent))}.",
+            "",
+        ]
     lines += [render.escape_markdown(t) + "\n" for t in for_table(notes, "ablation")]
     parts = (
-        ("Main effects", "main", "all"), ("Interactions", "interaction", "all"), ("Each module with the others in a fixed state", "given", "all"),
-        ("By emotion", None, "emotion"), ("By speaker", None, "speaker"),
-    )  # fmt: skip
+        ("Main effects", "main", "all"),
+        ("Interactions", "interaction", "all"),
+        ("Each module with the others in a fixed state", "given", "all"),
+        ("By emotion", None, "emotion"),
+        ("By speaker", None, "speaker"),
+    )
     for title, kind, by in parts:
         chosen = found[(found.by == by) & ((found.kind == kind) if kind else True)]
         lines += [f"## {title}", ""]
         if chosen.empty:
-            lines += ["The grid is not complete." if kind in ("main", "interaction") else "Nothing to show.", ""]
+            lines += [
+                "The grid is not complete." if kind in ("main", "interaction") else "Nothing to show.",
+                "",
+            ]
             continue
         if by == "all":
             lines += [render.frame_to_markdown(effects_text(chosen, config)), ""]
@@ -235,7 +332,8 @@ def write_ablation_report(folder: Path, found: pd.DataFrame, curves: bool, table
             lines += [f"- {render.escape_markdown(s)}" for s in rest.sentence]
         elif len(rest):
             lines += [
-                f"- In {len(rest)} of {len(chosen)} combinations there is no detectable effect, or too few clips; effects.parquet holds them all."
+                f"- In {len(rest)} of {len(chosen)} combinations there is no detectable effect, or too few "
+                "clips; effects.parquet holds them all."
             ]
         lines += [""]
     if curves:
@@ -244,14 +342,18 @@ def write_ablation_report(folder: Path, found: pd.DataFrame, curves: bool, table
 
 
 def effects_text(chosen: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
-    """Effects in rows, metrics in columns (jitter next to motion energy, as the config orders them): change, interval, and the verdict."""
+    """Effects in rows, metrics in columns (jitter next to motion energy, as the config
+    orders them): change, interval, and the verdict.
+    """
     rows: dict[tuple, dict[str, str]] = {}
     for one in chosen.itertuples(index=False):
         name = ablation.effect_name(one, config)
         d = decimals_for([v for v in (one.value, one.low, one.high) if pd.notna(v)])
         ends = f" [{render.number(one.low, d)}, {render.number(one.high, d)}]" if pd.notna(one.low) else ""
         row = rows.setdefault((one.corpus, name), {"Corpus": config.label(one.corpus), "Effect": name})
-        row[metric(one.metric).heading] = f"{render.number(one.value, d)}{ends}" + (f" {one.verdict}" if one.verdict in FOUND else "")
+        row[metric(one.metric).heading] = f"{render.number(one.value, d)}{ends}" + (
+            f" {one.verdict}" if one.verdict in FOUND else ""
+        )
     return pd.DataFrame(list(rows.values())).fillna("–")
 
 

@@ -23,7 +23,9 @@ BINS = 40
 
 
 def page_data(built: Built, results: Path) -> dict[str, Any]:
-    """Everything that the page's script and template show, and ``absent``: which optional pieces the results lack."""
+    """Everything that the page's script and template show, and ``absent``: which
+    optional pieces the results lack.
+    """
     config = built.config
     methods = list(dict.fromkeys([*config.methods, *sorted(set(built.scores.method))]))
     absent: list[str] = []
@@ -34,12 +36,17 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
         "metrics": {m: _metric(built.scores, m) for m in sorted(set(built.scores.metric))},
         "emotions": list(EMOTIONS),
         "shown": list(dict.fromkeys(key for t in built.tables for key in (c.metric.name for c in t.columns))),
-        "variants": {c.metric.name: c.metric.variant for t in built.tables for c in t.columns if c.metric.variant},
+        "variants": {
+            c.metric.name: c.metric.variant for t in built.tables for c in t.columns if c.metric.variant
+        },
         "scores": _scores(built.scores),
         "breakdown": _breakdown(read_table(built.folder / "breakdown.parquet", schemas.BREAKDOWN)),
         "effects": _effects(read_table(built.folder / "effects.parquet", schemas.EFFECTS), built),
         "history": _history(history),
-        "quantities": {name: QUANTITIES.get(name, name) for name in [*quality(history), *sorted(set(history.quantity) & set(RUNNING))]},
+        "quantities": {
+            name: QUANTITIES.get(name, name)
+            for name in [*quality(history), *sorted(set(history.quantity) & set(RUNNING))]
+        },
         "drawn": built.facts.drawn,
         "mark": DRAWN,
         "perclip": _per_clip(built, results),
@@ -77,7 +84,13 @@ def _short(value: float, digits: int = 5) -> float | None:
 def _metric(scores: pd.DataFrame, name: str) -> dict:
     one = metric(name)
     decimals = decimals_for(scores[(scores.metric == name)].value.dropna(), one.unit)
-    return {"label": one.label, "direction": one.direction, "ideal": one.ideal, "meaning": one.meaning, "decimals": decimals}
+    return {
+        "label": one.label,
+        "direction": one.direction,
+        "ideal": one.ideal,
+        "meaning": one.meaning,
+        "decimals": decimals,
+    }
 
 
 def _scores(scores: pd.DataFrame) -> list[dict]:
@@ -88,19 +101,31 @@ def _scores(scores: pd.DataFrame) -> list[dict]:
 def _breakdown(frame: pd.DataFrame) -> list[list]:
     """Rows ``[method, corpus, protocol, metric, by, level, value, low, high, n]``."""
     names = ["method", "corpus", "protocol", "metric", "by", "level"]
-    rows = zip(*(frame[n] for n in names), *(map(_short, frame[n]) for n in ("value", "low", "high")), frame.n, strict=True)
+    rows = zip(
+        *(frame[n] for n in names),
+        *(map(_short, frame[n]) for n in ("value", "low", "high")),
+        frame.n,
+        strict=True,
+    )
     return [list(r) for r in rows]
 
 
 def _effects(frame: pd.DataFrame, built: Built) -> list[dict]:
     """Effects with names for print."""
     names = ["corpus", "metric", "kind", "by", "level", "value", "low", "high", "n", "verdict", "sentence"]
-    return frame[names].assign(name=[effect_name(row, built.config) for row in frame.itertuples(index=False)]).to_dict("records")
+    return (
+        frame[names]
+        .assign(name=[effect_name(row, built.config) for row in frame.itertuples(index=False)])
+        .to_dict("records")
+    )
 
 
 def _history(frame: pd.DataFrame) -> list[dict]:
     groups = frame.groupby(["quantity", "run", "split"], sort=True)
-    return [{"quantity": q, "run": r, "split": s, "step": g.step.tolist(), "value": [_short(v) for v in g.value]} for (q, r, s), g in groups]
+    return [
+        {"quantity": q, "run": r, "split": s, "step": g.step.tolist(), "value": [_short(v) for v in g.value]}
+        for (q, r, s), g in groups
+    ]
 
 
 def _per_clip_frames(built: Built, results: Path) -> dict[tuple[str, str, str], pd.DataFrame]:
@@ -115,7 +140,9 @@ def _per_clip_frames(built: Built, results: Path) -> dict[tuple[str, str, str], 
 
 
 def _per_clip(built: Built, results: Path) -> dict[str, dict]:
-    """``corpus/protocol`` -> clip ids and, per metric and method, the values in their order."""
+    """``corpus/protocol`` -> clip ids and, per metric and method, the values in their
+    order.
+    """
     frames = _per_clip_frames(built, results)
     found: dict[str, dict] = {}
     for corpus, protocol in sorted({key[1:] for key in frames}):
@@ -139,7 +166,14 @@ def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
             continue
         matrix = read_table(path, schemas.CONFUSION).pivot(index="asked", columns="judged", values="n")
         if len(matrix):
-            found.append(cell._asdict() | {"asked": list(matrix.index), "classes": list(matrix.columns), "counts": matrix.to_numpy().tolist()})
+            found.append(
+                cell._asdict()
+                | {
+                    "asked": list(matrix.index),
+                    "classes": list(matrix.columns),
+                    "counts": matrix.to_numpy().tolist(),
+                }
+            )
     if not found:
         absent.append("confusion matrices of the emotion judge (results/scores/*/*/*/confusion.parquet)")
     return found
@@ -155,10 +189,20 @@ def _captions(results: Path, absent: list[str]) -> list[dict]:
             found.append({"corpus": path.parent.name, "clips": len(frame), "bars": {}})
             continue
         edges = np.linspace(min(0.0, known.similarity.min()), max(1.0, known.similarity.max()), BINS + 1)
-        bars = {status: np.histogram(group.similarity, edges)[0].tolist() for status, group in known.groupby("status")}
+        bars = {
+            status: np.histogram(group.similarity, edges)[0].tolist()
+            for status, group in known.groupby("status")
+        }
         thresholds = sorted(set(known.threshold.dropna()))
-        found.append({"corpus": path.parent.name, "edges": edges.tolist(), "bars": bars, "thresholds": thresholds,
-                      "kind": ", ".join(sorted(set(known.similarity_kind.dropna())))})  # fmt: skip
+        found.append(
+            {
+                "corpus": path.parent.name,
+                "edges": edges.tolist(),
+                "bars": bars,
+                "thresholds": thresholds,
+                "kind": ", ".join(sorted(set(known.similarity_kind.dropna()))),
+            }
+        )
     if not found:
         absent.append("captions (results/captions/*/captions.parquet): no cosine similarities")
     return found
@@ -167,9 +211,13 @@ def _captions(results: Path, absent: list[str]) -> list[dict]:
 def _losses(results: Path, absent: list[str]) -> list[dict]:
     """What each stage kept, dropped and failed on, with reasons."""
     found = []
-    stages = (("corpora", "*/index.parquet", schemas.INDEX), ("clips", "*/clips.parquet", schemas.CLIPS),
-              ("captions", "*/captions.parquet", schemas.CAPTIONS), ("features", "*/index.parquet", schemas.FEATURES),
-              ("samples", "*/*/*/samples.parquet", schemas.SAMPLES))  # fmt: skip
+    stages = (
+        ("corpora", "*/index.parquet", schemas.INDEX),
+        ("clips", "*/clips.parquet", schemas.CLIPS),
+        ("captions", "*/captions.parquet", schemas.CAPTIONS),
+        ("features", "*/index.parquet", schemas.FEATURES),
+        ("samples", "*/*/*/samples.parquet", schemas.SAMPLES),
+    )
     for stage, pattern, table in stages:
         frames = []
         for path in sorted((results / stage).glob(pattern)):
@@ -177,9 +225,22 @@ def _losses(results: Path, absent: list[str]) -> list[dict]:
         if not frames:
             absent.append(f"results/{stage}: no data losses of that stage")
             continue
-        counts = pd.concat(frames).groupby(["corpus", "status", "reason"], dropna=False).size().reset_index(name="count")
+        counts = (
+            pd.concat(frames)
+            .groupby(["corpus", "status", "reason"], dropna=False)
+            .size()
+            .reset_index(name="count")
+        )
         for row in counts.itertuples(index=False):
-            found.append({"stage": stage, "corpus": row.corpus, "status": row.status, "reason": row.reason or "", "count": int(row.count)})
+            found.append(
+                {
+                    "stage": stage,
+                    "corpus": row.corpus,
+                    "status": row.status,
+                    "reason": row.reason or "",
+                    "count": int(row.count),
+                }
+            )
     return found
 
 
@@ -192,17 +253,31 @@ def _provenance(results: Path) -> list[dict]:
 
 
 def _signatures(built: Built, results: Path) -> list[dict]:
-    """Every extractor in the scores with its hash, what it measured, and its card where there is one."""
-    cards: dict[str, Card] = {}  # by the hashes by which scores may name an artefact: of its files, and of all of them
+    """Every extractor in the scores with its hash, what it measured, and its card where
+    there is one.
+    """
+    cards: dict[
+        str, Card
+    ] = {}  # by the hashes by which scores may name an artefact: of its files, and of all of them
     for path in sorted((results / "zoo").glob("*/card.json")):
         card = read_card(path.parent)
         for sha256 in (*card.files.values(), card.sha256):
             cards.setdefault(sha256, card)
     found = []
-    frame = built.scores[built.scores.value.notna()].assign(weights_sha256=lambda f: f.weights_sha256.fillna(""))
+    frame = built.scores[built.scores.value.notna()].assign(
+        weights_sha256=lambda f: f.weights_sha256.fillna("")
+    )
     for (extractor, sha256), group in frame.groupby(["extractor", "weights_sha256"], sort=True):
         card = cards.get(sha256)
         facts = card.model_dump(include={"how", "source", "licence"}) if card else None
         sides = sorted(set(group.resolution.dropna().astype(int)))
-        found.append({"extractor": extractor, "sha256": sha256, "metrics": sorted(set(group.metric)), "resolutions": sides, "card": facts})
+        found.append(
+            {
+                "extractor": extractor,
+                "sha256": sha256,
+                "metrics": sorted(set(group.metric)),
+                "resolutions": sides,
+                "card": facts,
+            }
+        )
     return found

@@ -10,9 +10,14 @@ from eadbench.scores.metrics import METRICS
 OURS = "eadbench"
 CORPORA = {"mead": "wang2020mead", "hdtf": "zhang2021hdtf", "ravdess": "livingstone2018ravdess"}  # by kind
 METHODS = {  # by kind, or by recipe
-    "eadnet": ("li2026eadnet", "li2024latentsync"), "wav2lip": ("prajwal2020wav2lip",), "ip_lap": ("zhong2023iplap",),
-    "musetalk": ("zhang2024musetalk",), "latentsync": ("li2024latentsync",), "eat": ("gan2023eat",), "edtalk": ("tan2024edtalk",),
-}  # fmt: skip
+    "eadnet": ("li2026eadnet", "li2024latentsync"),
+    "wav2lip": ("prajwal2020wav2lip",),
+    "ip_lap": ("zhong2023iplap",),
+    "musetalk": ("zhang2024musetalk",),
+    "latentsync": ("li2024latentsync",),
+    "eat": ("gan2023eat",),
+    "edtalk": ("tan2024edtalk",),
+}
 ENTRY = re.compile(r"^@\w+\{([^,\s]+),\n.*?^\}$", re.M | re.S)
 
 
@@ -49,7 +54,11 @@ def bibtex(keys: dict[str, list[str]], drawn: bool = False) -> str:
     """
     parts, told = [], set()
     for what, names in keys.items():
-        layout = " (their layout; the people here are drawn, the voices synthetic)" if drawn and what == "Corpora" else ""
+        layout = (
+            " (their layout; the people here are drawn, the voices synthetic)"
+            if drawn and what == "Corpora"
+            else ""
+        )
         parts += [f"% {what}{layout}", *(entries()[name] for name in names if name not in told)]
         told |= set(names)
     return "\n\n".join(parts) + "\n"

@@ -15,19 +15,43 @@ app = typer.Typer(add_completion=False, help="Tables, ablation report, page.", n
 
 @app.command("build")
 def build_command(
-    out: Annotated[Path, typer.Option(help="The long table, e.g. results/tables/scores.parquet; all others are written beside it.")],
-    summary: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/scores/M/C/P/summary.parquet, once per cell.")] = None,
-    per_clip: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/scores/M/C/P/per_clip.parquet, once per cell.")] = None,
-    samples: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/samples/M/C/P/samples.parquet, once per cell.")] = None,
-    history: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/training/R/history.parquet, once per run.")] = None,
-    run_card: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/training/R/card.json, once per run.")] = None,
-    coverage: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="results/clips/C/coverage.json, once per corpus.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The long table, e.g. results/tables/scores.parquet; all others are written beside it."
+        ),
+    ],
+    summary: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="results/scores/M/C/P/summary.parquet, once per cell."),
+    ] = None,
+    per_clip: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="results/scores/M/C/P/per_clip.parquet, once per cell."),
+    ] = None,
+    samples: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="results/samples/M/C/P/samples.parquet, once per cell."),
+    ] = None,
+    history: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="results/training/R/history.parquet, once per run."),
+    ] = None,
+    run_card: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="results/training/R/card.json, once per run.")
+    ] = None,
+    coverage: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="results/clips/C/coverage.json, once per corpus."),
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Make all tables from the scores: Parquet, CSV, Markdown and LaTeX, and the ablation report.
+    """Make all tables from the scores: Parquet, CSV, Markdown and LaTeX, and the
+    ablation report.
 
-    One metric in one table has one metric signature (extractor, weights, resolution); where signatures are mixed, the command stops and names them.
+    One metric in one table has one metric signature (extractor, weights, resolution);
+    where signatures are mixed, the command stops and names them.
 
     Example:
 
@@ -40,9 +64,17 @@ def build_command(
     given = core_settings.load(settings, config, "tables build")
     from eadbench.tables.build import TableInputs, build
 
-    kinds = {name: getattr(method, "recipe", method.kind) for name, method in given.samples.methods.items()} if "samples" in given.raw else {}
+    kinds = (
+        {name: getattr(method, "recipe", method.kind) for name, method in given.samples.methods.items()}
+        if "samples" in given.raw
+        else {}
+    )
     told = given.corpora if "corpora" in given.raw else None
-    corpora = {name: {"kind": corpus.kind, "drawn": name in told.drawn} for name, corpus in told.sets.items()} if told else {}
+    corpora = (
+        {name: {"kind": corpus.kind, "drawn": name in told.drawn} for name, corpus in told.sets.items()}
+        if told
+        else {}
+    )
     files = (summary or [], per_clip or [], samples or [], history or [], run_card or [], coverage or [])
     inputs = TableInputs(*files, kinds=kinds, corpora=corpora)
     build(inputs, given.tables, given.seed, out, given.scores.few_clips)
@@ -51,15 +83,23 @@ def build_command(
 @app.command("report")
 def report_command(
     tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
-    results: Annotated[Path, typer.Option(help="Folder of all results; what is there of captions, clips, training and samples is shown.")] = Path(
-        "results"
-    ),
-    out: Annotated[Path, typer.Option(help="The page; all that it needs goes to report_assets beside it.")] = Path("results/report/index.html"),
-    bundle: Annotated[Path | None, typer.Option(help="Folder that gets the page again, alone and as hard links.")] = None,
+    results: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of all results; what is there of captions, clips, training and samples is shown."
+        ),
+    ] = Path("results"),
+    out: Annotated[
+        Path, typer.Option(help="The page; all that it needs goes to report_assets beside it.")
+    ] = Path("results/report/index.html"),
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder that gets the page again, alone and as hard links.")
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Make the page: it opens from disk, offline. Without --settings or --config it shows what the tables were built with.
+    """Make the page: it opens from disk, offline. Without --settings or --config it
+    shows what the tables were built with.
 
     Example:
 
@@ -78,10 +118,13 @@ def report_command(
 def compare_command(
     first: Annotated[Path, typer.Argument(help="Results folder, or its tables folder.")],
     second: Annotated[Path, typer.Argument(help="The other one.")],
-    out: Annotated[Path | None, typer.Option(help="Write the differences to this Markdown file, too.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the differences to this Markdown file, too.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show values that did not change, too.")] = False,
 ) -> None:
-    """Say what changed between two results: values, whether by more than noise, which signatures, settings, inputs and versions differ.
+    """Say what changed between two results: values, whether by more than noise, which
+    signatures, settings, inputs and versions differ.
 
     Example:
 
@@ -110,14 +153,25 @@ def show_command(
 
 @app.command("merge")
 def merge_command(
-    results: Annotated[list[str], typer.Argument(help="Results folders, two or more; NAME=FOLDER gives one a name.", metavar="FOLDER...")],
-    out: Annotated[Path, typer.Option(help="scores.parquet of the merged tables; all others are written beside it.")],
-    without: Annotated[str | None, typer.Option(help="Metrics to leave out, comma-separated, e.g. fid,fvd.", show_default=False)] = None,
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            help="Results folders, two or more; NAME=FOLDER gives one a name.", metavar="FOLDER..."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="scores.parquet of the merged tables; all others are written beside it.")
+    ],
+    without: Annotated[
+        str | None,
+        typer.Option(help="Metrics to leave out, comma-separated, e.g. fid,fvd.", show_default=False),
+    ] = None,
 ) -> None:
-    """Join the results of several people. Values of different signatures are refused, and the difference is named.
+    """Join the results of several people. Values of different signatures are refused,
+    and the difference is named.
 
-    A signature is the network that measures, the hash of its weights, the resolution, and the metric's variant. The test
-    clips must be the same.
+    A signature is the network that measures, the hash of its weights, the resolution,
+    and the metric's variant. The test clips must be the same.
 
     Example:
 
@@ -130,7 +184,13 @@ def merge_command(
     for text in results:
         name, equals, folder = text.partition("=")
         path = Path(folder if equals else text)
-        name = name if equals else path.resolve().parent.name if path.name in ("results", "tables") else path.name
+        name = (
+            name
+            if equals
+            else path.resolve().parent.name
+            if path.name in ("results", "tables")
+            else path.name
+        )
         if name in folders:
             raise EadbenchError(f"two results are named {name!r}", text, "give them names: NAME=FOLDER")
         folders[name] = path
@@ -143,17 +203,28 @@ def merge_command(
 def export_command(
     to: Annotated[str, typer.Option(help="hf-evals, csv or croissant.", metavar="hf-evals|csv|croissant")],
     out: Annotated[
-        Path, typer.Option(help="hf-evals: a folder; csv: a file; croissant: a file in the tables folder, e.g. results/tables/croissant.json.")
+        Path,
+        typer.Option(
+            help="hf-evals: a folder; csv: a file; croissant: a file in the tables folder, e.g. "
+            "results/tables/croissant.json."
+        ),
     ],
     tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
-    dataset: Annotated[list[str] | None, typer.Option(help="hf-evals: CORPUS=ID, the id of its benchmark on the Hub.", show_default=False)] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="hf-evals: CORPUS=ID, the id of its benchmark on the Hub.", show_default=False),
+    ] = None,
     name: Annotated[str, typer.Option(help="croissant: name of the data set.")] = "eadbench-scores",
-    licence: Annotated[str, typer.Option(help="croissant: licence under which you publish the values.")] = "https://spdx.org/licenses/CC0-1.0.html",
+    licence: Annotated[
+        str, typer.Option(help="croissant: licence under which you publish the values.")
+    ] = "https://spdx.org/licenses/CC0-1.0.html",
 ) -> None:
-    """Write the values in a form that others read. Each value keeps its interval, n, and what it was measured with.
+    """Write the values in a form that others read. Each value keeps its interval, n,
+    and what it was measured with.
 
-    hf-evals: .eval_results/*.yaml of model repositories on the Hugging Face Hub, a folder per method.
-    csv: all values in one file. croissant: JSON-LD that describes the Parquet tables for data set search.
+    hf-evals: .eval_results/*.yaml of model repositories on the Hugging Face Hub, a
+    folder per method. csv: all values in one file. croissant: JSON-LD that describes
+    the Parquet tables for data set search.
 
     Example:
 
@@ -176,15 +247,22 @@ def export_command(
         export.to_croissant(built, out, name, licence)
         typer.echo(str(out))
     else:
-        raise EadbenchError(f"no form is named {to!r}{nearest(to, ('hf-evals', 'csv', 'croissant'))}", "--to", "known: hf-evals, csv, croissant")
+        raise EadbenchError(
+            f"no form is named {to!r}{nearest(to, ('hf-evals', 'csv', 'croissant'))}",
+            "--to",
+            "known: hf-evals, csv, croissant",
+        )
 
 
 @app.command("cite")
 def cite_command(
     tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
-    table: Annotated[str | None, typer.Option(help="Only what this table holds, e.g. main.", show_default=False)] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Only what this table holds, e.g. main.", show_default=False)
+    ] = None,
 ) -> None:
-    """Print the BibTeX of every corpus, method and metric that the tables hold. The page has the same under "Cite this".
+    """Print the BibTeX of every corpus, method and metric that the tables hold. The
+    page has the same under "Cite this".
 
     Example:
 
@@ -196,7 +274,9 @@ def cite_command(
 
 
 @app.command("dictionary")
-def dictionary_command(out: Annotated[Path, typer.Option(help="Markdown file.")] = Path("docs/tables.md")) -> None:
+def dictionary_command(
+    out: Annotated[Path, typer.Option(help="Markdown file.")] = Path("docs/tables.md"),
+) -> None:
     """Write the data dictionary: every table, every column, its meaning.
 
     Example:

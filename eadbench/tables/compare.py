@@ -1,4 +1,6 @@
-"""``tables compare A B``: what changed between two results, and whether by more than noise."""
+"""``tables compare A B``: what changed between two results, and whether by more than
+noise.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -31,7 +33,9 @@ ORDER = ("changed", "other signature", "unknown", "noise", "only in A", "only in
 
 @dataclass(frozen=True)
 class Paired:
-    """Paired test of a mean difference, with its bootstrap interval (clustered by speaker) and the clips in common."""
+    """Paired test of a mean difference, with its bootstrap interval (clustered by
+    speaker) and the clips in common.
+    """
 
     p: float
     low: float
@@ -40,7 +44,8 @@ class Paired:
 
 
 def compare(first: Path, second: Path, out: Path | None = None, everything: bool = False) -> None:
-    """Compare two results folders, print the differences and, if asked, write them as Markdown.
+    """Compare two results folders, print the differences and, if asked, write them as
+    Markdown.
 
     Raises:
         EadbenchError: If one of them holds no tables.
@@ -51,7 +56,9 @@ def compare(first: Path, second: Path, out: Path | None = None, everything: bool
     console = Console()
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH)
-    counts = f"{len(values)} values: " + ", ".join(f"{n} {v}" for v, n in values.verdict.value_counts().items())
+    counts = f"{len(values)} values: " + ", ".join(
+        f"{n} {v}" for v, n in values.verdict.value_counts().items()
+    )
     console.print(counts, highlight=False)
     _print(console, "Values", text)
     _print(console, "Settings and inputs", settings)
@@ -70,23 +77,37 @@ def tables_folder(folder: Path) -> Path:
     for candidate in (folder / "tables", folder):
         if (candidate / "scores.parquet").exists():
             return candidate
-    raise EadbenchError("no tables here", folder, "give a results folder in which `eadbench tables build` has run")
+    raise EadbenchError(
+        "no tables here", folder, "give a results folder in which `eadbench tables build` has run"
+    )
 
 
 def compare_values(first: Path, second: Path) -> pd.DataFrame:
-    """Every value of either side, the difference, its interval, p, and a verdict (see ``ORDER``)."""
+    """Every value of either side, the difference, its interval, p, and a verdict (see
+    ``ORDER``).
+    """
     sides = [read_table(tables_folder(f) / "scores.parquet", schemas.SCORES) for f in (first, second)]
     for side in sides:
         side["variant"] = side.variant.fillna("")
         side["resolution"] = side.resolution.astype("Int64").astype(str).replace("<NA>", "")
     columns = [*KEY, "value", "low", "high", "n", *SIGNATURE, "run_hash", "seed", "commit"]
-    both = sides[0][columns].merge(sides[1][columns], on=KEY, how="outer", suffixes=("_a", "_b"), indicator="side")
+    both = sides[0][columns].merge(
+        sides[1][columns], on=KEY, how="outer", suffixes=("_a", "_b"), indicator="side"
+    )
     p_values = _paired(first, second, both)
     rows = []
     for row in both.itertuples(index=False):
-        found = {name: getattr(row, name) for name in KEY} | {"a": row.value_a, "b": row.value_b, "n_a": row.n_a, "n_b": row.n_b}
+        found = {name: getattr(row, name) for name in KEY} | {
+            "a": row.value_a,
+            "b": row.value_b,
+            "n_a": row.n_a,
+            "n_b": row.n_b,
+        }
         rows.append(found | _judge(row, p_values.get((row.method, row.corpus, row.protocol, row.metric))))
-    frame = pd.DataFrame(rows, columns=[*KEY, "a", "b", "n_a", "n_b", "difference", "low", "high", "p_value", "verdict", "detail"])
+    frame = pd.DataFrame(
+        rows,
+        columns=[*KEY, "a", "b", "n_a", "n_b", "difference", "low", "high", "p_value", "verdict", "detail"],
+    )
     return frame.sort_values(KEY, kind="stable", ignore_index=True)
 
 
@@ -95,36 +116,69 @@ def _judge(row, paired: Paired | None) -> dict:
     nothing = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
     if row.side != "both":
         return nothing | {"verdict": "only in A" if row.side == "left_only" else "only in B"}
-    signatures = [describe_signature(*(str(getattr(row, f"{name}_{side}")) for name in SIGNATURE), "") for side in "ab"]
+    signatures = [
+        describe_signature(*(str(getattr(row, f"{name}_{side}")) for name in SIGNATURE), "") for side in "ab"
+    ]
     if signatures[0] != signatures[1]:
         return nothing | {"verdict": "other signature", "detail": f"{signatures[0]} / {signatures[1]}"}
     if pd.isna(row.value_a) or pd.isna(row.value_b):
         same = pd.isna(row.value_a) and pd.isna(row.value_b)
-        return nothing | {"verdict": "same" if same else "changed", "detail": "not measured" if same else "measured on one side only"}
+        return nothing | {
+            "verdict": "same" if same else "changed",
+            "detail": "not measured" if same else "measured on one side only",
+        }
     difference = row.value_b - row.value_a
     if difference == 0 and row.n_a == row.n_b:
         return nothing | {"difference": 0.0, "verdict": "same"}
     if paired is not None:
         detail = f"{paired.n} clips in common"
         verdict = "changed" if paired.p < ALPHA else "noise"
-        return {"difference": difference, "low": paired.low, "high": paired.high, "p_value": paired.p, "verdict": verdict, "detail": detail}
+        return {
+            "difference": difference,
+            "low": paired.low,
+            "high": paired.high,
+            "p_value": paired.p,
+            "verdict": verdict,
+            "detail": detail,
+        }
     ends = (row.low_a, row.high_a, row.low_b, row.high_b)
     if any(pd.isna(e) for e in ends):
         return nothing | {"difference": difference, "verdict": "unknown", "detail": "no interval"}
     low, high = mover([-1, 1], [row.value_a, row.value_b], [row.low_a, row.low_b], [row.high_a, row.high_b])
-    return {"difference": difference, "low": low, "high": high, "p_value": None, "verdict": "noise" if low <= 0 <= high else "changed", "detail": ""}
+    return {
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "p_value": None,
+        "verdict": "noise" if low <= 0 <= high else "changed",
+        "detail": "",
+    }
 
 
 def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ...], Paired]:
-    """Paired tests per (method, corpus, protocol, metric) where both sides hold per-clip values."""
+    """Paired tests per (method, corpus, protocol, metric) where both sides hold
+    per-clip values.
+    """
     found: dict[tuple[str, ...], Paired] = {}
     draws: dict[tuple[str, ...], np.ndarray] = {}
     columns = ["clip_id", "speaker", "metric", "value"]
     for cell in both[both.side == "both"][CELL].drop_duplicates().itertuples(index=False):
-        paths = [tables_folder(f).parent / "scores" / cell.method / cell.corpus / cell.protocol / "per_clip.parquet" for f in (first, second)]
+        paths = [
+            tables_folder(f).parent
+            / "scores"
+            / cell.method
+            / cell.corpus
+            / cell.protocol
+            / "per_clip.parquet"
+            for f in (first, second)
+        ]
         if not all(p.exists() for p in paths):
             continue
-        pairs = pd.merge(*(read_table(p, schemas.PER_CLIP, columns) for p in paths), on=["clip_id", "metric"], suffixes=("_a", "_b"))
+        pairs = pd.merge(
+            *(read_table(p, schemas.PER_CLIP, columns) for p in paths),
+            on=["clip_id", "metric"],
+            suffixes=("_a", "_b"),
+        )
         pairs["difference"] = pairs.value_b - pairs.value_a
         for name, group in pairs[np.isfinite(pairs.difference)].groupby("metric"):
             difference = group.difference.to_numpy(float)
@@ -132,14 +186,18 @@ def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ..
                 continue
             clips = tuple(group.clip_id)
             if clips not in draws:
-                draws[clips] = resamplings(group.speaker_a.astype(str).tolist(), REPLICATES, 0, "compare", *clips)
+                draws[clips] = resamplings(
+                    group.speaker_a.astype(str).tolist(), REPLICATES, 0, "compare", *clips
+                )
             low, high = mean_interval(difference, draws[clips])
             found[(*cell, str(name))] = Paired(signed_rank(difference), low, high, len(difference))
     return found
 
 
 def compare_settings(first: Path, second: Path) -> pd.DataFrame:
-    """Seeds, commits, checkpoints, settings and versions that differ, as rows of ``what, A, B``; records that one side lacks are a row per stage."""
+    """Seeds, commits, checkpoints, settings and versions that differ, as rows of
+    ``what, A, B``; records that one side lacks are a row per stage.
+    """
     sides = [_facts(folder) for folder in (first, second)]
     records = [{key.partition(": ")[0] for key in side if ": " in key} for side in sides]
     lone = [mine - other for mine, other in (records, records[::-1])]
@@ -150,14 +208,20 @@ def compare_settings(first: Path, second: Path) -> pd.DataFrame:
         if sides[0].get(key) != sides[1].get(key) and key.partition(": ")[0] not in lone[0] | lone[1]
     ]
     rows += [
-        {"what": f"{stage}: records of their own", "A": str(stages[0].get(stage, "–")), "B": str(stages[1].get(stage, "–"))}
+        {
+            "what": f"{stage}: records of their own",
+            "A": str(stages[0].get(stage, "–")),
+            "B": str(stages[1].get(stage, "–")),
+        }
         for stage in sorted(stages[0].keys() | stages[1].keys())
     ]
     return pd.DataFrame(rows, columns=["what", "A", "B"])
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    """Flat mapping of everything that may explain a difference: from the scores, and from every ``provenance.json`` and ``card.json`` around."""
+    """Flat mapping of everything that may explain a difference: from the scores, and
+    from every ``provenance.json`` and ``card.json`` around.
+    """
     tables = tables_folder(folder)
     scores = read_table(tables / "scores.parquet", schemas.SCORES)
     facts: dict[str, Any] = {"seed": sorted(set(scores.seed)), "commit": sorted(set(scores.commit))}
@@ -166,8 +230,12 @@ def _facts(folder: Path) -> dict[str, Any]:
     for path in sorted(root.glob("*/**/provenance.json")):
         record = read_json(path)
         where = path.parent.relative_to(root).as_posix()
-        facts |= {f"{where}: {key}": value for key, value in _flat(record.get("settings"), "settings").items()}
-        facts |= {f"{where}: version of {name}": version for name, version in (record.get("versions") or {}).items()}
+        facts |= {
+            f"{where}: {key}": value for key, value in _flat(record.get("settings"), "settings").items()
+        }
+        facts |= {
+            f"{where}: version of {name}": version for name, version in (record.get("versions") or {}).items()
+        }
     for path in sorted(root.glob("zoo/*/card.json")):
         record = read_json(path)
         facts |= {f"zoo/{path.parent.name}: {key}": record.get(key) for key in ("how", "id", "files")}
@@ -187,8 +255,14 @@ def in_order(values: pd.DataFrame) -> pd.DataFrame:
     counts = values.groupby(CELL).size()
     whole = {key: group for key, group in lone if len(group) == counts[key[:3]]}
     rest = values.drop(index=[at for group in whole.values() for at in group.index])
-    rows = [dict(zip([*CELL, "verdict"], key, strict=True)) | {"metric": f"all {len(g)}", "variant": "", "detail": ""} for key, g in whole.items()]
-    joined = pd.concat([rest, pd.DataFrame(rows, columns=values.columns)], ignore_index=True) if rows else rest
+    rows = [
+        dict(zip([*CELL, "verdict"], key, strict=True))
+        | {"metric": f"all {len(g)}", "variant": "", "detail": ""}
+        for key, g in whole.items()
+    ]
+    joined = (
+        pd.concat([rest, pd.DataFrame(rows, columns=values.columns)], ignore_index=True) if rows else rest
+    )
     return joined.sort_values("verdict", key=lambda v: v.map(ORDER.index), kind="stable", ignore_index=True)
 
 
@@ -201,12 +275,21 @@ def as_text(values: pd.DataFrame) -> pd.DataFrame:
         n = "/".join("–" if pd.isna(v) else str(int(v)) for v in dict.fromkeys((row.n_a, row.n_b)))
         rows.append(
             {
-                "method": row.method, "corpus": row.corpus, "protocol": row.protocol, "metric": f"{row.metric} {row.variant}".strip(),
-                "A": number(row.a, d), "B": number(row.b, d), "B − A": number(row.difference, d) + ends, "n": n,
-                "p": "–" if pd.isna(row.p_value) else f"{row.p_value:.2g}", "verdict": row.verdict + (f" ({row.detail})" if row.detail else ""),
+                "method": row.method,
+                "corpus": row.corpus,
+                "protocol": row.protocol,
+                "metric": f"{row.metric} {row.variant}".strip(),
+                "A": number(row.a, d),
+                "B": number(row.b, d),
+                "B − A": number(row.difference, d) + ends,
+                "n": n,
+                "p": "–" if pd.isna(row.p_value) else f"{row.p_value:.2g}",
+                "verdict": row.verdict + (f" ({row.detail})" if row.detail else ""),
             }
-        )  # fmt: skip
-    return pd.DataFrame(rows, columns=["method", "corpus", "protocol", "metric", "A", "B", "B − A", "n", "p", "verdict"])
+        )
+    return pd.DataFrame(
+        rows, columns=["method", "corpus", "protocol", "metric", "A", "B", "B − A", "n", "p", "verdict"]
+    )
 
 
 def _print(console: Console, title: str, frame: pd.DataFrame) -> None:

@@ -12,11 +12,16 @@ from eadbench.scores.names import judge_of
 
 READS = {
     "build": (
-        "seed", "tables", "scores.few_clips", "corpora.sets.*.kind", "corpora.sets.*.studio.layout", "samples.methods.*.kind",
+        "seed",
+        "tables",
+        "scores.few_clips",
+        "corpora.sets.*.kind",
+        "corpora.sets.*.studio.layout",
+        "samples.methods.*.kind",
         "samples.methods.*.recipe",
     ),
     "report": ("tables",),
-}  # fmt: skip
+}
 
 
 # What a title may leave to be filled in, so that it claims nothing by hand.
@@ -27,15 +32,19 @@ class ComparisonTable(Section):
     """Methods against metrics on some corpora.
 
     Attributes:
-        title: Heading. ``{corpora}`` stands for the names of the corpora in print, ``{trained_on}`` for those that the
-            reference was trained on, as the cards of its run and of what that started from tell, ``{modules}`` (ablation)
-            for the modules.
+        title: Heading. ``{corpora}`` stands for the names of the corpora in print,
+            ``{trained_on}`` for those that the reference was trained on, as the cards
+            of its run and of what that started from tell, ``{modules}`` (ablation) for
+            the modules.
         corpora: Corpora, in the order of the columns.
-        metrics: Metrics, in the order of the columns; ``name`` or ``name@variant`` where a metric was computed by several protocols.
+        metrics: Metrics, in the order of the columns; ``name`` or ``name@variant``
+            where a metric was computed by several protocols.
         protocol: Driving protocol: ``self``, ``cross`` or ``cross_emotion``.
         methods: Rows. Default: all of ``tables.methods`` but the ablation's.
-        reference: Method that the paired tests compare with. Default: the first of ``tables.methods``.
-        quoted: Corpus here -> corpus of the paper whose quoted values are shown in columns of their own.
+        reference: Method that the paired tests compare with. Default: the first of
+            ``tables.methods``.
+        quoted: Corpus here -> corpus of the paper whose quoted values are shown in
+            columns of their own.
     """
 
     title: str
@@ -66,8 +75,10 @@ class AblationTable(Section):
         metrics: Metrics, as above.
         protocol: Driving protocol.
         reference: The run with everything on, which the paired tests compare with.
-        modules: The modules in the order of the columns; empty: as the factors name them.
-        factors: Method -> module -> whether it is on. Methods without scores leave their place in the grid empty.
+        modules: The modules in the order of the columns; empty: as the factors name
+            them.
+        factors: Method -> module -> whether it is on. Methods without scores leave
+            their place in the grid empty.
         quoted: As above; the paper's values of the ablation are not known.
     """
 
@@ -85,12 +96,17 @@ class AblationTable(Section):
         check_title(self.title, PLACEHOLDERS)
         check_jitter(self.metrics)
         if self.reference not in self.factors:
-            raise ValueError(f"the reference {self.reference!r} is not among the factors' methods: {', '.join(self.factors)}")
+            raise ValueError(
+                f"the reference {self.reference!r} is not among the factors' methods: "
+                f"{', '.join(self.factors)}"
+            )
         names = set(self.factors[self.reference])
         places: dict[tuple, str] = {}
         for method, states in self.factors.items():
             if set(states) != names:
-                raise ValueError(f"{method!r} names the modules {sorted(states)}, {self.reference!r} names {sorted(names)}")
+                raise ValueError(
+                    f"{method!r} names the modules {sorted(states)}, {self.reference!r} names {sorted(names)}"
+                )
             place = tuple(sorted(states.items()))
             if place in places:
                 raise ValueError(f"{method!r} and {places[place]!r} stand at the same place of the grid")
@@ -98,7 +114,9 @@ class AblationTable(Section):
         if self.modules:
             if sorted(self.modules) != sorted(names):
                 raise ValueError(f"modules are {self.modules}, the factors name {sorted(names)}")
-            for states in self.factors.values():  # settings travel as JSON with sorted keys, so the order of a mapping says nothing
+            for states in (
+                self.factors.values()
+            ):  # settings travel as JSON with sorted keys, so the order of a mapping says nothing
                 ordered = {module: states[module] for module in self.modules}
                 states.clear()
                 states.update(ordered)
@@ -127,12 +145,15 @@ class SpeedTable(Section):
 
 
 class FiguresConfig(Section):
-    """Frame strips like the paper's figures 4, 5 and 6: methods in rows, time in columns.
+    """Frame strips like the paper's figures 4, 5 and 6: methods in rows, time in
+    columns.
 
     Attributes:
         frames: Columns of a strip.
-        comparison_emotion: Emotion of the clip in the strips of the main comparison (paper: angry).
-        generalisation_emotion: Emotion of the clip in the strips of the generalisation (paper: happy).
+        comparison_emotion: Emotion of the clip in the strips of the main comparison
+            (paper: angry).
+        generalisation_emotion: Emotion of the clip in the strips of the generalisation
+            (paper: happy).
     """
 
     frames: int = Field(6, ge=2, le=24)
@@ -144,9 +165,11 @@ class TablesConfig(Section):
     """What is shown, and in which order.
 
     Attributes:
-        methods: All methods in the order of the rows. The first is the one that paired tests compare with.
+        methods: All methods in the order of the rows. The first is the one that paired
+            tests compare with.
         ground_truth: The method that shows the test clips themselves; never ranked.
-        controls: Methods that no sound metric should prefer (still frame, shuffled audio, copied input); never ranked.
+        controls: Methods that no sound metric should prefer (still frame, shuffled
+            audio, copied input); never ranked.
         labels: Method, corpus or module -> name in print.
         main: Main comparison (paper: HDTF and MEAD).
         generalisation: Trained on one corpus, run on another (paper: MEAD, RAVDESS).
@@ -173,7 +196,9 @@ class TablesConfig(Section):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> "TablesConfig":
-        taken = {"main", "generalisation", "ablation", "speed", "scores", "effects", "breakdown"} & set(self.more)
+        taken = {"main", "generalisation", "ablation", "speed", "scores", "effects", "breakdown"} & set(
+            self.more
+        )
         if taken:
             raise ValueError(f"`more` may not hold a table named {', '.join(sorted(taken))}")
         bad = [name for name in self.more if not name.isidentifier()]
@@ -185,7 +210,10 @@ class TablesConfig(Section):
     def _references_are_rows(self) -> "TablesConfig":
         for name, table in self.comparisons().items():
             if table.reference and table.reference not in self.rows_of(table):
-                raise ValueError(f"{table.reference!r}, which `{name}` compares with, is not among its rows: {', '.join(self.rows_of(table))}")
+                raise ValueError(
+                    f"{table.reference!r}, which `{name}` compares with, is not among its rows: "
+                    f"{', '.join(self.rows_of(table))}"
+                )
         return self
 
     @property
@@ -202,12 +230,15 @@ class TablesConfig(Section):
         """The method that the paired tests of a table compare with."""
         return table.reference or self.reference
 
-    def title_of(self, table: ComparisonTable | AblationTable | SpeedTable, trained_on: Sequence[str] = ()) -> str:
+    def title_of(
+        self, table: ComparisonTable | AblationTable | SpeedTable, trained_on: Sequence[str] = ()
+    ) -> str:
         """Heading of a table, filled in.
 
         Args:
             table: One of this section.
-            trained_on: Corpora that its reference was trained on; none if no card tells.
+            trained_on: Corpora that its reference was trained on; none if no card
+                tells.
         """
         modules = list(table.factors[table.reference]) if isinstance(table, AblationTable) else []
         names = {"corpora": table.corpora, "modules": modules, "trained_on": trained_on}
@@ -256,11 +287,14 @@ def check_title(title: str, known: Sequence[str]) -> None:
     """
     for name in re.findall(r"\{([^{}]*)\}", title):
         if name not in known:
-            raise ValueError(f"title: unknown placeholder {{{name}}}{nearest(name, known)}; known: {', '.join(known)}")
+            raise ValueError(
+                f"title: unknown placeholder {{{name}}}{nearest(name, known)}; known: {', '.join(known)}"
+            )
 
 
 def check_jitter(metrics: list[str]) -> None:
-    """Less jitter is easily had by moving less: refuse a list that shows it without the motion energy right after it.
+    """Less jitter is easily had by moving less: refuse a list that shows it without the
+    motion energy right after it.
 
     Raises:
         ValueError: If it does.
@@ -268,22 +302,30 @@ def check_jitter(metrics: list[str]) -> None:
     for at, name in enumerate(metrics):
         follower = next((later for later in metrics[at + 1 :] if "jitter" not in later), "")
         if "jitter" in name and "motion_energy" not in follower:
-            raise ValueError(f"list the motion energy right after {name!r}: a still picture has no jitter either")
+            raise ValueError(
+                f"list the motion energy right after {name!r}: a still picture has no jitter either"
+            )
 
 
 def check(settings: Any) -> None:
-    """Metrics of the tables are metrics, and no run of the table of generalisation was trained on what it shows.
+    """Metrics of the tables are metrics, and no run of the table of generalisation was
+    trained on what it shows.
 
     Raises:
-        EadbenchError: If a metric is unknown, with the nearest name; or with the run and the corpus.
+        EadbenchError: If a metric is unknown, with the nearest name; or with the run
+            and the corpus.
     """
     _check_generalisation(settings)
-    tables = settings.tables.comparisons() | ({"ablation": settings.tables.ablation} if settings.tables.ablation else {})
+    tables = settings.tables.comparisons() | (
+        {"ablation": settings.tables.ablation} if settings.tables.ablation else {}
+    )
     for name, table in tables.items():
         for metric in table.metrics:
             if metric.split("@")[0] not in judge_of():
                 raise EadbenchError(
-                    f"no metric is named {metric!r}{nearest(metric, judge_of())}", f"tables.{name}.metrics", f"known: {', '.join(judge_of())}"
+                    f"no metric is named {metric!r}{nearest(metric, judge_of())}",
+                    f"tables.{name}.metrics",
+                    f"known: {', '.join(judge_of())}",
                 )
 
 

@@ -1,4 +1,6 @@
-"""``tables export``: the values in forms that others read: CSV, evaluation results of the Hugging Face Hub, Croissant."""
+"""``tables export``: the values in forms that others read: CSV, evaluation results of
+the Hugging Face Hub, Croissant.
+"""
 
 import json
 import re
@@ -18,14 +20,37 @@ from eadbench.tables.gallery import slug
 from eadbench.tables.load import Built, references
 from eadbench.tables.wide import describe_signature
 
-PARQUET = "application/x-parquet"  # the registered name, application/vnd.apache.parquet, mlcroissant 1.1 does not read
+# the registered name, application/vnd.apache.parquet, mlcroissant 1.1 does not read
+PARQUET = "application/x-parquet"
 TYPES = {"string": "sc:Text", "double": "sc:Float", "int64": "sc:Integer", "bool": "sc:Boolean"}
-# The context that mlcroissant writes; the terms are those of the specification, http://mlcommons.org/croissant/1.0.
+# The context that mlcroissant writes; the terms are those of the specification,
+# http://mlcommons.org/croissant/1.0.
 TERMS = (
-    "citeAs", "column", "extract", "field", "fileObject", "fileProperty", "fileSet", "format", "includes", "isLiveDataset",
-    "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "separator",
-    "source", "subField", "transform",
-)  # fmt: skip
+    "citeAs",
+    "column",
+    "extract",
+    "field",
+    "fileObject",
+    "fileProperty",
+    "fileSet",
+    "format",
+    "includes",
+    "isLiveDataset",
+    "jsonPath",
+    "key",
+    "md5",
+    "parentField",
+    "path",
+    "recordSet",
+    "references",
+    "regex",
+    "repeated",
+    "replace",
+    "separator",
+    "source",
+    "subField",
+    "transform",
+)
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -44,34 +69,50 @@ CONTEXT: dict[str, Any] = {
 
 
 def to_csv(built: Built, out: Path) -> None:
-    """Every value with its interval, n and signature (``schemas.SCORES``) in one CSV, in full precision."""
+    """Every value with its interval, n and signature (``schemas.SCORES``) in one CSV,
+    in full precision.
+    """
     with atomic_path(out) as part:
         built.scores[schemas.SCORES.names].to_csv(part, index=False, lineterminator="\n")
 
 
 def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
-    """A folder per method, to be put into its model repository: ``.eval_results/CORPUS.yaml``, an entry per metric of the tables.
+    """A folder per method, to be put into its model repository:
+    ``.eval_results/CORPUS.yaml``, an entry per metric of the tables.
 
-    The task is ``METRIC``, with protocol and variant where these are not the usual ones. The notes of an entry tell its
-    interval, n, what measured it, and what forbids to cite it. Source: https://huggingface.co/docs/hub/eval-results.
+    The task is ``METRIC``, with protocol and variant where these are not the usual
+    ones. The notes of an entry tell its interval, n, what measured it, and what forbids
+    to cite it. Source: https://huggingface.co/docs/hub/eval-results.
 
     Args:
         built: The tables.
         out: Folder to write.
-        datasets: Corpus -> id of its benchmark on the Hub, e.g. ``{"mead": "someone/mead-talking-heads"}``.
+        datasets: Corpus -> id of its benchmark on the Hub, e.g.
+            ``{"mead": "someone/mead-talking-heads"}``.
 
     Raises:
-        EadbenchError: If a corpus has no id, or an id is given for one that the tables lack.
+        EadbenchError: If a corpus has no id, or an id is given for one that the tables
+            lack.
     """
     corpora = sorted(set(built.scores.corpus))
     for name in datasets:
         if name not in corpora:
-            raise EadbenchError(f"the tables hold no corpus {name!r}", f"--dataset {name}=", f"there are: {', '.join(corpora)}")
+            raise EadbenchError(
+                f"the tables hold no corpus {name!r}",
+                f"--dataset {name}=",
+                f"there are: {', '.join(corpora)}",
+            )
     if not datasets:
-        raise EadbenchError("no corpus is named", "--dataset", f"give its id on the Hub, e.g. --dataset {corpora[0]}=NAME/REPOSITORY")
+        raise EadbenchError(
+            "no corpus is named",
+            "--dataset",
+            f"give its id on the Hub, e.g. --dataset {corpora[0]}=NAME/REPOSITORY",
+        )
     written = []
     listed = {column.metric.name for table in built.tables for column in table.columns}
-    shown = built.scores[built.scores.value.notna() & built.scores.corpus.isin(datasets) & built.scores.metric.isin(listed)]
+    shown = built.scores[
+        built.scores.value.notna() & built.scores.corpus.isin(datasets) & built.scores.metric.isin(listed)
+    ]
     shown = shown[shown.method != built.config.ground_truth]
     for (method, corpus), rows in shown.groupby(["method", "corpus"], sort=True):
         entries = [_hub_entry(row, datasets[corpus], built) for row in rows.itertuples(index=False)]
@@ -87,15 +128,23 @@ def _hub_entry(row: Any, dataset: str, built: Built) -> dict[str, Any]:
     task = re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(told)).strip("_")
     resolution = "" if pd.isna(row.resolution) else str(int(row.resolution))
     told = [f"95 % interval {row.low:.6g} to {row.high:.6g}"] if pd.notna(row.low) else []
-    told += [f"n = {row.n}", describe_signature(row.extractor, row.weights_sha256 or "", resolution, ""), f"eadbench {row.commit[:12]}"]
-    told += [note.text.partition(". ")[0].rstrip(".") for note in built.notes if note.kind in ("data", "citing")]
+    told += [
+        f"n = {row.n}",
+        describe_signature(row.extractor, row.weights_sha256 or "", resolution, ""),
+        f"eadbench {row.commit[:12]}",
+    ]
+    told += [
+        note.text.partition(". ")[0].rstrip(".") for note in built.notes if note.kind in ("data", "citing")
+    ]
     return {"dataset": {"id": dataset, "task_id": task}, "value": float(row.value), "notes": "; ".join(told)}
 
 
 def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:
-    """``out``: a Croissant description of the tables folder, to be published with its Parquet files beside it.
+    """``out``: a Croissant description of the tables folder, to be published with its
+    Parquet files beside it.
 
-    Source: http://mlcommons.org/croissant/1.0. ``mlcroissant validate --jsonld FILE`` reads it.
+    Source: http://mlcommons.org/croissant/1.0. ``mlcroissant validate --jsonld FILE``
+    reads it.
 
     Args:
         built: The tables.
@@ -107,8 +156,15 @@ def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:
         EadbenchError: If ``out`` lies elsewhere.
     """
     if out.resolve().parent != built.folder.resolve():
-        raise EadbenchError("a Croissant file stands beside what it describes", out, f"name a file in {built.folder}")
-    contracts = {"scores": schemas.SCORES, "breakdown": schemas.BREAKDOWN, "effects": schemas.EFFECTS, "speed": schemas.SPEED}
+        raise EadbenchError(
+            "a Croissant file stands beside what it describes", out, f"name a file in {built.folder}"
+        )
+    contracts = {
+        "scores": schemas.SCORES,
+        "breakdown": schemas.BREAKDOWN,
+        "effects": schemas.EFFECTS,
+        "speed": schemas.SPEED,
+    }
     contracts |= {table.name: table.contract() for table in built.tables}
     files, sets = [], []
     for table, contract in contracts.items():
@@ -118,26 +174,59 @@ def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:
         read_table(path, contract)  # what is described is what is there
         file = f"{table}.parquet"
         files.append(
-            {"@type": "cr:FileObject", "@id": file, "name": file, "contentUrl": file, "encodingFormat": PARQUET,
-             "contentSize": f"{path.stat().st_size} B", "sha256": sha256_of(path)}
-        )  # fmt: skip
+            {
+                "@type": "cr:FileObject",
+                "@id": file,
+                "name": file,
+                "contentUrl": file,
+                "encodingFormat": PARQUET,
+                "contentSize": f"{path.stat().st_size} B",
+                "sha256": sha256_of(path),
+            }
+        )
         fields = [
-            {"@type": "cr:Field", "@id": f"{table}/{column.name}", "name": f"{table}/{column.name}", "description": column.meaning,
-             "dataType": TYPES[str(column.type)], "source": {"fileObject": {"@id": file}, "extract": {"column": column.name}}}
+            {
+                "@type": "cr:Field",
+                "@id": f"{table}/{column.name}",
+                "name": f"{table}/{column.name}",
+                "description": column.meaning,
+                "dataType": TYPES[str(column.type)],
+                "source": {"fileObject": {"@id": file}, "extract": {"column": column.name}},
+            }
             for column in contract.columns
-        ]  # fmt: skip
-        sets.append({"@type": "cr:RecordSet", "@id": table, "name": table, "description": f"One row is {contract.row}.", "field": fields})
+        ]
+        sets.append(
+            {
+                "@type": "cr:RecordSet",
+                "@id": table,
+                "name": table,
+                "description": f"One row is {contract.row}.",
+                "field": fields,
+            }
+        )
     described = {
-        "@context": CONTEXT, "@type": "sc:Dataset", "name": name, "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "description": _description(built), "license": licence, "citeAs": references(built),
-        "version": "1.0.0", "distribution": files, "recordSet": sets,
-    }  # fmt: skip
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "name": name,
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "description": _description(built),
+        "license": licence,
+        "citeAs": references(built),
+        "version": "1.0.0",
+        "distribution": files,
+        "recordSet": sets,
+    }
     write_text(out, json.dumps(described, indent=1, ensure_ascii=False) + "\n")
 
 
 def _description(built: Built) -> str:
     """What the values are, in a few sentences."""
-    metrics = ", ".join(METRICS[name].label if name in METRICS else name for name in sorted(set(built.scores.metric)))
+    metrics = ", ".join(
+        METRICS[name].label if name in METRICS else name for name in sorted(set(built.scores.metric))
+    )
     corpora = built.config.listed(sorted(set(built.scores.corpus)))
     told = " ".join(note.text for note in built.notes if note.kind in ("data", "judges", "citing"))
-    return f"Scores of {built.scores.method.nunique()} talking-head methods on {corpora} by eadbench: {metrics}. {told}"
+    return (
+        f"Scores of {built.scores.method.nunique()} talking-head methods on {corpora} by eadbench: "
+        f"{metrics}. {told}"
+    )

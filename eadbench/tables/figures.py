@@ -1,4 +1,6 @@
-"""Figures on paper: frame strips, training curves, adjacency maps. Each is saved as PNG and PDF with the same bytes every time."""
+"""Figures on paper: frame strips, training curves, adjacency maps. Each is saved as PNG
+and PDF with the same bytes every time.
+"""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -25,43 +27,86 @@ TITLE_WIDTH = 34  # letters of a panel's title before it is broken
 MARK_COLOUR = "#a04000"
 LABEL_WIDTH = 24  # letters of a row's name before it is broken
 FEW_POINTS = 5  # curves with fewer show their points
-# Quantities of a training history in words, the most telling first; of validation where there are values.
+# Quantities of a training history in words, the most telling first; of validation where
+# there are values.
 QUANTITIES = {
-    "noise": "noise prediction error", "audio_sensitivity": "use of the sound: error with another sound, relative",
-    "emotion_sensitivity": "use of the emotion: error with another one, relative", "noise_other_sound": "error with another clip's sound",
-    "noise_other_emotion": "error with another clip's emotion", "within_one_frame": "offset right within one frame, share",
-    "found": "lips and sound matched, share", "cosine_in_sync": "cosine of lips and sound in sync", "l1": "pixel error (L1)",
-    "sync": "sync loss", "lpips": "LPIPS loss", "trepa": "TREPA loss", "loss": "loss",
-}  # fmt: skip
-RUNNING = ("data_wait", "gradient_norm", "learning_rate", "lr", "seconds_per_step")  # how a run went, not how good it is
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")  # Okabe & Ito, told apart by the colour-blind
-# fonttype 42 embeds the letters as letters; the fixed salt keeps ids equal from run to run.
-STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42, "svg.hashsalt": "eadbench"}
+    "noise": "noise prediction error",
+    "audio_sensitivity": "use of the sound: error with another sound, relative",
+    "emotion_sensitivity": "use of the emotion: error with another one, relative",
+    "noise_other_sound": "error with another clip's sound",
+    "noise_other_emotion": "error with another clip's emotion",
+    "within_one_frame": "offset right within one frame, share",
+    "found": "lips and sound matched, share",
+    "cosine_in_sync": "cosine of lips and sound in sync",
+    "l1": "pixel error (L1)",
+    "sync": "sync loss",
+    "lpips": "LPIPS loss",
+    "trepa": "TREPA loss",
+    "loss": "loss",
+}
+RUNNING = (
+    "data_wait",
+    "gradient_norm",
+    "learning_rate",
+    "lr",
+    "seconds_per_step",
+)  # how a run went, not how good it is
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#000000",
+    "#999999",
+)  # Okabe & Ito, told apart by the colour-blind
+# fonttype 42 embeds the letters as letters; the fixed salt keeps ids equal from run to
+# run.
+STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "eadbench",
+}
 
 
 def save(figure: Figure, stem: Path, mark: str = "") -> None:
-    """Write ``stem.png`` and ``stem.pdf`` and close the figure; ``mark`` is what it must say of its data, below it."""
+    """Write ``stem.png`` and ``stem.pdf`` and close the figure; ``mark`` is what it
+    must say of its data, below it.
+    """
     if mark:
         figure.text(1, -0.01, _plain(mark), fontsize=7, ha="right", va="top", color=MARK_COLOUR)
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None, "Creator": None})):
+    for suffix, metadata in (
+        (".png", {"Software": None}),
+        (".pdf", {"CreationDate": None, "Producer": None, "Creator": None}),
+    ):
         with atomic_path(stem.with_name(stem.name + suffix)) as part:
             figure.savefig(part, dpi=150, bbox_inches="tight", metadata=metadata, facecolor="white")
     plt.close(figure)
 
 
 def quality(history: pd.DataFrame) -> list[str]:
-    """Quantities that tell how good a run is, those of validation first, in the order of ``QUANTITIES``."""
+    """Quantities that tell how good a run is, those of validation first, in the order
+    of ``QUANTITIES``.
+    """
     order = list(QUANTITIES)
     validated = set(history.quantity[history.split == "val"])
     names = [name for name in history.quantity.unique() if name not in RUNNING]
-    return sorted(names, key=lambda name: (name not in validated, order.index(name) if name in order else len(order), name))
+    return sorted(
+        names,
+        key=lambda name: (name not in validated, order.index(name) if name in order else len(order), name),
+    )
 
 
 def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = None) -> Figure:
-    """Training curves (``schemas.HISTORY``) for a paper: validation quality, a panel per quantity and a colour per run.
+    """Training curves (``schemas.HISTORY``) for a paper: validation quality, a panel
+    per quantity and a colour per run.
 
     Args:
-        history: All runs. Where none was validated, the quantities of training are shown.
+        history: All runs. Where none was validated, the quantities of training are
+            shown.
         labels: Names of runs in print.
     """
     validated = set(history.quantity[history.split == "val"])
@@ -70,13 +115,25 @@ def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = Non
     columns = min(3, len(quantities))
     rows = -(-len(quantities) // columns)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(3.0 * columns, 2.1 * rows), squeeze=False, layout="constrained")
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(3.0 * columns, 2.1 * rows), squeeze=False, layout="constrained"
+        )
         for axis, quantity in zip(axes.flat, quantities, strict=False):
-            for (run, split), part in history[history.quantity == quantity].groupby(["run", "split"], sort=True):
-                style = {"ls": "-", "lw": 1.4, "marker": "o", "ms": 3} if split == "val" else {"ls": ":", "lw": 1}
+            for (run, split), part in history[history.quantity == quantity].groupby(
+                ["run", "split"], sort=True
+            ):
+                style = (
+                    {"ls": "-", "lw": 1.4, "marker": "o", "ms": 3} if split == "val" else {"ls": ":", "lw": 1}
+                )
                 style |= {"marker": "."} if len(part) < FEW_POINTS and split != "val" else {}
                 name = (labels or {}).get(run, run)
-                axis.plot(part.step, part.value, color=COLOURS[runs.index(run) % len(COLOURS)], label=_plain(f"{name}, {SPLITS[split]}"), **style)
+                axis.plot(
+                    part.step,
+                    part.value,
+                    color=COLOURS[runs.index(run) % len(COLOURS)],
+                    label=_plain(f"{name}, {SPLITS[split]}"),
+                    **style,
+                )
             axis.set_title(_plain(textwrap.fill(QUANTITIES.get(quantity, quantity), TITLE_WIDTH)), fontsize=8)
             axis.set_xlabel("step")
         for axis in list(axes.flat)[len(quantities) :]:
@@ -85,12 +142,20 @@ def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = Non
         for axis in figure.axes:
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, 2 * columns), frameon=False, fontsize=7)
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=min(3, 2 * columns),
+            frameon=False,
+            fontsize=7,
+        )
     return figure
 
 
 def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> Figure:
-    """Methods in rows, time in columns, the driving sound above: the form of the paper's figures 4, 5 and 6.
+    """Methods in rows, time in columns, the driving sound above: the form of the
+    paper's figures 4, 5 and 6.
 
     Args:
         rows: (name, video) of the same clip, driven by the same sound.
@@ -98,10 +163,16 @@ def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> F
         title: Heading.
     """
     length = min(count_frames(video) for _, video in rows)
-    chosen = np.unique(np.linspace(0, length - 1, frames + 2).round().astype(int)[1:-1]) if length > frames else np.arange(length)
+    chosen = (
+        np.unique(np.linspace(0, length - 1, frames + 2).round().astype(int)[1:-1])
+        if length > frames
+        else np.arange(length)
+    )
     labels = [_plain(textwrap.fill(name, LABEL_WIDTH)) for name, _ in rows]
     with plt.rc_context(STYLE):
-        sheet = _Sheet(len(rows), len(chosen), max(len(line) for label in labels for line in label.split("\n")))
+        sheet = _Sheet(
+            len(rows), len(chosen), max(len(line) for label in labels for line in label.split("\n"))
+        )
         wave = _wave(sheet, _sound(rows[0][1]), length, chosen)
         for r, (label, (_, video)) in enumerate(zip(labels, rows, strict=True)):
             for c, (frame, image) in enumerate(zip(chosen, pick_frames(video, chosen), strict=True)):
@@ -110,7 +181,12 @@ def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> F
                 if c == 0:
                     axis.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
                 if r == 0:  # the moment in the sound, led down to its column
-                    ends = {"xyA": (frame / FPS, 0), "coordsA": wave.get_xaxis_transform(), "xyB": (0.5, 1), "coordsB": axis.transAxes}
+                    ends = {
+                        "xyA": (frame / FPS, 0),
+                        "coordsA": wave.get_xaxis_transform(),
+                        "xyB": (0.5, 1),
+                        "coordsB": axis.transAxes,
+                    }
                     sheet.figure.add_artist(ConnectionPatch(**ends, color=COLOURS[1], lw=0.7))
                 if r == len(rows) - 1:
                     axis.set_xlabel(f"{frame / FPS:.2f} s")
@@ -137,9 +213,18 @@ class _Sheet:
         self.figure = plt.figure(figsize=(self.width, self.height))
 
     def place(self, x: float, top: float, width: float, height: float) -> Axes:
-        """Axes without frame or ticks at inches from the pictures' left edge and the top."""
+        """Axes without frame or ticks at inches from the pictures' left edge and the
+        top.
+        """
         axis = self.figure.add_axes(
-            ((self._label + x) / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height), xticks=[], yticks=[]
+            (
+                (self._label + x) / self.width,
+                1 - (top + height) / self.height,
+                width / self.width,
+                height / self.height,
+            ),
+            xticks=[],
+            yticks=[],
         )
         axis.spines[:].set_visible(False)
         return axis
@@ -179,12 +264,21 @@ def pick_frames(video: Path, chosen: np.ndarray) -> list[np.ndarray]:
 
 
 def adjacency_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
-    """Heat maps of learned graphs on one colour scale, each ``(frames, frames)``: what the row's frame takes from the column's."""
+    """Heat maps of learned graphs on one colour scale, each ``(frames, frames)``: what
+    the row's frame takes from the column's.
+    """
     columns = min(5, len(maps))
     rows = -(-len(maps) // columns)
     top = max(float(matrix.max()) for matrix in maps.values())
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns + 0.8, 2.0 * rows + 0.5), squeeze=False, layout="constrained", sharey=True)
+        figure, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(1.9 * columns + 0.8, 2.0 * rows + 0.5),
+            squeeze=False,
+            layout="constrained",
+            sharey=True,
+        )
         for at, (axis, (name, matrix)) in enumerate(zip(axes.flat, maps.items(), strict=False)):
             image = axis.imshow(matrix, cmap="viridis", interpolation="nearest", vmin=0, vmax=top)
             axis.set_title(_plain(block_name(name)), fontsize=8)

@@ -29,7 +29,8 @@ class GalleryVideos:
     """What there is to play.
 
     Attributes:
-        data: For the page: cells with their clips, and per clip the methods that have it.
+        data: For the page: cells with their clips, and per clip the methods that have
+            it.
         files: (method, corpus, protocol, clip) -> file in the results.
     """
 
@@ -61,7 +62,11 @@ def collect_videos(built: Built, results: Path, folder: Path) -> GalleryVideos:
 
     A cell whose samples are not there is left out and named in ``data["missing"]``.
     """
-    cells = built.scores[["method", "corpus", "protocol"]].drop_duplicates().sort_values(["corpus", "protocol", "method"])
+    cells = (
+        built.scores[["method", "corpus", "protocol"]]
+        .drop_duplicates()
+        .sort_values(["corpus", "protocol", "method"])
+    )
     order = {m: k for k, m in enumerate(built.config.methods)}
     files: dict[tuple[str, str, str, str], Path] = {}
     missing: list[str] = []
@@ -78,22 +83,37 @@ def collect_videos(built: Built, results: Path, folder: Path) -> GalleryVideos:
             if not source.exists():
                 continue
             files[cell.method, cell.corpus, cell.protocol, row.clip_id] = source
-            address = f"videos/{slug(cell.method)}/{slug(cell.corpus)}/{cell.protocol}/{slug(row.clip_id)}.mp4"
+            address = (
+                f"videos/{slug(cell.method)}/{slug(cell.corpus)}/{cell.protocol}/{slug(row.clip_id)}.mp4"
+            )
             link_or_copy(source, folder / address)
             facts = {"speaker": row.speaker, "emotion": row.target_emotion}
-            clip = clips.setdefault(row.clip_id, {"id": row.clip_id, "methods": {}} | {k: None if pd.isna(v) else v for k, v in facts.items()})
+            clip = clips.setdefault(
+                row.clip_id,
+                {"id": row.clip_id, "methods": {}} | {k: None if pd.isna(v) else v for k, v in facts.items()},
+            )
             clip["methods"][cell.method] = address
     data = {
         "missing": missing,
         "cells": [
             {
-                "corpus": corpus, "protocol": protocol,
-                "clips": [clip | {"methods": dict(sorted(clip["methods"].items(), key=lambda m: (order.get(m[0], len(order)), m[0])))}
-                          for _, clip in sorted(clips.items())],
+                "corpus": corpus,
+                "protocol": protocol,
+                "clips": [
+                    clip
+                    | {
+                        "methods": dict(
+                            sorted(clip["methods"].items(), key=lambda m: (order.get(m[0], len(order)), m[0]))
+                        )
+                    }
+                    for _, clip in sorted(clips.items())
+                ],
             }
-            for (corpus, protocol), clips in sorted(found.items(), key=lambda item: _cell_order(built, *item[0]))
+            for (corpus, protocol), clips in sorted(
+                found.items(), key=lambda item: _cell_order(built, *item[0])
+            )
         ],
-    }  # fmt: skip
+    }
     return GalleryVideos(data, files)
 
 
@@ -110,22 +130,55 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
 def _cell_order(built: Built, corpus: str, protocol: str) -> tuple:
     """Main corpora first, ``self`` before the other protocols."""
     corpora = [c for spec in built.config.comparisons().values() for c in spec.corpora]
-    return (protocol != "self", protocol, corpora.index(corpus) if corpus in corpora else len(corpora), corpus)
+    return (
+        protocol != "self",
+        protocol,
+        corpora.index(corpus) if corpus in corpora else len(corpora),
+        corpus,
+    )
 
 
 def make_figures(built: Built, results: Path, videos: GalleryVideos, folder: Path) -> list[FigureCard]:
-    """Frame strips (like the paper's figures 4, 5 and 6), training curves and adjacency maps, as PNG and PDF in ``folder/figures``."""
+    """Frame strips (like the paper's figures 4, 5 and 6), training curves and adjacency
+    maps, as PNG and PDF in ``folder/figures``.
+    """
     config, cards = built.config, []
-    wanted = [("main", config.main, config.rows_of(config.main), config.figures.comparison_emotion, "as the paper's figure 4")]
+    wanted = [
+        (
+            "main",
+            config.main,
+            config.rows_of(config.main),
+            config.figures.comparison_emotion,
+            "as the paper's figure 4",
+        )
+    ]
     if config.ablation is not None:
         ablated = [m for m in config.methods if m in config.ablation.factors]
-        wanted.append(("ablation", config.ablation, [config.ablation.reference, *ablated], None, "as the paper's figure 5"))
+        wanted.append(
+            (
+                "ablation",
+                config.ablation,
+                [config.ablation.reference, *ablated],
+                None,
+                "as the paper's figure 5",
+            )
+        )
     if config.generalisation is not None:
         spec = config.generalisation
-        wanted.append(("generalisation", spec, config.rows_of(spec), config.figures.generalisation_emotion, "as the paper's figure 6"))
+        wanted.append(
+            (
+                "generalisation",
+                spec,
+                config.rows_of(spec),
+                config.figures.generalisation_emotion,
+                "as the paper's figure 6",
+            )
+        )
     for name, spec, methods, emotion, like in wanted:
         for corpus in spec.corpora:
-            cards += _strip(built, videos, folder, name, spec, corpus, list(dict.fromkeys(methods)), emotion, like)
+            cards += _strip(
+                built, videos, folder, name, spec, corpus, list(dict.fromkeys(methods)), emotion, like
+            )
     curves = built.folder / "training_curves.png"
     if curves.exists():
         for suffix in (".png", ".pdf"):
@@ -133,15 +186,26 @@ def make_figures(built: Built, results: Path, videos: GalleryVideos, folder: Pat
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(curves.with_suffix(suffix).read_bytes())
         cards.append(
-            _card(folder, "training_curves", "Validation quality of all runs.", "Line plots: a panel per quantity, a line per run.", "training")
+            _card(
+                folder,
+                "training_curves",
+                "Validation quality of all runs.",
+                "Line plots: a panel per quantity, a line per run.",
+                "training",
+            )
         )
     for run in sorted((results / "training").glob("*")):
         maps = read_adjacency(run)
         if maps:
             title = f"{config.label(run.name)}: learned graph over the frames"
-            save(adjacency_figure(maps, title), folder / "figures" / f"adjacency_{slug(run.name)}", mark_of_runs(built.facts))
+            save(
+                adjacency_figure(maps, title),
+                folder / "figures" / f"adjacency_{slug(run.name)}",
+                mark_of_runs(built.facts),
+            )
             caption = (
-                f"TFRM of {config.label(run.name)}: how much each frame (row) takes from each other frame (column), mean over validation windows."
+                f"TFRM of {config.label(run.name)}: how much each frame (row) takes from each other "
+                "frame (column), mean over validation windows."
             )
             alt = f"Heat maps of {', '.join(map(block_name, maps))}; bright where much is taken."
             cards.append(_card(folder, f"adjacency_{slug(run.name)}", caption, alt, "adjacency"))
@@ -165,37 +229,69 @@ def _strip(
     emotion: str | None,
     like: str,
 ) -> list[FigureCard]:
-    """A frame strip of the clip that most methods have, of the emotion where there is one."""
+    """A frame strip of the clip that most methods have, of the emotion where there is
+    one.
+    """
     name = f"strip_{table}_{slug(corpus)}"
     chosen = pick_clip(videos, corpus, spec.protocol, methods, emotion)
     if chosen is None:
         return []
     truth, title = built.config.ground_truth, next(t.title for t in built.tables if t.name == table)
-    rows = [(m, videos.files.get((m, corpus, spec.protocol, chosen["id"]))) for m in dict.fromkeys([truth, *methods])]
+    rows = [
+        (m, videos.files.get((m, corpus, spec.protocol, chosen["id"])))
+        for m in dict.fromkeys([truth, *methods])
+    ]
     rows = [(built.config.label(m), path) for m, path in rows if path is not None]
-    caption = f"{built.config.label(corpus)}, clip {chosen['id']}" + (f" ({chosen['emotion']})" if chosen["emotion"] else "")
+    caption = f"{built.config.label(corpus)}, clip {chosen['id']}" + (
+        f" ({chosen['emotion']})" if chosen["emotion"] else ""
+    )
     try:
         mark = DRAWN if corpus in built.facts.drawn else ""
-        save(strip_figure(rows, built.config.figures.frames, f"{title}: {caption}"), folder / "figures" / name, mark)
+        save(
+            strip_figure(rows, built.config.figures.frames, f"{title}: {caption}"),
+            folder / "figures" / name,
+            mark,
+        )
     except EadbenchError as error:
-        raise EadbenchError(f"a figure's video cannot be read: {error.what}", error.where, error.hint) from error
-    alt = f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven by the same sound: " + ", ".join(
-        n for n, _ in rows
+        raise EadbenchError(
+            f"a figure's video cannot be read: {error.what}", error.where, error.hint
+        ) from error
+    alt = (
+        f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven "
+        "by the same sound: " + ", ".join(n for n, _ in rows)
     )
     told = f" {DRAWN.capitalize()}." if mark else ""
-    return [_card(folder, name, f"{title}: {caption}. Methods in rows, time in columns, {like}.{told}", alt, "strips")]
+    return [
+        _card(
+            folder,
+            name,
+            f"{title}: {caption}. Methods in rows, time in columns, {like}.{told}",
+            alt,
+            "strips",
+        )
+    ]
 
 
-def pick_clip(videos: GalleryVideos, corpus: str, protocol: str, methods: list[str], emotion: str | None) -> dict | None:
-    """The clip that most of the methods have; of the wanted emotion if any is; the first by name among equals."""
-    clips = [c for cell in videos.data["cells"] if (cell["corpus"], cell["protocol"]) == (corpus, protocol) for c in cell["clips"]]
+def pick_clip(
+    videos: GalleryVideos, corpus: str, protocol: str, methods: list[str], emotion: str | None
+) -> dict | None:
+    """The clip that most of the methods have; of the wanted emotion if any is; the
+    first by name among equals.
+    """
+    clips = [
+        c
+        for cell in videos.data["cells"]
+        if (cell["corpus"], cell["protocol"]) == (corpus, protocol)
+        for c in cell["clips"]
+    ]
     clips = [c for c in clips if any(m in c["methods"] for m in methods)]
     of_emotion = [c for c in clips if c["emotion"] == emotion]
     return max(of_emotion or clips, key=lambda c: sum(m in c["methods"] for m in methods), default=None)
 
 
 def read_adjacency(run: Path) -> dict[str, np.ndarray]:
-    """Frame graphs that a run left in ``adjacency.safetensors``: block -> ``(frames, frames)``, the mean over the rounds.
+    """Frame graphs that a run left in ``adjacency.safetensors``: block ->
+    ``(frames, frames)``, the mean over the rounds.
 
     Raises:
         EadbenchError: If the file is damaged.
@@ -206,6 +302,12 @@ def read_adjacency(run: Path) -> dict[str, np.ndarray]:
     try:
         maps = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise EadbenchError(f"the frame graphs cannot be read: {error}", path, "delete the run's card.json and train it again") from error
-    means = {block: graph.astype(np.float32).reshape(-1, *graph.shape[-2:]).mean(0) for block, graph in maps.items() if graph.ndim >= 2}
+        raise EadbenchError(
+            f"the frame graphs cannot be read: {error}", path, "delete the run's card.json and train it again"
+        ) from error
+    means = {
+        block: graph.astype(np.float32).reshape(-1, *graph.shape[-2:]).mean(0)
+        for block, graph in maps.items()
+        if graph.ndim >= 2
+    }
     return dict(sorted(means.items()))

@@ -30,7 +30,8 @@ def read_all(paths: Sequence[Path], table: Table) -> pd.DataFrame:
     """Read and stack tables of one contract.
 
     Raises:
-        EadbenchError: If one is missing, half written or of another version; it is named.
+        EadbenchError: If one is missing, half written or of another version; it is
+            named.
     """
     frames = [read_table(p, table) for p in track(paths, f"reading {table.name}", unit="file")]
     filled = [f for f in frames if len(f)]
@@ -40,21 +41,26 @@ def read_all(paths: Sequence[Path], table: Table) -> pd.DataFrame:
 
 
 def read_summaries(paths: Sequence[Path], few_clips: int = 0) -> pd.DataFrame:
-    """All summary rows. Values that are not finite become null and their warning says so, as does that of values of fewer than ``few_clips`` clips;
-    the interval of a single clip becomes null.
+    """All summary rows. Values that are not finite become null and their warning says
+    so, as does that of values of fewer than ``few_clips`` clips; the interval of a
+    single clip becomes null.
 
     Raises:
-        EadbenchError: If a table breaks its contract or the same value stands there twice.
+        EadbenchError: If a table breaks its contract or the same value stands there
+            twice.
     """
     frame = read_all(paths, schemas.SUMMARY)
     bad = frame.value.notna() & ~np.isfinite(frame.value.astype(float))
     for column in ("value", "low", "high"):
         values = frame[column].astype(float)
-        frame[column] = values.where(np.isfinite(values) & ((frame.n > 1) | (column == "value")))  # one clip has no interval
+        frame[column] = values.where(
+            np.isfinite(values) & ((frame.n > 1) | (column == "value"))
+        )  # one clip has no interval
     missing = frame.value.isna() & (frame.n > 0)
     told = frame.warning.fillna("").astype(str)
     frame["warning"] = told.where(
-        ~(bad | (missing & (told == ""))), told.str.cat(["the value is not a finite number"] * len(told), sep="; ").str.lstrip("; ")
+        ~(bad | (missing & (told == ""))),
+        told.str.cat(["the value is not a finite number"] * len(told), sep="; ").str.lstrip("; "),
     )
     few = (frame.n > 0) & (frame.n < few_clips)
     frame["warning"] = [
@@ -72,18 +78,21 @@ def read_summaries(paths: Sequence[Path], few_clips: int = 0) -> pd.DataFrame:
 
 @contextmanager
 def open_per_clip(paths: Sequence[Path], spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB with the table ``per_clip``: the rows with a finite value. It takes the job's threads.
+    """A DuckDB with the table ``per_clip``: the rows with a finite value. It takes the
+    job's threads.
 
-    DuckDB never sees the paths: it would take a folder ``corpus=old`` for a partition and its word for the column
-    (``hive_partitioning``, on by itself in 2.0), and brackets in a name for a pattern.
+    DuckDB never sees the paths: it would take a folder ``corpus=old`` for a partition
+    and its word for the column (``hive_partitioning``, on by itself in 2.0), and
+    brackets in a name for a pattern.
 
     Args:
         paths: Per-clip tables.
-        spill: Folder in which it writes, below a name of its own, what does not fit into ``MEMORY``; by itself it would take ``.tmp`` in
-            the current folder.
+        spill: Folder in which it writes, below a name of its own, what does not fit
+            into ``MEMORY``; by itself it would take ``.tmp`` in the current folder.
 
     Raises:
-        EadbenchError: If a table breaks its contract, or a clip stands there twice for one metric.
+        EadbenchError: If a table breaks its contract, or a clip stands there twice for
+            one metric.
     """
     spill.mkdir(parents=True, exist_ok=True)
     names = [*CELL, "clip_id", "speaker", "emotion", "metric", "value"]
@@ -96,13 +105,18 @@ def open_per_clip(paths: Sequence[Path], spill: Path) -> Iterator[duckdb.DuckDBP
             for path in paths:
                 frame = read_table(path, schemas.PER_CLIP, names)
                 base.register("rows", pa.Table.from_pandas(frame, types, preserve_index=False))
-                base.execute("INSERT INTO per_clip SELECT * FROM rows WHERE value IS NOT NULL AND isfinite(value)")
+                base.execute(
+                    "INSERT INTO per_clip SELECT * FROM rows WHERE value IS NOT NULL AND isfinite(value)"
+                )
             base.unregister("rows")
             twice = base.execute(
-                "SELECT method, corpus, protocol, metric, clip_id FROM per_clip GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1"
+                "SELECT method, corpus, protocol, metric, clip_id FROM per_clip GROUP BY ALL HAVING "
+                "count(*) > 1 ORDER BY ALL LIMIT 1"
             ).fetchone()
             if twice:
-                raise EadbenchError("a clip was measured twice", ", ".join(twice), "give each cell's per-clip table once")
+                raise EadbenchError(
+                    "a clip was measured twice", ", ".join(twice), "give each cell's per-clip table once"
+                )
             yield base
 
 
@@ -122,7 +136,8 @@ def coverages(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def failures(paths: Sequence[Path]) -> pd.DataFrame:
-    """What was not measured: rows of ``method, corpus, protocol, clip_id, metric, reason, whole``.
+    """What was not measured: rows of
+    ``method, corpus, protocol, clip_id, metric, reason, whole``.
 
     The last says whether the clip lacks everything.
     """
@@ -138,22 +153,29 @@ def failures(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def offsets(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Offsets of sound and picture of all clips, in frames, positive where the sound is early: rows of ``method, corpus, protocol, values``."""
+    """Offsets of sound and picture of all clips, in frames, positive where the sound is
+    early: rows of ``method, corpus, protocol, values``.
+    """
     rows = base.execute(
-        "SELECT method, corpus, protocol, list(value ORDER BY clip_id) AS found FROM per_clip WHERE metric = 'sync_offset' GROUP BY ALL ORDER BY ALL"
+        "SELECT method, corpus, protocol, list(value ORDER BY clip_id) AS found FROM per_clip WHERE metric "
+        "= 'sync_offset' GROUP BY ALL ORDER BY ALL"
     ).fetchnumpy()
     frame = pd.DataFrame({name: rows[name] for name in CELL})
     return frame.assign(values=[np.asarray(v, float) for v in rows["found"]])
 
 
 def clip_sets(base: duckdb.DuckDBPyConnection, method: str) -> dict[str, str]:
-    """``corpus/protocol`` -> sha256 of the ids of the clips that a method has, sorted: whether two results show the same clips."""
+    """``corpus/protocol`` -> sha256 of the ids of the clips that a method has, sorted:
+    whether two results show the same clips.
+    """
     rows = base.execute(
         "SELECT corpus, protocol, string_agg(DISTINCT clip_id, chr(10) ORDER BY clip_id) FROM per_clip "
         "WHERE method = $method GROUP BY ALL ORDER BY ALL",
         {"method": method},
     ).fetchall()
-    return {f"{corpus}/{protocol}": hashlib.sha256(ids.encode()).hexdigest() for corpus, protocol, ids in rows}
+    return {
+        f"{corpus}/{protocol}": hashlib.sha256(ids.encode()).hexdigest() for corpus, protocol, ids in rows
+    }
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -173,11 +195,13 @@ def paired_tests(base: duckdb.DuckDBPyConnection, reference: str) -> pd.DataFram
     """Compare every method with the reference over the clips that both have.
 
     Returns:
-        Rows of ``method, corpus, protocol, metric, reference_method, p_value, n_common``.
+        Rows of
+        ``method, corpus, protocol, metric, reference_method, p_value, n_common``.
     """
     rows = base.execute(
         """
-        SELECT p.method, p.corpus, p.protocol, p.metric, list(p.value - r.value ORDER BY p.clip_id) AS difference
+        SELECT p.method, p.corpus, p.protocol, p.metric,
+            list(p.value - r.value ORDER BY p.clip_id) AS difference
         FROM per_clip p JOIN per_clip r USING (corpus, protocol, metric, clip_id)
         WHERE r.method = $reference AND p.method <> $reference
         GROUP BY ALL ORDER BY ALL
@@ -192,10 +216,11 @@ def paired_tests(base: duckdb.DuckDBPyConnection, reference: str) -> pd.DataFram
 
 
 def breakdown(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Means by emotion and by speaker with Student's t intervals (``schemas.BREAKDOWN``).
+    """Means by emotion and by speaker with Student's t intervals
+    (``schemas.BREAKDOWN``).
 
-    The clips are added up in their order: DuckDB's ``avg`` and ``stddev_samp`` else add them up as its threads get
-    them, and their last bits differ from run to run.
+    The clips are added up in their order: DuckDB's ``avg`` and ``stddev_samp`` else add
+    them up as its threads get them, and their last bits differ from run to run.
     """
     from scipy.stats import t
 
@@ -215,7 +240,9 @@ def breakdown(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 
 def median_interval(values: np.ndarray) -> tuple[float | None, float | None]:
-    """95 % interval of a median by binomial order statistics; nulls below six values, where no such interval exists."""
+    """95 % interval of a median by binomial order statistics; nulls below six values,
+    where no such interval exists.
+    """
     from scipy.stats import binom
 
     values = np.sort(values)

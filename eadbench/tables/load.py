@@ -42,7 +42,9 @@ def read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise EadbenchError(f"not valid JSON: {error}", path, "delete the file and run the workflow again") from error
+        raise EadbenchError(
+            f"not valid JSON: {error}", path, "delete the file and run the workflow again"
+        ) from error
 
 
 def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
@@ -69,21 +71,36 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
     made = {name: partial(comparison, name, spec) for name, spec in config.comparisons().items()}
     if config.ablation is not None:
         made["ablation"] = partial(ablation_grid, config.ablation)
-    tables = [_with_tests(one(config, scores, facts), one, folder, config, scores, facts) for one in made.values()]
-    speed = read_table(folder / "speed.parquet", schemas.SPEED) if (folder / "speed.parquet").exists() else None
+    tables = [
+        _with_tests(one(config, scores, facts), one, folder, config, scores, facts) for one in made.values()
+    ]
+    speed = (
+        read_table(folder / "speed.parquet", schemas.SPEED) if (folder / "speed.parquet").exists() else None
+    )
     return Built(folder, config, scores, tables, notes, speed, facts, record.get("clips", {}))
 
 
 def _with_tests(
-    table: WideTable, made: Callable[..., WideTable], folder: Path, config: TablesConfig, scores: pd.DataFrame, facts: Facts
+    table: WideTable,
+    made: Callable[..., WideTable],
+    folder: Path,
+    config: TablesConfig,
+    scores: pd.DataFrame,
+    facts: Facts,
 ) -> WideTable:
-    """The long scores compare with the first-listed method; where a table compares with another, its tests stand in its own file."""
+    """The long scores compare with the first-listed method; where a table compares with
+    another, its tests stand in its own file.
+    """
     if table.reference == config.reference:
         return table
     wide = read_table(folder / f"{table.name}.parquet", table.contract()).set_index("method")
     scores = scores.copy()
     for column in table.columns:
-        here = (scores.metric == column.metric.name) & (scores.corpus == column.corpus) & (scores.protocol == table.protocol)
+        here = (
+            (scores.metric == column.metric.name)
+            & (scores.corpus == column.corpus)
+            & (scores.protocol == table.protocol)
+        )
         scores.loc[here, "p_value"] = scores.method[here].map(wide[f"{column.key}_p"])
     return made(config, scores, facts)
 
@@ -96,7 +113,11 @@ def references(built: Built, name: str | None = None) -> str:
     """
     chosen = [table for table in built.tables if name in (None, table.name)]
     if not chosen:
-        raise EadbenchError(f"no table is named {name!r}", built.folder, f"there are: {', '.join(t.name for t in built.tables)}")
+        raise EadbenchError(
+            f"no table is named {name!r}",
+            built.folder,
+            f"there are: {', '.join(t.name for t in built.tables)}",
+        )
     metrics = [column.metric.name for table in chosen for column in table.columns]
     methods = [row.method for table in chosen for row in table.rows]
     corpora = [column.corpus for table in chosen for column in table.columns]

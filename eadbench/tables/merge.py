@@ -1,4 +1,6 @@
-"""``tables merge A B``: the results of several people in one set of tables, where their values compare."""
+"""``tables merge A B``: the results of several people in one set of tables, where their
+values compare.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,11 @@ from eadbench.tables.load import Built, load_built
 from eadbench.tables.notes import Note, all_notes, grouped
 from eadbench.tables.wide import Facts, comparison, describe_signature
 
-COLUMN = ["corpus", "protocol", "metric"]  # what makes a column, with the variant where the tables tell variants apart
+COLUMN = [
+    "corpus",
+    "protocol",
+    "metric",
+]  # what makes a column, with the variant where the tables tell variants apart
 SIGNATURE = {"extractor": "network", "weights_sha256": "hash of the weights", "resolution": "resolution"}
 TOLERANCE = 1e-3  # relative difference of one video's values on two machines
 SUMS = "leave it out with --without, or measure both alike"
@@ -28,7 +34,9 @@ SUMS = "leave it out with --without, or measure both alike"
 
 @dataclass(frozen=True)
 class MergedResults:
-    """One of the results: its name, what its tables hold, and the new name of each of its methods."""
+    """One of the results: its name, what its tables hold, and the new name of each of
+    its methods.
+    """
 
     name: str
     built: Built
@@ -38,15 +46,18 @@ class MergedResults:
     def scores(self) -> pd.DataFrame:
         """Its values under the new names."""
         frame = self.built.scores
-        return frame.assign(method=frame.method.map(self.names), reference_method=frame.reference_method.map(self.names))
+        return frame.assign(
+            method=frame.method.map(self.names), reference_method=frame.reference_method.map(self.names)
+        )
 
 
 def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -> Built:
     """Join results and write their tables.
 
-    A method that stands in several with the same values is one; with other values, it gets the name of its results. The
-    tables show what those of the first show; ablation and speed are not joined. Paired tests stay where their reference
-    is the first results' own, since per-clip values do not travel.
+    A method that stands in several with the same values is one; with other values, it
+    gets the name of its results. The tables show what those of the first show; ablation
+    and speed are not joined. Paired tests stay where their reference is the first
+    results' own, since per-clip values do not travel.
 
     Args:
         folders: Name -> results folder, or its tables folder; two or more.
@@ -54,34 +65,53 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
         without: Metrics to leave out.
 
     Raises:
-        EadbenchError: If values of different signatures (network, hash of its weights, resolution, variant) or of other
-            clips would come into one column; the difference is named.
+        EadbenchError: If values of different signatures (network, hash of its weights,
+            resolution, variant) or of other clips would come into one column; the
+            difference is named.
     """
     started = time.time()
     builts = {name: _without(load_built(tables_folder(folder)), without) for name, folder in folders.items()}
     if len(builts) < 2:
-        raise EadbenchError("there is nothing to merge", ", ".join(folders), "name two results or more, e.g. mine=results theirs=../other/results")
+        raise EadbenchError(
+            "there is nothing to merge",
+            ", ".join(folders),
+            "name two results or more, e.g. mine=results theirs=../other/results",
+        )
     check_signatures(builts)
     check_clips(builts)
     sources = _named(builts)
     first = sources[0]
-    scores = pd.concat([_with_tests(source, first) for source in sources], ignore_index=True).drop_duplicates([*CELL, "metric", "variant"])
+    scores = pd.concat([_with_tests(source, first) for source in sources], ignore_index=True).drop_duplicates(
+        [*CELL, "metric", "variant"]
+    )
     config, facts = _config(sources, set(scores.metric)), _facts(sources)
     tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
-    told = [f"{source.name}: {', '.join(config.label(m) for m in sorted(set(source.names.values())))}" for source in sources]
+    told = [
+        f"{source.name}: {', '.join(config.label(m) for m in sorted(set(source.names.values())))}"
+        for source in sources
+    ]
     remark = f"Merged from {'; '.join(told)}. Paired tests are those within {first.name}."
-    notes = [*all_notes(tables, scores, config, facts), *(Note("input", table.name, remark) for table in tables)]
+    notes = [
+        *all_notes(tables, scores, config, facts),
+        *(Note("input", table.name, remark) for table in tables),
+    ]
     out.parent.mkdir(parents=True, exist_ok=True)
     for table in tables:
         write_wide(out.parent, table, grouped(notes, table.name), config)
     down = [_renamed(source, "breakdown", schemas.BREAKDOWN) for source in sources]
-    write_table(out.parent / "breakdown.parquet", pd.concat(down).drop_duplicates([*CELL, "metric", "by", "level"]), schemas.BREAKDOWN)
+    write_table(
+        out.parent / "breakdown.parquet",
+        pd.concat(down).drop_duplicates([*CELL, "metric", "by", "level"]),
+        schemas.BREAKDOWN,
+    )
     for name, contract in (("effects", schemas.EFFECTS), ("history", schemas.HISTORY)):
         write_table(out.parent / f"{name}.parquet", pd.DataFrame(columns=contract.names), contract)
     clips = {cell: ids for source in sources for cell, ids in source.built.clips.items()}
     write_record(out, config, int(first.scores.seed.iloc[0]), tables, facts, clips, notes)
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
-    inputs = {str(s.built.folder / "scores.parquet"): sha256_of(s.built.folder / "scores.parquet") for s in sources}
+    inputs = {
+        str(s.built.folder / "scores.parquet"): sha256_of(s.built.folder / "scores.parquet") for s in sources
+    }
     provenance.write(out.parent, config.model_dump(mode="json"), inputs, started)
     return load_built(out.parent)
 
@@ -99,23 +129,36 @@ def check_signatures(builts: Mapping[str, Built]) -> None:
     for key, rows in frame.groupby(COLUMN, sort=True):
         variants = {name: frozenset(g.variant) for name, g in rows.groupby("source")}
         if len(variants) > 1 and not frozenset.intersection(*variants.values()):
-            _refuse(key, {name: ", ".join(sorted(found)) or "none" for name, found in variants.items()}, ["variant"])
+            _refuse(
+                key,
+                {name: ", ".join(sorted(found)) or "none" for name, found in variants.items()},
+                ["variant"],
+            )
         for variant, alike in rows.groupby("variant", sort=True):
             differ = [words for field, words in SIGNATURE.items() if alike[field].nunique() > 1]
             if differ and alike.source.nunique() > 1:
-                told = {n: describe_signature(*g.iloc[0][list(SIGNATURE)], variant) for n, g in alike.groupby("source", sort=False)}
+                told = {
+                    n: describe_signature(*g.iloc[0][list(SIGNATURE)], variant)
+                    for n, g in alike.groupby("source", sort=False)
+                }
                 _refuse(key, told, differ)
 
 
 def _refuse(key: tuple[str, ...], told: Mapping[str, str], differ: list[str]) -> None:
     corpus, protocol, metric = key
     lines = "".join(f"\n    {name}: {text}" for name, text in told.items())
-    what = f"{metric} of the results differs in {', '.join(differ)}, so that its values may not share a column:{lines}"
-    raise EadbenchError(what, f"{metric} on {corpus}, protocol {protocol}", f"{SUMS}, e.g. --without {metric}")
+    what = (
+        f"{metric} of the results differs in {', '.join(differ)}, so that its values may not share a "
+        f"column:{lines}"
+    )
+    raise EadbenchError(
+        what, f"{metric} on {corpus}, protocol {protocol}", f"{SUMS}, e.g. --without {metric}"
+    )
 
 
 def check_clips(builts: Mapping[str, Built]) -> None:
-    """Refuse results on other test clips under the same name of a corpus, and drawn people beside real ones.
+    """Refuse results on other test clips under the same name of a corpus, and drawn
+    people beside real ones.
 
     Raises:
         EadbenchError: With the corpus and the results.
@@ -123,12 +166,22 @@ def check_clips(builts: Mapping[str, Built]) -> None:
     for cell in sorted({cell for b in builts.values() for cell in b.clips}):
         found = {name: b.clips[cell] for name, b in builts.items() if cell in b.clips}
         if len(set(found.values())) > 1:
-            raise EadbenchError(f"the results show other clips of {cell}", ", ".join(found), "use the same split and max_clips, and score again")
+            raise EadbenchError(
+                f"the results show other clips of {cell}",
+                ", ".join(found),
+                "use the same split and max_clips, and score again",
+            )
     for corpus in sorted({corpus for b in builts.values() for corpus in b.facts.corpora}):
-        found = {name: b.facts.corpora[corpus]["drawn"] for name, b in builts.items() if corpus in b.facts.corpora}
+        found = {
+            name: b.facts.corpora[corpus]["drawn"] for name, b in builts.items() if corpus in b.facts.corpora
+        }
         if len(set(found.values())) > 1:
             drawn = ", ".join(name for name, is_drawn in found.items() if is_drawn)
-            raise EadbenchError(f"the people of {corpus} are drawn in some of the results", drawn, "give the corpora different names")
+            raise EadbenchError(
+                f"the people of {corpus} are drawn in some of the results",
+                drawn,
+                "give the corpora different names",
+            )
 
 
 def _without(built: Built, metrics: Sequence[str]) -> Built:
@@ -139,12 +192,18 @@ def _without(built: Built, metrics: Sequence[str]) -> Built:
     """
     for name in metrics:
         if name not in set(built.scores.metric):
-            raise EadbenchError(f"the results hold no metric {name!r}", built.folder, f"there are: {', '.join(sorted(set(built.scores.metric)))}")
+            raise EadbenchError(
+                f"the results hold no metric {name!r}",
+                built.folder,
+                f"there are: {', '.join(sorted(set(built.scores.metric)))}",
+            )
     return replace(built, scores=built.scores[~built.scores.metric.isin(metrics)])
 
 
 def _named(builts: Mapping[str, Built]) -> list[MergedResults]:
-    """New names: what the results before hold with other values gets the name of its results."""
+    """New names: what the results before hold with other values gets the name of its
+    results.
+    """
     sources: list[MergedResults] = []
     held: dict[str, pd.DataFrame] = {}
     for name, built in builts.items():
@@ -152,10 +211,18 @@ def _named(builts: Mapping[str, Built]) -> list[MergedResults]:
         for method, rows in built.scores.groupby("method"):
             known = held.get(method)
             if known is not None and not _same(known, rows) and method == built.config.ground_truth:
-                raise EadbenchError("the values of the ground truth differ", f"{name}, {method}", "score both with the same version of eadbench")
+                raise EadbenchError(
+                    "the values of the ground truth differ",
+                    f"{name}, {method}",
+                    "score both with the same version of eadbench",
+                )
             names[method] = method if known is None or _same(known, rows) else f"{method}.{name}"
             if names[method] in held and known is None:
-                raise EadbenchError("two results would give a method the same name", names[method], "give the results other names, NAME=FOLDER")
+                raise EadbenchError(
+                    "two results would give a method the same name",
+                    names[method],
+                    "give the results other names, NAME=FOLDER",
+                )
             held.setdefault(names[method], rows)
         sources.append(MergedResults(name, built, names))
     return sources
@@ -165,15 +232,23 @@ def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     """Whether the values that both have are the same, of the same clips."""
     both = one.merge(other, on=["corpus", "protocol", "metric", "variant"], suffixes=("", "_other"))
     values, others = both.value.to_numpy(float), both.value_other.to_numpy(float)
-    return bool(len(both) and (both.n == both.n_other).all() and np.allclose(values, others, TOLERANCE, 1e-6, equal_nan=True))
+    return bool(
+        len(both)
+        and (both.n == both.n_other).all()
+        and np.allclose(values, others, TOLERANCE, 1e-6, equal_nan=True)
+    )
 
 
 def _with_tests(source: MergedResults, first: MergedResults) -> pd.DataFrame:
-    """Values with the paired tests that hold in the merged tables: those of the first results."""
+    """Values with the paired tests that hold in the merged tables: those of the first
+    results.
+    """
     frame = source.scores
     if source is not first:
         frame = frame.assign(reference_method=None, p_value=np.nan, n_common=pd.NA)
-    return frame.astype({"n_common": "Int64", "resolution": "Int64", "p_value": float, "reference_method": object})
+    return frame.astype(
+        {"n_common": "Int64", "resolution": "Int64", "p_value": float, "reference_method": object}
+    )
 
 
 def _renamed(source: MergedResults, name: str, contract) -> pd.DataFrame:
@@ -183,7 +258,9 @@ def _renamed(source: MergedResults, name: str, contract) -> pd.DataFrame:
 
 
 def _config(sources: list[MergedResults], metrics: set[str]) -> TablesConfig:
-    """The first configuration with the methods of all: methods, then controls, then the ground truth."""
+    """The first configuration with the methods of all: methods, then controls, then the
+    ground truth.
+    """
     base = sources[0].built.config
     labels, controls, methods = dict(base.labels), [], []
     for source in sources:
@@ -198,11 +275,18 @@ def _config(sources: list[MergedResults], metrics: set[str]) -> TablesConfig:
     methods = list(dict.fromkeys(m for m in methods if m != base.ground_truth))
     controls = list(dict.fromkeys(controls))
     raw = base.model_dump(mode="json") | {
-        "methods": [*methods, *controls, base.ground_truth], "controls": controls, "labels": labels, "ablation": None, "speed": None,
-    }  # fmt: skip
+        "methods": [*methods, *controls, base.ground_truth],
+        "controls": controls,
+        "labels": labels,
+        "ablation": None,
+        "speed": None,
+    }
     for spec in (raw["main"], raw["generalisation"], *raw["more"].values()):
         if spec is not None:
-            spec["methods"], spec["metrics"] = None, [key for key in spec["metrics"] if key.partition("@")[0] in metrics]
+            spec["methods"], spec["metrics"] = (
+                None,
+                [key for key in spec["metrics"] if key.partition("@")[0] in metrics],
+            )
     raw["more"] = {name: spec for name, spec in raw["more"].items() if spec["metrics"]}
     if raw["generalisation"] and not raw["generalisation"]["metrics"]:
         raw["generalisation"] = None
@@ -212,11 +296,23 @@ def _config(sources: list[MergedResults], metrics: set[str]) -> TablesConfig:
 
 
 def _facts(sources: list[MergedResults]) -> Facts:
-    """What is known of methods and corpora, under the new names; what the first says stands."""
-    found: dict[str, dict] = {"run_hash": {}, "caption_source": {}, "cards": {}, "kinds": {}, "unable": {}, "corpora": {}}
+    """What is known of methods and corpora, under the new names; what the first says
+    stands.
+    """
+    found: dict[str, dict] = {
+        "run_hash": {},
+        "caption_source": {},
+        "cards": {},
+        "kinds": {},
+        "unable": {},
+        "corpora": {},
+    }
     for source in sources:
         for field, told in found.items():
             for key, value in getattr(source.built.facts, field).items():
                 method, slash, protocol = key.partition("/") if field == "unable" else (key, "", "")
-                told.setdefault(key if field == "corpora" else f"{source.names.get(method, method)}{slash}{protocol}", value)
+                told.setdefault(
+                    key if field == "corpora" else f"{source.names.get(method, method)}{slash}{protocol}",
+                    value,
+                )
     return Facts(**found)

@@ -1,4 +1,6 @@
-"""How a metric is called in print and which way is better, as ``eadbench.scores.metrics`` defines it."""
+"""How a metric is called in print and which way is better, as
+``eadbench.scores.metrics`` defines it.
+"""
 
 from dataclasses import dataclass
 
@@ -44,14 +46,20 @@ class MetricLabel:
 
 
 def explained(name: str) -> dict[str, str]:
-    """What the scores tell of a metric, by heading; nothing of one that they do not know."""
+    """What the scores tell of a metric, by heading; nothing of one that they do not
+    know.
+    """
     return facts(METRICS[name]) if name in METRICS else {}
 
 
 def metric(key: str) -> MetricLabel:
-    """Look a metric up; one that the registry of the scores lacks is a description without direction."""
+    """Look a metric up; one that the registry of the scores lacks is a description
+    without direction.
+    """
     name, _, variant = key.partition("@")
     spec = METRICS.get(name)
     if spec is None:
         return MetricLabel(key, name, variant or None, name.replace("_", " "), "none", None, "")
-    return MetricLabel(key, name, variant or None, spec.label, spec.direction, spec.ideal, spec.meaning, spec.unit)
+    return MetricLabel(
+        key, name, variant or None, spec.label, spec.direction, spec.ideal, spec.meaning, spec.unit
+    )

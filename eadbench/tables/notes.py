@@ -1,4 +1,6 @@
-"""What a reader must know before believing a number, worked out from the numbers themselves."""
+"""What a reader must know before believing a number, worked out from the numbers
+themselves.
+"""
 
 import re
 from collections.abc import Iterable
@@ -19,16 +21,33 @@ FEW = 3  # methods or clips that a note names before it counts them
 SYNC = ("sync", "lse_d", "sync_offset")  # metrics in whose tables the offset of sound and picture is told
 # Kinds of notes in the order in which they are read, each with its heading.
 GROUPS = {
-    "data": "People and voices", "judges": "Evaluators", "citing": "What may be cited", "missing": "Missing clips",
-    "marks": "What is marked as best", "emotion": "Emotion", "controls": "Against the controls", "sync": "Sound and picture",
-    "training": "Training", "text": "Text", "warning": "Warnings", "input": "Input",
-}  # fmt: skip
-LOWER_FACE = ("wav2lip", "ip_lap", "musetalk", "latentsync", "shuffled_audio")  # kinds that leave eyes and brows as they are
+    "data": "People and voices",
+    "judges": "Evaluators",
+    "citing": "What may be cited",
+    "missing": "Missing clips",
+    "marks": "What is marked as best",
+    "emotion": "Emotion",
+    "controls": "Against the controls",
+    "sync": "Sound and picture",
+    "training": "Training",
+    "text": "Text",
+    "warning": "Warnings",
+    "input": "Input",
+}
+LOWER_FACE = (
+    "wav2lip",
+    "ip_lap",
+    "musetalk",
+    "latentsync",
+    "shuffled_audio",
+)  # kinds that leave eyes and brows as they are
 UNKNOWN = ("videos", "command", "external", None)  # kinds of which only a measurement can tell that
 TEXTS = {
-    "target": "the target clip itself (leaks the answer)", "label": "the emotion label",
-    "other_clip": "another speaker's clip of the same label", "same_speaker": "another clip of the speaker with the same label",
-}  # fmt: skip
+    "target": "the target clip itself (leaks the answer)",
+    "label": "the emotion label",
+    "other_clip": "another speaker's clip of the same label",
+    "same_speaker": "another clip of the speaker with the same label",
+}
 BROWS = 0.05  # brows whose motion is that of the real ones up to this share are taken from the input
 
 
@@ -55,9 +74,10 @@ def all_notes(
     failures: pd.DataFrame | None = None,
     offsets: pd.DataFrame | None = None,
 ) -> list[Note]:
-    """People, judges, what may be cited, then per table: what lacks scores, which clips are missing and why, what is not marked as best, what the
-    emotion's numbers owe to the input, whether sound and picture are apart, how the runs were trained, which text was used,
-    what beats the controls, warnings of the scores.
+    """People, judges, what may be cited, then per table: what lacks scores, which clips
+    are missing and why, what is not marked as best, what the emotion's numbers owe to
+    the input, whether sound and picture are apart, how the runs were trained, which
+    text was used, what beats the controls, warnings of the scores.
 
     Args:
         tables: The tables.
@@ -75,7 +95,9 @@ def all_notes(
         notes += marks(table)
         notes += kept_emotion(table, scores, facts)
         notes += apart(table, offsets)
-        notes += training(table.name, {r.label: r.card for r in table.rows if r.card}, list(_corpora(table)), config)
+        notes += training(
+            table.name, {r.label: r.card for r in table.rows if r.card}, list(_corpora(table)), config
+        )
         notes += texts(table)
         if table.name != "ablation":
             notes += against_controls(table, config)
@@ -100,7 +122,10 @@ def drawn(corpora: Iterable[str], facts: Facts, config: TablesConfig) -> list[No
     found = [corpus for corpus in corpora if corpus in facts.drawn]
     if not found:
         return []
-    text = f"The people of {config.listed(found)} are drawn and their voices synthetic. Nobody real is seen or heard in these clips."
+    text = (
+        f"The people of {config.listed(found)} are drawn and their voices synthetic. Nobody real is "
+        "seen or heard in these clips."
+    )
     return [Note("data", "", text)]
 
 
@@ -108,28 +133,37 @@ def citing(corpora: Iterable[str], facts: Facts, official: bool) -> Note:
     """Which of the numbers may be cited, and how."""
     made = set(corpora) & set(facts.drawn)
     how = "with its interval, its number of clips, what it was measured with, and the commit"
-    why = " and ".join(["the people are drawn"] * bool(made) + ["evaluators marked above are not the published ones"] * (not official))
+    why = " and ".join(
+        ["the people are drawn"] * bool(made)
+        + ["evaluators marked above are not the published ones"] * (not official)
+    )
     if not why:
         return Note("citing", "", f"A value may be cited {how}. `eadbench tables cite` prints the BibTeX.")
     text = (
-        f"Not as results on published corpora: {why}. What may be cited is how the methods here compare with each other, as a "
+        f"Not as results on published corpora: {why}. What may be cited is how the methods here compare "
+        "with each other, as a "
         f"demonstration of eadbench, {how}. `eadbench tables cite` prints the BibTeX."
     )
     return Note("citing", "", text)
 
 
 def judges(scores: pd.DataFrame) -> list[Note]:
-    """Which extractors are not the official ones: by their id, or by the scores' own warning."""
+    """Which extractors are not the official ones: by their id, or by the scores' own
+    warning.
+    """
     notes = []
     measured = scores[scores.value.notna()]
     for how, words in WORDS.items():
-        named = measured.extractor.map(lambda e, how=how: bool(found := NOT_OFFICIAL.search(e)) and found[1] == how).astype(bool)
+        named = measured.extractor.map(
+            lambda e, how=how: bool(found := NOT_OFFICIAL.search(e)) and found[1] == how
+        ).astype(bool)
         chosen = measured[named | measured.warning.fillna("").str.contains(WARNED[how], regex=False)]
         if len(chosen):
             metrics = sorted({metric(m).label for m in chosen.metric})
             names = ", ".join(sorted(set(chosen.extractor)))
             text = (
-                f"Not the published networks, {words}: {names} (for {', '.join(metrics)}). These numbers compare the methods here "
+                f"Not the published networks, {words}: {names} (for {', '.join(metrics)}). These numbers "
+                "compare the methods here "
                 "with each other only."
             )
             notes.append(Note("judges", "", text))
@@ -140,7 +174,10 @@ def missing(table: WideTable, failures: pd.DataFrame | None = None) -> list[Note
     """Methods without scores, and cells in which clips are missing: which, and why."""
     notes = []
     unable = [row for row in table.without_scores if row.unable]
-    notes += [Note("missing", table.name, f"{row.label} could not be run: {_shortened(row.unable)}.") for row in unable]
+    notes += [
+        Note("missing", table.name, f"{row.label} could not be run: {_shortened(row.unable)}.")
+        for row in unable
+    ]
     others = [row.label for row in table.without_scores if not row.unable]
     if others:
         notes.append(Note("missing", table.name, f"No scores: {', '.join(others)}."))
@@ -149,12 +186,23 @@ def missing(table: WideTable, failures: pd.DataFrame | None = None) -> list[Note
         if row in unable:
             continue
         # A cell without a value says for itself why it has none.
-        worst = max((c.n_missing for (m, _), c in table.cells.items() if m == row.method and c.value is not None), default=0)
-        told = [] if failures is None else [(c, text) for c in _corpora(table) for text in _which(table, row, c, failures)]
+        worst = max(
+            (c.n_missing for (m, _), c in table.cells.items() if m == row.method and c.value is not None),
+            default=0,
+        )
+        told = (
+            []
+            if failures is None
+            else [(c, text) for c in _corpora(table) for text in _which(table, row, c, failures)]
+        )
         for key in told or [("", f"up to {worst} clips are missing")] * (worst > 0):
             lacking.setdefault(key, []).append(row.label)
     for (corpus, text), labels in lacking.items():
-        who = "All methods" if len(labels) == len(table.rows) - len(table.without_scores) > 1 else ", ".join(labels)
+        who = (
+            "All methods"
+            if len(labels) == len(table.rows) - len(table.without_scores) > 1
+            else ", ".join(labels)
+        )
         where = f" on {_corpora(table)[corpus]}" if corpus and len(_corpora(table)) > 1 else ""
         notes.append(Note("missing", table.name, f"{who}{where}: {text}."))
     if lacking:
@@ -164,7 +212,9 @@ def missing(table: WideTable, failures: pd.DataFrame | None = None) -> list[Note
 
 def covered(table: WideTable, coverages: dict[str, str]) -> list[Note]:
     """What became of the test lists of a table's corpora, see ``gather.coverages``."""
-    return [Note("missing", table.name, coverages[corpus]) for corpus in _corpora(table) if corpus in coverages]
+    return [
+        Note("missing", table.name, coverages[corpus]) for corpus in _corpora(table) if corpus in coverages
+    ]
 
 
 def _corpora(table: WideTable) -> dict[str, str]:
@@ -173,11 +223,15 @@ def _corpora(table: WideTable) -> dict[str, str]:
 
 
 def _which(table: WideTable, row: Row, corpus: str, failures: pd.DataFrame) -> list[str]:
-    """The clips that a method lacks on a corpus, with the reason: first those that it lacks altogether, then those that some metrics lack."""
+    """The clips that a method lacks on a corpus, with the reason: first those that it
+    lacks altogether, then those that some metrics lack.
+    """
     labels = {c.metric.name: c.metric.label for c in table.columns if c.corpus == corpus}
     cells = {c.metric.name: table.cells.get((row.method, c.key)) for c in table.columns if c.corpus == corpus}
     valued = [name for name, cell in cells.items() if cell is not None and cell.value is not None]
-    here = (failures.method == row.method) & (failures.corpus == corpus) & (failures.protocol == table.protocol)
+    here = (
+        (failures.method == row.method) & (failures.corpus == corpus) & (failures.protocol == table.protocol)
+    )
     groups: dict[tuple[str, ...], dict[str, str]] = {}
     for clip, lost in failures[here & failures.metric.isin(valued)].groupby("clip_id"):
         metrics = () if lost.whole.all() else tuple(labels[m] for m in labels if m in set(lost.metric))
@@ -188,7 +242,9 @@ def _which(table: WideTable, row: Row, corpus: str, failures: pd.DataFrame) -> l
         named = "; ".join(f"{clip} ({reason})" for clip, reason in list(clips.items())[:FEW])
         more = f"; and {len(clips) - FEW} more" if len(clips) > FEW else ""
         lack = f" from {', '.join(metrics)}" if metrics else ""
-        told.append(f"{len(clips)} of {total} clips {'is' if len(clips) == 1 else 'are'} missing{lack}: {named}{more}")
+        told.append(
+            f"{len(clips)} of {total} clips {'is' if len(clips) == 1 else 'are'} missing{lack}: {named}{more}"
+        )
     return told
 
 
@@ -199,38 +255,61 @@ def marks(table: WideTable) -> list[Note]:
     notes = []
     if table.undecided:
         text = (
-            f"No best is marked in {', '.join(names[key] for key in table.undecided)}: the interval of the best value holds "
+            f"No best is marked in {', '.join(names[key] for key in table.undecided)}: the interval of the "
+            "best value holds "
             "those of all other methods, and no paired test tells it apart."
         )
         notes.append(Note("marks", table.name, text))
     for row in table.rows:
-        short = [key for key in names if (cell := table.cells.get((row.method, key))) is not None and cell.short]
+        short = [
+            key for key in names if (cell := table.cells.get((row.method, key))) is not None and cell.short
+        ]
         if short:
-            text = f"{row.label} is not ranked in {', '.join(names[key] for key in short)}: it lacks clips that others have."
+            text = (
+                f"{row.label} is not ranked in {', '.join(names[key] for key in short)}: it lacks clips "
+                "that others have."
+            )
             notes.append(Note("marks", table.name, text))
     return notes
 
 
 def kept_emotion(table: WideTable, scores: pd.DataFrame, facts: Facts) -> list[Note]:
-    """Why a method that keeps the brows of its input may lead in the emotion: under ``self`` the input shows the one asked for."""
+    """Why a method that keeps the brows of its input may lead in the emotion: under
+    ``self`` the input shows the one asked for.
+    """
     notes = []
     if table.protocol != "self":
         return notes
-    brows = scores[(scores.metric == "brow_motion_ratio") & (scores.protocol == "self")].set_index(["method", "corpus"]).value
+    brows = (
+        scores[(scores.metric == "brow_motion_ratio") & (scores.protocol == "self")]
+        .set_index(["method", "corpus"])
+        .value
+    )
     for column in (c for c in table.columns if c.metric.name == "acc_emo"):
         cells = {r.method: table.cells.get((r.method, column.key)) for r in table.rows}
-        found = {method: cell.value for method, cell in cells.items() if cell is not None and cell.value is not None}
-        ahead = [r for r in table.rows if r.role in ("other", "control") and found.get(r.method, -1) >= found.get(table.reference, 2)]
+        found = {
+            method: cell.value
+            for method, cell in cells.items()
+            if cell is not None and cell.value is not None
+        }
+        ahead = [
+            r
+            for r in table.rows
+            if r.role in ("other", "control") and found.get(r.method, -1) >= found.get(table.reference, 2)
+        ]
         kept = [
             r for r in ahead
             if facts.kinds.get(r.method) in LOWER_FACE
-            or (facts.kinds.get(r.method) in UNKNOWN and abs(brows.get((r.method, column.corpus), 0.0) - 1) <= BROWS)
+            or (facts.kinds.get(r.method) in UNKNOWN and abs(brows.get((r.method, column.corpus),
+            0.0) - 1) <= BROWS)
         ]  # fmt: skip
         if kept:
             told = ", ".join(f"{r.label} ({found[r.method]:.2f})" for r in kept)
             text = (
-                f"Acc_emo on {column.corpus_label}: what keeps the eyes and brows of the input, here {told}, shows the emotion asked for "
-                "without making one, since under the protocol self the input clip shows it already. Whether a method can make an "
+                f"Acc_emo on {column.corpus_label}: what keeps the eyes and brows of the input, here "
+                f"{told}, shows the emotion asked for "
+                "without making one, since under the protocol self the input clip shows it already. "
+                "Whether a method can make an "
                 "emotion, only a protocol tells that asks for that of another clip (cross_emotion)."
             )
             notes.append(Note("emotion", table.name, text))
@@ -243,7 +322,9 @@ def apart(table: WideTable, offsets: pd.DataFrame | None) -> list[Note]:
         return []
     notes = []
     for corpus, corpus_label in _corpora(table).items():
-        here = offsets[(offsets.corpus == corpus) & (offsets.protocol == table.protocol)].set_index("method")["values"]
+        here = offsets[(offsets.corpus == corpus) & (offsets.protocol == table.protocol)].set_index("method")[
+            "values"
+        ]
         where = f" on {corpus_label}" if len(_corpora(table)) > 1 else ""
         unsteady = []
         for row in (r for r in table.rows if r.method in here.index):
@@ -252,11 +333,15 @@ def apart(table: WideTable, offsets: pd.DataFrame | None) -> list[Note]:
             if len(far) and far.min() < 0 < far.max():
                 unsteady.append(row.label)
             elif len(far):
-                text = f"{row.label}{where}: {_direction(far)} in {len(far)} of {len(values)} clips (AV offset, positive where the audio is early)."
+                text = (
+                    f"{row.label}{where}: {_direction(far)} in {len(far)} of {len(values)} clips (AV "
+                    "offset, positive where the audio is early)."
+                )
                 notes.append(Note("sync", table.name, text))
         if unsteady:
             text = (
-                f"No steady offset{where}: {', '.join(unsteady)}. SyncNet finds the audio early in some clips and late in others, as "
+                f"No steady offset{where}: {', '.join(unsteady)}. SyncNet finds the audio early in some "
+                "clips and late in others, as "
                 "where lips and sound do not belong together; their mean AV offset says nothing."
             )
             notes.append(Note("sync", table.name, text))
@@ -264,19 +349,24 @@ def apart(table: WideTable, offsets: pd.DataFrame | None) -> list[Note]:
 
 
 def _direction(far: np.ndarray) -> str:
-    """``audio late by 5 frames``, of offsets of one sign; where clips differ, from which to which."""
+    """``audio late by 5 frames``, of offsets of one sign; where clips differ, from
+    which to which.
+    """
     word, ends = ("early", (far.min(), far.max())) if far.min() > 0 else ("late", (-far.max(), -far.min()))
     return f"audio {word} by {ends[0]:.4g}" + (f" to {ends[1]:.4g}" if ends[0] != ends[1] else "") + " frames"
 
 
 def _shortened(reason: str) -> str:
-    """A reason without what stands in brackets (where to get it), and of several things missing the first; ``eadbench methods list`` has them all."""
+    """A reason without what stands in brackets (where to get it), and of several things
+    missing the first; ``eadbench methods list`` has them all.
+    """
     first, *more = BRACKETS.sub("", reason).split("; ")
     return f"{first}, and {len(more)} more (`eadbench methods list` names them)" if more else first
 
 
 def training(table: str, cards: dict[str, dict], corpora: list[str], config: TablesConfig) -> list[Note]:
-    """What the methods that are runs of this workflow were trained on, for how long and from what, and what is shown.
+    """What the methods that are runs of this workflow were trained on, for how long and
+    from what, and what is shown.
 
     Args:
         table: Name of the table.
@@ -286,13 +376,20 @@ def training(table: str, cards: dict[str, dict], corpora: list[str], config: Tab
     """
     told: dict[str, list[str]] = {}
     for label, card in cards.items():
-        told.setdefault(f"{_trained(card, config)}{_started(card, config)}{_sync_loss(card, config)}", []).append(label)
-    return [Note("training", table, f"{', '.join(labels)}: {how}. Rendered: {config.listed(corpora)}.") for how, labels in told.items()]
+        told.setdefault(
+            f"{_trained(card, config)}{_started(card, config)}{_sync_loss(card, config)}", []
+        ).append(label)
+    return [
+        Note("training", table, f"{', '.join(labels)}: {how}. Rendered: {config.listed(corpora)}.")
+        for how, labels in told.items()
+    ]
 
 
 def _trained(card: dict, config: TablesConfig) -> str:
     """``trained on HDTF and MEAD for 50,000 steps``, as far as the card tells."""
-    on = config.listed(card["trained_on"]) if card.get("trained_on") else "corpora that its card does not name"
+    on = (
+        config.listed(card["trained_on"]) if card.get("trained_on") else "corpora that its card does not name"
+    )
     return f"trained on {on}" + (f" for {card['steps']:,} steps" if card.get("steps") else "")
 
 
@@ -321,14 +418,19 @@ def texts(table: WideTable) -> list[Note]:
 
 
 def warnings(table: WideTable) -> list[Note]:
-    """Warnings of the scores, each once, with where it holds. What ``judges`` and ``missing`` say is not said again."""
+    """Warnings of the scores, each once, with where it holds. What ``judges`` and
+    ``missing`` say is not said again.
+    """
     valued = [place for place, cell in table.cells.items() if cell.value is not None]
     places: dict[str, list[tuple[str, str]]] = {}
     for place, cell in table.cells.items():
         for warning in filter(None, (w.strip() for w in cell.warning.split(";"))):
             if not any(told in warning for told in (*WARNED.values(), "clips are missing")):
                 places.setdefault(warning, []).append(place)
-    return [Note("warning", table.name, f"{w[0].upper()}{w[1:].rstrip('.')} ({_where(table, found, valued)}).") for w, found in places.items()]
+    return [
+        Note("warning", table.name, f"{w[0].upper()}{w[1:].rstrip('.')} ({_where(table, found, valued)}).")
+        for w, found in places.items()
+    ]
 
 
 def _where(table: WideTable, places: list[tuple[str, str]], valued: list[tuple[str, str]]) -> str:
@@ -340,9 +442,15 @@ def _where(table: WideTable, places: list[tuple[str, str]], valued: list[tuple[s
     names = {r.method: r.label for r in table.rows}
     methods = list(dict.fromkeys(m for m, _ in places))
     keys = list(dict.fromkeys(k for _, k in places))
-    who = ", ".join(names[m] for m in methods) if len(methods) <= FEW else f"{len(methods)} of {len(table.rows)} methods"
+    who = (
+        ", ".join(names[m] for m in methods)
+        if len(methods) <= FEW
+        else f"{len(methods)} of {len(table.rows)} methods"
+    )
     what = (
-        ", ".join(columns[k] for k in keys) if len(keys) <= FEW else ", ".join(dict.fromkeys(c.metric.label for c in table.columns if c.key in keys))
+        ", ".join(columns[k] for k in keys)
+        if len(keys) <= FEW
+        else ", ".join(dict.fromkeys(c.metric.label for c in table.columns if c.key in keys))
     )
     return f"{what}; {who}"
 
@@ -351,13 +459,24 @@ def against_controls(table: WideTable, config: TablesConfig) -> list[Note]:
     """Whether the table's reference beats each control, metric by metric."""
     notes = []
     for (corpus, control), found in control_verdicts(table, config).items():
-        verdicts = {verdict: [label for label, v in found.items() if v == verdict] for verdict in ("beats", "worse", "open")}
-        notes.append(Note("controls", table.name, _control_sentence(config.label(table.reference), control, corpus, verdicts)))
+        verdicts = {
+            verdict: [label for label, v in found.items() if v == verdict]
+            for verdict in ("beats", "worse", "open")
+        }
+        notes.append(
+            Note(
+                "controls",
+                table.name,
+                _control_sentence(config.label(table.reference), control, corpus, verdicts),
+            )
+        )
     return notes
 
 
 def control_verdicts(table: WideTable, config: TablesConfig) -> dict[tuple[str, str], dict[str, str]]:
-    """(corpus, control) -> metric -> ``beats``, ``worse`` or ``open``, all by their names in print; only what was measured."""
+    """(corpus, control) -> metric -> ``beats``, ``worse`` or ``open``, all by their
+    names in print; only what was measured.
+    """
     found: dict[tuple[str, str], dict[str, str]] = {}
     for column in (c for c in table.columns if c.metric.direction != "none"):
         mine = table.cells.get((table.reference, column.key))
@@ -367,12 +486,16 @@ def control_verdicts(table: WideTable, config: TablesConfig) -> dict[tuple[str, 
                 continue
             verdict = compare_cells(mine, theirs, column.metric.direction, config.alpha)
             found.setdefault((column.corpus_label, control.label), {})[column.metric.label] = verdict
-    order = [(label, r.label) for label in dict.fromkeys(c.corpus_label for c in table.columns) for r in table.rows]
+    order = [
+        (label, r.label) for label in dict.fromkeys(c.corpus_label for c in table.columns) for r in table.rows
+    ]
     return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
 
 
 def compare_cells(mine: Cell, theirs: Cell, direction: str, alpha: float) -> str:
-    """``beats``, ``worse`` or ``open``: by the paired test where there is one, else by intervals that do not touch."""
+    """``beats``, ``worse`` or ``open``: by the paired test where there is one, else by
+    intervals that do not touch.
+    """
     if theirs.p is not None:
         told_apart = theirs.p < alpha
     else:

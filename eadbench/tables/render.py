@@ -10,20 +10,44 @@ from eadbench.tables.wide import UNRANKED, Cell, Row, WideColumn, WideTable
 
 ROLES = {"ours": "", "other": "", "ablation": "", "control": "control", "ground_truth": "ground truth"}
 LEGEND = (
-    "Bold: best; underlined: second best, among methods with the same clips and only where the best can be told from another; "
+    "Bold: best; underlined: second best, among methods with the same clips and only where the best can be "
+    "told from another; "
     "ground truth and controls are not ranked. "
     "In brackets the 95 % interval (bootstrap over clips, clustered by speaker; none for one clip). "
-    "† differs from {reference} (Wilcoxon signed-rank test over the common clips, p < {alpha:g}, not adjusted for the number of comparisons). "
+    "† differs from {reference} (Wilcoxon signed-rank test over the common clips, p < {alpha:g}, not "
+    "adjusted for the number of comparisons). "
     "Where a cell has fewer clips than the column's n, it says so."
 )
 LATEX_SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
-    "↑": r"$\uparrow$", "→": r"$\rightarrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", "–": "--", "−": "$-$",
-    "×": r"$\times$", "✓": r"$\checkmark$",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "↑": r"$\uparrow$",
+    "→": r"$\rightarrow$",
+    "↓": r"$\downarrow$",
+    "†": r"$^\dagger$",
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "✓": r"$\checkmark$",
+}
 QUOTED = "Quoted from the paper, not measured here"
-APART = "Measured by the paper's authors on other clips with other evaluators: not comparable with the table above."
+APART = (
+    "Measured by the paper's authors on other clips with other evaluators: not comparable with the "
+    "table above."
+)
 WIDE_COLUMNS = 8  # from more on, the page is turned
 LATIN_END = 0x180  # pdflatex with T1 fonts has these letters; others are written as their code points
 
@@ -43,15 +67,21 @@ def interval(cell: Cell, decimals: int) -> str:
 
 
 def column_n(table: WideTable, column: WideColumn) -> int | None:
-    """Clips that most methods of a column rest on; the ground truth and the controls count only if there is nothing else."""
+    """Clips that most methods of a column rest on; the ground truth and the controls
+    count only if there is nothing else.
+    """
     ranked = {row.method for row in table.rows if row.role not in UNRANKED}
-    counts = [(m in ranked, c.n) for (m, key), c in table.cells.items() if key == column.key and c.value is not None]
+    counts = [
+        (m in ranked, c.n) for (m, key), c in table.cells.items() if key == column.key and c.value is not None
+    ]
     counts = [n for mine, n in counts if mine or not any(m for m, _ in counts)]
     return max(set(counts), key=lambda n: (counts.count(n), n)) if counts else None
 
 
 def differing_n(cell: Cell, usual: int | None) -> str:
-    """``n=7`` where a cell rests on another number of clips than its column, or clips are missing."""
+    """``n=7`` where a cell rests on another number of clips than its column, or clips
+    are missing.
+    """
     return f"n={cell.n}" if cell.value is not None and cell.n != usual else ""
 
 
@@ -66,12 +96,17 @@ def heading(column: WideColumn, n: int | None) -> str:
 
 
 def quoted_frame(table: WideTable) -> pd.DataFrame | None:
-    """Values that the paper prints, as a table of their own; ``None`` if there are none."""
+    """Values that the paper prints, as a table of their own; ``None`` if there are
+    none.
+    """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     names = {row.method: row_name(row) for row in table.rows}
     for column in table.columns:
         for method, found in column.quoted.items():
-            row = rows.setdefault((method, column.quoted_corpus), {"Method": names[method], "Corpus of the paper": column.quoted_corpus})
+            row = rows.setdefault(
+                (method, column.quoted_corpus),
+                {"Method": names[method], "Corpus of the paper": column.quoted_corpus},
+            )
             row[column.metric.heading] = found["printed"]
     return pd.DataFrame(list(rows.values())).fillna("–") if rows else None
 
@@ -102,7 +137,12 @@ def to_markdown(table: WideTable, notes: dict[str, list[str]], labels: dict[str,
         many = f"{column.corpus_label}: " if len({c.corpus for c in table.columns}) > 1 else ""
         heads.append(many + heading(column, column_n(table, column)))
         marks.append("--:")
-    lines = [f"## {escape_markdown(table.title)}", "", _line([escape_markdown(h) for h in heads]), _line(marks)]
+    lines = [
+        f"## {escape_markdown(table.title)}",
+        "",
+        _line([escape_markdown(h) for h in heads]),
+        _line(marks),
+    ]
     for row in table.rows:
         line = [escape_markdown(row_name(row))] + ["✓" if row.flags[f] else "" for f in table.flags]
         lines.append(_line([*line, *(_markdown_cell(table, row, column, alpha) for column in table.columns)]))
@@ -124,22 +164,33 @@ def _markdown_cell(table: WideTable, row: Row, column: WideColumn, alpha: float)
     if cell is None or cell.value is None:
         return "–"
     value = number(cell.value, column.decimals)
-    value = {1: f"**{value}**", 2: f"<u>{value}</u>"}.get(cell.rank, value) + ("†" if is_marked(cell, alpha) else "")
+    value = {1: f"**{value}**", 2: f"<u>{value}</u>"}.get(cell.rank, value) + (
+        "†" if is_marked(cell, alpha) else ""
+    )
     parts = [value, interval(cell, column.decimals), differing_n(cell, column_n(table, column))]
     return " ".join(p for p in parts if p).replace("[", "\\[").replace("]", "\\]")
 
 
 def escape_latex(text: str) -> str:
-    """Any text as LaTeX source that pdflatex can set; letters beyond Latin are written as their code points."""
-    return "".join(LATEX_SPECIAL.get(c) or (c if c >= " " and ord(c) < LATIN_END else f"[U+{ord(c):04X}]") for c in text.replace("\n", " "))
+    """Any text as LaTeX source that pdflatex can set; letters beyond Latin are written
+    as their code points.
+    """
+    return "".join(
+        LATEX_SPECIAL.get(c) or (c if c >= " " and ord(c) < LATIN_END else f"[U+{ord(c):04X}]")
+        for c in text.replace("\n", " ")
+    )
 
 
 def to_latex(table: WideTable, notes: dict[str, list[str]], labels: dict[str, str], alpha: float) -> str:
-    """A document that compiles as it is; what stands between the marks can be pasted into a paper.
+    """A document that compiles as it is; what stands between the marks can be pasted
+    into a paper.
 
-    The table is made to fit the width of the text. Below it stand the marks; the notes follow after the float.
+    The table is made to fit the width of the text. Below it stand the marks; the notes
+    follow after the float.
     """
-    blocks = [(label, len(list(columns))) for label, columns in groupby(table.columns, key=lambda c: c.corpus_label)]
+    blocks = [
+        (label, len(list(columns))) for label, columns in groupby(table.columns, key=lambda c: c.corpus_label)
+    ]
     front = 1 + len(table.flags)
     top, rules, at = " & " * (front - 1), "", front + 1
     for label, width in blocks:
@@ -154,7 +205,9 @@ def to_latex(table: WideTable, notes: dict[str, list[str]], labels: dict[str, st
     for row in table.rows:
         line = [escape_latex(row_name(row))] + [r"$\checkmark$" if row.flags[f] else "" for f in table.flags]
         line += [_latex_cell(table, row, column, alpha) for column in table.columns]
-        body.append("{}" + " & ".join(line) + r" \\")  # {}: a name that starts with [ or * is no argument of the row before
+        body.append(
+            "{}" + " & ".join(line) + r" \\"
+        )  # {}: a name that starts with [ or * is no argument of the row before
     columns = "l" + "c" * len(table.flags) + "r" * len(table.columns)
     tabular = [
         rf"\begin{{tabular}}{{{columns}}}",
@@ -184,7 +237,11 @@ def latex_float(title: str, tabular: list[str], below: list[str]) -> list[str]:
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         *tabular[:-1],
         tabular[-1] + "}",
-        *(rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\footnotesize {escape_latex(line)}\end{{minipage}}" for line in below),
+        *(
+            rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\footnotesize "
+            rf"{escape_latex(line)}\end{{minipage}}"
+            for line in below
+        ),
         r"\end{table}",
     ]
 
@@ -195,7 +252,12 @@ def latex_document(floats: list[list[str]], notes: dict[str, list[str]], landsca
     told = []
     for title, texts in notes.items():
         items = [r"\item " + "{}" + escape_latex(text) for text in texts]
-        told += [rf"\paragraph{{{escape_latex(title)}}}", r"\begin{itemize}\raggedright\footnotesize", *items, r"\end{itemize}"]
+        told += [
+            rf"\paragraph{{{escape_latex(title)}}}",
+            r"\begin{itemize}\raggedright\footnotesize",
+            *items,
+            r"\end{itemize}",
+        ]
     return "\n".join(
         [
             r"\documentclass{article}",
@@ -217,7 +279,11 @@ def latex_document(floats: list[list[str]], notes: dict[str, list[str]], landsca
 
 
 def _stack(above: str, below: str) -> str:
-    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{above}\\[-3pt]{{\scriptsize {below}}}\end{{tabular}}" if below else above
+    return (
+        rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{above}\\[-3pt]{{\scriptsize {below}}}\end{{tabular}}"
+        if below
+        else above
+    )
 
 
 def _latex_cell(table: WideTable, row: Row, column: WideColumn, alpha: float) -> str:
@@ -225,8 +291,12 @@ def _latex_cell(table: WideTable, row: Row, column: WideColumn, alpha: float) ->
     if cell is None or cell.value is None:
         return "--"
     value = escape_latex(number(cell.value, column.decimals))
-    value = {1: rf"\textbf{{{value}}}", 2: rf"\underline{{{value}}}"}.get(cell.rank, value) + (r"$^\dagger$" if is_marked(cell, alpha) else "")
-    below = " ".join(p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p)
+    value = {1: rf"\textbf{{{value}}}", 2: rf"\underline{{{value}}}"}.get(cell.rank, value) + (
+        r"$^\dagger$" if is_marked(cell, alpha) else ""
+    )
+    below = " ".join(
+        p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p
+    )
     return _stack(value, escape_latex(below))
 
 
@@ -249,7 +319,10 @@ def _latex_rows(frame: pd.DataFrame) -> list[str]:
         r"\toprule",
         " & ".join(escape_latex(str(c)) for c in frame.columns) + r" \\",
         r"\midrule",
-        *("{}" + " & ".join(escape_latex(str(v)) for v in row) + r" \\" for row in frame.itertuples(index=False)),
+        *(
+            "{}" + " & ".join(escape_latex(str(v)) for v in row) + r" \\"
+            for row in frame.itertuples(index=False)
+        ),
         r"\bottomrule",
         r"\end{tabular}",
     ]

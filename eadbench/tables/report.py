@@ -24,11 +24,16 @@ from eadbench.training.card import corpora_of
 
 ASSETS = "report_assets"
 PAGE = "eadbench.tables.page"
-FOR_THE_TEMPLATE = ("absent", "provenance", "signatures")  # what the page itself holds; its script does not look at it
+FOR_THE_TEMPLATE = (
+    "absent",
+    "provenance",
+    "signatures",
+)  # what the page itself holds; its script does not look at it
 
 
 def report(tables: Path, results: Path, out: Path, config: TablesConfig | None = None) -> None:
-    """Write the page and, beside it, the folder ``report_assets`` with everything that it needs.
+    """Write the page and, beside it, the folder ``report_assets`` with everything that
+    it needs.
 
     Args:
         tables: Folder that ``tables build`` wrote.
@@ -46,16 +51,26 @@ def report(tables: Path, results: Path, out: Path, config: TablesConfig | None =
         videos = gallery.collect_videos(built, results, folder)
         data = charts.page_data(built, results) | {"videos": charts.clean(videos.data)}
         if videos.data["missing"]:
-            data["absent"].append(f"samples of {len(videos.data['missing'])} cells, e.g. results/samples/{videos.data['missing'][0]}")
+            data["absent"].append(
+                f"samples of {len(videos.data['missing'])} cells, e.g. "
+                f"results/samples/{videos.data['missing'][0]}"
+            )
         figures = gallery.make_figures(built, results, videos, folder)
         downloads = _copy_tables(built, folder)
         scripted = {key: value for key, value in data.items() if key not in FOR_THE_TEMPLATE}
-        write_text(folder / "data.js", "window.EADBENCH = " + json.dumps(scripted, ensure_ascii=True, allow_nan=False, separators=(",", ":")) + ";\n")
+        write_text(
+            folder / "data.js",
+            "window.EADBENCH = "
+            + json.dumps(scripted, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+            + ";\n",
+        )
     write_text(out, _html(built, data, figures, downloads))
 
 
 def bundle_page(page: Path, folder: Path) -> None:
-    """Put the page and what it needs into a folder that holds nothing else: hard links, or copies where those cannot be."""
+    """Put the page and what it needs into a folder that holds nothing else: hard links,
+    or copies where those cannot be.
+    """
     with atomic_path(folder) as part:
         shutil.copytree(page.parent / ASSETS, part / ASSETS, copy_function=gallery.link_or_copy)
         gallery.link_or_copy(page, part / page.name)
@@ -81,16 +96,27 @@ def _copy_tables(built: Built, folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads: dict[str, list[str]]) -> str:
-    environment = jinja2.Environment(loader=jinja2.PackageLoader(PAGE, "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+def _html(
+    built: Built, data: dict, figures: list[gallery.FigureCard], downloads: dict[str, list[str]]
+) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(PAGE, "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["code"] = _code
     environment.globals |= {
-        "cell_view": lambda table, row, column: _cell_view(built, table, row, column), "column_n": render.column_n, "row_name": render.row_name,
-        "number": render.number, "legend": lambda table: render.legend(table, built.config.labels, built.config.alpha),
-        "notes_of": lambda name: grouped([n for n in built.notes if n.table], name), "label": built.config.label, "blocks": _blocks,
-        "better": _better, "explained": explained, "quoted_of": _quoted,
+        "cell_view": lambda table, row, column: _cell_view(built, table, row, column),
+        "column_n": render.column_n,
+        "row_name": render.row_name,
+        "number": render.number,
+        "legend": lambda table: render.legend(table, built.config.labels, built.config.alpha),
+        "notes_of": lambda name: grouped([n for n in built.notes if n.table], name),
+        "label": built.config.label,
+        "blocks": _blocks,
+        "better": _better,
+        "explained": explained,
+        "quoted_of": _quoted,
         "pretty": lambda record: json.dumps(record, indent=1, ensure_ascii=False),
-    }  # fmt: skip
+    }
     speed = None
     if built.config.speed is not None and built.speed is not None:
         rows = build.speed_rows(built.speed, built.config.speed, built.config)
@@ -101,20 +127,37 @@ def _html(built: Built, data: dict, figures: list[gallery.FigureCard], downloads
         }
     general = grouped(built.notes, "")
     told = {
-        "general": general, "first": {heading: texts for heading, texts in general.items() if heading != GROUPS["data"]},
-        "mark": DRAWN, "drawn": built.facts.drawn, "apart": render.APART, "quotations": quotations(), "trained": _trained(built),
-        "references": references(built), "heads": list(dict.fromkeys(c.metric.name for t in built.tables for c in t.columns)),
-        "records": _by_stage(data["provenance"]), "controls": _controls(built), "counts": head_counts(built, data),
-    }  # fmt: skip
+        "general": general,
+        "first": {heading: texts for heading, texts in general.items() if heading != GROUPS["data"]},
+        "mark": DRAWN,
+        "drawn": built.facts.drawn,
+        "apart": render.APART,
+        "quotations": quotations(),
+        "trained": _trained(built),
+        "references": references(built),
+        "heads": list(dict.fromkeys(c.metric.name for t in built.tables for c in t.columns)),
+        "records": _by_stage(data["provenance"]),
+        "controls": _controls(built),
+        "counts": head_counts(built, data),
+    }
     return environment.get_template("index.html.j2").render(
-        built=built, data=data, figures=figures, downloads=downloads, assets=ASSETS, speed=speed, speed_legend=build.SPEED_LEGEND, metric=metric,
+        built=built,
+        data=data,
+        figures=figures,
+        downloads=downloads,
+        assets=ASSETS,
+        speed=speed,
+        speed_legend=build.SPEED_LEGEND,
+        metric=metric,
         **told,
-    )  # fmt: skip
+    )
 
 
 def _blocks(table) -> list[tuple[str, int]]:
     """Corpora above the columns: label and width."""
-    return [(label, len(list(group))) for label, group in groupby(table.columns, key=lambda c: c.corpus_label)]
+    return [
+        (label, len(list(group))) for label, group in groupby(table.columns, key=lambda c: c.corpus_label)
+    ]
 
 
 def _code(text: str) -> markupsafe.Markup:
@@ -129,28 +172,44 @@ def _quoted(table) -> dict | None:
 
 
 def _trained(built: Built) -> list[dict]:
-    """What each method of the tables was trained on, for how long, from what, with which text."""
+    """What each method of the tables was trained on, for how long, from what, with
+    which text.
+    """
     rows = {row.method: row for table in built.tables for row in table.rows}
     found = []
     for row in rows.values():
         card = training_columns(row.card)
         on = built.config.listed(corpora_of(row.card)) if row.card else ""
-        made = {"control": "a control, nothing to train", "ground_truth": "the test clips themselves"}.get(row.role, "not trained here")
+        made = {"control": "a control, nothing to train", "ground_truth": "the test clips themselves"}.get(
+            row.role, "not trained here"
+        )
         text = (row.caption_source or "").split("+")
         found.append(
-            {"label": row.label, "on": on or ("its card does not say" if row.card else made), "steps": card["steps"],
-             "from": card["initialised_from"] or ("random weights" if row.card else ""),
-             "text": ", ".join(TEXTS.get(source, source) for source in text if source)}
-        )  # fmt: skip
+            {
+                "label": row.label,
+                "on": on or ("its card does not say" if row.card else made),
+                "steps": card["steps"],
+                "from": card["initialised_from"] or ("random weights" if row.card else ""),
+                "text": ", ".join(TEXTS.get(source, source) for source in text if source),
+            }
+        )
     return found
 
 
 def head_counts(built: Built, data: dict) -> list[tuple[str, str]]:
     """Numbers of the page's head with what they count."""
-    clips = {(cell.rpartition("/")[0], clip) for cell, found in data["perclip"].items() for clip in found["clips"]}  # once, whatever the protocols
+    clips = {
+        (cell.rpartition("/")[0], clip) for cell, found in data["perclip"].items() for clip in found["clips"]
+    }  # once, whatever the protocols
     found = [(len(data["methods"]), "method", "methods"), (len(data["corpora"]), "corpus", "corpora")]
-    found += [(len(clips) or int(built.scores.n.max()), "test clip", "test clips"), (len(data["metrics"]), "metric", "metrics")]
-    found += [(len(data["scores"]), "value", "values"), (len(data["signatures"]), "network or formula", "networks and formulas")]
+    found += [
+        (len(clips) or int(built.scores.n.max()), "test clip", "test clips"),
+        (len(data["metrics"]), "metric", "metrics"),
+    ]
+    found += [
+        (len(data["scores"]), "value", "values"),
+        (len(data["signatures"]), "network or formula", "networks and formulas"),
+    ]
     shown = [(f"{count:,}".replace(",", "\u202f"), one if count == 1 else many) for count, one, many in found]
     commits = sorted({c[:8] for c in built.scores.commit.dropna()})
     return [*shown, (", ".join(commits), "commit")] if commits else shown
@@ -162,10 +221,18 @@ def _controls(built: Built) -> dict:
     found = control_verdicts(main, built.config)
     counts = Counter(v for verdicts in found.values() for v in verdicts.values())
     return {
-        "ours": built.config.label(built.config.reference), "total": counts.total(), **{k: counts[k] for k in ("beats", "worse", "open")},
-        "metrics": list(dict.fromkeys(c.metric.label for c in main.columns if any(c.metric.label in v for v in found.values()))),
-        "rows": [{"corpus": corpus, "control": control, "verdicts": v} for (corpus, control), v in found.items()],
-    }  # fmt: skip
+        "ours": built.config.label(built.config.reference),
+        "total": counts.total(),
+        **{k: counts[k] for k in ("beats", "worse", "open")},
+        "metrics": list(
+            dict.fromkeys(
+                c.metric.label for c in main.columns if any(c.metric.label in v for v in found.values())
+            )
+        ),
+        "rows": [
+            {"corpus": corpus, "control": control, "verdicts": v} for (corpus, control), v in found.items()
+        ],
+    }
 
 
 def _by_stage(records: list[dict]) -> list[tuple[str, list[dict]]]:
@@ -187,12 +254,24 @@ def _cell_view(built: Built, table, row, column) -> dict:
     """What the template needs of a cell."""
     cell = table.cells.get((row.method, column.key))
     if cell is None or cell.value is None:
-        return {"text": "–", "sort": "", "interval": "", "n": "", "class": "none", "mark": False, "title": "no score"}
+        return {
+            "text": "–",
+            "sort": "",
+            "interval": "",
+            "n": "",
+            "class": "none",
+            "mark": False,
+            "title": "no score",
+        }
     return {
-        "text": render.number(cell.value, column.decimals), "sort": repr(float(cell.value)), "interval": render.interval(cell, column.decimals),
-        "n": render.differing_n(cell, render.column_n(table, column)), "class": {1: "best", 2: "second"}.get(cell.rank, ""),
-        "mark": render.is_marked(cell, built.config.alpha), "title": cell.warning,
-    }  # fmt: skip
+        "text": render.number(cell.value, column.decimals),
+        "sort": repr(float(cell.value)),
+        "interval": render.interval(cell, column.decimals),
+        "n": render.differing_n(cell, render.column_n(table, column)),
+        "class": {1: "best", 2: "second"}.get(cell.rank, ""),
+        "mark": render.is_marked(cell, built.config.alpha),
+        "title": cell.warning,
+    }
 
 
 def _speed_view(rows, config: TablesConfig) -> list[list[dict]]:
@@ -208,7 +287,11 @@ def _speed_view(rows, config: TablesConfig) -> list[list[dict]]:
             if at not in keys:
                 head, ends = str(value), ""
             cells.append(
-                {"text": head, "interval": f"[{ends}" if ends else "", "sort": "" if number is None or number != number else repr(float(number))}
+                {
+                    "text": head,
+                    "interval": f"[{ends}" if ends else "",
+                    "sort": "" if number is None or number != number else repr(float(number)),
+                }
             )
         view.append(cells)
     return view

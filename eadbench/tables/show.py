@@ -53,9 +53,15 @@ def show(folder: Path, report: Path) -> None:
             console.print(APART, style="dim", highlight=False)
         console.print()
     if built.speed is not None and built.config.speed is not None:
-        console.print(plain_table(built.config.title_of(built.config.speed), speed_text(built.speed, built.config)))
+        console.print(
+            plain_table(built.config.title_of(built.config.speed), speed_text(built.speed, built.config))
+        )
     if built.tables:
-        console.print(escape(legend(built.tables[0], built.config.labels, built.config.alpha)), style="dim", highlight=False)
+        console.print(
+            escape(legend(built.tables[0], built.config.labels, built.config.alpha)),
+            style="dim",
+            highlight=False,
+        )
     console.print(f"\nTables: {folder}", highlight=False, soft_wrap=True)
     missing = f"not made yet; run `eadbench tables report --out {report}`"
     console.print(f"Page:   {report if report.exists() else missing}", highlight=False, soft_wrap=True)
@@ -88,7 +94,9 @@ def abreast(table: WideTable, corpus: str, width: int) -> Iterator[list[WideColu
 
 def to_rich(table: WideTable, columns: list[WideColumn], built: Built) -> Table:
     """Some columns of one corpus of a wide table for the terminal."""
-    shown = Table(title=escape(f"{table.title}: {columns[0].corpus_label}"), title_justify="left", pad_edge=False)
+    shown = Table(
+        title=escape(f"{table.title}: {columns[0].corpus_label}"), title_justify="left", pad_edge=False
+    )
     shown.add_column("method", max_width=NAMES, overflow="fold")
     for flag in table.flags:
         shown.add_column(escape(built.config.label(flag)), justify="center")
@@ -98,8 +106,13 @@ def to_rich(table: WideTable, columns: list[WideColumn], built: Built) -> Table:
         line = [escape(row_name(row))] + ["✓" if row.flags[f] else "" for f in table.flags]
         for column in columns:
             value, _, below = _cell(table, row, column, built.config.alpha).partition("\n")
-            mark = {1: "bold", 2: "underline"}.get(table.cells[row.method, column.key].rank if value != "–" else 0)
-            line.append((f"[{mark}]{value}[/{mark}]" if mark else value) + (f"\n[dim]{escape(below)}[/dim]" if below else ""))
+            mark = {1: "bold", 2: "underline"}.get(
+                table.cells[row.method, column.key].rank if value != "–" else 0
+            )
+            line.append(
+                (f"[{mark}]{value}[/{mark}]" if mark else value)
+                + (f"\n[dim]{escape(below)}[/dim]" if below else "")
+            )
         shown.add_row(*line, style={"control": "dim", "ground_truth": "dim"}.get(row.role))
     return shown
 
@@ -115,8 +128,14 @@ def _cell(table: WideTable, row: Row, column: WideColumn, alpha: float = 0.0) ->
     cell = table.cells.get((row.method, column.key))
     if cell is None or cell.value is None:
         return "–"
-    below = "\n".join(p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p)
-    return number(cell.value, column.decimals) + ("†" if is_marked(cell, alpha) else "") + (f"\n{below}" if below else "")
+    below = "\n".join(
+        p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p
+    )
+    return (
+        number(cell.value, column.decimals)
+        + ("†" if is_marked(cell, alpha) else "")
+        + (f"\n{below}" if below else "")
+    )
 
 
 def plain_table(title: str, frame: pd.DataFrame) -> Table:

@@ -30,8 +30,10 @@ class Row:
         flags: Switches, e.g. the modules of the ablation.
         caption_source: Where its text came from.
         run_hash: Checkpoint or recipe.
-        unable: Why it could render no clip under the table's protocol; empty if it did or was not asked.
-        card: The card of its run (``training.card``); ``None`` if it is no run of this workflow.
+        unable: Why it could render no clip under the table's protocol; empty if it did
+            or was not asked.
+        card: The card of its run (``training.card``); ``None`` if it is no run of this
+            workflow.
     """
 
     method: str
@@ -48,8 +50,8 @@ class Row:
 class Cell:
     """A value with what must stand beside it.
 
-    ``rank`` is 1 for the best, 2 for the second, 0 otherwise; ``short`` where a method is not ranked because clips that
-    others have are missing.
+    ``rank`` is 1 for the best, 2 for the second, 0 otherwise; ``short`` where a method
+    is not ranked because clips that others have are missing.
     """
 
     value: float | None
@@ -70,7 +72,8 @@ class Ranking:
     Attributes:
         places: Method -> 1 for the best, 2 for the second.
         short: Methods that are not ranked because they lack clips that others have.
-        undecided: Whether nothing is marked because the best cannot be told from any other method.
+        undecided: Whether nothing is marked because the best cannot be told from any
+            other method.
     """
 
     places: dict[str, int]
@@ -80,7 +83,9 @@ class Ranking:
 
 @dataclass(frozen=True)
 class WideColumn:
-    """A metric on a corpus. ``quoted`` maps methods to ``value`` and ``printed`` of the paper; ``decimals`` is for print."""
+    """A metric on a corpus. ``quoted`` maps methods to ``value`` and ``printed`` of the
+    paper; ``decimals`` is for print.
+    """
 
     metric: MetricLabel
     corpus: str
@@ -139,7 +144,13 @@ class WideTable:
         """Rows of the Parquet table."""
         records = []
         for row in self.rows:
-            record = {"method": row.method, "label": row.label, "role": row.role, "caption_source": row.caption_source, "run_hash": row.run_hash}
+            record = {
+                "method": row.method,
+                "label": row.label,
+                "role": row.role,
+                "caption_source": row.caption_source,
+                "run_hash": row.run_hash,
+            }
             record |= training_columns(row.card) | row.flags
             for column in self.columns:
                 cell = self.cells.get((row.method, column.key))
@@ -154,11 +165,13 @@ class WideTable:
 
 @dataclass(frozen=True)
 class Facts:
-    """What samples and cards of runs tell of a method, by its name; ``unable``, by ``method/protocol``: why it could render no clip.
+    """What samples and cards of runs tell of a method, by its name; ``unable``, by
+    ``method/protocol``: why it could render no clip.
 
-    ``cards`` holds of the runs' cards what ``training.card.read_run_card`` explains. ``kinds`` holds the kind of a method,
-    or the recipe of a published one; ``corpora`` the kind of a corpus and whether its people are ``drawn`` (and their
-    voices synthetic).
+    ``cards`` holds of the runs' cards what ``training.card.read_run_card`` explains.
+    ``kinds`` holds the kind of a method, or the recipe of a published one; ``corpora``
+    the kind of a corpus and whether its people are ``drawn`` (and their voices
+    synthetic).
     """
 
     run_hash: dict[str, str]
@@ -174,7 +187,9 @@ class Facts:
         return [name for name, told in self.corpora.items() if told["drawn"]]
 
 
-def comparison(name: str, spec: ComparisonTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:
+def comparison(
+    name: str, spec: ComparisonTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts
+) -> WideTable:
     """A table of methods against metrics.
 
     Raises:
@@ -184,22 +199,46 @@ def comparison(name: str, spec: ComparisonTable, config: TablesConfig, scores: p
 
 
 def ablation_grid(spec: AblationTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:
-    """The table of the ablation's runs; its paired tests are against the ablation's own reference.
+    """The table of the ablation's runs; its paired tests are against the ablation's own
+    reference.
 
     Raises:
         EadbenchError: As for :func:`comparison`.
     """
-    methods = sorted(spec.factors, key=lambda m: (sum(spec.factors[m].values()), [not on for on in spec.factors[m].values()]))
+    methods = sorted(
+        spec.factors,
+        key=lambda m: (sum(spec.factors[m].values()), [not on for on in spec.factors[m].values()]),
+    )
     return _make("ablation", spec, config, scores, facts, methods, spec.reference, spec.factors)
 
 
-def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: str, flags: dict[str, dict[str, bool]]) -> WideTable:
+def _make(
+    name,
+    spec,
+    config,
+    scores,
+    facts,
+    methods: Sequence[str],
+    reference: str,
+    flags: dict[str, dict[str, bool]],
+) -> WideTable:
     wanted = _told_apart([metric(key) for key in spec.metrics])
-    here = scores[scores.method.isin(methods) & scores.corpus.isin(spec.corpora) & (scores.protocol == spec.protocol)]
+    here = scores[
+        scores.method.isin(methods) & scores.corpus.isin(spec.corpora) & (scores.protocol == spec.protocol)
+    ]
     rows = tuple(
-        Row(m, config.label(m), config.role(m), flags.get(m, {}), facts.caption_source.get(m), facts.run_hash.get(m),
-            facts.unable.get(f"{m}/{spec.protocol}", ""), facts.cards.get(m)) for m in dict.fromkeys(methods)
-    )  # fmt: skip
+        Row(
+            m,
+            config.label(m),
+            config.role(m),
+            flags.get(m, {}),
+            facts.caption_source.get(m),
+            facts.run_hash.get(m),
+            facts.unable.get(f"{m}/{spec.protocol}", ""),
+            facts.cards.get(m),
+        )
+        for m in dict.fromkeys(methods)
+    )
     columns, cells, signatures, undecided = [], {}, {}, []
     for one in wanted:
         chosen = here[here.metric == one.name]
@@ -210,20 +249,38 @@ def _make(name, spec, config, scores, facts, methods: Sequence[str], reference: 
         for corpus in spec.corpora:
             quoted = quoted_values(spec.quoted.get(corpus), one.name, reference)
             known = measured[measured.corpus == corpus]
-            compared = known.value[known.method != config.ground_truth]  # a clip's SSIM with itself is 1, which takes a digit of all others
+            compared = known.value[
+                known.method != config.ground_truth
+            ]  # a clip's SSIM with itself is 1, which takes a digit of all others
             decimals = decimals_for(compared if len(compared) else known.value, one.unit)
             column = WideColumn(one, corpus, config.label(corpus), decimals, quoted, spec.quoted.get(corpus))
             columns.append(column)
-            # A summary without a value may stand beside one of another variant: the one with the value counts.
-            found = chosen[chosen.corpus == corpus].sort_values("value", na_position="last", kind="stable").drop_duplicates("method")
-            compared = found[found.value.notna() & ~found.method.map({r.method: r.role for r in rows}).isin(UNRANKED)]
+            # A summary without a value may stand beside one of another variant: the one
+            # with the value counts.
+            found = (
+                chosen[chosen.corpus == corpus]
+                .sort_values("value", na_position="last", kind="stable")
+                .drop_duplicates("method")
+            )
+            compared = found[
+                found.value.notna() & ~found.method.map({r.method: r.role for r in rows}).isin(UNRANKED)
+            ]
             ranking = rank(compared, one.direction, reference, config.alpha)
             undecided += [column.key] * ranking.undecided
             cells |= _cells(found, column, ranking)
     columns.sort(key=lambda c: spec.corpora.index(c.corpus))
     title = config.title_of(spec, corpora_of(facts.cards.get(reference, {})))
     return WideTable(
-        name, title, spec.protocol, reference, tuple(next(iter(flags.values()), {})), rows, tuple(columns), cells, signatures, tuple(undecided)
+        name,
+        title,
+        spec.protocol,
+        reference,
+        tuple(next(iter(flags.values()), {})),
+        rows,
+        tuple(columns),
+        cells,
+        signatures,
+        tuple(undecided),
     )
 
 
@@ -231,21 +288,33 @@ def training_columns(card: dict | None) -> dict[str, object]:
     """What a run's card tells, as columns of ``schemas.WIDE_ROW``."""
     card = card or {}
     names = " < ".join(one["name"] for one in ancestors(card))
-    return {"trained_on": "+".join(corpora_of(card)) or None, "steps": card.get("steps"), "initialised_from": names or None}
+    return {
+        "trained_on": "+".join(corpora_of(card)) or None,
+        "steps": card.get("steps"),
+        "initialised_from": names or None,
+    }
 
 
 def _told_apart(wanted: list[MetricLabel]) -> list[MetricLabel]:
-    """Metrics with their variant in the label where several variants of one stand side by side."""
+    """Metrics with their variant in the label where several variants of one stand side
+    by side.
+    """
     names = [one.name for one in wanted]
-    return [replace(one, label=f"{one.label} ({one.variant})") if one.variant and names.count(one.name) > 1 else one for one in wanted]
+    return [
+        replace(one, label=f"{one.label} ({one.variant})")
+        if one.variant and names.count(one.name) > 1
+        else one
+        for one in wanted
+    ]
 
 
 def rank(rows: pd.DataFrame, direction: str, reference: str, alpha: float) -> Ranking:
     """Best and second best of the methods that are ranked.
 
-    Methods are compared on the same clips: one that lacks some that others have (perhaps the hardest) is not ranked.
-    Nothing is marked where the interval of the best holds the values of all others and no paired test tells it apart,
-    as with one clip, which has neither.
+    Methods are compared on the same clips: one that lacks some that others have
+    (perhaps the hardest) is not ranked. Nothing is marked where the interval of the
+    best holds the values of all others and no paired test tells it apart, as with one
+    clip, which has neither.
 
     Args:
         rows: Scores of one metric on one corpus, a row per method, all with a value.
@@ -261,19 +330,31 @@ def rank(rows: pd.DataFrame, direction: str, reference: str, alpha: float) -> Ra
     best, others = whole[whole.value == levels[0]], whole[whole.value != levels[0]]
     if not _told_from_any(best, others, reference, alpha):
         return Ranking({}, short, undecided=True)
-    return Ranking({m: levels.index(v) + 1 for m, v in zip(whole.method, whole.value, strict=True) if v in levels}, short)
+    return Ranking(
+        {m: levels.index(v) + 1 for m, v in zip(whole.method, whole.value, strict=True) if v in levels}, short
+    )
 
 
 def _lacks_clips(rows: pd.DataFrame, reference: str) -> pd.Series:
-    """Which rows rest on fewer clips than the most, or on as many others than the reference."""
+    """Which rows rest on fewer clips than the most, or on as many others than the
+    reference.
+    """
     most = rows.n.max()
-    others = rows.n_common.notna() & (rows.n_common < rows.n) & bool((rows.n[rows.method == reference] == most).any())
+    others = (
+        rows.n_common.notna()
+        & (rows.n_common < rows.n)
+        & bool((rows.n[rows.method == reference] == most).any())
+    )
     return (rows.n < most) | others
 
 
 def _told_from_any(best: pd.DataFrame, others: pd.DataFrame, reference: str, alpha: float) -> bool:
-    """Whether an interval of the best leaves out the value of another method, or a paired test tells the two apart."""
-    outside = any(((others.value < row.low) | (others.value > row.high)).any() for row in best.itertuples() if row.n > 1)
+    """Whether an interval of the best leaves out the value of another method, or a
+    paired test tells the two apart.
+    """
+    outside = any(
+        ((others.value < row.low) | (others.value > row.high)).any() for row in best.itertuples() if row.n > 1
+    )
     tested = others if reference in set(best.method) else best
     return outside or bool((tested.p_value.astype(float) < alpha).any())
 
@@ -282,28 +363,53 @@ def _cells(rows: pd.DataFrame, column: WideColumn, ranking: Ranking) -> dict[tup
     """Cells of one column."""
     found = {}
     for row in rows.itertuples(index=False):
-        optional = {name: None if pd.isna(v := getattr(row, name)) else v for name in ("value", "low", "high", "p_value")}
+        optional = {
+            name: None if pd.isna(v := getattr(row, name)) else v
+            for name in ("value", "low", "high", "p_value")
+        }
         found[row.method, column.key] = Cell(
-            value=optional["value"], low=optional["low"], high=optional["high"], n=int(row.n), n_missing=int(row.n_missing), p=optional["p_value"],
-            warning=row.warning or "", rank=ranking.places.get(row.method, 0), short=row.method in ranking.short,
-        )  # fmt: skip
+            value=optional["value"],
+            low=optional["low"],
+            high=optional["high"],
+            n=int(row.n),
+            n_missing=int(row.n_missing),
+            p=optional["p_value"],
+            warning=row.warning or "",
+            rank=ranking.places.get(row.method, 0),
+            short=row.method in ranking.short,
+        )
     return found
 
 
 def the_signature(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
-    """Name the one metric signature of a metric in a table: extractor, hash of its weights, resolution, variant.
+    """Name the one metric signature of a metric in a table: extractor, hash of its
+    weights, resolution, variant.
 
     Raises:
         EadbenchError: If there are several; each is named with its methods.
     """
-    marks = measured.assign(resolution=measured.resolution.astype("Int64").astype(str).replace("<NA>", "")).fillna(
-        {"weights_sha256": "", "variant": ""}
-    )
-    groups = {signature: sorted(set(g.method)) for signature, g in marks.groupby(["extractor", "weights_sha256", "resolution", "variant"], sort=True)}
+    marks = measured.assign(
+        resolution=measured.resolution.astype("Int64").astype(str).replace("<NA>", "")
+    ).fillna({"weights_sha256": "", "variant": ""})
+    groups = {
+        signature: sorted(set(g.method))
+        for signature, g in marks.groupby(["extractor", "weights_sha256", "resolution", "variant"], sort=True)
+    }
     if len(groups) > 1:
-        told = "\n".join(f"    {describe_signature(*signature)}: {', '.join(methods)}" for signature, methods in groups.items())
-        hint = f"score them all with one metric signature; where only the variant differs, name one in the config, e.g. {one.name}@VARIANT"
-        raise EadbenchError(f"{one.name} was measured with different metric signatures, which may not share a column:\n{told}", f"table {table!r}", hint)
+        told = "\n".join(
+            f"    {describe_signature(*signature)}: {', '.join(methods)}"
+            for signature, methods in groups.items()
+        )
+        hint = (
+            "score them all with one metric signature; where only the variant differs, name one in the "
+            f"config, e.g. {one.name}@VARIANT"
+        )
+        raise EadbenchError(
+            f"{one.name} was measured with different metric signatures, which may not share a "
+            f"column:\n{told}",
+            f"table {table!r}",
+            hint,
+        )
     return describe_signature(*next(iter(groups))) if groups else "not measured"
 
 
@@ -317,17 +423,24 @@ def quoted_values(paper_corpus: str | None, name: str, method: str) -> dict[str,
     """Values quoted from the paper for a metric, shown in the row of ``method``."""
     if paper_corpus is None:
         return {}
-    found = [entry["values"][name] for entry in quotations() if entry["corpus"] == paper_corpus and name in entry["values"]]
+    found = [
+        entry["values"][name]
+        for entry in quotations()
+        if entry["corpus"] == paper_corpus and name in entry["values"]
+    ]
     return {method: found[0]} if found else {}
 
 
 def quotations() -> list[dict]:
     """The entries of ``quoted.yaml``."""
-    return yaml.safe_load(resources.files("eadbench.tables").joinpath("quoted.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(
+        resources.files("eadbench.tables").joinpath("quoted.yaml").read_text(encoding="utf-8")
+    )
 
 
 def decimals_for(values: Sequence[float], unit: str = "") -> int:
-    """Decimals that leave three or four digits of the largest value; a tenth of a frame is enough for ``frames``.
+    """Decimals that leave three or four digits of the largest value; a tenth of a frame
+    is enough for ``frames``.
 
     What is below ``NOISE`` counts, and hence is printed, as zero.
     """

@@ -1,4 +1,6 @@
-"""The card of a run: what the weights are, what they were trained on and what they started from. Without torch, for the tables."""
+"""The card of a run: what the weights are, what they were trained on and what they
+started from. Without torch, for the tables.
+"""
 
 import json
 from collections.abc import Iterator
@@ -15,8 +17,9 @@ ORIGIN = ("name", "trained_on", "steps", "initialised_from")
 def read_run_card(folder: Path) -> dict[str, Any]:
     """``card.json`` of a run.
 
-    ``trained_on`` holds the corpora of its own training clips, ``steps`` its optimiser steps, ``initialised_from`` the same
-    of what it started from (``name``, ``trained_on``, ``steps``, ``initialised_from``; ``null`` for random weights),
+    ``trained_on`` holds the corpora of its own training clips, ``steps`` its optimiser
+    steps, ``initialised_from`` the same of what it started from (``name``,
+    ``trained_on``, ``steps``, ``initialised_from``; ``null`` for random weights),
     ``sync_loss_from`` that of the SyncNet of its loss.
 
     Raises:
@@ -28,16 +31,22 @@ def read_run_card(folder: Path) -> dict[str, Any]:
             seals.check(path)
         card = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise EadbenchError(f"run {path.parent.name!r} is not trained", path, f"`snakemake {path}` trains it") from error
+        raise EadbenchError(
+            f"run {path.parent.name!r} is not trained", path, f"`snakemake {path}` trains it"
+        ) from error
     except ValueError as error:
         raise EadbenchError(f"not the card of a run: {error}", path, "train the run again") from error
     if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
-        raise EadbenchError("not the card of a run: it lacks the sha256 of the weights", path, "train the run again")
+        raise EadbenchError(
+            "not the card of a run: it lacks the sha256 of the weights", path, "train the run again"
+        )
     return card
 
 
 def origin(card: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What the card of a run repeats of the run or published artefact that it starts from."""
+    """What the card of a run repeats of the run or published artefact that it starts
+    from.
+    """
     if card is None:
         return None
     return {key: {**card, "name": card.get("run") or card.get("id")}.get(key) for key in ORIGIN}
@@ -50,5 +59,7 @@ def ancestors(card: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def corpora_of(card: dict[str, Any]) -> list[str]:
-    """Corpora that a run and all that it started from were trained on, sorted; those of published weights are not known."""
+    """Corpora that a run and all that it started from were trained on, sorted; those of
+    published weights are not known.
+    """
     return sorted({corpus for one in (card, *ancestors(card)) for corpus in one.get("trained_on") or ()})

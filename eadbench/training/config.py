@@ -31,29 +31,42 @@ OWN = {
 
 
 class OptimConfig(Section):
-    """Optimiser, length and bookkeeping of a run. The defaults are the paper run's, but for length, batch and what fits the machine.
+    """Optimiser, length and bookkeeping of a run. The defaults are the paper run's, but
+    for length, batch and what fits the machine.
 
     Attributes:
         steps: Optimiser steps.
-        batch: Samples per optimiser step over all processes: windows (EAD-Net, Wav2Lip) or clips (SyncNet).
+        batch: Samples per optimiser step over all processes: windows (EAD-Net, Wav2Lip)
+            or clips (SyncNet).
         accumulate: Passes that one optimiser step is split into.
         lr, weight_decay, beta2: AdamW.
         schedule: ``constant`` or ``cosine`` (to zero), after the warm-up.
         warmup: Steps of linear warm-up, from 0, with either schedule.
         clip: Largest gradient norm.
-        ema: Largest decay of the moving average of the weights that is saved in the end; 0 saves the last weights. The decay
-            rises from 0: after n steps it is at most ``n / (n + 9)``, as diffusers' ``EMAModel`` does without its warm-up, so
-            that 0.99 is reached after 891 steps, 0.999 after 8,991 and 0.9999 after 89,991. Shorter runs average with what
-            they have reached by then, about the last ninth of their steps, whatever larger number stands here.
-        use_ema_warmup: Let it rise as ``1 - (1 + (n - 1) / ema_inv_gamma) ** -ema_power`` instead (diffusers' EMA warm-up):
-            with 1 and 3/4 it reaches 0.999 after 10,000 and 0.9999 after 215,000 steps.
+        ema: Largest decay of the moving average of the weights that is saved in the
+            end; 0 saves the last weights. The decay rises from 0: after n steps it is
+            at most ``n / (n + 9)``, as diffusers' ``EMAModel`` does without its
+            warm-up, so that 0.99 is reached after 891 steps, 0.999 after 8,991 and
+            0.9999 after 89,991. Shorter runs average with what they have reached by
+            then, about the last ninth of their steps, whatever larger number stands
+            here.
+        use_ema_warmup: Let it rise as
+            ``1 - (1 + (n - 1) / ema_inv_gamma) ** -ema_power`` instead (diffusers' EMA
+            warm-up): with 1 and 3/4 it reaches 0.999 after 10,000 and 0.9999 after
+            215,000 steps.
         ema_inv_gamma, ema_power: See there.
-        ema_min_decay: Least decay from the second step on; as large as ``ema``, the decay is fixed.
-        precision: ``auto`` is bf16 on a GPU and fp32 on the CPU; or ``no``, ``bf16``, ``fp16``.
-        gradient_checkpointing: Recompute activations in the backward pass; less memory, more time.
-        log_every, validate_every, save_every: Steps between log rows, validations and resumable states. Validation also runs at the end.
-        validate_batches: Batches per validation; always the same samples with the same noise.
-        workers: Processes that load data; 0 loads in the training process. Results do not depend on it.
+        ema_min_decay: Least decay from the second step on; as large as ``ema``, the
+            decay is fixed.
+        precision: ``auto`` is bf16 on a GPU and fp32 on the CPU; or ``no``, ``bf16``,
+            ``fp16``.
+        gradient_checkpointing: Recompute activations in the backward pass; less memory,
+            more time.
+        log_every, validate_every, save_every: Steps between log rows, validations and
+            resumable states. Validation also runs at the end.
+        validate_batches: Batches per validation; always the same samples with the same
+            noise.
+        workers: Processes that load data; 0 loads in the training process. Results do
+            not depend on it.
         prefetch: Batches that each of them loads ahead.
     """
 
@@ -91,17 +104,25 @@ class LossConfig(Section):
     """The four losses of EAD-Net and what tames them.
 
     Attributes:
-        noise, sync, lpips, trepa: Weights (LatentSync: 1, 0.05, 0.1, 10). TREPA's is multiplied by D / 1408, since a mean squared difference of unit
-            vectors shrinks with their width D and 10 belongs to a 1408 wide encoder. Stage 1 uses noise alone, as LatentSync does.
-        x0_weight: Weight w(t) of the losses on the estimated clean sample, whose error grows as sqrt((1 - abar) / abar) with the noise:
-            ``alpha_bar`` (ours) w = abar_t, ``min_snr`` w = min(SNR, 1), ``none`` w = 1 (LatentSync).
-        x0_every: Steps between steps that have losses on the clean sample; the decoder is what costs (LatentSync: 1).
-        x0_frames: Consecutive frames of the window that are decoded for them; null decodes all.
-        sync_others: Moments of the clip from which the sound of each window is told, beside the other windows, with a contrastive SyncNet (ours).
+        noise, sync, lpips, trepa: Weights (LatentSync: 1, 0.05, 0.1, 10). TREPA's is
+            multiplied by D / 1408, since a mean squared difference of unit vectors
+            shrinks with their width D and 10 belongs to a 1408 wide encoder. Stage 1
+            uses noise alone, as LatentSync does.
+        x0_weight: Weight w(t) of the losses on the estimated clean sample, whose error
+            grows as sqrt((1 - abar) / abar) with the noise: ``alpha_bar`` (ours) w =
+            abar_t, ``min_snr`` w = min(SNR, 1), ``none`` w = 1 (LatentSync).
+        x0_every: Steps between steps that have losses on the clean sample; the decoder
+            is what costs (LatentSync: 1).
+        x0_frames: Consecutive frames of the window that are decoded for them; null
+            decodes all.
+        sync_others: Moments of the clip from which the sound of each window is told,
+            beside the other windows, with a contrastive SyncNet (ours).
         lower_half: LPIPS looks at the lower half only (LatentSync).
-        emphasis: Noise loss counts ``1 + emphasis`` times where the mask says regenerate (ours; 0 = LatentSync).
+        emphasis: Noise loss counts ``1 + emphasis`` times where the mask says
+            regenerate (ours; 0 = LatentSync).
         mouth_emphasis: The same around the mouth of the alignment template (ours).
-        snr_gamma: Min-SNR weighting of the noise loss (Hang et al. 2023) with this gamma; null = none.
+        snr_gamma: Min-SNR weighting of the noise loss (Hang et al. 2023) with this
+            gamma; null = none.
     """
 
     noise: float = 1.0
@@ -126,14 +147,20 @@ class DiffusionConfig(Section):
 
     Attributes:
         beta_start, beta_end, train_steps: Scaled-linear schedule (Stable Diffusion).
-        shared_noise: a: noise is (a * shared by all frames + own) / sqrt(1 + a^2) (LatentSync: 1).
-        timestep_mean: Null draws timesteps evenly (Stable Diffusion). A number m draws ``train_steps * sigmoid(m + z)``, z standard normal (Esser et
-            al. 2024): above 0, more of the noisy steps, in which the mouth's shape is decided.
-        drop_audio, drop_text: Shares of the samples that learn without it, drawn independently, so that both can be guided (ours).
-        vector_alone: Share of the labelled samples that see the valence-arousal-intensity vector without the text, so that it can dial the emotion by
-            itself (ours).
-        other_reference: Share of the samples whose reference is another clip of the speaker, where there is one, so that the emotion has to come from
-            text and vector instead of the reference (ours; LatentSync: 0, another window of the same clip).
+        shared_noise: a: noise is (a * shared by all frames + own) / sqrt(1 + a^2)
+            (LatentSync: 1).
+        timestep_mean: Null draws timesteps evenly (Stable Diffusion). A number m draws
+            ``train_steps * sigmoid(m + z)``, z standard normal (Esser et al. 2024):
+            above 0, more of the noisy steps, in which the mouth's shape is decided.
+        drop_audio, drop_text: Shares of the samples that learn without it, drawn
+            independently, so that both can be guided (ours).
+        vector_alone: Share of the labelled samples that see the
+            valence-arousal-intensity vector without the text, so that it can dial the
+            emotion by itself (ours).
+        other_reference: Share of the samples whose reference is another clip of the
+            speaker, where there is one, so that the emotion has to come from text and
+            vector instead of the reference (ours; LatentSync: 0, another window of the
+            same clip).
     """
 
     beta_start: float = 0.00085
@@ -148,23 +175,30 @@ class DiffusionConfig(Section):
 
 
 class RunConfig(Section):
-    """One run. Only what differs from the shared values needs to be written; with ``base``, only what differs from that run.
+    """One run. Only what differs from the shared values needs to be written; with
+    ``base``, only what differs from that run.
 
     Attributes:
         kind: ``eadnet``, ``syncnet`` or ``wav2lip``.
         base: Run that this one is a diff against; mappings are merged key by key.
-        train_on: Corpora whose features train it; the section's by default. What it starts from may have seen others: the
-            card and the tables say so.
+        train_on: Corpora whose features train it; the section's by default. What it
+            starts from may have seen others: the card and the tables say so.
         stage: 1 = frames for themselves, noise loss alone; 2 = all losses. (eadnet)
         init: Run whose weights it starts from. (eadnet)
-        pretrained: Artefact of the zoo with Stable Diffusion's U-Net to start from; also to be listed in `parts`. (eadnet)
+        pretrained: Artefact of the zoo with Stable Diffusion's U-Net to start from;
+            also to be listed in `parts`. (eadnet)
         syncnet: Run of the SyncNet that the sync loss uses. (eadnet stage 2, wav2lip)
-        parts: Artefacts of the zoo that the losses use: ``vae``, ``lpips``, ``videomae``. (eadnet stage 2)
-        model: Sizes and choices of the network, over ``training.model``; see ``eadbench/models/config.py``.
+        parts: Artefacts of the zoo that the losses use: ``vae``, ``lpips``,
+            ``videomae``. (eadnet stage 2)
+        model: Sizes and choices of the network, over ``training.model``; see
+            ``eadbench/models/config.py``.
         losses, diffusion, optim: Over the shared ones.
-        trainable: Regular expressions; parameters whose name matches none stay as they are. (eadnet)
-        windows: Windows of one clip that are told from each other (syncnet); windows per sample for the expert's loss (wav2lip).
-        loss: ``contrastive`` (InfoNCE among a clip's windows) or ``bce`` (LatentSync: cosine, one shifted negative for every other). (syncnet)
+        trainable: Regular expressions; parameters whose name matches none stay as they
+            are. (eadnet)
+        windows: Windows of one clip that are told from each other (syncnet); windows
+            per sample for the expert's loss (wav2lip).
+        loss: ``contrastive`` (InfoNCE among a clip's windows) or ``bce`` (LatentSync:
+            cosine, one shifted negative for every other). (syncnet)
         temperature: Of the contrastive loss.
         augment: Mirror and change colours of whole windows at random. (syncnet)
         sync_weight: Weight of the expert's loss beside L1. (wav2lip)
@@ -197,8 +231,12 @@ class RunConfig(Section):
         return self
 
     def trim(self, dump: dict[str, Any]) -> None:
-        """What runs of the other kinds read; and features, runs and artefacts, which are inputs: a job depends on those anyway."""
-        for key in {"base", "train_on", "syncnet", "parts"} | {key for keys in OWN.values() for key in keys if key not in OWN[self.kind]}:
+        """What runs of the other kinds read; and features, runs and artefacts, which
+        are inputs: a job depends on those anyway.
+        """
+        for key in {"base", "train_on", "syncnet", "parts"} | {
+            key for keys in OWN.values() for key in keys if key not in OWN[self.kind]
+        }:
             dump.pop(key, None)
         losses = dump.get("losses")
         if isinstance(losses, dict):
@@ -213,11 +251,12 @@ class TrainingConfig(Section):
 
     Attributes:
         train_on: Corpora whose features train the runs that name none of their own.
-        model: Sizes and choices of EAD-Net shared by its runs. Widths that the features decide (``audio_dim``, ``audio_layers``, ``text_dim``,
-            ``latent_channels``, ``image_size``) are taken from them.
+        model: Sizes and choices of EAD-Net shared by its runs. Widths that the features
+            decide (``audio_dim``, ``audio_layers``, ``text_dim``, ``latent_channels``,
+            ``image_size``) are taken from them.
         losses, diffusion, optim: Shared values.
-        processes: Processes over which a run splits its batches, each with a GPU of its own where there are GPUs. Results depend on it by rounding
-            only.
+        processes: Processes over which a run splits its batches, each with a GPU of its
+            own where there are GPUs. Results depend on it by rounding only.
         runs: Runs by name, each with all that it inherits.
     """
 
@@ -248,7 +287,9 @@ class TrainingConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, given: Any) -> Any:
-        """Write the runs out in full: what is shared, then the run that each is a diff against, then what is its own."""
+        """Write the runs out in full: what is shared, then the run that each is a diff
+        against, then what is its own.
+        """
         runs = given.get("runs") if isinstance(given, dict) else None
         if not isinstance(runs, dict) or not all(isinstance(run, dict) for run in runs.values()):
             return given
@@ -256,7 +297,11 @@ class TrainingConfig(Section):
         full = {}
         for name in runs:
             own = _inherited(runs, name, ())
-            full[name] = merge(shared | ({"model": given["model"]} if own.get("kind") == "eadnet" and given.get("model") else {}), own)
+            full[name] = merge(
+                shared
+                | ({"model": given["model"]} if own.get("kind") == "eadnet" and given.get("model") else {}),
+                own,
+            )
         return {**given, "runs": full}
 
     def run(self, name: str) -> RunConfig:
@@ -267,22 +312,34 @@ class TrainingConfig(Section):
         """
         if name not in self.runs:
             known = ", ".join(self.runs)
-            raise EadbenchError(f"no run {name!r} in the configuration{nearest(name, self.runs)}", "training.runs", f"known: {known}")
+            raise EadbenchError(
+                f"no run {name!r} in the configuration{nearest(name, self.runs)}",
+                "training.runs",
+                f"known: {known}",
+            )
         return self.runs[name]
 
     def requires(self, name: str) -> Requires:
-        """What a run is trained on, the runs that it starts from and learns from, and the frozen parts of its losses."""
+        """What a run is trained on, the runs that it starts from and learns from, and
+        the frozen parts of its losses.
+        """
         run = self.run(name)
         runs = tuple((role, getattr(run, role)) for role in ("init", "syncnet") if getattr(run, role))
         return Requires(features=tuple(run.train_on), runs=runs, artefacts=tuple(run.parts))
 
     def weights_mb(self, name: str) -> int:
-        """Size of one copy of a run's network in float32, MB; those of other kinds than ``eadnet`` are small and count as 0."""
+        """Size of one copy of a run's network in float32, MB; those of other kinds than
+        ``eadnet`` are small and count as 0.
+        """
         run = self.run(name)
-        return round(4 * EADNetConfig.model_validate(run.model).parameters / 1e6) if run.kind == "eadnet" else 0
+        return (
+            round(4 * EADNetConfig.model_validate(run.model).parameters / 1e6) if run.kind == "eadnet" else 0
+        )
 
     def loaded_mb(self, name: str) -> int:
-        """What waits in memory while a run's workers load ahead, MB; of other kinds than ``syncnet`` it is small and counts as 0."""
+        """What waits in memory while a run's workers load ahead, MB; of other kinds
+        than ``syncnet`` it is small and counts as 0.
+        """
         run = self.run(name)
         if run.kind != "syncnet":
             return 0
@@ -310,11 +367,14 @@ def check(settings: Any) -> None:
     for name, run in settings.training.runs.items():
         if not run.train_on:
             hint = "name corpora there, or for all runs in training.train_on"
-            raise EadbenchError(f"run {name!r} has no corpus to train on", f"training.runs.{name}.train_on", hint)
+            raise EadbenchError(
+                f"run {name!r} has no corpus to train on", f"training.runs.{name}.train_on", hint
+            )
 
 
 def check_sizes(kind: Kind, sizes: dict[str, Any], place: str = "") -> None:
-    """Sizes and choices of a network are such; ``place`` goes before the key in the message.
+    """Sizes and choices of a network are such; ``place`` goes before the key in the
+    message.
 
     Raises:
         ValueError: For the first that is not.
@@ -325,7 +385,9 @@ def check_sizes(kind: Kind, sizes: dict[str, Any], place: str = "") -> None:
             raise ValueError(f"{place}{key}: unknown key{nearest(key, known)}")
         field = known[key]
         try:
-            TypeAdapter(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation).validate_python(value)
+            TypeAdapter(
+                Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+            ).validate_python(value)
         except ValidationError as error:
             raise ValueError(f"{place}{key}: {error.errors()[0]['msg']}") from error
 

@@ -1,4 +1,6 @@
-"""Windows of clips for training: each sample is a function of (seed, run, number), whatever the process, the loader or the resumption."""
+"""Windows of clips for training: each sample is a function of (seed, run, number),
+whatever the process, the loader or the resumption.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +24,9 @@ from eadbench.training.noise import draw_noise, draw_timestep
 
 @dataclass(frozen=True)
 class Stream:
-    """Names a stream of samples: the seed of the config, the run, and what the samples are for (``train`` or ``val``)."""
+    """Names a stream of samples: the seed of the config, the run, and what the samples
+    are for (``train`` or ``val``).
+    """
 
     seed: int
     run: str
@@ -38,7 +42,8 @@ class Stream:
 
 
 class Windows(Dataset):
-    """Base: sample ``number`` looks at one clip; every clip comes once before any comes again (a permutation per epoch).
+    """Base: sample ``number`` looks at one clip; every clip comes once before any comes
+    again (a permutation per epoch).
 
     Args:
         store: The features.
@@ -55,7 +60,11 @@ class Windows(Dataset):
         if self.clips.empty:
             where = ", ".join(map(str, store.indexes))
             detail = f"{len(clips)} clips in the split {stream.split!r}, none with {shortest} frames"
-            raise EadbenchError(f"nothing to train on: {detail}", where, "look at columns `trains`, `frames` and `reason` of the index")
+            raise EadbenchError(
+                f"nothing to train on: {detail}",
+                where,
+                "look at columns `trains`, `frames` and `reason` of the index",
+            )
         self.store, self.stream = store, stream
         self._epoch: tuple[int, np.ndarray] | None = None
 
@@ -63,21 +72,35 @@ class Windows(Dataset):
         """The clip of sample ``number``."""
         epoch, place = divmod(number, len(self.clips))
         if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, rng_for(self.stream.seed, self.stream.run, self.stream.split, "epoch", epoch).permutation(len(self.clips)))
+            self._epoch = (
+                epoch,
+                rng_for(self.stream.seed, self.stream.run, self.stream.split, "epoch", epoch).permutation(
+                    len(self.clips)
+                ),
+            )
         return self.clips.iloc[self._epoch[1][place]]
 
     def mel(self, row: pd.Series, start: int, steps: int) -> torch.Tensor:
         """Mel ``(80, steps)`` from a step on, repeated at the end."""
         mel = self.store.get(row, "mel", start, start + steps).float()
-        return torch.cat([mel, mel[:, -1:].expand(-1, steps - mel.shape[1])], 1) if mel.shape[1] < steps else mel
+        return (
+            torch.cat([mel, mel[:, -1:].expand(-1, steps - mel.shape[1])], 1) if mel.shape[1] < steps else mel
+        )
 
-    def sync_sounds(self, row: pd.Series, starts: list[int], sync: SyncNetConfig, others: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        """``sounds`` of the windows that start at these frames ``(K, 80, steps)``, and ``others`` of the clip's other windows ``(M, 80, steps)``."""
+    def sync_sounds(
+        self, row: pd.Series, starts: list[int], sync: SyncNetConfig, others: int, rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
+        """``sounds`` of the windows that start at these frames ``(K, 80, steps)``, and
+        ``others`` of the clip's other windows ``(M, 80, steps)``.
+        """
         rest = np.setdiff1d(np.arange(int(row["frames"]) - sync.frames + 1), starts)
         drawn = rng.choice(rest, others, replace=len(rest) < others) if len(rest) else np.zeros(0, int)
         sounds = [self.mel(row, mel_start(int(s)), sync.mel_steps) for s in (*starts, *drawn)]
         empty = torch.zeros(0, *sounds[0].shape)
-        return {"sounds": torch.stack(sounds[: len(starts)]), "others": torch.stack(sounds[len(starts) :]) if len(drawn) else empty}
+        return {
+            "sounds": torch.stack(sounds[: len(starts)]),
+            "others": torch.stack(sounds[len(starts) :]) if len(drawn) else empty,
+        }
 
 
 class EADNetWindows(Windows):
@@ -88,9 +111,11 @@ class EADNetWindows(Windows):
         model: Sizes of the network.
         diffusion: Noise and dropout.
         batch: Samples per optimiser step.
-        clean_every: Steps between those that need frames and mel for losses on the clean sample; 0 = never.
+        clean_every: Steps between those that need frames and mel for losses on the
+            clean sample; 0 = never.
         clean_frames: Frames that those decode.
-        sync: SyncNet of the sync loss, if any; its windows start at :meth:`sync_starts`.
+        sync: SyncNet of the sync loss, if any; its windows start at
+            :meth:`sync_starts`.
         others: Sounds of other moments that these are told from.
     """
 
@@ -128,7 +153,9 @@ class EADNetWindows(Windows):
         text = self.store.text(row) if "text" in self.model.sources else None
         intensity = row["intensity"] if pd.notna(row["intensity"]) else 1.0
         labelled = isinstance(row["emotion"], str)
-        drop_audio, drop_text = (rng.random(2) < (self.diffusion.drop_audio, self.diffusion.drop_text)).tolist()
+        drop_audio, drop_text = (
+            rng.random(2) < (self.diffusion.drop_audio, self.diffusion.drop_text)
+        ).tolist()
         if labelled and "vai" in self.model.sources and rng.random() < self.diffusion.vector_alone:
             text = None
         sample = {
@@ -140,8 +167,13 @@ class EADNetWindows(Windows):
             "audio": self.audio(row, start),
             "text": text.float() if text is not None else None,
             # Not a number: unknown, which is not the same as neutral.
-            "vai": torch.tensor(valence_arousal_intensity(row["emotion"], intensity) if labelled else (np.nan,) * 3, dtype=torch.float32),
-            "noise": draw_noise(tuple(latents.shape), self.diffusion.shared_noise, self.stream.generator(number)),
+            "vai": torch.tensor(
+                valence_arousal_intensity(row["emotion"], intensity) if labelled else (np.nan,) * 3,
+                dtype=torch.float32,
+            ),
+            "noise": draw_noise(
+                tuple(latents.shape), self.diffusion.shared_noise, self.stream.generator(number)
+            ),
             "t": draw_timestep(self.diffusion, rng),
             "drop_audio": drop_audio,
             "drop_text": drop_text,
@@ -152,14 +184,22 @@ class EADNetWindows(Windows):
             sample["first"] = first
             sample["frames"] = self.store.get(row, "frames", at, at + self.clean_frames)
             if self.sync:
-                sample |= self.sync_sounds(row, [at + s for s in self.sync_starts()], self.sync, self.others, rng)
+                sample |= self.sync_sounds(
+                    row, [at + s for s in self.sync_starts()], self.sync, self.others, rng
+                )
         return sample
 
     def reference(self, row: pd.Series, start: int, rng: np.random.Generator) -> tuple[pd.Series, int]:
-        """Clip and start of the reference window: elsewhere in the clip, or in another clip of the speaker."""
+        """Clip and start of the reference window: elsewhere in the clip, or in another
+        clip of the speaker.
+        """
         frames = self.model.frames
         if rng.random() < self.diffusion.other_reference:
-            others = [k for k in self.of_speaker.get((row["corpus"], row["speaker"]), ()) if self.clips["clip_id"].iat[k] != row["clip_id"]]
+            others = [
+                k
+                for k in self.of_speaker.get((row["corpus"], row["speaker"]), ())
+                if self.clips["clip_id"].iat[k] != row["clip_id"]
+            ]
             if others:
                 chosen = self.clips.iloc[others[rng.integers(len(others))]]
                 return chosen, int(rng.integers(0, chosen["frames"] - frames + 1))
@@ -171,8 +211,12 @@ class EADNetWindows(Windows):
         return audio_slice(self.store, row, start, m.frames, m.audio_left, m.audio_right)
 
 
-def audio_slice(store: FeatureStore, row: pd.Series, start: int, frames: int, left: int, right: int) -> torch.Tensor:
-    """As ``audio_windows`` of the whole clip cut to ``frames`` frames from ``start``, but only those states are read."""
+def audio_slice(
+    store: FeatureStore, row: pd.Series, start: int, frames: int, left: int, right: int
+) -> torch.Tensor:
+    """As ``audio_windows`` of the whole clip cut to ``frames`` frames from ``start``,
+    but only those states are read.
+    """
     first, last = STATES_PER_FRAME * (start - left), STATES_PER_FRAME * (start + frames + right)
     states = store.get(row, "audio", max(0, first), last).float()
     before, after = max(0, -first), last - max(0, first) - len(states)
@@ -181,7 +225,9 @@ def audio_slice(store: FeatureStore, row: pd.Series, start: int, frames: int, le
 
 
 def reference_start(start: int, frames: int, total: int, rng: np.random.Generator) -> int:
-    """Start of the reference window: without overlap where the clip allows it (LatentSync), else as far away as it goes."""
+    """Start of the reference window: without overlap where the clip allows it
+    (LatentSync), else as far away as it goes.
+    """
     before, after = start - frames, total - frames - (start + frames)
     choices = [*range(before + 1)] + [start + frames + k for k in range(after + 1)]
     if choices:
@@ -190,14 +236,18 @@ def reference_start(start: int, frames: int, total: int, rng: np.random.Generato
 
 
 class SyncWindows(Windows):
-    """``count`` windows of one clip with their sound, for SyncNet: negatives come from the same clip only.
+    """``count`` windows of one clip with their sound, for SyncNet: negatives come from
+    the same clip only.
 
-    Starts are drawn from all places, at least one frame apart. ``augment`` mirrors and recolours all windows of a sample alike. The
-    frames stay uint8 until they are on the device, where :func:`recoloured` makes numbers of them: a batch of the paper's
-    size has 400 MB so, and as many wait as workers load ahead.
+    Starts are drawn from all places, at least one frame apart. ``augment`` mirrors and
+    recolours all windows of a sample alike. The frames stay uint8 until they are on the
+    device, where :func:`recoloured` makes numbers of them: a batch of the paper's size
+    has 400 MB so, and as many wait as workers load ahead.
     """
 
-    def __init__(self, store: FeatureStore, stream: Stream, model: SyncNetConfig, count: int, augment: bool) -> None:
+    def __init__(
+        self, store: FeatureStore, stream: Stream, model: SyncNetConfig, count: int, augment: bool
+    ) -> None:
         super().__init__(store, stream, model.frames + count - 1)
         self.model, self.count, self.augment = model, count, augment
 
@@ -211,7 +261,9 @@ class SyncWindows(Windows):
         gain, offset = torch.ones(3), torch.zeros(3)
         if self.augment and self.stream.split == "train":
             frames = frames.flip(-1) if rng.random() < 0.5 else frames
-            gain, offset = (torch.from_numpy(rng.uniform(*reach, 3)).float() for reach in ((0.7, 1.3), (-0.2, 0.2)))
+            gain, offset = (
+                torch.from_numpy(rng.uniform(*reach, 3)).float() for reach in ((0.7, 1.3), (-0.2, 0.2))
+            )
         at = [mel_start(int(s)) for s in starts]
         padded = torch.cat([mel, mel[:, -1:].expand(-1, steps)], 1)
         return {
@@ -225,15 +277,21 @@ class SyncWindows(Windows):
 
 
 def recoloured(batch: dict[str, Any]) -> torch.Tensor:
-    """Windows ``(B, K, F, 3, H, W)`` in [-1, 1] of a batch of :class:`SyncWindows`, with the gain and offset of its colour channels."""
+    """Windows ``(B, K, F, 3, H, W)`` in [-1, 1] of a batch of :class:`SyncWindows`,
+    with the gain and offset of its colour channels.
+    """
     gain, offset = (batch[key][:, None, None, :, None, None] for key in ("gain", "offset"))
     return ((batch["windows"].float() / 127.5 - 1) * gain + offset).clamp(-1, 1)
 
 
 class Wav2LipWindows(Windows):
-    """Consecutive frames, as many reference frames of elsewhere in the clip, the sound of each frame, and that of the SyncNet windows among them."""
+    """Consecutive frames, as many reference frames of elsewhere in the clip, the sound
+    of each frame, and that of the SyncNet windows among them.
+    """
 
-    def __init__(self, store: FeatureStore, stream: Stream, length: int, sync: SyncNetConfig, others: int) -> None:
+    def __init__(
+        self, store: FeatureStore, stream: Stream, length: int, sync: SyncNetConfig, others: int
+    ) -> None:
         super().__init__(store, stream, length + 1)
         self.length, self.sync, self.others = length, sync, others
 
@@ -257,7 +315,9 @@ class Wav2LipWindows(Windows):
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stack tensors, keep strings as lists; texts of different lengths are padded, with ``text_mask`` true where a token counts."""
+    """Stack tensors, keep strings as lists; texts of different lengths are padded, with
+    ``text_mask`` true where a token counts.
+    """
     batch: dict[str, Any] = {}
     for key, first in samples[0].items():
         values = [sample[key] for sample in samples]
@@ -273,7 +333,9 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def pad_texts(texts: list[torch.Tensor | None]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Texts ``(L_i, D)`` to ``(B, L, D)`` and ``(B, L)``; ``None`` for both if no sample has one."""
+    """Texts ``(L_i, D)`` to ``(B, L, D)`` and ``(B, L)``; ``None`` for both if no
+    sample has one.
+    """
     given = [text for text in texts if text is not None]
     if not given:
         return None, None
@@ -287,7 +349,8 @@ def pad_texts(texts: list[torch.Tensor | None]) -> tuple[torch.Tensor | None, to
 
 
 class StepSampler(Sampler[list[int]]):
-    """Sample numbers of each pass of this process from a step on: passes of one optimiser step split its numbers, processes split each pass.
+    """Sample numbers of each pass of this process from a step on: passes of one
+    optimiser step split its numbers, processes split each pass.
 
     Args:
         first, last: Optimiser steps, from 1, both included.
@@ -296,11 +359,24 @@ class StepSampler(Sampler[list[int]]):
         rank, world: This process and the number of them.
     """
 
-    def __init__(self, first: int, last: int, batch: int, passes: int = 1, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, first: int, last: int, batch: int, passes: int = 1, rank: int = 0, world: int = 1
+    ) -> None:
         if batch % (passes * world):
             hint = "choose optim.batch as a multiple of processes x optim.accumulate"
-            raise EadbenchError(f"a batch of {batch} cannot be split over {world} processes x {passes} passes", "training.optim.batch", hint)
-        self.first, self.last, self.batch, self.passes, self.rank, self.world = first, last, batch, passes, rank, world
+            raise EadbenchError(
+                f"a batch of {batch} cannot be split over {world} processes x {passes} passes",
+                "training.optim.batch",
+                hint,
+            )
+        self.first, self.last, self.batch, self.passes, self.rank, self.world = (
+            first,
+            last,
+            batch,
+            passes,
+            rank,
+            world,
+        )
 
     def __iter__(self) -> Iterator[list[int]]:
         share = self.batch // (self.passes * self.world)
@@ -314,6 +390,10 @@ class StepSampler(Sampler[list[int]]):
 
 
 def loader(data: Windows, sampler: StepSampler, workers: int, prefetch: int, pin: bool) -> DataLoader:
-    """A loader that keeps ``prefetch`` batches ready per worker; there are no epochs, hence no stall between them."""
+    """A loader that keeps ``prefetch`` batches ready per worker; there are no epochs,
+    hence no stall between them.
+    """
     options = {"prefetch_factor": prefetch, "multiprocessing_context": "spawn"} if workers else {}
-    return DataLoader(data, batch_sampler=sampler, collate_fn=collate, num_workers=workers, pin_memory=pin, **options)
+    return DataLoader(
+        data, batch_sampler=sampler, collate_fn=collate, num_workers=workers, pin_memory=pin, **options
+    )

@@ -1,4 +1,6 @@
-"""Task of EAD-Net's runs: stage 1 (noise loss) and stage 2 (with losses on the decoded clean sample)."""
+"""Task of EAD-Net's runs: stage 1 (noise loss) and stage 2 (with losses on the decoded
+clean sample).
+"""
 
 import re
 from collections.abc import Iterable
@@ -26,12 +28,14 @@ DECODED_AT_ONCE = 4  # frames, see EADNetTask.decoded
 
 @dataclass
 class LossNetworks:
-    """Frozen networks of the losses on the clean sample; ``None`` where the weight is 0 or the stage has none.
+    """Frozen networks of the losses on the clean sample; ``None`` where the weight is 0
+    or the stage has none.
 
     Attributes:
         vae: Decoder.
         syncnet: Training SyncNet.
-        temperature: Of its contrastive loss; ``None`` if it was trained with the cosine loss.
+        temperature: Of its contrastive loss; ``None`` if it was trained with the cosine
+            loss.
         lpips: ``(x, y) -> (B,)``.
         videomae: :class:`eadbench.zoo.videomae.VideoFeatures`.
     """
@@ -63,7 +67,14 @@ class EADNetTask(TrainingTask):
     """
 
     def __init__(
-        self, store: FeatureStore, config: RunConfig, model: EADNetConfig, judges: LossNetworks, seed: int, run: str, mask: tuple[str, int, int]
+        self,
+        store: FeatureStore,
+        config: RunConfig,
+        model: EADNetConfig,
+        judges: LossNetworks,
+        seed: int,
+        run: str,
+        mask: tuple[str, int, int],
     ) -> None:
         self.config, self.judges = config, judges
         torch.manual_seed(seed % 2**63)
@@ -76,13 +87,24 @@ class EADNetTask(TrainingTask):
         self.mask = latent_mask(mask_for(kind, size), factor)
         self.weight = position_weight(self.mask, config.losses.emphasis, config.losses.mouth_emphasis)
         clean_every = config.losses.x0_every if config.stage == 2 and judges.vae is not None else 0
-        shape = (model, config.diffusion, config.optim.batch, clean_every, config.losses.x0_frames or model.frames)
+        shape = (
+            model,
+            config.diffusion,
+            config.optim.batch,
+            clean_every,
+            config.losses.x0_frames or model.frames,
+        )
         sync = judges.syncnet.config if judges.syncnet is not None else None
-        self.data = EADNetWindows(store, Stream(seed, run, "train"), *shape, sync=sync, others=config.losses.sync_others)
+        self.data = EADNetWindows(
+            store, Stream(seed, run, "train"), *shape, sync=sync, others=config.losses.sync_others
+        )
         self.validation = None
         if len(store.split("val")):
-            # The stream carries no run name: all runs are validated on the same windows with the same noise, so that they can be compared.
-            self.validation = EADNetWindows(store, Stream(seed, "eadnet", "val"), model, config.diffusion, config.optim.batch)
+            # The stream carries no run name: all runs are validated on the same windows
+            # with the same noise, so that they can be compared.
+            self.validation = EADNetWindows(
+                store, Stream(seed, "eadnet", "val"), model, config.diffusion, config.optim.batch
+            )
 
     def to(self, device: torch.device) -> None:
         """Move mask and judges."""
@@ -108,7 +130,9 @@ class EADNetTask(TrainingTask):
         )
 
     def losses(self, model: nn.Module, batch: dict[str, Any], step: int | None) -> dict[str, torch.Tensor]:
-        """Noise loss; on every ``x0_every``-th step of stage 2 also sync, LPIPS and TREPA."""
+        """Noise loss; on every ``x0_every``-th step of stage 2 also sync, LPIPS and
+        TREPA.
+        """
         weights = self.config.losses
         clean, t = batch["clean"], batch["t"]
         noisy = self.diffusion.add_noise(clean, batch["noise"], t)
@@ -119,23 +143,32 @@ class EADNetTask(TrainingTask):
         if "frames" in batch:
             estimate = self.diffusion.clean(noisy.float(), predicted.float(), t)
             parts = self.clean_losses(estimate, batch)
-            # Each of these steps stands for x0_every steps, so that the weights mean the same whatever the interval.
-            result["loss"] = result["loss"] + weights.x0_every * sum(getattr(weights, name) * value for name, value in parts.items())
+            # Each of these steps stands for x0_every steps, so that the weights mean
+            # the same whatever the interval.
+            result["loss"] = result["loss"] + weights.x0_every * sum(
+                getattr(weights, name) * value for name, value in parts.items()
+            )
             result |= parts
         return result
 
     def clean_losses(self, estimate: torch.Tensor, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
-        """Losses on the estimated clean latents ``(B, F, C, h, w)``, each sample weighted by its noise level."""
+        """Losses on the estimated clean latents ``(B, F, C, h, w)``, each sample
+        weighted by its noise level.
+        """
         weights, count = self.config.losses, batch["frames"].shape[1]
         trust = self.diffusion.clean_weight(batch["t"], weights.x0_weight)
-        part = torch.stack([x[first : first + count] for x, first in zip(estimate, batch["first"].tolist(), strict=True)])
+        part = torch.stack(
+            [x[first : first + count] for x, first in zip(estimate, batch["first"].tolist(), strict=True)]
+        )
         real = normalise(batch["frames"])
         fake = self.decoded(part.flatten(0, 1)).unflatten(0, part.shape[:2]).float()
         parts = {}
         if self.judges.syncnet is not None:
             size = self.judges.syncnet.config.frames
             windows = torch.stack([fake[:, s : s + size] for s in self.data.sync_starts()], 1)
-            parts["sync"] = L.sync_loss(self.judges.syncnet, windows, batch["sounds"], batch["others"], self.judges.temperature)
+            parts["sync"] = L.sync_loss(
+                self.judges.syncnet, windows, batch["sounds"], batch["others"], self.judges.temperature
+            )
         if self.judges.lpips is not None:
             parts["lpips"] = L.lpips_loss(self.judges.lpips, fake, real, weights.lower_half)
         if self.judges.videomae is not None:
@@ -143,18 +176,25 @@ class EADNetTask(TrainingTask):
         return {name: (trust * value).mean() for name, value in parts.items()}
 
     def decoded(self, latents: torch.Tensor) -> torch.Tensor:
-        """Frames ``(N, 3, H, W)`` of latents ``(N, C, h, w)``. With gradient checkpointing a few are decoded at a time, and again on the way back, as
-        LatentSync does: the decoder keeps 1.5 GB for a frame of 256 pixels (float32), and a batch of the paper's size has 64."""
+        """Frames ``(N, 3, H, W)`` of latents ``(N, C, h, w)``. With gradient
+        checkpointing a few are decoded at a time, and again on the way back, as
+        LatentSync does: the decoder keeps 1.5 GB for a frame of 256 pixels (float32),
+        and a batch of the paper's size has 64.
+        """
         if not (self.config.optim.gradient_checkpointing and torch.is_grad_enabled()):
             return decode(self.judges.vae, latents)
         pieces = latents.split(DECODED_AT_ONCE)
-        return torch.cat([checkpoint(decode, self.judges.vae, piece, use_reentrant=False) for piece in pieces])
+        return torch.cat(
+            [checkpoint(decode, self.judges.vae, piece, use_reentrant=False) for piece in pieces]
+        )
 
     @torch.no_grad()
     def validate(self, model: nn.Module, batches: list[dict[str, Any]]) -> dict[str, float]:
-        """Noise loss where the mask says regenerate, with the clip's own sound and emotion, and with another clip's sound or emotion.
+        """Noise loss where the mask says regenerate, with the clip's own sound and
+        emotion, and with another clip's sound or emotion.
 
-        The others should be worse: by how much tells whether the network listens, and whether it heeds the emotion. Nothing is dropped.
+        The others should be worse: by how much tells whether the network listens, and
+        whether it heeds the emotion. Nothing is dropped.
         """
         others = {"noise": (), "noise_other_sound": ("audio",)}
         if len(self.model.config.sources) > 1:
@@ -162,21 +202,29 @@ class EADNetTask(TrainingTask):
         found: dict[str, list[torch.Tensor]] = {name: [] for name in others}
         where = (1 - self.mask) / (1 - self.mask).mean()
         for batch in batches:
-            batch = batch | {"drop_audio": torch.zeros_like(batch["drop_audio"]), "drop_text": torch.zeros_like(batch["drop_text"])}
+            batch = batch | {
+                "drop_audio": torch.zeros_like(batch["drop_audio"]),
+                "drop_text": torch.zeros_like(batch["drop_text"]),
+            }
             noisy = self.diffusion.add_noise(batch["clean"], batch["noise"], batch["t"])
             target = self.diffusion.target(batch["clean"], batch["noise"], batch["t"])
             for name, keys in others.items():
                 exchanged = batch | {key: batch[key].roll(1, 0) for key in keys if batch.get(key) is not None}
                 found[name].append(L.noise_loss(self.predict(model, exchanged, noisy), target, where))
         result = {name: float(torch.cat(values).mean()) for name, values in found.items()}
-        for used, name in (("audio_sensitivity", "noise_other_sound"), ("emotion_sensitivity", "noise_other_emotion")):
+        for used, name in (
+            ("audio_sensitivity", "noise_other_sound"),
+            ("emotion_sensitivity", "noise_other_emotion"),
+        ):
             if name in result:
                 result[used] = result[name] / result["noise"] - 1
         return result
 
     @torch.no_grad()
     def adjacency(self, batches: Iterable[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Frame graphs of TFRM where they are learned: block -> mean over the windows ``(rounds, F, F)``, each row summing to 1."""
+        """Frame graphs of TFRM where they are learned: block -> mean over the windows
+        ``(rounds, F, F)``, each row summing to 1.
+        """
         if self.model.config.tfrm not in ("gat", "learned"):
             return {}
         found: dict[str, list[torch.Tensor]] = {}
@@ -189,7 +237,9 @@ class EADNetTask(TrainingTask):
 
 
 def position_weight(mask: torch.Tensor, emphasis: float, mouth: float) -> torch.Tensor:
-    """Weight of the noise loss per latent position ``(1, h, w)``, mean 1: more where the mask (0) says regenerate, more still around the mouth."""
+    """Weight of the noise loss per latent position ``(1, h, w)``, mean 1: more where
+    the mask (0) says regenerate, more still around the mouth.
+    """
     size = mask.shape[-1]
     at = (torch.arange(size) + 0.5) / size
     y, x = torch.meshgrid(at, at, indexing="ij")

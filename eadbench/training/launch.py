@@ -13,7 +13,8 @@ def rank() -> int:
 
 
 def launch(processes: int) -> None:
-    """Start this very command again in several processes (``torchrun``), in place of this one; return if one is enough or a launcher started us.
+    """Start this very command again in several processes (``torchrun``), in place of
+    this one; return if one is enough or a launcher started us.
 
     Args:
         processes: How many, on this machine.
@@ -21,5 +22,15 @@ def launch(processes: int) -> None:
     if processes < 2 or "RANK" in os.environ:
         return
     log.info("starting %d processes", processes)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-    os.execv(sys.executable, [*launcher, "--", "eadbench", *sys.argv[1:]])  # without the dashes it would take --log for one of its own
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        str(processes),
+        "-m",
+    ]
+    os.execv(
+        sys.executable, [*launcher, "--", "eadbench", *sys.argv[1:]]
+    )  # without the dashes it would take --log for one of its own

@@ -1,7 +1,8 @@
 """The training loop: one optimiser, any task, exact resume.
 
-Everything random in step n depends on (seed, run, n) alone, so that a run that was killed and resumed, one with other loader workers and one on
-several processes follow the same path (bit for bit on one CPU process).
+Everything random in step n depends on (seed, run, n) alone, so that a run that was
+killed and resumed, one with other loader workers and one on several processes follow
+the same path (bit for bit on one CPU process).
 """
 
 import json
@@ -51,7 +52,8 @@ class TrainingTask(ABC):
     def losses(self, model: nn.Module, batch: dict[str, Any], step: int | None) -> dict[str, torch.Tensor]:
         """Scalars of one pass; ``loss`` is what is minimised.
 
-        ``model`` is the network as wrapped for several processes. ``step`` is None in validation, where all counts that counts in the end.
+        ``model`` is the network as wrapped for several processes. ``step`` is None in
+        validation, where all counts that counts in the end.
         """
 
     def to(self, device: torch.device) -> None:  # noqa: B027 - nothing to move is a sound default
@@ -67,20 +69,24 @@ class TrainingTask(ABC):
         return dict(sums)
 
     def adjacency(self, batches: Iterable[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Learned graphs of the network for a reader to look at, on the CPU; by default there are none."""
+        """Learned graphs of the network for a reader to look at, on the CPU; by default
+        there are none.
+        """
         return {}
 
 
 def make_schedule(config: OptimConfig, optimiser: torch.optim.Optimizer) -> LambdaLR:
-    """The learning rate over the steps: linear warm-up, then constant or a cosine to zero. (``constant`` of diffusers 0.42 takes a warm-up and
-    leaves it out.)
+    """The learning rate over the steps: linear warm-up, then constant or a cosine to
+    zero. (``constant`` of diffusers 0.42 takes a warm-up and leaves it out.)
     """
     name = {"constant": "constant_with_warmup"}.get(config.schedule, config.schedule)
     return get_scheduler(name, optimiser, num_warmup_steps=config.warmup, num_training_steps=config.steps)
 
 
 def make_average(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> EMAModel | None:
-    """The moving average of the weights, if there is to be one; says where its decay ends when that is below the one asked for."""
+    """The moving average of the weights, if there is to be one; says where its decay
+    ends when that is below the one asked for.
+    """
     if not config.ema:
         return None
     average = EMAModel(
@@ -89,7 +95,12 @@ def make_average(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> EMA
     )  # fmt: skip
     last = average.get_decay(config.steps)
     if last < config.ema:
-        log.info("the decay of the averaged weights rises to %.4g within these %d steps; %g is not reached", last, config.steps, config.ema)
+        log.info(
+            "the decay of the averaged weights rises to %.4g within these %d steps; %g is not reached",
+            last,
+            config.steps,
+            config.ema,
+        )
     return average
 
 
@@ -102,25 +113,44 @@ class Trainer:
         run: Name of the run.
         seed: Seed of the config.
         folder: ``state/`` goes here.
-        fingerprint: Hash of all that the run depends on; a state with another one is not resumed.
+        fingerprint: Hash of all that the run depends on; a state with another one is
+            not resumed.
         device: ``cpu`` or ``cuda``; with several processes each takes its own.
     """
 
-    def __init__(self, task: TrainingTask, config: OptimConfig, run: str, seed: int, folder: Path, fingerprint: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        task: TrainingTask,
+        config: OptimConfig,
+        run: str,
+        seed: int,
+        folder: Path,
+        fingerprint: str,
+        device: torch.device,
+    ) -> None:
         self.task, self.config, self.run, self.seed = task, config, run, seed
         self.state_folder, self.fingerprint = folder / "state", fingerprint
-        precision = config.precision if config.precision != "auto" else "bf16" if device.type == "cuda" else "no"
+        precision = (
+            config.precision if config.precision != "auto" else "bf16" if device.type == "cuda" else "no"
+        )
         # Parts of a variant can be without gradient in a step (all texts dropped, say).
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         self.accelerator = Accelerator(
-            cpu=device.type == "cpu", mixed_precision=precision, gradient_accumulation_steps=config.accumulate, kwargs_handlers=[unused]
+            cpu=device.type == "cpu",
+            mixed_precision=precision,
+            gradient_accumulation_steps=config.accumulate,
+            kwargs_handlers=[unused],
         )
         self.device = self.accelerator.device
         task.to(self.device)
         parameters = [p for p in task.model.parameters() if p.requires_grad]
         if not parameters:
-            raise EadbenchError("no parameter is trained", f"training.runs.{run}.trainable", "let some name match")
-        optimiser = torch.optim.AdamW(parameters, config.lr, (0.9, config.beta2), weight_decay=config.weight_decay, fused=True)
+            raise EadbenchError(
+                "no parameter is trained", f"training.runs.{run}.trainable", "let some name match"
+            )
+        optimiser = torch.optim.AdamW(
+            parameters, config.lr, (0.9, config.beta2), weight_decay=config.weight_decay, fused=True
+        )
         self.model, self.optimiser = self.accelerator.prepare(task.model, optimiser)
         self.schedule = make_schedule(config, optimiser)
         self.ema = make_average(config, task.model.parameters())
@@ -141,10 +171,23 @@ class Trainer:
         if self.step >= self.config.steps:
             return
         config, accelerator = self.config, self.accelerator
-        sampler = StepSampler(self.step + 1, config.steps, config.batch, config.accumulate, accelerator.process_index, accelerator.num_processes)
-        batches = iter(loader(self.task.data, sampler, config.workers, config.prefetch, self.device.type == "cuda"))
+        sampler = StepSampler(
+            self.step + 1,
+            config.steps,
+            config.batch,
+            config.accumulate,
+            accelerator.process_index,
+            accelerator.num_processes,
+        )
+        batches = iter(
+            loader(self.task.data, sampler, config.workers, config.prefetch, self.device.type == "cuda")
+        )
         steps = range(self.step + 1, config.steps + 1)
-        for step in track(steps, f"train {self.run}", total=len(steps), unit="steps") if accelerator.is_main_process else steps:
+        for step in (
+            track(steps, f"train {self.run}", total=len(steps), unit="steps")
+            if accelerator.is_main_process
+            else steps
+        ):
             began = time.perf_counter()
             self._one_step(step, batches)
             self._worked += time.perf_counter() - began
@@ -180,13 +223,23 @@ class Trainer:
             self.ema.step(self.task.model.parameters())
 
     def _check_and_count(self, losses: dict[str, torch.Tensor], batch: dict[str, Any], step: int) -> None:
-        """Mean of the losses over processes; all processes stop together when one is not finite."""
+        """Mean of the losses over processes; all processes stop together when one is
+        not finite.
+        """
         names = sorted(losses)
-        values = self.accelerator.reduce(torch.stack([losses[name].detach().float() for name in names]), "mean").tolist()
+        values = self.accelerator.reduce(
+            torch.stack([losses[name].detach().float() for name in names]), "mean"
+        ).tolist()
         if not all(map(math.isfinite, values)):
             clips = sorted(set(gather_object(batch["clip_id"])))
-            bad = ", ".join(name for name, value in zip(names, values, strict=True) if not math.isfinite(value))
-            good = f"the last good state is {self.state_folder}" if self.state_folder.exists() else "no state was saved before"
+            bad = ", ".join(
+                name for name, value in zip(names, values, strict=True) if not math.isfinite(value)
+            )
+            good = (
+                f"the last good state is {self.state_folder}"
+                if self.state_folder.exists()
+                else "no state was saved before"
+            )
             hint = f"{good}; lower optim.lr or raise optim.warmup, or look at these clips: {', '.join(clips)}"
             raise EadbenchError(f"{bad} is not finite", f"run {self.run}, step {step}", hint)
         for name, value in zip(names, values, strict=True):
@@ -220,17 +273,26 @@ class Trainer:
         return (to_device(b, self.device) for b in loader(data, sampler, 0, 2, False))
 
     def adjacency(self) -> dict[str, torch.Tensor]:
-        """The task's learned graphs under the final weights, over validation windows, or training windows where there are no others."""
+        """The task's learned graphs under the final weights, over validation windows,
+        or training windows where there are no others.
+        """
         if self.ema:
             self.ema.copy_to(self.task.model.parameters())
         self.task.model.eval()
         with self.accelerator.autocast():
-            return self.task.adjacency(self._some_batches(self.task.data if self.task.validation is None else self.task.validation))
+            return self.task.adjacency(
+                self._some_batches(self.task.data if self.task.validation is None else self.task.validation)
+            )
 
     def _add(self, split: str, values: dict[str, float]) -> None:
-        self.history += [{"run": self.run, "step": self.step, "split": split, "quantity": k, "value": float(v)} for k, v in sorted(values.items())]
+        self.history += [
+            {"run": self.run, "step": self.step, "split": split, "quantity": k, "value": float(v)}
+            for k, v in sorted(values.items())
+        ]
         if self.accelerator.is_main_process:
-            level = logging.DEBUG if split == "train" else logging.INFO  # all go to the log file, these to the terminal, too
+            level = (
+                logging.DEBUG if split == "train" else logging.INFO
+            )  # all go to the log file, these to the terminal, too
             told = ", ".join(f"{k} {v:.4g}" for k, v in sorted(values.items()))
             log.log(level, "%s step %d/%d %s: %s", self.run, self.step, self.config.steps, split, told)
 
@@ -239,12 +301,24 @@ class Trainer:
         if self.accelerator.is_main_process:
             with atomic_path(self.state_folder) as part:
                 part.mkdir(parents=True)
-                save_file({k: v.contiguous() for k, v in self.task.model.state_dict().items()}, part / "model.safetensors")
+                save_file(
+                    {k: v.contiguous() for k, v in self.task.model.state_dict().items()},
+                    part / "model.safetensors",
+                )
                 if self.ema:
-                    save_file({str(k): v.contiguous() for k, v in enumerate(self.ema.shadow_params)}, part / "ema.safetensors")
+                    save_file(
+                        {str(k): v.contiguous() for k, v in enumerate(self.ema.shadow_params)},
+                        part / "ema.safetensors",
+                    )
                 optimiser = self.optimiser.state_dict()
-                torch.save({"optimiser": optimiser, "schedule": self.schedule.state_dict()}, part / "optimiser.pt")
-                facts = {"step": self.step, "fingerprint": self.fingerprint, "ema_step": self.ema.optimization_step if self.ema else 0}
+                torch.save(
+                    {"optimiser": optimiser, "schedule": self.schedule.state_dict()}, part / "optimiser.pt"
+                )
+                facts = {
+                    "step": self.step,
+                    "fingerprint": self.fingerprint,
+                    "ema_step": self.ema.optimization_step if self.ema else 0,
+                }
                 (part / "state.json").write_text(json.dumps(facts | {"history": self.history}))
                 seals.seal_files(part, list(part.iterdir()), part)
         self.accelerator.wait_for_everyone()
@@ -260,11 +334,17 @@ class Trainer:
         try:
             seals.check_all(self.state_folder)
         except FatalError as error:
-            log.warning("%s: the state in %s is damaged; starting afresh: %s", self.run, self.state_folder, error)
+            log.warning(
+                "%s: the state in %s is damaged; starting afresh: %s", self.run, self.state_folder, error
+            )
             return
         facts = json.loads(path.read_text())
         if facts["fingerprint"] != self.fingerprint:
-            log.warning("%s: the state in %s is of another configuration or of other inputs; starting afresh", self.run, self.state_folder)
+            log.warning(
+                "%s: the state in %s is of another configuration or of other inputs; starting afresh",
+                self.run,
+                self.state_folder,
+            )
             return
         self.task.model.load_state_dict(load_file(self.state_folder / "model.safetensors"))
         if self.ema:
@@ -285,9 +365,13 @@ class Trainer:
         """The averaged weights (or the last ones without averaging), on the CPU."""
         if self.ema:
             self.ema.copy_to(self.task.model.parameters())
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.task.model.state_dict().items()}
+        return {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.task.model.state_dict().items()
+        }
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """Move tensors; pinned ones without waiting."""
-    return {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+    return {
+        k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()
+    }

@@ -8,12 +8,17 @@ from eadbench.training.config import DiffusionConfig
 
 
 class Diffusion:
-    """Noise schedule with ``epsilon`` or ``v`` as target. Timesteps ``t`` are ``(B,)``; samples ``(B, ...)``."""
+    """Noise schedule with ``epsilon`` or ``v`` as target. Timesteps ``t`` are ``(B,)``;
+    samples ``(B, ...)``.
+    """
 
     def __init__(self, config: DiffusionConfig, prediction: str) -> None:
         self.prediction = prediction
         self.schedule = DDIMScheduler(
-            num_train_timesteps=config.train_steps, beta_start=config.beta_start, beta_end=config.beta_end, beta_schedule="scaled_linear"
+            num_train_timesteps=config.train_steps,
+            beta_start=config.beta_start,
+            beta_end=config.beta_end,
+            beta_schedule="scaled_linear",
         )
 
     def alpha_bar(self, t: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -26,7 +31,9 @@ class Diffusion:
         return a.sqrt() * clean + (1 - a).sqrt() * noise
 
     def target(self, clean: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """What the network should predict: the noise, or v = sqrt(abar) noise - sqrt(1 - abar) x_0 (Salimans & Ho 2022)."""
+        """What the network should predict: the noise, or v = sqrt(abar) noise - sqrt(1
+        - abar) x_0 (Salimans & Ho 2022).
+        """
         if self.prediction == "epsilon":
             return noise
         a = self.alpha_bar(t, clean)
@@ -40,7 +47,9 @@ class Diffusion:
         return a.sqrt() * noisy - (1 - a).sqrt() * predicted
 
     def clean_weight(self, t: torch.Tensor, kind: str) -> torch.Tensor:
-        """Weight ``(B,)`` in [0, 1] of losses on that clean sample, falling with the noise; see ``LossConfig.x0_weight``."""
+        """Weight ``(B,)`` in [0, 1] of losses on that clean sample, falling with the
+        noise; see ``LossConfig.x0_weight``.
+        """
         a = self.schedule.alphas_cumprod.to(t.device)[t]
         if kind == "alpha_bar":
             return a
@@ -49,7 +58,9 @@ class Diffusion:
         return torch.ones_like(a)
 
     def noise_weight(self, t: torch.Tensor, gamma: float | None) -> torch.Tensor:
-        """Min-SNR weight ``(B,)`` of the noise loss: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v; 1 without gamma."""
+        """Min-SNR weight ``(B,)`` of the noise loss: min(SNR, gamma) / SNR for epsilon,
+        / (SNR + 1) for v; 1 without gamma.
+        """
         a = self.schedule.alphas_cumprod.to(t.device)[t]
         if gamma is None:
             return torch.ones_like(a)
@@ -65,7 +76,9 @@ def draw_timestep(config: DiffusionConfig, rng: np.random.Generator) -> int:
 
 
 def draw_noise(shape: tuple[int, ...], shared: float, generator: torch.Generator) -> torch.Tensor:
-    """Unit-variance noise ``(F, ...)`` whose frames have a part in common: (shared * common + own) / sqrt(1 + shared^2)."""
+    """Unit-variance noise ``(F, ...)`` whose frames have a part in common: (shared *
+    common + own) / sqrt(1 + shared^2).
+    """
     own = torch.randn(shape, generator=generator)
     if not shared:
         return own

@@ -1,4 +1,6 @@
-"""``training run``: put a run together from the config, its features and the parts it is given; train; write what sampling needs."""
+"""``training run``: put a run together from the config, its features and the parts it
+is given; train; write what sampling needs.
+"""
 
 import hashlib
 import json
@@ -39,7 +41,11 @@ from eadbench.zoo.card import read_card
 from eadbench.zoo.weights import explained, load_weights, read_weights, refuse_disguised
 
 log = logging.getLogger(__name__)
-MODELS = {"eadnet": (EADNetConfig, EADNet), "syncnet": (SyncNetConfig, LipSyncNet), "wav2lip": (Wav2LipConfig, Wav2Lip)}
+MODELS = {
+    "eadnet": (EADNetConfig, EADNet),
+    "syncnet": (SyncNetConfig, LipSyncNet),
+    "wav2lip": (Wav2LipConfig, Wav2Lip),
+}
 # Entries of a run's config.json that whoever uses the run reads, see run_facts.
 FACTS = {
     "eadnet": ("model", "features", "prediction", "scheduler", "shared_noise"),
@@ -60,7 +66,8 @@ def run(
     init: Path | None = None,
     parts: dict[str, Path] | None = None,
 ) -> None:
-    """Train run ``name`` and write ``model.safetensors``, ``config.json``, ``history.parquet`` and, last, ``card.json`` beside ``out``.
+    """Train run ``name`` and write ``model.safetensors``, ``config.json``,
+    ``history.parquet`` and, last, ``card.json`` beside ``out``.
 
     EAD-Net with a learned frame graph also leaves ``adjacency.safetensors``.
 
@@ -72,7 +79,8 @@ def run(
         features: Index tables.
         out: The card.
         init: Folder of the run to start from.
-        parts: Folders of ``vae``, ``lpips``, ``videomae`` and the run's ``pretrained`` (zoo), ``syncnet`` (a run).
+        parts: Folders of ``vae``, ``lpips``, ``videomae`` and the run's ``pretrained``
+            (zoo), ``syncnet`` (a run).
 
     Raises:
         EadbenchError: If an input is missing or does not fit, or a loss is not finite.
@@ -84,7 +92,10 @@ def run(
     store.verify(main_process=rank() == 0)
     facts = store.facts()
     model = model_config(name, wanted, store, facts)
-    parents = {key: read_run_card(path) if key in ("init", "syncnet") else read_card(path).model_dump() for key, path in parts.items()}
+    parents = {
+        key: read_run_card(path) if key in ("init", "syncnet") else read_card(path).model_dump()
+        for key, path in parts.items()
+    }
     if init:
         parents["init"] = read_run_card(init)
     task = make_task(name, wanted, model, store, facts, seed, init, parts)
@@ -115,7 +126,9 @@ def run(
         "sha256": sha256_of(folder / "model.safetensors"),
         "steps": wanted.optim.steps,
         "trained_on": sorted(set(store.split("train")["corpus"])),
-        "initialised_from": origin(parents.get("init") or (parents.get(wanted.pretrained) if wanted.kind == "eadnet" else None)),
+        "initialised_from": origin(
+            parents.get("init") or (parents.get(wanted.pretrained) if wanted.kind == "eadnet" else None)
+        ),
         "sync_loss_from": origin(parents.get("syncnet")),
         "ema_decay": trainer.ema.get_decay(wanted.optim.steps) if trainer.ema else None,
         "last": last_values(history),
@@ -127,7 +140,9 @@ def run(
 
 
 def save_adjacency(graphs: dict[str, torch.Tensor], path: Path) -> None:
-    """Write what the network learned of the frame graph, for the report's heat maps; without any, a file of an earlier run is removed."""
+    """Write what the network learned of the frame graph, for the report's heat maps;
+    without any, a file of an earlier run is removed.
+    """
     if not graphs:
         path.unlink(missing_ok=True)
         return
@@ -138,22 +153,29 @@ def save_adjacency(graphs: dict[str, torch.Tensor], path: Path) -> None:
 def run_facts(config: RunConfig, model: Any, facts: dict[str, str]) -> dict[str, Any]:
     """``config.json`` of a run: what whoever uses the weights must know.
 
-    ``kind``; ``model``, the sizes; ``features`` (frame ``size``, ``mask``, VAE ``reduction``, hashes of ``vae`` and ``whisper``, Whisper's padding);
-    for EAD-Net ``prediction``, ``scheduler`` (arguments of diffusers' schedulers) and ``shared_noise``; for SyncNet ``loss`` and ``temperature``.
+    ``kind``; ``model``, the sizes; ``features`` (frame ``size``, ``mask``, VAE
+    ``reduction``, hashes of ``vae`` and ``whisper``, Whisper's padding); for EAD-Net
+    ``prediction``, ``scheduler`` (arguments of diffusers' schedulers) and
+    ``shared_noise``; for SyncNet ``loss`` and ``temperature``.
     """
     result: dict[str, Any] = {
         "kind": config.kind,
         "stage": config.stage,
         "model": model.to_dict(),
-        "features": {k: int(v) if v.isdigit() and k not in ("vae", "whisper") else v for k, v in facts.items()},
+        "features": {
+            k: int(v) if v.isdigit() and k not in ("vae", "whisper") else v for k, v in facts.items()
+        },
     }
     if config.kind == "eadnet":
         d = config.diffusion
         result["prediction"] = model.prediction
         result["scheduler"] = {
-            "num_train_timesteps": d.train_steps, "beta_start": d.beta_start, "beta_end": d.beta_end, "beta_schedule": "scaled_linear",
+            "num_train_timesteps": d.train_steps,
+            "beta_start": d.beta_start,
+            "beta_end": d.beta_end,
+            "beta_schedule": "scaled_linear",
             "prediction_type": "v_prediction" if model.prediction == "v" else "epsilon",
-        }  # fmt: skip
+        }
         result["shared_noise"] = d.shared_noise
     if config.kind == "syncnet":
         result |= {"loss": config.loss, "temperature": config.temperature}
@@ -170,12 +192,18 @@ def model_config(name: str, config: RunConfig, store: FeatureStore, facts: dict[
     for key, value in decided_by_features(config.kind, store, facts).items():
         if given.setdefault(key, value) != value:
             raise EadbenchError(
-                f"model.{key} is {given[key]}, the features have {value}", f"training.runs.{name}", f"leave {key} out; it is taken from them"
+                f"model.{key} is {given[key]}, the features have {value}",
+                f"training.runs.{name}",
+                f"leave {key} out; it is taken from them",
             )
     try:
         return MODELS[config.kind][0].model_validate(given)
     except ValidationError as error:
-        raise EadbenchError(f"invalid sizes of the network: {error}", f"training.runs.{name}.model", "see eadbench/models/config.py") from error
+        raise EadbenchError(
+            f"invalid sizes of the network: {error}",
+            f"training.runs.{name}.model",
+            "see eadbench/models/config.py",
+        ) from error
 
 
 def decided_by_features(kind: str, store: FeatureStore, facts: dict[str, str]) -> dict[str, int]:
@@ -186,13 +214,25 @@ def decided_by_features(kind: str, store: FeatureStore, facts: dict[str, str]) -
     if kind == "wav2lip":
         return {}
     _, layers, width = store.get(store.clips.iloc[0], "audio", 0, 1).shape
-    sizes = {"image_size": size, "audio_dim": width, "audio_layers": layers, "latent_channels": int(facts["latent_channels"])}
+    sizes = {
+        "image_size": size,
+        "audio_dim": width,
+        "audio_layers": layers,
+        "latent_channels": int(facts["latent_channels"]),
+    }
     described = store.clips[store.clips["text_id"].notna()]
     return sizes | ({"text_dim": store.text(described.iloc[0]).shape[1]} if len(described) else {})
 
 
 def make_task(
-    name: str, config: RunConfig, model: Any, store: FeatureStore, facts: dict[str, str], seed: int, init: Path | None, parts: dict[str, Path]
+    name: str,
+    config: RunConfig,
+    model: Any,
+    store: FeatureStore,
+    facts: dict[str, str],
+    seed: int,
+    init: Path | None,
+    parts: dict[str, Path],
 ) -> TrainingTask:
     """The task of a run with all its frozen parts loaded.
 
@@ -207,11 +247,17 @@ def make_task(
     task = EADNetTask(store, config, model, judges(name, config, parts, facts), seed, name, mask)
     if bool(init) != bool(config.init):
         raise EadbenchError(
-            "run to start from: config and command disagree", f"training.runs.{name}.init", f"config says {config.init}; --init {init}"
+            "run to start from: config and command disagree",
+            f"training.runs.{name}.init",
+            f"config says {config.init}; --init {init}",
         )
     if config.pretrained:
         if config.pretrained not in parts:
-            raise EadbenchError(f"part {config.pretrained!r} was not given", f"training.runs.{name}.pretrained", "list it in the run's `parts`, too")
+            raise EadbenchError(
+                f"part {config.pretrained!r} was not given",
+                f"training.runs.{name}.pretrained",
+                "list it in the run's `parts`, too",
+            )
         start_from_stable_diffusion(task.model, parts[config.pretrained])
     if init:
         start_from(task.model, init)
@@ -222,7 +268,8 @@ def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str
     """Frozen networks of the losses on the clean sample.
 
     Raises:
-        EadbenchError: If a loss has a weight and its part is not given, or the VAE is not that of the features.
+        EadbenchError: If a loss has a weight and its part is not given, or the VAE is
+            not that of the features.
     """
     found = LossNetworks()
     active = [loss for loss in NEEDS if getattr(config.losses, loss) > 0] if config.stage == 2 else []
@@ -230,11 +277,16 @@ def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str
         return found
     for part in ("vae", *(NEEDS[loss] for loss in active)):
         if part not in parts:
-            hint = f"add --part {part}=FOLDER (in the config: `syncnet: RUN` or `parts: [..]`), or set the weight of the loss to 0"
+            hint = (
+                f"add --part {part}=FOLDER (in the config: `syncnet: RUN` or `parts: [..]`), or set the "
+                "weight of the loss to 0"
+            )
             raise EadbenchError(f"the losses need part {part!r}", f"training.runs.{name}", hint)
     if read_card(parts["vae"]).sha256 != facts["vae"]:
         raise EadbenchError(
-            "the features were made with another VAE", parts["vae"], "extract the features again, or give the VAE that they were made with"
+            "the features were made with another VAE",
+            parts["vae"],
+            "extract the features again, or give the VAE that they were made with",
         )
     found.vae = zoo.load(parts["vae"])
     found.lpips = zoo.load(parts["lpips"]) if "lpips" in active else None
@@ -242,29 +294,38 @@ def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str
     if "sync" in active:
         found.syncnet, found.temperature = expert(name, parts)
         if config.losses.x0_frames and config.losses.x0_frames < found.syncnet.config.frames:
-            raise EadbenchError("SyncNet looks at more frames than are decoded", f"training.runs.{name}.losses.x0_frames", "raise x0_frames")
+            raise EadbenchError(
+                "SyncNet looks at more frames than are decoded",
+                f"training.runs.{name}.losses.x0_frames",
+                "raise x0_frames",
+            )
     return found
 
 
 def expert(name: str, parts: dict[str, Path]) -> tuple[nn.Module, float | None]:
-    """The frozen training SyncNet and the temperature of its contrastive loss (``None`` with the cosine loss).
+    """The frozen training SyncNet and the temperature of its contrastive loss (``None``
+    with the cosine loss).
 
     Raises:
         EadbenchError: If it was not given.
     """
     if "syncnet" not in parts:
         raise EadbenchError(
-            "the training SyncNet was not given", f"training.runs.{name}.syncnet", "name the run, or --part syncnet=results/training/syncnet"
+            "the training SyncNet was not given",
+            f"training.runs.{name}.syncnet",
+            "name the run, or --part syncnet=results/training/syncnet",
         )
     network, facts = load_run(parts["syncnet"])
     return network, facts["temperature"] if facts["loss"] == "contrastive" else None
 
 
 def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, Any]]:
-    """The trained network of a run, frozen, in evaluation mode, and its ``config.json``.
+    """The trained network of a run, frozen, in evaluation mode, and its
+    ``config.json``.
 
     Raises:
-        EadbenchError: If the run is not there, its weights were changed, or its files do not fit together.
+        EadbenchError: If the run is not there, its weights were changed, or its files
+            do not fit together.
         FatalError: If a file of it is gone or was changed.
     """
     facts, network = read_run(folder)
@@ -275,10 +336,12 @@ def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, An
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any], Callable[[], nn.Module]]:
-    """``config.json`` of a run whose files were found whole, and what builds its network.
+    """``config.json`` of a run whose files were found whole, and what builds its
+    network.
 
     Raises:
-        EadbenchError: If the run is not there, its weights were changed, or its files do not fit together.
+        EadbenchError: If the run is not there, its weights were changed, or its files
+            do not fit together.
         FatalError: If a file of it is gone or was changed.
     """
     card, weights = read_run_card(folder), folder / "model.safetensors"
@@ -286,7 +349,9 @@ def read_run(folder: Path) -> tuple[dict[str, Any], Callable[[], nn.Module]]:
     for path in (folder / "config.json", weights):
         refuse_disguised(path)
     if (seals.check(weights) or sha256_of(weights)) != card["sha256"]:
-        raise EadbenchError("weights were changed since the run's card was written", weights, "train the run again")
+        raise EadbenchError(
+            "weights were changed since the run's card was written", weights, "train the run again"
+        )
     with _fits_together(folder):
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         sizes, network = MODELS[facts["kind"]]
@@ -304,7 +369,11 @@ def _fits_together(folder: Path) -> AbstractContextManager:
 
 def hash_of(card: dict[str, Any]) -> str:
     """Hash that names a parent: of a run's weights, or of an artefact's files."""
-    return card["sha256"] if "sha256" in card else hashlib.sha256(json.dumps(sorted(card["files"].items())).encode()).hexdigest()
+    return (
+        card["sha256"]
+        if "sha256" in card
+        else hashlib.sha256(json.dumps(sorted(card["files"].items())).encode()).hexdigest()
+    )
 
 
 def start_from(model: EADNet, folder: Path) -> None:
@@ -318,8 +387,16 @@ def start_from(model: EADNet, folder: Path) -> None:
     try:
         report = model.load_compatible(state)
     except ValueError as error:
-        raise EadbenchError(f"cannot start from this run: {error}", folder, "both runs need the same sizes") from error
-    log.info("started from %s: %d tensors taken over, %d new, %d unused", folder, len(report.loaded), len(report.missing), len(report.unexpected))
+        raise EadbenchError(
+            f"cannot start from this run: {error}", folder, "both runs need the same sizes"
+        ) from error
+    log.info(
+        "started from %s: %d tensors taken over, %d new, %d unused",
+        folder,
+        len(report.loaded),
+        len(report.missing),
+        len(report.unexpected),
+    )
 
 
 def start_from_stable_diffusion(model: EADNet, folder: Path) -> None:
@@ -333,12 +410,24 @@ def start_from_stable_diffusion(model: EADNet, folder: Path) -> None:
     try:
         report = load_sd_weights(model, zoo.load(folder))
     except ValueError as error:
-        raise EadbenchError(f"these weights do not fit: {error}", folder, "the network must have Stable Diffusion 1.5's shape") from error
-    log.info("started from Stable Diffusion: %d tensors taken over, %d unused, %d new", len(report.mapped), len(report.unused), len(report.new))
+        raise EadbenchError(
+            f"these weights do not fit: {error}", folder, "the network must have Stable Diffusion 1.5's shape"
+        ) from error
+    log.info(
+        "started from Stable Diffusion: %d tensors taken over, %d unused, %d new",
+        len(report.mapped),
+        len(report.unused),
+        len(report.new),
+    )
 
 
 def last_values(history: pd.DataFrame) -> dict[str, float]:
     """The last logged value of each quantity, for the card."""
     last = history.groupby(["split", "quantity"], sort=True).tail(1).sort_values(["split", "quantity"])
-    timing = ("data_wait", "seconds_per_step")  # differ from run to run, and a card is an input of later rules
-    return {f"{row.split}/{row.quantity}": row.value for row in last.itertuples() if row.quantity not in timing}
+    timing = (
+        "data_wait",
+        "seconds_per_step",
+    )  # differ from run to run, and a card is an input of later rules
+    return {
+        f"{row.split}/{row.quantity}": row.value for row in last.itertuples() if row.quantity not in timing
+    }

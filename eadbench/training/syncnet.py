@@ -1,6 +1,7 @@
 """Task of the training SyncNet.
 
-Negatives come from the same clip only: with others, it learns which voice goes with which face and stays at chance.
+Negatives come from the same clip only: with others, it learns which voice goes with
+which face and stays at chance.
 """
 
 from typing import Any
@@ -26,12 +27,18 @@ WINDOWS_AT_ONCE = 64
 class SyncNetTask(TrainingTask):
     """See :class:`TrainingTask`."""
 
-    def __init__(self, store: FeatureStore, config: RunConfig, model: SyncNetConfig, seed: int, run: str) -> None:
+    def __init__(
+        self, store: FeatureStore, config: RunConfig, model: SyncNetConfig, seed: int, run: str
+    ) -> None:
         self.config, self.store = config, store
         torch.manual_seed(seed % 2**63)
         self.model = LipSyncNet(model)
         self.data = SyncWindows(store, Stream(seed, run, "train"), model, config.windows, config.augment)
-        self.validation = SyncWindows(store, Stream(seed, run, "val"), model, config.windows, False) if len(store.split("val")) else None
+        self.validation = (
+            SyncWindows(store, Stream(seed, run, "val"), model, config.windows, False)
+            if len(store.split("val"))
+            else None
+        )
 
     def losses(self, model: nn.Module, batch: dict[str, Any], step: int | None) -> dict[str, torch.Tensor]:
         """Contrastive or cosine loss over the windows of each clip."""
@@ -48,7 +55,9 @@ class SyncNetTask(TrainingTask):
 
     @torch.no_grad()
     def validate(self, model: nn.Module, batches: list[dict[str, Any]]) -> dict[str, float]:
-        """Loss, and how often the best of 21 offsets (-10..10 frames) lies within one frame of the true one; chance is 14 %."""
+        """Loss, and how often the best of 21 offsets (-10..10 frames) lies within one
+        frame of the true one; chance is 14 %.
+        """
         result = super().validate(model, batches)
         hits, cosines = [], []
         for _, row in self.validation.clips.iloc[:VALIDATION_CLIPS].iterrows():
@@ -57,12 +66,17 @@ class SyncNetTask(TrainingTask):
                 hits.append((scores.argmax(1) - LARGEST_OFFSET).abs() <= 1)
                 cosines.append(scores[:, LARGEST_OFFSET])
         if hits:
-            result |= {"within_one_frame": float(torch.cat(hits).float().mean()), "cosine_in_sync": float(torch.cat(cosines).mean())}
+            result |= {
+                "within_one_frame": float(torch.cat(hits).float().mean()),
+                "cosine_in_sync": float(torch.cat(cosines).mean()),
+            }
         return result
 
 
 def offset_scores(model: LipSyncNet, store: FeatureStore, row: Any) -> torch.Tensor | None:
-    """Cosine of each window with the sound at offsets -10..10 frames: ``(windows, 21)``, ``None`` if the clip is too short."""
+    """Cosine of each window with the sound at offsets -10..10 frames:
+    ``(windows, 21)``, ``None`` if the clip is too short.
+    """
     config, device = model.config, next(model.parameters()).device
     windows = int(row["frames"]) - config.frames + 1
     if windows <= 2 * LARGEST_OFFSET:
@@ -72,11 +86,15 @@ def offset_scores(model: LipSyncNet, store: FeatureStore, row: Any) -> torch.Ten
     mel = store.get(row, "mel").float().to(device)
     mel = torch.cat([mel, mel[:, -1:].expand(-1, config.mel_steps)], 1)
     found = []
-    for part in torch.arange(windows).split(WINDOWS_AT_ONCE):  # all of a clip of ten seconds would be 3 GB of frames
+    for part in torch.arange(windows).split(
+        WINDOWS_AT_ONCE
+    ):  # all of a clip of ten seconds would be 3 GB of frames
         pictures = torch.stack([frames[s : s + config.frames] for s in part.tolist()])
         sounds = torch.stack([mel[:, mel_start(s) : mel_start(s) + config.mel_steps] for s in part.tolist()])
         found.append(L.embed_pairs(model, pictures[None], sounds[None], lower=True))
     v, a = (torch.cat(pieces, 1) for pieces in zip(*found, strict=True))
     cosines = v[0] @ a[0].T
     middle = torch.arange(LARGEST_OFFSET, windows - LARGEST_OFFSET, device=device)
-    return cosines[middle[:, None], middle[:, None] + torch.arange(-LARGEST_OFFSET, LARGEST_OFFSET + 1, device=device)].cpu()
+    return cosines[
+        middle[:, None], middle[:, None] + torch.arange(-LARGEST_OFFSET, LARGEST_OFFSET + 1, device=device)
+    ].cpu()

@@ -1,4 +1,6 @@
-"""Every pretrained part that the stages use. ``load`` gives any of them from its folder."""
+"""Every pretrained part that the stages use. ``load`` gives any of them from its
+folder.
+"""
 
 from importlib import import_module
 from pathlib import Path
@@ -6,10 +8,12 @@ from typing import Any
 
 
 def load(folder: str | Path, device: Any = "cpu") -> Any:
-    """Load an artefact by its card: files verified against their hashes, then handed to ``eadbench.zoo.<kind>.load``.
+    """Load an artefact by its card: files verified against their hashes, then handed to
+    ``eadbench.zoo.<kind>.load``.
 
     Raises:
-        EadbenchError: If the artefact is missing, or its files are not what its kind needs.
+        EadbenchError: If the artefact is missing, or its files are not what its kind
+            needs.
         FatalError: If it was changed.
     """
     # Not above: that would load torch wherever a configuration is checked.
@@ -20,7 +24,11 @@ def load(folder: str | Path, device: Any = "cpu") -> Any:
     verify(folder, card)
     for name in card.files:
         refuse_disguised(Path(folder) / name)
-    with explained(f"artefact {card.artefact!r} (kind {card.kind})", Path(folder), "make the artefact again, see `eadbench zoo list`"):
+    with explained(
+        f"artefact {card.artefact!r} (kind {card.kind})",
+        Path(folder),
+        "make the artefact again, see `eadbench zoo list`",
+    ):
         loaded = import_module(f"eadbench.zoo.{card.kind}").load(Path(folder), card, device)
     refuse_broken(loaded, folder)
     return loaded

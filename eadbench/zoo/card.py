@@ -21,13 +21,15 @@ class Card(BaseModel):
     Attributes:
         artefact: Its name in the config, e.g. ``vae``.
         kind: Module of ``eadbench.zoo`` that loads it.
-        how: ``fetched`` official weights, ``trained`` here on the training split, or ``random`` features of a fixed seed.
+        how: ``fetched`` official weights, ``trained`` here on the training split, or
+            ``random`` features of a fixed seed.
         id: Short name that tables print, e.g. ``sd-vae-ft-mse`` or ``vae-trained``.
         source: Address or description of the training.
         licence: Licence of the weights.
         files: File name to sha256.
         options: Options of the config that shaped it.
-        dtype: Numbers that a network loaded from it computes in, whatever its files hold.
+        dtype: Numbers that a network loaded from it computes in, whatever its files
+            hold.
         facts: Whatever is worth knowing: losses, accuracies, number of clips.
     """
 
@@ -46,7 +48,9 @@ class Card(BaseModel):
 
     @property
     def sha256(self) -> str:
-        """One hash for all files: the file's own if there is one, else that of the sorted list."""
+        """One hash for all files: the file's own if there is one, else that of the
+        sorted list.
+        """
         if len(self.files) == 1:
             return next(iter(self.files.values()))
         return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
@@ -65,7 +69,10 @@ def read_card(folder: str | Path) -> Card:
             seals.check(path)
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        hint = f"run the rule that makes it: `snakemake {path}`, or `eadbench zoo fetch ID` (`zoo list` has the ids)"
+        hint = (
+            f"run the rule that makes it: `snakemake {path}`, or `eadbench zoo fetch ID` (`zoo list` "
+            "has the ids)"
+        )
         raise EadbenchError(f"artefact {Path(folder).name!r} is not there", path, hint) from error
     except ValueError as error:
         raise EadbenchError(f"not a card: {error}", path, "delete the folder and make it again") from error
@@ -80,9 +87,17 @@ def verify(folder: str | Path, card: Card) -> None:
     for name, expected in card.files.items():
         path = Path(folder) / name
         if not path.exists():
-            raise FatalError("weights file is missing", path, f"delete {Path(folder) / 'card.json'} and run the workflow again")
+            raise FatalError(
+                "weights file is missing",
+                path,
+                f"delete {Path(folder) / 'card.json'} and run the workflow again",
+            )
         if sha256_of(path) != expected:
-            raise FatalError("weights file was changed since its card was written", path, f"delete {folder} and run the workflow again")
+            raise FatalError(
+                "weights file was changed since its card was written",
+                path,
+                f"delete {folder} and run the workflow again",
+            )
 
 
 def write_card(folder: Path, card: Card) -> None:

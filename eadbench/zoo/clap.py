@@ -1,4 +1,6 @@
-"""Kind ``clap``: sounds and texts in one space (CLAP) through transformers. Fetched only."""
+"""Kind ``clap``: sounds and texts in one space (CLAP) through transformers. Fetched
+only.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,36 @@ from eadbench.zoo.hub import from_folder, model_from_folder
 
 
 class SoundText:
-    """Unit vectors of sounds and of texts whose cosine says how well they match. ``rate`` is the sample rate that sounds must have."""
+    """Unit vectors of sounds and of texts whose cosine says how well they match.
+    ``rate`` is the sample rate that sounds must have.
+    """
 
     def __init__(self, model: Any, processor: Any, device: Any, batch: int = 16) -> None:
-        self.model, self.processor, self.device, self.batch = model.eval().to(device), processor, device, batch
+        self.model, self.processor, self.device, self.batch = (
+            model.eval().to(device),
+            processor,
+            device,
+            batch,
+        )
         self.rate = processor.feature_extractor.sampling_rate
 
     @torch.inference_mode()
     def embed_sounds(self, sounds: list[np.ndarray]) -> torch.Tensor:
-        """Mono float32 samples at ``rate`` to ``(N, D)`` float32 on the CPU, L2-normalised; of longer sounds the middle stretch counts."""
+        """Mono float32 samples at ``rate`` to ``(N, D)`` float32 on the CPU,
+        L2-normalised; of longer sounds the middle stretch counts.
+        """
         longest = self.processor.feature_extractor.nb_max_samples
-        sounds = [s[max(0, len(s) - longest) // 2 :][:longest] for s in sounds]  # the extractor itself would cut at random
+        sounds = [
+            s[max(0, len(s) - longest) // 2 :][:longest] for s in sounds
+        ]  # the extractor itself would cut at random
         found = []
         for start in range(0, len(sounds), self.batch):
             given = self.processor.feature_extractor(
-                sounds[start : start + self.batch], sampling_rate=self.rate, return_tensors="pt", truncation="rand_trunc", padding="repeatpad"
+                sounds[start : start + self.batch],
+                sampling_rate=self.rate,
+                return_tensors="pt",
+                truncation="rand_trunc",
+                padding="repeatpad",
             ).to(self.device)
             given["input_features"] = given["input_features"].to(self.model.dtype)
             found.append(unit(self.model.get_audio_features(**given)))
@@ -37,9 +54,21 @@ class SoundText:
         """``(N, D)`` float32 on the CPU, L2-normalised."""
         found = []
         for start in range(0, len(texts), self.batch):
-            given = self.processor.tokenizer(texts[start : start + self.batch], padding=True, truncation=True, max_length=77, return_tensors="pt")
+            given = self.processor.tokenizer(
+                texts[start : start + self.batch],
+                padding=True,
+                truncation=True,
+                max_length=77,
+                return_tensors="pt",
+            )
             given = given.to(self.device)
-            found.append(unit(self.model.get_text_features(input_ids=given["input_ids"], attention_mask=given["attention_mask"])))
+            found.append(
+                unit(
+                    self.model.get_text_features(
+                        input_ids=given["input_ids"], attention_mask=given["attention_mask"]
+                    )
+                )
+            )
         return torch.cat(found)
 
 

@@ -17,16 +17,27 @@ app = typer.Typer(add_completion=False, help="Pretrained parts: list, fetch, tra
 def make_command(
     artefact: Annotated[str, typer.Argument(help="Name in the config's `zoo: artefacts:`.")],
     out: Annotated[Path, typer.Option(help="The card to write, e.g. results/zoo/vae/card.json.")],
-    clips: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Tables of clips to train on.")] = None,
-    captions: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Tables of written captions to train on.")] = None,
-    part: Annotated[list[str] | None, typer.Option(metavar="NAME=FOLDER", help="NAME=FOLDER of another artefact that the training needs.")] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Yes, a small network trained or drawn here, not the published one.")] = False,
+    clips: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Tables of clips to train on.")
+    ] = None,
+    captions: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Tables of written captions to train on.")
+    ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="NAME=FOLDER of another artefact that the training needs."),
+    ] = None,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="Yes, a small network trained or drawn here, not the published one."),
+    ] = False,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
     """Fetch, train or draw an artefact, as the config says.
 
-    Where the config says `trained` or `random`, what comes is a demo's network: by hand, this needs --demo.
+    Where the config says `trained` or `random`, what comes is a demo's network: by
+    hand, this needs --demo.
 
     Example:
 
@@ -39,7 +50,13 @@ def make_command(
         refuse_demo(artefact, wanted.kind, wanted.how)
     from eadbench.zoo.make import ArtefactInputs, make
 
-    make(artefact, given.zoo, given.seed, ArtefactInputs(clips or [], parse_parts(part), captions or []), out.parent)
+    make(
+        artefact,
+        given.zoo,
+        given.seed,
+        ArtefactInputs(clips or [], parse_parts(part), captions or []),
+        out.parent,
+    )
 
 
 def refuse_demo(artefact: str, kind: str, how: str) -> None:
@@ -50,18 +67,34 @@ def refuse_demo(artefact: str, kind: str, how: str) -> None:
     """
     from eadbench.zoo.registry import registry
 
-    what = {"trained": "a small network trained on the clips", "random": "random features of a fixed seed"}[how]
+    what = {"trained": "a small network trained on the clips", "random": "random features of a fixed seed"}[
+        how
+    ]
     published = [name for name, entry in registry().items() if entry.kind == kind]
-    hint = "add --demo if that is what you want" + (f"; the published weights: `eadbench zoo fetch {published[0]}`" if published else "")
-    raise EadbenchError(f"{artefact!r} is {what} in this configuration, not the published weights", f"zoo: artefacts: {artefact}", hint)
+    hint = "add --demo if that is what you want" + (
+        f"; the published weights: `eadbench zoo fetch {published[0]}`" if published else ""
+    )
+    raise EadbenchError(
+        f"{artefact!r} is {what} in this configuration, not the published weights",
+        f"zoo: artefacts: {artefact}",
+        hint,
+    )
 
 
 @app.command("fetch")
 def fetch_command(
     artefact: Annotated[str, typer.Argument(help="Id of published weights, see `zoo list`.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the files. [default: the user's cache, where every command looks]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the files. [default: the user's cache, where every command looks]"),
+    ] = None,
     accept: Annotated[
-        bool, typer.Option("--accept-licence/--no-accept-licence", help="I have read and accept the licence.", show_default=False)
+        bool,
+        typer.Option(
+            "--accept-licence/--no-accept-licence",
+            help="I have read and accept the licence.",
+            show_default=False,
+        ),
     ] = False,
 ) -> None:
     """Fetch published weights by hand, e.g. on a machine with network.
@@ -85,9 +118,13 @@ def fetch_command(
 
 @app.command("list")
 def list_command(
-    cache: Annotated[Path | None, typer.Option(help="Folder with fetched weights. [default: the user's cache]", show_default=False)] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder with fetched weights. [default: the user's cache]", show_default=False),
+    ] = None,
 ) -> None:
-    """All published weights: what they are, their size in MB and licence, where they come from, and what is here.
+    """All published weights: what they are, their size in MB and licence, where they
+    come from, and what is here.
 
     Example:
 
@@ -103,9 +140,19 @@ def list_command(
     for name, entry in registry().items():
         wanted = [f.name for f in entry.files] or ["config.json"]
         here = sum((cache / name / file).exists() for file in wanted)
-        state = "here" if here == len(wanted) else f"{here} of {len(wanted)} files here" if here else "by hand" if entry.manual else "not here"
+        state = (
+            "here"
+            if here == len(wanted)
+            else f"{here} of {len(wanted)} files here"
+            if here
+            else "by hand"
+            if entry.manual
+            else "not here"
+        )
         console.print(f"[bold]{escape(name)}[/bold]  ({entry.kind}, {entry.size}, {state})")
         for line in (entry.title, f"licence: {entry.licence}", f"from: {entry.source}", entry.note):
             if line:
                 console.print(f"    {escape(line)}")
-    console.print(f"\nLooked for in {escape(str(cache))}. `eadbench zoo fetch ID --accept-licence` fetches one.")
+    console.print(
+        f"\nLooked for in {escape(str(cache))}. `eadbench zoo fetch ID --accept-licence` fetches one."
+    )

@@ -7,16 +7,31 @@ from pydantic import Field, model_validator
 from eadbench.core.settings import SHAPES_NOTHING, ArtefactName, CorpusName, Requires, Section
 from eadbench.zoo.card import Dtype, How
 
-# Kinds whose networks can be loaded in half precision, since they are folders of transformers. The VAE is not among them: its
-# latents are what the denoiser learns, and features and samples must have the same.
+# Kinds whose networks can be loaded in half precision, since they are folders of
+# transformers. The VAE is not among them: its latents are what the denoiser learns, and
+# features and samples must have the same.
 HALF_PRECISION = ("clap", "clip", "sentence", "text_encoder", "videomae")
 READS = {"make": ("seed", "zoo.artefacts.{artefact}", "zoo.accept_licence", "zoo.cache")}
 
 # Modules of this package that can load an artefact.
 Kind = Literal[
-    "clap", "clip", "emotion", "face_id", "hsemotion", "i3d", "inception", "lpips", "qwen_vl", "sd_unet", "sentence", "syncnet_judge",
-    "text_encoder", "vae", "videomae", "whisper",
-]  # fmt: skip
+    "clap",
+    "clip",
+    "emotion",
+    "face_id",
+    "hsemotion",
+    "i3d",
+    "inception",
+    "lpips",
+    "qwen_vl",
+    "sd_unet",
+    "sentence",
+    "syncnet_judge",
+    "text_encoder",
+    "vae",
+    "videomae",
+    "whisper",
+]
 
 
 class ArtefactConfig(Section):
@@ -24,11 +39,14 @@ class ArtefactConfig(Section):
 
     Attributes:
         kind: Loader, a module of ``eadbench.zoo``.
-        how: ``fetched`` (named in the registry), ``trained`` on the training split, or ``random`` features of a fixed seed.
+        how: ``fetched`` (named in the registry), ``trained`` on the training split, or
+            ``random`` features of a fixed seed.
         id: Id in the registry; needed when fetched.
-        dtype: Numbers that the network computes in, whatever the files hold; other than ``float32`` for the kinds that are
-            folders of transformers: ``clap``, ``clip``, ``sentence``, ``text_encoder``, ``videomae``.
-        options: Sizes, steps and the like of a trained or random one; each kind documents its own.
+        dtype: Numbers that the network computes in, whatever the files hold; other than
+            ``float32`` for the kinds that are folders of transformers: ``clap``,
+            ``clip``, ``sentence``, ``text_encoder``, ``videomae``.
+        options: Sizes, steps and the like of a trained or random one; each kind
+            documents its own.
         needs: Artefacts that its training uses.
         uses_clips: Whether its training looks at the clips.
         uses_captions: Whether its training reads the written captions.
@@ -52,19 +70,27 @@ class ArtefactConfig(Section):
     @model_validator(mode="after")
     def _half_precision_where_it_can_be(self) -> "ArtefactConfig":
         if self.dtype != "float32" and self.kind not in HALF_PRECISION:
-            raise ValueError(f"kind {self.kind} computes in float32; another `dtype` is for {', '.join(HALF_PRECISION)}")
+            raise ValueError(
+                f"kind {self.kind} computes in float32; another `dtype` is for {', '.join(HALF_PRECISION)}"
+            )
         return self
 
     def needless(self) -> tuple[str, ...]:
         return ("seed",) if self.how == "fetched" else ()
 
     def trim(self, dump: dict[str, Any]) -> None:
-        for key in ("uses_clips", "uses_captions", "needs"):  # they say which inputs there are, and a job depends on its inputs anyway
+        for key in (
+            "uses_clips",
+            "uses_captions",
+            "needs",
+        ):  # they say which inputs there are, and a job depends on its inputs anyway
             dump.pop(key, None)
 
 
 class ZooConfig(Section):
-    """Artefacts by name, the corpora whose training clips train them, and the licences accepted for downloads."""
+    """Artefacts by name, the corpora whose training clips train them, and the licences
+    accepted for downloads.
+    """
 
     artefacts: dict[str, ArtefactConfig]
     train_on: list[CorpusName] = Field(default_factory=list)
@@ -72,7 +98,9 @@ class ZooConfig(Section):
     cache: str | None = Field(None, json_schema_extra=SHAPES_NOTHING)
 
     def requires(self, name: str) -> Requires:
-        """What an artefact is made of: clips and captions of the training corpora, other artefacts; a download or a random one of nothing."""
+        """What an artefact is made of: clips and captions of the training corpora,
+        other artefacts; a download or a random one of nothing.
+        """
         artefact = self.artefacts[name]
         trained = artefact.how == "trained"
         return Requires(

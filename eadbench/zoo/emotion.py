@@ -1,7 +1,10 @@
-"""Kind ``emotion``: Emotion-FAN, the judge of Acc_emo: a public checkpoint, or a small network trained here.
+"""Kind ``emotion``: Emotion-FAN, the judge of Acc_emo: a public checkpoint, or a small
+network trained here.
 
-Options of a trained one: ``width`` (factor on the channels), ``size`` (side of the frames), ``frames`` (of a video that it looks at), ``region`` (the
-part of the aligned frame that it sees), ``dropout``, ``steps``, ``clips`` (per step), ``lr``, ``max_clips``, ``frames_per_clip`` (kept in memory).
+Options of a trained one: ``width`` (factor on the channels), ``size`` (side of the
+frames), ``frames`` (of a video that it looks at), ``region`` (the part of the aligned
+frame that it sees), ``dropout``, ``steps``, ``clips`` (per step), ``lr``,
+``max_clips``, ``frames_per_clip`` (kept in memory).
 """
 
 import json
@@ -47,15 +50,19 @@ class EmotionOptions(BaseModel):
 
 
 class EmotionJudge(Protocol):
-    """What a judge of emotion offers: its ``classes``, the side ``resolution`` at which it sees a face, the number of ``frames`` it looks at
-    (``None``: all), and the steps from frames to logits."""
+    """What a judge of emotion offers: its ``classes``, the side ``resolution`` at which
+    it sees a face, the number of ``frames`` it looks at (``None``: all), and the steps
+    from frames to logits.
+    """
 
     classes: tuple[str, ...]
     resolution: int
     frames: int | None
 
     def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Frames ``(N, H, W, 3)`` RGB uint8 that show a face, with mesh points ``(N, 478, 2)``, to the network's inputs ``(N, S, S, 3)``."""
+        """Frames ``(N, H, W, 3)`` RGB uint8 that show a face, with mesh points
+        ``(N, 478, 2)``, to the network's inputs ``(N, S, S, 3)``.
+        """
         ...
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
@@ -68,7 +75,8 @@ class EmotionJudge(Protocol):
 
 
 def logits(judge: EmotionJudge, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Logits ``(K,)`` of a whole video ``(T, H, W, 3)`` RGB uint8 with mesh points ``(T, 478, 2)`` (NaN where no face was found).
+    """Logits ``(K,)`` of a whole video ``(T, H, W, 3)`` RGB uint8 with mesh points
+    ``(T, 478, 2)`` (NaN where no face was found).
 
     Raises:
         EadbenchError: If no frame shows a face.
@@ -96,16 +104,34 @@ class FanJudge:
         net: The network.
         classes: Its classes in the order of the heads.
         options: How frames are cut and chosen.
-        chips: Whether faces are cut as dlib does (published checkpoints) or the aligned frame is used as it is (trained here).
+        chips: Whether faces are cut as dlib does (published checkpoints) or the aligned
+            frame is used as it is (trained here).
     """
 
-    def __init__(self, net: EmotionFAN, classes: tuple[str, ...], options: EmotionOptions, chips: bool, device: Any = "cpu") -> None:
-        self.net, self.classes, self.options, self.chips, self.device = net.eval().to(device), classes, options, chips, device
+    def __init__(
+        self,
+        net: EmotionFAN,
+        classes: tuple[str, ...],
+        options: EmotionOptions,
+        chips: bool,
+        device: Any = "cpu",
+    ) -> None:
+        self.net, self.classes, self.options, self.chips, self.device = (
+            net.eval().to(device),
+            classes,
+            options,
+            chips,
+            device,
+        )
         self.resolution, self.frames = options.size, options.frames
 
     def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """As :class:`EmotionJudge` says."""
-        return dlib_chips(frames, landmarks, self.options.size) if self.chips else resize(frames, self.options.size, self.options.region)
+        return (
+            dlib_chips(frames, landmarks, self.options.size)
+            if self.chips
+            else resize(frames, self.options.size, self.options.region)
+        )
 
     @torch.no_grad()
     def run(self, inputs: np.ndarray) -> np.ndarray:
@@ -120,7 +146,9 @@ class FanJudge:
 
 
 def to_unit(frames: np.ndarray) -> torch.Tensor:
-    """``(..., H, W, 3)`` uint8 to ``(..., 3, H, W)`` in [0, 1], as Emotion-FAN takes them (no mean or deviation removed)."""
+    """``(..., H, W, 3)`` uint8 to ``(..., 3, H, W)`` in [0, 1], as Emotion-FAN takes
+    them (no mean or deviation removed).
+    """
     return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 255
 
 
@@ -135,7 +163,11 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> FanJudge:
         state = fan_state(path)
         classes = len(state["pred_fc2.bias"])
         if classes != len(MEAD_CLASSES):
-            raise EadbenchError(f"the checkpoint has {classes} classes, expected {len(MEAD_CLASSES)}", path, "use the checkpoint tuned on MEAD")
+            raise EadbenchError(
+                f"the checkpoint has {classes} classes, expected {len(MEAD_CLASSES)}",
+                path,
+                "use the checkpoint tuned on MEAD",
+            )
         net = EmotionFAN(classes, released_evaluation=True)
         load_weights(net, path, state)
         return FanJudge(net, MEAD_CLASSES, EmotionOptions(), True, device)
@@ -147,7 +179,8 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> FanJudge:
 
 
 def fan_state(path: Path) -> dict[str, torch.Tensor]:
-    """The state dict within a checkpoint of the released training code (which may have run on several GPUs).
+    """The state dict within a checkpoint of the released training code (which may have
+    run on several GPUs).
 
     Raises:
         EadbenchError: If there is none.
@@ -156,43 +189,79 @@ def fan_state(path: Path) -> dict[str, torch.Tensor]:
     state = state.get("state_dict", state)
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if "pred_fc2.bias" not in state:
-        raise EadbenchError("not a checkpoint of Emotion-FAN with relation-attention", path, "see `eadbench zoo list`")
+        raise EadbenchError(
+            "not a checkpoint of Emotion-FAN with relation-attention", path, "see `eadbench zoo list`"
+        )
     return state
 
 
 def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
-    """Train on the emotions of the training speakers; the card tells the accuracy per class on those of the validation split."""
+    """Train on the emotions of the training speakers; the card tells the accuracy per
+    class on those of the validation split.
+    """
     wanted = EmotionOptions.model_validate(options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     clips = _read(inputs.clips, "train", wanted, seed)
     classes = tuple(sorted({clip.emotion for clip in clips}))
     if len(classes) < 2:
-        raise EadbenchError(f"the training clips show {len(classes)} emotions, at least 2 needed", "zoo: train_on:", "use a corpus with labels")
+        raise EadbenchError(
+            f"the training clips show {len(classes)} emotions, at least 2 needed",
+            "zoo: train_on:",
+            "use a corpus with labels",
+        )
     net = EmotionFAN(len(classes), wanted.width, dropout=wanted.dropout)
     losses = _losses(net.train(), clips, classes, wanted, rng)
-    loss = fit(net.parameters(), losses, wanted.steps, wanted.lr, "judge of emotion", warm_up=0.2, clip=None)["loss"]
+    loss = fit(net.parameters(), losses, wanted.steps, wanted.lr, "judge of emotion", warm_up=0.2, clip=None)[
+        "loss"
+    ]
     write_text(folder / "classes.json", json.dumps(classes))
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
     judge = FanJudge(net, classes, wanted.model_copy(update={"region": WHOLE}), False)
-    facts = {"classes": list(classes), "loss": loss, "train_clips": len(clips), "train_speakers": len({clip.speaker for clip in clips})}
+    facts = {
+        "classes": list(classes),
+        "loss": loss,
+        "train_clips": len(clips),
+        "train_speakers": len({clip.speaker for clip in clips}),
+    }
     facts |= {f"train_{name}": value for name, value in accuracy(judge, clips[:64]).items()}
-    facts |= {f"val_{name}": value for name, value in accuracy(judge, _read(inputs.clips, "val", wanted, seed)).items()}
+    facts |= {
+        f"val_{name}": value
+        for name, value in accuracy(judge, _read(inputs.clips, "val", wanted, seed)).items()
+    }
     log.info("judge of emotion: %s", facts)
     return facts
 
 
 def _read(tables: list[Path], split: str, options: EmotionOptions, seed: int) -> list[TrainingClip]:
-    """Labelled clips with a few frames each, spread over their length, cut to the judge's region already."""
-    found = iter_clips(tables, split, options.size, options.max_clips, options.frames_per_clip, seed, options.region, spread_out=True, sound=False)
+    """Labelled clips with a few frames each, spread over their length, cut to the
+    judge's region already.
+    """
+    found = iter_clips(
+        tables,
+        split,
+        options.size,
+        options.max_clips,
+        options.frames_per_clip,
+        seed,
+        options.region,
+        spread_out=True,
+        sound=False,
+    )
     return [clip for clip in found if clip.emotion]
 
 
 def _losses(
-    net: EmotionFAN, clips: list[TrainingClip], classes: tuple[str, ...], options: EmotionOptions, rng: np.random.Generator
+    net: EmotionFAN,
+    clips: list[TrainingClip],
+    classes: tuple[str, ...],
+    options: EmotionOptions,
+    rng: np.random.Generator,
 ) -> Callable[[], dict[str, torch.Tensor]]:
-    """Of three frames per clip, one from each third, as the released code does; each emotion is drawn equally often."""
+    """Of three frames per clip, one from each third, as the released code does; each
+    emotion is drawn equally often.
+    """
     target = torch.tensor([classes.index(clip.emotion) for clip in clips])
     balance = 1 / torch.bincount(target, minlength=len(classes))[target].double().numpy()
 
@@ -200,9 +269,14 @@ def _losses(
         chosen = rng.choice(len(clips), options.clips, p=balance / balance.sum())
         videos = torch.stack([augment(to_unit(_thirds(clips[k].frames, rng)), rng) for k in chosen])
         features = net.features(videos.flatten(0, 1))
-        frame_wise = F.cross_entropy(net.pred_fc1(features), target[chosen].repeat_interleave(3), label_smoothing=0.05)
-        video_wise = F.cross_entropy(net.classify(features.unflatten(0, (-1, 3))), target[chosen], label_smoothing=0.05)
-        # The first, through the head that relation-attention leaves unused, makes the trunk learn sooner.
+        frame_wise = F.cross_entropy(
+            net.pred_fc1(features), target[chosen].repeat_interleave(3), label_smoothing=0.05
+        )
+        video_wise = F.cross_entropy(
+            net.classify(features.unflatten(0, (-1, 3))), target[chosen], label_smoothing=0.05
+        )
+        # The first, through the head that relation-attention leaves unused, makes the
+        # trunk learn sooner.
         return {"loss": frame_wise + video_wise}
 
     return losses
@@ -214,7 +288,9 @@ def _thirds(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Change ``(T, 3, S, S)`` frames in [0, 1], all alike, by what must not matter: mirror, shift by up to a sixteenth, colours, blur, noise."""
+    """Change ``(T, 3, S, S)`` frames in [0, 1], all alike, by what must not matter:
+    mirror, shift by up to a sixteenth, colours, blur, noise.
+    """
     size = frames.shape[-1]
     if rng.random() < 0.5:
         frames = frames.flip(-1)
@@ -227,7 +303,9 @@ def augment(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Blur a quarter of the ``(T, 3, S, S)`` videos, down to a third of the size, and add noise to some: generated ones are soft too."""
+    """Blur a quarter of the ``(T, 3, S, S)`` videos, down to a third of the size, and
+    add noise to some: generated ones are soft too.
+    """
     size = frames.shape[-1]
     if rng.random() < 0.25:
         small = int(rng.integers(size // 3, size))
@@ -240,12 +318,16 @@ def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def accuracy(judge: FanJudge, clips: list[TrainingClip]) -> dict[str, Any]:
-    """Share of clips named right, the same per class, and the number of clips and speakers."""
+    """Share of clips named right, the same per class, and the number of clips and
+    speakers.
+    """
     known = [clip for clip in clips if clip.emotion in judge.classes]
     right = {name: [] for name in judge.classes}
     for clip in known:
         everywhere = np.zeros((len(clip.frames), 1, 2))
-        right[clip.emotion].append(judge.classes[int(logits(judge, clip.frames, everywhere).argmax())] == clip.emotion)
+        right[clip.emotion].append(
+            judge.classes[int(logits(judge, clip.frames, everywhere).argmax())] == clip.emotion
+        )
     total = sum(map(sum, right.values()))
     return {
         "accuracy": round(total / len(known), 4) if known else None,

@@ -1,7 +1,8 @@
-"""Kind ``face_id``: identity embeddings for CSIM: ArcFace (insightface's ``w600k_r50.onnx``), or a small network trained here to tell speakers apart.
+"""Kind ``face_id``: identity embeddings for CSIM: ArcFace (insightface's
+``w600k_r50.onnx``), or a small network trained here to tell speakers apart.
 
-Options of a trained one: ``width``, ``size``, ``dim``, ``frames`` (of a video that it looks at), ``region``, ``steps``, ``batch``, ``lr``,
-``max_clips``, ``frames_per_clip``.
+Options of a trained one: ``width``, ``size``, ``dim``, ``frames`` (of a video that it
+looks at), ``region``, ``steps``, ``batch``, ``lr``, ``max_clips``, ``frames_per_clip``.
 """
 
 import logging
@@ -49,14 +50,18 @@ class FaceIdOptions(BaseModel):
 
 
 class FaceId(Protocol):
-    """What an identity network offers: the side ``resolution`` of its chips, the number of ``frames`` of a video that it looks at
-    (``None``: all), and the steps from frames to unit vectors."""
+    """What an identity network offers: the side ``resolution`` of its chips, the number
+    of ``frames`` of a video that it looks at (``None``: all), and the steps from frames
+    to unit vectors.
+    """
 
     resolution: int
     frames: int | None
 
     def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Frames ``(N, H, W, 3)`` RGB uint8 that show a face, with mesh points ``(N, 478, 2)``, to the network's inputs ``(N, S, S, 3)``."""
+        """Frames ``(N, H, W, 3)`` RGB uint8 that show a face, with mesh points
+        ``(N, 478, 2)``, to the network's inputs ``(N, S, S, 3)``.
+        """
         ...
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
@@ -65,7 +70,8 @@ class FaceId(Protocol):
 
 
 def embed(net: FaceId, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Unit vectors ``(N, dim)`` of some frames of ``(T, H, W, 3)`` RGB uint8 with mesh points ``(T, 478, 2)`` (NaN where no face was found).
+    """Unit vectors ``(N, dim)`` of some frames of ``(T, H, W, 3)`` RGB uint8 with mesh
+    points ``(T, 478, 2)`` (NaN where no face was found).
 
     Raises:
         EadbenchError: If no frame shows a face.
@@ -89,7 +95,12 @@ class TrainedFaceId:
     """The small network on aligned frames."""
 
     def __init__(self, net: IdNet, options: FaceIdOptions, device: Any = "cpu") -> None:
-        self.net, self.options, self.device, self.resolution = net.eval().to(device), options, device, options.size
+        self.net, self.options, self.device, self.resolution = (
+            net.eval().to(device),
+            options,
+            device,
+            options.size,
+        )
         self.frames = options.frames
 
     def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -118,14 +129,18 @@ class ArcFace:
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """As :class:`FaceId` says."""
         batch = ((inputs.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
-        found = np.concatenate([self.session.run(None, {self._input: np.ascontiguousarray(one[None])})[0] for one in batch])
+        found = np.concatenate(
+            [self.session.run(None, {self._input: np.ascontiguousarray(one[None])})[0] for one in batch]
+        )
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> FaceId:
     """The network of an artefact's folder."""
     if card.how == "fetched":
-        return ArcFace(open_onnx(next(folder / name for name in card.files), device), card.options.get("frames"))
+        return ArcFace(
+            open_onnx(next(folder / name for name in card.files), device), card.options.get("frames")
+        )
     options = FaceIdOptions.model_validate(card.options)
     net = IdNet(options.width, options.dim)
     load_weights(net, folder / "model.safetensors")
@@ -133,18 +148,32 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> FaceId:
 
 
 def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
-    """Train by cosine softmax with a margin (CosFace) over the training speakers; the card tells how well unseen ones are told apart."""
+    """Train by cosine softmax with a margin (CosFace) over the training speakers; the
+    card tells how well unseen ones are told apart.
+    """
     wanted = FaceIdOptions.model_validate(options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     clips = _read(inputs.clips, "train", wanted, seed)
     speakers = sorted({clip.speaker for clip in clips})
     if len(speakers) < 2:
-        raise EadbenchError(f"the training clips show {len(speakers)} speakers, at least 2 needed", "zoo: train_on:", "use more clips")
+        raise EadbenchError(
+            f"the training clips show {len(speakers)} speakers, at least 2 needed",
+            "zoo: train_on:",
+            "use more clips",
+        )
     net = IdNet(wanted.width, wanted.dim)
     centres = nn.Parameter(torch.randn(len(speakers), wanted.dim))
     losses = _losses(net.train(), centres, clips, speakers, wanted, rng)
-    found = fit([*net.parameters(), centres], losses, wanted.steps, wanted.lr, "identity network", warm_up=0.2, clip=None)
+    found = fit(
+        [*net.parameters(), centres],
+        losses,
+        wanted.steps,
+        wanted.lr,
+        "identity network",
+        warm_up=0.2,
+        clip=None,
+    )
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
     judge = TrainedFaceId(net, wanted.model_copy(update={"region": WHOLE}))
@@ -157,18 +186,35 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
 
 def _read(tables: list[Path], split: str, options: FaceIdOptions, seed: int) -> list[TrainingClip]:
     return list(
-        iter_clips(tables, split, options.size, options.max_clips, options.frames_per_clip, seed, options.region, spread_out=True, sound=False)
+        iter_clips(
+            tables,
+            split,
+            options.size,
+            options.max_clips,
+            options.frames_per_clip,
+            seed,
+            options.region,
+            spread_out=True,
+            sound=False,
+        )
     )
 
 
 def _losses(
-    net: IdNet, centres: nn.Parameter, clips: list[TrainingClip], speakers: list[str], options: FaceIdOptions, rng: np.random.Generator
+    net: IdNet,
+    centres: nn.Parameter,
+    clips: list[TrainingClip],
+    speakers: list[str],
+    options: FaceIdOptions,
+    rng: np.random.Generator,
 ) -> Callable[[], dict[str, torch.Tensor]]:
     target = torch.tensor([speakers.index(clip.speaker) for clip in clips])
 
     def losses() -> dict[str, torch.Tensor]:
         chosen = rng.integers(len(clips), size=options.batch)
-        images = torch.cat([augment(to_unit(clips[k].frames[rng.integers(len(clips[k].frames))][None]), rng) for k in chosen])
+        images = torch.cat(
+            [augment(to_unit(clips[k].frames[rng.integers(len(clips[k].frames))][None]), rng) for k in chosen]
+        )
         wanted = target[chosen]
         cosine = net(images) @ F.normalize(centres, dim=1).T
         loss = F.cross_entropy(SCALE * (cosine - MARGIN * F.one_hot(wanted, len(speakers))), wanted)
@@ -178,10 +224,14 @@ def _losses(
 
 
 def verification_auc(judge: FaceId, clips: list[TrainingClip]) -> float | None:
-    """Area under the ROC of same against different speaker over pairs of clips; ``None`` with fewer than two speakers."""
+    """Area under the ROC of same against different speaker over pairs of clips;
+    ``None`` with fewer than two speakers.
+    """
     if len({clip.speaker for clip in clips}) < 2:
         return None
-    means = np.stack([embed(judge, clip.frames, np.zeros((len(clip.frames), 1, 2))).mean(0) for clip in clips])
+    means = np.stack(
+        [embed(judge, clip.frames, np.zeros((len(clip.frames), 1, 2))).mean(0) for clip in clips]
+    )
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     first, second = np.triu_indices(len(clips), 1)
     names = np.array([clip.speaker for clip in clips])

@@ -16,19 +16,23 @@ ALL = "all"
 TRIES = 4
 
 
-def fetch_files(name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None) -> None:
-    """Fetch all files of a registry entry into ``folder``; files that are there with the right hash are left alone.
+def fetch_files(
+    name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None
+) -> None:
+    """Fetch all files of a registry entry into ``folder``; files that are there with
+    the right hash are left alone.
 
     Args:
         name: Id of the entry.
         entry: The entry.
         folder: Target folder.
         accepted: Ids whose licence the user accepted; ``all`` for all.
-        cache: Folder in which the user keeps weights already, looked into before :func:`user_cache`: ``cache/{id}/{file}`` is copied instead of
-            downloaded.
+        cache: Folder in which the user keeps weights already, looked into before
+            :func:`user_cache`: ``cache/{id}/{file}`` is copied instead of downloaded.
 
     Raises:
-        EadbenchError: If the licence was not accepted, no direct download exists, or a download fails.
+        EadbenchError: If the licence was not accepted, no direct download exists, or a
+            download fails.
     """
     log.info("%s: %s. Licence: %s %s %s", name, entry.title, entry.licence, entry.licence_url, entry.note)
     if entry.snapshot:
@@ -62,7 +66,9 @@ def check_file(name: str, remote: RemoteFile, path: Path) -> None:
     """
     fault = nature(path) or complaint(path, remote.size, remote.checksum)
     if fault:
-        raise EadbenchError(f"not the file that {name} is: {fault}", path, "put the published file there, or take it away")
+        raise EadbenchError(
+            f"not the file that {name} is: {fault}", path, "put the published file there, or take it away"
+        )
 
 
 def _fetch(name: str, remote: RemoteFile, folder: Path) -> None:
@@ -74,17 +80,31 @@ def _fetch(name: str, remote: RemoteFile, folder: Path) -> None:
     if target.exists() and not complaint(target, remote.size, remote.checksum):
         return
     packed = folder / remote.url.rpartition("/")[2]
-    download(remote.url, packed, remote.archive.size, f"sha256:{remote.archive.sha256}" if remote.archive.sha256 else None, TRIES)
+    download(
+        remote.url,
+        packed,
+        remote.archive.size,
+        f"sha256:{remote.archive.sha256}" if remote.archive.sha256 else None,
+        TRIES,
+    )
     _refuse_disguised(remote, packed)
     try:
         with zipfile.ZipFile(packed) as archive:
-            inside = next((m for m in archive.namelist() if m.rpartition("/")[2] == remote.archive.member), None)
+            inside = next(
+                (m for m in archive.namelist() if m.rpartition("/")[2] == remote.archive.member), None
+            )
             if inside is None:
-                raise EadbenchError(f"the archive of {name} holds no {remote.archive.member}", packed, "delete it and fetch it again")
+                raise EadbenchError(
+                    f"the archive of {name} holds no {remote.archive.member}",
+                    packed,
+                    "delete it and fetch it again",
+                )
             with atomic_path(target) as part, archive.open(inside) as source, part.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
     except zipfile.BadZipFile as error:
-        raise EadbenchError(f"the archive of {name} is damaged: {error}", packed, "delete it and fetch it again") from error
+        raise EadbenchError(
+            f"the archive of {name} is damaged: {error}", packed, "delete it and fetch it again"
+        ) from error
     check_file(name, remote, target)
     packed.unlink()
 
@@ -93,7 +113,11 @@ def _refuse_disguised(remote: RemoteFile, path: Path) -> None:
     """A file of unknown hash and size could be anything."""
     if disguise := nature(path):
         path.unlink()
-        raise EadbenchError(f"what came is {disguise}", remote.url, f"open the address in a browser, or put the file at {path}")
+        raise EadbenchError(
+            f"what came is {disguise}",
+            remote.url,
+            f"open the address in a browser, or put the file at {path}",
+        )
 
 
 def check_accepted(name: str, entry: Entry, accepted: Collection[str]) -> None:
@@ -104,14 +128,20 @@ def check_accepted(name: str, entry: Entry, accepted: Collection[str]) -> None:
     """
     if name not in accepted and ALL not in accepted:
         what = f"the licence of {name} ({entry.licence}) was not accepted"
-        hint = f"read it, then add --accept-licence {name}; in a configuration, `zoo: accept_licence: [{name}]`"
+        hint = (
+            f"read it, then add --accept-licence {name}; in a configuration, `zoo: accept_licence: [{name}]`"
+        )
         raise EadbenchError(what, entry.licence_url, hint)
 
 
-def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None) -> None:
-    """Fetch the wanted files of a hub repository at its pinned commit; a broken download goes on. ``cache/{id}/`` is copied instead, if it is there.
+def fetch_snapshot(
+    name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None
+) -> None:
+    """Fetch the wanted files of a hub repository at its pinned commit; a broken
+    download goes on. ``cache/{id}/`` is copied instead, if it is there.
 
-    What comes lies in ``{folder}.partial`` until all of it is there, so that half a model never passes for one.
+    What comes lies in ``{folder}.partial`` until all of it is there, so that half a
+    model never passes for one.
 
     Raises:
         EadbenchError: If the licence was not accepted or the hub cannot be reached.
@@ -127,13 +157,27 @@ def fetch_snapshot(name: str, entry: Entry, folder: Path, accepted: Collection[s
     check_accepted(name, entry, accepted)
     coming = folder.with_name(f"{folder.name}.partial")
     try:
-        snapshot_download(snapshot.repo, revision=snapshot.revision, allow_patterns=snapshot.patterns, local_dir=coming)
-    except (HfHubHTTPError, OSError, ValueError) as error:  # requests' and httpx's errors of the network are among them
+        snapshot_download(
+            snapshot.repo, revision=snapshot.revision, allow_patterns=snapshot.patterns, local_dir=coming
+        )
+    except (
+        HfHubHTTPError,
+        OSError,
+        ValueError,
+    ) as error:  # requests' and httpx's errors of the network are among them
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise EadbenchError(f"download failed: {first}", snapshot.url, f"check the network, or put the files into {user_cache() / name}") from error
-    shutil.rmtree(coming / ".cache", ignore_errors=True)  # the hub's own notes, by which a broken download goes on
+        raise EadbenchError(
+            f"download failed: {first}",
+            snapshot.url,
+            f"check the network, or put the files into {user_cache() / name}",
+        ) from error
+    shutil.rmtree(
+        coming / ".cache", ignore_errors=True
+    )  # the hub's own notes, by which a broken download goes on
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(coming.iterdir(), key=lambda one: one.name == "config.json"):  # last: by it the folder counts as whole
+    for path in sorted(
+        coming.iterdir(), key=lambda one: one.name == "config.json"
+    ):  # last: by it the folder counts as whole
         shutil.rmtree(folder / path.name, ignore_errors=True)
         path.replace(folder / path.name)
     coming.rmdir()

@@ -27,12 +27,14 @@ def fit(
 ) -> dict[str, float]:
     """Train for a number of steps.
 
-    There is no early stopping: the learning rate falls to nothing over all steps, and a run that ends before has not
-    settled. How many steps are enough is seen in the quantities of the validation split in the cards.
+    There is no early stopping: the learning rate falls to nothing over all steps, and a
+    run that ends before has not settled. How many steps are enough is seen in the
+    quantities of the validation split in the cards.
 
     Args:
         parameters: What is trained.
-        losses: Draws a batch and gives scalars; ``loss`` is minimised, the others are told.
+        losses: Draws a batch and gives scalars; ``loss`` is minimised, the others are
+            told.
         steps: Optimiser steps, at least 1.
         lr: Peak learning rate, see :func:`one_cycle`.
         what: Name in messages.
@@ -61,14 +63,24 @@ def fit(
         for name, value in found.items():
             recent[name].append(float(value.detach()))
         if not math.isfinite(recent["loss"][-1]):
-            raise EadbenchError(f"{what}: the loss is not finite at step {step}", "zoo.artefacts.*.options", "lower `lr`")
+            raise EadbenchError(
+                f"{what}: the loss is not finite at step {step}", "zoo.artefacts.*.options", "lower `lr`"
+            )
         if step % tenth == 0:
-            log.info("%s, step %d: %s", what, step, ", ".join(f"{name} {sum(v[-tenth:]) / tenth:.4g}" for name, v in recent.items()))
+            log.info(
+                "%s, step %d: %s",
+                what,
+                step,
+                ", ".join(f"{name} {sum(v[-tenth:]) / tenth:.4g}" for name, v in recent.items()),
+            )
     return {name: sum(values[-tenth:]) / tenth for name, values in recent.items()}
 
 
-def one_cycle(optimiser: torch.optim.Optimizer, lr: float, steps: int, warm_up: float) -> torch.optim.lr_scheduler.OneCycleLR:
-    """torch's one-cycle schedule for any number of steps: at least two warm up, since it divides by one less.
+def one_cycle(
+    optimiser: torch.optim.Optimizer, lr: float, steps: int, warm_up: float
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """torch's one-cycle schedule for any number of steps: at least two warm up, since
+    it divides by one less.
 
     Args:
         optimiser: What it steers.
@@ -77,4 +89,6 @@ def one_cycle(optimiser: torch.optim.Optimizer, lr: float, steps: int, warm_up: 
         warm_up: Share of the steps until the peak, 0 to 1.
     """
     total = max(steps, 3)
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=total, pct_start=max(warm_up, 2 / total))
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, lr, total_steps=total, pct_start=max(warm_up, 2 / total)
+    )

@@ -1,4 +1,6 @@
-"""Kind ``hsemotion``: HSEmotion's EfficientNet in ONNX form, a judge of emotion without training (Savchenko 2022). AffectNet's eight classes."""
+"""Kind ``hsemotion``: HSEmotion's EfficientNet in ONNX form, a judge of emotion without
+training (Savchenko 2022). AffectNet's eight classes.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,9 @@ class HsEmotionJudge:
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """As :class:`eadbench.zoo.emotion.EmotionJudge` says."""
-        batch = np.ascontiguousarray(((inputs / np.float32(255) - MEAN) / DEVIATION).transpose(0, 3, 1, 2), np.float32)
+        batch = np.ascontiguousarray(
+            ((inputs / np.float32(255) - MEAN) / DEVIATION).transpose(0, 3, 1, 2), np.float32
+        )
         return np.concatenate([self.session.run(None, {self._input: one[None]})[0] for one in batch])
 
     def classify(self, found: np.ndarray) -> np.ndarray:
@@ -54,9 +58,13 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> HsEmotionJudge:
     resolution = session.get_inputs()[0].shape[-1]
     resolution = resolution if isinstance(resolution, int) else 260 if "b2" in path.name else 224
     judge = HsEmotionJudge(session, resolution, card.options.get("frames"))
-    outputs = session.run(None, {judge._input: np.zeros((1, 3, resolution, resolution), np.float32)})[0].shape[-1]
+    outputs = session.run(None, {judge._input: np.zeros((1, 3, resolution, resolution), np.float32)})[
+        0
+    ].shape[-1]
     if outputs != len(CLASSES):
         raise EadbenchError(
-            f"the model has {outputs} outputs, expected {len(CLASSES)}", path, "use one of the 8-class models without valence-arousal"
+            f"the model has {outputs} outputs, expected {len(CLASSES)}",
+            path,
+            "use one of the 8-class models without valence-arousal",
         )
     return judge

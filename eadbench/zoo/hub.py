@@ -10,7 +10,8 @@ from eadbench.zoo.card import Card
 
 
 def from_folder(auto: Any, folder: Path, **options: Any) -> Any:
-    """``auto.from_pretrained(folder)`` without network and without code from the folder.
+    """``auto.from_pretrained(folder)`` without network and without code from the
+    folder.
 
     Raises:
         EadbenchError: If files are missing, damaged or of another model.
@@ -24,27 +25,35 @@ def from_folder(auto: Any, folder: Path, **options: Any) -> Any:
 
 
 def model_from_folder(auto: Any, folder: Path, card: Card, unused: str = "", **options: Any) -> Any:
-    """A model by :func:`from_folder` whose tensors all come from the folder; the libraries draw missing ones at random.
+    """A model by :func:`from_folder` whose tensors all come from the folder; the
+    libraries draw missing ones at random.
 
-    It computes in the card's ``dtype``. By itself transformers 5 would take the one in which the folder was saved, so that
-    a bfloat16 folder gave other numbers without a word.
+    It computes in the card's ``dtype``. By itself transformers 5 would take the one in
+    which the folder was saved, so that a bfloat16 folder gave other numbers without a
+    word.
 
     Args:
         auto: A model class of transformers or diffusers.
         folder: Its files.
         card: Its card.
-        unused: Beginning of the names of tensors that may lack, since nothing here reads what they give.
+        unused: Beginning of the names of tensors that may lack, since nothing here
+            reads what they give.
         options: Further options of ``from_pretrained``.
 
     Raises:
-        EadbenchError: If files are missing, damaged or of another model, or tensors are missing.
+        EadbenchError: If files are missing, damaged or of another model, or tensors are
+            missing.
     """
     key = "torch_dtype" if auto.__module__.startswith("diffusers") else "dtype"
-    model, report = from_folder(auto, folder, output_loading_info=True, **{key: getattr(torch, card.dtype)}, **options)
+    model, report = from_folder(
+        auto, folder, output_loading_info=True, **{key: getattr(torch, card.dtype)}, **options
+    )
     missing = sorted(name for name in report["missing_keys"] if not (unused and name.startswith(unused)))
     if missing:
         few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise EadbenchError(
-            f"the weights lack {len(missing)} tensors of {auto.__name__}: {few}", folder, "fetch the artefact again, see `eadbench zoo list`"
+            f"the weights lack {len(missing)} tensors of {auto.__name__}: {few}",
+            folder,
+            "fetch the artefact again, see `eadbench zoo list`",
         )
     return model

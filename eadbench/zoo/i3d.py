@@ -1,10 +1,11 @@
 """Kind ``i3d``: features of 16-frame windows for FVD.
 
-``fetched``: the I3D torchscript file of StyleGAN-V (Kinetics-400 logits). ``random``: a small fixed-seed network for the demo; options ``channels``
-and ``size``.
+``fetched``: the I3D torchscript file of StyleGAN-V (Kinetics-400 logits). ``random``: a
+small fixed-seed network for the demo; options ``channels`` and ``size``.
 
-Two protocols: ``stylegan-v`` hands over 0..255 and lets the network scale to [-1, 1] and resize to 224; ``latentsync`` resizes by area and feeds
-[0, 1] unscaled, as LatentSync's script does, whose values are on another scale.
+Two protocols: ``stylegan-v`` hands over 0..255 and lets the network scale to [-1, 1]
+and resize to 224; ``latentsync`` resizes by area and feeds [0, 1] unscaled, as
+LatentSync's script does, whose values are on another scale.
 """
 
 from collections.abc import Iterable, Iterator
@@ -39,7 +40,9 @@ class I3DOptions(BaseModel):
 
 
 class I3DFeatures:
-    """Features of windows of frames: ``dims`` of them; ``resolution`` is the side at which the network sees them."""
+    """Features of windows of frames: ``dims`` of them; ``resolution`` is the side at
+    which the network sees them.
+    """
 
     def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
         self.net, self.dims, self.resolution, self.device = net.eval().to(device), dims, resolution, device
@@ -49,10 +52,16 @@ class I3DFeatures:
         """``(N, T, H, W, 3)`` RGB uint8 to ``(N, dims)`` float32."""
         prepared = (np.stack([self.prepare(frame, protocol) for frame in window]) for window in windows)
         parts = [list(part) for part in batched(prepared, batch)]
-        return np.concatenate([self.run(part, protocol) for part in parts]) if parts else np.zeros((0, self.dims), np.float32)
+        return (
+            np.concatenate([self.run(part, protocol) for part in parts])
+            if parts
+            else np.zeros((0, self.dims), np.float32)
+        )
 
     def prepare(self, frame: np.ndarray, protocol: Protocol) -> np.ndarray:
-        """One frame ``(H, W, 3)`` RGB uint8 as a window holds it: of the network's size, unless the network itself scales it."""
+        """One frame ``(H, W, 3)`` RGB uint8 as a window holds it: of the network's
+        size, unless the network itself scales it.
+        """
         side = (self.resolution, self.resolution)
         if protocol == "latentsync":
             return cv2.resize(frame, side, interpolation=cv2.INTER_AREA)
@@ -65,9 +74,13 @@ class I3DFeatures:
 
     @torch.no_grad()
     def run(self, windows: list[np.ndarray], protocol: Protocol) -> np.ndarray:
-        """Windows ``(T, H, W, 3)`` of prepared frames to features ``(N, dims)`` float32; large ones go one by one."""
+        """Windows ``(T, H, W, 3)`` of prepared frames to features ``(N, dims)``
+        float32; large ones go one by one.
+        """
         at_once = max(1, len(windows) * LARGE // sum(window[..., 0].size for window in windows))
-        return np.concatenate([self._run(windows[at : at + at_once], protocol) for at in range(0, len(windows), at_once)])
+        return np.concatenate(
+            [self._run(windows[at : at + at_once], protocol) for at in range(0, len(windows), at_once)]
+        )
 
     def _run(self, windows: list[np.ndarray], protocol: Protocol) -> np.ndarray:
         x = torch.from_numpy(np.stack(windows)).to(self.device).permute(0, 4, 1, 2, 3).float()
@@ -96,7 +109,9 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> I3DFeatures:
         try:
             net = torch.jit.load(str(folder / OFFICIAL), map_location="cpu")
         except (RuntimeError, ValueError) as error:
-            raise EadbenchError(f"not a torchscript file: {error}", folder / OFFICIAL, "fetch it again from the named source") from error
+            raise EadbenchError(
+                f"not a torchscript file: {error}", folder / OFFICIAL, "fetch it again from the named source"
+            ) from error
         return I3DFeatures(net, 400, 224, device)
     options = I3DOptions.model_validate(card.options)
     net = RandomFeatures(3, options.channels)

@@ -1,7 +1,8 @@
 """Kind ``inception``: frame features for FID and KID.
 
-``fetched``: pytorch-fid's Inception with its own weights and preprocessing. ``random``: a small fixed-seed network for the demo; options
-``channels`` (of its stages; their sum is the number of features), ``size`` (side of the frames it sees).
+``fetched``: pytorch-fid's Inception with its own weights and preprocessing. ``random``:
+a small fixed-seed network for the demo; options ``channels`` (of its stages; their sum
+is the number of features), ``size`` (side of the frames it sees).
 """
 
 from pathlib import Path
@@ -32,7 +33,9 @@ class InceptionOptions(BaseModel):
 
 
 class InceptionFeatures:
-    """Features of single frames: ``dims`` of them; ``resolution`` is the side at which the network sees a frame."""
+    """Features of single frames: ``dims`` of them; ``resolution`` is the side at which
+    the network sees a frame.
+    """
 
     def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
         self.net = net.eval().to(device, memory_format=torch.channels_last)
@@ -44,7 +47,9 @@ class InceptionFeatures:
         return np.concatenate(found) if found else np.zeros((0, self.dims), np.float32)
 
     def prepare(self, frames: np.ndarray) -> torch.Tensor:
-        """``(N, H, W, 3)`` RGB uint8 to the network's input ``(N, 3, S, S)`` in [0, 1]; equal to what pytorch-fid's network does first."""
+        """``(N, H, W, 3)`` RGB uint8 to the network's input ``(N, 3, S, S)`` in [0, 1];
+        equal to what pytorch-fid's network does first.
+        """
         side = (self.resolution, self.resolution)
         x = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float().div_(255)
         return x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=False)
@@ -68,7 +73,9 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> InceptionFeatures:
 
 
 def pytorch_fid_inception(weights: Path) -> torch.nn.Module:
-    """pytorch-fid's network with weights from a file; the package itself can only download them."""
+    """pytorch-fid's network with weights from a file; the package itself can only
+    download them.
+    """
     from pytorch_fid import inception
 
     state = read_weights(weights)

@@ -1,4 +1,6 @@
-"""Frames and sound of the training clips, small enough to stay in memory, for the judges that are trained here."""
+"""Frames and sound of the training clips, small enough to stay in memory, for the
+judges that are trained here.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from eadbench.zoo.material import training_clips
 
 @dataclass(frozen=True)
 class TrainingClip:
-    """One training clip: frames ``(T, S, S, 3)`` RGB uint8, sound float32 at 16 kHz, its labels."""
+    """One training clip: frames ``(T, S, S, 3)`` RGB uint8, sound float32 at 16 kHz,
+    its labels.
+    """
 
     clip_id: str
     speaker: str
@@ -25,10 +29,16 @@ class TrainingClip:
     audio: np.ndarray
 
 
-def resize(frames: np.ndarray, size: int, region: tuple[float, float, float, float] = (0, 1, 0, 1)) -> np.ndarray:
-    """Cut a region (top, bottom, left, right as shares of the sides) out of ``(T, H, W, 3)`` frames and scale it to ``size`` squared, bilinear."""
+def resize(
+    frames: np.ndarray, size: int, region: tuple[float, float, float, float] = (0, 1, 0, 1)
+) -> np.ndarray:
+    """Cut a region (top, bottom, left, right as shares of the sides) out of
+    ``(T, H, W, 3)`` frames and scale it to ``size`` squared, bilinear.
+    """
     height, width = frames.shape[1:3]
-    top, bottom, left, right = (round(a * b) for a, b in zip(region, (height, height, width, width), strict=True))
+    top, bottom, left, right = (
+        round(a * b) for a, b in zip(region, (height, height, width, width), strict=True)
+    )
     cut = frames[:, top:bottom, left:right]
     if cut.shape[1:3] == (size, size):
         return np.ascontiguousarray(cut)
@@ -36,17 +46,26 @@ def resize(frames: np.ndarray, size: int, region: tuple[float, float, float, flo
 
 
 def iter_clips(
-    tables: list[Path], split: str, size: int, max_clips: int, max_frames: int, seed: int,
-    region: tuple[float, float, float, float] = (0, 1, 0, 1), spread_out: bool = False, sound: bool = True,
-) -> Iterator[TrainingClip]:  # fmt: skip
+    tables: list[Path],
+    split: str,
+    size: int,
+    max_clips: int,
+    max_frames: int,
+    seed: int,
+    region: tuple[float, float, float, float] = (0, 1, 0, 1),
+    spread_out: bool = False,
+    sound: bool = True,
+) -> Iterator[TrainingClip]:
     """Read the kept clips of a split, resized.
 
     Args:
         tables: Tables of clips.
-        split: ``train`` or ``val``; a ``val`` without clips is empty, a ``train`` without clips an error.
+        split: ``train`` or ``val``; a ``val`` without clips is empty, a ``train``
+            without clips an error.
         size: Side of the frames.
         max_clips: Draw at most so many.
-        max_frames: Frames per clip at most: the first ones, or spread evenly over the clip.
+        max_frames: Frames per clip at most: the first ones, or spread evenly over the
+            clip.
         seed: Of the draw.
         region: Part of the frame, see :func:`resize`.
         spread_out: Whether the frames are spread over the clip.
@@ -67,4 +86,6 @@ def iter_clips(
             frames = frames[np.linspace(0, len(frames) - 1, max_frames).round().astype(int)]
         audio = read_audio(row.audio) if sound else np.zeros(0, np.float32)
         emotion = row.emotion if isinstance(row.emotion, str) else None
-        yield TrainingClip(row.clip_id, f"{row.corpus}/{row.speaker}", emotion, resize(frames, size, region), audio)
+        yield TrainingClip(
+            row.clip_id, f"{row.corpus}/{row.speaker}", emotion, resize(frames, size, region), audio
+        )

@@ -1,7 +1,10 @@
-"""Kind ``lpips``: perceptual distance of two images (Zhang et al. 2018), AlexNet, version 0.1 of the ``lpips`` package.
+"""Kind ``lpips``: perceptual distance of two images (Zhang et al. 2018), AlexNet,
+version 0.1 of the ``lpips`` package.
 
-``fetched``: AlexNet's ImageNet weights with the package's linear layers. ``random``: the same network with random AlexNet weights of a fixed seed,
-for the demo; the linear layers stay the package's. The package itself is not imported: it brings torchvision, which takes as long as torch.
+``fetched``: AlexNet's ImageNet weights with the package's linear layers. ``random``:
+the same network with random AlexNet weights of a fixed seed, for the demo; the linear
+layers stay the package's. The package itself is not imported: it brings torchvision,
+which takes as long as torch.
 """
 
 from importlib.util import find_spec
@@ -23,12 +26,15 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
 class AlexNetTrunk(nn.Module):
-    """AlexNet's five convolutions as the ``lpips`` package cuts and names them: each slice ends with a ReLU."""
+    """AlexNet's five convolutions as the ``lpips`` package cuts and names them: each
+    slice ends with a ReLU.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         convolutions = [
-            nn.Conv2d(3, 64, 11, 4, 2), nn.Conv2d(64, 192, 5, padding=2), nn.Conv2d(192, 384, 3, padding=1), nn.Conv2d(384, 256, 3, padding=1),
+            nn.Conv2d(3, 64, 11, 4, 2), nn.Conv2d(64, 192, 5, padding=2), nn.Conv2d(192, 384, 3, padding=1),
+            nn.Conv2d(384, 256, 3, padding=1),
             nn.Conv2d(256, 256, 3, padding=1),
         ]  # fmt: skip
         layer = 0  # numbered through all slices
@@ -50,7 +56,9 @@ class AlexNetTrunk(nn.Module):
 
 
 class LPIPSNetwork(nn.Module):
-    """``(x, y)``, both ``(B, 3, H, W)`` in [-1, 1], to distances ``(B,)``; differentiable in both."""
+    """``(x, y)``, both ``(B, 3, H, W)`` in [-1, 1], to distances ``(B,)``;
+    differentiable in both.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,9 +74,14 @@ class LPIPSNetwork(nn.Module):
         return self.shift.device
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        maps = zip(self.trunk((x - self.shift) / self.scale), self.trunk((y - self.shift) / self.scale), strict=True)
+        maps = zip(
+            self.trunk((x - self.shift) / self.scale), self.trunk((y - self.shift) / self.scale), strict=True
+        )
         differences = [(_unit(a) - _unit(b)) ** 2 for a, b in maps]
-        distances = [nn.functional.conv2d(d, self.get_buffer(f"linear{n}")).mean((2, 3)) for n, d in enumerate(differences)]
+        distances = [
+            nn.functional.conv2d(d, self.get_buffer(f"linear{n}")).mean((2, 3))
+            for n, d in enumerate(differences)
+        ]
         return sum(distances[1:], distances[0]).flatten()
 
 
@@ -85,7 +98,11 @@ def linear_layers() -> list[Tensor]:
     """
     package = find_spec("lpips")
     if package is None or not package.origin:
-        raise EadbenchError("the package lpips is not installed, whose linear layers LPIPS needs", "this environment", "pip install lpips")
+        raise EadbenchError(
+            "the package lpips is not installed, whose linear layers LPIPS needs",
+            "this environment",
+            "pip install lpips",
+        )
     state = read_weights(Path(package.origin).parent / "weights/v0.1/alex.pth")
     return [state[f"lin{number}.model.1.weight"] for number in range(5)]
 
@@ -97,11 +114,14 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> LPIPSNetwork:
         load_alexnet(metric, folder / OFFICIAL)
     else:
         load_weights(metric.trunk, folder / "model.safetensors")
-    return metric.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # a sixth quicker on CPUs, the same values
+    return (
+        metric.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    )  # a sixth quicker on CPUs, the same values
 
 
 def load_alexnet(metric: LPIPSNetwork, path: Path) -> None:
-    """Put torchvision's AlexNet weights into the slices that the ``lpips`` package cuts it into.
+    """Put torchvision's AlexNet weights into the slices that the ``lpips`` package cuts
+    it into.
 
     Raises:
         EadbenchError: If they are not AlexNet's.
@@ -111,14 +131,20 @@ def load_alexnet(metric: LPIPSNetwork, path: Path) -> None:
     wanted = {name: ".".join(("features", *name.split(".")[-2:])) for name in trunk.state_dict()}
     missing = sorted(set(wanted.values()) - set(state))
     if missing:
-        raise EadbenchError(f"not torchvision's AlexNet: lacks {', '.join(missing[:3])}", path, "fetch it again from the named source")
+        raise EadbenchError(
+            f"not torchvision's AlexNet: lacks {', '.join(missing[:3])}",
+            path,
+            "fetch it again from the named source",
+        )
     load_weights(trunk, path, {name: state[key] for name, key in wanted.items()})
 
 
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw random AlexNet weights."""
     if options:
-        raise EadbenchError(f"kind `lpips` has no options, got {', '.join(options)}", "zoo.artefacts.*.options")
+        raise EadbenchError(
+            f"kind `lpips` has no options, got {', '.join(options)}", "zoo.artefacts.*.options"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         metric = LPIPSNetwork()

@@ -1,4 +1,6 @@
-"""Latent semantic analysis: words weighted by TF-IDF, reduced by a truncated SVD. Kept as numbers and JSON."""
+"""Latent semantic analysis: words weighted by TF-IDF, reduced by a truncated SVD. Kept
+as numbers and JSON.
+"""
 
 import json
 from pathlib import Path
@@ -30,7 +32,9 @@ class Lsa:
         ngrams: Longest n-gram.
     """
 
-    def __init__(self, vocabulary: dict[str, int], idf: np.ndarray, components: np.ndarray, ngrams: int) -> None:
+    def __init__(
+        self, vocabulary: dict[str, int], idf: np.ndarray, components: np.ndarray, ngrams: int
+    ) -> None:
         self.ngrams, self.components = ngrams, components
         self.vectorizer = _vectorizer(ngrams, vocabulary=vocabulary)
         self.vectorizer.idf_ = idf
@@ -49,7 +53,13 @@ class Lsa:
     def save(self, folder: Path) -> None:
         """Write ``lsa.safetensors`` and ``lsa.json``."""
         with atomic_path(folder / WEIGHTS) as part:
-            save_file({"idf": np.asarray(self.vectorizer.idf_, np.float32), "components": np.ascontiguousarray(self.components, np.float32)}, part)
+            save_file(
+                {
+                    "idf": np.asarray(self.vectorizer.idf_, np.float32),
+                    "components": np.ascontiguousarray(self.components, np.float32),
+                },
+                part,
+            )
         vocabulary = sorted(self.vectorizer.vocabulary_, key=self.vectorizer.vocabulary_.get)
         write_text(folder / VOCABULARY, json.dumps({"ngrams": self.ngrams, "vocabulary": vocabulary}) + "\n")
 
@@ -58,11 +68,17 @@ class Lsa:
         """Read what ``save`` wrote."""
         tensors = load_file(folder / WEIGHTS)
         spec = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-        return cls({word: k for k, word in enumerate(spec["vocabulary"])}, tensors["idf"], tensors["components"], spec["ngrams"])
+        return cls(
+            {word: k for k, word in enumerate(spec["vocabulary"])},
+            tensors["idf"],
+            tensors["components"],
+            spec["ngrams"],
+        )
 
 
 def fit_lsa(texts: list[str], dim: int, ngrams: int, seed: int) -> tuple[Lsa, float]:
-    """Fit on texts; returns the model and the share of variance that its components hold. One thread, so that the numbers repeat.
+    """Fit on texts; returns the model and the share of variance that its components
+    hold. One thread, so that the numbers repeat.
 
     Raises:
         EadbenchError: If the texts hold too few different words.
@@ -72,10 +88,19 @@ def fit_lsa(texts: list[str], dim: int, ngrams: int, seed: int) -> tuple[Lsa, fl
         try:
             weighted = vectorizer.fit_transform(texts)
         except ValueError as error:
-            raise EadbenchError(f"the captions share no words: {error}", f"{len(texts)} captions", "see the captions table") from error
+            raise EadbenchError(
+                f"the captions share no words: {error}", f"{len(texts)} captions", "see the captions table"
+            ) from error
         dim = min(dim, weighted.shape[1] - 1, weighted.shape[0] - 1)
         if dim < 1:
-            raise EadbenchError("too few different words to fit", f"{len(texts)} captions", "see the captions table")
+            raise EadbenchError(
+                "too few different words to fit", f"{len(texts)} captions", "see the captions table"
+            )
         svd = TruncatedSVD(dim, algorithm="randomized", n_iter=7, random_state=seed % 2**32).fit(weighted)
-    lsa = Lsa({w: int(k) for w, k in vectorizer.vocabulary_.items()}, vectorizer.idf_.astype(np.float32), svd.components_.astype(np.float32), ngrams)
+    lsa = Lsa(
+        {w: int(k) for w, k in vectorizer.vocabulary_.items()},
+        vectorizer.idf_.astype(np.float32),
+        svd.components_.astype(np.float32),
+        ngrams,
+    )
     return lsa, float(svd.explained_variance_ratio_.sum())

@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ArtefactInputs:
-    """What a training may look at (only rows of the train split that are kept): tables of clips, of captions, and other artefacts' folders."""
+    """What a training may look at (only rows of the train split that are kept): tables
+    of clips, of captions, and other artefacts' folders.
+    """
 
     clips: list[Path] = field(default_factory=list)
     parts: dict[str, Path] = field(default_factory=dict)
@@ -33,7 +35,8 @@ class ArtefactInputs:
 def make(name: str, config: ZooConfig, seed: int, inputs: ArtefactInputs, folder: Path) -> Card:
     """Make artefact ``name`` in ``folder``.
 
-    A kind's module offers ``load(folder, card, device)`` and, as far as it can, ``train(folder, options, inputs, seed) -> facts`` and
+    A kind's module offers ``load(folder, card, device)`` and, as far as it can,
+    ``train(folder, options, inputs, seed) -> facts`` and
     ``random(folder, options, seed) -> facts``; both write their files into ``folder``.
 
     Raises:
@@ -50,7 +53,11 @@ def make(name: str, config: ZooConfig, seed: int, inputs: ArtefactInputs, folder
         source = f"{wanted.how} by eadbench, seed {seed}"
         licence = "that of the training clips" if wanted.how == "trained" else "none"
         artefact_id = f"{name}-{wanted.how}"
-    hashes = {p.relative_to(folder).as_posix(): sha256_of(p) for p in sorted(folder.rglob("*")) if p.is_file() and not _aside(p)}
+    hashes = {
+        p.relative_to(folder).as_posix(): sha256_of(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and not _aside(p)
+    }
     for file in hashes:
         refuse_disguised(folder / file)
     card = Card(
@@ -65,7 +72,9 @@ def make(name: str, config: ZooConfig, seed: int, inputs: ArtefactInputs, folder
         dtype=wanted.dtype,
         facts=facts,
     )
-    provenance.write(folder, wanted.model_dump(), {str(p): "" for p in (*inputs.clips, *inputs.captions)}, started)
+    provenance.write(
+        folder, wanted.model_dump(), {str(p): "" for p in (*inputs.clips, *inputs.captions)}, started
+    )
     write_card(folder, card)
     log.info("artefact %s (%s) is ready: %s", name, card.id, card.sha256[:12])
     return card
@@ -75,22 +84,37 @@ def card_of_published(name: str, artefact_id: str, folder: Path) -> Card:
     """Write the card of published weights whose files lie in ``folder``."""
     found = entry(artefact_id)
     card = Card(
-        artefact=name, kind=found.kind, how="fetched", id=artefact_id, source=found.source, licence=found.licence,
-        files={f.name: sha256_of(folder / f.name) for f in found.files}, facts={"title": found.title},
-    )  # fmt: skip
+        artefact=name,
+        kind=found.kind,
+        how="fetched",
+        id=artefact_id,
+        source=found.source,
+        licence=found.licence,
+        files={f.name: sha256_of(folder / f.name) for f in found.files},
+        facts={"title": found.title},
+    )
     write_card(folder, card)
     return card
 
 
 def _aside(path: Path) -> bool:
-    return path.name.startswith((".part-", "provenance.json", "card.json", seals.NAME)) or path.suffix in (".parquet", ".log")
+    return path.name.startswith((".part-", "provenance.json", "card.json", seals.NAME)) or path.suffix in (
+        ".parquet",
+        ".log",
+    )
 
 
-def _build(name: str, wanted: ArtefactConfig, seed: int, inputs: ArtefactInputs, folder: Path) -> dict[str, Any]:
+def _build(
+    name: str, wanted: ArtefactConfig, seed: int, inputs: ArtefactInputs, folder: Path
+) -> dict[str, Any]:
     module = import_module(f"eadbench.zoo.{wanted.kind}")
     build = getattr(module, {"trained": "train", "random": "random"}[wanted.how], None)
     if build is None:
-        raise EadbenchError(f"kind {wanted.kind!r} cannot be {wanted.how}", f"zoo.artefacts.{name}.how", "use `how: fetched` with an `id`")
+        raise EadbenchError(
+            f"kind {wanted.kind!r} cannot be {wanted.how}",
+            f"zoo.artefacts.{name}.how",
+            "use `how: fetched` with an `id`",
+        )
     own_seed = seed_for(seed, "zoo", name)
     if wanted.how == "random":
         return build(folder, wanted.options, own_seed)

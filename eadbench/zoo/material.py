@@ -10,12 +10,16 @@ from eadbench.core.seeds import rng_for
 from eadbench.core.tables import KEPT, read_table, resolve
 
 
-def training_clips(tables: list[Path], limit: int | None = None, seed: int = 0, split: str = "train") -> pd.DataFrame:
-    """Kept clips of one split over several clip tables, with ``video``, ``audio`` and ``track`` as absolute paths.
+def training_clips(
+    tables: list[Path], limit: int | None = None, seed: int = 0, split: str = "train"
+) -> pd.DataFrame:
+    """Kept clips of one split over several clip tables, with ``video``, ``audio`` and
+    ``track`` as absolute paths.
 
     Args:
         tables: Tables of ``schemas.CLIPS``.
-        limit: Keep at most so many, drawn by ``seed`` (the order of the tables does not matter).
+        limit: Keep at most so many, drawn by ``seed`` (the order of the tables does not
+            matter).
         seed: Seed of that draw.
         split: Which split.
 
@@ -29,12 +33,19 @@ def training_clips(tables: list[Path], limit: int | None = None, seed: int = 0, 
     filled = [rows for rows in frames if len(rows)]
     if not filled:
         where = ", ".join(map(str, tables)) or "no table was given"
-        raise EadbenchError(f"no kept clip of the {split} split to train on", where, "check `zoo: train_on:` and the reasons in the clip tables")
+        raise EadbenchError(
+            f"no kept clip of the {split} split to train on",
+            where,
+            "check `zoo: train_on:` and the reasons in the clip tables",
+        )
     clips = pd.concat(filled, ignore_index=True).sort_values(["corpus", "clip_id"], ignore_index=True)
     if limit and limit < len(clips):
         chosen = rng_for(seed, "clips").choice(len(clips), limit, replace=False)
         clips = clips.iloc[sorted(chosen)].reset_index(drop=True)
     for column in ("video", "audio", "track"):
         values = zip(clips["table"], clips[column], strict=True)
-        clips[column] = [str(resolve(table, value)) if isinstance(value, str) and value else None for table, value in values]
+        clips[column] = [
+            str(resolve(table, value)) if isinstance(value, str) and value else None
+            for table, value in values
+        ]
     return clips.drop(columns="table")

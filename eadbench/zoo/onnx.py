@@ -17,9 +17,15 @@ def open_onnx(path: Path, device: Any = "cpu"):
     import onnxruntime
 
     refuse_disguised(path)
-    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if str(device).startswith("cuda") else ["CPUExecutionProvider"]
+    wanted = (
+        ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        if str(device).startswith("cuda")
+        else ["CPUExecutionProvider"]
+    )
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:
         return onnxruntime.InferenceSession(str(path), session_options(), providers=providers)
     except Exception as error:  # onnxruntime's errors have no common base but Exception
-        raise EadbenchError(f"not a usable ONNX model: {error}", path, "fetch it again from the named source") from error
+        raise EadbenchError(
+            f"not a usable ONNX model: {error}", path, "fetch it again from the named source"
+        ) from error

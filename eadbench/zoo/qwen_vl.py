@@ -1,4 +1,6 @@
-"""Kind ``qwen_vl``: a vision-language model of the Qwen VL family (Qwen2.5-VL, Qwen3-VL) through transformers, asked about short videos."""
+"""Kind ``qwen_vl``: a vision-language model of the Qwen VL family (Qwen2.5-VL,
+Qwen3-VL) through transformers, asked about short videos.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,24 +22,36 @@ class QwenVl:
         model: What ``AutoModelForImageTextToText`` gives.
         processor: What ``AutoProcessor`` gives.
         frames_as: Show frames as one ``video`` or as ``images``.
-        repetition_penalty: Divides the scores of tokens that stand in prompt or answer; 1 leaves them alone.
+        repetition_penalty: Divides the scores of tokens that stand in prompt or answer;
+            1 leaves them alone.
     """
 
-    def __init__(self, model: Any, processor: Any, frames_as: str = "images", repetition_penalty: float = 1.0) -> None:
+    def __init__(
+        self, model: Any, processor: Any, frames_as: str = "images", repetition_penalty: float = 1.0
+    ) -> None:
         from transformers import GenerationConfig
 
         self.model, self.processor, self.frames_as = model.eval(), processor, frames_as
         processor.tokenizer.padding_side = "left"  # answers begin where prompts end
-        # Of the published settings only the ends of an answer are kept. They sample, and Qwen2.5-VL's have a repetition penalty of 1.05, which in
-        # transformers 5 counts without sampling too, and for every token of the prompt: the words that the answer is to choose from.
+        # Of the published settings only the ends of an answer are kept. They sample,
+        # and Qwen2.5-VL's have a repetition penalty of 1.05, which in transformers 5
+        # counts without sampling too, and for every token of the prompt: the words that
+        # the answer is to choose from.
         published = model.generation_config
         model.generation_config = GenerationConfig(
             do_sample=False, num_beams=1, repetition_penalty=repetition_penalty, no_repeat_ngram_size=0,
-            bos_token_id=published.bos_token_id, eos_token_id=published.eos_token_id, pad_token_id=processor.tokenizer.pad_token_id,
+            bos_token_id=published.bos_token_id, eos_token_id=published.eos_token_id,
+            pad_token_id=processor.tokenizer.pad_token_id,
         )  # fmt: skip
 
     @torch.inference_mode()
-    def answer(self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], max_tokens: int, rates: Sequence[float]) -> list[str]:
+    def answer(
+        self,
+        videos: Sequence[np.ndarray],
+        dialogues: Sequence[Sequence[Turn]],
+        max_tokens: int,
+        rates: Sequence[float],
+    ) -> list[str]:
         """One answer per video.
 
         Args:
@@ -46,28 +60,43 @@ class QwenVl:
             max_tokens: Longest answer.
             rates: Frames per second among the frames shown, of each.
 
-        Words may differ with the batch that a video is in where half precision rounds; in float32 they have not been seen to.
+        Words may differ with the batch that a video is in where half precision rounds;
+        in float32 they have not been seen to.
 
         Raises:
             EadbenchError: If the GPU's memory does not suffice.
         """
         given = self.inputs(videos, dialogues, rates)
         given = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in given.items()}
-        given = {k: v.to(self.model.dtype) if isinstance(v, torch.Tensor) and v.is_floating_point() else v for k, v in given.items()}
+        given = {
+            k: v.to(self.model.dtype) if isinstance(v, torch.Tensor) and v.is_floating_point() else v
+            for k, v in given.items()
+        }
         try:
             tokens = self.model.generate(**given, max_new_tokens=max_tokens, do_sample=False)
         except torch.OutOfMemoryError as error:
             raise EadbenchError(
-                "the GPU's memory does not suffice for the batch", f"{len(videos)} videos", "lower captions.batch or frames"
+                "the GPU's memory does not suffice for the batch",
+                f"{len(videos)} videos",
+                "lower captions.batch or frames",
             ) from error
-        return self.processor.batch_decode(tokens[:, given["input_ids"].shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return self.processor.batch_decode(
+            tokens[:, given["input_ids"].shape[1] :],
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
+        )
 
-    def inputs(self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], rates: Sequence[float]) -> dict[str, Any]:
+    def inputs(
+        self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], rates: Sequence[float]
+    ) -> dict[str, Any]:
         """What the model is given for :meth:`answer`, on the CPU."""
         texts = [self._prompt(len(video), turns) for video, turns in zip(videos, dialogues, strict=True)]
         if self.frames_as == "video":
             shown, facts = zip(*map(as_video, videos, rates), strict=True)
-            media = {"videos": [list(v) for v in shown], "videos_kwargs": {"do_sample_frames": False, "video_metadata": list(facts)}}
+            media = {
+                "videos": [list(v) for v in shown],
+                "videos_kwargs": {"do_sample_frames": False, "video_metadata": list(facts)},
+            }
         else:
             media = {"images": [list(video) for video in videos]}
         return dict(self.processor(text=texts, padding=True, return_tensors="pt", **media))
@@ -81,23 +110,31 @@ class QwenVl:
         text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         start, end = (getattr(self.processor, f"vision_{name}_token", None) for name in ("start", "end"))
         if self.frames_as == "video" and start:
-            # Qwen3-VL's processor sets these tokens around each pair of frames. That of the model's release (transformers 4.57), and vLLM, put its
-            # text in the place of the template's pair, too; transformers 5.23 leaves that pair around it, and the model sees it doubled.
+            # Qwen3-VL's processor sets these tokens around each pair of frames. That of
+            # the model's release (transformers 4.57), and vLLM, put its text in the
+            # place of the template's pair, too; transformers 5.23 leaves that pair
+            # around it, and the model sees it doubled.
             video = self.processor.video_token
             text = text.replace(f"{start}{video}{end}", video)
         return text
 
 
 def as_video(frames: np.ndarray, rate: float) -> tuple[np.ndarray, dict[str, Any]]:
-    """Frames as one video: in pairs, as the models take them (of an odd number the last one twice), and what there is to know of it, as transformers'
-    ``VideoMetadata`` and vLLM name it.
+    """Frames as one video: in pairs, as the models take them (of an odd number the last
+    one twice), and what there is to know of it, as transformers' ``VideoMetadata`` and
+    vLLM name it.
 
     Args:
         frames: ``(F, H, W, 3)`` RGB uint8.
         rate: Frames per second.
     """
     shown = np.concatenate([frames, frames[-1:]]) if len(frames) % 2 else frames
-    facts = {"fps": rate, "total_num_frames": len(shown), "duration": len(shown) / rate, "frames_indices": list(range(len(shown)))}
+    facts = {
+        "fps": rate,
+        "total_num_frames": len(shown),
+        "duration": len(shown) / rate,
+        "frames_indices": list(range(len(shown))),
+    }
     return shown, facts
 
 
@@ -110,10 +147,12 @@ def open_model(
     frames_as: str = "images",
     repetition_penalty: float = 1.0,
 ) -> QwenVl:
-    """Open a local folder, or a hub id at a revision (downloaded by transformers to its own cache).
+    """Open a local folder, or a hub id at a revision (downloaded by transformers to its
+    own cache).
 
     Raises:
-        EadbenchError: If it cannot be read, is not such a model, or 4 bit is not possible here.
+        EadbenchError: If it cannot be read, is not such a model, or 4 bit is not
+            possible here.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -122,14 +161,21 @@ def open_model(
     if four_bit:
         options |= {"quantization_config": _four_bit(device), "device_map": {"": device}}
     elif device.type == "cuda":
-        options["device_map"] = {"": device}  # weights go to the GPU as they are read, never whole through the CPU's memory
+        options["device_map"] = {
+            "": device
+        }  # weights go to the GPU as they are read, never whole through the CPU's memory
     local = Path(source).is_dir()
     try:
         processor = AutoProcessor.from_pretrained(source, revision=revision, local_files_only=local)
-        model = AutoModelForImageTextToText.from_pretrained(source, revision=revision, local_files_only=local, **options)
+        model = AutoModelForImageTextToText.from_pretrained(
+            source, revision=revision, local_files_only=local, **options
+        )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        hint = "for a local folder: fetch it whole; for a hub id: check id, revision and network, or use an artefact (`eadbench zoo list`)"
+        hint = (
+            "for a local folder: fetch it whole; for a hub id: check id, revision and network, or use "
+            "an artefact (`eadbench zoo list`)"
+        )
         raise EadbenchError(f"the vision-language model cannot be read: {first}", source, hint) from error
     return QwenVl(model, processor, frames_as, repetition_penalty)
 
@@ -145,13 +191,19 @@ def _four_bit(device: torch.device) -> Any:
         import bitsandbytes  # noqa: F401
     except ImportError as error:
         raise EadbenchError(
-            "4 bit needs the package bitsandbytes", "captions.qwen.four_bit", "pip install bitsandbytes, or four_bit: false"
+            "4 bit needs the package bitsandbytes",
+            "captions.qwen.four_bit",
+            "pip install bitsandbytes, or four_bit: false",
         ) from error
     if device.type != "cuda":
-        raise EadbenchError("4 bit needs a GPU", "captions.qwen.four_bit", "set four_bit: false, or run where a GPU is")
+        raise EadbenchError(
+            "4 bit needs a GPU", "captions.qwen.four_bit", "set four_bit: false, or run where a GPU is"
+        )
     from transformers import BitsAndBytesConfig
 
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> QwenVl:

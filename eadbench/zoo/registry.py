@@ -12,12 +12,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eadbench.core.errors import EadbenchError
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with it; a plan reads the file
+LOADER = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # ten times as fast where PyYAML was built with it; a plan reads the file
 OVERLAY, CACHE = "EADBENCH_REGISTRY", "EADBENCH_CACHE"
 
 
 class Archive(BaseModel):
-    """A zip in which a file is published: the file's name in it, and what is known of the zip itself."""
+    """A zip in which a file is published: the file's name in it, and what is known of
+    the zip itself.
+    """
 
     model_config = ConfigDict(extra="forbid")
     member: str
@@ -28,8 +32,8 @@ class Archive(BaseModel):
 class RemoteFile(BaseModel):
     """A file to fetch; with ``archive``, ``url`` is that of the zip.
 
-    ``sha256`` (all digits, or the first eight and more) is null where no trustworthy value is known; the hash found is then recorded in the card.
-    ``size`` in bytes.
+    ``sha256`` (all digits, or the first eight and more) is null where no trustworthy
+    value is known; the hash found is then recorded in the card. ``size`` in bytes.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -51,7 +55,9 @@ class RemoteFile(BaseModel):
 
 
 class Snapshot(BaseModel):
-    """A repository of the Hugging Face hub at one commit, and which of its files are wanted (glob patterns)."""
+    """A repository of the Hugging Face hub at one commit, and which of its files are
+    wanted (glob patterns).
+    """
 
     model_config = ConfigDict(extra="forbid")
     repo: str
@@ -64,9 +70,11 @@ class Snapshot(BaseModel):
 
 
 class Entry(BaseModel):
-    """One published artefact: single ``files``, or a ``snapshot``. ``manual`` says how to get it where no direct download exists.
+    """One published artefact: single ``files``, or a ``snapshot``. ``manual`` says how
+    to get it where no direct download exists.
 
-    ``about_mb`` is told where no exact size is known: the number of parameters times their bytes, in MB.
+    ``about_mb`` is told where no exact size is known: the number of parameters times
+    their bytes, in MB.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -83,7 +91,11 @@ class Entry(BaseModel):
     @property
     def size(self) -> str:
         """What a download takes, in words."""
-        return f"about {megabytes(self.about_mb * 10**6)}" if self.about_mb and self.transfer is None else megabytes(self.transfer)
+        return (
+            f"about {megabytes(self.about_mb * 10**6)}"
+            if self.about_mb and self.transfer is None
+            else megabytes(self.transfer)
+        )
 
     @property
     def source(self) -> str:
@@ -100,7 +112,8 @@ class Entry(BaseModel):
 
 
 def registry() -> dict[str, Entry]:
-    """All entries by id. The YAML file that ``EADBENCH_REGISTRY`` names, e.g. with the addresses of a mirror, goes over those of the package.
+    """All entries by id. The YAML file that ``EADBENCH_REGISTRY`` names, e.g. with the
+    addresses of a mirror, goes over those of the package.
 
     Raises:
         EadbenchError: If that file cannot be read or is no registry.
@@ -115,9 +128,22 @@ def _read(overlay: str | None) -> dict[str, Entry]:
     if overlay:
         try:
             over = yaml.safe_load(Path(overlay).read_text(encoding="utf-8")) or {}
-            found |= {name: Entry.model_validate({**raw.get(name, {}), **value}) for name, value in over.items()}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, TypeError, AttributeError) as error:
-            raise EadbenchError(f"not a registry of weights: {error}", f"{OVERLAY}={overlay}", "see eadbench/zoo/registry.yaml") from error
+            found |= {
+                name: Entry.model_validate({**raw.get(name, {}), **value}) for name, value in over.items()
+            }
+        except (
+            OSError,
+            UnicodeDecodeError,
+            yaml.YAMLError,
+            ValidationError,
+            TypeError,
+            AttributeError,
+        ) as error:
+            raise EadbenchError(
+                f"not a registry of weights: {error}",
+                f"{OVERLAY}={overlay}",
+                "see eadbench/zoo/registry.yaml",
+            ) from error
     return found
 
 
@@ -130,13 +156,21 @@ def entry(name: str) -> Entry:
     found = registry()
     if name in found:
         return found[name]
-    near = [one for one, e in found.items() if e.kind == name or name.lower() in one.lower()] or difflib.get_close_matches(name, found, 3, 0.5)
+    near = [
+        one for one, e in found.items() if e.kind == name or name.lower() in one.lower()
+    ] or difflib.get_close_matches(name, found, 3, 0.5)
     hint = " or ".join(f"`eadbench zoo fetch {one}`" for one in near[:3]) or "`eadbench zoo list` shows all"
-    raise EadbenchError(f"no published weights have the id {name!r}", "the registry", f"{hint}; known: {', '.join(sorted(found))}")
+    raise EadbenchError(
+        f"no published weights have the id {name!r}",
+        "the registry",
+        f"{hint}; known: {', '.join(sorted(found))}",
+    )
 
 
 def user_cache() -> Path:
-    """Where this user's weights are kept as ``ID/FILE``: ``weights`` in ``$EADBENCH_CACHE``, else below the platform's cache folder."""
+    """Where this user's weights are kept as ``ID/FILE``: ``weights`` in
+    ``$EADBENCH_CACHE``, else below the platform's cache folder.
+    """
     if given := os.environ.get(CACHE):
         return Path(given).expanduser() / "weights"
     if xdg := os.environ.get("XDG_CACHE_HOME"):
@@ -151,7 +185,8 @@ def user_cache() -> Path:
 
 
 def kept(name: str, entry: Entry, cache: str | Path | None = None) -> Path | None:
-    """The folder in which the user keeps all files of published weights already: ``{cache}/{id}``, else that of :func:`user_cache`.
+    """The folder in which the user keeps all files of published weights already:
+    ``{cache}/{id}``, else that of :func:`user_cache`.
 
     Args:
         name: Id of the entry.

@@ -1,4 +1,6 @@
-"""The U-Net of Stable Diffusion 1.5, as a source of weights for EAD-Net's spatial layers; only ever fetched."""
+"""The U-Net of Stable Diffusion 1.5, as a source of weights for EAD-Net's spatial
+layers; only ever fetched.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -18,5 +20,9 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> dict[str, torch.Tenso
     """
     files = [name for name in card.files if name.endswith(".safetensors")]
     if len(files) != 1:
-        raise EadbenchError(f"expected one safetensors file, the card lists {sorted(card.files)}", folder, "make the artefact again")
+        raise EadbenchError(
+            f"expected one safetensors file, the card lists {sorted(card.files)}",
+            folder,
+            "make the artefact again",
+        )
     return {name: tensor.to(device) for name, tensor in read_weights(folder / files[0]).items()}

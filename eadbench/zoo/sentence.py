@@ -1,7 +1,8 @@
 """Kind ``sentence``: one unit vector per text, for cosines between texts.
 
-Fetched: any encoder that transformers' AutoModel loads, with mean pooling over the tokens (as sentence-transformers does for all-MiniLM-L6-v2).
-Trained: latent semantic analysis of the training captions. Options of a trained one: ``dim``, ``ngrams``.
+Fetched: any encoder that transformers' AutoModel loads, with mean pooling over the
+tokens (as sentence-transformers does for all-MiniLM-L6-v2). Trained: latent semantic
+analysis of the training captions. Options of a trained one: ``dim``, ``ngrams``.
 """
 
 from pathlib import Path
@@ -33,7 +34,9 @@ class LsaSentences:
         self.lsa = lsa
 
     def embed(self, texts: list[str]) -> torch.Tensor:
-        """``(N, D)`` float32 on the CPU, L2-normalised; zero for a text without a known word."""
+        """``(N, D)`` float32 on the CPU, L2-normalised; zero for a text without a known
+        word.
+        """
         return torch.from_numpy(self.lsa.embed(texts))
 
 
@@ -41,7 +44,12 @@ class TransformerSentences:
     """Unit vectors by a transformer encoder, mean over the tokens."""
 
     def __init__(self, model: Any, tokenizer: Any, device: Any, batch: int = 64) -> None:
-        self.model, self.tokenizer, self.device, self.batch = model.eval().to(device), tokenizer, device, batch
+        self.model, self.tokenizer, self.device, self.batch = (
+            model.eval().to(device),
+            tokenizer,
+            device,
+            batch,
+        )
 
     @torch.inference_mode()
     def embed(self, texts: list[str]) -> torch.Tensor:
@@ -51,7 +59,13 @@ class TransformerSentences:
         longest = min(getattr(self.model.config, "max_position_embeddings", 512), 512)
         found = []
         for start in range(0, len(texts), self.batch):
-            given = self.tokenizer(texts[start : start + self.batch], padding=True, truncation=True, max_length=longest, return_tensors="pt")
+            given = self.tokenizer(
+                texts[start : start + self.batch],
+                padding=True,
+                truncation=True,
+                max_length=longest,
+                return_tensors="pt",
+            )
             given = given.to(self.device)
             states = self.model(**given).last_hidden_state.float()
             mask = given["attention_mask"][..., None].float()
@@ -65,7 +79,11 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> LsaSentences | Transf
         return LsaSentences(Lsa.read(folder))
     from transformers import AutoModel, AutoTokenizer
 
-    return TransformerSentences(model_from_folder(AutoModel, folder, card, unused="pooler."), from_folder(AutoTokenizer, folder), device)
+    return TransformerSentences(
+        model_from_folder(AutoModel, folder, card, unused="pooler."),
+        from_folder(AutoTokenizer, folder),
+        device,
+    )
 
 
 def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
@@ -74,4 +92,9 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     texts = training_texts(inputs.captions)
     lsa, variance = fit_lsa(texts, wanted.dim, wanted.ngrams, seed)
     lsa.save(folder)
-    return {"texts": len(texts), "words": lsa.components.shape[1], "dim": lsa.dim, "explained_variance": round(variance, 4)}
+    return {
+        "texts": len(texts),
+        "words": lsa.components.shape[1],
+        "dim": lsa.dim,
+        "explained_variance": round(variance, 4),
+    }

@@ -1,7 +1,10 @@
-"""Kind ``syncnet_judge``: SyncNet as the judge of lip sync, the official weights or a small one trained here.
+"""Kind ``syncnet_judge``: SyncNet as the judge of lip sync, the official weights or a
+small one trained here.
 
-Options of a trained one: ``width`` (factor on the channels), ``size`` (side of the crops), ``dim`` (embedding), ``region`` (the part of the aligned
-frame that it sees: top, bottom, left, right as shares), ``steps``, ``clips`` and ``windows`` (per step), ``lr``, ``max_clips``, ``max_frames``.
+Options of a trained one: ``width`` (factor on the channels), ``size`` (side of the
+crops), ``dim`` (embedding), ``region`` (the part of the aligned frame that it sees:
+top, bottom, left, right as shares), ``steps``, ``clips`` and ``windows`` (per step),
+``lr``, ``max_clips``, ``max_frames``.
 """
 
 import logging
@@ -57,7 +60,9 @@ class SyncNetOptions(BaseModel):
 
 
 class SyncJudge:
-    """Scores how well lips and sound match. ``crop`` names what part of the aligned frame it looks at."""
+    """Scores how well lips and sound match. ``crop`` names what part of the aligned
+    frame it looks at.
+    """
 
     def __init__(self, net: SyncNetV2, options: SyncNetOptions, device: Any = "cpu") -> None:
         self.net, self.options, self.device = net.eval().to(device), options, device
@@ -79,7 +84,8 @@ class SyncJudge:
             batch: Windows at a time.
 
         Returns:
-            ``offset`` in frames, positive when the audio leads; ``confidence``; ``min_distance``.
+            ``offset`` in frames, positive when the audio leads; ``confidence``;
+            ``min_distance``.
 
         Raises:
             EadbenchError: If picture or sound is shorter than 6 frames.
@@ -94,7 +100,8 @@ class SyncJudge:
 
 
 class SyncStream:
-    """Scores one clip while its frames come; of the past it keeps the distances and what the next windows need.
+    """Scores one clip while its frames come; of the past it keeps the distances and
+    what the next windows need.
 
     Args:
         judge: The judge.
@@ -107,7 +114,10 @@ class SyncStream:
         self.mfcc = mfcc_of(audio) if window_count(SHORTEST, len(audio)) > 0 else None
         self.frames, self.windows = 0, 0  # seen, embedded
         self._video: torch.Tensor | None = None  # (3, T, S, S), from the next window on
-        self._lips, self._sound = None, None  # embeddings that still wait for a partner; the sound begins SHIFT windows earlier
+        self._lips, self._sound = (
+            None,
+            None,
+        )  # embeddings that still wait for a partner; the sound begins SHIFT windows earlier
         self._distances: list[torch.Tensor] = []
 
     def add(self, frames: np.ndarray) -> None:
@@ -121,14 +131,18 @@ class SyncStream:
             self._embed(self.batch)
 
     def _ready(self) -> int:
-        """Windows that can be embedded: those that will count however the video goes on."""
+        """Windows that can be embedded: those that will count however the video goes
+        on.
+        """
         return window_count(self.frames, self.samples) - self.windows
 
     @torch.no_grad()
     def _embed(self, count: int) -> None:
         net, device = self.judge.net, self.judge.device
         lips = net.embed_lips(lip_windows(self._video, np.arange(count)).to(device)).cpu()
-        sound = net.embed_audio(audio_windows(self.mfcc, np.arange(self.windows, self.windows + count)).to(device)).cpu()
+        sound = net.embed_audio(
+            audio_windows(self.mfcc, np.arange(self.windows, self.windows + count)).to(device)
+        ).cpu()
         before = sound.new_zeros(SHIFT, sound.shape[1]) if self._sound is None else self._sound
         self._lips = lips if self._lips is None else torch.cat([self._lips, lips])
         self._sound = torch.cat([before, sound])
@@ -143,14 +157,17 @@ class SyncStream:
             self._lips, self._sound = self._lips[ready:], sound[ready:]
 
     def distances(self) -> torch.Tensor:
-        """Distances of all windows at all shifts, ``(T, 2 * SHIFT + 1)``, once the last frame is in.
+        """Distances of all windows at all shifts, ``(T, 2 * SHIFT + 1)``, once the last
+        frame is in.
 
         Raises:
             EadbenchError: If picture or sound is shorter than 6 frames.
         """
         if window_count(self.frames, self.samples) < 1:
             length = min(self.frames, self.samples // 640)
-            raise EadbenchError(f"too short for SyncNet: {length} frames of picture with sound, at least {SHORTEST} needed")
+            raise EadbenchError(
+                f"too short for SyncNet: {length} frames of picture with sound, at least {SHORTEST} needed"
+            )
         while self._ready() > 0:
             self._embed(min(self.batch, self._ready()))
         if len(self._lips):
@@ -163,7 +180,9 @@ class SyncStream:
 
 
 def lip_input(frames: np.ndarray, options: SyncNetOptions) -> torch.Tensor:
-    """``(T, H, W, 3)`` RGB uint8 to ``(3, T, S, S)`` BGR uint8, as OpenCV gave the frames to the original."""
+    """``(T, H, W, 3)`` RGB uint8 to ``(3, T, S, S)`` BGR uint8, as OpenCV gave the
+    frames to the original.
+    """
     return _bgr(resize(frames, options.size, options.region))
 
 
@@ -172,20 +191,26 @@ def _bgr(frames: np.ndarray) -> torch.Tensor:
 
 
 def mfcc_of(audio: np.ndarray, block: int = 1000) -> torch.Tensor:
-    """``(13, steps)`` MFCC at 100 Hz of 16 kHz sound, computed on 16-bit values as in the original, ``block`` steps at a time."""
+    """``(13, steps)`` MFCC at 100 Hz of 16 kHz sound, computed on 16-bit values as in
+    the original, ``block`` steps at a time.
+    """
     steps = 1 + max(0, -(-(len(audio) - LONG) // HOP))
     found = []
     for at in range(0, steps, block):
         count = min(block, steps - at)
         piece = np.asarray(audio[max(0, at * HOP - 1) : (at + count - 1) * HOP + LONG], np.float64)
         piece = np.clip(np.round(piece * 32768), -32768, 32767)
-        emphasised = np.append(piece[:1], piece[1:] - 0.97 * piece[:-1])[min(at, 1) :]  # as the package does over the whole
+        emphasised = np.append(piece[:1], piece[1:] - 0.97 * piece[:-1])[
+            min(at, 1) :
+        ]  # as the package does over the whole
         found.append(python_speech_features.mfcc(emphasised, 16000, preemph=0).T.astype(np.float32))
     return torch.from_numpy(np.concatenate(found, 1))
 
 
 def lip_windows(video: torch.Tensor, starts: np.ndarray) -> torch.Tensor:
-    """``(N, 3, 5, S, S)`` float windows of ``(3, T, S, S)`` video that start at the given frames."""
+    """``(N, 3, 5, S, S)`` float windows of ``(3, T, S, S)`` video that start at the
+    given frames.
+    """
     index = torch.as_tensor(starts)[:, None] + torch.arange(WINDOW)
     return video[:, index].transpose(0, 1).float()
 
@@ -205,32 +230,47 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> SyncJudge:
 
 
 def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
-    """Train a small judge: InfoNCE over windows of one clip, so that only time can tell them apart.
+    """Train a small judge: InfoNCE over windows of one clip, so that only time can tell
+    them apart.
 
-    Negatives from other clips are left out on purpose: they can be told by voice and face, and then the loss falls while timing is not learnt.
+    Negatives from other clips are left out on purpose: they can be told by voice and
+    face, and then the loss falls while timing is not learnt.
     """
     wanted = SyncNetOptions.model_validate(options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     clips = _read(inputs.clips, "train", wanted, seed)
-    material = [(_bgr(clip.frames), mfcc_of(clip.audio)) for clip in clips if _windows(clip) >= wanted.windows]
+    material = [
+        (_bgr(clip.frames), mfcc_of(clip.audio)) for clip in clips if _windows(clip) >= wanted.windows
+    ]
     if len(material) < 2:
-        raise EadbenchError(f"only {len(material)} training clips are long enough for SyncNet", "zoo: train_on:", "use more or longer clips")
+        raise EadbenchError(
+            f"only {len(material)} training clips are long enough for SyncNet",
+            "zoo: train_on:",
+            "use more or longer clips",
+        )
     net = SyncNetV2(wanted.width, wanted.size, wanted.dim).train()
-    loss = fit(net.parameters(), _losses(net, material, wanted, rng), wanted.steps, wanted.lr, "judge SyncNet")["loss"]
+    loss = fit(
+        net.parameters(), _losses(net, material, wanted, rng), wanted.steps, wanted.lr, "judge SyncNet"
+    )["loss"]
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
     judge = SyncJudge(net, wanted.model_copy(update={"region": WHOLE}))
     facts = {"train_clips": len(material), "loss": loss, "chance_loss": float(np.log(wanted.windows))}
     facts |= {f"train_{name}": value for name, value in accuracy(judge, clips[:16]).items()}
-    facts |= {f"val_{name}": value for name, value in accuracy(judge, _read(inputs.clips, "val", wanted, seed)).items()}
+    facts |= {
+        f"val_{name}": value
+        for name, value in accuracy(judge, _read(inputs.clips, "val", wanted, seed)).items()
+    }
     log.info("judge SyncNet: %s", facts)
     return facts
 
 
 def _read(tables: list[Path], split: str, options: SyncNetOptions, seed: int) -> list[TrainingClip]:
     """Clips cut to the judge's region already."""
-    return list(iter_clips(tables, split, options.size, options.max_clips, options.max_frames, seed, options.region))
+    return list(
+        iter_clips(tables, split, options.size, options.max_clips, options.max_frames, seed, options.region)
+    )
 
 
 def _windows(clip: TrainingClip) -> int:
@@ -238,17 +278,34 @@ def _windows(clip: TrainingClip) -> int:
 
 
 def _losses(
-    net: SyncNetV2, material: list[tuple[torch.Tensor, torch.Tensor]], options: SyncNetOptions, rng: np.random.Generator
+    net: SyncNetV2,
+    material: list[tuple[torch.Tensor, torch.Tensor]],
+    options: SyncNetOptions,
+    rng: np.random.Generator,
 ) -> Callable[[], dict[str, torch.Tensor]]:
     def losses() -> dict[str, torch.Tensor]:
-        lips, sound = zip(*[_draw(*material[k], options.windows, rng) for k in rng.integers(len(material), size=options.clips)], strict=True)
-        return {"loss": in_clip_loss(net.embed_lips(torch.cat(lips)), net.embed_audio(torch.cat(sound)), options.windows)}
+        lips, sound = zip(
+            *[
+                _draw(*material[k], options.windows, rng)
+                for k in rng.integers(len(material), size=options.clips)
+            ],
+            strict=True,
+        )
+        return {
+            "loss": in_clip_loss(
+                net.embed_lips(torch.cat(lips)), net.embed_audio(torch.cat(sound)), options.windows
+            )
+        }
 
     return losses
 
 
-def _draw(video: torch.Tensor, mfcc: torch.Tensor, windows: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows of one clip at random times, all changed alike in brightness and sharpness, since generated frames are soft at times."""
+def _draw(
+    video: torch.Tensor, mfcc: torch.Tensor, windows: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Windows of one clip at random times, all changed alike in brightness and
+    sharpness, since generated frames are soft at times.
+    """
     count = min(video.shape[1] - WINDOW, (mfcc.shape[1] - MFCC_STEPS) // MFCC_PER_FRAME)
     starts = rng.choice(count, windows, replace=False)
     gain, bias = rng.uniform(0.8, 1.2), rng.uniform(-20, 20)
@@ -259,14 +316,20 @@ def _draw(video: torch.Tensor, mfcc: torch.Tensor, windows: int, rng: np.random.
 
 
 def soften(windows: torch.Tensor, share: float) -> torch.Tensor:
-    """Blur ``(N, 3, 5, S, S)`` frames by scaling them to a share of their size and back."""
+    """Blur ``(N, 3, 5, S, S)`` frames by scaling them to a share of their size and
+    back.
+    """
     flat, size = windows.flatten(0, 2)[:, None], windows.shape[-1]
-    small = F.interpolate(flat, (int(size * share),) * 2, mode="bilinear", align_corners=False, antialias=True)
+    small = F.interpolate(
+        flat, (int(size * share),) * 2, mode="bilinear", align_corners=False, antialias=True
+    )
     return F.interpolate(small, (size, size), mode="bilinear", align_corners=False).view_as(windows)
 
 
 def in_clip_loss(lips: torch.Tensor, sound: torch.Tensor, windows: int) -> torch.Tensor:
-    """InfoNCE in both directions over groups of ``windows`` from one clip each; similarity is minus the Euclidean distance, as in the score."""
+    """InfoNCE in both directions over groups of ``windows`` from one clip each;
+    similarity is minus the Euclidean distance, as in the score.
+    """
     lips, sound = lips.unflatten(0, (-1, windows)), sound.unflatten(0, (-1, windows))
     logits = -((lips[:, :, None] - sound[:, None]).square().sum(-1) + 1e-6).sqrt()
     target = torch.arange(windows).expand(len(logits), -1)
@@ -277,8 +340,9 @@ def accuracy(judge: SyncJudge, clips: list[TrainingClip]) -> dict[str, float | N
     """How often the right offset, 0, is found.
 
     Returns:
-        ``window_accuracy``: share of windows whose nearest sound, of those up to 15 frames away, is at most one frame off. ``clip_accuracy``: the
-        same of whole clips, with the offset as scored. ``confidence``: mean LSE-C. ``scored``: clips.
+        ``window_accuracy``: share of windows whose nearest sound, of those up to 15
+        frames away, is at most one frame off. ``clip_accuracy``: the same of whole
+        clips, with the offset as scored. ``confidence``: mean LSE-C. ``scored``: clips.
     """
     windows, whole, confidence = [], [], []
     for clip in clips:

@@ -20,9 +20,19 @@ def training_texts(paths: list[Path], limit: int | None = None) -> list[str]:
         EadbenchError: If there are fewer than two.
     """
     if not paths:
-        raise EadbenchError("no captions to train on", "--captions", "set `uses_captions: true` for the artefact, or pass --captions TABLE")
+        raise EadbenchError(
+            "no captions to train on",
+            "--captions",
+            "set `uses_captions: true` for the artefact, or pass --captions TABLE",
+        )
     table = pd.concat([read_table(p, schemas.CAPTIONS, ["split", "status", "caption"]) for p in paths])
-    texts = sorted(set(table.caption[(table.split == "train") & (table.status == "kept") & table.caption.notna()]))
+    texts = sorted(
+        set(table.caption[(table.split == "train") & (table.status == "kept") & table.caption.notna()])
+    )
     if len(texts) < 2:
-        raise EadbenchError(f"{len(texts)} distinct captions in the train split", ", ".join(map(str, paths)), "see the reasons in these tables")
+        raise EadbenchError(
+            f"{len(texts)} distinct captions in the train split",
+            ", ".join(map(str, paths)),
+            "see the reasons in these tables",
+        )
     return [texts[k * len(texts) // limit] for k in range(limit)] if limit and len(texts) > limit else texts

@@ -1,8 +1,10 @@
 """Kind ``text_encoder``: one vector per token of a text, EAD-Net's text condition.
 
-Fetched: T5's encoder and tokenizer. Trained on the training captions: ``model: lsa``, in which a token's vector is its word's direction in a latent
-semantic analysis; or ``model: t5``, a small T5 encoder with its own Unigram tokenizer, trained to restore masked tokens and to give texts the cosines
-that the latent semantic analysis gives them (restoring tokens alone does not make texts comparable in so few steps).
+Fetched: T5's encoder and tokenizer. Trained on the training captions: ``model: lsa``,
+in which a token's vector is its word's direction in a latent semantic analysis; or
+``model: t5``, a small T5 encoder with its own Unigram tokenizer, trained to restore
+masked tokens and to give texts the cosines that the latent semantic analysis gives them
+(restoring tokens alone does not make texts comparable in so few steps).
 """
 
 import logging
@@ -42,7 +44,8 @@ class TextEncoderOptions(BaseModel):
         batch: Captions per step.
         lr: Learning rate.
         masked: Share of tokens hidden.
-        restore: Weight of the loss of restoring hidden tokens, beside that of the cosines.
+        restore: Weight of the loss of restoring hidden tokens, beside that of the
+            cosines.
         max_texts: Captions to train on at most.
     """
 
@@ -63,8 +66,16 @@ class TextEncoderOptions(BaseModel):
 class T5TextEncoder:
     """T5's encoder."""
 
-    def __init__(self, model: Any, tokenizer: Any, device: Any, max_tokens: int = 256, batch: int = 64) -> None:
-        self.model, self.tokenizer, self.device, self.max_tokens, self.batch = model.eval().to(device), tokenizer, device, max_tokens, batch
+    def __init__(
+        self, model: Any, tokenizer: Any, device: Any, max_tokens: int = 256, batch: int = 64
+    ) -> None:
+        self.model, self.tokenizer, self.device, self.max_tokens, self.batch = (
+            model.eval().to(device),
+            tokenizer,
+            device,
+            max_tokens,
+            batch,
+        )
 
     @property
     def dim(self) -> int:
@@ -73,18 +84,31 @@ class T5TextEncoder:
 
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token vectors ``(N, L, D)`` float32 (zero where masked) and mask ``(N, L)`` bool (true for tokens), on the CPU; longer texts are cut at
-        ``max_tokens``. The empty text is the end sign alone.
+        """Token vectors ``(N, L, D)`` float32 (zero where masked) and mask ``(N, L)``
+        bool (true for tokens), on the CPU; longer texts are cut at ``max_tokens``. The
+        empty text is the end sign alone.
         """
         if not texts:
             return torch.zeros(0, 0, self.dim), torch.zeros(0, 0, dtype=torch.bool)
-        order = sorted(range(len(texts)), key=lambda k: len(texts[k]))  # batches of like length waste little padding
+        order = sorted(
+            range(len(texts)), key=lambda k: len(texts[k])
+        )  # batches of like length waste little padding
         found: list[torch.Tensor | None] = [None] * len(texts)
         for start in range(0, len(order), self.batch):
             which = order[start : start + self.batch]
-            given = self.tokenizer([texts[k] for k in which], padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+            given = self.tokenizer(
+                [texts[k] for k in which],
+                padding=True,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_tensors="pt",
+            )
             mask = given["attention_mask"].to(self.device)
-            states = self.model(input_ids=given["input_ids"].to(self.device), attention_mask=mask).last_hidden_state.float().cpu()
+            states = (
+                self.model(input_ids=given["input_ids"].to(self.device), attention_mask=mask)
+                .last_hidden_state.float()
+                .cpu()
+            )
             for k, row, length in zip(which, states, mask.sum(1).tolist(), strict=True):
                 found[k] = row[:length]
         return _padded(found)
@@ -95,7 +119,9 @@ class T5TextEncoder:
 
 
 class LsaTextEncoder:
-    """A token is a word; its vector is the word's weighted direction. The first token is the whole text."""
+    """A token is a word; its vector is the word's weighted direction. The first token
+    is the whole text.
+    """
 
     def __init__(self, lsa: Lsa, max_tokens: int = 256) -> None:
         self.lsa, self.max_tokens = lsa, max_tokens
@@ -126,11 +152,15 @@ class LsaTextEncoder:
 
 def _padded(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     lengths = torch.tensor([len(row) for row in rows])
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.arange(int(lengths.max()))[None] < lengths[:, None]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.arange(int(lengths.max()))[
+        None
+    ] < lengths[:, None]
 
 
 def mean_embedding(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of the unmasked tokens, L2-normalised: ``(N, L, D)``, ``(N, L)`` to ``(N, D)``."""
+    """Mean of the unmasked tokens, L2-normalised: ``(N, L, D)``, ``(N, L)`` to
+    ``(N, D)``.
+    """
     weights = mask[..., None].float()
     return F.normalize((tokens * weights).sum(1) / weights.sum(1).clamp(min=1), dim=1)
 
@@ -141,7 +171,9 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> T5TextEncoder | LsaTe
         return LsaTextEncoder(Lsa.read(folder))
     from transformers import AutoTokenizer, T5EncoderModel
 
-    return T5TextEncoder(model_from_folder(T5EncoderModel, folder, card), from_folder(AutoTokenizer, folder), device)
+    return T5TextEncoder(
+        model_from_folder(T5EncoderModel, folder, card), from_folder(AutoTokenizer, folder), device
+    )
 
 
 def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
@@ -151,28 +183,43 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     if wanted.model == "lsa":
         lsa, variance = fit_lsa(texts, wanted.dim, 1, seed)
         lsa.save(folder)
-        return {"texts": len(texts), "words": lsa.components.shape[1], "dim": lsa.dim, "explained_variance": round(variance, 4)}
+        return {
+            "texts": len(texts),
+            "words": lsa.components.shape[1],
+            "dim": lsa.dim,
+            "explained_variance": round(variance, 4),
+        }
     return _train_t5(folder, wanted, texts, seed)
 
 
 def make_tokenizer(texts: list[str], size: int) -> Any:
-    """A Unigram tokenizer like T5's: the ``size`` most frequent words of the texts, and single characters for all others.
+    """A Unigram tokenizer like T5's: the ``size`` most frequent words of the texts, and
+    single characters for all others.
 
-    Its pieces are counted here, since the trainer of the package ``tokenizers`` gives others each time.
+    Its pieces are counted here, since the trainer of the package ``tokenizers`` gives
+    others each time.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     normaliser = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     splitter = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
-    counts = Counter(piece for text in texts for piece, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text)))
+    counts = Counter(
+        piece for text in texts for piece, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text))
+    )
     total = sum(counts.values())
     words = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:size]
     scores = {word: math.log(count / total) for word, count in words}
     rarest = min(scores.values())
-    for character in sorted({c for word in counts for c in word} | set(string.ascii_lowercase + string.digits)):
+    for character in sorted(
+        {c for word in counts for c in word} | set(string.ascii_lowercase + string.digits)
+    ):
         scores.setdefault(character, rarest - 10)  # a known word must beat its spelling
-    inner = Tokenizer(models.Unigram([*((special, 0.0) for special in (PAD, EOS, UNKNOWN, MASK)), *scores.items()], unk_id=2))
+    inner = Tokenizer(
+        models.Unigram(
+            [*((special, 0.0) for special in (PAD, EOS, UNKNOWN, MASK)), *scores.items()], unk_id=2
+        )
+    )
     inner.normalizer, inner.pre_tokenizer, inner.decoder = normaliser, splitter, decoders.Metaspace()
     inner.post_processor = processors.TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, 1)])
     return PreTrainedTokenizerFast(
@@ -187,7 +234,9 @@ def make_tokenizer(texts: list[str], size: int) -> Any:
 
 
 def _train_t5(folder: Path, options: TextEncoderOptions, texts: list[str], seed: int) -> dict[str, Any]:
-    """Masked-token training (as BERT's; the output layer is the embedding table, as in T5), and cosines after latent semantic analysis."""
+    """Masked-token training (as BERT's; the output layer is the embedding table, as in
+    T5), and cosines after latent semantic analysis.
+    """
     from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(seed % 2**63)
@@ -212,14 +261,25 @@ def _train_t5(folder: Path, options: TextEncoderOptions, texts: list[str], seed:
     def losses() -> dict[str, torch.Tensor]:
         which = torch.randint(len(texts), (options.batch,), generator=generator)
         x, m = ids[which], mask[which]
-        hidden = (torch.rand(x.shape, generator=generator) < options.masked) & (m > 0) & (x != tokenizer.eos_token_id)
-        states = model(input_ids=x.masked_fill(hidden, tokenizer.mask_token_id), attention_mask=m).last_hidden_state
+        hidden = (
+            (torch.rand(x.shape, generator=generator) < options.masked)
+            & (m > 0)
+            & (x != tokenizer.eos_token_id)
+        )
+        states = model(
+            input_ids=x.masked_fill(hidden, tokenizer.mask_token_id), attention_mask=m
+        ).last_hidden_state
         logits = states[hidden] @ model.shared.weight.T * options.dim**-0.5
         restoring = F.cross_entropy(logits, x[hidden]) if hidden.any() else states.sum() * 0
         pooled = mean_embedding(states, (m > 0) & ~hidden)
         cosines = F.mse_loss(pooled @ pooled.T, targets[which] @ targets[which].T)
         right = (logits.argmax(1) == x[hidden]).float().mean() if hidden.any() else torch.zeros(())
-        return {"loss": cosines + options.restore * restoring, "cosine_loss": cosines, "restore_loss": restoring, "restored": right}
+        return {
+            "loss": cosines + options.restore * restoring,
+            "cosine_loss": cosines,
+            "restore_loss": restoring,
+            "restored": right,
+        }
 
     found = fit(model.parameters(), losses, options.steps, options.lr, "text encoder", warm_up=0.3)
     model.eval().save_pretrained(folder)

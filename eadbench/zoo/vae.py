@@ -1,7 +1,9 @@
 """The image autoencoder whose latents EAD-Net denoises: diffusers' ``AutoencoderKL``.
 
-Fetched (``sd-vae-ft-mse``) at full size; at demo size a small one trained here on frames of the training clips. Both are a diffusers folder:
-``config.json`` and ``diffusion_pytorch_model.safetensors``. Latents are always the posterior's mode, scaled, so that a frame has one set of latents.
+Fetched (``sd-vae-ft-mse``) at full size; at demo size a small one trained here on
+frames of the training clips. Both are a diffusers folder: ``config.json`` and
+``diffusion_pytorch_model.safetensors``. Latents are always the posterior's mode,
+scaled, so that a frame has one set of latents.
 """
 
 from collections.abc import Callable
@@ -33,17 +35,24 @@ class VaeOptions(BaseModel):
     """Options of a VAE trained here.
 
     Attributes:
-        channels: Channels per level; the number of levels sets the reduction, 2 ** (levels - 1).
+        channels: Channels per level; the number of levels sets the reduction, 2 **
+            (levels - 1).
         layers_per_block: ResNet layers per level.
         latent_channels: Channels of the latents (4, as Stable Diffusion's).
-        norm_groups: Groups of the group norms: at least 3, and at least 4 channels in each.
+        norm_groups: Groups of the group norms: at least 3, and at least 4 channels in
+            each.
         size: Side of the training frames in pixels.
         clips, frames_per_clip: How many training clips, and frames of each.
-        steps, batch, lr: Length of training, frames per step, peak learning rate of the one-cycle schedule.
-        kl: Weight of the Kullback-Leibler term (a sum over the latents, against mean errors of pixels; Stable Diffusion's is of that order, too).
-        gradient: Weight of the L1 loss on image gradients, which keeps lip and brow edges.
-        recolour: Mix the colour channels at random and shift them, so that the few faces of the demo stand for more.
-        centre: Extra weight of the loss at the mouth and eyes, where the talking happens.
+        steps, batch, lr: Length of training, frames per step, peak learning rate of the
+            one-cycle schedule.
+        kl: Weight of the Kullback-Leibler term (a sum over the latents, against mean
+            errors of pixels; Stable Diffusion's is of that order, too).
+        gradient: Weight of the L1 loss on image gradients, which keeps lip and brow
+            edges.
+        recolour: Mix the colour channels at random and shift them, so that the few
+            faces of the demo stand for more.
+        centre: Extra weight of the loss at the mouth and eyes, where the talking
+            happens.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -64,7 +73,9 @@ class VaeOptions(BaseModel):
 
     @model_validator(mode="after")
     def _room_for_colours(self) -> "VaeOptions":
-        if self.norm_groups < 3 or any(width % self.norm_groups or width < 4 * self.norm_groups for width in self.channels):
+        if self.norm_groups < 3 or any(
+            width % self.norm_groups or width < 4 * self.norm_groups for width in self.channels
+        ):
             raise ValueError("norm_groups: at least 3 groups of at least 4 channels each at every level")
         return self
 
@@ -79,19 +90,25 @@ def load(folder: Path, card: Card, device: Any = "cpu"):
 
 
 def encode(vae, frames: torch.Tensor) -> torch.Tensor:
-    """Frames ``(N, 3, H, W)`` in [-1, 1] to scaled latents ``(N, C, H/f, W/f)``; the posterior's mode, hence deterministic."""
+    """Frames ``(N, 3, H, W)`` in [-1, 1] to scaled latents ``(N, C, H/f, W/f)``; the
+    posterior's mode, hence deterministic.
+    """
     shift = vae.config.shift_factor or 0.0
     return (vae.encode(frames).latent_dist.mode() - shift) * vae.config.scaling_factor
 
 
 def decode(vae, latents: torch.Tensor) -> torch.Tensor:
-    """Scaled latents ``(N, C, h, w)`` to frames ``(N, 3, H, W)``, about [-1, 1] (not clipped, so that gradients live)."""
+    """Scaled latents ``(N, C, h, w)`` to frames ``(N, 3, H, W)``, about [-1, 1] (not
+    clipped, so that gradients live).
+    """
     shift = vae.config.shift_factor or 0.0
     return vae.decode(latents / vae.config.scaling_factor + shift).sample
 
 
 def to_tensor(frames: np.ndarray, size: int) -> torch.Tensor:
-    """RGB uint8 ``(T, H, W, 3)`` resized by area averaging to ``(T, 3, size, size)`` uint8."""
+    """RGB uint8 ``(T, H, W, 3)`` resized by area averaging to ``(T, 3, size, size)``
+    uint8.
+    """
     import cv2
 
     if frames.shape[1:3] != (size, size):
@@ -109,7 +126,8 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     """Train a small VAE on frames of the training split; writes a diffusers folder.
 
     Returns:
-        Number of frames, parameters, and the error on held-out frames (mean absolute, of 255; PSNR in dB).
+        Number of frames, parameters, and the error on held-out frames (mean absolute,
+        of 255; PSNR in dB).
 
     Raises:
         EadbenchError: If there are no clips or the loss is not finite.
@@ -135,13 +153,31 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     seen, check = frames[torch.from_numpy(order[held_out:])], frames[torch.from_numpy(order[:held_out])]
     start_from_mean_colours(model)
     model.train().to(memory_format=torch.channels_last)  # a tenth of a step on CPUs
-    fit(model.parameters(), _losses(model, seen, wanted, seed), wanted.steps, wanted.lr, "VAE", betas=(0.9, 0.99), weight_decay=1e-4)
+    fit(
+        model.parameters(),
+        _losses(model, seen, wanted, seed),
+        wanted.steps,
+        wanted.lr,
+        "VAE",
+        betas=(0.9, 0.99),
+        weight_decay=1e-4,
+    )
     model.eval()
     with torch.no_grad():
-        latents = torch.cat([model.encode(normalise(part)).latent_dist.mode() for part in seen[:: max(1, len(seen) // 256)].split(32)])
+        latents = torch.cat(
+            [
+                model.encode(normalise(part)).latent_dist.mode()
+                for part in seen[:: max(1, len(seen) // 256)].split(32)
+            ]
+        )
         scale = float(1 / latents.std())
         model.register_to_config(scaling_factor=scale)
-        rebuilt = torch.cat([model.decode(model.encode(normalise(part)).latent_dist.mode()).sample.clamp(-1, 1) for part in check.split(32)])
+        rebuilt = torch.cat(
+            [
+                model.decode(model.encode(normalise(part)).latent_dist.mode()).sample.clamp(-1, 1)
+                for part in check.split(32)
+            ]
+        )
     error = (rebuilt - normalise(check)) * 127.5
     model.to(memory_format=torch.contiguous_format).save_pretrained(folder, safe_serialization=True)
     return {
@@ -164,7 +200,9 @@ def _frames(wanted: VaeOptions, inputs: ArtefactInputs, seed: int) -> torch.Tens
 
 
 def face_weight(size: int, extra: float) -> torch.Tensor:
-    """Loss weight per pixel ``(size, size)``: 1, rising to ``1 + extra`` at mouth and eyes of the alignment template."""
+    """Loss weight per pixel ``(size, size)``: 1, rising to ``1 + extra`` at mouth and
+    eyes of the alignment template.
+    """
     from eadbench.core.geometry import template_points
 
     right_eye, left_eye, _, mouth_right, mouth_left = torch.from_numpy(template_points(size))
@@ -176,11 +214,15 @@ def face_weight(size: int, extra: float) -> torch.Tensor:
 
 @torch.no_grad()
 def start_from_mean_colours(model) -> None:
-    """Initialise an ``AutoencoderKL`` so that its first three latents are the mean colours of their cells and the decoder interpolates them.
+    """Initialise an ``AutoencoderKL`` so that its first three latents are the mean
+    colours of their cells and the decoder interpolates them.
 
-    A short training then has to learn detail alone, and colours that it has not seen come out right. Residual branches start at zero, so that the
-    path from pixels to latents and back is linear but for the last norm and SiLU of encoder and decoder. To pass those, each colour travels as a
-    pair ``(x, -x)``, since ``silu(x) - silu(-x) = x``, beside a large constant pair that keeps the norm from rescaling each image. Ours.
+    A short training then has to learn detail alone, and colours that it has not seen
+    come out right. Residual branches start at zero, so that the path from pixels to
+    latents and back is linear but for the last norm and SiLU of encoder and decoder. To
+    pass those, each colour travels as a pair ``(x, -x)``, since
+    ``silu(x) - silu(-x) = x``, beside a large constant pair that keeps the norm from
+    rescaling each image. Ours.
     """
     for module in model.modules():
         if isinstance(module, ResnetBlock2D):
@@ -191,7 +233,9 @@ def start_from_mean_colours(model) -> None:
         elif isinstance(module, Downsample2D):
             _carry(model, module.conv, torch.tensor([[0.25, 0.25, 0], [0.25, 0.25, 0], [0, 0, 0]]))
         elif isinstance(module, Upsample2D):
-            _carry(model, module.conv, torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])) / 16)
+            _carry(
+                model, module.conv, torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])) / 16
+            )
     for half in (model.encoder, model.decoder):
         _carry(model, half.conv_in, _centre(), first=True)
         width = half.conv_out.weight.shape[1]
@@ -206,7 +250,8 @@ def start_from_mean_colours(model) -> None:
     for conv in (model.quant_conv, model.post_quant_conv):
         conv.weight.copy_(torch.eye(len(conv.weight))[..., None, None])
         nn.init.zeros_(conv.bias)
-    # Start with little posterior noise; at the library's unit variance the first steps would drown in it.
+    # Start with little posterior noise; at the library's unit variance the first steps
+    # would drown in it.
     channels = model.config.latent_channels
     model.encoder.conv_out.weight[channels:] *= 0.1
     model.quant_conv.bias[channels:] = START_LOGVAR
@@ -219,7 +264,9 @@ def _centre() -> torch.Tensor:
 
 
 def _carry(model, conv: nn.Conv2d, kernel: torch.Tensor, first: bool = False) -> None:
-    """Let a convolution pass the colours on by ``kernel``: in group j, channels 0 and 1 hold ``x_j`` and ``-x_j``, 2 and 3 the constants."""
+    """Let a convolution pass the colours on by ``kernel``: in group j, channels 0 and 1
+    hold ``x_j`` and ``-x_j``, 2 and 3 the constants.
+    """
     groups = model.config.norm_num_groups
     out, into = conv.weight.shape[0] // groups, conv.weight.shape[1] // groups
     conv.weight *= 0.5
@@ -240,7 +287,9 @@ def _recolour(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return (mixed + shift).clamp(-1, 1)
 
 
-def _losses(model, frames: torch.Tensor, wanted: VaeOptions, seed: int) -> Callable[[], dict[str, torch.Tensor]]:
+def _losses(
+    model, frames: torch.Tensor, wanted: VaeOptions, seed: int
+) -> Callable[[], dict[str, torch.Tensor]]:
     weight = face_weight(wanted.size, wanted.centre)
     rng = rng_for(seed, "batches")
 

@@ -1,7 +1,9 @@
-"""Video features for TREPA, the temporal alignment loss: transformers' ``VideoMAEModel``.
+"""Video features for TREPA, the temporal alignment loss: transformers'
+``VideoMAEModel``.
 
-Full size: fetched VideoMAE weights. Demo: a small one with random weights of a fixed seed, which still compares motion (random features are a
-metric, if a coarse one); the card says ``random``. ``load`` gives a :class:`VideoMAEFeatures`.
+Full size: fetched VideoMAE weights. Demo: a small one with random weights of a fixed
+seed, which still compares motion (random features are a metric, if a coarse one); the
+card says ``random``. ``load`` gives a :class:`VideoMAEFeatures`.
 """
 
 from pathlib import Path
@@ -16,7 +18,9 @@ from eadbench.zoo.hub import model_from_folder
 
 
 class VideoMAEFeatures(nn.Module):
-    """Clips to one embedding each, LatentSync's way: bicubic to the model's size, range [0, 1], mean over tokens, unit length."""
+    """Clips to one embedding each, LatentSync's way: bicubic to the model's size, range
+    [0, 1], mean over tokens, unit length.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -33,7 +37,9 @@ class VideoMAEFeatures(nn.Module):
         return self.model.config.hidden_size
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Frames ``(B, F, 3, H, W)`` in [-1, 1] to ``(B, D)`` of unit length; another number of frames is resampled in time to the model's."""
+        """Frames ``(B, F, 3, H, W)`` in [-1, 1] to ``(B, D)`` of unit length; another
+        number of frames is resampled in time to the model's.
+        """
         batch, count = frames.shape[:2]
         if count != self.frames:
             at = torch.linspace(0, count - 1, self.frames, device=frames.device).round().long()
@@ -42,7 +48,9 @@ class VideoMAEFeatures(nn.Module):
         pixels = (frames.flatten(0, 1) + 1) / 2
         if pixels.shape[-1] != size:
             pixels = functional.interpolate(pixels, (size, size), mode="bicubic", align_corners=False)
-        tokens = self.model(pixels.unflatten(0, (batch, self.frames)).to(self.model.dtype)).last_hidden_state.float()
+        tokens = self.model(
+            pixels.unflatten(0, (batch, self.frames)).to(self.model.dtype)
+        ).last_hidden_state.float()
         return functional.normalize(tokens.mean(1), dim=-1)
 
 
@@ -55,7 +63,9 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> VideoMAEFeatures:
 
 
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Random weights of a fixed seed. ``options`` are fields of transformers' ``VideoMAEConfig``."""
+    """Random weights of a fixed seed. ``options`` are fields of transformers'
+    ``VideoMAEConfig``.
+    """
     from transformers import VideoMAEConfig, VideoMAEModel
 
     torch.manual_seed(seed)

@@ -1,4 +1,6 @@
-"""Read weights files without running code that they may hold, and say what a file is that holds none."""
+"""Read weights files without running code that they may hold, and say what a file is
+that holds none.
+"""
 
 import argparse
 import pickle
@@ -18,22 +20,49 @@ from eadbench.core.errors import EadbenchError, ExplainedError
 from eadbench.core.files import nature
 
 AGAIN = "fetch it again from the named source"
-# What loading a file of the wrong kind, or half of one, raises in torch, transformers, diffusers, json and pydantic.
-UNFIT = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OSError, SafetensorError, pickle.UnpicklingError)
-# Beside tensors and plain containers, what training scripts leave in their checkpoints (a best score as a numpy scalar, the parsed
-# options, a path) and what runs nothing when it is read. numpy 2 writes ``numpy._core``, numpy 1 ``numpy.core``; torch 2.14 knows neither.
-_BUILDERS = (np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0])  # multiarray.scalar, multiarray._reconstruct
+# What loading a file of the wrong kind, or half of one, raises in torch, transformers,
+# diffusers, json and pydantic.
+UNFIT = (
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    EOFError,
+    OSError,
+    SafetensorError,
+    pickle.UnpicklingError,
+)
+# Beside tensors and plain containers, what training scripts leave in their checkpoints
+# (a best score as a numpy scalar, the parsed options, a path) and what runs nothing
+# when it is read. numpy 2 writes ``numpy._core``, numpy 1 ``numpy.core``; torch 2.14
+# knows neither.
+_BUILDERS = (
+    np.float64(0).__reduce__()[0],
+    np.zeros(0).__reduce__()[0],
+)  # multiarray.scalar, multiarray._reconstruct
 HARMLESS = [
-    argparse.Namespace, PosixPath, np.ndarray, np.dtype, *(kind for kind in vars(np.dtypes).values() if isinstance(kind, type)),
-    *((build, f"numpy.{core}.multiarray.{build.__name__}") for build in _BUILDERS for core in ("core", "_core")),
-]  # fmt: skip
+    argparse.Namespace,
+    PosixPath,
+    np.ndarray,
+    np.dtype,
+    *(kind for kind in vars(np.dtypes).values() if isinstance(kind, type)),
+    *(
+        (build, f"numpy.{core}.multiarray.{build.__name__}")
+        for build in _BUILDERS
+        for core in ("core", "_core")
+    ),
+]
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """A state dict from safetensors, or from a pickle that holds nothing but tensors, plain containers and what is :data:`HARMLESS`.
+    """A state dict from safetensors, or from a pickle that holds nothing but tensors,
+    plain containers and what is :data:`HARMLESS`.
 
     Raises:
-        EadbenchError: If the file is absent, damaged, something else, a pickle with code, or holds a number that is not finite.
+        EadbenchError: If the file is absent, damaged, something else, a pickle with
+            code, or holds a number that is not finite.
     """
     refuse_disguised(path)
     try:
@@ -44,13 +73,24 @@ def read_weights(path: Path) -> dict[str, Any]:
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         kind = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"something other than tensors, {kind[1]}, which could run code" if kind else "something other than tensors"
-        hint = "use the file of the named source; of a file of yours, save the tensors alone, e.g. with safetensors.torch.save_file"
+        what = (
+            f"something other than tensors, {kind[1]}, which could run code"
+            if kind
+            else "something other than tensors"
+        )
+        hint = (
+            "use the file of the named source; of a file of yours, save the tensors alone, e.g. with "
+            "safetensors.torch.save_file"
+        )
         raise EadbenchError(f"refused: the weights file holds {what}", path, hint) from error
     except UNFIT as error:
         raise EadbenchError(f"weights file is damaged: {error}", path, "fetch or make it again") from error
     if not isinstance(state, dict):
-        raise EadbenchError(f"the weights file holds a {type(state).__name__}, expected tensors by name", path, "use the file of the named source")
+        raise EadbenchError(
+            f"the weights file holds a {type(state).__name__}, expected tensors by name",
+            path,
+            "use the file of the named source",
+        )
     for name, tensor in _tensors(state):
         refuse_not_finite(name, tensor, path)
     return state
@@ -67,7 +107,11 @@ def load_weights(net: nn.Module, path: Path, state: dict[str, Any] | None = None
     for name, own in net.state_dict().items():
         given = state.get(name)
         if isinstance(given, torch.Tensor) and given.is_floating_point() != own.is_floating_point():
-            raise EadbenchError(f"weights do not fit the network: {name} holds {given.dtype}, expected {own.dtype}", path, hint)
+            raise EadbenchError(
+                f"weights do not fit the network: {name} holds {given.dtype}, expected {own.dtype}",
+                path,
+                hint,
+            )
     try:
         net.load_state_dict(state)
     except UNFIT as error:
@@ -75,14 +119,19 @@ def load_weights(net: nn.Module, path: Path, state: dict[str, Any] | None = None
 
 
 def refuse_not_finite(name: str, tensor: torch.Tensor, where: object) -> None:
-    """Refuse a tensor with NaN or infinity, with which a network gives pictures or numbers without a word.
+    """Refuse a tensor with NaN or infinity, with which a network gives pictures or
+    numbers without a word.
 
     Raises:
         EadbenchError: If there is one.
     """
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
         bad = int((~torch.isfinite(tensor)).sum())
-        raise EadbenchError(f"{bad} of {tensor.numel()} numbers of tensor {name!r} are not finite", where, "fetch or make the weights again")
+        raise EadbenchError(
+            f"{bad} of {tensor.numel()} numbers of tensor {name!r} are not finite",
+            where,
+            "fetch or make the weights again",
+        )
 
 
 def refuse_disguised(path: Path) -> None:
@@ -94,7 +143,9 @@ def refuse_disguised(path: Path) -> None:
     try:
         found = nature(path)
     except FileNotFoundError as error:
-        raise EadbenchError("weights file is missing", path, "make the artefact again, see `eadbench zoo list`") from error
+        raise EadbenchError(
+            "weights file is missing", path, "make the artefact again, see `eadbench zoo list`"
+        ) from error
     except OSError as error:
         raise EadbenchError(f"weights file cannot be read: {error.strerror}", path, AGAIN) from error
     if found:
@@ -103,7 +154,8 @@ def refuse_disguised(path: Path) -> None:
 
 @contextmanager
 def explained(what: str, folder: Path, hint: str) -> Iterator[None]:
-    """Turn whatever a loader raises over the files of a folder into one message; what is explained already stays as it is.
+    """Turn whatever a loader raises over the files of a folder into one message; what
+    is explained already stays as it is.
 
     Raises:
         EadbenchError: In place of it.
@@ -117,13 +169,16 @@ def explained(what: str, folder: Path, hint: str) -> Iterator[None]:
 
 
 def refuse_broken(loaded: object, where: object) -> None:
-    """Look for numbers that are not finite in the parameters of a loaded network, or of the networks that an object holds.
+    """Look for numbers that are not finite in the parameters of a loaded network, or of
+    the networks that an object holds.
 
     Raises:
         EadbenchError: If there is one.
     """
     held = (
-        [loaded] if isinstance(loaded, nn.Module) else [value for value in getattr(loaded, "__dict__", {}).values() if isinstance(value, nn.Module)]
+        [loaded]
+        if isinstance(loaded, nn.Module)
+        else [value for value in getattr(loaded, "__dict__", {}).values() if isinstance(value, nn.Module)]
     )
     for net in held:
         for name, tensor in net.named_parameters():

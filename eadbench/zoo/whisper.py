@@ -1,8 +1,9 @@
 """Speech features: the encoder of openai-whisper.
 
-Fetched official weights at full size; at demo size a small encoder of the same architecture, trained here on the sound of the training clips by
-predicting the cluster of masked stretches (as HuBERT does; k-means of the log-mel frames), and saved in Whisper's own checkpoint format, so that
-both load by ``whisper.load_model(path)``.
+Fetched official weights at full size; at demo size a small encoder of the same
+architecture, trained here on the sound of the training clips by predicting the cluster
+of masked stretches (as HuBERT does; k-means of the log-mel frames), and saved in
+Whisper's own checkpoint format, so that both load by ``whisper.load_model(path)``.
 """
 
 from collections.abc import Callable
@@ -35,7 +36,8 @@ class WhisperOptions(BaseModel):
         clusters: k of the k-means whose labels are predicted.
         context: Neighbouring 20 ms steps on each side that go into a cluster vector.
         crop: Length of a training stretch in 20 ms steps.
-        mask_share, mask_length: Share of the steps masked, and length of one masked stretch.
+        mask_share, mask_length: Share of the steps masked, and length of one masked
+            stretch.
         steps, batch, lr: Length of training, stretches per step, peak learning rate.
     """
 
@@ -55,7 +57,8 @@ class WhisperOptions(BaseModel):
 
 
 def load(folder: Path, card: Card, device: Any = "cpu"):
-    """The ``AudioEncoder``, frozen, in evaluation mode. The card's hash was checked before; the file is read with ``weights_only``.
+    """The ``AudioEncoder``, frozen, in evaluation mode. The card's hash was checked
+    before; the file is read with ``weights_only``.
 
     Raises:
         EadbenchError: If the artefact does not consist of one ``.pt`` file.
@@ -64,7 +67,9 @@ def load(folder: Path, card: Card, device: Any = "cpu"):
 
     weights = [name for name in card.files if name.endswith(".pt")]
     if len(weights) != 1:
-        raise EadbenchError(f"expected one .pt file, the card lists {sorted(card.files)}", folder, "make the artefact again")
+        raise EadbenchError(
+            f"expected one .pt file, the card lists {sorted(card.files)}", folder, "make the artefact again"
+        )
     model = whisper.load_model(str(folder / weights[0]), device="cpu")
     return model.encoder.to(device).float().eval().requires_grad_(False)
 
@@ -72,14 +77,16 @@ def load(folder: Path, card: Card, device: Any = "cpu"):
 def encoder_states(encoder: nn.Module, mel: torch.Tensor) -> torch.Tensor:
     """All hidden states of the encoder for a stretch of up to 30 s.
 
-    The positional embedding is cut to the stretch, so that short clips need no padding to 30 s.
+    The positional embedding is cut to the stretch, so that short clips need no padding
+    to 30 s.
 
     Args:
         encoder: openai-whisper's ``AudioEncoder``.
         mel: Log-mel ``(B, n_mels, 2 * T50)``, at most 3000 steps.
 
     Returns:
-        ``(B, T50, L, D)`` at 50 Hz: the input embedding and the output of each block (L = blocks + 1).
+        ``(B, T50, L, D)`` at 50 Hz: the input embedding and the output of each block (L
+        = blocks + 1).
     """
     return torch.stack(_states(encoder, _embed(encoder, mel)), dim=2)
 
@@ -98,10 +105,12 @@ def _states(encoder: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
 
 
 def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
-    """Train a small encoder without labels on the sound of the training clips; writes ``encoder.pt``.
+    """Train a small encoder without labels on the sound of the training clips; writes
+    ``encoder.pt``.
 
     Returns:
-        Seconds of speech, parameters of the encoder, and the accuracy on masked steps of held-out clips (chance is about 1 / clusters).
+        Seconds of speech, parameters of the encoder, and the accuracy on masked steps
+        of held-out clips (chance is about 1 / clusters).
     """
     import whisper
 
@@ -110,7 +119,8 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     mels = _mels(wanted, inputs, seed)
     labels = _cluster(mels, wanted, seed)
     dims = whisper.model.ModelDimensions(
-        n_mels=80, n_audio_ctx=1500, n_audio_state=wanted.state, n_audio_head=wanted.heads, n_audio_layer=wanted.layers,
+        n_mels=80, n_audio_ctx=1500, n_audio_state=wanted.state, n_audio_head=wanted.heads,
+        n_audio_layer=wanted.layers,
         n_vocab=16, n_text_ctx=4, n_text_state=wanted.state, n_text_head=wanted.heads, n_text_layer=0,
     )  # fmt: skip
     model = whisper.model.Whisper(dims)
@@ -118,10 +128,22 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     mask_vector = nn.Parameter(torch.zeros(wanted.state))
     held_out = max(1, len(mels) // 10)
     losses = _losses(model.encoder, head, mask_vector, mels[held_out:], labels[held_out:], wanted, seed)
-    fit([*model.encoder.parameters(), *head.parameters(), mask_vector], losses, wanted.steps, wanted.lr, "speech encoder")
+    fit(
+        [*model.encoder.parameters(), *head.parameters(), mask_vector],
+        losses,
+        wanted.steps,
+        wanted.lr,
+        "speech encoder",
+    )
     accuracy = _accuracy(model.encoder, head, mask_vector, mels[:held_out], labels[:held_out], wanted, seed)
     with atomic_path(folder / "encoder.pt") as part:
-        torch.save({"dims": dict(dims.__dict__), "model_state_dict": {k: v.half() for k, v in model.state_dict().items()}}, part)
+        torch.save(
+            {
+                "dims": dict(dims.__dict__),
+                "model_state_dict": {k: v.half() for k, v in model.state_dict().items()},
+            },
+            part,
+        )
     return {
         "seconds_of_speech": round(sum(mel.shape[1] for mel in mels) / 100, 1),
         "parameters": sum(p.numel() for p in model.encoder.parameters()),
@@ -142,12 +164,18 @@ def _mels(wanted: WhisperOptions, inputs: ArtefactInputs, seed: int) -> list[tor
         mels.append(mel[:, : mel.shape[1] // 2 * 2])
     wide = [mel for mel in mels if mel.shape[1] >= 2 * wanted.crop]
     if len(wide) < 2:
-        raise EadbenchError(f"{len(wide)} clips are as long as `crop`, at least 2 are needed", "zoo.artefacts.*.options.crop", "lower `crop`")
+        raise EadbenchError(
+            f"{len(wide)} clips are as long as `crop`, at least 2 are needed",
+            "zoo.artefacts.*.options.crop",
+            "lower `crop`",
+        )
     return wide
 
 
 def _cluster(mels: list[torch.Tensor], wanted: WhisperOptions, seed: int) -> list[torch.Tensor]:
-    """k-means label of each 20 ms step, from a few standardised log-mel cepstra of the step and its neighbours."""
+    """k-means label of each 20 ms step, from a few standardised log-mel cepstra of the
+    step and its neighbours.
+    """
     from scipy.fft import dct
     from sklearn.cluster import MiniBatchKMeans
 
@@ -159,11 +187,15 @@ def _cluster(mels: list[torch.Tensor], wanted: WhisperOptions, seed: int) -> lis
         vectors.append(np.concatenate([padded[k : k + len(steps)] for k in range(2 * wanted.context + 1)], 1))
     together = np.concatenate(vectors)
     mean, std = together.mean(0), together.std(0) + 1e-6
-    kmeans = MiniBatchKMeans(wanted.clusters, random_state=seed % 2**32, n_init=3, batch_size=2048).fit((together - mean) / std)
+    kmeans = MiniBatchKMeans(wanted.clusters, random_state=seed % 2**32, n_init=3, batch_size=2048).fit(
+        (together - mean) / std
+    )
     return [torch.from_numpy(kmeans.predict((v - mean) / std)).long() for v in vectors]
 
 
-def _batch(mels: list[torch.Tensor], labels: list[torch.Tensor], wanted: WhisperOptions, rng: np.random.Generator):
+def _batch(
+    mels: list[torch.Tensor], labels: list[torch.Tensor], wanted: WhisperOptions, rng: np.random.Generator
+):
     """Stretches ``(B, 80, 2 * crop)``, labels ``(B, crop)``, mask ``(B, crop)``."""
     x, y = [], []
     for index in rng.integers(0, len(mels), wanted.batch):
@@ -182,13 +214,18 @@ def _predict(encoder, head, mask_vector, x, mask):
     return head(_states(encoder, embedded)[-1])
 
 
-def _losses(encoder, head, mask_vector, mels, labels, wanted: WhisperOptions, seed: int) -> Callable[[], dict[str, torch.Tensor]]:
+def _losses(
+    encoder, head, mask_vector, mels, labels, wanted: WhisperOptions, seed: int
+) -> Callable[[], dict[str, torch.Tensor]]:
     rng = rng_for(seed, "stretches")
 
     def losses() -> dict[str, torch.Tensor]:
         x, y, mask = _batch(mels, labels, wanted, rng)
-        each = functional.cross_entropy(_predict(encoder, head, mask_vector, x, mask).transpose(1, 2), y, reduction="none")
-        # Unmasked steps count a little: they teach the lower layers phonetic classes directly.
+        each = functional.cross_entropy(
+            _predict(encoder, head, mask_vector, x, mask).transpose(1, 2), y, reduction="none"
+        )
+        # Unmasked steps count a little: they teach the lower layers phonetic classes
+        # directly.
         return {"loss": (each * torch.where(mask, 1.0, 0.3)).mean()}
 
     return losses

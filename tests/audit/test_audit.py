@@ -34,8 +34,20 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def audited(folder):
     out = folder.parent / "out"
-    arguments = ["run", "--clips", str(folder), "--out", str(out), "--metrics", MEASURED, "--distortions", DISTORTED]
-    done = CliRunner().invoke(app, [*arguments, "--evaluators", str(folder), "--max-seconds", "0.8"], catch_exceptions=False)
+    arguments = [
+        "run",
+        "--clips",
+        str(folder),
+        "--out",
+        str(out),
+        "--metrics",
+        MEASURED,
+        "--distortions",
+        DISTORTED,
+    ]
+    done = CliRunner().invoke(
+        app, [*arguments, "--evaluators", str(folder), "--max-seconds", "0.8"], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.output
     return out
 
@@ -48,11 +60,19 @@ def found(audited):
 @pytest.mark.parametrize(
     ("metric", "distortion", "sign"),
     [
-        ("ssim", "blur", -1), ("ssim", "noise", -1), ("ssim", "freeze", -1), ("ssim", "shift", -1), ("ssim", "brightness", -1),
-        ("psnr", "blur", -1), ("psnr", "noise", -1), ("psnr", "brightness", -1), ("sharpness_ratio", "blur", -1), ("sharpness_ratio", "noise", 1),
+        ("ssim", "blur", -1),
+        ("ssim", "noise", -1),
+        ("ssim", "freeze", -1),
+        ("ssim", "shift", -1),
+        ("ssim", "brightness", -1),
+        ("psnr", "blur", -1),
+        ("psnr", "noise", -1),
+        ("psnr", "brightness", -1),
+        ("sharpness_ratio", "blur", -1),
+        ("sharpness_ratio", "noise", 1),
         ("motion_energy_ratio", "freeze", -1),
     ],
-)  # fmt: skip
+)
 def test_metrics_without_network_move_the_way_they_must(found, metric, distortion, sign):
     row = found.loc[(metric, distortion)]
     assert row.rho * sign > 0.9 and row.finding == "reacts" and row.n == 3
@@ -62,7 +82,9 @@ def test_metrics_without_network_move_the_way_they_must(found, metric, distortio
 def test_audio_moves_nothing_that_hears_nothing_not_even_in_the_last_digit(audited, found, metric):
     levels = read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS)
     part = levels[(levels.metric == metric) & (levels.distortion == "audio_late")]
-    assert len(part) == 5 and (part.change == 0).all() and found.loc[(metric, "audio_late")].finding == "stays"
+    assert (
+        len(part) == 5 and (part.change == 0).all() and found.loc[(metric, "audio_late")].finding == "stays"
+    )
 
 
 def test_without_distortion_every_metric_has_its_ideal(audited):
@@ -79,19 +101,35 @@ def test_the_page_has_verdicts_matrix_and_curves(audited):
 
 
 def test_page_and_pictures_of_drawn_people_say_so(audited, tmp_path):
-    levels, found = read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS), read_table(audited / "audit.parquet", schemas.AUDIT)
-    write_page(tmp_path, levels[levels.metric == "ssim"], found[found.metric == "ssim"], [], {}, {}, drawn=True)
+    levels, found = (
+        read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS),
+        read_table(audited / "audit.parquet", schemas.AUDIT),
+    )
+    write_page(
+        tmp_path, levels[levels.metric == "ssim"], found[found.metric == "ssim"], [], {}, {}, drawn=True
+    )
     words = "Drawn people, synthetic voices: nobody real"
-    assert words in (tmp_path / "index.html").read_text() and words not in (audited / "index.html").read_text()
+    assert (
+        words in (tmp_path / "index.html").read_text() and words not in (audited / "index.html").read_text()
+    )
     assert (tmp_path / "curves_ssim.png").read_bytes() != (audited / "curves_ssim.png").read_bytes()
 
 
 def test_what_must_not_move_is_declared_for_known_metrics_and_distortions():
-    assert must_stay("h264", "sync") and must_stay("aac", "ssim") and not must_stay("audio_late", "sync") and not must_stay("blur", "ssim")
+    assert (
+        must_stay("h264", "sync")
+        and must_stay("aac", "ssim")
+        and not must_stay("audio_late", "sync")
+        and not must_stay("blur", "ssim")
+    )
 
 
 def test_a_verdict_names_reactions_gaps_and_false_responses():
-    rows = [("blur", 2.0, False, "reacts"), ("noise", None, False, "stays"), ("audio_late", 1.0, True, "false response")]
+    rows = [
+        ("blur", 2.0, False, "reacts"),
+        ("noise", None, False, "stays"),
+        ("audio_late", 1.0, True, "false response"),
+    ]
     names = ["distortion", "smallest", "must_stay", "finding"]
     frame = pd.DataFrame(rows, columns=names).assign(variant="", n=5)
     assert verdict("ssim", frame) == (

@@ -13,9 +13,16 @@ from eadbench.core.errors import EadbenchError
 def clip() -> Footage:
     y, x = np.mgrid[:128, :128]
     texture = np.random.default_rng(4).normal(0, 15, (128, 128, 1))
-    frames = np.stack([(127 + 80 * np.sin((x + 3 * t) / 6) * np.cos(y / 7))[..., None] + texture + [0, 5, 10] for t in range(30)])
+    frames = np.stack(
+        [
+            (127 + 80 * np.sin((x + 3 * t) / 6) * np.cos(y / 7))[..., None] + texture + [0, 5, 10]
+            for t in range(30)
+        ]
+    )
     audio = 0.1 * lfilter([1], [1, -0.9], np.random.default_rng(1).standard_normal(19200)).astype(np.float32)
-    marks = np.full((30, 478, 2), 20.0, np.float32) + np.random.default_rng(2).uniform(-6, 6, (30, 478, 2)).astype(np.float32)
+    marks = np.full((30, 478, 2), 20.0, np.float32) + np.random.default_rng(2).uniform(
+        -6, 6, (30, 478, 2)
+    ).astype(np.float32)
     frames = np.clip(frames, 0, 255).astype(np.uint8)
     return Footage(frames, audio, 25.0, marks, frames[::-1].copy(), 255 - frames)
 
@@ -36,7 +43,11 @@ def test_there_are_five_levels_each_stronger_than_the_one_before_and_described(c
     assert len(kind.levels) == 5 and (all(steps > 0) or all(steps < 0)) and kind.apply.__doc__
     weak, strong = applied(clip, name, 1), applied(clip, name, 5)
     for one in (weak, strong):
-        assert one.frames.dtype == np.uint8 and one.frames.shape[1:] == clip.frames.shape[1:] and one.audio.shape == clip.audio.shape
+        assert (
+            one.frames.dtype == np.uint8
+            and one.frames.shape[1:] == clip.frames.shape[1:]
+            and one.audio.shape == clip.audio.shape
+        )
     if name in AUDIO:
         assert np.array_equal(strong.frames, clip.frames) and not np.array_equal(strong.audio, clip.audio)
     elif name in ("drop",):
@@ -57,9 +68,25 @@ def test_aac_keeps_the_time(clip):
         assert correlate(applied(clip, "aac", k).audio, clip.audio).argmax() == len(clip.audio) - 1
 
 
-@pytest.mark.parametrize("name", ["h264", "h265", "blur", "noise", "brightness", "colour", "scale", "shift", "other_speaker", "other_emotion"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "h264",
+        "h265",
+        "blur",
+        "noise",
+        "brightness",
+        "colour",
+        "scale",
+        "shift",
+        "other_speaker",
+        "other_emotion",
+    ],
+)
 def test_the_error_grows_with_the_level(clip, name):
-    errors = [float(np.abs(applied(clip, name, k).frames.astype(int) - clip.frames).mean()) for k in range(1, 6)]
+    errors = [
+        float(np.abs(applied(clip, name, k).frames.astype(int) - clip.frames).mean()) for k in range(1, 6)
+    ]
     assert all(np.diff(errors) > 0), errors
 
 
@@ -78,7 +105,10 @@ def test_frames_without_a_face_keep_their_mouth(clip):
     assert np.array_equal(applied(blind, "mouth_frozen", 5).frames, clip.frames)
 
 
-@pytest.mark.parametrize(("name", "what"), [("other_speaker", "clip of another speaker"), ("other_emotion", "clip of the same speaker")])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("other_speaker", "clip of another speaker"), ("other_emotion", "clip of the same speaker")],
+)
 def test_what_cannot_be_blended_says_what_is_lacking(clip, name, what):
     with pytest.raises(EadbenchError, match=what):
         applied(Footage(clip.frames, clip.audio, 25.0, clip.marks), name, 1)
@@ -86,7 +116,12 @@ def test_what_cannot_be_blended_says_what_is_lacking(clip, name, what):
 
 @pytest.mark.parametrize(
     ("name", "level", "said"),
-    [("h264", 23, "crf 23"), ("audio_late", 1, "1 frame"), ("audio_late", 5, "5 frames"), ("freeze", 25, "25 % of the clip")],
+    [
+        ("h264", 23, "crf 23"),
+        ("audio_late", 1, "1 frame"),
+        ("audio_late", 5, "5 frames"),
+        ("freeze", 25, "25 % of the clip"),
+    ],
 )
 def test_an_amount_in_words(name, level, said):
     assert REGISTRY[name].amount(level) == said

@@ -1,4 +1,6 @@
-"""The AV offset returns the delay that was put in, through files, the reader of sound and picture, and the metric itself."""
+"""The AV offset returns the delay that was put in, through files, the reader of sound
+and picture, and the metric itself.
+"""
 
 from pathlib import Path
 
@@ -18,7 +20,9 @@ FRAMES, WINDOW = 60, 5
 
 
 class LevelSync:
-    """In the place of SyncNet: windows of five frames are told by their brightness, those of the sound by its level. Distances are the real ones."""
+    """In the place of SyncNet: windows of five frames are told by their brightness,
+    those of the sound by its level. Distances are the real ones.
+    """
 
     def stream(self, audio: np.ndarray, batch: int = 0) -> "LevelSync":
         made = LevelSync()
@@ -32,7 +36,9 @@ class LevelSync:
     def result(self) -> dict[str, float]:
         count = min(len(self.light), len(self.sound)) - WINDOW
         sides = [np.stack([side[k : k + WINDOW] for k in range(count)]) for side in (self.light, self.sound)]
-        return sync_from_distances(shift_distances(*(torch.tensor(side, dtype=torch.float32) for side in sides)))
+        return sync_from_distances(
+            shift_distances(*(torch.tensor(side, dtype=torch.float32) for side in sides))
+        )
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +49,26 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Footage]:
     tone = np.sqrt(2) * np.sin(2 * np.pi * 400 * np.arange(FRAMES * 640) / 16000) * np.repeat(level, 640)
     path = tmp_path_factory.mktemp("offset") / "clip.mp4"
     write_video(path, frames)
-    return path, Footage(frames, (0.7 * tone).astype(np.float32), 25.0, np.full((FRAMES, 478, 2), np.nan, np.float32))
+    return path, Footage(
+        frames, (0.7 * tone).astype(np.float32), 25.0, np.full((FRAMES, 478, 2), np.nan, np.float32)
+    )
 
 
 @pytest.mark.parametrize(("name", "sign"), [("audio_early", 1), ("audio_late", -1)])
-def test_the_offset_is_the_delay_that_was_put_in_positive_where_the_audio_is_early(clip, tmp_path, name, sign):
+def test_the_offset_is_the_delay_that_was_put_in_positive_where_the_audio_is_early(
+    clip, tmp_path, name, sign
+):
     video, footage = clip
     config = ScoresConfig.model_validate({"judges": {"sync": "judge_syncnet"}, "metrics": ["sync_offset"]})
-    measurer = Measurer(config, MetricNetworks({"sync": LevelSync()}, {"sync": MetricSignature("levels", "0" * 64)}))
+    measurer = Measurer(
+        config, MetricNetworks({"sync": LevelSync()}, {"sync": MetricSignature("levels", "0" * 64)})
+    )
     found = {}
     for frames in range(11):
         sound = tmp_path / f"{frames}.wav"
         write_wav(sound, REGISTRY[name].apply(footage, frames, np.random.default_rng(0)).audio)
-        found[frames] = measurer.measure(ScoreTask("clip", fake=video, audio=sound)).values["sync_offset"].value
+        found[frames] = (
+            measurer.measure(ScoreTask("clip", fake=video, audio=sound)).values["sync_offset"].value
+        )
     measurer.close()
     assert found == {frames: sign * frames for frames in range(11)}

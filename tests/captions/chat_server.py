@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 GOOD = json.dumps(
-    {"description": "The mouth corners are pulled up and the eyes are narrowed.", "emotion": "happy", "intensity": 0.7, "confidence": 0.9}
+    {
+        "description": "The mouth corners are pulled up and the eyes are narrowed.",
+        "emotion": "happy",
+        "intensity": 0.7,
+        "confidence": 0.9,
+    }
 )
 
 
 class ChatServer:
-    """``script(number, body)`` gives the answer to the number-th request: text, an int status, ``"hang"``, ``"drop"``, ``"drip"`` (headers
-    without end), bytes sent as they are, or ``(status, headers, chunks, seconds between them)``."""
+    """``script(number, body)`` gives the answer to the number-th request: text, an int
+    status, ``"hang"``, ``"drop"``, ``"drip"`` (headers without end), bytes sent as they
+    are, or ``(status, headers, chunks, seconds between them)``.
+    """
 
     def __init__(self) -> None:
         self.script: Callable[[int, dict], object] = lambda number, body: GOOD
@@ -69,13 +76,24 @@ class ChatServer:
                     self.end_headers()
                     self._drip(chunks, pause)
                 elif isinstance(what, int):
-                    self._send(what, json.dumps({"error": {"message": f"scripted {what}, key {self.headers['Authorization']}"}}).encode())
+                    self._send(
+                        what,
+                        json.dumps(
+                            {"error": {"message": f"scripted {what}, key {self.headers['Authorization']}"}}
+                        ).encode(),
+                    )
                 elif isinstance(what, bytes):
                     self._send(200, what)
                 else:
                     message = {"role": "assistant", "content": what}
                     choice = {"index": 0, "finish_reason": "stop", "message": message}
-                    content = {"id": "x", "object": "chat.completion", "created": int(time.time()), "model": "tiny", "choices": [choice]}
+                    content = {
+                        "id": "x",
+                        "object": "chat.completion",
+                        "created": int(time.time()),
+                        "model": "tiny",
+                        "choices": [choice],
+                    }
                     self._send(200, json.dumps(content).encode())
 
             def _drip(self, chunks: Iterable[bytes], pause: float) -> None:

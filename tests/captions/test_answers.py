@@ -9,7 +9,12 @@ from eadbench.captions.prompts import load_prompt
 from eadbench.core.emotions import EMOTIONS
 from eadbench.core.errors import EadbenchError
 
-GOOD = {"description": "The brows are lowered and the lips are tight.", "emotion": "angry", "intensity": 0.5, "confidence": 1.0}
+GOOD = {
+    "description": "The brows are lowered and the lips are tight.",
+    "emotion": "angry",
+    "intensity": 0.5,
+    "confidence": 1.0,
+}
 
 
 def parse(**changes):
@@ -18,7 +23,9 @@ def parse(**changes):
 
 def test_good_answer_comes_through_with_common_names_and_one_line():
     answer = parse(emotion="Fearful", description=" The brows\n are  raised. ", intensity=1)
-    assert answer == Answer(description="The brows are raised.", emotion="fear", intensity=1.0, confidence=1.0)
+    assert answer == Answer(
+        description="The brows are raised.", emotion="fear", intensity=1.0, confidence=1.0
+    )
 
 
 def test_code_fence_is_taken_off():
@@ -46,7 +53,15 @@ def test_code_fence_is_taken_off():
         (json.dumps({**GOOD, "description": " "}), "empty"),
         (json.dumps({**GOOD, "description": "The face is calm. " * 600}), "characters"),
         (json.dumps({**GOOD, "description": "I cannot identify this person."}), "refusal"),
-        (json.dumps({**GOOD, "description": "La personne a les sourcils froncés et les lèvres serrées avec colère."}), "English"),
+        (
+            json.dumps(
+                {
+                    **GOOD,
+                    "description": "La personne a les sourcils froncés et les lèvres serrées avec colère.",
+                }
+            ),
+            "English",
+        ),
         (json.dumps({**GOOD, "description": "这个人看起来非常生气，眉毛紧锁。"}), "English"),
         ("[" * 100_000, "not JSON"),
     ],
@@ -66,7 +81,9 @@ def test_any_text_gives_an_answer_or_a_reason(text):
 
 
 def test_languages():
-    assert looks_english("The lips are pressed together and the eyes are narrowed; she seems to be in a bad mood.")
+    assert looks_english(
+        "The lips are pressed together and the eyes are narrowed; she seems to be in a bad mood."
+    )
     assert looks_english("Eyes wide open.")
     for other in (
         "Der Mund ist leicht geöffnet, die Augenbrauen sind zusammengezogen und der Blick wirkt wütend.",

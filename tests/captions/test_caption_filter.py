@@ -23,15 +23,35 @@ def room(tmp_path_factory):
     """Clips, written captions and an LSA embedder fitted on them."""
     folder = tmp_path_factory.mktemp("filter")
     clips = faces.make_table(folder / "clips", speakers=5)
-    write_captions(clips, "faces", "0-of-1", CaptionsConfig(captioner="measured"), {}, 1, "cpu", folder / "written.parquet")
-    zoo = ZooConfig(artefacts={"sentence": ArtefactConfig(kind="sentence", how="trained", uses_captions=True)})
+    write_captions(
+        clips,
+        "faces",
+        "0-of-1",
+        CaptionsConfig(captioner="measured"),
+        {},
+        1,
+        "cpu",
+        folder / "written.parquet",
+    )
+    zoo = ZooConfig(
+        artefacts={"sentence": ArtefactConfig(kind="sentence", how="trained", uses_captions=True)}
+    )
     make("sentence", zoo, 1, ArtefactInputs(captions=[folder / "written.parquet"]), folder / "sentence")
     return folder
 
 
 def run(room, out, seed=1, parts=None, **config):
     parts = {"sentence": room / "sentence"} if parts is None else parts
-    filter_captions(room / "written.parquet", room / "clips" / "clips.parquet", "faces", FilterConfig(**config), parts, seed, "cpu", out)
+    filter_captions(
+        room / "written.parquet",
+        room / "clips" / "clips.parquet",
+        "faces",
+        FilterConfig(**config),
+        parts,
+        seed,
+        "cpu",
+        out,
+    )
     return read_table(out, schemas.CAPTIONS)
 
 
@@ -46,7 +66,9 @@ def test_true_captions_rank_above_swapped_ones(room, tmp_path):
 
 
 def test_wrong_captions_are_what_the_filter_drops(room, tmp_path):
-    """Give a quarter of the clips another emotion's caption for good: those, not the rest, must go."""
+    """Give a quarter of the clips another emotion's caption for good: those, not the
+    rest, must go.
+    """
     written = read_table(room / "written.parquet", schemas.CAPTIONS)
     rng = np.random.default_rng(0)
     right = written.caption_emotion == written.emotion
@@ -57,7 +79,16 @@ def test_wrong_captions_are_what_the_filter_drops(room, tmp_path):
     write_table(tmp_path / "written.parquet", broken, schemas.CAPTIONS)
     config = FilterConfig(value=0.25)
     parts = {"sentence": room / "sentence"}
-    table = filter_captions(tmp_path / "written.parquet", room / "clips/clips.parquet", "faces", config, parts, 1, "cpu", tmp_path / "c.parquet")
+    table = filter_captions(
+        tmp_path / "written.parquet",
+        room / "clips/clips.parquet",
+        "faces",
+        config,
+        parts,
+        1,
+        "cpu",
+        tmp_path / "c.parquet",
+    )
     dropped = table.status == "dropped"
     assert dropped[victims].mean() > 3 * dropped.drop(victims).mean()
 
@@ -74,10 +105,16 @@ def table_of(similarity, emotions=None, splits=None, status=None):
     n = len(similarity)
     return pd.DataFrame(
         {
-            "clip_id": [f"c{k}" for k in range(n)], "speaker": "s", "caption": "x", "similarity": similarity, "status": status or ["kept"] * n,
-            "reason": "", "emotion": emotions or ["sad"] * n, "split": splits or ["train"] * n,
+            "clip_id": [f"c{k}" for k in range(n)],
+            "speaker": "s",
+            "caption": "x",
+            "similarity": similarity,
+            "status": status or ["kept"] * n,
+            "reason": "",
+            "emotion": emotions or ["sad"] * n,
+            "split": splits or ["train"] * n,
         }
-    )  # fmt: skip
+    )
 
 
 def test_quantile_is_fitted_on_training_clips_only():
@@ -92,11 +129,18 @@ def test_quantile_per_emotion_loses_the_same_share_of_each():
     table = table_of([0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.9, 1.0], emotions=["sad"] * 4 + ["happy"] * 4)
     decide(table, [""] * 8, FilterConfig(value=0.3, per="emotion"))
     assert (table.status == "dropped").groupby(table.emotion).sum().to_dict() == {"sad": 1, "happy": 1}
-    decide(other := table_of(list(table.similarity), list(table.emotion)), [""] * 8, FilterConfig(value=0.3, per="corpus"))
+    decide(
+        other := table_of(list(table.similarity), list(table.emotion)),
+        [""] * 8,
+        FilterConfig(value=0.3, per="corpus"),
+    )
     assert (other.status == "dropped").groupby(other.emotion).sum().to_dict() == {"sad": 2, "happy": 0}
 
 
-@pytest.mark.parametrize(("clips", "share", "lost"), [(2, 0.15, 0), (4, 0.15, 1), (10, 0.15, 2), (200, 0.15, 30), (3, 0.0, 0), (1, 0.9, 0)])
+@pytest.mark.parametrize(
+    ("clips", "share", "lost"),
+    [(2, 0.15, 0), (4, 0.15, 1), (10, 0.15, 2), (200, 0.15, 30), (3, 0.0, 0), (1, 0.9, 0)],
+)
 def test_the_quantile_drops_its_share_in_whole_clips(clips, share, lost):
     table = table_of(list(np.random.default_rng(clips).uniform(size=clips)))
     decide(table, [""] * clips, FilterConfig(value=share, per="emotion"))
@@ -118,7 +162,9 @@ def test_failed_stay_failed_and_unlabelled_follow_the_config():
 
 def test_swaps_are_of_another_emotion_and_held_out_prefers_unseen_clips():
     emotions = ["sad", "happy", "sad", "happy", "angry", None] * 5
-    table = table_of([0.5] * 30, emotions=emotions, splits=["train"] * 24 + ["test"] * 6).assign(speaker=[f"s{k % 7}" for k in range(30)])
+    table = table_of([0.5] * 30, emotions=emotions, splits=["train"] * 24 + ["test"] * 6).assign(
+        speaker=[f"s{k % 7}" for k in range(30)]
+    )
     table["swap_clip"] = swapped_clips(table, 1)
     by_name = table.set_index("clip_id")
     for row in table.itertuples():
@@ -143,7 +189,10 @@ def test_report_draws_and_warns(room, tmp_path, caplog):
     assert 'class="warn"' not in page and "drawn people" not in page
     write_report([tmp_path / "c.parquet"], tmp_path / "drawn.html", 0.8, ["faces"])
     drawn = (tmp_path / "drawn.html").read_text()
-    assert "Drawn people, synthetic voices: nobody real" in drawn and "faces: drawn people, synthetic voices</text>" in drawn
+    assert (
+        "Drawn people, synthetic voices: nobody real" in drawn
+        and "faces: drawn people, synthetic voices</text>" in drawn
+    )
     write_report([tmp_path / "c.parquet"], tmp_path / "strict.html", 1.01)
     assert 'class="warn"' in (tmp_path / "strict.html").read_text()
     assert "less than 1.01" in caplog.text
@@ -156,7 +205,11 @@ def test_report_bears_corpora_without_labels_or_captions(room, tmp_path):
     facts = write_report([tmp_path / "bare.parquet"], tmp_path / "report.html", 0.8)["bare"]
     assert facts["failures"] == {"<b>refusal</b>": 90}
     page = (tmp_path / "report.html").read_text()
-    assert "<b>refusal" not in page and "No described clip has a label" in page and "check with swapped captions needs" in page
+    assert (
+        "<b>refusal" not in page
+        and "No described clip has a label" in page
+        and "check with swapped captions needs" in page
+    )
 
 
 class Pictures:
@@ -185,7 +238,16 @@ def test_frames_are_compared_with_captions(room, tiny_clips, tmp_path, monkeypat
     write_table(tmp_path / "written.parquet", rows, schemas.CAPTIONS)
     monkeypatch.setattr(filtering, "_open_embedder", lambda *_: (Pictures(), "pictures@0"))
     config = FilterConfig(compare="text-image", embedder="clip", keep="threshold", value=0.5)
-    table = filter_captions(tmp_path / "written.parquet", tmp_path / "clips.parquet", "tiny", config, {}, 1, "cpu", tmp_path / "c.parquet")
+    table = filter_captions(
+        tmp_path / "written.parquet",
+        tmp_path / "clips.parquet",
+        "tiny",
+        config,
+        {},
+        1,
+        "cpu",
+        tmp_path / "c.parquet",
+    )
     assert list(table.status) == ["kept", "dropped", "dropped"]
     assert "cannot be opened" in table.reason[2]
     assert table.similarity_kind.eq("text-image").all()
@@ -201,5 +263,7 @@ def test_embedder_must_be_there_and_fit(room, tmp_path):
 def test_auc_equals_that_of_sklearn_ties_included():
     rng = np.random.default_rng(3)
     true, wrong = rng.integers(2, 9, 40) / 10, rng.integers(0, 7, 15) / 10
-    assert auc(true, wrong) == pytest.approx(roc_auc_score(np.r_[np.ones(40), np.zeros(15)], np.r_[true, wrong]), abs=1e-12)
+    assert auc(true, wrong) == pytest.approx(
+        roc_auc_score(np.r_[np.ones(40), np.zeros(15)], np.r_[true, wrong]), abs=1e-12
+    )
     assert auc(true, wrong[:0]) is None

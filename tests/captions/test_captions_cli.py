@@ -16,12 +16,18 @@ SETTINGS = {
     "seed": 1,
     "device": "cpu",
     "captions": {"captioner": "measured"},
-    "zoo": {"artefacts": {"sentence": {"kind": "sentence", "how": "trained", "uses_clips": False, "uses_captions": True}}},
+    "zoo": {
+        "artefacts": {
+            "sentence": {"kind": "sentence", "how": "trained", "uses_clips": False, "uses_captions": True}
+        }
+    },
 }
 
 
 def call(command, *arguments):
-    done = CliRunner().invoke(command, [str(a) for a in (*arguments, "--settings", json.dumps(SETTINGS))], catch_exceptions=False)
+    done = CliRunner().invoke(
+        command, [str(a) for a in (*arguments, "--settings", json.dumps(SETTINGS))], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.output
 
 
@@ -31,11 +37,26 @@ def test_all_verbs_in_their_order(tmp_path):
     written, filtered = tmp_path / "written.parquet", tmp_path / "captions.parquet"
     for k, shard in enumerate(shards):
         call(app, "write", "--corpus", "faces", "--shard", f"{k}-of-2", "--clips", clips, "--out", shard)
-    done = CliRunner().invoke(app, ["merge", "--out", str(written), *map(str, shards)], catch_exceptions=False)
+    done = CliRunner().invoke(
+        app, ["merge", "--out", str(written), *map(str, shards)], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.output
     call(zoo, "make", "sentence", "--captions", written, "--out", tmp_path / "sentence" / "card.json")
     part = f"sentence={tmp_path / 'sentence'}"
-    call(app, "filter", "--corpus", "faces", "--written", written, "--clips", clips, "--part", part, "--out", filtered)
+    call(
+        app,
+        "filter",
+        "--corpus",
+        "faces",
+        "--written",
+        written,
+        "--clips",
+        clips,
+        "--part",
+        part,
+        "--out",
+        filtered,
+    )
     call(app, "report", "--captions", filtered, "--out", tmp_path / "report.html")
     table = read_table(filtered, schemas.CAPTIONS)
     assert len(table) == 54

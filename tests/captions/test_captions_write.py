@@ -26,8 +26,14 @@ class Scripted:
             if number == self.dies_after:
                 raise KeyboardInterrupt
             self.asked.append(clip.clip_id)
-            answer = Answer(description=f"The face of {clip.clip_id}.", emotion="sad", intensity=0.5, confidence=0.5)
-            yield Outcome(clip.clip_id, None, "no answer") if clip.clip_id in self.fails else Outcome(clip.clip_id, answer)
+            answer = Answer(
+                description=f"The face of {clip.clip_id}.", emotion="sad", intensity=0.5, confidence=0.5
+            )
+            yield (
+                Outcome(clip.clip_id, None, "no answer")
+                if clip.clip_id in self.fails
+                else Outcome(clip.clip_id, answer)
+            )
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,9 @@ def test_shards_leave_no_trace(monkeypatch, clips, tmp_path):
     concat_tables(shards, schemas.CAPTIONS, tmp_path / "three.parquet", "clip_id")
     concat_tables([tmp_path / "0-of-1.parquet"], schemas.CAPTIONS, tmp_path / "one.parquet", "clip_id")
     assert (tmp_path / "three.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
-    assert list(read_table(tmp_path / "one.parquet", schemas.CAPTIONS).clip_id) == sorted(read_table(clips, schemas.CLIPS).clip_id)
+    assert list(read_table(tmp_path / "one.parquet", schemas.CAPTIONS).clip_id) == sorted(
+        read_table(clips, schemas.CLIPS).clip_id
+    )
 
 
 def test_killed_run_goes_on_where_it_stopped(monkeypatch, clips, tmp_path):
@@ -119,9 +127,13 @@ def test_shard_in_which_all_failed_is_an_error_that_tells_why(monkeypatch, clips
 
 def test_dropped_clips_are_not_described_and_an_empty_shard_is_a_table(monkeypatch, clips, tmp_path):
     table = read_table(clips, schemas.CLIPS)
-    some = table.assign(status=["dropped", *["kept"] * (len(table) - 1)], reason=["too dark", *[""] * (len(table) - 1)])
+    some = table.assign(
+        status=["dropped", *["kept"] * (len(table) - 1)], reason=["too dark", *[""] * (len(table) - 1)]
+    )
     write_table(tmp_path / "clips.parquet", some, schemas.CLIPS)
-    assert table.clip_id[0] not in set(run(monkeypatch, tmp_path / "clips.parquet", tmp_path / "o.parquet", Scripted()).clip_id)
+    assert table.clip_id[0] not in set(
+        run(monkeypatch, tmp_path / "clips.parquet", tmp_path / "o.parquet", Scripted()).clip_id
+    )
     write_table(tmp_path / "clips.parquet", table.assign(status="dropped", reason="too dark"), schemas.CLIPS)
     assert len(run(monkeypatch, tmp_path / "clips.parquet", tmp_path / "none.parquet", None)) == 0
 

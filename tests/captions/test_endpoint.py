@@ -71,12 +71,25 @@ def test_passing_trouble_is_tried_again(server, tiny_clips, trouble):
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        (500, "status 500"), (429, "status 429"), (401, "status 401"), ("drop", "endpoint"), (b"<html>oops</html>", "no chat completion"),
-        (b'{"choices": []}', "no chat completion"), (b"\xff\xfe", "endpoint"), ("not json", "not JSON"), ("", "empty"),
-        ("I'm sorry, I can't help with that.", "refusal"), (json.dumps({"description": "x"}), "emotion"),
-        (json.dumps({**json.loads(chat_server.GOOD), "description": "The face is " + "very " * 2000 + "sad."}), "characters"),
+        (500, "status 500"),
+        (429, "status 429"),
+        (401, "status 401"),
+        ("drop", "endpoint"),
+        (b"<html>oops</html>", "no chat completion"),
+        (b'{"choices": []}', "no chat completion"),
+        (b"\xff\xfe", "endpoint"),
+        ("not json", "not JSON"),
+        ("", "empty"),
+        ("I'm sorry, I can't help with that.", "refusal"),
+        (json.dumps({"description": "x"}), "emotion"),
+        (
+            json.dumps(
+                {**json.loads(chat_server.GOOD), "description": "The face is " + "very " * 2000 + "sad."}
+            ),
+            "characters",
+        ),
     ],
-)  # fmt: skip
+)
 def test_lasting_trouble_with_one_clip_is_a_row_with_a_reason(server, tiny_clips, trouble, reason):
     first = {}
 
@@ -105,18 +118,27 @@ def test_hanging_server_costs_the_timeout_only(server, tiny_clips):
 @pytest.mark.parametrize(
     ("stream", "reason"),
     [
-        (lambda: itertools.repeat(b" ", 200), "no answer within 1 s"),  # a byte every 0.1 s: each read is in time
+        (
+            lambda: itertools.repeat(b" ", 200),
+            "no answer within 1 s",
+        ),  # a byte every 0.1 s: each read is in time
         (lambda: itertools.repeat(b" " * 100_000), "more than 4,000,000 bytes"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 500])
-def test_an_answer_that_does_not_end_costs_one_clip_and_little_memory(server, tiny_clips, stream, reason, status):
-    server.script = lambda number, body: (status, {}, stream(), 0.1 if "within" in reason else 0) if number == 0 else chat_server.GOOD
+def test_an_answer_that_does_not_end_costs_one_clip_and_little_memory(
+    server, tiny_clips, stream, reason, status
+):
+    server.script = lambda number, body: (
+        (status, {}, stream(), 0.1 if "within" in reason else 0) if number == 0 else chat_server.GOOD
+    )
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = describe(server, tiny_clips, timeout=1, tries=1, concurrency=1)
     assert time.monotonic() - started < 15
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
-    assert [o.reason for o in found.values() if o.answer is None] == [f"endpoint: {'the answer has ' * ('bytes' in reason)}{reason}, 1 try"]
+    assert [o.reason for o in found.values() if o.answer is None] == [
+        f"endpoint: {'the answer has ' * ('bytes' in reason)}{reason}, 1 try"
+    ]
 
 
 def test_headers_that_do_not_end_cost_the_timeout_only(server, tiny_clips):
@@ -136,13 +158,17 @@ def slept(monkeypatch):
 @pytest.mark.parametrize("asked", ["150", lambda: formatdate(time.time() + 150, usegmt=True)])
 def test_the_wait_that_the_server_asks_for_is_kept(server, tiny_clips, slept, asked):
     asked = asked if isinstance(asked, str) else asked()
-    server.script = lambda number, body: (429, {"Retry-After": asked}, [b"{}"], 0) if number < 2 else chat_server.GOOD
+    server.script = lambda number, body: (
+        (429, {"Retry-After": asked}, [b"{}"], 0) if number < 2 else chat_server.GOOD
+    )
     assert all(o.answer for o in describe(server, tiny_clips, tries=4, concurrency=1).values())
     assert len(slept) == 2 and all(140 < wait <= 150 for wait in slept)
 
 
 def test_a_wait_beyond_the_budget_is_a_row_that_says_so(server, tiny_clips, slept):
-    server.script = lambda number, body: (429, {"Retry-After": "150"}, [b"{}"], 0) if number < 3 else chat_server.GOOD
+    server.script = lambda number, body: (
+        (429, {"Retry-After": "150"}, [b"{}"], 0) if number < 3 else chat_server.GOOD
+    )
     found = describe(server, tiny_clips, tries=9, concurrency=1, max_wait=400)
     (reason,) = [o.reason for o in found.values() if o.answer is None]
     assert slept == [150, 150]
@@ -152,14 +178,23 @@ def test_a_wait_beyond_the_budget_is_a_row_that_says_so(server, tiny_clips, slep
 
 @pytest.mark.parametrize("nonsense", ["", "soon", "nan", "inf", "-5", "Mon, 99 Foo 2026"])
 def test_a_wait_that_means_nothing_is_not_kept(server, tiny_clips, slept, nonsense):
-    server.script = lambda number, body: (503, {"Retry-After": nonsense}, [b"{}"], 0) if number == 0 else chat_server.GOOD
+    server.script = lambda number, body: (
+        (503, {"Retry-After": nonsense}, [b"{}"], 0) if number == 0 else chat_server.GOOD
+    )
     assert all(o.answer for o in describe(server, tiny_clips, concurrency=1).values())
     assert len(slept) == 1 and slept[0] <= endpoint.FIRST_WAIT
 
 
 def test_all_settings_of_sampling_are_sent(server, tiny_clips):
     describe(server, tiny_clips)
-    wanted = {"temperature": 0, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "seed": 0, "repetition_penalty": 1.0}
+    wanted = {
+        "temperature": 0,
+        "top_p": 1,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "seed": 0,
+        "repetition_penalty": 1.0,
+    }
     assert server.bodies[0].items() >= wanted.items()
     describe(server, tiny_clips, repetition_penalty=None)
     assert "repetition_penalty" not in server.bodies[-1]
@@ -201,15 +236,33 @@ def test_user_and_password_of_the_address_reach_the_server_and_no_file(server, t
     written = server.url.replace("://", f"://me:{SECRET}@")
     referred = server.url.replace("://", "://me:${EAD_TEST_PASSWORD}@")
     for name, url in (("written", written), ("referred", referred)):
-        settings = {"seed": 1, "device": "cpu", "captions": {"captioner": "endpoint", "endpoint": {"base_url": url, "model": "m", "tries": 1}}}
-        command = [sys.executable, "-m", "eadbench", "--log", str(tmp_path / name / "job.log"), "captions", "write", "--corpus", "tiny"]
+        settings = {
+            "seed": 1,
+            "device": "cpu",
+            "captions": {"captioner": "endpoint", "endpoint": {"base_url": url, "model": "m", "tries": 1}},
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "eadbench",
+            "--log",
+            str(tmp_path / name / "job.log"),
+            "captions",
+            "write",
+            "--corpus",
+            "tiny",
+        ]
         command += ["--shard", "0-of-1", "--clips", str(tiny_clips), "--settings", json.dumps(settings)]
         command += ["--out", str(tmp_path / name / "0-of-1.parquet")]
-        done = subprocess.run(command, env=os.environ | {"EAD_TEST_PASSWORD": SECRET}, capture_output=True, text=True)
+        done = subprocess.run(
+            command, env=os.environ | {"EAD_TEST_PASSWORD": SECRET}, capture_output=True, text=True
+        )
         assert done.returncode == int(refused), done.stderr
         for text in (done.stdout, done.stderr):
             assert SECRET not in text
-    assert {base64.b64decode(h["authorization"].removeprefix("Basic ")).decode() for h in server.headers} == {f"me:{SECRET}"}
+    assert {base64.b64decode(h["authorization"].removeprefix("Basic ")).decode() for h in server.headers} == {
+        f"me:{SECRET}"
+    }
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) >= (2 if refused else 6)
     for path in files:

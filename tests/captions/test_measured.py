@@ -29,11 +29,16 @@ def describe(path, config=None, seed=1, rows=None):
 @pytest.mark.parametrize(
     ("action", "measure", "sign"),
     [
-        ({"brow": 0.1}, "brow_height", 1), ({"tilt": 0.1}, "brow_tilt", 1), ({"eye": 0.05}, "eye_opening", 1), ({"squint": 0.03}, "lower_lid", 1),
-        ({"corners": 0.1}, "mouth_corners", 1), ({"width": 0.1}, "mouth_width", 1), ({"open": 0.1}, "mouth_opening", 1),
+        ({"brow": 0.1}, "brow_height", 1),
+        ({"tilt": 0.1}, "brow_tilt", 1),
+        ({"eye": 0.05}, "eye_opening", 1),
+        ({"squint": 0.03}, "lower_lid", 1),
+        ({"corners": 0.1}, "mouth_corners", 1),
+        ({"width": 0.1}, "mouth_width", 1),
+        ({"open": 0.1}, "mouth_opening", 1),
         ({"side": -0.1}, "mouth_side", -1),
     ],
-)  # fmt: skip
+)
 def test_each_action_moves_its_measure_by_its_size(action, measure, sign):
     rest, acted = (m.frame_measures(faces.mesh(**a)[None])[measure][0] for a in ({}, action))
     size = abs(next(iter(action.values())))
@@ -65,7 +70,11 @@ def test_blinks_and_missing_frames_do_not_move_a_clip():
 
 def test_emotions_are_named_from_faces_alone(table):
     clips, found = describe(table)
-    named = clips.set_index("clip_id").emotion.to_frame().assign(got={k: o.answer.emotion for k, o in found.items()}, level=list(clips.level))
+    named = (
+        clips.set_index("clip_id")
+        .emotion.to_frame()
+        .assign(got={k: o.answer.emotion for k, o in found.items()}, level=list(clips.level))
+    )
     right = named.emotion == named.got
     assert right.mean() > 0.8, pd.crosstab(named.emotion, named.got)
 
@@ -73,13 +82,20 @@ def test_emotions_are_named_from_faces_alone(table):
 def test_labels_are_never_looked_at(table):
     clips = read_table(table, schemas.CLIPS)
     blind = clips.assign(emotion=None, emotion_raw=None, level=None, intensity=None)
-    seen, unseen = ([o.answer for o in MeasuredCaptioner(table, t, MeasuredConfig(), 1).describe(t)] for t in (clips, blind))
+    seen, unseen = (
+        [o.answer for o in MeasuredCaptioner(table, t, MeasuredConfig(), 1).describe(t)]
+        for t in (clips, blind)
+    )
     assert seen == unseen
 
 
 def test_intensity_follows_the_level(table):
     clips, found = describe(table)
-    strength = clips.assign(i=[found[c].answer.intensity for c in clips.clip_id])[clips.emotion != "neutral"].groupby("level").i.mean()
+    strength = (
+        clips.assign(i=[found[c].answer.intensity for c in clips.clip_id])[clips.emotion != "neutral"]
+        .groupby("level")
+        .i.mean()
+    )
     assert strength[1] < strength[2] <= strength[3]
 
 

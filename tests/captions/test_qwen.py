@@ -27,7 +27,13 @@ from eadbench.zoo.qwen_vl import open_model
 
 
 def config(folder=None, **qwen):
-    return CaptionsConfig(captioner="qwen", frames=2, batch=4, max_tokens=80, qwen={"model": str(folder) if folder else None, **qwen})
+    return CaptionsConfig(
+        captioner="qwen",
+        frames=2,
+        batch=4,
+        max_tokens=80,
+        qwen={"model": str(folder) if folder else None, **qwen},
+    )
 
 
 def videos(count, frames=2, size=64):
@@ -53,7 +59,9 @@ def test_batched_answers_are_those_of_one_by_one(request, family, frames_as):
 
 
 def test_decoding_is_deterministic(random_qwen):
-    first, second = (open_model(str(random_qwen)).answer(videos(2), [[("user", "Q")]] * 2, 10, [4.0] * 2) for _ in range(2))
+    first, second = (
+        open_model(str(random_qwen)).answer(videos(2), [[("user", "Q")]] * 2, 10, [4.0] * 2) for _ in range(2)
+    )
     assert first == second
 
 
@@ -65,9 +73,17 @@ def test_the_repetition_penalty_published_with_a_model_does_not_count_unless_ask
     shown, asked = videos(4), [[("user", load_prompt("describe").text)]] * 4
     plain = open_model(str(random_qwen)).answer(shown, asked, 20, [4.0] * 4)
     assert open_model(str(tmp_path / "published")).answer(shown, asked, 20, [4.0] * 4) == plain
-    assert open_model(str(tmp_path / "published"), repetition_penalty=3.0).answer(shown, asked, 20, [4.0] * 4) != plain
+    assert (
+        open_model(str(tmp_path / "published"), repetition_penalty=3.0).answer(shown, asked, 20, [4.0] * 4)
+        != plain
+    )
     held = open_model(str(tmp_path / "published")).model.generation_config
-    assert (held.do_sample, held.num_beams, held.repetition_penalty, held.no_repeat_ngram_size) == (False, 1, 1.0, 0)
+    assert (held.do_sample, held.num_beams, held.repetition_penalty, held.no_repeat_ngram_size) == (
+        False,
+        1,
+        1.0,
+        0,
+    )
     assert not {held.temperature, held.top_p, held.top_k} & {0.7, 0.8, 20}
     assert held.eos_token_id == settings["eos_token_id"], "where an answer ends is kept"
 
@@ -77,7 +93,9 @@ def text_of(model, given):
 
 
 def test_qwen3_sees_a_video_as_the_models_release_shows_it(random_qwen3):
-    """Time, then the tokens of vision, for each pair of frames: without a second pair of vision tokens around it all."""
+    """Time, then the tokens of vision, for each pair of frames: without a second pair
+    of vision tokens around it all.
+    """
     model = open_model(str(random_qwen3), frames_as="video")
     given = model.inputs(videos(1, frames=5), [[("user", "Q"), ("assistant", "x"), ("user", AGAIN)]], [4.0])
     grid = given["video_grid_thw"][0].tolist()
@@ -92,12 +110,16 @@ def test_qwen2_sees_a_video_in_one_pair_of_vision_tokens(random_qwen):
     model = open_model(str(random_qwen), frames_as="video")
     given = model.inputs(videos(1, frames=4), [[("user", "Q")]], [4.0])
     text = text_of(model, given)
-    assert text.startswith("<|im_start|>user\n<|vision_start|><|video_pad|>") and text.count("<|vision_start|>") == text.count("<|vision_end|>") == 1
+    assert (
+        text.startswith("<|im_start|>user\n<|vision_start|><|video_pad|>")
+        and text.count("<|vision_start|>") == text.count("<|vision_end|>") == 1
+    )
 
 
 def as_the_server_sees(body, processor):
-    """What vLLM gives the model: its own template over the parts, the frames of a ``video/jpeg`` part with the rate that came along, and for
-    Qwen3-VL's video the release's text in the place of the template's pair of vision tokens.
+    """What vLLM gives the model: its own template over the parts, the frames of a
+    ``video/jpeg`` part with the rate that came along, and for Qwen3-VL's video the
+    release's text in the place of the template's pair of vision tokens.
     """
     content, images, shown = [], [], []
     for part in body["messages"][0]["content"]:
@@ -110,11 +132,18 @@ def as_the_server_sees(body, processor):
         assert head == ("data:video/jpeg" if kind == "video" else "data:image/jpeg")
         content.append({"type": kind})
         (shown if kind == "video" else images).append(frames)
-    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
     if not shown:
         return processor(text=[text], images=[[one[0] for one in images]], return_tensors="pt")
     rate, frames = body["media_io_kwargs"]["video"]["fps"], shown[0]
-    facts = {"fps": rate, "total_num_frames": len(frames), "duration": len(frames) / rate, "frames_indices": list(range(len(frames)))}
+    facts = {
+        "fps": rate,
+        "total_num_frames": len(frames),
+        "duration": len(frames) / rate,
+        "frames_indices": list(range(len(frames))),
+    }
     text = text.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>")
     settings = body["mm_processor_kwargs"] | {"video_metadata": [facts]}
     return processor(text=[text], videos=[frames], videos_kwargs=settings, return_tensors="pt")
@@ -122,9 +151,15 @@ def as_the_server_sees(body, processor):
 
 @pytest.mark.parametrize("frames_as", ["images", "video"])
 def test_an_endpoint_shows_the_model_what_transformers_shows_it(server, random_qwen3, tiny_clips, frames_as):
-    section = {"captioner": "endpoint", "frames": 5, "endpoint": {"base_url": server.url, "model": "m", "frames_as": frames_as, "concurrency": 1}}
+    section = {
+        "captioner": "endpoint",
+        "frames": 5,
+        "endpoint": {"base_url": server.url, "model": "m", "frames_as": frames_as, "concurrency": 1},
+    }
     clips = read_table(tiny_clips, schemas.CLIPS)
-    found = list(EndpointCaptioner(tiny_clips, CaptionsConfig.model_validate(section)).describe(clips.iloc[:1]))
+    found = list(
+        EndpointCaptioner(tiny_clips, CaptionsConfig.model_validate(section)).describe(clips.iloc[:1])
+    )
     assert found[0].answer
     model = open_model(str(random_qwen3), frames_as=frames_as)
     (row,) = clips.iloc[:1].itertuples()
@@ -133,7 +168,9 @@ def test_an_endpoint_shows_the_model_what_transformers_shows_it(server, random_q
     theirs = as_the_server_sees(server.bodies[0], model.processor)
     assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
     name = "pixel_values_videos" if frames_as == "video" else "pixel_values"
-    assert ours[name].shape == theirs[name].shape and (ours[name] - theirs[name]).abs().mean() < 0.05, "but for JPEG"
+    assert ours[name].shape == theirs[name].shape and (ours[name] - theirs[name]).abs().mean() < 0.05, (
+        "but for JPEG"
+    )
 
 
 def test_whole_shard_through_the_model(taught_qwen, tiny_clips, tmp_path):
@@ -153,7 +190,9 @@ def test_babble_gives_rows_with_reasons_and_a_shard_of_it_is_an_error(random_qwe
     assert {o.clip_id for o in found} == set(clips.clip_id)
     assert all(o.answer is None and o.reason for o in found)
     with pytest.raises(EadbenchError, match="all 6"):
-        write_captions(tiny_clips, "tiny", "0-of-1", config(random_qwen), {}, 1, "cpu", tmp_path / "o.parquet")
+        write_captions(
+            tiny_clips, "tiny", "0-of-1", config(random_qwen), {}, 1, "cpu", tmp_path / "o.parquet"
+        )
 
 
 class Forgetful:
@@ -164,7 +203,9 @@ class Forgetful:
 
     def answer(self, videos, dialogues, max_tokens, rates):
         self.calls.append([len(d) for d in dialogues])
-        return [tiny_qwen.ANSWER if len(d) == 3 or k % 2 else "Sure! Here it is:" for k, d in enumerate(dialogues)]
+        return [
+            tiny_qwen.ANSWER if len(d) == 3 or k % 2 else "Sure! Here it is:" for k, d in enumerate(dialogues)
+        ]
 
 
 def test_unusable_answers_are_asked_for_once_more_in_one_batch(tiny_clips):
@@ -188,9 +229,13 @@ def test_artefact_of_the_zoo_is_checked_and_named(taught_qwen, tiny_clips, tmp_p
     with pytest.raises(EadbenchError, match="not handed over"):
         QwenCaptioner.open(tiny_clips, wanted, {}, "cpu")
     files = {p.name: sha256_of(p) for p in taught_qwen.iterdir() if p.name != "card.json"}
-    card = Card(artefact="qwen", kind="qwen_vl", how="random", id="tiny", source="here", licence="none", files=files)
+    card = Card(
+        artefact="qwen", kind="qwen_vl", how="random", id="tiny", source="here", licence="none", files=files
+    )
     write_card(taught_qwen, card)
-    assert QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu").id == f"tiny@{card.sha256[:12]}"
+    assert (
+        QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu").id == f"tiny@{card.sha256[:12]}"
+    )
     write_card(taught_qwen, card.model_copy(update={"files": {**files, "config.json": "0" * 64}}))
     with pytest.raises(FatalError, match="changed"):
         QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu")
@@ -218,7 +263,9 @@ def test_four_bit_without_a_gpu_is_an_error(taught_qwen, monkeypatch):
 
 
 def test_four_bit_reaches_the_model(taught_qwen, monkeypatch):
-    """What transformers is asked for on a GPU; the weights themselves cannot be packed here."""
+    """What transformers is asked for on a GPU; the weights themselves cannot be packed
+    here.
+    """
     import transformers
 
     asked = {}
@@ -229,10 +276,15 @@ def test_four_bit_reaches_the_model(taught_qwen, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "bitsandbytes", ModuleType("bitsandbytes"))
     monkeypatch.setattr(
-        "importlib.metadata.version", lambda name, real=importlib.metadata.version: "0.49.0" if name == "bitsandbytes" else real(name)
+        "importlib.metadata.version",
+        lambda name, real=importlib.metadata.version: "0.49.0" if name == "bitsandbytes" else real(name),
     )
     monkeypatch.setattr(transformers.AutoModelForImageTextToText, "from_pretrained", stop)
     with pytest.raises(EadbenchError, match="seen enough"):
         open_model(str(taught_qwen), "cuda", four_bit=True)
     wanted = asked["quantization_config"]
-    assert wanted.load_in_4bit and wanted.bnb_4bit_quant_type == "nf4" and asked["device_map"] == {"": torch.device("cuda")}
+    assert (
+        wanted.load_in_4bit
+        and wanted.bnb_4bit_quant_type == "nf4"
+        and asked["device_map"] == {"": torch.device("cuda")}
+    )

@@ -52,7 +52,9 @@ def other_pixels(path: Path, codec: str, pixels: str, frames: np.ndarray, sound:
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], pixels
         voice = SoundTrack(container, sound, 16000)
         for image in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels)))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels))
+            )
         container.mux(stream.encode())
         voice.finish()
 
@@ -82,8 +84,14 @@ def make_faults(folder: Path) -> None:
     write_video(folder / "walks_out.mp4", [*face[:30], *slides], audio=hum(2.8))
     mirrored = face_frames(40, **(SMALL | {"mirror": True})) // 2 + 60
     write_video(folder / "cut.mp4", np.concatenate([face, mirrored]), audio=hum(3.2))
-    write_video(folder / "cut_each_second.mp4", np.concatenate([face[:20], mirrored[:20]] * 2), audio=hum(3.2))
-    write_video(folder / "two_faces.mp4", np.concatenate([face_frames(40, 160, 200, 0.5), face_frames(40, 200, 200, 0.75)], 2), audio=hum(1.6))
+    write_video(
+        folder / "cut_each_second.mp4", np.concatenate([face[:20], mirrored[:20]] * 2), audio=hum(3.2)
+    )
+    write_video(
+        folder / "two_faces.mp4",
+        np.concatenate([face_frames(40, 160, 200, 0.5), face_frames(40, 200, 200, 0.75)], 2),
+        audio=hum(1.6),
+    )
     turned = folder / "turned.mp4"
     write_video(turned, [np.rot90(image) for image in face], audio=hum(1.6))
     turn(turned, 90)

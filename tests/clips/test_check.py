@@ -49,7 +49,12 @@ def cut(tmp_path):
     write_table(path.parent / "cut.parquet", rows, schemas.CLIPS)
     for track in (path.parent / "tracks").glob("*.npz"):
         arrays = dict(np.load(track))
-        np.savez(track, **arrays, sound_before=np.full(AROUND, 1000, np.int16), sound_after=np.full(AROUND, -1000, np.int16))
+        np.savez(
+            track,
+            **arrays,
+            sound_before=np.full(AROUND, 1000, np.int16),
+            sound_after=np.full(AROUND, -1000, np.int16),
+        )
     return path.parent / "cut.parquet"
 
 
@@ -75,7 +80,9 @@ def test_thresholds_on_the_measures_are_applied_here_and_spare_the_judge_the_cli
 
 def test_offsets_are_corrected_within_limits(cut, monkeypatch):
     verdicts = [(0, 5.0), (2, 5.0), (-3, 5.0), (9, 5.0), (4, 1.0)]
-    table = run_check(cut, monkeypatch, *verdicts, trust_from=2.0, tolerance=0, correct_up_to=6, drop_beyond=6)
+    table = run_check(
+        cut, monkeypatch, *verdicts, trust_from=2.0, tolerance=0, correct_up_to=6, drop_beyond=6
+    )
     assert table["status"].tolist() == ["kept", "kept", "kept", "dropped", "kept", "dropped"]
     assert table["reason"][3].startswith("out of sync") and table["reason"][5].startswith("turned away")
     assert table["offset_corrected"][:5].tolist() == [0, 2, -3, 0, 0]
@@ -86,10 +93,14 @@ def test_offsets_are_corrected_within_limits(cut, monkeypatch):
         old, new = (read_audio(cut.parent / rows["audio"][k]) for rows in (before, table))
         shift = offset * 640
         assert len(old) == len(new)
-        kept, fresh = (slice(shift, None), slice(0, shift)) if shift > 0 else (slice(0, shift), slice(shift, None))
+        kept, fresh = (
+            (slice(shift, None), slice(0, shift)) if shift > 0 else (slice(0, shift), slice(shift, None))
+        )
         assert np.abs(new[kept] - (old[:-shift] if shift > 0 else old[-shift:])).max() < 1e-4
         assert np.abs(new[fresh] - np.sign(shift) * 1000 / 32767).max() < 1e-3
-        assert np.array_equal(read_frames(cut.parent / before["video"][k]), read_frames(cut.parent / table["video"][k]))
+        assert np.array_equal(
+            read_frames(cut.parent / before["video"][k]), read_frames(cut.parent / table["video"][k])
+        )
         assert np.corrcoef(read_audio(cut.parent / table["video"][k])[: len(new)], new)[0, 1] > 0.9
 
 
@@ -100,7 +111,11 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(cut, monkeypatch, harmed)
     run_check(cut, monkeypatch, *verdicts, **options)
 
     def left():
-        return {path: path.read_bytes() for path in cut.parent.rglob("*") if path.is_file() and path.name != "provenance.json"}
+        return {
+            path: path.read_bytes()
+            for path in cut.parent.rglob("*")
+            if path.is_file() and path.name != "provenance.json"
+        }
 
     whole = left()
     with pytest.raises(KeyboardInterrupt):
@@ -183,19 +198,35 @@ def test_report_of_a_drawn_corpus_says_so_on_page_and_figures(cut, tmp_path):
         "seed": 1,
         "device": "cpu",
         "corpora": {
-            "sets": {"tiny": {"kind": "hdtf", "studio": {"layout": "hdtf", "actors": ["WDA/OliveMarsh0"]}}, "real": {"kind": "folder", "root": "."}}
+            "sets": {
+                "tiny": {"kind": "hdtf", "studio": {"layout": "hdtf", "actors": ["WDA/OliveMarsh0"]}},
+                "real": {"kind": "folder", "root": "."},
+            }
         },
     }
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     for corpus, drawn in (("tiny", True), ("real", False)):
         out = tmp_path / f"{corpus}.html"
         found = CliRunner().invoke(
-            app, ["report", "--corpus", corpus, "--clips", str(cut), "--out", str(out), "--config", str(tmp_path / "config.yaml")]
+            app,
+            [
+                "report",
+                "--corpus",
+                corpus,
+                "--clips",
+                str(cut),
+                "--out",
+                str(out),
+                "--config",
+                str(tmp_path / "config.yaml"),
+            ],
         )
         assert found.exit_code == 0, found.output
         assert ("nobody real is seen or heard" in out.read_text()) == drawn
     write_report("tiny", cut, tmp_path / "plain.html")
-    assert len((tmp_path / "tiny.html").read_text()) > len((tmp_path / "plain.html").read_text()) + 500, "the figure bears the mark as well"
+    assert len((tmp_path / "tiny.html").read_text()) > len((tmp_path / "plain.html").read_text()) + 500, (
+        "the figure bears the mark as well"
+    )
 
 
 def test_report_of_an_empty_table(tmp_path):
@@ -217,7 +248,8 @@ def test_paste_back_touches_only_the_mask_and_is_seamless():
     touched = cv2.warpAffine(mask, cv2.invertAffineTransform(matrix), (300, 200)) > 0
     assert np.array_equal(back[~touched], source[~touched])
     assert (back[touched] != source[touched]).any()
-    # A face that is brighter all over is brought back to the source's colours at the seam.
+    # A face that is brighter all over is brought back to the source's colours at the
+    # seam.
     flat, bright = np.full_like(source, 100), np.full_like(aligned, 140)
     assert np.abs(paste_back(flat, bright, matrix, mask).astype(int) - 100).max() <= 2
     assert paste_back(flat, bright, matrix, mask, match_colour=False).max() == 140
@@ -228,13 +260,17 @@ def test_paste_back_into_a_small_face_averages():
     aligned = np.zeros((250, 250, 3), np.uint8)
     aligned[:, ::2] = 255
     matrix = np.array([[5.07, 0.3, -300.0], [-0.3, 5.07, -200.0]])
-    back = paste_back(np.full((160, 200, 3), 127, np.uint8), aligned, matrix, np.ones((250, 250)), match_colour=False)
+    back = paste_back(
+        np.full((160, 200, 3), 127, np.uint8), aligned, matrix, np.ones((250, 250)), match_colour=False
+    )
     assert np.abs(back.astype(int) - 127).max() < 30
 
 
 def test_paste_back_outside_the_frame_changes_nothing():
     source, aligned = np.zeros((50, 50, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)
-    assert np.array_equal(paste_back(source, aligned, np.array([[1, 0, -500.0], [0, 1, 0]]), np.ones((32, 32))), source)
+    assert np.array_equal(
+        paste_back(source, aligned, np.array([[1, 0, -500.0], [0, 1, 0]]), np.ones((32, 32))), source
+    )
 
 
 def test_soft_mask_lies_inside():

@@ -30,7 +30,18 @@ from eadbench.core.tables import concat_tables, read_table, write_table
 from eadbench.media.audio import SoundTrack, read_audio
 from eadbench.media.video import read_frames
 
-GOOD = ("plain", "ein_Gesicht_groer", "sound_long", "fps30", "wrong_extension", "turned", "ten_bit", "odd", "uneven", "two_faces")
+GOOD = (
+    "plain",
+    "ein_Gesicht_groer",
+    "sound_long",
+    "fps30",
+    "wrong_extension",
+    "turned",
+    "ten_bit",
+    "odd",
+    "uneven",
+    "two_faces",
+)
 BAD = {
     "silent": ("dropped", "no sound"),
     "empty": ("failed", "unreadable"),
@@ -125,17 +136,26 @@ def test_the_larger_of_two_faces_is_followed(faults):
 
 
 def test_the_way_back(faults):
-    """Source frames, warped by the stored matrix, are the aligned frames; landmarks lie where the matrix puts the source's."""
+    """Source frames, warped by the stored matrix, are the aligned frames; landmarks lie
+    where the matrix puts the source's.
+    """
     folder, table = faults
     (row,) = of(table, "fps30").to_dict("records")
     source = read_frames(folder / "source" / "fps30.mp4")
     aligned = read_frames(folder / "clips" / row["video"])
     with np.load(folder / "clips" / row["track"]) as track:
         for k in (0, 11, 30):
-            again = cv2.warpAffine(source[track["source_frame"][k]], track["matrix"][k], (CONFIG.size, CONFIG.size), borderMode=cv2.BORDER_REPLICATE)
+            again = cv2.warpAffine(
+                source[track["source_frame"][k]],
+                track["matrix"][k],
+                (CONFIG.size, CONFIG.size),
+                borderMode=cv2.BORDER_REPLICATE,
+            )
             assert cv2.PSNR(again, aligned[k]) > 30
         numbers = track["source_frame"]
-    nearest = np.floor(np.arange(60) / 30 * 25 + 0.5)  # the moment at which ffmpeg's filter fps shows each source frame
+    nearest = np.floor(
+        np.arange(60) / 30 * 25 + 0.5
+    )  # the moment at which ffmpeg's filter fps shows each source frame
     assert np.array_equal(numbers, np.searchsorted(nearest, np.arange(len(numbers)), "right") - 1)
 
 
@@ -172,9 +192,13 @@ def test_the_number_of_shards_leaves_no_trace(tmp_path):
         parts = [base / "shards" / f"{k}-of-{count}" / "cut.parquet" for k in range(count)]
         for k, part in enumerate(parts):
             cut_shard("mine", f"{k}-of-{count}", table, part, CONFIG)
-        concat_tables(parts, schemas.CLIPS, base / "cut.parquet", "clip_id", ("video", "audio", "track", "source"))
+        concat_tables(
+            parts, schemas.CLIPS, base / "cut.parquet", "clip_id", ("video", "audio", "track", "source")
+        )
         merged = read_table(base / "cut.parquet", schemas.CLIPS)
-        files = [(base / path).read_bytes() for column in ("video", "audio", "track") for path in merged[column]]
+        files = [
+            (base / path).read_bytes() for column in ("video", "audio", "track") for path in merged[column]
+        ]
         whole.append((merged.drop(columns=["video", "audio", "track", "source"]), files))
         assert all((base / path).exists() for path in merged["source"])
     assert whole[0][0].equals(whole[1][0])
@@ -184,14 +208,18 @@ def test_the_number_of_shards_leaves_no_trace(tmp_path):
 def start_cutting(table: Path, out: Path) -> subprocess.Popen:
     """Cut all recordings in a process of its own."""
     code = (
-        "import sys; from pathlib import Path; from eadbench.clips.cut import cut_shard; from eadbench.clips.config import ClipsConfig;"
-        f"cut_shard('mine', '0-of-1', Path(sys.argv[1]), Path(sys.argv[2]), ClipsConfig.model_validate_json({CONFIG.model_dump_json()!r}))"
+        "import sys; from pathlib import Path; from eadbench.clips.cut import cut_shard; from "
+        "eadbench.clips.config import ClipsConfig;"
+        "cut_shard('mine', '0-of-1', Path(sys.argv[1]), Path(sys.argv[2]), "
+        f"ClipsConfig.model_validate_json({CONFIG.model_dump_json()!r}))"
     )
     return subprocess.Popen([sys.executable, "-c", code, str(table), str(out)], stderr=subprocess.DEVNULL)
 
 
 def test_killed_in_the_middle_and_started_again(tmp_path):
-    """SIGKILL after the first recording: what was done is kept, the end is the same as without the kill."""
+    """SIGKILL after the first recording: what was done is kept, the end is the same as
+    without the kill.
+    """
     table = make_many(tmp_path, 5)
     out = tmp_path / "clips" / "cut.parquet"
     process = start_cutting(table, out)
@@ -202,7 +230,9 @@ def test_killed_in_the_middle_and_started_again(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    done = {path: path.stat().st_mtime_ns for path in media_and_table(out.parent) if path.name in kept_names(side)}
+    done = {
+        path: path.stat().st_mtime_ns for path in media_and_table(out.parent) if path.name in kept_names(side)
+    }
     assert done
     cut_shard("mine", "0-of-1", table, out, CONFIG)
     assert all(path.stat().st_mtime_ns == then for path, then in done.items())
@@ -214,7 +244,11 @@ def test_killed_in_the_middle_and_started_again(tmp_path):
 
 def kept_names(side: Path) -> set[str]:
     """Names of the media that stand in a job's notes."""
-    return {Path(name).name for line in side.read_text().splitlines() for name in json.loads(line.partition(" ")[2])[1]["sums"]}
+    return {
+        Path(name).name
+        for line in side.read_text().splitlines()
+        for name in json.loads(line.partition(" ")[2])[1]["sums"]
+    }
 
 
 def test_other_settings_are_not_resumed_and_leave_nothing_behind(tmp_path):
@@ -223,7 +257,9 @@ def test_other_settings_are_not_resumed_and_leave_nothing_behind(tmp_path):
     cut_shard("mine", "0-of-1", table, out, CONFIG)
     cut_shard("mine", "0-of-1", table, out, CONFIG.model_copy(update={"size": 64}))
     assert read_table(out, schemas.CLIPS)["size"].tolist() == [64]
-    cut_shard("mine", "0-of-1", table, out, CONFIG.model_copy(update={"min_seconds": 1.5, "max_seconds": 4.0}))
+    cut_shard(
+        "mine", "0-of-1", table, out, CONFIG.model_copy(update={"min_seconds": 1.5, "max_seconds": 4.0})
+    )
     assert read_table(out, schemas.CLIPS)["reason"].str.startswith("short").all()
     assert not list((out.parent / "videos").iterdir())
 
@@ -237,7 +273,9 @@ def test_a_shard_in_which_all_failed_is_a_failed_job(tmp_path):
 
 
 def test_a_source_that_went_or_changed_after_indexing_ends_the_job(tmp_path):
-    """It would else be counted as a broken recording, and all tables after it would be others."""
+    """It would else be counted as a broken recording, and all tables after it would be
+    others.
+    """
     table = make_many(tmp_path, 2)
     rows = read_table(table, schemas.INDEX)
     rows["sha256"] = [sha256_of(table.parent / name) for name in rows["source"]]
@@ -254,7 +292,9 @@ def test_a_source_that_went_or_changed_after_indexing_ends_the_job(tmp_path):
     cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
 
 
-@pytest.mark.parametrize("harmed", [".cut.done.jsonl", "videos/r0-000.mp4", "audio/r0-000.wav", "tracks/r0-000.npz"])
+@pytest.mark.parametrize(
+    "harmed", [".cut.done.jsonl", "videos/r0-000.mp4", "audio/r0-000.wav", "tracks/r0-000.npz"]
+)
 def test_a_flipped_byte_of_what_was_kept_is_made_anew(tmp_path, harmed):
     table = make_many(tmp_path, 1)
     out = tmp_path / "clips" / "cut.parquet"
@@ -270,7 +310,9 @@ def test_a_flipped_byte_of_what_was_kept_is_made_anew(tmp_path, harmed):
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_only_recordings_whose_source_changed_are_cut_again(tmp_path, sealed, monkeypatch):
-    """A user's file counts by its time, so that archives of many GB are not read for nothing; one that we fetched by its content."""
+    """A user's file counts by its time, so that archives of many GB are not read for
+    nothing; one that we fetched by its content.
+    """
     table = make_many(tmp_path, 2)
     out = tmp_path / "clips" / "cut.parquet"
     if sealed:
@@ -278,7 +320,9 @@ def test_only_recordings_whose_source_changed_are_cut_again(tmp_path, sealed, mo
     cut_shard("mine", "0-of-1", table, out, CONFIG)
     done = []
     work = module.cut_recording
-    monkeypatch.setattr(module, "cut_recording", lambda recording, *more: done.append(recording.id) or work(recording, *more))
+    monkeypatch.setattr(
+        module, "cut_recording", lambda recording, *more: done.append(recording.id) or work(recording, *more)
+    )
     cut_shard("mine", "0-of-1", table, out, CONFIG)
     assert done == []
     (tmp_path / "source" / "r1.mp4").touch()
@@ -290,14 +334,23 @@ def test_an_empty_shard_is_an_empty_table(tmp_path):
     table = make_many(tmp_path, 1)
     for k in range(2):
         cut_shard("mine", f"{k}-of-2", table, tmp_path / str(k) / "cut.parquet", CONFIG)
-    assert sorted(len(read_table(tmp_path / str(k) / "cut.parquet", schemas.CLIPS)) for k in range(2)) == [0, 1]
+    assert sorted(len(read_table(tmp_path / str(k) / "cut.parquet", schemas.CLIPS)) for k in range(2)) == [
+        0,
+        1,
+    ]
 
 
 def test_disk_full_ends_the_job_and_more_room_goes_on(tmp_path):
-    """No half file under a final name, no clip blamed; what was finished is not done again once there is room."""
+    """No half file under a final name, no clip blamed; what was finished is not done
+    again once there is room.
+    """
     table = make_many(tmp_path, 3)
     cut_shard("mine", "0-of-1", table, tmp_path / "roomy" / "cut.parquet", CONFIG)
-    whole = {path.relative_to(tmp_path / "roomy"): path.read_bytes() for path in (tmp_path / "roomy").rglob("*") if path.is_file()}
+    whole = {
+        path.relative_to(tmp_path / "roomy"): path.read_bytes()
+        for path in (tmp_path / "roomy").rglob("*")
+        if path.is_file()
+    }
     one = sum(-(-len(data) // PAGE) for path, data in whole.items() if path.stem.startswith("r0"))
     with small_disk(tmp_path / "tight", one + 8) as disk:
         with pytest.raises(FatalError, match="disk is full"):
@@ -305,7 +358,8 @@ def test_disk_full_ends_the_job_and_more_room_goes_on(tmp_path):
         files = {path.relative_to(disk): path.read_bytes() for path in disk.rglob("*") if path.is_file()}
         kept = kept_names(disk / ".cut.done.jsonl")
         assert any(name.startswith("r0") for name in kept) and not (disk / "cut.parquet").exists()
-        # An index at another depth is named by another relative path, and that is all that may differ.
+        # An index at another depth is named by another relative path, and that is all
+        # that may differ.
         assert all(whole[path] == data for path, data in files.items() if path.suffix != ".jsonl")
         subprocess.run(["mount", "-o", f"remount,size={4 << 20}", str(disk)], check=True)
         then = {path: path.stat().st_mtime_ns for path in disk.rglob("*") if path.name in kept}
@@ -330,19 +384,27 @@ def test_disk_full_is_not_the_clips_fault(tmp_path, monkeypatch):
 
 
 def test_two_runs_at_once_do_no_harm(tmp_path):
-    """Two processes cut the same shard into the same folder: both end well, and the results are those of one run alone."""
+    """Two processes cut the same shard into the same folder: both end well, and the
+    results are those of one run alone.
+    """
     table = make_many(tmp_path, 4)
     out = tmp_path / "clips" / "cut.parquet"
     processes = [start_cutting(table, out) for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
     cut_shard("mine", "0-of-1", table, tmp_path / "alone" / "cut.parquet", CONFIG)
-    alone = {path.relative_to(tmp_path / "alone"): path.read_bytes() for path in media_and_table(tmp_path / "alone")}
+    alone = {
+        path.relative_to(tmp_path / "alone"): path.read_bytes()
+        for path in media_and_table(tmp_path / "alone")
+    }
     assert {path.relative_to(out.parent): path.read_bytes() for path in media_and_table(out.parent)} == alone
     assert not list(out.parent.rglob(".part-*"))
 
 
 def media_and_table(folder: Path) -> list[Path]:
-    return [folder / "cut.parquet", *(path for sub in ("videos", "audio", "tracks") for path in (folder / sub).iterdir())]
+    return [
+        folder / "cut.parquet",
+        *(path for sub in ("videos", "audio", "tracks") for path in (folder / sub).iterdir()),
+    ]
 
 
 def raising(error):
@@ -360,17 +422,27 @@ def test_an_error_nobody_thought_of_costs_its_recording_alone(tmp_path, monkeypa
     fault = raising(ValueError("bad layout"))
     if where == "align":
         real, calls = align.similarities, []
-        monkeypatch.setattr(align, "similarities", lambda *given: calls.append(1) or (fault() if len(calls) == 1 else real(*given)))
+        monkeypatch.setattr(
+            align,
+            "similarities",
+            lambda *given: calls.append(1) or (fault() if len(calls) == 1 else real(*given)),
+        )
     else:
         real = getattr(Recording, where)
-        monkeypatch.setattr(Recording, where, lambda self, *given: fault() if self.id == "a" else real(self, *given))
+        monkeypatch.setattr(
+            Recording, where, lambda self, *given: fault() if self.id == "a" else real(self, *given)
+        )
     cut_shard("mine", "0-of-1", table, tmp_path / "clips/cut.parquet", CONFIG)
     rows = read_table(tmp_path / "clips/cut.parquet", schemas.CLIPS).set_index("recording_id")
     assert rows["status"].to_dict() == {"a": "failed", "b": "kept"}
     assert rows["reason"]["a"] == "broken: unexpected ValueError: bad layout"
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files"), RuntimeError("CUDA error: unspecified")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(errno.EMFILE, "Too many open files"), RuntimeError("CUDA error: unspecified")],
+    ids=repr,
+)
 @pytest.mark.parametrize("where", ["pictures", "sound"])
 def test_what_no_recording_is_to_blame_for_ends_the_job(tmp_path, monkeypatch, error, where):
     face_video(tmp_path / "source/a.mp4", 1.4, **SMALL)

@@ -21,24 +21,43 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def corpus(tiny_clips: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Index and clips: the tiny clips, the first of the test split dropped, and one recording that could not be fetched."""
+    """Index and clips: the tiny clips, the first of the test split dropped, and one
+    recording that could not be fetched.
+    """
     shutil.copytree(tiny_clips.parent, tmp_path / "clips")
     clips = read_table(tiny_clips, schemas.CLIPS)
     clips["source_start"], clips["source_end"] = 0.0, 2.0
     first = clips.index[clips["split"] == "test"][0]
     clips.loc[first, ["status", "reason"]] = "dropped", "too dark"
     write_table(tmp_path / "clips/clips.parquet", clips, schemas.CLIPS, "clip_id")
-    rows = [{"recording_id": r.recording_id, "corpus": "tiny", "split": r.split, "status": "kept", "reason": ""} for r in clips.itertuples()]
-    rows.append({"recording_id": "GONE", "corpus": "tiny", "split": "test", "start": 3.0, "end": 5.0, "status": "failed", "reason": "private video"})
+    rows = [
+        {"recording_id": r.recording_id, "corpus": "tiny", "split": r.split, "status": "kept", "reason": ""}
+        for r in clips.itertuples()
+    ]
+    rows.append(
+        {
+            "recording_id": "GONE",
+            "corpus": "tiny",
+            "split": "test",
+            "start": 3.0,
+            "end": 5.0,
+            "status": "failed",
+            "reason": "private video",
+        }
+    )
     write_table(tmp_path / "index.parquet", rows, schemas.INDEX, "recording_id")
     return tmp_path / "index.parquet", tmp_path / "clips/clips.parquet"
 
 
-def test_a_list_holds_every_test_recording_with_the_hash_of_its_clip_or_the_reason(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_list_holds_every_test_recording_with_the_hash_of_its_clip_or_the_reason(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
     assert write_list("tiny", *corpus, tmp_path / "out") is None
     found = pd.read_csv(tmp_path / "out/list.csv").set_index("recording_id")
     index = read_table(corpus[0], schemas.INDEX)
-    assert set(found.index) == set(index.recording_id[index.split == "test"]) and set(found["split"]) == {"test"}
+    assert set(found.index) == set(index.recording_id[index.split == "test"]) and set(found["split"]) == {
+        "test"
+    }
     kept = found[found["status"] == "kept"]
     assert len(kept) == 1 and (kept["frames"] == 50).all() and (kept["end"] == 2.0).all()
     video = corpus[1].parent / f"videos/{kept['clip_id'].iloc[0]}.mp4"
@@ -54,25 +73,33 @@ def test_the_hash_is_that_of_the_frames_and_not_of_the_file(tmp_path: Path, tiny
     write_video(tmp_path / "other.mp4", frames[::-1].copy(), 25)
     write_video(tmp_path / "silent.mp4", frames, 25)
     write_video(tmp_path / "again.mp4", frames, 25)
-    assert hash_of_frames(tmp_path / "silent.mp4") == hash_of_frames(tmp_path / "again.mp4") != hash_of_frames(tmp_path / "other.mp4")
+    assert (
+        hash_of_frames(tmp_path / "silent.mp4")
+        == hash_of_frames(tmp_path / "again.mp4")
+        != hash_of_frames(tmp_path / "other.mp4")
+    )
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(EadbenchError, match="cannot be opened"):
         hash_of_frames(tmp_path / "text.mp4")
 
 
-def test_a_run_covers_its_own_list_and_says_what_another_had(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_run_covers_its_own_list_and_says_what_another_had(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
     write_list("tiny", *corpus, tmp_path / "out")
     mine = read_list(str(tmp_path / "out/list.csv"))
     kept = mine[mine["status"] == "kept"].iloc[0]
     same = compare(mine[mine["status"] == "kept"], mine, "mine")
     assert (same.listed, same.covered, same.gone, same.other, same.beyond) == (1, 1, {}, {}, 0)
-    theirs = pd.DataFrame([
-        kept.to_dict() | {"frames_sha256": "0" * 64},
-        {"recording_id": "GONE", "split": "test"},
-        {"recording_id": "NOWHERE", "split": "test"},
-        {"recording_id": kept["recording_id"], "split": "test", "clip_id": "another-000"},
-        {"recording_id": kept["recording_id"], "split": "val"},
-    ]).reindex(columns=schemas.CLIP_LIST.names)  # fmt: skip
+    theirs = pd.DataFrame(
+        [
+            kept.to_dict() | {"frames_sha256": "0" * 64},
+            {"recording_id": "GONE", "split": "test"},
+            {"recording_id": "NOWHERE", "split": "test"},
+            {"recording_id": kept["recording_id"], "split": "test", "clip_id": "another-000"},
+            {"recording_id": kept["recording_id"], "split": "val"},
+        ]
+    ).reindex(columns=schemas.CLIP_LIST.names)
     found = compare(theirs, mine, "theirs")
     assert found.covered == 0 and found.other == {kept["clip_id"]: "the same stretch with other frames"}
     assert found.gone == {
@@ -82,15 +109,26 @@ def test_a_run_covers_its_own_list_and_says_what_another_had(corpus: tuple[Path,
         kept["recording_id"]: "no such recording in val",
     }
     moved = pd.DataFrame([kept.to_dict() | {"start": 1.0}])
-    assert "another stretch: 0.00 to 2.00 s, listed 1.00 to 2.00 s" in compare(moved, mine, "moved").sentence()
+    assert (
+        "another stretch: 0.00 to 2.00 s, listed 1.00 to 2.00 s" in compare(moved, mine, "moved").sentence()
+    )
 
 
 def test_a_pattern_wants_one_clip_of_those_that_it_fits(corpus: tuple[Path, Path], tmp_path: Path) -> None:
-    pd.DataFrame({"recording_id": ["S02_*", "M003_*"], "split": ["test", "test"]}).to_csv(tmp_path / "theirs.csv", index=False)
+    pd.DataFrame({"recording_id": ["S02_*", "M003_*"], "split": ["test", "test"]}).to_csv(
+        tmp_path / "theirs.csv", index=False
+    )
     coverage = write_list("tiny", *corpus, tmp_path / "out", str(tmp_path / "theirs.csv"))
-    assert coverage.covered == 1 and coverage.gone == {"M003_*": "no such recording in test"} and coverage.beyond == 0
+    assert (
+        coverage.covered == 1
+        and coverage.gone == {"M003_*": "no such recording in test"}
+        and coverage.beyond == 0
+    )
     told = "Test list theirs: 1 of 2 entries are covered; gone: M003_* (no such recording in test)."
-    assert coverage.sentence() == told and json.loads((tmp_path / "out/coverage.json").read_text())["listed"] == 2
+    assert (
+        coverage.sentence() == told
+        and json.loads((tmp_path / "out/coverage.json").read_text())["listed"] == 2
+    )
 
 
 def test_two_lists_compare_by_command_and_the_status_tells(corpus: tuple[Path, Path], tmp_path: Path) -> None:
@@ -103,7 +141,9 @@ def test_two_lists_compare_by_command_and_the_status_tells(corpus: tuple[Path, P
     good = CliRunner().invoke(app, ["clips", "compare", str(tmp_path / "kept.csv"), str(full)])
     assert good.exit_code == 0 and "1 of 1 entries are covered" in good.output
     bad = CliRunner().invoke(app, ["clips", "compare", str(full), str(full)])
-    assert bad.exit_code == 1 and "GONE (private video)" in bad.output, "what was gone there is gone here, and not covered"
+    assert bad.exit_code == 1 and "GONE (private video)" in bad.output, (
+        "what was gone there is gone here, and not covered"
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,16 +167,26 @@ def test_the_shipped_lists_are_the_rules_that_they_are_said_to_be() -> None:
     assert shipped() == ["hdtf", "mead", "ravdess"]
     names = [
         f"01-01-{emotion}-{intensity}-{statement}-{repetition}-{actor:02d}"
-        for actor in range(1, 25) for emotion, word in EMOTIONS.items() for intensity in ("01", "02") if (word, intensity) != ("neutral", "02")
-        for statement in STATEMENTS for repetition in ("01", "02")
-    ]  # fmt: skip
+        for actor in range(1, 25)
+        for emotion, word in EMOTIONS.items()
+        for intensity in ("01", "02")
+        if (word, intensity) != ("neutral", "02")
+        for statement in STATEMENTS
+        for repetition in ("01", "02")
+    ]
     ravdess = read_list("ravdess")
-    assert ravdess["recording_id"].tolist() == names and len(names) == 24 * 60 and set(ravdess["split"]) == {"test"}
+    assert (
+        ravdess["recording_id"].tolist() == names
+        and len(names) == 24 * 60
+        and set(ravdess["split"]) == {"test"}
+    )
     paper = load(None, [ROOT / "config/paper.yaml"], whole=True).corpora.sets
     for name in ("hdtf", "mead"):
         pattern = {"hdtf": "*_{}*", "mead": "{}_front_*"}[name]
         listed = read_list(name)
         for split in ("test", "val"):
             speakers = [pattern.format(speaker) for speaker in getattr(paper[name].split, split)]
-            assert listed["recording_id"][listed["split"] == split].tolist() == speakers, "the paper run's split"
+            assert listed["recording_id"][listed["split"] == split].tolist() == speakers, (
+                "the paper run's split"
+            )
     assert all(corpus.test_list == name for name, corpus in paper.items())

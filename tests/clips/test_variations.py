@@ -21,7 +21,12 @@ def tilted(frames: np.ndarray, degrees: float) -> list[np.ndarray]:
 
 
 def resized(frames: np.ndarray, scale: float) -> list[np.ndarray]:
-    return [cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR) for frame in frames]
+    return [
+        cv2.resize(
+            frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        )
+        for frame in frames
+    ]
 
 
 WAYS = {
@@ -45,12 +50,22 @@ def clips(tmp_path_factory) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
     frames = face_frames(FRAMES, 240, 240, 0.9)
     for name, way in WAYS.items():
         write_video(folder / "source" / f"{name}.mp4", way(frames), audio=hum(FRAMES / 25), crf=10)
-    cut_shard("mine", "0-of-1", make_index(folder / "corpora", folder / "source"), folder / "clips" / "cut.parquet", CONFIG)
+    cut_shard(
+        "mine",
+        "0-of-1",
+        make_index(folder / "corpora", folder / "source"),
+        folder / "clips" / "cut.parquet",
+        CONFIG,
+    )
     found = {}
     for row in read_table(folder / "clips" / "cut.parquet", schemas.CLIPS).to_dict("records"):
         assert (row["status"], row["frames"]) == ("kept", FRAMES), row["recording_id"]
         with np.load(folder / "clips" / row["track"]) as track:
-            found[row["recording_id"]] = read_frames(folder / "clips" / row["video"]), track["landmarks"], row["jitter"]
+            found[row["recording_id"]] = (
+                read_frames(folder / "clips" / row["video"]),
+                track["landmarks"],
+                row["jitter"],
+            )
     return found
 
 

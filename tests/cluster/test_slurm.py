@@ -1,6 +1,8 @@
-"""The workflow on a real Slurm: one node on this machine, from Debian's packages, through the profile that users take.
+"""The workflow on a real Slurm: one node on this machine, from Debian's packages,
+through the profile that users take.
 
-Needs root, and apt where Slurm is not installed; elsewhere skipped with the reason. Memory is watched by Slurm's own accounting, every second.
+Needs root, and apt where Slurm is not installed; elsewhere skipped with the reason.
+Memory is watched by Slurm's own accounting, every second.
 """
 
 import os
@@ -20,7 +22,10 @@ SCRIPT = Path(__file__).with_name("one_node_slurm.sh")
 PROFILE = ROOT / "workflow/profiles/slurm"
 # A test does not want to wait as politely as the profile does.
 QUICK = ("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10")
-INDEX, CUT = "results/corpora/demo_ravdess/index.parquet", "results/clips/demo_ravdess/shards/0-of-1/cut.parquet"
+INDEX, CUT = (
+    "results/corpora/demo_ravdess/index.parquet",
+    "results/clips/demo_ravdess/shards/0-of-1/cut.parquet",
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +50,24 @@ def slurm() -> Iterator[None]:
 
 def jobs(folder: Path) -> dict[str, tuple[str, str]]:
     """Slurm's jobs of a run: id to (state, rule)."""
-    listed = subprocess.run(["squeue", "--states=all", "--noheader", "--format=%i|%T|%k|%Z"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["squeue", "--states=all", "--noheader", "--format=%i|%T|%k|%Z"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     rows = [line.split("|") for line in listed.splitlines()]
     return {
-        number: (state, comment.removeprefix("rule_").partition("_wildcards_")[0]) for number, state, comment, place in rows if place == str(folder)
+        number: (state, comment.removeprefix("rule_").partition("_wildcards_")[0])
+        for number, state, comment, place in rows
+        if place == str(folder)
     }
 
 
 def on_slurm(folder: Path, *options: str, meanwhile: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """Run the workflow through the profile; ``meanwhile`` is called twice a second. Returns status and output."""
+    """Run the workflow through the profile; ``meanwhile`` is called twice a second.
+    Returns status and output.
+    """
     command = [*command_of(folder, *options, *QUICK), "--workflow-profile", str(PROFILE)]
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "snakemake.out"
@@ -86,7 +100,11 @@ class Saboteur:
     def __call__(self) -> None:
         if self.done:
             return
-        running = [number for number, (state, rule) in jobs(self.folder).items() if rule == self.rule and state == "RUNNING"]
+        running = [
+            number
+            for number, (state, rule) in jobs(self.folder).items()
+            if rule == self.rule and state == "RUNNING"
+        ]
         if running and not self.job:
             self.job, self.since = running[0], time.monotonic()
         if self.job and time.monotonic() - self.since > self.after:
@@ -103,11 +121,15 @@ def lose_the_node(_: str) -> None:
     node = subprocess.run(["hostname", "-s"], capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
     time.sleep(3)
-    subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], check=False)  # refused if it came back by itself
+    subprocess.run(
+        ["scontrol", "update", f"nodename={node}", "state=resume"], check=False
+    )  # refused if it came back by itself
 
 
 def test_cancelled_out_of_memory_and_lost_with_the_node(slurm: None, smoke: Path, tmp_path: Path) -> None:
-    """From filming to cut clips with three faults on the way: all is submitted again, and the tables are those of a run without Slurm."""
+    """From filming to cut clips with three faults on the way: all is submitted again,
+    and the tables are those of a run without Slurm.
+    """
     cancelled = Saboteur(tmp_path, "film", cancel)
     lost = Saboteur(tmp_path, "index_corpus", lose_the_node, after=1)
 
@@ -115,7 +137,8 @@ def test_cancelled_out_of_memory_and_lost_with_the_node(slurm: None, smoke: Path
         cancelled()
         lost()
 
-    # Too little at the first attempt, as much as the rule itself asks for at the second.
+    # Too little at the first attempt, as much as the rule itself asks for at the
+    # second.
     memory = ("--set-resources", "fetch_corpus:mem_mb=40*40**(attempt-1)")
     status, output = on_slurm(tmp_path, CUT, *memory, meanwhile=meanwhile)
     assert status == 0, output[-5000:]
@@ -140,7 +163,9 @@ def test_without_attempts_left_the_failure_is_reported(slurm: None, tmp_path: Pa
 
 
 @pytest.mark.timeout(5400)
-@pytest.mark.skipif(not os.environ.get("EADBENCH_SLURM_ALL"), reason="half an hour on 2 cores; set EADBENCH_SLURM_ALL=1")
+@pytest.mark.skipif(
+    not os.environ.get("EADBENCH_SLURM_ALL"), reason="half an hour on 2 cores; set EADBENCH_SLURM_ALL=1"
+)
 def test_whole_pipeline_gives_the_tables_of_a_local_run(slurm: None, smoke: Path, tmp_path: Path) -> None:
     status, output = on_slurm(tmp_path)
     assert status == 0, output[-5000:]

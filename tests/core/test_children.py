@@ -37,7 +37,9 @@ def gone(process: int, seconds: float = 10) -> bool:
 
 
 def test_workers_of_a_pool_end_with_a_killed_parent(tmp_path: Path) -> None:
-    """As the studio's, in the middle of a long task, of which a closed pipe would tell them nothing."""
+    """As the studio's, in the middle of a long task, of which a closed pipe would tell
+    them nothing.
+    """
     code = f"""
 import multiprocessing, time
 from pathlib import Path
@@ -60,7 +62,8 @@ if __name__ == "__main__":
 
 
 WAITS = {
-    "a thread at work": "with ThreadPoolExecutor() as pool: [pool.submit(time.sleep, 300), ready.touch(), time.sleep(300)]",
+    "a thread at work": "with ThreadPoolExecutor() as pool: [pool.submit(time.sleep, 300), ready.touch(), "
+    "time.sleep(300)]",
     "tidying that hangs": "try: [ready.touch(), time.sleep(300)]\nfinally: time.sleep(300)",
     "nothing": "[ready.touch(), time.sleep(300)]",
 }
@@ -68,7 +71,9 @@ WAITS = {
 
 @pytest.mark.parametrize("busy", WAITS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_process_that_is_asked_to_end_tidies_up_and_ends_in_time(tmp_path: Path, busy: str, number: signal.Signals) -> None:
+def test_a_process_that_is_asked_to_end_tidies_up_and_ends_in_time(
+    tmp_path: Path, busy: str, number: signal.Signals
+) -> None:
     code = f"""
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +120,8 @@ from eadbench.core import children
 child = children.popen([sys.executable, "-c", "pass"])
 child.wait()
 children.kill_group(child)
-guards = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if b"guard.py" in path.read_bytes()
+guards = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline")
+    if b"guard.py" in path.read_bytes()
           and f"PPid:\\t{{__import__('os').getpid()}}\\n" in (path.parent / "status").read_text()]
 Path({str(tmp_path / "part")!r}).write_text(" ".join(guards))
 Path({str(tmp_path / "part")!r}).rename({str(tmp_path / "guard")!r})

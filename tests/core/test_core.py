@@ -20,7 +20,11 @@ from eadbench.core.tables import Column, Table, check_not_all_failed, concat_tab
 TOY = Table(
     "toy",
     "one thing",
-    (Column("name", pa.string(), "its name", nullable=False), Column("path", pa.string(), "a file"), Column("x", pa.float64(), "a number")),
+    (
+        Column("name", pa.string(), "its name", nullable=False),
+        Column("path", pa.string(), "a file"),
+        Column("x", pa.float64(), "a number"),
+    ),
 )
 
 
@@ -86,7 +90,11 @@ def test_empty_table_keeps_its_types(tmp_path):
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    [([{"name": "a", "extra": 1}], "extra"), ([{"name": None}], "nulls"), ([{"name": "a", "x": "text"}], "do not fit")],
+    [
+        ([{"name": "a", "extra": 1}], "extra"),
+        ([{"name": None}], "nulls"),
+        ([{"name": "a", "x": "text"}], "do not fit"),
+    ],
 )
 def test_rows_that_break_the_contract_are_refused(tmp_path, rows, message):
     with pytest.raises(EadbenchError, match=message):
@@ -114,7 +122,11 @@ def test_number_of_shards_leaves_no_trace(tmp_path):
         paths = []
         for k in range(count):
             path = tmp_path / "shards" / f"{k}-of-{count}" / "t.parquet"
-            write_table(path, [{**r, "path": f"../../v/{r['name']}"} for r in rows if shard_of(r["name"], count) == k], TOY)
+            write_table(
+                path,
+                [{**r, "path": f"../../v/{r['name']}"} for r in rows if shard_of(r["name"], count) == k],
+                TOY,
+            )
             paths.append(path)
         merged = concat_tables(paths, TOY, tmp_path / f"merged{count}.parquet", "name", path_columns=["path"])
         assert merged["path"].str.startswith("v/").all()

@@ -44,7 +44,10 @@ def test_real_failures_of_memory_end_the_job(doing, what):
 @pytest.mark.parametrize(
     ("error", "what"),
     [
-        *[(OSError(n, os.strerror(n), "/a/b"), os.strerror(n).lower()) for n in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENOMEM, errno.EIO)],
+        *[
+            (OSError(n, os.strerror(n), "/a/b"), os.strerror(n).lower())
+            for n in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENOMEM, errno.EIO)
+        ],
         (MemoryError(), "out of memory"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "out of memory"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), "the GPU failed"),
@@ -65,16 +68,27 @@ def test_what_is_nobodys_fault_ends_the_job_however_it_is_wrapped(error, what, d
     [
         (EadbenchError("video breaks off:\n at 3 s", "x.mp4"), "video breaks off: at 3 s"),
         (ValueError("bad shape"), "unexpected ValueError: bad shape"),
-        (FileNotFoundError(errno.ENOENT, "No such file", "x"), "unexpected FileNotFoundError: [Errno 2] No such file: 'x'"),
-        (av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory", "x.mp4"), "unexpected MemoryError: [Errno 12] Cannot allocate memory: 'x.mp4'"),
-        (av.error.OSError(errno.EIO, "Input/output error", "x.mp4"), "unexpected OSError: [Errno 5] Input/output error: 'x.mp4'"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "x"),
+            "unexpected FileNotFoundError: [Errno 2] No such file: 'x'",
+        ),
+        (
+            av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory", "x.mp4"),
+            "unexpected MemoryError: [Errno 12] Cannot allocate memory: 'x.mp4'",
+        ),
+        (
+            av.error.OSError(errno.EIO, "Input/output error", "x.mp4"),
+            "unexpected OSError: [Errno 5] Input/output error: 'x.mp4'",
+        ),
         (RuntimeError(), "unexpected RuntimeError: no message"),
     ],
 )
 def test_a_files_own_fault_is_a_reason(error, reason, caplog):
     assert reason_of(error, "a-000") == reason
     assert nobodys_fault(error) is None and nobodys_fault(wrapped(error)) is None
-    assert ("a-000" in caplog.text) == (not isinstance(error, EadbenchError)), "what nobody expected goes to the log"
+    assert ("a-000" in caplog.text) == (not isinstance(error, EadbenchError)), (
+        "what nobody expected goes to the log"
+    )
 
 
 def test_a_cause_that_was_put_aside_does_not_count_and_circles_end():

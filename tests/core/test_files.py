@@ -1,4 +1,6 @@
-"""A folder that is replaced is there after a kill at any moment: the old one or the new one, whole."""
+"""A folder that is replaced is there after a kill at any moment: the old one or the new
+one, whole.
+"""
 
 import os
 import shutil
@@ -19,7 +21,9 @@ def replace(target: Path, content: str) -> None:
 
 
 def killed_at(step: int, work: Callable[[], None]) -> bool:
-    """Do ``work`` in a process that is killed before its ``step``-th change of a name or removal; whether it came that far."""
+    """Do ``work`` in a process that is killed before its ``step``-th change of a name
+    or removal; whether it came that far.
+    """
     child = os.fork()
     if child == 0:
         left = step
@@ -34,7 +38,13 @@ def killed_at(step: int, work: Callable[[], None]) -> bool:
 
             return call
 
-        for module, name in ((os, "replace"), (os, "rename"), (os, "unlink"), (os, "rmdir"), (shutil, "rmtree")):
+        for module, name in (
+            (os, "replace"),
+            (os, "rename"),
+            (os, "unlink"),
+            (os, "rmdir"),
+            (shutil, "rmtree"),
+        ):
             setattr(module, name, counted(getattr(module, name)))
         try:
             work()
@@ -63,7 +73,9 @@ def test_a_folder_survives_a_kill_at_every_step_of_its_replacement(tmp_path: Pat
     assert found[0] == "old" and found[-1] == "new"
 
 
-def test_a_failure_between_the_renamings_gives_the_old_folder_its_name_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_between_the_renamings_gives_the_old_folder_its_name_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "state"
     replace(target, "old")
     real = Path.replace

@@ -1,4 +1,6 @@
-"""The frame of every job: what was finished is taken up if it is unchanged, and nothing else is."""
+"""The frame of every job: what was finished is taken up if it is unchanged, and nothing
+else is.
+"""
 
 import hashlib
 import json
@@ -12,17 +14,33 @@ from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.job import Job
 from eadbench.core.tables import Column, Table, read_table
 
-STATUS = (Column("status", pa.string(), "", nullable=False), Column("reason", pa.string(), "", nullable=False))
-TOY = Table("toy", "one", (Column("name", pa.string(), "", nullable=False), Column("file", pa.string(), ""), *STATUS), key=("name",))
+STATUS = (
+    Column("status", pa.string(), "", nullable=False),
+    Column("reason", pa.string(), "", nullable=False),
+)
+TOY = Table(
+    "toy",
+    "one",
+    (Column("name", pa.string(), "", nullable=False), Column("file", pa.string(), ""), *STATUS),
+    key=("name",),
+)
 
 
 class Killed(BaseException):
     pass
 
 
-def work(folder: Path, names: list[str], shaping: object = 1, dies_after: int = 99, fails: tuple[str, ...] = ()) -> list[str]:
-    """A stage that copies `in/NAME` to `out/files/NAME`; the names that it really worked on."""
-    job, rows, worked = Job(folder / "out/table.parquet", {"a": 1}, shaping, {"first": folder / "in" / names[0]}), [], []
+def work(
+    folder: Path, names: list[str], shaping: object = 1, dies_after: int = 99, fails: tuple[str, ...] = ()
+) -> list[str]:
+    """A stage that copies `in/NAME` to `out/files/NAME`; the names that it really
+    worked on.
+    """
+    job, rows, worked = (
+        Job(folder / "out/table.parquet", {"a": 1}, shaping, {"first": folder / "in" / names[0]}),
+        [],
+        [],
+    )
     for name in names:
         source = folder / "in" / name
         key = job.key(name, source)
@@ -38,7 +56,9 @@ def work(folder: Path, names: list[str], shaping: object = 1, dies_after: int = 
                 row = {"name": name, "status": "failed", "reason": "no luck"}
             job.keep(key, row, [folder / "out/files" / name])
         rows.append(row)
-    job.write(rows, TOY, "name", "names", files=[folder / "out" / row["file"] for row in rows if row.get("file")])
+    job.write(
+        rows, TOY, "name", "names", files=[folder / "out" / row["file"] for row in rows if row.get("file")]
+    )
     return worked
 
 
@@ -57,11 +77,18 @@ def interrupted(folder: Path, after: int = 3, **options: object) -> None:
 
 def test_a_whole_run_leaves_table_checksums_and_record_and_nothing_else(folder: Path) -> None:
     assert work(folder, list("abcd")) == list("abcd")
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["files", "provenance.json", "sums.sha256", "table.parquet"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "files",
+        "provenance.json",
+        "sums.sha256",
+        "table.parquet",
+    ]
     assert read_table(folder / "out/table.parquet", TOY)["name"].tolist() == list("abcd")
     seals.check_all(folder / "out")
     record = json.loads((folder / "out/provenance.json").read_text())
-    assert record["inputs"] == {"first": hashlib.sha256(b"content of a").hexdigest()} and record["settings"] == {"a": 1}
+    assert record["inputs"] == {"first": hashlib.sha256(b"content of a").hexdigest()} and record[
+        "settings"
+    ] == {"a": 1}
     assert record["peak_mb"] > 0 and record["seconds"] >= 0
     (folder / "out/files/b").write_text("changed")
     with pytest.raises(FatalError):
@@ -70,11 +97,19 @@ def test_a_whole_run_leaves_table_checksums_and_record_and_nothing_else(folder: 
 
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(folder: Path) -> None:
     work(folder, list("abcd"))
-    whole = {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file() and path.name != "provenance.json"}
+    whole = {
+        path: path.read_bytes()
+        for path in (folder / "out").rglob("*")
+        if path.is_file() and path.name != "provenance.json"
+    }
     interrupted(folder)
     assert not (folder / "out/table.parquet").exists()
     assert work(folder, list("abcd")) == ["d"]
-    assert whole == {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file() and path.name != "provenance.json"}
+    assert whole == {
+        path: path.read_bytes()
+        for path in (folder / "out").rglob("*")
+        if path.is_file() and path.name != "provenance.json"
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,7 +118,12 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(folder: Path) -> None:
         (lambda folder: (folder / "in/b").write_text("content of B"), ["b", "d"]),
         (lambda folder: (folder / "out/files/b").write_text("content of B"), ["b", "d"]),
         (lambda folder: (folder / "out/files/b").unlink(), ["b", "d"]),
-        (lambda folder: side(folder).write_text(side(folder).read_text().replace('"name": "b"', '"name": "B"')), ["b", "d"]),
+        (
+            lambda folder: side(folder).write_text(
+                side(folder).read_text().replace('"name": "b"', '"name": "B"')
+            ),
+            ["b", "d"],
+        ),
         (lambda folder: side(folder).write_bytes(side(folder).read_bytes()[:-30]), ["c", "d"]),
         (lambda folder: side(folder).write_bytes(b"\xff\x00garbage\n{}\n"), list("abcd")),
         (lambda folder: None, ["d"]),
@@ -111,7 +151,9 @@ def test_other_settings_take_up_nothing_and_the_time_of_a_file_does_not_count(fo
 
 
 def test_going_back_to_earlier_settings_seals_what_really_lies_there(folder: Path) -> None:
-    """Both left notes of a file of one name, of which the later ones are not the right ones."""
+    """Both left notes of a file of one name, of which the later ones are not the right
+    ones.
+    """
     interrupted(folder, after=3, shaping=1)
     old = {name: (folder / "in" / name).read_text() for name in "abcd"}
     for name in "abcd":

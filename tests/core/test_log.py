@@ -44,6 +44,11 @@ def test_details_go_to_the_file_and_not_to_the_terminal(tmp_path, capsys):
 
 
 def test_libraries_draw_no_bars_into_the_lines_of_other_jobs(tmp_path):
-    done = subprocess.run([sys.executable, "-c", LOAD, str(tmp_path / "a.log"), str(tmp_path / "t5")], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path / "a.log"), str(tmp_path / "t5")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.returncode == 0 and "loaded" in done.stdout, done.stderr
     assert not done.stderr, "neither bars nor warnings"

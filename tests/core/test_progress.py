@@ -7,7 +7,9 @@ import pytest
 from eadbench.core import progress
 
 
-def test_a_log_tells_units_rate_and_what_is_left(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_tells_units_rate_and_what_is_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = iter(range(0, 1000, 20))
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now)))
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: False, raising=False)

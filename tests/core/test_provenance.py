@@ -1,4 +1,6 @@
-"""Records of who made what: complete, one per command, none lost, none where nobody asked."""
+"""Records of who made what: complete, one per command, none lost, none where nobody
+asked.
+"""
 
 import json
 import subprocess
@@ -31,7 +33,9 @@ def test_says_who_when_with_what_at_what_cost(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("own", "child"), [(400, 10), (10, 400)])
 def test_a_spike_of_memory_stands_in_the_record_of_its_job(tmp_path: Path, own: int, child: int) -> None:
-    """Own memory or that of a finished child, however short; what samples the memory now and then misses both."""
+    """Own memory or that of a finished child, however short; what samples the memory
+    now and then misses both.
+    """
     spike = "b = bytearray({mb} << 20); b[::4096] = b'x' * len(b[::4096]); del b"
     code = f"""
 import subprocess, sys
@@ -46,9 +50,23 @@ provenance.write({str(tmp_path)!r})
     assert 400 < record(tmp_path)["peak_mb"] < 520, "and not what the process held that started it"
 
 
-def test_commands_that_share_a_folder_keep_their_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_that_share_a_folder_keep_their_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for verb, out in (("fetch", "fetch.json"), ("index", "index.parquet"), ("fetch", "fetch.json")):
-        command = ["eadbench", "--log", "x.log", "--threads", "1", "corpora", verb, "--corpus", "c", "--out", str(tmp_path / out)]
+        command = [
+            "eadbench",
+            "--log",
+            "x.log",
+            "--threads",
+            "1",
+            "corpora",
+            verb,
+            "--corpus",
+            "c",
+            "--out",
+            str(tmp_path / out),
+        ]
         monkeypatch.setattr(sys, "argv", command)
         provenance.write(tmp_path)
     found = record(tmp_path)

@@ -1,4 +1,6 @@
-"""Checksums beside the tables, and those inside Parquet: a changed byte never passes unseen."""
+"""Checksums beside the tables, and those inside Parquet: a changed byte never passes
+unseen.
+"""
 
 import os
 import shutil
@@ -20,7 +22,11 @@ from eadbench.core.tables import Column, Table, read_table, resolve, write_table
 TOY = Table(
     "toy",
     "one thing",
-    (Column("name", pa.string(), "its name", nullable=False), Column("n", pa.int64(), "a count"), Column("x", pa.float64(), "a number")),
+    (
+        Column("name", pa.string(), "its name", nullable=False),
+        Column("n", pa.int64(), "a count"),
+        Column("x", pa.float64(), "a number"),
+    ),
 )
 ROWS = [{"name": f"row {k}", "n": None if k % 5 == 0 else k, "x": float(np.sqrt(k))} for k in range(200)]
 
@@ -66,7 +72,9 @@ def test_a_changed_file_is_named_with_the_remedy(folder: Path, harm: str) -> Non
     seals.check(folder / "model.bin")
 
 
-@hypothesis_settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(st.integers(0, 400), st.integers(0, 7))
 def test_a_changed_list_is_named(tmp_path: Path, at: int, bit: int) -> None:
     path = tmp_path / "x.bin"
@@ -106,7 +114,12 @@ def test_a_moved_folder_still_passes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_sha256sum_reads_the_list(folder: Path) -> None:
-    assert subprocess.run(["sha256sum", "--check", "--strict", seals.NAME], cwd=folder, capture_output=True).returncode == 0
+    assert (
+        subprocess.run(
+            ["sha256sum", "--check", "--strict", seals.NAME], cwd=folder, capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def test_a_users_own_list_is_left_alone(tmp_path: Path) -> None:
@@ -130,7 +143,9 @@ def test_a_path_in_a_table_is_checked(folder: Path) -> None:
 
 
 def test_no_flipped_byte_of_a_table_changes_a_value_unseen(tmp_path: Path) -> None:
-    """Every byte of a small table, one bit each: an error that names the file, or the very same values."""
+    """Every byte of a small table, one bit each: an error that names the file, or the
+    very same values.
+    """
     path = tmp_path / "t.parquet"
     write_table(path, ROWS, TOY)
     right, whole = read_table(path, TOY), path.read_bytes()

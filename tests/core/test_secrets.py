@@ -12,8 +12,17 @@ from eadbench.core.errors import EadbenchError
 PASSWORD, TOKEN = "hunter2-hunter2", "tok-0123456789"
 CONFIG = {
     "seed": 1,
-    "samples": {"methods": {"m": {"kind": "command", "env": {"TOKEN": TOKEN, "OTHER": "${MY_TOKEN}", "OMP_NUM_THREADS": "4"}}}},
-    "captions": {"endpoint": {"base_url": f"https://me:{PASSWORD}@example.org/v1?api_key={TOKEN}&model=x", "key_env": "KEY"}},
+    "samples": {
+        "methods": {
+            "m": {"kind": "command", "env": {"TOKEN": TOKEN, "OTHER": "${MY_TOKEN}", "OMP_NUM_THREADS": "4"}}
+        }
+    },
+    "captions": {
+        "endpoint": {
+            "base_url": f"https://me:{PASSWORD}@example.org/v1?api_key={TOKEN}&model=x",
+            "key_env": "KEY",
+        }
+    },
 }
 
 
@@ -37,20 +46,37 @@ def test_a_reference_is_looked_up_in_the_environment(monkeypatch: pytest.MonkeyP
 
 def test_a_masked_configuration_keeps_all_but_its_secrets() -> None:
     found = secrets.masked(CONFIG)
-    assert found["samples"]["methods"]["m"] == {"kind": "command", "env": {"TOKEN": "***", "OTHER": "${MY_TOKEN}", "OMP_NUM_THREADS": "***"}}
-    assert found["captions"]["endpoint"] == {"base_url": "https://***@example.org/v1?api_key=***&model=x", "key_env": "KEY"}
+    assert found["samples"]["methods"]["m"] == {
+        "kind": "command",
+        "env": {"TOKEN": "***", "OTHER": "${MY_TOKEN}", "OMP_NUM_THREADS": "***"},
+    }
+    assert found["captions"]["endpoint"] == {
+        "base_url": "https://***@example.org/v1?api_key=***&model=x",
+        "key_env": "KEY",
+    }
     assert found["seed"] == 1
 
 
-def test_provenance_holds_no_secret_and_its_settings_stay_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["eadbench", "samples", "make", "--settings", json.dumps(CONFIG), "--out", "x"])
+def test_provenance_holds_no_secret_and_its_settings_stay_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["eadbench", "samples", "make", "--settings", json.dumps(CONFIG), "--out", "x"]
+    )
     provenance.begin()
     provenance.given(CONFIG)
-    provenance.write(tmp_path, CONFIG["samples"], {"weights": f"https://me:{PASSWORD}@example.org/w"}, note=f"called with {TOKEN}")
+    provenance.write(
+        tmp_path,
+        CONFIG["samples"],
+        {"weights": f"https://me:{PASSWORD}@example.org/w"},
+        note=f"called with {TOKEN}",
+    )
     text = (tmp_path / "provenance.json").read_text()
     assert PASSWORD not in text and TOKEN not in text
     command = json.loads(text)["command"]
-    assert json.loads(command[command.index("--settings") + 1])["samples"]["methods"]["m"]["kind"] == "command"
+    assert (
+        json.loads(command[command.index("--settings") + 1])["samples"]["methods"]["m"]["kind"] == "command"
+    )
 
 
 def test_logs_and_tracebacks_hold_no_secret(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
@@ -71,5 +97,9 @@ def test_logs_and_tracebacks_hold_no_secret(tmp_path: Path, capfd: pytest.Captur
             handler.close()
         root.handlers[:], root.level = before
     for text in ((tmp_path / "log").read_text(), capfd.readouterr().err):
-        assert "https://***@example.org/v1" in text and "bad token ***, threads 4" in text and "Traceback" in text
+        assert (
+            "https://***@example.org/v1" in text
+            and "bad token ***, threads 4" in text
+            and "Traceback" in text
+        )
         assert PASSWORD not in text and TOKEN not in text and "HTTP Request" not in text

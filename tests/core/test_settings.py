@@ -1,4 +1,6 @@
-"""The configuration at the door: one line that says what, where and how to fix it, before anything else is done."""
+"""The configuration at the door: one line that says what, where and how to fix it,
+before anything else is done.
+"""
 
 import json
 import os
@@ -55,7 +57,13 @@ def test_a_configuration_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "text.yaml").write_text("hello\n")
     (tmp_path / "latin.yaml").write_bytes("seed: 1 # \xe9".encode("latin-1"))
     (tmp_path / "bad.yaml").write_text("a: [\n")
-    cases = {"list.yaml": "is a list", "text.yaml": "is a text", "latin.yaml": "not UTF-8", "bad.yaml": "not valid YAML", "none.yaml": "no such"}
+    cases = {
+        "list.yaml": "is a list",
+        "text.yaml": "is a text",
+        "latin.yaml": "not UTF-8",
+        "bad.yaml": "not valid YAML",
+        "none.yaml": "no such",
+    }
     for name, message in cases.items():
         with pytest.raises(EadbenchError, match=message):
             load(None, [tmp_path / name])
@@ -68,7 +76,10 @@ def test_a_configuration_that_cannot_be_read_is_refused(tmp_path):
     [
         ({"clips": {"min_second": 1}}, ["min_second", "did you mean 'min_seconds'"]),
         ({"samples": {"methods": {"still": {"protocls": ["self"]}}}}, ["did you mean 'protocols'"]),
-        ({"samples": {"methods": {"full": {"sampler": {"step": 3}}}}}, ["methods.full", "did you mean 'steps'"]),
+        (
+            {"samples": {"methods": {"full": {"sampler": {"step": 3}}}}},
+            ["methods.full", "did you mean 'steps'"],
+        ),
         ({"training": {"optim": {"steps": "many"}}}, ["optim: steps", "valid integer", "many"]),
         ({"training": {"runs": {"full": {"optim": {"steps": "many"}}}}}, ["runs.full.optim.steps", "many"]),
         ({"training": {"model": {"block_chanels": [1]}}}, ["block_chanels", "did you mean 'block_channels'"]),
@@ -76,32 +87,83 @@ def test_a_configuration_that_cannot_be_read_is_refused(tmp_path):
         ({"training": {"runs": {"full": {"base": "no_stda"}}}}, ["is a circle", "no_stda"]),
         ({"training": {"runs": {"no_stda": {"base": "ful"}}}}, ["no run 'ful'", "did you mean 'full'"]),
         ({"training": {"runs": {"stage1": {"init": "full"}}}}, ["is a circle", "stage1"]),
-        ({"training": {"runs": {"full": {"init": "nobody"}}}}, ["training.runs.full.init: 'nobody' is not in training.runs"]),
+        (
+            {"training": {"runs": {"full": {"init": "nobody"}}}},
+            ["training.runs.full.init: 'nobody' is not in training.runs"],
+        ),
         ({"training": {"runs": {"full": {"syncnet": "sincnet"}}}}, ["did you mean 'syncnet'"]),
-        ({"training": {"runs": {"full": {"parts": ["vea"]}}}}, ["'vea' is not in zoo.artefacts", "did you mean 'vae'"]),
+        (
+            {"training": {"runs": {"full": {"parts": ["vea"]}}}},
+            ["'vea' is not in zoo.artefacts", "did you mean 'vae'"],
+        ),
         ({"training": {"train_on": ["demo_hdft"]}}, ["training.train_on.0", "did you mean 'demo_hdtf'"]),
         ({"zoo": {"train_on": ["demo_hdft"]}}, ["zoo.train_on.0", "did you mean 'demo_hdtf'"]),
-        ({"zoo": {"artefacts": {"vae": {"needs": ["lpips"]}, "lpips": {"needs": ["vae"]}}}}, ["vae -> lpips -> vae is a circle"]),
-        ({"samples": {"methods": {"still": {"corpora": ["demo_hdft"]}}}}, ["samples.methods.still.corpora.0", "did you mean 'demo_hdtf'"]),
-        ({"samples": {"methods": {"full": {"run": "nobody"}}}}, ["samples.methods.full.run: 'nobody' is not in training.runs"]),
+        (
+            {"zoo": {"artefacts": {"vae": {"needs": ["lpips"]}, "lpips": {"needs": ["vae"]}}}},
+            ["vae -> lpips -> vae is a circle"],
+        ),
+        (
+            {"samples": {"methods": {"still": {"corpora": ["demo_hdft"]}}}},
+            ["samples.methods.still.corpora.0", "did you mean 'demo_hdtf'"],
+        ),
+        (
+            {"samples": {"methods": {"full": {"run": "nobody"}}}},
+            ["samples.methods.full.run: 'nobody' is not in training.runs"],
+        ),
         ({"samples": {"methods": {"folder": {"after": "miror"}}}}, ["did you mean 'mirror'"]),
         ({"samples": {"methods": {"folder": {"after": "folder"}}}}, ["folder -> folder is a circle"]),
-        ({"samples": {"methods": {"mirror": {"command": "run {vidoe} {out}", "per": "clip"}}}}, ["{vidoe}", "did you mean"]),
-        ({"samples": {"methods": {"folder": {"path": "videos/{corpsu}"}}}}, ["{corpsu}", "did you mean '{corpus}'"]),
+        (
+            {"samples": {"methods": {"mirror": {"command": "run {vidoe} {out}", "per": "clip"}}}},
+            ["{vidoe}", "did you mean"],
+        ),
+        (
+            {"samples": {"methods": {"folder": {"path": "videos/{corpsu}"}}}},
+            ["{corpsu}", "did you mean '{corpus}'"],
+        ),
         ({"samples": {"methods": {"folder": {"path": "not/there", "after": None}}}}, ["not/there"]),
         ({"tables": {"methods": ["full", "mien"]}}, ["tables.methods.1: 'mien' is not in samples.methods"]),
-        ({"tables": {"main": {"corpora": ["demo_hdft"]}}}, ["tables.main.corpora.0", "did you mean 'demo_hdtf'"]),
+        (
+            {"tables": {"main": {"corpora": ["demo_hdft"]}}},
+            ["tables.main.corpora.0", "did you mean 'demo_hdtf'"],
+        ),
         ({"tables": {"main": {"metrics": ["ssmi"]}}}, ["did you mean 'ssim'"]),
         ({"scores": {"judges": {"fid": "incepton"}}}, ["did you mean 'inception'"]),
         ({"scores": {"metrics": ["ssmi"]}}, ["ssmi", "did you mean 'ssim'"]),
-        ({"samples": {"methods": {"full": {"kind": "eadnt"}}}}, ["methods.full.kind: 'eadnt'", "did you mean 'eadnet'"]),
+        (
+            {"samples": {"methods": {"full": {"kind": "eadnt"}}}},
+            ["methods.full.kind: 'eadnt'", "did you mean 'eadnet'"],
+        ),
         ({"samples": {"methods": {"still": {"protocols": ["slef"]}}}}, ["'slef'", "did you mean 'self'"]),
-        ({"samples": {"methods": {"x": {"kind": "external", "recipe": "musetlk", "corpora": ["demo_hdtf"]}}}}, ["did you mean 'musetalk'"]),
-        ({"samples": {"methods": {"x": {"kind": "external", "recipe": "eat", "python": "no/python", "corpora": ["demo_hdtf"]}}}}, ["no/python"]),
+        (
+            {
+                "samples": {
+                    "methods": {"x": {"kind": "external", "recipe": "musetlk", "corpora": ["demo_hdtf"]}}
+                }
+            },
+            ["did you mean 'musetalk'"],
+        ),
+        (
+            {
+                "samples": {
+                    "methods": {
+                        "x": {
+                            "kind": "external",
+                            "recipe": "eat",
+                            "python": "no/python",
+                            "corpora": ["demo_hdtf"],
+                        }
+                    }
+                }
+            },
+            ["no/python"],
+        ),
         ({"samples": {"methods": {"mirror": {"reads": ["no/weights"]}}}}, ["no/weights"]),
         ({"captions": {"filter": {"embedder": "sentense"}}}, ["did you mean 'sentence'"]),
         ({"zoo": {"artefacts": {"vae": None}}}, ["'vae'"]),
-        ({"samples": {"methods": {"ground_truth": {"corpora": ["demo_hdtf"]}}}}, ["ground_truth", "demo_mead"]),
+        (
+            {"samples": {"methods": {"ground_truth": {"corpora": ["demo_hdtf"]}}}},
+            ["ground_truth", "demo_mead"],
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_the_nearest_name(over, messages):
@@ -116,18 +178,42 @@ OVERLAYS = {
         "samples.methods.full.samplr",
         4,
     ),
-    "an unknown word": ("samples:\n  methods:\n    full:\n      protocols: [self, slef]\n", "samples.methods.full.protocols.1", 4),
+    "an unknown word": (
+        "samples:\n  methods:\n    full:\n      protocols: [self, slef]\n",
+        "samples.methods.full.protocols.1",
+        4,
+    ),
     "a name that is not there": ("tables:\n  methods:\n    - full\n    - mien\n", "tables.methods.1", 4),
-    "a placeholder": ("samples: {methods: {mirror: {command: 'x {vidoe} {out}'}}}\n", "samples.methods.mirror.command", 1),
-    "a path": ("\nsamples: {methods: {folder: {path: no/folder, after: null}}}\n", "samples.methods.folder.path: no/folder", 2),
+    "a placeholder": (
+        "samples: {methods: {mirror: {command: 'x {vidoe} {out}'}}}\n",
+        "samples.methods.mirror.command",
+        1,
+    ),
+    "a path": (
+        "\nsamples: {methods: {folder: {path: no/folder, after: null}}}\n",
+        "samples.methods.folder.path: no/folder",
+        2,
+    ),
     "an unknown section": ("seed: 1\ntabels: {}\n", "tabels", 2),
     "a value of the wrong type": ("seed: abc\n", "seed", 1),
     "a key of all runs": ("training:\n  optim: {stpes: 3}\n", "training.optim.stpes", 2),
     "a size of all runs": ("training:\n  model: {stad: full}\n", "training.model.stad", 2),
-    "a key of a run that others are based on": ("training: {runs: {full: {losses: {sinc: 1}}}}\n", "training.runs.full.losses.sinc", 1),
-    "a size of a run that others are based on": ("training: {runs: {full: {model: {stad: full}}}}\n", "training.runs.full.model.stad", 1),
+    "a key of a run that others are based on": (
+        "training: {runs: {full: {losses: {sinc: 1}}}}\n",
+        "training.runs.full.losses.sinc",
+        1,
+    ),
+    "a size of a run that others are based on": (
+        "training: {runs: {full: {model: {stad: full}}}}\n",
+        "training.runs.full.model.stad",
+        1,
+    ),
     "a key of all samplers": ("\nsamples: {sampler: {stpes: 3}}\n", "samples.sampler.stpes", 2),
-    "a missing key": ("samples:\n  methods:\n    mine: {kind: videos, corpora: [demo_hdtf]}\n", "samples.methods.mine.path", 3),
+    "a missing key": (
+        "samples:\n  methods:\n    mine: {kind: videos, corpora: [demo_hdtf]}\n",
+        "samples.methods.mine.path",
+        3,
+    ),
 }
 
 
@@ -143,8 +229,29 @@ def test_a_mistake_in_an_overlay_is_told_with_the_file_and_the_line(tmp_path, ca
     assert caught.value.what.count("unknown key") <= 1, "told once, however many inherit it"
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "--help", "still(", "a{b}", 5, "a b", "x; touch here", "$(id)", "", "é", "a" * 101, "-a", ".a", "a\n"])
-@pytest.mark.parametrize("place", [("corpora", "sets"), ("zoo", "artefacts"), ("training", "runs"), ("samples", "methods")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/b",
+        "..",
+        "--help",
+        "still(",
+        "a{b}",
+        5,
+        "a b",
+        "x; touch here",
+        "$(id)",
+        "",
+        "é",
+        "a" * 101,
+        "-a",
+        ".a",
+        "a\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "place", [("corpora", "sets"), ("zoo", "artefacts"), ("training", "runs"), ("samples", "methods")]
+)
 def test_a_name_that_a_path_a_shell_or_a_pattern_could_misread_is_refused(place, name):
     entry = {"kind": "still", "corpora": ["demo_hdtf"]}
     said = refused({place[0]: {place[1]: {name: entry}}})
@@ -155,11 +262,17 @@ def test_names_of_metrics_are_those_of_the_code_that_measures():
     from eadbench.scores.metrics import METRICS
     from eadbench.scores.names import judge_of
 
-    assert judge_of() == {name: metric.judge for name, metric in METRICS.items()} and list(judge_of()) == list(METRICS)
+    assert judge_of() == {name: metric.judge for name, metric in METRICS.items()} and list(
+        judge_of()
+    ) == list(METRICS)
 
 
 def test_kinds_of_artefacts_are_the_modules_that_can_load_one():
-    modules = {path.stem for path in (ROOT / "eadbench/zoo").glob("*.py") if "\ndef load(" in path.read_text(encoding="utf-8")}
+    modules = {
+        path.stem
+        for path in (ROOT / "eadbench/zoo").glob("*.py")
+        if "\ndef load(" in path.read_text(encoding="utf-8")
+    }
     assert set(get_args(Kind)) == modules - {"__init__"}
     assert ", vae," in refused({"zoo": {"artefacts": {"vae": {"kind": "chips"}}}})
 
@@ -168,7 +281,9 @@ def test_what_a_command_line_may_name_is_what_it_is_given():
     from eadbench.samples.inputs import ModelInputs
     from eadbench.samples.manifest import RenderJob
 
-    given = {field.name for field in fields(RenderJob)} - {"impossible"} | {field.name for field in fields(ModelInputs)}
+    given = {field.name for field in fields(RenderJob)} - {"impossible"} | {
+        field.name for field in fields(ModelInputs)
+    }
     assert set(FOR_EACH) == given | {"out", "output", "work", "python", "checkout"}
 
 
@@ -208,7 +323,13 @@ def test_settings_of_another_command_are_refused():
 
 def test_several_settings_are_merged_and_what_shapes_nothing_has_its_default():
     settings = check(raw_of(), whole=True)
-    read, aside = (json.dumps(one) for one in (settings.read_by("training run", run="full"), settings.aside_for("training run", run="full")))
+    read, aside = (
+        json.dumps(one)
+        for one in (
+            settings.read_by("training run", run="full"),
+            settings.aside_for("training run", run="full"),
+        )
+    )
     assert load([read, aside], None, "training run").training.run("full").optim.validate_every == 250
     assert load(read, None, "training run").training.run("full").optim.validate_every == 5000
     assert "validate_every" not in read and "lr" not in aside
@@ -217,7 +338,11 @@ def test_several_settings_are_merged_and_what_shapes_nothing_has_its_default():
 def test_what_is_shared_stands_in_every_run_and_sampler_in_full():
     settings = check(raw_of(), whole=True)
     full, without = settings.training.run("full"), settings.training.run("no_stda")
-    assert without.model == full.model | {"stda": "full"} and without.optim == full.optim and without.init == "stage1"
+    assert (
+        without.model == full.model | {"stda": "full"}
+        and without.optim == full.optim
+        and without.init == "stage1"
+    )
     assert full.optim.beta2 == 0.99 and full.optim.steps == 150
     assert settings.samples.sampler_of("full") == settings.samples.sampler
     other = check(merge(raw_of(), {"samples": {"methods": {"full": {"sampler": {"steps": 9}}}}}))
@@ -228,7 +353,9 @@ def test_a_dump_of_what_shapes_a_result_is_the_same_for_the_whole_and_for_the_pa
     settings = check(raw_of(), whole=True)
     for verb in ("clips cut", "captions write", "features extract", "scores measure"):
         section = verb.split()[0]
-        assert shaping_for(verb, getattr(settings, section)) == shaping_for(verb, getattr(settings.only(verb), section)), verb
+        assert shaping_for(verb, getattr(settings, section)) == shaping_for(
+            verb, getattr(settings.only(verb), section)
+        ), verb
     run = settings.training.run("stage1")
     assert shaping(run) == shaping(settings.only("training run").training.run("stage1"))
 
@@ -236,15 +363,37 @@ def test_a_dump_of_what_shapes_a_result_is_the_same_for_the_whole_and_for_the_pa
 def test_judges_of_metrics_that_nobody_asked_for_are_neither_needed_nor_read():
     raw = merge(raw_of(), {"scores": {"metrics": ["fid"]}, "zoo": {"artefacts": {"emotion": None}}})
     scores = check(raw, whole=True).scores
-    assert scores.artefacts() == ["inception"] and shaping_for("scores measure", scores)["judges"] == {"fid": "inception"}
+    assert scores.artefacts() == ["inception"] and shaping_for("scores measure", scores)["judges"] == {
+        "fid": "inception"
+    }
 
 
 def test_planning_needs_pydantic_and_yaml_and_none_of_the_large_libraries():
-    code = "import sys, yaml; from eadbench.core.settings import check; check(yaml.safe_load(open('config.yaml')), whole=True); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    code = (
+        "import sys, yaml; from eadbench.core.settings import check; "
+        "check(yaml.safe_load(open('config.yaml')), whole=True); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     loaded = set(done.stdout.split())
     assert "pydantic" in loaded, done.stderr
-    assert not loaded & {"torch", "numpy", "pandas", "pyarrow", "cv2", "av", "typer", "transformers", "diffusers", "duckdb"}
+    assert not loaded & {
+        "torch",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "cv2",
+        "av",
+        "typer",
+        "transformers",
+        "diffusers",
+        "duckdb",
+    }
 
 
 def test_a_mistake_in_the_configuration_is_one_message_of_the_command(tmp_path):
@@ -270,7 +419,9 @@ def test_where_nothing_is_given_and_no_configuration_lies_here_the_defaults_hold
 
 
 def test_the_papers_configuration_restates_no_default_of_its_models():
-    """Sizes stand once: in the models. `config.yaml` says what the demo makes small, and shows every key besides."""
+    """Sizes stand once: in the models. `config.yaml` says what the demo makes small,
+    and shows every key besides.
+    """
     raw = yaml.safe_load((ROOT / "config/paper.yaml").read_text(encoding="utf-8"))
     paper = check(raw, whole=True)
     restated = []
@@ -288,5 +439,13 @@ def test_the_papers_configuration_restates_no_default_of_its_models():
                 restated.append(f"training.runs.{name}.model.{key}")
     assert not restated
     full = MODELS["eadnet"].model_validate(paper.training.run("full").model)
-    assert (paper.clips.size, paper.features.size, full.frames, full.block_channels) == (256, 256, 16, (320, 640, 1280, 1280))
-    assert paper.training.run("full").diffusion.other_reference == 0.5 and paper.training.run("full").optim.ema == 0.9999
+    assert (paper.clips.size, paper.features.size, full.frames, full.block_channels) == (
+        256,
+        256,
+        16,
+        (320, 640, 1280, 1280),
+    )
+    assert (
+        paper.training.run("full").diffusion.other_reference == 0.5
+        and paper.training.run("full").optim.ema == 0.9999
+    )

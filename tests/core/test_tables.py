@@ -23,11 +23,17 @@ TOY = Table(
     ),
     key=("name", "kind"),
 )
-ROWS = [{"name": "a", "kind": "p", "count": 1, "x": 0.5}, {"name": "a", "count": 2}, {"name": "b", "kind": "p", "x": 1.5}]
+ROWS = [
+    {"name": "a", "kind": "p", "count": 1, "x": 0.5},
+    {"name": "a", "count": 2},
+    {"name": "b", "kind": "p", "x": 1.5},
+]
 
 
 def another(**columns: pa.Array) -> pa.Table:
-    """The toy table as some other program writes it, with some columns changed and the footer kept."""
+    """The toy table as some other program writes it, with some columns changed and the
+    footer kept.
+    """
     good = pa.Table.from_pylist(ROWS, TOY.schema)
     loose = pa.schema([field.with_nullable(True) for field in TOY.schema], metadata=TOY.schema.metadata)
     table = good.cast(loose)
@@ -38,21 +44,44 @@ def another(**columns: pa.Array) -> pa.Table:
 
 
 HARMS = {
-    "text in a number column": (another(x=pa.array(["1", "two", "3"])), "column 'x' of table 'toy' holds string, expected double"),
-    "numbers as ids": (another(name=pa.array([1, 2, 3])), "column 'name' of table 'toy' holds int64, expected string"),
+    "text in a number column": (
+        another(x=pa.array(["1", "two", "3"])),
+        "column 'x' of table 'toy' holds string, expected double",
+    ),
+    "numbers as ids": (
+        another(name=pa.array([1, 2, 3])),
+        "column 'name' of table 'toy' holds int64, expected string",
+    ),
     "a null id": (another(name=pa.array(["a", None, "b"])), "column 'name' of table 'toy' is empty in row 2"),
-    "a row twice": (another(kind=pa.array(["p", "q", "p"]), name=pa.array(["a", "b", "a"])), "rows 1 and 3 of table 'toy' .* name 'a', kind 'p'"),
-    "a row with a null twice": (another(kind=pa.array([None, None, "p"])), "rows 1 and 2 of table 'toy' .* name 'a', kind .none."),
-    "another table": (pa.Table.from_pylist([], schemas.TEXTS.schema), "expected table 'toy', the file is table 'texts'"),
-    "another table's footer": (another().replace_schema_metadata(schemas.TEXTS.schema.metadata), "expected table 'toy', the file is table 'texts'"),
-    "no footer": (another().replace_schema_metadata(None), "expected table 'toy', the file was not written by eadbench"),
+    "a row twice": (
+        another(kind=pa.array(["p", "q", "p"]), name=pa.array(["a", "b", "a"])),
+        "rows 1 and 3 of table 'toy' .* name 'a', kind 'p'",
+    ),
+    "a row with a null twice": (
+        another(kind=pa.array([None, None, "p"])),
+        "rows 1 and 2 of table 'toy' .* name 'a', kind .none.",
+    ),
+    "another table": (
+        pa.Table.from_pylist([], schemas.TEXTS.schema),
+        "expected table 'toy', the file is table 'texts'",
+    ),
+    "another table's footer": (
+        another().replace_schema_metadata(schemas.TEXTS.schema.metadata),
+        "expected table 'toy', the file is table 'texts'",
+    ),
+    "no footer": (
+        another().replace_schema_metadata(None),
+        "expected table 'toy', the file was not written by eadbench",
+    ),
     "a column too few": (another().drop_columns(["x"]), "lacks x"),
 }
 
 
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("columns", [None, ["name", "kind", "x"]])
-def test_a_table_that_breaks_its_contract_is_refused(tmp_path: Path, harm: str, columns: list[str] | None) -> None:
+def test_a_table_that_breaks_its_contract_is_refused(
+    tmp_path: Path, harm: str, columns: list[str] | None
+) -> None:
     table, words = HARMS[harm]
     pq.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(EadbenchError, match=words) as caught:
@@ -71,7 +100,9 @@ def test_a_folder_and_a_file_below_a_file_are_no_damaged_tables(tmp_path: Path) 
 def test_the_same_table_unharmed_is_read(tmp_path: Path) -> None:
     pq.write_table(another(), tmp_path / "t.parquet")
     write_table(tmp_path / "own.parquet", ROWS, TOY)
-    pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet", TOY), read_table(tmp_path / "own.parquet", TOY))
+    pd.testing.assert_frame_equal(
+        read_table(tmp_path / "t.parquet", TOY), read_table(tmp_path / "own.parquet", TOY)
+    )
 
 
 def test_columns_without_the_key_are_read_as_they_are(tmp_path: Path) -> None:
@@ -80,7 +111,11 @@ def test_columns_without_the_key_are_read_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "write", [lambda path: write_table(path, [*ROWS, ROWS[2]], TOY), lambda path: concat_tables([shard(path)] * 2, TOY, path, "name")]
+    "write",
+    [
+        lambda path: write_table(path, [*ROWS, ROWS[2]], TOY),
+        lambda path: concat_tables([shard(path)] * 2, TOY, path, "name"),
+    ],
 )
 def test_a_row_is_not_written_twice(tmp_path: Path, write: Callable[[Path], object]) -> None:
     with pytest.raises(EadbenchError, match="both that of name"):

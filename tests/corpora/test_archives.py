@@ -34,7 +34,11 @@ def bad_tar(tmp_path):
             entry = tarfile.TarInfo(name)
             entry.size = 5
             archive.addfile(entry, io.BytesIO(b"hello"))
-        for name, kind in (("soft.bin", tarfile.SYMTYPE), ("hard.bin", tarfile.LNKTYPE), ("pipe.bin", tarfile.FIFOTYPE)):
+        for name, kind in (
+            ("soft.bin", tarfile.SYMTYPE),
+            ("hard.bin", tarfile.LNKTYPE),
+            ("pipe.bin", tarfile.FIFOTYPE),
+        ):
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname = kind, "../../etc/passwd"
             archive.addfile(entry)

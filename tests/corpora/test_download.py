@@ -66,7 +66,9 @@ def test_connection_cut_is_resumed(shelf, tmp_path):
 
 
 class Compressing(RangeHandler):
-    """Compresses for whoever lets it, as sites do with text; the first answer is cut in the middle."""
+    """Compresses for whoever lets it, as sites do with text; the first answer is cut in
+    the middle.
+    """
 
     count = 0
 
@@ -131,7 +133,9 @@ def test_always_wrong_fails_and_leaves_nothing_under_the_final_name(shelf, tmp_p
 
 
 def test_two_runs_at_once_fetch_once(shelf, tmp_path, monkeypatch):
-    """The others wait for the first and find the file there; nothing is left but the file."""
+    """The others wait for the first and find the file there; nothing is left but the
+    file.
+    """
     asked, waiting = [], threading.Semaphore(0)
     monkeypatch.setattr(download_module.log, "info", lambda *_: waiting.release())  # said by whoever waits
 
@@ -171,7 +175,11 @@ def test_disk_full_is_said_so(shelf, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(
-        Path, "open", lambda self, mode="r", *a, **k: Full(real(self, mode)) if "b" in mode and mode != "rb" else real(self, mode, *a, **k)
+        Path,
+        "open",
+        lambda self, mode="r", *a, **k: (
+            Full(real(self, mode)) if "b" in mode and mode != "rb" else real(self, mode, *a, **k)
+        ),
     )
     with serve(shelf) as address, pytest.raises(FatalError, match="disk is full"):
         get(address, tmp_path / "file.bin")
@@ -182,6 +190,15 @@ def test_the_server_serves_ranges_and_nothing_outside(shelf):
     (shelf.parent / "secret").write_text("secret")
     with serve(shelf) as address:
         part = requests.get(address + "file.bin", headers={"Range": "bytes=10-19"}, timeout=5)
-        assert part.status_code == 206 and part.content == DATA[10:20] and part.headers["Content-Range"] == f"bytes 10-19/{len(DATA)}"
-        assert requests.get(address + "file.bin", headers={"Range": f"bytes={len(DATA)}-"}, timeout=5).status_code == 416
+        assert (
+            part.status_code == 206
+            and part.content == DATA[10:20]
+            and part.headers["Content-Range"] == f"bytes 10-19/{len(DATA)}"
+        )
+        assert (
+            requests.get(
+                address + "file.bin", headers={"Range": f"bytes={len(DATA)}-"}, timeout=5
+            ).status_code
+            == 416
+        )
         assert requests.get(address + "%2e%2e/secret", timeout=5).status_code == 404

@@ -43,7 +43,9 @@ def test_labels(root, tmp_path):
         "file,speaker,emotion,level,intensity,start\na.mp4,Ann,Happiness,2,0.5,0.2\nsub/d.mp4,Ann,bored,x,,\ngone.mp4,Cid,sad,1,1,\n"
     )
     table = run(tmp_path / "out", root, split={"test": ["Ann"]}, hash_files=True)
-    assert (table.loc["a", ["emotion", "emotion_raw"]] == ["happy", "Happiness"]).all() and table.loc["a", "intensity"] == 0.5
+    assert (table.loc["a", ["emotion", "emotion_raw"]] == ["happy", "Happiness"]).all() and table.loc[
+        "a", "intensity"
+    ] == 0.5
     assert table["speaker"].to_dict() == {"a": "Ann", "gone": "Cid", "sub_b_c": "sub_b_c", "sub_d": "Ann"}
     assert "bored" in table["reason"]["sub_d"] and "'x' is not a number" in table["reason"]["sub_d"]
     assert table["reason"]["gone"].startswith("unreadable")
@@ -69,7 +71,9 @@ def test_what_people_copy_along_is_passed_over_and_strange_names_cost_themselves
     assert "1 .docx" in caplog.text and ".csv" not in caplog.text
 
 
-def test_an_error_nobody_thought_of_costs_its_recording_and_no_memory_ends_the_job(root, tmp_path, monkeypatch):
+def test_an_error_nobody_thought_of_costs_its_recording_and_no_memory_ends_the_job(
+    root, tmp_path, monkeypatch
+):
     real, error = index_module.probe_with_frame, ValueError("odd header")
 
     def probe(source, *given):
@@ -111,15 +115,23 @@ def extra_videos() -> Path:
 
 
 def test_videos_from_outside(tmp_path):
-    """A filmed speaker, small in a portrait video, gives well-aligned clips; a drawn one without sound a row with a reason."""
+    """A filmed speaker, small in a portrait video, gives well-aligned clips; a drawn
+    one without sound a row with a reason.
+    """
     table = run(tmp_path / "corpora", extra_videos())
     assert {"real_speaker", "drawn_speaker"} <= set(table.index)
     config = ClipsConfig(size=128, margin=0.5, min_seconds=1.0, max_seconds=5)
-    cut_shard("f", "0-of-1", tmp_path / "corpora" / "index.parquet", tmp_path / "clips" / "cut.parquet", config)
+    cut_shard(
+        "f", "0-of-1", tmp_path / "corpora" / "index.parquet", tmp_path / "clips" / "cut.parquet", config
+    )
     rows = read_table(tmp_path / "clips" / "cut.parquet", schemas.CLIPS)
     real, drawn = (rows[rows["recording_id"] == name] for name in ("real_speaker", "drawn_speaker"))
     assert (real["status"] == "kept").all() and real["frames"].sum() == 250
-    assert (real["detection_rate"] > 0.98).all() and (real["jitter"] < 2).all() and real["face_size"].between(180, 280).all()
+    assert (
+        (real["detection_rate"] > 0.98).all()
+        and (real["jitter"] < 2).all()
+        and real["face_size"].between(180, 280).all()
+    )
     for name in real["track"]:
         with np.load(tmp_path / "clips" / name) as track:
             landmarks = track["landmarks"]

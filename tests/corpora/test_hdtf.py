@@ -20,16 +20,25 @@ from eadbench.corpora.hdtf_lists import LISTS, read_lists, scaled_crop
 from eadbench.corpora.index import index
 from eadbench.corpora.origin import Origin
 
-URLS = "\ufeffAnnBlue0 http://studio.invalid/watch?v=aaaaaaaaaa1&t=46s\nBobRed http://studio.invalid/watch?v=bbbbbbbbbb1\n"
-URLS += (
-    "JamesRed1 http://studio.invalid/watch?v=aaaaaaaaaa1\nDeafGrey http://studio.invalid/watch?v=cccccccccc1\nBroke http://studio.invalid/playlist"
+URLS = (
+    "\ufeffAnnBlue0 http://studio.invalid/watch?v=aaaaaaaaaa1&t=46s\nBobRed "
+    "http://studio.invalid/watch?v=bbbbbbbbbb1\n"
 )
-TIMES = "AnnBlue0.mp4 00:00-00:01 00:01-00:03 \nBobRed.mp4 00:00-01:02:03.5\nJamesRed1.mp4 00:01-00:02\nBroke.mp4 00:05-00:01\nNoUrl.mp4 00:00-00:09"
+URLS += (
+    "JamesRed1 http://studio.invalid/watch?v=aaaaaaaaaa1\nDeafGrey "
+    "http://studio.invalid/watch?v=cccccccccc1\nBroke http://studio.invalid/playlist"
+)
+TIMES = (
+    "AnnBlue0.mp4 00:00-00:01 00:01-00:03 \nBobRed.mp4 00:00-01:02:03.5\nJamesRed1.mp4 "
+    "00:01-00:02\nBroke.mp4 00:05-00:01\nNoUrl.mp4 00:00-00:09"
+)
 
 
 @pytest.fixture
 def studio(tmp_path):
-    """A served folder: one video under two names, one gone, one without times, one without address."""
+    """A served folder: one video under two names, one gone, one without times, one
+    without address.
+    """
     folder = tmp_path / "studio"
     face_video(folder / "videos" / "aaaaaaaaaa1.mp4", 3.2, width=320, height=180, scale=0.5)
     face_video(folder / "videos" / "cccccccccc1.mp4", 1.0, width=160, height=160)
@@ -68,7 +77,16 @@ def test_crops_at_the_height_obtained(crop, listed, expected):
 
 
 def config(**more) -> CorporaConfig:
-    return CorporaConfig(sets={"h": {"kind": "hdtf", "groups": ["WDA"], "studio": {"layout": "hdtf", "actors": ["WDA/AnnBlue0"]}, **more}})
+    return CorporaConfig(
+        sets={
+            "h": {
+                "kind": "hdtf",
+                "groups": ["WDA"],
+                "studio": {"layout": "hdtf", "actors": ["WDA/AnnBlue0"]},
+                **more,
+            }
+        }
+    )
 
 
 def run(studio, folder, settings):
@@ -80,16 +98,30 @@ def run(studio, folder, settings):
 def test_fetch_and_index(studio, tmp_path):
     table = run(studio, tmp_path / "out", config(split={"test": ["AnnBlue"]}))
     assert table["status"].to_dict() == {
-        "WDA_AnnBlue0_000": "kept", "WDA_AnnBlue0_001": "kept", "WDA_BobRed_000": "failed", "WDA_Broke_000": "failed", "WDA_DeafGrey_none": "failed",
-        "WDA_JamesRed1_000": "kept", "WDA_NoUrl_000": "failed",
-    }  # fmt: skip
+        "WDA_AnnBlue0_000": "kept",
+        "WDA_AnnBlue0_001": "kept",
+        "WDA_BobRed_000": "failed",
+        "WDA_Broke_000": "failed",
+        "WDA_DeafGrey_none": "failed",
+        "WDA_JamesRed1_000": "kept",
+        "WDA_NoUrl_000": "failed",
+    }
     reasons = table["reason"].str.split(":").str[0]
     assert reasons["WDA_BobRed_000"] == "not fetched" and "404" in table["reason"]["WDA_BobRed_000"]
-    assert reasons["WDA_Broke_000"] == "untimed" and reasons["WDA_DeafGrey_none"] == "untimed" and reasons["WDA_NoUrl_000"] == "no address"
+    assert (
+        reasons["WDA_Broke_000"] == "untimed"
+        and reasons["WDA_DeafGrey_none"] == "untimed"
+        and reasons["WDA_NoUrl_000"] == "no address"
+    )
     ann = table.loc["WDA_AnnBlue0_000"]
-    assert [ann[f"crop_{side}"] for side in "xywh"] == [80, 10, 160, 160] and (ann["start"], ann["end"]) == (0, 1)
+    assert [ann[f"crop_{side}"] for side in "xywh"] == [80, 10, 160, 160] and (ann["start"], ann["end"]) == (
+        0,
+        1,
+    )
     # One video under two names: whoever is named in the split takes the other along.
-    assert table["split"][["WDA_AnnBlue0_000", "WDA_AnnBlue0_001", "WDA_JamesRed1_000"]].tolist() == ["test"] * 3
+    assert (
+        table["split"][["WDA_AnnBlue0_000", "WDA_AnnBlue0_001", "WDA_JamesRed1_000"]].tolist() == ["test"] * 3
+    )
     assert table["split"]["WDA_BobRed_000"] == "train"
 
 
@@ -111,28 +143,53 @@ def test_a_second_fetch_asks_only_for_what_may_come_back(studio, tmp_path):
     [
         ("[youtube] x: Video unavailable. This video has been removed by the uploader", True),
         (
-            "[youtube] x: Video unavailable. This video is no longer available because the YouTube account associated with it has been terminated.",
+            "[youtube] x: Video unavailable. This video is no longer available because the YouTube account "
+            "associated with it has been terminated.",
             True,
         ),
         ("[youtube] x: Private video. Sign in if you've been granted access to this video", True),
         ("[youtube] x: Video unavailable", True),
         ("[youtube] x: This video is unavailable", True),
-        ("[youtube] x: Video unavailable. This video is no longer available due to a copyright claim by Someone", True),
+        (
+            "[youtube] x: Video unavailable. This video is no longer available due to a copyright claim by "
+            "Someone",
+            True,
+        ),
         ("[generic] Unable to download webpage: HTTP Error 404: Not Found", True),
         (
-            "[youtube] x: Video unavailable. This content isn't available, try again later. The current session has been rate-limited by YouTube for "
-            "up to an hour. It is recommended to use `-t sleep` to add a delay between video requests to avoid exceeding the rate limit.",
+            "[youtube] x: Video unavailable. This content isn't available, try again later. The current "
+            "session has been rate-limited by YouTube for "
+            "up to an hour. It is recommended to use `-t sleep` to add a delay between video requests to "
+            "avoid exceeding the rate limit.",
             False,
         ),
-        ("[youtube] x: Video unavailable. The uploader has not made this video available in your country", False),
-        ("[youtube] x: The uploader has not made this video available in your country\nThis video is available in Japan.", False),
-        ("[youtube] x: Video unavailable. This video contains content from A, who has blocked it in your country on copyright grounds", False),
-        ("[youtube] x: Sign in to confirm you're not a bot. Use --cookies-from-browser or --cookies for the authentication.", False),
+        (
+            "[youtube] x: Video unavailable. The uploader has not made this video available in your country",
+            False,
+        ),
+        (
+            "[youtube] x: The uploader has not made this video available in your country\nThis video is "
+            "available in Japan.",
+            False,
+        ),
+        (
+            "[youtube] x: Video unavailable. This video contains content from A, who has blocked it in "
+            "your country on copyright grounds",
+            False,
+        ),
+        (
+            "[youtube] x: Sign in to confirm you're not a bot. Use --cookies-from-browser or --cookies for "
+            "the authentication.",
+            False,
+        ),
         ("[youtube] x: Sign in to confirm your age. This video may be inappropriate for some users.", False),
         ("Unable to download webpage: HTTP Error 503: Service Unavailable", False),
         ("Unable to download webpage: HTTP Error 429: Too Many Requests", False),
         ("Unable to download video data: HTTP Error 403: Forbidden", False),
-        ("Unable to download API page: <urlopen error [Errno -3] Temporary failure in name resolution>", False),
+        (
+            "Unable to download API page: <urlopen error [Errno -3] Temporary failure in name resolution>",
+            False,
+        ),
         ("Requested format is not available. Use --list-formats for a list of available formats", False),
     ],
 )
@@ -166,17 +223,27 @@ class Deno:
 @pytest.mark.parametrize(
     ("version", "scripts", "words"),
     [
-        (None, True, "finds no JavaScript runtime"), ("1.40", True, "finds deno 1.40, which is too old"), ("2.9.8", False, "yt-dlp-ejs"),
+        (None, True, "finds no JavaScript runtime"),
+        ("1.40", True, "finds deno 1.40, which is too old"),
+        ("2.9.8", False, "yt-dlp-ejs"),
         ("2.9.8", True, None),
     ],
-)  # fmt: skip
-def test_what_youtube_needs_is_looked_for_before_the_first_video(tmp_path, monkeypatch, version, scripts, words):
+)
+def test_what_youtube_needs_is_looked_for_before_the_first_video(
+    tmp_path, monkeypatch, version, scripts, words
+):
     from yt_dlp.globals import supported_js_runtimes
 
     monkeypatch.setitem(supported_js_runtimes.value, "deno", lambda: Deno(version))
     monkeypatch.setattr(hdtf.importlib.util, "find_spec", lambda name: scripts or None)
     asked = []
-    monkeypatch.setattr(hdtf, "_fetch_video", lambda origin, raw, key, *rest: asked.append(key) or {"status": "failed", "reason": "x", "gone": False})
+    monkeypatch.setattr(
+        hdtf,
+        "_fetch_video",
+        lambda origin, raw, key, *rest: (
+            asked.append(key) or {"status": "failed", "reason": "x", "gone": False}
+        ),
+    )
     write_lists(tmp_path / "raw/lists")
     settings = HdtfCorpus(kind="hdtf", groups=["WDA"], pause=0)
     if words is None:
@@ -190,7 +257,10 @@ def test_what_youtube_needs_is_looked_for_before_the_first_video(tmp_path, monke
 
 def write_lists(folder: Path) -> None:
     folder.mkdir(parents=True)
-    for name, line in {"video_url": "Ann https://www.youtube.com/watch?v=abcdefghijk", "annotion_time": "Ann 00:01-00:03"}.items():
+    for name, line in {
+        "video_url": "Ann https://www.youtube.com/watch?v=abcdefghijk",
+        "annotion_time": "Ann 00:01-00:03",
+    }.items():
         (folder / f"WDA_{name}.txt").write_text(f"{line}\n")
     for name in LISTS:
         if not (folder / f"WDA_{name}.txt").exists():
@@ -219,7 +289,10 @@ def chosen_formats(*formats):
 
 def test_picture_and_sound_apart_need_no_merging():
     sound = {"format_id": "m4a", "ext": "m4a", "vcodec": "none", "acodec": "mp4a"}
-    silent = [{"format_id": str(height), "ext": "mp4", "height": height, "vcodec": "avc1", "acodec": "none"} for height in (360, 720, 1080)]
+    silent = [
+        {"format_id": str(height), "ext": "mp4", "height": height, "vcodec": "avc1", "acodec": "none"}
+        for height in (360, 720, 1080)
+    ]
     both = {"format_id": "both", "ext": "mp4", "height": 360, "vcodec": "avc1", "acodec": "mp4a"}
     assert chosen_formats(both, sound, *silent) == ["720", "m4a"]
     assert chosen_formats(both, *silent) == ["both"]
@@ -235,14 +308,18 @@ def test_nothing_without_leave(tmp_path):
 
 
 def test_ready_videos_of_a_mirror_take_the_place_of_what_is_gone_and_need_no_lists(studio, tmp_path):
-    """In a folder and in a zip; whole, without crop, and by the same ids, so that splits and lists hold for both sources."""
+    """In a folder and in a zip; whole, without crop, and by the same ids, so that
+    splits and lists hold for both sources.
+    """
     root = tmp_path / "mirror"
     face_video(root / "videos" / "WDA_BobRed_000.mp4", 1.2, width=160, height=160)
     face_video(tmp_path / "other.mp4", 2.4, width=240, height=160, scale=0.4)
     with zipfile.ZipFile(root / "videos.zip", "w") as archive:
         archive.write(tmp_path / "other.mp4", "videos/WRA_RuthStone0_001.mp4")
         archive.writestr("videos/readme.txt", "no video")
-    settings = CorporaConfig(sets={"h": {"kind": "hdtf", "root": str(root), "split": {"test": ["RuthStone"]}}})
+    settings = CorporaConfig(
+        sets={"h": {"kind": "hdtf", "root": str(root), "split": {"test": ["RuthStone"]}}}
+    )
 
     def listed(out):
         fetch("h", None, tmp_path / out / "fetch.json", settings)
@@ -252,7 +329,10 @@ def test_ready_videos_of_a_mirror_take_the_place_of_what_is_gone_and_need_no_lis
     alone = listed("alone")
     assert alone["status"].to_dict() == {"WDA_BobRed_000": "kept", "WRA_RuthStone0_001": "kept"}
     assert alone["speaker"].to_dict() == {"WDA_BobRed_000": "BobRed", "WRA_RuthStone0_001": "RuthStone"}
-    assert alone.loc["WRA_RuthStone0_001", ["member", "split"]].tolist() == ["videos/WRA_RuthStone0_001.mp4", "test"]
+    assert alone.loc["WRA_RuthStone0_001", ["member", "split"]].tolist() == [
+        "videos/WRA_RuthStone0_001.mp4",
+        "test",
+    ]
     assert alone[["start", "end", "crop_x"]].isna().all(axis=None)
     for path in studio.glob("WDA_*.txt"):
         (root / path.name).write_text(path.read_text())

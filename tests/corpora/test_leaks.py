@@ -1,4 +1,6 @@
-"""What may train in one corpus and is tested in another is refused, with the entry of the config that mends it."""
+"""What may train in one corpus and is tested in another is refused, with the entry of
+the config that mends it.
+"""
 
 import shutil
 from pathlib import Path
@@ -22,8 +24,19 @@ MEAD = {"kind": "mead", "root": "x"}
 
 
 def row(corpus: str, name: str, split: str, seed: int, **more: object) -> dict[str, object]:
-    grey = cv2.resize(np.random.default_rng(seed).integers(0, 255, (6, 8)).astype(np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
-    found = {"recording_id": name, "corpus": corpus, "speaker": f"S{seed}", "split": split, "duration": 5.0, "look": look_of(grey)}
+    grey = cv2.resize(
+        np.random.default_rng(seed).integers(0, 255, (6, 8)).astype(np.uint8),
+        (160, 120),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    found = {
+        "recording_id": name,
+        "corpus": corpus,
+        "speaker": f"S{seed}",
+        "split": split,
+        "duration": 5.0,
+        "look": look_of(grey),
+    }
     return {**found, "status": "kept", "reason": "", **more}
 
 
@@ -50,7 +63,10 @@ def test_a_recording_that_another_corpus_tests_is_refused(tmp_path: Path, split:
     b = table(tmp_path, "b", [row("b", "q1", "test", 1, speaker="other name"), row("b", "q2", "test", 2)])
     with pytest.raises(EadbenchError) as caught:
         check_leaks([a], [b], tmp_path / "leaks.json", corpora())
-    assert "1 speakers who may train" in caught.value.what and "r1 is the same recording as q1 of b" in caught.value.what
+    assert (
+        "1 speakers who may train" in caught.value.what
+        and "r1 is the same recording as q1 of b" in caught.value.what
+    )
     assert "corpora: sets: a: split: test: [S1]" in caught.value.hint
     assert not (tmp_path / "leaks.json").exists()
     check_leaks([b], [a], tmp_path / "leaks.json", corpora())
@@ -61,7 +77,12 @@ def test_equal_files_are_found_by_their_hash_and_lost_rows_count_for_nothing(tmp
     same = row("b", "q1", "test", 2, sha256="f00", look=None)
     with pytest.raises(EadbenchError, match="r1 is the same recording as q1 of b"):
         check_leaks([a], [table(tmp_path, "b", [same])], tmp_path / "leaks.json", corpora())
-    check_leaks([a], [table(tmp_path, "b", [same | {"status": "failed", "reason": "x"}])], tmp_path / "leaks.json", corpora())
+    check_leaks(
+        [a],
+        [table(tmp_path, "b", [same | {"status": "failed", "reason": "x"}])],
+        tmp_path / "leaks.json",
+        corpora(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +94,9 @@ def test_equal_files_are_found_by_their_hash_and_lost_rows_count_for_nothing(tmp
         ({"kind": "folder", "root": "x"}, {"kind": "folder", "root": "y"}, False),
     ],
 )
-def test_a_speaker_is_one_person_only_where_the_corpora_share_their_names(tmp_path: Path, one: dict, other: dict, alike: bool) -> None:
+def test_a_speaker_is_one_person_only_where_the_corpora_share_their_names(
+    tmp_path: Path, one: dict, other: dict, alike: bool
+) -> None:
     a = table(tmp_path, "a", [row("a", "r1", "train", 1, speaker="M003")])
     b = table(tmp_path, "b", [row("b", "q1", "test", 2, speaker="M003")])
     if not alike:
@@ -84,7 +107,9 @@ def test_a_speaker_is_one_person_only_where_the_corpora_share_their_names(tmp_pa
 
 
 def test_a_re_encoded_copy_in_another_folder_is_found(tmp_path: Path) -> None:
-    """From the files on: two folders of videos, one of which holds the other's video in another coding."""
+    """From the files on: two folders of videos, one of which holds the other's video in
+    another coding.
+    """
     face_video(tmp_path / "mine/a.mp4", 1.0, width=96, height=96, scale=0.375)
     face_video(tmp_path / "theirs/c.mp4", 1.0, mirror=True, width=96, height=96, scale=0.375)
     write_video(tmp_path / "theirs/b.mp4", read_frames(tmp_path / "mine/a.mp4"), 25, crf=30)

@@ -29,16 +29,27 @@ def run(folder, name, settings, studio=None):
 
 @pytest.fixture
 def mead(tmp_path):
-    """Two actors with sparse numbers, a side view, a missing sound, a sound too long, a sound alone."""
+    """Two actors with sparse numbers, a side view, a missing sound, a sound too long, a
+    sound alone.
+    """
     root = tmp_path / "MEAD"
     first = face_video(root / "M003/video/front/disgusted/level_2/007.mp4", 1.0, fps=30, sound=None, **LOOK)
-    for name in ("M003/video/front/disgusted/level_2/033.mp4", "M003/video/left_30/happy/level_1/001.mp4", "W009/video/front/neutral/level_1/012.mp4",
-                 "W009/video/front/angry/level_3/002.mp4", "W009/video/front/confused/level_3/003.mp4"):  # fmt: skip
+    for name in (
+        "M003/video/front/disgusted/level_2/033.mp4",
+        "M003/video/left_30/happy/level_1/001.mp4",
+        "W009/video/front/neutral/level_1/012.mp4",
+        "W009/video/front/angry/level_3/002.mp4",
+        "W009/video/front/confused/level_3/003.mp4",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(first, root / name)
     (root / "M003/video/front/disgusted/level_2/._007.mp4").write_bytes(b"a Macintosh left this")
-    for name, seconds in (("M003/audio/disgusted/level_2/007.wav", 1.0), ("W009/audio/neutral/level_1/012.wav", 1.1),
-                          ("W009/audio/angry/level_3/002.wav", 2.5), ("W009/audio/sad/level_3/001.wav", 1.0)):  # fmt: skip
+    for name, seconds in (
+        ("M003/audio/disgusted/level_2/007.wav", 1.0),
+        ("W009/audio/neutral/level_1/012.wav", 1.1),
+        ("W009/audio/angry/level_3/002.wav", 2.5),
+        ("W009/audio/sad/level_3/001.wav", 1.0),
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         write_wav(root / name, hum(seconds))
     return root
@@ -66,16 +77,31 @@ def mead_config(root, **more):
 def test_mead_lists_what_is_there(mead, tmp_path):
     table = run(tmp_path / "out", "m", mead_config(mead, split={"test": ["M003"]}))
     assert sorted(table.index) == [
-        "M003_front_disgusted_2_007", "M003_front_disgusted_2_033", "W009_front_angry_3_002", "W009_front_confused_3_003", "W009_front_neutral_1_012",
+        "M003_front_disgusted_2_007",
+        "M003_front_disgusted_2_033",
+        "W009_front_angry_3_002",
+        "W009_front_confused_3_003",
+        "W009_front_neutral_1_012",
         "W009_none_sad_3_001",
-    ]  # fmt: skip
+    ]
     row = table.loc["M003_front_disgusted_2_007"]
-    assert (row["emotion"], row["emotion_raw"], row["level"], row["sex"], row["sentence"]) == ("disgust", "disgusted", 2, "male", "disgusted/007")
+    assert (row["emotion"], row["emotion_raw"], row["level"], row["sex"], row["sentence"]) == (
+        "disgust",
+        "disgusted",
+        2,
+        "male",
+        "disgusted/007",
+    )
     assert row["fps"] == 30 and row["sample_rate"] == 16000 and row["split"] == "test"
-    assert resolve(tmp_path / "out" / "index.parquet", row["audio_source"]).samefile(mead / "M003/audio/disgusted/level_2/007.wav")
+    assert resolve(tmp_path / "out" / "index.parquet", row["audio_source"]).samefile(
+        mead / "M003/audio/disgusted/level_2/007.wav"
+    )
     assert table["sample_rate"].isna()["M003_front_disgusted_2_033"]  # no sound: for the clips to drop
     reasons = table["reason"].to_dict()
-    assert "sound lasts 2.50 s" in reasons["W009_front_angry_3_002"] and "confused" in reasons["W009_front_confused_3_003"]
+    assert (
+        "sound lasts 2.50 s" in reasons["W009_front_angry_3_002"]
+        and "confused" in reasons["W009_front_confused_3_003"]
+    )
     assert reasons["W009_none_sad_3_001"].startswith("no picture")
 
 
@@ -106,11 +132,15 @@ def ravdess(tmp_path):
     folder = tmp_path / "studio"
     video = face_video(folder / "x.mp4", 1.2, fps=30, **LOOK)
     names = {
-        "Video_Speech_Actor_01.zip": ["Actor_01/01-01-06-02-01-02-01.mp4", "Actor_01/02-01-06-02-01-02-01.mp4", "Actor_01/notes-1.mp4",
-                                      "../01-01-03-01-01-01-01.mp4"],
+        "Video_Speech_Actor_01.zip": [
+            "Actor_01/01-01-06-02-01-02-01.mp4",
+            "Actor_01/02-01-06-02-01-02-01.mp4",
+            "Actor_01/notes-1.mp4",
+            "../01-01-03-01-01-01-01.mp4",
+        ],
         "Video_Speech_Actor_02.zip": ["Actor_02/01-01-01-01-02-01-02.mp4"],
         "Audio_Speech_Actors_01-24.zip": [],
-    }  # fmt: skip
+    }
     files = []
     for name, inside in names.items():
         with zipfile.ZipFile(folder / name, "w") as archive:
@@ -126,7 +156,15 @@ def ravdess(tmp_path):
 
 def rav_config(**more):
     return CorporaConfig(
-        sets={"r": {"kind": "ravdess", "tries": 1, "studio": {"layout": "ravdess", "actors": ["Actor_01"]}, "split": {"rest": "test"}, **more}}
+        sets={
+            "r": {
+                "kind": "ravdess",
+                "tries": 1,
+                "studio": {"layout": "ravdess", "actors": ["Actor_01"]},
+                "split": {"rest": "test"},
+                **more,
+            }
+        }
     )
 
 
@@ -134,10 +172,20 @@ def test_ravdess_from_record_to_rows(ravdess, tmp_path):
     out = tmp_path / "out"
     table = run(out, "r", rav_config(), ravdess / "studio.json")
     record = json.loads((out / "fetch.json").read_text())
-    assert [file["name"] for file in record["files"]] == ["Video_Speech_Actor_01.zip", "Video_Speech_Actor_02.zip"]
+    assert [file["name"] for file in record["files"]] == [
+        "Video_Speech_Actor_01.zip",
+        "Video_Speech_Actor_02.zip",
+    ]
     assert all(file["status"] == "kept" and file["checksum"].startswith("md5:") for file in record["files"])
     fear, neutral = table.loc["01-01-06-02-01-02-01"], table.loc["01-01-01-01-02-01-02"]
-    assert (fear["speaker"], fear["sex"], fear["emotion"], fear["emotion_raw"], fear["level"], fear["intensity"]) == (
+    assert (
+        fear["speaker"],
+        fear["sex"],
+        fear["emotion"],
+        fear["emotion_raw"],
+        fear["level"],
+        fear["intensity"],
+    ) == (
         "Actor_01",
         "male",
         "fear",
@@ -145,9 +193,15 @@ def test_ravdess_from_record_to_rows(ravdess, tmp_path):
         2,
         1.0,
     )
-    assert (neutral["sex"], neutral["emotion"], neutral["sentence"]) == ("female", "neutral", "Dogs are sitting by the door")
+    assert (neutral["sex"], neutral["emotion"], neutral["sentence"]) == (
+        "female",
+        "neutral",
+        "Dogs are sitting by the door",
+    )
     assert (table["split"] == "test").all() and fear["member"] == "Actor_01/01-01-06-02-01-02-01.mp4"
-    assert table["reason"]["notes-1"].startswith("name") and table["reason"]["01-01-03-01-01-01-01"].startswith("refused")
+    assert table["reason"]["notes-1"].startswith("name") and table["reason"][
+        "01-01-03-01-01-01-01"
+    ].startswith("refused")
     assert len(table) == 4
     assert not list(out.rglob("*.mp4"))  # nothing was unpacked
 

@@ -13,9 +13,14 @@ from eadbench.corpora.splits import assign, drop_leaks, look_of
 ROWS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("uvwxyz")), min_size=1, max_size=30)
 
 
-@given(ROWS, st.lists(st.sampled_from("abcdefgh"), max_size=3), st.lists(st.sampled_from("abcdefgh"), max_size=2))
+@given(
+    ROWS, st.lists(st.sampled_from("abcdefgh"), max_size=3), st.lists(st.sampled_from("abcdefgh"), max_size=2)
+)
 def test_splits_share_neither_speaker_nor_video(pairs, test, val):
-    rows = [{"recording_id": f"r{k}", "speaker": speaker, "video_key": video} for k, (speaker, video) in enumerate(pairs)]
+    rows = [
+        {"recording_id": f"r{k}", "speaker": speaker, "video_key": video}
+        for k, (speaker, video) in enumerate(pairs)
+    ]
     try:
         assign(rows, SplitConfig(test=test, val=val))
     except EadbenchError as error:
@@ -31,7 +36,11 @@ def test_splits_share_neither_speaker_nor_video(pairs, test, val):
 
 def test_patterns_recordings_and_conflicts():
     def rows():
-        return [{"recording_id": f"{speaker}_{k}", "speaker": speaker} for speaker in ("M1", "M2", "W1") for k in range(2)]
+        return [
+            {"recording_id": f"{speaker}_{k}", "speaker": speaker}
+            for speaker in ("M1", "M2", "W1")
+            for k in range(2)
+        ]
 
     some = rows()
     assign(some, SplitConfig(test=["W*"], val=["M2_1"], rest="train"))
@@ -46,7 +55,11 @@ def test_patterns_recordings_and_conflicts():
 def picture(seed):
     import cv2
 
-    return cv2.resize(np.random.default_rng(seed).integers(0, 255, (6, 8)).astype(np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(
+        np.random.default_rng(seed).integers(0, 255, (6, 8)).astype(np.uint8),
+        (160, 120),
+        interpolation=cv2.INTER_CUBIC,
+    )
 
 
 def row(name, split, seed=None, **more):
@@ -62,8 +75,16 @@ def row(name, split, seed=None, **more):
 
 
 def test_near_identical_recordings_are_dropped_from_training():
-    noisy = np.clip(picture(1).astype(int) + np.random.default_rng(0).integers(-3, 4, (120, 160)), 0, 255).astype(np.uint8)
-    rows = [row("t", "test", 1), row("same", "train", 1), row("other", "train", 2), row("longer", "train", 1, duration=9.0), row("re-encoded", "val")]
+    noisy = np.clip(
+        picture(1).astype(int) + np.random.default_rng(0).integers(-3, 4, (120, 160)), 0, 255
+    ).astype(np.uint8)
+    rows = [
+        row("t", "test", 1),
+        row("same", "train", 1),
+        row("other", "train", 2),
+        row("longer", "train", 1, duration=9.0),
+        row("re-encoded", "val"),
+    ]
     rows[4]["look"] = look_of(noisy)
     assert drop_leaks(rows) == 2
     assert [r["status"] for r in rows] == ["kept", "dropped", "kept", "kept", "dropped"]
@@ -71,7 +92,11 @@ def test_near_identical_recordings_are_dropped_from_training():
 
 
 def test_equal_hashes_are_dropped_whatever_they_show():
-    rows = [row("t", "val", sha256="f00"), row("same", "train", sha256="f00"), row("other", "train", sha256="ba2")]
+    rows = [
+        row("t", "val", sha256="f00"),
+        row("same", "train", sha256="f00"),
+        row("other", "train", sha256="ba2"),
+    ]
     assert drop_leaks(rows) == 1 and rows[1]["status"] == "dropped"
 
 

@@ -1,8 +1,11 @@
-"""The rules under ``--use-conda``: a small workflow from filming to tables, every job in an environment made from ``envs/``.
+"""The rules under ``--use-conda``: a small workflow from filming to tables, every job
+in an environment made from ``envs/``.
 
-``conda`` is a stand-in (``standin/bin/conda``) on py-rattler, whose solver is real, and its one channel is made of what is installed here
-(``channel.py``). What this shows: every such file of ``envs/`` can be solved, no rule imports what its file does not list, and the package can be
-imported in environments that do not hold it, although Snakemake copies their files. What it does not show: that conda-forge has these packages.
+``conda`` is a stand-in (``standin/bin/conda``) on py-rattler, whose solver is real, and
+its one channel is made of what is installed here (``channel.py``). What this shows:
+every such file of ``envs/`` can be solved, no rule imports what its file does not list,
+and the package can be imported in environments that do not hold it, although Snakemake
+copies their files. What it does not show: that conda-forge has these packages.
 """
 
 import os
@@ -25,7 +28,9 @@ FAMILIES = ("media", "captions", "training", "scoring", "tables")
 
 
 def small_config() -> dict:
-    """The smoke configuration with one corpus, no training and two methods that need no network."""
+    """The smoke configuration with one corpus, no training and two methods that need no
+    network.
+    """
     raw: dict = {}
     for name in ("config.yaml", "config/smoke.yaml"):
         raw = merge(raw, yaml.safe_load((ROOT / name).read_text()))
@@ -33,7 +38,10 @@ def small_config() -> dict:
     raw["zoo"]["train_on"] = ["demo_mead"]
     raw["zoo"]["artefacts"]["judge_syncnet"]["options"]["steps"] = 2
     raw["training"] = {"train_on": ["demo_mead"], "runs": {}}
-    raw["samples"]["methods"] = {kind: {"kind": kind, "corpora": ["demo_mead"], "protocols": ["self"]} for kind in ("ground_truth", "still")}
+    raw["samples"]["methods"] = {
+        kind: {"kind": kind, "corpora": ["demo_mead"], "protocols": ["self"]}
+        for kind in ("ground_truth", "still")
+    }
     raw["scores"] |= {"judges": {"sync": "judge_syncnet"}, "metrics": ["ssim", "sync"]}
     main = {"title": "Main", "corpora": ["demo_mead"], "metrics": ["ssim", "sync"]}
     raw["tables"] = {"methods": ["still", "ground_truth"], "controls": ["still"], "main": main}
@@ -52,9 +60,18 @@ def conda(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = folder / "home"
     shutil.copytree(Path(__file__).parent / "standin", home)
     command = home / "bin/conda"
-    command.write_text(command.read_text().replace("#!/usr/bin/env python3", f"#!{sys.executable}", 1))  # the Python that has py-rattler
-    places = {"CHANNEL": (folder / "channel").as_uri(), "CACHE": str(folder / "cache"), "WHEELS": str(folder / "wheels")}
-    return {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", **{f"CONDA_STANDIN_{name}": value for name, value in places.items()}}
+    command.write_text(
+        command.read_text().replace("#!/usr/bin/env python3", f"#!{sys.executable}", 1)
+    )  # the Python that has py-rattler
+    places = {
+        "CHANNEL": (folder / "channel").as_uri(),
+        "CACHE": str(folder / "cache"),
+        "WHEELS": str(folder / "wheels"),
+    }
+    return {
+        "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+        **{f"CONDA_STANDIN_{name}": value for name, value in places.items()},
+    }
 
 
 def test_every_family_of_rules_runs_in_its_own_environment(conda, tmp_path, monkeypatch):
@@ -63,13 +80,23 @@ def test_every_family_of_rules_runs_in_its_own_environment(conda, tmp_path, monk
     monkeypatch.delenv("PYTHONPATH", raising=False)
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(small_config(), sort_keys=False))
-    targets = ["results/tables/scores.parquet", "results/captions/demo_mead/captions.parquet", "results/clips/demo_mead/report.html"]
+    targets = [
+        "results/tables/scores.parquet",
+        "results/captions/demo_mead/captions.parquet",
+        "results/clips/demo_mead/report.html",
+    ]
     done = snakemake(tmp_path, "--use-conda", "--nocolor", *targets, configs=(str(config),))
     text = done.stdout + done.stderr
     assert done.returncode == 0, text[-6000:]
     scores = read_table(tmp_path / "results/tables/scores.parquet", schemas.SCORES)
-    assert set(scores["method"]) == {"still", "ground_truth"} and scores.loc[scores["metric"] == "ssim", "value"].notna().all()
-    made = {yaml.safe_load(path.read_text())["name"]: path.with_suffix("") for path in (tmp_path / ".snakemake/conda").glob("*.yaml")}
+    assert (
+        set(scores["method"]) == {"still", "ground_truth"}
+        and scores.loc[scores["metric"] == "ssim", "value"].notna().all()
+    )
+    made = {
+        yaml.safe_load(path.read_text())["name"]: path.with_suffix("")
+        for path in (tmp_path / ".snakemake/conda").glob("*.yaml")
+    }
     assert set(made) == {f"eadbench-{family}" for family in FAMILIES}
     for name, folder in made.items():
         site = next(folder.glob("lib/python3.*/site-packages"))

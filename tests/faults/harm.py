@@ -5,7 +5,8 @@ import random
 import re
 from pathlib import Path
 
-# Harmed file -> outputs of jobs that read it: one is deleted, so that its job runs again; and what else must go so that it starts from its inputs.
+# Harmed file -> outputs of jobs that read it: one is deleted, so that its job runs
+# again; and what else must go so that it starts from its inputs.
 READERS: list[tuple[str, list[str], list[str]]] = [
     (r"studio/(?P<c>[^/]+)/.*", ["results/corpora/{c}/fetch.json"], ["results/corpora/{c}/raw"]),
     (
@@ -15,7 +16,11 @@ READERS: list[tuple[str, list[str], list[str]]] = [
     ),
     (r"corpora/(?P<c>[^/]+)/(fetch\.json|sums\.sha256)", ["results/corpora/{c}/index.parquet"], []),
     (r"corpora/(?P<c>[^/]+)/index\.parquet", ["results/clips/{c}/shards/{shard}/cut.parquet"], []),
-    (r"clips/(?P<c>[^/]+)/shards/[^/]+/\.cut\.done\.jsonl", ["results/clips/{c}/shards/{shard}/cut.parquet"], []),
+    (
+        r"clips/(?P<c>[^/]+)/shards/[^/]+/\.cut\.done\.jsonl",
+        ["results/clips/{c}/shards/{shard}/cut.parquet"],
+        [],
+    ),
     (
         r"clips/(?P<c>[^/]+)/shards/[^/]+/((videos|audio|tracks|corrected)/.*|sums\.sha256)",
         [
@@ -25,7 +30,11 @@ READERS: list[tuple[str, list[str], list[str]]] = [
         ],
         [],
     ),
-    (r"clips/(?P<c>[^/]+)/shards/[^/]+/cut\.parquet", ["results/clips/{c}/cut.parquet", "results/clips/{c}/shards/{shard}/checked.parquet"], []),
+    (
+        r"clips/(?P<c>[^/]+)/shards/[^/]+/cut\.parquet",
+        ["results/clips/{c}/cut.parquet", "results/clips/{c}/shards/{shard}/checked.parquet"],
+        [],
+    ),
     (r"clips/(?P<c>[^/]+)/shards/[^/]+/checked\.parquet", ["results/clips/{c}/clips.parquet"], []),
     (r"clips/[^/]+/cut\.parquet", ["results/zoo/face_id/card.json"], []),
     (
@@ -39,12 +48,23 @@ READERS: list[tuple[str, list[str], list[str]]] = [
     ),
     (r"captions/(?P<c>[^/]+)/shards/[^/]+\.parquet", ["results/captions/{c}/written.parquet"], []),
     (r"captions/(?P<c>[^/]+)/written\.parquet", ["results/captions/{c}/captions.parquet"], []),
-    (r"captions/(?P<c>[^/]+)/captions\.parquet", ["results/features/{c}/text.parquet", "results/captions/report.html"], []),
+    (
+        r"captions/(?P<c>[^/]+)/captions\.parquet",
+        ["results/features/{c}/text.parquet", "results/captions/report.html"],
+        [],
+    ),
     (r"zoo/(vae|whisper)/.*", ["results/features/demo_mead/shards/{shard}/features.parquet"], []),
     (r"zoo/text_encoder/.*", ["results/features/demo_mead/text.parquet"], []),
     (r"zoo/sentence/.*", ["results/captions/demo_hdtf/captions.parquet"], []),
     (r"zoo/videomae/.*", ["results/training/no_text/card.json"], []),
-    (r"zoo/judge_syncnet/.*", ["results/clips/demo_hdtf/shards/{shard}/checked.parquet", "results/scores/still/demo_mead/self/per_clip.parquet"], []),
+    (
+        r"zoo/judge_syncnet/.*",
+        [
+            "results/clips/demo_hdtf/shards/{shard}/checked.parquet",
+            "results/scores/still/demo_mead/self/per_clip.parquet",
+        ],
+        [],
+    ),
     (r"zoo/.*", ["results/scores/still/demo_mead/self/per_clip.parquet"], []),
     (
         r"features/demo_mead/shards/[^/]+/.*\.(safetensors|sha256)",
@@ -52,18 +72,28 @@ READERS: list[tuple[str, list[str], list[str]]] = [
         [],
     ),
     (r"features/(?P<c>[^/]+)/shards/[^/]+/.*", ["results/features/{c}/index.parquet"], []),
-    (r"features/(?P<c>[^/]+)/(text|index|sums).*", ["results/samples/full/{c}/self/samples.parquet", "results/features/{c}/index.parquet"], []),
+    (
+        r"features/(?P<c>[^/]+)/(text|index|sums).*",
+        ["results/samples/full/{c}/self/samples.parquet", "results/features/{c}/index.parquet"],
+        [],
+    ),
     (r"training/syncnet/.*", ["results/training/wav2lip/card.json"], []),
     (r"training/stage1/.*", ["results/training/no_text/card.json"], []),
     (r"training/(?P<m>[^/]+)/.*", ["results/samples/{m}/demo_mead/self/samples.parquet"], []),
-    (r"samples/(?P<cell>.*/.*/[^/]+)/(samples\.parquet|sums\.sha256|videos/.*)", ["results/scores/{cell}/per_clip.parquet"], []),
+    (
+        r"samples/(?P<cell>.*/.*/[^/]+)/(samples\.parquet|sums\.sha256|videos/.*)",
+        ["results/scores/{cell}/per_clip.parquet"],
+        [],
+    ),
     (r"scores/(?P<cell>.*/.*/[^/]+)/summary\.parquet", ["results/tables/scores.parquet"], []),
     (r"scores/.*/confusion\.parquet", ["results/report/index.html"], []),
     (r"scores/(?P<cell>.*/.*/[^/]+)/.*", ["results/scores/{cell}/summary.parquet"], []),
     (r"tables/.*\.(parquet|json|sha256)", ["results/report/index.html"], []),
 ]
 # Nobody reads these again: pages, prints and records for people.
-FOR_PEOPLE = re.compile(r"(report/|benchmarks/|.*provenance.*|.*report\.(html|json)|tables/.*\.(md|tex|csv|png|pdf)|.*\.jsonl|.*\.log|\.gitkeep)")
+FOR_PEOPLE = re.compile(
+    r"(report/|benchmarks/|.*provenance.*|.*report\.(html|json)|tables/.*\.(md|tex|csv|png|pdf)|.*\.jsonl|.*\.log|\.gitkeep)"
+)
 SHARD = "0-of-1"
 
 
@@ -75,7 +105,9 @@ def intermediate_files(folder: Path) -> list[str]:
 
 
 def spread(names: list[str], count: int, rng: random.Random) -> list[str]:
-    """``count`` files drawn evenly over kinds: first a kind (stage, folder, suffix), then one of its files."""
+    """``count`` files drawn evenly over kinds: first a kind (stage, folder, suffix),
+    then one of its files.
+    """
     kinds: dict[tuple, list[str]] = {}
     for name in names:
         parts = Path(name).parts
@@ -86,23 +118,30 @@ def spread(names: list[str], count: int, rng: random.Random) -> list[str]:
 
 
 def reader_of(name: str, folder: Path, rng: random.Random) -> tuple[str, list[str]]:
-    """An output to be made again by a job that reads the file, and what to remove with it.
+    """An output to be made again by a job that reads the file, and what to remove with
+    it.
 
     Raises:
         LookupError: If no reader is known.
     """
     for pattern, outputs, aside in READERS:
         if match := re.fullmatch(pattern, name):
-            shard = next((part for part in Path(name).parts if "-of-" in part), SHARD).removesuffix(".parquet")
+            shard = next((part for part in Path(name).parts if "-of-" in part), SHARD).removesuffix(
+                ".parquet"
+            )
             fill = match.groupdict() | {"shard": shard}
-            there = [output for output in (text.format(**fill) for text in outputs) if (folder / output).exists()]
+            there = [
+                output for output in (text.format(**fill) for text in outputs) if (folder / output).exists()
+            ]
             if there:
                 return rng.choice(there), [text.format(**fill) for text in aside]
     raise LookupError(f"no job is known to read {name}")
 
 
 def truncate(path: Path, rng: random.Random) -> str:
-    """Cut a file off at a random place; times stay, as after a silent fault of the disk."""
+    """Cut a file off at a random place; times stay, as after a silent fault of the
+    disk.
+    """
     size = path.stat().st_size
     left = rng.randrange(size) if size else 0
     _rewrite(path, path.read_bytes()[:left])

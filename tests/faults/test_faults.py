@@ -1,4 +1,6 @@
-"""A few trials of the driver, one of each kind that is quick; docs/faults.md has the counts of the whole."""
+"""A few trials of the driver, one of each kind that is quick; docs/faults.md has the
+counts of the whole.
+"""
 
 import random
 import re
@@ -23,7 +25,9 @@ def first(folder: Path, pattern: str) -> str:
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
 def test_some_job_is_known_to_read_every_file(smoke: Path) -> None:
-    """A new kind of file must be added to the table of readers, or the driver would pass over it."""
+    """A new kind of file must be added to the table of readers, or the driver would
+    pass over it.
+    """
     unread = []
     for name in intermediate_files(smoke):
         try:
@@ -46,7 +50,9 @@ def test_some_job_is_known_to_read_every_file(smoke: Path) -> None:
         ("remove", r"scores/still/demo_mead/self/per_clip\.parquet", {"same"}),
     ],
 )
-def test_a_harmed_file_is_named_or_made_anew(smoke: Path, tmp_path: Path, kind: str, pattern: str, outcomes: set[str]) -> None:
+def test_a_harmed_file_is_named_or_made_anew(
+    smoke: Path, tmp_path: Path, kind: str, pattern: str, outcomes: set[str]
+) -> None:
     rng, name = random.Random(1), first(smoke, pattern)
     output, aside = reader_of(name, smoke, rng)
     trial = harm_one(tmp_path, smoke, kind, name, output, aside, rng)
@@ -56,7 +62,9 @@ def test_a_harmed_file_is_named_or_made_anew(smoke: Path, tmp_path: Path, kind: 
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
 def test_killed_while_measuring(smoke: Path, tmp_path: Path) -> None:
-    """SIGKILL to all processes once a job has begun; the one rerun ends with the same values."""
+    """SIGKILL to all processes once a job has begun; the one rerun ends with the same
+    values.
+    """
     folder = tmp_path / "run"
     shutil.copytree(smoke, folder, symlinks=True)
     for name in ("per_clip", "summary"):
@@ -82,7 +90,9 @@ def test_a_kill_bears_that_the_process_has_ended() -> None:
 
 def test_a_kill_reaches_those_who_left_the_group() -> None:
     """Workers of methods have sessions of their own."""
-    process = subprocess.Popen(["bash", "-c", "setsid sleep 600 & echo begun; wait"], stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        ["bash", "-c", "setsid sleep 600 & echo begun; wait"], stdout=subprocess.PIPE, start_new_session=True
+    )
     process.stdout.readline()
     victims = psutil.Process(process.pid).children(recursive=True)
     assert kill_all(process) == 1 + len(victims) == 2
@@ -95,5 +105,9 @@ def test_messages_are_told_from_mere_listings() -> None:
 
 
 def test_files_for_people_are_no_intermediates() -> None:
-    assert FOR_PEOPLE.match("tables/main.md") and FOR_PEOPLE.match("clips/c/report.html") and not FOR_PEOPLE.match("tables/scores.parquet")
+    assert (
+        FOR_PEOPLE.match("tables/main.md")
+        and FOR_PEOPLE.match("clips/c/report.html")
+        and not FOR_PEOPLE.match("tables/scores.parquet")
+    )
     assert all(outputs for _, outputs, _ in READERS)

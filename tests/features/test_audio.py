@@ -49,7 +49,9 @@ def test_long_sound_has_no_seam(encoder: AudioEncoder, seconds: float) -> None:
 
 
 def test_hard_cut_windows_would_show_a_seam(encoder: AudioEncoder) -> None:
-    """The measure of the test above is able to fail: windows laid side by side, as LatentSync does it, jump at 30 s."""
+    """The measure of the test above is able to fail: windows laid side by side, as
+    LatentSync does it, jump at 30 s.
+    """
     import whisper
 
     mel = whisper.log_mel_spectrogram(speech(58))

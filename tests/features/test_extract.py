@@ -28,7 +28,10 @@ def test_every_clip_has_a_row_and_tensors_of_the_stated_shapes(tiny_features: Pa
     assert set(index["clip_id"]) == set(read_table(tiny_clips, schemas.CLIPS)["clip_id"])
     store = FeatureStore([tiny_features])
     row = store.clips.iloc[0]
-    shapes = {kind: (tuple(store.get(row, kind).shape), store.get(row, kind).dtype) for kind in ("latents", "masked", "frames", "audio", "mel")}
+    shapes = {
+        kind: (tuple(store.get(row, kind).shape), store.get(row, kind).dtype)
+        for kind in ("latents", "masked", "frames", "audio", "mel")
+    }
     assert shapes == {
         "latents": ((50, 4, 8, 8), torch.float16),
         "masked": ((50, 4, 8, 8), torch.float16),
@@ -59,7 +62,9 @@ def test_captions_decide_what_trains(tiny_features: Path) -> None:
     assert index["text_id"].isna().tolist() == [False] * 5 + [True]
 
 
-def test_shards_leave_no_trace(tiny_clips: Path, tiny_parts: dict[str, Path], tiny_features: Path, tmp_path: Path) -> None:
+def test_shards_leave_no_trace(
+    tiny_clips: Path, tiny_parts: dict[str, Path], tiny_features: Path, tmp_path: Path
+) -> None:
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "one" / "features.parquet", CPU)
     merge([tmp_path / "one" / "features.parquet"], tiny_clips, tmp_path / "index.parquet")
     one, two = FeatureStore([tmp_path / "index.parquet"]), FeatureStore([tiny_features])
@@ -70,18 +75,30 @@ def test_shards_leave_no_trace(tiny_clips: Path, tiny_parts: dict[str, Path], ti
     assert one.clips["trains"].sum() == 4, "without captions every training clip trains"
 
 
-def test_same_bytes_and_nothing_left_behind(tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path) -> None:
+def test_same_bytes_and_nothing_left_behind(
+    tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path
+) -> None:
     for name in "ab":
         extract(tiny_clips, "0-of-2", tiny_parts, CONFIG, tmp_path / name / "features.parquet", CPU)
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
-    stores = ["audio.safetensors", "features.parquet", "frames.safetensors", "latents.safetensors", "mel.safetensors"]
+    stores = [
+        "audio.safetensors",
+        "features.parquet",
+        "frames.safetensors",
+        "latents.safetensors",
+        "mel.safetensors",
+    ]
     assert files == [*stores, "provenance.json", "sums.sha256"]
     for file in [*stores, "sums.sha256"]:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 def test_a_killed_shard_goes_on(
-    tiny_clips: Path, tiny_parts: dict[str, Path], tiny_features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_clips: Path,
+    tiny_parts: dict[str, Path],
+    tiny_features: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     work, done = module.Networks.features, []
 
@@ -97,16 +114,28 @@ def test_a_killed_shard_goes_on(
         extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, out, CPU)
     assert not out.exists() and len(list((tmp_path / "parts").glob("*.safetensors"))) == 2
     again = []
-    monkeypatch.setattr(module.Networks, "features", lambda self, video, sound: again.append(video) or work(self, video, sound))
+    monkeypatch.setattr(
+        module.Networks,
+        "features",
+        lambda self, video, sound: again.append(video) or work(self, video, sound),
+    )
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, out, CPU)
     assert len(again) == 4 and not set(again) & set(done)
     row = FeatureStore([tiny_features]).clips.iloc[0]
-    assert torch.equal(load_file(tmp_path / "latents.safetensors")[row["clip_id"]], FeatureStore([tiny_features]).get(row, "latents"))
+    assert torch.equal(
+        load_file(tmp_path / "latents.safetensors")[row["clip_id"]],
+        FeatureStore([tiny_features]).get(row, "latents"),
+    )
 
 
 @pytest.mark.parametrize(("change", "kept"), [({}, 2), ({"mask": "mouth"}, 0), ("a flipped bit", 1)])
 def test_only_parts_of_the_same_settings_and_bytes_are_taken_over(
-    tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict | str, kept: int
+    tiny_clips: Path,
+    tiny_parts: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict | str,
+    kept: int,
 ) -> None:
     work, out = module.Networks.features, tmp_path / "features.parquet"
     done: list[Path] = []
@@ -127,7 +156,14 @@ def test_only_parts_of_the_same_settings_and_bytes_are_taken_over(
         data[-1] ^= 1
         part.write_bytes(data)
     stop = 99
-    extract(tiny_clips, "0-of-1", tiny_parts, CONFIG.model_copy(update={} if isinstance(change, str) else change), out, CPU)
+    extract(
+        tiny_clips,
+        "0-of-1",
+        tiny_parts,
+        CONFIG.model_copy(update={} if isinstance(change, str) else change),
+        out,
+        CPU,
+    )
     assert len(done) == 2 + 6 - kept
 
 
@@ -163,7 +199,10 @@ def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(
     monkeypatch.setattr(module.Networks, "features", features)
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "a/features.parquet", CPU)
     found = read_table(tmp_path / "a/features.parquet", schemas.FEATURES).set_index("clip_id")
-    assert found["reason"][name] == "unexpected ValueError: bad shape" and (found["status"] == "failed").sum() == 1
+    assert (
+        found["reason"][name] == "unexpected ValueError: bad shape"
+        and (found["status"] == "failed").sum() == 1
+    )
     error = MemoryError()
     with pytest.raises(FatalError, match="out of memory"):
         extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "b/features.parquet", CPU)
@@ -177,13 +216,24 @@ def test_all_damaged_is_a_failed_job(tiny_clips: Path, tiny_parts: dict[str, Pat
     assert not (tmp_path / "features.parquet").exists()
 
 
-def test_bad_calls_say_what_to_do(tiny_clips: Path, tiny_parts: dict[str, Path], tiny_features: Path, tmp_path: Path) -> None:
+def test_bad_calls_say_what_to_do(
+    tiny_clips: Path, tiny_parts: dict[str, Path], tiny_features: Path, tmp_path: Path
+) -> None:
     with pytest.raises(EadbenchError, match="'whisper' was not given"):
         extract(tiny_clips, "0-of-1", {"vae": tiny_parts["vae"]}, CONFIG, tmp_path / "f.parquet", CPU)
     with pytest.raises(EadbenchError, match="multiple of the VAE's reduction 4"):
-        extract(tiny_clips, "0-of-1", tiny_parts, CONFIG.model_copy(update={"size": 30}), tmp_path / "f.parquet", CPU)
+        extract(
+            tiny_clips,
+            "0-of-1",
+            tiny_parts,
+            CONFIG.model_copy(update={"size": 30}),
+            tmp_path / "f.parquet",
+            CPU,
+        )
     with pytest.raises(EadbenchError, match="are in no shard"):
-        merge([tiny_features.parent / "shards/0-of-2/features.parquet"], tiny_clips, tmp_path / "index.parquet")
+        merge(
+            [tiny_features.parent / "shards/0-of-2/features.parquet"], tiny_clips, tmp_path / "index.parquet"
+        )
 
 
 def test_lost_shards_and_clips_are_named(tiny_features: Path, tmp_path: Path) -> None:

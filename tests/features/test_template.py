@@ -1,4 +1,6 @@
-"""Clips are aligned to where masks and losses expect the face: two modules, one geometry."""
+"""Clips are aligned to where masks and losses expect the face: two modules, one
+geometry.
+"""
 
 from pathlib import Path
 

@@ -13,19 +13,41 @@ from eadbench.zoo import load
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
 from eadbench.zoo.make import ArtefactInputs, make
 
-CAPTIONS = ["The brows are raised.", "The lips are pressed together.", "The brows are raised.", None, "The person looks sad."]
+CAPTIONS = [
+    "The brows are raised.",
+    "The lips are pressed together.",
+    "The brows are raised.",
+    None,
+    "The person looks sad.",
+]
 
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
-    """A captions table with a caption twice and one missing, and an encoder fitted on it."""
+    """A captions table with a caption twice and one missing, and an encoder fitted on
+    it.
+    """
     folder = tmp_path_factory.mktemp("text")
     rows = [
-        {"clip_id": f"c{k}", "corpus": "x", "captioner": "m", "caption": c, "split": "train", "status": "kept" if c else "failed", "reason": ""}
+        {
+            "clip_id": f"c{k}",
+            "corpus": "x",
+            "captioner": "m",
+            "caption": c,
+            "split": "train",
+            "status": "kept" if c else "failed",
+            "reason": "",
+        }
         for k, c in enumerate(CAPTIONS)
     ]
     write_table(folder / "captions.parquet", rows, schemas.CAPTIONS)
-    zoo = ZooConfig(artefacts={"text_encoder": ArtefactConfig(kind="text_encoder", how="trained", options={"model": "t5", "steps": 2, "dim": 32})})
+    zoo = ZooConfig(
+        artefacts={
+            "text_encoder": ArtefactConfig(
+                kind="text_encoder", how="trained", options={"model": "t5", "steps": 2, "dim": 32}
+            )
+        }
+    )
     make("text_encoder", zoo, 1, ArtefactInputs(captions=[folder / "captions.parquet"]), folder / "encoder")
     encode_texts("x", folder / "captions.parquet", folder / "encoder", "cpu", folder / "text.parquet")
     return folder
@@ -35,7 +57,11 @@ def test_each_distinct_text_is_encoded_once_and_labels_and_the_empty_text_with_t
     table = read_table(room / "text.parquet", schemas.TEXTS)
     assert table.text.is_unique
     assert table.text_id.is_unique
-    wanted = {"", *filter(None, CAPTIONS), *(t for e in EMOTIONS for i in (0.1, 0.5, 0.9, None) for t in label_texts(e, i))}
+    wanted = {
+        "",
+        *filter(None, CAPTIONS),
+        *(t for e in EMOTIONS for i in (0.1, 0.5, 0.9, None) for t in label_texts(e, i)),
+    }
     assert set(table.text) == wanted
     assert set(load_file(room / "text.safetensors")) == set(table.text_id)
 

@@ -1,6 +1,8 @@
-"""Files of many kinds, read by the layer and by ffmpeg's command line: the same frames, the same samples.
+"""Files of many kinds, read by the layer and by ffmpeg's command line: the same frames,
+the same samples.
 
-Frames are compared in the file's own pixel format, so that no conversion to RGB blurs a difference.
+Frames are compared in the file's own pixel format, so that no conversion to RGB blurs a
+difference.
 """
 
 import json
@@ -18,7 +20,9 @@ import pytest
 from eadbench.media.audio import HOLE, iter_audio, read_audio
 from eadbench.media.video import iter_pictures
 
-pytestmark = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg's command line is not installed (apt-get install ffmpeg)")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("ffmpeg"), reason="ffmpeg's command line is not installed (apt-get install ffmpeg)"
+)
 
 FPS = 25
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p")
@@ -43,7 +47,8 @@ HIGH = 4  # grey levels by which two versions of FFmpeg's scaler may differ
 
 @dataclass(frozen=True)
 class Case:
-    """How to make a file and what else ffmpeg has to be told to read it as the layer does.
+    """How to make a file and what else ffmpeg has to be told to read it as the layer
+    does.
 
     Attributes:
         name: Its name, with suffix.
@@ -52,8 +57,10 @@ class Case:
         sound: Source filter of the sound.
         before: Options in front of the first input.
         change: Filters of ffmpeg that the layer applies of itself.
-        stamps: The one that dates the frames before they are resampled, zero being where the picture starts. ``None``: resampled
-            frames are compared with ffmpeg's own ones, since it dates AVI's B-frames by guesses and begins anew at a change of size.
+        stamps: The one that dates the frames before they are resampled, zero being
+            where the picture starts. ``None``: resampled frames are compared with
+            ffmpeg's own ones, since it dates AVI's B-frames by guesses and begins anew
+            at a change of size.
         shown: Size of the picture as shown, if it is another.
         tolerance: Grey levels.
         notes: Parts of the notes expected, in order.
@@ -76,7 +83,9 @@ class Case:
 
 
 def ffmpeg(*options: object) -> bytes:
-    done = subprocess.run(["ffmpeg", "-v", "error", "-y", "-nostdin", *map(str, options)], capture_output=True)
+    done = subprocess.run(
+        ["ffmpeg", "-v", "error", "-y", "-nostdin", *map(str, options)], capture_output=True
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
@@ -141,7 +150,9 @@ def remuxed(*options: str, before: tuple[str, ...] = ()):
 
 
 def stamped(kind: str, change):
-    """Moves the time stamps in seconds of the packets of a track, ``change(seconds)``; ``None`` leaves a packet out."""
+    """Moves the time stamps in seconds of the packets of a track, ``change(seconds)``;
+    ``None`` leaves a packet out.
+    """
 
     def edit(path: Path) -> None:
         other = path.with_name(f"other{path.suffix}")
@@ -228,7 +239,10 @@ CASES = [
         C(f"{rate.replace('/', '_')}.mp4", (*B_FRAMES, *AAC), rate=rate, seconds=2)
         for rate in ("24000/1001", "30000/1001", "30", "50", "60", "12.5", "24")
     ],
-    *[C(f"{rate.replace('/', '_')}.mkv", (*B_FRAMES, *AAC), rate=rate, seconds=2) for rate in ("24000/1001", "30000/1001", "30")],
+    *[
+        C(f"{rate.replace('/', '_')}.mkv", (*B_FRAMES, *AAC), rate=rate, seconds=2)
+        for rate in ("24000/1001", "30000/1001", "30")
+    ],
     C("30_b.avi", (*B_FRAMES, *PCM), rate="30", stamps=COUNTED),
     C("30.ts", (*B_FRAMES, *AAC), rate="30"),
     C("29.97.mpg", (*MPEG2, "-c:a", "mp2", "-ar", "48000"), rate="30000/1001"),
@@ -420,7 +434,9 @@ def compare(path: Path, case: Case, fps: int | None, notes: list[str]) -> None:
     ours = list(iter_pictures(path, fps=fps, notes=notes))
     pixels = ours[0].frame.format.name
     assert f"{ours[0].width}x{ours[0].height}" == (case.shown or case.size)
-    filters = ",".join(filter(None, [case.change, *((case.stamps, f"fps={fps}") if fps and case.stamps else ())]))
+    filters = ",".join(
+        filter(None, [case.change, *((case.stamps, f"fps={fps}") if fps and case.stamps else ())])
+    )
     theirs = ffmpeg(
         "-i",
         path,
@@ -439,11 +455,21 @@ def compare(path: Path, case: Case, fps: int | None, notes: list[str]) -> None:
     assert len(theirs) == size * len(ours), f"{len(ours)} frames, ffmpeg has {len(theirs) / size:g}"
     kind = "<u2" if "10le" in pixels else "u1"
     for k, picture in enumerate(ours):
-        a, b = (np.frombuffer(x, kind).astype(int) for x in (raw(picture.frame), theirs[k * size : (k + 1) * size]))
+        a, b = (
+            np.frombuffer(x, kind).astype(int)
+            for x in (raw(picture.frame), theirs[k * size : (k + 1) * size])
+        )
         assert np.abs(a - b).max() <= case.tolerance, f"frame {k} differs"
-    if fps is None and not case.change and "10le" not in pixels:  # scaled and deeper pictures take another road to RGB in FFmpeg 8
-        colours = np.frombuffer(ffmpeg("-i", path, "-map", "0:v:0", "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"), np.uint8)
-        assert np.abs(ours[0].rgb().reshape(-1).astype(int) - colours).max() <= 12, "the first frame's RGB differs"
+    if (
+        fps is None and not case.change and "10le" not in pixels
+    ):  # scaled and deeper pictures take another road to RGB in FFmpeg 8
+        colours = np.frombuffer(
+            ffmpeg("-i", path, "-map", "0:v:0", "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"),
+            np.uint8,
+        )
+        assert np.abs(ours[0].rgb().reshape(-1).astype(int) - colours).max() <= 12, (
+            "the first frame's RGB differs"
+        )
 
 
 def starts(path: Path) -> dict[str, float]:
@@ -474,7 +500,9 @@ def test_the_same_frames_and_samples(case, folder):
     times = starts(path)
     if "audio" in times:
         compare_sound(path, case, times, notes)
-    assert len(notes) == len(case.notes) and all(part in note for part, note in zip(case.notes, notes, strict=True)), notes
+    assert len(notes) == len(case.notes) and all(
+        part in note for part, note in zip(case.notes, notes, strict=True)
+    ), notes
 
 
 def compare_sound(path: Path, case: Case, times: dict[str, float], notes: list[str]) -> None:
@@ -482,11 +510,23 @@ def compare_sound(path: Path, case: Case, times: dict[str, float], notes: list[s
     shift = times["video"] - times["file"]
     theirs = np.frombuffer(
         ffmpeg(
-            "-itsoffset", -shift, "-i", path, "-map", "0:a:1" if "default" in case.name else "0:a:0", "-af",
+            "-itsoffset",
+            -shift,
+            "-i",
+            path,
+            "-map",
+            "0:a:1" if "default" in case.name else "0:a:0",
+            "-af",
             f"aresample=16000:async=1:min_hard_comp={HOLE}:first_pts=0:osf=fltp,"
-            "aresample=ochl=mono:osf=flt:rematrix_maxval=1", "-f", "f32le", "-c:a", "pcm_f32le", "-",
-        ), "<f4",
-    )  # fmt: skip
+            "aresample=ochl=mono:osf=flt:rematrix_maxval=1",
+            "-f",
+            "f32le",
+            "-c:a",
+            "pcm_f32le",
+            "-",
+        ),
+        "<f4",
+    )
     assert abs(len(ours) - len(theirs)) <= 1
     n = min(len(ours), len(theirs))
     assert n > 16000

@@ -12,10 +12,32 @@ from eadbench.core.errors import EadbenchError
 from eadbench.media.files import NOT_UTF8, SOUND, VIDEO, escaped, find_file, media_files, walk
 
 MPEG2 = (".mpg", ".mpeg", ".mpe", ".vob", ".m2v", ".mxf")
-CODECS = {".gif": "gif", ".apng": "apng", ".webm": "libvpx", ".ogv": "libvpx", ".ogm": "libvpx", ".dv": "dvvideo", ".rm": "rv10", ".rmvb": "rv10",
-          ".y4m": "rawvideo", ".flv": "flv", ".f4v": "libx264"} | dict.fromkeys(MPEG2, "mpeg2video")  # fmt: skip
-MUXERS = {".apng": "apng", ".qt": "mov", ".divx": "avi", ".m2t": "mpegts", ".mpe": "mpeg", ".ogm": "ogg", ".rmvb": "rm", ".y4m": "yuv4mpegpipe",
-          ".ts": "mpegts", ".mts": "mpegts", ".m2ts": "mpegts"}  # fmt: skip
+CODECS = {
+    ".gif": "gif",
+    ".apng": "apng",
+    ".webm": "libvpx",
+    ".ogv": "libvpx",
+    ".ogm": "libvpx",
+    ".dv": "dvvideo",
+    ".rm": "rv10",
+    ".rmvb": "rv10",
+    ".y4m": "rawvideo",
+    ".flv": "flv",
+    ".f4v": "libx264",
+} | dict.fromkeys(MPEG2, "mpeg2video")
+MUXERS = {
+    ".apng": "apng",
+    ".qt": "mov",
+    ".divx": "avi",
+    ".m2t": "mpegts",
+    ".mpe": "mpeg",
+    ".ogm": "ogg",
+    ".rmvb": "rm",
+    ".y4m": "yuv4mpegpipe",
+    ".ts": "mpegts",
+    ".mts": "mpegts",
+    ".m2ts": "mpegts",
+}
 PIXELS = {".gif": "rgb8", ".apng": "rgb24"}
 
 
@@ -27,7 +49,16 @@ def touch(root, *names):
 
 def test_hidden_files_and_what_lies_in_hidden_folders_do_not_count(tmp_path):
     root = tmp_path / ".hidden root"
-    touch(root, "a.mp4", "._a.mp4", ".DS_Store", ".ipynb_checkpoints/a-checkpoint.mp4", "__MACOSX/._a.mp4", "b/.part-9-b.mp4", "b/b.mp4")
+    touch(
+        root,
+        "a.mp4",
+        "._a.mp4",
+        ".DS_Store",
+        ".ipynb_checkpoints/a-checkpoint.mp4",
+        "__MACOSX/._a.mp4",
+        "b/.part-9-b.mp4",
+        "b/b.mp4",
+    )
     assert list(media_files(root).files) == ["a.mp4", "b/b.mp4"]
     assert media_files(root).skipped == {} and media_files(root).note() == ""
 
@@ -45,7 +76,10 @@ def test_decomposed_letters_of_a_mac_are_the_same_name(tmp_path):
         touch(tmp_path / side, unicodedata.normalize(form, "ü/é.mp4"))
     real, fake = (media_files(tmp_path / side) for side in ("real", "fake"))
     assert list(real.files) == list(fake.files) == [unicodedata.normalize("NFC", "ü/é.mp4")]
-    assert find_file(tmp_path / "fake", "ü/é.mp4").is_file() and find_file(tmp_path / "real", unicodedata.normalize("NFD", "ü/é.mp4")).is_file()
+    assert (
+        find_file(tmp_path / "fake", "ü/é.mp4").is_file()
+        and find_file(tmp_path / "real", unicodedata.normalize("NFD", "ü/é.mp4")).is_file()
+    )
 
 
 def test_two_files_of_one_name_are_both_named(tmp_path):
@@ -100,9 +134,14 @@ def test_pyav_reads_every_suffix_that_counts(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     with av.open(str(path), "w", format=MUXERS.get(suffix)) as out:
         stream = out.add_stream(CODECS.get(suffix, "mpeg4"), rate=25)
-        stream.width, stream.height, stream.pix_fmt = *((720, 576) if suffix == ".dv" else (352, 288)), PIXELS.get(suffix, "yuv420p")
+        stream.width, stream.height, stream.pix_fmt = (
+            *((720, 576) if suffix == ".dv" else (352, 288)),
+            PIXELS.get(suffix, "yuv420p"),
+        )
         for k in range(5):
-            frame = av.VideoFrame.from_ndarray(np.full((stream.height, stream.width, 3), 40 * k, np.uint8), "rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.full((stream.height, stream.width, 3), 40 * k, np.uint8), "rgb24"
+            )
             out.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
         out.mux(stream.encode())
     with av.open(str(path)) as container:

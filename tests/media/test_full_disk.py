@@ -1,4 +1,6 @@
-"""A disk that fills up while a file is written, at its first page and at its last: a clear error, and nothing under the final name."""
+"""A disk that fills up while a file is written, at its first page and at its last: a
+clear error, and nothing under the final name.
+"""
 
 from pathlib import Path
 

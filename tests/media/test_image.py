@@ -12,7 +12,9 @@ from eadbench.media.video import iter_pictures, probe, probe_with_frame, read_fr
 
 
 def reference(image, matrix, size, fine=16):
-    """Area averaging by brute force: each target pixel is the mean of ``fine`` x ``fine`` points in it."""
+    """Area averaging by brute force: each target pixel is the mean of ``fine`` x
+    ``fine`` points in it.
+    """
     back = cv2.invertAffineTransform(np.asarray(matrix, np.float64))
     steps = (np.arange(size[0] * fine) + 0.5) / fine - 0.5, (np.arange(size[1] * fine) + 0.5) / fine - 0.5
     x, y = np.meshgrid(*steps)
@@ -23,7 +25,9 @@ def reference(image, matrix, size, fine=16):
 
 def similarity(scale, degrees, size, image):
     matrix = cv2.getRotationMatrix2D((image.shape[1] / 2, image.shape[0] / 2), degrees, scale)
-    return matrix + np.array([[0, 0, size[0] / 2 - image.shape[1] / 2], [0, 0, size[1] / 2 - image.shape[0] / 2]])
+    return matrix + np.array(
+        [[0, 0, size[0] / 2 - image.shape[1] / 2], [0, 0, size[1] / 2 - image.shape[0] / 2]]
+    )
 
 
 def psnr(a, b):
@@ -37,14 +41,24 @@ def test_what_shrinks_is_averaged_over_area(scale, degrees):
     matrix = similarity(scale, degrees, size, image)
     right = reference(image, matrix, size)
     ours = psnr(warp_area(image, matrix, size), right)
-    plain = psnr(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE), right)
+    plain = psnr(
+        cv2.warpAffine(image, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE), right
+    )
     assert ours > 36 and (ours > plain + 5 or scale > 0.5)
 
 
 def test_a_whole_factor_is_the_mean_of_its_blocks():
     image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
-    matrix = np.array([[1 / 3, 0, -1 / 3], [0, 1 / 3, -1 / 3]])  # target pixel 0 has its centre on source pixel 1
-    assert np.abs(warp_area(image, matrix, (30, 20)).astype(int) - cv2.resize(image, (30, 20), interpolation=cv2.INTER_AREA)).max() <= 1
+    matrix = np.array(
+        [[1 / 3, 0, -1 / 3], [0, 1 / 3, -1 / 3]]
+    )  # target pixel 0 has its centre on source pixel 1
+    assert (
+        np.abs(
+            warp_area(image, matrix, (30, 20)).astype(int)
+            - cv2.resize(image, (30, 20), interpolation=cv2.INTER_AREA)
+        ).max()
+        <= 1
+    )
 
 
 def test_other_factors_along_x_and_y():
@@ -53,7 +67,9 @@ def test_other_factors_along_x_and_y():
     assert psnr(warp_area(image, matrix, (50, 50)), reference(image, matrix, (50, 50))) > 36
 
 
-@pytest.mark.parametrize(("side", "target"), [(300, 288), (400, 288), (512, 288), (512, 200), (511, 100), (100, 160)])
+@pytest.mark.parametrize(
+    ("side", "target"), [(300, 288), (400, 288), (512, 288), (512, 200), (511, 100), (100, 160)]
+)
 def test_squares_are_shrunk_by_area(side, target):
     image = np.ascontiguousarray(astronaut()[:side, :side])
     scale = target / side
@@ -61,7 +77,9 @@ def test_squares_are_shrunk_by_area(side, target):
     if scale < 1:
         assert psnr(resize_square(image, target), reference(image, matrix, (target, target))) > 40
     else:
-        assert np.array_equal(resize_square(image, target), cv2.resize(image, (target, target), interpolation=cv2.INTER_LINEAR))
+        assert np.array_equal(
+            resize_square(image, target), cv2.resize(image, (target, target), interpolation=cv2.INTER_LINEAR)
+        )
 
 
 def test_what_does_not_shrink_is_warped_as_ever():
@@ -75,7 +93,9 @@ def test_what_does_not_shrink_is_warped_as_ever():
 def test_grey_float_and_zeros_outside():
     image = np.ones((100, 100), np.float32)
     shrunk = warp_area(image, np.array([[0.25, 0, 10], [0, 0.25, 10]]), (50, 50), border=cv2.BORDER_CONSTANT)
-    assert shrunk.dtype == np.float32 and shrunk.shape == (50, 50) and shrunk[20, 20] == 1 and shrunk[0, 0] == 0
+    assert (
+        shrunk.dtype == np.float32 and shrunk.shape == (50, 50) and shrunk[20, 20] == 1 and shrunk[0, 0] == 0
+    )
     assert shrunk.sum() == pytest.approx(100 * 100 / 16, rel=0.03)
 
 
@@ -84,7 +104,15 @@ def test_a_huge_shrinkage_stays_within_opencvs_sizes():
     assert (warp_area(image, np.array([[1e-4, 0, 20], [0, 1e-4, 20]]), (200, 200)) == 9).all()
 
 
-TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_90",
+    7: "TRANSVERSE",
+    8: "ROTATE_270",
+}
 
 
 def saved(path, image, **options):
@@ -99,7 +127,12 @@ def test_all_orientations_of_exif(tmp_path, orientation, suffix):
     exif[0x0112] = orientation
     stored = photo.transpose(Image.Transpose[TURNS[orientation]]) if orientation > 1 else photo
     path = saved(tmp_path / f"a.{suffix}", stored, exif=exif)
-    for shown in (read_still(path), next(iter_pictures(path)).rgb(), read_frames(path)[0], probe_with_frame(path)[1].rgb()):
+    for shown in (
+        read_still(path),
+        next(iter_pictures(path)).rgb(),
+        read_frames(path)[0],
+        probe_with_frame(path)[1].rgb(),
+    ):
         assert shown.shape == (96, 128, 3) and np.abs(shown.astype(int) - np.asarray(photo)).mean() < 4
     assert (probe(path).width, probe(path).height) == (128, 96)
 
@@ -129,13 +162,21 @@ def test_transparency_and_animations_are_told(tmp_path):
     clear = photo.copy()
     clear.putalpha(Image.new("L", clear.size, 0))
     notes = []
-    assert np.array_equal(read_still(saved(tmp_path / "a.png", clear), notes), np.asarray(photo)) and "transparent" in notes[0]
+    assert (
+        np.array_equal(read_still(saved(tmp_path / "a.png", clear), notes), np.asarray(photo))
+        and "transparent" in notes[0]
+    )
     clear.putalpha(Image.new("L", clear.size, 255))
     notes = []
-    assert np.array_equal(read_still(saved(tmp_path / "opaque.png", clear), notes), np.asarray(photo)) and not notes
+    assert (
+        np.array_equal(read_still(saved(tmp_path / "opaque.png", clear), notes), np.asarray(photo))
+        and not notes
+    )
     other = Image.fromarray(255 - np.asarray(photo))
     path = saved(tmp_path / "a.webp", photo, save_all=True, append_images=[other, photo], lossless=True)
-    assert np.array_equal(read_still(path, notes), np.asarray(photo)) and notes == ["an animation of 3 pictures: the first one is taken"]
+    assert np.array_equal(read_still(path, notes), np.asarray(photo)) and notes == [
+        "an animation of 3 pictures: the first one is taken"
+    ]
 
 
 def test_what_is_no_picture_is_refused_in_one_line(tmp_path):

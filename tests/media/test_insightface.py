@@ -1,4 +1,6 @@
-"""The package insightface runs a pack's detector. The pack cannot be had here: a small network with SCRFD's outputs finds patches of colour."""
+"""The package insightface runs a pack's detector. The pack cannot be had here: a small
+network with SCRFD's outputs finds patches of colour.
+"""
 
 from pathlib import Path
 
@@ -10,19 +12,39 @@ from onnx import TensorProto, helper, numpy_helper
 from eadbench.core.errors import EadbenchError
 from eadbench.media.faces import InsightfaceDetector, make_detector
 
-LAYOUTS = {6: (3, 2, 2), 9: (3, 2, 3), 10: (5, 1, 2), 15: (5, 1, 3)}  # outputs -> levels, boxes per place, kinds of output
-SIDES = np.array([[1, 2, 3, 4]], np.float32)  # what the network says of every place: left, top, right, bottom, in strides
+LAYOUTS = {
+    6: (3, 2, 2),
+    9: (3, 2, 3),
+    10: (5, 1, 2),
+    15: (5, 1, 3),
+}  # outputs -> levels, boxes per place, kinds of output
+SIDES = np.array(
+    [[1, 2, 3, 4]], np.float32
+)  # what the network says of every place: left, top, right, bottom, in strides
 
 
 def colour_detector(path: Path, outputs: int = 9, side: int | str = "side") -> None:
-    """A network that finds red on the level of stride 8, green on that of 16 and blue on that of 32 pixels, with a score of ``value / 256``.
+    """A network that finds red on the level of stride 8, green on that of 16 and blue
+    on that of 32 pixels, with a score of ``value / 256``.
 
     Args:
         side: Side of the input that the file declares; det_10g.onnx leaves it open.
     """
     levels, anchors, kinds = LAYOUTS[outputs]
-    constants = [("zero", np.zeros(1, np.float32)), ("column", np.array([-1, 1])), ("sides", SIDES), ("points", np.zeros((1, 10), np.float32))]
-    nodes, names = [], [[f"scores{k}" for k in range(levels)], [f"sides{k}" for k in range(levels)], [f"points{k}" for k in range(levels)]]
+    constants = [
+        ("zero", np.zeros(1, np.float32)),
+        ("column", np.array([-1, 1])),
+        ("sides", SIDES),
+        ("points", np.zeros((1, 10), np.float32)),
+    ]
+    nodes, names = (
+        [],
+        [
+            [f"scores{k}" for k in range(levels)],
+            [f"sides{k}" for k in range(levels)],
+            [f"points{k}" for k in range(levels)],
+        ],
+    )
     for k in range(levels):
         stride = 8 << k
         weights = np.zeros((anchors, 3, stride, stride), np.float32)
@@ -60,8 +82,12 @@ def _save(graph: onnx.GraphProto, path: Path) -> None:
 
 
 def patch(image: np.ndarray, channel: int, column: int, row: int, stride: int, value: int = 255) -> None:
-    """Colour the place of a 1280 x 720 picture that the network, which sees it at half its size, has at ``column, row`` of a level."""
-    image[2 * row * stride : 2 * (row + 1) * stride, 2 * column * stride : 2 * (column + 1) * stride, channel] = value
+    """Colour the place of a 1280 x 720 picture that the network, which sees it at half
+    its size, has at ``column, row`` of a level.
+    """
+    image[
+        2 * row * stride : 2 * (row + 1) * stride, 2 * column * stride : 2 * (column + 1) * stride, channel
+    ] = value
 
 
 def box_at(column: int, row: int, stride: int) -> np.ndarray:
@@ -73,7 +99,9 @@ def box_at(column: int, row: int, stride: int) -> np.ndarray:
 @pytest.mark.parametrize("side", ["side", 640])
 @pytest.mark.parametrize("outputs", LAYOUTS)
 def test_boxes_in_pixels_of_the_picture_largest_first(tmp_path, outputs, side):
-    """Red, green and blue are found on their own levels only if the package gets the channels in its order and the scale is undone."""
+    """Red, green and blue are found on their own levels only if the package gets the
+    channels in its order and the scale is undone.
+    """
     colour_detector(tmp_path / "det_10g.onnx", outputs, side)
     image = np.zeros((720, 1280, 3), np.uint8)
     patch(image, 0, 60, 20, 8)
@@ -114,6 +142,9 @@ def test_damaged_and_wrong_models_are_refused(tmp_path):
         InsightfaceDetector(tmp_path)
     face = helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, 112, 112])
     same = helper.make_tensor_value_info("same", TensorProto.FLOAT, [1, 3, 112, 112])
-    _save(helper.make_graph([helper.make_node("Identity", ["data"], ["same"])], "recognition", [face], [same]), path)
+    _save(
+        helper.make_graph([helper.make_node("Identity", ["data"], ["same"])], "recognition", [face], [same]),
+        path,
+    )
     with pytest.raises(EadbenchError, match="does not take this model for a face detector"):
         InsightfaceDetector(tmp_path)

@@ -34,6 +34,14 @@ def test_onnxruntime_by_itself_starts_one_for_each_core(tmp_path: Path) -> None:
     place = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(place)})
     try:
-        assert threads_of(lambda folder: onnxruntime.InferenceSession(str(folder / "det_10g.onnx"), providers=["CPUExecutionProvider"]), tmp_path) > 0
+        assert (
+            threads_of(
+                lambda folder: onnxruntime.InferenceSession(
+                    str(folder / "det_10g.onnx"), providers=["CPUExecutionProvider"]
+                ),
+                tmp_path,
+            )
+            > 0
+        )
     finally:
         os.sched_setaffinity(0, place)

@@ -1,4 +1,6 @@
-"""Pictures: regions equal slices of the whole, upright whatever the rotation; sound read in stretches; sound replaced."""
+"""Pictures: regions equal slices of the whole, upright whatever the rotation; sound
+read in stretches; sound replaced.
+"""
 
 import av
 import numpy as np
@@ -21,7 +23,9 @@ def test_regions_are_slices_of_the_upright_frame(tmp_path, degrees):
 
 
 def test_region_beyond_the_edge_repeats_it(tmp_path):
-    picture = next(iter_pictures(face_video(tmp_path / "v.mp4", 0.2, sound=None, width=96, height=64, scale=0.25)))
+    picture = next(
+        iter_pictures(face_video(tmp_path / "v.mp4", 0.2, sound=None, width=96, height=64, scale=0.25))
+    )
     region = picture.region(-10, -5, 106, 80)
     assert region.shape == (85, 116, 3)
     assert (region[:5] == region[5]).all() and (region[:, :10] == region[:, 10:11]).all()
@@ -35,7 +39,9 @@ def test_other_pixel_formats(tmp_path, pixels):
         stream = container.add_stream("libx265" if "10" in pixels else "libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 96, 64, pixels
         for frame in face_frames(3, 96, 64, 0.25):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=pixels)))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=pixels))
+            )
         container.mux(stream.encode())
     picture = next(iter_pictures(path))
     whole = Picture(picture.frame).rgb()

@@ -1,4 +1,6 @@
-"""Files as people have them: holes, jumps, cancelled channels, stretches of recordings without index, starts between key frames."""
+"""Files as people have them: holes, jumps, cancelled channels, stretches of recordings
+without index, starts between key frames.
+"""
 
 from fractions import Fraction
 
@@ -20,7 +22,9 @@ from eadbench.media.video import (
 )
 
 FRAMES = 75
-PATTERNS = np.stack([np.full((64, 96, 3), 16 + 3 * k, np.uint8) for k in range(FRAMES)])  # frame k is grey 16 + 3 k
+PATTERNS = np.stack(
+    [np.full((64, 96, 3), 16 + 3 * k, np.uint8) for k in range(FRAMES)]
+)  # frame k is grey 16 + 3 k
 B_FRAMES = {"crf": "4", "bf": "2", "b-adapt": "0", "g": "12", "x264-params": "scenecut=0:threads=1"}
 
 
@@ -29,8 +33,20 @@ def which(frames: np.ndarray) -> list[int]:
     return [round((frame.mean() - 16) / 3) for frame in frames]
 
 
-def write(path, frames=PATTERNS, codec="libx264", options=None, stamps=None, sound=None, sound_codec="aac", rate=25, **kind):
-    """A video whose frame k is due at ``stamps[k]`` seconds, and blocks of sound ``(seconds, samples)``, each channel a row."""
+def write(
+    path,
+    frames=PATTERNS,
+    codec="libx264",
+    options=None,
+    stamps=None,
+    sound=None,
+    sound_codec="aac",
+    rate=25,
+    **kind,
+):
+    """A video whose frame k is due at ``stamps[k]`` seconds, and blocks of sound
+    ``(seconds, samples)``, each channel a row.
+    """
     unit = Fraction(1, 90000)
     with av.open(str(path), "w", **kind) as container:
         video = container.add_stream(codec, rate=rate, options=options or {"crf": "4", "bf": "0"})
@@ -44,12 +60,17 @@ def write(path, frames=PATTERNS, codec="libx264", options=None, stamps=None, sou
         for k, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if stamps is not None:
-                frame.pts, frame.time_base = round(stamps[k] / video.codec_context.time_base), video.codec_context.time_base
+                frame.pts, frame.time_base = (
+                    round(stamps[k] / video.codec_context.time_base),
+                    video.codec_context.time_base,
+                )
             container.mux(video.encode(frame))
         container.mux(video.encode())
         for seconds, samples in sound or []:
             sample = audio.codec_context.format.name
-            scaled = np.round(samples * 32767).astype("<i2") if sample == "s16" else samples.astype(np.float32)
+            scaled = (
+                np.round(samples * 32767).astype("<i2") if sample == "s16" else samples.astype(np.float32)
+            )
             packed = scaled.T.reshape(1, -1) if audio.codec_context.format.is_packed else scaled
             block = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format=sample, layout=layout)
             block.sample_rate, block.pts, block.time_base = RATE, round(seconds * RATE), Fraction(1, RATE)
@@ -60,7 +81,9 @@ def write(path, frames=PATTERNS, codec="libx264", options=None, stamps=None, sou
 
 
 def blocks(samples: np.ndarray, size: int = 640):
-    """Cut ``(channels, n)`` into the blocks that :func:`write` takes, due one after the other."""
+    """Cut ``(channels, n)`` into the blocks that :func:`write` takes, due one after the
+    other.
+    """
     samples = np.atleast_2d(samples)
     return [(at / RATE, samples[:, at : at + size]) for at in range(0, samples.shape[1], size)]
 
@@ -77,7 +100,9 @@ def test_b_frames_in_avi_come_in_order_and_on_time(tmp_path, codec):
     assert [round(time * 25) for time, _ in iter_frames(path)] == list(range(FRAMES))
 
 
-@pytest.mark.parametrize("spoil", [lambda t: t + 0.001, lambda t: abs(t + 0.003 * np.sin(1e5 * t)), lambda t: t + 0.333])
+@pytest.mark.parametrize(
+    "spoil", [lambda t: t + 0.001, lambda t: abs(t + 0.003 * np.sin(1e5 * t)), lambda t: t + 0.333]
+)
 def test_late_and_jittering_stamps_change_no_frame(tmp_path, spoil):
     path = write(tmp_path / "v.mkv", stamps=[spoil(k / 25) for k in range(FRAMES)])
     assert which(read_frames(path, 25)) == list(range(FRAMES))
@@ -92,7 +117,10 @@ def test_a_pause_of_some_seconds_is_kept_and_a_jump_of_hours_is_an_error(tmp_pat
     assert len(read_frames(jump)) == 20
     with pytest.raises(EadbenchError, match="time stamps of the picture jump"):
         list(iter_pictures(jump, end=8000, fps=25))
-    assert which(np.stack([image for _, image in iter_frames(jump, end=0.8, fps=25)])) == [*range(10), *[9] * 10]
+    assert which(np.stack([image for _, image in iter_frames(jump, end=0.8, fps=25)])) == [
+        *range(10),
+        *[9] * 10,
+    ]
 
 
 def test_a_start_between_two_key_frames_is_filled_and_noted(tmp_path):
@@ -100,13 +128,18 @@ def test_a_start_between_two_key_frames_is_filled_and_noted(tmp_path):
     with av.open(str(whole)) as old, av.open(str(tmp_path / "cut.mkv"), "w") as new:
         tracks = {s.index: new.add_stream_from_template(s) for s in old.streams}
         for packet in old.demux():
-            if packet.pts is not None and packet.pts * packet.time_base >= Fraction(160, 1000):  # frame 4, key frames 0 and 12
+            if packet.pts is not None and packet.pts * packet.time_base >= Fraction(
+                160, 1000
+            ):  # frame 4, key frames 0 and 12
                 packet.stream = tracks[packet.stream.index]
                 new.mux(packet)
     notes = []
     assert which(read_frames(tmp_path / "cut.mkv", 25, notes=notes)) == [*[12] * 8, *range(12, FRAMES)]
     assert notes == ["the first 0.32 s have no picture: the first one stands there"]
-    assert np.abs(read_audio(tmp_path / "cut.mkv")[2000:40000] - read_audio(whole)[2000 + 2560 : 42560]).max() < 0.01
+    assert (
+        np.abs(read_audio(tmp_path / "cut.mkv")[2000:40000] - read_audio(whole)[2000 + 2560 : 42560]).max()
+        < 0.01
+    )
 
 
 def test_transport_streams_joined_byte_by_byte_go_on(tmp_path):
@@ -121,10 +154,15 @@ def test_transport_streams_joined_byte_by_byte_go_on(tmp_path):
     assert np.abs(read_audio(tmp_path / "ab.ts", start=2.3, end=2.6) - whole[36800:41600]).max() < 0.01
     part = second[4000:14000]
     shifts = {s: np.abs(whole[36000 + s : 46000 + s] - part).max() for s in range(-800, 801)}
-    assert min(shifts.values()) < 0.02 and abs(min(shifts, key=shifts.get)) < 0.04 * RATE, "picture and sound parted"
+    assert min(shifts.values()) < 0.02 and abs(min(shifts, key=shifts.get)) < 0.04 * RATE, (
+        "picture and sound parted"
+    )
 
 
-@pytest.mark.parametrize(("suffix", "codec", "options"), [("ts", "libx264", B_FRAMES), ("mpg", "mpeg2video", {"bf": "2", "qmax": "2"})])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"),
+    [("ts", "libx264", B_FRAMES), ("mpg", "mpeg2video", {"bf": "2", "qmax": "2"})],
+)
 def test_stretches_behind_a_joint_are_those_of_the_whole(tmp_path, suffix, codec, options):
     sweep = (0.4 * np.sin(np.cumsum(0.1 + 0.1 * np.arange(48000) / 48000))).astype(np.float32)
     data = b""
@@ -144,9 +182,18 @@ def test_stretches_behind_a_joint_are_those_of_the_whole(tmp_path, suffix, codec
 
 
 def test_a_joint_at_which_the_sound_begins_first_is_no_damage(tmp_path):
-    first = write(tmp_path / "a.ts", PATTERNS[:50], options=B_FRAMES, sound=blocks(hum(2.0)), sound_codec="mp2")
+    first = write(
+        tmp_path / "a.ts", PATTERNS[:50], options=B_FRAMES, sound=blocks(hum(2.0)), sound_codec="mp2"
+    )
     late = [0.4 + k / 25 for k in range(25)]
-    second = write(tmp_path / "b.ts", PATTERNS[50:], options=B_FRAMES, stamps=late, sound=blocks(hum(1.4)), sound_codec="mp2")
+    second = write(
+        tmp_path / "b.ts",
+        PATTERNS[50:],
+        options=B_FRAMES,
+        stamps=late,
+        sound=blocks(hum(1.4)),
+        sound_codec="mp2",
+    )
     path, notes = tmp_path / "ab.ts", []
     path.write_bytes(first.read_bytes() + second.read_bytes())
     frames = which(read_frames(path, 25, notes=notes))
@@ -165,7 +212,13 @@ def grainy(seconds=3):
 
 
 def test_damage_in_the_middle_is_noted_with_its_place(tmp_path):
-    path = write(tmp_path / "v.ts", grainy(), options={"crf": "20", "g": "10"}, sound=blocks(hum(3.0)), sound_codec="mp2")
+    path = write(
+        tmp_path / "v.ts",
+        grainy(),
+        options={"crf": "20", "g": "10"},
+        sound=blocks(hum(3.0)),
+        sound_codec="mp2",
+    )
     data = path.read_bytes()
     at = len(data) // 2 // 188 * 188
     path.write_bytes(data[:at] + data[at + 188 * 20 :])
@@ -177,7 +230,9 @@ def test_damage_in_the_middle_is_noted_with_its_place(tmp_path):
 def test_sound_that_is_cut_off_within_a_packet_is_read_up_to_there(tmp_path):
     path = write(tmp_path / "v.mp4", sound=blocks(hum(3.0)), container_options={"movflags": "faststart"})
     with av.open(str(path)) as container:
-        sizes = [(p.pos, p.size) for p in container.demux(audio=0) if p.pts is not None and p.pts * p.time_base > 1]
+        sizes = [
+            (p.pos, p.size) for p in container.demux(audio=0) if p.pts is not None and p.pts * p.time_base > 1
+        ]
     path.write_bytes(path.read_bytes()[: sizes[0][0] + sizes[0][1] // 2])
     notes = []
     assert 0.9 * RATE < len(read_audio(path, notes=notes)) < 1.2 * RATE
@@ -185,7 +240,12 @@ def test_sound_that_is_cut_off_within_a_packet_is_read_up_to_there(tmp_path):
 
 
 def test_a_hole_is_noted_with_its_place(tmp_path):
-    path = write(tmp_path / "v.ts", stamps=[k / 25 + (k > 30) for k in range(FRAMES)], sound=blocks(hum(4.0)), sound_codec="mp2")
+    path = write(
+        tmp_path / "v.ts",
+        stamps=[k / 25 + (k > 30) for k in range(FRAMES)],
+        sound=blocks(hum(4.0)),
+        sound_codec="mp2",
+    )
     notes = []
     assert len(read_frames(path, 25, notes=notes)) == FRAMES + 25
     assert notes == ["no picture from 1.24 to 2.24 s: the frame before it stands there"]
@@ -196,7 +256,13 @@ def test_a_hole_is_noted_with_its_place(tmp_path):
 @pytest.mark.parametrize(("name", "codec"), [("v.mp4", "mpeg4"), ("v.mkv", "libx264"), ("v.flv", "flv1")])
 def test_a_file_that_ends_before_its_header_says_is_noted(tmp_path, name, codec):
     options = {"g": "1", "qmin": "1", "qmax": "2"} if codec != "libx264" else B_FRAMES
-    path = write(tmp_path / name, grainy(), codec, options, container_options={"movflags": "faststart"} if "mp4" in name else {})
+    path = write(
+        tmp_path / name,
+        grainy(),
+        codec,
+        options,
+        container_options={"movflags": "faststart"} if "mp4" in name else {},
+    )
     assert read_frames(path, 25, notes=(whole := [])).shape[0] == FRAMES
     assert whole == []
     with av.open(str(path)) as container:
@@ -229,7 +295,9 @@ CONTAINERS = {
 def test_stretches_are_slices_of_the_whole(tmp_path, name):
     codec, options = CONTAINERS[name]
     grain = np.random.default_rng(0).integers(-12, 13, (64, 96, 1))
-    path = write(tmp_path / f"v.{name}", np.clip(PATTERNS.astype(int) + grain, 0, 255).astype(np.uint8), codec, options)
+    path = write(
+        tmp_path / f"v.{name}", np.clip(PATTERNS.astype(int) + grain, 0, 255).astype(np.uint8), codec, options
+    )
     whole = read_frames(path)
     assert which(whole) == list(range(FRAMES))
     for first in range(0, FRAMES - 12, 3):
@@ -239,7 +307,9 @@ def test_stretches_are_slices_of_the_whole(tmp_path, name):
         assert np.array_equal(np.stack([p.rgb() for p in part]), whole[first : first + 7])
         again = np.stack([p.rgb() for p in iter_pictures(path, start, end, fps=25)])
         assert np.array_equal(again, whole[first : first + 7])
-    assert which([p.rgb() for p in iter_pictures(path, 1.7, 1.9, fps=25)]) == [42, 43, 44, 45, 46], "nearest, half an interval up"
+    assert which([p.rgb() for p in iter_pictures(path, 1.7, 1.9, fps=25)]) == [42, 43, 44, 45, 46], (
+        "nearest, half an interval up"
+    )
     assert which([p.rgb() for p in iter_pictures(path, 2.9, 9.0, fps=25)]) == [72, 73, 74]
     assert list(iter_pictures(path, 30.0, 31.0)) == []
 
@@ -256,7 +326,9 @@ def test_stretches_of_sound_are_slices_of_the_whole(tmp_path, name):
         shifts = {s: np.abs(part - whole[at + s : at + s + 6400]).max() for s in range(-16, 17)}
         best = min(shifts, key=shifts.get)
         assert shifts[best] < 0.01
-        assert abs(best) <= (0 if name == "v.mp4" else 16), "stamps of this format are rounded to a millisecond at worst"
+        assert abs(best) <= (0 if name == "v.mp4" else 16), (
+            "stamps of this format are rounded to a millisecond at worst"
+        )
 
 
 # Holes and changes of the sound
@@ -295,14 +367,18 @@ def test_sound_that_jumps_by_hours_is_an_error(tmp_path):
 
 
 def joined(path, *kinds):
-    """A transport stream with one track of AAC, a second each of other rates and layouts."""
+    """A transport stream with one track of AAC, a second each of other rates and
+    layouts.
+    """
     with av.open(str(path), "w") as whole:
         track, end = None, Fraction(0)
         for k, (rate, channels) in enumerate(kinds):
             part = path.with_name(f"{k}.aac")
             with av.open(str(part), "w", format="adts") as container:
                 stream = container.add_stream("aac", rate=rate, layout={1: "mono", 2: "stereo"}[channels])
-                tone = np.tile(0.4 * np.sin(2 * np.pi * 300 * np.arange(rate) / rate).astype(np.float32), (channels, 1))
+                tone = np.tile(
+                    0.4 * np.sin(2 * np.pi * 300 * np.arange(rate) / rate).astype(np.float32), (channels, 1)
+                )
                 frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout=stream.layout.name)
                 frame.sample_rate = rate
                 container.mux(stream.encode(frame))
@@ -319,7 +395,13 @@ def joined(path, *kinds):
 
 
 @pytest.mark.parametrize(
-    "kinds", [((16000, 1), (16000, 2)), ((16000, 2), (16000, 1)), ((16000, 1), (44100, 1)), ((48000, 2), (16000, 1), (48000, 2))]
+    "kinds",
+    [
+        ((16000, 1), (16000, 2)),
+        ((16000, 2), (16000, 1)),
+        ((16000, 1), (44100, 1)),
+        ((48000, 2), (16000, 1), (48000, 2)),
+    ],
 )
 def test_sound_that_changes_its_kind_is_read_on(tmp_path, kinds):
     notes = []
@@ -345,7 +427,9 @@ def test_a_peak_stays(tmp_path, codec, channels):
 
 def test_where_channels_cancel_the_louder_one_is_taken(tmp_path):
     voice, notes = hum(2.0), []
-    path = write(tmp_path / "v.mkv", sound=blocks(np.stack([0.8 * voice, -0.84 * voice])), sound_codec="pcm_s16le")
+    path = write(
+        tmp_path / "v.mkv", sound=blocks(np.stack([0.8 * voice, -0.84 * voice])), sound_codec="pcm_s16le"
+    )
     got = read_audio(path, notes=notes)
     assert np.abs(got + 0.84 * voice).max() < 1e-3
     assert notes == ["the channels of the sound cancel each other: channel 2 is taken alone"]
@@ -363,13 +447,21 @@ def test_a_picture_that_changes_its_size_is_scaled_to_the_first(tmp_path):
     with av.open(str(tmp_path / "raw.h264"), "w", format="h264") as container:
         for size in ((64, 96), (48, 64)):
             encoder = av.CodecContext.create("libx264", "w")
-            encoder.height, encoder.width, encoder.pix_fmt, encoder.time_base = *size, "yuv420p", Fraction(1, 25)
+            encoder.height, encoder.width, encoder.pix_fmt, encoder.time_base = (
+                *size,
+                "yuv420p",
+                Fraction(1, 25),
+            )
             if not container.streams:
                 stream = container.add_stream("libx264", rate=25)
                 stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
                 encoder = stream
             for k in range(5):
-                container.mux(encoder.encode(av.VideoFrame.from_ndarray(np.full((*size, 3), 40 * k + 20, np.uint8), format="rgb24")))
+                container.mux(
+                    encoder.encode(
+                        av.VideoFrame.from_ndarray(np.full((*size, 3), 40 * k + 20, np.uint8), format="rgb24")
+                    )
+                )
             container.mux(encoder.encode())
     notes = []
     frames = read_frames(tmp_path / "raw.h264", 25, notes=notes)
@@ -434,7 +526,11 @@ def test_sound_lies_beside_its_picture(tmp_path):
             writer.add(frame)
     size = (tmp_path / "v.mp4").stat().st_size
     with av.open(str(tmp_path / "v.mp4")) as container:
-        places = [(packet.stream.type, packet.pos / size, float(packet.pts * packet.time_base)) for packet in container.demux() if packet.size]
+        places = [
+            (packet.stream.type, packet.pos / size, float(packet.pts * packet.time_base))
+            for packet in container.demux()
+            if packet.size
+        ]
     sound = [(at, time) for kind, at, time in places if kind == "audio"]
     picture = [(at, time) for kind, at, time in places if kind == "video"]
     assert sound[0][0] - picture[0][0] < 0.05
@@ -444,10 +540,16 @@ def test_sound_lies_beside_its_picture(tmp_path):
 
 
 def test_another_size_and_odd_sides_are_refused(tmp_path):
-    with pytest.raises(EadbenchError, match="frame 1 is 64x64, the first one is 96x64"), VideoWriter(tmp_path / "v.mp4") as writer:
+    with (
+        pytest.raises(EadbenchError, match="frame 1 is 64x64, the first one is 96x64"),
+        VideoWriter(tmp_path / "v.mp4") as writer,
+    ):
         writer.add(np.zeros((64, 96, 3), np.uint8))
         writer.add(np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(EadbenchError, match="95x64 cannot be written"), VideoWriter(tmp_path / "v.mp4") as writer:
+    with (
+        pytest.raises(EadbenchError, match="95x64 cannot be written"),
+        VideoWriter(tmp_path / "v.mp4") as writer,
+    ):
         writer.add(np.zeros((64, 95, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
 

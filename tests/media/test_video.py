@@ -35,7 +35,9 @@ def test_round_trip_keeps_frames_sound_and_tags(tmp_path):
 
 def test_same_frames_same_bytes(tmp_path):
     for name in "ab":
-        write_video(tmp_path / f"{name}.mp4", [grey(9 * k) for k in range(9)], 25, audio=np.zeros(6000, np.float32))
+        write_video(
+            tmp_path / f"{name}.mp4", [grey(9 * k) for k in range(9)], 25, audio=np.zeros(6000, np.float32)
+        )
     assert sha256_of(tmp_path / "a.mp4") == sha256_of(tmp_path / "b.mp4")
 
 
@@ -86,7 +88,9 @@ def test_failed_write_leaves_nothing(tmp_path):
 
 def test_damage_is_an_error_that_names_the_file(tmp_path):
     whole, cut, text = tmp_path / "v.mp4", tmp_path / "cut.mp4", tmp_path / "text.mp4"
-    write_video(whole, [np.random.default_rng(k).integers(0, 255, (64, 96, 3), np.uint8) for k in range(50)], 25)
+    write_video(
+        whole, [np.random.default_rng(k).integers(0, 255, (64, 96, 3), np.uint8) for k in range(50)], 25
+    )
     cut.write_bytes(whole.read_bytes()[:20000])
     text.write_text("not a video")
     (tmp_path / "empty.mp4").touch()

@@ -62,8 +62,12 @@ def test_dropping_replaces_just_those_clips():
     kept, none = encoder(**inputs()), torch.tensor([False, True, False])
     dropped = encoder(**inputs(), drop_audio=none, drop_text=none)
     assert torch.equal(dropped.audio[1], encoder.null_audio.expand(F, -1, -1))
-    assert torch.equal(dropped.text[1], encoder.null_text.expand(L, -1)) and torch.equal(dropped.vai[1], encoder.null_vai)
-    for before, after in zip((kept.audio, kept.text, kept.vai), (dropped.audio, dropped.text, dropped.vai), strict=True):
+    assert torch.equal(dropped.text[1], encoder.null_text.expand(L, -1)) and torch.equal(
+        dropped.vai[1], encoder.null_vai
+    )
+    for before, after in zip(
+        (kept.audio, kept.text, kept.vai), (dropped.audio, dropped.text, dropped.vai), strict=True
+    ):
         assert torch.equal(before[[0, 2]], after[[0, 2]])
 
 
@@ -74,7 +78,9 @@ def test_clips_without_text_or_vector_get_the_null_ones():
     mask[1] = False
     given["vai"][1] = float("nan")
     context = encoder(**given, text_mask=mask)
-    assert torch.equal(context.text[1], encoder.null_text.expand(L, -1)) and torch.equal(context.vai[1], encoder.null_vai)
+    assert torch.equal(context.text[1], encoder.null_text.expand(L, -1)) and torch.equal(
+        context.vai[1], encoder.null_vai
+    )
     assert context.text_mask[1].all() and context.vai.isfinite().all()
     context.vai.sum().backward()
     assert all(p.grad.isfinite().all() for p in encoder.vai_proj.parameters())
@@ -82,7 +88,9 @@ def test_clips_without_text_or_vector_get_the_null_ones():
 
 def test_null_embeddings_learn_when_dropped():
     encoder = ConditionEncoder(CONFIG)
-    context = encoder(**inputs(), drop_audio=torch.ones(B, dtype=torch.bool), drop_text=torch.ones(B, dtype=torch.bool))
+    context = encoder(
+        **inputs(), drop_audio=torch.ones(B, dtype=torch.bool), drop_text=torch.ones(B, dtype=torch.bool)
+    )
     (context.audio.sum() + context.text.sum() + context.vai.sum()).backward()
     assert all(p.grad.abs().min() > 0 for p in (encoder.null_audio, encoder.null_text, encoder.null_vai))
     assert encoder.text_proj[1].weight.grad.abs().max() == 0
@@ -117,7 +125,9 @@ def test_masked_text_tokens_do_not_count():
 def test_a_frame_hears_its_own_window_only():
     audio = torch.randn(1, F, 30, 8, requires_grad=True)
     module = attention(("audio",))
-    module(torch.randn(1, F, 3, 2, 16), ConditionContext(audio, None, None, None))[0, 2].square().sum().backward()
+    module(torch.randn(1, F, 3, 2, 16), ConditionContext(audio, None, None, None))[
+        0, 2
+    ].square().sum().backward()
     assert (audio.grad[0].abs().amax((1, 2)) > 0).tolist() == [False, False, True, False]
 
 

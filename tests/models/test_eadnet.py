@@ -7,9 +7,21 @@ from eadbench.models.config import EADNetConfig
 from eadbench.models.eadnet import EADNet, guidance_branches
 
 SMALL = {
-    "block_channels": (16, 32), "attention_levels": (0, 1), "layers_per_block": 1, "heads": 2, "norm_groups": 4, "filter_groups": 4, "audio_dim": 6,
-    "audio_layers": 2, "audio_left": 1, "audio_right": 1, "text_dim": 5, "context_dim": 8, "tfrm_band": 1, "tfrm_layers": 1,
-}  # fmt: skip
+    "block_channels": (16, 32),
+    "attention_levels": (0, 1),
+    "layers_per_block": 1,
+    "heads": 2,
+    "norm_groups": 4,
+    "filter_groups": 4,
+    "audio_dim": 6,
+    "audio_layers": 2,
+    "audio_left": 1,
+    "audio_right": 1,
+    "text_dim": 5,
+    "context_dim": 8,
+    "tfrm_band": 1,
+    "tfrm_layers": 1,
+}
 VARIANTS = [
     {"stda": "none", "tfrm": "none", "emotion": "none"},
     {"stda": "full", "tfrm": "none", "emotion": "text", "motion": True},
@@ -24,7 +36,9 @@ VARIANTS = [
 
 
 def network(trained: bool = True, **choices) -> EADNet:
-    """A small network; ``trained`` opens what starts closed (gates, last convolution, values of text)."""
+    """A small network; ``trained`` opens what starts closed (gates, last convolution,
+    values of text).
+    """
     torch.manual_seed(0)
     model = EADNet(EADNetConfig(**{**SMALL, **choices}))
     if trained:
@@ -36,7 +50,9 @@ def network(trained: bool = True, **choices) -> EADNet:
     return model.eval()
 
 
-def inputs(config: EADNetConfig, batch: int = 2, frames: int = 4, h: int = 6, w: int = 4, seed: int = 0) -> dict[str, torch.Tensor]:
+def inputs(
+    config: EADNetConfig, batch: int = 2, frames: int = 4, h: int = 6, w: int = 4, seed: int = 0
+) -> dict[str, torch.Tensor]:
     g = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
@@ -83,7 +99,9 @@ def test_input_channels_are_noisy_mask_masked_reference():
     model(**given)
     x = seen["x"].unflatten(0, (2, 4))
     assert [x.shape[2], model.config.in_channels] == [13, 13]
-    for name, part in zip(("noisy", "mask", "masked", "reference"), x.split((4, 1, 4, 4), dim=2), strict=True):
+    for name, part in zip(
+        ("noisy", "mask", "masked", "reference"), x.split((4, 1, 4, 4), dim=2), strict=True
+    ):
         assert torch.equal(part, given[name])
 
 
@@ -114,8 +132,17 @@ def test_frames_meet_only_through_time_strips_graph_and_motion():
 def test_adjacency_is_given_for_every_graph():
     model = network(tfrm_layers=2)
     y, graphs = model(**inputs(model.config), return_adjacency=True)
-    assert y.shape[1] == 4 and sorted(graphs) == ["down_blocks.0", "down_blocks.1", "mid_block", "up_blocks.0", "up_blocks.1"]
-    assert all(g.shape == (2, 2, 4, 4) and torch.allclose(g.sum(-1), torch.ones(2, 2, 4), atol=1e-5) for g in graphs.values())
+    assert y.shape[1] == 4 and sorted(graphs) == [
+        "down_blocks.0",
+        "down_blocks.1",
+        "mid_block",
+        "up_blocks.0",
+        "up_blocks.1",
+    ]
+    assert all(
+        g.shape == (2, 2, 4, 4) and torch.allclose(g.sum(-1), torch.ones(2, 2, 4), atol=1e-5)
+        for g in graphs.values()
+    )
 
 
 def test_gradient_checkpointing_changes_no_gradient():
@@ -141,7 +168,9 @@ def test_channels_last_and_bf16_agree_with_fp32():
 
 
 def test_traces_as_one_graph():
-    """No host synchronisation and no data-dependent branch: the compiler takes the whole forward pass."""
+    """No host synchronisation and no data-dependent branch: the compiler takes the
+    whole forward pass.
+    """
     model = network(block_channels=(16,), attention_levels=(0,))
     given = inputs(model.config)
     torch._dynamo.reset()
@@ -156,11 +185,14 @@ def passes(model, given):
     """The three predictions of the formula, one by one."""
     yes, no = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)
     return (
-        model(**given, drop_audio=yes, drop_text=yes), model(**given, drop_audio=no, drop_text=yes), model(**given, drop_audio=no, drop_text=no)
+        model(**given, drop_audio=yes, drop_text=yes), model(**given, drop_audio=no, drop_text=yes),
+        model(**given, drop_audio=no, drop_text=no)
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("scales", [(1.0, 1.0), (1.5, 1.5), (2.0, 3.0), (1.0, 0.0), (0.0, 0.0), (1.0, 2.5), (3.0, 1.0)])
+@pytest.mark.parametrize(
+    "scales", [(1.0, 1.0), (1.5, 1.5), (2.0, 3.0), (1.0, 0.0), (0.0, 0.0), (1.0, 2.5), (3.0, 1.0)]
+)
 def test_guidance_is_the_formula(scales):
     model = network()
     given = inputs(model.config)
@@ -171,7 +203,17 @@ def test_guidance_is_the_formula(scales):
 
 
 @pytest.mark.parametrize(
-    ("scales", "count"), [((1, 1), 1), ((0, 0), 1), ((1, 0), 1), ((1.5, 1.5), 2), ((1, 2), 2), ((1.5, 0), 2), ((0, 2), 3), ((1.5, 2), 3)]
+    ("scales", "count"),
+    [
+        ((1, 1), 1),
+        ((0, 0), 1),
+        ((1, 0), 1),
+        ((1.5, 1.5), 2),
+        ((1, 2), 2),
+        ((1.5, 0), 2),
+        ((0, 2), 3),
+        ((1.5, 2), 3),
+    ],
 )
 def test_needless_branches_are_not_run(scales, count):
     branches = guidance_branches(*scales)
@@ -216,8 +258,12 @@ def test_a_stage_one_checkpoint_loads_into_every_variant(choices):
 
 
 def test_new_parts_do_not_change_a_checkpoint():
-    """Stage 2 begins where stage 1 ended: time strips, frame graph and motion modules are closed at first."""
-    stage1 = network(stda="strip_hv", tfrm="none").double()  # double, since two threads round single precision differently
+    """Stage 2 begins where stage 1 ended: time strips, frame graph and motion modules
+    are closed at first.
+    """
+    stage1 = network(
+        stda="strip_hv", tfrm="none"
+    ).double()  # double, since two threads round single precision differently
     stage2 = network(trained=False, stda="strip_hvt", tfrm="learned", motion=True).double()
     stage2.load_compatible(stage1.state_dict())
     given = {name: x.double() if x.is_floating_point() else x for name, x in inputs(stage1.config).items()}
@@ -230,7 +276,15 @@ def test_full_takes_the_row_strips():
     assert report.missing == report.unexpected == []
 
 
-@pytest.mark.parametrize("choices", [{"layers_per_block": 2}, {"attention_levels": (1,)}, {"context_dim": 12}, {"block_channels": (16, 32, 32)}])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"layers_per_block": 2},
+        {"attention_levels": (1,)},
+        {"context_dim": 12},
+        {"block_channels": (16, 32, 32)},
+    ],
+)
 def test_another_architecture_is_refused(choices):
     with pytest.raises(ValueError, match="not of a variant"):
         network().load_compatible(network(**choices).state_dict())

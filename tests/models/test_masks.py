@@ -22,7 +22,9 @@ def test_values_shape_and_symmetry(kind, size):
     assert torch.equal(mask, mask.flip(-1))
 
 
-@pytest.mark.parametrize(("kind", "eyes", "brows"), [("mouth", False, False), ("lower_face", False, False), ("face", True, True)])
+@pytest.mark.parametrize(
+    ("kind", "eyes", "brows"), [("mouth", False, False), ("lower_face", False, False), ("face", True, True)]
+)
 def test_what_is_made_anew(kind, eyes, brows):
     mask = mask_for(kind, 128)
     for side in ("right", "left"):
@@ -40,7 +42,9 @@ def test_kinds_are_nested():
     assert ((mouth >= lower) & (lower >= face)).all()
 
 
-def landmarks(size: int, scale: float = 1.0, turn: float = 0.0, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
+def landmarks(
+    size: int, scale: float = 1.0, turn: float = 0.0, shift: tuple[float, float] = (0, 0)
+) -> np.ndarray:
     """A mesh whose stable points are the template's, moved."""
     points = (template_points(size)[:3] - size / 2) * scale
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -59,7 +63,9 @@ def test_landmarks_move_scale_and_turn():
     mask = mask_for("mouth", 128)
     assert torch.equal(mask_for("mouth", 128, landmarks(128, shift=(8, -16))), mask.roll((-16, 8), (1, 2)))
     area = (1 - mask).sum().item()
-    assert (1 - mask_for("mouth", 128, landmarks(128, scale=0.5))).sum().item() == pytest.approx(area / 4, rel=0.03)
+    assert (1 - mask_for("mouth", 128, landmarks(128, scale=0.5))).sum().item() == pytest.approx(
+        area / 4, rel=0.03
+    )
     upside_down = mask_for("face", 128, landmarks(128, turn=np.pi))
     assert (upside_down != mask_for("face", 128).flip(1, 2)).float().mean() < 0.002
 

@@ -10,7 +10,14 @@ from pydantic import ValidationError
 from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
 
 
-@pytest.mark.parametrize("config", [EADNetConfig(block_channels=(32, 64), attention_levels=(1,), stda="filter"), SyncNetConfig(), Wav2LipConfig()])
+@pytest.mark.parametrize(
+    "config",
+    [
+        EADNetConfig(block_channels=(32, 64), attention_levels=(1,), stda="filter"),
+        SyncNetConfig(),
+        Wav2LipConfig(),
+    ],
+)
 def test_survives_json(config):
     assert type(config).from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
@@ -47,7 +54,10 @@ def test_configurations_load_without_torch():
 
 
 @pytest.mark.parametrize("stda", ["none", "full", "filter", "pool", "strip_v", "strip_hv", "strip_hvt"])
-@pytest.mark.parametrize("rest", [{}, {"tfrm": "gcn"}, {"tfrm": "none", "emotion": "none"}, {"motion": True}, {"layers_per_block": 1}])
+@pytest.mark.parametrize(
+    "rest",
+    [{}, {"tfrm": "gcn"}, {"tfrm": "none", "emotion": "none"}, {"motion": True}, {"layers_per_block": 1}],
+)
 def test_weights_are_counted_without_the_network(stda, rest):
     import torch
 

@@ -1,4 +1,6 @@
-"""The mapping from Stable Diffusion 1.5, against a small randomly initialised UNet of its topology."""
+"""The mapping from Stable Diffusion 1.5, against a small randomly initialised UNet of
+its topology.
+"""
 
 import pytest
 import torch
@@ -14,18 +16,31 @@ CHANNELS = (16, 16, 32, 32)
 @pytest.fixture(scope="module")
 def unet() -> UNet2DConditionModel:
     torch.manual_seed(0)
-    return UNet2DConditionModel(block_out_channels=CHANNELS, attention_head_dim=8, cross_attention_dim=24, sample_size=16, norm_num_groups=8).eval()
+    return UNet2DConditionModel(
+        block_out_channels=CHANNELS,
+        attention_head_dim=8,
+        cross_attention_dim=24,
+        sample_size=16,
+        norm_num_groups=8,
+    ).eval()
 
 
 def ours(**choices) -> EADNet:
     return EADNet(
         EADNetConfig(
             **{
-                "block_channels": CHANNELS, "heads": 8, "norm_groups": 8, "audio_dim": 6, "audio_layers": 2, "context_dim": 8, "text_dim": 5,
-                "filter_groups": 4, **choices,
+                "block_channels": CHANNELS,
+                "heads": 8,
+                "norm_groups": 8,
+                "audio_dim": 6,
+                "audio_layers": 2,
+                "context_dim": 8,
+                "text_dim": 5,
+                "filter_groups": 4,
+                **choices,
             }
         )
-    ).eval()  # fmt: skip
+    ).eval()
 
 
 @pytest.mark.parametrize("stda", ["full", "joint", "strip_hvt", "strip_v", "filter", "none"])
@@ -39,7 +54,10 @@ def test_every_tensor_is_accounted_for(unet, stda):
     for theirs, name in report.mapped.items():
         found = own[name]
         source = state[theirs]
-        assert torch.equal(found[:, :4] if theirs == "conv_in.weight" else found, source.reshape(found.shape) if found.dim() == 2 else source)
+        assert torch.equal(
+            found[:, :4] if theirs == "conv_in.weight" else found,
+            source.reshape(found.shape) if found.dim() == 2 else source,
+        )
     uses_rows = stda not in ("strip_v", "filter", "none")
     assert any(".attn1.to_q." in name for name in report.mapped) == uses_rows
     assert all(".attn2.to_" in name or not uses_rows for name in report.unused)
@@ -52,7 +70,9 @@ def test_added_input_channels_start_at_zero(unet):
 
 
 def test_with_full_attention_it_computes_what_stable_diffusion_does(unet):
-    """With both cross-attentions silenced (their keys and values are not shared), outputs are equal, frame by frame."""
+    """With both cross-attentions silenced (their keys and values are not shared),
+    outputs are equal, frame by frame.
+    """
     silent = {k: torch.zeros_like(v) if "attn2.to_out" in k else v for k, v in unet.state_dict().items()}
     unet.load_state_dict(silent)
     model = ours(stda="full", tfrm="none", emotion="none")
@@ -76,6 +96,9 @@ def test_another_shape_is_refused(unet):
 def test_stable_diffusion_itself_fits_the_full_size():
     """Real sizes, without the memory."""
     with torch.device("meta"):
-        theirs, model = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8), EADNet(EADNetConfig())
+        theirs, model = (
+            UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8),
+            EADNet(EADNetConfig()),
+        )
     report = load_sd_weights(model, theirs.state_dict())
     assert (len(theirs.state_dict()), len(report.mapped), len(report.unused)) == (686, 654, 32)

@@ -22,7 +22,9 @@ def opened(kind: str, channels: int = C, seed: int = 0) -> STDA:
 
 
 def support(kind: str) -> torch.Tensor:
-    """Which input positions (F, H, W) the output at (1, 2, 3) of clip 0 depends on; by gradient."""
+    """Which input positions (F, H, W) the output at (1, 2, 3) of clip 0 depends on; by
+    gradient.
+    """
     x = torch.randn(B, F, H, W, C, requires_grad=True)
     opened(kind)(x)[0, 1, 2, 3].square().sum().backward()
     assert x.grad[1].abs().max() == 0, "clips must not mix"
@@ -78,7 +80,9 @@ def test_identity_at_initialisation_and_learns_from_there(kind):
         assert all(p.grad.abs().max() > 0 for name, p in module.named_parameters() if name.endswith("gate"))
 
 
-@pytest.mark.parametrize(("axis", "shape"), [("row", (B, F, 1, W, C)), ("column", (B, F, H, 1, C)), ("time", (B, F, 1, 1, C))])
+@pytest.mark.parametrize(
+    ("axis", "shape"), [("row", (B, F, 1, W, C)), ("column", (B, F, H, 1, C)), ("time", (B, F, 1, 1, C))]
+)
 def test_strip_is_full_attention_where_only_its_axis_is_long(axis, shape):
     x = torch.randn(shape)
     strip = opened("strip_h").row
@@ -96,9 +100,13 @@ def test_strip_is_full_attention_where_only_its_axis_is_long(axis, shape):
         assert torch.allclose(strip(x), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("axis", "dims"), [("row", (3,)), ("column", (2,)), ("full", (2, 3)), ("joint", (1, 2, 3))])
+@pytest.mark.parametrize(
+    ("axis", "dims"), [("row", (3,)), ("column", (2,)), ("full", (2, 3)), ("joint", (1, 2, 3))]
+)
 def test_agrees_with_torch_multihead_attention(axis, dims):
-    """An independent implementation: torch's MultiheadAttention over the attended axes moved to the sequence dimension."""
+    """An independent implementation: torch's MultiheadAttention over the attended axes
+    moved to the sequence dimension.
+    """
     strip = opened("strip_h").row
     strip.axis = axis
     x = torch.randn(B, F, H, W, C)
@@ -116,7 +124,9 @@ def test_agrees_with_torch_multihead_attention(axis, dims):
     assert torch.allclose(strip(x), x + strip.gate * mixed.permute(*back), atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "dim"), [("strip_h", 2), ("strip_h", 1), ("strip_v", 3), ("strip_v", 1), ("full", 1)])
+@pytest.mark.parametrize(
+    ("kind", "dim"), [("strip_h", 2), ("strip_h", 1), ("strip_v", 3), ("strip_v", 1), ("full", 1)]
+)
 def test_untouched_axes_are_interchangeable(kind, dim):
     x = torch.randn(B, F, H, W, C)
     order = torch.randperm(x.shape[dim])
@@ -132,7 +142,9 @@ def test_time_strips_know_the_order_of_frames():
 
 
 def test_time_strips_know_distances_only():
-    """Shifting the window by one frame changes nothing but the window: the attention of frames 1.. equals that of the window that starts there."""
+    """Shifting the window by one frame changes nothing but the window: the attention of
+    frames 1.. equals that of the window that starts there.
+    """
     q = torch.randn(1, 1, 6, 8)
     from eadbench.models.stda import rotate
 

@@ -9,13 +9,22 @@ import torch.nn.functional as F
 from eadbench.models.config import SyncNetConfig
 from eadbench.models.syncnet import LipSyncNet, cosine_bce, frame_windows, in_clip_contrastive, mel_windows
 
-CONFIG = SyncNetConfig(image_size=64, frames=5, visual_channels=(8, 16, 16, 16), audio_channels=(8, 16, 16), embedding=24, attention_from=2)
+CONFIG = SyncNetConfig(
+    image_size=64,
+    frames=5,
+    visual_channels=(8, 16, 16, 16),
+    audio_channels=(8, 16, 16),
+    embedding=24,
+    attention_from=2,
+)
 
 
 @pytest.mark.parametrize("relu", [True, False])
 def test_embeddings_are_unit_vectors(relu):
     torch.manual_seed(0)
-    visual, audio = LipSyncNet(CONFIG.model_copy(update={"relu": relu}))(torch.randn(3, 15, 32, 64), torch.randn(3, 1, 80, CONFIG.mel_steps))
+    visual, audio = LipSyncNet(CONFIG.model_copy(update={"relu": relu}))(
+        torch.randn(3, 15, 32, 64), torch.randn(3, 1, 80, CONFIG.mel_steps)
+    )
     for embedding in (visual, audio):
         assert embedding.shape == (3, 24)
         assert torch.allclose(embedding.norm(dim=1), torch.ones(3), atol=1e-5)
@@ -64,7 +73,10 @@ def test_contrastive_takes_negatives_from_the_same_clip_only():
     v, a = units(6), units(6)
     clip, start = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 4, 8, 0, 4, 8])
     both = in_clip_contrastive(v, a, clip, start)
-    apart = (in_clip_contrastive(v[:3], a[:3], clip[:3], start[:3]) + in_clip_contrastive(v[3:], a[3:], clip[3:], start[3:])) / 2
+    apart = (
+        in_clip_contrastive(v[:3], a[:3], clip[:3], start[:3])
+        + in_clip_contrastive(v[3:], a[3:], clip[3:], start[3:])
+    ) / 2
     assert torch.allclose(both, apart, atol=1e-5)
     # with all rows from different clips there is nothing to tell apart
     assert in_clip_contrastive(v, a, torch.arange(6), start).abs() < 1e-6
@@ -75,11 +87,15 @@ def test_contrastive_leaves_out_neighbours():
     same = torch.zeros(3, dtype=torch.long)
     start = torch.tensor([0, 1, 10])
     assert in_clip_contrastive(v, v, same, start, min_gap=1) == pytest.approx(math.log(3), abs=1e-5)
-    assert in_clip_contrastive(v, v, same, start, min_gap=2) == pytest.approx((2 * math.log(2) + math.log(3)) / 3, abs=1e-5)
+    assert in_clip_contrastive(v, v, same, start, min_gap=2) == pytest.approx(
+        (2 * math.log(2) + math.log(3)) / 3, abs=1e-5
+    )
 
 
 def test_learns_which_sound_belongs_to_which_lips():
-    """A sound whose loudness is the mouth's opening: after a few steps windows are told apart."""
+    """A sound whose loudness is the mouth's opening: after a few steps windows are told
+    apart.
+    """
     torch.manual_seed(0)
     model = LipSyncNet(CONFIG.model_copy(update={"relu": False}))
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3)

@@ -1,4 +1,6 @@
-"""`eadbench plan`: Snakemake's jobs, amounts from tables or customary sizes, figures with their origin, simulated wall time."""
+"""`eadbench plan`: Snakemake's jobs, amounts from tables or customary sizes, figures
+with their origin, simulated wall time.
+"""
 
 import json
 import re
@@ -27,13 +29,19 @@ from eadbench.plan.work import UNITS, figure_key
 PAPER = ROOT / "config/paper.yaml"
 # What docs/paper_run.md says of the paper's run, and where the plan has it.
 COSTS = (
-    (r"(\d+) jobs", "all", "jobs"), (r"(\d+) core-hours, \d+ GPU-hours", "all", "core_hours"), (r"core-hours, (\d+) GPU-hours", "all", "gpu_hours"),
-    (r"about (\d+) core-hours", "clips", "core_hours"), (r"about (\d+) GPU-hours for the captions", "captions", "gpu_hours"),
-    (r"(\d+) for the features", "features", "gpu_hours"), (r"which take (\d+) GB", "features", "disk_gb"),
-    (r"about (\d+) GPU-hours in \d+ runs", "training", "gpu_hours"), (r"GPU-hours in (\d+) runs", "training", "jobs"),
-    (r"up to (\d+) GB of GPU memory", "training", "peak_gpu_memory_gb"), (r"samples and scores, about (\d+)", "samples", "gpu_hours"),
+    (r"(\d+) jobs", "all", "jobs"),
+    (r"(\d+) core-hours, \d+ GPU-hours", "all", "core_hours"),
+    (r"core-hours, (\d+) GPU-hours", "all", "gpu_hours"),
+    (r"about (\d+) core-hours", "clips", "core_hours"),
+    (r"about (\d+) GPU-hours for the captions", "captions", "gpu_hours"),
+    (r"(\d+) for the features", "features", "gpu_hours"),
+    (r"which take (\d+) GB", "features", "disk_gb"),
+    (r"about (\d+) GPU-hours in \d+ runs", "training", "gpu_hours"),
+    (r"GPU-hours in (\d+) runs", "training", "jobs"),
+    (r"up to (\d+) GB of GPU memory", "training", "peak_gpu_memory_gb"),
+    (r"samples and scores, about (\d+)", "samples", "gpu_hours"),
     (r"about \d+ and (\d+) GPU-hours", "scores", "gpu_hours"),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +84,10 @@ def test_every_rule_has_a_unit_and_a_figure(paper, settings):
 
 
 def test_rules_with_a_benchmark_are_found_by_its_file(paper):
-    assert paper.benchmarks["cut_clips"].fullmatch("clips/cut/hdtf/0-of-32.tsv").groupdict() == {"corpus": "hdtf", "shard": "0-of-32"}
+    assert paper.benchmarks["cut_clips"].fullmatch("clips/cut/hdtf/0-of-32.tsv").groupdict() == {
+        "corpus": "hdtf",
+        "shard": "0-of-32",
+    }
     assert not paper.benchmarks["measure"].fullmatch("scores/summarise/full/hdtf/self.tsv")
     assert set(paper.benchmarks) == set(UNITS)
 
@@ -93,41 +104,86 @@ def test_corpora_that_nobody_indexed_have_customary_sizes(settings, tmp_path):
     assert found["ravdess"].recordings == 1440 and found["hdtf"].seconds == pytest.approx(17.07 * 3600)
     assert found["ravdess"].test_clips == found["ravdess"].clips, "all of RAVDESS is tested on"
     for c in found.values():
-        assert c.test_clips <= c.clips and c.test_seconds <= c.test_clips * settings.samples.max_seconds + 1e-6
+        assert (
+            c.test_clips <= c.clips and c.test_seconds <= c.test_clips * settings.samples.max_seconds + 1e-6
+        )
 
 
 def index_rows(n: int, seconds: float, **labels) -> list[dict]:
-    return [{"recording_id": f"r{k}", "corpus": "hdtf", "duration": seconds, "status": "kept", "reason": "", **labels} for k in range(n)]
+    return [
+        {
+            "recording_id": f"r{k}",
+            "corpus": "hdtf",
+            "duration": seconds,
+            "status": "kept",
+            "reason": "",
+            **labels,
+        }
+        for k in range(n)
+    ]
 
 
 def test_an_index_decides_over_customary_sizes(settings, tmp_path):
-    rows = index_rows(3, 25.0, split="train") + [{**r, "recording_id": r["recording_id"] + "t"} for r in index_rows(2, 4.0, split="test")]
+    rows = index_rows(3, 25.0, split="train") + [
+        {**r, "recording_id": r["recording_id"] + "t"} for r in index_rows(2, 4.0, split="test")
+    ]
     rows.append({**rows[0], "recording_id": "bad", "status": "failed", "reason": "no face"})
     rows[0] |= {"start": 5.0, "end": 20.0}
     write_table(tmp_path / "corpora/hdtf/index.parquet", rows, schemas.INDEX)
     found = counts(settings, tmp_path)
-    assert found["mead"].source == ASSUMED and found["hdtf"].source == MEASURED and found["hdtf"].gigabytes == 0
+    assert (
+        found["mead"].source == ASSUMED and found["hdtf"].source == MEASURED and found["hdtf"].gigabytes == 0
+    )
     files = [{"bytes": 1_500_000_000}, {"bytes": 500_000_000}, {"bytes": None}]
     (tmp_path / "corpora/hdtf/fetch.json").write_text(json.dumps({"files": files}))
-    assert counts(settings, tmp_path)["hdtf"].gigabytes == 2, "a run from nothing fetches again what was fetched"
+    assert counts(settings, tmp_path)["hdtf"].gigabytes == 2, (
+        "a run from nothing fetches again what was fetched"
+    )
     assert (found["hdtf"].recordings, found["hdtf"].seconds) == (5, 15 + 2 * 25 + 2 * 4)
-    assert found["hdtf"].clips == pytest.approx((2 + 3 + 3 + 1 + 1) * 0.9), "25 s are three clips of at most 10 s"
+    assert found["hdtf"].clips == pytest.approx((2 + 3 + 3 + 1 + 1) * 0.9), (
+        "25 s are three clips of at most 10 s"
+    )
     clips = [
-        {"clip_id": f"c{k}", "recording_id": "r0", "corpus": "hdtf", "split": "test" if k else "train", "frames": 500, "fps": 25.0, "status": "kept",
-         "reason": ""} for k in range(4)
-    ]  # fmt: skip
+        {
+            "clip_id": f"c{k}",
+            "recording_id": "r0",
+            "corpus": "hdtf",
+            "split": "test" if k else "train",
+            "frames": 500,
+            "fps": 25.0,
+            "status": "kept",
+            "reason": "",
+        }
+        for k in range(4)
+    ]
     write_table(
-        tmp_path / "clips/hdtf/clips.parquet", [*clips, {**clips[0], "clip_id": "x", "status": "dropped", "reason": "blurred"}], schemas.CLIPS
+        tmp_path / "clips/hdtf/clips.parquet",
+        [*clips, {**clips[0], "clip_id": "x", "status": "dropped", "reason": "blurred"}],
+        schemas.CLIPS,
     )
     found = counts(settings, tmp_path)["hdtf"]
-    assert (found.clips, found.clip_seconds, found.test_clips, found.test_seconds) == (4, 80, 3, 3 * 10), "cut to max_seconds"
+    assert (found.clips, found.clip_seconds, found.test_clips, found.test_seconds) == (4, 80, 3, 3 * 10), (
+        "cut to max_seconds"
+    )
 
 
-def finished_run(folder: Path, settings: Settings, start: float, each: float, noted: float | None = None) -> None:
-    """A results folder in which cutting took ``start + each * seconds of recordings`` seconds per job."""
-    given = {"clips": settings.raw["clips"], "corpora": settings.raw["corpora"], "samples": settings.raw["samples"], "device": "cuda", "seed": 1}
+def finished_run(
+    folder: Path, settings: Settings, start: float, each: float, noted: float | None = None
+) -> None:
+    """A results folder in which cutting took ``start + each * seconds of recordings``
+    seconds per job.
+    """
+    given = {
+        "clips": settings.raw["clips"],
+        "corpora": settings.raw["corpora"],
+        "samples": settings.raw["samples"],
+        "device": "cuda",
+        "seed": 1,
+    }
     for corpus, n in (("hdtf", 32), ("ravdess", 120)):
-        write_table(folder / f"corpora/{corpus}/index.parquet", index_rows(n, 10.0, split="test"), schemas.INDEX)
+        write_table(
+            folder / f"corpora/{corpus}/index.parquet", index_rows(n, 10.0, split="test"), schemas.INDEX
+        )
         shards = settings.corpora.sets[corpus].shards
         bench = folder / f"benchmarks/clips/cut/{corpus}/0-of-{shards}.tsv"
         bench.parent.mkdir(parents=True)
@@ -136,7 +192,12 @@ def finished_run(folder: Path, settings: Settings, start: float, each: float, no
         out.mkdir(parents=True)
         (out / "clip.mp4").write_bytes(bytes(5_000_000))
         command = ["eadbench", "--log", "x.log", "clips", "cut"]
-        record = {"command": command, "config": given, "peak_mb": noted, "earlier": {"x": {"peak_mb": 9e9, "command": []}}}
+        record = {
+            "command": command,
+            "config": given,
+            "peak_mb": noted,
+            "earlier": {"x": {"peak_mb": 9e9, "command": []}},
+        }
         (out / "provenance.json").write_text(json.dumps(record))
 
 
@@ -152,14 +213,18 @@ def test_a_finished_run_gives_start_speed_memory_and_disk(paper, settings, tmp_p
 
 
 @pytest.mark.parametrize(("noted", "peak"), [(1500, 1500), (500, 1000), (None, 1000)])
-def test_memory_that_a_job_noted_of_itself_counts_where_snakemake_missed_it(paper, settings, tmp_path, noted, peak):
+def test_memory_that_a_job_noted_of_itself_counts_where_snakemake_missed_it(
+    paper, settings, tmp_path, noted, peak
+):
     finished_run(tmp_path, settings, start=7, each=0.5, noted=noted)
     figure = next(iter(calibrate(tmp_path, paper).values())).figure(Figure(seconds=1))
     assert figure.memory_mb == pytest.approx(peak * 1.048576)
 
 
 def test_jobs_without_work_say_what_a_job_takes_and_nothing_of_a_unit(tmp_path):
-    figure = Sample(tmp_path, amounts=[0, 0], seconds=[3, 5], memory=[1, 1]).figure(Figure(seconds=9, disk_mb=2))
+    figure = Sample(tmp_path, amounts=[0, 0], seconds=[3, 5], memory=[1, 1]).figure(
+        Figure(seconds=9, disk_mb=2)
+    )
     assert (figure.start, figure.seconds, figure.disk_mb) == (4, 9, 2)
 
 
@@ -169,8 +234,14 @@ def test_measured_figures_are_used_only_under_the_same_settings(paper, settings,
     if not same:
         other.raw["clips"]["size"] = 512
     finished_run(tmp_path, other, start=7, each=0.5)
-    found = costs(paper.jobs, settings, counts(settings, tmp_path), load_figures(None), calibrate(tmp_path, paper))
-    cut = [c for j, c in zip(paper.jobs, found, strict=True) if j.rule == "cut_clips" and j.wildcards["corpus"] == "hdtf"]
+    found = costs(
+        paper.jobs, settings, counts(settings, tmp_path), load_figures(None), calibrate(tmp_path, paper)
+    )
+    cut = [
+        c
+        for j, c in zip(paper.jobs, found, strict=True)
+        if j.rule == "cut_clips" and j.wildcards["corpus"] == "hdtf"
+    ]
     assert {c.figure.source for c in cut} == {"measured" if same else "assumed"}
     if same:
         assert all(c.seconds == pytest.approx(7 + 0.5 * 10) for c in cut)
@@ -197,7 +268,11 @@ def test_own_figures_override_assumed_ones_and_say_so(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("train/eadnet2: {seconds: 0.7}\n")
     figures = load_figures(path)
-    assert (figures["train/eadnet2"].seconds, figures["train/eadnet2"].source, figures["train/eadnet2"].start) == (0.7, "given", 120)
+    assert (
+        figures["train/eadnet2"].seconds,
+        figures["train/eadnet2"].source,
+        figures["train/eadnet2"].start,
+    ) == (0.7, "given", 120)
     assert figures["train/eadnet1"].source == "assumed"
     for text, message in (
         ("train/eadnet3: {seconds: 1}", "no figure"),
@@ -220,7 +295,14 @@ def test_wall_time_of_a_known_graph():
         wall_time(jobs, found, 8, 0)
 
 
-@given(st.lists(st.tuples(st.floats(0.1, 9), st.integers(1, 4), st.booleans(), st.integers(0, 5)), min_size=1, max_size=25), st.integers(1, 6))
+@given(
+    st.lists(
+        st.tuples(st.floats(0.1, 9), st.integers(1, 4), st.booleans(), st.integers(0, 5)),
+        min_size=1,
+        max_size=25,
+    ),
+    st.integers(1, 6),
+)
 def test_wall_time_is_bounded_by_work_and_by_the_longest_chain(spec, cores):
     jobs, found, chain = [], [], []
     for n, (seconds, threads, gpu, back) in enumerate(spec):
@@ -241,10 +323,16 @@ def test_command_prints_and_writes(tmp_path):
     assert done.exit_code == 0, done.output
     assert "assumed" in done.output and "Wall time" in done.output
     told = json.loads((tmp_path / "plan.json").read_text())
-    assert told["walls"][0]["hours"] > 0 and told["stages"][-1]["stage"] == "all" and told["stages"][-1]["measured_share"] == 0
+    assert (
+        told["walls"][0]["hours"] > 0
+        and told["stages"][-1]["stage"] == "all"
+        and told["stages"][-1]["measured_share"] == 0
+    )
     stages = {row["stage"]: row for row in told["stages"]}
     for pattern, stage, key in COSTS:
-        number = float(re.search(pattern, " ".join((ROOT / "docs/paper_run.md").read_text(encoding="utf-8").split()))[1])
+        number = float(
+            re.search(pattern, " ".join((ROOT / "docs/paper_run.md").read_text(encoding="utf-8").split()))[1]
+        )
         assert number == pytest.approx(stages[stage][key], rel=0.05), (pattern, stages[stage][key])
     assert CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.parquet")]).exit_code == 0
     assert len(read_table(tmp_path / "plan.parquet", schemas.PLAN)) == len(told["stages"])

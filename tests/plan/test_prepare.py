@@ -1,4 +1,6 @@
-"""``eadbench prepare``: what is missing, in order; what can be fetched is; one truth with the documentation."""
+"""``eadbench prepare``: what is missing, in order; what can be fetched is; one truth
+with the documentation.
+"""
 
 import re
 import subprocess
@@ -37,7 +39,9 @@ def overlay(tmp_path: Path, **given: object) -> Path:
 def test_the_demo_needs_nothing(capsys: pytest.CaptureFixture) -> None:
     assert prepare([DEMO], Path("results"))
     told = capsys.readouterr().out
-    assert f"Ready: snakemake --cores all --configfile {DEMO}" in told and not hint(settings.load(None, [DEMO]), Path("results"))
+    assert f"Ready: snakemake --cores all --configfile {DEMO}" in told and not hint(
+        settings.load(None, [DEMO]), Path("results")
+    )
 
 
 def test_the_paper_run_is_told_everything_in_order(capsys: pytest.CaptureFixture) -> None:
@@ -46,7 +50,9 @@ def test_the_paper_run_is_told_everything_in_order(capsys: pytest.CaptureFixture
     assert [match[1] for match in re.finditer(r"^\d\. ([\w ]+): ", told, re.M)] == list(STEPS)
     given = settings.load(None, [PAPER], whole=True)
     for artefact in given.zoo.artefacts.values():
-        assert re.search(rf"- {re.escape(artefact.id)}, (about )?[\d,]+ MB|- {artefact.id}, by hand", told), artefact.id
+        assert re.search(rf"- {re.escape(artefact.id)}, (about )?[\d,]+ MB|- {artefact.id}, by hand", told), (
+            artefact.id
+        )
     for name, method in given.samples.methods.items():
         if method.kind == "external":
             recipe, _ = load_recipe(method.recipe)
@@ -62,12 +68,20 @@ def test_what_the_documentation_says_of_methods_left_out_is_what_is_printed() ->
     assert LEFT_OUT in " ".join(text.split())
 
 
-def test_what_is_printed_for_a_configuration_of_mine_is_one(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    """Every line that it gives to paste is a configuration, and with all of them nothing more is asked of the licences."""
+def test_what_is_printed_for_a_configuration_of_mine_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Every line that it gives to paste is a configuration, and with all of them
+    nothing more is asked of the licences.
+    """
     prepare([PAPER], Path("results"), fetch=False)
     lines = re.findall(r"^ +((?:corpora|zoo): \{accept_licence.*)$", capsys.readouterr().out, re.M)
     mine = overlay(tmp_path, **{key: value for line in lines for key, value in yaml.safe_load(line).items()})
-    assert not [need for need in missing(settings.load(None, [PAPER, mine]), Path("results")) if need.step == "Licences"]
+    assert not [
+        need
+        for need in missing(settings.load(None, [PAPER, mine]), Path("results"))
+        if need.step == "Licences"
+    ]
 
 
 def test_weights_with_an_accepted_licence_are_fetched_and_a_failure_costs_itself(
@@ -85,16 +99,23 @@ def test_weights_with_an_accepted_licence_are_fetched_and_a_failure_costs_itself
     told = capsys.readouterr().out
     assert (tmp_path / "cache/weights/lpips-alex" / ALEXNET).read_bytes() == b"weights" * 100
     assert "weights lpips-alex" not in told and "- lpips-alex" not in told
-    assert re.search(r"- inception-fid, .*\n +from .*\n +.*not-there.pth", told), "what failed is told with its reason"
+    assert re.search(r"- inception-fid, .*\n +from .*\n +.*not-there.pth", told), (
+        "what failed is told with its reason"
+    )
     assert "- syncnet-v2, 55 MB" in told, "not accepted: not asked for"
 
 
-def test_a_method_with_a_checkout_is_looked_at_and_the_others_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_method_with_a_checkout_is_looked_at_and_the_others_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     (tmp_path / "checkout").mkdir()
     mine = overlay(tmp_path, samples={"methods": {"wav2lip": {"path": str(tmp_path / "checkout")}}})
     prepare([PAPER, mine], Path("results"), fetch=False)
     told = capsys.readouterr().out
-    assert "- wav2lip: repository is not a git checkout, expected" in told and "- wav2lip: weights are missing" in told
+    assert (
+        "- wav2lip: repository is not a git checkout, expected" in told
+        and "- wav2lip: weights are missing" in told
+    )
     assert "Left out: ip_lap, musetalk, latentsync, eat, edtalk." in told
 
 
@@ -105,11 +126,15 @@ def test_what_an_earlier_run_fetched_is_not_asked_for_again() -> None:
     Path("results/zoo/vae").mkdir(parents=True)
     Path("results/zoo/vae/card.json").write_text("{}")
     needs = [need.what for need in missing(settings.load(None, [PAPER]), Path("results"))]
-    assert not [what for what in needs if "corpus" in what or "sd-vae-ft-mse" in what] and any("whisper-tiny" in what for what in needs)
+    assert not [what for what in needs if "corpus" in what or "sd-vae-ft-mse" in what] and any(
+        "whisper-tiny" in what for what in needs
+    )
 
 
 def test_cookies_and_folders_that_are_not_there_are_told(tmp_path: Path) -> None:
-    mine = overlay(tmp_path, corpora={"sets": {"hdtf": {"cookies": "nowhere.txt"}, "mead": {"root": "elsewhere"}}})
+    mine = overlay(
+        tmp_path, corpora={"sets": {"hdtf": {"cookies": "nowhere.txt"}, "mead": {"root": "elsewhere"}}}
+    )
     needs = {need.what for need in missing(settings.load(None, [PAPER, mine]), Path("results"))}
     assert {"hdtf: there is no file nowhere.txt", "mead: there is no folder elsewhere"} <= needs
 
@@ -120,12 +145,27 @@ def test_a_bad_configuration_is_one_message(tmp_path: Path) -> None:
 
 
 def test_every_fetched_artefact_has_a_size_or_comes_by_hand() -> None:
-    assert [name for name, entry in registry().items() if entry.size == "size unknown" and not entry.manual] == ["hsemotion-b0-8"]
+    assert [
+        name for name, entry in registry().items() if entry.size == "size unknown" and not entry.manual
+    ] == ["hsemotion-b0-8"]
 
 
 def test_planning_needs_none_of_the_large_libraries_for_it() -> None:
     code = "import sys, eadbench.plan.missing; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
     loaded = set(done.stdout.split())
     assert "pydantic" in loaded, done.stderr
-    assert not loaded & {"torch", "numpy", "pandas", "pyarrow", "cv2", "av", "typer", "requests", "transformers", "duckdb"}
+    assert not loaded & {
+        "torch",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "cv2",
+        "av",
+        "typer",
+        "requests",
+        "transformers",
+        "duckdb",
+    }

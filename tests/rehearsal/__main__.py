@@ -1,7 +1,9 @@
-"""``make rehearsal``: every job of config/paper.yaml, on random weights and drawn actors.
+"""``make rehearsal``: every job of config/paper.yaml, on random weights and drawn
+actors.
 
-Everything goes into one folder: ``weights`` (served in the place of the hubs), ``methods`` (stand-ins of the external programs) and ``run``, in which
-Snakemake works. A later call goes on where an earlier one stopped.
+Everything goes into one folder: ``weights`` (served in the place of the hubs),
+``methods`` (stand-ins of the external programs) and ``run``, in which Snakemake works.
+A later call goes on where an earlier one stopped.
 """
 
 import argparse
@@ -27,15 +29,36 @@ CONFIGS = ("config/paper.yaml", "config/rehearsal.yaml")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="rehearsal", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=ROOT / "results/rehearsal", help="default: results/rehearsal (about 30 GB)")
-    parser.add_argument("--depth", default="auto", help="blocks of the large networks: full, half, least, or auto, what fits into the free memory")
-    parser.add_argument("--cores", default="1", help="jobs at a time; the large ones want the machine for themselves (default: 1)")
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="further options of Snakemake after --, e.g. -- --until merge_checked_clips")
+    parser = argparse.ArgumentParser(
+        prog="rehearsal", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / "results/rehearsal",
+        help="default: results/rehearsal (about 30 GB)",
+    )
+    parser.add_argument(
+        "--depth",
+        default="auto",
+        help="blocks of the large networks: full, half, least, or auto, what fits into the free memory",
+    )
+    parser.add_argument(
+        "--cores",
+        default="1",
+        help="jobs at a time; the large ones want the machine for themselves (default: 1)",
+    )
+    parser.add_argument(
+        "options",
+        nargs=argparse.REMAINDER,
+        help="further options of Snakemake after --, e.g. -- --until merge_checked_clips",
+    )
     given = parser.parse_args()
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    depth = choose(given.depth, load(None, [ROOT / name for name in CONFIGS], whole=True).training.runs["full"].model)
+    depth = choose(
+        given.depth, load(None, [ROOT / name for name in CONFIGS], whole=True).training.runs["full"].model
+    )
     print(f"rehearsal: {depth.told}", flush=True)
     write_all_weights(folder, depth)
     configs = [*(ROOT / name for name in CONFIGS), write_machine(folder, depth)]
@@ -43,7 +66,9 @@ def main() -> int:
     with hub.hub(folder / "weights") as env:
         clips = "results/clips/mead/clips.parquet"
         code = snakemake(folder, configs, env, given.cores, [clips, *options])
-        if code == 0 and not stops_early(options):  # EAT's own preprocessing, which its users run by hand, wants to know the clips
+        if code == 0 and not stops_early(
+            options
+        ):  # EAT's own preprocessing, which its users run by hand, wants to know the clips
             prepare_for_eat(folder / "run" / clips, folder / "methods/eat prepared")
             code = snakemake(folder, configs, env, given.cores, options)
         return code
@@ -54,7 +79,9 @@ def stops_early(options: list[str]) -> bool:
 
 
 def write_all_weights(folder: Path, depth: Depth) -> None:
-    """Random weights of all that the configuration fetches; what has no direct download lies where its users put it."""
+    """Random weights of all that the configuration fetches; what has no direct download
+    lies where its users put it.
+    """
     artefacts = load(None, [ROOT / name for name in CONFIGS], whole=True).zoo.artefacts
     for artefact in artefacts.values():
         name, started = artefact.id.removeprefix(hub.MARK), time.time()
@@ -69,14 +96,22 @@ def write_all_weights(folder: Path, depth: Depth) -> None:
 
 
 def write_machine(folder: Path, depth: Depth) -> Path:
-    """The configuration's part that depends on where it runs: the external programs, and the depth."""
+    """The configuration's part that depends on where it runs: the external programs,
+    and the depth.
+    """
     methods: dict[str, Any] = {}
     for name in PROGRAMS:
         repo, files = folder / "methods" / f"{name} repo", folder / "methods" / f"{name} weights"
         if not (repo / ".git").exists():
             write_checkout(name, repo)
         write_weights(name, files)
-        methods[name] = {"path": str(repo), "weights": str(files), "python": sys.executable, "any_commit": True, "any_weights": True}
+        methods[name] = {
+            "path": str(repo),
+            "weights": str(files),
+            "python": sys.executable,
+            "any_commit": True,
+            "any_weights": True,
+        }
     (folder / "methods/eat prepared").mkdir(exist_ok=True)
     methods["eat"]["prepared"] = str(folder / "methods/eat prepared")
     path = folder / "machine.yaml"
@@ -85,8 +120,22 @@ def write_machine(folder: Path, depth: Depth) -> Path:
 
 
 def snakemake(folder: Path, configs: list[Path], env: dict[str, str], cores: str, options: list[str]) -> int:
-    command = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder / "run")]
-    command += ["--cores", cores, "--rerun-incomplete", "--keep-going", *options, "--configfile", *map(str, configs)]
+    command = [
+        str(Path(sys.executable).parent / "snakemake"),
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder / "run"),
+    ]
+    command += [
+        "--cores",
+        cores,
+        "--rerun-incomplete",
+        "--keep-going",
+        *options,
+        "--configfile",
+        *map(str, configs),
+    ]
     return subprocess.run(command, env=os.environ | env).returncode
 
 

@@ -1,4 +1,6 @@
-"""How deep the large networks of a rehearsal are: as published where the memory suffices, else fewer blocks of the same widths."""
+"""How deep the large networks of a rehearsal are: as published where the memory
+suffices, else fewer blocks of the same widths.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,9 @@ WHAT = {
     "least": "one residual block per level instead of two, three levels of four",
 }
 COPIES = 5  # weights, gradients, two moments and the moving average, in float32
-BESIDE = 5.3  # GiB for one window with gradient checkpointing: 14 GB were measured at full depth, weights and gradients among them
+# GiB for one window with gradient checkpointing: 14 GB were measured at full depth,
+# weights and gradients among them
+BESIDE = 5.3
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ class Depth:
         return {"layers_per_block": 1, "block_channels": list(self.channels), "attention_levels": attention}
 
     def gib(self, run: dict[str, Any]) -> float:
-        """Memory of a training process with batches of one window, for a run whose ``model:`` is given."""
+        """Memory of a training process with batches of one window, for a run whose
+        ``model:`` is given.
+        """
         return COPIES * 4 * EADNetConfig.model_validate(run | self.model).parameters / GIB + BESIDE
 
     def options(self, name: str) -> dict[str, Any]:
@@ -56,14 +62,21 @@ def available_gib() -> float:
 
 
 def choose(wanted: str, run: dict[str, Any]) -> Depth:
-    """The depth asked for; ``auto``: the largest with which a run whose ``model:`` is given fits into the free memory.
+    """The depth asked for; ``auto``: the largest with which a run whose ``model:`` is
+    given fits into the free memory.
 
     Raises:
         SystemExit: If there is no such depth.
     """
     free = available_gib()
-    name = next((one for one in WHAT if Depth(one, "").gib(run) < free), "least") if wanted == "auto" else wanted
+    name = (
+        next((one for one in WHAT if Depth(one, "").gib(run) < free), "least") if wanted == "auto" else wanted
+    )
     if name not in WHAT:
         raise SystemExit(f"--depth {wanted}: known are auto, {', '.join(WHAT)}")
-    told = f"{WHAT[name]}: training stage 2 needs about {Depth(name, '').gib(run):.0f} GiB, free are {free:.0f}"
-    return Depth(name, told if name == "full" else f"{told}; at full depth it needs {Depth('full', '').gib(run):.0f}")
+    told = (
+        f"{WHAT[name]}: training stage 2 needs about {Depth(name, '').gib(run):.0f} GiB, free are {free:.0f}"
+    )
+    return Depth(
+        name, told if name == "full" else f"{told}; at full depth it needs {Depth('full', '').gib(run):.0f}"
+    )

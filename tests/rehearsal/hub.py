@@ -1,6 +1,8 @@
-"""A server on this machine in the place of the homes of published weights: single files, and the hub's interface for whole repositories.
+"""A server on this machine in the place of the homes of published weights: single
+files, and the hub's interface for whole repositories.
 
-Whoever fetches is told of it by two variables of the environment, ``EADBENCH_REGISTRY`` (addresses and hashes) and ``HF_ENDPOINT`` (the hub).
+Whoever fetches is told of it by two variables of the environment, ``EADBENCH_REGISTRY``
+(addresses and hashes) and ``HF_ENDPOINT`` (the hub).
 """
 
 import hashlib
@@ -18,7 +20,9 @@ import yaml
 from eadbench.corpora.loopback import RangeHandler, serve
 from eadbench.zoo.registry import Entry, registry
 
-MARK = "random-"  # begins the ids of weights drawn at random, so that no table can show them as the published ones
+# begins the ids of weights drawn at random, so that no table can show them as the
+# published ones
+MARK = "random-"
 
 
 @cache
@@ -38,17 +42,33 @@ def files_of(folder: Path) -> list[Path]:
 
 
 class HubHandler(RangeHandler):
-    """``/ID/FILE`` are files. ``/api/models/REPO/revision/COMMIT``, ``/api/models/REPO/tree/COMMIT`` and ``/REPO/resolve/COMMIT/FILE``
-    answer as the Hugging Face hub does, for the repositories and commits of the registry."""
+    """``/ID/FILE`` are files. ``/api/models/REPO/revision/COMMIT``,
+    ``/api/models/REPO/tree/COMMIT`` and ``/REPO/resolve/COMMIT/FILE`` answer as the
+    Hugging Face hub does, for the repositories and commits of the registry.
+    """
 
     def do_GET(self) -> None:  # noqa: N802, the standard library's name
         if (found := self._repository("/api/models/", "/revision/")) is not None:
             folder, repo, commit, _ = found
             siblings = [{"rfilename": path.name} for path in files_of(folder)]
-            facts = {"id": repo, "modelId": repo, "sha": commit, "private": False, "tags": [], "downloads": 0, "likes": 0, "siblings": siblings}
+            facts = {
+                "id": repo,
+                "modelId": repo,
+                "sha": commit,
+                "private": False,
+                "tags": [],
+                "downloads": 0,
+                "likes": 0,
+                "siblings": siblings,
+            }
             self._send_json(facts)
         elif (found := self._repository("/api/models/", "/tree/")) is not None:
-            self._send_json([{"type": "file", "path": p.name, "size": p.stat().st_size, "oid": sha256(p)[:40]} for p in files_of(found[0])])
+            self._send_json(
+                [
+                    {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": sha256(p)[:40]}
+                    for p in files_of(found[0])
+                ]
+            )
         else:
             super().do_GET()
 
@@ -99,7 +119,8 @@ def published() -> dict[str, Entry]:
 
 
 def overlay(folder: Path, address: str, mark: str = MARK) -> dict[str, Any]:
-    """Entries for the registry of what lies in ``folder/ID``: everything as published but addresses, sizes and hashes, the latter the files' own.
+    """Entries for the registry of what lies in ``folder/ID``: everything as published
+    but addresses, sizes and hashes, the latter the files' own.
 
     Args:
         folder: Folder of the ids.
@@ -115,7 +136,11 @@ def overlay(folder: Path, address: str, mark: str = MARK) -> dict[str, Any]:
         facts["title"] = f"{entry.title}: random weights in its format, for rehearsal"
         for remote in facts["files"]:
             path = here / remote["name"]
-            remote |= {"url": f"{address}{name}/{path.name}", "size": path.stat().st_size, "sha256": sha256(path)}
+            remote |= {
+                "url": f"{address}{name}/{path.name}",
+                "size": path.stat().st_size,
+                "sha256": sha256(path),
+            }
             if "archive" in remote:
                 packed = next(one for one in files_of(here) if one.suffix == ".zip")
                 remote["url"] = f"{address}{name}/{packed.name}"
@@ -126,8 +151,15 @@ def overlay(folder: Path, address: str, mark: str = MARK) -> dict[str, Any]:
 
 @contextmanager
 def hub(folder: Path, mark: str = MARK) -> Iterator[dict[str, str]]:
-    """Serve what lies in ``folder/ID``; yields the variables of the environment that lead there."""
+    """Serve what lies in ``folder/ID``; yields the variables of the environment that
+    lead there.
+    """
     with serve(folder, HubHandler) as address:
         path = folder / "registry.yaml"
         path.write_text(yaml.safe_dump(overlay(folder, address, mark)))
-        yield {"EADBENCH_REGISTRY": str(path), "HF_ENDPOINT": address.rstrip("/"), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
+        yield {
+            "EADBENCH_REGISTRY": str(path),
+            "HF_ENDPOINT": address.rstrip("/"),
+            "HF_HUB_DISABLE_XET": "1",
+            "NO_PROXY": "127.0.0.1",
+        }

@@ -12,25 +12,52 @@ from rehearsal.__main__ import CONFIGS, write_machine
 from eadbench.core.settings import load
 
 ROOT = Path(__file__).parents[2]
-# Amounts, places, and what no random network or drawn face can meet. All else is the paper's.
+# Amounts, places, and what no random network or drawn face can meet. All else is the
+# paper's.
 MAY_DIFFER = {
     "device",
-    "corpora.accept_licence", "corpora.sets.*.root", "corpora.sets.*.studio", "corpora.sets.*.shards", "corpora.sets.hdtf.split.test",
+    "corpora.accept_licence",
+    "corpora.sets.*.root",
+    "corpora.sets.*.studio",
+    "corpora.sets.*.shards",
+    "corpora.sets.hdtf.split.test",
     "corpora.sets.hdtf.split.val",
-    "clips.max_seconds", "clips.keep.min_sharpness", "clips.keep.max_jitter", "clips.sync.trust_from", "clips.sync.drop_beyond",
+    "clips.max_seconds",
+    "clips.keep.min_sharpness",
+    "clips.keep.max_jitter",
+    "clips.sync.trust_from",
+    "clips.sync.drop_beyond",
     "clips.sync.min_confidence",
-    "zoo.accept_licence", "zoo.artefacts.*.id",
-    "features.frames_per_batch", "captions.batch", "captions.qwen.dtype",
-    "training.optim.workers", "training.optim.save_every", "training.optim.validate_every", "training.optim.validate_batches",
-    "training.optim.log_every", "training.runs.*.optim.steps", "training.runs.*.optim.batch", "training.runs.syncnet.windows",
-    "samples.max_clips", "samples.max_seconds", "samples.sampler.steps", "samples.sampler.chunk", "samples.sampler.compile",
-    "scores.fvd_fixed_n", "scores.bootstrap",
-}  # fmt: skip
+    "zoo.accept_licence",
+    "zoo.artefacts.*.id",
+    "features.frames_per_batch",
+    "captions.batch",
+    "captions.qwen.dtype",
+    "training.optim.workers",
+    "training.optim.save_every",
+    "training.optim.validate_every",
+    "training.optim.validate_batches",
+    "training.optim.log_every",
+    "training.runs.*.optim.steps",
+    "training.runs.*.optim.batch",
+    "training.runs.syncnet.windows",
+    "samples.max_clips",
+    "samples.max_seconds",
+    "samples.sampler.steps",
+    "samples.sampler.chunk",
+    "samples.sampler.compile",
+    "scores.fvd_fixed_n",
+    "scores.bootstrap",
+}
 
 
 def leaves(raw: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     if isinstance(raw, dict) and raw and path[-1:] != ("studio",):
-        return {key: value for name, part in raw.items() for key, value in leaves(part, (*path, str(name))).items()}
+        return {
+            key: value
+            for name, part in raw.items()
+            for key, value in leaves(part, (*path, str(name))).items()
+        }
     return {path: raw}
 
 
@@ -42,16 +69,24 @@ def allowed(path: tuple[str, ...]) -> bool:
 def test_the_rehearsal_is_the_papers_run_but_for_amounts():
     given = leaves(yaml.safe_load((ROOT / CONFIGS[1]).read_text()))
     assert not [".".join(path) for path in given if not allowed(path)]
-    paper, rehearsed = (load(None, [ROOT / name for name in names], whole=True) for names in (CONFIGS[:1], CONFIGS))
-    assert rehearsed.samples.cells() == paper.samples.cells() and list(rehearsed.training.runs) == list(paper.training.runs)
+    paper, rehearsed = (
+        load(None, [ROOT / name for name in names], whole=True) for names in (CONFIGS[:1], CONFIGS)
+    )
+    assert rehearsed.samples.cells() == paper.samples.cells() and list(rehearsed.training.runs) == list(
+        paper.training.runs
+    )
     for name, artefact in paper.zoo.artefacts.items():
-        assert rehearsed.zoo.artefacts[name].id == hub.MARK + artefact.id, "no table may show random weights under the published name"
+        assert rehearsed.zoo.artefacts[name].id == hub.MARK + artefact.id, (
+            "no table may show random weights under the published name"
+        )
 
 
 def test_every_external_method_runs_its_stand_in(tmp_path):
     machine = yaml.safe_load(write_machine(tmp_path, depth.choose("full", {})).read_text())
     paper = load(None, [ROOT / CONFIGS[0]], whole=True).samples.methods
-    assert machine["samples"]["methods"].keys() == {name for name, method in paper.items() if method.kind == "external"}
+    assert machine["samples"]["methods"].keys() == {
+        name for name, method in paper.items() if method.kind == "external"
+    }
     settings = load(None, [*(ROOT / name for name in CONFIGS), tmp_path / "machine.yaml"], whole=True)
     assert all(Path(settings.samples.methods[name].path).is_dir() for name in machine["samples"]["methods"])
 
@@ -118,7 +153,12 @@ def test_the_papers_networks_take_their_inputs(name):
 
     latents = empty(config.frames, 4, 32, 32)
     told = {"text": empty(60, 768), "vai": empty(3)} if config.emotion != "none" else {}
-    given = (empty(config.frames, 1, 32, 32), latents, latents, empty(config.frames, config.audio_tokens, config.audio_dim))
+    given = (
+        empty(config.frames, 1, 32, 32),
+        latents,
+        latents,
+        empty(config.frames, config.audio_tokens, config.audio_dim),
+    )
     found.gradient_checkpointing = True
     predicted = found.train()(latents, empty(), *given, **told)
     assert predicted.shape == latents.shape and config.frames == (1 if name == "stage1" else 16)

@@ -1,4 +1,6 @@
-"""Random weights in the published files, fetched from a server on this machine and loaded as the published ones are."""
+"""Random weights in the published files, fetched from a server on this machine and
+loaded as the published ones are.
+"""
 
 import json
 import os
@@ -19,7 +21,12 @@ from eadbench.zoo.fetch import user_cache
 from eadbench.zoo.make import ArtefactInputs, make
 from eadbench.zoo.registry import entry, registry
 
-SMALL = {"t5-base": {"depth": 1}, "videomae-base": {"depth": 1}, "all-MiniLM-L6-v2": {"depth": 1}, "sd15-unet": {"depth": 1, "channels": (64, 128)}}
+SMALL = {
+    "t5-base": {"depth": 1},
+    "videomae-base": {"depth": 1},
+    "all-MiniLM-L6-v2": {"depth": 1},
+    "sd15-unet": {"depth": 1, "channels": (64, 128)},
+}
 QWENS = {name for name in weights.WRITERS if name.startswith("Qwen")}
 FACES = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3), np.uint8)
 MARKS = np.random.default_rng(1).uniform(15, 50, (16, 478, 2))
@@ -27,7 +34,9 @@ MARKS = np.random.default_rng(1).uniform(15, 50, (16, 478, 2))
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """What the hub serves, and the environment that leads there; a user whose cache is empty."""
+    """What the hub serves, and the environment that leads there; a user whose cache is
+    empty.
+    """
     folder = tmp_path_factory.mktemp("published")
     for name in sorted(set(weights.WRITERS) - QWENS):
         weights.write(name, folder, **SMALL.get(name, {}))
@@ -40,7 +49,9 @@ def served(tmp_path_factory):
 def fetched(name: str, folder: Path, accept: tuple[str, ...] = ("all",)):
     """An artefact made of the served files."""
     wanted = {"kind": entry(name).kind, "how": "fetched", "id": hub.MARK + name}
-    if entry(name).snapshot and not (user_cache() / wanted["id"]).exists():  # the hub's library reads HF_ENDPOINT when it is imported
+    if (
+        entry(name).snapshot and not (user_cache() / wanted["id"]).exists()
+    ):  # the hub's library reads HF_ENDPOINT when it is imported
         command = [sys.executable, "-m", "eadbench", "zoo", "fetch", wanted["id"], "--accept-licence"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -58,10 +69,17 @@ def test_every_id_of_the_paper_run_can_be_rehearsed():
 
 
 def test_files_are_as_large_as_the_published_ones(served):
-    known = {(name, file.name): file.size for name, found in hub.published().items() for file in found.files if file.size}
+    known = {
+        (name, file.name): file.size
+        for name, found in hub.published().items()
+        for file in found.files
+        if file.size
+    }
     known.pop(("i3d-torchscript", "i3d_torchscript.pt"))  # a program of its own; ours has its call alone
     sizes = {key: (served / Path(*key)).stat().st_size for key in known if key[0] in weights.WRITERS}
-    assert len(sizes) == 5 and all(size == pytest.approx(known[key], rel=0.005) for key, size in sizes.items())
+    assert len(sizes) == 5 and all(
+        size == pytest.approx(known[key], rel=0.005) for key, size in sizes.items()
+    )
 
 
 def test_licences_are_asked_for_and_files_by_hand_are_named(served, tmp_path):
@@ -82,11 +100,17 @@ def test_the_judge_of_emotion_that_was_put_there_by_hand(served, tmp_path):
 
 def test_text_networks(served, tmp_path):
     states, mask = fetched("t5-base", tmp_path).encode(["She looks angry.", "Happy"])
-    assert states.shape[::2] == (2, 768) and mask.dtype == torch.bool and not torch.equal(states[0, 0], states[1, 0])
+    assert (
+        states.shape[::2] == (2, 768)
+        and mask.dtype == torch.bool
+        and not torch.equal(states[0, 0], states[1, 0])
+    )
     sentences = fetched("all-MiniLM-L6-v2", tmp_path)
     assert sentences.embed(["She looks angry.", "Happy"]).shape == (2, 384)
     stored = load_file(served / "all-MiniLM-L6-v2/model.safetensors")
-    assert torch.equal(sentences.model.embeddings.position_embeddings.weight, stored["embeddings.position_embeddings.weight"])
+    assert torch.equal(
+        sentences.model.embeddings.position_embeddings.weight, stored["embeddings.position_embeddings.weight"]
+    )
 
 
 def test_the_image_autoencoder_in_the_spelling_of_2022(served, tmp_path):
@@ -98,7 +122,11 @@ def test_the_image_autoencoder_in_the_spelling_of_2022(served, tmp_path):
     assert torch.equal(attention.to_q.weight, stored["encoder.mid_block.attentions.0.query.weight"])
     assert torch.equal(attention.to_out[0].bias, stored["encoder.mid_block.attentions.0.proj_attn.bias"])
     latents = encode(vae, torch.zeros(1, 3, 64, 64))
-    assert vae.config.scaling_factor == 0.18215 and latents.shape == (1, 4, 8, 8) and decode(vae, latents).shape == (1, 3, 64, 64)
+    assert (
+        vae.config.scaling_factor == 0.18215
+        and latents.shape == (1, 4, 8, 8)
+        and decode(vae, latents).shape == (1, 3, 64, 64)
+    )
 
 
 def test_speech_and_motion(served, tmp_path):
@@ -124,12 +152,19 @@ def test_stable_diffusions_network_fills_ours(served, tmp_path):
     assert sorted([*report.mapped, *report.unused]) == sorted(state)
 
 
-@pytest.mark.parametrize("name", ["syncnet-v2", "inception-fid", "i3d-torchscript", "lpips-alex", "arcface-w600k-r50", "hsemotion-b2-8"])
+@pytest.mark.parametrize(
+    "name",
+    ["syncnet-v2", "inception-fid", "i3d-torchscript", "lpips-alex", "arcface-w600k-r50", "hsemotion-b2-8"],
+)
 def test_judges(served, tmp_path, name):
     judge = fetched(name, tmp_path)
     match name:
         case "syncnet-v2":
-            found = list(judge.score(FACES, np.random.default_rng(0).normal(0, 0.1, 16 * 640).astype(np.float32)).values())
+            found = list(
+                judge.score(
+                    FACES, np.random.default_rng(0).normal(0, 0.1, 16 * 640).astype(np.float32)
+                ).values()
+            )
         case "inception-fid":
             found = judge.features(FACES[:2])
             assert found.shape == (2, 2048)
@@ -163,7 +198,9 @@ def test_the_tokenizer_of_the_captioner_has_the_published_numbers(tmp_path):
 
     tokenizers.write_qwen(tmp_path, "Qwen2_5_VLProcessor")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    assert tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>", "<|image_pad|>", "<|video_pad|>"]) == [151643, 151645, 151655, 151656]
+    assert tokenizer.convert_tokens_to_ids(
+        ["<|endoftext|>", "<|im_end|>", "<|image_pad|>", "<|video_pad|>"]
+    ) == [151643, 151645, 151655, 151656]
     text = "Which emotion?\n"
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text and max(tokenizer(text)["input_ids"]) < 1000
     said = tokenizer.decode(tokenizer.convert_tokens_to_ids(tokenizers.ANSWERS[:1]))
@@ -171,13 +208,19 @@ def test_the_tokenizer_of_the_captioner_has_the_published_numbers(tmp_path):
 
 
 NARROW = {
-    "hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2, "max_window_layers": 1,
-}  # fmt: skip
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_window_layers": 1,
+}
 NARROW_EYES = {"hidden_size": 64, "intermediate_size": 96, "num_heads": 4, "out_hidden_size": 128}
 
 
 def narrow(config: dict) -> dict:
-    """The published configuration in its published form, with narrow layers; the vocabulary stays."""
+    """The published configuration in its published form, with narrow layers; the
+    vocabulary stays.
+    """
     config = json.loads(json.dumps(config))
     text = config.get("text_config", config)
     text.update({key: value for key, value in NARROW.items() if key in text})
@@ -188,7 +231,9 @@ def narrow(config: dict) -> dict:
     return config
 
 
-@pytest.mark.parametrize(("name", "constant"), [("Qwen2.5-VL-7B-Instruct", "QWEN25"), ("Qwen3-VL-8B-Instruct", "QWEN3")])
+@pytest.mark.parametrize(
+    ("name", "constant"), [("Qwen2.5-VL-7B-Instruct", "QWEN25"), ("Qwen3-VL-8B-Instruct", "QWEN3")]
+)
 def test_the_captioners_published_form_is_read_and_answers(name, constant, tmp_path, monkeypatch):
     from eadbench.captions.answers import parse_answer
     from eadbench.captions.prompts import load_prompt
@@ -201,5 +246,7 @@ def test_the_captioners_published_form_is_read_and_answers(name, constant, tmp_p
     prefix = "" if constant == "QWEN25" else "model."
     first = captioner.model.model.visual.blocks[0].attn.qkv.bias
     assert torch.equal(first, stored[f"{prefix}visual.blocks.0.attn.qkv.bias"].float())
-    found = captioner.answer([FACES[:4], FACES[4:8]], [[("user", load_prompt("describe").text)]] * 2, 8, [4.0, 4.0])
+    found = captioner.answer(
+        [FACES[:4], FACES[4:8]], [[("user", load_prompt("describe").text)]] * 2, 8, [4.0, 4.0]
+    )
     assert all(parse_answer(text, 600).emotion in tokenizers.LOOKS for text in found)

@@ -11,11 +11,20 @@ from eadbench.samples.config import SamplesConfig
 from eadbench.samples.methods.base import MethodContext
 
 EADNET = {
-    "frames": 8, "block_channels": [16, 32], "layers_per_block": 1, "attention_levels": [1], "heads": 2, "norm_groups": 8, "context_dim": 16,
+    "frames": 8,
+    "block_channels": [16, 32],
+    "layers_per_block": 1,
+    "attention_levels": [1],
+    "heads": 2,
+    "norm_groups": 8,
+    "context_dim": 16,
     "vai_tokens": 2,
-}  # fmt: skip
+}
 RUNS = {
-    "syncnet": ("syncnet", {"frames": 5, "visual_channels": [8, 8], "audio_channels": [8, 8], "embedding": 8}),
+    "syncnet": (
+        "syncnet",
+        {"frames": 5, "visual_channels": [8, 8], "audio_channels": [8, 8], "embedding": 8},
+    ),
     "full": ("eadnet", EADNET),
     "silent": ("eadnet", EADNET | {"emotion": "none"}),
     "wav2lip": ("wav2lip", {"face_size": 32, "width": 2}),
@@ -24,7 +33,9 @@ RUNS = {
 
 @dataclass(frozen=True)
 class World:
-    """Folders of clips, features, parts and trained runs; see the fixtures of the same names."""
+    """Folders of clips, features, parts and trained runs; see the fixtures of the same
+    names.
+    """
 
     clips: Path
     features: Path
@@ -33,19 +44,39 @@ class World:
 
     def context(self, out: Path, methods: dict, run: str | None = None, **samples) -> MethodContext:
         """What `samples make` hands to a method."""
-        config = SamplesConfig.model_validate({"methods": methods, "sampler": {"steps": 2, "overlap": 2, "chunk": 3}, **samples})
+        config = SamplesConfig.model_validate(
+            {"methods": methods, "sampler": {"steps": 2, "overlap": 2, "chunk": 3}, **samples}
+        )
         parts = {"vae": self.parts["vae"]}
         return MethodContext(
-            7, "cpu", config, self.features if run else None, self.runs[run] if run else None, parts if run else {}, out.parent / "logs"
+            7,
+            "cpu",
+            config,
+            self.features if run else None,
+            self.runs[run] if run else None,
+            parts if run else {},
+            out.parent / "logs",
         )
 
 
 @pytest.fixture(scope="session")
-def world(tiny_clips: Path, tiny_features: Path, tiny_parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Clips, features with encoded label descriptions, and runs as the training writes them, with random weights."""
+def world(
+    tiny_clips: Path,
+    tiny_features: Path,
+    tiny_parts: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> World:
+    """Clips, features with encoded label descriptions, and runs as the training writes
+    them, with random weights.
+    """
     folder = tmp_path_factory.mktemp("world")
     features = _with_label_texts(tiny_features, folder / "features")
-    return World(tiny_clips, features, tiny_parts, {name: _write_run(folder / "training" / name, features, *RUNS[name]) for name in RUNS})
+    return World(
+        tiny_clips,
+        features,
+        tiny_parts,
+        {name: _write_run(folder / "training" / name, features, *RUNS[name]) for name in RUNS},
+    )
 
 
 def _write_run(folder: Path, features: Path, kind: str, sizes: dict) -> Path:
@@ -68,12 +99,16 @@ def _write_run(folder: Path, features: Path, kind: str, sizes: dict) -> Path:
     folder.mkdir(parents=True)
     save_file(network.state_dict(), folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(run_facts(config, model, store.facts())))
-    (folder / "card.json").write_text(json.dumps({"kind": kind, "sha256": sha256_of(folder / "model.safetensors")}))
+    (folder / "card.json").write_text(
+        json.dumps({"kind": kind, "sha256": sha256_of(folder / "model.safetensors")})
+    )
     return folder
 
 
 def _with_label_texts(index: Path, target: Path) -> Path:
-    """A copy of the features whose table of texts also holds the descriptions of labels, as random vectors."""
+    """A copy of the features whose table of texts also holds the descriptions of
+    labels, as random vectors.
+    """
     import torch
     from safetensors.torch import load_file, save_file
 

@@ -1,4 +1,6 @@
-"""Recipes of published repositories, run against stand-ins with the same command lines; and everything that can go wrong."""
+"""Recipes of published repositories, run against stand-ins with the same command lines;
+and everything that can go wrong.
+"""
 
 import ast
 import os
@@ -31,10 +33,15 @@ ENVS = Path(__file__).parents[2] / "envs"
 
 @pytest.fixture
 def checkout(tmp_path: Path):
-    """Make a stand-in's checkout, its weights and a copy of the recipe that expects its commit; gives the method's options."""
+    """Make a stand-in's checkout, its weights and a copy of the recipe that expects its
+    commit; gives the method's options.
+    """
 
     def build(name: str, **changes) -> dict:
-        repo, weights = tmp_path / f"{name} repo", tmp_path / f"{name} weights"  # with a space, as users have them
+        repo, weights = (
+            tmp_path / f"{name} repo",
+            tmp_path / f"{name} weights",
+        )  # with a space, as users have them
         recipe = yaml.safe_load(load_recipe(name)[1])
         recipe["commit"] = write_checkout(name, repo)
         if recipe["worker"].get("adapter"):
@@ -45,7 +52,14 @@ def checkout(tmp_path: Path):
         recipe |= changes
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe))
-        options = {"kind": "external", "recipe": str(path), "path": str(repo), "weights": str(weights), "python": sys.executable, "corpora": ["tiny"]}
+        options = {
+            "kind": "external",
+            "recipe": str(path),
+            "path": str(repo),
+            "weights": str(weights),
+            "python": sys.executable,
+            "corpora": ["tiny"],
+        }
         return options | {"timeout": 30}
 
     return build
@@ -53,16 +67,34 @@ def checkout(tmp_path: Path):
 
 def rendered(tiny_clips: Path, out: Path, options: dict, protocol: str = "self", **samples) -> pd.DataFrame:
     config = SamplesConfig.model_validate({"methods": {"other": options}, "max_clips": 1, **samples})
-    make("other", "tiny", protocol, tiny_clips, MethodContext(7, "cpu", config, log_folder=out.parent / "logs"), out)
+    make(
+        "other",
+        "tiny",
+        protocol,
+        tiny_clips,
+        MethodContext(7, "cpu", config, log_folder=out.parent / "logs"),
+        out,
+    )
     return read_table(out, schemas.SAMPLES)
 
 
 # Frames that come back of 50, and frames that the program wrote.
-COUNTS = {"wav2lip": (47, 47), "ip_lap": (46, 46), "musetalk": (50, 50), "latentsync": (50, 52), "eat": (50, 50), "edtalk": (48, 48)}
+COUNTS = {
+    "wav2lip": (47, 47),
+    "ip_lap": (46, 46),
+    "musetalk": (50, 50),
+    "latentsync": (50, 52),
+    "eat": (50, 50),
+    "edtalk": (48, 48),
+}
 
 
-@pytest.mark.parametrize(("name", "faces"), [*((n, None) for n in sorted(PROGRAMS)), ("ip_lap", "given"), ("latentsync", "given")])
-def test_recipe_runs_its_program(name: str, faces: str | None, checkout, tiny_clips: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "faces"), [*((n, None) for n in sorted(PROGRAMS)), ("ip_lap", "given"), ("latentsync", "given")]
+)
+def test_recipe_runs_its_program(
+    name: str, faces: str | None, checkout, tiny_clips: Path, tmp_path: Path
+) -> None:
     options = checkout(name)
     if name == "eat":
         options["prepared"] = str(prepare_for_eat(tiny_clips, tmp_path / "prepared"))
@@ -79,7 +111,9 @@ def test_recipe_runs_its_program(name: str, faces: str | None, checkout, tiny_cl
     if name in ("ip_lap", "musetalk", "latentsync"):
         assert error < 12, "it gave the clip back (IP_LAP: in the right half)"
     if name == "wav2lip":
-        assert error > 20 and abs(images[:, :1, :1].astype(int) - clip[:, :1, :1]).mean() < 12, "only the face box was changed"
+        assert error > 20 and abs(images[:, :1, :1].astype(int) - clip[:, :1, :1]).mean() < 12, (
+            "only the face box was changed"
+        )
     assert (tmp_path / "out" / "logs" / f"{row['clip_id']}.log").exists()
 
 
@@ -115,7 +149,12 @@ def test_a_bad_clip_is_a_row_with_a_reason(how: str, checkout, tiny_clips: Path,
 
 def processes(out: Path) -> list[str]:
     """Ids of the processes that rendered the clips, from their logs."""
-    return [line.split()[1] for log in sorted((out / "logs").glob("*.log")) for line in log.read_text().splitlines() if line.startswith("process ")]
+    return [
+        line.split()[1]
+        for log in sorted((out / "logs").glob("*.log"))
+        for line in log.read_text().splitlines()
+        if line.startswith("process ")
+    ]
 
 
 def runs(pid: str) -> bool:
@@ -146,28 +185,54 @@ def test_a_worker_that_failed_is_replaced(checkout, tiny_clips: Path, tmp_path: 
     assert len(set(processes(tmp_path))) == 2
 
 
-def test_what_a_worker_prints_stays_with_its_clip_and_is_bounded(checkout, tiny_clips: Path, tmp_path: Path) -> None:
-    options = checkout("wav2lip") | {"env": {"STANDIN": "first:noisy", "STANDIN_SEEN": str(tmp_path / "seen")}}
+def test_what_a_worker_prints_stays_with_its_clip_and_is_bounded(
+    checkout, tiny_clips: Path, tmp_path: Path
+) -> None:
+    options = checkout("wav2lip") | {
+        "env": {"STANDIN": "first:noisy", "STANDIN_SEEN": str(tmp_path / "seen")}
+    }
     table = rendered(tiny_clips, tmp_path / "samples.parquet", options, max_clips=None)
     assert table["status"].tolist() == ["kept", "kept"]
     first, second = ((tmp_path / "logs" / f"{clip}.log").read_bytes() for clip in table["clip_id"])
-    assert len(first) < 2 << 20 and b"bytes left out" in first and first.startswith(b"seed ") and len(second) < 1000 and b"seed " in second
+    assert (
+        len(first) < 2 << 20
+        and b"bytes left out" in first
+        and first.startswith(b"seed ")
+        and len(second) < 1000
+        and b"seed " in second
+    )
 
 
-def test_a_clips_randomness_does_not_hang_on_the_clips_before_it(checkout, tiny_clips: Path, tmp_path: Path) -> None:
+def test_a_clips_randomness_does_not_hang_on_the_clips_before_it(
+    checkout, tiny_clips: Path, tmp_path: Path
+) -> None:
     options = checkout("wav2lip")
-    (both, alone) = (rendered(tiny_clips, tmp_path / n / "samples.parquet", options, max_clips=k) for n, k in (("a", None), ("b", 1)))
+    (both, alone) = (
+        rendered(tiny_clips, tmp_path / n / "samples.parquet", options, max_clips=k)
+        for n, k in (("a", None), ("b", 1))
+    )
     clip = alone["clip_id"][0]
     assert clip in set(both["clip_id"])
-    seeds = [[line for line in (tmp_path / n / "logs" / f"{clip}.log").read_text().splitlines() if line.startswith("seed")] for n in "ab"]
+    seeds = [
+        [
+            line
+            for line in (tmp_path / n / "logs" / f"{clip}.log").read_text().splitlines()
+            if line.startswith("seed")
+        ]
+        for n in "ab"
+    ]
     assert seeds[0] == seeds[1] and len(seeds[0]) == 1
 
 
 def test_a_worker_ends_with_us_whatever_happens_to_us(tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    (tmp_path / "slow.py").write_text(
+        "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    )
     code = (
-        "import sys\nfrom pathlib import Path\nfrom eadbench.samples.worker import Request, Worker\nhere = Path(sys.argv[1])\n"
-        "Worker(sys.executable, {}, [], None).run(Request([str(here / 'slow.py')], here, here / 'log', 1, {}), 600)"
+        "import sys\nfrom pathlib import Path\nfrom eadbench.samples.worker import Request, Worker\nhere = "
+        "Path(sys.argv[1])\n"
+        "Worker(sys.executable, {}, [], None).run(Request([str(here / 'slow.py')], here, here / 'log', 1, "
+        "{}), 600)"
     )
     ours = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     until = time.monotonic() + 60
@@ -182,15 +247,25 @@ def test_a_worker_ends_with_us_whatever_happens_to_us(tmp_path: Path) -> None:
 
 
 def test_protocols(checkout, tiny_clips: Path, tmp_path: Path) -> None:
-    """``cross`` brings another clip's sound to the program and to the result; what a method cannot do is a row that says so."""
+    """``cross`` brings another clip's sound to the program and to the result; what a
+    method cannot do is a row that says so.
+    """
     options = checkout("wav2lip")
     cross = rendered(tiny_clips, tmp_path / "cross" / "samples.parquet", options, "cross", max_clips=None)
     assert cross["status"].tolist() == ["kept", "kept"] and (cross["driving_clip"] != cross["clip_id"]).all()
     row = cross.iloc[0]
-    heard, meant = (read_audio(p)[:16000] for p in (tmp_path / "cross" / row["video"], tiny_clips.parent / f"audio/{row['driving_clip']}.wav"))
+    heard, meant = (
+        read_audio(p)[:16000]
+        for p in (tmp_path / "cross" / row["video"], tiny_clips.parent / f"audio/{row['driving_clip']}.wav")
+    )
     assert abs(heard - meant).mean() < 0.02
-    table = rendered(tiny_clips, tmp_path / "emotion" / "samples.parquet", options, "cross_emotion", max_clips=None)
-    assert table["status"].tolist() == ["dropped", "dropped"] and table["reason"].str.contains("cannot do protocol 'cross_emotion'").all()
+    table = rendered(
+        tiny_clips, tmp_path / "emotion" / "samples.parquet", options, "cross_emotion", max_clips=None
+    )
+    assert (
+        table["status"].tolist() == ["dropped", "dropped"]
+        and table["reason"].str.contains("cannot do protocol 'cross_emotion'").all()
+    )
     assert table["seconds"].isna().all() and table["video"].isna().all()
 
 
@@ -202,7 +277,9 @@ def test_nothing_of_a_worker_is_left_running(checkout, tiny_clips: Path, tmp_pat
     assert len(children) == 2 and not [pid for pid in [*processes(tmp_path), *children] if runs(pid)]
 
 
-def test_three_frames_too_few_are_refused_unless_the_recipe_allows_them(checkout, tiny_clips: Path, tmp_path: Path) -> None:
+def test_three_frames_too_few_are_refused_unless_the_recipe_allows_them(
+    checkout, tiny_clips: Path, tmp_path: Path
+) -> None:
     options = checkout("musetalk") | {"env": {"STANDIN": "short"}}
     with pytest.raises(EadbenchError, match="all 1 clips of other failed"):
         rendered(tiny_clips, tmp_path / "out" / "samples.parquet", options)
@@ -211,8 +288,13 @@ def test_three_frames_too_few_are_refused_unless_the_recipe_allows_them(checkout
 
 
 @pytest.mark.parametrize(("how", "status"), [("well", "kept"), ("hang_children", "failed")])
-def test_a_recipe_without_a_worker_starts_its_program_anew(how: str, status: str, checkout, tiny_clips: Path, tmp_path: Path) -> None:
-    options = checkout("wav2lip", worker=None) | {"env": {"STANDIN": f"first:{how}", "STANDIN_SEEN": str(tmp_path / "seen")}, "timeout": 4}
+def test_a_recipe_without_a_worker_starts_its_program_anew(
+    how: str, status: str, checkout, tiny_clips: Path, tmp_path: Path
+) -> None:
+    options = checkout("wav2lip", worker=None) | {
+        "env": {"STANDIN": f"first:{how}", "STANDIN_SEEN": str(tmp_path / "seen")},
+        "timeout": 4,
+    }
     table = rendered(tiny_clips, tmp_path / "samples.parquet", options, max_clips=None)
     assert table["status"].tolist() == [status, "kept"] and len(set(processes(tmp_path))) == 2
 
@@ -225,7 +307,11 @@ def test_gigabytes_of_output_do_not_fill_the_disk(tmp_path: Path) -> None:
     assert end.status == 0
     kept = (tmp_path / "log").read_bytes()
     left_out = 2000 * 65536 + 7 - process.HEAD - process.TAIL
-    assert len(kept) < 2 << 20 and kept.endswith(b"the end") and f"... {left_out} bytes left out".encode() in kept
+    assert (
+        len(kept) < 2 << 20
+        and kept.endswith(b"the end")
+        and f"... {left_out} bytes left out".encode() in kept
+    )
 
 
 def test_the_end_of_what_is_printed_line_by_line_is_kept(tmp_path: Path) -> None:
@@ -243,14 +329,18 @@ def test_the_end_of_what_is_printed_line_by_line_is_kept(tmp_path: Path) -> None
     assert (tmp_path / "log").read_bytes() == b"y" * (1 << 20) + b"".join(lines)
 
 
-def test_a_grandchild_in_a_group_of_its_own_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grandchild_in_a_group_of_its_own_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from eadbench.samples import process
 
     monkeypatch.setattr(process, "GRACE", 0.2)
     code = "import subprocess as s; print(s.Popen(['sleep', '600'], start_new_session=True).pid, flush=True)"
     end = process.run([sys.executable, "-c", code], tmp_path, tmp_path / "log", 60)
     os.kill(int((tmp_path / "log").read_text()), signal.SIGKILL)
-    assert end.status == 0 and not any(isinstance(thread, process.Drain) for thread in threading.enumerate()), "its pipe has gone to somebody else"
+    assert end.status == 0 and not any(
+        isinstance(thread, process.Drain) for thread in threading.enumerate()
+    ), "its pipe has gone to somebody else"
 
 
 def test_a_log_that_cannot_be_written_stops_no_program(tmp_path: Path) -> None:
@@ -268,7 +358,9 @@ def test_memory_is_the_programs_own(tmp_path: Path) -> None:
     end = process.run([sys.executable, "-c", code], tmp_path, tmp_path / "log", 60)
     assert 80 < end.peak_mb < 200 and len(ballast)
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
-    assert process.run([sys.executable, "-c", child], tmp_path, tmp_path / "log", 60).peak_mb > 85, "with that of its children"
+    assert process.run([sys.executable, "-c", child], tmp_path, tmp_path / "log", 60).peak_mb > 85, (
+        "with that of its children"
+    )
 
 
 def test_children_that_end_while_we_look_do_no_harm() -> None:
@@ -303,8 +395,14 @@ def test_missing_repository_names_commit_and_commands(tiny_clips: Path, tmp_path
     options = {"kind": "external", "recipe": "wav2lip", "corpora": ["tiny"]}
     reason = rendered(tiny_clips, tmp_path / "samples.parquet", options)["reason"][0]
     commit = "5c90fa9b4a2c2a37d0b4ebf7633ac41534eb9941"
-    assert "https://github.com/Rudrabha/Wav2Lip" in reason and "git clone" in reason and f"checkout {commit}" in reason
-    assert "ca9ab7b7b812c0e80a6e70a5977c545a1e8a365a6c49d5e533023c034d7ac3d8" in reason, "weights are in the same list"
+    assert (
+        "https://github.com/Rudrabha/Wav2Lip" in reason
+        and "git clone" in reason
+        and f"checkout {commit}" in reason
+    )
+    assert "ca9ab7b7b812c0e80a6e70a5977c545a1e8a365a6c49d5e533023c034d7ac3d8" in reason, (
+        "weights are in the same list"
+    )
 
 
 def test_another_commit_is_refused_unless_allowed(checkout, tiny_clips: Path, tmp_path: Path) -> None:
@@ -314,8 +412,14 @@ def test_another_commit_is_refused_unless_allowed(checkout, tiny_clips: Path, tm
     git(repo, "add", "-A")
     git(repo, "commit", "-qm", "later")
     table = rendered(tiny_clips, tmp_path / "a" / "samples.parquet", options)
-    assert table["status"].tolist() == ["dropped"] and "expected" in table["reason"][0] and git(repo, "rev-parse", "HEAD") in table["reason"][0]
-    assert rendered(tiny_clips, tmp_path / "b" / "samples.parquet", options | {"any_commit": True})["status"].tolist() == ["kept"]
+    assert (
+        table["status"].tolist() == ["dropped"]
+        and "expected" in table["reason"][0]
+        and git(repo, "rev-parse", "HEAD") in table["reason"][0]
+    )
+    assert rendered(tiny_clips, tmp_path / "b" / "samples.parquet", options | {"any_commit": True})[
+        "status"
+    ].tolist() == ["kept"]
 
 
 def test_local_changes_are_told_and_part_of_the_hash(checkout, tiny_clips: Path, tmp_path: Path) -> None:
@@ -326,7 +430,10 @@ def test_local_changes_are_told_and_part_of_the_hash(checkout, tiny_clips: Path,
     after = rendered(tiny_clips, tmp_path / "b" / "samples.parquet", options)
     assert after["status"].tolist() == ["kept"] and after["run_hash"][0] != before
     config = SamplesConfig.model_validate({"methods": {"other": options}})
-    assert any("local changes in 1 files" in note for note in make_method("other", config.methods["other"], MethodContext(7, "cpu", config)).notes())
+    assert any(
+        "local changes in 1 files" in note
+        for note in make_method("other", config.methods["other"], MethodContext(7, "cpu", config)).notes()
+    )
 
 
 def test_weights_in_a_folder_are_part_of_the_hash(checkout) -> None:
@@ -347,15 +454,25 @@ def test_a_folder_inside_another_checkout_is_no_checkout(checkout, tiny_clips: P
 
 
 @pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"size": 3}])
-def test_weights_of_the_wrong_hash_or_size_are_refused(change: dict, checkout, tiny_clips: Path, tmp_path: Path) -> None:
+def test_weights_of_the_wrong_hash_or_size_are_refused(
+    change: dict, checkout, tiny_clips: Path, tmp_path: Path
+) -> None:
     weight = {"path": "checkpoints/wav2lip_gan.pth", "source": "somewhere", **change}
     options = checkout("wav2lip", weights=[weight])
     table = rendered(tiny_clips, tmp_path / "a" / "samples.parquet", options)
-    assert table["status"].tolist() == ["dropped"] and "wav2lip_gan.pth" in table["reason"][0] and "somewhere" in table["reason"][0]
-    assert rendered(tiny_clips, tmp_path / "b" / "samples.parquet", options | {"any_weights": True})["status"].tolist() == ["kept"]
+    assert (
+        table["status"].tolist() == ["dropped"]
+        and "wav2lip_gan.pth" in table["reason"][0]
+        and "somewhere" in table["reason"][0]
+    )
+    assert rendered(tiny_clips, tmp_path / "b" / "samples.parquet", options | {"any_weights": True})[
+        "status"
+    ].tolist() == ["kept"]
 
 
-def test_needs_a_gpu_that_is_not_there(checkout, tiny_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_needs_a_gpu_that_is_not_there(
+    checkout, tiny_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     options = checkout("latentsync", gpu=True)
     assert "needs a GPU" in rendered(tiny_clips, tmp_path / "samples.parquet", options)["reason"][0]
@@ -364,24 +481,36 @@ def test_needs_a_gpu_that_is_not_there(checkout, tiny_clips: Path, tmp_path: Pat
 def test_an_emotion_that_it_does_not_know_costs_that_clip(checkout, tiny_clips: Path, tmp_path: Path) -> None:
     options = checkout("edtalk", emotions={"fear": "fear"})
     table = rendered(tiny_clips, tmp_path / "samples.parquet", options, max_clips=None)
-    assert sorted(table["status"]) == ["failed", "kept"] and table["reason"].str.contains("knows no emotion 'disgust'").any()
+    assert (
+        sorted(table["status"]) == ["failed", "kept"]
+        and table["reason"].str.contains("knows no emotion 'disgust'").any()
+    )
 
 
 def test_shipped_recipes_are_complete() -> None:
     assert set(shipped()) >= {"wav2lip", "ip_lap", "musetalk", "latentsync", "eat", "edtalk"}
     for name in shipped():
         recipe, _ = load_recipe(name)
-        assert len(recipe.commit) == 40 and recipe.repository.startswith("https://") and recipe.ran and recipe.weights
+        assert (
+            len(recipe.commit) == 40
+            and recipe.repository.startswith("https://")
+            and recipe.ran
+            and recipe.weights
+        )
         environment = yaml.safe_load((ENVS / f"{recipe.environment}.yaml").read_text())
         assert environment["channels"] == ["conda-forge", "nodefaults"]
 
 
 @pytest.mark.parametrize("path", sorted(folder_of("wav2lip").glob("*.py")), ids=lambda p: p.stem)
 def test_what_runs_elsewhere_needs_nothing_of_ours(path: Path) -> None:
-    """The worker and the adapters run with interpreters down to 3.6 in environments without eadbench."""
+    """The worker and the adapters run with interpreters down to 3.6 in environments
+    without eadbench.
+    """
     tree = ast.parse(path.read_text(), feature_version=(3, 6))
     nodes = list(ast.walk(tree))
-    imports = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
+    imports = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {
+        n.module for n in nodes if isinstance(n, ast.ImportFrom)
+    }
     assert imports and not any(name.startswith("eadbench") for name in imports)
 
 

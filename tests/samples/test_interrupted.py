@@ -1,4 +1,6 @@
-"""`samples make` that is ended from outside leaves no program of the user's behind, and no scratch."""
+"""`samples make` that is ended from outside leaves no program of the user's behind, and
+no scratch.
+"""
 
 import json
 import os
@@ -15,7 +17,8 @@ from tiny_clips import make_clips
 from eadbench.core import scratch
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-# The program starts one child in its group and one in a session of its own, writes the numbers of all three, and hangs.
+# The program starts one child in its group and one in a session of its own, writes the
+# numbers of all three, and hangs.
 PROGRAM = """
 import os, subprocess, sys, time
 sleep = [sys.executable, "-c", "import time; time.sleep(300)"]
@@ -37,11 +40,36 @@ def job(clips: Path, tmp_path: Path) -> Iterator[subprocess.Popen]:
     """`samples make` with a method whose program hangs."""
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "scratch").mkdir()
-    method = {"kind": "command", "corpora": ["tiny"], "command": f"{{python}} '{tmp_path}/program.py' '{tmp_path}/numbers'"}
+    method = {
+        "kind": "command",
+        "corpora": ["tiny"],
+        "command": f"{{python}} '{tmp_path}/program.py' '{tmp_path}/numbers'",
+    }
     settings = json.dumps({"seed": 1, "device": "cpu", "samples": {"methods": {"m": method}}})
-    command = [sys.executable, "-m", "eadbench", "--log", str(tmp_path / "log"), "samples", "make", "--method", "m", "--corpus", "tiny"]
-    command += ["--clips", str(clips), "--settings", settings, "--out", str(tmp_path / "out" / "samples.parquet")]
-    process = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(tmp_path / "scratch")}, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "eadbench",
+        "--log",
+        str(tmp_path / "log"),
+        "samples",
+        "make",
+        "--method",
+        "m",
+        "--corpus",
+        "tiny",
+    ]
+    command += [
+        "--clips",
+        str(clips),
+        "--settings",
+        settings,
+        "--out",
+        str(tmp_path / "out" / "samples.parquet"),
+    ]
+    process = subprocess.Popen(
+        command, env=os.environ | {"TMPDIR": str(tmp_path / "scratch")}, stderr=subprocess.DEVNULL
+    )
     yield process
     process.kill()
     process.wait()
@@ -71,7 +99,9 @@ def wait_for_the_end(processes: list[int]) -> None:
         time.sleep(0.05)
 
 
-def test_sigterm_ends_the_program_with_its_children_and_removes_the_scratch(job: subprocess.Popen, tmp_path: Path) -> None:
+def test_sigterm_ends_the_program_with_its_children_and_removes_the_scratch(
+    job: subprocess.Popen, tmp_path: Path
+) -> None:
     programs = numbers_of(tmp_path, job)
     assert len(programs) == 3 and all(map(lives, programs))
     assert list((tmp_path / "scratch").iterdir()), "it works in a scratch folder"
@@ -97,7 +127,9 @@ def test_after_sigkill_the_program_ends_and_the_next_start_removes_the_scratch(
         assert set((tmp_path / "scratch").iterdir()) == {folder}
 
 
-def test_the_scratch_of_a_process_that_lives_is_left_alone(job: subprocess.Popen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scratch_of_a_process_that_lives_is_left_alone(
+    job: subprocess.Popen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     numbers_of(tmp_path, job)
     before = set((tmp_path / "scratch").iterdir())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))

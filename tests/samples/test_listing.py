@@ -43,9 +43,17 @@ def test_the_demo_s_model_is_not_that_of_the_paper(demo, tmp_path, capsys):
     leave(tmp_path, demo)
     paper = load(None, [ROOT / "config/paper.yaml"], whole=True)
     said = lacking(paper, tmp_path)["full"]
-    assert "made with other settings" in said and "training/full: training.runs.full." in said and "zoo/vae: zoo.artefacts.vae.how" in said
+    assert (
+        "made with other settings" in said
+        and "training/full: training.runs.full." in said
+        and "zoo/vae: zoo.artefacts.vae.how" in said
+    )
     show(paper, tmp_path)
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.split("│")[1:2] == [" full                "])
+    row = next(
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.split("│")[1:2] == [" full                "]
+    )
     assert "ready" not in row and "missing" in row
 
 

@@ -33,18 +33,31 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clips(tmp_path_factory.mktemp("clips"), speakers=2, per_speaker=4, frames=30)
 
 
-def rendered(clips: Path, out: Path, protocol: str = "self", samples: dict | None = None, **options) -> pd.DataFrame:
-    config = SamplesConfig.model_validate({"methods": {"m": {"corpora": ["tiny"], **options}}, **(samples or {})})
+def rendered(
+    clips: Path, out: Path, protocol: str = "self", samples: dict | None = None, **options
+) -> pd.DataFrame:
+    config = SamplesConfig.model_validate(
+        {"methods": {"m": {"corpora": ["tiny"], **options}}, **(samples or {})}
+    )
     make("m", "tiny", protocol, clips, MethodContext(7, "cpu", config, log_folder=out.parent / "logs"), out)
     return read_table(out, schemas.SAMPLES)
 
 
 def test_choice_is_even_and_does_not_hang_on_order() -> None:
-    pool = pd.DataFrame([{"clip_id": f"{e}{s}{k}", "emotion": e, "speaker": s} for e in "abcd" for s in "xyz" for k in range(5)])
+    pool = pd.DataFrame(
+        [
+            {"clip_id": f"{e}{s}{k}", "emotion": e, "speaker": s}
+            for e in "abcd"
+            for s in "xyz"
+            for k in range(5)
+        ]
+    )
     few = choose(pool, 8, 1)
     assert few["emotion"].value_counts().tolist() == [2] * 4 and few["speaker"].value_counts().max() <= 3
     mixed = choose(pool.sample(frac=1, random_state=3).sort_values("clip_id").reset_index(drop=True), 8, 1)
-    assert set(few["clip_id"]) == set(mixed["clip_id"]) and set(choose(pool, 8, 2)["clip_id"]) != set(few["clip_id"])
+    assert set(few["clip_id"]) == set(mixed["clip_id"]) and set(choose(pool, 8, 2)["clip_id"]) != set(
+        few["clip_id"]
+    )
     assert len(choose(pool, None, 1)) == 60
 
 
@@ -59,7 +72,10 @@ def test_pairs_are_other_clips_and_do_not_hang_on_the_limit(clips: Path) -> None
     for name, job in jobs("cross_emotion").items():
         assert job.emotion == own[job.driving_clip] != own[name]
     for job in jobs("self").values():
-        assert job.driving_clip == job.clip_id != job.reference_clip and job.other_clip not in (None, job.clip_id)
+        assert job.driving_clip == job.clip_id != job.reference_clip and job.other_clip not in (
+            None,
+            job.clip_id,
+        )
     assert all(j.frames == 20 for j in jobs("self", max_seconds=0.8).values())
 
 
@@ -84,7 +100,10 @@ def test_controls_show_what_they_say(clips: Path, tmp_path: Path) -> None:
     row, truth, path = images("ground_truth")
     clip = read_frames(folder / f"videos/{row['clip_id']}.mp4").astype(int)
     assert np.abs(truth - clip).mean() < 3 and not np.array_equal(truth, clip), "through the codec"
-    assert np.abs(read_audio(path)[:8000] - read_audio(folder / f"audio/{row['clip_id']}.wav")[:8000]).mean() < 0.02
+    assert (
+        np.abs(read_audio(path)[:8000] - read_audio(folder / f"audio/{row['clip_id']}.wav")[:8000]).mean()
+        < 0.02
+    )
     row, still, _ = images("still")
     assert np.abs(still - still[0]).mean() < 1 and row["reference_clip"] != row["clip_id"]
     row, copied, _ = images("copied_input")
@@ -93,12 +112,19 @@ def test_controls_show_what_they_say(clips: Path, tmp_path: Path) -> None:
     assert np.abs(driven - clip).mean() < 3 and row["target_emotion"] != "neutral"
     row, shuffled, path = images("shuffled_audio")
     assert np.abs(shuffled - clip).mean() < 3 and row["driving_clip"] != row["clip_id"]
-    assert np.abs(read_audio(path)[:8000] - read_audio(folder / f"audio/{row['driving_clip']}.wav")[:8000]).mean() < 0.02
+    assert (
+        np.abs(
+            read_audio(path)[:8000] - read_audio(folder / f"audio/{row['driving_clip']}.wav")[:8000]
+        ).mean()
+        < 0.02
+    )
 
 
 def test_ground_truth_without_reencoding_is_the_same_picture(clips: Path, tmp_path: Path) -> None:
     row = rendered(clips, tmp_path / "samples.parquet", kind="ground_truth", reencode=False).iloc[0]
-    assert np.array_equal(read_frames(tmp_path / row["video"]), read_frames(clips.parent / f"videos/{row['clip_id']}.mp4"))
+    assert np.array_equal(
+        read_frames(tmp_path / row["video"]), read_frames(clips.parent / f"videos/{row['clip_id']}.mp4")
+    )
 
 
 def test_folder_named_by_clip_ids_or_by_a_table(clips: Path, tmp_path: Path) -> None:
@@ -108,18 +134,26 @@ def test_folder_named_by_clip_ids_or_by_a_table(clips: Path, tmp_path: Path) -> 
     for k, name in enumerate(names[:3]):
         shutil.copy(clips.parent / f"videos/{name}.mp4", theirs / f"{name}.mp4")
         shutil.copy(clips.parent / f"videos/{name}.mp4", theirs / f"result {k}.mp4")
-    by_name = rendered(clips, tmp_path / "a/samples.parquet", kind="videos", path=str(tmp_path / "theirs" / "{corpus}"))
+    by_name = rendered(
+        clips, tmp_path / "a/samples.parquet", kind="videos", path=str(tmp_path / "theirs" / "{corpus}")
+    )
     assert by_name["status"].tolist() == ["kept"] * 3 + ["failed"] and "no video" in by_name["reason"][3]
     assert by_name["seconds"].isna().all(), "nobody measured them"
     table = tmp_path / "map.csv"
-    table.write_text("clip_id,video\n" + "".join(f"{name},result {k}.mp4\n" for k, name in enumerate(names[:3])))
-    mapped = rendered(clips, tmp_path / "b/samples.parquet", kind="videos", path=str(theirs), mapping=str(table))
+    table.write_text(
+        "clip_id,video\n" + "".join(f"{name},result {k}.mp4\n" for k, name in enumerate(names[:3]))
+    )
+    mapped = rendered(
+        clips, tmp_path / "b/samples.parquet", kind="videos", path=str(theirs), mapping=str(table)
+    )
     assert mapped["status"].tolist() == ["kept"] * 3 + ["failed"] and "mapping table" in mapped["reason"][3]
     missing = rendered(clips, tmp_path / "c/samples.parquet", kind="videos", path=str(tmp_path / "nowhere"))
     assert set(missing["status"]) == {"dropped"} and missing["reason"].str.contains("nowhere").all()
 
 
-def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = read_table(clips, schemas.CLIPS)["clip_id"].tolist()[4:]
     real, error = make_module.finish, TypeError("no such layout")
 
@@ -137,39 +171,75 @@ def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(cl
         rendered(clips, tmp_path / "b/samples.parquet", kind="ground_truth")
 
 
-def test_any_suffix_that_counts_is_found_and_what_is_not_or_doubled_is_named(clips: Path, tmp_path: Path) -> None:
+def test_any_suffix_that_counts_is_found_and_what_is_not_or_doubled_is_named(
+    clips: Path, tmp_path: Path
+) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     names = read_table(clips, schemas.CLIPS)["clip_id"].tolist()[4:]
     source = clips.parent / f"videos/{names[0]}.mp4"
-    for target in (f"{names[0]}.MOV", f"._{names[0]}.mp4", f"{names[1]}.mp4", f"{names[1]}.m4v", f"{names[2]}.docx"):
+    for target in (
+        f"{names[0]}.MOV",
+        f"._{names[0]}.mp4",
+        f"{names[1]}.mp4",
+        f"{names[1]}.m4v",
+        f"{names[2]}.docx",
+    ):
         shutil.copy(source, theirs / target)
     table = rendered(clips, tmp_path / "a/samples.parquet", kind="videos", path=str(theirs))
     assert table["status"].tolist() == ["kept", "failed", "failed", "failed"]
-    assert f"{names[1]}.m4v, {names[1]}.mp4" in table["reason"][1] and f"{names[2]}.docx" in table["reason"][2]
+    assert (
+        f"{names[1]}.m4v, {names[1]}.mp4" in table["reason"][1] and f"{names[2]}.docx" in table["reason"][2]
+    )
 
 
 def test_other_sizes_and_rates(clips: Path, tmp_path: Path) -> None:
-    """Squares are resized; other rates are refused or, if asked for, resampled; other shapes fail."""
+    """Squares are resized; other rates are refused or, if asked for, resampled; other
+    shapes fail.
+    """
     theirs = tmp_path / "theirs"
     names = read_table(clips, schemas.CLIPS)["clip_id"].tolist()[4:]
-    for name, (height, width, fps) in zip(names, [(96, 96, 25), (64, 64, 30), (64, 96, 25), (64, 128, 25)], strict=True):
+    for name, (height, width, fps) in zip(
+        names, [(96, 96, 25), (64, 64, 30), (64, 96, 25), (64, 128, 25)], strict=True
+    ):
         write_video(theirs / f"{name}.mp4", np.full((40, height, width, 3), 90, np.uint8), fps)
     table = rendered(clips, tmp_path / "a/samples.parquet", kind="videos", path=str(theirs))
     assert table["status"].tolist() == ["kept", "failed", "failed", "failed"]
-    assert "frame rate is 30" in table["reason"][1] and "96x64" in table["reason"][2] and table["frames_raw"][0] == 40
+    assert (
+        "frame rate is 30" in table["reason"][1]
+        and "96x64" in table["reason"][2]
+        and table["frames_raw"][0] == 40
+    )
     assert probe(tmp_path / "a" / table["video"][0]).width == 64
-    again = rendered(clips, tmp_path / "b/samples.parquet", kind="videos", path=str(theirs), resample=True, region="right_half")
-    assert again["status"].tolist()[1:] == ["failed", "failed", "kept"] and "frame rate" not in again["reason"][1]
+    again = rendered(
+        clips,
+        tmp_path / "b/samples.parquet",
+        kind="videos",
+        path=str(theirs),
+        resample=True,
+        region="right_half",
+    )
+    assert (
+        again["status"].tolist()[1:] == ["failed", "failed", "kept"]
+        and "frame rate" not in again["reason"][1]
+    )
 
 
 COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 
 
 def test_command_per_clip_needs_no_shell(clips: Path, tmp_path: Path) -> None:
-    command = f"{{python}} -c '{COPY}' {{video}} {{out}} '$(touch {tmp_path}/shell)' '{{emotion}};{{intensity}}'"
-    table = rendered(clips, tmp_path / "samples.parquet", kind="command", command=command, samples={"max_seconds": 0.8})
-    assert set(table["status"]) == {"kept"} and (table["frames_raw"] == 20).all() and not (tmp_path / "shell").exists()
+    command = (
+        f"{{python}} -c '{COPY}' {{video}} {{out}} '$(touch {tmp_path}/shell)' '{{emotion}};{{intensity}}'"
+    )
+    table = rendered(
+        clips, tmp_path / "samples.parquet", kind="command", command=command, samples={"max_seconds": 0.8}
+    )
+    assert (
+        set(table["status"]) == {"kept"}
+        and (table["frames_raw"] == 20).all()
+        and not (tmp_path / "shell").exists()
+    )
     assert (table["run_hash"].str.len() == 64).all()
 
 
@@ -185,20 +255,33 @@ def test_the_documented_program_runs_by_the_documented_command(clips: Path, tmp_
     assert set(table["status"]) == {"kept"}, table["reason"].tolist()
     images = read_frames(tmp_path / "out" / table["video"][0]).astype(int)
     clip = read_frames(clips.parent / f"videos/{table['clip_id'][0]}.mp4").astype(int)
-    assert images.shape == clip.shape and (images - clip).mean() > 3 and (table["seconds"] > 0).all() and (table["peak_mb"] > 10).all()
+    assert (
+        images.shape == clip.shape
+        and (images - clip).mean() > 3
+        and (table["seconds"] > 0).all()
+        and (table["peak_mb"] > 10).all()
+    )
 
 
 def test_a_damaged_clip_costs_itself_in_a_common_run_too(clips: Path, tmp_path: Path) -> None:
     shutil.copytree(clips.parent, tmp_path / "c")
     table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
     (tmp_path / "c" / table["audio"].iloc[5]).write_bytes(b"not a sound")
-    options = {"kind": "command", "per": "manifest", "command": f"{{python}} '{EXAMPLE}' {{manifest}} {{output}}"}
+    options = {
+        "kind": "command",
+        "per": "manifest",
+        "command": f"{{python}} '{EXAMPLE}' {{manifest}} {{output}}",
+    }
     rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", **options)
     assert rows["status"].tolist() == ["kept", "failed", "kept", "kept"] and rows["reason"][1]
 
 
 def test_the_example_runs_once_for_all_clips(clips: Path, tmp_path: Path) -> None:
-    options = {"kind": "command", "per": "manifest", "command": f"{{python}} '{EXAMPLE}' {{manifest}} {{out}}"}
+    options = {
+        "kind": "command",
+        "per": "manifest",
+        "command": f"{{python}} '{EXAMPLE}' {{manifest}} {{out}}",
+    }
     table = rendered(clips, tmp_path / "samples.parquet", **options)
     assert set(table["status"]) == {"kept"} and table["seconds"].nunique() == 1
     flipped = read_frames(tmp_path / table["video"][0]).astype(int)
@@ -212,9 +295,16 @@ def test_a_command_that_stops_half_way_keeps_what_it_made(clips: Path, tmp_path:
         "shutil.copy(rows[0]['video'], rows[0]['out'])\nsys.exit('out of memory')"
     )
     (tmp_path / "half.py").write_text(code)
-    options = {"kind": "command", "per": "manifest", "command": f"{sys.executable} '{tmp_path}/half.py' {{manifest}}"}
+    options = {
+        "kind": "command",
+        "per": "manifest",
+        "command": f"{sys.executable} '{tmp_path}/half.py' {{manifest}}",
+    }
     table = rendered(clips, tmp_path / "out/samples.parquet", **options)
-    assert table["status"].tolist() == ["kept", "failed", "failed", "failed"] and "ended with status 1" in table["reason"][1]
+    assert (
+        table["status"].tolist() == ["kept", "failed", "failed", "failed"]
+        and "ended with status 1" in table["reason"][1]
+    )
     assert "out of memory" in (tmp_path / "out/logs/manifest.log").read_text()
 
 
@@ -233,7 +323,11 @@ def test_a_damaged_clip_costs_itself(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "c" / table["video"].iloc[5]).write_bytes(b"not a video")
     (tmp_path / "c" / table["audio"].iloc[6]).write_bytes(b"not a sound")
     rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", kind="ground_truth")
-    assert rows["status"].tolist() == ["kept", "failed", "failed", "kept"] and rows["reason"][1] and rows["reason"][2]
+    assert (
+        rows["status"].tolist() == ["kept", "failed", "failed", "kept"]
+        and rows["reason"][1]
+        and rows["reason"][2]
+    )
     for column in ("video", "audio"):
         for path in table[column][4:]:
             (tmp_path / "c" / path).write_bytes(b"")
@@ -245,7 +339,9 @@ def test_no_clip_in_the_split_and_no_such_method(clips: Path, tmp_path: Path) ->
     with pytest.raises(EadbenchError, match="no kept clip in split 'val'"):
         rendered(clips, tmp_path / "samples.parquet", kind="still", samples={"split": "val"})
     with pytest.raises(EadbenchError, match="no method 'x'"):
-        make("x", "tiny", "self", clips, MethodContext(1, "cpu", SamplesConfig()), tmp_path / "samples.parquet")
+        make(
+            "x", "tiny", "self", clips, MethodContext(1, "cpu", SamplesConfig()), tmp_path / "samples.parquet"
+        )
 
 
 def test_unlabelled_clips_cannot_be_driven_by_another_emotion(clips: Path, tmp_path: Path) -> None:
@@ -253,18 +349,27 @@ def test_unlabelled_clips_cannot_be_driven_by_another_emotion(clips: Path, tmp_p
     table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
     table["emotion"] = None
     write_table(tmp_path / "c/clips.parquet", table, schemas.CLIPS)
-    rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", "cross_emotion", kind="copied_input")
+    rows = rendered(
+        tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", "cross_emotion", kind="copied_input"
+    )
     assert set(rows["status"]) == {"dropped"} and rows["reason"].str.contains("another emotion").all()
     for job in build_jobs(tmp_path / "c/clips.parquet", "tiny", "self", SamplesConfig(), 1):
-        assert job.emotion is None and job.emotion_clip == job.clip_id != job.caption_clip == job.reference_clip
+        assert (
+            job.emotion is None and job.emotion_clip == job.clip_id != job.caption_clip == job.reference_clip
+        )
 
 
 @pytest.mark.parametrize("protocol", ["self", "cross_emotion"])
-def test_captions_of_the_speaker_are_of_another_clip_with_the_label(clips: Path, tmp_path: Path, protocol: str) -> None:
+def test_captions_of_the_speaker_are_of_another_clip_with_the_label(
+    clips: Path, tmp_path: Path, protocol: str
+) -> None:
     shutil.copytree(clips.parent, tmp_path / "c")
     table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
     named = table.head(6).assign(
-        status="kept", split="test", speaker=["A", "A", "A", "B", "B", "B"], emotion=["sad", "sad", "happy", "angry", "angry", "angry"]
+        status="kept",
+        split="test",
+        speaker=["A", "A", "A", "B", "B", "B"],
+        emotion=["sad", "sad", "happy", "angry", "angry", "angry"],
     )
     write_table(tmp_path / "c/clips.parquet", named, schemas.CLIPS)
     by_name = named.set_index("clip_id")
@@ -273,7 +378,10 @@ def test_captions_of_the_speaker_are_of_another_clip_with_the_label(clips: Path,
         found[job.clip_id] = job.speaker_clip
         if job.speaker_clip is not None:
             assert job.speaker_clip not in (job.clip_id, job.emotion_clip)
-            assert (by_name.speaker[job.speaker_clip], by_name.emotion[job.speaker_clip]) == (job.speaker, job.emotion)
+            assert (by_name.speaker[job.speaker_clip], by_name.emotion[job.speaker_clip]) == (
+                job.speaker,
+                job.emotion,
+            )
     if protocol == "self":
         assert [clip is None for clip in found.values()] == [False, False, True, False, False, False]
     else:
@@ -282,9 +390,19 @@ def test_captions_of_the_speaker_are_of_another_clip_with_the_label(clips: Path,
 
 def test_config_names_the_mistake() -> None:
     with pytest.raises(EadbenchError, match="stepz"):
-        _ = Settings({"samples": {"methods": {"full": {"kind": "eadnet", "run": "r", "corpora": ["c"], "sampler": {"stepz": 3}}}}}).samples
+        _ = Settings(
+            {
+                "samples": {
+                    "methods": {
+                        "full": {"kind": "eadnet", "run": "r", "corpora": ["c"], "sampler": {"stepz": 3}}
+                    }
+                }
+            }
+        ).samples
     with pytest.raises(EadbenchError, match="comand"):
-        _ = Settings({"samples": {"methods": {"m": {"kind": "command", "comand": "x", "corpora": ["c"]}}}}).samples
+        _ = Settings(
+            {"samples": {"methods": {"m": {"kind": "command", "comand": "x", "corpora": ["c"]}}}}
+        ).samples
     with pytest.raises(EadbenchError, match="does not match any of the expected tags"):
         _ = Settings({"samples": {"methods": {"m": {"kind": "magic", "corpora": ["c"]}}}}).samples
 
@@ -292,12 +410,21 @@ def test_config_names_the_mistake() -> None:
 def test_listing_names_everything_that_is_missing(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     methods = {
         "full": {"kind": "eadnet", "run": "full", "corpora": ["c"]},
-        "theirs": {"kind": "external", "recipe": "musetalk", "corpora": ["c"], "protocols": ["self", "cross_emotion"]},
+        "theirs": {
+            "kind": "external",
+            "recipe": "musetalk",
+            "corpora": ["c"],
+            "protocols": ["self", "cross_emotion"],
+        },
         "still": {"kind": "still", "corpora": ["c"]},
     }
     show(SamplesConfig.model_validate({"methods": methods}), 1, "cpu", tmp_path)
     text = capsys.readouterr().out
-    assert "cross_emotion (cannot)" in text and "run is not trained" in text and "git clone https://github.com/TMElyralab/MuseTalk" in text
+    assert (
+        "cross_emotion (cannot)" in text
+        and "run is not trained" in text
+        and "git clone https://github.com/TMElyralab/MuseTalk" in text
+    )
     assert text.count("theirs: weights are missing") == 9 and "theirs: environment is missing" in text
     assert "how far this recipe was really run" in text
 
@@ -313,7 +440,9 @@ def test_manifest_columns_are_documented(clips: Path) -> None:
 def test_a_result_is_taken_up_only_if_all_that_it_depends_on_is_the_same(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """A run is killed after two of four clips, something changes, and it is started again."""
+    """A run is killed after two of four clips, something changes, and it is started
+    again.
+    """
     from eadbench.samples import make as module
 
     names = sorted(read_table(clips, schemas.CLIPS).query("split == 'test'")["clip_id"])
@@ -335,7 +464,14 @@ def test_a_result_is_taken_up_only_if_all_that_it_depends_on_is_the_same(
         return work(method, job, folder)
 
     def run(seed: int = 7) -> None:
-        make("m", "tiny", "self", clips, MethodContext(seed, "cpu", config, log_folder=tmp_path / "logs"), tmp_path / "out" / "samples.parquet")
+        make(
+            "m",
+            "tiny",
+            "self",
+            clips,
+            MethodContext(seed, "cpu", config, log_folder=tmp_path / "logs"),
+            tmp_path / "out" / "samples.parquet",
+        )
 
     monkeypatch.setattr(module, "render_one", counted)
     stop = 2

@@ -18,7 +18,13 @@ from eadbench.samples.schedulers import SCHEDULERS, make_scheduler
 from eadbench.samples.windows import blend_weights, chunks, hand_over
 
 CPU = torch.device("cpu")
-SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "epsilon"}
+SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "epsilon",
+}
 
 
 @pytest.mark.parametrize("frames", [8, 9, 13, 14, 50, 131])
@@ -29,7 +35,10 @@ def test_chunks_cover_every_frame_once(frames: int, overlap: int, at_once: int) 
     for chunk in chunks(frames, 8, overlap, at_once):
         assert len(chunk.starts) <= at_once and chunk.length <= 8 + (at_once - 1) * (8 - overlap)
         if before is not None:
-            assert chunk.first == before.first + before.kept and chunk.carried == before.length - before.kept >= min(overlap, 1)
+            assert (
+                chunk.first == before.first + before.kept
+                and chunk.carried == before.length - before.kept >= min(overlap, 1)
+            )
         kept += range(chunk.first, chunk.first + chunk.kept)
         before = chunk
         weights = blend_weights(chunk, overlap)
@@ -70,22 +79,51 @@ def test_schedulers_reach_the_clean_sample_of_a_perfect_model(name: str) -> None
 
 
 class Oracle(torch.nn.Module):
-    """A network that predicts the clean sample ``target(frame)`` from the masked latents, window by window with an offset of its own.
+    """A network that predicts the clean sample ``target(frame)`` from the masked
+    latents, window by window with an offset of its own.
 
-    ``disagree`` shifts what each window believes, so that windows side by side would show a seam.
+    ``disagree`` shifts what each window believes, so that windows side by side would
+    show a seam.
     """
 
     def __init__(self, frames: int = 8, disagree: float = 0.0) -> None:
         super().__init__()
-        self.config = EADNetConfig(image_size=32, frames=frames, audio_dim=4, audio_layers=1, text_dim=4, prediction="epsilon", block_channels=(32,),
-                                   attention_levels=(0,), norm_groups=8, heads=4)  # fmt: skip
+        self.config = EADNetConfig(
+            image_size=32,
+            frames=frames,
+            audio_dim=4,
+            audio_layers=1,
+            text_dim=4,
+            prediction="epsilon",
+            block_channels=(32,),
+            attention_levels=(0,),
+            norm_groups=8,
+            heads=4,
+        )
         self.disagree, self.calls, self.seen = disagree, [], []
         self.abar = make_scheduler("ddim", SCHEDULE, 1).alphas_cumprod
 
-    def forward_with_guidance(self, noisy, timesteps, mask, masked, reference, audio, text=None, vai=None, audio_scale=1.0, text_scale=1.0):
+    def forward_with_guidance(
+        self,
+        noisy,
+        timesteps,
+        mask,
+        masked,
+        reference,
+        audio,
+        text=None,
+        vai=None,
+        audio_scale=1.0,
+        text_scale=1.0,
+    ):
         self.calls.append(len(noisy))
-        self.seen.append({"noisy": noisy, "audio": audio, "vai": vai, "text": text, "scales": (audio_scale, text_scale)})
-        own = self.disagree * torch.sign(torch.sin(audio[:, 0, 0, 0] * 12.9898) + 1e-9)[:, None, None, None, None]  # by what the window hears first
+        self.seen.append(
+            {"noisy": noisy, "audio": audio, "vai": vai, "text": text, "scales": (audio_scale, text_scale)}
+        )
+        own = (
+            self.disagree
+            * torch.sign(torch.sin(audio[:, 0, 0, 0] * 12.9898) + 1e-9)[:, None, None, None, None]
+        )  # by what the window hears first
         clean = masked + own
         abar = self.abar[timesteps.long()][:, None, None, None, None]
         return (noisy - abar.sqrt() * clean) / (1 - abar).sqrt()
@@ -110,7 +148,9 @@ class Blocks(torch.nn.Module):
         return self._simple(sample=torch.nn.functional.interpolate(z[:, :3], scale_factor=4.0))
 
 
-def oracle_frames(count: int, disagree: float = 0.0, constant: bool = False, **options) -> tuple[np.ndarray, Oracle]:
+def oracle_frames(
+    count: int, disagree: float = 0.0, constant: bool = False, **options
+) -> tuple[np.ndarray, Oracle]:
     network = Oracle(disagree=disagree)
     run = TrainedRun(network, 32, "mouth", SCHEDULE)
     config = SamplerConfig(**({"steps": 4, "colour_match": False, "feather": 0.0} | options))
@@ -125,7 +165,9 @@ def jump(images: np.ndarray) -> np.ndarray:
 
 
 def test_no_visible_seam_at_window_borders() -> None:
-    """Windows that disagree by a tenth of the range: side by side they jump at their borders, blended they glide."""
+    """Windows that disagree by a tenth of the range: side by side they jump at their
+    borders, blended they glide.
+    """
     side_by_side = jump(oracle_frames(80, disagree=0.2, constant=True, overlap=0, chunk=4)[0])
     blended = jump(oracle_frames(80, disagree=0.2, constant=True, overlap=4, chunk=4)[0])
     assert side_by_side.max() > 3, "the measure must be able to see a seam"
@@ -141,7 +183,9 @@ def test_windows_that_agree_leave_no_trace() -> None:
 
 
 def test_memory_does_not_grow_with_the_length() -> None:
-    """However long the clip: no more windows at once than a chunk has, and frames leave before the clip has been read to its end."""
+    """However long the clip: no more windows at once than a chunk has, and frames leave
+    before the clip has been read to its end.
+    """
     read = []
 
     def endless():
@@ -150,7 +194,13 @@ def test_memory_does_not_grow_with_the_length() -> None:
             yield np.zeros((32, 32, 3), np.uint8)
 
     network = Oracle()
-    sampler = Sampler(TrainedRun(network, 32, "mouth", SCHEDULE), Blocks(), SamplerConfig(steps=2, overlap=2, chunk=3), CPU, 1)
+    sampler = Sampler(
+        TrainedRun(network, 32, "mouth", SCHEDULE),
+        Blocks(),
+        SamplerConfig(steps=2, overlap=2, chunk=3),
+        CPU,
+        1,
+    )
     clip = RenderClip("long", endless(), 2000, np.zeros((1, 32, 32, 3), np.uint8), torch.zeros(4000, 1, 4))
     frames = sampler.render(clip)
     for _ in range(100):
@@ -177,7 +227,13 @@ def test_every_window_hears_its_own_sound() -> None:
 
 
 def test_noise_hangs_on_clip_and_frame_only() -> None:
-    sampler = Sampler(TrainedRun(Oracle(), 32, "mouth", SCHEDULE, shared_noise=1.0), Blocks(), SamplerConfig(steps=1, overlap=2), CPU, 1)
+    sampler = Sampler(
+        TrainedRun(Oracle(), 32, "mouth", SCHEDULE, shared_noise=1.0),
+        Blocks(),
+        SamplerConfig(steps=1, overlap=2),
+        CPU,
+        1,
+    )
     first, second = chunks(14, 8, 2, 1)
     a, b = sampler._noise("x", first), sampler._noise("x", second)
     assert torch.equal(a[first.kept :], b[: second.carried])
@@ -189,7 +245,10 @@ def test_noise_hangs_on_clip_and_frame_only() -> None:
 
 @pytest.mark.parametrize("scheduler", ["ddim", "euler"])
 def test_temperature_scales_the_first_noise(scheduler: str) -> None:
-    first = {t: oracle_frames(8, overlap=2, scheduler=scheduler, temperature=t)[1].seen[0]["noisy"] for t in (0.0, 0.3, 1.0)}
+    first = {
+        t: oracle_frames(8, overlap=2, scheduler=scheduler, temperature=t)[1].seen[0]["noisy"]
+        for t in (0.0, 0.3, 1.0)
+    }
     assert 0.8 < first[1.0].std() < 1.2
     assert torch.allclose(first[0.3], 0.3 * first[1.0], atol=1e-5)
     assert not first[0.0].any()
@@ -201,7 +260,9 @@ def test_overlap_must_be_smaller_than_the_window() -> None:
 
 
 def test_guidance_scales_reach_the_network(world) -> None:
-    """Real network: scales of 1 and 1 are the plain conditional prediction; audio, text and vector each change the picture."""
+    """Real network: scales of 1 and 1 are the plain conditional prediction; audio, text
+    and vector each change the picture.
+    """
     run = load_eadnet(world.runs["full"])
     vae = load_vae(world.parts["vae"], run)
     frames = talking_oval(12, 64, 3)[0]
@@ -243,7 +304,9 @@ def test_compositor_keeps_everything_outside_and_matches_colours() -> None:
     plain = Compositor(keep, 0.05, colour_match=False)(original, drawn)
     matched = Compositor(keep, 0.05, colour_match=True)(original, drawn)
     outside = keep.astype(bool)
-    assert np.array_equal(plain[:, outside], original[:, outside]) and np.array_equal(matched[:, outside], original[:, outside])
+    assert np.array_equal(plain[:, outside], original[:, outside]) and np.array_equal(
+        matched[:, outside], original[:, outside]
+    )
     middle = np.s_[:, 24:40, 24:40]
     assert np.abs(plain[middle].astype(int) - original[middle]).mean() > 15
     assert np.abs(matched[middle].astype(int) - original[middle]).mean() < 3
@@ -256,7 +319,9 @@ def test_an_unsharp_mask_brings_an_enlarged_picture_nearer_to_the_original() -> 
     keep = np.ones((64, 64), np.float32)
     keep[16:48, 16:48] = 0
     original = talking_oval(3, 64, 1)[0]
-    small = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in original]).astype(np.float32)
+    small = np.stack(
+        [cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in original]
+    ).astype(np.float32)
     plain, sharpened = (Compositor(keep, 0.05, False, amount)(original, small) for amount in (0.0, 1.0))
     inside = np.s_[:, 20:44, 20:44]
     errors = [np.square(x[inside].astype(float) - original[inside]).mean() for x in (plain, sharpened)]

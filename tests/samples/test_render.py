@@ -17,7 +17,12 @@ from eadbench.media.video import read_frames, write_video
 from eadbench.samples.faces import follow, reference_frames
 from eadbench.samples.render import RenderRequest, pasted, render
 
-GIVEN = {"seed": 1, "device": "cpu", "samples": {"sampler": {"steps": 2, "overlap": 2}, "crf": 4}, "clips": {"size": 64}}
+GIVEN = {
+    "seed": 1,
+    "device": "cpu",
+    "samples": {"sampler": {"steps": 2, "overlap": 2}, "crf": 4},
+    "clips": {"size": 64},
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,10 @@ def test_an_emotion_that_cannot_be_told_is_an_error(world, inputs: Path, tmp_pat
         run(world, tmp_path / "a.mp4", "full", emotion="furious", **common)
 
 
-@pytest.mark.parametrize(("request_", "message"), [({}, "either"), ({"video": "x.mp4"}, "no such file"), ({"image": "grey.png"}, "no face")])
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [({}, "either"), ({"video": "x.mp4"}, "no such file"), ({"image": "grey.png"}, "no face")],
+)
 def test_bad_requests(world, inputs: Path, tmp_path: Path, request_: dict, message: str) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
     given = {key: tmp_path / value for key, value in request_.items()}
@@ -89,7 +97,9 @@ def test_alignment_goes_there_and_back(inputs: Path) -> None:
     face = follow(inputs / "face.mp4", 10, ClipsConfig(size=96, margin=0.5), 96, still=False)
     assert face.frames == 10 and face.matrix.shape == (10, 2, 3)
     for whole, aligned, matrix in zip(face.whole(), face.aligned(), face.matrix, strict=True):
-        direct = cv2.warpAffine(whole, matrix, (96, 96), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        direct = cv2.warpAffine(
+            whole, matrix, (96, 96), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         assert np.abs(direct.astype(int) - aligned)[8:-8, 8:-8].mean() < 4
 
 
@@ -98,7 +108,9 @@ cv2.putText(CARD, "EPISODE 1", (20, 110), 0, 1.2, (255, 255, 255), 3)
 
 
 def arranged(*pieces: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of the face (positive numbers of them) and of a card without one (negative), and which are the face's."""
+    """Frames of the face (positive numbers of them) and of a card without one
+    (negative), and which are the face's.
+    """
     face = face_frames(sum(n for n in pieces if n > 0), 240, 200)
     frames, shown = [], []
     for n in pieces:
@@ -108,7 +120,9 @@ def arranged(*pieces: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("pieces", [(-8, 12), (8, -5, 7), (12, -8), (-3, 6, -2, 6, -3), (4, -1, 10)], ids=str)
-def test_frames_without_face_pass_through_and_every_other_is_in_its_place(inputs: Path, tmp_path: Path, pieces: tuple[int, ...], caplog) -> None:
+def test_frames_without_face_pass_through_and_every_other_is_in_its_place(
+    inputs: Path, tmp_path: Path, pieces: tuple[int, ...], caplog
+) -> None:
     frames, shown = arranged(*pieces)
     write_video(tmp_path / "a.mp4", frames, crf=4)
     alone = follow(inputs / "face.mp4", 20, ClipsConfig(size=96, margin=0.5), 96, still=False)
@@ -119,7 +133,9 @@ def test_frames_without_face_pass_through_and_every_other_is_in_its_place(inputs
     moved = np.abs(face.matrix[shown] - alone.matrix[: shown.sum()])
     assert moved[..., 2].max() < 3 and moved[..., :2].max() < 0.05, "the face is where it is without the card"
     placed = list(face.aligned())
-    assert len(placed) == len(frames) and np.abs(placed[0].astype(int) - placed[-1]).mean() < 12, "never the card"
+    assert len(placed) == len(frames) and np.abs(placed[0].astype(int) - placed[-1]).mean() < 12, (
+        "never the card"
+    )
     assert len(reference_frames(face, 50)) == shown.sum()
     drawn = [np.full((96, 96, 3), 255, np.uint8)] * len(frames)
     for k, (whole, pasted_) in enumerate(zip(face.whole(), pasted(face, iter(drawn), "mouth"), strict=True)):
@@ -142,9 +158,13 @@ def test_a_card_before_the_face_keeps_length_and_sound(world, tmp_path: Path) ->
 def test_a_face_that_is_blurred_for_a_moment_is_drawn_and_one_that_left_is_not(tmp_path: Path) -> None:
     frames = face_frames(24, 240, 200)
     hidden = frames.copy()
-    hidden[8:11] = face_frames(24, 240, 200, scale=0.01)[8:11]  # the bare backdrop: too short a gap to count by itself
+    hidden[8:11] = face_frames(24, 240, 200, scale=0.01)[
+        8:11
+    ]  # the bare backdrop: too short a gap to count by itself
     write_video(tmp_path / "left.mp4", hidden, crf=4)
-    face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5, cut_threshold=200), 96, still=False)
+    face = follow(
+        tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5, cut_threshold=200), 96, still=False
+    )
     assert face.faceless == 0, "with a threshold that nothing reaches, the gap is a moment's"
     face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5), 96, still=False)
     assert [k for k in range(24) if not face.has_face(k)] == [8, 9, 10]
@@ -153,7 +173,10 @@ def test_a_face_that_is_blurred_for_a_moment_is_drawn_and_one_that_left_is_not(t
 EXTRA = Path(os.environ.get("EADBENCH_EXTRA_VIDEOS", Path(__file__).parents[3] / "shared" / "data"))
 
 
-@pytest.mark.skipif(not (EXTRA / "real_speaker.mp4").is_file(), reason=f"no real_speaker.mp4 in {EXTRA}; set EADBENCH_EXTRA_VIDEOS")
+@pytest.mark.skipif(
+    not (EXTRA / "real_speaker.mp4").is_file(),
+    reason=f"no real_speaker.mp4 in {EXTRA}; set EADBENCH_EXTRA_VIDEOS",
+)
 def test_a_filmed_speaker(world, inputs: Path, tmp_path: Path) -> None:
     path = EXTRA / "real_speaker.mp4"
     write_wav(tmp_path / "short.wav", hum(0.2))

@@ -51,7 +51,9 @@ def test_the_mapping_counts_and_a_folder_that_an_earlier_job_fills_is_left_to_it
     assert told(**ask) != before
 
 
-@pytest.mark.parametrize("command", ["{python} SCRIPT {video} {out}", "SCRIPT {video} {out}", "sh -c --run=SCRIPT {out}"])
+@pytest.mark.parametrize(
+    "command", ["{python} SCRIPT {video} {out}", "SCRIPT {video} {out}", "sh -c --run=SCRIPT {out}"]
+)
 def test_the_files_that_a_command_names_count(tmp_path, command):
     script = tmp_path / "run it.py"
     script.write_text("print(1)\n")
@@ -91,7 +93,12 @@ def test_files_and_folders_that_the_user_names_count_in_place_of_the_checkout(tm
         (tmp_path / name).write_text("1\n")
     committed(tmp_path)
     names = [str(tmp_path / "model.py"), str(tmp_path / "weights")]
-    ask = {"kind": "command", "command": "{python} infer.py {video} {out}", "cwd": str(tmp_path), "reads": names}
+    ask = {
+        "kind": "command",
+        "command": "{python} infer.py {video} {out}",
+        "cwd": str(tmp_path),
+        "reads": names,
+    }
     before = told(**ask)
     assert set(before) == {"infer.py", *names}
     (tmp_path / "README").write_text("words\n")
@@ -103,7 +110,11 @@ def test_files_and_folders_that_the_user_names_count_in_place_of_the_checkout(tm
 
 
 def test_the_shipped_example_is_told_by_its_script():
-    found = told(kind="command", command="{python} {checkout}/examples/mirror_method.py {manifest} {out}", per="manifest")
+    found = told(
+        kind="command",
+        command="{python} {checkout}/examples/mirror_method.py {manifest} {out}",
+        per="manifest",
+    )
     assert list(found) == ["{checkout}/examples/mirror_method.py"]
 
 
@@ -146,6 +157,12 @@ def test_hashes_are_remembered_from_one_planning_to_the_next(tmp_path, monkeypat
 
 def test_asking_needs_none_of_the_large_libraries():
     code = "import sys, eadbench.samples.sources; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert "eadbench.samples.sources" in done.stdout, done.stderr
     assert not set(done.stdout.split()) & {"torch", "numpy", "pandas", "pyarrow", "cv2", "av"}

@@ -24,7 +24,9 @@ FULL = {"full": {"kind": "eadnet", "run": "full", "corpora": ["tiny"]}}
 
 def rendered(world, out: Path, protocol: str = "self", methods: dict = FULL, **samples) -> pd.DataFrame:
     (name,) = methods
-    make(name, "tiny", protocol, world.clips, world.context(out, methods, methods[name]["run"], **samples), out)
+    make(
+        name, "tiny", protocol, world.clips, world.context(out, methods, methods[name]["run"], **samples), out
+    )
     return read_table(out, schemas.SAMPLES)
 
 
@@ -34,7 +36,11 @@ def test_eadnet_renders_every_test_clip(world, tmp_path: Path) -> None:
     assert table["status"].tolist() == ["kept", "kept"], table["reason"].tolist()
     assert (table["frames"] == 50).all() and (table["reference_clip"] != table["clip_id"]).all()
     assert (table["caption_source"] == "label").all(), "no training clip has these labels"
-    assert table["run_hash"].str.len().eq(64).all() and (table["realtime_factor"] > 0).all() and (table["peak_mb"] > 0).all()
+    assert (
+        table["run_hash"].str.len().eq(64).all()
+        and (table["realtime_factor"] > 0).all()
+        and (table["peak_mb"] > 0).all()
+    )
     with av.open(str(tmp_path / table["video"][0])) as file:
         assert "synthetic" in file.metadata["comment"]
         assert file.streams.audio and float(file.streams.video[0].average_rate) == 25
@@ -45,7 +51,9 @@ def test_bytes_do_not_depend_on_what_else_is_rendered(world, tmp_path: Path) -> 
     one = rendered(world, tmp_path / "b" / "samples.parquet", max_clips=1)
     (clip,) = one["clip_id"]
     assert len(both) == 2
-    assert (tmp_path / "a/videos" / f"{clip}.mp4").read_bytes() == (tmp_path / "b/videos" / f"{clip}.mp4").read_bytes()
+    assert (tmp_path / "a/videos" / f"{clip}.mp4").read_bytes() == (
+        tmp_path / "b/videos" / f"{clip}.mp4"
+    ).read_bytes()
 
 
 def test_outside_of_the_mask_is_the_clip_itself(world, tmp_path: Path) -> None:
@@ -59,7 +67,9 @@ def test_outside_of_the_mask_is_the_clip_itself(world, tmp_path: Path) -> None:
     keep[:, 10:54] = False  # chroma of 4:2:0 bleeds over the edge: look at the columns away from it
     difference = np.abs(ours - theirs)
     assert difference[:, keep].mean() < 2
-    assert difference[:, ~mask_for("face", 64)[0].bool().numpy()].mean() > 5, "an untrained network cannot have drawn the clip"
+    assert difference[:, ~mask_for("face", 64)[0].bool().numpy()].mean() > 5, (
+        "an untrained network cannot have drawn the clip"
+    )
 
 
 def test_cross_takes_the_other_clips_sound_and_emotion(world, tmp_path: Path) -> None:
@@ -70,7 +80,9 @@ def test_cross_takes_the_other_clips_sound_and_emotion(world, tmp_path: Path) ->
     assert (emotion["target_emotion"] == own[emotion["driving_clip"]].to_numpy()).all()
     assert (emotion["target_emotion"] != own[emotion["clip_id"]].to_numpy()).all()
     for clip in cross["clip_id"]:  # other emotion, same sound: other pixels
-        assert (tmp_path / f"c/videos/{clip}.mp4").read_bytes() != (tmp_path / f"e/videos/{clip}.mp4").read_bytes()
+        assert (tmp_path / f"c/videos/{clip}.mp4").read_bytes() != (
+            tmp_path / f"e/videos/{clip}.mp4"
+        ).read_bytes()
 
 
 def test_wav2lip_leaves_the_upper_half_alone(world, tmp_path: Path) -> None:
@@ -86,7 +98,10 @@ def test_wav2lip_leaves_the_upper_half_alone(world, tmp_path: Path) -> None:
 def test_a_protocol_that_the_method_cannot_do_is_shown_as_such(world, tmp_path: Path) -> None:
     methods = {"wav2lip": {"kind": "wav2lip", "run": "wav2lip", "corpora": ["tiny"]}}
     table = rendered(world, tmp_path / "samples.parquet", "cross_emotion", methods)
-    assert set(table["status"]) == {"dropped"} and table["reason"].str.contains("cannot do protocol 'cross_emotion'").all()
+    assert (
+        set(table["status"]) == {"dropped"}
+        and table["reason"].str.contains("cannot do protocol 'cross_emotion'").all()
+    )
 
 
 def test_a_run_of_another_kind_is_refused(world, tmp_path: Path) -> None:
@@ -124,7 +139,9 @@ def test_an_interrupted_run_goes_on(world, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_unlabelled_clips_are_told_in_words_only(world) -> None:
-    """HDTF has no labels, but captions: of the clip itself, or of the speaker's reference clip; where neither has one, nothing."""
+    """HDTF has no labels, but captions: of the clip itself, or of the speaker's
+    reference clip; where neither has one, nothing.
+    """
     from dataclasses import replace
 
     from eadbench.features.store import FeatureStore
@@ -133,26 +150,40 @@ def test_unlabelled_clips_are_told_in_words_only(world) -> None:
     from eadbench.samples.text import Texts
 
     texts = Texts(FeatureStore([world.features]))
-    captioned, lost = sorted(build_jobs(world.clips, "tiny", "self", SamplesConfig(), 1), key=lambda job: job.clip_id)
+    captioned, lost = sorted(
+        build_jobs(world.clips, "tiny", "self", SamplesConfig(), 1), key=lambda job: job.clip_id
+    )
     job = replace(lost, emotion=None, intensity=None, caption_clip=captioned.clip_id)
     told = texts.tell(job, "other_clip")
-    assert told.source == "other_clip" and told.vai is None and told.text.equal(texts.tell(captioned, "target").text)
+    assert (
+        told.source == "other_clip"
+        and told.vai is None
+        and told.text.equal(texts.tell(captioned, "target").text)
+    )
     assert texts.tell(job, "target").text is None and texts.tell(job, "label").source is None
     told = texts.tell(replace(lost, speaker_clip=captioned.clip_id), "same_speaker")
-    assert told.source == "same_speaker" and told.vai is not None and told.text.equal(texts.tell(captioned, "target").text)
+    assert (
+        told.source == "same_speaker"
+        and told.vai is not None
+        and told.text.equal(texts.tell(captioned, "target").text)
+    )
     assert texts.tell(replace(lost, speaker_clip=None), "same_speaker").source == "label"
     assert texts.tell(lost, "target").source == "label", "its own caption was lost, its label was not"
 
 
 def weights(change: Callable[[dict], None]) -> Callable[[Path], None]:
-    """Harm the weights of a run, with a card that fits, as in a folder that came from elsewhere."""
+    """Harm the weights of a run, with a card that fits, as in a folder that came from
+    elsewhere.
+    """
 
     def harm(folder: Path) -> None:
         state = load_file(folder / "model.safetensors")
         change(state)
         save_file(state, folder / "model.safetensors")
         card = json.loads((folder / "card.json").read_text())
-        (folder / "card.json").write_text(json.dumps(card | {"sha256": sha256_of(folder / "model.safetensors")}))
+        (folder / "card.json").write_text(
+            json.dumps(card | {"sha256": sha256_of(folder / "model.safetensors")})
+        )
 
     return harm
 
@@ -164,12 +195,18 @@ def config(text: Callable[[str], str]) -> Callable[[Path], None]:
 BROKEN_RUNS = [
     (weights(lambda state: state[min(state)].view(-1)[:1].fill_(np.nan)), "1 of .* are not finite"),
     (weights(lambda state: state.pop(min(state))), "do not fit the network"),
-    (weights(lambda state: state.update({min(state): state[min(state)][..., None].clone()})), "do not fit the network"),
+    (
+        weights(lambda state: state.update({min(state): state[min(state)][..., None].clone()})),
+        "do not fit the network",
+    ),
     (weights(lambda state: state.update({min(state): state[min(state)].int()})), "do not fit the network"),
     (config(lambda text: text[: len(text) // 2]), "run 'full' cannot be loaded"),
     (config(lambda _: "[1, 2]"), "run 'full' cannot be loaded"),
     (config(lambda _: '{"kind": "eadnet"}'), "run 'full' cannot be loaded: no entry 'model'"),
-    (config(lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "scheduler"})), "no entry 'scheduler'"),
+    (
+        config(lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "scheduler"})),
+        "no entry 'scheduler'",
+    ),
     (config(lambda text: text.replace('"eadnet"', '"other"')), "no entry 'other'"),
     (config(lambda _: "<html>moved</html>"), "is a web page"),
     (lambda folder: (folder / "card.json").write_text("[]"), "not the card of a run"),
@@ -180,7 +217,9 @@ BROKEN_RUNS = [
 
 
 @pytest.mark.parametrize(("harm", "words"), BROKEN_RUNS, ids=range(len(BROKEN_RUNS)))
-def test_a_broken_run_ends_in_one_message(world, tmp_path: Path, harm: Callable[[Path], None], words: str) -> None:
+def test_a_broken_run_ends_in_one_message(
+    world, tmp_path: Path, harm: Callable[[Path], None], words: str
+) -> None:
     shutil.copytree(world.runs["full"], tmp_path / "full")
     harm(tmp_path / "full")
     with pytest.raises(EadbenchError, match=words) as caught:

@@ -1,4 +1,6 @@
-"""Files of the published networks' names and shapes with random weights, and a server on this machine that sends them."""
+"""Files of the published networks' names and shapes with random weights, and a server
+on this machine that sends them.
+"""
 
 import hashlib
 import threading
@@ -20,7 +22,9 @@ from eadbench.zoo import i3d, inception, lpips
 def write_alexnet(folder: Path) -> None:
     torch.manual_seed(0)
     trunk = lpips.LPIPSNetwork().trunk
-    state = {".".join(("features", *name.split(".")[-2:])): value for name, value in trunk.state_dict().items()}
+    state = {
+        ".".join(("features", *name.split(".")[-2:])): value for name, value in trunk.state_dict().items()
+    }
     torch.save(state, folder / lpips.OFFICIAL)
 
 
@@ -35,12 +39,20 @@ def write_arcface(folder: Path) -> None:
     inputs = [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, ["None", 3, 112, 112])]
     outputs = [helper.make_tensor_value_info("683", TensorProto.FLOAT, ["None", 512])]
     graph = helper.make_graph(nodes, "arcface", inputs, outputs, [numpy_helper.from_array(weight, "weight")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), folder / "w600k_r50.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8),
+        folder / "w600k_r50.onnx",
+    )
     with zipfile.ZipFile(folder / "buffalo_l.zip", "w", zipfile.ZIP_DEFLATED) as pack:
         pack.write(folder / "w600k_r50.onnx", "buffalo_l/w600k_r50.onnx")
 
 
-FILES = {"i3d-torchscript": i3d.OFFICIAL, "lpips-alex": lpips.OFFICIAL, "inception-fid": inception.OFFICIAL, "arcface-w600k-r50": "w600k_r50.onnx"}
+FILES = {
+    "i3d-torchscript": i3d.OFFICIAL,
+    "lpips-alex": lpips.OFFICIAL,
+    "inception-fid": inception.OFFICIAL,
+    "arcface-w600k-r50": "w600k_r50.onnx",
+}
 WRITERS = (write_i3d, write_alexnet, write_inception, write_arcface)
 
 
@@ -49,7 +61,9 @@ def facts(path: Path) -> dict:
 
 
 class Server:
-    """Sends files, whole or from a byte on; ``cut``: names whose next answer ends half-way; ``page``: names answered by a web page."""
+    """Sends files, whole or from a byte on; ``cut``: names whose next answer ends
+    half-way; ``page``: names answered by a web page.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.cut, self.page, self.seen, self.ranges = folder, set(), set(), Counter(), []
@@ -80,12 +94,17 @@ class Server:
         threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
 
     def overlay(self, path: Path, **changes: dict) -> Path:
-        """The registry with this server's addresses and the files' own hashes; ``changes`` by the file's name."""
+        """The registry with this server's addresses and the files' own hashes;
+        ``changes`` by the file's name.
+        """
         found = {}
         for entry, name in FILES.items():
             remote = {"name": name, "url": f"{self.url}/{name}"} | facts(self.folder / name)
             if entry.startswith("arcface"):
-                remote |= {"url": f"{self.url}/buffalo_l.zip", "archive": {"member": name} | facts(self.folder / "buffalo_l.zip")}
+                remote |= {
+                    "url": f"{self.url}/buffalo_l.zip",
+                    "archive": {"member": name} | facts(self.folder / "buffalo_l.zip"),
+                }
             found[entry] = {"files": [remote | changes.get(name, {})]}
         path.write_text(yaml.safe_dump(found))
         return path

@@ -33,7 +33,14 @@ def test_the_example_prints_what_the_page_shows(tmp_path):
     command.chmod(0o755)
     (tmp_path / "work").mkdir()
     environment = {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["bash", "-ec", fenced("bash")], cwd=tmp_path / "work", env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-ec", fenced("bash")],
+        cwd=tmp_path / "work",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     printed = shape(done.stdout)
     for line in shape(fenced("text")):
@@ -52,7 +59,13 @@ def test_the_page_names_every_official_network_with_its_size():
 
 
 def test_every_option_of_the_page_is_one_of_the_commands():
-    known = subprocess.run([sys.executable, "-m", "eadbench", "score", "--help"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    known = subprocess.run(
+        [sys.executable, "-m", "eadbench", "score", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    ).stdout
     named = set(re.findall(r"`(?:[^`\n]* )?(--[a-z-]+)", PAGE)) - {"--use-conda"}
     assert len(named) > 8
     for option in named:

@@ -1,4 +1,6 @@
-"""Published networks in one step, against a server on this machine that sends files of their names and shapes."""
+"""Published networks in one step, against a server on this machine that sends files of
+their names and shapes.
+"""
 
 import json
 from pathlib import Path
@@ -67,56 +69,112 @@ def test_a_dry_run_needs_no_table_to_write_and_all_else_does(media):
 
 def test_the_whole_road_from_nothing(server, media, tmp_path):
     out, metrics = tmp_path / "s.parquet", ("--metrics", "fid,fvd,lpips,csim,acc_emo,ssim")
-    few = ("--settings", json.dumps({"scores": {"judges": JUDGES, "fid_frames": 2, "lpips_frames": 2, "bootstrap": 20}, "seed": 1, "device": "cpu"}))
+    few = (
+        "--settings",
+        json.dumps(
+            {
+                "scores": {"judges": JUDGES, "fid_frames": 2, "lpips_frames": 2, "bootstrap": 20},
+                "seed": 1,
+                "device": "cpu",
+            }
+        ),
+    )
     with pytest.raises(EadbenchError) as caught:
         run(media, out, *metrics)
     assert "--evaluators official" in str(caught.value).splitlines()[0], "the first line holds what helps"
     assert not server.seen and not list(out.parent.glob("*.cells"))
 
     told = run(media, out, *metrics, "--evaluators", "official", "--dry-run").output
-    assert "lpips-alex (to fetch, 10 MB): LPIPS" in told and "licence: BSD-3-Clause" in told and server.url in told
-    assert "emotion-fan-mead (by hand)" in told and str(user_cache() / "emotion-fan-mead") in told and not server.seen
+    assert (
+        "lpips-alex (to fetch, 10 MB): LPIPS" in told
+        and "licence: BSD-3-Clause" in told
+        and server.url in told
+    )
+    assert (
+        "emotion-fan-mead (by hand)" in told
+        and str(user_cache() / "emotion-fan-mead") in told
+        and not server.seen
+    )
 
-    with pytest.raises(EadbenchError, match=r"not accepted: inception-fid, i3d-torchscript, arcface-w600k-r50 .*nothing was fetched") as caught:
+    with pytest.raises(
+        EadbenchError,
+        match=r"not accepted: inception-fid, i3d-torchscript, arcface-w600k-r50 .*nothing was fetched",
+    ) as caught:
         run(media, out, *metrics, "--evaluators", "official", "--accept-licence", LPIPS)
-    assert "--accept-licence inception-fid" in str(caught.value) and f"--accept-licence {LPIPS}" not in str(caught.value) and not server.seen
+    assert (
+        "--accept-licence inception-fid" in str(caught.value)
+        and f"--accept-licence {LPIPS}" not in str(caught.value)
+        and not server.seen
+    )
 
     server.cut = {ALEXNET, "buffalo_l.zip"}
     done = run(media, out, *metrics, *few, "--evaluators", "official", "--accept-licence", "all")
     assert done.exit_code == 0, done.output
-    assert [name for name, _ in server.ranges] == [ALEXNET], "a cut download goes on where it stopped, one of less than a block from the start"
+    assert [name for name, _ in server.ranges] == [ALEXNET], (
+        "a cut download goes on where it stopped, one of less than a block from the start"
+    )
     rows = read_table(out, schemas.SCORES)
     mine = rows[rows.method == "mine"].set_index("metric")
     for metric in ("fid", "lpips", "csim", "ssim"):
         assert mine.loc[metric, "value"] > 0, metric
-    assert set(mine.loc[["fvd"], "variant"]) == {"stylegan-v", "latentsync"} and mine.loc[["fvd"], "value"].notna().all()
-    assert mine.loc["lpips", "extractor"].startswith(LPIPS) and mine.loc["lpips", "variant"] == "2 frames per clip"
+    assert (
+        set(mine.loc[["fvd"], "variant"]) == {"stylegan-v", "latentsync"}
+        and mine.loc[["fvd"], "value"].notna().all()
+    )
+    assert (
+        mine.loc["lpips", "extractor"].startswith(LPIPS)
+        and mine.loc["lpips", "variant"] == "2 frames per clip"
+    )
     assert mine.loc["acc_emo", "n"] == 0
     assert "emotion-fan-mead has no direct download" in mine.loc["acc_emo", "warning"]
     assert {read_card(user_cache() / name).how for name in FILES} == {"fetched"}
 
     seen = dict(server.seen)
     again = run(media, tmp_path / "again.parquet", *metrics, *few)
-    assert again.exit_code == 0 and dict(server.seen) == seen, "what is on this machine is used without a choice and not fetched again"
+    assert again.exit_code == 0 and dict(server.seen) == seen, (
+        "what is on this machine is used without a choice and not fetched again"
+    )
 
 
 def test_a_wrong_hash_is_told_and_nothing_is_measured(server, media, tmp_path, monkeypatch):
-    monkeypatch.setenv("EADBENCH_REGISTRY", str(server.overlay(tmp_path / "wrong.yaml", **{ALEXNET: {"sha256": "0" * 64}})))
+    monkeypatch.setenv(
+        "EADBENCH_REGISTRY", str(server.overlay(tmp_path / "wrong.yaml", **{ALEXNET: {"sha256": "0" * 64}}))
+    )
     with pytest.raises(EadbenchError, match="its sha256 is"):
-        run(media, tmp_path / "s.parquet", "--metrics", "lpips", "--evaluators", "official", "--accept-licence", LPIPS)
+        run(
+            media,
+            tmp_path / "s.parquet",
+            "--metrics",
+            "lpips",
+            "--evaluators",
+            "official",
+            "--accept-licence",
+            LPIPS,
+        )
     assert not (user_cache() / LPIPS / ALEXNET).exists() and not (tmp_path / "s.parquet").exists()
 
 
 def test_a_web_page_in_place_of_weights_is_told_at_once(server, media, tmp_path):
     server.page = {ALEXNET}
     with pytest.raises(EadbenchError, match="what came is a web page"):
-        run(media, tmp_path / "s.parquet", "--metrics", "lpips", "--evaluators", "official", "--accept-licence", LPIPS)
+        run(
+            media,
+            tmp_path / "s.parquet",
+            "--metrics",
+            "lpips",
+            "--evaluators",
+            "official",
+            "--accept-licence",
+            LPIPS,
+        )
     assert server.seen[ALEXNET] == 1 and not list((user_cache() / LPIPS).glob("*alexnet*"))
 
 
 def test_a_pointer_put_there_by_hand_is_told(server, media, tmp_path):
     (user_cache() / LPIPS).mkdir(parents=True)
-    (user_cache() / LPIPS / ALEXNET).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
+    (user_cache() / LPIPS / ALEXNET).write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"
+    )
     with pytest.raises(EadbenchError, match="git-lfs pointer"):
         run(media, tmp_path / "s.parquet", "--metrics", "lpips", "--evaluators", "official")
 
@@ -144,7 +202,10 @@ def test_demo_networks_only_by_that_word(server, zoo, tmp_path, monkeypatch):
     (tmp_path / "results" / "zoo").symlink_to(zoo["lpips"].parent)
     with pytest.raises(EadbenchError, match="--evaluators official"):
         choose(None, config, {}, ())
-    assert choose("demo", config, {}, ()).parts == {"lpips": Path("results/zoo/lpips"), "inception": Path("results/zoo/inception")}
+    assert choose("demo", config, {}, ()).parts == {
+        "lpips": Path("results/zoo/lpips"),
+        "inception": Path("results/zoo/inception"),
+    }
     (tmp_path / "results" / "zoo").unlink()
     with pytest.raises(EadbenchError, match="no networks of a demo are here"):
         choose("demo", config, {}, ())
@@ -154,11 +215,16 @@ def test_a_folder_may_lack_some_networks_but_not_all(server, zoo, tmp_path):
     config = config_of(None, "lpips,fid")
     with pytest.raises(EadbenchError, match="no such folder"):
         choose(str(tmp_path / "none"), config, {}, ())
-    with pytest.raises(EadbenchError, match="holds none of the networks: inception or inception-fid, lpips or lpips-alex"):
+    with pytest.raises(
+        EadbenchError, match="holds none of the networks: inception or inception-fid, lpips or lpips-alex"
+    ):
         choose(str(tmp_path), config, {}, ())
     (tmp_path / "lpips-alex").symlink_to(zoo["lpips"])
     found = choose(str(tmp_path), config, {}, ())
-    assert found.parts["lpips"] == tmp_path / "lpips-alex" and "--evaluators official fetches inception-fid" in found.missing["fid"]
+    assert (
+        found.parts["lpips"] == tmp_path / "lpips-alex"
+        and "--evaluators official fetches inception-fid" in found.missing["fid"]
+    )
 
 
 def test_what_is_handed_over_or_needs_no_network_needs_no_choice(server, tmp_path):
@@ -178,7 +244,11 @@ def test_every_role_has_a_published_network_of_a_known_size_or_a_page():
 
 @pytest.mark.parametrize(
     ("environment", "folder"),
-    [({"EADBENCH_CACHE": "/a/b"}, "/a/b/weights"), ({"XDG_CACHE_HOME": "/x"}, "/x/eadbench/weights"), ({"HOME": "/h"}, "/h/.cache/eadbench/weights")],
+    [
+        ({"EADBENCH_CACHE": "/a/b"}, "/a/b/weights"),
+        ({"XDG_CACHE_HOME": "/x"}, "/x/eadbench/weights"),
+        ({"HOME": "/h"}, "/h/.cache/eadbench/weights"),
+    ],
 )
 def test_the_cache_follows_the_platform(monkeypatch, environment, folder):
     for name in ("EADBENCH_CACHE", "XDG_CACHE_HOME"):

@@ -1,4 +1,6 @@
-"""Scoring without the training stack: what `pip install eadbench[score]` brings is all that it imports."""
+"""Scoring without the training stack: what `pip install eadbench[score]` brings is all
+that it imports.
+"""
 
 import re
 import subprocess
@@ -13,13 +15,31 @@ from workflow.test_envs import imports_of
 
 from eadbench.media.video import write_video
 
-STACK = ("accelerate", "diffusers", "insightface", "openai", "sklearn", "snakemake", "transformers", "whisper", "yt_dlp")
+STACK = (
+    "accelerate",
+    "diffusers",
+    "insightface",
+    "openai",
+    "sklearn",
+    "snakemake",
+    "transformers",
+    "whisper",
+    "yt_dlp",
+)
 KINDS = ("emotion", "face_id", "hsemotion", "i3d", "inception", "lpips", "syncnet_judge")
 PACKAGES = {
-    "cv2": "opencv-python-headless", "yaml": "pyyaml", "PIL": "pillow", "pytorch_fid": "pytorch-fid",
+    "cv2": "opencv-python-headless",
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "pytorch_fid": "pytorch-fid",
     "python_speech_features": "python-speech-features",
-}  # fmt: skip
-ELSEWHERE = {"huggingface_hub", "polars", "sklearn", "insightface"}  # snapshots, a table for other tools, training, another detector
+}
+ELSEWHERE = {
+    "huggingface_hub",
+    "polars",
+    "sklearn",
+    "insightface",
+}  # snapshots, a table for other tools, training, another detector
 REFUSE = """
 import sys
 from importlib.machinery import ModuleSpec
@@ -39,16 +59,32 @@ def extras() -> dict[str, set[str]]:
 
     def names(requirements: list[str]) -> set[str]:
         found = {re.split(r"[><=\[; ]", one)[0].lower().replace("_", "-") for one in requirements}
-        inner = {extra for one in requirements if one.startswith("eadbench[") for extra in one[9:-1].split(",")}
-        return (found - {"eadbench"}).union(*(names(project["optional-dependencies"][extra]) for extra in inner))
+        inner = {
+            extra for one in requirements if one.startswith("eadbench[") for extra in one[9:-1].split(",")
+        }
+        return (found - {"eadbench"}).union(
+            *(names(project["optional-dependencies"][extra]) for extra in inner)
+        )
 
-    return {"": names(project["dependencies"])} | {extra: names(listed) for extra, listed in project["optional-dependencies"].items()}
+    return {"": names(project["dependencies"])} | {
+        extra: names(listed) for extra, listed in project["optional-dependencies"].items()
+    }
 
 
 def test_the_extra_holds_all_that_scoring_imports():
     seen: set[str] = set()
-    modules = ["eadbench.cli", "eadbench.score.cli", "eadbench.scores.cli", "eadbench.tables.cli", *(f"eadbench.zoo.{kind}" for kind in KINDS)]
-    needed = set().union(*(imports_of(module, seen) for module in modules)) - set(sys.stdlib_module_names) - ELSEWHERE
+    modules = [
+        "eadbench.cli",
+        "eadbench.score.cli",
+        "eadbench.scores.cli",
+        "eadbench.tables.cli",
+        *(f"eadbench.zoo.{kind}" for kind in KINDS),
+    ]
+    needed = (
+        set().union(*(imports_of(module, seen) for module in modules))
+        - set(sys.stdlib_module_names)
+        - ELSEWHERE
+    )
     needed = {PACKAGES.get(name, name) for name in needed}
     found = extras()
     assert "torch" in needed and "duckdb" in needed, "the walk found nothing"
@@ -57,13 +93,29 @@ def test_the_extra_holds_all_that_scoring_imports():
 
 def test_the_training_stack_is_in_no_small_extra_and_everything_is_in_all():
     found = extras()
-    heavy = {"accelerate", "diffusers", "openai-whisper", "snakemake", "openai", "insightface", "transformers", "yt-dlp"}
+    heavy = {
+        "accelerate",
+        "diffusers",
+        "openai-whisper",
+        "snakemake",
+        "openai",
+        "insightface",
+        "transformers",
+        "yt-dlp",
+    }
     assert not heavy & (found[""] | found["score"]) and heavy <= found["all"]
-    assert found["score"] <= found["train"] <= found["workflow"] <= found["all"] and {"espeakng-loader"} <= found["all"]
+    assert (
+        found["score"] <= found["train"] <= found["workflow"] <= found["all"]
+        and {"espeakng-loader"} <= found["all"]
+    )
 
 
 def test_the_tested_versions_cover_every_extra():
-    lock = {line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "requirements/lock.txt").read_text().splitlines() if "==" in line}
+    lock = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "requirements/lock.txt").read_text().splitlines()
+        if "==" in line
+    }
     wanted = set().union(*extras().values())
     assert wanted <= lock, wanted - lock
 
@@ -83,13 +135,30 @@ def run(code: str) -> subprocess.CompletedProcess:
 
 
 def test_scoring_runs_where_the_training_stack_cannot_be_imported(media, zoo, tmp_path):
-    arguments = ["eadbench", "score", "--real", str(media / "real"), "--fake", str(media / "mine"), "--out", str(tmp_path / "s.parquet")]
+    arguments = [
+        "eadbench",
+        "score",
+        "--real",
+        str(media / "real"),
+        "--fake",
+        str(media / "mine"),
+        "--out",
+        str(tmp_path / "s.parquet"),
+    ]
     arguments += ["--evaluators", str(zoo["lpips"].parent), "--page", str(tmp_path / "page")]
-    code = REFUSE.format(stack=STACK) + f"sys.argv = {arguments!r}\nfrom eadbench.cli import main\ntry:\n    main()\nfinally:\n"
+    code = (
+        REFUSE.format(stack=STACK)
+        + f"sys.argv = {arguments!r}\nfrom eadbench.cli import main\ntry:\n    main()\nfinally:\n"
+    )
     code += f"    print('LOADED', [name for name in {STACK!r} if name in sys.modules])\n"
     done = run(code)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "LOADED []" in done.stdout and "SSIM" in done.stdout and "CSIM" in done.stdout and (tmp_path / "page" / "index.html").exists()
+    assert (
+        "LOADED []" in done.stdout
+        and "SSIM" in done.stdout
+        and "CSIM" in done.stdout
+        and (tmp_path / "page" / "index.html").exists()
+    )
 
 
 def test_importing_the_scores_loads_no_training_stack():
@@ -104,4 +173,8 @@ def test_a_package_that_is_not_installed_is_one_line_with_the_command(tmp_path):
     arguments = ["eadbench", "score", *folders, "--metrics", "ssim", "--out", str(tmp_path / "c.parquet")]
     code = REFUSE.format(stack=("pandas",)) + f"sys.argv = {arguments!r}\n"
     done = run(code + "from eadbench.cli import main\nmain()")
-    assert done.returncode == 1 and "pip install 'eadbench[score]'" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1
+        and "pip install 'eadbench[score]'" in done.stderr
+        and "Traceback" not in done.stderr
+    )

@@ -52,7 +52,20 @@ def folders(tmp_path_factory) -> Folders:
     real, fake = root / "real", root / "mine ü"
     frames, sound = astronaut(30, 64)
     half = np.stack([cv2.resize(f, (48, 48)) for f in frames])
-    names = ["as it is", "fünf", "text", "empty", "one", "short", "small", "fast", "ten", "silent", "turned", "missing"]
+    names = [
+        "as it is",
+        "fünf",
+        "text",
+        "empty",
+        "one",
+        "short",
+        "small",
+        "fast",
+        "ten",
+        "silent",
+        "turned",
+        "missing",
+    ]
     for name in names:
         write_video(real / f"{name}.mp4", frames, audio=sound)
     fake.mkdir()
@@ -71,7 +84,10 @@ def folders(tmp_path_factory) -> Folders:
     write_video(fake / "extra.mp4", frames, audio=sound)
     (fake / "notes.txt").write_text("not a video")
     labels = root / "labels.csv"
-    labels.write_text("name,emotion,speaker\n" + "".join(f"{name}.mp4,{'happiness' if k % 2 else 'sad'},s{k % 3}\n" for k, name in enumerate(names)))
+    labels.write_text(
+        "name,emotion,speaker\n"
+        + "".join(f"{name}.mp4,{'happiness' if k % 2 else 'sad'},s{k % 3}\n" for k, name in enumerate(names))
+    )
     return Folders(real, (fake,))
 
 
@@ -101,14 +117,35 @@ def rows_of(out: Path, metric: str):
 
 def test_each_trouble_is_a_row_with_its_reason(scored):
     rows = rows_of(scored, "ssim")
-    assert set(rows.index) == {"as it is", "fünf", "text", "empty", "one", "short", "small", "fast", "ten", "silent", "turned", "missing", "extra"}
-    reasons = {"text": "cannot be opened", "empty": "no video stream", "missing": "made no video", "extra": "no real video"}
+    assert set(rows.index) == {
+        "as it is",
+        "fünf",
+        "text",
+        "empty",
+        "one",
+        "short",
+        "small",
+        "fast",
+        "ten",
+        "silent",
+        "turned",
+        "missing",
+        "extra",
+    }
+    reasons = {
+        "text": "cannot be opened",
+        "empty": "no video stream",
+        "missing": "made no video",
+        "extra": "no real video",
+    }
     for name, reason in reasons.items():
         assert rows.loc[name, "status"] == "failed" and reason in rows.loc[name, "reason"], name
     notes = {
-        "one": "1 frames beside 30 of the real video: 1 compared", "short": "20 frames beside 30", "small": "resized from 48x48 to 64x64",
+        "one": "1 frames beside 30 of the real video: 1 compared",
+        "short": "20 frames beside 30",
+        "small": "resized from 48x48 to 64x64",
         "fast": "resampled from 50 to 25 fps",
-    }  # fmt: skip
+    }
     for name, note in notes.items():
         assert rows.loc[name, "status"] == "kept" and note in rows.loc[name, "note"], name
     assert rows.loc["as it is", "value"] == rows.loc["fünf", "value"] == pytest.approx(1)
@@ -118,7 +155,9 @@ def test_each_trouble_is_a_row_with_its_reason(scored):
 
 def test_sound_and_length_matter_to_sync_alone(scored):
     rows = rows_of(scored, "sync")
-    assert "no audio stream" in rows.loc["silent", "reason"] and "no audio stream" in rows.loc["ten", "reason"]
+    assert (
+        "no audio stream" in rows.loc["silent", "reason"] and "no audio stream" in rows.loc["ten", "reason"]
+    )
     assert "too short" in rows.loc["one", "reason"] and rows.loc["as it is", "status"] == "kept"
     assert rows.loc["fast", "value"] == pytest.approx(rows.loc["as it is", "value"], rel=0.2)
 
@@ -129,7 +168,9 @@ def test_nothing_vanishes_from_the_summary(scored):
     assert mine.loc["ssim", ["n", "n_missing"]].tolist() == [9, 4]
     assert mine.loc["fid", "n"] == 9 and "4 of 13 clips are missing" in mine.loc["fid", "warning"]
     real = table[table.method == "real"].set_index("metric")
-    assert real.loc["fid", "value"] == pytest.approx(0, abs=1e-6) and real.loc["ssim", "value"] == pytest.approx(1)
+    assert real.loc["fid", "value"] == pytest.approx(0, abs=1e-6) and real.loc[
+        "ssim", "value"
+    ] == pytest.approx(1)
     assert set(table.direction) == {"up", "down"}
     for suffix in (".md", ".tex"):
         assert "SSIM" in scored.with_suffix(suffix).read_text(encoding="utf-8")
@@ -139,7 +180,9 @@ def test_a_second_run_measures_nothing_again_but_what_failed(scored, folders, fe
     from eadbench.scores.clip import Measurer
 
     before, real, again = scored.read_bytes(), Measurer.measure, []
-    monkeypatch.setattr(Measurer, "measure", lambda self, task: again.append(task.clip_id) or real(self, task))
+    monkeypatch.setattr(
+        Measurer, "measure", lambda self, task: again.append(task.clip_id) or real(self, task)
+    )
     score(folders, scored, few, zoo)
     assert set(again) == {"text", "empty"}
     assert scored.read_bytes() == before
@@ -149,23 +192,50 @@ def test_methods_are_compared_in_pairs(folders, few, zoo, tmp_path):
     frames, sound = astronaut(30, 64)
     for method, sigma in (("sharp", 0.6), ("soft", 2.0)):
         for k in range(6):
-            write_video(tmp_path / method / f"{k}.mp4", [cv2.GaussianBlur(f, (0, 0), sigma + 0.01 * k) for f in frames], audio=sound)
+            write_video(
+                tmp_path / method / f"{k}.mp4",
+                [cv2.GaussianBlur(f, (0, 0), sigma + 0.01 * k) for f in frames],
+                audio=sound,
+            )
     for k in range(6):
         write_video(tmp_path / "real" / f"{k}.mp4", frames, audio=sound)
     config = few.model_copy(update={"metrics": ("ssim", "fid")})
     given = Folders(tmp_path / "real", (tmp_path / "sharp", tmp_path / "soft"))
     table = score(given, tmp_path / "s.parquet", config, zoo).scores.set_index(["method", "metric"])
     assert table.loc[("soft", "ssim"), "value"] < table.loc[("sharp", "ssim"), "value"]
-    assert table.loc[("soft", "ssim"), "p_value"] == pytest.approx(2 / 2**6) and table.loc[("soft", "ssim"), "n_common"] == 6
-    assert np.isnan(table.loc[("sharp", "ssim"), "p_value"]) and table.loc[("soft", "ssim"), "reference_method"] == "sharp"
+    assert (
+        table.loc[("soft", "ssim"), "p_value"] == pytest.approx(2 / 2**6)
+        and table.loc[("soft", "ssim"), "n_common"] == 6
+    )
+    assert (
+        np.isnan(table.loc[("sharp", "ssim"), "p_value"])
+        and table.loc[("soft", "ssim"), "reference_method"] == "sharp"
+    )
 
 
-def test_a_folder_that_lacks_a_network_leaves_its_metrics_empty_and_says_how_to_get_it(folders, few, zoo, tmp_path):
+def test_a_folder_that_lacks_a_network_leaves_its_metrics_empty_and_says_how_to_get_it(
+    folders, few, zoo, tmp_path
+):
     (tmp_path / "nets").mkdir()
     (tmp_path / "nets" / "judge_syncnet").symlink_to(zoo["judge_syncnet"])
-    args = ["--real", str(folders.real), "--fake", str(folders.fakes[0]), "--out", str(tmp_path / "s.parquet"), "--zoo", str(tmp_path / "nets")]
-    done = CliRunner().invoke(app, [*args, "--metrics", "ssim,fid,sync", "--settings", settings_text(few)], catch_exceptions=False)
-    assert done.exit_code == 0 and "SSIM" in done.output and "--evaluators official fetches inception-fid" in done.output
+    args = [
+        "--real",
+        str(folders.real),
+        "--fake",
+        str(folders.fakes[0]),
+        "--out",
+        str(tmp_path / "s.parquet"),
+        "--zoo",
+        str(tmp_path / "nets"),
+    ]
+    done = CliRunner().invoke(
+        app, [*args, "--metrics", "ssim,fid,sync", "--settings", settings_text(few)], catch_exceptions=False
+    )
+    assert (
+        done.exit_code == 0
+        and "SSIM" in done.output
+        and "--evaluators official fetches inception-fid" in done.output
+    )
     rows = read_table(tmp_path / "s.parquet", schemas.SCORES)
     fid = rows[(rows.metric == "fid") & (rows.method == "mine ü")].iloc[0]
     assert fid.n == 0 and np.isnan(fid.value) and "holds no inception" in fid.warning
@@ -195,7 +265,12 @@ def test_hidden_files_do_not_count_and_a_file_that_cannot_be_used_is_a_row_with_
     (fake / "d.GIF").touch()
     pairs = pairs_of(Folders(real, (fake,)), Labels())
     problems = {task.clip_id: task.problem for task in pairs.tasks["fake"]}
-    assert problems == {"a": "", "b": "the link leads nowhere", "c": "the method made no video of this name", "d": ""}
+    assert problems == {
+        "a": "",
+        "b": "the link leads nowhere",
+        "c": "the method made no video of this name",
+        "d": "",
+    }
     assert any("1 .docx" in remark for remark in pairs.remarks)
 
 
@@ -208,7 +283,11 @@ def test_missing_sound_of_one_clip_costs_only_what_needs_it(folders, tmp_path):
     tasks = {t.clip_id: t for t in pairs.tasks["mine ü"]}
     assert tasks["as it is"].audio == sound / "as it is.mp4" and not tasks["as it is"].problem
     assert not tasks["fünf"].audio.exists() and not tasks["fünf"].problem
-    assert "12 of 13 videos have no sound in" in pairs.remarks[0] and "1 of 2 files in" in pairs.remarks[1] and "other" in pairs.remarks[1]
+    assert (
+        "12 of 13 videos have no sound in" in pairs.remarks[0]
+        and "1 of 2 files in" in pairs.remarks[1]
+        and "other" in pairs.remarks[1]
+    )
 
 
 def test_face_is_cut_out():

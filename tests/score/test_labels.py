@@ -37,8 +37,14 @@ def test_all_spellings_say_the_same(tmp_path, text):
 
 
 def test_utf16_and_parquet_are_read_alike(tmp_path):
-    (tmp_path / "excel.txt").write_text("name\temotion\tspeaker\na/clip 1\thappy\tanna\nb\tsad\tben\nc\t\t\n", encoding="utf-16")
-    rows = [{"name": "a/clip 1.mp4", "emotion": "happy", "speaker": "anna"}, {"name": "b", "emotion": "sad", "speaker": "ben"}, {"name": "c"}]
+    (tmp_path / "excel.txt").write_text(
+        "name\temotion\tspeaker\na/clip 1\thappy\tanna\nb\tsad\tben\nc\t\t\n", encoding="utf-16"
+    )
+    rows = [
+        {"name": "a/clip 1.mp4", "emotion": "happy", "speaker": "anna"},
+        {"name": "b", "emotion": "sad", "speaker": "ben"},
+        {"name": "c"},
+    ]
     pd.DataFrame(rows).to_parquet(tmp_path / "labels.parquet")
     for name in ("excel.txt", "labels.parquet"):
         assert read_labels(tmp_path / name, SUFFIXES).by_name == WANTED
@@ -86,7 +92,9 @@ def test_labels_and_videos_that_miss_each_other_are_told(tmp_path):
     labels = read_labels(tmp_path / "labels.csv")
     assert labels.check({"x", "y"}) == []
     assert labels.check({"x", "z"}) == ["1 of 2 labels match no video: y", "1 of 2 videos have no label: z"]
-    with pytest.raises(EadbenchError, match="none of the 2 labels is of a video: the first is of 'x', a video is 'a/x'"):
+    with pytest.raises(
+        EadbenchError, match="none of the 2 labels is of a video: the first is of 'x', a video is 'a/x'"
+    ):
         labels.check({"a/x", "a/y"})
     assert read_labels(None).check({"x"}) == []
 

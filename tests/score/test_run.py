@@ -30,14 +30,22 @@ from eadbench.tables.wide import decimals_for
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory) -> Path:
-    """Seven real videos, two methods with names that markup would take for its own; one lacks three videos, the other a sound."""
+    """Seven real videos, two methods with names that markup would take for its own; one
+    lacks three videos, the other a sound.
+    """
     root = tmp_path_factory.mktemp("media")
     for k in range(7):
         frames, sound = astronaut(20, 48, k)
         write_video(root / f"real/c{k}.mp4", frames, audio=sound)
         if k > 2:
-            write_video(root / f"mine[v1]/c{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in frames], audio=sound)
-        write_video(root / f"<b>mine_v2/c{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 2) for f in frames], audio=None if k == 4 else sound)
+            write_video(
+                root / f"mine[v1]/c{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in frames], audio=sound
+            )
+        write_video(
+            root / f"<b>mine_v2/c{k}.mp4",
+            [cv2.GaussianBlur(f, (0, 0), 2) for f in frames],
+            audio=None if k == 4 else sound,
+        )
     return root
 
 
@@ -52,7 +60,15 @@ def run(media: Path, out: Path, *more: str, fakes: tuple[str, ...] = ("mine[v1]"
 def done(media, zoo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scored")
     parts = [text for name in ("judge_syncnet", "inception") for text in ("--part", f"{name}={zoo[name]}")]
-    found = run(media, folder / "s.parquet", "--metrics", "ssim,fid,sync,sync_offset,jitter_ratio", "--page", str(folder / "page"), *parts)
+    found = run(
+        media,
+        folder / "s.parquet",
+        "--metrics",
+        "ssim,fid,sync,sync_offset,jitter_ratio",
+        "--page",
+        str(folder / "page"),
+        *parts,
+    )
     assert found.exit_code == 0, found.output
     return folder, found.output
 
@@ -63,17 +79,25 @@ def test_the_printed_table_fits_80_columns_and_names_every_folder(done):
     assert table and max(map(len, table)) <= 80
     head = "".join(line for line in table if "metric" in line)
     assert "mine[v1]" in head and "<b>mine_v2" in head and "real" in head
-    assert [re.split(r"[ │]+", line)[1] for line in table if line.startswith("│") and line[1] != " "][:2] == ["SSIM", "FID"]
+    assert [re.split(r"[ │]+", line)[1] for line in table if line.startswith("│") and line[1] != " "][:2] == [
+        "SSIM",
+        "FID",
+    ]
 
 
 def test_what_is_missing_is_named_with_its_reason(done):
     output = done[1]
     assert "mine[v1]: 3 of 7 clips are missing: c0 (the method made no video of this name); c1 (" in output
-    assert re.search(r"<b>mine_v2: 1 of 7 clips is missing from Sync \(LSE-C\), AV offset: c4 \(no audio stream", output)
+    assert re.search(
+        r"<b>mine_v2: 1 of 7 clips is missing from Sync \(LSE-C\), AV offset: c4 \(no audio stream", output
+    )
     assert "s.clips.csv" in output
     clips = pd.read_csv(done[0] / "s.clips.csv")
     assert set(clips.method) == {"mine[v1]", "<b>mine_v2", "real"}
-    assert (clips[(clips.method == "mine[v1]") & (clips.clip_id == "c0")].reason == "the method made no video of this name").all()
+    assert (
+        clips[(clips.method == "mine[v1]") & (clips.clip_id == "c0")].reason
+        == "the method made no video of this name"
+    ).all()
 
 
 def test_warnings_name_their_metrics(done):
@@ -89,7 +113,11 @@ def test_markdown_and_latex_hold_no_markup_of_names_and_no_bare_signs(done):
 
 
 def test_fid_of_a_set_with_itself_prints_zero(done):
-    line = next(line for line in (done[0] / "s.md").read_text(encoding="utf-8").splitlines() if line.startswith("| real"))
+    line = next(
+        line
+        for line in (done[0] / "s.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| real")
+    )
     fid = line.split("|")[3]
     assert re.fullmatch(r" 0\.0+ \\\[0\.0+, 0\.0+\\\] ", fid), fid
     assert decimals_for([6.9e-18]) == 2 and decimals_for([6.9e-18, 12.0]) == 2 and decimals_for([2e-6]) == 5
@@ -117,32 +145,61 @@ def test_the_page_plays_what_browsers_cannot_and_lives_with_silent_and_broken_vi
     (tmp_path / "mine/0.mp4").rename(tmp_path / "mine/0.mkv")
     write_video(tmp_path / "real/2.mp4", wide)
     (tmp_path / "mine/2.mp4").write_text("no video")
-    found = run(tmp_path, tmp_path / "s.parquet", "--metrics", "ssim", "--page", str(tmp_path / "page"), fakes=("mine",))
+    found = run(
+        tmp_path,
+        tmp_path / "s.parquet",
+        "--metrics",
+        "ssim",
+        "--page",
+        str(tmp_path / "page"),
+        fakes=("mine",),
+    )
     assert found.exit_code == 0, found.output
     shown = sorted((tmp_path / "page" / "report_assets" / "videos").rglob("*.mp4"))
     assert [path.parent.parent.parent.name for path in shown] == ["mine", "mine", "real", "real", "real"]
-    assert {(probe(path).codec, probe(path).fps, probe(path).width) for path in shown} == {("h264", 25.0, 128)}
+    assert {(probe(path).codec, probe(path).fps, probe(path).width) for path in shown} == {
+        ("h264", 25.0, 128)
+    }
     assert list((tmp_path / "page" / "report_assets" / "figures").glob("strip_main_*.png"))
 
 
 def test_corrected_labels_take_effect_at_the_same_place(media, tmp_path):
     def speakers(labels: str) -> set:
         (tmp_path / "labels.csv").write_text(labels)
-        found = run(media, tmp_path / "s.parquet", "--metrics", "ssim", "--labels", str(tmp_path / "labels.csv"), fakes=("<b>mine_v2",))
+        found = run(
+            media,
+            tmp_path / "s.parquet",
+            "--metrics",
+            "ssim",
+            "--labels",
+            str(tmp_path / "labels.csv"),
+            fakes=("<b>mine_v2",),
+        )
         assert found.exit_code == 0
         cell = tmp_path / "s.parquet.cells" / "<b>mine_v2" / "per_clip.parquet"
         return set(read_table(cell, schemas.PER_CLIP).speaker.dropna())
 
     assert speakers("name,speaker\n" + "".join(f"c{k},anna\n" for k in range(7))) == {"anna"}
-    assert speakers("name,speaker\n" + "".join(f"c{k},s{k}\n" for k in range(7))) == {f"s{k}" for k in range(7)}
+    assert speakers("name,speaker\n" + "".join(f"c{k},s{k}\n" for k in range(7))) == {
+        f"s{k}" for k in range(7)
+    }
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("o.md", "Parquet"), ("o.tex", "Parquet"), ("o.csv", "Parquet"), ("o", "Parquet"), ("d.parquet", "a folder")]
+    ("name", "what"),
+    [
+        ("o.md", "Parquet"),
+        ("o.tex", "Parquet"),
+        ("o.csv", "Parquet"),
+        ("o", "Parquet"),
+        ("d.parquet", "a folder"),
+    ],
 )
 def test_out_must_name_a_parquet_file(media, tmp_path, name, what, monkeypatch):
     (tmp_path / "d.parquet").mkdir()
-    monkeypatch.setattr("eadbench.score.run.measure_cell", lambda *_, **__: pytest.fail("measured before the door"))
+    monkeypatch.setattr(
+        "eadbench.score.run.measure_cell", lambda *_, **__: pytest.fail("measured before the door")
+    )
     with pytest.raises(EadbenchError, match=what):
         run(media, tmp_path / name, "--metrics", "ssim")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.parquet"]
@@ -165,7 +222,9 @@ def test_a_second_run_at_the_same_out_is_refused_and_the_next_is_not(tmp_path):
         pass
     with alone(out):
         pass
-    with (tmp_path / ".s.parquet.lock").open("w") as left:  # a lock file that a kill left behind holds nobody up
+    with (tmp_path / ".s.parquet.lock").open(
+        "w"
+    ) as left:  # a lock file that a kill left behind holds nobody up
         fcntl.flock(left, fcntl.LOCK_UN)
     with alone(out):
         pass
@@ -197,7 +256,9 @@ def test_folders_that_share_no_name_are_refused(media, tmp_path):
     shutil.copytree(media / "mine[v1]", tmp_path / "other")
     for k, path in enumerate(sorted((tmp_path / "other").iterdir())):
         path.rename(path.with_name(f"x{k}.mp4"))
-    with pytest.raises(EadbenchError, match="no video of the folder has the name of a real one: 'x0' and 'c0'"):
+    with pytest.raises(
+        EadbenchError, match="no video of the folder has the name of a real one: 'x0' and 'c0'"
+    ):
         run(media, tmp_path / "s.parquet", "--metrics", "ssim", fakes=(str(tmp_path / "other"),))
 
 
@@ -208,7 +269,8 @@ def test_folders_that_share_no_name_are_refused(media, tmp_path):
         ([5, 6], "mine: audio early by 5 to 6 frames in 2 of 2 clips"),
         (
             [-3, 4, 0],
-            "No steady offset: mine. SyncNet finds the audio early in some clips and late in others, as where lips and "
+            "No steady offset: mine. SyncNet finds the audio early in some clips and late in others, as "
+            "where lips and "
             "sound do not belong together; their mean AV offset says nothing.",
         ),
         ([1, 0, -1], None),
@@ -221,7 +283,9 @@ def test_the_offset_is_told_in_words_beyond_one_frame(values, words):
     column = WideColumn(metric("sync"), "real", "real", 2, {}, None)
     row = Row("mine", "mine", "ours", {}, None, None)
     table = WideTable("main", "t", "self", "mine", (), (row,), (column,), {}, {})
-    offsets = pd.DataFrame({"method": ["mine"], "corpus": ["real"], "protocol": ["self"], "values": [np.array(values, float)]})
+    offsets = pd.DataFrame(
+        {"method": ["mine"], "corpus": ["real"], "protocol": ["self"], "values": [np.array(values, float)]}
+    )
     notes = [n.text for n in apart(table, offsets)]
     assert [n.split(" (AV")[0] for n in notes] == ([words] if words else [])
 
@@ -241,7 +305,12 @@ def test_several_processes_give_the_same_bytes(media, zoo, tmp_path, monkeypatch
         out = tmp_path / jobs / "s.parquet"
         found = run(media, out, "--metrics", "ssim,fid,sync,face_rate", "--jobs", jobs, *parts)
         assert found.exit_code == 0, found.output
-        made.append({path.name: path.read_bytes() for path in (out, out.with_suffix(".clips.csv"), out.with_suffix(".md"))})
+        made.append(
+            {
+                path.name: path.read_bytes()
+                for path in (out, out.with_suffix(".clips.csv"), out.with_suffix(".md"))
+            }
+        )
     torch.set_num_threads(threads)
     assert made[0] == made[1]
 
@@ -278,8 +347,19 @@ def test_refusals_come_before_anything_large_is_imported(media, tmp_path):
 
 
 def test_formulas_need_no_torch(media, tmp_path):
-    args = ["--real", str(media / "real"), "--fake", str(media / "<b>mine_v2"), "--out", str(tmp_path / "s.parquet"), "--metrics", "ssim"]
+    args = [
+        "--real",
+        str(media / "real"),
+        "--fake",
+        str(media / "<b>mine_v2"),
+        "--out",
+        str(tmp_path / "s.parquet"),
+        "--metrics",
+        "ssim",
+    ]
     program = [sys.executable, "-c", REFUSED, json.dumps([args])]
-    told, loaded = json.loads(subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    told, loaded = json.loads(
+        subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    )
     assert told == ["None"] and (tmp_path / "s.parquet").exists()
     assert "pandas" in loaded and "torch" not in loaded

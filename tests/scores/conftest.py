@@ -1,4 +1,6 @@
-"""Small judges on disk, and clips with a real face (scikit-image's astronaut, moved about)."""
+"""Small judges on disk, and clips with a real face (scikit-image's astronaut, moved
+about).
+"""
 
 import json
 from pathlib import Path
@@ -16,7 +18,14 @@ from eadbench.zoo.config import ZooConfig
 from eadbench.zoo.make import ArtefactInputs, make
 
 SIZE, FRAMES = 96, 40
-JUDGES = {"sync": "judge_syncnet", "emotion": "emotion", "fid": "inception", "fvd": "i3d", "lpips": "lpips", "face_id": "face_id"}
+JUDGES = {
+    "sync": "judge_syncnet",
+    "emotion": "emotion",
+    "fid": "inception",
+    "fvd": "i3d",
+    "lpips": "lpips",
+    "face_id": "face_id",
+}
 ARTEFACTS = {
     "judge_syncnet": {
         "kind": "syncnet_judge",
@@ -40,7 +49,9 @@ ARTEFACTS = {
 
 
 def astronaut(frames: int = FRAMES, size: int = SIZE, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A real face that sways and whose mouth region stretches with the sound: frames ``(T, S, S, 3)`` and sound."""
+    """A real face that sways and whose mouth region stretches with the sound: frames
+    ``(T, S, S, 3)`` and sound.
+    """
     from skimage import data
 
     rng = np.random.default_rng(seed)
@@ -49,11 +60,26 @@ def astronaut(frames: int = FRAMES, size: int = SIZE, seed: int = 0) -> tuple[np
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32) / size
     images = []
     for k, amount in enumerate(opening):
-        mouth = 0.04 * amount * np.exp(-(((rows - 0.72) / 0.06) ** 2 + ((columns - 0.47) / 0.12) ** 2)) * np.sign(rows - 0.68)
+        mouth = (
+            0.04
+            * amount
+            * np.exp(-(((rows - 0.72) / 0.06) ** 2 + ((columns - 0.47) / 0.12) ** 2))
+            * np.sign(rows - 0.68)
+        )
         shift = 0.02 * np.sin(k / 7 + seed)
-        images.append(cv2.remap(picture, (columns + shift).astype(np.float32) * size, (rows - mouth).astype(np.float32) * size, cv2.INTER_LINEAR))
+        images.append(
+            cv2.remap(
+                picture,
+                (columns + shift).astype(np.float32) * size,
+                (rows - mouth).astype(np.float32) * size,
+                cv2.INTER_LINEAR,
+            )
+        )
     loud = np.repeat(opening, 640)
-    sound = (0.3 * loud * np.sin(np.arange(frames * 640) * 0.08 * (1 + seed % 3)) + 0.001 * rng.standard_normal(frames * 640)).astype(np.float32)
+    sound = (
+        0.3 * loud * np.sin(np.arange(frames * 640) * 0.08 * (1 + seed % 3))
+        + 0.001 * rng.standard_normal(frames * 640)
+    ).astype(np.float32)
     return np.stack(images), sound
 
 
@@ -69,7 +95,16 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, tiny_clips: Path) -> dict[str,
 
 @pytest.fixture(scope="session")
 def scores_config() -> ScoresConfig:
-    return ScoresConfig.model_validate({"judges": JUDGES, "fid_frames": 10, "lpips_frames": 2, "fvd_fixed_n": 4, "bootstrap": 40, "few_clips": 3})
+    return ScoresConfig.model_validate(
+        {
+            "judges": JUDGES,
+            "fid_frames": 10,
+            "lpips_frames": 2,
+            "fvd_fixed_n": 4,
+            "bootstrap": 40,
+            "few_clips": 3,
+        }
+    )
 
 
 @pytest.fixture(scope="session")
@@ -84,10 +119,21 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_wav(folder / f"{name}.wav", sound)
         rows.append(
             {
-                "clip_id": name, "recording_id": name[:-4], "corpus": "faces", "speaker": speaker, "emotion": emotion, "split": "test",
-                "video": f"{name}.mp4", "audio": f"{name}.wav", "frames": FRAMES, "fps": 25.0, "size": SIZE, "status": "kept", "reason": "",
+                "clip_id": name,
+                "recording_id": name[:-4],
+                "corpus": "faces",
+                "speaker": speaker,
+                "emotion": emotion,
+                "split": "test",
+                "video": f"{name}.mp4",
+                "audio": f"{name}.wav",
+                "frames": FRAMES,
+                "fps": 25.0,
+                "size": SIZE,
+                "status": "kept",
+                "reason": "",
             }
-        )  # fmt: skip
+        )
     write_table(folder / "clips.parquet", rows, schemas.CLIPS)
     return folder / "clips.parquet"
 

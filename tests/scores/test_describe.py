@@ -10,7 +10,9 @@ from eadbench.scores.metrics.describe import EVALUATORS, facts, markdown, values
 from eadbench.scores.names import OWN
 
 ROOT = Path(__file__).parents[2]
-KEYS = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "eadbench/core/references.bib").read_text(encoding="utf-8"), re.M))
+KEYS = set(
+    re.findall(r"^@\w+\{([^,]+),", (ROOT / "eadbench/core/references.bib").read_text(encoding="utf-8"), re.M)
+)
 
 
 def test_the_page_of_metrics_is_current() -> None:
@@ -20,7 +22,9 @@ def test_the_page_of_metrics_is_current() -> None:
 @pytest.mark.parametrize("name", OWN)
 def test_every_metric_tells_what_a_reader_must_know(name: str) -> None:
     found = facts(METRICS[name])
-    assert {"Definition", "Better", "Values", "Evaluator", "Compares with", "Reacts to", "Source"} <= set(found)
+    assert {"Definition", "Better", "Values", "Evaluator", "Compares with", "Reacts to", "Source"} <= set(
+        found
+    )
     assert all(text == text.strip(" .") for text in found.values())
     assert METRICS[name].judge in {"", *EVALUATORS}
     assert set(METRICS[name].cites) <= KEYS

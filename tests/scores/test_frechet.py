@@ -1,4 +1,6 @@
-"""Fréchet distance, KID and their bootstrap against pytorch-fid, scipy, torch-fidelity and plain recomputation."""
+"""Fréchet distance, KID and their bootstrap against pytorch-fid, scipy, torch-fidelity
+and plain recomputation.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from eadbench.scores.kid import ClipKernels, kid
 
 def features(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return np.maximum(rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) * 0.1 + shift, 0).astype(np.float32)
+    return np.maximum(rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) * 0.1 + shift, 0).astype(
+        np.float32
+    )
 
 
 def reference(x: np.ndarray, y: np.ndarray) -> float:
@@ -23,7 +27,9 @@ def reference(x: np.ndarray, y: np.ndarray) -> float:
     return calculate_frechet_distance(x.mean(0), np.cov(x, rowvar=False), y.mean(0), np.cov(y, rowvar=False))
 
 
-@pytest.mark.parametrize(("n", "m", "d"), [(300, 250, 40), (20, 25, 60), (20, 200, 60), (200, 20, 60), (61, 61, 60), (60, 60, 60)])
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(300, 250, 40), (20, 25, 60), (20, 200, 60), (200, 20, 60), (61, 61, 60), (60, 60, 60)]
+)
 def test_equals_pytorch_fid(n, m, d):
     x, y = features(n, d, 1), features(m, d, 2, 0.1)
     assert frechet_distance(x, y) == pytest.approx(reference(x, y), rel=1e-5)
@@ -81,7 +87,9 @@ def test_memory_is_bounded_by_the_dimension():
 
 def test_kid_equals_torch_fidelity():
     x, y = features(80, 30, 1).astype(float), features(80, 30, 2, 0.1).astype(float)
-    expected = kernel_mmd(x, y, kid_kernel="poly", kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1)
+    expected = kernel_mmd(
+        x, y, kid_kernel="poly", kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1
+    )
     assert kid(x, y) == pytest.approx(float(expected), rel=1e-9)
 
 
@@ -100,7 +108,9 @@ def test_replicate_is_the_distance_of_the_repeated_clips(d):
     assert found.value == pytest.approx(frechet_distance(np.concatenate(x), np.concatenate(y)), rel=1e-9)
     for weights in ([1, 1, 1, 1, 1], [2, 0, 1, 1, 1], [0, 3, 0, 2, 0]):
         w = np.array(weights, float)
-        assert found.replicate(w, w) == pytest.approx(frechet_distance(repeated(x, w), repeated(y, w)), rel=1e-6)
+        assert found.replicate(w, w) == pytest.approx(
+            frechet_distance(repeated(x, w), repeated(y, w)), rel=1e-6
+        )
 
 
 def ends_of(found: FrechetBootstrap, clips: int) -> tuple[float, float]:
@@ -122,7 +132,10 @@ def test_leaving_out_directions_hardly_moves_the_interval(monkeypatch):
 
 def test_thinning_like_frames_hardly_moves_the_interval(monkeypatch):
     rng = np.random.default_rng(0)
-    x, y = ([np.repeat(c, 20, 0) + 0.01 * rng.standard_normal((100, 6)) for c in clips_of([5] * 12, 6, seed)] for seed in (1, 90))
+    x, y = (
+        [np.repeat(c, 20, 0) + 0.01 * rng.standard_normal((100, 6)) for c in clips_of([5] * 12, 6, seed)]
+        for seed in (1, 90)
+    )
     exact = FrechetBootstrap(x, y)
     monkeypatch.setattr(bootstrap, "ROWS", 240)
     few = FrechetBootstrap(x, y)

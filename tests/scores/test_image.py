@@ -1,4 +1,6 @@
-"""SSIM and PSNR against scikit-image; sharpness and motion energy by what they must tell apart."""
+"""SSIM and PSNR against scikit-image; sharpness and motion energy by what they must
+tell apart.
+"""
 
 import cv2
 import numpy as np
@@ -22,12 +24,22 @@ def test_equals_scikit_image(height, width, noise):
     x = video(3, height, width, 1)
     y = np.clip(x + np.random.default_rng(2).normal(0, noise, x.shape), 0, 255).astype(np.uint8)
     expected = [
-        structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=-1)
+        structural_similarity(
+            a,
+            b,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=255,
+            channel_axis=-1,
+        )
         for a, b in zip(x, y, strict=True)
     ]
     assert list(map(ssim, x, y)) == pytest.approx(expected, abs=1e-6)
     if noise:
-        assert list(map(psnr, x, y)) == pytest.approx([peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(x, y, strict=True)])
+        assert list(map(psnr, x, y)) == pytest.approx(
+            [peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(x, y, strict=True)]
+        )
     else:
         assert set(map(psnr, x, y)) == {PSNR_CAP} and list(map(ssim, x, y)) == pytest.approx([1] * 3)
 

@@ -32,7 +32,9 @@ def test_distance_ignores_place_but_sees_shape():
     wider = a.copy()
     wider[:, lm.LIPS] += [3, 0] * np.where(a[:, lm.LIPS, :1] > 130, 1, -1)
     assert 1 < distance(wider, a, lm.LIPS, 256) < 3.1
-    assert distance(wider / 2, a / 2, lm.LIPS, 128) == pytest.approx(distance(wider, a, lm.LIPS, 256), rel=1e-5)
+    assert distance(wider / 2, a / 2, lm.LIPS, 128) == pytest.approx(
+        distance(wider, a, lm.LIPS, 256), rel=1e-5
+    )
 
 
 def test_frames_without_face_are_left_out():
@@ -85,7 +87,14 @@ def test_head_motion_sees_shift_turn_and_scale():
 def test_silence_is_found():
     sound = np.sin(np.arange(16000) * 0.3).astype(np.float32)
     sound[6400:9600] *= 0.001
-    assert np.flatnonzero(lm.silent(lm.levels(sound), 30, 30)).tolist() == [10, 11, 12, 13, 14, *range(25, 30)]
+    assert np.flatnonzero(lm.silent(lm.levels(sound), 30, 30)).tolist() == [
+        10,
+        11,
+        12,
+        13,
+        14,
+        *range(25, 30),
+    ]
     assert lm.silent(lm.levels(np.zeros(0, np.float32)), 0, 30).shape == (0,)
 
 
@@ -100,7 +109,9 @@ def test_real_face_is_found_and_followed():
     found = lm.mesh_of(frames, mesh)
     assert np.isfinite(found[:3]).all() and np.isnan(found[3]).all()
     assert (found[2] - found[0])[:, 0].mean() == pytest.approx(4, abs=1)
-    assert np.array_equal(lm.mesh_of(frames, mesh), found, equal_nan=True)  # nothing is remembered from clip to clip
+    assert np.array_equal(
+        lm.mesh_of(frames, mesh), found, equal_nan=True
+    )  # nothing is remembered from clip to clip
     mesh.close()
 
 
@@ -133,7 +144,9 @@ class Swinging:
 @pytest.mark.parametrize("crf", [16, 23, 28, 35])
 def test_an_encoded_still_has_no_jitter(tmp_path, crf):
     picture = np.random.default_rng(0).integers(20, 236, (12, 12, 3), np.uint8)
-    write_video(tmp_path / "still.mp4", [cv2.resize(picture, (192, 192), interpolation=cv2.INTER_CUBIC)] * 40, crf=crf)
+    write_video(
+        tmp_path / "still.mp4", [cv2.resize(picture, (192, 192), interpolation=cv2.INTER_CUBIC)] * 40, crf=crf
+    )
     frames = read_frames(tmp_path / "still.mp4")
     assert not all(np.array_equal(frames[0], frame) for frame in frames), "the codec changes something"
     tracker, motion = lm.MeshTracker(Swinging()), lm.MeshMotion()

@@ -36,7 +36,9 @@ def judges(zoo, scores_config):
 
 
 def samples_of(corpus: Path, folder: Path, change=None, **columns) -> Path:
-    """A table of samples: the clips themselves, or changed frame by frame; ``columns`` may replace values per clip id."""
+    """A table of samples: the clips themselves, or changed frame by frame; ``columns``
+    may replace values per clip id.
+    """
     clips = read_table(corpus, schemas.CLIPS)
     rows = []
     for clip in clips.itertuples():
@@ -47,9 +49,18 @@ def samples_of(corpus: Path, folder: Path, change=None, **columns) -> Path:
         else:
             write_video(target, change(read_frames(corpus.parent / clip.video)))
         row = {
-            "clip_id": clip.clip_id, "method": "m", "corpus": "faces", "protocol": "self", "driving_clip": clip.clip_id, "speaker": clip.speaker,
-            "target_emotion": clip.emotion, "video": target.name, "frames": clip.frames, "status": "kept", "reason": "",
-        }  # fmt: skip
+            "clip_id": clip.clip_id,
+            "method": "m",
+            "corpus": "faces",
+            "protocol": "self",
+            "driving_clip": clip.clip_id,
+            "speaker": clip.speaker,
+            "target_emotion": clip.emotion,
+            "video": target.name,
+            "frames": clip.frames,
+            "status": "kept",
+            "reason": "",
+        }
         rows.append(row | columns.get(clip.clip_id.replace("-", "_"), {}))
     write_table(folder / "samples.parquet", rows, schemas.SAMPLES)
     return folder / "samples.parquet"
@@ -57,7 +68,9 @@ def samples_of(corpus: Path, folder: Path, change=None, **columns) -> Path:
 
 def measured(corpus, samples, config, judges, out, protocol="self", **options) -> pd.DataFrame:
     cell = {"method": "m", "corpus": "faces", "protocol": protocol}
-    return measure_cell(cell, cell_tasks(samples, corpus, protocol), config, judges, out / "per_clip.parquet", **options)
+    return measure_cell(
+        cell, cell_tasks(samples, corpus, protocol), config, judges, out / "per_clip.parquet", **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +86,12 @@ def blurred(corpus, scores_config, judges, tmp_path_factory, truth):
 
     folder = tmp_path_factory.mktemp("blurred")
     broken = {"A1_000": {"status": "failed", "reason": "out of memory", "video": None}}
-    samples = samples_of(corpus, folder / "samples", lambda x: np.stack([cv2.GaussianBlur(f, (0, 0), 1.5) for f in x]), **broken)
+    samples = samples_of(
+        corpus,
+        folder / "samples",
+        lambda x: np.stack([cv2.GaussianBlur(f, (0, 0), 1.5) for f in x]),
+        **broken,
+    )
     measured(corpus, samples, scores_config, judges, folder, real=truth)
     return folder
 
@@ -81,13 +99,17 @@ def blurred(corpus, scores_config, judges, tmp_path_factory, truth):
 def test_every_clip_has_every_metric(truth, blurred):
     for folder in (truth, blurred):
         rows = read_table(folder / "per_clip.parquet", schemas.PER_CLIP)
-        assert set(map(tuple, rows[["clip_id", "metric"]].to_numpy())) == {(c, m) for c in set(rows.clip_id) for m in CLIP_METRICS}
+        assert set(map(tuple, rows[["clip_id", "metric"]].to_numpy())) == {
+            (c, m) for c in set(rows.clip_id) for m in CLIP_METRICS
+        }
         assert (rows.value.notna() == (rows.status == "kept")).all()
         assert (rows[rows.status != "kept"].reason != "").all()
 
 
 def test_truth_against_itself_is_perfect(truth):
-    rows = read_table(truth / "per_clip.parquet", schemas.PER_CLIP).pivot(index="clip_id", columns="metric", values="value")
+    rows = read_table(truth / "per_clip.parquet", schemas.PER_CLIP).pivot(
+        index="clip_id", columns="metric", values="value"
+    )
     assert (rows.face_rate == 1).all()
     for name, ideal in {
         "ssim": 1,
@@ -100,7 +122,9 @@ def test_truth_against_itself_is_perfect(truth):
         "lip_correlation": 1,
     }.items():
         assert rows[name].to_numpy() == pytest.approx(ideal, abs=1e-5), name
-    summary = summarise_cell(SummaryCell.read(truth), SummaryCell.read(truth), _config(truth), 1).set_index("metric")
+    summary = summarise_cell(SummaryCell.read(truth), SummaryCell.read(truth), _config(truth), 1).set_index(
+        "metric"
+    )
     for name in ("fid", "fvd", "fvd_fixed"):
         assert summary.loc[[name]].value.dropna().to_numpy() == pytest.approx(0, abs=1e-4), name
 
@@ -110,14 +134,25 @@ def _config(folder: Path) -> ScoresConfig:
 
 
 def test_blur_shows_and_a_failed_sample_counts_as_missing(truth, blurred):
-    rows = write_summary(SummaryCell.read(blurred), SummaryCell.read(truth), _config(blurred), 1, blurred / "summary.parquet")
+    rows = write_summary(
+        SummaryCell.read(blurred), SummaryCell.read(truth), _config(blurred), 1, blurred / "summary.parquet"
+    )
     rows = read_table(blurred / "summary.parquet", schemas.SUMMARY).set_index("metric")
     one = rows[~rows.index.isin(["fvd", "fvd_fixed", "acc_emo_recall"])]
-    assert one.loc["ssim", "value"] < 0.98 and one.loc["sharpness_ratio", "value"] < 0.5 and one.loc["fid", "value"] > 0
-    assert one.loc["ssim", ["n", "n_missing"]].tolist() == [3, 1] == one.loc["fid", ["n", "n_missing"]].tolist()
+    assert (
+        one.loc["ssim", "value"] < 0.98
+        and one.loc["sharpness_ratio", "value"] < 0.5
+        and one.loc["fid", "value"] > 0
+    )
+    assert (
+        one.loc["ssim", ["n", "n_missing"]].tolist() == [3, 1] == one.loc["fid", ["n", "n_missing"]].tolist()
+    )
     assert one.loc["ssim", "low"] <= one.loc["ssim", "value"] <= one.loc["ssim", "high"]
     assert one.loc["fid", "low"] <= one.loc["fid", "value"] <= one.loc["fid", "high"]
-    assert "1 of 4 clips are missing" in one.loc["ssim", "warning"] and "random features" in one.loc["fid", "warning"]
+    assert (
+        "1 of 4 clips are missing" in one.loc["ssim", "warning"]
+        and "random features" in one.loc["fid", "warning"]
+    )
     assert "2 speakers" in one.loc["ssim", "warning"]
     assert one.loc["sync", "variant"] == "aligned-64" and "trained here" in one.loc["sync", "warning"]
     assert set(rows.loc["fvd", "variant"]) == {"stylegan-v", "latentsync"}
@@ -127,7 +162,11 @@ def test_blur_shows_and_a_failed_sample_counts_as_missing(truth, blurred):
 
 
 def test_acc_emo_tells_classes_dropped_and_missing(blurred, truth):
-    rows = read_table(blurred / "per_clip.parquet", schemas.PER_CLIP).query("metric == 'acc_emo'").set_index("clip_id")
+    rows = (
+        read_table(blurred / "per_clip.parquet", schemas.PER_CLIP)
+        .query("metric == 'acc_emo'")
+        .set_index("clip_id")
+    )
     assert rows.loc["B3-000", "status"] == "dropped" and "'calm'" in rows.loc["B3-000", "reason"]
     assert rows.loc["A1-000", "status"] == "failed" and rows.loc["A1-000", "reason"] == "out of memory"
     cell = SummaryCell.read(blurred)
@@ -137,20 +176,31 @@ def test_acc_emo_tells_classes_dropped_and_missing(blurred, truth):
     assert "1 clip (A0-000): 9 frames beside 10 of the real video: 9 compared" in warning
     recall = summary[summary.metric == "acc_emo_recall"].set_index("variant")
     assert set(recall.index) == {"happy", "sad", "calm"}
-    assert recall.loc["happy", "n"] == 2 and recall.loc["sad", "n"] == 0 and recall.loc["calm", "n_missing"] == 1
+    assert (
+        recall.loc["happy", "n"] == 2 and recall.loc["sad", "n"] == 0 and recall.loc["calm", "n_missing"] == 1
+    )
     real = summary[summary.metric == "acc_emo_real"].iloc[0]
     assert real.n == 2
 
 
 def test_the_confusion_matrix_holds_what_accuracy_and_recall_say(blurred, truth):
-    write_summary(SummaryCell.read(blurred), SummaryCell.read(truth), _config(blurred), 1, blurred / "summary.parquet")
-    matrix = read_table(blurred / "confusion.parquet", schemas.CONFUSION).pivot(index="asked", columns="judged", values="n")
+    write_summary(
+        SummaryCell.read(blurred), SummaryCell.read(truth), _config(blurred), 1, blurred / "summary.parquet"
+    )
+    matrix = read_table(blurred / "confusion.parquet", schemas.CONFUSION).pivot(
+        index="asked", columns="judged", values="n"
+    )
     accuracy = SummaryCell.read(blurred).rows.query("metric == 'acc_emo' and status == 'kept'")
     known = matrix.index.intersection(matrix.columns)
     assert set(matrix.index) - set(known) == {"calm"}, "asked for, but no class of the judge"
     assert matrix.loc[known].to_numpy().sum() == len(accuracy) > 0
     assert sum(matrix.loc[emotion, emotion] for emotion in known) == accuracy.value.sum()
-    recall = read_table(blurred / "summary.parquet", schemas.SUMMARY).query("metric == 'acc_emo_recall'").set_index("variant").value
+    recall = (
+        read_table(blurred / "summary.parquet", schemas.SUMMARY)
+        .query("metric == 'acc_emo_recall'")
+        .set_index("variant")
+        .value
+    )
     for emotion in known[matrix.loc[known].sum(axis=1) > 0]:
         assert recall[emotion] == pytest.approx(matrix.loc[emotion, emotion] / matrix.loc[emotion].sum())
 
@@ -167,13 +217,19 @@ def test_other_protocols_have_no_paired_metrics(corpus, scores_config, judges, t
 def test_driving_clip_gives_the_sound(corpus, scores_config, judges, tmp_path):
     other = samples_of(corpus, tmp_path / "a", A0_000={"driving_clip": "B2-000"})
     few = scores_config.model_copy(update={"metrics": ("sync", "lse_d")})
-    first = measured(corpus, samples_of(corpus, tmp_path / "b"), few, judges, tmp_path / "b").set_index(["clip_id", "metric"]).value
+    first = (
+        measured(corpus, samples_of(corpus, tmp_path / "b"), few, judges, tmp_path / "b")
+        .set_index(["clip_id", "metric"])
+        .value
+    )
     second = measured(corpus, other, few, judges, tmp_path / "a").set_index(["clip_id", "metric"]).value
     changed = first != second
     assert changed[["A0-000"]].all() and not changed.drop("A0-000", level=0).any()
 
 
-def test_interrupted_work_goes_on_and_gives_the_same_bytes(corpus, scores_config, judges, tmp_path, monkeypatch):
+def test_interrupted_work_goes_on_and_gives_the_same_bytes(
+    corpus, scores_config, judges, tmp_path, monkeypatch
+):
     few = scores_config.model_copy(update={"metrics": ("ssim", "fid", "sync")})
     samples = samples_of(corpus, tmp_path / "samples")
     measured(corpus, samples, few, judges, tmp_path / "whole")
@@ -191,7 +247,9 @@ def test_interrupted_work_goes_on_and_gives_the_same_bytes(corpus, scores_config
         measured(corpus, samples, few, judges, tmp_path / "parts")
     assert not (tmp_path / "parts" / "per_clip.parquet").exists()
     again = []
-    monkeypatch.setattr(measure_module.Measurer, "measure", lambda self, task: again.append(task.clip_id) or real(self, task))
+    monkeypatch.setattr(
+        measure_module.Measurer, "measure", lambda self, task: again.append(task.clip_id) or real(self, task)
+    )
     measured(corpus, samples, few, judges, tmp_path / "parts")
     assert set(again).isdisjoint(seen) and len(again) == 2
     for name in ("per_clip.parquet", "features.safetensors", "measure.json"):
@@ -216,7 +274,9 @@ def test_landmarks_of_the_truth_are_used_again(corpus, scores_config, judges, tm
     assert known.value.to_numpy() == pytest.approx(alone.value.to_numpy())
 
 
-def test_landmarks_of_another_tracking_are_not_used_again(corpus, scores_config, judges, tmp_path, truth, monkeypatch):
+def test_landmarks_of_another_tracking_are_not_used_again(
+    corpus, scores_config, judges, tmp_path, truth, monkeypatch
+):
     few = scores_config.model_copy(update={"metrics": ("face_rate", "m_lmd")})
     task = cell_tasks(samples_of(corpus, tmp_path / "samples"), corpus, "self")[0]
 
@@ -232,7 +292,9 @@ def test_landmarks_of_another_tracking_are_not_used_again(corpus, scores_config,
 def test_features_are_kept_for_all_set_metrics(truth):
     kept = Features(truth / "features.safetensors")
     assert kept.get("inception", "A0-000").shape == (10, 10)
-    assert kept.get("i3d-stylegan-v", "A0-000").shape == (2, 10) and kept.get("i3d-latentsync", "A0-000").shape == (1, 10)
+    assert kept.get("i3d-stylegan-v", "A0-000").shape == (2, 10) and kept.get(
+        "i3d-latentsync", "A0-000"
+    ).shape == (1, 10)
     assert kept.clips("emotion") == ["A0-000", "A1-000", "B2-000", "B3-000"]
     assert kept.get("inception", "nobody") is None
 
@@ -266,13 +328,37 @@ def test_commands(corpus, scores_config, zoo, tmp_path):
     parts = [item for name, path in zoo.items() for item in ("--part", f"{name}={path}")]
     out = tmp_path / "cell" / "per_clip.parquet"
     common = ["--settings", settings_text(few)]
-    cell = ["--method", "m", "--corpus", "faces", "--protocol", "self", "--samples", str(samples), "--clips", str(corpus), "--out", str(out)]
+    cell = [
+        "--method",
+        "m",
+        "--corpus",
+        "faces",
+        "--protocol",
+        "self",
+        "--samples",
+        str(samples),
+        "--clips",
+        str(corpus),
+        "--out",
+        str(out),
+    ]
     done = CliRunner().invoke(app, ["measure", *cell, *parts, *common], catch_exceptions=False)
     assert done.exit_code == 0 and out.exists()
-    args = ["summarise", "--cell", str(out.parent), "--real", str(out.parent), "--out", str(out.parent / "summary.parquet"), *common]
+    args = [
+        "summarise",
+        "--cell",
+        str(out.parent),
+        "--real",
+        str(out.parent),
+        "--out",
+        str(out.parent / "summary.parquet"),
+        *common,
+    ]
     assert CliRunner().invoke(app, args, catch_exceptions=False).exit_code == 0
     rows = read_table(out.parent / "summary.parquet", schemas.SUMMARY).set_index("metric")
-    assert rows.loc["ssim", "value"] == pytest.approx(1) and rows.loc["fid", "value"] == pytest.approx(0, abs=1e-6)
+    assert rows.loc["ssim", "value"] == pytest.approx(1) and rows.loc["fid", "value"] == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_unknown_metric_is_refused():

@@ -1,4 +1,6 @@
-"""One pass over two videos: chunks, the choice of frames, broken files, silence, framing."""
+"""One pass over two videos: chunks, the choice of frames, broken files, silence,
+framing.
+"""
 
 import doctest
 import shutil
@@ -50,11 +52,16 @@ def test_values_do_not_depend_on_the_chunks(pair, measurer, monkeypatch):
     whole = measurer.measure(task)
     monkeypatch.setattr(stream, "CHUNK_FRAMES", 3)
     parts = measurer.measure(task)
-    assert all(value.status == "kept" for name, value in whole.values.items() if name != "silence_mouth_motion")
+    assert all(
+        value.status == "kept" for name, value in whole.values.items() if name != "silence_mouth_motion"
+    )
     assert values(parts) == pytest.approx(values(whole), rel=1e-4, nan_ok=True)
     for kind, features in whole.features.items():
         assert parts.features[kind] == pytest.approx(features, rel=1e-3, abs=1e-4), kind
-    assert "37 frames beside 40 of the real video: 37 compared" in whole.notes and "resized from 80x80 to 96x96" in whole.notes
+    assert (
+        "37 frames beside 40 of the real video: 37 compared" in whole.notes
+        and "resized from 80x80 to 96x96" in whole.notes
+    )
 
 
 def test_a_wrong_guess_of_the_number_of_frames_changes_nothing(pair, measurer, monkeypatch):
@@ -135,7 +142,9 @@ def test_a_package_offers_a_metric_without_touching_this_one(pair, tmp_path):
     info = tmp_path / "brightness-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brightness\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[eadbench.metrics]\nbrightness = brightness:Brightness\nbroken = nothing:Nothing\n")
+    (info / "entry_points.txt").write_text(
+        "[eadbench.metrics]\nbrightness = brightness:Brightness\nbroken = nothing:Nothing\n"
+    )
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
@@ -144,7 +153,8 @@ from eadbench.scores.clip import Measurer, ScoreTask
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import MetricNetworks
 config = ScoresConfig.model_validate({{"judges": {{}}, "metrics": ["brightness", "psnr"]}})
-found = Measurer(config, MetricNetworks()).measure(ScoreTask("a", fake=Path({str(pair[0])!r}), real=Path({str(pair[1])!r}))).values
+task = ScoreTask("a", fake=Path({str(pair[0])!r}), real=Path({str(pair[1])!r}))
+found = Measurer(config, MetricNetworks()).measure(task).values
 print(found["brightness"].value, found["brightness"].frames, found["psnr"].value)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -179,15 +189,33 @@ class Brightness(Metric):
 def test_every_metric_says_what_it_is():
     for name, metric in METRICS.items():
         assert issubclass(metric, Metric) and metric.name == name
-        assert metric.label and metric.meaning and metric.source and metric.direction in ("up", "down", "none")
+        assert (
+            metric.label and metric.meaning and metric.source and metric.direction in ("up", "down", "none")
+        )
         assert metric.needs() or metric.kind == "set"
-    assert METRICS["sync"].needs() == ("fake", "sound") and METRICS["m_lmd"].landmarks and not METRICS["ssim"].landmarks
+    assert (
+        METRICS["sync"].needs() == ("fake", "sound")
+        and METRICS["m_lmd"].landmarks
+        and not METRICS["ssim"].landmarks
+    )
     assert "positive when the audio leads" in METRICS["sync_offset"].meaning
 
 
 def test_importing_the_scores_needs_no_other_stack():
-    code = "import sys, eadbench.scores.measure, eadbench.scores.summarise; print(*[m for m in %r if m in sys.modules])"
-    heavy = ["diffusers", "snakemake", "openai", "insightface", "lpips", "mediapipe", "transformers", "torchvision"]
+    code = (
+        "import sys, eadbench.scores.measure, eadbench.scores.summarise; print(*[m for m in %r if m in "
+        "sys.modules])"
+    )
+    heavy = [
+        "diffusers",
+        "snakemake",
+        "openai",
+        "insightface",
+        "lpips",
+        "mediapipe",
+        "transformers",
+        "torchvision",
+    ]
     done = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
@@ -197,7 +225,9 @@ def test_what_is_known_of_a_real_video_goes_by_content(pair, measurer, scores_co
 
     real = tmp_path / "renamed.mp4"
     shutil.copy(pair[1], real)
-    config = scores_config.model_copy(update={"metrics": ("csim", "m_lmd", "sharpness_ratio", "motion_energy_ratio")})
+    config = scores_config.model_copy(
+        update={"metrics": ("csim", "m_lmd", "sharpness_ratio", "motion_energy_ratio")}
+    )
     cell = {"method": "m", "corpus": "c", "protocol": "self"}
     truth = [ScoreTask("own", fake=pair[1], real=pair[1])]
     measure_cell(cell, truth, config, measurer.judges, tmp_path / "truth" / "per_clip.parquet")
@@ -206,7 +236,9 @@ def test_what_is_known_of_a_real_video_goes_by_content(pair, measurer, scores_co
     asked = []
     tracker = Measurer.tracker
     monkeypatch.setattr(Measurer, "tracker", lambda self, side: asked.append(side) or tracker(self, side))
-    known = measure_cell(cell, tasks, config, measurer.judges, tmp_path / "known" / "per_clip.parquet", real=tmp_path / "truth")
+    known = measure_cell(
+        cell, tasks, config, measurer.judges, tmp_path / "known" / "per_clip.parquet", real=tmp_path / "truth"
+    )
     assert asked == ["fake"], "the mesh looks at the real video no more"
     assert known.value.to_numpy() == pytest.approx(alone.value.to_numpy(), rel=1e-5)
 
@@ -218,7 +250,14 @@ def test_labels_count_and_another_run_is_refused(pair, measurer, scores_config, 
     cell, out = {"method": "m", "corpus": "c", "protocol": "self"}, tmp_path / "per_clip.parquet"
 
     def run(speaker):
-        return measure_cell(cell, [ScoreTask("a", speaker=speaker, fake=pair[0], real=pair[1])], config, measurer.judges, out, reuse=True)
+        return measure_cell(
+            cell,
+            [ScoreTask("a", speaker=speaker, fake=pair[0], real=pair[1])],
+            config,
+            measurer.judges,
+            out,
+            reuse=True,
+        )
 
     assert run("Ann").speaker.tolist() == ["Ann"]
     with monkeypatch.context() as patch:
@@ -227,7 +266,9 @@ def test_labels_count_and_another_run_is_refused(pair, measurer, scores_config, 
     with monkeypatch.context() as patch:
         patch.setattr(Measurer, "measure", lambda *_: run("Cid"))
         with pytest.raises(EadbenchError, match="another run writes here"):
-            measure_cell(cell, [ScoreTask("b", fake=pair[0], real=pair[1])], config, measurer.judges, out, reuse=True)
+            measure_cell(
+                cell, [ScoreTask("b", fake=pair[0], real=pair[1])], config, measurer.judges, out, reuse=True
+            )
 
 
 def test_the_documented_use_runs():

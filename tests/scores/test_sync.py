@@ -17,7 +17,9 @@ from eadbench.zoo.syncnet_judge import SyncJudge, SyncNetOptions, in_clip_loss
 def judge() -> SyncJudge:
     torch.manual_seed(0)
     net = SyncNetV2(width=0.1, size=64, dim=24).train()
-    net.embed_lips(torch.rand(16, 3, 5, 64, 64) * 255)  # gives the batch norms statistics that are not trivial
+    net.embed_lips(
+        torch.rand(16, 3, 5, 64, 64) * 255
+    )  # gives the batch norms statistics that are not trivial
     net.embed_audio(torch.randn(16, 1, 13, 20) * 10)
     return SyncJudge(net, SyncNetOptions(width=0.1, size=64, dim=24))
 
@@ -25,22 +27,39 @@ def judge() -> SyncJudge:
 def clip(frames: int, seconds_of_sound: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(frames)
     sound = rng.standard_normal(int((seconds_of_sound or frames / 25) * 16000)) * 0.1
-    return rng.integers(0, 256, (frames, 64, 64, 3), np.uint8), (np.round(sound.clip(-1, 0.99) * 32768) / 32768).astype(np.float32)
+    return rng.integers(0, 256, (frames, 64, 64, 3), np.uint8), (
+        np.round(sound.clip(-1, 0.99) * 32768) / 32768
+    ).astype(np.float32)
 
 
 def reference(net: SyncNetV2, frames: np.ndarray, audio: np.ndarray, shift: int = 15) -> dict[str, float]:
     """Window by window, shift by shift."""
     video = torch.from_numpy(frames[..., ::-1].astype(np.float32)).permute(3, 0, 1, 2)[None]
-    mfcc = torch.from_numpy(python_speech_features.mfcc((audio * 32768).astype(np.int16), 16000).T.astype(np.float32))[None, None]
+    mfcc = torch.from_numpy(
+        python_speech_features.mfcc((audio * 32768).astype(np.int16), 16000).T.astype(np.float32)
+    )[None, None]
     last = min(len(frames), math.floor(len(audio) / 640)) - 5
     with torch.no_grad():
-        lips = torch.cat([net.netfclip(net.netcnnlip(video[:, :, i : i + 5]).flatten(1)) for i in range(last)])
-        sound = torch.cat([net.netfcaud(net.netcnnaud(mfcc[..., 4 * i : 4 * i + 20]).flatten(1)) for i in range(last)])
+        lips = torch.cat(
+            [net.netfclip(net.netcnnlip(video[:, :, i : i + 5]).flatten(1)) for i in range(last)]
+        )
+        sound = torch.cat(
+            [net.netfcaud(net.netcnnaud(mfcc[..., 4 * i : 4 * i + 20]).flatten(1)) for i in range(last)]
+        )
     padded = torch.nn.functional.pad(sound, (0, 0, shift, shift))
-    rows = [torch.nn.functional.pairwise_distance(lips[[i]].repeat(2 * shift + 1, 1), padded[i : i + 2 * shift + 1]) for i in range(last)]
+    rows = [
+        torch.nn.functional.pairwise_distance(
+            lips[[i]].repeat(2 * shift + 1, 1), padded[i : i + 2 * shift + 1]
+        )
+        for i in range(last)
+    ]
     mean = torch.stack(rows, 1).mean(1)
     least, at = mean.min(0)
-    return {"offset": float(shift - at), "confidence": float(mean.median() - least), "min_distance": float(least)}
+    return {
+        "offset": float(shift - at),
+        "confidence": float(mean.median() - least),
+        "min_distance": float(least),
+    }
 
 
 @pytest.mark.parametrize(("frames", "seconds"), [(40, None), (22, None), (6, None), (40, 1.1), (30, 2.0)])
@@ -59,7 +78,9 @@ def test_too_short_says_so(judge):
 
 @pytest.mark.parametrize("lead", [-4, 0, 3])
 def test_offset_is_positive_when_the_audio_leads(lead):
-    """Audio that leads by k frames: the sound that belongs to frame i comes at frame i - k."""
+    """Audio that leads by k frames: the sound that belongs to frame i comes at frame i
+    - k.
+    """
     rng = np.random.default_rng(0)
     code = torch.from_numpy(rng.standard_normal((60, 8)).astype(np.float32)) * 10
     lips, audio = code[10:50], code[10 + lead : 50 + lead]
@@ -72,8 +93,19 @@ def test_published_network_has_the_published_parameters():
     with torch.device("meta"):
         state = SyncNetV2().state_dict()
     weights = {name: tuple(value.shape) for name, value in state.items() if "num_batches" not in name}
-    assert weights["netcnnaud.0.weight"] == (64, 1, 3, 3) and weights["netcnnaud.18.weight"] == (512, 256, 5, 4)
-    assert weights["netcnnlip.0.weight"] == (96, 3, 5, 7, 7) and weights["netcnnlip.18.weight"] == (512, 256, 1, 6, 6)
+    assert weights["netcnnaud.0.weight"] == (64, 1, 3, 3) and weights["netcnnaud.18.weight"] == (
+        512,
+        256,
+        5,
+        4,
+    )
+    assert weights["netcnnlip.0.weight"] == (96, 3, 5, 7, 7) and weights["netcnnlip.18.weight"] == (
+        512,
+        256,
+        1,
+        6,
+        6,
+    )
     assert weights["netfclip.3.weight"] == weights["netfcaud.3.weight"] == (1024, 512)
 
 

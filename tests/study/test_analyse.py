@@ -54,11 +54,23 @@ def scored(tmp_path):
             name = f"m{int(a)}{int(b)}s{k}"
             head = {"method": name, "corpus": "toy", "protocol": "self"}
             clips = [
-                head | {"clip_id": f"{s}-{n}", "speaker": s, "emotion": ("happy", "sad")[n % 2], "metric": metric, "status": "kept",
-                        "value": base + extra + rng.normal(0, 0.005)}
-                for metric, base in (("ssim", 0.7 + 0.1 * a), ("psnr", 30.0)) for s, extra in speaker.items() for n in range(4)
-            ]  # fmt: skip
-            sets = [head | {"metric": "fvd", "variant": v, "value": 50.0 - 5 * b + rng.normal(0, 0.3), "n": 24} for v in ("stylegan-v", "latentsync")]
+                head
+                | {
+                    "clip_id": f"{s}-{n}",
+                    "speaker": s,
+                    "emotion": ("happy", "sad")[n % 2],
+                    "metric": metric,
+                    "status": "kept",
+                    "value": base + extra + rng.normal(0, 0.005),
+                }
+                for metric, base in (("ssim", 0.7 + 0.1 * a), ("psnr", 30.0))
+                for s, extra in speaker.items()
+                for n in range(4)
+            ]
+            sets = [
+                head | {"metric": "fvd", "variant": v, "value": 50.0 - 5 * b + rng.normal(0, 0.3), "n": 24}
+                for v in ("stylegan-v", "latentsync")
+            ]
             folder = tmp_path / name
             folder.mkdir()
             write_table(folder / "per_clip.parquet", filled(schemas.PER_CLIP, clips), schemas.PER_CLIP)
@@ -73,8 +85,14 @@ def test_what_was_put_in_is_found_and_what_was_not_is_refuted(scored, tmp_path):
     frame = read_table(tmp_path / "out/effects.parquet", schemas.STUDY)
     asked = frame[frame.hypothesis.notna()].set_index("hypothesis")
     assert asked.verdict.to_dict() == {"H1": "confirmed", "H2": "confirmed", "H3": "refuted"}
-    assert asked.loc["H1", "value"] == pytest.approx(0.1, abs=0.01) and asked.loc["H2", "value"] == pytest.approx(-5, abs=1)
-    assert asked.loc["H1", "clips"] == 24 and asked.loc["H1", "speakers"] == 6 and asked.loc["H2", "speakers"] == 0
+    assert asked.loc["H1", "value"] == pytest.approx(0.1, abs=0.01) and asked.loc[
+        "H2", "value"
+    ] == pytest.approx(-5, abs=1)
+    assert (
+        asked.loc["H1", "clips"] == 24
+        and asked.loc["H1", "speakers"] == 6
+        and asked.loc["H2", "speakers"] == 0
+    )
     assert (asked.p_holm >= asked.p_value).all()
 
 
@@ -82,7 +100,11 @@ def test_each_emotion_and_interaction_is_explored_without_a_verdict(scored, tmp_
     frame = analyse(*scored, config(), tmp_path / "out", drawn=True)
     assert "**Drawn people, synthetic voices: nobody real" in (tmp_path / "out/study.md").read_text()
     rest = frame[frame.hypothesis.isna()]
-    assert set(rest.effect) == {"a", "b", "a:b"} and set(rest.level) == {"all", "happy", "sad"} and rest.verdict.isna().all()
+    assert (
+        set(rest.effect) == {"a", "b", "a:b"}
+        and set(rest.level) == {"all", "happy", "sad"}
+        and rest.verdict.isna().all()
+    )
     assert set(rest.metric) == {"ssim", "fvd@stylegan-v", "psnr"}
 
 
@@ -109,9 +131,20 @@ def test_a_metric_of_sets_with_two_variants_must_be_named_in_full(scored, tmp_pa
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"cells": {"x": {"modules": ["a"], "methods": ["m", "n"]}, "y": {"modules": [], "methods": ["o", "p"]}}}, "has 4 cells, here are 2"),
+        (
+            {
+                "cells": {
+                    "x": {"modules": ["a"], "methods": ["m", "n"]},
+                    "y": {"modules": [], "methods": ["o", "p"]},
+                }
+            },
+            "has 4 cells, here are 2",
+        ),
         ({"complete": "00"}, "the cell with every module on is '11'"),
-        ({"hypotheses": {"H": {"effect": "aa", "metric": "ssim", "claim": "up", "smallest": 0}}}, "did you mean 'a'"),
+        (
+            {"hypotheses": {"H": {"effect": "aa", "metric": "ssim", "claim": "up", "smallest": 0}}},
+            "did you mean 'a'",
+        ),
     ],
 )
 def test_a_grid_that_cannot_be_analysed_is_refused(over, said):

@@ -32,7 +32,9 @@ def test_every_cell_has_five_trainings_with_its_modules_and_no_others(settings):
 def test_runs_of_one_seed_start_from_the_same_stage_1_and_seeds_from_different_ones(settings):
     runs, methods = settings.training.runs, settings.samples.methods
     for seed in range(5):
-        assert {runs[methods[cell.methods[seed]].run].init for cell in settings.study.cells.values()} == {f"stage1_{seed + 1}"}
+        assert {runs[methods[cell.methods[seed]].run].init for cell in settings.study.cells.values()} == {
+            f"stage1_{seed + 1}"
+        }
 
 
 def test_cells_differ_in_their_modules_alone(settings):
@@ -41,7 +43,14 @@ def test_cells_differ_in_their_modules_alone(settings):
         dumps = []
         for cell in settings.study.cells.values():
             dump = runs[methods[cell.methods[seed]].run].model_dump(exclude={"base"})
-            dumps.append(dump | {"model": {k: v for k, v in dump["model"].items() if k not in {key for key, _ in OFF.values()}}})
+            dumps.append(
+                dump
+                | {
+                    "model": {
+                        k: v for k, v in dump["model"].items() if k not in {key for key, _ in OFF.values()}
+                    }
+                }
+            )
         assert all(dump == dumps[0] for dump in dumps)
 
 
@@ -63,7 +72,10 @@ def test_the_document_states_the_hypotheses_that_the_configuration_tests(setting
     ("over", "said"),
     [
         ({"study": {"explore": ["ssmi"]}}, "did you mean 'ssim'"),
-        ({"samples": {"methods": {"full_1": {"protocols": ["self"]}}}}, "'full_1' is not rendered on 'study_mead' under 'cross_emotion'"),
+        (
+            {"samples": {"methods": {"full_1": {"protocols": ["self"]}}}},
+            "'full_1' is not rendered on 'study_mead' under 'cross_emotion'",
+        ),
         ({"samples": {"methods": {"full_1": None}}}, "full_1"),
     ],
 )

@@ -18,7 +18,9 @@ def layout(rng, seeds, speakers, seed_sd, speaker_sd, rest_sd, effect=0.0):
     )
 
 
-@pytest.mark.parametrize("spreads", [(1, 1, 1), (0, 1, 1), (1, 0, 1), (0, 0, 1), (0.3, 1, 0.2), (1, 0.1, 0.1)])
+@pytest.mark.parametrize(
+    "spreads", [(1, 1, 1), (0, 1, 1), (1, 0, 1), (0, 0, 1), (0.3, 1, 0.2), (1, 0.1, 0.1)]
+)
 def test_the_interval_holds_the_true_effect_at_least_as_often_as_it_says(spreads):
     rng = np.random.default_rng(7)
     inside = 0
@@ -41,7 +43,9 @@ def test_a_percentile_bootstrap_would_be_too_narrow():
 
 
 def test_with_speakers_alone_it_is_the_paired_t_test():
-    """All seeds equal: what is left is one value per speaker, and its one-sample t test."""
+    """All seeds equal: what is left is one value per speaker, and its one-sample t
+    test.
+    """
     row = np.random.default_rng(3).standard_normal(8) + 0.5
     found = crossed_estimate(np.tile(row, (4, 1)))
     wanted = stats.ttest_1samp(row, 0)
@@ -52,7 +56,9 @@ def test_with_speakers_alone_it_is_the_paired_t_test():
 def test_a_metric_of_sets_has_the_t_test_over_seeds():
     d = np.array([0.2, 0.5, 0.1, 0.4, 0.3])
     found, wanted = seed_estimate(d), stats.ttest_1samp(d, 0)
-    assert found.p_value == pytest.approx(wanted.pvalue) and (found.low, found.high) == pytest.approx(tuple(wanted.confidence_interval()))
+    assert found.p_value == pytest.approx(wanted.pvalue) and (found.low, found.high) == pytest.approx(
+        tuple(wanted.confidence_interval())
+    )
     assert found.speakers == 0
 
 
@@ -70,11 +76,22 @@ def test_too_few_or_no_numbers_are_refused(bad):
 
 
 def test_contrasts_go_seed_by_seed_and_each_speaker_counts_once():
-    factors = {"both": {"a": True, "b": True}, "only_a": {"a": True, "b": False}, "only_b": {"a": False, "b": True}, "none": {"a": False, "b": False}}
+    factors = {
+        "both": {"a": True, "b": True},
+        "only_a": {"a": True, "b": False},
+        "only_b": {"a": False, "b": True},
+        "none": {"a": False, "b": False},
+    }
     cells = {cell: [f"{cell}_1", f"{cell}_2"] for cell in factors}
-    index = pd.MultiIndex.from_tuples([("c1", "ann"), ("c2", "ann"), ("c3", "bob")], names=["clip_id", "speaker"])
+    index = pd.MultiIndex.from_tuples(
+        [("c1", "ann"), ("c2", "ann"), ("c3", "bob")], names=["clip_id", "speaker"]
+    )
     values = pd.DataFrame({m: 0.0 for methods in cells.values() for m in methods}, index=index)
-    values["both_1"], values["both_2"], values["only_a_1"] = [1.0, 3.0, 10.0], [0.0, 0.0, 4.0], [1.0, 1.0, 2.0]
+    values["both_1"], values["both_2"], values["only_a_1"] = (
+        [1.0, 3.0, 10.0],
+        [0.0, 0.0, 4.0],
+        [1.0, 1.0, 2.0],
+    )
     main = next(c for c in contrasts(factors) if c.kind == "main" and c.effect == "a")
     found = contrast_of_clips(values, cells, main)
     assert found[0].tolist() == [1.0, 2.0, 6.0] and found[1].tolist() == [0.0, 0.0, 2.0]

@@ -1,4 +1,6 @@
-"""Results of a benchmark that never ran: random numbers and tiny real videos under the real contracts."""
+"""Results of a benchmark that never ran: random numbers and tiny real videos under the
+real contracts.
+"""
 
 import json
 import shutil
@@ -24,10 +26,19 @@ PER_CLIP = {
 }
 SETS = {"fid": (45.0, -9.0, "inception-random"), "fvd": (420.0, -70.0, "i3d-random")}
 GRID = {
-    "full": (True, True, True), "no_stda": (False, True, True), "no_tfrm": (True, False, True), "no_text": (True, True, False),
-    "stda_only": (True, False, False), "tfrm_only": (False, True, False), "text_only": (False, False, True), "plain": (False, False, False),
-}  # fmt: skip
-SHA = {name: f"{k:x}" * 64 for k, name in enumerate(("syncnet-trained", "emotion-trained", "inception-random", "i3d-random"), 1)}
+    "full": (True, True, True),
+    "no_stda": (False, True, True),
+    "no_tfrm": (True, False, True),
+    "no_text": (True, True, False),
+    "stda_only": (True, False, False),
+    "tfrm_only": (False, True, False),
+    "text_only": (False, False, True),
+    "plain": (False, False, False),
+}
+SHA = {
+    name: f"{k:x}" * 64
+    for k, name in enumerate(("syncnet-trained", "emotion-trained", "inception-random", "i3d-random"), 1)
+}
 
 
 @dataclass
@@ -57,24 +68,69 @@ class World:
 
 
 METHODS = {
-    "full": 0.8, "no_stda": 0.5, "no_tfrm": 0.6, "no_text": 0.75, "stda_only": 0.4, "tfrm_only": 0.3, "text_only": 0.35, "plain": 0.1,
-    "wav2lip": 0.55, "still": 0.0, "shuffled_audio": 0.05, "copied_input": 0.9, "ground_truth": 1.0,
-}  # fmt: skip
+    "full": 0.8,
+    "no_stda": 0.5,
+    "no_tfrm": 0.6,
+    "no_text": 0.75,
+    "stda_only": 0.4,
+    "tfrm_only": 0.3,
+    "text_only": 0.35,
+    "plain": 0.1,
+    "wav2lip": 0.55,
+    "still": 0.0,
+    "shuffled_audio": 0.05,
+    "copied_input": 0.9,
+    "ground_truth": 1.0,
+}
 
 CONFIG = {
-    "methods": ["full", "wav2lip", "no_stda", "no_tfrm", "no_text", "stda_only", "tfrm_only", "text_only", "plain",
-                "still", "shuffled_audio", "copied_input", "ground_truth"],
+    "methods": [
+        "full",
+        "wav2lip",
+        "no_stda",
+        "no_tfrm",
+        "no_text",
+        "stda_only",
+        "tfrm_only",
+        "text_only",
+        "plain",
+        "still",
+        "shuffled_audio",
+        "copied_input",
+        "ground_truth",
+    ],
     "controls": ["still", "shuffled_audio", "copied_input"],
-    "labels": {"full": "EAD-Net", "wav2lip": "Wav2Lip", "ground_truth": "Ground truth", "stda": "STDA", "tfrm": "TFRM",
-               "demo_hdtf": "HDTF (demo)", "demo_mead": "MEAD (demo)", "demo_ravdess": "RAVDESS (demo)"},
-    "main": {"title": "Main comparison", "corpora": ["demo_hdtf", "demo_mead"], "metrics": ["ssim", "fid", "fvd", "sync", "acc_emo"],
-             "quoted": {"demo_mead": "MEAD"}},
-    "generalisation": {"title": "Generalisation", "corpora": ["demo_ravdess"], "metrics": ["ssim", "fid", "fvd", "sync", "acc_emo"]},
-    "ablation": {"title": "Ablation", "corpora": ["demo_hdtf"], "metrics": ["ssim", "fvd", "sync", "acc_emo", "jitter_ratio", "motion_energy_ratio"],
-                 "reference": "full", "factors": {m: dict(zip(("stda", "tfrm", "text"), s, strict=True)) for m, s in GRID.items()}},
+    "labels": {
+        "full": "EAD-Net",
+        "wav2lip": "Wav2Lip",
+        "ground_truth": "Ground truth",
+        "stda": "STDA",
+        "tfrm": "TFRM",
+        "demo_hdtf": "HDTF (demo)",
+        "demo_mead": "MEAD (demo)",
+        "demo_ravdess": "RAVDESS (demo)",
+    },
+    "main": {
+        "title": "Main comparison",
+        "corpora": ["demo_hdtf", "demo_mead"],
+        "metrics": ["ssim", "fid", "fvd", "sync", "acc_emo"],
+        "quoted": {"demo_mead": "MEAD"},
+    },
+    "generalisation": {
+        "title": "Generalisation",
+        "corpora": ["demo_ravdess"],
+        "metrics": ["ssim", "fid", "fvd", "sync", "acc_emo"],
+    },
+    "ablation": {
+        "title": "Ablation",
+        "corpora": ["demo_hdtf"],
+        "metrics": ["ssim", "fvd", "sync", "acc_emo", "jitter_ratio", "motion_energy_ratio"],
+        "reference": "full",
+        "factors": {m: dict(zip(("stda", "tfrm", "text"), s, strict=True)) for m, s in GRID.items()},
+    },
     "speed": {"title": "Speed", "corpora": ["demo_hdtf"]},
     "bootstrap": 200,
-}  # fmt: skip
+}
 
 
 def make_results(folder: Path, world: World | None = None) -> Path:
@@ -93,9 +149,13 @@ def make_results(folder: Path, world: World | None = None) -> Path:
 
 
 KINDS = {
-    "full": "eadnet", "wav2lip": "wav2lip", "still": "still", "shuffled_audio": "shuffled_audio", "copied_input": "copied_input",
+    "full": "eadnet",
+    "wav2lip": "wav2lip",
+    "still": "still",
+    "shuffled_audio": "shuffled_audio",
+    "copied_input": "copied_input",
     "ground_truth": "ground_truth",
-}  # fmt: skip
+}
 CORPORA = {
     "demo_hdtf": {"kind": "hdtf", "drawn": True},
     "demo_mead": {"kind": "mead", "drawn": True},
@@ -106,10 +166,13 @@ CORPORA = {
 def inputs_of(folder: Path) -> dict:
     """What ``tables build`` takes."""
     return {
-        "kinds": KINDS, "corpora": CORPORA,
-        "summary": sorted(folder.glob("scores/*/*/*/summary.parquet")), "per_clip": sorted(folder.glob("scores/*/*/*/per_clip.parquet")),
-        "samples": sorted(folder.glob("samples/*/*/*/samples.parquet")), "history": sorted(folder.glob("training/*/history.parquet")),
-    }  # fmt: skip
+        "kinds": KINDS,
+        "corpora": CORPORA,
+        "summary": sorted(folder.glob("scores/*/*/*/summary.parquet")),
+        "per_clip": sorted(folder.glob("scores/*/*/*/per_clip.parquet")),
+        "samples": sorted(folder.glob("samples/*/*/*/samples.parquet")),
+        "history": sorted(folder.glob("training/*/history.parquet")),
+    }
 
 
 def _clips_table(folder: Path, corpus: str, world: World) -> pd.DataFrame:
@@ -118,11 +181,33 @@ def _clips_table(folder: Path, corpus: str, world: World) -> pd.DataFrame:
         for k in range(world.clips):
             emotion = EMOTIONS[k % len(EMOTIONS)]
             name = f"S{s:02d}_{k:03d}-000"
-            rows.append({"clip_id": name, "recording_id": name[:-4], "corpus": corpus, "speaker": f"S{s:02d}", "emotion": emotion, "intensity": 1.0,
-                         "split": "test", "frames": world.frames, "fps": 25.0, "size": world.size, "status": "kept", "reason": ""})  # fmt: skip
-    dropped = [dict(r, clip_id=f"{r['clip_id']}x", status="dropped", reason="blurred", split="train") for r in rows[:3]]
-    failed = [dict(r, clip_id=f"{r['clip_id']}y", status="failed", reason="no face was found", split="train") for r in rows[:2]]
-    write_table(folder / "clips" / corpus / "clips.parquet", [*rows, *dropped, *failed], schemas.CLIPS, "clip_id")
+            rows.append(
+                {
+                    "clip_id": name,
+                    "recording_id": name[:-4],
+                    "corpus": corpus,
+                    "speaker": f"S{s:02d}",
+                    "emotion": emotion,
+                    "intensity": 1.0,
+                    "split": "test",
+                    "frames": world.frames,
+                    "fps": 25.0,
+                    "size": world.size,
+                    "status": "kept",
+                    "reason": "",
+                }
+            )
+    dropped = [
+        dict(r, clip_id=f"{r['clip_id']}x", status="dropped", reason="blurred", split="train")
+        for r in rows[:3]
+    ]
+    failed = [
+        dict(r, clip_id=f"{r['clip_id']}y", status="failed", reason="no face was found", split="train")
+        for r in rows[:2]
+    ]
+    write_table(
+        folder / "clips" / corpus / "clips.parquet", [*rows, *dropped, *failed], schemas.CLIPS, "clip_id"
+    )
     return pd.DataFrame(rows)
 
 
@@ -132,66 +217,157 @@ def _captions(folder: Path, corpus: str, clips: pd.DataFrame, seed: int) -> None
     for clip in clips.itertuples():
         similarity = float(np.clip(rng.normal(0.6, 0.15), -1, 1))
         kept = similarity >= 0.5
-        rows.append({"clip_id": clip.clip_id, "corpus": corpus, "speaker": clip.speaker, "emotion": clip.emotion, "split": clip.split,
-                     "captioner": "measured", "caption": f"a {clip.emotion} face", "similarity": similarity, "similarity_kind": "text-label",
-                     "embedder": "hash", "threshold": 0.5, "status": "kept" if kept else "dropped",
-                     "reason": "" if kept else "similarity below the threshold"})  # fmt: skip
+        rows.append(
+            {
+                "clip_id": clip.clip_id,
+                "corpus": corpus,
+                "speaker": clip.speaker,
+                "emotion": clip.emotion,
+                "split": clip.split,
+                "captioner": "measured",
+                "caption": f"a {clip.emotion} face",
+                "similarity": similarity,
+                "similarity_kind": "text-label",
+                "embedder": "hash",
+                "threshold": 0.5,
+                "status": "kept" if kept else "dropped",
+                "reason": "" if kept else "similarity below the threshold",
+            }
+        )
     write_table(folder / "captions" / corpus / "captions.parquet", rows, schemas.CAPTIONS, "clip_id")
 
 
-def _scores(folder: Path, method: str, corpus: str, clips: pd.DataFrame, quality: float, rng: np.random.Generator) -> None:
+def _scores(
+    folder: Path, method: str, corpus: str, clips: pd.DataFrame, quality: float, rng: np.random.Generator
+) -> None:
     cell = {"method": method, "corpus": corpus, "protocol": "self"}
     out = folder / "scores" / method / corpus / "self"
     per_clip, summary = [], []
-    shared = np.random.default_rng(len(corpus)).normal(0, 1, len(clips))  # clips differ in difficulty, alike for all methods
+    shared = np.random.default_rng(len(corpus)).normal(
+        0, 1, len(clips)
+    )  # clips differ in difficulty, alike for all methods
     for metric, (mean, spread, effect, extractor) in PER_CLIP.items():
         values = mean + effect * quality + spread * (0.8 * shared + 0.5 * rng.normal(0, 1, len(clips)))
         if metric == "acc_emo":
             values = (rng.random(len(clips)) < mean + effect * quality).astype(float)
         signature = {"extractor": extractor, "weights_sha256": SHA.get(extractor, ""), "resolution": 64}
         per_clip += [
-            cell | signature | {"clip_id": c.clip_id, "speaker": c.speaker, "emotion": c.emotion, "metric": metric, "value": v, "frames": 50,
-                            "status": "kept", "reason": ""}
+            cell
+            | signature
+            | {
+                "clip_id": c.clip_id,
+                "speaker": c.speaker,
+                "emotion": c.emotion,
+                "metric": metric,
+                "value": v,
+                "frames": 50,
+                "status": "kept",
+                "reason": "",
+            }
             for c, v in zip(clips.itertuples(), values, strict=True)
-        ]  # fmt: skip
+        ]
         half = 1.96 * values.std() / np.sqrt(len(values))
-        summary.append(cell | signature | {"metric": metric, "value": values.mean(), "low": values.mean() - half, "high": values.mean() + half,
-                                       "n": len(values), "n_missing": 0, "frames": 50 * len(values), "warning": ""})  # fmt: skip
+        summary.append(
+            cell
+            | signature
+            | {
+                "metric": metric,
+                "value": values.mean(),
+                "low": values.mean() - half,
+                "high": values.mean() + half,
+                "n": len(values),
+                "n_missing": 0,
+                "frames": 50 * len(values),
+                "warning": "",
+            }
+        )
     for metric, (mean, effect, extractor) in SETS.items():
         value = mean + effect * quality + rng.normal(0, 1.0)
-        summary.append(cell | {"extractor": extractor, "weights_sha256": SHA[extractor], "resolution": 64, "metric": metric, "value": value,
-                               "low": value - 3, "high": value + 3, "n": len(clips), "n_missing": 0, "frames": 50 * len(clips),
-                               "variant": "stylegan-v" if metric == "fvd" else None,
-                               "warning": "fewer clips than feature dimensions"})  # fmt: skip
+        summary.append(
+            cell
+            | {
+                "extractor": extractor,
+                "weights_sha256": SHA[extractor],
+                "resolution": 64,
+                "metric": metric,
+                "value": value,
+                "low": value - 3,
+                "high": value + 3,
+                "n": len(clips),
+                "n_missing": 0,
+                "frames": 50 * len(clips),
+                "variant": "stylegan-v" if metric == "fvd" else None,
+                "warning": "fewer clips than feature dimensions",
+            }
+        )
     write_table(out / "per_clip.parquet", per_clip, schemas.PER_CLIP, ["metric", "clip_id"])
     write_table(out / "summary.parquet", summary, schemas.SUMMARY, "metric")
     truth = np.array([EMOTIONS.index(e) for e in clips.emotion])
-    named = np.where(rng.random(len(clips)) < 0.3 + 0.6 * quality, truth, rng.integers(0, len(EMOTIONS), len(clips)))
+    named = np.where(
+        rng.random(len(clips)) < 0.3 + 0.6 * quality, truth, rng.integers(0, len(EMOTIONS), len(clips))
+    )
     asked = sorted(set(clips.emotion))
-    confusion = [cell | {"asked": e, "judged": judged, "n": ((truth == EMOTIONS.index(e)) & (named == k)).sum()}
-                 for e in asked for k, judged in enumerate(EMOTIONS)]  # fmt: skip
+    confusion = [
+        cell | {"asked": e, "judged": judged, "n": ((truth == EMOTIONS.index(e)) & (named == k)).sum()}
+        for e in asked
+        for k, judged in enumerate(EMOTIONS)
+    ]
     write_table(out / "confusion.parquet", confusion, schemas.CONFUSION)
-    (out / "provenance.json").write_text(json.dumps({"command": ["eadbench"], "commit": "abc", "seconds": 2.0, "host": "here", "settings": {"a": 1}}))
+    (out / "provenance.json").write_text(
+        json.dumps(
+            {"command": ["eadbench"], "commit": "abc", "seconds": 2.0, "host": "here", "settings": {"a": 1}}
+        )
+    )
 
 
-def _samples(folder: Path, method: str, corpus: str, clips: pd.DataFrame, quality: float, rng: np.random.Generator, world: World) -> None:
+def _samples(
+    folder: Path,
+    method: str,
+    corpus: str,
+    clips: pd.DataFrame,
+    quality: float,
+    rng: np.random.Generator,
+    world: World,
+) -> None:
     out = folder / "samples" / method / corpus / "self"
     rows = []
     for k, clip in enumerate(clips.itertuples()):
         video = f"videos/{clip.clip_id}.mp4"
         if world.videos:
-            twin = folder / "samples" / method / world.corpora[0] / "self" / video  # the same face in all corpora: encoding is what takes the time
+            twin = (
+                folder / "samples" / method / world.corpora[0] / "self" / video
+            )  # the same face in all corpora: encoding is what takes the time
             if twin.exists():
                 (out / video).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(twin, out / video)
             else:
-                write_video(out / video, moving_face(world.frames, world.size, k, quality), audio=tone(world.frames, 200 + 40 * k))
-        rows.append({"clip_id": clip.clip_id, "method": method, "corpus": corpus, "protocol": "self", "driving_clip": clip.clip_id,
-                     "speaker": clip.speaker, "target_emotion": clip.emotion, "target_intensity": 1.0,
-                     "caption_source": "other_clip" if method in GRID and GRID[method][2] else None, "video": video, "frames": world.frames,
-                     "frames_raw": world.frames, "seconds": 1 + rng.random(), "realtime_factor": (1 + rng.random()) / 2, "peak_mb": 300.0,
-                     "run_hash": method.encode().hex().ljust(64, "0")[:64],
-                     "status": "kept", "reason": ""})  # fmt: skip
+                write_video(
+                    out / video,
+                    moving_face(world.frames, world.size, k, quality),
+                    audio=tone(world.frames, 200 + 40 * k),
+                )
+        rows.append(
+            {
+                "clip_id": clip.clip_id,
+                "method": method,
+                "corpus": corpus,
+                "protocol": "self",
+                "driving_clip": clip.clip_id,
+                "speaker": clip.speaker,
+                "target_emotion": clip.emotion,
+                "target_intensity": 1.0,
+                "caption_source": "other_clip" if method in GRID and GRID[method][2] else None,
+                "video": video,
+                "frames": world.frames,
+                "frames_raw": world.frames,
+                "seconds": 1 + rng.random(),
+                "realtime_factor": (1 + rng.random()) / 2,
+                "peak_mb": 300.0,
+                "run_hash": method.encode().hex().ljust(64, "0")[:64],
+                "status": "kept",
+                "reason": "",
+            }
+        )
     write_table(out / "samples.parquet", rows, schemas.SAMPLES, "clip_id")
 
 
@@ -200,16 +376,22 @@ def _training(folder: Path, run: str, seed: int) -> None:
     rows = []
     for quantity, scale in (("loss", 1.0), ("loss_sync", 0.7), ("lr", 1e-4)):
         for step in range(10, 210, 10):
-            value = scale * (0.3 + np.exp(-step / 60)) * (1 + 0.05 * rng.normal()) if quantity != "lr" else scale
+            value = (
+                scale * (0.3 + np.exp(-step / 60)) * (1 + 0.05 * rng.normal()) if quantity != "lr" else scale
+            )
             rows.append({"run": run, "step": step, "split": "train", "quantity": quantity, "value": value})
     write_table(folder / "training" / run / "history.parquet", rows, schemas.HISTORY)
     frames = np.arange(16)
     matrix = np.exp(-np.abs(frames[:, None] - frames[None]) / 2.0).astype(np.float32)
-    save_file({"mid": matrix / matrix.sum(1, keepdims=True)}, folder / "training" / run / "adjacency.safetensors")
+    save_file(
+        {"mid": matrix / matrix.sum(1, keepdims=True)}, folder / "training" / run / "adjacency.safetensors"
+    )
 
 
 def moving_face(frames: int, size: int, seed: int, quality: float) -> np.ndarray:
-    """An oval with a mouth; a frame counter is written as brightness of the top row, so that frames can be told apart."""
+    """An oval with a mouth; a frame counter is written as brightness of the top row, so
+    that frames can be told apart.
+    """
     import cv2
 
     rng = np.random.default_rng(seed)
@@ -220,12 +402,31 @@ def moving_face(frames: int, size: int, seed: int, quality: float) -> np.ndarray
         opening = max(0.0, np.sin(t / 3)) * quality
         cv2.ellipse(image, (c, c), (int(0.36 * size), int(0.46 * size)), 0, 0, 360, skin, -1, cv2.LINE_AA)
         for side in (-1, 1):
-            cv2.circle(image, (int(c + side * 0.14 * size), int(0.42 * size)), max(1, size // 24), (20, 20, 20), -1, cv2.LINE_AA)
-        cv2.ellipse(image, (c, int(0.72 * size)), (int(0.13 * size), int(1 + 0.07 * size * opening)), 0, 0, 360, (110, 20, 30), -1, cv2.LINE_AA)
+            cv2.circle(
+                image,
+                (int(c + side * 0.14 * size), int(0.42 * size)),
+                max(1, size // 24),
+                (20, 20, 20),
+                -1,
+                cv2.LINE_AA,
+            )
+        cv2.ellipse(
+            image,
+            (c, int(0.72 * size)),
+            (int(0.13 * size), int(1 + 0.07 * size * opening)),
+            0,
+            0,
+            360,
+            (110, 20, 30),
+            -1,
+            cv2.LINE_AA,
+        )
     return images
 
 
 def tone(frames: int, pitch: float) -> np.ndarray:
     """A sound as long as the frames at 25 fps, 16 kHz."""
     time = np.arange(frames * 640) / 16000
-    return (0.2 * np.sin(2 * np.pi * pitch * time) * (0.5 + 0.5 * np.sin(2 * np.pi * 2 * time))).astype(np.float32)
+    return (0.2 * np.sin(2 * np.pi * pitch * time) * (0.5 + 0.5 * np.sin(2 * np.pi * 2 * time))).astype(
+        np.float32
+    )

@@ -11,7 +11,10 @@ from eadbench.core.tables import read_table
 from eadbench.tables.ablation import contrasts, mover
 
 MODULES = ("a", "b", "c")
-GRID = {f"m{i}": dict(zip(MODULES, states, strict=True)) for i, states in enumerate(product((False, True), repeat=3))}
+GRID = {
+    f"m{i}": dict(zip(MODULES, states, strict=True))
+    for i, states in enumerate(product((False, True), repeat=3))
+}
 
 
 def test_contrasts_agree_with_least_squares() -> None:
@@ -19,17 +22,29 @@ def test_contrasts_agree_with_least_squares() -> None:
     signs = np.array([[1 if on else -1 for on in states.values()] for states in GRID.values()])
     terms = [subset for subset in product((0, 1), repeat=3) if any(subset)]
     design = np.column_stack([np.ones(8), *(np.prod(signs[:, np.array(t, bool)], axis=1) for t in terms)])
-    fitted = dict(zip(terms, np.linalg.lstsq(design, np.array(list(values.values())), rcond=None)[0][1:], strict=True))
-    found = {c.effect: sum(w * values[m] for m, w in c.weights.items()) for c in contrasts(GRID) if c.kind != "given"}
+    fitted = dict(
+        zip(terms, np.linalg.lstsq(design, np.array(list(values.values())), rcond=None)[0][1:], strict=True)
+    )
+    found = {
+        c.effect: sum(w * values[m] for m, w in c.weights.items())
+        for c in contrasts(GRID)
+        if c.kind != "given"
+    }
     assert len(found) == 7
     for term, slope in fitted.items():
-        assert found[":".join(m for m, used in zip(MODULES, term, strict=True) if used)] == pytest.approx(2 * slope)
+        assert found[":".join(m for m, used in zip(MODULES, term, strict=True) if used)] == pytest.approx(
+            2 * slope
+        )
 
 
 def test_an_incomplete_grid_gives_single_differences_only() -> None:
     some = {m: s for m, s in GRID.items() if sum(s.values()) >= 2}  # all on, and one off at a time
     found = contrasts(some)
-    assert {(c.kind, c.effect, c.given) for c in found} == {("given", "a", ("b", "c")), ("given", "b", ("a", "c")), ("given", "c", ("a", "b"))}
+    assert {(c.kind, c.effect, c.given) for c in found} == {
+        ("given", "a", ("b", "c")),
+        ("given", "b", ("a", "c")),
+        ("given", "c", ("a", "b")),
+    }
     assert all(sum(c.weights.values()) == 0 for c in found)
     assert contrasts({"m7": GRID["m7"]}) == [] == contrasts({})
 
@@ -46,11 +61,15 @@ def effects(results: Path):
 
 def test_effects_of_the_synthetic_grid(results: Path, effects) -> None:
     clips = {
-        m: read_table(results / "scores" / m / "demo_hdtf" / "self" / "per_clip.parquet", schemas.PER_CLIP).query("metric == 'sync'")
+        m: read_table(
+            results / "scores" / m / "demo_hdtf" / "self" / "per_clip.parquet", schemas.PER_CLIP
+        ).query("metric == 'sync'")
         for m in ("full", "no_stda")
     }
     wide = {m: f.set_index("clip_id").value for m, f in clips.items()}
-    (row,) = effects.query("metric == 'sync' and kind == 'given' and effect == 'stda' and given == 'tfrm+text' and by == 'all'").itertuples()
+    (row,) = effects.query(
+        "metric == 'sync' and kind == 'given' and effect == 'stda' and given == 'tfrm+text' and by == 'all'"
+    ).itertuples()
     assert row.value == pytest.approx((wide["full"] - wide["no_stda"]).mean())
     assert row.low <= row.value <= row.high and row.n == 24 and row.speakers == 3
     assert set(effects.query("metric == 'sync' and kind == 'main'").by) == {"all", "emotion", "speaker"}
@@ -63,7 +82,9 @@ def test_verdicts_follow_from_the_numbers(effects) -> None:
         elif row.verdict in ("better", "worse", "changed"):
             assert not row.low <= 0 <= row.high
             assert row.interval == "mover" or row.p_holm < 0.05
-            assert row.verdict == "changed" or (row.verdict == "better") == ((row.value > 0) == (row.direction == "up"))
+            assert row.verdict == "changed" or (row.verdict == "better") == (
+                (row.value > 0) == (row.direction == "up")
+            )
         if row.verdict == "none detected":
             assert "no detectable effect" in row.sentence
     assert {"better", "none detected", "too few clips"} <= set(effects.verdict)
@@ -71,7 +92,12 @@ def test_verdicts_follow_from_the_numbers(effects) -> None:
 
 def test_set_metrics_have_no_paired_test(effects) -> None:
     rows = effects[effects.metric == "fvd"]
-    assert len(rows) and rows.p_value.isna().all() and set(rows.interval) == {"mover"} and set(rows.by) == {"all"}
+    assert (
+        len(rows)
+        and rows.p_value.isna().all()
+        and set(rows.interval) == {"mover"}
+        and set(rows.by) == {"all"}
+    )
 
 
 def test_jitter_is_never_told_without_motion(effects) -> None:

@@ -21,11 +21,26 @@ CONFIGURATIONS = {
     "smoke": ["config.yaml", "config/smoke.yaml"],
     "paper": ["config/paper.yaml"],
 }
-STAGE1 = {"run": "stage1", "trained_on": ["demo_mead"], "steps": 200, "initialised_from": {"name": "sd15-unet"}}
+STAGE1 = {
+    "run": "stage1",
+    "trained_on": ["demo_mead"],
+    "steps": 200,
+    "initialised_from": {"name": "sd15-unet"},
+}
 SYNCNET = {"run": "syncnet", "trained_on": ["demo_hdtf", "demo_mead"], "steps": 9000}
-CARD = {"run": "full", "trained_on": ["demo_hdtf"], "steps": 50_000, "initialised_from": origin(STAGE1), "sync_loss_from": origin(SYNCNET)}
+CARD = {
+    "run": "full",
+    "trained_on": ["demo_hdtf"],
+    "steps": 50_000,
+    "initialised_from": origin(STAGE1),
+    "sync_loss_from": origin(SYNCNET),
+}
 TITLES = {
-    "generalisation": {"title": "Trained on {trained_on}, run on {corpora}", "reference": "no_stda", "methods": ["no_stda", "full", "still"]},
+    "generalisation": {
+        "title": "Trained on {trained_on}, run on {corpora}",
+        "reference": "no_stda",
+        "methods": ["no_stda", "full", "still"],
+    },
     "ablation": {"title": "Ablation of {modules} on {corpora}"},
     "speed": {"title": "Speed on {corpora}"},
 }
@@ -36,12 +51,20 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tables of results with cards of two runs, ``full`` and ``no_stda``."""
     folder = synthetic.make_results(tmp_path_factory.mktemp("results"), synthetic.World(history=()))
     cards = []
-    for method, card in (("full", CARD), ("no_stda", {"run": "no_stda", "trained_on": ["demo_mead"], "steps": 10, "initialised_from": None})):
+    for method, card in (
+        ("full", CARD),
+        ("no_stda", {"run": "no_stda", "trained_on": ["demo_mead"], "steps": 10, "initialised_from": None}),
+    ):
         cards.append(folder / "training" / method / "card.json")
         cards[-1].parent.mkdir(parents=True)
         cards[-1].write_text(json.dumps(card | {"sha256": method.encode().hex().ljust(64, "0")[:64]}))
     config = TablesConfig.model_validate(merge(synthetic.CONFIG, TITLES))
-    build(TableInputs(**synthetic.inputs_of(folder), run_card=cards), config, 1, folder / "tables" / "scores.parquet")
+    build(
+        TableInputs(**synthetic.inputs_of(folder), run_card=cards),
+        config,
+        1,
+        folder / "tables" / "scores.parquet",
+    )
     return folder / "tables"
 
 
@@ -49,29 +72,53 @@ def test_every_table_has_what_the_cards_tell_as_columns(tables: Path) -> None:
     for name in ("main", "ablation"):
         frame = pd.read_parquet(tables / f"{name}.parquet").set_index("method")
         row = frame.loc["full"]
-        assert (row.trained_on, row.steps, row.initialised_from) == ("demo_hdtf+demo_mead", 50_000, "stage1 < sd15-unet")
+        assert (row.trained_on, row.steps, row.initialised_from) == (
+            "demo_hdtf+demo_mead",
+            50_000,
+            "stage1 < sd15-unet",
+        )
         assert row.caption_source == "other_clip"
         others = frame.drop(index=["full", "no_stda"], errors="ignore")
-        assert others[["trained_on", "steps", "initialised_from"]].isna().all(axis=None), "not trained here, or no card"
+        assert others[["trained_on", "steps", "initialised_from"]].isna().all(axis=None), (
+            "not trained here, or no card"
+        )
 
 
 def test_every_table_says_below_it_what_trained_and_what_was_rendered(tables: Path) -> None:
     start = (
-        "EAD-Net: trained on HDTF (demo) for 50,000 steps, initialised from stage1 (trained on MEAD (demo) for 200 steps, initialised from "
-        "sd15-unet); its sync loss is by syncnet (trained on HDTF (demo) and MEAD (demo) for 9,000 steps). Rendered: "
+        "EAD-Net: trained on HDTF (demo) for 50,000 steps, initialised from stage1 (trained on MEAD (demo) "
+        "for 200 steps, initialised from "
+        "sd15-unet); its sync loss is by syncnet (trained on HDTF (demo) and MEAD (demo) for 9,000 steps). "
+        "Rendered: "
     )
-    shown = {"main": "HDTF (demo) and MEAD (demo).", "ablation": "HDTF (demo).", "generalisation": "RAVDESS (demo).", "speed": "HDTF (demo)."}
+    shown = {
+        "main": "HDTF (demo) and MEAD (demo).",
+        "ablation": "HDTF (demo).",
+        "generalisation": "RAVDESS (demo).",
+        "speed": "HDTF (demo).",
+    }
     for name, corpora in shown.items():
         for suffix in ("md", "tex"):
-            assert start + corpora in " ".join((tables / f"{name}.{suffix}").read_text().split()), (name, suffix)
+            assert start + corpora in " ".join((tables / f"{name}.{suffix}").read_text().split()), (
+                name,
+                suffix,
+            )
 
 
 def test_titles_are_filled_from_the_cards_and_the_table(tables: Path) -> None:
     titles = {table.name: table.title for table in load_built(tables).tables}
     assert titles["generalisation"] == "Trained on MEAD (demo), run on RAVDESS (demo)"
     assert titles["ablation"] == "Ablation of STDA, TFRM and text on HDTF (demo)"
-    assert (tables / "generalisation.md").read_text().startswith("## Trained on MEAD (demo), run on RAVDESS (demo)\n")
-    assert (tables / "ablation_report.md").read_text().startswith("# Ablation of STDA, TFRM and text on HDTF (demo)\n")
+    assert (
+        (tables / "generalisation.md")
+        .read_text()
+        .startswith("## Trained on MEAD (demo), run on RAVDESS (demo)\n")
+    )
+    assert (
+        (tables / "ablation_report.md")
+        .read_text()
+        .startswith("# Ablation of STDA, TFRM and text on HDTF (demo)\n")
+    )
     assert (tables / "speed.md").read_text().startswith("## Speed on HDTF (demo)\n")
 
 
@@ -89,7 +136,11 @@ def test_a_table_with_a_reference_of_its_own_is_tested_against_it_and_reads_back
 def test_without_a_card_no_corpus_is_claimed(tables: Path, tmp_path: Path) -> None:
     config = TablesConfig.model_validate(merge(synthetic.CONFIG, TITLES))
     build(TableInputs(**synthetic.inputs_of(tables.parent)), config, 1, tmp_path / "scores.parquet")
-    assert (tmp_path / "generalisation.md").read_text().startswith("## Trained on an unknown corpus, run on RAVDESS (demo)\n")
+    assert (
+        (tmp_path / "generalisation.md")
+        .read_text()
+        .startswith("## Trained on an unknown corpus, run on RAVDESS (demo)\n")
+    )
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -97,11 +148,19 @@ def test_no_title_or_name_claims_by_hand_what_the_configuration_decides(name: st
     given = settings.load(None, [ROOT / file for file in CONFIGURATIONS[name]], whole=True)
     tables, training = given.tables, given.training
     specs = {**tables.comparisons(), "ablation": tables.ablation, "speed": tables.speed}
-    words = {tables.label(corpus) for corpus in given.corpora.sets} | {corpus.kind.upper() for corpus in given.corpora.sets.values()}
+    words = {tables.label(corpus) for corpus in given.corpora.sets} | {
+        corpus.kind.upper() for corpus in given.corpora.sets.values()
+    }
     for key, spec in specs.items():
-        assert not [word for word in (*words, "STDA", "TFRM", "unseen") if word in spec.title], (key, spec.title)
+        assert not [word for word in (*words, "STDA", "TFRM", "unseen") if word in spec.title], (
+            key,
+            spec.title,
+        )
         assert ("nother clip's audio" in spec.title) == (spec.protocol == "cross"), (key, spec.title)
-        assert ("nother clip's emotion" in spec.title) == (spec.protocol == "cross_emotion"), (key, spec.title)
+        assert ("nother clip's emotion" in spec.title) == (spec.protocol == "cross_emotion"), (
+            key,
+            spec.title,
+        )
     for method, options in given.samples.methods.items():
         run = getattr(options, "run", None)
         alone = [word for word in words if f"({word} alone)" in tables.label(method)]
@@ -131,18 +190,38 @@ def test_a_placeholder_that_is_none_is_refused_with_the_nearest(title: str, near
 
 
 def test_corpora_of_published_weights_are_not_known() -> None:
-    assert corpora_of({"trained_on": ["a"], "initialised_from": {"name": "sd15-unet", "trained_on": None}}) == ["a"]
+    assert corpora_of(
+        {"trained_on": ["a"], "initialised_from": {"name": "sd15-unet", "trained_on": None}}
+    ) == ["a"]
     assert corpora_of({}) == []
 
 
 def test_tables_say_what_of_a_test_list_was_covered(tables: Path, tmp_path: Path) -> None:
-    told = {"name": "ravdess", "listed": 3, "covered": 2, "gone": {"01-01": "no face was found"}, "other": {}, "beyond": 4}
+    told = {
+        "name": "ravdess",
+        "listed": 3,
+        "covered": 2,
+        "gone": {"01-01": "no face was found"},
+        "other": {},
+        "beyond": 4,
+    }
     paths = []
     for corpus, content in (("demo_ravdess", told), ("demo_mead", None)):
         paths.append(tmp_path / corpus / "coverage.json")
         paths[-1].parent.mkdir()
         paths[-1].write_text(json.dumps(content))
     config = TablesConfig.model_validate(merge(synthetic.CONFIG, TITLES))
-    build(TableInputs(**synthetic.inputs_of(tables.parent), coverage=paths), config, 1, tmp_path / "scores.parquet")
-    sentence = "Test list ravdess: 2 of 3 entries are covered; gone: 01-01 (no face was found); 4 clips here are not on it."
-    assert sentence in (tmp_path / "generalisation.md").read_text() and "Test list" not in (tmp_path / "main.md").read_text()
+    build(
+        TableInputs(**synthetic.inputs_of(tables.parent), coverage=paths),
+        config,
+        1,
+        tmp_path / "scores.parquet",
+    )
+    sentence = (
+        "Test list ravdess: 2 of 3 entries are covered; gone: 01-01 (no face was found); 4 clips "
+        "here are not on it."
+    )
+    assert (
+        sentence in (tmp_path / "generalisation.md").read_text()
+        and "Test list" not in (tmp_path / "main.md").read_text()
+    )

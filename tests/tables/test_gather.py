@@ -18,17 +18,43 @@ from eadbench.tables import gather
 
 
 def summary_row(**changes) -> dict:
-    row = {"method": "m", "corpus": "c", "protocol": "self", "metric": "ssim", "value": 0.5, "low": 0.4, "high": 0.6, "n": 3, "n_missing": 0,
-           "extractor": "x", "weights_sha256": "", "warning": ""}  # fmt: skip
+    row = {
+        "method": "m",
+        "corpus": "c",
+        "protocol": "self",
+        "metric": "ssim",
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n": 3,
+        "n_missing": 0,
+        "extractor": "x",
+        "weights_sha256": "",
+        "warning": "",
+    }
     return row | changes
 
 
 def clip_rows(values: dict[str, list[float]], **changes) -> list[dict]:
     return [
-        {"method": m, "corpus": "c", "protocol": "self", "clip_id": f"k{i}", "speaker": f"s{i % 2}", "emotion": "happy", "metric": "ssim", "value": v,
-         "extractor": "x", "weights_sha256": "", "status": "kept", "reason": ""} | changes
-        for m, vs in values.items() for i, v in enumerate(vs)
-    ]  # fmt: skip
+        {
+            "method": m,
+            "corpus": "c",
+            "protocol": "self",
+            "clip_id": f"k{i}",
+            "speaker": f"s{i % 2}",
+            "emotion": "happy",
+            "metric": "ssim",
+            "value": v,
+            "extractor": "x",
+            "weights_sha256": "",
+            "status": "kept",
+            "reason": "",
+        }
+        | changes
+        for m, vs in values.items()
+        for i, v in enumerate(vs)
+    ]
 
 
 def test_paired_test_is_scipys_over_common_clips(tmp_path: Path) -> None:
@@ -70,8 +96,13 @@ def test_one_clip_has_no_interval_and_unlabelled_clips_no_number_of_speakers(tmp
     assert row.value == 0.5 and pd.isna(row.low) and pd.isna(row.high)
 
 
-@pytest.mark.parametrize(("speakers", "told"), [(["a", "b"], "the interval rests on 2 speakers"), ([None, None], ""), (["a", None], ""), (["a"], "")])
-def test_few_speakers_are_told_only_where_clips_are_labelled(tmp_path: Path, speakers: list[str | None], told: str) -> None:
+@pytest.mark.parametrize(
+    ("speakers", "told"),
+    [(["a", "b"], "the interval rests on 2 speakers"), ([None, None], ""), (["a", None], ""), (["a"], "")],
+)
+def test_few_speakers_are_told_only_where_clips_are_labelled(
+    tmp_path: Path, speakers: list[str | None], told: str
+) -> None:
     values = list(np.linspace(0.4, 0.6, len(speakers)))
     rows = [r | {"speaker": s} for r, s in zip(clip_rows({"m": values}), speakers, strict=True)]
     meta = {"cell": {"method": "m", "corpus": "c", "protocol": "self"}, "signatures": {}, "notes": {}}
@@ -96,23 +127,36 @@ def test_bad_summaries_are_named(tmp_path: Path, make: str) -> None:
         pd.DataFrame([{k: v for k, v in summary_row().items() if k != "extractor"}]).to_parquet(path)
     with pytest.raises(
         FatalError if make == "half" else EadbenchError,
-        match={"twice": "same value", "half": "damaged", "old": "was not written by eadbench", "absent": "missing"}[make],
+        match={
+            "twice": "same value",
+            "half": "damaged",
+            "old": "was not written by eadbench",
+            "absent": "missing",
+        }[make],
     ):
         gather.read_summaries(paths)
 
 
 def test_bad_per_clip_tables_are_named(tmp_path: Path) -> None:
     write_table(tmp_path / "p.parquet", clip_rows({"a": [1.0, 2.0]}), schemas.PER_CLIP)
-    with pytest.raises(EadbenchError, match="measured twice"), gather.open_per_clip([tmp_path / "p.parquet"] * 2, tmp_path):
+    with (
+        pytest.raises(EadbenchError, match="measured twice"),
+        gather.open_per_clip([tmp_path / "p.parquet"] * 2, tmp_path),
+    ):
         pass
     (tmp_path / "half.parquet").write_bytes((tmp_path / "p.parquet").read_bytes()[:-20])
-    with pytest.raises(FatalError, match="damaged"), gather.open_per_clip([tmp_path / "half.parquet"], tmp_path):
+    with (
+        pytest.raises(FatalError, match="damaged"),
+        gather.open_per_clip([tmp_path / "half.parquet"], tmp_path),
+    ):
         pass
 
 
 @pytest.mark.parametrize("name", ["corpus=old", "mine[v1]", "a*b", "method=x/speaker=y"])
 def test_the_folders_name_is_not_taken_for_data(tmp_path: Path, name: str) -> None:
-    write_table(tmp_path / name / "p.parquet", clip_rows({"a": [1.0, 2.0], "b": [2.0, 4.0]}), schemas.PER_CLIP)
+    write_table(
+        tmp_path / name / "p.parquet", clip_rows({"a": [1.0, 2.0], "b": [2.0, 4.0]}), schemas.PER_CLIP
+    )
     with gather.open_per_clip([tmp_path / name / "p.parquet"], tmp_path / "out") as base:
         tests, means = gather.paired_tests(base, "a"), gather.breakdown(base)
     assert tests[["method", "corpus", "n_common"]].values.tolist() == [["b", "c", 2]]
@@ -123,13 +167,26 @@ def many_rows(n: int) -> pd.DataFrame:
     """``n`` rows of two methods whose sums depend on the order of adding."""
     clip = np.arange(n) // 2
     return pd.DataFrame(
-        {"method": np.where(np.arange(n) % 2, "a", "b"), "corpus": "c", "protocol": "self", "clip_id": [f"k{k}" for k in clip],
-         "speaker": [f"s{k % 3}" for k in clip], "emotion": [f"e{k % 2}" for k in clip], "metric": "ssim",
-         "value": np.random.default_rng(0).normal(0, 1, n), "extractor": "x", "weights_sha256": "", "status": "kept", "reason": ""}
-    )  # fmt: skip
+        {
+            "method": np.where(np.arange(n) % 2, "a", "b"),
+            "corpus": "c",
+            "protocol": "self",
+            "clip_id": [f"k{k}" for k in clip],
+            "speaker": [f"s{k % 3}" for k in clip],
+            "emotion": [f"e{k % 2}" for k in clip],
+            "metric": "ssim",
+            "value": np.random.default_rng(0).normal(0, 1, n),
+            "extractor": "x",
+            "weights_sha256": "",
+            "status": "kept",
+            "reason": "",
+        }
+    )
 
 
-def test_the_breakdown_is_the_same_bits_with_any_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_breakdown_is_the_same_bits_with_any_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = many_rows(300_000)  # DuckDB gives a thread no less than a row group of 122,880
     write_table(tmp_path / "p.parquet", rows, schemas.PER_CLIP)
     found, averages = [], set()
@@ -138,7 +195,9 @@ def test_the_breakdown_is_the_same_bits_with_any_number_of_threads(tmp_path: Pat
         with gather.open_per_clip([tmp_path / "p.parquet"], tmp_path) as base:
             assert base.execute("SELECT current_setting('threads')").fetchone() == (threads,)
             found.append(gather.breakdown(base))
-            averages |= set(base.execute("SELECT avg(value) FROM per_clip GROUP BY method, emotion").fetchall())
+            averages |= set(
+                base.execute("SELECT avg(value) FROM per_clip GROUP BY method, emotion").fetchall()
+            )
     assert len(averages) > 4  # as they come, the sums do differ
     for other in found[1:]:
         pd.testing.assert_frame_equal(found[0], other, check_exact=True)
@@ -147,7 +206,9 @@ def test_the_breakdown_is_the_same_bits_with_any_number_of_threads(tmp_path: Pat
     assert first.value == pytest.approx(mine.mean()) and first.n == len(mine)
 
 
-def test_duckdb_spills_beside_the_output_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duckdb_spills_beside_the_output_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setattr(gather, "MEMORY", "40MB")
@@ -161,9 +222,16 @@ def test_duckdb_spills_beside_the_output_and_leaves_nothing(tmp_path: Path, monk
 
 def test_breakdown_is_the_mean_with_students_t(results: Path) -> None:
     frame = read_table(results / "tables" / "breakdown.parquet", schemas.BREAKDOWN)
-    clips = read_table(results / "scores" / "full" / "demo_mead" / "self" / "per_clip.parquet", schemas.PER_CLIP)
+    clips = read_table(
+        results / "scores" / "full" / "demo_mead" / "self" / "per_clip.parquet", schemas.PER_CLIP
+    )
     mine = clips[(clips.metric == "sync") & (clips.speaker == "S01")].value
-    (row,) = frame[(frame.method == "full") & (frame.corpus == "demo_mead") & (frame.metric == "sync") & (frame.level == "S01")].itertuples()
+    (row,) = frame[
+        (frame.method == "full")
+        & (frame.corpus == "demo_mead")
+        & (frame.metric == "sync")
+        & (frame.level == "S01")
+    ].itertuples()
     assert row.value == pytest.approx(mine.mean()) and row.n == len(mine)
     from scipy.stats import t
 
@@ -183,7 +251,8 @@ def test_median_interval_covers(n: int) -> None:
 
 def test_speed_counts_what_was_not_timed(tmp_path: Path) -> None:
     samples = (
-        synthetic.make_results(tmp_path, synthetic.World(corpora=("c",), methods={"full": 1.0}, history=())) / "samples/full/c/self/samples.parquet"
+        synthetic.make_results(tmp_path, synthetic.World(corpora=("c",), methods={"full": 1.0}, history=()))
+        / "samples/full/c/self/samples.parquet"
     )
     frame = read_table(samples, schemas.SAMPLES)
     frame.loc[0, "status"], frame.loc[1, "seconds"] = "failed", np.nan

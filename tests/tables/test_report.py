@@ -28,12 +28,21 @@ from eadbench.tables.report import bundle_page, head_counts, report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
 NASTY = '</script><img src=x onerror="window.broken=1">&'
 MOTION = ("jitter_ratio", "motion_energy_ratio")
-METHODS = {m: synthetic.METHODS[m] for m in ("full", "no_stda", "no_tfrm", "wav2lip", "still", "copied_input", "ground_truth")}
+METHODS = {
+    m: synthetic.METHODS[m]
+    for m in ("full", "no_stda", "no_tfrm", "wav2lip", "still", "copied_input", "ground_truth")
+}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "device_scale_factor": 1}
 
 
@@ -42,14 +51,24 @@ def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page over seven methods with videos; one method's name tries to break out."""
     folder = synthetic.make_results(
         tmp_path_factory.mktemp("page") / "results",
-        synthetic.World(methods=METHODS, corpora=("demo_hdtf", "demo_mead"), speakers=2, clips=2, videos=True, frames=40, size=64),
+        synthetic.World(
+            methods=METHODS,
+            corpora=("demo_hdtf", "demo_mead"),
+            speakers=2,
+            clips=2,
+            videos=True,
+            frames=40,
+            size=64,
+        ),
     )
     (folder / "samples/wav2lip/demo_mead/self/videos/S00_001-000.mp4").unlink()
     for path in folder.glob("samples/*/demo_hdtf/self/samples.parquet"):  # a corpus without labels
         write_table(path, read_table(path, schemas.SAMPLES).assign(target_emotion=None), schemas.SAMPLES)
     for path in folder.glob("scores/*/demo_hdtf/self/per_clip.parquet"):
         write_table(path, read_table(path, schemas.PER_CLIP).assign(emotion=None), schemas.PER_CLIP)
-    config = TablesConfig.model_validate(synthetic.CONFIG | {"labels": synthetic.CONFIG["labels"] | {"wav2lip": NASTY}})
+    config = TablesConfig.model_validate(
+        synthetic.CONFIG | {"labels": synthetic.CONFIG["labels"] | {"wav2lip": NASTY}}
+    )
     build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     report(folder / "tables", folder, folder / "report" / "index.html")
     return folder / "report"
@@ -61,12 +80,20 @@ def test_the_folder_is_whole(page_folder: Path) -> None:
         if not address.startswith("data:"):
             assert (page_folder / address).exists(), address
     assert "http://" not in html and "https://" not in html.replace("https://www.w3.org", "")
-    data = json.loads((page_folder / "report_assets" / "data.js").read_text().removeprefix("window.EADBENCH = ").removesuffix(";\n"))
+    data = json.loads(
+        (page_folder / "report_assets" / "data.js")
+        .read_text()
+        .removeprefix("window.EADBENCH = ")
+        .removesuffix(";\n")
+    )
     for cell in data["videos"]["cells"]:
         for clip in cell["clips"]:
             assert all((page_folder / "report_assets" / path).exists() for path in clip["methods"].values())
     assert {p.suffix for p in (page_folder / "report_assets" / "figures").iterdir()} == {".png", ".pdf"}
-    assert sum(p.name.startswith("strip_") for p in (page_folder / "report_assets" / "figures").glob("*.png")) == 3
+    assert (
+        sum(p.name.startswith("strip_") for p in (page_folder / "report_assets" / "figures").glob("*.png"))
+        == 3
+    )
     assert (page_folder / "report_assets" / "figures" / "adjacency_full.png").exists()
 
 
@@ -75,17 +102,32 @@ def test_the_bundle_is_the_page_and_nothing_else(page_folder: Path, tmp_path: Pa
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "of_an_older_page").touch()
     bundle_page(page_folder / "index.html", tmp_path / "bundle")
-    found = {path.relative_to(tmp_path / "bundle"): path.read_bytes() for path in (tmp_path / "bundle").rglob("*") if path.is_file()}
-    wanted = {path.relative_to(page_folder): path.read_bytes() for path in page_folder.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(tmp_path / "bundle"): path.read_bytes()
+        for path in (tmp_path / "bundle").rglob("*")
+        if path.is_file()
+    }
+    wanted = {
+        path.relative_to(page_folder): path.read_bytes() for path in page_folder.rglob("*") if path.is_file()
+    }
     wanted.pop(Path("notes.txt"))
     assert found == wanted and len(found) > 10
 
 
 def test_the_page_says_whose_people_are_drawn_and_how_to_cite(page_folder: Path) -> None:
     html = (page_folder / "index.html").read_text()
-    assert "Drawn people, synthetic voices.</strong> Nobody real is seen or heard in the clips of HDTF (demo), MEAD (demo)." in html
-    assert html.count("Drawn people, synthetic voices.</") >= 1 and "as the paper&#39;s figure 4. Drawn people, synthetic voices." in html
-    assert "<code>eadbench tables cite</code> prints the BibTeX" in html and "@inproceedings{wang2020mead," in html
+    assert (
+        "Drawn people, synthetic voices.</strong> Nobody real is seen or heard in the clips of HDTF "
+        "(demo), MEAD (demo)." in html
+    )
+    assert (
+        html.count("Drawn people, synthetic voices.</") >= 1
+        and "as the paper&#39;s figure 4. Drawn people, synthetic voices." in html
+    )
+    assert (
+        "<code>eadbench tables cite</code> prints the BibTeX" in html
+        and "@inproceedings{wang2020mead," in html
+    )
     assert "What was trained on what" in html and "another speaker&#39;s clip of the same label" in html
 
 
@@ -99,27 +141,41 @@ def test_measured_and_quoted_values_never_share_a_table(page_folder: Path) -> No
 def test_every_head_explains_its_metric(page_folder: Path) -> None:
     html = (page_folder / "index.html").read_text()
     asked = set(re.findall(r'popovertarget="([^"]+)"', html))
-    assert asked == set(re.findall(r'<div popover id="([^"]+)"', html)) == {f"m-{m}" for m in ("ssim", "fid", "fvd", "sync", "acc_emo", *MOTION)}
+    assert (
+        asked
+        == set(re.findall(r'<div popover id="([^"]+)"', html))
+        == {f"m-{m}" for m in ("ssim", "fid", "fvd", "sync", "acc_emo", *MOTION)}
+    )
     told = html[html.index('id="m-sync"') :].partition("</div>")[0]
-    assert all(f"<dt>{word}</dt>" in told for word in ("Definition", "Better", "Values", "Evaluator", "Reacts to", "Source"))
+    assert all(
+        f"<dt>{word}</dt>" in told
+        for word in ("Definition", "Better", "Values", "Evaluator", "Reacts to", "Source")
+    )
 
 
 def test_curves_show_validation_quality_with_names_and_mark(tmp_path: Path) -> None:
     logged = {"lr": ["train"], "loss": ["train", "val"], "trepa": ["train"], "noise": ["val"]}
     rows = [
         {"run": "full", "step": step, "split": split, "quantity": name, "value": 1.0}
-        for name, splits in logged.items() for split in splits for step in (1, 2)
-    ]  # fmt: skip
+        for name, splits in logged.items()
+        for split in splits
+        for step in (1, 2)
+    ]
     history = pd.DataFrame(rows)
     assert quality(history) == ["noise", "loss", "trepa"], "validation first, how the run went not at all"
     figure = history_figure(history, {"full": "EAD-Net"})
     assert [axis.get_title() for axis in figure.axes] == ["noise prediction error", "loss"]
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"EAD-Net, training", "EAD-Net, validation"}
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {
+        "EAD-Net, training",
+        "EAD-Net, validation",
+    }
     plain = save(figure, tmp_path / "plain") or (tmp_path / "plain.png").read_bytes()
     save(history_figure(history, {"full": "EAD-Net"}), tmp_path / "marked", "drawn people, synthetic voices")
     assert (tmp_path / "marked.png").read_bytes() != plain, "the mark stands in the picture"
     alone = history_figure(history[history.split == "train"])
-    assert [axis.get_title() for axis in alone.axes] == ["TREPA loss", "loss"], "without validation, what there is of training"
+    assert [axis.get_title() for axis in alone.axes] == ["TREPA loss", "loss"], (
+        "without validation, what there is of training"
+    )
 
 
 def test_names_are_escaped(page_folder: Path) -> None:
@@ -137,7 +193,10 @@ def test_frame_graphs_are_read_per_block(tmp_path: Path) -> None:
     rounds = np.stack([np.eye(4), np.full((4, 4), 0.25)]).astype(np.float32)
     save_file({"up_blocks.0": rounds, "down_blocks.1": rounds[:1]}, tmp_path / "adjacency.safetensors")
     maps = read_adjacency(tmp_path)
-    assert list(maps) == ["down_blocks.1", "up_blocks.0"] and [block_name(name) for name in maps] == ["down, level 2", "up, level 1"]
+    assert list(maps) == ["down_blocks.1", "up_blocks.0"] and [block_name(name) for name in maps] == [
+        "down, level 2",
+        "up, level 1",
+    ]
     np.testing.assert_allclose(maps["up_blocks.0"], rounds.mean(0))
     (tmp_path / "adjacency.safetensors").write_bytes(b"half")
     with pytest.raises(EadbenchError, match="frame graphs"):
@@ -173,7 +232,9 @@ def test_clips_count_once_however_many_protocols_use_them(results: Path) -> None
 def test_slugs_are_safe_and_distinct() -> None:
     names = ["a", "a b", "a/b", "../a", "方法", "a-b", ".."]
     found = [slug(n) for n in names]
-    assert len(set(found)) == len(names) and all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*|-[0-9a-f]{8}", f) for f in found)
+    assert len(set(found)) == len(names) and all(
+        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*|-[0-9a-f]{8}", f) for f in found
+    )
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +251,9 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def page(browser, page_folder: Path) -> Iterator:
-    """The opened page; afterwards: no error on the console, no request beyond the folder."""
+    """The opened page; afterwards: no error on the console, no request beyond the
+    folder.
+    """
     with open_page(browser, page_folder) as page:
         yield page
 
@@ -209,8 +272,18 @@ def open_page(browser, folder: Path, **options) -> Iterator:
     problems: list[str] = []
     page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda e: problems.append(str(e)))
-    page.on("request", lambda r: None if r.url.startswith((folder.as_uri(), "data:", "blob:")) else problems.append(f"request to {r.url}"))
-    page.on("requestfailed", lambda r: problems.append(f"failed: {r.url}") if "ERR_ABORTED" not in (r.failure or "") else None)
+    page.on(
+        "request",
+        lambda r: (
+            None
+            if r.url.startswith((folder.as_uri(), "data:", "blob:"))
+            else problems.append(f"request to {r.url}")
+        ),
+    )
+    page.on(
+        "requestfailed",
+        lambda r: problems.append(f"failed: {r.url}") if "ERR_ABORTED" not in (r.failure or "") else None,
+    )
     page.goto((folder / "index.html").as_uri())
     yield page
     assert page.evaluate("window.broken") is None
@@ -219,7 +292,9 @@ def open_page(browser, folder: Path, **options) -> Iterator:
 
 
 def column(page, at: int) -> list[str]:
-    return page.eval_on_selector_all(f"#t-main tbody tr:not([hidden]) > :nth-child({at})", "cells => cells.map(c => c.dataset.sort)")
+    return page.eval_on_selector_all(
+        f"#t-main tbody tr:not([hidden]) > :nth-child({at})", "cells => cells.map(c => c.dataset.sort)"
+    )
 
 
 @pytest.mark.browser
@@ -228,15 +303,21 @@ def test_sort_by_mouse_and_keyboard(page) -> None:
     button = page.locator("#t-main thead tr:last-child th:nth-child(3) button").first  # FID: lower is better
     button.click()
     *values, last = column(page, 3)
-    assert values == sorted(values, key=float) and len(values) == 5 and last == "", "the method without scores stays last"
+    assert values == sorted(values, key=float) and len(values) == 5 and last == "", (
+        "the method without scores stays last"
+    )
     button.press("Enter")
     *values, last = column(page, 3)
     assert values == sorted(values, key=float, reverse=True) and last == ""
-    assert page.locator("#t-main thead tr:last-child th:nth-child(3)").get_attribute("aria-sort") == "descending"
+    assert (
+        page.locator("#t-main thead tr:last-child th:nth-child(3)").get_attribute("aria-sort") == "descending"
+    )
     button.press("Enter")
     assert column(page, 1) == order, "the third one restores the order"
     assert page.locator("#t-main thead tr:last-child th:nth-child(3)").get_attribute("aria-sort") == "none"
-    page.locator("#t-main thead tr:last-child th:nth-child(2) button").first.click()  # SSIM: higher is better, so the best comes first
+    page.locator(
+        "#t-main thead tr:last-child th:nth-child(2) button"
+    ).first.click()  # SSIM: higher is better, so the best comes first
     assert column(page, 2)[:5] == sorted(column(page, 2)[:5], key=float, reverse=True)
 
 
@@ -304,7 +385,9 @@ def test_figures_of_drawn_people_say_so(page) -> None:
 def test_the_last_column_is_in_sight_at_1400_pixels(browser, page_folder: Path) -> None:
     with open_page(browser, page_folder, viewport={"width": 1400, "height": 900}) as page:
         room = page.locator("#table-main .scroll")
-        assert room.evaluate("e => e.scrollWidth <= e.clientWidth"), "the main table has to be scrolled sideways"
+        assert room.evaluate("e => e.scrollWidth <= e.clientWidth"), (
+            "the main table has to be scrolled sideways"
+        )
 
 
 @pytest.mark.browser
@@ -316,7 +399,9 @@ def test_videos_are_loaded_when_asked_for_and_play_in_step(page) -> None:
     page.locator("#p-loop").uncheck()
     page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => v.readyState >= 3)")
     page.locator("#p-play").click()
-    page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => !v.paused && v.currentTime > 0.3)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#p-grid video')].every(v => !v.paused && v.currentTime > 0.3)"
+    )
     spread = page.evaluate(
         """async () => {
         const videos = [...document.querySelectorAll('#p-grid video')], found = [];
@@ -338,7 +423,8 @@ def test_videos_are_loaded_when_asked_for_and_play_in_step(page) -> None:
 def test_scrub_steps_zoom_and_choice(page) -> None:
     page.locator("#player").scroll_into_view_if_needed()
     page.wait_for_function(
-        "[...document.querySelectorAll('#p-grid video')].length && [...document.querySelectorAll('#p-grid video')].every(v => v.readyState >= 2)"
+        "[...document.querySelectorAll('#p-grid video')].length && [...document.querySelectorAll('#p-grid "
+        "video')].every(v => v.readyState >= 2)"
     )
     times = "[...document.querySelectorAll('#p-grid video')].map(v => v.currentTime)"
     page.locator("#p-scrub").fill("1")
@@ -348,12 +434,16 @@ def test_scrub_steps_zoom_and_choice(page) -> None:
     page.locator("#p-grid").press("ArrowLeft")
     assert page.evaluate(times) == pytest.approx([1.0] * 7)
     page.get_by_label("Mouth only").check()
-    page.wait_for_function("new DOMMatrix(getComputedStyle(document.querySelector('#p-grid video')).transform).a > 2")
+    page.wait_for_function(
+        "new DOMMatrix(getComputedStyle(document.querySelector('#p-grid video')).transform).a > 2"
+    )
     page.locator("#p-emotion").select_option("happy")
     assert page.locator("#p-clip option").count() == 2
     page.locator("#p-order").select_option("sync")
     assert "spread" in page.locator("#p-clip option").first.inner_text()
-    spreads = [float(re.search(r"spread ([\d.]+)", t)[1]) for t in page.locator("#p-clip option").all_inner_texts()]
+    spreads = [
+        float(re.search(r"spread ([\d.]+)", t)[1]) for t in page.locator("#p-clip option").all_inner_texts()
+    ]
     assert spreads == sorted(spreads, reverse=True)
     page.locator("#p-clip").select_option("S00_001-000")
     assert page.get_by_text("this method has no video of this clip").count() == 1
@@ -367,7 +457,9 @@ def test_charts_and_breakdowns_draw(page) -> None:
         page.locator(selector).first.scroll_into_view_if_needed()
         page.wait_for_selector(f"{selector} .main-svg")
     page.locator("#b-by").select_option("speaker")
-    assert page.locator("#breakdown tbody tr").count() == 7 and page.locator("#breakdown thead th").count() == 3
+    assert (
+        page.locator("#breakdown tbody tr").count() == 7 and page.locator("#breakdown thead th").count() == 3
+    )
     assert page.locator("#confusion td").count() == 2 * len(synthetic.EMOTIONS)
     assert page.locator("#effects-beside").is_hidden()
     page.locator("#a-metric").select_option(index=page.locator("#a-metric option").count() - 2)
@@ -384,13 +476,21 @@ def test_semantics(page) -> None:
     page.wait_for_selector("#p-grid video")
     bare = page.evaluate(
         """() => {
-        const named = e => (e.labels && e.labels.length) || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.textContent.trim();
-        return [...document.querySelectorAll('button, select, input, video, img, [role=region], [role=group]')]
+        const named = e => (e.labels && e.labels.length) || e.getAttribute('aria-label')
+            || e.getAttribute('aria-labelledby') || e.textContent.trim();
+        const kinds = 'button, select, input, video, img, [role=region], [role=group]';
+        return [...document.querySelectorAll(kinds)]
           .filter(e => !(e.tagName === 'IMG' ? e.alt : named(e))).map(e => e.outerHTML.slice(0, 100));
       }"""
     )
     assert bare == []
-    assert page.evaluate("[...document.querySelectorAll('table')].filter(t => !t.caption || !t.querySelector('th[scope=col]')).map(t => t.id)") == []
+    assert (
+        page.evaluate(
+            "[...document.querySelectorAll('table')].filter(t => !t.caption || "
+            "!t.querySelector('th[scope=col]')).map(t => t.id)"
+        )
+        == []
+    )
     assert page.locator("h1").count() == 1 and page.evaluate("document.documentElement.lang") == "en"
     ids = page.evaluate("[...document.querySelectorAll('[id]:not(svg *)')].map(e => e.id)")
     assert sorted(ids) == sorted(set(ids))
@@ -401,18 +501,25 @@ def test_phone_in_the_dark(phone) -> None:
     phone.locator("#player").scroll_into_view_if_needed()
     phone.wait_for_selector("#p-grid video")
     phone.locator("#provenance").scroll_into_view_if_needed()
-    assert phone.evaluate("document.documentElement.scrollWidth") <= 390, "the page itself must not scroll sideways"
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390, (
+        "the page itself must not scroll sideways"
+    )
     light = phone.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert max(light[:3]) < 60
 
 
 @pytest.fixture(scope="module")
 def large_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page over 30 methods and 500 clips; all 15,000 videos are one file under other names."""
+    """A page over 30 methods and 500 clips; all 15,000 videos are one file under other
+    names.
+    """
     methods = METHODS | {f"other{k:02d}": k / 30 for k in range(30 - len(METHODS))}
     root = tmp_path_factory.mktemp("large")
     folder = synthetic.make_results(
-        root / "results", synthetic.World(methods=methods, corpora=("demo_hdtf",), speakers=10, clips=50, frames=15, history=())
+        root / "results",
+        synthetic.World(
+            methods=methods, corpora=("demo_hdtf",), speakers=10, clips=50, frames=15, history=()
+        ),
     )
     write_video(root / "one.mp4", synthetic.moving_face(15, 64, 1, 0.8), audio=synthetic.tone(15, 300))
     for path in folder.glob("samples/*/*/*/samples.parquet"):
@@ -425,7 +532,13 @@ def large_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     listed = [m for m in methods if m != "ground_truth"] + ["ground_truth"]
     tables = {key: synthetic.CONFIG[key] | {"corpora": ["demo_hdtf"]} for key in ("main", "speed")}
     config = TablesConfig.model_validate(
-        {"methods": listed, "controls": ["still", "copied_input"], "bootstrap": 100, **tables, "main": tables["main"] | {"quoted": {}}}
+        {
+            "methods": listed,
+            "controls": ["still", "copied_input"],
+            "bootstrap": 100,
+            **tables,
+            "main": tables["main"] | {"quoted": {}},
+        }
     )
     build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     report(folder / "tables", folder, folder / "report" / "index.html")
@@ -443,7 +556,9 @@ def test_thirty_methods_and_five_hundred_clips_stay_usable(browser, large_folder
         page.wait_for_selector("#p-grid video")
         assert page.locator("#p-clip option").count() == 500
         assert page.locator("#p-grid video").count() == 8, "with many methods, the first few"
-        page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => v.readyState >= 2)")
+        page.wait_for_function(
+            "[...document.querySelectorAll('#p-grid video')].every(v => v.readyState >= 2)"
+        )
         assert len(set(requests)) == 8, "of 15,000 videos only those on the screen"
         page.locator("#p-order").select_option("sync")
         spreads = [float(s) for s in re.findall(r"spread ([0-9.]+)", page.locator("#p-clip").inner_text())]
@@ -453,4 +568,6 @@ def test_thirty_methods_and_five_hundred_clips_stay_usable(browser, large_folder
         assert page.locator("#p-grid video").count() == 30
         page.locator("#p-loop").uncheck()
         page.locator("#p-play").click()
-        page.wait_for_function("[...document.querySelectorAll('#p-grid video')].every(v => v.currentTime > 0.3)", timeout=20_000)
+        page.wait_for_function(
+            "[...document.querySelectorAll('#p-grid video')].every(v => v.currentTime > 0.3)", timeout=20_000
+        )

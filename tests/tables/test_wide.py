@@ -1,4 +1,6 @@
-"""Wide tables: ranks, signatures, quoted values, and their print in Markdown, LaTeX and CSV."""
+"""Wide tables: ranks, signatures, quoted values, and their print in Markdown, LaTeX and
+CSV.
+"""
 
 import re
 import shutil
@@ -21,17 +23,36 @@ FACTS = Facts({}, {})
 
 def scores(**methods: float | None) -> pd.DataFrame:
     rows = [
-        {"method": m, "corpus": "c", "protocol": "self", "metric": "fid", "value": v,
-         "low": None if v is None else v - 1, "high": None if v is None else v + 1,
-         "n": 9, "n_missing": 0, "extractor": "inception-random", "weights_sha256": "ab" * 32, "resolution": 64, "variant": "", "warning": "",
-         "p_value": None, "n_common": None}
+        {
+            "method": m,
+            "corpus": "c",
+            "protocol": "self",
+            "metric": "fid",
+            "value": v,
+            "low": None if v is None else v - 1,
+            "high": None if v is None else v + 1,
+            "n": 9,
+            "n_missing": 0,
+            "extractor": "inception-random",
+            "weights_sha256": "ab" * 32,
+            "resolution": 64,
+            "variant": "",
+            "warning": "",
+            "p_value": None,
+            "n_common": None,
+        }
         for m, v in methods.items()
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows).astype({"resolution": "Int64", "value": float, "low": float, "high": float})
 
 
 def config(*methods: str, **more) -> TablesConfig:
-    main = {"title": "Main", "corpora": ["c"], "metrics": more.pop("metrics", ["fid"]), "quoted": more.pop("quoted", {})}
+    main = {
+        "title": "Main",
+        "corpora": ["c"],
+        "metrics": more.pop("metrics", ["fid"]),
+        "quoted": more.pop("quoted", {}),
+    }
     return TablesConfig.model_validate({"methods": list(methods), "main": main, **more})
 
 
@@ -42,11 +63,21 @@ def table_of(cfg: TablesConfig, frame: pd.DataFrame) -> wide.WideTable:
 def test_best_and_second_leave_out_controls_and_truth() -> None:
     cfg = config("a", "b", "d", "still", "ground_truth", controls=["still"])
     table = table_of(cfg, scores(a=30, b=20, d=25, still=1, ground_truth=0))
-    assert {m: c.rank for (m, _), c in table.cells.items()} == {"a": 0, "b": 1, "d": 2, "still": 0, "ground_truth": 0}
+    assert {m: c.rank for (m, _), c in table.cells.items()} == {
+        "a": 0,
+        "b": 1,
+        "d": 2,
+        "still": 0,
+        "ground_truth": 0,
+    }
 
 
 def test_equal_values_share_a_rank_and_one_method_has_none() -> None:
-    assert [c.rank for c in table_of(config("a", "b", "d"), scores(a=2, b=2, d=5)).cells.values()] == [1, 1, 2]
+    assert [c.rank for c in table_of(config("a", "b", "d"), scores(a=2, b=2, d=5)).cells.values()] == [
+        1,
+        1,
+        2,
+    ]
     assert [c.rank for c in table_of(config("a", "b"), scores(a=2, b=None)).cells.values()] == [0, 0]
 
 
@@ -58,7 +89,9 @@ def test_nothing_is_marked_where_the_best_cannot_be_told_from_the_others() -> No
     assert note.text.startswith("No best is marked in FID: the interval")
     tested = scores(a=2, b=2.5, d=2.9)
     tested.loc[1, "p_value"] = 0.01
-    assert [c.rank for c in table_of(cfg, tested).cells.values()] == [1, 2, 0], "the paired test against a tells b from it"
+    assert [c.rank for c in table_of(cfg, tested).cells.values()] == [1, 2, 0], (
+        "the paired test against a tells b from it"
+    )
     alone = scores(a=2, b=20, d=30).assign(n=1, low=None, high=None)
     assert {c.rank for c in table_of(cfg, alone.astype({"low": float, "high": float})).cells.values()} == {0}
 
@@ -74,7 +107,9 @@ def test_a_method_that_lacks_clips_of_others_is_not_ranked() -> None:
     frame.loc[1, "n"], frame["n_common"] = 9, [None, 7, 9, 9]
     assert table_of(cfg, frame).cells["b", "fid_c"].short, "as many clips, but other ones"
     frame.loc[0, "n"], frame["n_common"] = 6, [None, 6, 6, 6]
-    assert [m for (m, _), c in table_of(cfg, frame).cells.items() if c.short] == ["a"], "the reference itself lacks some"
+    assert [m for (m, _), c in table_of(cfg, frame).cells.items() if c.short] == ["a"], (
+        "the reference itself lacks some"
+    )
 
 
 def test_the_number_in_the_head_is_that_of_the_methods_not_of_the_real_videos() -> None:
@@ -86,8 +121,14 @@ def test_the_number_in_the_head_is_that_of_the_methods_not_of_the_real_videos() 
 
 
 def test_numbers_have_as_many_decimals_as_are_worth_something() -> None:
-    assert wide.decimals_for([0.0, 6.9e-18]) == 2 and render.number(6.9e-18, 2) == "0.00", "a set's distance to itself"
-    assert wide.decimals_for([0.0]) == 2 and wide.decimals_for([0.004], "frames") == 1 and wide.decimals_for([0.004]) == 5
+    assert wide.decimals_for([0.0, 6.9e-18]) == 2 and render.number(6.9e-18, 2) == "0.00", (
+        "a set's distance to itself"
+    )
+    assert (
+        wide.decimals_for([0.0]) == 2
+        and wide.decimals_for([0.004], "frames") == 1
+        and wide.decimals_for([0.004]) == 5
+    )
 
 
 def test_a_method_that_keeps_the_brows_is_explained() -> None:
@@ -96,7 +137,11 @@ def test_a_method_that_keeps_the_brows_is_explained() -> None:
     brows = scores(a=0.5, b=1.0, d=1.0, e=0.4).assign(metric="brow_motion_ratio")
     table, both = comparison("main", cfg.main, cfg, frame, FACTS), pd.concat([frame, brows])
     (note,) = kept_emotion(table, both, Facts({}, {}, kinds={"b": "command", "d": "eadnet", "e": "wav2lip"}))
-    assert "here b (0.60), e (0.50), shows" in note.text and "d (" not in note.text and "cross_emotion" in note.text
+    assert (
+        "here b (0.60), e (0.50), shows" in note.text
+        and "d (" not in note.text
+        and "cross_emotion" in note.text
+    )
     assert not kept_emotion(table, frame, FACTS), "of a stranger without the brows nobody knows"
 
 
@@ -108,7 +153,10 @@ def test_the_same_gap_of_all_methods_is_told_once() -> None:
     told = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows, columns=names))]
     alone = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows[:1], columns=names))]
     assert alone[0] == "a: 1 of 10 clips is missing from FID: k1 (no face).", "a name keeps its letters"
-    assert told == ["All methods: 1 of 10 clips is missing from FID: k1 (no face).", "Paired tests use the clips in common."]
+    assert told == [
+        "All methods: 1 of 10 clips is missing from FID: k1 (no face).",
+        "Paired tests use the clips in common.",
+    ]
 
 
 def test_notes_stand_under_headings_in_a_fixed_order() -> None:
@@ -123,7 +171,8 @@ def test_a_method_without_scores_keeps_its_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("extractor", "inception-v3"), ("weights_sha256", "cd" * 32), ("resolution", 299), ("variant", "clean")]
+    ("column", "value"),
+    [("extractor", "inception-v3"), ("weights_sha256", "cd" * 32), ("resolution", 299), ("variant", "clean")],
 )
 def test_mixed_rulers_are_refused_with_names(column: str, value: object) -> None:
     frame = scores(a=2, b=3)
@@ -160,7 +209,12 @@ def test_another_n_is_told_in_the_cell() -> None:
 
 
 def test_markdown_neutralises_names() -> None:
-    text = render.to_markdown(table_of(config("a", "b", labels={"a": NASTY}), scores(a=2, b=3)), {NASTY: [NASTY]}, {"a": NASTY}, 0.05)
+    text = render.to_markdown(
+        table_of(config("a", "b", labels={"a": NASTY}), scores(a=2, b=3)),
+        {NASTY: [NASTY]},
+        {"a": NASTY},
+        0.05,
+    )
     assert "<script>" not in text
     (row,) = [line for line in text.splitlines() if line.startswith("| &lt;script")]
     assert row.replace("\\|", "").count("|") == 3  # no column more than the heading has
@@ -174,18 +228,26 @@ def test_latex_compiles(results: Path, tmp_path: Path, name: str) -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles_with_any_name(tmp_path: Path) -> None:
-    table = table_of(config("a", "b", labels={"a": NASTY, "b": "[1] *", "c": NASTY}, quoted={"c": "MEAD"}), scores(a=2, b=3))
+    table = table_of(
+        config("a", "b", labels={"a": NASTY, "b": "[1] *", "c": NASTY}, quoted={"c": "MEAD"}),
+        scores(a=2, b=3),
+    )
     compile_latex(render.to_latex(table, {NASTY: [NASTY]}, {"a": NASTY, "c": NASTY}, 0.05), tmp_path)
 
 
 def compile_latex(source: str, folder: Path) -> None:
     (folder / "t.tex").write_text(source, encoding="utf-8")
     run = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"], cwd=folder, capture_output=True, text=True
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stdout[-1500:]
     assert "Overfull" not in run.stdout, "the table does not fit its page"
-    assert re.search(r"Output written on t.pdf \([12] page", run.stdout), "table and notes take more than two pages"
+    assert re.search(r"Output written on t.pdf \([12] page", run.stdout), (
+        "table and notes take more than two pages"
+    )
 
 
 def test_latex_escapes_every_special_character() -> None:
@@ -204,16 +266,34 @@ def test_configuration_refuses_what_misleads() -> None:
 
 
 def test_a_table_holds_one_protocol_and_says_who_could_not_run() -> None:
-    """Scores of another protocol stay out; a method without samples there has its row, with the reason."""
+    """Scores of another protocol stay out; a method without samples there has its row,
+    with the reason.
+    """
     own, cross = scores(a=30, b=20), scores(a=70).assign(protocol="cross")
-    cfg = config("a", "b", more={"cross": {"title": "Cross", "corpora": ["c"], "metrics": ["fid"], "protocol": "cross"}})
+    cfg = config(
+        "a",
+        "b",
+        more={"cross": {"title": "Cross", "corpora": ["c"], "metrics": ["fid"], "protocol": "cross"}},
+    )
     why = "weights are missing: x (from y (z), no sha256); needs a GPU: none"
-    rows = [("a", "self", "kept", ""), ("b", "self", "kept", ""), ("a", "cross", "kept", ""), *[("b", "cross", "dropped", why)] * 2]
-    samples = pd.DataFrame(rows, columns=["method", "protocol", "status", "reason"]).assign(run_hash=None, caption_source=None)
+    rows = [
+        ("a", "self", "kept", ""),
+        ("b", "self", "kept", ""),
+        ("a", "cross", "kept", ""),
+        *[("b", "cross", "dropped", why)] * 2,
+    ]
+    samples = pd.DataFrame(rows, columns=["method", "protocol", "status", "reason"]).assign(
+        run_hash=None, caption_source=None
+    )
     facts, both = facts_of(samples), pd.concat([own, cross])
-    tables = {n: comparison(n, spec, cfg, both, facts) for n, spec in (("main", cfg.main), ("cross", cfg.more["cross"]))}
+    tables = {
+        n: comparison(n, spec, cfg, both, facts)
+        for n, spec in (("main", cfg.main), ("cross", cfg.more["cross"]))
+    }
     assert {m: c.value for (m, _), c in tables["main"].cells.items()} == {"a": 30, "b": 20}
-    assert {m: c.value for (m, _), c in tables["cross"].cells.items()} == {"a": 70} and [r.method for r in tables["cross"].rows] == ["a", "b"]
+    assert {m: c.value for (m, _), c in tables["cross"].cells.items()} == {"a": 70} and [
+        r.method for r in tables["cross"].rows
+    ] == ["a", "b"]
     assert not missing(tables["main"])
     (note,) = missing(tables["cross"])
     assert note.text.startswith("b could not be run: weights are missing: x, and 1 more (`eadbench")

@@ -9,7 +9,17 @@ import pytest
 from eadbench.core import settings
 from eadbench.training.config import TrainingConfig
 
-OPTIM = {"steps": 4, "batch": 2, "lr": 1e-3, "schedule": "cosine", "warmup": 1, "log_every": 1, "validate_batches": 1, "save_every": 2, "ema": 0.5}
+OPTIM = {
+    "steps": 4,
+    "batch": 2,
+    "lr": 1e-3,
+    "schedule": "cosine",
+    "warmup": 1,
+    "log_every": 1,
+    "validate_batches": 1,
+    "save_every": 2,
+    "ema": 0.5,
+}
 SMALL = {
     "model": {
         "frames": 4,
@@ -26,7 +36,14 @@ SMALL = {
         "syncnet": {
             "kind": "syncnet",
             "windows": 4,
-            "model": {"frames": 3, "visual_channels": [8, 8], "audio_channels": [8, 8], "embedding": 16, "attention_from": None, "relu": False},
+            "model": {
+                "frames": 3,
+                "visual_channels": [8, 8],
+                "audio_channels": [8, 8],
+                "embedding": 16,
+                "attention_from": None,
+                "relu": False,
+            },
         },
         "stage1": {"kind": "eadnet", "stage": 1, "model": {"stda": "strip_hv", "tfrm": "none"}},
         "full": {
@@ -38,7 +55,12 @@ SMALL = {
             "losses": {"x0_every": 2},
         },
         "no_tfrm": {"base": "full", "model": {"tfrm": "none"}},
-        "wav2lip": {"kind": "wav2lip", "syncnet": "syncnet", "windows": 3, "model": {"face_size": 32, "width": 1}},
+        "wav2lip": {
+            "kind": "wav2lip",
+            "syncnet": "syncnet",
+            "windows": 3,
+            "model": {"face_size": 32, "width": 1},
+        },
     },
 }
 
@@ -52,15 +74,21 @@ def small() -> dict[str, Any]:
 
 
 def as_given(section: dict[str, Any], name: str) -> TrainingConfig:
-    """The section as the workflow gives it to the command: what a run of that kind does not read is not in it."""
+    """The section as the workflow gives it to the command: what a run of that kind does
+    not read is not in it.
+    """
     whole = settings.Settings({"seed": 1, "device": "cpu", "training": section})
     given = [whole.read_by("training run", run=name), whole.aside_for("training run", run=name)]
     return settings.load([json.dumps(part) for part in given], None, "training run").training
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_features: Path, tiny_parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of ``syncnet`` and ``stage1``, trained for a few steps, and the artefacts beside them."""
+def trained(
+    tiny_features: Path, tiny_parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Folders of ``syncnet`` and ``stage1``, trained for a few steps, and the artefacts
+    beside them.
+    """
     from eadbench.training.run import run
 
     folder = tmp_path_factory.mktemp("trained")

@@ -24,9 +24,20 @@ from eadbench.training.data import (
     reference_start,
 )
 
-MODEL = EADNetConfig(frames=4, block_channels=(16, 16), attention_levels=(1,), heads=2, norm_groups=8, audio_dim=16, audio_layers=2, text_dim=12)
+MODEL = EADNetConfig(
+    frames=4,
+    block_channels=(16, 16),
+    attention_levels=(1,),
+    heads=2,
+    norm_groups=8,
+    audio_dim=16,
+    audio_layers=2,
+    text_dim=12,
+)
 PLAIN = DiffusionConfig(vector_alone=0, other_reference=0)
-SYNC = SyncNetConfig(image_size=32, frames=3, visual_channels=(8, 8), audio_channels=(8, 8), embedding=16, attention_from=None)
+SYNC = SyncNetConfig(
+    image_size=32, frames=3, visual_channels=(8, 8), audio_channels=(8, 8), embedding=16, attention_from=None
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +78,17 @@ def test_conditions_belong_to_the_frames(store: FeatureStore) -> None:
         start = next(s for s in range(47) if torch.equal(latents[s : s + 4], sample["clean"]))
         assert torch.equal(sample["masked"], store.get(row, "masked", start, start + 4).float())
         assert torch.equal(sample["frames"], store.get(row, "frames", start, start + 4))
-        assert torch.equal(sample["audio"], audio_windows(store.get(row, "audio").float(), 50)[start : start + 4])
-        assert torch.equal(sample["sounds"][0], store.get(row, "mel").float()[:, round(3.2 * start) :][:, :10])
-        assert not any(torch.equal(sample["reference"], latents[s : s + 4]) for s in range(start - 3, start + 4) if s >= 0), "no overlap"
+        assert torch.equal(
+            sample["audio"], audio_windows(store.get(row, "audio").float(), 50)[start : start + 4]
+        )
+        assert torch.equal(
+            sample["sounds"][0], store.get(row, "mel").float()[:, round(3.2 * start) :][:, :10]
+        )
+        assert not any(
+            torch.equal(sample["reference"], latents[s : s + 4])
+            for s in range(start - 3, start + 4)
+            if s >= 0
+        ), "no overlap"
 
 
 @pytest.mark.parametrize("start", [0, 1, 20, 45, 46])
@@ -91,12 +110,16 @@ def test_reference_window_does_not_overlap_where_it_can_avoid_it() -> None:
 
 
 def test_reference_may_be_another_clip_of_the_speaker(store: FeatureStore) -> None:
-    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(vector_alone=0, other_reference=1.0), 2)
+    data = EADNetWindows(
+        store, Stream(1, "r", "train"), MODEL, DiffusionConfig(vector_alone=0, other_reference=1.0), 2
+    )
     elsewhere = 0
     for number in range(9):
         sample = data[number]
         row = store.row(sample["clip_id"])
-        others = data.clips[(data.clips["speaker"] == row["speaker"]) & (data.clips["clip_id"] != row["clip_id"])]
+        others = data.clips[
+            (data.clips["speaker"] == row["speaker"]) & (data.clips["clip_id"] != row["clip_id"])
+        ]
         own = store.get(row, "latents").float()
         assert any(torch.equal(own[s : s + 4], sample["reference"]) for s in range(47)) == others.empty
         for _, other in others.iterrows():
@@ -107,7 +130,13 @@ def test_reference_may_be_another_clip_of_the_speaker(store: FeatureStore) -> No
 
 
 def test_dropout_is_independent_and_as_often_as_asked(store: FeatureStore) -> None:
-    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(drop_audio=0.3, drop_text=0.3, vector_alone=0, other_reference=0), 2)
+    data = EADNetWindows(
+        store,
+        Stream(1, "r", "train"),
+        MODEL,
+        DiffusionConfig(drop_audio=0.3, drop_text=0.3, vector_alone=0, other_reference=0),
+        2,
+    )
     drops = np.array([[s["drop_audio"], s["drop_text"]] for s in (data[k] for k in range(400))])
     assert np.allclose(drops.mean(0), 0.3, atol=0.08) and abs(np.corrcoef(drops.T)[0, 1]) < 0.15
 
@@ -118,7 +147,9 @@ def test_clean_sample_data_comes_on_its_steps_only(store: FeatureStore) -> None:
 
 
 def test_the_vector_comes_alone_where_there_is_one(store: FeatureStore) -> None:
-    data = EADNetWindows(store, Stream(1, "r", "train"), MODEL, DiffusionConfig(vector_alone=1.0, other_reference=0), 2)
+    data = EADNetWindows(
+        store, Stream(1, "r", "train"), MODEL, DiffusionConfig(vector_alone=1.0, other_reference=0), 2
+    )
     for sample in (data[k] for k in range(len(data.clips))):
         assert (sample["text"] is None) == bool(sample["vai"].isfinite().all())
     assert all(data[k]["text"] is not None for data in [windows(store)] for k in range(len(data.clips)))
@@ -128,11 +159,18 @@ def test_texts_are_padded_and_missing_ones_are_the_null_text(store: FeatureStore
     samples = [windows(store)[k] for k in range(3)]
     samples[1]["text"] = None
     batch = collate(samples)
-    assert batch["text"].shape[0] == 3 and batch["text_mask"].sum(1).tolist() == [len(samples[0]["text"]), 0, len(samples[2]["text"])]
+    assert batch["text"].shape[0] == 3 and batch["text_mask"].sum(1).tolist() == [
+        len(samples[0]["text"]),
+        0,
+        len(samples[2]["text"]),
+    ]
     assert collate([s | {"text": None} for s in samples])["text"] is None
     encoder = ConditionEncoder(MODEL)
     context = encoder(batch["audio"], batch["text"], batch["text_mask"], batch["vai"])
-    assert torch.equal(context.text[1], encoder.null_text.expand_as(context.text[1])) and context.text_mask[1].all()
+    assert (
+        torch.equal(context.text[1], encoder.null_text.expand_as(context.text[1]))
+        and context.text_mask[1].all()
+    )
     assert not torch.equal(context.text[0, 0], encoder.null_text)
 
 
@@ -153,7 +191,9 @@ def test_sync_windows_are_distinct_places_of_one_clip(store: FeatureStore) -> No
     frames = store.get(store.row(sample["clip_id"]), "frames")[:, :, 16:]
     places = [next(s for s in range(48) if torch.equal(frames[s : s + 3], w)) for w in sample["windows"]]
     assert len(set(places)) == 6
-    assert sample["windows"].dtype == torch.uint8, "a batch of the paper's size would be 1.6 GB in float32, and dozens wait"
+    assert sample["windows"].dtype == torch.uint8, (
+        "a batch of the paper's size would be 1.6 GB in float32, and dozens wait"
+    )
     plain = recoloured(collate([sample]))
     assert torch.equal(plain[0], sample["windows"].float() / 127.5 - 1)
     changed = recoloured(collate([SyncWindows(store, Stream(1, "r", "train"), SYNC, 6, augment=True)[0]]))

@@ -1,4 +1,6 @@
-"""What EAD-Net's task measures beside its losses (the losses themselves: test_losses.py and test_run.py)."""
+"""What EAD-Net's task measures beside its losses (the losses themselves: test_losses.py
+and test_run.py).
+"""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,15 @@ def task_of(section: dict[str, Any], emotion: str, features: Path) -> EADNetTask
     section["runs"]["stage1"]["model"] |= {"emotion": emotion}
     config = TrainingConfig.model_validate(section).run("stage1")
     store = FeatureStore([features])
-    task = EADNetTask(store, config, model_config("stage1", config, store, store.facts()), LossNetworks(), 1, "stage1", ("face", 32, 4))
+    task = EADNetTask(
+        store,
+        config,
+        model_config("stage1", config, store, store.facts()),
+        LossNetworks(),
+        1,
+        "stage1",
+        ("face", 32, 4),
+    )
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():  # what starts at zero would make every condition look unheard
         for parameter in task.model.parameters():
@@ -26,17 +36,31 @@ def task_of(section: dict[str, Any], emotion: str, features: Path) -> EADNetTask
 
 
 @pytest.mark.parametrize("emotion", ["none", "vai", "text+vai"])
-def test_validation_tells_whether_sound_and_emotion_are_used(emotion: str, small: dict[str, Any], tiny_features: Path) -> None:
+def test_validation_tells_whether_sound_and_emotion_are_used(
+    emotion: str, small: dict[str, Any], tiny_features: Path
+) -> None:
     task = task_of(small, emotion, tiny_features)
     batch = collate([task.data[k] for k in range(4)])
     found = task.validate(task.model.eval(), [batch])
-    assert found["audio_sensitivity"] == pytest.approx(found["noise_other_sound"] / found["noise"] - 1) and found["audio_sensitivity"] != 0
+    assert (
+        found["audio_sensitivity"] == pytest.approx(found["noise_other_sound"] / found["noise"] - 1)
+        and found["audio_sensitivity"] != 0
+    )
     if emotion == "none":
         assert "emotion_sensitivity" not in found
         return
-    assert found["emotion_sensitivity"] == pytest.approx(found["noise_other_emotion"] / found["noise"] - 1) and found["emotion_sensitivity"] != 0
-    alike = {key: value[:1].expand_as(value) for key, value in batch.items() if key in ("text", "text_mask", "vai") and value is not None}
-    assert task.validate(task.model, [batch | alike])["emotion_sensitivity"] == 0, "another clip's emotion is the same one"
+    assert (
+        found["emotion_sensitivity"] == pytest.approx(found["noise_other_emotion"] / found["noise"] - 1)
+        and found["emotion_sensitivity"] != 0
+    )
+    alike = {
+        key: value[:1].expand_as(value)
+        for key, value in batch.items()
+        if key in ("text", "text_mask", "vai") and value is not None
+    }
+    assert task.validate(task.model, [batch | alike])["emotion_sensitivity"] == 0, (
+        "another clip's emotion is the same one"
+    )
 
 
 def test_decoding_again_on_the_way_back_gives_the_same_gradients_and_keeps_less(
@@ -47,7 +71,16 @@ def test_decoding_again_on_the_way_back_gives_the_same_gradients_and_keeps_less(
         section = small | {"optim": small["optim"] | {"gradient_checkpointing": checkpointing}}
         config = TrainingConfig.model_validate(section).run("full")
         store = FeatureStore([tiny_features])
-        task = make_task("full", config, model_config("full", config, store, store.facts()), store, store.facts(), 1, trained["stage1"], trained)
+        task = make_task(
+            "full",
+            config,
+            model_config("full", config, store, store.facts()),
+            store,
+            store.facts(),
+            1,
+            trained["stage1"],
+            trained,
+        )
         latents = torch.randn(9, 4, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
         sizes = []
 

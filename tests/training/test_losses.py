@@ -1,4 +1,6 @@
-"""Losses and diffusion arithmetic: finite gradients that point the right way, weights, references."""
+"""Losses and diffusion arithmetic: finite gradients that point the right way, weights,
+references.
+"""
 
 import numpy as np
 import pytest
@@ -21,12 +23,22 @@ def generator(seed: int = 0) -> torch.Generator:
 @pytest.fixture(scope="module")
 def syncnet() -> LipSyncNet:
     torch.manual_seed(0)
-    config = SyncNetConfig(image_size=32, frames=3, visual_channels=(8, 8), audio_channels=(8, 8), embedding=16, attention_from=None, relu=False)
+    config = SyncNetConfig(
+        image_size=32,
+        frames=3,
+        visual_channels=(8, 8),
+        audio_channels=(8, 8),
+        embedding=16,
+        attention_from=None,
+        relu=False,
+    )
     return LipSyncNet(config).eval().requires_grad_(False)
 
 
 def descends(loss_of, start: torch.Tensor, step: float = 0.05, steps: int = 20) -> tuple[float, float]:
-    """Loss before and after a few steps against the gradient; the gradient must be finite and not zero."""
+    """Loss before and after a few steps against the gradient; the gradient must be
+    finite and not zero.
+    """
     x = start.clone().requires_grad_()
     values = []
     for _ in range(steps):
@@ -76,7 +88,9 @@ def test_trepa_pulls_to_the_real_motion_and_scales_with_width(tiny_parts) -> Non
     before, after = descends(lambda x: L.trepa_loss(features, x, real), fake)
     assert after < before
     cosine = (features(fake) * features(real)).sum(-1)
-    assert torch.allclose(L.trepa_loss(features, fake, real), 2 * (1 - cosine) / 1408, atol=1e-6), "the same for any width"
+    assert torch.allclose(L.trepa_loss(features, fake, real), 2 * (1 - cosine) / 1408, atol=1e-6), (
+        "the same for any width"
+    )
     assert L.trepa_loss(features, fake.flip(1), fake).min() > 0, "the order of frames matters"
 
 
@@ -96,7 +110,9 @@ def test_noise_loss_weights_positions_and_keeps_the_mean() -> None:
 def test_diffusion_is_that_of_diffusers(prediction: str) -> None:
     ours = Diffusion(DiffusionConfig(), prediction)
     name = {"epsilon": "epsilon", "v": "v_prediction"}[prediction]
-    theirs = DDIMScheduler(1000, 0.00085, 0.012, "scaled_linear", clip_sample=False, set_alpha_to_one=False, prediction_type=name)
+    theirs = DDIMScheduler(
+        1000, 0.00085, 0.012, "scaled_linear", clip_sample=False, set_alpha_to_one=False, prediction_type=name
+    )
     clean, noise = (torch.randn(3, 2, 4, 8, 8, generator=generator(k)) for k in (0, 1))
     t = torch.tensor([10, 500, 990])
     noisy = ours.add_noise(clean, noise, t)
@@ -104,14 +120,18 @@ def test_diffusion_is_that_of_diffusers(prediction: str) -> None:
     target = ours.target(clean, noise, t)
     if prediction == "v":
         assert torch.allclose(target, theirs.get_velocity(clean, noise, t), atol=1e-6)
-    assert torch.allclose(ours.clean(noisy, target, t), clean, atol=2e-4), "the true target gives the clean sample back"
+    assert torch.allclose(ours.clean(noisy, target, t), clean, atol=2e-4), (
+        "the true target gives the clean sample back"
+    )
     theirs.set_timesteps(1000)
     step = theirs.step(target[1:2], 500, noisy[1:2]).pred_original_sample
     assert torch.allclose(step, ours.clean(noisy, target, t)[1:2], atol=1e-5)
 
 
 def test_noisy_steps_do_not_dominate_the_losses_on_the_clean_sample() -> None:
-    """With an error of fixed size in the prediction, the weighted squared error of the clean sample must not grow with the noise."""
+    """With an error of fixed size in the prediction, the weighted squared error of the
+    clean sample must not grow with the noise.
+    """
     diffusion = Diffusion(DiffusionConfig(), "epsilon")
     t = torch.arange(0, 1000, 50)
     clean, noise = (torch.randn(len(t), 64, generator=generator(k)) for k in (0, 1))
@@ -146,7 +166,9 @@ def test_noise_has_unit_variance_and_the_asked_correlation(shared: float) -> Non
 def test_timesteps_cover_the_schedule_and_a_positive_mean_prefers_noise():
     def drawn(mean):
         rng = np.random.default_rng(0)
-        return np.array([draw_timestep(DiffusionConfig(timestep_mean=mean, train_steps=1000), rng) for _ in range(4000)])
+        return np.array(
+            [draw_timestep(DiffusionConfig(timestep_mean=mean, train_steps=1000), rng) for _ in range(4000)]
+        )
 
     even, noisy = drawn(None), drawn(1.0)
     for t in (even, noisy):

@@ -1,4 +1,6 @@
-"""The learning rate and the averaged weights over the steps are what the configuration says."""
+"""The learning rate and the averaged weights over the steps are what the configuration
+says.
+"""
 
 import logging
 import math
@@ -24,7 +26,9 @@ def rates(config: OptimConfig) -> list[float]:
 
 
 def test_a_constant_rate_is_warmed_up() -> None:
-    assert rates(OptimConfig(schedule="constant", warmup=4, steps=8)) == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1, 1, 1])
+    assert rates(OptimConfig(schedule="constant", warmup=4, steps=8)) == pytest.approx(
+        [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+    )
     assert rates(OptimConfig(schedule="constant", steps=3)) == [1, 1, 1]
 
 
@@ -58,7 +62,9 @@ def test_the_decay_rises_to_the_one_asked_for_as_the_configuration_says() -> Non
     steps = range(1, len(WEIGHTS) + 1)
     decays = [0.0] + [min(0.75, n / (n + 9)) for n in steps[1:]]
     assert decays[25] < decays[26] == decays[-1] == 0.75, "27 / 36"
-    assert averaged(OptimConfig(ema=0.75, steps=40), WEIGHTS) == pytest.approx(by_hand(decays, WEIGHTS), rel=1e-5)
+    assert averaged(OptimConfig(ema=0.75, steps=40), WEIGHTS) == pytest.approx(
+        by_hand(decays, WEIGHTS), rel=1e-5
+    )
 
 
 def test_the_decay_with_warm_up_and_the_fixed_one() -> None:
@@ -67,12 +73,16 @@ def test_the_decay_with_warm_up_and_the_fixed_one() -> None:
     config = OptimConfig(ema=0.95, use_ema_warmup=True, ema_inv_gamma=2, ema_power=0.75, steps=40)
     assert averaged(config, WEIGHTS) == pytest.approx(by_hand(warmed, WEIGHTS), rel=1e-5)
     fixed = [0.0] + [0.95] * (len(WEIGHTS) - 1)
-    assert averaged(OptimConfig(ema=0.95, ema_min_decay=0.95, steps=40), WEIGHTS) == pytest.approx(by_hand(fixed, WEIGHTS), rel=1e-5)
+    assert averaged(OptimConfig(ema=0.95, ema_min_decay=0.95, steps=40), WEIGHTS) == pytest.approx(
+        by_hand(fixed, WEIGHTS), rel=1e-5
+    )
     assert len({round(v, 4) for v in (by_hand(warmed, WEIGHTS), by_hand(fixed, WEIGHTS))}) == 2
 
 
 @pytest.mark.parametrize(("decay", "steps"), [(0.99, 891), (0.999, 8991), (0.9999, 89991)])
-def test_a_decay_that_the_run_does_not_reach_is_told(decay: float, steps: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_decay_that_the_run_does_not_reach_is_told(
+    decay: float, steps: int, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     average = make_average(OptimConfig(ema=decay, steps=steps), [nn.Parameter(torch.zeros(1))])
     assert average.get_decay(steps) == decay and not caplog.text

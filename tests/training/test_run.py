@@ -25,12 +25,24 @@ from eadbench.training.config import TrainingConfig
 from eadbench.training.run import load_run, run
 
 
-def train(name: str, section: dict[str, Any], features: Path, trained: dict[str, Path], out: Path, **options: Any) -> Path:
+def train(
+    name: str, section: dict[str, Any], features: Path, trained: dict[str, Path], out: Path, **options: Any
+) -> Path:
     config = TrainingConfig.model_validate(section)
     wanted = config.run(name)
     init = trained["stage1"] if wanted.init else None
     names = [*wanted.parts, *(["syncnet"] if wanted.syncnet else [])]
-    run(name, as_given(section, name), 1, "cpu", [features], out / "card.json", init, {n: trained[n] for n in names}, **options)
+    run(
+        name,
+        as_given(section, name),
+        1,
+        "cpu",
+        [features],
+        out / "card.json",
+        init,
+        {n: trained[n] for n in names},
+        **options,
+    )
     return out
 
 
@@ -45,7 +57,9 @@ def history(folder: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", ["full", "no_tfrm", "wav2lip"])
-def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+def test_a_run_leaves_what_others_need(
+    name: str, small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+) -> None:
     out = train(name, small, tiny_features, trained, tmp_path / name)
     graphs = ["adjacency.safetensors"] if name == "full" else []
     assert sorted(p.name for p in out.iterdir()) == [
@@ -58,7 +72,11 @@ def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_fe
         "sums.sha256",
     ]
     network, facts = load_run(out)
-    assert facts["features"]["size"] == 32 and facts["features"]["mask"] == "face" and facts["features"]["reduction"] == 4
+    assert (
+        facts["features"]["size"] == 32
+        and facts["features"]["mask"] == "face"
+        and facts["features"]["reduction"] == 4
+    )
     assert not any(p.requires_grad for p in network.parameters())
     logged = read_table(out / "history.parquet", schemas.HISTORY)
     quantities = set(logged.loc[logged["split"] == "train", "quantity"])
@@ -77,30 +95,49 @@ def test_a_run_leaves_what_others_need(name: str, small: dict[str, Any], tiny_fe
 
 
 def test_wav2lips_expert_counts_from_the_step_that_it_is_told(
-    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: dict[str, Any],
+    tiny_features: Path,
+    trained: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In validation it always counts. The corpus has no such split, so the clips of the other one stand in for it."""
+    """In validation it always counts. The corpus has no such split, so the clips of the
+    other one stand in for it.
+    """
     split = FeatureStore.split
     monkeypatch.setattr(FeatureStore, "split", lambda store, name: split(store, "train"))
     small["runs"]["wav2lip"] |= {"sync_from": 3, "sync_weight": 0.25}
-    logged = read_table(train("wav2lip", small, tiny_features, trained, tmp_path) / "history.parquet", schemas.HISTORY)
+    logged = read_table(
+        train("wav2lip", small, tiny_features, trained, tmp_path) / "history.parquet", schemas.HISTORY
+    )
     of = {split: rows.set_index(["quantity", "step"])["value"] for split, rows in logged.groupby("split")}
     assert set(of["train"]["sync"].index) == {3, 4}
     assert of["train"]["loss", 2] == of["train"]["l1", 2] and of["train"]["loss", 3] != of["train"]["l1", 3]
-    assert of["val"]["loss", 4] == pytest.approx(0.75 * of["val"]["l1", 4] + 0.25 * of["val"]["sync", 4], rel=1e-5)
+    assert of["val"]["loss", 4] == pytest.approx(
+        0.75 * of["val"]["l1", 4] + 0.25 * of["val"]["sync", 4], rel=1e-5
+    )
 
 
-def test_learned_graphs_are_left_for_the_report(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+def test_learned_graphs_are_left_for_the_report(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+) -> None:
     small["runs"]["full"]["model"] = {"tfrm": "gat"}
     graphs = load_file(train("full", small, tiny_features, trained, tmp_path) / "adjacency.safetensors")
     assert graphs and all(graph.shape == (2, 4, 4) for graph in graphs.values())  # rounds, frames, frames
-    assert all(torch.allclose(graph.sum(-1), torch.ones(2, 4), atol=1e-5) and (graph >= 0).all() for graph in graphs.values())
+    assert all(
+        torch.allclose(graph.sum(-1), torch.ones(2, 4), atol=1e-5) and (graph >= 0).all()
+        for graph in graphs.values()
+    )
     small["runs"]["full"]["model"] = {"tfrm": "gcn"}
     train("full", small, tiny_features, trained, tmp_path)
-    assert not (tmp_path / "adjacency.safetensors").exists(), "fixed weights are not learned, and the earlier run's file is gone"
+    assert not (tmp_path / "adjacency.safetensors").exists(), (
+        "fixed weights are not learned, and the earlier run's file is gone"
+    )
 
 
-def test_what_the_frozen_networks_hold_does_not_change(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+def test_what_the_frozen_networks_hold_does_not_change(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+) -> None:
     before = tensors(trained["syncnet"])
     train("full", small, tiny_features, trained, tmp_path)
     after = tensors(trained["syncnet"])
@@ -109,7 +146,12 @@ def test_what_the_frozen_networks_hold_does_not_change(small: dict[str, Any], ti
 
 @pytest.mark.parametrize("name", ["full", "syncnet", "wav2lip"])
 def test_killed_and_resumed_equals_uninterrupted(
-    name: str, small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    small: dict[str, Any],
+    tiny_features: Path,
+    trained: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small["optim"] |= {"steps": 20, "save_every": 10, "validate_every": 10}
     whole = train(name, small, tiny_features, trained, tmp_path / "whole")
@@ -127,7 +169,11 @@ def test_killed_and_resumed_equals_uninterrupted(
     if name == "syncnet":  # as a kill leaves it that comes while the next state takes this one's name
         (tmp_path / "parts" / "state").rename(tmp_path / "parts" / ".old-state")
     steps = []
-    monkeypatch.setattr(loop.Trainer, "_one_step", lambda self, step, batches: steps.append(step) or one_step(self, step, batches))
+    monkeypatch.setattr(
+        loop.Trainer,
+        "_one_step",
+        lambda self, step, batches: steps.append(step) or one_step(self, step, batches),
+    )
     parts = train(name, small, tiny_features, trained, tmp_path / "parts")
     assert steps == list(range(11, 21))
     a, b = tensors(whole), tensors(parts)
@@ -138,7 +184,11 @@ def test_killed_and_resumed_equals_uninterrupted(
 
 
 def test_a_state_of_another_configuration_is_not_resumed(
-    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: dict[str, Any],
+    tiny_features: Path,
+    trained: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one_step = loop.Trainer._one_step
 
@@ -152,7 +202,11 @@ def test_a_state_of_another_configuration_is_not_resumed(
         train("stage1", small, tiny_features, trained, tmp_path)
     small["optim"]["lr"] = 2e-3
     steps = []
-    monkeypatch.setattr(loop.Trainer, "_one_step", lambda self, step, batches: steps.append(step) or one_step(self, step, batches))
+    monkeypatch.setattr(
+        loop.Trainer,
+        "_one_step",
+        lambda self, step, batches: steps.append(step) or one_step(self, step, batches),
+    )
     train("stage1", small, tiny_features, trained, tmp_path)
     assert steps == [1, 2, 3, 4]
 
@@ -166,13 +220,29 @@ def test_neither_accumulation_nor_loader_workers_change_the_path(
     assert all(torch.equal(base[k], loaded[k]) for k in base)
     small["optim"] |= {"workers": 0, "accumulate": 2}
     split = tensors(train("stage1", small, tiny_features, trained, tmp_path / "c"))
-    assert max((base[k] - split[k]).abs().max() for k in base) < 2e-3, "equal up to rounding, which Adam's first steps enlarge to about lr"
+    assert max((base[k] - split[k]).abs().max() for k in base) < 2e-3, (
+        "equal up to rounding, which Adam's first steps enlarge to about lr"
+    )
 
 
-def command_of(section: dict[str, Any], name: str, features: Path, trained: dict[str, Path], out: Path, processes: int) -> list[str]:
+def command_of(
+    section: dict[str, Any], name: str, features: Path, trained: dict[str, Path], out: Path, processes: int
+) -> list[str]:
     """`eadbench training run` as the workflow calls it."""
     config = TrainingConfig.model_validate(section).run(name)
-    command = [sys.executable, "-m", "eadbench", "--log", str(out / "run.log"), "--threads", str(processes), "training", "run", "--run", name]
+    command = [
+        sys.executable,
+        "-m",
+        "eadbench",
+        "--log",
+        str(out / "run.log"),
+        "--threads",
+        str(processes),
+        "training",
+        "run",
+        "--run",
+        name,
+    ]
     command += ["--features", str(features), "--processes", str(processes), "--out", str(out / "card.json")]
     command += ["--init", str(trained["stage1"])] if config.init else []
     command += [f"--part={n}={trained[n]}" for n in (*config.parts, *(["syncnet"] if config.syncnet else []))]
@@ -196,7 +266,11 @@ def test_two_processes_with_the_same_global_batch_have_the_same_loss(
     small["losses"] = {"x0_every": 2}
     one = train("full", small, tiny_features, trained, tmp_path / "one")
     done = subprocess.run(
-        command_of(small, "full", tiny_features, trained, tmp_path / "two", 2), capture_output=True, text=True, timeout=280, check=False
+        command_of(small, "full", tiny_features, trained, tmp_path / "two", 2),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     provenance = json.loads((tmp_path / "two" / "provenance.json").read_text())
@@ -205,7 +279,8 @@ def test_two_processes_with_the_same_global_batch_have_the_same_loss(
     both = both[both["quantity"].isin(["loss", "noise", "sync", "lpips", "trepa", "gradient_norm"])]
     assert len(both) == 9
     off = (both["value_x"] - both["value_y"]).abs() / both["value_x"].abs()
-    # The second step's losses stand on weights that Adam's first step moved by about lr, whatever the size of the gradient's rounding.
+    # The second step's losses stand on weights that Adam's first step moved by about
+    # lr, whatever the size of the gradient's rounding.
     assert (off[both["step"] == 1] <= 1e-5).all(), both.assign(off=off)
     assert (off <= 1e-3).all(), both.assign(off=off)
 
@@ -239,11 +314,17 @@ def test_a_run_whose_worker_is_killed_goes_on_from_its_last_state(
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_a_launcher_that_is_killed(
-    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, number: signal.Signals
+    small: dict[str, Any],
+    tiny_features: Path,
+    trained: dict[str, Path],
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
     small["optim"] |= {"steps": 100_000, "save_every": 20, "validate_batches": 0, "log_every": 1000}
     with (tmp_path / "stderr").open("w") as log:
-        launcher = subprocess.Popen(command_of(small, "syncnet", tiny_features, trained, tmp_path, 2), stderr=log)
+        launcher = subprocess.Popen(
+            command_of(small, "syncnet", tiny_features, trained, tmp_path, 2), stderr=log
+        )
     try:
         wait_for(lambda: (tmp_path / "state" / "state.json").exists(), launcher)
         workers = workers_of(launcher.pid)
@@ -268,7 +349,11 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: 
 
 
 def test_a_loss_that_is_not_finite_stops_with_all_that_is_needed_to_look(
-    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: dict[str, Any],
+    tiny_features: Path,
+    trained: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from eadbench.training.eadnet import EADNetTask
 
@@ -287,16 +372,27 @@ def test_a_loss_that_is_not_finite_stops_with_all_that_is_needed_to_look(
     assert str(tmp_path / "state") in text and (tmp_path / "state" / "state.json").exists()
 
 
-def test_an_index_without_training_clips_is_refused(small: dict[str, Any], tiny_features: Path, tmp_path: Path) -> None:
+def test_an_index_without_training_clips_is_refused(
+    small: dict[str, Any], tiny_features: Path, tmp_path: Path
+) -> None:
     rows = read_table(tiny_features, schemas.FEATURES)
     rows["trains"] = False
     rows["shard"] = [str(tiny_features.parent / s) for s in rows["shard"]]
     write_table(tmp_path / "index.parquet", rows, schemas.FEATURES)
     with pytest.raises(EadbenchError, match="nothing to train on"):
-        run("syncnet", TrainingConfig.model_validate(small), 1, "cpu", [tmp_path / "index.parquet"], tmp_path / "run" / "card.json")
+        run(
+            "syncnet",
+            TrainingConfig.model_validate(small),
+            1,
+            "cpu",
+            [tmp_path / "index.parquet"],
+            tmp_path / "run" / "card.json",
+        )
 
 
-def test_missing_inputs_are_named(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+def test_missing_inputs_are_named(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+) -> None:
     config = TrainingConfig.model_validate(small)
     parts = {n: trained[n] for n in ("vae", "lpips", "syncnet")}
     with pytest.raises(EadbenchError, match="need part 'videomae'"):
@@ -304,7 +400,16 @@ def test_missing_inputs_are_named(small: dict[str, Any], tiny_features: Path, tr
     with pytest.raises(EadbenchError, match="is missing"):
         run("syncnet", config, 1, "cpu", [tmp_path / "index.parquet"], tmp_path / "card.json")
     with pytest.raises(EadbenchError, match="is not trained"):
-        run("wav2lip", config, 1, "cpu", [tiny_features], tmp_path / "card.json", None, {"syncnet": tmp_path / "nothing"})
+        run(
+            "wav2lip",
+            config,
+            1,
+            "cpu",
+            [tiny_features],
+            tmp_path / "card.json",
+            None,
+            {"syncnet": tmp_path / "nothing"},
+        )
     with pytest.raises(EadbenchError, match="config and command disagree"):
         run("stage1", config, 1, "cpu", [tiny_features], tmp_path / "card.json", trained["stage1"])
     with pytest.raises(EadbenchError, match="cannot be split"):
@@ -315,7 +420,9 @@ def test_missing_inputs_are_named(small: dict[str, Any], tiny_features: Path, tr
         run("stage1", TrainingConfig.model_validate(small), 1, "cpu", [tiny_features], tmp_path / "card.json")
 
 
-def test_changed_weights_are_noticed(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+def test_changed_weights_are_noticed(
+    small: dict[str, Any], tiny_features: Path, trained: dict[str, Path], tmp_path: Path
+) -> None:
     out = train("stage1", small, tiny_features, trained, tmp_path)
     data = bytearray((out / "model.safetensors").read_bytes())
     data[-1] ^= 1

@@ -18,7 +18,8 @@ from eadbench.core.settings import SECTIONS, Settings, check, models_in, section
 from eadbench.plan.dag import workflow_of
 from eadbench.training.config import MODELS
 
-# The demo has no study; this one of its methods has no meaning but reads what every study reads.
+# The demo has no study; this one of its methods has no meaning but reads what every
+# study reads.
 STUDY = """
   title: A study
   corpus: demo_mead
@@ -29,8 +30,17 @@ STUDY = """
   explore: [ssim]
   alpha: 0.05
 """
-AUDIT = {"corpus": "demo_mead", "split": "test", "max_clips": 6, "max_seconds": 2.0, "distortions": ["blur", "noise"]}
-RAW = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"study": yaml.safe_load(STUDY), "audit": AUDIT}
+AUDIT = {
+    "corpus": "demo_mead",
+    "split": "test",
+    "max_clips": 6,
+    "max_seconds": 2.0,
+    "distortions": ["blur", "noise"],
+}
+RAW = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {
+    "study": yaml.safe_load(STUDY),
+    "audit": AUDIT,
+}
 # What names the sort of a thing: its other keys would have to change with it.
 SORTS = ("kind", "layout", "how", "base", "per", "captioner")
 
@@ -55,16 +65,31 @@ def verbs() -> dict[str, str]:
 
 
 def jobs(settings: Settings) -> dict[str, Any]:
-    """Rule -> what its jobs are given: settings, and which files they read as far as settings say so."""
+    """Rule -> what its jobs are given: settings, and which files they read as far as
+    settings say so.
+    """
     corpora, zoo, training, samples = settings.corpora.sets, settings.zoo, settings.training, settings.samples
     shards = {name: corpus.shards for name, corpus in corpora.items()}
     cells = samples.cells()
     inputs: dict[str, Any] = {
-        **dict.fromkeys(("cut_clips", "merge_cut_clips", "check_clips", "merge_checked_clips", "merge_captions", "extract_features"), shards),
+        **dict.fromkeys(
+            (
+                "cut_clips",
+                "merge_cut_clips",
+                "check_clips",
+                "merge_checked_clips",
+                "merge_captions",
+                "extract_features",
+            ),
+            shards,
+        ),
         "merge_features": shards,
         "write_captions": [shards, settings.captions.artefacts()],
         "filter_captions": settings.captions.filter.embedder,
-        "check_leaks": [sorted({*training.corpora(), *zoo.train_on}), sorted({corpus for _, corpus, _ in cells})],
+        "check_leaks": [
+            sorted({*training.corpora(), *zoo.train_on}),
+            sorted({corpus for _, corpus, _ in cells}),
+        ],
         "make_artefact": [str(zoo.requires(name)) for name in zoo.artefacts],
         "train": [str(training.requires(name)) for name in training.runs],
         "make_samples": [(cell, str(samples.methods[cell[0]].requires(cell[1]))) for cell in cells],
@@ -78,7 +103,10 @@ def jobs(settings: Settings) -> dict[str, Any]:
         "train": [{"run": name} for name in training.runs],
         "make_samples": [{"method": name} for name in samples.methods],
     }
-    given = {rule: [settings.read_by(verb, **names) for names in named.get(rule, [{}])] for rule, verb in verbs().items()}
+    given = {
+        rule: [settings.read_by(verb, **names) for names in named.get(rule, [{}])]
+        for rule, verb in verbs().items()
+    }
     return {rule: (given.get(rule), inputs.get(rule)) for rule in {*given, *inputs}}
 
 
@@ -118,7 +146,12 @@ def others(section: str, value: Any) -> Iterator[Any]:
     elif isinstance(value, list):
         if "demo_mead" in value:
             yield [*value, "demo_ravdess"]
-        yield from (value[:-1], [*value, *value[:1]], value[::-1], [one * 2 if isinstance(one, int) else one for one in value])
+        yield from (
+            value[:-1],
+            [*value, *value[:1]],
+            value[::-1],
+            [one * 2 if isinstance(one, int) else one for one in value],
+        )
         yield from ([*value, one] for group in choices(section) for one in group)
         yield from ([*value, name] for name in ("hdtf", "demo_ravdess", "x"))
     else:
@@ -143,7 +176,9 @@ def changed(path: tuple[str, ...]) -> Settings | None:
         except (EadbenchError, ValidationError):
             continue
         whole = Settings({})
-        whole._values = {name: one for name, one in known()._values.items() if not name.startswith(" ")} | settings._values
+        whole._values = {
+            name: one for name, one in known()._values.items() if not name.startswith(" ")
+        } | settings._values
         return whole
     return None
 
@@ -156,8 +191,13 @@ def known() -> Settings:
 @cache
 def declared() -> list[tuple[str, set[str]]]:
     """The table of docs/settings.md."""
-    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|$", (ROOT / "docs/settings.md").read_text(encoding="utf-8"), re.M)
-    return [(pattern, set() if rules.startswith("none") else {rule.strip() for rule in rules.split(",")}) for pattern, rules in rows]
+    rows = re.findall(
+        r"^\| `([^`]+)` \| ([^|]+) \|$", (ROOT / "docs/settings.md").read_text(encoding="utf-8"), re.M
+    )
+    return [
+        (pattern, set() if rules.startswith("none") else {rule.strip() for rule in rules.split(",")})
+        for pattern, rules in rows
+    ]
 
 
 @pytest.mark.parametrize("section", ["seed", "device", "container", *SECTIONS])
@@ -180,10 +220,18 @@ def test_every_setting_reaches_the_rules_that_the_documentation_names(section):
 
 
 def test_the_table_names_rules_that_exist_and_every_line_is_needed():
-    rules = {rule.split(":")[0] for path in (ROOT / "workflow/rules").glob("*.smk") for rule in re.split(r"\nrule ", "\n" + path.read_text())[1:]}
+    rules = {
+        rule.split(":")[0]
+        for path in (ROOT / "workflow/rules").glob("*.smk")
+        for rule in re.split(r"\nrule ", "\n" + path.read_text())[1:]
+    }
     names = [".".join(path) for path in leaves(RAW)]
-    used = {next((pattern for pattern, _ in declared() if fnmatchcase(name, pattern)), None) for name in names}
-    assert None not in used, [name for name in names if not any(fnmatchcase(name, pattern) for pattern, _ in declared())]
+    used = {
+        next((pattern for pattern, _ in declared() if fnmatchcase(name, pattern)), None) for name in names
+    }
+    assert None not in used, [
+        name for name in names if not any(fnmatchcase(name, pattern) for pattern, _ in declared())
+    ]
     assert {pattern for pattern, _ in declared()} <= used | {"captions.*"}, "lines that fit no setting"
     assert set().union(*(rules for _, rules in declared())) <= rules
 
@@ -193,7 +241,10 @@ def planned(tmp_path: Any, over: str) -> dict[tuple[str, str], tuple]:
     (tmp_path / "over.yaml").write_text(over)
     with workflow_of([ROOT / "config.yaml", tmp_path / "over.yaml"]) as workflow:
         return {
-            (job.rule.name, str(sorted(job.wildcards_dict.items()))): (sorted(map(str, job.input)), sorted(map(str, job.non_derived_params)))
+            (job.rule.name, str(sorted(job.wildcards_dict.items()))): (
+                sorted(map(str, job.input)),
+                sorted(map(str, job.non_derived_params)),
+            )
             for job in workflow.dag.jobs
             if job.output
         }
@@ -222,11 +273,16 @@ def test_snakemake_sees_what_is_declared(tmp_path, as_it_is, over, rules):
 
 
 def test_files_that_settings_name_are_read_by_content(tmp_path):
-    """A prompt of the user's and the files of a folder: their jobs change with them, and nothing else does."""
+    """A prompt of the user's and the files of a folder: their jobs change with them,
+    and nothing else does.
+    """
     (tmp_path / "videos").mkdir()
     video, prompt = tmp_path / "videos/a.mp4", tmp_path / "mine.md"
     corpora = f"corpora: {{sets: {{mine: {{kind: folder, root: {tmp_path}/videos}}}}}}"
-    captions = f"captions: {{captioner: endpoint, prompt: {prompt}, endpoint: {{base_url: 'http://127.0.0.1:9/v1', model: m}}}}"
+    captions = (
+        f"captions: {{captioner: endpoint, prompt: {prompt}, endpoint: {{base_url: "
+        f"'http://127.0.0.1:9/v1', model: m}}}}"
+    )
     found = []
     for text in ("one", "other words"):
         video.write_text(text)
@@ -234,7 +290,9 @@ def test_files_that_settings_name_are_read_by_content(tmp_path):
         found.append(planned(tmp_path, f"{corpora}\n{captions}\n"))
     changed = {job[0] for job in found[0] if found[0][job] != found[1][job]}
     assert changed == {"index_corpus", "write_captions"}
-    assert {job[1] for job in found[0] if job[0] == "index_corpus" and found[0][job] != found[1][job]} == {"[('corpus', 'mine')]"}
+    assert {job[1] for job in found[0] if job[0] == "index_corpus" and found[0][job] != found[1][job]} == {
+        "[('corpus', 'mine')]"
+    }
 
 
 def test_a_job_that_reads_no_such_file_has_no_parameter_for_it(as_it_is):

@@ -1,4 +1,6 @@
-"""A mistake in the configuration ends the planning with one message and no traceback; names never reach a shell unquoted."""
+"""A mistake in the configuration ends the planning with one message and no traceback;
+names never reach a shell unquoted.
+"""
 
 import json
 import re
@@ -22,7 +24,9 @@ def test_a_mistake_is_one_message_and_no_traceback(tmp_path, edit, message):
     (tmp_path / "over.yaml").write_text(edit + "\n")
     done = snakemake(tmp_path, "--dry-run", configs=("config.yaml", str(tmp_path / "over.yaml")))
     said = done.stdout + done.stderr
-    assert done.returncode != 0 and message in said and "Traceback" not in said and "RecursionError" not in said
+    assert (
+        done.returncode != 0 and message in said and "Traceback" not in said and "RecursionError" not in said
+    )
     assert not (tmp_path / "run").exists() and len(said.splitlines()) < 12, said
 
 
@@ -30,8 +34,12 @@ def test_a_name_is_one_word_of_the_command_and_one_pattern(tmp_path):
     over = {"samples": {"methods": {"s.ill": {"kind": "still", "corpora": ["demo_hdtf"]}}}}
     (tmp_path / "over.yaml").write_text(yaml.safe_dump(over))
     with workflow_of([ROOT / "config.yaml", tmp_path / "over.yaml"]) as workflow:
-        made = {job.wildcards.method: job.shellcmd for job in workflow.dag.jobs if job.rule.name == "make_samples"}
-    assert "--method s.ill " in made["s.ill"] and "--method still " in made["still"], "the dot of s.ill fits no other letter"
+        made = {
+            job.wildcards.method: job.shellcmd for job in workflow.dag.jobs if job.rule.name == "make_samples"
+        }
+    assert "--method s.ill " in made["s.ill"] and "--method still " in made["still"], (
+        "the dot of s.ill fits no other letter"
+    )
 
 
 def test_all_that_comes_from_data_is_quoted_in_every_shell_line():
@@ -64,7 +72,11 @@ def test_a_changed_video_of_a_users_folder_renders_it_again(tmp_path):
 
     def compared() -> list[str]:
         with workflow_of([ROOT / "config.yaml", tmp_path / "over.yaml"]) as workflow:
-            [job] = [job for job in workflow.dag.jobs if job.rule.name == "make_samples" and job.wildcards.method == "mine"]
+            [job] = [
+                job
+                for job in workflow.dag.jobs
+                if job.rule.name == "make_samples" and job.wildcards.method == "mine"
+            ]
             return sorted(map(str, job.non_derived_params))
 
     before = compared()
@@ -78,7 +90,11 @@ def test_results_of_an_older_build_are_refused_in_one_line(tmp_path, older):
     record = {"command": ["eadbench", "corpora", "index", "--settings", "{}"], "config": given}
     folder = tmp_path / "results/corpora/demo_hdtf"
     folder.mkdir(parents=True)
-    (folder / "provenance.json").write_text(json.dumps({"command": ["eadbench"], "earlier": {"corpora index": record}}))
+    (folder / "provenance.json").write_text(
+        json.dumps({"command": ["eadbench"], "earlier": {"corpora index": record}})
+    )
     done = snakemake(tmp_path, "--dry-run", "--quiet", "all")
     assert (done.returncode != 0) is older, done.stdout + done.stderr
-    assert ("of an older eadbench" in done.stdout + done.stderr) is older and "Traceback" not in done.stderr + done.stdout
+    assert (
+        "of an older eadbench" in done.stdout + done.stderr
+    ) is older and "Traceback" not in done.stderr + done.stdout

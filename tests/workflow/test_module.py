@@ -1,4 +1,6 @@
-"""The workflow as a module of another: as snakedeploy writes it, under other names, from a local path and from single files of git."""
+"""The workflow as a module of another: as snakedeploy writes it, under other names,
+from a local path and from single files of git.
+"""
 
 import os
 import re
@@ -14,7 +16,8 @@ from eadbench import __version__
 from eadbench.core import schemas
 from eadbench.core.tables import read_table
 
-# What snakedeploy 0.17.1 writes into workflow/Snakefile; `snakefile` is its declaration of the source.
+# What snakedeploy 0.17.1 writes into workflow/Snakefile; `snakefile` is its declaration
+# of the source.
 DEPLOYED = """
 from snakemake.utils import min_version
 
@@ -36,17 +39,21 @@ module eadbench:
 # use all rules from SOURCE
 use rule * from eadbench
 """  # noqa: W291
-# A rule of the importing workflow: where its job finds the package, and what its PYTHONPATH begins with.
+# A rule of the importing workflow: where its job finds the package, and what its
+# PYTHONPATH begins with.
 ASK = """
 rule ask:
     output: "asked.txt"
-    shell: "python -c 'import eadbench; print(eadbench.__file__)' > {output}; echo ${{PYTHONPATH%%:*}} >> {output}; false | true"
+    shell: "python -c 'import eadbench; print(eadbench.__file__)' > {output};"
+        " echo ${{PYTHONPATH%%:*}} >> {output}; false | true"
 """
 INDEX = "results/corpora/demo_ravdess/index.parquet"
 
 
 def deploy(folder: Path, snakefile: str, more: str = "") -> None:
-    """What `snakedeploy deploy-workflow` leaves in an empty folder: configuration, profiles, licence, and a Snakefile with the module."""
+    """What `snakedeploy deploy-workflow` leaves in an empty folder: configuration,
+    profiles, licence, and a Snakefile with the module.
+    """
     shutil.copytree(ROOT / "config", folder / "config")
     shutil.copytree(ROOT / "profiles", folder / "profiles")
     shutil.copy(ROOT / "LICENSE", folder)
@@ -54,8 +61,12 @@ def deploy(folder: Path, snakefile: str, more: str = "") -> None:
     (folder / "workflow/Snakefile").write_text(DEPLOYED.format(snakefile=snakefile) + more)
 
 
-def call(folder: Path, *options: str, packages: Path | None = None, timeout: float = 300) -> subprocess.CompletedProcess:
-    """Snakemake in a folder, as its user calls it; ``packages`` comes before what this Python has installed."""
+def call(
+    folder: Path, *options: str, packages: Path | None = None, timeout: float = 300
+) -> subprocess.CompletedProcess:
+    """Snakemake in a folder, as its user calls it; ``packages`` comes before what this
+    Python has installed.
+    """
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     if packages:
         env["PYTHONPATH"] = str(packages)
@@ -64,7 +75,9 @@ def call(folder: Path, *options: str, packages: Path | None = None, timeout: flo
 
 
 def jobs_of(done: subprocess.CompletedProcess, prefix: str = "") -> dict[str, int]:
-    """Rule -> number of jobs in a dry run; every rule's name must begin with ``prefix``."""
+    """Rule -> number of jobs in a dry run; every rule's name must begin with
+    ``prefix``.
+    """
     assert done.returncode == 0, done.stdout + done.stderr
     table = re.search(r"job\s+count\n[-\s]+\n(.*?)\ntotal", done.stdout + done.stderr, re.S)
     assert table, done.stdout + done.stderr
@@ -81,7 +94,9 @@ def smoke_jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A second checkout, so that a job that imports the installed package instead can be told apart."""
+    """A second checkout, so that a job that imports the installed package instead can
+    be told apart.
+    """
     folder = tmp_path / "a copy"
     for name in ("eadbench", "workflow", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -90,8 +105,14 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def repository(tmp_path: Path, copy: Path) -> str:
-    """The declaration of workflow/Snakefile in a git repository, of which Snakemake fetches single files, as it does with github(...)."""
-    for command in (["init", "--quiet", "--initial-branch", "main"], ["add", "--all"], ["commit", "--quiet", "--message", "all"]):
+    """The declaration of workflow/Snakefile in a git repository, of which Snakemake
+    fetches single files, as it does with github(...).
+    """
+    for command in (
+        ["init", "--quiet", "--initial-branch", "main"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--message", "all"],
+    ):
         who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
         subprocess.run(["git", *who, *command], cwd=copy, check=True)
     return f'gitfile({str(copy)!r}, path="workflow/Snakefile", ref="main")'
@@ -108,8 +129,13 @@ def test_deployed_as_snakedeploy_does_it_plans_the_smoke_size(tmp_path, smoke_jo
 def test_the_catalogs_test_folder_is_the_smoke_size(tmp_path, smoke_jobs):
     for name in ("config", "workflow", "config.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
-    shutil.copytree(ROOT / ".test", tmp_path / ".test", ignore=shutil.ignore_patterns(".snakemake", "results", "logs"))
-    assert jobs_of(call(tmp_path, "--dry-run", "--snakefile", ".test/Snakefile", "--directory", ".test")) == smoke_jobs
+    shutil.copytree(
+        ROOT / ".test", tmp_path / ".test", ignore=shutil.ignore_patterns(".snakemake", "results", "logs")
+    )
+    assert (
+        jobs_of(call(tmp_path, "--dry-run", "--snakefile", ".test/Snakefile", "--directory", ".test"))
+        == smoke_jobs
+    )
 
 
 def test_jobs_of_a_module_import_the_package_of_its_checkout(tmp_path, copy):
@@ -118,7 +144,9 @@ def test_jobs_of_a_module_import_the_package_of_its_checkout(tmp_path, copy):
     assert done.returncode, "`pipefail` holds in the jobs of the importing workflow, as without the module"
     asked = tmp_path / "run/asked.txt"
     assert not asked.exists()
-    (tmp_path / "run/workflow/Snakefile").write_text((tmp_path / "run/workflow/Snakefile").read_text().replace("; false | true", ""))
+    (tmp_path / "run/workflow/Snakefile").write_text(
+        (tmp_path / "run/workflow/Snakefile").read_text().replace("; false | true", "")
+    )
     done = call(tmp_path / "run", "ask")
     assert done.returncode == 0, done.stdout + done.stderr
     assert asked.read_text().splitlines() == [f"{copy}/eadbench/__init__.py", str(copy)]
@@ -138,7 +166,11 @@ use rule * from eadbench as heads_*
     )
     done = call(tmp_path, "--dry-run", "--printshellcmds")
     assert jobs_of(done, "heads_") == smoke_jobs
-    commands = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Shell command: python -m eadbench")]
+    commands = [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        if line.startswith("Shell command: python -m eadbench")
+    ]
     assert len(commands) == sum(smoke_jobs.values()) - smoke_jobs["all"]
     for command in commands:
         command = command.split(" --settings ")[0]
@@ -173,7 +205,9 @@ def test_rules_fetched_alone_say_that_the_package_is_needed(tmp_path, repository
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_rules_fetched_alone_use_the_installed_package_and_none_of_its_neighbours(tmp_path, repository, smoke_jobs):
+def test_rules_fetched_alone_use_the_installed_package_and_none_of_its_neighbours(
+    tmp_path, repository, smoke_jobs
+):
     packages = tmp_path / "lib/site-packages"
     shutil.copytree(ROOT / "eadbench", packages / "eadbench", ignore=shutil.ignore_patterns("__pycache__"))
     (packages / "neighbour.py").touch()
@@ -184,7 +218,9 @@ def test_rules_fetched_alone_use_the_installed_package_and_none_of_its_neighbour
     assert done.returncode == 0, done.stdout + done.stderr
     module, first = (tmp_path / "run/asked.txt").read_text().splitlines()
     assert Path(module).resolve() == packages / "eadbench/__init__.py"
-    assert [path.name for path in Path(first).iterdir()] == ["eadbench"], "an environment of its own must not see the libraries of Snakemake's"
+    assert [path.name for path in Path(first).iterdir()] == ["eadbench"], (
+        "an environment of its own must not see the libraries of Snakemake's"
+    )
 
 
 @pytest.mark.parametrize("how", ["local", "git"])
@@ -201,7 +237,13 @@ for rule in workflow.rules:
     path.write_text("import sys\n" + path.read_text())
     done = call(tmp_path / "run", "--dry-run", "--quiet", "all", "--configfile", "config/smoke.yaml")
     found = re.findall(r"^ENV (\S.*) (\w+)$", done.stderr, re.M)
-    assert {Path(name.partition("@")[0]).stem for name, _ in found} == {"media", "captions", "training", "scoring", "tables"}
+    assert {Path(name.partition("@")[0]).stem for name, _ in found} == {
+        "media",
+        "captions",
+        "training",
+        "scoring",
+        "tables",
+    }
     assert {there for _, there in found} == {"True"}
 
 
@@ -211,7 +253,12 @@ def test_catalog_and_citation_say_what_is_there():
     assert (ROOT / "config/README.md").exists() and (ROOT / "workflow/Snakefile").exists()
     assert (ROOT / "config/config.yaml").resolve() == ROOT / "config.yaml"
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["cff-version"] == "1.2.0" and citation["license"] == "Apache-2.0" and citation["authors"] and citation["message"]
+    assert (
+        citation["cff-version"] == "1.2.0"
+        and citation["license"] == "Apache-2.0"
+        and citation["authors"]
+        and citation["message"]
+    )
     assert "version" not in citation, "the version stands in eadbench/__init__.py alone"
     assert "2604.23325" in str(citation["references"])
 

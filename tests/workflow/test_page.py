@@ -1,4 +1,6 @@
-"""The page that is there outlives a rerun that fails, and so does what a user put beside it."""
+"""The page that is there outlives a rerun that fails, and so does what a user put
+beside it.
+"""
 
 import os
 from pathlib import Path
@@ -6,7 +8,8 @@ from pathlib import Path
 import pytest
 from workflow.running import snakemake
 
-# Stands in for `python -m eadbench ... tables report ...` in the job's shell (Snakemake puts its own python first on PATH).
+# Stands in for `python -m eadbench ... tables report ...` in the job's shell (Snakemake
+# puts its own python first on PATH).
 STAND_IN = """
 python() {
     while [ $# -gt 0 ]; do case "$1" in --out) out=$2;; --bundle) bundle=$2;; esac; shift; done
@@ -20,7 +23,12 @@ python() {
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
     """A folder with tables and a page."""
-    files = {"results/tables/scores.parquet": "", "results/report/index.html": "old\n", "results/report/notes.txt": "mine", "stand_in.sh": STAND_IN}
+    files = {
+        "results/tables/scores.parquet": "",
+        "results/report/index.html": "old\n",
+        "results/report/notes.txt": "mine",
+        "stand_in.sh": STAND_IN,
+    }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -30,7 +38,15 @@ def finished(tmp_path: Path) -> Path:
 def page(folder: Path, **env: str) -> tuple[int, str]:
     """Status and messages of a rerun of the page alone."""
     environment = os.environ | {"BASH_ENV": str(folder / "stand_in.sh")} | env
-    done = snakemake(folder, "results/report/index.html", "--allowed-rules", "write_report", "--forcerun", "write_report", env=environment)
+    done = snakemake(
+        folder,
+        "results/report/index.html",
+        "--allowed-rules",
+        "write_report",
+        "--forcerun",
+        "write_report",
+        env=environment,
+    )
     assert "write_report" in done.stdout + done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
 

@@ -18,7 +18,11 @@ def planned(done) -> dict[str, int]:
     """Rule -> number of jobs in a dry run."""
     assert done.returncode == 0, done.stdout + done.stderr
     table = re.search(r"job\s+count\n[-\s]+\n(.*?)\ntotal", done.stdout + done.stderr, re.S)
-    return {name: int(count) for name, count in (line.split() for line in table.group(1).splitlines())} if table else {}
+    return (
+        {name: int(count) for name, count in (line.split() for line in table.group(1).splitlines())}
+        if table
+        else {}
+    )
 
 
 def test_ends_with_tables_and_report(smoke):
@@ -88,11 +92,24 @@ def test_workflow_report_holds_the_page_and_the_tables(smoke, tmp_path):
         front = archive.read("report/report.html").decode()
     assert "report/report.html" in names
     page = next(n.removesuffix("/index.html") for n in names if n.endswith("/index.html"))
-    assert {f"{page}/report_assets/{name}" for name in ("data.js", "report.js", "plotly.min.js")} <= set(names), (
-        "the page lies there with all it needs"
-    )
+    assert {f"{page}/report_assets/{name}" for name in ("data.js", "report.js", "plotly.min.js")} <= set(
+        names
+    ), "the page lies there with all it needs"
     assert any(n.endswith(".mp4") for n in names)
-    for name in ("main.csv", "ablation.csv", "generalisation.csv", "speed.csv", "scores.parquet", "ablation_report.md", "training_curves.png"):
+    for name in (
+        "main.csv",
+        "ablation.csv",
+        "generalisation.csv",
+        "speed.csv",
+        "scores.parquet",
+        "ablation_report.md",
+        "training_curves.png",
+    ):
         assert any(n.endswith(f"/{name}") for n in names), name
-    for caption in ("Main comparison: a row per method", "Cosine", "how many candidates were kept", "self-contained folder"):
+    for caption in (
+        "Main comparison: a row per method",
+        "Cosine",
+        "how many candidates were kept",
+        "self-contained folder",
+    ):
         assert caption.lower() in front.lower(), caption

@@ -4,12 +4,16 @@ import pytest
 from workflow.running import ROOT, snakemake
 
 
-@pytest.mark.parametrize("configs", [("config.yaml",), ("config.yaml", "config/smoke.yaml"), ("config/paper.yaml",)])
+@pytest.mark.parametrize(
+    "configs", [("config.yaml",), ("config.yaml", "config/smoke.yaml"), ("config/paper.yaml",)]
+)
 def test_plans_on_a_clean_clone(tmp_path, configs):
     done = snakemake(tmp_path, "--dry-run", configs=configs)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "make_samples" in done.stdout + done.stderr
-    assert ("eadbench prepare" in done.stdout + done.stderr) == ("config/paper.yaml" in configs), "what is missing is pointed to"
+    assert ("eadbench prepare" in done.stdout + done.stderr) == ("config/paper.yaml" in configs), (
+        "what is missing is pointed to"
+    )
 
 
 def test_default_configuration_is_the_demo(tmp_path):
@@ -38,7 +42,9 @@ def test_commands_are_the_packages_own():
 
 
 def test_the_default_profile_is_used_from_anywhere(tmp_path):
-    """It holds what a rerun after a kill needs. Snakemake looks for it beside the Snakefile, where `profiles` points to `workflow/profiles`."""
+    """It holds what a rerun after a kill needs. Snakemake looks for it beside the
+    Snakefile, where `profiles` points to `workflow/profiles`.
+    """
     done = snakemake(tmp_path, "--dry-run")
     assert "workflow specific profile" in done.stdout + done.stderr
     assert "profiles/default" in done.stdout + done.stderr

@@ -1,4 +1,6 @@
-"""Official weights from a server on this machine; how downloads bear cuts and lies is shown in tests/corpora/test_download.py."""
+"""Official weights from a server on this machine; how downloads bear cuts and lies is
+shown in tests/corpora/test_download.py.
+"""
 
 import hashlib
 import threading
@@ -43,7 +45,12 @@ def server(monkeypatch):
 
 
 def entry_of(server: str, sha256: str | None = SHA, size: int | None = None) -> Entry:
-    return Entry(kind="vae", title="t", licence="CC-BY-NC", files=[RemoteFile(name="w.bin", url=f"{server}/ok", sha256=sha256, size=size)])
+    return Entry(
+        kind="vae",
+        title="t",
+        licence="CC-BY-NC",
+        files=[RemoteFile(name="w.bin", url=f"{server}/ok", sha256=sha256, size=size)],
+    )
 
 
 @pytest.mark.parametrize(("sha256", "size"), [(SHA, len(BODY)), (None, len(BODY)), (None, None)])
@@ -70,7 +77,13 @@ def test_licence_must_be_accepted(server, tmp_path):
 
 
 def test_cache_is_used_and_checked(tmp_path):
-    entry = Entry(kind="vae", title="t", licence="MIT", files=[RemoteFile(name="w.bin", url="http://127.0.0.1:9/none", sha256=SHA)], manual="by hand")
+    entry = Entry(
+        kind="vae",
+        title="t",
+        licence="MIT",
+        files=[RemoteFile(name="w.bin", url="http://127.0.0.1:9/none", sha256=SHA)],
+        manual="by hand",
+    )
     with pytest.raises(EadbenchError, match="no direct download"):
         fetch_files("thing", entry, tmp_path / "out", accepted=[])
     (tmp_path / "cache" / "thing").mkdir(parents=True)

@@ -1,4 +1,6 @@
-"""VAE, speech encoder and video features of the zoo: made, loaded, and doing what they are for."""
+"""VAE, speech encoder and video features of the zoo: made, loaded, and doing what they
+are for.
+"""
 
 from pathlib import Path
 
@@ -18,7 +20,9 @@ def test_the_vae_learns_and_is_a_diffusers_folder(tiny_clips: Path, tmp_path: Pa
     from diffusers import AutoencoderKL
 
     few = vae.train(tmp_path / "a", SMALL | {"steps": 1, "lr": 1e-6}, ArtefactInputs([tiny_clips]), 1)
-    more = vae.train(tmp_path / "b", SMALL | {"steps": 80, "lr": 1e-3, "batch": 8}, ArtefactInputs([tiny_clips]), 1)
+    more = vae.train(
+        tmp_path / "b", SMALL | {"steps": 80, "lr": 1e-3, "batch": 8}, ArtefactInputs([tiny_clips]), 1
+    )
     assert more["held_out_mean_abs_error"] < 0.8 * few["held_out_mean_abs_error"]
     model = AutoencoderKL.from_pretrained(tmp_path / "b")
     frames = vae.normalise(torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8))
@@ -33,9 +37,14 @@ def test_the_start_gives_every_cell_its_mean_colour(channels: tuple[int, ...]) -
     torch.manual_seed(0)
     levels = len(channels)
     model = AutoencoderKL(
-        block_out_channels=channels, down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
-        layers_per_block=1, latent_channels=4, norm_num_groups=4 if channels[0] == 16 else 3, mid_block_add_attention=False,
-    )  # fmt: skip
+        block_out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4 if channels[0] == 16 else 3,
+        mid_block_add_attention=False,
+    )
     colours = torch.rand(4, 3, 1, 1) * 1.6 - 0.8
     plain = colours.expand(-1, -1, 32, 32)
     before = (model.decode(model.encode(plain).latent_dist.mode()).sample - plain).abs().mean()
@@ -63,7 +72,12 @@ def test_resizing_keeps_colours_and_order() -> None:
     frames = torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
     frames[1, :, :, 0] = 200
     small = vae.to_tensor(frames.numpy(), 16)
-    assert small.shape == (2, 3, 16, 16) and small[1, 0].eq(200).all() and not small[0].any() and not small[1, 1:].any()
+    assert (
+        small.shape == (2, 3, 16, 16)
+        and small[1, 0].eq(200).all()
+        and not small[0].any()
+        and not small[1, 1:].any()
+    )
 
 
 def test_the_face_counts_more(tmp_path: Path) -> None:
@@ -72,7 +86,9 @@ def test_the_face_counts_more(tmp_path: Path) -> None:
     assert weight[47, 32] > 3 and weight[2, 2] < 1.01, "mouth against corner"
 
 
-def test_the_encoder_predicts_masked_speech_better_than_chance(tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path) -> None:
+def test_the_encoder_predicts_masked_speech_better_than_chance(
+    tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path
+) -> None:
     options = {"state": 16, "heads": 2, "layers": 1, "clusters": 4, "crop": 50, "batch": 8}
     facts = whisper.train(tmp_path, options | {"steps": 80}, ArtefactInputs([tiny_clips]), 1)
     assert facts["masked_accuracy_held_out"] > 0.4, "chance is 0.25"
@@ -83,8 +99,12 @@ def test_the_encoder_predicts_masked_speech_better_than_chance(tiny_clips: Path,
     assert states.shape == (2, 50, 2, 16)
     later = mel.clone()
     later[..., 90:] = 0
-    assert not torch.allclose(whisper.encoder_states(encoder, later)[:, 0, 1], states[:, 0, 1]), "a block sees the whole stretch"
-    assert torch.equal(whisper.encoder_states(encoder, later)[:, :40, 0], states[:, :40, 0]), "the embedding only its surroundings"
+    assert not torch.allclose(whisper.encoder_states(encoder, later)[:, 0, 1], states[:, 0, 1]), (
+        "a block sees the whole stretch"
+    )
+    assert torch.equal(whisper.encoder_states(encoder, later)[:, :40, 0], states[:, :40, 0]), (
+        "the embedding only its surroundings"
+    )
 
 
 def test_checkpoint_is_whispers_own_format(tiny_parts: dict[str, Path]) -> None:

@@ -35,7 +35,10 @@ def fetched(folder: Path, kind: str, name: str, content) -> Path:
 
 def carded(folder: Path, kind: str, name: str) -> Path:
     files = {name: sha256_of(folder / name)}
-    write_card(folder, Card(artefact=kind, kind=kind, how="fetched", id=kind, source="test", licence="none", files=files))
+    write_card(
+        folder,
+        Card(artefact=kind, kind=kind, how="fetched", id=kind, source="test", licence="none", files=files),
+    )
     return folder
 
 
@@ -50,7 +53,13 @@ class Loud:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("syncnet_judge", "syncnet_v2.model"), ("emotion", "fan"), ("lpips", lpips.OFFICIAL), ("inception", inception.OFFICIAL)]
+    ("kind", "name"),
+    [
+        ("syncnet_judge", "syncnet_v2.model"),
+        ("emotion", "fan"),
+        ("lpips", lpips.OFFICIAL),
+        ("inception", inception.OFFICIAL),
+    ],
 )
 def test_pickles_with_code_are_refused(tmp_path, kind, name):
     (tmp_path / name).write_bytes(pickle.dumps({"a": Loud()}))
@@ -92,7 +101,10 @@ def inception_weights(tmp_path_factory) -> Path:
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("inception")
-    with mock.patch.object(torch.nn.Module, "load_state_dict", lambda *_, **__: None), mock.patch.object(package, "load_state_dict_from_url"):
+    with (
+        mock.patch.object(torch.nn.Module, "load_state_dict", lambda *_, **__: None),
+        mock.patch.object(package, "load_state_dict_from_url"),
+    ):
         network = package.fid_inception_v3()
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
@@ -101,7 +113,9 @@ def inception_weights(tmp_path_factory) -> Path:
 
 
 def test_fid_equals_pytorch_fid_on_the_same_pictures(inception_weights, tmp_path, monkeypatch):
-    """Features of the package from PNG files; the distance in 64 random directions of them, since its matrix root takes half a minute in all 2048."""
+    """Features of the package from PNG files; the distance in 64 random directions of
+    them, since its matrix root takes half a minute in all 2048.
+    """
     from pytorch_fid import inception as package
     from pytorch_fid.fid_score import calculate_frechet_distance, get_activations
 
@@ -116,13 +130,19 @@ def test_fid_equals_pytorch_fid_on_the_same_pictures(inception_weights, tmp_path
         (tmp_path / name).mkdir()
         for k, frame in enumerate(frames):
             cv2.imwrite(str(tmp_path / name / f"{k:03d}.png"), frame[..., ::-1])
-        theirs.append(get_activations(sorted((tmp_path / name).iterdir()), theirs_net.eval(), 5, 2048, "cpu", 0).astype(np.float64))
+        theirs.append(
+            get_activations(sorted((tmp_path / name).iterdir()), theirs_net.eval(), 5, 2048, "cpu", 0).astype(
+                np.float64
+            )
+        )
         ours.append(extractor.features(frames))
         assert ours[-1] == pytest.approx(theirs[-1], rel=1e-3, abs=1e-3 * np.abs(theirs[-1]).mean())
     assert (extractor.dims, extractor.resolution) == (2048, 299)
     directions = np.random.default_rng(0).standard_normal((2048, 64))
     (x, y), (p, q) = ([side @ directions for side in sides] for sides in (ours, theirs))
-    expected = calculate_frechet_distance(p.mean(0), np.cov(p, rowvar=False), q.mean(0), np.cov(q, rowvar=False))
+    expected = calculate_frechet_distance(
+        p.mean(0), np.cov(p, rowvar=False), q.mean(0), np.cov(q, rowvar=False)
+    )
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-3)
 
 
@@ -136,22 +156,30 @@ def test_random_features_depend_on_the_seed_alone(tmp_path):
         network.load_state_dict(read_weights(tmp_path / name / "model.safetensors"))
         found.append(inception.InceptionFeatures(network, network.dim, 32, "cpu").features(frames))
     assert np.array_equal(found[0], found[1]) and not np.allclose(found[0], found[2])
-    assert found[0].shape == (3, 12) and inception.InceptionFeatures(network, 12, 32, "cpu").features(frames[:0]).shape == (0, 12)
+    assert found[0].shape == (3, 12) and inception.InceptionFeatures(network, 12, 32, "cpu").features(
+        frames[:0]
+    ).shape == (0, 12)
 
 
 # --- FVD ---
 
 
 class StandIn(torch.nn.Module):
-    """Has the call of the I3D torchscript file; gives 400 numbers that show what it was fed."""
+    """Has the call of the I3D torchscript file; gives 400 numbers that show what it was
+    fed.
+    """
 
-    def forward(self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True
+    ) -> torch.Tensor:
         if rescale:
             x = x / 127.5 - 1
         if resize:
             n, t = x.shape[0], x.shape[2]
             x = (
-                F.interpolate(x.transpose(1, 2).flatten(0, 1), size=[224, 224], mode="bilinear", align_corners=False)
+                F.interpolate(
+                    x.transpose(1, 2).flatten(0, 1), size=[224, 224], mode="bilinear", align_corners=False
+                )
                 .unflatten(0, [n, t])
                 .transpose(1, 2)
             )
@@ -169,8 +197,12 @@ def test_i3d_is_called_as_each_protocol_says(i3d_file):
     extractor = zoo.load(i3d_file)
     windows = np.full((2, 16, 32, 32, 3), 255, np.uint8)
     windows[1] = 0
-    assert extractor.features(windows, "stylegan-v")[:, :300] == pytest.approx(np.repeat([[1.0], [-1.0]], 300, 1), abs=1e-5)
-    assert extractor.features(windows, "latentsync")[:, :300] == pytest.approx(np.repeat([[1.0], [0.0]], 300, 1), abs=1e-5)
+    assert extractor.features(windows, "stylegan-v")[:, :300] == pytest.approx(
+        np.repeat([[1.0], [-1.0]], 300, 1), abs=1e-5
+    )
+    assert extractor.features(windows, "latentsync")[:, :300] == pytest.approx(
+        np.repeat([[1.0], [0.0]], 300, 1), abs=1e-5
+    )
 
 
 def test_i3d_that_is_no_torchscript_is_refused(tmp_path):
@@ -193,7 +225,9 @@ def test_lpips_equals_the_package(tmp_path):
     for name, parameter in theirs.net.named_parameters():
         parameter.data = trunk.state_dict()[".".join(("features", *name.split(".")[-2:]))]
     x, y = (torch.rand(3, 3, 64, 64) * 2 - 1 for _ in range(2))
-    assert metric(x, y).shape == (3,) and torch.allclose(metric(x, y), theirs(x, y).flatten(), rtol=1e-5, atol=1e-7)
+    assert metric(x, y).shape == (3,) and torch.allclose(
+        metric(x, y), theirs(x, y).flatten(), rtol=1e-5, atol=1e-7
+    )
     assert metric(x, x).abs().max() == 0
     ours, wanted = x.clone().requires_grad_(), x.clone().requires_grad_()
     metric(ours, y).sum().backward()
@@ -209,7 +243,9 @@ def test_random_lpips_is_what_the_package_draws_from_the_same_seed(tmp_path):
     torch.manual_seed(7)
     theirs = package.LPIPS(net="alex", pnet_rand=True, verbose=False).net.state_dict()
     ours = load_file(tmp_path / "model.safetensors")
-    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], value) for name, value in theirs.items())
+    assert ours.keys() == theirs.keys() and all(
+        torch.equal(ours[name], value) for name, value in theirs.items()
+    )
 
 
 def test_lpips_with_another_network_is_told(tmp_path):
@@ -227,11 +263,20 @@ def test_basic_block_equals_torchvisions():
         blocks = []
         for kind in (BasicBlock, resnet.BasicBlock):
             torch.manual_seed(1)
-            down = torch.nn.Sequential(torch.nn.Conv2d(8, after, 1, stride, bias=False), torch.nn.BatchNorm2d(after)) if stride > 1 else None
+            down = (
+                torch.nn.Sequential(
+                    torch.nn.Conv2d(8, after, 1, stride, bias=False), torch.nn.BatchNorm2d(after)
+                )
+                if stride > 1
+                else None
+            )
             blocks.append(kind(8, after, stride, down))
         ours, theirs = blocks
         assert list(ours.state_dict()) == list(theirs.state_dict())
-        assert all(torch.equal(a, b) for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True)
+        )
         x = torch.randn(2, 8, 9, 9)
         assert torch.equal(ours(x), theirs(x)) and torch.equal(ours.eval()(x), theirs.eval()(x))
 
@@ -250,7 +295,11 @@ def test_fan_evaluates_as_the_released_code(tmp_path):
     assert torch.allclose(found, expected, atol=1e-5)
     consistent = EmotionFAN(8).eval()
     consistent.load_state_dict(net.state_dict())
-    assert torch.allclose(consistent.classify(features)[0], net.pred_fc2((alpha * beta * both).sum(0) / (alpha * beta).sum()), atol=1e-5)
+    assert torch.allclose(
+        consistent.classify(features)[0],
+        net.pred_fc2((alpha * beta * both).sum(0) / (alpha * beta).sum()),
+        atol=1e-5,
+    )
 
 
 def test_fan_checkpoint_of_the_released_training_loads(tmp_path):
@@ -275,7 +324,9 @@ def test_fan_trunk_is_torchvisions_resnet18():
 
     torch.manual_seed(0)
     ours, theirs = EmotionFAN(8).eval(), resnet18(weights=None).eval()
-    ours.load_state_dict({k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")}, strict=False)
+    ours.load_state_dict(
+        {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")}, strict=False
+    )
     theirs.fc = torch.nn.Identity()
     x = torch.rand(2, 3, 64, 64)
     assert torch.allclose(ours.features(x), theirs(x), atol=1e-5)
@@ -310,7 +361,9 @@ def test_similarity_equals_scikit_image():
     rng = np.random.default_rng(1)
     points, template = rng.uniform(0, 100, (4, 5, 2)), rng.uniform(0, 100, (5, 2))
     expected = [estimate_transform("similarity", p, template).params[:2] for p in points]
-    assert SimilarityTransform is not None and similarity(points, template) == pytest.approx(np.array(expected), abs=1e-6)
+    assert SimilarityTransform is not None and similarity(points, template) == pytest.approx(
+        np.array(expected), abs=1e-6
+    )
 
 
 def test_chips_put_eyes_where_they_belong():
@@ -328,7 +381,9 @@ def test_chips_put_eyes_where_they_belong():
 
 
 def test_chips_of_large_faces_are_those_of_the_same_face_shrunk_before():
-    """A fine grating averages to grey at any size; looked at in single points it leaves stripes."""
+    """A fine grating averages to grey at any size; looked at in single points it leaves
+    stripes.
+    """
     frame = np.zeros((1, 1200, 1200, 3), np.uint8)
     frame[:, :, ::2] = 255
     marks = np.zeros((1, 478, 2))
@@ -338,7 +393,9 @@ def test_chips_of_large_faces_are_those_of_the_same_face_shrunk_before():
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 4.0, 9.0])
 def test_arcface_chips_are_those_of_insightface(scale):
-    align = pytest.importorskip("insightface.utils.face_align", reason="the package insightface is not installed")
+    align = pytest.importorskip(
+        "insightface.utils.face_align", reason="the package insightface is not installed"
+    )
     rng = np.random.default_rng(round(scale))
     frame = rng.integers(0, 256, (1, round(140 * scale), round(140 * scale), 3), np.uint8)
     marks = np.zeros((1, 478, 2), np.float32)
@@ -348,7 +405,9 @@ def test_arcface_chips_are_those_of_insightface(scale):
         warnings.simplefilter("ignore", FutureWarning)  # insightface calls scikit-image's older method
         expected = align.norm_crop(frame[0], marks[0, [468, 473, 1, 61, 291]])
     gap = np.abs(arcface_chips(frame, marks)[0].astype(int) - expected)
-    assert gap.mean() < 0.1 and gap.max() <= 8, "OpenCV rounds places to 1/32 of a pixel, which is 8 levels of noise"
+    assert gap.mean() < 0.1 and gap.max() <= 8, (
+        "OpenCV rounds places to 1/32 of a pixel, which is 8 levels of noise"
+    )
 
 
 # --- training ---
@@ -356,11 +415,21 @@ def test_arcface_chips_are_those_of_insightface(scale):
 
 def test_judges_are_trained_on_the_train_split_and_say_how_well(tiny_clips, tmp_path):
     options = {
-        "sync": {"kind": "syncnet_judge", "how": "trained", "options": {"width": 0.1, "size": 64, "dim": 16, "steps": 3, "clips": 2, "windows": 6}},
-        "id": {"kind": "face_id", "how": "trained", "options": {"width": 0.125, "size": 32, "dim": 8, "steps": 60, "batch": 16, "lr": 0.005}},
+        "sync": {
+            "kind": "syncnet_judge",
+            "how": "trained",
+            "options": {"width": 0.1, "size": 64, "dim": 16, "steps": 3, "clips": 2, "windows": 6},
+        },
+        "id": {
+            "kind": "face_id",
+            "how": "trained",
+            "options": {"width": 0.125, "size": 32, "dim": 8, "steps": 60, "batch": 16, "lr": 0.005},
+        },
     }
     config = ZooConfig.model_validate({"artefacts": options})
-    cards = {name: make(name, config, 1, ArtefactInputs([tiny_clips], {}), tmp_path / name) for name in options}
+    cards = {
+        name: make(name, config, 1, ArtefactInputs([tiny_clips], {}), tmp_path / name) for name in options
+    }
     assert cards["sync"].facts["train_clips"] == 4 and cards["sync"].facts["val_window_accuracy"] is None
     assert 0 <= cards["sync"].facts["train_window_accuracy"] <= 1
     assert cards["id"].facts["train_speakers"] == 2 and cards["id"].facts["train_accuracy"] > 0.8
@@ -369,7 +438,13 @@ def test_judges_are_trained_on_the_train_split_and_say_how_well(tiny_clips, tmp_
 
 
 def test_training_without_labels_or_clips_is_refused(tiny_clips, tmp_path):
-    config = ZooConfig.model_validate({"artefacts": {"sync": {"kind": "syncnet_judge", "how": "trained", "options": {"steps": 1, "stepz": 3}}}})
+    config = ZooConfig.model_validate(
+        {
+            "artefacts": {
+                "sync": {"kind": "syncnet_judge", "how": "trained", "options": {"steps": 1, "stepz": 3}}
+            }
+        }
+    )
     with pytest.raises((EadbenchError, ValueError), match="stepz"):
         make("sync", config, 1, ArtefactInputs([tiny_clips], {}), tmp_path)
     config = ZooConfig.model_validate({"artefacts": {"id": {"kind": "face_id", "how": "trained"}}})
@@ -392,5 +467,10 @@ def test_verification_auc_tells_speakers_apart():
     def clip(speaker: str, value: tuple[int, int]) -> TrainingClip:
         return TrainingClip("c", speaker, None, np.array([value], np.uint8).reshape(1, 1, 1, 2), np.zeros(0))
 
-    assert face_id.verification_auc(Perfect(), [clip("a", (9, 1)), clip("a", (8, 1)), clip("b", (1, 9)), clip("b", (2, 9))]) == 1
+    assert (
+        face_id.verification_auc(
+            Perfect(), [clip("a", (9, 1)), clip("a", (8, 1)), clip("b", (1, 9)), clip("b", (2, 9))]
+        )
+        == 1
+    )
     assert face_id.verification_auc(Perfect(), [clip("a", (9, 1)), clip("a", (8, 1))]) is None

@@ -21,17 +21,35 @@ from eadbench.zoo.text_data import training_texts
 from eadbench.zoo.text_encoder import make_tokenizer
 
 SUBJECTS = ["mouth corners", "inner brows", "upper lids", "lower lids", "lips"]
-MOODS = {"happy": "pulled up in a joyful smile", "sad": "drooping with sorrow", "angry": "tightened in furious rage"}
-TEXTS = {mood: [f"The {s} are {how} and the person looks {mood}." for s in SUBJECTS] for mood, how in MOODS.items()}
+MOODS = {
+    "happy": "pulled up in a joyful smile",
+    "sad": "drooping with sorrow",
+    "angry": "tightened in furious rage",
+}
+TEXTS = {
+    mood: [f"The {s} are {how} and the person looks {mood}." for s in SUBJECTS] for mood, how in MOODS.items()
+}
 
 
 @pytest.fixture(scope="module")
 def captions(tmp_path_factory):
     path = tmp_path_factory.mktemp("captions") / "written.parquet"
     rows = [(text, "train", "kept") for texts in TEXTS.values() for text in texts]
-    rows += [("A secret of the test split.", "test", "kept"), (None, "train", "failed"), (rows[0][0], "train", "kept")]
+    rows += [
+        ("A secret of the test split.", "test", "kept"),
+        (None, "train", "failed"),
+        (rows[0][0], "train", "kept"),
+    ]
     table = [
-        {"clip_id": f"c{k}", "corpus": "x", "captioner": "m", "caption": text, "split": split, "status": status, "reason": ""}
+        {
+            "clip_id": f"c{k}",
+            "corpus": "x",
+            "captioner": "m",
+            "caption": text,
+            "split": split,
+            "status": status,
+            "reason": "",
+        }
         for k, (text, split, status) in enumerate(rows)
     ]
     write_table(path, table, schemas.CAPTIONS)
@@ -39,7 +57,9 @@ def captions(tmp_path_factory):
 
 
 def build(folder, kind, captions, seed=1, **options):
-    zoo = ZooConfig(artefacts={kind: ArtefactConfig(kind=kind, how="trained", uses_captions=True, options=options)})
+    zoo = ZooConfig(
+        artefacts={kind: ArtefactConfig(kind=kind, how="trained", uses_captions=True, options=options)}
+    )
     make(kind, zoo, seed, ArtefactInputs(captions=[captions]), folder)
     return load(folder)
 
@@ -47,7 +67,19 @@ def build(folder, kind, captions, seed=1, **options):
 def fetched(folder, kind, **more):
     """A card for files that are there, as if they had been fetched."""
     files = {p.name: sha256_of(p) for p in folder.iterdir() if p.name not in ("card.json", "sums.sha256")}
-    write_card(folder, Card(artefact=kind, kind=kind, how="fetched", id="tiny", source="here", licence="none", files=files, **more))
+    write_card(
+        folder,
+        Card(
+            artefact=kind,
+            kind=kind,
+            how="fetched",
+            id="tiny",
+            source="here",
+            licence="none",
+            files=files,
+            **more,
+        ),
+    )
     return load(folder)
 
 
@@ -63,9 +95,14 @@ def test_training_texts_are_distinct_and_of_the_train_split(captions):
         training_texts([])
 
 
-@pytest.mark.parametrize(("kind", "options"), [("sentence", {}), ("text_encoder", {"model": "lsa"}), ("text_encoder", {"model": "t5", "steps": 15})])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("sentence", {}), ("text_encoder", {"model": "lsa"}), ("text_encoder", {"model": "t5", "steps": 15})],
+)
 def test_like_moods_are_nearer_than_unlike_ones(tmp_path, captions, kind, options):
-    vectors = {mood: build(tmp_path / kind, kind, captions, **options).embed(texts) for mood, texts in TEXTS.items()}
+    vectors = {
+        mood: build(tmp_path / kind, kind, captions, **options).embed(texts) for mood, texts in TEXTS.items()
+    }
     for mood, own in vectors.items():
         torch.testing.assert_close(own.norm(dim=1), torch.ones(len(own)))
         like = (own @ own.T).fill_diagonal_(0).sum() / (len(own) * (len(own) - 1))
@@ -73,7 +110,10 @@ def test_like_moods_are_nearer_than_unlike_ones(tmp_path, captions, kind, option
             assert like > (own @ vectors[other].T).mean() + 0.05
 
 
-@pytest.mark.parametrize(("kind", "options"), [("sentence", {}), ("text_encoder", {"model": "lsa"}), ("text_encoder", {"model": "t5", "steps": 3})])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("sentence", {}), ("text_encoder", {"model": "lsa"}), ("text_encoder", {"model": "t5", "steps": 3})],
+)
 def test_training_twice_gives_the_same_bytes_without_pickle(tmp_path, captions, kind, options):
     for name in ("a", "b"):
         build(tmp_path / name, kind, captions, **options)
@@ -146,7 +186,13 @@ def test_t5_folder_of_transformers_loads(tmp_path):
 def test_sentence_folder_of_transformers_is_mean_pooled(tmp_path):
     torch.manual_seed(0)
     words = tokenizer()
-    config = tf.BertConfig(vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+    config = tf.BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
     model = tf.BertModel(config).eval()
     model.save_pretrained(tmp_path)
     words.save_pretrained(tmp_path)
@@ -154,20 +200,35 @@ def test_sentence_folder_of_transformers_is_mean_pooled(tmp_path):
     texts = [*TEXTS["angry"], "Lips."]
     with torch.no_grad():
         states = [model(**words(t, return_tensors="pt")).last_hidden_state[0].mean(0) for t in texts]
-    torch.testing.assert_close(embedder.embed(texts), torch.nn.functional.normalize(torch.stack(states), dim=1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        embedder.embed(texts), torch.nn.functional.normalize(torch.stack(states), dim=1), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_clip_folder_of_transformers_gives_its_cosines(tmp_path):
     torch.manual_seed(0)
     words = tokenizer()
-    text = {"vocab_size": len(words), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {
+        "vocab_size": len(words),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     text |= {
         "max_position_embeddings": 40,
         "eos_token_id": words.eos_token_id,
         "bos_token_id": words.eos_token_id,
         "pad_token_id": words.pad_token_id,
     }
-    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 32, "patch_size": 8}
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+    }
     model = tf.CLIPModel(tf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).eval()
     pictures = tf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     processor = tf.CLIPProcessor(pictures, words)
@@ -187,13 +248,38 @@ def test_clip_folder_of_transformers_gives_its_cosines(tmp_path):
 def test_clap_folder_of_transformers_gives_its_cosines(tmp_path):
     torch.manual_seed(0)
     words = tokenizer()
-    text = {"vocab_size": len(words), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {
+        "vocab_size": len(words),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     text |= {"max_position_embeddings": 90, "pad_token_id": words.pad_token_id, "projection_dim": 16}
-    audio = {"spec_size": 64, "patch_size": 4, "patch_stride": [4, 4], "num_mel_bins": 16, "window_size": 4, "depths": [1, 1], "projection_dim": 16}
-    audio |= {"patch_embeds_hidden_size": 8, "num_attention_heads": [1, 2], "hidden_size": 16, "num_hidden_layers": 2, "enable_fusion": False}
+    audio = {
+        "spec_size": 64,
+        "patch_size": 4,
+        "patch_stride": [4, 4],
+        "num_mel_bins": 16,
+        "window_size": 4,
+        "depths": [1, 1],
+        "projection_dim": 16,
+    }
+    audio |= {
+        "patch_embeds_hidden_size": 8,
+        "num_attention_heads": [1, 2],
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "enable_fusion": False,
+    }
     model = tf.ClapModel(tf.ClapConfig(text_config=text, audio_config=audio, projection_dim=16)).eval()
     extractor = tf.ClapFeatureExtractor(
-        feature_size=16, sampling_rate=16000, hop_length=160, max_length_s=1, fft_window_size=400, truncation="rand_trunc"
+        feature_size=16,
+        sampling_rate=16000,
+        hop_length=160,
+        max_length_s=1,
+        fft_window_size=400,
+        truncation="rand_trunc",
     )
     processor = tf.ClapProcessor(extractor, words)
     model.save_pretrained(tmp_path)
@@ -226,21 +312,49 @@ def small_model(kind: str):
     if kind == "vae":
         return AutoencoderKL(block_out_channels=(16,), norm_num_groups=4)
     if kind == "clip":
-        return tf.CLIPModel(tf.CLIPConfig(text_config=words | ends | SIZES, vision_config=picture, projection_dim=16))
-    sound = {"spec_size": 64, "patch_size": 4, "patch_stride": [4, 4], "num_mel_bins": 16, "window_size": 4, "depths": [1, 1], "projection_dim": 16}
-    sound |= {"patch_embeds_hidden_size": 8, "num_attention_heads": [1, 2], "hidden_size": 16, "num_hidden_layers": 2, "enable_fusion": False}
-    return tf.ClapModel(tf.ClapConfig(text_config=words | SIZES | {"projection_dim": 16}, audio_config=sound, projection_dim=16))
+        return tf.CLIPModel(
+            tf.CLIPConfig(text_config=words | ends | SIZES, vision_config=picture, projection_dim=16)
+        )
+    sound = {
+        "spec_size": 64,
+        "patch_size": 4,
+        "patch_stride": [4, 4],
+        "num_mel_bins": 16,
+        "window_size": 4,
+        "depths": [1, 1],
+        "projection_dim": 16,
+    }
+    sound |= {
+        "patch_embeds_hidden_size": 8,
+        "num_attention_heads": [1, 2],
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "enable_fusion": False,
+    }
+    return tf.ClapModel(
+        tf.ClapConfig(
+            text_config=words | SIZES | {"projection_dim": 16}, audio_config=sound, projection_dim=16
+        )
+    )
 
 
 def small_folder(kind: str, folder: Path, dtype: torch.dtype) -> None:
     """It in the form in which it is published, its numbers saved as ``dtype``."""
     small_model(kind).to(dtype).save_pretrained(folder)
     if kind == "clip":
-        tf.CLIPProcessor(tf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}), tokenizer()).save_pretrained(
-            folder
-        )
+        tf.CLIPProcessor(
+            tf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+            tokenizer(),
+        ).save_pretrained(folder)
     elif kind == "clap":
-        ears = {"feature_size": 16, "sampling_rate": 16000, "hop_length": 160, "max_length_s": 1, "fft_window_size": 400, "truncation": "rand_trunc"}
+        ears = {
+            "feature_size": 16,
+            "sampling_rate": 16000,
+            "hop_length": 160,
+            "max_length_s": 1,
+            "fft_window_size": 400,
+            "truncation": "rand_trunc",
+        }
         tf.ClapProcessor(tf.ClapFeatureExtractor(**ears), tokenizer()).save_pretrained(folder)
     elif kind in ("text_encoder", "sentence"):
         tokenizer().save_pretrained(folder)
@@ -254,9 +368,19 @@ def use(kind: str, part) -> torch.Tensor:
     if kind == "vae":
         return vae.encode(part, torch.from_numpy(rng.uniform(-1, 1, (2, 3, 32, 32))).float())
     if kind == "clip":
-        return torch.cat([part.embed_images(rng.integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)), part.embed_texts(["The lips."])])
+        return torch.cat(
+            [
+                part.embed_images(rng.integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)),
+                part.embed_texts(["The lips."]),
+            ]
+        )
     if kind == "clap":
-        return torch.cat([part.embed_sounds([rng.normal(0, 0.1, 16000).astype(np.float32)]), part.embed_texts(["The lips."])])
+        return torch.cat(
+            [
+                part.embed_sounds([rng.normal(0, 0.1, 16000).astype(np.float32)]),
+                part.embed_texts(["The lips."]),
+            ]
+        )
     return part.embed(["The lips are drooping.", "Rage"])
 
 
@@ -267,11 +391,18 @@ def networks(part) -> list[torch.nn.Module]:
 @pytest.mark.parametrize("kind", ["text_encoder", "sentence", "videomae", "vae", "clip", "clap"])
 def test_a_bfloat16_folder_computes_in_float32_unless_the_card_says_otherwise(tmp_path, kind):
     small_folder(kind, tmp_path / "half", torch.bfloat16)
-    rounded = {name: tensor.float() for name, tensor in small_model(kind).bfloat16().state_dict().items() if tensor.is_floating_point()}
+    rounded = {
+        name: tensor.float()
+        for name, tensor in small_model(kind).bfloat16().state_dict().items()
+        if tensor.is_floating_point()
+    }
     part = fetched(tmp_path / "half", kind)
     held = {name: tensor for net in networks(part) for name, tensor in net.named_parameters()}
     assert {tensor.dtype for tensor in held.values()} == {torch.float32}
-    assert sum(any(torch.equal(tensor, one) for one in rounded.values() if one.shape == tensor.shape) for tensor in held.values()) == len(held)
+    assert sum(
+        any(torch.equal(tensor, one) for one in rounded.values() if one.shape == tensor.shape)
+        for tensor in held.values()
+    ) == len(held)
     exact = use(kind, part)
     assert exact.dtype == torch.float32 and torch.isfinite(exact).all()
     assert zoo_card(tmp_path / "half")["dtype"] == "float32"
@@ -279,7 +410,14 @@ def test_a_bfloat16_folder_computes_in_float32_unless_the_card_says_otherwise(tm
         with pytest.raises(ValueError, match="kind vae computes in float32"):
             ArtefactConfig(kind=kind, how="fetched", id="x", dtype="bfloat16")
         return
-    coarse = use(kind, fetched(tmp_path / "half", kind, dtype=ArtefactConfig(kind=kind, how="fetched", id="x", dtype="bfloat16").dtype))
+    coarse = use(
+        kind,
+        fetched(
+            tmp_path / "half",
+            kind,
+            dtype=ArtefactConfig(kind=kind, how="fetched", id="x", dtype="bfloat16").dtype,
+        ),
+    )
     assert coarse.dtype == torch.float32 and not torch.equal(coarse, exact)
     torch.testing.assert_close(coarse, exact, atol=0.1, rtol=0.1)
 

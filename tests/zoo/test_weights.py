@@ -1,4 +1,6 @@
-"""Files that are no weights, or broken ones, end in one message that names the file and says what it is."""
+"""Files that are no weights, or broken ones, end in one message that names the file and
+says what it is.
+"""
 
 import argparse
 import shutil
@@ -24,9 +26,13 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123
 READERS = [("w.safetensors", read_weights), ("w.pth", read_weights), ("w.onnx", open_onnx)]
 
 
-@pytest.mark.parametrize(("content", "words"), [(PAGE, "a web page"), (POINTER, "git-lfs pointer"), (b"", "empty")])
+@pytest.mark.parametrize(
+    ("content", "words"), [(PAGE, "a web page"), (POINTER, "git-lfs pointer"), (b"", "empty")]
+)
 @pytest.mark.parametrize(("name", "read"), READERS)
-def test_what_stands_in_the_place_of_weights_is_named(tmp_path: Path, content: bytes, words: str, name: str, read: Any) -> None:
+def test_what_stands_in_the_place_of_weights_is_named(
+    tmp_path: Path, content: bytes, words: str, name: str, read: Any
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(EadbenchError) as caught:
         read(tmp_path / name)
@@ -56,16 +62,25 @@ def as_numpy_1_writes_it(path: Path) -> None:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in parts.items():
-            archive.writestr(name, data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray") if name.endswith("data.pkl") else data)
+            archive.writestr(
+                name,
+                data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+                if name.endswith("data.pkl")
+                else data,
+            )
     assert b"numpy.core.multiarray" in path.read_bytes()
 
 
 @pytest.mark.parametrize("spelling", ["numpy._core", "numpy.core"])
 def test_what_training_scripts_leave_beside_the_tensors_is_read(tmp_path: Path, spelling: str) -> None:
     left = {
-        "prec1": np.float64(71.5), "best": np.float32(0.25), "epoch": np.int64(3), "done": np.bool_(True), "curve": np.arange(3.0),
+        "prec1": np.float64(71.5),
+        "best": np.float32(0.25),
+        "epoch": np.int64(3),
+        "done": np.bool_(True),
+        "curve": np.arange(3.0),
         "args": argparse.Namespace(lr=0.1, out=Path("runs")),
-    }  # fmt: skip
+    }
     torch.save({"state_dict": {"a": torch.ones(2)}} | left, tmp_path / "w.pth")
     if spelling == "numpy.core":
         as_numpy_1_writes_it(tmp_path / "w.pth")
@@ -85,7 +100,14 @@ class Harm:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("wrap", [lambda harm: {"a": harm}, lambda harm: {"args": argparse.Namespace(x=harm)}, lambda harm: np.array([harm])])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda harm: {"a": harm},
+        lambda harm: {"args": argparse.Namespace(x=harm)},
+        lambda harm: np.array([harm]),
+    ],
+)
 def test_code_is_not_run_wherever_it_hides(tmp_path: Path, wrap: Any) -> None:
     torch.save(wrap(Harm(tmp_path / "harmed")), tmp_path / "w.pth")
     with pytest.raises(EadbenchError, match=r"refused: .*(io|_io|builtins)\.open, which could run code"):
@@ -97,7 +119,9 @@ def test_code_is_not_run_wherever_it_hides(tmp_path: Path, wrap: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_are_not_finite_are_refused_with_the_tensors_name(tmp_path: Path, dtype: torch.dtype, value: float) -> None:
+def test_numbers_that_are_not_finite_are_refused_with_the_tensors_name(
+    tmp_path: Path, dtype: torch.dtype, value: float
+) -> None:
     state = {"a": torch.zeros(3, dtype=dtype), "b": torch.tensor([1, value], dtype=dtype)}
     save_file(state, tmp_path / "w.safetensors")
     torch.save({"state_dict": state}, tmp_path / "w.pth")
@@ -114,7 +138,10 @@ def test_numbers_that_are_not_finite_are_refused_with_the_tensors_name(tmp_path:
         (torch.zeros(2), "holds a Tensor"),
         ({"weight": torch.zeros(2, 3)}, "do not fit the network.*bias"),
         ({"weight": torch.zeros(3, 2), "bias": torch.zeros(2)}, "do not fit the network.*size mismatch"),
-        ({"weight": torch.zeros(2, 3, dtype=torch.int64), "bias": torch.zeros(2)}, r"weight holds torch\.int64, expected torch\.float32"),
+        (
+            {"weight": torch.zeros(2, 3, dtype=torch.int64), "bias": torch.zeros(2)},
+            r"weight holds torch\.int64, expected torch\.float32",
+        ),
         ({"weight": "text", "bias": torch.zeros(2)}, "do not fit the network"),
     ],
 )
@@ -126,12 +153,17 @@ def test_weights_of_another_shape_or_type_are_refused(tmp_path: Path, state: Any
 
 def test_weights_in_half_precision_and_counters_fit(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    save_file({k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}, tmp_path / "w.safetensors")
+    save_file(
+        {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()},
+        tmp_path / "w.safetensors",
+    )
     load_weights(net, tmp_path / "w.safetensors")
 
 
 def broken(folder: Path, target: Path, harm: Any) -> Path:
-    """A copy of an artefact with a harmed file and a card that fits it, as a user's own folder is."""
+    """A copy of an artefact with a harmed file and a card that fits it, as a user's own
+    folder is.
+    """
     shutil.copytree(folder, target)
     card = zoo.card.read_card(folder)
     harm(target)
@@ -166,15 +198,27 @@ HARMS = {
     ("videomae", "model.safetensors", without_a_tensor): "lack 1 tensors of VideoMAEModel",
     ("videomae", "model.safetensors", not_finite): "are not finite",
     ("videomae", "config.json", half): "VideoMAEModel cannot read the folder",
-    ("whisper", "encoder.pt", lambda path: torch.save([1, 2], path)): "artefact 'whisper' .* cannot be loaded",
-    ("whisper", "encoder.pt", lambda path: path.write_bytes(path.read_bytes()[:2000])): "artefact 'whisper' .* cannot be loaded",
+    (
+        "whisper",
+        "encoder.pt",
+        lambda path: torch.save([1, 2], path),
+    ): "artefact 'whisper' .* cannot be loaded",
+    (
+        "whisper",
+        "encoder.pt",
+        lambda path: path.write_bytes(path.read_bytes()[:2000]),
+    ): "artefact 'whisper' .* cannot be loaded",
     ("lpips", "model.safetensors", not_finite): "are not finite",
     ("lpips", "model.safetensors", without_a_tensor): "do not fit the network",
 }
 
 
-@pytest.mark.parametrize(("kind", "file", "harm"), HARMS, ids=[f"{kind}-{k}" for k, (kind, *_) in enumerate(HARMS)])
-def test_a_broken_artefact_ends_in_one_message(tiny_parts: dict[str, Path], tmp_path: Path, kind: str, file: str, harm: Any) -> None:
+@pytest.mark.parametrize(
+    ("kind", "file", "harm"), HARMS, ids=[f"{kind}-{k}" for k, (kind, *_) in enumerate(HARMS)]
+)
+def test_a_broken_artefact_ends_in_one_message(
+    tiny_parts: dict[str, Path], tmp_path: Path, kind: str, file: str, harm: Any
+) -> None:
     folder = broken(tiny_parts[kind], tmp_path / kind, lambda target: harm(target / file))
     with pytest.raises(EadbenchError, match=HARMS[kind, file, harm]) as caught:
         zoo.load(folder)

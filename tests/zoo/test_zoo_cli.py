@@ -1,4 +1,6 @@
-"""``eadbench zoo``: one name for each network, and demo networks only for those who ask for them."""
+"""``eadbench zoo``: one name for each network, and demo networks only for those who ask
+for them.
+"""
 
 import pytest
 from typer.testing import CliRunner
@@ -38,7 +40,11 @@ def test_random_features_by_hand_only_with_demo(tmp_path, config):
     card = tmp_path / "inception" / "card.json"
     with pytest.raises(EadbenchError, match="random features of a fixed seed") as caught:
         run("make", "inception", "--out", str(card), *config)
-    assert "--demo" in str(caught.value) and "eadbench zoo fetch inception-fid" in str(caught.value) and not card.exists()
+    assert (
+        "--demo" in str(caught.value)
+        and "eadbench zoo fetch inception-fid" in str(caught.value)
+        and not card.exists()
+    )
     assert run("make", "inception", "--out", str(card), "--demo", *config).exit_code == 0 and card.exists()
 
 
@@ -65,9 +71,14 @@ def test_fetch_names_the_flag_that_accepts_the_licence(tmp_path, monkeypatch):
 
 def test_a_registry_of_ones_own_goes_over_the_packages(tmp_path, monkeypatch):
     path = tmp_path / "mirror.yaml"
-    path.write_text("lpips-alex: {files: [{name: alexnet-owt-7be5be79.pth, url: 'http://mirror/alexnet.pth'}]}\n")
+    path.write_text(
+        "lpips-alex: {files: [{name: alexnet-owt-7be5be79.pth, url: 'http://mirror/alexnet.pth'}]}\n"
+    )
     monkeypatch.setenv("EADBENCH_REGISTRY", str(path))
-    assert entry("lpips-alex").files[0].url == "http://mirror/alexnet.pth" and entry("lpips-alex").kind == "lpips"
+    assert (
+        entry("lpips-alex").files[0].url == "http://mirror/alexnet.pth"
+        and entry("lpips-alex").kind == "lpips"
+    )
     assert entry("inception-fid").files[0].sha256
     for text in ("[1]", "lpips-alex: {nonsense: 1}", "a: [", "lpips-alex: 3"):
         other = tmp_path / f"{abs(hash(text))}.yaml"

@@ -9,12 +9,17 @@ import yaml
 
 from eadbench.core.errors import EadbenchError
 
-AGAIN = "That was not the JSON object asked for. Answer again with exactly that one JSON object, in English, and nothing else."
+AGAIN = (
+    "That was not the JSON object asked for. Answer again with exactly that one JSON object, in "
+    "English, and nothing else."
+)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt's text and what rows call it: the version in the file's head and the first digits of the text's hash."""
+    """A prompt's text and what rows call it: the version in the file's head and the
+    first digits of the text's hash.
+    """
 
     text: str
     version: str
@@ -32,7 +37,9 @@ def load_prompt(name: str) -> Prompt:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
         raise EadbenchError(
-            "no such prompt", f"captions.prompt: {name}", "it is a name in eadbench/captions/prompts or the path of a file"
+            "no such prompt",
+            f"captions.prompt: {name}",
+            "it is a name in eadbench/captions/prompts or the path of a file",
         ) from error
     _, _, rest = content.partition("---\n")
     head, sign, text = rest.partition("\n---\n")

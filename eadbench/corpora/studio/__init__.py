@@ -1,1 +1,3 @@
-"""The studio: films drawn actors in the layouts of HDTF, MEAD and RAVDESS, so that the demo runs the real corpus readers."""
+"""The studio: films drawn actors in the layouts of HDTF, MEAD and RAVDESS, so that the
+demo runs the real corpus readers.
+"""

@@ -1,4 +1,6 @@
-"""How emotions look and sound: facial actions after the Facial Action Coding System, prosody, and the strength of each level."""
+"""How emotions look and sound: facial actions after the Facial Action Coding System,
+prosody, and the strength of each level.
+"""
 
 from dataclasses import dataclass, fields, replace
 
@@ -7,7 +9,8 @@ from eadbench.core.emotions import EMOTIONS
 
 @dataclass(frozen=True)
 class Expression:
-    """Facial actions; 0 is rest, 1 (or -1) the strongest. The numbers in brackets are FACS action units.
+    """Facial actions; 0 is rest, 1 (or -1) the strongest. The numbers in brackets are
+    FACS action units.
 
     Attributes:
         brow_in: Inner brow up (1) or down (4).
@@ -15,7 +18,8 @@ class Expression:
         brow_asym: One brow higher than the other.
         furrow: Brows drawn together (4).
         lid: Upper lid raised (5) or drooping.
-        slant: Lid slanting down towards the nose (anger) or, negative, towards the temple (sorrow).
+        slant: Lid slanting down towards the nose (anger) or, negative, towards the
+            temple (sorrow).
         squint: Lower lid raised (6, 7).
         corner: Mouth corners up (12) or down (15).
         asym: One corner up (14).
@@ -65,16 +69,27 @@ class Expression:
 
     def mixed(self, other: "Expression", share: float) -> "Expression":
         """``1 - share`` of this one and ``share`` of the other."""
-        return Expression(*(getattr(self, f.name) * (1 - share) + getattr(other, f.name) * share for f in fields(self)))
+        return Expression(
+            *(getattr(self, f.name) * (1 - share) + getattr(other, f.name) * share for f in fields(self))
+        )
 
     def mirrored(self) -> "Expression":
         """The same with left and right exchanged."""
-        return replace(self, brow_asym=-self.brow_asym, asym=-self.asym, fold_asym=-self.fold_asym, roll=-self.roll, yaw=-self.yaw)
+        return replace(
+            self,
+            brow_asym=-self.brow_asym,
+            asym=-self.asym,
+            fold_asym=-self.fold_asym,
+            roll=-self.roll,
+            yaw=-self.yaw,
+        )
 
 
 @dataclass(frozen=True)
 class Prosody:
-    """Changes of the voice at full strength: rate in words per minute, pitch and pitch range in espeak-ng's 0..99, gain in dB."""
+    """Changes of the voice at full strength: rate in words per minute, pitch and pitch
+    range in espeak-ng's 0..99, gain in dB.
+    """
 
     rate: float = 0.0
     pitch: float = 0.0
@@ -86,11 +101,13 @@ class Prosody:
 EXPRESSIONS = {
     "neutral": Expression(),
     "happy": Expression(
-        brow_in=0.2, brow_out=0.25, squint=0.8, corner=1.0, stretch=0.45, open=0.1, upper=0.35, cheek=1.0, fold=0.8,
+        brow_in=0.2, brow_out=0.25, squint=0.8, corner=1.0, stretch=0.45, open=0.1, upper=0.35, cheek=1.0,
+        fold=0.8,
         lid=-0.1, roll=0.25, pitch=-0.2,
     ),
     "sad": Expression(
-        brow_in=1.0, brow_out=-0.75, furrow=0.4, lid=-0.55, slant=-0.9, corner=-1.0, stretch=-0.15, chin=0.9, fold=0.35, forehead=0.35,
+        brow_in=1.0, brow_out=-0.75, furrow=0.4, lid=-0.55, slant=-0.9, corner=-1.0, stretch=-0.15, chin=0.9,
+        fold=0.35, forehead=0.35,
         pitch=0.8, roll=0.4,
     ),
     "angry": Expression(
@@ -99,15 +116,18 @@ EXPRESSIONS = {
         chin=0.4, pitch=0.45,
     ),
     "fear": Expression(
-        brow_in=1.0, brow_out=0.35, furrow=0.6, lid=0.85, slant=-0.3, corner=-0.5, stretch=0.55, open=0.22, lower=0.8,
+        brow_in=1.0, brow_out=0.35, furrow=0.6, lid=0.85, slant=-0.3, corner=-0.5, stretch=0.55, open=0.22,
+        lower=0.8,
         forehead=0.75, pitch=-0.3, yaw=0.5,
     ),
     "disgust": Expression(
-        brow_in=-0.6, brow_out=-0.25, furrow=0.55, lid=-0.4, slant=0.4, squint=0.9, corner=-0.55, open=0.05, upper=1.0,
+        brow_in=-0.6, brow_out=-0.25, furrow=0.55, lid=-0.4, slant=0.4, squint=0.9, corner=-0.55, open=0.05,
+        upper=1.0,
         nose=1.0, cheek=0.55, fold=1.0,
         chin=0.4, pitch=-0.2, yaw=0.7, roll=-0.2,
     ),
-    "surprise": Expression(brow_in=1.1, brow_out=1.2, lid=1.0, open=0.5, stretch=-0.3, forehead=1.0, pitch=-0.35),
+    "surprise": Expression(brow_in=1.1, brow_out=1.2, lid=1.0, open=0.5, stretch=-0.3, forehead=1.0,
+    pitch=-0.35),
     "contempt": Expression(
         brow_in=-0.2, brow_out=0.3, brow_asym=0.7, lid=-0.5, squint=0.25, corner=0.1, asym=1.0, press=0.45,
         fold_asym=1.0, pitch=-0.6, roll=-0.6, yaw=-0.3,

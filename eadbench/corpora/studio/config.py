@@ -21,21 +21,30 @@ class StudioConfig(Section):
 
     Attributes:
         layout: Whose files and names to imitate: ``hdtf``, ``mead`` or ``ravdess``.
-        actors: Ids in the corpus's own form: ``WDA/OliveMarsh0`` (group/video name; the speaker is the name without digits), ``M003``/``W009``, or
-            ``Actor_01`` (odd numbers are men, even ones women).
-        test_actors: Those of ``actors`` that speak the sentences kept for testing; the others never speak them. RAVDESS has two statements for all.
-        emotions: Folder words of MEAD or RAVDESS; empty takes all of the layout. HDTF's speakers drift between moods by themselves.
-        levels: Intensity levels, MEAD 1..3, RAVDESS 1..2 (neutral has only 1); empty takes all.
-        levels_in_turn: MEAD only: each actor plays each emotion at one of the levels, which take turns over actors and emotions. That leaves
-            time for more actors, and what is learned from many faces serves unseen ones better.
-        sentences: Sentences per (actor, emotion, level) for MEAD; statements (1 or 2) for RAVDESS.
+        actors: Ids in the corpus's own form: ``WDA/OliveMarsh0`` (group/video name; the
+            speaker is the name without digits), ``M003``/``W009``, or ``Actor_01`` (odd
+            numbers are men, even ones women).
+        test_actors: Those of ``actors`` that speak the sentences kept for testing; the
+            others never speak them. RAVDESS has two statements for all.
+        emotions: Folder words of MEAD or RAVDESS; empty takes all of the layout. HDTF's
+            speakers drift between moods by themselves.
+        levels: Intensity levels, MEAD 1..3, RAVDESS 1..2 (neutral has only 1); empty
+            takes all.
+        levels_in_turn: MEAD only: each actor plays each emotion at one of the levels,
+            which take turns over actors and emotions. That leaves time for more actors,
+            and what is learned from many faces serves unseen ones better.
+        sentences: Sentences per (actor, emotion, level) for MEAD; statements (1 or 2)
+            for RAVDESS.
         repetitions: Repetitions of each statement, RAVDESS only.
-        seconds: Length of each HDTF video. The other layouts last as long as the sentence.
-        size: Width and height of the frames in pixels, even numbers. HDTF's face has about 0.42 of the height, the others' about 0.7.
+        seconds: Length of each HDTF video. The other layouts last as long as the
+            sentence.
+        size: Width and height of the frames in pixels, even numbers. HDTF's face has
+            about 0.42 of the height, the others' about 0.7.
         fps: Frame rate, a number or a fraction such as ``30000/1001``.
         crf: Quality of the x264 encoding; lower is better.
-        faults: HDTF only: extra videos with one fault each: ``silent`` (no sound), ``faceless`` (no face), ``broken`` (truncated file), ``untimed``
-            (no time stamps in the lists).
+        faults: HDTF only: extra videos with one fault each: ``silent`` (no sound),
+            ``faceless`` (no face), ``broken`` (truncated file), ``untimed`` (no time
+            stamps in the lists).
     """
 
     layout: Layout
@@ -75,7 +84,9 @@ class StudioConfig(Section):
     def _fits_the_layout(self) -> "StudioConfig":
         for actor in self.actors:
             if not re.fullmatch(ACTOR_FORM[self.layout], actor):
-                raise ValueError(f"actor {actor!r} does not look like one of {self.layout}: {ACTOR_FORM[self.layout]}")
+                raise ValueError(
+                    f"actor {actor!r} does not look like one of {self.layout}: {ACTOR_FORM[self.layout]}"
+                )
         if len(set(self.actors)) != len(self.actors):
             raise ValueError("an actor is listed twice")
         strangers = sorted(set(self.test_actors) - set(self.actors))
@@ -84,7 +95,10 @@ class StudioConfig(Section):
         known = {"mead": MEAD_EMOTIONS, "ravdess": RAVDESS_EMOTIONS, "hdtf": ()}[self.layout]
         unknown = [word for word in self.emotions if word not in known]
         if unknown:
-            raise ValueError(f"emotions unknown to {self.layout}: {', '.join(unknown)}; known: {', '.join(known) or 'none'}")
+            raise ValueError(
+                f"emotions unknown to {self.layout}: {', '.join(unknown)}; known: "
+                f"{', '.join(known) or 'none'}"
+            )
         top = 2 if self.layout == "ravdess" else 3
         if any(not 1 <= level <= top for level in self.levels):
             raise ValueError(f"levels of {self.layout} are 1..{top}")

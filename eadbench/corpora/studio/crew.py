@@ -1,4 +1,6 @@
-"""Films jobs: sound, frames, files. Runs in worker processes; a job's bytes depend on the job alone."""
+"""Films jobs: sound, frames, files. Runs in worker processes; a job's bytes depend on
+the job alone.
+"""
 
 import json
 import struct
@@ -29,7 +31,11 @@ MOTIONS = {
     "ravdess": TakeMotion(yaw=1.8, pitch=1.6, roll=1.2, shift=1.2),
     "hdtf": TakeMotion(yaw=4.5, pitch=2.2, roll=1.8, shift=2.4),
 }
-SILENCES = {"mead": {"lead": 0.2, "tail": 0.25}, "ravdess": {"lead": 0.45, "tail": 0.5}, "hdtf": {"lead": 0.2, "pause": 0.3}}  # seconds
+SILENCES = {
+    "mead": {"lead": 0.2, "tail": 0.25},
+    "ravdess": {"lead": 0.45, "tail": 0.5},
+    "hdtf": {"lead": 0.2, "pause": 0.3},
+}  # seconds
 LABEL = {"comment": "synthetic: drawn actor, synthesised voice"}
 
 
@@ -44,7 +50,15 @@ def cameras(layout: str, actor: str, size: tuple[int, int], seed: int) -> list[C
     rng = rng_for(seed, "studio", "camera", layout, actor)
     if layout != "hdtf":
         scale = height / 256 * (0.98 if layout == "mead" else 0.92) * rng.uniform(0.97, 1.02)
-        return [Camera(width, height, scale, width / 2 + rng.uniform(-3, 3) * scale, height * 0.51 + rng.uniform(-2, 2) * scale)]
+        return [
+            Camera(
+                width,
+                height,
+                scale,
+                width / 2 + rng.uniform(-3, 3) * scale,
+                height * 0.51 + rng.uniform(-2, 2) * scale,
+            )
+        ]
     unit = height / 720
     first = rng.uniform(1.55, 1.7) * unit
     second = rng.uniform(1.3, 1.45) * unit
@@ -56,11 +70,14 @@ def cameras(layout: str, actor: str, size: tuple[int, int], seed: int) -> list[C
 
 @lru_cache(maxsize=2)
 def studio_shot(layout: str, actor: str, size: tuple[int, int], seed: int, number: int) -> Shot:
-    """The set of a speaker: light, backdrop and camera ``number``; kept for the next take."""
+    """The set of a speaker: light, backdrop and camera ``number``; kept for the next
+    take.
+    """
     person = cast(seed, layout, actor)
     rng = rng_for(seed, "studio", "set", layout, actor, number)
     light = Light(
-        azimuth=rng.uniform(-45, 45), elevation=rng.uniform(22, 50), strength=rng.uniform(0.50, 0.62), warmth=rng.uniform(-0.8, 1.0),
+        azimuth=rng.uniform(-45, 45), elevation=rng.uniform(22, 50), strength=rng.uniform(0.50, 0.62),
+        warmth=rng.uniform(-0.8, 1.0),
         ambient=rng.uniform(0.52, 0.62),
     )  # fmt: skip
     camera = cameras(layout, actor, size, seed)[number]
@@ -92,7 +109,15 @@ def film(folder: str, job: FilmJob) -> FilmJob:
 
 
 def _performance(job: FilmJob, person: Actor, speech: Speech) -> Performance:
-    return Performance(person, speech, float(Fraction(job.fps)), MOTIONS[job.layout], job.seed, job.layout, job.key.replace("/02-", "/01-"))
+    return Performance(
+        person,
+        speech,
+        float(Fraction(job.fps)),
+        MOTIONS[job.layout],
+        job.seed,
+        job.layout,
+        job.key.replace("/02-", "/01-"),
+    )
 
 
 def _at_48k(speech: Speech) -> tuple[np.ndarray, int]:
@@ -101,9 +126,13 @@ def _at_48k(speech: Speech) -> tuple[np.ndarray, int]:
 
 def _write(target: Path, job: FilmJob, speech: Speech, frames: Iterator[np.ndarray]) -> None:
     sound, rate = _at_48k(speech) if job.layout == "ravdess" else (speech.samples, speech.rate)
-    with VideoWriter(target, Fraction(job.fps), crf=job.crf, audio=sound if job.sound else None, rate=rate, metadata=LABEL) as writer:
+    with VideoWriter(
+        target, Fraction(job.fps), crf=job.crf, audio=sound if job.sound else None, rate=rate, metadata=LABEL
+    ) as writer:
         for frame in frames:
-            writer.add(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420))  # ten times as fast as the writer's own conversion
+            writer.add(
+                cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+            )  # ten times as fast as the writer's own conversion
 
 
 def _trimmed(speech: Speech, seconds: float) -> Speech:
@@ -120,7 +149,9 @@ def _trimmed(speech: Speech, seconds: float) -> Speech:
 
 
 def _edited(job: FilmJob, person: Actor, speech: Speech) -> Iterator[np.ndarray]:
-    """Frames of a web video: title card, first camera, cut to the second, a slide, first camera again."""
+    """Frames of a web video: title card, first camera, cut to the second, a slide,
+    first camera again.
+    """
     fps = Fraction(job.fps)
     show = _performance(job, person, speech)
     rng = rng_for(job.seed, "studio", "cards", job.key)
@@ -150,13 +181,23 @@ def _slide(camera: Camera, rng: np.random.Generator, count: int) -> Iterator[np.
         image = ground.copy()
         for k, (top, c) in enumerate(zip(heights, colour, strict=True)):
             x0, grown = round((0.12 + 0.13 * k) * w), top * h * min(1, 0.4 + (i + 1) / count)
-            cv2.rectangle(image, (x0, round(0.86 * h - grown)), (x0 + round(0.09 * w), round(0.86 * h)), tuple(map(int, c)), -1)
-        cv2.line(image, (round(0.08 * w), round(0.86 * h)), (round(0.94 * w), round(0.86 * h)), (30, 30, 30), 3)
+            cv2.rectangle(
+                image,
+                (x0, round(0.86 * h - grown)),
+                (x0 + round(0.09 * w), round(0.86 * h)),
+                tuple(map(int, c)),
+                -1,
+            )
+        cv2.line(
+            image, (round(0.08 * w), round(0.86 * h)), (round(0.94 * w), round(0.86 * h)), (30, 30, 30), 3
+        )
         yield image
 
 
 def _truncate(path: Path) -> None:
-    """What an interrupted download leaves of a file whose index stands at its end: part of the media data and no index."""
+    """What an interrupted download leaves of a file whose index stands at its end: part
+    of the media data and no index.
+    """
     data, kept, at = path.read_bytes(), [], 0
     while at + 8 <= len(data):
         size, kind = struct.unpack(">I4s", data[at : at + 8])
@@ -172,7 +213,10 @@ def cast_facts(seed: int, layout: str, actor: str) -> dict:
     """What is worth knowing of an actor, for ``studio.json``."""
     person = cast(seed, layout, actor)
     names = ("sex", "hair", "beard", "clothes", "voice")
-    return {name: getattr(person, name) for name in names} | {"skin": [round(v) for v in person.skin], "age": round(person.age, 2)}
+    return {name: getattr(person, name) for name in names} | {
+        "skin": [round(v) for v in person.skin],
+        "age": round(person.age, 2),
+    }
 
 
 def as_json(job: FilmJob) -> str:

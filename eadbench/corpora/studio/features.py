@@ -1,6 +1,8 @@
-"""The moving parts: eyes, brows and mouth, painted per frame on small patches with a few array operations each.
+"""The moving parts: eyes, brows and mouth, painted per frame on small patches with a
+few array operations each.
 
-Patches are planar ``(3, h, w)`` float32: numpy's inner loops then run along rows, not over three channels.
+Patches are planar ``(3, h, w)`` float32: numpy's inner loops then run along rows, not
+over three channels.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ F = np.float32
 
 @dataclass
 class Pose:
-    """What the moving parts do in one frame; units and signs as in ``Expression``, mouth channels as in ``MouthTrack``."""
+    """What the moving parts do in one frame; units and signs as in ``Expression``,
+    mouth channels as in ``MouthTrack``.
+    """
 
     brow_in: float = 0.0
     brow_out: float = 0.0
@@ -45,7 +49,9 @@ class Pose:
 
 
 class Patch:
-    """A rectangle of the canvas with its canonical coordinates: ``x`` ``(w,)`` and ``y`` ``(h, 1)``."""
+    """A rectangle of the canvas with its canonical coordinates: ``x`` ``(w,)`` and
+    ``y`` ``(h, 1)``.
+    """
 
     def __init__(self, canvas: Canvas, left: float, top: float, width: float, height: float) -> None:
         d = canvas.density
@@ -68,7 +74,9 @@ class Patch:
 
 
 def unit(values: np.ndarray) -> np.ndarray:
-    """Clip to 0..1 in place (``np.clip`` costs more than the arithmetic on arrays this small)."""
+    """Clip to 0..1 in place (``np.clip`` costs more than the arithmetic on arrays this
+    small).
+    """
     np.maximum(values, 0, out=values)
     return np.minimum(values, 1, out=values)
 
@@ -100,11 +108,17 @@ class Eyes:
         self.actor = actor
         a = actor
         self.reach = 20.0
-        self.patches = [Patch(canvas, s * a.eye_distance - self.reach, 115 - 17, 2 * self.reach, 31) for s in (-1, 1)]
-        self.x = [((p.x - s * a.eye_distance) * s).astype(F) for p, s in zip(self.patches, (-1, 1), strict=True)]  # towards the temple
+        self.patches = [
+            Patch(canvas, s * a.eye_distance - self.reach, 115 - 17, 2 * self.reach, 31) for s in (-1, 1)
+        ]
+        self.x = [
+            ((p.x - s * a.eye_distance) * s).astype(F) for p, s in zip(self.patches, (-1, 1), strict=True)
+        ]  # towards the temple
         self.y = [(p.y - 115).astype(F) for p in self.patches]
         self.iris = self._iris(rng)
-        self.white = colour([232, 228, 224], 1 - 0.17 * a.darkness)  # in a dark face the full white would glare
+        self.white = colour(
+            [232, 228, 224], 1 - 0.17 * a.darkness
+        )  # in a dark face the full white would glare
         self.caruncle = colour([178, 112, 104])
         self.lash = colour([30, 20, 18]) if a.lashes > 0.6 else colour(a.skin, 0.22)
         self.glint = float(light.direction[0]) * 2.6, float(light.direction[1]) * 2.6
@@ -114,8 +128,13 @@ class Eyes:
         side = 60
         y, x = (np.mgrid[0:side, 0:side].astype(F) - (side - 1) / 2) / self.TEXTURE
         r, angle = np.hypot(x, y) / self.RADIUS, np.arctan2(y, x)
-        streaks = np.interp(angle.ravel(), np.linspace(-np.pi, np.pi, 61), rng.normal(0, 1, 61), period=2 * np.pi).reshape(angle.shape)
-        body = np.array(self.actor.iris, F) * (1.15 + 0.20 * streaks * (r > 0.4) + 0.35 * np.exp(-(((r - 0.58) / 0.18) ** 2)))[..., None]
+        streaks = np.interp(
+            angle.ravel(), np.linspace(-np.pi, np.pi, 61), rng.normal(0, 1, 61), period=2 * np.pi
+        ).reshape(angle.shape)
+        body = (
+            np.array(self.actor.iris, F)
+            * (1.15 + 0.20 * streaks * (r > 0.4) + 0.35 * np.exp(-(((r - 0.58) / 0.18) ** 2)))[..., None]
+        )
         body = body * (1 - 0.62 * np.clip((r - 0.78) / 0.2, 0, 1) ** 1.5)[..., None]
         pupil = np.clip((0.42 - r) * 14 + 0.5, 0, 1)[..., None]
         body = np.clip(body * (1 - pupil) + 8 * pupil, 0, 255)
@@ -138,11 +157,22 @@ class Eyes:
         tilt = -a.eye_tilt * x - 0.2
         squint = max(pose.squint, 0.0)
         wide = 7.4 * a.eye_height * (1 + 0.36 * pose.lid) * (1 - 0.22 * squint) - 0.5 * abs(pose.slant)
-        down = (4.2 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid) * (1 - 0.35 * pose.blink) + 0.8 * pose.blink
-        # a slanting lid cuts the arch towards the nose (anger) or towards the temple (sorrow)
-        cut = 1 - 0.45 * max(pose.slant, 0.0) * unit((0.55 - u) / 1.4) - 0.55 * max(-pose.slant, 0.0) * unit((u + 0.35) / 1.3)
+        down = (4.2 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid) * (
+            1 - 0.35 * pose.blink
+        ) + 0.8 * pose.blink
+        # a slanting lid cuts the arch towards the nose (anger) or towards the temple
+        # (sorrow)
+        cut = (
+            1
+            - 0.45 * max(pose.slant, 0.0) * unit((0.55 - u) / 1.4)
+            - 0.55 * max(-pose.slant, 0.0) * unit((u + 0.35) / 1.3)
+        )
         lid_arch = arch**0.62
-        top = tilt - wide * (1 - pose.blink) * lid_arch * (1 - 0.10 * u) * cut + (down - 0.6) * arch * pose.blink
+        top = (
+            tilt
+            - wide * (1 - pose.blink) * lid_arch * (1 - 0.10 * u) * cut
+            + (down - 0.6) * arch * pose.blink
+        )
         bottom = np.maximum(tilt + down * arch**0.75 * (1 + 0.12 * u), top)
         below, above = y - top, bottom - y
         aperture = unit(below * d + 0.5) * unit(above * d + 0.5) * (arch > 0)
@@ -151,8 +181,12 @@ class Eyes:
             self._ball(skin, aperture, x, y, u, au, below, side, d, pose)
         # folds of the lids: crease above, bag below, edge of the lower lid
         rise = 3.2 + 0.8 * a.crease + 1.2 * max(pose.lid, 0.0) - 1.2 * max(-pose.lid, 0.0)
-        fold = tilt - (wide * (1 - 0.28 * pose.blink) + rise) * arch**0.55 * (1 - 0.06 * u) * (0.5 + 0.5 * cut)
-        dark = blob((y - fold) / 1.1) * (unit((1.05 - au) * 3) * (0.10 + 0.26 * a.crease) * (1 - 0.5 * pose.blink))
+        fold = tilt - (wide * (1 - 0.28 * pose.blink) + rise) * arch**0.55 * (1 - 0.06 * u) * (
+            0.5 + 0.5 * cut
+        )
+        dark = blob((y - fold) / 1.1) * (
+            unit((1.05 - au) * 3) * (0.10 + 0.26 * a.crease) * (1 - 0.5 * pose.blink)
+        )
         dark += blob((y - bottom - 3.6) / 1.3) * (arch * (0.05 + 0.12 * a.age + 0.16 * squint))
         dark += blob((above + 0.35) / 0.75) * (inside * 0.30 * unit(0.7 + 0.4 * u))
         skin *= 1 - 0.75 * np.minimum(dark, 0.8)
@@ -171,8 +205,12 @@ class Eyes:
         centre = (self.iris.shape[0] - 1) / 2
         k = d / self.TEXTURE
         step = side * k
-        matrix = np.array([[step, 0, (gx - x[0]) * side * d - centre * step], [0, k, (gy - y[0, 0]) * d - centre * k]], F)
-        iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR).transpose(2, 0, 1)
+        matrix = np.array(
+            [[step, 0, (gx - x[0]) * side * d - centre * step], [0, k, (gy - y[0, 0]) * d - centre * k]], F
+        )
+        iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR).transpose(
+            2, 0, 1
+        )
         blend(ball, iris[:3] * (0.55 + 0.45 * unit(under / 3.2)), iris[3])
         px, py = (x - gx) * side, y - gy
         ball += 225 * blob((px - self.glint[0]) / 1.15) * blob((py - self.glint[1]) / 1.15)
@@ -189,12 +227,18 @@ class Brows:
     def __init__(self, actor: Actor, canvas: Canvas, rng: np.random.Generator) -> None:
         self.actor = actor
         half = actor.brow_width + 8
-        self.patches = [Patch(canvas, s * actor.eye_distance - half, actor.brow_y - 18, 2 * half, 34) for s in (-1, 1)]
-        self.x = [((p.x - s * actor.eye_distance) * s).astype(F) for p, s in zip(self.patches, (-1, 1), strict=True)]
+        self.patches = [
+            Patch(canvas, s * actor.eye_distance - half, actor.brow_y - 18, 2 * half, 34) for s in (-1, 1)
+        ]
+        self.x = [
+            ((p.x - s * actor.eye_distance) * s).astype(F) for p, s in zip(self.patches, (-1, 1), strict=True)
+        ]
         self.strip = self._strip(rng)
 
     def _strip(self, rng: np.random.Generator) -> np.ndarray:
-        """Hairs over (top .. bottom, inner .. outer), ``(ROWS, COLUMNS, 4)`` float32 with alpha in 0..1."""
+        """Hairs over (top .. bottom, inner .. outer), ``(ROWS, COLUMNS, 4)`` float32
+        with alpha in 0..1.
+        """
         scale = 8
         rows, columns = self.ROWS * scale, self.COLUMNS * scale
         big = np.zeros((rows, columns), np.uint8)
@@ -205,28 +249,49 @@ class Brows:
             lean, rise = 0.05 + 0.07 * (q + 1) / 2, (-0.34 + 0.46 * (q + 1) / 2) + rng.normal(0, 0.05)
             x0, y0 = (q / 2 * 0.86 + 0.48) * columns, (v / 2 + 0.5) * rows
             end = (int(x0 + lean * columns), int(y0 + rise * rows * 0.5))
-            cv2.line(big, (int(x0), int(y0)), end, int(rng.uniform(110, 235)), int(rng.integers(3, 6)), cv2.LINE_AA)
+            cv2.line(
+                big, (int(x0), int(y0)), end, int(rng.uniform(110, 235)), int(rng.integers(3, 6)), cv2.LINE_AA
+            )
         hairs = cv2.resize(big, (self.COLUMNS, self.ROWS), interpolation=cv2.INTER_AREA).astype(F) / 255
         across = np.exp(-((np.linspace(-1, 1, self.ROWS)[:, None] / 0.5) ** 2))
-        along = np.interp(np.linspace(-1, 1, self.COLUMNS), [-1, -0.85, -0.55, 0.45, 0.85, 1], [0, 0.35, 0.7, 0.7, 0.3, 0])
+        along = np.interp(
+            np.linspace(-1, 1, self.COLUMNS), [-1, -0.85, -0.55, 0.45, 0.85, 1], [0, 0.35, 0.7, 0.7, 0.3, 0]
+        )
         alpha = np.clip(1.15 * hairs + 0.35 * across * along, 0, 0.95)
         tone = 1 + 0.15 * noise((self.ROWS, self.COLUMNS), 1.0, rng)
-        return np.dstack([np.clip(np.array(self.actor.brow_colour, F) * tone[..., None], 0, 255), alpha]).astype(F)
+        return np.dstack(
+            [np.clip(np.array(self.actor.brow_colour, F) * tone[..., None], 0, 255), alpha]
+        ).astype(F)
 
     def paint(self, image: np.ndarray, pose: Pose) -> None:
         """Draw both brows."""
         a = self.actor
         for patch, x, side in zip(self.patches, self.x, (-1, 1), strict=True):
             q = (x + 1.0 + 2.6 * pose.furrow * unit(0.5 - x / 30)) / a.brow_width
-            inner, outer = np.minimum(np.maximum((0.55 - q) / 1.5, 0), 1.1), np.minimum(np.maximum((q + 0.45) / 1.4, 0), 1.1)
-            line = a.brow_y - a.brow_arch * (1 - np.minimum(np.abs(q - 0.30) / 1.25, 1.2) ** 2) + 2.5 * unit(q - 0.35) ** 1.5
-            line = line - (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in * inner - 6.5 * pose.brow_out * outer
+            inner, outer = (
+                np.minimum(np.maximum((0.55 - q) / 1.5, 0), 1.1),
+                np.minimum(np.maximum((q + 0.45) / 1.4, 0), 1.1),
+            )
+            line = (
+                a.brow_y
+                - a.brow_arch * (1 - np.minimum(np.abs(q - 0.30) / 1.25, 1.2) ** 2)
+                + 2.5 * unit(q - 0.35) ** 1.5
+            )
+            line = (
+                line - (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in * inner - 6.5 * pose.brow_out * outer
+            )
             line = line - 4.5 * pose.brow_asym * side * (0.4 + outer) + 1.6 * pose.furrow * inner
             half = a.brow_thick * (1.45 - 0.30 * np.maximum(np.minimum(q, 1), -1))
             away = patch.y - line
             u = np.broadcast_to(((q / 2.04 + 0.5) * (self.COLUMNS - 1)).astype(F), away.shape)
             v = (away / (half * 2.3) + 0.5) * (self.ROWS - 1)
-            strip = cv2.remap(self.strip, np.ascontiguousarray(u), v.astype(F), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).transpose(2, 0, 1)
+            strip = cv2.remap(
+                self.strip,
+                np.ascontiguousarray(u),
+                v.astype(F),
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_CONSTANT,
+            ).transpose(2, 0, 1)
             skin = patch.load(image)
             skin *= 1 - 0.06 * blob((away - 1.4 * half) / 3.0) * unit(1.1 - np.abs(q))
             blend(skin, strip[:3], strip[3])
@@ -234,7 +299,9 @@ class Brows:
 
 
 class Mouth:
-    """Lips, teeth, tongue and the dark between, over the skin; ``jaw`` tells how far the chin goes down."""
+    """Lips, teeth, tongue and the dark between, over the skin; ``jaw`` tells how far
+    the chin goes down.
+    """
 
     def __init__(self, actor: Actor, canvas: Canvas, light: Light, rng: np.random.Generator) -> None:
         self.actor = actor
@@ -244,7 +311,9 @@ class Mouth:
         self.lip = colour(actor.lip_colour)
         self.seam = colour(actor.lip_colour, 0.28)
         self.lit_from = float(light.direction[0])
-        self.lines = np.interp(np.linspace(-1.3, 1.3, 261), np.linspace(-1.3, 1.3, 75), rng.normal(0, 1, 75)).astype(F)
+        self.lines = np.interp(
+            np.linspace(-1.3, 1.3, 261), np.linspace(-1.3, 1.3, 75), rng.normal(0, 1, 75)
+        ).astype(F)
         edges = np.cumsum([0.0, 7.4, 6.0, 6.2, 5.4])
         gaps = sum(blob((self.ax - F(e)) / F(0.55)) for e in edges)
         low_gaps = sum(blob((self.ax - F(e)) / F(0.5)) for e in np.cumsum([0.0, 5.0, 5.4, 6.0]))
@@ -261,9 +330,15 @@ class Mouth:
     def opening(self, pose: Pose) -> tuple[float, float]:
         """Gap between the lips above and below the line where they meet, in units."""
         free = (1 - pose.close) * (1 - pose.bite)
-        jaw = (15.0 * pose.open + 10.0 * pose.rest_open * (1 - 0.5 * min(pose.open, 1))) * (1 - 0.15 * pose.round)
-        up = (0.14 * jaw + 3.4 * pose.upper + 0.35 * max(pose.stretch, 0.0)) * (1 - 0.3 * pose.press) * free + 2.1 * pose.bite * (1 - pose.close)
-        low = (0.86 * jaw * (1 - 0.15 * pose.press) + 2.6 * pose.lower) * free + 1.4 * pose.bite * (1 - pose.close)
+        jaw = (15.0 * pose.open + 10.0 * pose.rest_open * (1 - 0.5 * min(pose.open, 1))) * (
+            1 - 0.15 * pose.round
+        )
+        up = (0.14 * jaw + 3.4 * pose.upper + 0.35 * max(pose.stretch, 0.0)) * (
+            1 - 0.3 * pose.press
+        ) * free + 2.1 * pose.bite * (1 - pose.close)
+        low = (0.86 * jaw * (1 - 0.15 * pose.press) + 2.6 * pose.lower) * free + 1.4 * pose.bite * (
+            1 - pose.close
+        )
         return up, low
 
     def jaw(self, pose: Pose) -> float:
@@ -273,7 +348,13 @@ class Mouth:
 
     def width(self, pose: Pose) -> float:
         """Half width of the mouth in units."""
-        wider = 0.13 * pose.wide + 0.20 * pose.stretch + 0.10 * max(pose.corner, 0.0) - 0.36 * pose.round - 0.04 * pose.close
+        wider = (
+            0.13 * pose.wide
+            + 0.20 * pose.stretch
+            + 0.10 * max(pose.corner, 0.0)
+            - 0.36 * pose.round
+            - 0.04 * pose.close
+        )
         return self.actor.mouth_width * (1 + wider)
 
     def paint(self, image: np.ndarray, pose: Pose) -> None:
@@ -285,11 +366,17 @@ class Mouth:
         au = np.minimum(np.abs(u), 1)
         k = 1 - au * au
         smile = max(pose.corner, 0.0)
-        lifted = 6.2 * pose.corner + 4.0 * pose.asym * np.sign(u) + 3.0 * abs(pose.asym) * (u * np.sign(pose.asym) > 0)
+        lifted = (
+            6.2 * pose.corner
+            + 4.0 * pose.asym * np.sign(u)
+            + 3.0 * abs(pose.asym) * (u * np.sign(pose.asym) > 0)
+        )
         line = (0.9 * smile) * k - lifted * au**1.8
         bend = k ** (0.55 if pose.round > 0.4 else 0.7)
         in_top, in_bottom = line - up * bend, line + low * bend
-        thin = (1 - 0.42 * pose.press) * (1 - 0.16 * smile) * (1 - 0.28 * pose.close) * (1 + 0.35 * pose.round)
+        thin = (
+            (1 - 0.42 * pose.press) * (1 - 0.16 * smile) * (1 - 0.28 * pose.close) * (1 + 0.35 * pose.round)
+        )
         bow = k**0.62 * (1 - 0.20 * blob(u / 0.12) + 0.12 * blob((au - 0.27) / 0.17))
         upper = a.lip_upper * thin * (1 - 0.25 * pose.upper) * bow
         lower = a.lip_lower * thin * (1 - 0.45 * pose.bite) * (1 - 0.12 * min(pose.open, 1.0)) * k**0.55
@@ -298,7 +385,9 @@ class Mouth:
         # shade around: under the lower lip, in the corners
         shade = blob((y - out_bottom - 2.4) / 2.4) * (0.20 * k**0.6)
         for s in (-1, 1):
-            shade += 0.30 * blob((x - s * (w + 0.5)) / 1.8) * blob((y + float(lifted[-1 if s > 0 else 0])) / 1.8)
+            shade += (
+                0.30 * blob((x - s * (w + 0.5)) / 1.8) * blob((y + float(lifted[-1 if s > 0 else 0])) / 1.8)
+            )
         skin *= 1 - 0.75 * shade
         # lips
         soft = d * 0.75
@@ -311,19 +400,32 @@ class Mouth:
         light = 0.86 + 0.24 * blob((v_low - 0.36) / 0.26) - 0.22 * v_low**3
         light += (0.06 - 0.26 * v_up * v_up + 0.0 - (light - 0.86)) * is_upper
         light *= (1 + 0.045 * lines) * (1 + 0.10 * self.lit_from * u) * (1 - 0.18 * au**4)
-        gloss = 32 * blob((v_low - 0.33) / 0.17) * (blob((u - 0.25 * self.lit_from) / 0.42) * (0.8 + 0.25 * lines)) * (1 - is_upper)
+        gloss = (
+            32
+            * blob((v_low - 0.33) / 0.17)
+            * (blob((u - 0.25 * self.lit_from) / 0.42) * (0.8 + 0.25 * lines))
+            * (1 - is_upper)
+        )
         blend(skin, self.lip * light + gloss, lips)
         if gap < 0.9 or pose.close > 0.6:
-            seam = blob((y - (in_top + in_bottom) * 0.5) / (0.85 + 0.25 * pose.press)) * (0.75 * np.minimum(k * 6, 1))
+            seam = blob((y - (in_top + in_bottom) * 0.5) / (0.85 + 0.25 * pose.press)) * (
+                0.75 * np.minimum(k * 6, 1)
+            )
             blend(skin, self.seam, seam)
         if gap > 0.5:
             self._inside(skin, pose, k, in_top, in_bottom, low)
         self.patch.store(image, skin)
 
-    def _inside(self, skin: np.ndarray, pose: Pose, k: np.ndarray, top: np.ndarray, bottom: np.ndarray, low: float) -> None:
-        """Dark, lower teeth, tongue, upper teeth between the lips; only the rows that are open."""
+    def _inside(
+        self, skin: np.ndarray, pose: Pose, k: np.ndarray, top: np.ndarray, bottom: np.ndarray, low: float
+    ) -> None:
+        """Dark, lower teeth, tongue, upper teeth between the lips; only the rows that
+        are open.
+        """
         rows = np.s_[
-            max(int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1, 0) : int((float(bottom.max()) - self.y[0, 0]) * self.patch.density)
+            max(int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1, 0) : int(
+                (float(bottom.max()) - self.y[0, 0]) * self.patch.density
+            )
             + 3
         ]
         x, ax, y, d = self.x, self.ax, self.y[rows], self.patch.density
@@ -347,7 +449,9 @@ class Mouth:
             unit((self.upper_edge - y) * d + 0.5) * ((ax < 25) * unit((k - 0.06) * 8)),
         )
         if pose.tongue > 0.8:
-            tip = unit((y - np.maximum(crown, 0.6)) * (d * 0.7) + 0.5) * (unit((9 - ax) * 0.5) * min((pose.tongue - 0.8) * 5, 1.0))
+            tip = unit((y - np.maximum(crown, 0.6)) * (d * 0.7) + 0.5) * (
+                unit((9 - ax) * 0.5) * min((pose.tongue - 0.8) * 5, 1.0)
+            )
             blend(deep, wet, tip)
         deep *= 1 - 0.45 * np.exp(under / F(-1.3))
         blend(skin[:, rows], deep, inside)

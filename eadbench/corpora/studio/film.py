@@ -12,37 +12,59 @@ from eadbench.core.settings import entry_of
 
 
 def film_command(
-    out: Annotated[Path, typer.Option(help="studio.json to write (or a folder for it); the files go beside it.")],
-    corpus: Annotated[str | None, typer.Option(help="A corpus of the config with a `studio:` mapping.")] = None,
-    actors: Annotated[int | None, typer.Option(min=1, max=48, help="Without --corpus: how many actors of a MEAD-like corpus.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Without --corpus: how much footage, at least; never less than a sentence each.")
+    out: Annotated[
+        Path, typer.Option(help="studio.json to write (or a folder for it); the files go beside it.")
+    ],
+    corpus: Annotated[
+        str | None, typer.Option(help="A corpus of the config with a `studio:` mapping.")
     ] = None,
-    size: Annotated[int, typer.Option(min=96, help="Without --corpus: side of the square frames in pixels.")] = 256,
-    seed: Annotated[int | None, typer.Option(help="Without --corpus: the seed. [default: the config's]", show_default=False)] = None,
+    actors: Annotated[
+        int | None,
+        typer.Option(min=1, max=48, help="Without --corpus: how many actors of a MEAD-like corpus."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, help="Without --corpus: how much footage, at least; never less than a sentence each."
+        ),
+    ] = None,
+    size: Annotated[
+        int, typer.Option(min=96, help="Without --corpus: side of the square frames in pixels.")
+    ] = 256,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Without --corpus: the seed. [default: the config's]", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")] = 0,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
     """Film drawn actors who speak with emotion, in the layout of a real corpus.
 
-    With --corpus the config's `corpora: sets: CORPUS: studio:` says whom and what. Without it, a MEAD-like corpus is made to measure.
+    With --corpus the config's `corpora: sets: CORPUS: studio:` says whom and what.
+    Without it, a MEAD-like corpus is made to measure.
 
     Example:
 
         eadbench corpora film --actors 40 --minutes 60 --out my-corpus
 
-    Everything is drawn and synthesised; no real person is shown or heard. The same seed gives the same files. An interrupted run goes on where it
-    stopped.
+    Everything is drawn and synthesised; no real person is shown or heard. The same seed
+    gives the same files. An interrupted run goes on where it stopped.
     """
     target = out if out.suffix == ".json" else out / "studio.json"
     given = core_settings.load(settings, config, "corpora film") if corpus or seed is None else None
     if corpus:
         wanted = entry_of(given.corpora.sets, corpus, "corpora.sets")
         if wanted.studio is None:
-            raise EadbenchError("this corpus is not filmed", f"corpora: sets: {corpus}: studio", "give it a `studio:` mapping, see config.yaml")
+            raise EadbenchError(
+                "this corpus is not filmed",
+                f"corpora: sets: {corpus}: studio",
+                "give it a `studio:` mapping, see config.yaml",
+            )
     elif not (actors and minutes):
-        raise EadbenchError("nothing to film", "corpora film", "give --corpus NAME, or --actors N and --minutes M")
+        raise EadbenchError(
+            "nothing to film", "corpora film", "give --corpus NAME, or --actors N and --minutes M"
+        )
     from eadbench.corpora.studio.production import made_to_measure, produce
 
     studio = wanted.studio if corpus else made_to_measure(actors, minutes, size)

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from eadbench.corpora.studio.cast import Actor
     from eadbench.corpora.studio.sculpture import Light, Sculpture
 
-# style -> thickness above the crown and at the sides, how far down the sides reach (y), whether strands curl
+# style -> thickness above the crown and at the sides, how far down the sides reach (y),
+# whether strands curl
 STYLES = {
-    "short": (9, 5, 112, False), "side": (12, 5, 112, False), "crew": (5, 2.5, 106, False), "bald": (0, 0, 0, False), "receding": (5, 4, 112, False),
-    "curly": (16, 11, 116, True), "afro": (26, 24, 138, True), "medium": (13, 10, 150, False), "fringe": (12, 7, 122, False),
-    "long": (11, 12, 300, False), "bob": (12, 13, 206, False), "curly_long": (15, 19, 250, True), "bun": (7, 3, 110, False),
+    "short": (9, 5, 112, False), "side": (12, 5, 112, False), "crew": (5, 2.5, 106, False),
+    "bald": (0, 0, 0, False), "receding": (5, 4, 112, False),
+    "curly": (16, 11, 116, True), "afro": (26, 24, 138, True), "medium": (13, 10, 150, False),
+    "fringe": (12, 7, 122, False),
+    "long": (11, 12, 300, False), "bob": (12, 13, 206, False), "curly_long": (15, 19, 250, True),
+    "bun": (7, 3, 110, False),
     "fringe_long": (11, 12, 290, False),
     "side_long": (13, 12, 300, False),
 }  # fmt: skip
@@ -30,7 +34,9 @@ class Hair:
         self.actor, self.head = actor, head
         self.top, self.side, self.end, self.curly = STYLES[actor.hair]
         self.over_shoulders = actor.hair in LONG
-        self.part = {"side": -22.0, "side_long": -20.0, "medium": 14.0}.get(actor.hair, 0.0) * (1 if rng.random() < 0.5 else -1)
+        self.part = {"side": -22.0, "side_long": -20.0, "medium": 14.0}.get(actor.hair, 0.0) * (
+            1 if rng.random() < 0.5 else -1
+        )
         shape = head.x.shape
         d = head.canvas.density
         from eadbench.corpora.studio.sculpture import noise
@@ -51,9 +57,17 @@ class Hair:
         reach = h.radius + thickness * np.clip(up * 3.2, 0, 1)
         inside = reach - h.rho * h.radius
         if self.over_shoulders:
-            wide = self.actor.half_width + self.side + 0.06 * np.clip(h.y - 120, 0, None) * (1.6 if self.curly else 0.7)
+            wide = (
+                self.actor.half_width
+                + self.side
+                + 0.06 * np.clip(h.y - 120, 0, None) * (1.6 if self.curly else 0.7)
+            )
             taper = wide - 0.004 * np.clip(h.y - self.end + 60, 0, None) ** 2
-            inside = np.where(h.y > 118, np.minimum(np.maximum(taper - h.ax, -50), (self.end - h.y) + 2.5 * self._tip), inside)
+            inside = np.where(
+                h.y > 118,
+                np.minimum(np.maximum(taper - h.ax, -50), (self.end - h.y) + 2.5 * self._tip),
+                inside,
+            )
         return inside + (1.6 if self.curly else 0.2) * self._edge
 
     @cached_property
@@ -61,13 +75,24 @@ class Hair:
         """Y of the front edge of the hair over the forehead."""
         a, h = self.actor, self.head
         x = h.x - self.part * 0.25
-        line = a.hairline + 0.004 * x**2 + 0.0000022 * np.abs(x) ** 4 + 1.2 * self._tip * (0.3 if self.curly else 0.7)
+        line = (
+            a.hairline
+            + 0.004 * x**2
+            + 0.0000022 * np.abs(x) ** 4
+            + 1.2 * self._tip * (0.3 if self.curly else 0.7)
+        )
         if a.hair == "receding":
             line = a.hairline - 14 + 14 * np.exp(-((x / 11) ** 2)) * 0.4 + 0.011 * x**2
         if a.hair in ("fringe", "fringe_long"):
             line = 82 + 0.002 * x**2 + 2.2 * self._tip
         if a.hair in ("side", "side_long"):
-            line = a.hairline - 2 + 0.006 * x**2 + 9 * np.tanh((h.x - self.part) * -np.sign(self.part) / 18) + 1.0 * self._tip
+            line = (
+                a.hairline
+                - 2
+                + 0.006 * x**2
+                + 9 * np.tanh((h.x - self.part) * -np.sign(self.part) / 18)
+                + 1.0 * self._tip
+            )
         if a.hair == "long":
             line = a.hairline - 4 + 0.012 * x**2 + 0.6 * self._tip
         return line
@@ -81,7 +106,15 @@ class Hair:
             return np.zeros_like(h.x)
         soft = 0.35 if self.curly else 0.5
         over_forehead = (self._hairline - h.y) * soft
-        inset = {"long": 3.0, "side_long": 3.0, "fringe_long": 5.0, "bob": 6.0, "curly_long": 2.0, "medium": 0.0, "afro": 0.0}.get(a.hair, -1.0)
+        inset = {
+            "long": 3.0,
+            "side_long": 3.0,
+            "fringe_long": 5.0,
+            "bob": 6.0,
+            "curly_long": 2.0,
+            "medium": 0.0,
+            "afro": 0.0,
+        }.get(a.hair, -1.0)
         flare = 0.02 * np.clip(h.y - 120, 0, None) if a.hair != "bob" else -0.02 * np.clip(h.y - 120, 0, None)
         beside = (h.ax - (a.half_width * 0.985 - inset + flare + 0.6 * self._tip)) * 0.7
         # sideburns: within the face's edge, down to the ear
@@ -114,12 +147,18 @@ class Hair:
         angle = np.arctan2(h.x - px, -(h.y - py) + 18)
         distance = np.hypot(h.x - px, h.y - py)
         hanging = np.clip((h.y - 100) / 50, 0, 1)
-        away = angle * 62 * (1 - hanging) + (h.x * 1.15 + 62 * np.sign(h.x)) * hanging + 2.2 * np.sin(distance / 17)
+        away = (
+            angle * 62 * (1 - hanging)
+            + (h.x * 1.15 + 62 * np.sign(h.x)) * hanging
+            + 2.2 * np.sin(distance / 17)
+        )
         t = np.mod(distance / 9.0, 128).astype(np.float32)
 
         def pattern(texture: np.ndarray, per: float, stretch: float) -> np.ndarray:
             s = np.mod(away * per + 512, 512).astype(np.float32)
-            return cv2.remap(texture.T.copy(), s, t * np.float32(stretch), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+            return cv2.remap(
+                texture.T.copy(), s, t * np.float32(stretch), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+            )
 
         # fine strands fade towards the crown, where they would fall between the pixels
         coarse, fine = pattern(self._strand_noise, 0.45, 1.0), pattern(self._fine_noise, 1.1, 0.6)
@@ -130,7 +169,9 @@ class Hair:
     def shadow(self) -> np.ndarray:
         """Factor on the skin's light below the hair's edge."""
         h = self.head
-        soft = cv2.GaussianBlur(np.roll(self.front, round(3 * h.canvas.density), axis=0), (0, 0), 5.5 * h.canvas.density)
+        soft = cv2.GaussianBlur(
+            np.roll(self.front, round(3 * h.canvas.density), axis=0), (0, 0), 5.5 * h.canvas.density
+        )
         return (1 - 0.42 * soft).astype(np.float32)
 
     def lit(self, light: Light) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -139,8 +180,17 @@ class Hair:
         colour = np.array(a.hair_colour, np.float32)
         lx, ly, _ = light.direction
         r = np.hypot(h.x, h.y - 112) / (a.half_width + self.side)
-        dome = np.clip(1.08 - 0.42 * np.clip(r - 0.25, 0, 1.2) ** 2 + 0.24 * (h.x / 70) * lx - 0.16 * ((h.y - 110) / 90) * -ly, 0.35, 1.4)
-        contrast = 0.34 - 0.20 * float(colour.mean()) / 255 if self.curly else 0.24  # in fair hair dark gaps would look like spots
+        dome = np.clip(
+            1.08
+            - 0.42 * np.clip(r - 0.25, 0, 1.2) ** 2
+            + 0.24 * (h.x / 70) * lx
+            - 0.16 * ((h.y - 110) / 90) * -ly,
+            0.35,
+            1.4,
+        )
+        contrast = (
+            0.34 - 0.20 * float(colour.mean()) / 255 if self.curly else 0.24
+        )  # in fair hair dark gaps would look like spots
         texture = 1 + contrast * self.strands
         band = np.exp(-(((np.hypot(h.x - 24 * lx, (h.y - 84) * 1.05) - 44) / 9) ** 2)) * (h.y < 100)
         band = band + 0.45 * np.exp(-(((h.y - 150 - 0.1 * h.ax) / 16) ** 2)) * (h.ax > a.half_width * 0.9)

@@ -1,4 +1,6 @@
-"""What to film for each layout: one job per recording, with everything that decides its bytes."""
+"""What to film for each layout: one job per recording, with everything that decides its
+bytes.
+"""
 
 import base64
 import hashlib
@@ -13,9 +15,23 @@ from eadbench.corpora.studio.acting import EXPRESSIONS, STRENGTH
 from eadbench.corpora.studio.config import StudioConfig
 from eadbench.corpora.studio.texts import RAVDESS, pool
 
-RAVDESS_NUMBER = {"neutral": 1, "calm": 2, "happy": 3, "sad": 4, "angry": 5, "fearful": 6, "disgust": 7, "surprised": 8}
+RAVDESS_NUMBER = {
+    "neutral": 1,
+    "calm": 2,
+    "happy": 3,
+    "sad": 4,
+    "angry": 5,
+    "fearful": 6,
+    "disgust": 7,
+    "surprised": 8,
+}
 RAVDESS_STRENGTH = {1: 0.7, 2: 1.0}
-FAULT_NAMES = {"silent": "RD/Radio61", "faceless": "WRA/CharlesSlides", "broken": "WDA/BrookTorn", "untimed": "RD/Radio24"}
+FAULT_NAMES = {
+    "silent": "RD/Radio61",
+    "faceless": "WRA/CharlesSlides",
+    "broken": "WDA/BrookTorn",
+    "untimed": "RD/Radio24",
+}
 TAKES = ".takes"  # parts of archives
 MEAN_SECONDS = 2.6  # of a sentence, for `--minutes`
 
@@ -65,7 +81,13 @@ def jobs_of(config: StudioConfig, seed: int) -> list[FilmJob]:
 
 
 def _common(config: StudioConfig, seed: int) -> dict:
-    return {"layout": config.layout, "size": tuple(config.size), "fps": config.fps, "crf": config.crf, "seed": seed}
+    return {
+        "layout": config.layout,
+        "size": tuple(config.size),
+        "fps": config.fps,
+        "crf": config.crf,
+        "seed": seed,
+    }
 
 
 def _mead(config: StudioConfig, seed: int) -> list[FilmJob]:
@@ -83,7 +105,8 @@ def _mead(config: StudioConfig, seed: int) -> list[FilmJob]:
                     strength = 0.0 if word == "neutral" else STRENGTH[level]
                     jobs.append(
                         FilmJob(
-                            key=f"{actor}/video/front/{place}.mp4", audio=f"{actor}/audio/{place}.m4a", actor=actor, sound=False,
+                            key=f"{actor}/video/front/{place}.mp4", audio=f"{actor}/audio/{place}.m4a",
+                            actor=actor, sound=False,
                             lines=((text, common_name(word), strength),), **_common(config, seed),
                         )
                     )  # fmt: skip
@@ -105,18 +128,25 @@ def _ravdess(config: StudioConfig, seed: int) -> list[FilmJob]:
                 for statement in range(1, config.sentences + 1):
                     for repetition in range(1, config.repetitions + 1):
                         strength = 0.0 if word == "neutral" else RAVDESS_STRENGTH[intensity]
-                        fields = f"01-{RAVDESS_NUMBER[word]:02d}-{intensity:02d}-{statement:02d}-{repetition:02d}-{actor[-2:]}"
+                        numbers = (1, RAVDESS_NUMBER[word], intensity, statement, repetition)
+                        fields = "-".join([*(f"{one:02d}" for one in numbers), actor[-2:]])
                         line = (RAVDESS[statement - 1], common_name(word), strength)
                         common = _common(config, seed) | {"actor": actor, "lines": (line,)}
                         jobs.append(FilmJob(key=f"{TAKES}/{actor}/01-{fields}.mp4", **common))
-                        if word == "neutral":  # the real archives hold each picture without sound, too; one per actor will do
-                            jobs.append(FilmJob(key=f"{TAKES}/{actor}/02-{fields}.mp4", sound=False, **common))
+                        if (
+                            word == "neutral"
+                        ):  # the real archives hold each picture without sound, too; one per actor will do
+                            jobs.append(
+                                FilmJob(key=f"{TAKES}/{actor}/02-{fields}.mp4", sound=False, **common)
+                            )
     return jobs
 
 
 def video_id(name: str) -> str:
     """Eleven characters that stand for a video's name as on a video site."""
-    return base64.urlsafe_b64encode(hashlib.blake2b(name.encode(), digest_size=8).digest()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(hashlib.blake2b(name.encode(), digest_size=8).digest()).decode().rstrip("=")
+    )
 
 
 def _hdtf(config: StudioConfig, seed: int) -> list[FilmJob]:
@@ -131,12 +161,17 @@ def _hdtf(config: StudioConfig, seed: int) -> list[FilmJob]:
         moods = rng.permutation([e for e in EXPRESSIONS if e != "neutral"])[:3]
         plan = ["neutral", *moods]
         lines = tuple(
-            (texts[order[k % len(texts)]], str(plan[(k // 4) % 4]), float(np.round(rng.uniform(0.5, 0.9), 2)) if (k // 4) % 4 else 0.0)
+            (
+                texts[order[k % len(texts)]],
+                str(plan[(k // 4) % 4]),
+                float(np.round(rng.uniform(0.5, 0.9), 2)) if (k // 4) % 4 else 0.0,
+            )
             for k in range(count)
         )
         jobs.append(
             FilmJob(
-                key=f"videos/{video_id(name)}.mp4", actor=name, lines=lines, seconds=float(seconds), fault=fault, sound=fault != "silent",
+                key=f"videos/{video_id(name)}.mp4", actor=name, lines=lines, seconds=float(seconds),
+                fault=fault, sound=fault != "silent",
                 **_common(config, seed),
             )
         )  # fmt: skip
@@ -144,11 +179,20 @@ def _hdtf(config: StudioConfig, seed: int) -> list[FilmJob]:
 
 
 def hdtf_cuts(seconds: float) -> dict[str, float]:
-    """Times of the cuts in an HDTF-like video, whole seconds: ``card`` ends, ``second`` camera begins, ``slide`` begins and ends, ``end`` of the
-    second stretch. Stretches are card..slide (with a cut inside) and after..end; short videos have one stretch only."""
+    """Times of the cuts in an HDTF-like video, whole seconds: ``card`` ends, ``second``
+    camera begins, ``slide`` begins and ends, ``end`` of the second stretch. Stretches
+    are card..slide (with a cut inside) and after..end; short videos have one stretch
+    only.
+    """
     last = math.floor(seconds) - 1
     card = 1 if seconds < 20 else 2
     if seconds < 20:
         return {"card": card, "second": last, "slide": last, "after": last, "end": last}
     slide = card + round(0.5 * (last - card))
-    return {"card": card, "second": card + round(0.55 * (slide - card)), "slide": slide, "after": slide + 2, "end": last}
+    return {
+        "card": card,
+        "second": card + round(0.55 * (slide - card)),
+        "slide": slide,
+        "after": slide + 2,
+        "end": last,
+    }

@@ -1,4 +1,6 @@
-"""Backdrop, camera and the turning of the head: from still layers and moving parts to frames."""
+"""Backdrop, camera and the turning of the head: from still layers and moving parts to
+frames.
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +19,9 @@ F = np.float32
 
 @dataclass(frozen=True)
 class Camera:
-    """Frame size in pixels, pixels per unit, and where the face's middle (0, 128) appears."""
+    """Frame size in pixels, pixels per unit, and where the face's middle (0, 128)
+    appears.
+    """
 
     width: int
     height: int
@@ -26,7 +30,9 @@ class Camera:
     y: float
 
     def canvas(self) -> Canvas:
-        """The part of the canonical plane that the frame shows, with a margin for motion, at about the frame's own resolution."""
+        """The part of the canonical plane that the frame shows, with a margin for
+        motion, at about the frame's own resolution.
+        """
         density = min(self.scale, 1.25)
         left, right = -self.x / self.scale - 12, (self.width - self.x) / self.scale + 12
         bottom = 128 + (self.height - self.y) / self.scale + 8
@@ -36,7 +42,9 @@ class Camera:
 
 @dataclass(frozen=True)
 class Turn:
-    """Place of the head in one frame: angles in radians (yaw to the right, pitch down, roll clockwise), shifts in units, zoom as a share."""
+    """Place of the head in one frame: angles in radians (yaw to the right, pitch down,
+    roll clockwise), shifts in units, zoom as a share.
+    """
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -51,12 +59,17 @@ def backdrop(camera: Camera, kind: str, rng: np.random.Generator) -> np.ndarray:
 
     Args:
         camera: For the frame's size.
-        kind: ``paper`` (plain studio paper), ``white``, or ``room`` (window, shelves, pictures out of focus).
+        kind: ``paper`` (plain studio paper), ``white``, or ``room`` (window, shelves,
+            pictures out of focus).
         rng: Colours and furniture.
     """
     h, w = camera.height, camera.width
     y, x = np.mgrid[0:h, 0:w].astype(F) / max(h, w)
-    base = np.array([214, 214, 216], F) if kind == "white" else rng.uniform(70, 190) + rng.normal(0, 16, 3).astype(F)
+    base = (
+        np.array([214, 214, 216], F)
+        if kind == "white"
+        else rng.uniform(70, 190) + rng.normal(0, 16, 3).astype(F)
+    )
     cx, cy = rng.uniform(0.3, 0.7) * w / max(h, w), rng.uniform(0.2, 0.5) * h / max(h, w)
     falloff = 1.10 - (0.22 if kind == "white" else 0.5) * ((x - cx) ** 2 + (y - cy) ** 2) ** 0.6
     image = base * falloff[..., None]
@@ -65,17 +78,29 @@ def backdrop(camera: Camera, kind: str, rng: np.random.Generator) -> np.ndarray:
             x0, y0 = rng.uniform(-0.1, 1) * w, rng.uniform(-0.1, 0.8) * h
             bw, bh = rng.uniform(0.06, 0.3) * w, rng.uniform(0.08, 0.6) * h
             shade = base * rng.uniform(0.4, 1.5) + rng.normal(0, 22, 3)
-            cv2.rectangle(image, (int(x0), int(y0)), (int(x0 + bw), int(y0 + bh)), tuple(map(float, shade)), -1)
-            cv2.rectangle(image, (int(x0), int(y0)), (int(x0 + bw), int(y0 + bh)), tuple(map(float, shade * 0.7)), max(2, w // 160))
+            cv2.rectangle(
+                image, (int(x0), int(y0)), (int(x0 + bw), int(y0 + bh)), tuple(map(float, shade)), -1
+            )
+            cv2.rectangle(
+                image,
+                (int(x0), int(y0)),
+                (int(x0 + bw), int(y0 + bh)),
+                tuple(map(float, shade * 0.7)),
+                max(2, w // 160),
+            )
         image = blur(image, w / 130)
     image = image + noise((h, w), 1.0, rng)[..., None] * 1.6
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
 class Shot:
-    """One actor before one camera, light and backdrop. ``frame`` renders; moods are drawn when first used and kept."""
+    """One actor before one camera, light and backdrop. ``frame`` renders; moods are
+    drawn when first used and kept.
+    """
 
-    def __init__(self, actor: Actor, camera: Camera, light: Light, ground: np.ndarray, rng: np.random.Generator) -> None:
+    def __init__(
+        self, actor: Actor, camera: Camera, light: Light, ground: np.ndarray, rng: np.random.Generator
+    ) -> None:
         self.actor, self.camera, self.light = actor, camera, light
         self.canvas = camera.canvas()
         self.sculpture = Sculpture(actor, self.canvas, rng)
@@ -87,7 +112,7 @@ class Shot:
         self._plan_jaw()
         self._plate = self._with_torso(ground)
 
-    # ---- plans made once -------------------------------------------------------------------------------------------------------------
+    # ---- plans made once ------------------------------------------------------------
 
     def _plan_motion(self) -> None:
         """The window of the frame that moves and the fields that move it."""
@@ -103,7 +128,9 @@ class Shot:
         at = self._to_canvas(x, y)
         depth = cv2.remap(self.sculpture.depth, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) - AXIS
         self._rest = np.stack([m.ravel() for m in at])
-        self._fields = np.stack([(weight * f).ravel() for f in (np.ones_like(x), x, PIVOT - y, depth, y - 128)]).astype(F)
+        self._fields = np.stack(
+            [(weight * f).ravel() for f in (np.ones_like(x), x, PIVOT - y, depth, y - 128)]
+        ).astype(F)
         self._window_shape = x.shape
 
     def _to_canvas(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,11 +138,20 @@ class Shot:
         return ((x - c.left) * c.density - 0.5).astype(F), ((y - c.top) * c.density - 0.5).astype(F)
 
     def _plan_jaw(self) -> None:
-        """The patch of skin that the jaw and the mouth's corners drag along, and by how much."""
+        """The patch of skin that the jaw and the mouth's corners drag along, and by how
+        much.
+        """
         a = self.actor
-        top, bottom, half = a.nose_tip - 4, min(a.chin + 34, 128 + (self.camera.height - self.camera.y) / self.camera.scale + 6), 72.0
+        top, bottom, half = (
+            a.nose_tip - 4,
+            min(a.chin + 34, 128 + (self.camera.height - self.camera.y) / self.camera.scale + 6),
+            72.0,
+        )
         patch = Patch(self.canvas, -half, top, 2 * half, bottom - top)
-        x, y = np.broadcast_to(patch.x, (patch.y.shape[0], patch.x.size)), np.broadcast_to(patch.y, (patch.y.shape[0], patch.x.size))
+        x, y = (
+            np.broadcast_to(patch.x, (patch.y.shape[0], patch.x.size)),
+            np.broadcast_to(patch.y, (patch.y.shape[0], patch.x.size)),
+        )
         ax, d = np.abs(x), self.canvas.density
         drop = smooth(a.mouth_y - 1, a.mouth_y + 15, y) * (1 - smooth(a.chin + 3, a.chin + 30, y))
         drop = drop * (1 - smooth(a.half_width * 0.42, a.half_width * 1.05, ax))
@@ -125,15 +161,25 @@ class Shot:
         self._jaw_patch = patch
         rows, columns = x.shape
         r0, c0 = patch.slices[0].start, patch.slices[1].start
-        self._jaw_rest = (np.arange(columns, dtype=F)[None].repeat(rows, 0) + c0, np.arange(rows, dtype=F)[:, None].repeat(columns, 1) + r0)
+        self._jaw_rest = (
+            np.arange(columns, dtype=F)[None].repeat(rows, 0) + c0,
+            np.arange(rows, dtype=F)[:, None].repeat(columns, 1) + r0,
+        )
         self._jaw_fields = tuple((f * d).astype(F) for f in (drop, drag, lift, lip))
 
     def _with_torso(self, ground: np.ndarray) -> np.ndarray:
-        """Backdrop and the still body over the whole frame; the window is painted anew in each frame."""
+        """Backdrop and the still body over the whole frame; the window is painted anew
+        in each frame.
+        """
         cam = self.camera
         x = ((np.arange(cam.width) + 0.5 - cam.x) / cam.scale).astype(F)[None, :].repeat(cam.height, 0)
         y = ((np.arange(cam.height) + 0.5 - cam.y) / cam.scale + 128).astype(F)[:, None].repeat(cam.width, 1)
-        body = cv2.remap(self.layer(Expression()), *self._to_canvas(x, y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        body = cv2.remap(
+            self.layer(Expression()),
+            *self._to_canvas(x, y),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         self._ground = ground
         alpha = body[..., 3:].astype(F) / 255
         plate = (ground * (1 - alpha) + body[..., :3] * alpha + 0.5).astype(np.uint8)
@@ -150,18 +196,20 @@ class Shot:
         """Drop the layers drawn so far; a next take draws its own."""
         self._layers.clear()
 
-    # ---- one frame -------------------------------------------------------------------------------------------------------------------
+    # ---- one frame ------------------------------------------------------------------
 
     def frame(self, layer: np.ndarray, pose: Pose, turn: Turn) -> np.ndarray:
         """Render.
 
         Args:
-            layer: Still layer (from ``layer``, or a mixture of two), ``(H, W, 4)`` uint8.
+            layer: Still layer (from ``layer``, or a mixture of two), ``(H, W, 4)``
+                uint8.
             pose: Eyes, brows, mouth.
             turn: Place of the head.
 
         Returns:
-            ``(height, width, 3)`` RGB uint8; the next call paints over it, so copy what is to stay.
+            ``(height, width, 3)`` RGB uint8; the next call paints over it, so copy what
+            is to stay.
         """
         image = layer.copy()
         self._drag_jaw(layer, image, pose)
@@ -170,7 +218,13 @@ class Shot:
         self.mouth.paint(image, pose)
         d = self.canvas.density
         shrink = turn.zoom - turn.yaw**2 / 2
-        moves = -d * np.array([[turn.x, shrink, turn.roll, turn.yaw, 0.0], [turn.y, turn.roll, 0.0, turn.pitch, turn.zoom - turn.pitch**2 / 2]], F)
+        moves = -d * np.array(
+            [
+                [turn.x, shrink, turn.roll, turn.yaw, 0.0],
+                [turn.y, turn.roll, 0.0, turn.pitch, turn.zoom - turn.pitch**2 / 2],
+            ],
+            F,
+        )
         at = (self._rest + moves @ self._fields).reshape(2, *self._window_shape)
         moved = cv2.remap(image, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         alpha = cv2.extractChannel(moved, 3)
@@ -178,7 +232,9 @@ class Shot:
         edge = np.flatnonzero((alpha - np.uint8(1)).ravel() < 254)  # neither 0 nor 255
         share = (alpha.ravel()[edge] * F(1 / 255))[:, None]
         pixels = inside.reshape(-1, 3)
-        pixels[edge] = (pixels[edge] * share + self._window_ground.reshape(-1, 3)[edge] * (1 - share) + 0.5).astype(np.uint8)
+        pixels[edge] = (
+            pixels[edge] * share + self._window_ground.reshape(-1, 3)[edge] * (1 - share) + 0.5
+        ).astype(np.uint8)
         self._plate[self.window] = inside
         return self._plate
 
@@ -189,4 +245,6 @@ class Shot:
         up, _ = self.mouth.opening(pose)
         x = self._jaw_rest[0] - across * drag
         y = self._jaw_rest[1] - jaw * drop + 3.2 * pose.corner * lift + 0.8 * up * lip
-        image[self._jaw_patch.slices] = cv2.remap(layer, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        image[self._jaw_patch.slices] = cv2.remap(
+            layer, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )

@@ -14,7 +14,9 @@ from eadbench.corpora.studio.scene import Shot, Turn
 from eadbench.corpora.studio.visemes import MouthTrack, mouth_track
 from eadbench.corpora.studio.voice import Utterance, Voices
 
-SHARED = tuple(f.name for f in fields(Pose) if f.name in {g.name for g in fields(Expression)} and f.name != "open")
+SHARED = tuple(
+    f.name for f in fields(Pose) if f.name in {g.name for g in fields(Expression)} and f.name != "open"
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Speech:
-    """A whole sound track: samples, rate, phoneme events, and from when each line's mood holds."""
+    """A whole sound track: samples, rate, phoneme events, and from when each line's
+    mood holds.
+    """
 
     samples: np.ndarray
     rate: int
@@ -40,14 +44,22 @@ def speak(voices: Voices, actor: Actor, line: Line, rng: np.random.Generator) ->
     """Say one line: prosody by emotion and strength, a little different each time."""
     p, k = PROSODIES[line.emotion], line.strength
     rate = actor.rate + p.rate * k + rng.normal(0, 3)
-    said = voices.speak(line.text, actor.voice, rate, actor.pitch + p.pitch * k + rng.normal(0, 1.5), 50 + p.range * k)
+    said = voices.speak(
+        line.text, actor.voice, rate, actor.pitch + p.pitch * k + rng.normal(0, 1.5), 50 + p.range * k
+    )
     loud = 10 ** (p.gain * k / 20) * 0.55
     samples = said.samples * loud
     return Utterance(np.tanh(samples * 1.2) / 1.2, said.rate, said.events)
 
 
 def record(
-    voices: Voices, actor: Actor, lines: list[Line], rng: np.random.Generator, lead: float = 0.2, pause: float = 0.45, tail: float = 0.25
+    voices: Voices,
+    actor: Actor,
+    lines: list[Line],
+    rng: np.random.Generator,
+    lead: float = 0.2,
+    pause: float = 0.45,
+    tail: float = 0.25,
 ) -> Speech:
     """Say lines one after the other with pauses, in a room that is never quite silent."""
     pieces, events, moods, at, rate = [], [], [], 0.0, 22050
@@ -68,15 +80,23 @@ def record(
     return Speech(np.clip(samples, -0.98, 0.98).astype(np.float32), rate, events, moods)
 
 
-def wander(count: int, fps: float, amount: float, rng: np.random.Generator, period: float = 3.0) -> np.ndarray:
-    """A slow aimless motion: four sines of random phase with periods around ``period`` seconds; ``(count,)``, deviation ``amount``."""
+def wander(
+    count: int, fps: float, amount: float, rng: np.random.Generator, period: float = 3.0
+) -> np.ndarray:
+    """A slow aimless motion: four sines of random phase with periods around ``period``
+    seconds; ``(count,)``, deviation ``amount``.
+    """
     t = np.arange(count) / fps
     periods, phases = period * rng.uniform(0.5, 1.8, 4), rng.uniform(0, 2 * np.pi, 4)
-    return amount / np.sqrt(2) * sum(np.sin(2 * np.pi * t / p + f) for p, f in zip(periods, phases, strict=True))
+    return (
+        amount / np.sqrt(2) * sum(np.sin(2 * np.pi * t / p + f) for p, f in zip(periods, phases, strict=True))
+    )
 
 
 def blinks(count: int, fps: float, rng: np.random.Generator, gap: float = 2.6) -> np.ndarray:
-    """Closure of the lids per frame, 0..1: fast down, short hold, slower up; about one blink per ``gap`` seconds."""
+    """Closure of the lids per frame, 0..1: fast down, short hold, slower up; about one
+    blink per ``gap`` seconds.
+    """
     t = (np.arange(count) + 0.5) / fps
     closed = np.zeros(count)
     at = rng.uniform(0.3, gap)
@@ -90,7 +110,9 @@ def blinks(count: int, fps: float, rng: np.random.Generator, gap: float = 2.6) -
 
 @dataclass(frozen=True)
 class TakeMotion:
-    """How lively the head is: deviations of yaw, pitch, roll in degrees and of the place in units."""
+    """How lively the head is: deviations of yaw, pitch, roll in degrees and of the
+    place in units.
+    """
 
     yaw: float = 2.6
     pitch: float = 1.6
@@ -111,7 +133,9 @@ class Performance:
 
     FADE = 0.7  # seconds from one mood to the next
 
-    def __init__(self, actor: Actor, speech: Speech, fps: float, motion: TakeMotion, seed: int, *name: object) -> None:
+    def __init__(
+        self, actor: Actor, speech: Speech, fps: float, motion: TakeMotion, seed: int, *name: object
+    ) -> None:
         rng = rng_for(seed, "studio", "performance", *name)
         self.fps, self.speech = fps, speech
         self.track: MouthTrack = mouth_track(speech.samples, speech.rate, speech.events, fps)
@@ -124,20 +148,29 @@ class Performance:
         self.mood = np.searchsorted(starts, t, "right") - 1
         since = t - starts[self.mood]
         self.share = np.where(self.mood > 0, np.clip(since / self.FADE, 0, 1), 1.0)
-        self.swell = np.clip(0.96 + wander(n, fps, 0.07, rng, 2.0) + 0.10 * (self.track.loud - 0.5), 0.75, 1.12)
+        self.swell = np.clip(
+            0.96 + wander(n, fps, 0.07, rng, 2.0) + 0.10 * (self.track.loud - 0.5), 0.75, 1.12
+        )
         drift = [np.convolve(np.pad(self.track.loud, 6, "edge"), np.hanning(13) / 6, "valid")[:n]][0]
         self.yaw = wander(n, fps, motion.yaw, rng)
         self.pitch = wander(n, fps, motion.pitch, rng) + 1.3 * (drift - 0.5)
         self.roll = wander(n, fps, motion.roll, rng)
-        self.x, self.y = wander(n, fps, motion.shift, rng), wander(n, fps, motion.shift * 0.6, rng) - 0.8 * (drift - 0.5)
+        self.x, self.y = (
+            wander(n, fps, motion.shift, rng),
+            wander(n, fps, motion.shift * 0.6, rng) - 0.8 * (drift - 0.5),
+        )
         self.zoom = wander(n, fps, 0.008, rng, 5.0)
         self.blink = blinks(n, fps, rng)
         hold = np.repeat(rng.normal(0, 0.75, (n // 9 + 2, 2)), 9, 0)[:n]
         self.gaze = hold * (rng.random(n // 9 + 2) < 0.6).repeat(9)[:n, None]
-        self.articulation = [1 + (PROSODIES[line.emotion].articulation - 1) * line.strength for _, line in speech.moods]
+        self.articulation = [
+            1 + (PROSODIES[line.emotion].articulation - 1) * line.strength for _, line in speech.moods
+        ]
 
     def state(self, i: int) -> tuple[Pose, Turn, Expression, Expression, float]:
-        """Pose, turn, the two expressions between which the skin fades, and the share of the second."""
+        """Pose, turn, the two expressions between which the skin fades, and the share
+        of the second.
+        """
         m, share = self.mood[i], float(self.share[i])
         here = self.expressions[m]
         before = self.expressions[m - 1] if m > 0 else here
@@ -152,13 +185,17 @@ class Performance:
         pose.close, pose.bite, pose.tongue = float(k.close[i]), float(k.bite[i]), float(k.tongue[i])
         degrees = np.pi / 180
         turn = Turn(
-            yaw=(float(self.yaw[i]) + 6 * now.yaw) * degrees, pitch=(float(self.pitch[i]) + 6 * now.pitch) * degrees,
-            roll=(float(self.roll[i]) + 6 * now.roll) * degrees, x=float(self.x[i]), y=float(self.y[i]), zoom=float(self.zoom[i]),
+            yaw=(float(self.yaw[i]) + 6 * now.yaw) * degrees,
+            pitch=(float(self.pitch[i]) + 6 * now.pitch) * degrees,
+            roll=(float(self.roll[i]) + 6 * now.roll) * degrees, x=float(self.x[i]), y=float(self.y[i]),
+            zoom=float(self.zoom[i]),
         )  # fmt: skip
         return pose, turn, before, here, share
 
     def frames(self, shot: Shot, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """Rendered frames ``(H, W, 3)`` RGB uint8 of part of the take; each is valid until the next."""
+        """Rendered frames ``(H, W, 3)`` RGB uint8 of part of the take; each is valid
+        until the next.
+        """
         for i in range(start, self.count if stop is None else stop):
             pose, turn, before, here, share = self.state(i)
             layer = shot.layer(here)

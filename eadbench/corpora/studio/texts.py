@@ -1,4 +1,6 @@
-"""What is said. Written for the studio; lips close, round, spread and meet the teeth in each. Training and test share no sentence."""
+"""What is said. Written for the studio; lips close, round, spread and meet the teeth in
+each. Training and test share no sentence.
+"""
 
 TRAIN = (
     "My brother bought seven big yellow umbrellas.",

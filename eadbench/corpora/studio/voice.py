@@ -15,7 +15,9 @@ HELPER = Path(__file__).with_name("voice_process.py")
 
 @dataclass(frozen=True)
 class Utterance:
-    """Samples in [-1, 1], their rate, and ``(seconds, phoneme)`` events in espeak-ng's mnemonics."""
+    """Samples in [-1, 1], their rate, and ``(seconds, phoneme)`` events in espeak-ng's
+    mnemonics.
+    """
 
     samples: np.ndarray
     rate: int
@@ -27,14 +29,25 @@ class Utterance:
 
 
 class Voices:
-    """A helper process that speaks. The same request always gives the same samples. Use as a context manager."""
+    """A helper process that speaks. The same request always gives the same samples. Use
+    as a context manager.
+    """
 
     def __enter__(self) -> "Voices":
         try:
             import espeakng_loader
         except ImportError as error:
-            raise EadbenchError("espeak-ng is missing", "package espeakng-loader", "pip install 'eadbench[studio]'") from error
-        command = [sys.executable, "-I", "-S", str(HELPER), espeakng_loader.get_library_path(), str(espeakng_loader.get_data_path())]
+            raise EadbenchError(
+                "espeak-ng is missing", "package espeakng-loader", "pip install 'eadbench[studio]'"
+            ) from error
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(HELPER),
+            espeakng_loader.get_library_path(),
+            str(espeakng_loader.get_data_path()),
+        ]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self
 
@@ -56,12 +69,22 @@ class Voices:
         Raises:
             EadbenchError: If espeak-ng does not know the voice or dies.
         """
-        request = {"text": text, "voice": voice, "rate": round(rate), "pitch": round(min(max(pitch, 0), 99)), "range": round(min(max(spread, 0), 99))}
+        request = {
+            "text": text,
+            "voice": voice,
+            "rate": round(rate),
+            "pitch": round(min(max(pitch, 0), 99)),
+            "range": round(min(max(spread, 0), 99)),
+        }
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         head = json.loads(line) if line else {"error": "the helper ended"}
         if "error" in head:
-            raise EadbenchError(f"espeak-ng failed: {head['error']}", request, "check that the wheel espeakng-loader is whole")
-        samples = np.frombuffer(self._process.stdout.read(2 * head["samples"]), "<i2").astype(np.float32) / 32768
+            raise EadbenchError(
+                f"espeak-ng failed: {head['error']}", request, "check that the wheel espeakng-loader is whole"
+            )
+        samples = (
+            np.frombuffer(self._process.stdout.read(2 * head["samples"]), "<i2").astype(np.float32) / 32768
+        )
         return Utterance(samples, head["rate"], [(float(at), name) for at, name in head["events"]])

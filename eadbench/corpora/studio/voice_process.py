@@ -1,8 +1,12 @@
-"""Stand-alone helper, standard library only: speaks utterances with espeak-ng, each in a fresh process.
+"""Stand-alone helper, standard library only: speaks utterances with espeak-ng, each in
+a fresh process.
 
-Run as ``python -I -S voice_process.py LIBRARY DATA``. Reads one JSON request per line, ``{"text", "voice", "rate", "pitch", "range"}``; for each
-writes a line of JSON (``rate``, ``samples``, ``events``: ``[[seconds, phoneme], ...]``) followed by the samples as 16-bit PCM. espeak-ng keeps state
-between calls, so that a second call in one process gives other samples than the first; hence a fork that has not spoken yet serves each request.
+Run as ``python -I -S voice_process.py LIBRARY DATA``. Reads one JSON request per line,
+``{"text", "voice", "rate", "pitch", "range"}``; for each writes a line of JSON
+(``rate``, ``samples``, ``events``: ``[[seconds, phoneme], ...]``) followed by the
+samples as 16-bit PCM. espeak-ng keeps state between calls, so that a second call in one
+process gives other samples than the first; hence a fork that has not spoken yet serves
+each request.
 """
 
 import ctypes
@@ -55,7 +59,12 @@ def speak(library, data, request):
     library.espeak_SetSynthCallback(callback)
     if library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
         raise RuntimeError("no such voice: " + request["voice"])
-    for name, value in ((RATE, request["rate"]), (PITCH, request["pitch"]), (RANGE, request["range"]), (VOLUME, 100)):
+    for name, value in (
+        (RATE, request["rate"]),
+        (PITCH, request["pitch"]),
+        (RANGE, request["range"]),
+        (VOLUME, 100),
+    ):
         library.espeak_SetParameter(name, int(value), 0)
     text = request["text"].encode()
     library.espeak_Synth(text, len(text) + 1, 0, 1, 0, UTF8, None, None)
@@ -78,7 +87,8 @@ def main():
     library, data = ctypes.CDLL(sys.argv[1]), sys.argv[2]
     library.espeak_Initialize.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
     library.espeak_Synth.argtypes = (
-        ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p
+        ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint,
+        ctypes.c_void_p, ctypes.c_void_p
     )  # fmt: skip
     for line in sys.stdin:
         child = os.fork()

@@ -27,14 +27,17 @@ class Lack:
 
 
 def lacking_variables(env: dict[str, str]) -> list[Lack]:
-    """What ``${NAME}`` in a method's ``env:`` refers to and the environment does not hold."""
+    """What ``${NAME}`` in a method's ``env:`` refers to and the environment does not
+    hold.
+    """
     names = [name for value in env.values() for name in secrets.missing(value)]
     return [Lack("variable is not in the environment", name, f"export {name}=...") for name in names]
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a raw result comes to the clip's frames. Results are aligned at their start, and cut to the frames wanted.
+    """How a raw result comes to the clip's frames. Results are aligned at their start,
+    and cut to the frames wanted.
 
     Attributes:
         missing: Frames that may be lacking at the end; more is a failure.
@@ -57,11 +60,14 @@ class Raw:
         frames: Frames ``(H, W, 3)`` RGB uint8, made as they are drawn from it.
         file: A video file.
         alignment: How it comes to the clip's frames.
-        verbatim: Copy the picture of ``file`` packet by packet, not through the final codec.
-        audio, driving_clip: Other than the job's, where the method must (shuffled audio).
+        verbatim: Copy the picture of ``file`` packet by packet, not through the final
+            codec.
+        audio, driving_clip: Other than the job's, where the method must (shuffled
+            audio).
         reference_clip: Clip that showed the identity; null when none was used.
         caption_source: As in ``schemas.SAMPLES``.
-        seconds, peak_mb: Cost as the method measured it (a child process, a share of a common run); null: measured around it.
+        seconds, peak_mb: Cost as the method measured it (a child process, a share of a
+            common run); null: measured around it.
     """
 
     frames: Iterable[np.ndarray] | None = None
@@ -122,7 +128,9 @@ class Method(ABC):
         return ""
 
     def reads(self) -> list[Path]:
-        """Outputs of earlier jobs beside the clips, on which results depend and of which :attr:`hash` does not tell."""
+        """Outputs of earlier jobs beside the clips, on which results depend and of
+        which :attr:`hash` does not tell.
+        """
         return []
 
     def needs(self) -> list[str]:
@@ -174,4 +182,6 @@ class Described(Method):
 
     @property
     def alignment(self) -> Alignment:
-        return Alignment(missing=self.options.missing_frames, resample=self.options.resample, region=self.options.region)
+        return Alignment(
+            missing=self.options.missing_frames, resample=self.options.resample, region=self.options.region
+        )

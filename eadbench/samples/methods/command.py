@@ -23,7 +23,9 @@ CHECKOUT = Path(__file__).parents[3]
 
 
 class CommandMethod(Described):
-    """``command`` of the config with its placeholders filled; ``{out}`` is a file, or with ``per: manifest`` a folder."""
+    """``command`` of the config with its placeholders filled; ``{out}`` is a file, or
+    with ``per: manifest`` a folder.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -38,7 +40,11 @@ class CommandMethod(Described):
         return [f"program {self._program}"]
 
     def lacks(self) -> list[Lack]:
-        found = [] if shutil.which(self._program) else [Lack("program is missing", self._program, "check the command in the config")]
+        found = (
+            []
+            if shutil.which(self._program)
+            else [Lack("program is missing", self._program, "check the command in the config")]
+        )
         return found + lacking_variables(self.options.env)
 
     def close(self) -> None:
@@ -54,20 +60,42 @@ class CommandMethod(Described):
         if self.options.per == "manifest":
             file, seconds, peak = self._folder / "out" / f"{job.clip_id}.mp4", self._seconds, self._peak_mb
             if not file.exists():
-                raise EadbenchError(self._trouble or "the command wrote no output for this clip", job.clip_id, f"see {self._log}")
-            return Raw(file=file, alignment=self.alignment, reference_clip=job.reference_clip, seconds=seconds, peak_mb=peak)
+                raise EadbenchError(
+                    self._trouble or "the command wrote no output for this clip",
+                    job.clip_id,
+                    f"see {self._log}",
+                )
+            return Raw(
+                file=file,
+                alignment=self.alignment,
+                reference_clip=job.reference_clip,
+                seconds=seconds,
+                peak_mb=peak,
+            )
         inputs = write_inputs(job, work)
         out = work / "out.mp4"
         log = self.log_path(job.clip_id)
         end = self._run(job.as_strings() | inputs.as_strings() | {"out": out}, work, log)
         if not out.exists():
-            raise EadbenchError(f"no output was written; the command {end.trouble(self.options.timeout) or 'ended well'}", job.clip_id, f"see {log}")
+            raise EadbenchError(
+                f"no output was written; the command {end.trouble(self.options.timeout) or 'ended well'}",
+                job.clip_id,
+                f"see {log}",
+            )
         if trouble := end.trouble(self.options.timeout):
             raise EadbenchError(f"the command {trouble}", job.clip_id, f"see {log}")
-        return Raw(file=out, alignment=self.alignment, reference_clip=job.reference_clip, seconds=end.seconds, peak_mb=end.peak_mb)
+        return Raw(
+            file=out,
+            alignment=self.alignment,
+            reference_clip=job.reference_clip,
+            seconds=end.seconds,
+            peak_mb=end.peak_mb,
+        )
 
     def _run_all(self, jobs: list[RenderJob]) -> None:
-        """One run for all clips; ``{manifest}`` is a CSV with a row per clip and the columns that are placeholders with ``per: clip``."""
+        """One run for all clips; ``{manifest}`` is a CSV with a row per clip and the
+        columns that are placeholders with ``per: clip``.
+        """
         self._folder = self._folders.enter_context(scratch_folder())
         (self._folder / "out").mkdir()
         rows = []
@@ -92,14 +120,23 @@ class CommandMethod(Described):
             writer.writerows(rows)
         self._log = self.log_path("manifest")
         end = self._run({"manifest": manifest, "out": self._folder / "out"}, self._folder, self._log)
-        self._trouble = end.trouble(self.options.timeout) and f"the command {end.trouble(self.options.timeout)}"
+        self._trouble = (
+            end.trouble(self.options.timeout) and f"the command {end.trouble(self.options.timeout)}"
+        )
         self._seconds, self._peak_mb = end.seconds / len(rows), end.peak_mb
 
     def _run(self, values: dict[str, object], work: Path, log: Path) -> process.Finished:
-        values = values | {"output": values["out"], "work": work, "python": sys.executable, "checkout": CHECKOUT}
+        values = values | {
+            "output": values["out"],
+            "work": work,
+            "python": sys.executable,
+            "checkout": CHECKOUT,
+        }
         cwd = Path(fill_one(self.options.cwd, values, self._where)) if self.options.cwd else Path.cwd()
         env = {name: expand(value, self._where) for name, value in self.options.env.items()}
-        return process.run(fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, env)
+        return process.run(
+            fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, env
+        )
 
     @property
     def _where(self) -> str:

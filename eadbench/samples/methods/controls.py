@@ -26,18 +26,26 @@ class ShuffledAudio(Method):
     def render(self, job: RenderJob, work: Path) -> Raw:
         if job.other_audio is None:
             raise EadbenchError("no other clip with other words", job.clip_id)
-        return Raw(file=job.video, audio=job.other_audio, driving_clip=job.other_clip, reference_clip=job.clip_id)
+        return Raw(
+            file=job.video, audio=job.other_audio, driving_clip=job.other_clip, reference_clip=job.clip_id
+        )
 
 
 class CopiedInput(Method):
-    """The input copied: another clip of the speaker in ``self`` (the reference), the driven clip otherwise."""
+    """The input copied: another clip of the speaker in ``self`` (the reference), the
+    driven clip otherwise.
+    """
 
     def render(self, job: RenderJob, work: Path) -> Raw:
         if job.protocol != "self":
             return Raw(file=job.video, reference_clip=job.clip_id)
         if job.reference_clip == job.clip_id:
             raise EadbenchError("no other clip of this speaker to copy", job.clip_id)
-        return Raw(file=job.reference_video, reference_clip=job.reference_clip, alignment=Alignment(missing=job.frames))
+        return Raw(
+            file=job.reference_video,
+            reference_clip=job.reference_clip,
+            alignment=Alignment(missing=job.frames),
+        )
 
 
 class Still(Method):

@@ -22,7 +22,9 @@ class EADNetMethod(TrainedMethod):
         run = load_eadnet(self.context.run)
         config = self.context.samples.sampler_of(self.name)
         device = pick_device(self.context.device)
-        self._sampler = Sampler(run, load_vae(self.context.parts["vae"], run).to(device), config, device, self.context.seed)
+        self._sampler = Sampler(
+            run, load_vae(self.context.parts["vae"], run).to(device), config, device, self.context.seed
+        )
         self._features = self.store()
         self._texts = Texts(self._features) if set(run.model.sources) & {"text", "vai"} else None
 

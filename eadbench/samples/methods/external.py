@@ -25,11 +25,18 @@ from eadbench.samples.worker import Worker, WorkerRequest
 
 log = logging.getLogger(__name__)
 NO_GPU = "needs a GPU"
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+}
 
 
 class ExternalMethod(Method):
-    """A recipe, a checkout, weights. The exit status proves nothing: the output is removed first, then looked for and checked."""
+    """A recipe, a checkout, weights. The exit status proves nothing: the output is
+    removed first, then looked for and checked.
+    """
 
     _worker: Worker | None = None
 
@@ -55,28 +62,51 @@ class ExternalMethod(Method):
 
     @cached_property
     def hash(self) -> str:
-        """Of the recipe, its adapter, the options, the commit that was found with what was changed in it, and the weights."""
+        """Of the recipe, its adapter, the options, the commit that was found with what
+        was changed in it, and the weights.
+        """
         told = [reads(self.options, "", "", Digests()), self.options.options]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def needs(self) -> list[str]:
         recipe = self.recipe
         wanted = [f"{recipe.repository} at {recipe.commit}", f"environment envs/{recipe.environment}.yaml"]
-        wanted += [f"{weight.path} from {weight.source}" for weight, _ in weights_of(self.options, self.recipe)]
+        wanted += [
+            f"{weight.path} from {weight.source}" for weight, _ in weights_of(self.options, self.recipe)
+        ]
         return wanted + ([recipe.prepared] if recipe.prepared else []) + (["a GPU"] if recipe.gpu else [])
 
     def notes(self) -> list[str]:
         changed = changes_of(self.options.path).count("\ndiff --git ")
-        local = [f"the checkout has local changes in {changed} files; they are part of the hash of its results"] if changed else []
+        local = (
+            [f"the checkout has local changes in {changed} files; they are part of the hash of its results"]
+            if changed
+            else []
+        )
         return [f"how far this recipe was really run: {self.recipe.ran}", *local, *self.recipe.traps]
 
     def lacks(self) -> list[Lack]:
         found = self._lacks_checkout() + self._lacks_weights()
         if not shutil.which(self.options.python or ""):
-            get = f"conda env create -p ENV -f envs/{self.recipe.environment}.yaml; then set `python: ENV/bin/python`"
-            found.append(Lack("environment is missing", self.options.python or f"envs/{self.recipe.environment}.yaml", get))
+            get = (
+                f"conda env create -p ENV -f envs/{self.recipe.environment}.yaml; then set `python: "
+                "ENV/bin/python`"
+            )
+            found.append(
+                Lack(
+                    "environment is missing",
+                    self.options.python or f"envs/{self.recipe.environment}.yaml",
+                    get,
+                )
+            )
         if self.recipe.prepared and not (self.options.prepared and Path(self.options.prepared).is_dir()):
-            found.append(Lack("prepared inputs are missing", str(self.options.prepared or "prepared: not set"), self.recipe.prepared))
+            found.append(
+                Lack(
+                    "prepared inputs are missing",
+                    str(self.options.prepared or "prepared: not set"),
+                    self.recipe.prepared,
+                )
+            )
         if self.recipe.gpu and not _gpu_visible():
             found.append(Lack(NO_GPU, "none is visible here"))
         return found + lacking_variables(self.options.env)
@@ -85,20 +115,44 @@ class ExternalMethod(Method):
         recipe, path = self.recipe, self.options.path
         get = f"git clone {recipe.repository} FOLDER && git -C FOLDER checkout {recipe.commit}"
         if not path:
-            return [Lack("repository is missing", f"{recipe.repository} at {recipe.commit}", f"{get}; then set `path: FOLDER`")]
+            return [
+                Lack(
+                    "repository is missing",
+                    f"{recipe.repository} at {recipe.commit}",
+                    f"{get}; then set `path: FOLDER`",
+                )
+            ]
         if not Path(path).is_dir():
-            return [Lack("repository is missing", f"{path} (of {recipe.repository} at {recipe.commit})", get.replace("FOLDER", path))]
+            return [
+                Lack(
+                    "repository is missing",
+                    f"{path} (of {recipe.repository} at {recipe.commit})",
+                    get.replace("FOLDER", path),
+                )
+            ]
         found = commit_of(self.options.path)
         if found == recipe.commit or self.options.any_commit:
             return []
         state = f"is at {found}" if found else "is not a git checkout"
-        return [Lack(f"repository {state}, expected {recipe.commit}", path, f"git -C {path} checkout {recipe.commit}, or set `any_commit: true`")]
+        return [
+            Lack(
+                f"repository {state}, expected {recipe.commit}",
+                path,
+                f"git -C {path} checkout {recipe.commit}, or set `any_commit: true`",
+            )
+        ]
 
     def _lacks_weights(self) -> list[Lack]:
-        return [lack for weight, path in weights_of(self.options, self.recipe) if (lack := self._lacks_weight(weight, path))]
+        return [
+            lack
+            for weight, path in weights_of(self.options, self.recipe)
+            if (lack := self._lacks_weight(weight, path))
+        ]
 
     def _lacks_weight(self, weight: Weight, path: Path) -> Lack | None:
-        about = f"from {weight.source}" + (f", sha256 {weight.sha256}" if weight.sha256 else ", no published sha256")
+        about = f"from {weight.source}" + (
+            f", sha256 {weight.sha256}" if weight.sha256 else ", no published sha256"
+        )
         if not path.exists():
             return Lack("weights are missing", str(path), about)
         if self.options.any_weights or not path.is_file():
@@ -106,7 +160,11 @@ class ExternalMethod(Method):
         if disguise := nature(path):
             return Lack(f"the weights file is {disguise}", str(path), about)
         if weight.size and path.stat().st_size != weight.size:
-            return Lack(f"weights have {path.stat().st_size} bytes, expected {weight.size}", str(path), f"{about}, or set `any_weights: true`")
+            return Lack(
+                f"weights have {path.stat().st_size} bytes, expected {weight.size}",
+                str(path),
+                f"{about}, or set `any_weights: true`",
+            )
         if weight.sha256 and (found := _hash_once(path)) != weight.sha256:
             return Lack(f"weights have sha256 {found}", str(path), f"{about}, or set `any_weights: true`")
         return None
@@ -136,13 +194,26 @@ class ExternalMethod(Method):
             raise EadbenchError(f"the program {trouble}", job.clip_id, f"see {record}")
         if len(found) != 1:
             state = trouble or "ended with status 0"
-            raise EadbenchError(f"no output was written; the program {state}" if not found else f"{len(found)} outputs fit {pattern}", record)
-        if trouble:  # some programs end badly after writing well: what counts is the file, which is checked next
+            raise EadbenchError(
+                f"no output was written; the program {state}"
+                if not found
+                else f"{len(found)} outputs fit {pattern}",
+                record,
+            )
+        if (
+            trouble
+        ):  # some programs end badly after writing well: what counts is the file, which is checked next
             log.warning("%s, %s: the program %s, yet wrote its output", self.name, job.clip_id, trouble)
         output = recipe.output
         alignment = Alignment(output.missing, output.skip, output.resample, output.region)
         reference = job.clip_id if recipe.reference == "current" else job.reference_clip
-        return Raw(file=found[0], alignment=alignment, reference_clip=reference, seconds=end.seconds, peak_mb=end.peak_mb)
+        return Raw(
+            file=found[0],
+            alignment=alignment,
+            reference_clip=reference,
+            seconds=end.seconds,
+            peak_mb=end.peak_mb,
+        )
 
     def close(self) -> None:
         if self._worker:
@@ -172,7 +243,9 @@ class ExternalMethod(Method):
         """What the recipe's templates may use."""
         recipe = self.recipe
         if recipe.emotions and job.emotion not in recipe.emotions:
-            raise EadbenchError(f"it knows no emotion {job.emotion!r}; it knows {', '.join(recipe.emotions)}", job.clip_id)
+            raise EadbenchError(
+                f"it knows no emotion {job.emotion!r}; it knows {', '.join(recipe.emotions)}", job.clip_id
+            )
         inputs = write_inputs(job, work)
         values = dict(self._options) | job.as_strings() | inputs.as_strings()
         values |= constant_box(face_boxes(job)) | {
@@ -186,7 +259,11 @@ class ExternalMethod(Method):
             values["prepared"] = Path(self.options.prepared).resolve()
             for clip in (job.clip_id, job.driving_clip):
                 if not (values["prepared"] / clip).is_dir():
-                    raise EadbenchError(f"its prepared inputs of {clip} are missing", values["prepared"] / clip, recipe.prepared)
+                    raise EadbenchError(
+                        f"its prepared inputs of {clip} are missing",
+                        values["prepared"] / clip,
+                        recipe.prepared,
+                    )
         return values
 
     def _fill_workdir(self, job: RenderJob, work: Path, values: dict[str, object], where: str) -> None:
@@ -216,7 +293,9 @@ _hashes: dict[tuple[str, int, int], str] = {}
 
 
 def _hash_once(path: Path) -> str:
-    """sha256, remembered by path, size and time of change: weights are large and asked for often."""
+    """sha256, remembered by path, size and time of change: weights are large and asked
+    for often.
+    """
     stat = path.stat()
     key = (str(path), stat.st_size, stat.st_mtime_ns)
     if key not in _hashes:

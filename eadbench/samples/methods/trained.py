@@ -38,7 +38,13 @@ class TrainedMethod(Method):
             folder = self.context.parts.get(part)
             if folder is None or not (folder / "card.json").exists():
                 where = folder or Path("results/zoo") / part
-                found.append(Lack("artefact is missing", str(where), f"--part {part}=FOLDER, or snakemake {where}/card.json"))
+                found.append(
+                    Lack(
+                        "artefact is missing",
+                        str(where),
+                        f"--part {part}=FOLDER, or snakemake {where}/card.json",
+                    )
+                )
         return found
 
     def store(self) -> FeatureStore:
@@ -48,11 +54,17 @@ class TrainedMethod(Method):
             EadbenchError: If none were given.
         """
         if self.context.features is None:
-            raise EadbenchError("a trained method needs the features of the corpus", "--features", "add --features results/features/C/index.parquet")
+            raise EadbenchError(
+                "a trained method needs the features of the corpus",
+                "--features",
+                "add --features results/features/C/index.parquet",
+            )
         return FeatureStore([self.context.features])
 
     def reference(self, job: RenderJob) -> tuple[np.ndarray, int, str]:
-        """Frames that show the identity, the one of them that belongs to the first frame, and the clip that they are of."""
+        """Frames that show the identity, the one of them that belongs to the first
+        frame, and the clip that they are of.
+        """
         how = self.options.reference
         if how == "other_clip" and job.reference_clip != job.clip_id:
             return read_frames(job.reference_video), 0, job.reference_clip

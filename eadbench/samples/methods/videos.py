@@ -20,10 +20,17 @@ class VideosMethod(Described):
     @property
     def hash(self) -> str:
         mapping = self._mapping_path()
-        return sha256_of(mapping) if mapping and mapping.exists() else hashlib.sha256(self.options.path.encode()).hexdigest()
+        return (
+            sha256_of(mapping)
+            if mapping and mapping.exists()
+            else hashlib.sha256(self.options.path.encode()).hexdigest()
+        )
 
     def needs(self) -> list[str]:
-        return [f"videos in {self.options.path}" + (f" by {self.options.mapping}" if self.options.mapping else " named {clip_id}.mp4")]
+        return [
+            f"videos in {self.options.path}"
+            + (f" by {self.options.mapping}" if self.options.mapping else " named {clip_id}.mp4")
+        ]
 
     def lacks(self) -> list[Lack]:
         if "{" not in self.options.path and not Path(self.options.path).is_dir():
@@ -45,17 +52,31 @@ class VideosMethod(Described):
         wanted = {"clip_id": job.clip_id, "corpus": job.corpus, "protocol": job.protocol}
         with self._mapping_path().open(encoding="utf-8-sig", newline="") as handle:
             for row in csv.DictReader(handle):
-                if all(row.get(key) in (None, "", value) for key, value in wanted.items()) and row.get("clip_id"):
+                if all(row.get(key) in (None, "", value) for key, value in wanted.items()) and row.get(
+                    "clip_id"
+                ):
                     return find_file(folder, row["video"].strip())
         raise EadbenchError("not in the mapping table", job.clip_id, f"add a row to {self.options.mapping}")
 
 
 def _named(folder: Path, clip_id: str) -> Path:
-    paths = [folder / f"{clip_id}{written}" for suffix in sorted(VIDEO) for written in (suffix, suffix.upper())]
-    found = list({(path.stat().st_dev, path.stat().st_ino): path for path in paths if path.is_file()}.values())  # macOS knows no case
+    paths = [
+        folder / f"{clip_id}{written}" for suffix in sorted(VIDEO) for written in (suffix, suffix.upper())
+    ]
+    found = list(
+        {(path.stat().st_dev, path.stat().st_ino): path for path in paths if path.is_file()}.values()
+    )  # macOS knows no case
     if len(found) > 1:
-        raise EadbenchError(f"several videos of clip {clip_id}: {', '.join(path.name for path in found)}", folder, "leave one of them")
+        raise EadbenchError(
+            f"several videos of clip {clip_id}: {', '.join(path.name for path in found)}",
+            folder,
+            "leave one of them",
+        )
     if not found:
         near = sorted(path.name for path in folder.glob(f"{glob.escape(clip_id)}.*"))
-        raise EadbenchError(f"no video {clip_id}.mp4 in the folder" + (f"; not read by its suffix: {', '.join(near)}" if near else ""), folder)
+        raise EadbenchError(
+            f"no video {clip_id}.mp4 in the folder"
+            + (f"; not read by its suffix: {', '.join(near)}" if near else ""),
+            folder,
+        )
     return found[0]

@@ -23,7 +23,9 @@ FEATHER = 0.03  # share of the side
 
 
 class Wav2LipMethod(TrainedMethod):
-    """Frames with a blackened lower half and reference frames go in; the lower half of what comes out is blended into the clip."""
+    """Frames with a blackened lower half and reference frames go in; the lower half of
+    what comes out is blended into the clip.
+    """
 
     protocols = frozenset({"self", "cross"})
 
@@ -58,6 +60,8 @@ class Wav2LipMethod(TrainedMethod):
         faces = torch.cat([hidden, reference.float() / 255], 1).to(self._device)
         side = self._network.config.face_size
         if faces.shape[-1] != side:
-            faces = functional.interpolate(faces, (side, side), mode="bilinear", antialias=True, align_corners=False)
+            faces = functional.interpolate(
+                faces, (side, side), mode="bilinear", antialias=True, align_corners=False
+            )
         drawn = self._network(mels.to(self._device), faces)
         return (255 * drawn).permute(0, 2, 3, 1).cpu().numpy()

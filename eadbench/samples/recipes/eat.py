@@ -1,4 +1,6 @@
-"""EAT without a GPU, without dlib, which only crops pictures that are not yet cropped (ours are), and without CLIP, which only its training uses."""
+"""EAT without a GPU, without dlib, which only crops pictures that are not yet cropped
+(ours are), and without CLIP, which only its training uses.
+"""
 
 import importlib.util
 import sys

@@ -1,4 +1,6 @@
-"""EDTalk without a GPU, without moviepy where it is not installed (its super-resolution alone uses it), and with NumPy from 1.24 on."""
+"""EDTalk without a GPU, without moviepy where it is not installed (its super-resolution
+alone uses it), and with NumPy from 1.24 on.
+"""
 
 import importlib.util
 import sys
@@ -11,7 +13,10 @@ import torch
 def install(options):
     """Missing modules, NumPy, device."""
     if importlib.util.find_spec("moviepy") is None:
-        sys.modules["moviepy"], sys.modules["moviepy.editor"] = types.ModuleType("moviepy"), types.ModuleType("moviepy.editor")
+        sys.modules["moviepy"], sys.modules["moviepy.editor"] = (
+            types.ModuleType("moviepy"),
+            types.ModuleType("moviepy.editor"),
+        )
     if "float" not in vars(np):
         np.float = float
     if not torch.cuda.is_available():

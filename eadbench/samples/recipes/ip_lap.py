@@ -1,4 +1,6 @@
-"""IP_LAP without a GPU, without the download of VGG19, with newer face-alignment, and with ``faces: given`` without any."""
+"""IP_LAP without a GPU, without the download of VGG19, with newer face-alignment, and
+with ``faces: given`` without any.
+"""
 
 import importlib.util
 import sys
@@ -8,18 +10,23 @@ import numpy as np
 import torch
 import torchvision
 
-# MediaPipe's numbers for points 0-16 (contour from ear to ear) and 17-26 (eyebrows) of the usual 68, all that its paste contour reads.
+# MediaPipe's numbers for points 0-16 (contour from ear to ear) and 17-26 (eyebrows) of
+# the usual 68, all that its paste contour reads.
 CONTOUR = [127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356]
 BROWS = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300]
 
 
 class GivenLandmarkFaces:
-    """In the place of ``face_alignment.FaceAlignment``: looks for the mesh in the cut-out that it is shown, as IP_LAP itself does in the frame."""
+    """In the place of ``face_alignment.FaceAlignment``: looks for the mesh in the
+    cut-out that it is shown, as IP_LAP itself does in the frame.
+    """
 
     def __init__(self, *args, **kwargs):
         import mediapipe
 
-        self.mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
+        self.mesh = mediapipe.solutions.face_mesh.FaceMesh(
+            static_image_mode=True, max_num_faces=1, refine_landmarks=True
+        )
 
     def get_landmarks(self, image):
         found = self.mesh.process(np.ascontiguousarray(image[..., ::-1])).multi_face_landmarks
@@ -42,7 +49,8 @@ def install(options):
 
         if not hasattr(face_alignment.LandmarksType, "_2D"):  # renamed in 1.4
             face_alignment.LandmarksType._2D = face_alignment.LandmarksType.TWO_D
-    # Its renderer holds a perceptual loss; the checkpoint brings that network's weights, so those of the download would be overwritten.
+    # Its renderer holds a perceptual loss; the checkpoint brings that network's
+    # weights, so those of the download would be overwritten.
     vgg19 = torchvision.models.vgg19
     torchvision.models.vgg19 = lambda pretrained=False, **more: vgg19(**more)
     if not torch.cuda.is_available():

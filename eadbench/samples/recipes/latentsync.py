@@ -1,4 +1,6 @@
-"""LatentSync without its "cuda" literals where there is no GPU, and with ``faces: given`` without InsightFace."""
+"""LatentSync without its "cuda" literals where there is no GPU, and with
+``faces: given`` without InsightFace.
+"""
 
 import sys
 import types
@@ -6,7 +8,8 @@ import types
 import numpy as np
 import torch
 
-# Its affine alignment reads three means of InsightFace's 106 points: both eyebrows and the nose. MediaPipe's numbers for the same places.
+# Its affine alignment reads three means of InsightFace's 106 points: both eyebrows and
+# the nose. MediaPipe's numbers for the same places.
 GROUPS = [
     ([43, 48, 49, 51, 50], [70, 63, 105, 66, 107, 55, 65, 52, 53, 46]),
     ([101, 102, 103, 104, 105], [336, 296, 334, 293, 300, 276, 283, 282, 295, 285]),
@@ -15,7 +18,9 @@ GROUPS = [
 
 
 class GivenFaces:
-    """In the place of its ``FaceDetector``: the landmarks of the next frame; it asks once per frame, in order."""
+    """In the place of its ``FaceDetector``: the landmarks of the next frame; it asks
+    once per frame, in order.
+    """
 
     def __init__(self, device=None):
         self.left = list(np.load("landmarks.npy"))
@@ -64,6 +69,10 @@ def own_faces(detector):
     from insightface.app import FaceAnalysis
 
     made = object.__new__(detector)
-    made.app = FaceAnalysis(allowed_modules=["detection", "landmark_2d_106"], root="checkpoints/auxiliary", providers=["CPUExecutionProvider"])
+    made.app = FaceAnalysis(
+        allowed_modules=["detection", "landmark_2d_106"],
+        root="checkpoints/auxiliary",
+        providers=["CPUExecutionProvider"],
+    )
     made.app.prepare(ctx_id=-1, det_size=(512, 512))
     return made

@@ -1,4 +1,6 @@
-"""MuseTalk with faces given: its ``musetalk.utils.preprocessing`` builds DWPose (mmpose, mmcv) and S3FD when imported; ours takes its place."""
+"""MuseTalk with faces given: its ``musetalk.utils.preprocessing`` builds DWPose
+(mmpose, mmcv) and S3FD when imported; ours takes its place.
+"""
 
 import sys
 import types
@@ -6,14 +8,41 @@ import types
 import cv2
 import numpy as np
 
-# MediaPipe's numbers for what its rule reads of DWPose's 68 points: the contour from ear to ear, and point 29 on the bridge of the nose.
-CONTOUR = [127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356]
+# MediaPipe's numbers for what its rule reads of DWPose's 68 points: the contour from
+# ear to ear, and point 29 on the bridge of the nose.
+CONTOUR = [
+    127,
+    234,
+    93,
+    132,
+    58,
+    172,
+    136,
+    150,
+    149,
+    176,
+    148,
+    152,
+    377,
+    400,
+    378,
+    379,
+    365,
+    397,
+    288,
+    361,
+    323,
+    454,
+    356,
+]
 BRIDGE = 195
 NO_FACE = (0.0, 0.0, 0.0, 0.0)
 
 
 def box_of(points):
-    """Its rule in ``get_landmark_and_bbox``: as far above the bridge of the nose as the chin is below it."""
+    """Its rule in ``get_landmark_and_bbox``: as far above the bridge of the nose as the
+    chin is below it.
+    """
     contour, middle = points[CONTOUR].astype(int), int(points[BRIDGE, 1])
     left, right, bottom = int(contour[:, 0].min()), int(contour[:, 0].max()), int(contour[:, 1].max())
     return max(left, 0), max(2 * middle - bottom, 0), right, bottom
@@ -36,5 +65,9 @@ def install(options):
     """Replace the module unless its own detectors are wanted."""
     if options["faces"] == "given":
         module = types.ModuleType("musetalk.utils.preprocessing")
-        module.read_imgs, module.get_landmark_and_bbox, module.coord_placeholder = read_imgs, get_landmark_and_bbox, NO_FACE
+        module.read_imgs, module.get_landmark_and_bbox, module.coord_placeholder = (
+            read_imgs,
+            get_landmark_and_bbox,
+            NO_FACE,
+        )
         sys.modules[module.__name__] = module

@@ -1,13 +1,17 @@
-"""Runs a published program once per clip in one process, so that its weights are loaded once. Started by ``eadbench.samples.worker`` with the
-interpreter of the program's own environment: standard library only, Python 3.6 and later.
+"""Runs a published program once per clip in one process, so that its weights are loaded
+once. Started by ``eadbench.samples.worker`` with the interpreter of the program's own
+environment: standard library only, Python 3.6 and later.
 
-Requests come as lines of JSON on standard input, replies go as lines of JSON to the pipe whose number is the argument.
+Requests come as lines of JSON on standard input, replies go as lines of JSON to the
+pipe whose number is the argument.
 
-    request: argv (words after the interpreter), cwd, log (a FIFO for what is printed), seed, keep, adapter, options
+    request: argv (words after the interpreter), cwd, log (a FIFO for what is printed), seed, keep,
+             adapter, options
     reply: status, gpu_mb
 
-``keep`` names functions and classes of the program, ``module:name``, that are called once per arguments; later calls with the same arguments get the
-same object. ``adapter`` is a file of ours with ``install(options)``, called before the first clip.
+``keep`` names functions and classes of the program, ``module:name``, that are called
+once per arguments; later calls with the same arguments get the same object. ``adapter``
+is a file of ours with ``install(options)``, called before the first clip.
 """
 
 import contextlib
@@ -52,7 +56,9 @@ def keep_function(made):
 
 
 def keep_class(cls):
-    """The class stays a class, since its methods may name it; what is kept is what calling it gives."""
+    """The class stays a class, since its methods may name it; what is kept is what
+    calling it gives.
+    """
     init, kept, done = cls.__init__, {}, set()
 
     def new(kind, *args, **kwargs):
@@ -72,7 +78,9 @@ def keep_class(cls):
 
 
 def keep(name):
-    """Put the once-called form of ``module:name`` in its place; a name that is not there costs time, nothing else."""
+    """Put the once-called form of ``module:name`` in its place; a name that is not
+    there costs time, nothing else.
+    """
     where, _, path = name.partition(":")
     try:
         owner = importlib.import_module(where)
@@ -120,7 +128,9 @@ def cuda():
     torch = sys.modules.get("torch")
     if torch is None:
         return None
-    started = getattr(torch.cuda, "is_initialized", torch.cuda.is_available)  # torch before 1.4 has only the latter
+    started = getattr(
+        torch.cuda, "is_initialized", torch.cuda.is_available
+    )  # torch before 1.4 has only the latter
     return torch.cuda if started() else None
 
 

@@ -1,4 +1,6 @@
-"""All metrics by name: the package's own and those that other packages offer under the entry point ``eadbench.metrics``."""
+"""All metrics by name: the package's own and those that other packages offer under the
+entry point ``eadbench.metrics``.
+"""
 
 import logging
 from importlib.metadata import entry_points
@@ -13,18 +15,31 @@ GROUP = "eadbench.metrics"
 
 
 def _offered() -> list[type[Metric]]:
-    """Metrics of other packages. One that cannot be imported, or is none, is told of and left out."""
+    """Metrics of other packages. One that cannot be imported, or is none, is told of
+    and left out.
+    """
     found = []
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         try:
             metric = point.load()
         except Exception as error:  # whatever a stranger's module raises
-            log.warning("metric %s (%s) cannot be loaded: %s: %s", point.name, point.value, type(error).__name__, error)
+            log.warning(
+                "metric %s (%s) cannot be loaded: %s: %s",
+                point.name,
+                point.value,
+                type(error).__name__,
+                error,
+            )
             continue
-        missing = [a for a in ("name", "label", "direction", "meaning", "source") if not getattr(metric, a, "")]
+        missing = [
+            a for a in ("name", "label", "direction", "meaning", "source") if not getattr(metric, a, "")
+        ]
         if not (isinstance(metric, type) and issubclass(metric, Metric)) or missing:
             log.warning(
-                "metric %s (%s) is no complete eadbench.scores.metrics.Metric: lacks %s", point.name, point.value, missing or "the base class"
+                "metric %s (%s) is no complete eadbench.scores.metrics.Metric: lacks %s",
+                point.name,
+                point.value,
+                missing or "the base class",
             )
             continue
         found.append(metric)
@@ -33,8 +48,18 @@ def _offered() -> list[type[Metric]]:
 
 def _collect() -> dict[str, type[Metric]]:
     found: dict[str, type[Metric]] = {}
-    for module in (distribution.METRICS[:4], frames.METRICS[:3], sync.METRICS, emotion.METRICS, identity.METRICS, motion.DISTANCES,
-                   motion.METRICS[:1], frames.METRICS[3:], motion.METRICS[1:], _offered()):  # fmt: skip
+    for module in (
+        distribution.METRICS[:4],
+        frames.METRICS[:3],
+        sync.METRICS,
+        emotion.METRICS,
+        identity.METRICS,
+        motion.DISTANCES,
+        motion.METRICS[:1],
+        frames.METRICS[3:],
+        motion.METRICS[1:],
+        _offered(),
+    ):
         for metric in module:
             if metric.name in found:
                 log.warning("metric %r is defined twice: %s is left out", metric.name, metric)

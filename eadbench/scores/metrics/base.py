@@ -1,4 +1,6 @@
-"""What a metric is: one class per metric, fed with chunks of frames, keeping a small state of its own."""
+"""What a metric is: one class per metric, fed with chunks of frames, keeping a small
+state of its own.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,7 +29,8 @@ class Value:
         frames: Frames that it rests on.
         status: ``kept``, ``dropped`` (does not apply) or ``failed``.
         reason: Why there is no value.
-        passing: Whether another try may succeed: the fault lay in the program or the machine.
+        passing: Whether another try may succeed: the fault lay in the program or the
+            machine.
     """
 
     value: float | None
@@ -42,10 +45,14 @@ class Chunk:
     """A stretch of consecutive frames of one clip.
 
     Attributes:
-        fake: Frames of the video to judge, ``(N, H, W, 3)`` RGB uint8; none once it has ended.
-        real: Frames of the clip's own video at the same times; another number only where one of the two ends.
-        pair: The frames that both have, ``(fake, real)``, the former scaled to the size of the latter.
-        marks: Landmarks ``(N, 478, 2)`` of ``fake`` in its pixels, NaN where no face was found.
+        fake: Frames of the video to judge, ``(N, H, W, 3)`` RGB uint8; none once it has
+            ended.
+        real: Frames of the clip's own video at the same times; another number only
+            where one of the two ends.
+        pair: The frames that both have, ``(fake, real)``, the former scaled to the size
+            of the latter.
+        marks: Landmarks ``(N, 478, 2)`` of ``fake`` in its pixels, NaN where no face
+            was found.
         real_marks: The same of ``real``.
         start: Number of the first frame.
     """
@@ -68,10 +75,12 @@ class Chunk:
 
 
 class Reader:
-    """What is fed with chunks. A part is shared by the metrics of a clip that build on it; a metric may be fed itself.
+    """What is fed with chunks. A part is shared by the metrics of a clip that build on
+    it; a metric may be fed itself.
 
     Attributes:
-        reads: What of a chunk it looks at: ``fake``, ``real``, ``pair``, ``landmarks``, ``real_landmarks``.
+        reads: What of a chunk it looks at: ``fake``, ``real``, ``pair``, ``landmarks``,
+            ``real_landmarks``.
         error: What went wrong while it was fed.
     """
 
@@ -85,34 +94,46 @@ class Reader:
         """Take in the next frames."""
 
     def misjudged(self) -> bool:
-        """Whether the number of frames that was expected, and that the choice of frames rests on, was wrong: then it is fed once more."""
+        """Whether the number of frames that was expected, and that the choice of frames
+        rests on, was wrong: then it is fed once more.
+        """
         return False
 
 
 class Part(Reader):
-    """A computation that several metrics of a clip share, or whose result is kept as a feature."""
+    """A computation that several metrics of a clip share, or whose result is kept as a
+    feature.
+    """
 
     def finish(self) -> None:
-        """Complete the work after the last chunk, e.g. run the last batch and hand features to ``self.clip.features``."""
+        """Complete the work after the last chunk, e.g. run the last batch and hand
+        features to ``self.clip.features``.
+        """
 
 
 class Metric(Reader):
-    """One metric. Subclass, set the attributes, and write ``update`` and ``compute``, or ``sum_up`` for a metric of sets.
+    """One metric. Subclass, set the attributes, and write ``update`` and ``compute``,
+    or ``sum_up`` for a metric of sets.
 
     Attributes:
         name: Name in the tables.
         label: Name in print.
-        direction: ``up`` when higher is better, ``down`` when lower is, ``none`` for a description.
+        direction: ``up`` when higher is better, ``down`` when lower is, ``none`` for a
+            description.
         meaning: Its definition in one sentence, with unit and range.
         source: Where it comes from.
         reacts: What else moves it, and what it does not see.
         cites: Keys in ``eadbench/core/references.bib`` of what to cite with its values.
         unit: Of its values; empty for a plain number.
         range: Least and greatest value, ``None`` where there is no bound.
-        kind: ``clip`` (one value per clip, the summary is their mean), ``set`` (of all clips together).
-        judge: Role of the network that measures (key of ``scores.judges``); empty for a formula.
-        paired: Compares with the clip's own video frame by frame, hence only for protocol ``self``.
-        ideal: Value of a perfect method where neither up nor down is better, e.g. 1 for a ratio.
+        kind: ``clip`` (one value per clip, the summary is their mean), ``set`` (of all
+            clips together).
+        judge: Role of the network that measures (key of ``scores.judges``); empty for a
+            formula.
+        paired: Compares with the clip's own video frame by frame, hence only for
+            protocol ``self``.
+        ideal: Value of a perfect method where neither up nor down is better, e.g. 1 for
+            a ratio.
         parts: Computations that it builds on.
         sound: Whether it needs the sound.
         landmarks: Whether it rests on the face mesh; follows from what is read.
@@ -147,7 +168,11 @@ class Metric(Reader):
     @classmethod
     def needs(cls) -> tuple[str, ...]:
         """Everything that it reads, itself or through its parts."""
-        found = [*cls.reads, *(what for part in cls.parts for what in part.reads), *(["sound"] if cls.sound else [])]
+        found = [
+            *cls.reads,
+            *(what for part in cls.parts for what in part.reads),
+            *(["sound"] if cls.sound else []),
+        ]
         return tuple(dict.fromkeys(found))
 
     def part(self, which: type[Part]) -> Any:
@@ -171,13 +196,17 @@ class Metric(Reader):
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
-        """Add the row, or rows, of a cell to its summary. For a metric of clips: the mean."""
+        """Add the row, or rows, of a cell to its summary. For a metric of clips: the
+        mean.
+        """
         rows = summary.cell.rows[summary.cell.rows.metric == cls.name]
         summary.mean(cls.name, rows, summary.total, summary.variant(cls.name))
 
 
 class FrameMean(Metric):
-    """Mean of one number per pair of frames; subclasses write :meth:`of_pair`. Works without a clip, as torchmetrics' metrics do."""
+    """Mean of one number per pair of frames; subclasses write :meth:`of_pair`. Works
+    without a clip, as torchmetrics' metrics do.
+    """
 
     reads = ("pair",)
     paired = True
@@ -203,7 +232,8 @@ class FrameMean(Metric):
 
 @dataclass
 class Spread:
-    """Picks frames that lie evenly over a video while it is read, from the number expected.
+    """Picks frames that lie evenly over a video while it is read, from the number
+    expected.
 
     Args:
         wanted: How many; ``None`` for all.
@@ -219,7 +249,9 @@ class Spread:
         self.taken = set(spread(self.expected, self.wanted).tolist())
 
     def pick(self, count: int) -> list[int]:
-        """Which of the next ``count`` frames are chosen, counted from the first of them."""
+        """Which of the next ``count`` frames are chosen, counted from the first of
+        them.
+        """
         first, self.seen = self.seen, self.seen + count
         return [k for k in range(count) if self.wanted is None or first + k in self.taken]
 
@@ -229,7 +261,9 @@ class Spread:
 
 
 def batch_size(net: Any, on_cpu: int, on_gpu: int) -> int:
-    """Inputs to a batch: few on a CPU, where more only take memory (Inception and Emotion-FAN are a tenth to a third slower)."""
+    """Inputs to a batch: few on a CPU, where more only take memory (Inception and
+    Emotion-FAN are a tenth to a third slower).
+    """
     return on_gpu if str(getattr(net, "device", "cpu")).startswith("cuda") else on_cpu
 
 

@@ -1,29 +1,40 @@
-"""Metrics in words: for the page's column heads, ``docs/metrics.md`` and ``eadbench scores list``. One text for all."""
+"""Metrics in words: for the page's column heads, ``docs/metrics.md`` and
+``eadbench scores list``. One text for all.
+"""
 
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.metrics.base import Metric
 from eadbench.scores.names import OWN
 
 EVALUATORS = {
-    "sync": "SyncNet", "emotion": "Emotion-FAN, a classifier of emotions", "fid": "Inception-v3", "fvd": "I3D",
-    "lpips": "LPIPS (AlexNet)", "face_id": "ArcFace, a network that recognises faces",
-}  # fmt: skip
+    "sync": "SyncNet",
+    "emotion": "Emotion-FAN, a classifier of emotions",
+    "fid": "Inception-v3",
+    "fvd": "I3D",
+    "lpips": "LPIPS (AlexNet)",
+    "face_id": "ArcFace, a network that recognises faces",
+}
 MESH, FORMULA = "MediaPipe's face mesh and a formula", "a formula, no network"
 HEAD = """# Metrics
 
-Every metric of the project, written by `make docs` from the metrics themselves; do not edit by hand. `eadbench scores list`
-prints the same, with the metrics of other installed packages.
+Every metric of the project, written by `make docs` from the metrics themselves; do not
+edit by hand. `eadbench scores list` prints the same, with the metrics of other
+installed packages.
 
-**May I cite a value?** Yes, if all of these hold; the report page says for each table whether they do.
+**May I cite a value?** Yes, if all of these hold; the report page says for each table
+whether they do.
 
-- The corpus is real: not one of the demo's, whose people are drawn and whose voices are synthetic.
-- The evaluator is the published one. One *trained here* or with *random features* compares the methods of one results
-  folder with each other and with nothing else.
-- It is quoted with its interval, its number of clips, and what it was measured with (network, hash of its weights,
-  resolution, variant): the column heads and `scores.parquet` hold them. Values that differ in these do not compare.
+- The corpus is real: not one of the demo's, whose people are drawn and whose voices are
+  synthetic.
+- The evaluator is the published one. One *trained here* or with *random features*
+  compares the methods of one results folder with each other and with nothing else.
+- It is quoted with its interval, its number of clips, and what it was measured with
+  (network, hash of its weights, resolution, variant): the column heads and
+  `scores.parquet` hold them. Values that differ in these do not compare.
 
-`eadbench tables cite` prints the BibTeX of everything that a table holds. *Reacts to* says what else moves a value by its
-definition; [audit.md](audit.md) measures that on clips of yours.
+`eadbench tables cite` prints the BibTeX of everything that a table holds. *Reacts to*
+says what else moves a value by its definition; [audit.md](audit.md) measures that on
+clips of yours.
 
 | metric | name in the tables | better | values | evaluator | compares with |
 |---|---|---|---|---|---|
@@ -40,7 +51,13 @@ def better(metric: type[Metric]) -> str:
 def values(metric: type[Metric]) -> str:
     """Range and unit, e.g. ``0 to 100 dB``."""
     low, high = metric.range
-    ends = f"{low:g} to {high:g}" if None not in (low, high) else f"from {low:g}" if low is not None else "any number"
+    ends = (
+        f"{low:g} to {high:g}"
+        if None not in (low, high)
+        else f"from {low:g}"
+        if low is not None
+        else "any number"
+    )
     return f"{ends} {metric.unit}".strip()
 
 
@@ -53,7 +70,11 @@ def compares(metric: type[Metric]) -> str:
     """What a video is compared with."""
     if metric.paired:
         return "the real clip, frame by frame"
-    return "all real clips together" if metric.kind == "set" and metric.judge in ("fid", "fvd") else "nothing: looks at the video alone"
+    return (
+        "all real clips together"
+        if metric.kind == "set" and metric.judge in ("fid", "fvd")
+        else "nothing: looks at the video alone"
+    )
 
 
 def facts(metric: type[Metric]) -> dict[str, str]:
@@ -73,7 +94,10 @@ def facts(metric: type[Metric]) -> dict[str, str]:
 def markdown() -> str:
     """``docs/metrics.md``: the package's own metrics."""
     own = {name: METRICS[name] for name in OWN}
-    rows = [f"| [`{name}`](#{name}) | {m.label} | {better(m)} | {values(m)} | {evaluator(m)} | {compares(m)} |" for name, m in own.items()]
+    rows = [
+        f"| [`{name}`](#{name}) | {m.label} | {better(m)} | {values(m)} | {evaluator(m)} | {compares(m)} |"
+        for name, m in own.items()
+    ]
     parts = [HEAD + "\n".join(rows)]
     for name, metric in own.items():
         told = [f"- {heading}: {_plain(text)}." for heading, text in facts(metric).items()]

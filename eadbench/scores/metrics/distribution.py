@@ -1,4 +1,6 @@
-"""Metrics of sets: how far the features of all generated clips lie from those of the real ones."""
+"""Metrics of sets: how far the features of all generated clips lie from those of the
+real ones.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -43,13 +45,19 @@ class FrameFeatures(Part):
 
 
 class WindowFeatures(Part):
-    """Features of windows of frames, by protocol; kept as ``i3d-{protocol}``. A clip too short for a protocol has none of it."""
+    """Features of windows of frames, by protocol; kept as ``i3d-{protocol}``. A clip
+    too short for a protocol has none of it.
+    """
 
     reads = ("fake",)
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.net, self.length, self.stride = clip.judges.nets["fvd"], clip.config.fvd_window, clip.config.fvd_stride
+        self.net, self.length, self.stride = (
+            clip.judges.nets["fvd"],
+            clip.config.fvd_window,
+            clip.config.fvd_stride,
+        )
         protocols = clip.config.fvd_protocols
         self.recent: dict[str, list[np.ndarray]] = {protocol: [] for protocol in protocols}
         self.batches = {p: Batches(lambda windows, p=p: self.net.run(windows, p), WINDOWS) for p in protocols}
@@ -65,7 +73,10 @@ class WindowFeatures(Part):
         for frame in chunk.fake:
             self.frames += 1
             for protocol, recent in self.recent.items():
-                if protocol == "latentsync" and not LATENTSYNC_START < self.frames <= LATENTSYNC_START + self.length:
+                if (
+                    protocol == "latentsync"
+                    and not LATENTSYNC_START < self.frames <= LATENTSYNC_START + self.length
+                ):
                     continue
                 recent.append(self.net.prepare(frame, protocol))
                 del recent[: -self.length]
@@ -95,12 +106,27 @@ class _Frechet(Metric):
             return
         bootstrap = FrechetBootstrap(real, fake)
         counts = summary.counts(clips)
-        low, high = interval_about(bootstrap.value, replicate_all(bootstrap.replicate, counts, counts), 0.0) if len(counts) else (None, None)
+        low, high = (
+            interval_about(bootstrap.value, replicate_all(bootstrap.replicate, counts, counts), 0.0)
+            if len(counts)
+            else (None, None)
+        )
         rows, dims = bootstrap.rows, bootstrap.sides[1].sums.shape[1]
         told = summary.warnings(cls.name, clips, summary.total)
         if rows <= dims:
             told.insert(0, f"{rows} {unit} for {dims} features: biased upwards, compare only at the same n")
-        summary.row(cls.name, bootstrap.value, low, high, clips, summary.total, summary.set_signature(cls.judge), rows, variant, told)
+        summary.row(
+            cls.name,
+            bootstrap.value,
+            low,
+            high,
+            clips,
+            summary.total,
+            summary.set_signature(cls.judge),
+            rows,
+            variant,
+            told,
+        )
 
 
 class Fid(_Frechet):
@@ -121,8 +147,14 @@ class Fid(_Frechet):
 class Fvd(_Frechet):
     name, label, judge, parts = "fvd", "FVD", "fvd", (WindowFeatures,)
     meaning = "Fréchet distance of I3D features of 16-frame windows"
-    source = "Unterthiner et al. 2018; protocols of StyleGAN-V (Skorokhodov et al. 2022) and of LatentSync's script"
-    reacts = "the same as FID, and jerks; also the number of windows. Sees single pictures more than motion. Blind to sound"
+    source = (
+        "Unterthiner et al. 2018; protocols of StyleGAN-V (Skorokhodov et al. 2022) and of "
+        "LatentSync's script"
+    )
+    reacts = (
+        "the same as FID, and jerks; also the number of windows. Sees single pictures more than "
+        "motion. Blind to sound"
+    )
     cites = ("unterthiner2018fvd", "carreira2017i3d", "skorokhodov2022styleganv")
 
     @classmethod
@@ -151,13 +183,35 @@ class Kid(Metric):
         kernels = ClipKernels(real, real_clip, fake, fake_clip, len(clips))
         ones, counts = np.ones(len(clips)), summary.counts(clips)
         value = kernels.value(ones, ones)
-        low, high = interval_about(value, replicate_all(kernels.value, counts, counts)) if len(counts) else (None, None)
+        low, high = (
+            interval_about(value, replicate_all(kernels.value, counts, counts))
+            if len(counts)
+            else (None, None)
+        )
         told = summary.warnings(cls.name, clips, summary.total)
-        summary.row(cls.name, value, low, high, clips, summary.total, summary.set_signature(cls.judge), len(fake), summary.variant(cls.name), told)
+        summary.row(
+            cls.name,
+            value,
+            low,
+            high,
+            clips,
+            summary.total,
+            summary.set_signature(cls.judge),
+            len(fake),
+            summary.variant(cls.name),
+            told,
+        )
 
 
 class FvdFixed(Metric):
-    name, label, direction, kind, judge, parts = "fvd_fixed", "FVD at fixed n", "down", "set", "fvd", (WindowFeatures,)
+    name, label, direction, kind, judge, parts = (
+        "fvd_fixed",
+        "FVD at fixed n",
+        "down",
+        "set",
+        "fvd",
+        (WindowFeatures,),
+    )
     meaning = "mean FVD over draws of the same number of windows in every cell"
     reacts = "the same as FVD; values of cells of unequal size compare, those of another n do not"
     cites = ("unterthiner2018fvd",)
@@ -178,9 +232,23 @@ class FvdFixed(Metric):
             real, fake = (np.concatenate(list(side)) for side in sides)
             rng = rng_for(summary.seed, "fvd_fixed", protocol)
             values = np.array([_fixed(real, fake, size, rng) for _ in range(FIXED_DRAWS)])
-            told = ["the interval is that of the draws of windows, not of clips", *summary.warnings(cls.name, clips, summary.total)]
+            told = [
+                "the interval is that of the draws of windows, not of clips",
+                *summary.warnings(cls.name, clips, summary.total),
+            ]
             low, high = interval(values)
-            summary.row(cls.name, float(values.mean()), low, high, clips, summary.total, summary.set_signature(cls.judge), size, variant, told)
+            summary.row(
+                cls.name,
+                float(values.mean()),
+                low,
+                high,
+                clips,
+                summary.total,
+                summary.set_signature(cls.judge),
+                size,
+                variant,
+                told,
+            )
 
 
 def _fixed(real: np.ndarray, fake: np.ndarray, size: int, rng: np.random.Generator) -> float:
@@ -193,7 +261,9 @@ def _fixed(real: np.ndarray, fake: np.ndarray, size: int, rng: np.random.Generat
 
 
 def _thinned(view: "View") -> tuple[np.ndarray, np.ndarray]:
-    """At most about ``KID_ROWS`` rows, spread evenly, with the number of the clip of each."""
+    """At most about ``KID_ROWS`` rows, spread evenly, with the number of the clip of
+    each.
+    """
     step = -(-sum(map(len, view)) // KID_ROWS)
     kept = [features[::step] for features in view]
     return np.concatenate(kept), np.repeat(np.arange(len(kept)), [len(k) for k in kept])

@@ -17,10 +17,12 @@ SOURCE = "EAT (Gan et al. 2023), by Emotion-FAN (Meng et al. 2019)"
 
 
 class FaceInputs:
-    """Evenly spread frames among those that show a face, as small inputs of a network, run in full batches.
+    """Evenly spread frames among those that show a face, as small inputs of a network,
+    run in full batches.
 
     Args:
-        net: Has ``frames`` (how many it looks at), ``inputs(frames, landmarks)`` and ``run(inputs)``.
+        net: Has ``frames`` (how many it looks at), ``inputs(frames, landmarks)`` and
+            ``run(inputs)``.
         expected: Frames of the video.
         seen: How many of them show a face, where that is known.
     """
@@ -114,7 +116,9 @@ class EmotionAccuracyOfReal(Metric):
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
-        own, real = (rows[rows.metric == EmotionAccuracy.name] for rows in (summary.cell.rows, summary.real.rows))
+        own, real = (
+            rows[rows.metric == EmotionAccuracy.name] for rows in (summary.cell.rows, summary.real.rows)
+        )
         clips = own[own.status == KEPT].clip_id
         summary.mean(cls.name, real[real.clip_id.isin(clips)], len(clips), None)
 

@@ -79,7 +79,12 @@ class PerceptualDistances(Part):
         if not self.waiting:
             return
         sides = (
-            torch.from_numpy(np.stack(side)).to(self.net.device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+            torch.from_numpy(np.stack(side))
+            .to(self.net.device)
+            .permute(0, 3, 1, 2)
+            .float()
+            .div_(127.5)
+            .sub_(1)
             for side in zip(*self.waiting, strict=True)
         )
         with torch.inference_mode():
@@ -95,9 +100,14 @@ class PerceptualDistances(Part):
 
 class Lpips(Metric):
     name, label, direction = "lpips", "LPIPS", "down"
-    meaning = "perceptual distance to the clip (AlexNet, frames as they are), mean over frames, 0 for equal ones"
+    meaning = (
+        "perceptual distance to the clip (AlexNet, frames as they are), mean over frames, 0 for equal ones"
+    )
     source = "Zhang et al. 2018; the weights of the package lpips"
-    reacts = "texture and sharpness more than SSIM, small shifts less; the real frame around the mouth helps here, too"
+    reacts = (
+        "texture and sharpness more than SSIM, small shifts less; the real frame around the mouth "
+        "helps here, too"
+    )
     cites = ("zhang2018lpips",)
     range = (0, None)
     judge, paired, parts = "lpips", True, (PerceptualDistances,)
@@ -123,10 +133,14 @@ class _Ratio(Metric):
         self.counts += 1
 
     def real_value(self, number: int, own: float, of: Callable[[], float]) -> float:
-        """The number of a frame of the clip's own video: known from before, that of the other side if it is the same video, or computed now."""
+        """The number of a frame of the clip's own video: known from before, that of the
+        other side if it is the same video, or computed now.
+        """
         if self.clip is None:
             return of()
-        return self.clip.reference.per_frame(self.name.removesuffix("_ratio"), number, (lambda: own) if self.clip.same else of)
+        return self.clip.reference.per_frame(
+            self.name.removesuffix("_ratio"), number, (lambda: own) if self.clip.same else of
+        )
 
     def compute(self) -> Value:
         if self.sums[1] <= 0:
@@ -151,7 +165,14 @@ class MotionEnergyRatio(_Ratio):
             if self.last is not None:
                 before = self.last
                 own = squared_difference(before[0], fake)
-                self.add(own, self.real_value(self.frames - 1, own, lambda before=before, real=real: squared_difference(before[1], real)))
+                self.add(
+                    own,
+                    self.real_value(
+                        self.frames - 1,
+                        own,
+                        lambda before=before, real=real: squared_difference(before[1], real),
+                    ),
+                )
             self.last = fake, real
             self.frames += 1
 

@@ -63,7 +63,9 @@ class RealIdentity(Part):
 class Csim(Metric):
     name, label, direction = "csim", "CSIM", "up"
     meaning = "cosine of identity embeddings to the mean of the clip whose face is shown, -1..1"
-    reacts = "pose, light and blur; a method that pastes the real frame around the mouth is high by that alone"
+    reacts = (
+        "pose, light and blur; a method that pastes the real frame around the mouth is high by that alone"
+    )
     cites = ("deng2019arcface",)
     source, range, judge, parts = "ArcFace (Deng et al. 2019)", (-1, 1), "face_id", (Identity, RealIdentity)
 

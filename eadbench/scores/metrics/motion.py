@@ -1,6 +1,8 @@
-"""Metrics of one pass of the face mesh: where lips and face are, and how much lips, brows and head move.
+"""Metrics of one pass of the face mesh: where lips and face are, and how much lips,
+brows and head move.
 
-The naturalness measures follow the idea of THEval (arXiv 2511.04520): look at the dynamics, not at single frames.
+The naturalness measures follow the idea of THEval (arXiv 2511.04520): look at the
+dynamics, not at single frames.
 """
 
 from typing import TYPE_CHECKING
@@ -49,7 +51,9 @@ class OwnMotion(Part):
 
 
 class MotionPair(Part):
-    """Movement of both sides over the common frames, and how far their points lie apart, in pixels of the real frames."""
+    """Movement of both sides over the common frames, and how far their points lie
+    apart, in pixels of the real frames.
+    """
 
     reads = ("pair", "landmarks", "real_landmarks")
     POINTS = {"m_lmd": landmarks.LIPS, "f_lmd": slice(0, landmarks.FACE)}
@@ -65,7 +69,10 @@ class MotionPair(Part):
             return
         (high, wide), (own_high, own_wide) = chunk.pair[1].shape[1:3], chunk.fake.shape[1:3]
         self.side = max(high, wide)
-        fake, real = chunk.marks[:common] * np.float32([wide / own_wide, high / own_high]), chunk.real_marks[:common]
+        fake, real = (
+            chunk.marks[:common] * np.float32([wide / own_wide, high / own_high]),
+            chunk.real_marks[:common],
+        )
         self.fake.add(fake)
         self.real.add(real)
         for name, points in self.POINTS.items():
@@ -136,17 +143,32 @@ class JitterRatio(_MotionRatio):
 
 
 class LipMotionRatio(_MotionRatio):
-    name, label, meaning, curve = "lip_motion_ratio", "Lip dynamics ratio", "spread of mouth opening over the clip's", "mouth"
+    name, label, meaning, curve = (
+        "lip_motion_ratio",
+        "Lip dynamics ratio",
+        "spread of mouth opening over the clip's",
+        "mouth",
+    )
     reacts = "how wide the mouth moves, not when"
 
 
 class BrowMotionRatio(_MotionRatio):
-    name, label, meaning, curve = "brow_motion_ratio", "Brow motion ratio", "spread of brow height over the clip's", "brows"
+    name, label, meaning, curve = (
+        "brow_motion_ratio",
+        "Brow motion ratio",
+        "spread of brow height over the clip's",
+        "brows",
+    )
     reacts = "how much the brows move; a method that keeps those of the input is at 1"
 
 
 class HeadMotionRatio(_MotionRatio):
-    name, label, meaning, curve = "head_motion_ratio", "Head motion ratio", "spread of the head's place over the clip's", "head"
+    name, label, meaning, curve = (
+        "head_motion_ratio",
+        "Head motion ratio",
+        "spread of the head's place over the clip's",
+        "head",
+    )
     reacts = "how much the head moves; a method that keeps the pose of the input is at 1"
 
 
@@ -158,7 +180,9 @@ class LipCorrelation(Metric):
 
     def compute(self) -> Value:
         pair = self.part(MotionPair).checked()
-        return Value(landmarks.correlation(pair.fake.curves()["mouth"], pair.real.curves()["mouth"]), pair.fake.frames)
+        return Value(
+            landmarks.correlation(pair.fake.curves()["mouth"], pair.real.curves()["mouth"]), pair.fake.frames
+        )
 
 
 class _Motion(Metric):
@@ -236,6 +260,7 @@ class FaceRate(Metric):
 
 DISTANCES: tuple[type[Metric], ...] = (LipDistance, FaceDistance)
 METRICS: tuple[type[Metric], ...] = (
-    JitterRatio, LipCorrelation, LipMotionRatio, BrowMotionRatio, HeadMotionRatio, LipMotion, BrowMotion, HeadMotion, Jitter, SilenceMouthMotion,
+    JitterRatio, LipCorrelation, LipMotionRatio, BrowMotionRatio, HeadMotionRatio, LipMotion, BrowMotion,
+    HeadMotion, Jitter, SilenceMouthMotion,
     FaceRate,
 )  # fmt: skip

@@ -50,7 +50,9 @@ class SyncDistances(Part):
             EadbenchError: If picture or sound is too short.
         """
         if self.stream is None:
-            how = "digital silence" if self.loudest == -np.inf else f"loudest frame at {self.loudest:.0f} dBFS"
+            how = (
+                "digital silence" if self.loudest == -np.inf else f"loudest frame at {self.loudest:.0f} dBFS"
+            )
             return Value(None, None, DROPPED, f"the sound is silent ({how}, {SILENCE_DBFS:g} dBFS needed)")
         return Value(self.stream.result()[key], min(self.frames, self.samples // 640))
 
@@ -65,7 +67,10 @@ class _Sync(Metric):
 
 class SyncConfidence(_Sync):
     name, label, direction, key = "sync", "Sync (LSE-C)", "up", "confidence"
-    meaning = "SyncNet confidence: median less minimum of the mean distance over shifts of ±15 frames; silence has none"
+    meaning = (
+        "SyncNet confidence: median less minimum of the mean distance over shifts of ±15 frames; "
+        "silence has none"
+    )
     reacts = (
         "a mouth that does not follow the sound; hardly a constant delay, which the search over shifts "
         "undoes (see AV offset). Also the codec, the sharpness and the crop of the mouth. A method "
@@ -85,7 +90,10 @@ class SyncDistance(_Sync):
 
 class SyncOffset(_Sync):
     name, label, direction, key, ideal = "sync_offset", "AV offset", "none", "offset", 0.0
-    meaning = "shift of that least distance in frames, positive when the audio leads (comes too early), negative when it lags"
+    meaning = (
+        "shift of that least distance in frames, positive when the audio leads (comes too early), "
+        "negative when it lags"
+    )
     reacts = "the delay alone; where Sync (LSE-C) is low it means little"
     cites = ("chung2016syncnet",)
     unit, range = "frames", (-15, 15)

@@ -28,4 +28,8 @@ def test_defaults_take_all_of_the_layout():
     mead = StudioConfig(layout="mead", actors=["M003"], fps=30)
     assert len(mead.words) == 8 and mead.strengths == (1, 2, 3) and mead.rate == 30
     ravdess = StudioConfig(layout="ravdess", actors=["Actor_01"], fps="30000/1001")
-    assert "calm" in ravdess.words and ravdess.strengths == (1, 2) and float(ravdess.rate) == pytest.approx(29.97, abs=1e-3)
+    assert (
+        "calm" in ravdess.words
+        and ravdess.strengths == (1, 2)
+        and float(ravdess.rate) == pytest.approx(29.97, abs=1e-3)
+    )

@@ -25,14 +25,19 @@ def frames(request):
     for name, e in EXPRESSIONS.items():
         pose = {field: getattr(e, field) for field in SHARED} | {"rest_open": e.open}
         layer = shot.layer(e)
-        images[name] = [shot.frame(layer, Pose(**pose), Turn()).copy(), shot.frame(layer, Pose(**pose, open=0.9), Turn(yaw=0.08)).copy()]
+        images[name] = [
+            shot.frame(layer, Pose(**pose), Turn()).copy(),
+            shot.frame(layer, Pose(**pose, open=0.9), Turn(yaw=0.08)).copy(),
+        ]
     return images
 
 
 def test_the_face_mesh_finds_every_face_and_sees_the_mouth_open(frames):
     import mediapipe
 
-    with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True) as mesh:
+    with mediapipe.solutions.face_mesh.FaceMesh(
+        static_image_mode=True, max_num_faces=1, refine_landmarks=True
+    ) as mesh:
         for name, pair in frames.items():
             gaps = []
             for image in pair:

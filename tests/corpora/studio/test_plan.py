@@ -40,13 +40,19 @@ def test_cast_depends_on_seed_layout_and_name_only():
 
 def test_videos_of_one_speaker_show_one_identity():
     assert speaker_of("WDA/OliveMarsh0") == speaker_of("WDA/OliveMarsh12") == "OliveMarsh"
-    assert speaker_of("RD/Radio1") == "Radio1" and speaker_of("M003") == "M003" and speaker_of("Actor_01") == "Actor_01"
+    assert (
+        speaker_of("RD/Radio1") == "Radio1"
+        and speaker_of("M003") == "M003"
+        and speaker_of("Actor_01") == "Actor_01"
+    )
     assert cast(1, "hdtf", "WDA/OliveMarsh0") == cast(1, "hdtf", "WDA/OliveMarsh1")
 
 
 def test_actors_differ_and_all_skin_tones_occur():
     people = [cast(20260425, "mead", f"{'MW'[k % 2]}{k:03d}") for k in range(40)]
-    looks = [np.array([*p.skin, *p.hair_colour, 4 * p.half_width, 4 * p.chin, 4 * p.mouth_width]) for p in people]
+    looks = [
+        np.array([*p.skin, *p.hair_colour, 4 * p.half_width, 4 * p.chin, 4 * p.mouth_width]) for p in people
+    ]
     assert min(np.linalg.norm(a - b) for a, b in combinations(looks, 2)) > 8
     brightness = [np.mean(p.skin) for p in people]
     assert min(brightness) < 90 and max(brightness) > 190
@@ -63,7 +69,11 @@ def test_mead_crosses_actors_with_emotions_and_keeps_test_sentences_apart():
         assert count == {e: 1 if e == "neutral" else 3 for e in EMOTIONS if e != "calm"}
         spoken = {job.lines[0][0] for job in mine}
         assert spoken <= set(texts.TEST if actor == "M003" else texts.TRAIN)
-    assert jobs[0].key == "M003/video/front/angry/level_1/001.mp4" and jobs[0].audio == "M003/audio/angry/level_1/001.m4a" and not jobs[0].sound
+    assert (
+        jobs[0].key == "M003/video/front/angry/level_1/001.mp4"
+        and jobs[0].audio == "M003/audio/angry/level_1/001.m4a"
+        and not jobs[0].sound
+    )
 
 
 def test_ravdess_names_have_the_seven_fields():
@@ -96,7 +106,10 @@ def test_made_to_measure_gives_the_asked_length():
 
 def test_levels_in_turn_give_each_actor_each_emotion_once_and_each_emotion_all_levels():
     actors = ["M003", "M005", "W009"]
-    keys = [job.key.split("/") for job in jobs_of(StudioConfig(layout="mead", actors=actors, levels_in_turn=True), 1)]
+    keys = [
+        job.key.split("/")
+        for job in jobs_of(StudioConfig(layout="mead", actors=actors, levels_in_turn=True), 1)
+    ]
     assert len(keys) == 8 * len(actors)
     levels = {word: {key[4] for key in keys if key[3] == word} for word in {key[3] for key in keys}}
     assert levels.pop("neutral") == {"level_1"}

@@ -21,15 +21,38 @@ from eadbench.corpora.studio.production import produce
 from eadbench.media.audio import read_audio
 from eadbench.media.video import probe, read_frames
 
-MEAD = StudioConfig(layout="mead", actors=["M003", "W009"], test_actors=["W009"], emotions=["happy", "neutral"], levels=[3], size=(96, 96), fps="30")
-RAVDESS = StudioConfig(layout="ravdess", actors=["Actor_01"], emotions=["neutral", "fearful"], levels=[2], size=(96, 96), fps="30000/1001")
+MEAD = StudioConfig(
+    layout="mead",
+    actors=["M003", "W009"],
+    test_actors=["W009"],
+    emotions=["happy", "neutral"],
+    levels=[3],
+    size=(96, 96),
+    fps="30",
+)
+RAVDESS = StudioConfig(
+    layout="ravdess",
+    actors=["Actor_01"],
+    emotions=["neutral", "fearful"],
+    levels=[2],
+    size=(96, 96),
+    fps="30000/1001",
+)
 HDTF = StudioConfig(
-    layout="hdtf", actors=["WDA/OliveMarsh0", "WRA/SamHill0"], seconds=6, size=(160, 96), faults=["silent", "faceless", "broken", "untimed"]
-)  # fmt: skip
+    layout="hdtf",
+    actors=["WDA/OliveMarsh0", "WRA/SamHill0"],
+    seconds=6,
+    size=(160, 96),
+    faults=["silent", "faceless", "broken", "untimed"],
+)
 
 
 def digests(folder):
-    return {f.relative_to(folder).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.rglob("*") if f.is_file()}
+    return {
+        f.relative_to(folder).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in folder.rglob("*")
+        if f.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +81,9 @@ def test_mead_has_picture_and_sound_apart_and_of_one_length(mead):
 def test_summary_lists_every_file_with_its_hash(mead):
     summary = json.loads((mead / "studio.json").read_text())
     assert {item["path"] for item in summary["files"]} == {
-        name for name in digests(mead) if not name.startswith(".") and name not in ("studio.json", "sums.sha256")
+        name
+        for name in digests(mead)
+        if not name.startswith(".") and name not in ("studio.json", "sums.sha256")
     }
     for item in summary["files"]:
         assert hashlib.sha256((mead / item["path"]).read_bytes()).hexdigest() == item["sha256"]
@@ -100,13 +125,20 @@ def test_resume_films_only_what_is_missing(mead, tmp_path, monkeypatch):
     torn.write_bytes(b"half")
     filmed = []
     original = production.film
-    monkeypatch.setattr(production, "film", lambda folder, job: filmed.append(job.key) or original(folder, job))
+    monkeypatch.setattr(
+        production, "film", lambda folder, job: filmed.append(job.key) or original(folder, job)
+    )
     produce(MEAD, 7, folder / "studio.json", workers=1)
-    assert sorted(filmed) == ["M003/video/front/happy/level_3/001.mp4", "W009/video/front/neutral/level_1/001.mp4"]
+    assert sorted(filmed) == [
+        "M003/video/front/happy/level_3/001.mp4",
+        "W009/video/front/neutral/level_1/001.mp4",
+    ]
     assert not torn.exists()
     after = digests(folder)
     assert {k: v for k, v in before.items() if k[0] != "."} == {k: v for k, v in after.items() if k[0] != "."}
-    produce(MEAD.model_copy(update={"actors": ["M003"], "test_actors": []}), 7, folder / "studio.json", workers=1)
+    produce(
+        MEAD.model_copy(update={"actors": ["M003"], "test_actors": []}), 7, folder / "studio.json", workers=1
+    )
     assert not list(folder.glob("W009/**/*.mp4")) and len(filmed) == 2
 
 
@@ -129,11 +161,17 @@ def test_ravdess_archives_and_record_agree(tmp_path):
     assert entry["checksum"] == "md5:" + hashlib.md5(data).hexdigest()
     with zipfile.ZipFile(tmp_path / entry["key"]) as archive:
         names = archive.namelist()
-        assert names == [f"Actor_01/{n}-01.mp4" for n in ("01-01-01-01-01-01", "01-01-06-02-01-01", "02-01-01-01-01-01")]
+        assert names == [
+            f"Actor_01/{n}-01.mp4" for n in ("01-01-01-01-01-01", "01-01-06-02-01-01", "02-01-01-01-01-01")
+        ]
         archive.extractall(tmp_path / "x")
     full, silent = probe(tmp_path / "x" / names[0]), probe(tmp_path / "x" / names[2])
-    assert full.fps == pytest.approx(30000 / 1001) and full.sample_rate == 48000 and silent.sample_rate is None
-    assert np.array_equal(read_frames(tmp_path / "x" / names[0], limit=5), read_frames(tmp_path / "x" / names[2], limit=5))
+    assert (
+        full.fps == pytest.approx(30000 / 1001) and full.sample_rate == 48000 and silent.sample_rate is None
+    )
+    assert np.array_equal(
+        read_frames(tmp_path / "x" / names[0], limit=5), read_frames(tmp_path / "x" / names[2], limit=5)
+    )
     produce(RAVDESS, 7, tmp_path / "studio.json", workers=1)
     assert (tmp_path / entry["key"]).read_bytes() == data
 
@@ -144,7 +182,11 @@ def test_hdtf_lists_read_back_with_their_quirks(hdtf):
     assert "&t=" in (hdtf / "WRA_video_url.txt").read_text()
     videos = {v.name: v for group in ("RD", "WDA", "WRA") for v in read_lists(hdtf, group)}
     assert set(videos) == {"OliveMarsh0", "SamHill0", "Radio61", "CharlesSlides", "BrookTorn", "Radio24"}
-    assert not videos["Radio24"].stretches and videos["OliveMarsh0"].stretches and len(videos["SamHill0"].key) == 11
+    assert (
+        not videos["Radio24"].stretches
+        and videos["OliveMarsh0"].stretches
+        and len(videos["SamHill0"].key) == 11
+    )
     assert videos["SamHill0"].height == 48 and videos["OliveMarsh0"].height == 96
     x, y, w, h = videos["OliveMarsh0"].crops[0]
     assert w == h <= 96 and 0 <= x <= 160 - w and 0 <= y <= 96 - h
@@ -156,7 +198,11 @@ def test_hdtf_faults_are_real(hdtf):
         return hdtf / "videos" / f"{videos[name].key}.mp4"
 
     good = probe(path("OliveMarsh0"))
-    assert good.sample_rate and good.duration == pytest.approx(6, abs=0.05) and (good.width, good.height) == (160, 96)
+    assert (
+        good.sample_rate
+        and good.duration == pytest.approx(6, abs=0.05)
+        and (good.width, good.height) == (160, 96)
+    )
     assert probe(path("Radio61")).sample_rate is None
     with pytest.raises(EadbenchError):
         probe(path("BrookTorn"))

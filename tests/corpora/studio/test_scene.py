@@ -20,7 +20,13 @@ REST = Expression()
 @pytest.fixture(scope="module")
 def shot():
     camera = Camera(160, 160, 0.6, 80, 82)
-    return Shot(cast(20260425, "mead", "W011"), camera, Light(), backdrop(camera, "paper", rng_for(1, "ground")), rng_for(1, "texture"))
+    return Shot(
+        cast(20260425, "mead", "W011"),
+        camera,
+        Light(),
+        backdrop(camera, "paper", rng_for(1, "ground")),
+        rng_for(1, "texture"),
+    )
 
 
 def draw(shot, pose=None, turn=None, expression=REST):
@@ -53,7 +59,9 @@ def test_a_blink_hides_the_white_of_the_eyes_and_nothing_else(shot):
 
 
 def dark_red(image):
-    """How much of the mouth's place is darker than skin and lips, in grey levels times pixels."""
+    """How much of the mouth's place is darker than skin and lips, in grey levels times
+    pixels.
+    """
     mouth = image[round(82 + (166 - 128) * 0.6) : round(82 + (196 - 128) * 0.6), 66:94].astype(int)
     return int(np.maximum(85 - mouth.max(2), 0).sum())
 
@@ -74,7 +82,10 @@ def test_the_jaw_moves_the_chin_not_the_forehead(shot):
 
 
 def test_rounding_narrows_and_spreading_widens(shot):
-    widths = [shot.mouth.width(pose) for pose in (Pose(round=1.0), Pose(), Pose(wide=1.0), Pose(wide=1.0, stretch=1.0))]
+    widths = [
+        shot.mouth.width(pose)
+        for pose in (Pose(round=1.0), Pose(), Pose(wide=1.0), Pose(wide=1.0, stretch=1.0))
+    ]
     assert widths == sorted(widths) and widths[-1] > 1.8 * widths[0]
 
 
@@ -112,14 +123,24 @@ def test_emotions_look_different_from_each_other(shot):
 
     faces = {name: face(name) for name in EXPRESSIONS}
     for name, image in faces.items():
-        others = [np.sqrt(np.mean((image - other) ** 2)) for other_name, other in faces.items() if other_name != name]
+        others = [
+            np.sqrt(np.mean((image - other) ** 2))
+            for other_name, other in faces.items()
+            if other_name != name
+        ]
         assert min(others) > 3.0, name
 
 
 @pytest.mark.parametrize("size", [(96, 96), (384, 256), (640, 360), (1280, 720)])
 def test_any_frame_size_and_place(size):
     camera = Camera(*size, size[1] / 330, size[0] * 0.4, size[1] * 0.46)
-    shot = Shot(cast(1, "hdtf", "RD/Radio1"), camera, Light(), backdrop(camera, "room", rng_for(1, "g")), rng_for(1, "t"))
+    shot = Shot(
+        cast(1, "hdtf", "RD/Radio1"),
+        camera,
+        Light(),
+        backdrop(camera, "room", rng_for(1, "g")),
+        rng_for(1, "t"),
+    )
     frame = shot.frame(shot.layer(REST), Pose(open=0.5), Turn(yaw=0.2, pitch=-0.1, x=4))
     assert frame.shape == (size[1], size[0], 3) and frame.std() > 15
 

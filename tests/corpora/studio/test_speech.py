@@ -35,7 +35,9 @@ def test_the_same_request_gives_the_same_samples_whatever_came_before(voices, sa
 
 @pytest.mark.parametrize("variant", [*VARIANTS["male"], *VARIANTS["female"]])
 def test_no_voice_of_the_cast_is_breathy(variant):
-    """Of 150 calls each, only the variants with `breath` gave more than one result: f2 three, f3 two, f5 three."""
+    """Of 150 calls each, only the variants with `breath` gave more than one result: f2
+    three, f3 two, f5 three.
+    """
     lines = (Path(espeakng_loader.get_data_path()) / "voices/!v" / variant).read_text().splitlines()
     assert lines and not any(line.split()[:1] == ["breath"] for line in lines)
 
@@ -76,7 +78,9 @@ def test_the_mouth_opens_with_the_sound(said):
     opening = track.open * (1 - track.close)
     right = np.corrcoef(opening, track.loud)[0, 1]
     assert right > 0.55
-    assert all(np.corrcoef(np.roll(opening, k), track.loud)[0, 1] < right - 0.2 for k in (-6, -5, -4, 4, 5, 6))
+    assert all(
+        np.corrcoef(np.roll(opening, k), track.loud)[0, 1] < right - 0.2 for k in (-6, -5, -4, 4, 5, 6)
+    )
 
 
 def test_silence_is_a_resting_mouth():
@@ -94,7 +98,9 @@ def test_loudness_is_relative_and_clipped():
 
 def test_anger_is_louder_and_faster_than_sorrow(voices):
     actor = cast(1, "mead", "M003")
-    angry, sad = (record(voices, actor, [Line(TEXT, emotion, 1.0)], rng_for(1, "r")) for emotion in ("angry", "sad"))
+    angry, sad = (
+        record(voices, actor, [Line(TEXT, emotion, 1.0)], rng_for(1, "r")) for emotion in ("angry", "sad")
+    )
     assert len(angry.samples) < len(sad.samples)
     assert np.sqrt(np.mean(angry.samples**2)) > 1.5 * np.sqrt(np.mean(sad.samples**2))
     assert np.abs(angry.samples).max() <= 0.98
@@ -102,7 +108,12 @@ def test_anger_is_louder_and_faster_than_sorrow(voices):
 
 def test_lines_follow_each_other_and_moods_start_with_them(voices):
     actor = cast(1, "mead", "W009")
-    speech = record(voices, actor, [Line("My name is Bob.", "happy", 1.0), Line("We move away.", "sad", 1.0)], rng_for(1, "r"))
+    speech = record(
+        voices,
+        actor,
+        [Line("My name is Bob.", "happy", 1.0), Line("We move away.", "sad", 1.0)],
+        rng_for(1, "r"),
+    )
     assert [line.emotion for _, line in speech.moods] == ["happy", "sad"] and speech.moods[1][0] > 0.6
     times = [at for at, _ in speech.events]
     assert times == sorted(times) and times[-1] < len(speech.samples) / speech.rate

@@ -1,4 +1,6 @@
-"""The stand-ins, one per recipe: where each program reads, what it insists on, where it writes; and the little of its libraries that it touches."""
+"""The stand-ins, one per recipe: where each program reads, what it insists on, where it
+writes; and the little of its libraries that it touches.
+"""
 
 HEAD = """import argparse, os, sys
 from pathlib import Path
@@ -8,7 +10,8 @@ begin()
 """
 MODULE_HEAD = "import numpy as np\nfrom standin import loaded\n"
 
-# Stand in for the libraries of the programs' environments; they lie in the checkout, which is first on the path.
+# Stand in for the libraries of the programs' environments; they lie in the checkout,
+# which is first on the path.
 LIBRARIES = {
     "torch/__init__.py": """
 from . import cuda, nn
@@ -33,9 +36,12 @@ class Module:
         raise RuntimeError("no CUDA-capable device is detected")
 """,
     "torchvision/__init__.py": "from . import models\n",
-    "torchvision/models.py": "def vgg19(pretrained=False):\n    assert not pretrained, 'would be downloaded'\n",
-    "diffusers.py": "class AutoencoderKL:\n    @classmethod\n    def from_pretrained(cls, path, torch_dtype=None):\n        loaded(path)\n",
-    "transformers.py": "class WhisperModel:\n    @classmethod\n    def from_pretrained(cls, path):\n        loaded(path)\n",
+    "torchvision/models.py": "def vgg19(pretrained=False):\n    assert not pretrained, 'would be "
+    "downloaded'\n",
+    "diffusers.py": "class AutoencoderKL:\n    @classmethod\n    def from_pretrained(cls, path, "
+    "torch_dtype=None):\n        loaded(path)\n",
+    "transformers.py": "class WhisperModel:\n    @classmethod\n    def from_pretrained(cls, path):\n       "
+    " loaded(path)\n",
 }
 
 PROGRAMS = {
@@ -92,7 +98,8 @@ finish(wide, Path(a.output_dir) / (Path(a.input).name[:-4] + "result_N_25_Nl_15.
         "musetalk/utils/preprocessing.py": "raise ImportError('mmpose is not installed')",
         "musetalk/utils/utils.py": "def load_all_model(unet_model_path):\n    loaded(unet_model_path)\n",
         "musetalk/utils/face_parsing.py": "import torch\nclass FaceParsing(torch.nn.Module):\n    pass\n",
-        "musetalk/utils/audio_processor.py": "import torch\nclass AudioProcessor(torch.nn.Module):\n    pass\n",
+        "musetalk/utils/audio_processor.py": "import torch\nclass AudioProcessor(torch.nn.Module):\n    "
+        "pass\n",
         "scripts/inference.py": """
 import yaml
 from musetalk.utils.audio_processor import AudioProcessor
@@ -107,7 +114,8 @@ a = parser.parse_args()
 task = yaml.safe_load(open(a.inference_config))["task_0"]
 assert Path(a.unet_config).exists() and Path("musetalk/utils").is_dir()
 frames, _ = read(task["video_path"])
-load_all_model(a.unet_model_path), FaceParsing(), AudioProcessor(), WhisperModel.from_pretrained(a.whisper_dir)
+load_all_model(a.unet_model_path), FaceParsing(), AudioProcessor()
+WhisperModel.from_pretrained(a.whisper_dir)
 boxes, _ = get_landmark_and_bbox(["frame.png"] * len(frames), 0)
 assert len(boxes) == len(frames) and all(x1 > x0 and y1 > y0 for x0, y0, x1, y1 in boxes)
 target = Path(a.result_dir) / a.version / task["result_name"]
@@ -163,7 +171,8 @@ from diffusers import AutoencoderKL
 from latentsync.models.unet import UNet3DConditionModel
 from latentsync.pipelines import lipsync_pipeline
 from latentsync.whisper.audio2feature import Audio2Feature
-a = arguments("unet_config_path", "inference_ckpt_path", "video_path", "audio_path", "video_out_path", "inference_steps", "guidance_scale", "seed")
+a = arguments("unet_config_path", "inference_ckpt_path", "video_path", "audio_path", "video_out_path",
+              "inference_steps", "guidance_scale", "seed")
 assert Path(a.unet_config_path).exists() and Path(a.inference_ckpt_path).exists() and int(a.seed) == 1247
 Audio2Feature(model_path="checkpoints/whisper/tiny.pt", device="cuda")
 AutoencoderKL.from_pretrained("stabilityai/sd-vae-ft-mse", torch_dtype="float32")
@@ -181,7 +190,8 @@ finish([*frames, frames[-1], frames[-2]], Path(a.video_out_path))
         "config/x.yaml": "{}",
         "expPCAnorm_fin/U_mead.npy": "",
         "pad.npy": "",
-        "modules/generator.py": "import torch\nclass OcclusionAwareSPADEGeneratorEam(torch.nn.Module):\n    pass\n",
+        "modules/generator.py": "import torch\nclass OcclusionAwareSPADEGeneratorEam(torch.nn.Module):\n   "
+        " pass\n",
         "demo.py": """
 import dlib, torch
 from modules.generator import OcclusionAwareSPADEGeneratorEam
@@ -210,7 +220,8 @@ from moviepy.editor import *
 from networks.generator import Generator
 from networks.audio_encoder import Audio2Lip
 np.zeros(3).astype(np.float), Audio2Lip().cuda(), Generator(256).cuda()
-a = arguments("source_path", "audio_driving_path", "pose_driving_path", "exp_type", "save_path", "model_path", "audio2lip_model_path")
+a = arguments("source_path", "audio_driving_path", "pose_driving_path", "exp_type", "save_path", "model_path",
+              "audio2lip_model_path")
 assert a.exp_type in ("angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
 assert Path(a.model_path).exists() and Path("ckpts/predefined_exp_weights").is_dir()
 (picture,), _ = read(a.source_path)

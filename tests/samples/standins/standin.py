@@ -1,8 +1,10 @@
-"""Stands in for somebody else's repository: understands the command lines of all six recipes and writes a video where theirs does.
+"""Stands in for somebody else's repository: understands the command lines of all six
+recipes and writes a video where theirs does.
 
-What it does is told by the environment variable STANDIN: well (default), fail, no_face, die, hang, hang_children, leave_child, nothing,
-short (3 frames), short9, fps30, noisy (prints 64 MB), twice. ``first:WHAT`` does it for the first clip only
-(STANDIN_SEEN names a file that remembers). STANDIN_LOADS names a file for a line per thing loaded.
+What it does is told by the environment variable STANDIN: well (default), fail, no_face,
+die, hang, hang_children, leave_child, nothing, short (3 frames), short9, fps30, noisy
+(prints 64 MB), twice. ``first:WHAT`` does it for the first clip only (STANDIN_SEEN
+names a file that remembers). STANDIN_LOADS names a file for a line per thing loaded.
 """
 
 import argparse
@@ -20,7 +22,9 @@ def read(path: str) -> tuple[list[np.ndarray], int]:
     """Frames of a video or picture, rounded frame rate."""
     with av.open(path) as video:
         stream = video.streams.video[0]
-        return [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)], round(stream.average_rate or 25)
+        return [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)], round(
+            stream.average_rate or 25
+        )
 
 
 def write(path: Path, frames: list[np.ndarray], rate: int = 25) -> None:
@@ -63,7 +67,9 @@ def begin() -> None:
     if how == "no_face":
         raise RuntimeError("Face not detected")
     if how == "leave_child":
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+        )
         print("child", child.pid, "is left behind")
     if how == "die":
         os.abort()
@@ -85,7 +91,9 @@ def finish(frames: list[np.ndarray], target: Path) -> None:
 
 
 def arguments(*names: str) -> argparse.Namespace:
-    """Arguments of the program that is stood in for; unknown ones are an error, as there."""
+    """Arguments of the program that is stood in for; unknown ones are an error, as
+    there.
+    """
     parser = argparse.ArgumentParser()
     for name in names:
         parser.add_argument(f"--{name}", required=True)

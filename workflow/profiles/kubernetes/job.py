@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Submit Snakemake's jobs as Kubernetes Jobs and look at them, through kubectl. Called by the profile beside this file.
+"""Submit Snakemake's jobs as Kubernetes Jobs and look at them, through kubectl. Called
+by the profile beside this file.
 
-Without a verb it is the sidecar: it runs beside Snakemake, and when that ends it deletes the jobs of this run that have
-not ended, as after Ctrl-C. The executor's own way to cancel (cluster-generic 1.0.9) takes the whole command for the name
-of one program, gives it two seconds, and leaves out the jobs whose status is being asked for.
+Without a verb it is the sidecar: it runs beside Snakemake, and when that ends it
+deletes the jobs of this run that have not ended, as after Ctrl-C. The executor's own
+way to cancel (cluster-generic 1.0.9) takes the whole command for the name of one
+program, gives it two seconds, and leaves out the jobs whose status is being asked for.
 """
 
 import argparse
@@ -18,7 +20,9 @@ from pathlib import Path
 
 
 def kubectl(*arguments: str, text: str | None = None) -> str:
-    """Standard output of one kubectl call; its error message goes to our standard error."""
+    """Standard output of one kubectl call; its error message goes to our standard
+    error.
+    """
     command = ["kubectl", "--namespace", os.environ.get("EADBENCH_NAMESPACE", "default"), *arguments]
     return subprocess.run(command, input=text, stdout=subprocess.PIPE, text=True, check=True).stdout
 
@@ -39,16 +43,35 @@ def manifest(name: str, script: Path, threads: int, mem_mb: int, runtime: int, g
         "image": image,
         "command": ["/bin/sh", str(script)],
         "workingDir": str(Path.cwd()),
-        "resources": {"requests": amounts, "limits": {key: value for key, value in amounts.items() if key != "cpu"}},
+        "resources": {
+            "requests": amounts,
+            "limits": {key: value for key, value in amounts.items() if key != "cpu"},
+        },
         "volumeMounts": [{"name": "shared", "mountPath": mount}],
     }
-    pod = {"restartPolicy": "Never", "containers": [container], "volumes": [{"name": "shared", "persistentVolumeClaim": {"claimName": claim}}]}
+    pod = {
+        "restartPolicy": "Never",
+        "containers": [container],
+        "volumes": [{"name": "shared", "persistentVolumeClaim": {"claimName": claim}}],
+    }
     if gpu:
         pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     # No second try here: Snakemake resubmits with more memory and time.
-    spec = {"backoffLimit": 0, "activeDeadlineSeconds": runtime * 60, "ttlSecondsAfterFinished": 3600, "template": {"spec": pod}}
-    labels = {"app": "eadbench"} | ({"run": run} if (run := os.environ.get("SNAKEMAKE_CLUSTER_SIDECAR_VARS")) else {})
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels}, "spec": spec}
+    spec = {
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": runtime * 60,
+        "ttlSecondsAfterFinished": 3600,
+        "template": {"spec": pod},
+    }
+    labels = {"app": "eadbench"} | (
+        {"run": run} if (run := os.environ.get("SNAKEMAKE_CLUSTER_SIDECAR_VARS")) else {}
+    )
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": labels},
+        "spec": spec,
+    }
 
 
 def submit(args: argparse.Namespace) -> None:
@@ -60,8 +83,9 @@ def submit(args: argparse.Namespace) -> None:
 
 
 def status(args: argparse.Namespace) -> None:
-    """Print ``running``, ``success`` or ``failed``. A job that is gone has failed; of one that the cluster tells nothing about, nothing new is known,
-    and ``failed`` would start a second one beside it.
+    """Print ``running``, ``success`` or ``failed``. A job that is gone has failed; of
+    one that the cluster tells nothing about, nothing new is known, and ``failed`` would
+    start a second one beside it.
     """
     try:
         found = kubectl("get", "job", args.name, "--ignore-not-found", "-o", "json")
@@ -81,8 +105,8 @@ def ended_as(job: dict) -> set[str]:
 
 
 def sidecar() -> None:
-    """Print the name of the run, wait for Snakemake's end, and delete the jobs that are left. Those of a Snakemake that
-    was killed go on; the next one takes them up.
+    """Print the name of the run, wait for Snakemake's end, and delete the jobs that are
+    left. Those of a Snakemake that was killed go on; the next one takes them up.
     """
     ended = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us, too; Snakemake sends SIGTERM after it
@@ -93,7 +117,14 @@ def sidecar() -> None:
         time.sleep(0.2)
         if os.getppid() != parent:
             return
-    for wait in (0, 1, 2, 4, 8, 16):  # what was being submitted comes late, and the cluster may be out of reach for a while
+    for wait in (
+        0,
+        1,
+        2,
+        4,
+        8,
+        16,
+    ):  # what was being submitted comes late, and the cluster may be out of reach for a while
         time.sleep(wait)
         try:
             jobs = json.loads(kubectl("get", "job", "--selector", f"run={run}", "-o", "json"))["items"]
