@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 
 from eadbench.audit.distortions import REGISTRY
 from eadbench.audit.names import AUDIO
 from eadbench.core import schemas
 from eadbench.core.tables import KEPT, read_table, write_table
-from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.metrics import METRICS
 
@@ -40,7 +39,7 @@ MUST_STAY = {
 
 
 def analyse(
-    cells: Path, distortions: list[str], scores: ScoresConfig, seed: int, out: Path
+    cells: Path, distortions: list[str], scores: ScoresConfig, out: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the cells and write ``levels.parquet`` and ``audit.parquet``.
 
@@ -48,7 +47,6 @@ def analyse(
         cells: Folder of the cells ``zero`` and ``NAME_K``.
         distortions: Their names.
         scores: What was measured.
-        seed: Of the bootstrap.
         out: Folder to write to.
 
     Returns:
@@ -63,7 +61,7 @@ def analyse(
     rows = [
         row
         for name in distortions
-        for row in (*_of_clips(clips, name, scores, seed), *_of_sets(sets, name, scores))
+        for row in (*_of_clips(clips, name, scores), *_of_sets(sets, name, scores))
     ]
     levels = pd.DataFrame([row for row, _ in rows], columns=schemas.AUDIT_LEVELS.names)
     rho = {(row["distortion"], row["metric"], row["variant"]): ranks for row, ranks in rows}
@@ -88,9 +86,7 @@ def _groups(levels: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.Dat
 Ranks = tuple[float | None, float | None, float | None]
 
 
-def _of_clips(
-    clips: pd.DataFrame, distortion: str, scores: ScoresConfig, seed: int
-) -> Iterator[tuple[dict, Ranks]]:
+def _of_clips(clips: pd.DataFrame, distortion: str, scores: ScoresConfig) -> Iterator[tuple[dict, Ranks]]:
     """Rows of the metrics of clips: the mean change within a clip, its interval over
     speakers.
     """
@@ -100,34 +96,40 @@ def _of_clips(
         wide = kept[kept.metric == name].pivot(index="clip_id", columns="method", values="value").sort_index()
         if "zero" not in wide:
             continue
-        ranks = _rank_correlation(wide, distortion, speakers, seed)
+        ranks = _rank_correlation(wide, distortion, speakers)
         for k in range(1, LEVELS + 1):
             both = (
                 wide[["zero", f"{distortion}_{k}"]].dropna() if f"{distortion}_{k}" in wide else wide.iloc[:0]
             )
             if both.empty:
                 continue
-            at, zero = both[f"{distortion}_{k}"].to_numpy(float), both["zero"].to_numpy(float)
-            low, high = _interval(at - zero, both.index, speakers, seed)
-            groups = len({_speaker(speakers, clip) for clip in both.index})
-            yield _row(distortion, k, name, "", at.mean(), zero.mean(), low, high, len(both), groups), ranks
+            at, zero = (_by_speaker(both[column], speakers) for column in (f"{distortion}_{k}", "zero"))
+            low, high = _interval(at - zero)
+            yield _row(distortion, k, name, "", at.mean(), zero.mean(), low, high, len(both), len(at)), ranks
 
 
-def _interval(
-    changes: np.ndarray, clips: pd.Index, speakers: pd.Series, seed: int
-) -> tuple[float | None, float | None]:
-    if len(changes) < 2:
+def _by_speaker(values: pd.Series, speakers: pd.Series) -> np.ndarray:
+    """Means ``(speakers,)`` of values ``(clips,)``: each speaker counts once."""
+    return values.astype(float).groupby([_speaker(speakers, clip) for clip in values.index]).mean().to_numpy()
+
+
+def _interval(means: np.ndarray) -> tuple[float | None, float | None]:
+    """Student's 95 % interval of the mean over speakers; none with fewer than two.
+
+    A bootstrap of so few is too narrow: without any change it leaves out 0 in 20 % of
+    4,000 simulated audits of four speakers, and in 12 % of those of eight.
+    """
+    if len(means) < 2:
         return None, None
-    return mean_interval(
-        changes, resamplings([_speaker(speakers, clip) for clip in clips], 1000, seed, "audit", *clips)
-    )
+    half = float(t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
+    return float(means.mean()) - half, float(means.mean()) + half
 
 
 def _speaker(speakers: pd.Series, clip: str) -> str:
     return speakers[clip] if isinstance(speakers[clip], str) else f"clip {clip}"
 
 
-def _rank_correlation(wide: pd.DataFrame, distortion: str, speakers: pd.Series, seed: int) -> Ranks:
+def _rank_correlation(wide: pd.DataFrame, distortion: str, speakers: pd.Series) -> Ranks:
     """Mean over clips of Spearman's rho between level and value, zero included; a value
     that never moves has 0.
     """
@@ -137,8 +139,9 @@ def _rank_correlation(wide: pd.DataFrame, distortion: str, speakers: pd.Series, 
     whole = wide[names].dropna()
     if whole.empty:
         return None, None, None
-    each = np.array([_rho(row) for row in whole.to_numpy(float)])
-    return float(each.mean()), *_interval(each, whole.index, speakers, seed)
+    each = pd.Series([_rho(row) for row in whole.to_numpy(float)], whole.index)
+    means = _by_speaker(each, speakers)
+    return float(means.mean()), *_interval(means)
 
 
 def _rho(values: np.ndarray) -> float:

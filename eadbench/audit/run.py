@@ -121,7 +121,7 @@ def audit(
         config: How.
         scores: What is measured.
         judges: The networks.
-        seed: Of the random distortions and of the bootstrap.
+        seed: Of the random distortions, the choice of clips and the summaries' bootstrap.
         out: Folder.
         device: Where formulas run.
         workers: Processes that measure; ``None`` for this one.
@@ -174,9 +174,7 @@ def audit(
             seed,
             cells / name / "summary.parquet",
         )
-    levels, found = analyse(
-        cells, [name for name in config.distortions if name not in skipped], scores, seed, out
-    )
+    levels, found = analyse(cells, [name for name in config.distortions if name not in skipped], scores, out)
     write_page(out, levels, found, clips, skipped, evaluators or {}, drawn)
     provenance.write(out, config.model_dump(mode="json"))
 

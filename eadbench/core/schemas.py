@@ -492,13 +492,13 @@ AUDIT_LEVELS = Table(
         Column("level", INT, "1 (weak) to 5 (strong)", nullable=False),
         Column("amount", F64, "strength at that level, in `unit`", nullable=False),
         Column("unit", STR, "unit of `amount`", nullable=False),
-        Column("value", F64, "mean over clips, or the value of the set", nullable=False),
+        Column("value", F64, "mean over speakers' means, or the value of the set", nullable=False),
         Column("zero", F64, "the same clips' value without distortion", nullable=False),
         Column("change", F64, "`value` minus `zero`", nullable=False),
         Column(
             "low",
             F64,
-            "lower end of the 95 % interval of the change (bootstrap over clips, clustered by speaker)",
+            "lower end of the 95 % interval of the change (Student's t over the speakers' means)",
         ),
         Column("high", F64, "upper end of that interval"),
         Column(
@@ -522,7 +522,7 @@ AUDIT = Table(
         Column(
             "rho",
             F64,
-            "Spearman's rank correlation of level and value, mean over clips; of the set's values for a "
+            "Spearman's rank correlation of level and value, mean over speakers; of the set's values for a "
             "metric of sets",
         ),
         Column("rho_low", F64, "lower end of its 95 % interval over speakers; null for a metric of sets"),
