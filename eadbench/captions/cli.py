@@ -121,4 +121,5 @@ def report_command(
     given = core_settings.load(settings, config, "captions report")
     from eadbench.captions.report import write_report
 
-    write_report(captions, out, given.captions.filter.least_auc, given.corpora.drawn)
+    drawn = given.corpora.drawn if "corpora" in given.given else ()
+    write_report(captions, out, given.captions.filter.least_auc, drawn)

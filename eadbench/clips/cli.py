@@ -121,7 +121,8 @@ def report_command(
     coverage = (
         write_list(corpus, index, clips, out.parent, given.corpora.sets[corpus].test_list) if index else None
     )
-    write_report(corpus, clips, out, coverage.sentence() if coverage else "", corpus in given.corpora.drawn)
+    drawn = "corpora" in given.given and corpus in given.corpora.drawn
+    write_report(corpus, clips, out, coverage.sentence() if coverage else "", drawn)
 
 
 @app.command("compare")

@@ -50,5 +50,6 @@ def analyse_command(
     given = core_settings.load(settings, config, "study analyse")
     from eadbench.study.analyse import analyse
 
-    analyse(per_clip, summary, given.study, out, given.study.corpus in given.corpora.drawn)
+    drawn = "corpora" in given.given and given.study.corpus in given.corpora.drawn
+    analyse(per_clip, summary, given.study, out, drawn)
     typer.echo(f"read {out / 'study.md'}")

@@ -1,5 +1,6 @@
 """``tables report``: the page, a folder that opens from disk without a network."""
 
+import html
 import json
 import re
 import shutil
@@ -9,7 +10,6 @@ from itertools import groupby
 from pathlib import Path
 
 import jinja2
-import markupsafe
 import plotly
 
 from eadbench.core.files import atomic_path, write_text
@@ -160,9 +160,9 @@ def _blocks(table) -> list[tuple[str, int]]:
     ]
 
 
-def _code(text: str) -> markupsafe.Markup:
+def _code(text: str) -> str:
     """A note as HTML, with what stands between backticks as code."""
-    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _quoted(table) -> dict | None:

@@ -229,10 +229,11 @@ def test_a_worker_ends_with_us_whatever_happens_to_us(tmp_path: Path) -> None:
         "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)"
     )
     code = (
-        "import sys\nfrom pathlib import Path\nfrom eadbench.samples.worker import Request, Worker\nhere = "
+        "import sys\nfrom pathlib import Path\nfrom eadbench.samples.worker import Worker, WorkerRequest\n"
+        "here = "
         "Path(sys.argv[1])\n"
-        "Worker(sys.executable, {}, [], None).run(Request([str(here / 'slow.py')], here, here / 'log', 1, "
-        "{}), 600)"
+        "asked = WorkerRequest([str(here / 'slow.py')], here, here / 'log', 1, {})\n"
+        "Worker(sys.executable, {}, [], None).run(asked, 600)"
     )
     ours = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     until = time.monotonic() + 60
