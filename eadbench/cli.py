@@ -127,6 +127,14 @@ def root(
         set_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
+def _end_quickly() -> None:
+    """Spare the collection of all that Python holds before it ends: a second of CPU where
+    torch is loaded. DuckDB's bindings would call what is not collected leaked, on stderr.
+    """
+    if "duckdb" not in sys.modules:
+        gc.freeze()
+
+
 def main() -> None:
     """Run. What can be explained (an ``EadbenchError``, a ``FatalError``, an error
     about a path) ends with status 1 and its message; anything else with its traceback,
@@ -138,7 +146,7 @@ def main() -> None:
     gc.set_threshold(
         50_000, 20, 20
     )  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
-    atexit.register(gc.freeze)  # Python collects all it holds before it ends: a second where torch is loaded
+    atexit.register(_end_quickly)
     log.set_up(None)
     try:
         app(prog_name="eadbench")

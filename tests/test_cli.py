@@ -93,6 +93,14 @@ def test_names_that_are_not_utf8_reach_logs_and_texts(run, tmp_path: Path) -> No
     assert "clip-\\udcff.mp4" in (tmp_path / "log").read_text(encoding="utf-8")
 
 
+def test_a_command_that_used_duckdb_ends_without_a_word_about_leaks():
+    code = "import duckdb; kept = duckdb.connect(); from eadbench.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("eadbench ") and done.stderr == ""
+
+
 def test_a_command_ends_without_collecting_garbage():
     """Where torch is loaded that takes a second of CPU, and the process ends anyway."""
     code = (
