@@ -190,7 +190,12 @@ def workplace(smoke: Path, tmp_path: Path) -> Path:
     """A copy of the checkout with what the smoke pipeline made in it, and its
     configuration as `config.yaml`.
     """
-    return prepare(tmp_path / "work", smoke, ("config.yaml", "config/smoke.yaml"))
+    folder = prepare(tmp_path / "work", smoke, ("config.yaml", "config/smoke.yaml"))
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    # What the pages compare is on the HDTF-like corpus, where the smoke run renders nothing.
+    config["samples"]["methods"]["ground_truth"]["corpora"].append("demo_hdtf")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return folder
 
 
 def prepare(folder: Path, made: Path, configs: tuple[str, ...]) -> Path:
@@ -223,10 +228,12 @@ def newcomer(folder: Path) -> None:
     """The files that the README's reader has: videos of some method with the real ones,
     a face and a speech.
     """
-    made = folder / "results/samples/ground_truth"
+    made = folder / "results/samples/ground_truth/demo_mead/self/videos"
     for name in ("real", "mine"):
-        shutil.copytree(made / "demo_hdtf/self/videos", folder / name)
-    shutil.copy(next((made / "demo_mead/self/videos").glob("*.mp4")), folder / "face.mp4")
+        (folder / name).mkdir()
+        for clip in (folder / "results/clips/demo_hdtf/shards").rglob("*.mp4"):
+            shutil.copy(clip, folder / name)
+    shutil.copy(next(made.glob("*.mp4")), folder / "face.mp4")
     shutil.copy(next((folder / "results/clips/demo_mead/shards").rglob("*.wav")), folder / "speech.wav")
 
 
