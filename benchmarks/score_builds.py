@@ -1,8 +1,9 @@
 """`eadbench score` of one build or of two in turn: CPU seconds, frames per second, peak
 memory, and where the time goes.
 
-    python benchmarks/score_builds.py --video FILE --zoo results/zoo [--old CHECKOUT] [--sizes 256,512,1080]
-        [--lengths 10,60,600] [--long-side 256] [--repeat 3] [--most-memory 6] [--only builds,lengths,shares]
+    python benchmarks/score_builds.py --video FILE --zoo results/zoo [--old CHECKOUT]
+        [--sizes 256,512,1080] [--lengths 10,60,600] [--long-side 256] [--repeat 3]
+        [--most-memory 6] [--only builds,lengths,shares]
 
 From 10 s of FILE (a face that speaks) a pair is made: H.264 at crf 14 as the real video
 and at crf 30 as the generated one, cut square, but for 1080, which keeps its form.

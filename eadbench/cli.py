@@ -128,8 +128,9 @@ def root(
 
 
 def _end_quickly() -> None:
-    """Spare the collection of all that Python holds before it ends: a second of CPU where
-    torch is loaded. DuckDB's bindings would call what is not collected leaked, on stderr.
+    """Spare the collection of all that Python holds before it ends: a second of CPU
+    where torch is loaded. DuckDB's bindings would call what is not collected leaked, on
+    stderr.
     """
     if "duckdb" not in sys.modules:
         gc.freeze()

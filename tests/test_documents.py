@@ -192,7 +192,8 @@ def workplace(smoke: Path, tmp_path: Path) -> Path:
     """
     folder = prepare(tmp_path / "work", smoke, ("config.yaml", "config/smoke.yaml"))
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    # What the pages compare is on the HDTF-like corpus, where the smoke run renders nothing.
+    # What the pages compare is on the HDTF-like corpus, where the smoke run renders
+    # nothing.
     config["samples"]["methods"]["ground_truth"]["corpora"].append("demo_hdtf")
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return folder
@@ -238,7 +239,8 @@ def newcomer(folder: Path) -> None:
 
 
 def run(page: Path, folder: Path, timeout: float) -> subprocess.CompletedProcess:
-    """All that a page asks for, one command after the other, as a newcomer copies them."""
+    """All that a page asks for, one command after the other, as a newcomer copies them.
+    """
     env = {
         **os.environ,
         "PATH": f"{BIN}:{os.environ['PATH']}",

@@ -121,7 +121,8 @@ def audit(
         config: How.
         scores: What is measured.
         judges: The networks.
-        seed: Of the random distortions, the choice of clips and the summaries' bootstrap.
+        seed: Of the random distortions, the choice of clips and the summaries'
+            bootstrap.
         out: Folder.
         device: Where formulas run.
         workers: Processes that measure; ``None`` for this one.

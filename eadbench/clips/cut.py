@@ -1,4 +1,5 @@
-"""First pass: from recordings to aligned clips. One decode, one encode, bounded memory."""
+"""First pass: from recordings to aligned clips. One decode, one encode, bounded memory.
+"""
 
 import logging
 import time

@@ -1,4 +1,5 @@
-"""RAVDESS: zip archives per actor; file names of seven two-digit fields say everything."""
+"""RAVDESS: zip archives per actor; file names of seven two-digit fields say everything.
+"""
 
 import json
 import logging

@@ -220,7 +220,8 @@ class CommandConfig(BaseMethodConfig):
 
     Attributes:
         command: Command line with
-            ``{video} {audio} {out} {reference} {emotion} {intensity} {frames} {fps} {size} {clip_id} {work}``
+            ``{video} {audio} {out} {reference} {emotion} {intensity} {frames} {fps}
+            {size} {clip_id} {work}``
             and more (docs/methods.md), or ``{manifest} {out}`` (a folder) with
             ``per: manifest``; ``{output}`` is ``{out}``, ``{python}`` eadbench's own
             interpreter, ``{checkout}`` the folder of eadbench. Split once, run without

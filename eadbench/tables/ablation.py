@@ -330,7 +330,9 @@ def _subject(row, config: TablesConfig) -> str:
 
 
 def _change(row, one: MetricLabel) -> str:
-    """``+0.012 (95 % interval [0.003, 0.020], n = 24 clips of 4 speakers, p = 0.01, 0.04 after Holm)``."""
+    """``+0.012 (95 % interval [0.003, 0.020], n = 24 clips of 4 speakers, p = 0.01,
+    0.04 after Holm)``.
+    """
     decimals = decimals_for([x for x in (row.value, row.low, row.high) if not pd.isna(x)]) + 1
     sign = "+" if row.value > 0 else ""
     text = f"{sign}{number(row.value, decimals)}"

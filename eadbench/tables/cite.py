@@ -1,4 +1,5 @@
-"""What to cite with the numbers of a table: BibTeX of its corpora, metrics and methods."""
+"""What to cite with the numbers of a table: BibTeX of its corpora, metrics and methods.
+"""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,5 @@
-"""The card of an artefact: what it is, how it came to be, and the hashes of its files."""
+"""The card of an artefact: what it is, how it came to be, and the hashes of its files.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,5 @@
-"""Official weights by id: files, addresses, hashes, licence. Data in ``registry.yaml``."""
+"""Official weights by id: files, addresses, hashes, licence. Data in ``registry.yaml``.
+"""
 
 import difflib
 import os

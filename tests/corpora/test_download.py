@@ -1,4 +1,5 @@
-"""Downloads through a server on this machine that cuts, refuses ranges, lies and fails."""
+"""Downloads through a server on this machine that cuts, refuses ranges, lies and fails.
+"""
 
 import errno
 import gzip

@@ -1,4 +1,5 @@
-"""No speaker and no source video is on both sides; duplicates across splits are found."""
+"""No speaker and no source video is on both sides; duplicates across splits are found.
+"""
 
 import numpy as np
 import pytest

@@ -3,8 +3,10 @@
 same tables or names what is wrong.
 
     python tests/faults/drive.py --work DIR    everything; about an hour on 2 cores
-    python tests/faults/drive.py --work DIR --only kill --kills 20          one kind of fault
-    python tests/faults/drive.py --work DIR --reference DIR2 --only flip    DIR2 holds a finished smoke run
+    python tests/faults/drive.py --work DIR --only kill --kills 20          one kind of
+    fault
+    python tests/faults/drive.py --work DIR --reference DIR2 --only flip    DIR2 holds a
+    finished smoke run
 
 Kinds: `kill` SIGKILL to Snakemake and all its jobs at random moments, run by run, until
 the pipeline is through; `full` a disk that fills up, several times in one pipeline

@@ -112,7 +112,8 @@ class Method(ABC):
 
     Class attributes:
         protocols: What it can do.
-        emotion_control: What it can be told of the emotion: ``none``, ``label``, ``text`` or ``reference``.
+        emotion_control: What it can be told of the emotion: ``none``, ``label``,
+            ``text`` or ``reference``.
     """
 
     protocols: ClassVar[frozenset[str]] = frozenset({"self", "cross", "cross_emotion"})
@@ -146,7 +147,8 @@ class Method(ABC):
         return []
 
     def prepare(self, jobs: list[RenderJob]) -> None:  # noqa: B027 (most methods need none)
-        """Called once before the first clip: load a model, run a command for all clips."""
+        """Called once before the first clip: load a model, run a command for all clips.
+        """
 
     def close(self) -> None:  # noqa: B027
         """Called once after the last clip, whatever happened."""

@@ -5,7 +5,8 @@ environment: standard library only, Python 3.6 and later.
 Requests come as lines of JSON on standard input, replies go as lines of JSON to the
 pipe whose number is the argument.
 
-    request: argv (words after the interpreter), cwd, log (a FIFO for what is printed), seed, keep,
+    request: argv (words after the interpreter), cwd, log (a FIFO for what is printed),
+        seed, keep,
              adapter, options
     reply: status, gpu_mb
 
