@@ -74,8 +74,7 @@ def analyse(
 
 
 def _largest(levels: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Metric and variant -> its largest change by a distortion that it is there to see.
-    """
+    """Metric and variant -> its largest change by a distortion that it is there to see."""
     seen = levels[[not must_stay(row.distortion, row.metric) for row in levels.itertuples()]]
     return seen.assign(change=seen.change.abs()).groupby(["metric", "variant"]).change.max().to_dict()
 

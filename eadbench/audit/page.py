@@ -1,5 +1,4 @@
-"""The audit's page: verdicts, the matrix of metrics and distortions, response curves.
-"""
+"""The audit's page: verdicts, the matrix of metrics and distortions, response curves."""
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files

@@ -233,8 +233,7 @@ class _TooLargeError(Exception):
 
 
 async def _limit(response: Any) -> None:
-    """Let the body of a response, a refusal's too, be read up to ``MOST_BYTES`` only.
-    """
+    """Let the body of a response, a refusal's too, be read up to ``MOST_BYTES`` only."""
     whole = response.stream
 
     class Limited(type(whole)):

@@ -56,8 +56,7 @@ class MeasuredCaptioner:
 
 
 class Usual:
-    """What is usual: medians per speaker and of the corpus, and one spread per measure.
-    """
+    """What is usual: medians per speaker and of the corpus, and one spread per measure."""
 
     def __init__(self, clips: pd.DataFrame, measure, config: MeasuredConfig) -> None:
         sound = clips[clips.status == "kept"].assign(speaker=lambda t: t.speaker.fillna(""))

@@ -1,5 +1,4 @@
-"""First pass: from recordings to aligned clips. One decode, one encode, bounded memory.
-"""
+"""First pass: from recordings to aligned clips. One decode, one encode, bounded memory."""
 
 import logging
 import time

@@ -1,5 +1,4 @@
-"""One vocabulary for all corpora, and where its words lie in the valence-arousal plane.
-"""
+"""One vocabulary for all corpora, and where its words lie in the valence-arousal plane."""
 
 EMOTIONS = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise", "contempt", "calm")
 

@@ -103,8 +103,7 @@ class Section(BaseModel):
         return self.__dict__
 
     def needless(self) -> tuple[str, ...]:
-        """Of ``seed`` and ``device``, what this entry of a named mapping does not use.
-        """
+        """Of ``seed`` and ``device``, what this entry of a named mapping does not use."""
         return ()
 
     def __getattr__(self, name: str) -> Any:
@@ -294,8 +293,7 @@ def _empty(value: Any) -> bool:
 
 
 def _copy(tree: dict[str, Any], path: list[str], into: dict[str, Any]) -> None:
-    """Copy what stands at a path (``*`` is any key) to the same place of another tree.
-    """
+    """Copy what stands at a path (``*`` is any key) to the same place of another tree."""
     if not path:
         into |= tree
         return

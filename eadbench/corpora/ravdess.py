@@ -1,5 +1,4 @@
-"""RAVDESS: zip archives per actor; file names of seven two-digit fields say everything.
-"""
+"""RAVDESS: zip archives per actor; file names of seven two-digit fields say everything."""
 
 import json
 import logging

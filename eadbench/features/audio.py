@@ -21,8 +21,7 @@ PREEMPHASIS, REFERENCE_DB, FLOOR_DB, MEL_RANGE = 0.97, 20.0, -100.0, 4.0
 
 
 def fit_length(samples: np.ndarray, frames: int) -> np.ndarray:
-    """Cut or pad sound with silence to the length of ``frames`` video frames at 25 fps.
-    """
+    """Cut or pad sound with silence to the length of ``frames`` video frames at 25 fps."""
     wanted = frames * SAMPLES_PER_FRAME
     return np.pad(samples[:wanted], (0, max(0, wanted - len(samples)))).astype(np.float32)
 

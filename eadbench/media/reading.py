@@ -168,8 +168,7 @@ def _watched(
 
 
 class _Count:
-    """One note for events of a kind: the first one in words, the number of the others.
-    """
+    """One note for events of a kind: the first one in words, the number of the others."""
 
     def __init__(self, notes: list[str]) -> None:
         self.notes, self.first, self.others, self.place = notes, "", 0, 0

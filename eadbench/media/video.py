@@ -245,8 +245,7 @@ class _Shown:
 
 
 def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
-    """The filters by which ffmpeg turns and mirrors a frame as its display matrix says.
-    """
+    """The filters by which ffmpeg turns and mirrors a frame as its display matrix says."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except (

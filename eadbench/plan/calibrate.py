@@ -178,8 +178,7 @@ def _peak(folder: Path, command: str) -> float:
 
 
 def _read(path: Path) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a benchmark file; several lines are repetitions.
-    """
+    """Seconds and peak memory in MB of a benchmark file; several lines are repetitions."""
     with path.open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     seconds = [float(row["s"]) for row in rows]

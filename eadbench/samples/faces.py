@@ -81,8 +81,7 @@ class FollowedFace:
         )
 
     def whole(self) -> Iterator[np.ndarray]:
-        """The whole frames ``(H, W, 3)`` uint8, cut to even sides as H.264 wants them.
-        """
+        """The whole frames ``(H, W, 3)`` uint8, cut to even sides as H.264 wants them."""
         for picture in self._pictures():
             image = picture.rgb()
             yield image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]

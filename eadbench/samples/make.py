@@ -182,8 +182,7 @@ def _reset_peak() -> None:
 
 
 def _peak_mb() -> float:
-    """Peak of GPU memory since the last reset, or of this process's main memory, MiB.
-    """
+    """Peak of GPU memory since the last reset, or of this process's main memory, MiB."""
     if cuda := _cuda():
         return cuda.max_memory_allocated() / (1 << 20)
     return provenance.own_peak_mb()

@@ -122,8 +122,7 @@ class Worker:
     def _ask(
         self, request: WorkerRequest, fifo: Path, deadline: float, memory: Memory
     ) -> tuple[dict | None, bool]:
-        """Send a request and wait; no reply means that the process died or was stopped.
-        """
+        """Send a request and wait; no reply means that the process died or was stopped."""
         asked = {
             "argv": request.argv,
             "cwd": str(request.cwd),

@@ -41,8 +41,7 @@ def signature_of_landmarks() -> list[Any]:
 
 
 def signatures(task: "ScoreTask", config: ScoresConfig, judges: MetricNetworks) -> dict[str, str]:
-    """By kind, what a value depends on beside the video and the number of its frames.
-    """
+    """By kind, what a value depends on beside the video and the number of its frames."""
     common = [config.fps, task.crop]
     found = {"landmarks": signature_of_landmarks(), "sharpness": [FORMULAS], "motion_energy": [FORMULAS]}
     if "face_id" in judges.signatures:

@@ -116,8 +116,7 @@ def effects(scores: Scores, config: StudyConfig) -> list[dict]:
 
 
 def _emotions(scores: Scores, protocol: str, key: str, contrast: Contrast) -> list[str | None]:
-    """``None`` for all clips, then for main effects on a per-clip metric each emotion.
-    """
+    """``None`` for all clips, then for main effects on a per-clip metric each emotion."""
     clips = scores.per_clip
     found = (
         clips[(clips.protocol == protocol) & (clips.metric == key.partition("@")[0])]

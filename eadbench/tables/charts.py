@@ -180,8 +180,7 @@ def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
 
 
 def _captions(results: Path, absent: list[str]) -> list[dict]:
-    """Histograms of the cosine similarity, per corpus and split into kept and dropped.
-    """
+    """Histograms of the cosine similarity, per corpus and split into kept and dropped."""
     found = []
     for path in sorted((results / "captions").glob("*/captions.parquet")):
         frame = read_table(path, schemas.CAPTIONS)

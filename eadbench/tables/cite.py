@@ -1,5 +1,4 @@
-"""What to cite with the numbers of a table: BibTeX of its corpora, metrics and methods.
-"""
+"""What to cite with the numbers of a table: BibTeX of its corpora, metrics and methods."""
 
 import re
 from collections.abc import Iterable

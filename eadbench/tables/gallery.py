@@ -40,8 +40,7 @@ class GalleryVideos:
 
 @dataclass(frozen=True)
 class FigureCard:
-    """A figure of the page: files relative to the page, caption and alternative text.
-    """
+    """A figure of the page: files relative to the page, caption and alternative text."""
 
     png: str
     pdf: str

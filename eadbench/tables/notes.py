@@ -249,8 +249,7 @@ def _which(table: WideTable, row: Row, corpus: str, failures: pd.DataFrame) -> l
 
 
 def marks(table: WideTable) -> list[Note]:
-    """Columns without a best, and methods that are not ranked because they lack clips.
-    """
+    """Columns without a best, and methods that are not ranked because they lack clips."""
     several = len(_corpora(table)) > 1
     names = {c.key: c.metric.label + (f" on {c.corpus_label}" if several else "") for c in table.columns}
     notes = []
@@ -318,8 +317,7 @@ def kept_emotion(table: WideTable, scores: pd.DataFrame, facts: Facts) -> list[N
 
 
 def apart(table: WideTable, offsets: pd.DataFrame | None) -> list[Note]:
-    """Whose sound and picture are more than a frame apart, with the direction in words.
-    """
+    """Whose sound and picture are more than a frame apart, with the direction in words."""
     if offsets is None or not any(c.metric.name in SYNC for c in table.columns):
         return []
     notes = []

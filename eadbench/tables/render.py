@@ -247,8 +247,7 @@ def latex_float(title: str, tabular: list[str], below: list[str]) -> list[str]:
 
 
 def latex_document(floats: list[list[str]], notes: dict[str, list[str]], landscape: bool = False) -> str:
-    """A document of floats and, after them, notes under headings. It compiles as it is.
-    """
+    """A document of floats and, after them, notes under headings. It compiles as it is."""
     paper = "a4paper,landscape" if landscape else "a4paper"
     told = []
     for title, texts in notes.items():

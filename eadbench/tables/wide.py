@@ -1,5 +1,4 @@
-"""Tables with one row per method: from long scores to cells with rank, interval and n.
-"""
+"""Tables with one row per method: from long scores to cells with rank, interval and n."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

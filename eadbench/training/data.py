@@ -137,8 +137,7 @@ class EADNetWindows(Windows):
         self.clean_every, self.clean_frames, self.sync, self.others = clean_every, clean_frames, sync, others
 
     def sync_starts(self) -> range:
-        """First frames of the SyncNet windows among the decoded frames: all there are.
-        """
+        """First frames of the SyncNet windows among the decoded frames: all there are."""
         return range(self.clean_frames - self.sync.frames + 1) if self.sync else range(0)
 
     def has_clean(self, step: int) -> bool:

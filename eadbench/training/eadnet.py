@@ -112,8 +112,7 @@ class EADNetTask(TrainingTask):
         self.judges.to(device)
 
     def predict(self, model: nn.Module, batch: dict[str, Any], noisy: torch.Tensor, **options: Any) -> Any:
-        """The network's output for a batch; ``options`` go to :meth:`EADNet.forward`.
-        """
+        """The network's output for a batch; ``options`` go to :meth:`EADNet.forward`."""
         b, f = noisy.shape[:2]
         return model(
             noisy,

@@ -297,8 +297,7 @@ class Trainer:
             log.log(level, "%s step %d/%d %s: %s", self.run, self.step, self.config.steps, split, told)
 
     def save(self) -> None:
-        """Write all that resuming needs to ``state/``; only the first process writes.
-        """
+        """Write all that resuming needs to ``state/``; only the first process writes."""
         if self.accelerator.is_main_process:
             with atomic_path(self.state_folder) as part:
                 part.mkdir(parents=True)

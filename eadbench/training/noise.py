@@ -1,5 +1,4 @@
-"""The forward process, its targets, and the way back to the clean sample in one step.
-"""
+"""The forward process, its targets, and the way back to the clean sample in one step."""
 
 import numpy as np
 import torch

@@ -1,5 +1,4 @@
-"""The card of an artefact: what it is, how it came to be, and the hashes of its files.
-"""
+"""The card of an artefact: what it is, how it came to be, and the hashes of its files."""
 
 import hashlib
 import json

@@ -50,8 +50,7 @@ def dlib_chips(
 
 
 def box_chips(frames: np.ndarray, landmarks: np.ndarray, size: int, margin: float = 0.1) -> np.ndarray:
-    """The square around all landmarks, enlarged by ``margin`` of its side on each side.
-    """
+    """The square around all landmarks, enlarged by ``margin`` of its side on each side."""
     low, high = landmarks[..., :2].min(1), landmarks[..., :2].max(1)
     centre, half = (low + high) / 2, (high - low).max(1, keepdims=True) * (0.5 + margin)
     corners = np.stack([centre - half, centre + half * [1, -1], centre + half * [-1, 1]], 1).astype(

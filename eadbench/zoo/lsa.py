@@ -44,8 +44,7 @@ class Lsa:
         return len(self.components)
 
     def embed(self, texts: list[str]) -> np.ndarray:
-        """``(N, D)`` float32, L2-normalised; all zero for a text without a known word.
-        """
+        """``(N, D)`` float32, L2-normalised; all zero for a text without a known word."""
         if not texts:
             return np.zeros((0, self.dim), np.float32)
         vectors = np.asarray(self.vectorizer.transform(texts) @ self.components.T, np.float32)

@@ -1,5 +1,4 @@
-"""Make an artefact: fetch it, train it or draw its random weights, and write its card.
-"""
+"""Make an artefact: fetch it, train it or draw its random weights, and write its card."""
 
 import logging
 import time

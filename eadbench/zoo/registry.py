@@ -1,5 +1,4 @@
-"""Official weights by id: files, addresses, hashes, licence. Data in ``registry.yaml``.
-"""
+"""Official weights by id: files, addresses, hashes, licence. Data in ``registry.yaml``."""
 
 import difflib
 import os

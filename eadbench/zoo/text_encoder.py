@@ -166,8 +166,7 @@ def mean_embedding(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> T5TextEncoder | LsaTextEncoder:
-    """An object with ``encode(texts) -> (tokens, mask)``, ``embed(texts)`` and ``dim``.
-    """
+    """An object with ``encode(texts) -> (tokens, mask)``, ``embed(texts)`` and ``dim``."""
     if card.how == "trained" and TextEncoderOptions.model_validate(card.options).model == "lsa":
         return LsaTextEncoder(Lsa.read(folder))
     from transformers import AutoTokenizer, T5EncoderModel

@@ -14,8 +14,7 @@ CONFIG = CaptionsConfig(captioner="measured")
 
 
 class Scripted:
-    """Fails on the clips it is told to, dies after so many, counts what it was asked.
-    """
+    """Fails on the clips it is told to, dies after so many, counts what it was asked."""
 
     id, prompt_version = "scripted", "p1"
 

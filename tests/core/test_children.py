@@ -1,5 +1,4 @@
-"""Processes end with their parent, and a process that is asked to end does so in time.
-"""
+"""Processes end with their parent, and a process that is asked to end does so in time."""
 
 import os
 import signal

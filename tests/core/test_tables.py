@@ -1,5 +1,4 @@
-"""What a table breaks of its contract is told at the door, with the column or the row.
-"""
+"""What a table breaks of its contract is told at the door, with the column or the row."""
 
 from collections.abc import Callable
 from pathlib import Path

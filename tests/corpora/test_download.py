@@ -1,5 +1,4 @@
-"""Downloads through a server on this machine that cuts, refuses ranges, lies and fails.
-"""
+"""Downloads through a server on this machine that cuts, refuses ranges, lies and fails."""
 
 import errno
 import gzip

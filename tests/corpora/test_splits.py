@@ -1,5 +1,4 @@
-"""No speaker and no source video is on both sides; duplicates across splits are found.
-"""
+"""No speaker and no source video is on both sides; duplicates across splits are found."""
 
 import numpy as np
 import pytest

@@ -129,8 +129,7 @@ def closure(names: set[str], known: dict[str, md.Distribution]) -> set[str]:
 
 
 def fetch(folder: Path) -> list[md.Distribution]:
-    """The newest releases within the bounds of ``OLDER``, unpacked from their wheels.
-    """
+    """The newest releases within the bounds of ``OLDER``, unpacked from their wheels."""
     target = ["--no-deps", "--only-binary=:all:", "--target", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", *target, *OLDER], check=True, timeout=300)
     return list(md.distributions(path=[str(folder)]))
@@ -168,8 +167,7 @@ def link_package(folder: Path, dist: md.Distribution, known: dict[str, md.Distri
 
 
 def write_wheel(folder: Path, dist: md.Distribution, known: dict[str, md.Distribution]) -> None:
-    """A wheel of an installed distribution, whose metadata ask only for what is here.
-    """
+    """A wheel of an installed distribution, whose metadata ask only for what is here."""
     folder.mkdir(parents=True, exist_ok=True)
     name, record = canonicalize_name(dist.metadata["Name"]).replace("-", "_"), io.StringIO()
     info = f"{name}-{dist.version}.dist-info"

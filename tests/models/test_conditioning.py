@@ -72,8 +72,7 @@ def test_dropping_replaces_just_those_clips():
 
 
 def test_clips_without_text_or_vector_get_the_null_ones():
-    """In a batch whose other clips have them: an empty mask and nan stand for nothing.
-    """
+    """In a batch whose other clips have them: an empty mask and nan stand for nothing."""
     encoder, given = ConditionEncoder(CONFIG), inputs()
     mask = torch.ones(B, L, dtype=torch.bool)
     mask[1] = False

@@ -8,8 +8,7 @@ from eadbench.models.wav2lip import Wav2Lip
 
 
 def test_published_size():
-    """Tensors and parameters of the released checkpoint, as counted in its repository.
-    """
+    """Tensors and parameters of the released checkpoint, as counted in its repository."""
     model = Wav2Lip()
     assert len(model.state_dict()) == 352
     assert sum(p.numel() for p in model.parameters()) == 36_298_035

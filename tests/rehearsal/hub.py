@@ -95,8 +95,7 @@ class HubHandler(RangeHandler):
         return str(found[0] / found[3]) if found else super().translate_path(path)
 
     def _repository(self, before: str, between: str) -> tuple[Path, str, str, str] | None:
-        """Folder, repository, commit and file of an address, if it is one of the hub's.
-        """
+        """Folder, repository, commit and file of an address, if it is one of the hub's."""
         path = unquote(self.path).partition("?")[0]
         if not path.startswith(before) or between not in path:
             return None

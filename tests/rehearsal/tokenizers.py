@@ -65,8 +65,7 @@ def _words() -> list[str]:
 
 
 def write_qwen(folder: Path, processor: str) -> None:
-    """Byte-level BPE: 151,643 pieces and the special tokens at their published numbers.
-    """
+    """Byte-level BPE: 151,643 pieces and the special tokens at their published numbers."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     inner = Tokenizer(models.BPE())

@@ -21,8 +21,7 @@ def fenced(kind: str) -> str:
 
 
 def shape(text: str) -> list[str]:
-    """Lines without their digits, rules and blanks: encoders differ in the last digits.
-    """
+    """Lines without their digits, rules and blanks: encoders differ in the last digits."""
     return [re.sub(r"\d+", "0", re.sub(r"[\s━─]+", " ", line)).strip() for line in text.strip().splitlines()]
 
 

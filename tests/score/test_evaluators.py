@@ -35,8 +35,7 @@ def published(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def server(published, tmp_path, monkeypatch):
-    """A fresh user: an empty cache, and a server in place of the published addresses.
-    """
+    """A fresh user: an empty cache, and a server in place of the published addresses."""
     monkeypatch.setattr(download_module.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("EADBENCH_CACHE", raising=False)

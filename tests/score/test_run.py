@@ -1,5 +1,4 @@
-"""``eadbench score`` from the command to print: one road with the benchmark's tables.
-"""
+"""``eadbench score`` from the command to print: one road with the benchmark's tables."""
 
 import fcntl
 import json

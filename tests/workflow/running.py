@@ -10,8 +10,7 @@ SMOKE = ("config.yaml", "config/smoke.yaml")
 
 
 def command_of(folder: Path, *options: str, configs: tuple[str, ...] = SMOKE, cores: int = 2) -> list[str]:
-    """The command that runs the checkout's Snakefile with all outputs under ``folder``.
-    """
+    """The command that runs the checkout's Snakefile with all outputs under ``folder``."""
     command = [
         str(SNAKEMAKE),
         "--snakefile",

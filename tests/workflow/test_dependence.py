@@ -301,8 +301,7 @@ def test_a_job_that_reads_no_such_file_has_no_parameter_for_it(as_it_is):
 
 
 def test_a_command_reads_nothing_that_its_rule_does_not_hand_over():
-    """The option with what shapes nothing is there where the command reads such things.
-    """
+    """The option with what shapes nothing is there where the command reads such things."""
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"\nrule (?=\w+:)", "\n" + path.read_text())[1:]:
             if given := re.search(r'settings_of\("([\w ]+)"\)', rule):

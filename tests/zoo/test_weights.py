@@ -57,8 +57,7 @@ def test_real_weights_are_nothing_else(tmp_path: Path) -> None:
 
 
 def as_numpy_1_writes_it(path: Path) -> None:
-    """Rewrite a checkpoint of numpy 2 so that its pickle names the modules of numpy 1.
-    """
+    """Rewrite a checkpoint of numpy 2 so that its pickle names the modules of numpy 1."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:

@@ -1,5 +1,4 @@
-"""One take: an actor says something in a mood; sound and frames that belong together.
-"""
+"""One take: an actor says something in a mood; sound and frames that belong together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -22,8 +21,7 @@ SHARED = tuple(
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence with its mood: emotion of the common vocabulary and strength in 0..1.
-    """
+    """A sentence with its mood: emotion of the common vocabulary and strength in 0..1."""
 
     text: str
     emotion: str
@@ -63,8 +61,7 @@ def record(
     pause: float = 0.45,
     tail: float = 0.25,
 ) -> Speech:
-    """Say lines one after the other with pauses, in a room that is never quite silent.
-    """
+    """Say lines one after the other with pauses, in a room that is never quite silent."""
     pieces, events, moods, at, rate = [], [], [], 0.0, 22050
     for number, line in enumerate(lines):
         said = speak(voices, actor, line, rng)

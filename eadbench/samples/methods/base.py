@@ -147,8 +147,7 @@ class Method(ABC):
         return []
 
     def prepare(self, jobs: list[RenderJob]) -> None:  # noqa: B027 (most methods need none)
-        """Called once before the first clip: load a model, run a command for all clips.
-        """
+        """Called once before the first clip: load a model, run a command for all clips."""
 
     def close(self) -> None:  # noqa: B027
         """Called once after the last clip, whatever happened."""

@@ -17,8 +17,7 @@ SOURCE = "Chung and Zisserman 2016, named as in Wav2Lip (Prajwal et al. 2020); e
 
 
 class SyncDistances(Part):
-    """Distances of lips and sound at all shifts, windows embedded as the frames come.
-    """
+    """Distances of lips and sound at all shifts, windows embedded as the frames come."""
 
     reads = ("fake",)
 

@@ -1,5 +1,4 @@
-"""Checkouts, weights and prepared inputs of the stand-ins, laid out as the recipes say.
-"""
+"""Checkouts, weights and prepared inputs of the stand-ins, laid out as the recipes say."""
 
 import shutil
 import subprocess
