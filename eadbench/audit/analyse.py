@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr, t
 
-from eadbench.audit.distortions import REGISTRY
+from eadbench.audit.distortions import REGISTRY, level_of, levels_of
 from eadbench.audit.names import AUDIO
 from eadbench.core import schemas
 from eadbench.core.tables import KEPT, read_table, write_table
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.metrics import METRICS
 
-LEVELS = 5
-NEGLIGIBLE = 0.1
+NEGLIGIBLE = 0.1  # share of its largest change that a metric may answer to what it must not see
 # What must not move a metric, by what it claims to measure. Beside these, no metric
 # that hears nothing may answer to audio.
 PICTURE = ("h264", "h265", "blur", "noise", "brightness", "colour", "scale", "shift")
@@ -52,22 +51,20 @@ def analyse(
     Returns:
         Rows of ``schemas.AUDIT_LEVELS`` and of ``schemas.AUDIT``.
     """
-    clips = pd.concat(
-        [read_table(p, schemas.PER_CLIP) for p in sorted(cells.glob("*/per_clip.parquet"))], ignore_index=True
+    names = ["zero", *(level_of(*one) for one in levels_of(distortions))]
+    clips, sets = (
+        pd.concat([read_table(cells / name / f"{file}.parquet", table) for name in names], ignore_index=True)
+        for file, table in (("per_clip", schemas.PER_CLIP), ("summary", schemas.SUMMARY))
     )
-    sets = pd.concat(
-        [read_table(p, schemas.SUMMARY) for p in sorted(cells.glob("*/summary.parquet"))], ignore_index=True
-    )
-    rows = [
-        row
-        for name in distortions
-        for row in (*_of_clips(clips, name, scores), *_of_sets(sets, name, scores))
-    ]
+    rows = [*_of_clips(clips, distortions, scores), *_of_sets(sets, distortions, scores)]
     levels = pd.DataFrame([row for row, _ in rows], columns=schemas.AUDIT_LEVELS.names)
     rho = {(row["distortion"], row["metric"], row["variant"]): ranks for row, ranks in rows}
     largest = _largest(levels)
-    found = [_finding(group, rho[key], largest.get(key[1:], 0.0)) for key, group in _groups(levels)]
-    found = pd.DataFrame(found, columns=schemas.AUDIT.names)
+    groups = levels.groupby(["distortion", "metric", "variant"], sort=False)
+    found = pd.DataFrame(
+        [_finding(group, rho[key], largest.get(key[1:], 0.0)) for key, group in groups],
+        columns=schemas.AUDIT.names,
+    )
     write_table(out / "levels.parquet", levels, schemas.AUDIT_LEVELS)
     write_table(out / "audit.parquet", found, schemas.AUDIT)
     return levels, found
@@ -79,38 +76,31 @@ def _largest(levels: pd.DataFrame) -> dict[tuple[str, str], float]:
     return seen.assign(change=seen.change.abs()).groupby(["metric", "variant"]).change.max().to_dict()
 
 
-def _groups(levels: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
-    yield from levels.groupby(["distortion", "metric", "variant"], sort=False)
-
-
 Ranks = tuple[float | None, float | None, float | None]
 
 
-def _of_clips(clips: pd.DataFrame, distortion: str, scores: ScoresConfig) -> Iterator[tuple[dict, Ranks]]:
-    """Rows of the metrics of clips: the mean change within a clip, its interval over
-    speakers.
+def _of_clips(
+    clips: pd.DataFrame, distortions: list[str], scores: ScoresConfig
+) -> Iterator[tuple[dict, Ranks]]:
+    """Rows of the metrics of clips: the mean change within a clip over speakers, its
+    interval, and the rank correlation of the whole curve.
     """
     kept = clips[(clips.status == KEPT) & clips.value.notna()]
-    speakers = kept.drop_duplicates("clip_id").set_index("clip_id").speaker
+    # A clip without speaker stands for itself.
+    kept = kept.assign(speaker=kept.speaker.fillna("clip " + kept.clip_id), value=kept.value.astype(float))
     for name in (name for name in scores.metrics if METRICS[name].kind == "clip"):
-        wide = kept[kept.metric == name].pivot(index="clip_id", columns="method", values="value").sort_index()
-        if "zero" not in wide:
-            continue
-        ranks = _rank_correlation(wide, distortion, speakers)
-        for k in range(1, LEVELS + 1):
-            both = (
-                wide[["zero", f"{distortion}_{k}"]].dropna() if f"{distortion}_{k}" in wide else wide.iloc[:0]
-            )
-            if both.empty:
-                continue
-            at, zero = (_by_speaker(both[column], speakers) for column in (f"{distortion}_{k}", "zero"))
-            low, high = _interval(at - zero)
-            yield _row(distortion, k, name, "", at.mean(), zero.mean(), low, high, len(both), len(at)), ranks
-
-
-def _by_speaker(values: pd.Series, speakers: pd.Series) -> np.ndarray:
-    """Means ``(speakers,)`` of values ``(clips,)``: each speaker counts once."""
-    return values.astype(float).groupby([_speaker(speakers, clip) for clip in values.index]).mean().to_numpy()
+        of_metric = kept[kept.metric == name]
+        wide = of_metric.pivot(index=["clip_id", "speaker"], columns="method", values="value")
+        for distortion in distortions:
+            curve = wide.reindex(columns=["zero", *(level_of(*one) for one in levels_of([distortion]))])
+            ranks = _rank_correlation(curve)
+            for k, level in enumerate(curve.columns[1:], 1):
+                both = curve[["zero", level]].dropna().groupby(level="speaker").mean()
+                if len(both):
+                    n = int(curve[["zero", level]].notna().all(axis=1).sum())
+                    zero, at = both["zero"].mean(), both[level].mean()
+                    ends = _interval((both[level] - both["zero"]).to_numpy())
+                    yield _row(distortion, k, name, "", at, zero, *ends, n, len(both)), ranks
 
 
 def _interval(means: np.ndarray) -> tuple[float | None, float | None]:
@@ -125,22 +115,15 @@ def _interval(means: np.ndarray) -> tuple[float | None, float | None]:
     return float(means.mean()) - half, float(means.mean()) + half
 
 
-def _speaker(speakers: pd.Series, clip: str) -> str:
-    return speakers[clip] if isinstance(speakers[clip], str) else f"clip {clip}"
-
-
-def _rank_correlation(wide: pd.DataFrame, distortion: str, speakers: pd.Series) -> Ranks:
-    """Mean over clips of Spearman's rho between level and value, zero included; a value
-    that never moves has 0.
+def _rank_correlation(curve: pd.DataFrame) -> Ranks:
+    """Mean over speakers of Spearman's rho between level and value, zero included; a
+    value that never moves has 0.
     """
-    names = ["zero", *(f"{distortion}_{k}" for k in range(1, LEVELS + 1))]
-    if not set(names) <= set(wide):
-        return None, None, None
-    whole = wide[names].dropna()
+    whole = curve.dropna()
     if whole.empty:
         return None, None, None
-    each = pd.Series([_rho(row) for row in whole.to_numpy(float)], whole.index)
-    means = _by_speaker(each, speakers)
+    each = pd.Series([_rho(row) for row in whole.to_numpy()], whole.index)
+    means = each.groupby(level="speaker").mean().to_numpy()
     return float(means.mean()), *_interval(means)
 
 
@@ -148,7 +131,9 @@ def _rho(values: np.ndarray) -> float:
     return 0.0 if np.ptp(values) == 0 else float(spearmanr(np.arange(len(values)), values).statistic)
 
 
-def _of_sets(sets: pd.DataFrame, distortion: str, scores: ScoresConfig) -> Iterator[tuple[dict, Ranks]]:
+def _of_sets(
+    sets: pd.DataFrame, distortions: list[str], scores: ScoresConfig
+) -> Iterator[tuple[dict, Ranks]]:
     """Rows of the metrics of sets: the change of the value; its interval is the level's
     own, moved by the value at zero.
     """
@@ -156,18 +141,17 @@ def _of_sets(sets: pd.DataFrame, distortion: str, scores: ScoresConfig) -> Itera
     of_sets = sets[sets.metric.isin(names) & sets.value.notna()]
     for (name, variant), part in of_sets.groupby([of_sets.metric, of_sets.variant.fillna("")], sort=False):
         by = part.set_index("method")
-        at = [f"{distortion}_{k}" for k in range(1, LEVELS + 1)]
-        if "zero" not in by.index or not set(at) <= set(by.index):
-            continue
-        zero = by.loc["zero"]
-        rho = _rho(by.loc[["zero", *at], "value"].to_numpy(float))
-        for k, method in enumerate(at, 1):
-            row = by.loc[method]
-            ends = (None, None) if pd.isna(row.low) else (row.low - zero.value, row.high - zero.value)
-            yield (
-                _row(distortion, k, name, variant, row.value, zero.value, *ends, int(row.n), None),
-                (rho, None, None),
-            )
+        for distortion in distortions:
+            at = [level_of(*one) for one in levels_of([distortion])]
+            if not {"zero", *at} <= set(by.index):
+                continue
+            zero = by.at["zero", "value"]
+            rho = _rho(by.loc[["zero", *at], "value"].to_numpy(float))
+            for k, method in enumerate(at, 1):
+                row = by.loc[method]
+                ends = (None, None) if pd.isna(row.low) else (row.low - zero, row.high - zero)
+                told = _row(distortion, k, name, variant, row.value, zero, *ends, int(row.n), None)
+                yield told, (rho, None, None)
 
 
 def _row(
@@ -177,13 +161,14 @@ def _row(
     variant: str,
     value: float,
     zero: float,
-    low,
-    high,
+    low: float | None,
+    high: float | None,
     n: int,
     speakers: int | None,
 ) -> dict:
+    """One row of ``schemas.AUDIT_LEVELS``."""
     change = float(value - zero)
-    told = change != 0 if _is_exact(distortion, name) else low is not None and (low > 0 or high < 0)
+    exact = is_exact(distortion, name)
     return {
         "distortion": distortion,
         "level": k,
@@ -196,13 +181,13 @@ def _row(
         "change": change,
         "low": low,
         "high": high,
-        "told": bool(told),
+        "told": change != 0 if exact else low is not None and bool(low > 0 or high < 0),
         "n": n,
         "speakers": speakers,
     }
 
 
-def _is_exact(distortion: str, metric: str) -> bool:
+def is_exact(distortion: str, metric: str) -> bool:
     """Whether the frames are the same byte by byte and the metric hears nothing: then
     any change at all is one.
     """
@@ -211,7 +196,7 @@ def _is_exact(distortion: str, metric: str) -> bool:
 
 def must_stay(distortion: str, metric: str) -> bool:
     """Whether the distortion does not touch what the metric claims to measure."""
-    return _is_exact(distortion, metric) or distortion in MUST_STAY.get(metric, ())
+    return is_exact(distortion, metric) or distortion in MUST_STAY.get(metric, ())
 
 
 def _finding(levels: pd.DataFrame, rho: Ranks, largest: float) -> dict:
@@ -219,14 +204,13 @@ def _finding(levels: pd.DataFrame, rho: Ranks, largest: float) -> dict:
     metric's largest change: an error of landmarks, which is never below 0, answers to
     any noise at all.
     """
-    first = levels.iloc[0]
-    told = levels.sort_values("level").told.to_numpy()
-    smallest = next((k for k in range(len(told)) if told[k:].all()), None)
-    stays = must_stay(first.distortion, first.metric)
+    levels = levels.sort_values("level")
+    first, told = levels.iloc[0], levels.told.to_numpy()
+    smallest = next((levels.iloc[k] for k in range(len(told)) if told[k:].all()), None)
     size = float(levels.change.abs().max() / largest) if largest else None
-    if stays:
-        exact = _is_exact(first.distortion, first.metric)
-        moved = told.any() and (exact or size is None or size >= NEGLIGIBLE)
+    if stays := must_stay(first.distortion, first.metric):
+        negligible = size is not None and size < NEGLIGIBLE and not is_exact(first.distortion, first.metric)
+        moved = told.any() and not negligible
     else:
         moved = smallest is not None
     return {
@@ -236,8 +220,8 @@ def _finding(levels: pd.DataFrame, rho: Ranks, largest: float) -> dict:
         "rho": rho[0],
         "rho_low": rho[1],
         "rho_high": rho[2],
-        "smallest": None if smallest is None else float(levels.amount.iloc[smallest]),
-        "smallest_level": None if smallest is None else smallest + 1,
+        "smallest": None if smallest is None else smallest.amount,
+        "smallest_level": None if smallest is None else smallest.level,
         "size": size,
         "unit": first.unit,
         "must_stay": stays,
@@ -255,9 +239,13 @@ def verdict(metric: str, found: pd.DataFrame) -> str:
         found: Its rows of ``schemas.AUDIT``.
     """
     label = METRICS[metric].label
-    reacts = [f"{_name(row)} ({_from(row)})" for row in found[found.finding == "reacts"].itertuples()]
+
+    def told(finding: str) -> list[str]:
+        rows = found[found.finding == finding].itertuples()
+        return [f"{_name(row)} ({from_amount(row)})" for row in rows]
+
+    reacts, false = told("reacts"), told("false response")
     stays = [_name(row) for row in found[(found.finding == "stays") & ~found.must_stay].itertuples()]
-    false = [f"{_name(row)} ({_from(row)})" for row in found[found.finding == "false response"].itertuples()]
     parts = [
         f"{label} reacts to {', '.join(reacts)}." if reacts else f"{label} reacts to nothing that it should."
     ]
@@ -268,7 +256,7 @@ def verdict(metric: str, found: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def _from(row) -> str:
+def from_amount(row) -> str:
     """From which amount on; for ``AAC``, whose bit rate falls, to which."""
     if pd.isna(row.smallest):
         return "not at every level"

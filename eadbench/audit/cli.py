@@ -10,10 +10,16 @@ import typer
 from eadbench.audit.config import AuditConfig
 from eadbench.audit.names import DISTORTIONS
 from eadbench.core import settings as core_settings
-from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson, parse_parts
-from eadbench.core.settings import nearest
-from eadbench.score.options import config_of
+from eadbench.score.options import (
+    EvaluatorsOption,
+    JobsOption,
+    LabelsOption,
+    LicencesOption,
+    PartOption,
+    config_of,
+    names_of,
+)
 
 app = typer.Typer(help="How each metric reacts to distortions of known strength.", no_args_is_help=True)
 
@@ -27,12 +33,7 @@ def root() -> None:
 def run_command(
     clips: Annotated[Path, typer.Option(help="Folder of real videos, or a corpus's clips.parquet.")],
     out: Annotated[Path, typer.Option(help="Folder for tables, pictures and index.html.")] = Path("audit"),
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV, TSV or Parquet with columns name, emotion, speaker; of a folder.", show_default=False
-        ),
-    ] = None,
+    labels: LabelsOption = None,
     metrics: Annotated[
         str | None, typer.Option(help="Only these metrics, comma-separated.", show_default=False)
     ] = None,
@@ -45,23 +46,10 @@ def run_command(
     max_seconds: Annotated[
         float | None, typer.Option(min=0.6, help="Clips are cut to this. [default: 2]", show_default=False)
     ] = None,
-    evaluators: Annotated[
-        str | None,
-        typer.Option(
-            metavar="official|demo|FOLDER",
-            show_default=False,
-            help="The networks that measure, as in `eadbench score`.",
-        ),
-    ] = None,
-    part: Annotated[
-        list[str] | None, typer.Option("--part", metavar="NAME=FOLDER", help="One evaluator.")
-    ] = None,
-    accept_licence: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Published weights whose licence you accept.")
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")
-    ] = 1,
+    evaluators: EvaluatorsOption = None,
+    part: PartOption = None,
+    accept_licence: LicencesOption = None,
+    jobs: JobsOption = 1,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
@@ -75,28 +63,20 @@ def run_command(
         eadbench audit run --clips results/clips/demo_mead/clips.parquet \\
           --evaluators demo --jobs 2 --out audit
     """
-    given = (
-        core_settings.load(settings, config, "audit run")
-        if settings
-        else core_settings.load(None, config)
-        if config
-        else None
-    )
+    given = core_settings.load(settings, config, "audit run") if settings or config else None
+    has = given.given if given else ()
     wanted = config_of(given, metrics)
-    base = (
-        given.audit.model_dump()
-        if given and "audit" in given.given
-        else {"corpus": clips.resolve().parent.name if clips.is_file() else clips.name}
-    )
-    over = {"max_clips": max_clips, "max_seconds": max_seconds, "distortions": _names(distortions)}
+    named = clips.resolve().parent.name if clips.is_file() else clips.name
+    base = given.audit.model_dump() if "audit" in has else {"corpus": named}
+    over = {
+        "max_clips": max_clips,
+        "max_seconds": max_seconds,
+        "distortions": distortions and names_of(distortions, DISTORTIONS, "distortion"),
+    }
     chosen = AuditConfig.model_validate(
         base | {key: value for key, value in over.items() if value is not None}
     )
     parts = parse_parts(part)
-    if not clips.exists():
-        raise EadbenchError(
-            "there are no clips", clips, "give a folder of videos, or results/clips/CORPUS/clips.parquet"
-        )
     from eadbench.audit.run import audit, clips_of_folder, clips_of_table
     from eadbench.core.device import pick_device
     from eadbench.media.files import SOUND
@@ -119,21 +99,7 @@ def run_command(
         for name, folder in networks.parts.items()
         if (folder / "card.json").exists()
     }
-    drawn = given is not None and "corpora" in given.given and chosen.corpus in given.corpora.drawn
+    drawn = "corpora" in has and chosen.corpus in given.corpora.drawn
     with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
         audit(pool, chosen, wanted, load(), seed, out, device, workers, ids, drawn)
     typer.echo(f"open {out / 'index.html'} in a browser")
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    for name in names:
-        if name not in DISTORTIONS:
-            raise EadbenchError(
-                f"no distortion is named {name!r}{nearest(name, DISTORTIONS)}",
-                "--distortions",
-                f"known: {', '.join(DISTORTIONS)}",
-            )
-    return names

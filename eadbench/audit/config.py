@@ -1,11 +1,9 @@
 """Section ``audit`` of the config: which clips are distorted, and how."""
 
-from typing import Any
+from pydantic import Field
 
-from pydantic import Field, field_validator
-
-from eadbench.audit.names import DISTORTIONS
-from eadbench.core.settings import CorpusName, Section, nearest
+from eadbench.audit.names import DISTORTIONS, DistortionName
+from eadbench.core.settings import CorpusName, Section
 
 READS = {
     "run": (
@@ -35,18 +33,4 @@ class AuditConfig(Section):
     split: str = "test"
     max_clips: int = Field(6, ge=2)
     max_seconds: float = Field(2.0, gt=0.5)
-    distortions: tuple[str, ...] = DISTORTIONS
-
-    @field_validator("distortions")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in DISTORTIONS:
-                raise ValueError(
-                    f"no distortion is named {name!r}{nearest(name, DISTORTIONS)}; known: "
-                    f"{', '.join(DISTORTIONS)}"
-                )
-        return names
-
-    def in_use(self) -> dict[str, Any]:
-        return self.__dict__
+    distortions: tuple[DistortionName, ...] = DISTORTIONS

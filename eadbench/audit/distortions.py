@@ -5,9 +5,10 @@ Lengths in pixels are for a frame of 256 and grow with its side.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import product
 
 import av
 import cv2
@@ -78,6 +79,17 @@ class Distortion:
 
 
 REGISTRY: dict[str, Distortion] = {}
+LEVELS = 5
+
+
+def levels_of(names: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Every level, 1 (weak) to 5 (strong), of some distortions."""
+    return product(names, range(1, LEVELS + 1))
+
+
+def level_of(name: str, level: int) -> str:
+    """How a level is called where it stands in the place of a method."""
+    return f"{name}_{level}"
 
 
 def distortion(label: str, unit: str, levels: tuple[float, ...]) -> Callable:
@@ -250,12 +262,10 @@ def translated(frame: np.ndarray, right: float, down: float) -> np.ndarray:
 
 def moved(audio: np.ndarray, samples: int) -> np.ndarray:
     """Audio moved by some samples, positive to later; its length stays."""
-    out = np.zeros_like(audio)
-    if samples >= 0:
-        out[samples:] = audio[: len(audio) - samples]
-    else:
-        out[:samples] = audio[-samples:]
-    return out
+    away = min(abs(samples), len(audio))
+    gap = np.zeros(away, audio.dtype)
+    kept = [gap, audio[: len(audio) - away]] if samples > 0 else [audio[away:], gap]
+    return np.concatenate(kept)
 
 
 def blended(clip: Footage, other: np.ndarray | None, share: float, what: str) -> Footage:
@@ -303,15 +313,15 @@ def with_mouths(clip: Footage, moments: np.ndarray) -> Footage:
 def recoded(frames: np.ndarray, fps: float, codec: str, crf: float) -> np.ndarray:
     """Frames ``(T, H, W, 3)`` through a codec and back."""
     buffer = io.BytesIO()
-    quiet = (
-        {"x265-params": f"crf={crf:g}:log-level=none:pools=none:frame-threads=1"}
-        if codec == "libx265"
-        else {"crf": f"{crf:g}", "threads": "1"}
-    )
+    options = {"crf": f"{crf:g}", "preset": "medium", "threads": "1"}
+    # The same bytes each time, as in media.video.VideoWriter; x265 without its messages.
+    if codec == "libx264":
+        options["mbtree"] = "0"
+    else:
+        options["x265-params"] = "log-level=none:pools=none:frame-threads=1"
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream(
-            codec, rate=Fraction(fps).limit_denominator(1001), options=quiet | {"preset": "medium"}
-        )
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
@@ -325,6 +335,8 @@ def recoded_audio(audio: np.ndarray, bits: int) -> np.ndarray:
     """Samples ``(N,)`` at 16 kHz through AAC and back, at the same time: the encoder's
     delay is taken off.
     """
+    if not len(audio):
+        return audio
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         SoundTrack(container, audio, RATE, {"b": str(bits)}).finish()

@@ -2,8 +2,10 @@
 a configuration.
 """
 
+from typing import Literal, get_args
+
 # As in eadbench.audit.distortions, which a test compares.
-DISTORTIONS = (
+DistortionName = Literal[
     "h264",
     "h265",
     "aac",
@@ -24,5 +26,6 @@ DISTORTIONS = (
     "mouth_other_moment",
     "other_speaker",
     "other_emotion",
-)
+]
+DISTORTIONS: tuple[str, ...] = get_args(DistortionName)
 AUDIO = ("aac", "audio_early", "audio_late", "silence")  # those that leave every frame as it is

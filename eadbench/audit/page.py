@@ -8,8 +8,8 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from eadbench.audit.analyse import LEVELS, verdict
-from eadbench.audit.distortions import REGISTRY
+from eadbench.audit.analyse import from_amount, verdict
+from eadbench.audit.distortions import LEVELS, REGISTRY
 from eadbench.core.files import write_text
 from eadbench.corpora.config import DRAWN
 from eadbench.scores.metrics import METRICS
@@ -54,11 +54,9 @@ def write_page(
         verdicts=verdicts,
         false=_false(found),
         n=len(clips),
-        speakers=len({clip.speaker for clip in clips}),
+        speakers=len({clip.speaker or clip.clip_id for clip in clips}),
         skipped={REGISTRY[name].label: why for name, why in skipped.items()},
         distortions=[kind for name, kind in REGISTRY.items() if name in set(found.distortion)],
-        labels={name: metric.label for name, metric in METRICS.items()},
-        names={name: kind.label for name, kind in REGISTRY.items()},
         evaluators=evaluators,
         mark=mark,
     )
@@ -68,26 +66,20 @@ def write_page(
 def _false(found: pd.DataFrame) -> list[dict[str, str]]:
     """The false responses for print, the largest first."""
     rows = found[found.finding == "false response"].sort_values("size", ascending=False, kind="stable")
-    kinds = [REGISTRY[name] for name in rows.distortion]
-    amounts = [
-        "not at every level" if pd.isna(row.smallest) else kind.amount(row.smallest)
-        for row, kind in zip(rows.itertuples(), kinds, strict=True)
-    ]
-    percents = ["–" if pd.isna(size) else f"{100 * size:.0f} %" for size in rows["size"]]
     return [
-        row | {"amount": amount, "percent": percent}
-        for row, amount, percent in zip(
-            rows[["metric", "variant", "distortion"]].to_dict("records"), amounts, percents, strict=True
-        )
+        {
+            "metric": label_of(row),
+            "distortion": REGISTRY[row.distortion].label,
+            "amount": from_amount(row),
+            "share": "–" if pd.isna(row.size) else f"{100 * row.size:.0f} %",
+        }
+        for row in rows.itertuples()
     ]
 
 
-def _columns(found: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(dict.fromkeys(zip(found.metric, found.variant, strict=True)))
-
-
-def _label(metric: str, variant: str) -> str:
-    return METRICS[metric].label + (f" ({variant})" if variant else "")
+def label_of(row) -> str:
+    """A metric in print, with its variant where it has several."""
+    return METRICS[row.metric].label + (f" ({row.variant})" if row.variant else "")
 
 
 def matrix_figure(found: pd.DataFrame):
@@ -101,40 +93,27 @@ def matrix_figure(found: pd.DataFrame):
 
     from eadbench.tables.figures import STYLE
 
-    rows, columns = _columns(found), list(dict.fromkeys(found.distortion))
-    cells = {(row.metric, row.variant, row.distortion): row for row in found.itertuples()}
-    values = np.full((len(rows), len(columns)), np.nan)
-    for (i, (metric, variant)), (j, name) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
-        row = cells.get((metric, variant, name))
-        values[i, j] = np.nan if row is None or pd.isna(row.rho) else row.rho
+    metrics = list(dict.fromkeys(label_of(row) for row in found.itertuples()))
+    distortions = list(dict.fromkeys(found.distortion))
+    rows = list(found.itertuples())
+    placed = [(metrics.index(label_of(row)), distortions.index(row.distortion), row) for row in rows]
+    values = np.full((len(metrics), len(distortions)), np.nan)
+    for i, j, row in placed:
+        values[i, j] = np.nan if pd.isna(row.rho) else row.rho
+    size = (2.6 + 0.42 * len(distortions), 1.6 + 0.27 * len(metrics))
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(
-            figsize=(2.6 + 0.42 * len(columns), 1.6 + 0.27 * len(rows)), layout="constrained"
-        )
+        figure, axis = plt.subplots(figsize=size, layout="constrained")
         image = axis.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
         axis.set_facecolor("0.85")
-        for (i, (metric, variant)), (j, name) in (
-            (a, b) for a in enumerate(rows) for b in enumerate(columns)
-        ):
-            row = cells.get((metric, variant, name))
-            if row is None:
-                continue
+        for i, j, row in placed:
             if pd.notna(row.smallest_level):
-                axis.text(
-                    j,
-                    i,
-                    f"{int(row.smallest_level)}",
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color="w" if abs(values[i, j]) > 0.6 else "k",
-                )
+                ink = {"color": "w" if abs(values[i, j]) > 0.6 else "k", "fontsize": 7}
+                axis.text(j, i, f"{int(row.smallest_level)}", ha="center", va="center", **ink)
             if row.finding == "false response":
                 axis.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="#d00000", lw=1.6))
-        axis.set_xticks(
-            range(len(columns)), [REGISTRY[name].label for name in columns], rotation=55, ha="right"
-        )
-        axis.set_yticks(range(len(rows)), [_label(*row) for row in rows])
+        labels = [REGISTRY[name].label for name in distortions]
+        axis.set_xticks(range(len(distortions)), labels, rotation=55, ha="right")
+        axis.set_yticks(range(len(metrics)), metrics)
         axis.tick_params(length=0)
         figure.colorbar(image, ax=axis, label="rank correlation with the level", shrink=0.6)
     return figure

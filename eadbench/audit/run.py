@@ -6,29 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from eadbench.audit.config import AuditConfig
-from eadbench.audit.distortions import RATE, REGISTRY, Footage
+from eadbench.audit.distortions import REGISTRY, Footage, level_of, levels_of
 from eadbench.core import provenance, schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for
 from eadbench.core.tables import KEPT, read_table, resolve
-from eadbench.media.audio import read_audio
+from eadbench.media.audio import RATE, read_audio
 from eadbench.media.faces import FaceMesh
 from eadbench.media.files import VIDEO
 from eadbench.media.video import read_frames, write_video
 from eadbench.samples.manifest import choose
 from eadbench.score.folders import files_by_name
 from eadbench.score.labels import Labels
-from eadbench.scores.clip import ScoreTask
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.landmarks import mesh_of
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.summarise import SummaryCell, write_summary
+from eadbench.scores.task import ScoreTask
 from eadbench.scores.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def audit(
     evaluators: Mapping[str, str] | None = None,
     drawn: bool = False,
 ) -> None:
-    """Distort, score and sum up; an interrupted run goes on where it stopped.
+    """Distort, score and sum up. What an interrupted run has scored is not scored again.
 
     Writes ``levels.parquet`` (``schemas.AUDIT_LEVELS``), ``audit.parquet``
     (``schemas.AUDIT``), ``matrix.png``, one picture of curves per metric and
@@ -139,12 +140,11 @@ def audit(
     clips = chosen(pool, config, seed)
     videos, cells = out / "videos", out / "cells"
     skipped = write_videos(clips, pool, config, seed, scores.fps, videos)
-    names = [
-        ZERO,
-        *(f"{name}_{k}" for name in config.distortions if name not in skipped for k in range(1, 6)),
-    ]
-    zero = cells / ZERO
-    for name in track(names, "score the levels", unit="level"):
+    distorted = [name for name in config.distortions if name not in skipped]
+    zero = None
+    for name in track(
+        [ZERO, *(level_of(*one) for one in levels_of(distorted))], "score the levels", unit="level"
+    ):
         tasks = [
             ScoreTask(
                 clip.clip_id,
@@ -157,25 +157,12 @@ def audit(
         ]
         cell = {"method": name, "corpus": config.corpus, "protocol": "self"}
         table = cells / name / "per_clip.parquet"
-        measure_cell(
-            cell,
-            tasks,
-            scores,
-            judges,
-            table,
-            device,
-            None if name == ZERO else zero,
-            reuse=True,
-            workers=workers,
-        )
-        write_summary(
-            SummaryCell.read(cells / name),
-            SummaryCell.read(zero),
-            scores,
-            seed,
-            cells / name / "summary.parquet",
-        )
-    levels, found = analyse(cells, [name for name in config.distortions if name not in skipped], scores, out)
+        real = zero.folder if zero else None
+        measure_cell(cell, tasks, scores, judges, table, device, real, reuse=True, workers=workers)
+        measured = SummaryCell.read(cells / name)
+        zero = zero or measured
+        write_summary(measured, zero, scores, seed, cells / name / "summary.parquet")
+    levels, found = analyse(cells, distorted, scores, out)
     write_page(out, levels, found, clips, skipped, evaluators or {}, drawn)
     provenance.write(out, config.model_dump(mode="json"))
 
@@ -194,8 +181,9 @@ def write_videos(
         Distortions that these clips do not allow, with the reason.
     """
     skipped: dict[str, str] = {}
+    mesh = FaceMesh()
     for number, clip in enumerate(track(clips, "distort the clips", unit="clip")):
-        footage = load(clip, pool, config, fps)
+        footage = load(clip, pool, config, fps, mesh)
         _write(video_of(videos, ZERO, number), footage)
         for name in config.distortions:
             if name in skipped:
@@ -208,7 +196,8 @@ def write_videos(
                     skipped[name] = f"{clip.clip_id}: {error.what}"
                     log.warning("%s left out: %s", kind.label, skipped[name])
                     break
-                _write(video_of(videos, f"{name}_{k}", number), distorted)
+                _write(video_of(videos, level_of(name, k), number), distorted)
+    mesh.close()
     return skipped
 
 
@@ -218,16 +207,13 @@ def _write(path: Path, footage: Footage) -> None:
     )
 
 
-def load(clip: SourceClip, pool: list[SourceClip], config: AuditConfig, fps: float) -> Footage:
+def load(
+    clip: SourceClip, pool: list[SourceClip], config: AuditConfig, fps: float, mesh: FaceMesh
+) -> Footage:
     """Read a clip, and those that are blended into it."""
     frames = _frames(clip, config, fps)
     seconds = len(frames) / fps
     audio = _audio(clip, seconds)
-    mesh = FaceMesh()
-    try:
-        marks = mesh_of(frames, mesh)
-    finally:
-        mesh.close()
     size = frames.shape[2], frames.shape[1]
     others = [one for one in pool if one.speaker and clip.speaker and one.speaker != clip.speaker]
     moods = [
@@ -243,7 +229,7 @@ def load(clip: SourceClip, pool: list[SourceClip], config: AuditConfig, fps: flo
         frames,
         audio,
         fps,
-        marks,
+        mesh_of(frames, mesh),
         *(None if one is None else _fitted(_frames(one, config, fps), size) for one in pair),
     )
 
@@ -266,8 +252,6 @@ def _audio(clip: SourceClip, seconds: float) -> np.ndarray:
 
 
 def _fitted(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    import cv2
-
     if frames.shape[2:0:-1] == size:
         return frames
     return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])

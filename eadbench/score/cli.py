@@ -10,7 +10,14 @@ import typer
 from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson, parse_parts
-from eadbench.score.options import config_of
+from eadbench.score.options import (
+    EvaluatorsOption,
+    JobsOption,
+    LabelsOption,
+    LicencesOption,
+    PartOption,
+    config_of,
+)
 from eadbench.scores.config import ScoresConfig
 
 app = typer.Typer(add_completion=False)
@@ -39,10 +46,7 @@ def score_command(
             help="Folder of driving sound, same names. [default: the videos' own]", show_default=False
         ),
     ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="CSV, TSV or Parquet with columns name, emotion, speaker.", show_default=False),
-    ] = None,
+    labels: LabelsOption = None,
     crop: Annotated[
         bool, typer.Option("--crop/--no-crop", help="Cut all videos to the face of the real one first.")
     ] = False,
@@ -67,36 +71,10 @@ def score_command(
             help="Folder for a page with players, plots and tables; opens from disk.", show_default=False
         ),
     ] = None,
-    part: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--part",
-            metavar="NAME=FOLDER",
-            help="One evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet.",
-        ),
-    ] = None,
-    evaluators: Annotated[
-        str | None,
-        typer.Option(
-            "--evaluators",
-            "--zoo",
-            metavar="official|demo|FOLDER",
-            show_default=False,
-            help="The networks that measure: `official` fetches the published ones, `demo` takes those of "
-            "a finished demo, FOLDER those in it. "
-            "[default: the published ones, if they are on this machine]",
-        ),
-    ] = None,
-    accept_licence: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID",
-            help="Published weights whose licence you accept, or `all`; may be given several times.",
-        ),
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")
-    ] = 1,
+    part: PartOption = None,
+    evaluators: EvaluatorsOption = None,
+    accept_licence: LicencesOption = None,
+    jobs: JobsOption = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be fetched and measured, and stop.")
     ] = False,

@@ -1,15 +1,56 @@
-"""What ``eadbench score`` measures when nothing else is said: its own defaults, not
-those of a demo's configuration.
+"""Options of the commands that measure videos, and what they measure when nothing else
+is said: their own defaults, not those of a demo's configuration.
 
 Nothing large is imported here, so that a wrong word is refused at once.
 """
 
 import difflib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.names import judge_of
+
+# Options that commands which measure videos share.
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(help="CSV, TSV or Parquet with columns name, emotion, speaker.", show_default=False),
+]
+PartOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--part",
+        metavar="NAME=FOLDER",
+        help="One evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet.",
+    ),
+]
+EvaluatorsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluators",
+        "--zoo",
+        metavar="official|demo|FOLDER",
+        show_default=False,
+        help="The networks that measure: `official` fetches the published ones, `demo` takes those of "
+        "a finished demo, FOLDER those in it. "
+        "[default: the published ones, if they are on this machine]",
+    ),
+]
+LicencesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID",
+        help="Published weights whose licence you accept, or `all`; may be given several times.",
+    ),
+]
+JobsOption = Annotated[
+    int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")
+]
 
 JUDGES = {
     "sync": "judge_syncnet",
@@ -45,7 +86,7 @@ def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | N
     own = {"judges": JUDGES, "lpips_frames": LPIPS_FRAMES}
     found = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate(own)
     if metrics is not None:
-        found = found.model_copy(update={"metrics": with_motion(metric_names(metrics))})
+        found = found.model_copy(update={"metrics": with_motion(names_of(metrics, judge_of(), "metric"))})
     if lpips_frames is not None:
         found = found.model_copy(update={"lpips_frames": frame_count(lpips_frames)})
     return found
@@ -66,27 +107,28 @@ def frame_count(text: str) -> int | None:
     return int(text)
 
 
-def metric_names(text: str) -> tuple[str, ...]:
-    """Names of metrics from a list with commas; capitals, blanks and repetitions do not
+def names_of(text: str, known: Collection[str], what: str) -> tuple[str, ...]:
+    """Known names from a list with commas; capitals, blanks and repetitions do not
     matter.
+
+    Args:
+        text: What was given to the option ``--{what}s``.
+        known: All names.
+        what: What they are names of, e.g. ``metric``.
 
     Raises:
         EadbenchError: If one is unknown, or there is none.
     """
-    known = judge_of()
-    names = tuple(
-        dict.fromkeys(name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip())
-    )
-    for name in names:
+    listed = [name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()]
+    every = f"known: {', '.join(known)}"
+    for name in listed:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, 0.4)
             hint = f"is it {near[0]!r}? " if near else ""
-            raise EadbenchError(
-                f"no metric is named {name!r}", "--metrics", f"{hint}known: {', '.join(known)}"
-            )
-    if not names:
-        raise EadbenchError("no metric is named", "--metrics", f"known: {', '.join(known)}")
-    return names
+            raise EadbenchError(f"no {what} is named {name!r}", f"--{what}s", hint + every)
+    if not listed:
+        raise EadbenchError(f"no {what} is named", f"--{what}s", every)
+    return tuple(dict.fromkeys(listed))
 
 
 def with_motion(metrics: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,9 +13,17 @@ import pandas as pd
 from eadbench.core import provenance, schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import KEPT, read_table, write_table
+from eadbench.scores.metrics import METRICS
 from eadbench.study import report
 from eadbench.study.config import StudyConfig
-from eadbench.study.effects import by_speaker, contrast_of_clips, crossed_estimate, seed_estimate, verdict
+from eadbench.study.effects import (
+    Estimate,
+    by_speaker,
+    contrast_of_clips,
+    crossed_estimate,
+    seed_estimate,
+    verdict,
+)
 from eadbench.tables.ablation import Contrast, contrasts
 from eadbench.tables.gather import holm
 from eadbench.tables.metrics import metric
@@ -29,11 +37,55 @@ class Scores:
 
     Attributes:
         per_clip: Rows of ``schemas.PER_CLIP`` with a value.
-        summary: Rows of ``schemas.SUMMARY``.
+        summary: Rows of ``schemas.SUMMARY`` with a value.
+        methods: The methods of the grid.
     """
 
     per_clip: pd.DataFrame
     summary: pd.DataFrame
+    methods: list[str]
+
+    def values(self, protocol: str, key: str) -> pd.DataFrame | None:
+        """One metric of all methods.
+
+        Args:
+            protocol: Driving protocol.
+            key: The metric, ``name@variant`` where it has several.
+
+        Returns:
+            ``(clips, methods)``, only clips that every method has, with ``clip_id``,
+            ``speaker`` and ``emotion`` in the index; of a metric of sets one row.
+            ``None`` where no method was measured by it, as by a metric that compares
+            frames under another protocol than ``self``.
+
+        Raises:
+            EadbenchError: If some methods have it and some do not, or a metric of sets
+                has several variants and none is named.
+        """
+        name, _, variant = key.partition("@")
+        source = self.summary if METRICS[name].kind == "set" else self.per_clip
+        rows = source[(source.protocol == protocol) & (source.metric == name)]
+        if variant:
+            rows = rows[rows.variant == variant]
+        if rows.empty:
+            return None
+        where = f"{key!r} under {protocol!r}"
+        if absent := sorted(set(self.methods) - set(rows.method)):
+            raise EadbenchError(
+                f"{where}: {len(absent)} of {len(self.methods)} methods have no value, e.g. {absent[0]}",
+                "study",
+                "the per-clip tables say why, with `reason`",
+            )
+        if METRICS[name].kind != "set":
+            index = ["clip_id", "speaker", "emotion"]
+            rows = rows.assign(emotion=rows.emotion.fillna(""))
+            wide = rows.pivot(index=index, columns="method", values="value")
+            return wide.reindex(columns=self.methods).dropna().sort_index()
+        if variants := sorted(set(rows.variant[rows.duplicated("method", keep=False)].dropna())):
+            raise EadbenchError(
+                f"{where} has the variants {', '.join(variants)}", "study", f"name one as {name}@VARIANT"
+            )
+        return rows.set_index("method").value.reindex(self.methods).to_frame().T
 
 
 def analyse(
@@ -54,15 +106,16 @@ def analyse(
         The table (``schemas.STUDY``).
 
     Raises:
-        EadbenchError: If a method was not scored, or the methods have no clip in
+        EadbenchError: If a method was not scored, or the methods have too few clips in
             common.
     """
     scores = read_scores(per_clip, summary, config)
-    frame = pd.DataFrame(effects(scores, config), columns=schemas.STUDY.names)
-    means = means_of_cells(scores, config)
+    values = {pair: found for pair in config.metrics if (found := scores.values(*pair)) is not None}
+    frame = pd.DataFrame(effects(values, config), columns=schemas.STUDY.names)
+    means = means_of_cells(values, config)
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "effects.parquet", frame, schemas.STUDY)
-    report.write(out, frame, means, rank_of_complete(means, config), config, drawn)
+    report.write(out, frame, means, ranks(means, config), config, drawn)
     provenance.write(out, config.model_dump(mode="json"))
     return frame
 
@@ -74,88 +127,86 @@ def read_scores(per_clip: Sequence[Path], summary: Sequence[Path], config: Study
         EadbenchError: If a method has none.
     """
     clips = pd.concat([read_table(path, schemas.PER_CLIP, COLUMNS) for path in per_clip], ignore_index=True)
-    clips = clips[
-        (clips.status == KEPT) & np.isfinite(clips.value.astype(float)) & (clips.corpus == config.corpus)
-    ]
+    clips = clips[(clips.status == KEPT) & np.isfinite(clips.value.astype(float))]
     sets = pd.concat([read_table(path, schemas.SUMMARY) for path in summary], ignore_index=True)
-    sets = sets[(sets.corpus == config.corpus) & sets.value.notna()]
-    if absent := [method for method in config.methods if method not in set(clips.method) | set(sets.method)]:
+    sets = sets[sets.value.notna()]
+    clips, sets = (
+        rows[(rows.corpus == config.corpus) & rows.method.isin(config.methods)] for rows in (clips, sets)
+    )
+    if absent := [method for method in config.methods if method not in {*clips.method, *sets.method}]:
         raise EadbenchError(
             f"{len(absent)} of {len(config.methods)} methods were not scored on {config.corpus!r}: "
             f"{', '.join(absent[:8])}",
             "study.cells",
             "run the workflow to its end (`snakemake -n` shows what is left)",
         )
-    return Scores(clips, sets)
+    return Scores(clips, sets, config.methods)
 
 
-def effects(scores: Scores, config: StudyConfig) -> list[dict]:
+Values = dict[tuple[str, str], pd.DataFrame]
+
+
+def effects(values: Values, config: StudyConfig) -> list[dict]:
     """The hypotheses, then all main effects and interactions on every metric (rows of
     ``schemas.STUDY``).
+
+    Args:
+        values: Protocol and metric -> :meth:`Scores.values`.
+        config: The section.
+
+    Raises:
+        EadbenchError: If a hypothesis is about what was not measured, or of clips of
+            one speaker.
     """
     grid = [one for one in contrasts(config.factors) if one.kind in ("main", "interaction")]
     main = {one.effect: one for one in grid if one.kind == "main"}
-    asked = [
-        _row(scores, config, main[one.effect], one.protocol, one.metric)
-        | {"hypothesis": name, "claim": one.claim, "smallest": one.smallest}
-        for name, one in config.hypotheses.items()
-    ]
+    asked = []
+    for name, one in config.hypotheses.items():
+        pair = (one.protocol, one.metric)
+        row = _row(values[pair], main[one.effect], *pair, config) if pair in values else None
+        if row is None:
+            raise EadbenchError(
+                f"{one.metric!r} under {one.protocol!r}: the methods of the grid have no clips of two "
+                "speakers in common",
+                f"study.hypotheses.{name}",
+                "the per-clip tables say with `reason` which clips were not measured",
+            )
+        asked.append(row | {"hypothesis": name, "claim": one.claim, "smallest": one.smallest})
     for row, p in zip(asked, holm(np.array([row["p_value"] for row in asked])), strict=True):
         row["p_holm"] = p
         row["verdict"] = verdict(
             row["value"], row["low"], row["high"], p, row["claim"], row["smallest"], config.alpha
         )
     explored = [
-        row
-        for protocol, key in config.metrics
+        _row(of_metric, contrast, *pair, config, emotion)
+        for pair, of_metric in values.items()
         for contrast in grid
-        for emotion in _emotions(scores, protocol, key, contrast)
-        if (row := _row(scores, config, contrast, protocol, key, emotion))
+        for emotion in ["", *(_emotions(of_metric) if contrast.kind == "main" else [])]
     ]
-    return asked + explored
+    return asked + [row for row in explored if row is not None]
 
 
-def _emotions(scores: Scores, protocol: str, key: str, contrast: Contrast) -> list[str | None]:
-    """``None`` for all clips, then for main effects on a per-clip metric each emotion."""
-    clips = scores.per_clip
-    found = (
-        clips[(clips.protocol == protocol) & (clips.metric == key.partition("@")[0])]
-        .emotion.dropna()
-        .unique()
-    )
-    return [None, *(sorted(found) if contrast.kind == "main" else [])]
+def _emotions(values: pd.DataFrame) -> list[str]:
+    """Emotions of the clips; none of a metric of sets."""
+    if "emotion" not in values.index.names:
+        return []
+    return sorted(filter(None, set(values.index.get_level_values("emotion"))))
 
 
 def _row(
-    scores: Scores,
-    config: StudyConfig,
-    contrast: Contrast,
-    protocol: str,
-    key: str,
-    emotion: str | None = None,
+    values: pd.DataFrame, contrast: Contrast, protocol: str, key: str, config: StudyConfig, emotion: str = ""
 ) -> dict | None:
-    """The effect over seeds and speakers, or over seeds alone for a metric of sets;
-    ``None`` for an emotion with too few speakers.
+    """The effect, of all clips or of those of one emotion; ``None`` with fewer than two
+    speakers.
     """
     cells = {name: cell.methods for name, cell in config.cells.items()}
-    values = _clips(scores.per_clip, protocol, key, config.methods, emotion)
-    spread = None
-    if values is None:
-        found = seed_estimate(_sets(scores.summary, cells, contrast, protocol, key))
-    else:
-        differences = by_speaker(contrast_of_clips(values, cells, contrast))
-        if min(differences.shape) < 2:
-            if emotion:
-                return None
-            raise EadbenchError(
-                f"{key!r} under {protocol!r}: the methods of the grid have clips of {differences.shape[1]} "
-                "speakers in common, two are needed",
-                "study.cells",
-                "the per-clip tables say with `reason` which clips were not measured",
-            )
-        found = crossed_estimate(differences)
-        spread = float(np.sqrt(values.var(ddof=1).mean()))  # between clips, within methods
-    one = metric(key)
+    per_clip = "speaker" in values.index.names
+    if emotion:
+        values = values.xs(emotion, level="emotion", drop_level=False)
+    found = _estimate(values, cells, contrast)
+    if found is None:
+        return None
+    spread = float(np.sqrt(values.var(ddof=1).mean())) if per_clip else None  # between clips, within methods
     return dataclasses.asdict(found) | {
         "hypothesis": None,
         "claim": None,
@@ -164,108 +215,56 @@ def _row(
         "verdict": None,
         "protocol": protocol,
         "metric": key,
-        "direction": one.direction,
+        "direction": metric(key).direction,
         "kind": contrast.kind,
         "effect": contrast.effect,
         "by": "emotion" if emotion else "all",
         "level": emotion or "all",
-        "clips": 0 if values is None else len(values),
+        "clips": len(values) if per_clip else 0,
         "standardised": found.value / spread if spread else None,
         "detectable": found.detectable(config.alpha, config.power),
     }
 
 
-def _clips(
-    per_clip: pd.DataFrame, protocol: str, key: str, methods: list[str], emotion: str | None
-) -> pd.DataFrame | None:
-    """Values ``(clips, methods)`` of the clips that every method has; ``None`` for a
-    metric of sets.
-    """
-    frame = per_clip[
-        (per_clip.protocol == protocol)
-        & (per_clip.metric == key.partition("@")[0])
-        & per_clip.method.isin(methods)
-    ]
-    if frame.empty:
-        return None
-    if emotion:
-        frame = frame[frame.emotion == emotion]
-    wide = frame.pivot(index=["clip_id", "speaker"], columns="method", values="value")
-    return wide.reindex(columns=methods).dropna().sort_index()
+def _estimate(values: pd.DataFrame, cells: dict[str, list[str]], contrast: Contrast) -> Estimate | None:
+    """Over seeds and speakers, or over seeds alone for a metric of sets."""
+    if "speaker" not in values.index.names:
+        return seed_estimate(contrast_of_clips(values, cells, contrast).to_numpy()[0])
+    differences = by_speaker(contrast_of_clips(values, cells, contrast))
+    return crossed_estimate(differences) if min(differences.shape) > 1 else None
 
 
-def _sets(
-    summary: pd.DataFrame, cells: dict[str, list[str]], contrast: Contrast, protocol: str, key: str
-) -> np.ndarray:
-    """The contrast ``(seeds,)`` of a metric of sets.
-
-    Raises:
-        EadbenchError: If a method lacks it.
-    """
-    name, _, variant = key.partition("@")
-    frame = summary[(summary.protocol == protocol) & (summary.metric == name)]
-    if variant:
-        frame = frame[frame.variant == variant]
-    values = frame.groupby("method").value.agg(list)
-    for method in (one for methods in cells.values() for one in methods):
-        if len(values.get(method, [])) != 1:
-            what = (
-                "has no value"
-                if method not in values
-                else f"has {len(values[method])} values; name one as {name}@variant"
-            )
-            raise EadbenchError(
-                f"{method!r} {what} of {key!r} under {protocol!r}",
-                "study",
-                "scores.metrics chooses what is measured",
-            )
-    return sum(
-        weight * np.array([values[method][0] for method in cells[cell]])
-        for cell, weight in contrast.weights.items()
-    )
-
-
-def means_of_cells(scores: Scores, config: StudyConfig) -> pd.DataFrame:
+def means_of_cells(values: Values, config: StudyConfig) -> pd.DataFrame:
     """Mean and standard deviation between seeds of every cell: rows of
     ``protocol, metric, cell, mean, sd``.
     """
     rows = []
-    for protocol, key in config.metrics:
-        values = _clips(scores.per_clip, protocol, key, config.methods, None)
+    for (protocol, key), of_metric in values.items():
         for name, cell in config.cells.items():
-            alone = Contrast("main", name, None, {name: 1.0})
-            by_seed = (
-                _sets(scores.summary, {name: cell.methods}, alone, protocol, key)
-                if values is None
-                else values[cell.methods].mean().to_numpy()
-            )
+            by_seed = of_metric[cell.methods].mean()
             rows.append(
                 {
                     "protocol": protocol,
                     "metric": key,
                     "cell": name,
                     "mean": by_seed.mean(),
-                    "sd": by_seed.std(ddof=1),
+                    "sd": by_seed.std(),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def rank_of_complete(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
-    """Where the cell with everything on stands among the cells, by metric with a
-    direction: rows of ``protocol, metric, rank, cells``.
+def ranks(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
+    """Ranks ``(cells, metrics)`` of the cells by each metric of ``config.overall`` under
+    protocol ``self``, 1 the best, and their ``mean``; the best cell comes first.
+
+    A metric without direction ranks by the distance to its ideal.
     """
-    rows = []
-    for (protocol, key), part in means.groupby(["protocol", "metric"], sort=False):
-        direction = metric(key).direction
-        if direction != "none":
-            ranks = part.set_index("cell")["mean"].rank(ascending=direction == "down", method="min")
-            rows.append(
-                {
-                    "protocol": protocol,
-                    "metric": key,
-                    "rank": int(ranks[config.complete]),
-                    "cells": len(ranks),
-                }
-            )
-    return pd.DataFrame(rows, columns=["protocol", "metric", "rank", "cells"])
+    wide = means[means.protocol == "self"].pivot(index="cell", columns="metric", values="mean")
+    found = {}
+    for key in (key for key in config.overall if key in wide):
+        one = metric(key)
+        off = wide[key] if one.ideal is None else (wide[key] - one.ideal).abs()
+        found[key] = off.rank(ascending=one.direction != "up", method="average")
+    frame = pd.DataFrame(found, index=wide.index)
+    return frame.assign(mean=frame.mean(axis=1)).sort_values("mean", kind="stable")

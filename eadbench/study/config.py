@@ -59,6 +59,7 @@ class StudyConfig(Section):
         hypotheses: Name -> hypothesis; together they are the family that Holm's
             correction is over.
         explore: Metrics whose effects are shown without being tested against a claim.
+        overall: Metrics by which all cells are ranked under protocol ``self``.
         alpha: Level of the tests.
         power: Power for the smallest effect that the design can detect.
     """
@@ -70,6 +71,7 @@ class StudyConfig(Section):
     complete: str
     hypotheses: dict[str, HypothesisConfig] = Field(min_length=1)
     explore: list[str] = []
+    overall: list[str] = []
     alpha: float = Field(0.05, gt=0, lt=1)
     power: float = Field(0.8, gt=0, lt=1)
 
@@ -122,9 +124,9 @@ class StudyConfig(Section):
     def metrics(self) -> list[tuple[str, str]]:
         """Pairs of protocol and metric that the analysis looks at, hypotheses first."""
         asked = [(one.protocol, one.metric) for one in self.hypotheses.values()]
-        return list(
-            dict.fromkeys([*asked, *((protocol, metric) for protocol, _ in asked for metric in self.explore)])
-        )
+        ranked = [("self", metric) for metric in self.overall]
+        explored = [(protocol, metric) for protocol, _ in asked for metric in self.explore]
+        return list(dict.fromkeys([*asked, *ranked, *explored]))
 
 
 def check(settings: Any) -> None:

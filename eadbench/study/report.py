@@ -36,7 +36,7 @@ def write(
         out: Folder.
         frame: The effects (``schemas.STUDY``).
         means: Rows of ``protocol, metric, cell, mean, sd``.
-        ranks: Rows of ``protocol, metric, rank, cells`` of the cell with everything on.
+        ranks: ``(cells, metrics)`` with ``mean``, the best cell first.
         config: The section.
         drawn: Whether the people of the corpus are drawn, which text and figure then
             say.
@@ -44,22 +44,20 @@ def write(
     from eadbench.tables.figures import save
 
     asked, rest = frame[frame.hypothesis.notna()], frame[frame.hypothesis.isna()]
-    first = asked.iloc[0]
     sets = (
         f"{len(config.cells)} cells of {int(frame.seeds.max())} trainings, {int(frame.clips.max())} "
         f"clips of {int(frame.speakers.max())} speakers"
     )
     parts = [
         f"# {render.escape_markdown(config.title)}",
-        f"Corpus {render.escape_markdown(config.corpus)}: {sets}; first hypothesis {first.metric}.",
+        f"Corpus {render.escape_markdown(config.corpus)}: {sets}.",
         *([f"**{DRAWN.capitalize()}: nobody real is seen or heard in this corpus.**"] if drawn else []),
         "## What was asked",
         RULES.format(alpha=config.alpha),
         render.frame_to_markdown(hypotheses(asked, config)),
         "\n".join(f"- {render.escape_markdown(sentence(row))}" for row in asked.itertuples(index=False)),
         "![Effects of the modules with intervals](forest.png)",
-        "## Everything on against the rest",
-        render.frame_to_markdown(ranks.rename(columns={"rank": "rank of the complete model"})),
+        *overall(ranks, config),
         "## Cells (mean over seeds, standard deviation between seeds)",
         render.frame_to_markdown(cells(means, config)),
         "## Explored: all effects",
@@ -70,6 +68,22 @@ def write(
     ]
     write_text(out / "study.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
     save(forest_figure(frame[frame.by == "all"], config), out / "forest", DRAWN if drawn else "")
+
+
+def overall(ranks: pd.DataFrame, config: StudyConfig) -> list[str]:
+    """Whether the cell with everything on is the best: the cells' ranks and a sentence."""
+    if not config.overall:
+        return []
+    best, mean = ranks.index[0], ranks["mean"]
+    alone = best == config.complete and (mean == mean.min()).sum() == 1
+    place = f"{mean[config.complete]:.2f}, the best cell ({best}) {mean[best]:.2f}"
+    table = ranks.rename(columns=lambda key: "mean rank" if key == "mean" else metric(key).label).round(2)
+    return [
+        "## Everything on against the rest",
+        f"**{'Supported' if alone else 'Not supported'}**: the cell with everything on has the mean "
+        f"rank {place} (of {len(ranks)} cells, protocol `self`, 1 is the best).",
+        render.frame_to_markdown(table.rename_axis("Cell").reset_index()),
+    ]
 
 
 def hypotheses(asked: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:

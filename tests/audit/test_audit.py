@@ -10,6 +10,7 @@ from eadbench.audit.cli import app
 from eadbench.audit.page import write_page
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
+from eadbench.core.options import prepared
 from eadbench.core.tables import read_table
 from eadbench.media.video import write_video
 from eadbench.scores.metrics import METRICS
@@ -141,11 +142,11 @@ def test_a_verdict_names_reactions_gaps_and_false_responses():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--clips", "nowhere"], "there are no clips"),
-        (["--clips", ".", "--distortions", "blurr"], "did you mean 'blur'"),
+        (["--clips", "nowhere"], "there is no such file or folder"),
+        (["--clips", ".", "--distortions", "blurr"], "is it 'blur'"),
         (["--clips", ".", "--metrics", "ssmi"], "no metric is named 'ssmi'"),
     ],
 )
 def test_mistakes_are_refused_at_once(arguments, said):
     with pytest.raises(EadbenchError, match=said):
-        CliRunner().invoke(app, ["run", *arguments], catch_exceptions=False)
+        prepared(app).main(["run", *arguments], standalone_mode=False)

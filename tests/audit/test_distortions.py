@@ -1,5 +1,7 @@
 """Distortions do what they say, by the amount they say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.signal import correlate, lfilter
@@ -61,6 +63,20 @@ def test_audio_moves_by_whole_frames(clip, name, sign):
     for k, frames in enumerate(REGISTRY[name].levels, 1):
         found = correlate(applied(clip, name, k).audio, clip.audio).argmax() - (len(clip.audio) - 1)
         assert found == sign * frames * 640
+
+
+def test_audio_shorter_than_the_delay_is_silent_and_none_stays_none(clip):
+    for length in (0, 100, 6000):
+        short = replace(clip, audio=clip.audio[:length])
+        for name in AUDIO:
+            assert applied(short, name, 5).audio.shape == (length,)
+        assert not applied(short, "audio_late", 5).audio.any()
+
+
+@pytest.mark.parametrize("name", DISTORTIONS)
+def test_the_same_seed_gives_the_same_bytes(clip, name):
+    one, two = applied(clip, name, 3), applied(clip, name, 3)
+    assert np.array_equal(one.frames, two.frames) and np.array_equal(one.audio, two.audio)
 
 
 def test_aac_keeps_the_time(clip):

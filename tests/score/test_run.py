@@ -22,8 +22,9 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
 from eadbench.media.video import probe, write_video
 from eadbench.score.cli import app
-from eadbench.score.options import config_of, metric_names
+from eadbench.score.options import config_of, names_of
 from eadbench.score.place import alone
+from eadbench.scores.names import judge_of
 from eadbench.tables.notes import apart
 from eadbench.tables.wide import decimals_for
 
@@ -232,12 +233,12 @@ def test_a_second_run_at_the_same_out_is_refused_and_the_next_is_not(tmp_path):
 
 def test_an_unknown_metric_is_one_line_with_the_nearest_name():
     with pytest.raises(EadbenchError, match="no metric is named 'nonsense'"):
-        metric_names("nonsense")
+        names_of("nonsense", judge_of(), "metric")
     with pytest.raises(EadbenchError, match="is it 'ssim'"):
-        metric_names("fid,sism")
+        names_of("fid,sism", judge_of(), "metric")
     with pytest.raises(EadbenchError, match="no metric is named"):
-        metric_names(" , ")
-    assert metric_names("SSIM, sync-offset,ssim") == ("ssim", "sync_offset")
+        names_of(" , ", judge_of(), "metric")
+    assert names_of("SSIM, sync-offset,ssim", judge_of(), "metric") == ("ssim", "sync_offset")
 
 
 def test_defaults_are_its_own_whatever_lies_in_the_folder(tmp_path, monkeypatch):

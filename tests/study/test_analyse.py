@@ -9,7 +9,7 @@ import pytest
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table, write_table
-from eadbench.study.analyse import analyse
+from eadbench.study.analyse import analyse, ranks
 from eadbench.study.config import StudyConfig
 
 MODULES = ("a", "b")
@@ -28,9 +28,11 @@ def config(**over) -> StudyConfig:
         "H1": {"effect": "a", "metric": "ssim", "claim": "up", "smallest": 0.01, "source": "made up"},
         "H2": {"effect": "b", "metric": "fvd@stylegan-v", "claim": "down", "smallest": 1.0},
         "H3": {"effect": "b", "metric": "ssim", "claim": "up", "smallest": 0.05},
+        "H4": {"effect": "a", "metric": "csim", "claim": "up", "smallest": 0.01, "protocol": "cross_emotion"},
     }
+    shown = {"hypotheses": hypotheses, "explore": ["psnr"], "overall": ["ssim", "fvd@stylegan-v"]}
     whole = {"title": "A study", "corpus": "toy", "modules": list(MODULES), "cells": cells, "complete": "11"}
-    return StudyConfig(**(whole | {"hypotheses": hypotheses, "explore": ["psnr"]} | over))
+    return StudyConfig(**(whole | shown | over))
 
 
 def filled(table, rows) -> pd.DataFrame:
@@ -45,30 +47,38 @@ def filled(table, rows) -> pd.DataFrame:
 
 @pytest.fixture
 def scored(tmp_path):
-    """Module a adds 0.1 to SSIM, b takes 5 off FVD; nothing else does anything."""
+    """Module a adds 0.1 to SSIM and CSIM, b takes 5 off FVD; nothing else does anything.
+
+    Under cross_emotion frames do not correspond, so SSIM has rows without values there.
+    """
+    measured = {("self", "ssim"): 0.7, ("self", "psnr"): 30.0, ("cross_emotion", "csim"): 0.6}
+    measured[("cross_emotion", "ssim")] = None
     rng = np.random.default_rng(1)
     speaker = {f"s{i}": rng.normal(0, 0.05) for i in range(6)}
     paths = []
     for a, b in itertools.product((True, False), repeat=2):
         for k in range(SEEDS):
             name = f"m{int(a)}{int(b)}s{k}"
-            head = {"method": name, "corpus": "toy", "protocol": "self"}
+            head = {"method": name, "corpus": "toy"}
             clips = [
                 head
                 | {
+                    "protocol": protocol,
                     "clip_id": f"{s}-{n}",
                     "speaker": s,
                     "emotion": ("happy", "sad")[n % 2],
                     "metric": metric,
-                    "status": "kept",
-                    "value": base + extra + rng.normal(0, 0.005),
+                    "status": "kept" if base else "dropped",
+                    "value": base and base + 0.1 * a * (metric != "psnr") + extra + rng.normal(0, 0.005),
                 }
-                for metric, base in (("ssim", 0.7 + 0.1 * a), ("psnr", 30.0))
+                for (protocol, metric), base in measured.items()
                 for s, extra in speaker.items()
                 for n in range(4)
             ]
             sets = [
-                head | {"metric": "fvd", "variant": v, "value": 50.0 - 5 * b + rng.normal(0, 0.3), "n": 24}
+                head
+                | {"protocol": "self", "metric": "fvd", "variant": v, "n": 24}
+                | {"value": 50.0 - 5 * b + rng.normal(0, 0.3)}
                 for v in ("stylegan-v", "latentsync")
             ]
             folder = tmp_path / name
@@ -84,7 +94,12 @@ def test_what_was_put_in_is_found_and_what_was_not_is_refuted(scored, tmp_path):
     assert "drawn" not in (tmp_path / "out/study.md").read_text().lower()
     frame = read_table(tmp_path / "out/effects.parquet", schemas.STUDY)
     asked = frame[frame.hypothesis.notna()].set_index("hypothesis")
-    assert asked.verdict.to_dict() == {"H1": "confirmed", "H2": "confirmed", "H3": "refuted"}
+    assert asked.verdict.to_dict() == {
+        "H1": "confirmed",
+        "H2": "confirmed",
+        "H3": "refuted",
+        "H4": "confirmed",
+    }
     assert asked.loc["H1", "value"] == pytest.approx(0.1, abs=0.01) and asked.loc[
         "H2", "value"
     ] == pytest.approx(-5, abs=1)
@@ -96,6 +111,28 @@ def test_what_was_put_in_is_found_and_what_was_not_is_refuted(scored, tmp_path):
     assert (asked.p_holm >= asked.p_value).all()
 
 
+def test_what_no_method_was_measured_by_is_left_out_and_a_hypothesis_about_it_refused(scored, tmp_path):
+    """SSIM is explored under both protocols; under cross_emotion it does not apply."""
+    frame = analyse(*scored, config(explore=["ssim"]), tmp_path / "out")
+    assert set(frame[frame.metric == "ssim"].protocol) == {"self"}
+    of_it = {"effect": "a", "metric": "ssim", "claim": "up", "smallest": 0, "protocol": "cross_emotion"}
+    with pytest.raises(EadbenchError, match="no clips of two speakers in common"):
+        analyse(*scored, config(hypotheses={"H": of_it}), tmp_path / "out")
+
+
+def test_the_ranks_are_those_of_all_cells_and_the_best_comes_first():
+    by = {
+        ("self", "ssim"): {"11": 0.9, "00": 0.8, "10": 0.7},
+        ("self", "jitter_ratio"): {"11": 1.2, "00": 0.5, "10": 1.1},
+        ("cross_emotion", "ssim"): {"11": 0.1},
+    }
+    rows = [(*pair, cell, mean) for pair, cells in by.items() for cell, mean in cells.items()]
+    means = pd.DataFrame(rows, columns=["protocol", "metric", "cell", "mean"])
+    found = ranks(means, config(overall=["ssim", "jitter_ratio"]))
+    assert found.loc["11"].tolist() == [1, 2, 1.5] and found.loc["10"].tolist() == [3, 1, 2]
+    assert found.index[0] == "11"
+
+
 def test_each_emotion_and_interaction_is_explored_without_a_verdict(scored, tmp_path):
     frame = analyse(*scored, config(), tmp_path / "out", drawn=True)
     assert "**Drawn people, synthetic voices: nobody real" in (tmp_path / "out/study.md").read_text()
@@ -105,13 +142,17 @@ def test_each_emotion_and_interaction_is_explored_without_a_verdict(scored, tmp_
         and set(rest.level) == {"all", "happy", "sad"}
         and rest.verdict.isna().all()
     )
-    assert set(rest.metric) == {"ssim", "fvd@stylegan-v", "psnr"}
+    assert set(rest.metric) == {"ssim", "fvd@stylegan-v", "psnr", "csim"}
 
 
 def test_the_page_names_hypotheses_verdicts_and_rank(scored, tmp_path):
     analyse(*scored, config(), tmp_path / "out")
     page = (tmp_path / "out/study.md").read_text()
-    assert "H1 (confirmed)" in page and "H3 (refuted)" in page and "rank of the complete model" in page
+    assert (
+        "H1 (confirmed)" in page
+        and "H3 (refuted)" in page
+        and "**Supported**: the cell with everything on has the mean rank" in page
+    )
     for name in ("forest.png", "forest.pdf"):
         assert (tmp_path / "out" / name).stat().st_size > 1000
 
@@ -124,7 +165,7 @@ def test_a_method_that_was_not_scored_is_named(scored, tmp_path):
 
 def test_a_metric_of_sets_with_two_variants_must_be_named_in_full(scored, tmp_path):
     bad = config(hypotheses={"H": {"effect": "a", "metric": "fvd", "claim": "down", "smallest": 1}})
-    with pytest.raises(EadbenchError, match="2 values; name one as fvd@variant"):
+    with pytest.raises(EadbenchError, match="has the variants latentsync, stylegan-v"):
         analyse(*scored, bad, tmp_path / "out")
 
 
