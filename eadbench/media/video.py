@@ -619,16 +619,22 @@ def hash_of_frames(source: Source) -> tuple[int, str]:
 
 
 def _dated(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-    """The packets with data. Matroska does not say when the first ones are due for
-    decoding: counted back from what follows.
+    """The packets with data. Matroska does not say when the first ones, or all of a few
+    frames, are due for decoding: counted back from what follows, or from the first
+    picture.
     """
     waiting: list[av.Packet] = []
     for packet in packets:
-        if not packet.size:
-            continue
-        waiting.append(packet)
-        if packet.dts is not None:
-            for back, early in enumerate(reversed(waiting)):
-                early.dts = packet.dts - back * (early.duration or 1)
-            yield from waiting
-            waiting.clear()
+        if packet.size:
+            waiting.append(packet)
+            if packet.dts is not None:
+                yield from _counted_back(waiting, packet.dts)
+                waiting = []
+    if waiting:
+        yield from _counted_back(waiting, min(packet.pts for packet in waiting))
+
+
+def _counted_back(packets: list[av.Packet], last: int) -> list[av.Packet]:
+    for back, packet in enumerate(reversed(packets)):
+        packet.dts = last - back * (packet.duration or 1)
+    return packets

@@ -513,6 +513,15 @@ def test_the_sound_of_other_containers_is_replaced(tmp_path, name):
     assert np.abs(read_audio(tmp_path / "new.mp4")[2000:40000] - hum(3.0)[2000:40000]).max() < 0.1
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_sound_of_few_frames_that_say_nothing_of_decoding_is_replaced(tmp_path, count):
+    path = write(tmp_path / "v.mkv", PATTERNS[:count], options=B_FRAMES)
+    with av.open(str(path)) as container:
+        assert all(packet.dts is None for packet in container.demux(video=0))
+    replace_audio(path, tmp_path / "new.mp4", hum(count / 25))
+    assert np.array_equal(read_frames(tmp_path / "new.mp4"), read_frames(path))
+
+
 def test_the_sound_of_avi_is_not_replaced(tmp_path):
     path = write(tmp_path / "v.avi", options=B_FRAMES)
     with pytest.raises(EadbenchError, match="AVI cannot be copied"):
