@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from eadbench.core.settings import SHAPES_NOTHING, Section
 from eadbench.corpora.studio.config import StudioConfig
+from eadbench.media.files import walk
 
 Split = Literal["train", "val", "test"]
 TERMS = {
@@ -130,13 +131,11 @@ class FolderCorpus(CorpusConfig):
         """Names, sizes and times of the files in the folder; which of them changed is
         for the index to find out.
         """
-        digest = hashlib.sha256()
-        for path in sorted(Path(self.root).expanduser().rglob("*")):
-            if path.is_file():
-                found = path.stat()
-                digest.update(
-                    f"{path} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape")
-                )
+        root, digest = Path(self.root).expanduser(), hashlib.sha256()
+        for found in walk(root) if root.is_dir() else ():
+            state = found.path.stat() if not found.problem else None
+            told = found.problem if state is None else f"{state.st_size} {state.st_mtime_ns}"
+            digest.update(f"{found.path} {told}\n".encode(errors="surrogateescape"))
         return {"root": digest.hexdigest()}
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from eadbench.core import provenance, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
+from eadbench.core.settings import entry_of
 from eadbench.core.tables import FAILED, relative_to
 from eadbench.corpora.config import TERMS, CorporaConfig, CorpusConfig
-from eadbench.corpora.index import corpus_of
 from eadbench.corpora.origin import Origin
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) ->
         EadbenchError: If the terms were not accepted, or nothing could be had.
     """
     started = time.time()
-    settings = corpus_of(config, corpus)
+    settings = entry_of(config.sets, corpus, "corpora.sets")
     raw = out.parent / "raw"
     if settings.root:
         root, files, how = _folder(settings), [], "root"

@@ -15,10 +15,11 @@ from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.files import sha256_of
 from eadbench.core.progress import track
+from eadbench.core.settings import entry_of
 from eadbench.core.tables import FAILED, KEPT, relative_to, write_table
 from eadbench.corpora import splits
 from eadbench.corpora.archives import open_media
-from eadbench.corpora.config import CorporaConfig, CorpusConfig
+from eadbench.corpora.config import CorporaConfig
 from eadbench.media.files import NOT_UTF8, escaped
 from eadbench.media.video import probe, probe_with_frame
 
@@ -35,7 +36,7 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
             is usable.
     """
     started = time.time()
-    settings = corpus_of(config, corpus)
+    settings = entry_of(config.sets, corpus, "corpora.sets")
     record = _read(fetched)
     root = (fetched.parent / record["root"]).resolve()
     seals.check_all(root)  # MEAD lies in the studio's folder, which fetching only looks at
@@ -78,19 +79,6 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
     provenance.write(
         out.parent, settings.model_dump(), {"fetch": str(fetched)}, started, recordings=len(rows), leaks=leaks
     )
-
-
-def corpus_of(config: CorporaConfig, corpus: str) -> CorpusConfig:
-    """Settings of a corpus.
-
-    Raises:
-        EadbenchError: If the config has none of that name.
-    """
-    if corpus not in config.sets:
-        raise EadbenchError(
-            f"no corpus {corpus!r}", "corpora: sets", f"known: {', '.join(config.sets) or 'none'}"
-        )
-    return config.sets[corpus]
 
 
 def _read(fetched: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table
 from eadbench.corpora import index as index_module
-from eadbench.corpora.config import CorporaConfig
+from eadbench.corpora.config import CorporaConfig, FolderCorpus
 from eadbench.corpora.fetch import fetch
 from eadbench.corpora.index import index
 
@@ -36,6 +36,20 @@ def root(tmp_path):
         face_video(root / name, 1.0, mirror=name == "sub/b c.mp4", **LOOK)
     (root / "notes.txt").write_text("not a video")
     return root
+
+
+def test_a_changed_file_lists_the_folder_again_also_behind_a_link_but_not_a_hidden_one(root, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/e.mp4").write_bytes(b"0")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "broken.mp4").symlink_to(tmp_path / "nowhere")
+    reads = FolderCorpus(kind="folder", root=str(root)).reads
+    before = reads()
+    (root / ".DS_Store").write_bytes(b"0")
+    assert reads() == before
+    (tmp_path / "elsewhere/e.mp4").write_bytes(b"longer")
+    assert reads() != before
+    assert FolderCorpus(kind="folder", root=str(tmp_path / "gone")).reads() != before
 
 
 def test_labels(root, tmp_path):
@@ -101,7 +115,7 @@ def test_unknown_columns_and_empty_folders_are_refused(root, tmp_path):
 
 def test_an_unknown_corpus_names_the_known(tmp_path):
     settings = CorporaConfig(sets={"f": {"kind": "folder", "root": "x"}})
-    with pytest.raises(EadbenchError, match="no corpus 'g'") as caught:
+    with pytest.raises(EadbenchError, match="the configuration has no 'g'") as caught:
         fetch("g", None, tmp_path / "fetch.json", settings)
     assert "known: f" in str(caught.value)
 
