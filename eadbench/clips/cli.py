@@ -7,6 +7,7 @@ import typer
 
 from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, SettingsJson
+from eadbench.core.settings import entry_of
 
 app = typer.Typer(
     add_completion=False,
@@ -118,9 +119,10 @@ def report_command(
     from eadbench.clips.listing import write_list
     from eadbench.clips.report import write_report
 
-    coverage = (
-        write_list(corpus, index, clips, out.parent, given.corpora.sets[corpus].test_list) if index else None
-    )
+    coverage = None
+    if index:
+        test_list = entry_of(given.corpora.sets, corpus, "corpora.sets").test_list
+        coverage = write_list(corpus, index, clips, out.parent, test_list)
     drawn = "corpora" in given.given and corpus in given.corpora.drawn
     write_report(corpus, clips, out, coverage.sentence() if coverage else "", drawn)
 

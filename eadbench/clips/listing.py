@@ -206,6 +206,7 @@ def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
     gone: dict[str, str] = {}
     other: dict[str, str] = {}
     told: set[str] = set()
+    covered = 0  # not what is left of the others: entries may share a name, e.g. in test and val
     for entry in listed.to_dict("records"):
         clip = entry["clip_id"] if pd.notna(entry["clip_id"]) else None
         label = clip or entry["recording_id"]
@@ -220,13 +221,15 @@ def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
             )
         elif clip and (difference := _difference(entry, kept[0])):
             other[label] = difference
+        else:
+            covered += 1
     beyond = sum(
         row["status"] == KEPT and row["clip_id"] not in told for rows in here.values() for row in rows
     )
     return Coverage(
         name,
         len(listed),
-        len(listed) - len(gone) - len(other),
+        covered,
         dict(sorted(gone.items())),
         dict(sorted(other.items())),
         beyond,

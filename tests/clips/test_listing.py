@@ -114,6 +114,33 @@ def test_a_run_covers_its_own_list_and_says_what_another_had(
     )
 
 
+def test_entries_that_share_a_name_are_counted_one_by_one(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    write_list("tiny", *corpus, tmp_path / "out")
+    theirs = pd.DataFrame({"recording_id": ["GONE"] * 2, "split": ["test", "val"]})
+    mine = read_list(str(tmp_path / "out/list.csv"))
+    found = compare(theirs.reindex(columns=schemas.CLIP_LIST.names), mine, "theirs")
+    assert (found.listed, found.covered) == (2, 0)
+
+
+def test_the_list_of_a_corpus_that_the_configuration_lacks_is_refused(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    (tmp_path / "config.yaml").write_text("{seed: 1, device: cpu, corpora: {sets: {tiny: {kind: ravdess}}}}")
+    options = {
+        "corpus": "tinny",
+        "index": corpus[0],
+        "clips": corpus[1],
+        "out": tmp_path / "report.html",
+        "config": tmp_path / "config.yaml",
+    }
+    given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    found = CliRunner().invoke(app, ["clips", "report", *given])
+    assert isinstance(found.exception, EadbenchError), found.output
+    assert "the configuration has no 'tinny' (did you mean 'tiny'?)" in str(found.exception)
+
+
 def test_a_pattern_wants_one_clip_of_those_that_it_fits(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     pd.DataFrame({"recording_id": ["S02_*", "M003_*"], "split": ["test", "test"]}).to_csv(
         tmp_path / "theirs.csv", index=False
