@@ -17,7 +17,7 @@ from eadbench.clips.stretches import Cutter, Stretch
 from eadbench.clips.windows import FPS, PER_FRAME
 from eadbench.core import schemas, seals
 from eadbench.core.errors import FatalError, reason_of
-from eadbench.core.files import atomic_path, sha256_of
+from eadbench.core.files import atomic_path, hash_once
 from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.settings import shaping_for
@@ -288,7 +288,7 @@ def _check_source(recording: Recording) -> None:
             and indexed
             and path == recording.source
             and not recording.row["member"]
-            and sha256_of(path) != indexed
+            and hash_once(path) != indexed  # several recordings may be stretches of one file
         ):
             raise FatalError("a source was changed since it was indexed", path, hint)
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -181,6 +182,19 @@ def sha256_of(path: str | Path) -> str:
     """Hex sha256 of a file's content, read in blocks."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def hash_once(path: str | Path) -> str:
+    """:func:`sha256_of`, once per process for a path, size and time of change: for what
+    is large and asked for often.
+    """
+    found = Path(path).stat()
+    return _hashed(str(path), found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _hashed(path: str, size: int, changed: int) -> str:
+    return sha256_of(path)
 
 
 def nature(path: Path) -> str:

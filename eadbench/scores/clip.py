@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from eadbench.core.errors import EadbenchError, FatalError, reason_of
-from eadbench.core.files import sha256_of
+from eadbench.core.files import hash_once
 from eadbench.core.geometry import spread
 from eadbench.core.progress import track
 from eadbench.core.status import DROPPED, FAILED, KEPT
@@ -96,15 +96,10 @@ class Measurer:
         self.shows = shows
         self.wanted = [name for name in config.metrics if name in CLIP_METRICS]
         self._meshes: dict[str, FaceMesh] = {}
-        self._hashes: dict[Path, str] = {}
 
     def content(self, path: Path | None) -> str:
         """sha256 of a file; empty if there is none."""
-        if path is None or not path.is_file():
-            return ""
-        if path not in self._hashes:
-            self._hashes[path] = sha256_of(path)
-        return self._hashes[path]
+        return hash_once(path) if path is not None and path.is_file() else ""
 
     def measure(self, task: ScoreTask) -> Measured:
         """Measure one clip. What cannot be measured is a value with a reason; nothing
@@ -226,6 +221,7 @@ class ClipPair:
         self._sound_limit: int | None = None
         self._sound_notes: list[str] = []
         self._framing: list[np.ndarray] = []
+        self._stretched = False
         self._scratch = scratch
         self.fake, self.real = self._source(task.fake, "the video"), None
         self._real_error: EadbenchError | None = None
@@ -453,6 +449,7 @@ class ClipPair:
         if note not in self.out.notes:
             self.out.notes.append(note)
             if abs(math.log(own_wide / own_high * high / wide)) > ASPECTS_DIFFER:
+                self._stretched = True
                 self.out.notes.append(
                     f"other framing: aspect ratio {own_wide / own_high:.2f} stretched to {wide / high:.2f}"
                 )
@@ -488,11 +485,7 @@ class ClipPair:
             self.out.notes.append(
                 f"{fake} frames beside {real} of the real video: {min(fake, real)} compared"
             )
-        if (
-            self._framing
-            and not self.task.unpaired
-            and not any("aspect ratio" in note for note in self.out.notes)
-        ):
+        if self._framing and not self.task.unpaired and not self._stretched:
             self.out.notes += other_framing(np.concatenate(self._framing))
         sources = (
             {"the video": self.fake}

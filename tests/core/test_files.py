@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from eadbench.core import files
 from eadbench.core.files import atomic_path, restore
 
 
@@ -90,3 +91,13 @@ def test_a_failure_between_the_renamings_gives_the_old_folder_its_name_back(
         replace(target, "new")
     assert (target / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_file_is_hashed_once_until_it_changes(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(files, "sha256_of", lambda path: read.append(path) or len(read))
+    path = tmp_path / "large"
+    path.write_text("a")
+    assert files.hash_once(path) == files.hash_once(str(path)) == 1
+    path.write_text("other")
+    assert files.hash_once(path) == 2

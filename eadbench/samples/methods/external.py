@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import nature, sha256_of
+from eadbench.core.files import hash_once, nature
 from eadbench.core.secrets import expand
 from eadbench.samples import process
 from eadbench.samples.inputs import constant_box, face_boxes, landmarks, write_inputs
@@ -165,7 +165,7 @@ class ExternalMethod(Method):
                 str(path),
                 f"{about}, or set `any_weights: true`",
             )
-        if weight.sha256 and (found := _hash_once(path)) != weight.sha256:
+        if weight.sha256 and (found := hash_once(path)) != weight.sha256:
             return Lack(f"weights have sha256 {found}", str(path), f"{about}, or set `any_weights: true`")
         return None
 
@@ -287,20 +287,6 @@ class ExternalMethod(Method):
             (work / name).write_text(fill_one(text, values, where), encoding="utf-8")
         if plan.landmarks:
             np.save(work / plan.landmarks, landmarks(job))
-
-
-_hashes: dict[tuple[str, int, int], str] = {}
-
-
-def _hash_once(path: Path) -> str:
-    """sha256, remembered by path, size and time of change: weights are large and asked
-    for often.
-    """
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns)
-    if key not in _hashes:
-        _hashes[key] = sha256_of(path)
-    return _hashes[key]
 
 
 def _gpu_visible() -> bool:
