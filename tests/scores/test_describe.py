@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eadbench.scores.metrics import METRICS
-from eadbench.scores.metrics.describe import EVALUATORS, facts, markdown, values
+from eadbench.scores.metrics.describe import EVALUATORS, compares, facts, markdown, values
 from eadbench.scores.names import OWN
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,18 @@ def test_every_metric_tells_what_a_reader_must_know(name: str) -> None:
     assert all(text == text.strip(" .") for text in found.values())
     assert METRICS[name].judge in {"", *EVALUATORS}
     assert set(METRICS[name].cites) <= KEYS
+
+
+def test_what_a_video_is_compared_with_follows_from_what_is_read() -> None:
+    found = {name: compares(METRICS[name]) for name in ("ssim", "csim", "sync", "fid", "acc_emo", "jitter")}
+    assert found == {
+        "ssim": "the real clip, frame by frame",
+        "csim": "the real clip whose face is shown, as a whole",
+        "sync": "its sound",
+        "fid": "all real clips together",
+        "acc_emo": "the emotion asked for",
+        "jitter": "nothing: looks at the video alone",
+    }
 
 
 def test_values_name_range_and_unit() -> None:

@@ -70,11 +70,13 @@ def compares(metric: type[Metric]) -> str:
     """What a video is compared with."""
     if metric.paired:
         return "the real clip, frame by frame"
-    return (
-        "all real clips together"
-        if metric.kind == "set" and metric.judge in ("fid", "fvd")
-        else "nothing: looks at the video alone"
-    )
+    if metric.kind == "set" and metric.judge in ("fid", "fvd"):
+        return "all real clips together"
+    if metric.judge == "emotion":
+        return "the emotion asked for"
+    if "real" in metric.needs():
+        return "the real clip whose face is shown, as a whole"
+    return "its sound" if "sound" in metric.needs() else "nothing: looks at the video alone"
 
 
 def facts(metric: type[Metric]) -> dict[str, str]:
