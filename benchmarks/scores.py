@@ -35,10 +35,11 @@ from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames, write_video
 from eadbench.models.syncnet_judge import SyncNetV2
 from eadbench.scores.bootstrap import FrechetBootstrap, resamplings
-from eadbench.scores.clip import Measurer, ScoreTask
+from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.frechet import frechet_distance
 from eadbench.scores.judges import load_judges
+from eadbench.scores.task import ScoreTask
 from eadbench.zoo.config import ZooConfig
 from eadbench.zoo.make import ArtefactInputs, make
 from eadbench.zoo.syncnet_judge import SyncJudge, SyncNetOptions

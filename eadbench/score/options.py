@@ -4,7 +4,6 @@ is said: their own defaults, not those of a demo's configuration.
 Nothing large is imported here, so that a wrong word is refused at once.
 """
 
-import difflib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import Settings
+from eadbench.core.settings import Settings, nearest
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.names import judge_of
 
@@ -123,9 +122,7 @@ def names_of(text: str, known: Collection[str], what: str) -> tuple[str, ...]:
     every = f"known: {', '.join(known)}"
     for name in listed:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.4)
-            hint = f"is it {near[0]!r}? " if near else ""
-            raise EadbenchError(f"no {what} is named {name!r}", f"--{what}s", hint + every)
+            raise EadbenchError(f"no {what} is named {name!r}{nearest(name, known)}", f"--{what}s", every)
     if not listed:
         raise EadbenchError(f"no {what} is named", f"--{what}s", every)
     return tuple(dict.fromkeys(listed))

@@ -12,9 +12,10 @@ from eadbench.audit.distortions import REGISTRY, Footage
 from eadbench.media.audio import write_wav
 from eadbench.media.video import write_video
 from eadbench.models.syncnet_judge import shift_distances, sync_from_distances
-from eadbench.scores.clip import Measurer, ScoreTask
+from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import MetricNetworks, MetricSignature
+from eadbench.scores.task import ScoreTask
 
 FRAMES, WINDOW = 60, 5
 

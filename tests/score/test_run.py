@@ -234,7 +234,7 @@ def test_a_second_run_at_the_same_out_is_refused_and_the_next_is_not(tmp_path):
 def test_an_unknown_metric_is_one_line_with_the_nearest_name():
     with pytest.raises(EadbenchError, match="no metric is named 'nonsense'"):
         names_of("nonsense", judge_of(), "metric")
-    with pytest.raises(EadbenchError, match="is it 'ssim'"):
+    with pytest.raises(EadbenchError, match="did you mean 'ssim'"):
         names_of("fid,sism", judge_of(), "metric")
     with pytest.raises(EadbenchError, match="no metric is named"):
         names_of(" , ", judge_of(), "metric")

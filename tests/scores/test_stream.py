@@ -16,11 +16,12 @@ from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.media.audio import write_wav
 from eadbench.media.video import write_video
 from eadbench.scores import stream
-from eadbench.scores.clip import Measurer, ScoreTask
+from eadbench.scores.clip import Measurer
 from eadbench.scores.judges import load_judges
 from eadbench.scores.metrics import METRICS, Metric
 from eadbench.scores.metrics.frames import Ssim
 from eadbench.scores.stream import CROP, Source, cut_square, lockstep
+from eadbench.scores.task import ScoreTask
 
 from .conftest import astronaut
 
@@ -149,9 +150,10 @@ def test_a_package_offers_a_metric_without_touching_this_one(pair, tmp_path):
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
-from eadbench.scores.clip import Measurer, ScoreTask
+from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import MetricNetworks
+from eadbench.scores.task import ScoreTask
 config = ScoresConfig.model_validate({{"judges": {{}}, "metrics": ["brightness", "psnr"]}})
 task = ScoreTask("a", fake=Path({str(pair[0])!r}), real=Path({str(pair[1])!r}))
 found = Measurer(config, MetricNetworks()).measure(task).values
