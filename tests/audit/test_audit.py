@@ -143,7 +143,7 @@ def test_a_verdict_names_reactions_gaps_and_false_responses():
     ("arguments", "said"),
     [
         (["--clips", "nowhere"], "there is no such file or folder"),
-        (["--clips", ".", "--distortions", "blurr"], "is it 'blur'"),
+        (["--clips", ".", "--distortions", "blurr"], "did you mean 'blur'"),
         (["--clips", ".", "--metrics", "ssmi"], "no metric is named 'ssmi'"),
     ],
 )
