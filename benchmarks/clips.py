@@ -41,11 +41,8 @@ from eadbench.media.faces import FaceMesh, make_detector
 from eadbench.media.video import iter_frames, probe
 
 CONFIG = ClipsConfig(size=256, max_seconds=10.0)
-MEAD_CLIPS, MEAD_SECONDS, MEAD_VIEWS = (
-    48 * 670,
-    4.0,
-    7,
-)  # 48 actors; lengths are probed per file, this is a round figure
+# 48 actors; lengths are probed per file, this is a round figure
+MEAD_CLIPS, MEAD_SECONDS, MEAD_VIEWS = (48 * 670, 4.0, 7)
 HDTF_HOURS = 17.07
 STAGES = {  # what is timed within `clips cut`
     "decode": ("eadbench.clips.recording", "iter_pictures"),

@@ -22,11 +22,8 @@ import av
 import cv2
 import numpy as np
 
-SIZES = {
-    "256 px": (256, 256, 20),
-    "720 px": (1280, 720, 8),
-    "1080 px": (1920, 1080, 5),
-}  # width, height, seconds
+# width, height, seconds
+SIZES = {"256 px": (256, 256, 20), "720 px": (1280, 720, 8), "1080 px": (1920, 1080, 5)}
 WAYS = ("frames as decoded", "a face of a third of the width", "whole frames in RGB")
 READ = """
 import json, sys, time

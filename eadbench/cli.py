@@ -144,9 +144,9 @@ def main() -> None:
     children.exit_on_signals()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
-    gc.set_threshold(
-        50_000, 20, 20
-    )  # at the usual 700 the collector takes a tenth or more of the imports' time, and most jobs are short
+    # at the usual 700 the collector takes a tenth or more of the imports' time, and
+    # most jobs are short
+    gc.set_threshold(50_000, 20, 20)
     atexit.register(_end_quickly)
     log.set_up(None)
     try:
@@ -156,9 +156,8 @@ def main() -> None:
             logging.getLogger("eadbench").error(
                 "ended by %s; what is finished is kept", signal.Signals(end.code - 128).name
             )
-        if (
-            not end.code and "--log" in sys.argv and not rank()
-        ):  # a rule's command; what people call by hand leaves no record in their folders
+        # a rule's command; what people call by hand leaves no record in their folders
+        if not end.code and "--log" in sys.argv and not rank():
             provenance.complete(sys.argv)
         raise
     except (EadbenchError, FatalError) as error:

@@ -100,9 +100,8 @@ def clip_measures(points: np.ndarray, box: np.ndarray, matrix: np.ndarray) -> di
     if not found.any():
         raise ValueError("no frame has a face")
     per_frame = {name: values[found] for name, values in per_frame.items()}
-    quiet = per_frame["mouth_opening"] <= np.median(
-        per_frame["mouth_opening"]
-    )  # frames in which speech opens the mouth least
+    # frames in which speech opens the mouth least
+    quiet = per_frame["mouth_opening"] <= np.median(per_frame["mouth_opening"])
     clip = {name: float(np.median(values)) for name, values in per_frame.items()}
     clip["eye_opening"] = float(np.quantile(per_frame["eye_opening"], 0.6))  # above the blinks
     for name in ("mouth_corners", "mouth_side", "mouth_width", "lip_raise"):

@@ -49,9 +49,8 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
             the memory is full.
     """
     started = time.monotonic()
-    config = config.model_copy(
-        update={"detector": choose_detector(config.detector, config.pack)}
-    )  # what was done is known by it
+    # what was done is known by it
+    config = config.model_copy(update={"detector": choose_detector(config.detector, config.pack)})
     number, count = parse_shard(shard)
     table = read_table(index, schemas.INDEX)
     mine = table[[shard_of(name, count) == number for name in table["recording_id"]]].sort_values(

@@ -15,10 +15,9 @@ from eadbench.media.video import Picture
 LOOSE = 1.5
 SPARE = 1.25  # kept pixels per aligned pixel at most
 SAME_FACE = 0.5  # least overlap of one face's boxes from frame to frame
-SEARCH_PAUSE, LONGEST_PAUSE = (
-    3,
-    24,
-)  # frames between two searches while no face is there: doubled from the first to the second
+# frames between two searches while no face is there: doubled from the first to the
+# second
+SEARCH_PAUSE, LONGEST_PAUSE = (3, 24)
 HALVED = 16  # large squares have sides that are multiples of it
 MAX_OUTSIDE = 0.2  # a face with more of its landmarks outside the frame has left it
 

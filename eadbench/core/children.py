@@ -71,9 +71,8 @@ def exit_on_signals() -> None:
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    signal.set_wakeup_fd(
-        writer, warn_on_full_buffer=False
-    )  # written to at once, whatever the main thread is busy with
+    # written to at once, whatever the main thread is busy with
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_end_in_time, args=(reader,), daemon=True).start()
     for number in ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:

@@ -161,9 +161,8 @@ def complaint(path: Path, size: int | None, checksum: str | None) -> str:
 
 def _stream(session: requests.Session, url: str, partial: Path) -> None:
     have = partial.stat().st_size if partial.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | (
-        {"Range": f"bytes={have}-"} if have else {}
-    )  # ranges and lengths are of what is sent
+    # ranges and lengths are of what is sent
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code == 416:  # nothing left to fetch
             return

@@ -25,9 +25,8 @@ def set_up(log_file: Path | None) -> None:
     terminal.setFormatter(Masked(FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[terminal], force=True)
     if log_file:  # a job of the workflow: its lines stand among those of others
-        os.environ.setdefault(
-            "HF_HUB_DISABLE_PROGRESS_BARS", "1"
-        )  # the bars of huggingface_hub and transformers, for work of milliseconds
+        # the bars of huggingface_hub and transformers, for work of milliseconds
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         log_file.parent.mkdir(parents=True, exist_ok=True)
         to_file = logging.FileHandler(log_file, mode="w", encoding="utf-8", errors="backslashreplace")
         to_file.setFormatter(Masked(FORMAT))

@@ -67,9 +67,8 @@ def _plain(command: Any) -> Any:
     command.rich_markup_mode = None
     parts = (command.help or "").partition("\f")[0].split("\n\n")
     command.short_help = parts[0]  # in full: it would be cut with dots
-    command.help = "\n\n".join(
-        f"\b\n{part}" if part.startswith("    ") else part for part in parts
-    )  # commands to copy are not wrapped
+    # commands to copy are not wrapped
+    command.help = "\n\n".join(f"\b\n{part}" if part.startswith("    ") else part for part in parts)
     for below in getattr(command, "commands", {}).values():
         _plain(below)
     return command

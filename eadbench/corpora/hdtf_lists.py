@@ -7,13 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
-LISTS = (
-    "video_url",
-    "annotion_time",
-    "resolution",
-    "crop_wh",
-    "crop_ratio",
-)  # "annotion" is the lists' own spelling
+# "annotion" is the lists' own spelling
+LISTS = ("video_url", "annotion_time", "resolution", "crop_wh", "crop_ratio")
 STRETCH = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)-(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
 
 

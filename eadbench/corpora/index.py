@@ -82,9 +82,8 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
 
 
 def _read(fetched: Path) -> dict[str, Any]:
-    seals.check_all(
-        fetched.parent
-    )  # all that was fetched: a damaged recording would be listed as an unreadable one
+    # all that was fetched: a damaged recording would be listed as an unreadable one
+    seals.check_all(fetched.parent)
     try:
         return json.loads(fetched.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -139,9 +138,8 @@ def _finish(row: dict[str, Any], corpus: str, folder: Path) -> None:
     for column in ("source", "audio_source"):
         if row.get(column) is not None:
             row[column] = relative_to(row[column], folder)
-    row |= {
-        column: escaped(value) for column, value in row.items() if isinstance(value, str)
-    }  # a table holds UTF-8 only
+    # a table holds UTF-8 only
+    row |= {column: escaped(value) for column, value in row.items() if isinstance(value, str)}
     if (
         row.get("start") is not None
         and row["status"] == KEPT

@@ -103,9 +103,8 @@ class StripAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, F, H, W, C) to the same shape."""
         normed = self.norm(x)
-        q, k, v = (
-            self._strips(to(normed)) for to in (self.to_q, self.to_k, self.to_v)
-        )  # (strips, strips * heads, n, d)
+        # (strips, strips * heads, n, d)
+        q, k, v = (self._strips(to(normed)) for to in (self.to_q, self.to_k, self.to_v))
         if self.axis == "time":
             q, k = rotate(q), rotate(k)
         mixed = F.scaled_dot_product_attention(q, k, v)

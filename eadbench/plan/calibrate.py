@@ -143,9 +143,8 @@ def settings_of(results: Path) -> dict[str, Any]:
             "--calibrate wants the results folder of a finished run of this workflow",
         )
     methods = raw.get("samples", {}).get("methods", {})
-    for path in sorted(
-        results.glob("scores/*/*/*/per_clip.parquet")
-    ):  # which cells there are, no job depends on
+    # which cells there are, no job depends on
+    for path in sorted(results.glob("scores/*/*/*/per_clip.parquet")):
         name, corpus, protocol = path.parts[-4:-1]
         if name in methods:
             for key, value in (("corpora", corpus), ("protocols", protocol)):

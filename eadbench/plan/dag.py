@@ -88,9 +88,8 @@ def workflow_of(configs: list[Path]) -> Iterator[Any]:
                 snakefile=CHECKOUT / "Snakefile",
                 workdir=Path(empty),
             )
-            with contextlib.redirect_stdout(
-                io.StringIO()
-            ):  # the graph as text; the public call that builds it
+            # the graph as text; the public call that builds it
+            with contextlib.redirect_stdout(io.StringIO()):
                 workflow.dag(DAGSettings(forceall=True)).printd3dag()
         except Exception as error:  # Snakemake's errors share no base class
             api.print_exception(error)

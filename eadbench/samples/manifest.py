@@ -148,9 +148,8 @@ def _job(
     clip_id = row["clip_id"]
     others = pool[pool["clip_id"] != clip_id]
     other_words = others[(others["sentence"] != row["sentence"]) | others["sentence"].isna()]
-    other_words = (
-        other_words if len(other_words) else others
-    )  # a corpus of one sentence: then another rendition of it
+    # a corpus of one sentence: then another rendition of it
+    other_words = other_words if len(other_words) else others
     pick = partial(_pick, row=row, seed=seed, protocol=protocol)
     shuffled = pick(other_words, wishes=("speaker", "emotion"))
     driving, emotion_row = row, row

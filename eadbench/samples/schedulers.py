@@ -27,9 +27,8 @@ class EvenDDIM(DDIMScheduler):
         """As diffusers'."""
         later = self.timesteps[self.timesteps < timestep]
         gap = int(timestep) - (int(later[0]) if len(later) else -1)
-        self.num_inference_steps = Fraction(
-            self.config.num_train_timesteps, gap
-        )  # so that train_steps // steps is the gap
+        # so that train_steps // steps is the gap
+        self.num_inference_steps = Fraction(self.config.num_train_timesteps, gap)
         return super().step(model_output, timestep, sample, *args, **options)
 
 

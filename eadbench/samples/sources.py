@@ -68,9 +68,8 @@ def reads(method: BaseMethodConfig, corpus: str, protocol: str, digests: Digests
     if isinstance(method, VideosConfig):
         folder = Path(method.path.replace("{corpus}", corpus).replace("{protocol}", protocol))
         found = {"mapping": _of([Path(method.mapping)], digests)} if method.mapping else {}
-        return (
-            found if method.after else found | {"videos": _of(_below(folder), digests)}
-        )  # else an earlier job's table tells of them
+        # else an earlier job's table tells of them
+        return found if method.after else found | {"videos": _of(_below(folder), digests)}
     if isinstance(method, CommandConfig):
         named = dict(programs(method))
         found = {word: digests.of(path) for word, path in named.items()}

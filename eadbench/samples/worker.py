@@ -64,9 +64,9 @@ class Worker:
 
     def _run(self, request: WorkerRequest, fifo: Path, started: float, timeout: float) -> Finished:
         os.mkfifo(fifo)
-        both = os.open(
-            fifo, os.O_RDWR
-        )  # opens at once, where write-only would wait for a reader; closed below, when the worker is done
+        # opens at once, where write-only would wait for a reader; closed below, when
+        # the worker is done
+        both = os.open(fifo, os.O_RDWR)
         reader = os.open(fifo, os.O_RDONLY)
         drain, memory = Drain(reader, request.log), Memory(self._child.pid)
         drain.start()

@@ -174,9 +174,8 @@ def _text(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
         raise EadbenchError("labels are not UTF-8", path, "save the table as 'CSV UTF-8'") from error
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     start = 0
-    while start < len(lines) and (
-        not lines[start].strip() or re.fullmatch(r"sep=.", lines[start].strip())
-    ):  # Excel's own first line
+    # Excel's own first line
+    while start < len(lines) and (not lines[start].strip() or re.fullmatch(r"sep=.", lines[start].strip())):
         start += 1
     if start == len(lines):
         raise EadbenchError("the file holds no label", path, FORM)

@@ -14,10 +14,9 @@ from eadbench.tables.render import column_n, differing_n, interval, is_marked, l
 from eadbench.tables.show import WIDTH, print_notes
 from eadbench.tables.wide import Row, WideColumn, WideTable
 
-ABREAST, STACKED = (
-    25,
-    18,
-)  # characters that a method's column takes with the interval beside the value, and below it
+# characters that a method's column takes with the interval beside the value, and below
+# it
+ABREAST, STACKED = (25, 18)
 
 
 def show(built: Built, out: Path, page: Path | None = None, console: Console | None = None) -> None:

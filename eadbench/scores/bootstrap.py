@@ -23,9 +23,8 @@ def resamplings(speakers: list[str], replicates: int, seed: int, *names: object)
     rng = rng_for(seed, "bootstrap", *names)
     groups = [np.flatnonzero(np.array(speakers, object) == s) for s in dict.fromkeys(speakers)]
     counts = np.zeros((replicates, len(speakers)), np.int64)
-    if len(groups) == len(
-        speakers
-    ):  # choosing among one clip draws nothing, so these are the numbers of the loop below
+    # choosing among one clip draws nothing, so these are the numbers of the loop below
+    if len(groups) == len(speakers):
         for row in counts:
             row += np.bincount(rng.integers(len(groups), size=len(groups)), minlength=len(groups))
         return counts
@@ -164,9 +163,8 @@ def _basis(left: Moments, right: Moments) -> np.ndarray | None:
     if left.dim <= DIRECTIONS or min(left.n, right.n) <= DIRECTIONS:
         return None
     gap = (left.mean - right.mean) / np.sqrt(2)
-    if (
-        left.factor is not None and right.factor is not None
-    ):  # few samples: the eigenproblem of their Gram matrix is the smaller one
+    # few samples: the eigenproblem of their Gram matrix is the smaller one
+    if left.factor is not None and right.factor is not None:
         rows = np.concatenate([left.factor, right.factor, gap[None]])
         if len(rows) < left.dim:
             values, vectors = linalg.eigh(

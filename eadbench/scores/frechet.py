@@ -140,9 +140,8 @@ def trace_of_root(left: Moments, right: Moments) -> float:
     a, b = left.factor, right.factor
     if a is not None and b is not None:
         return nuclear_norm(a @ b.T)
-    if (
-        a is not None or b is not None
-    ):  # one side of low rank: its samples turn the other covariance into a small matrix
+    # one side of low rank: its samples turn the other covariance into a small matrix
+    if a is not None or b is not None:
         low, full = (a, right.covariance) if a is not None else (b, left.covariance)
         return roots(low @ full @ low.T)
     first = root_factor(left.covariance)

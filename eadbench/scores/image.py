@@ -49,13 +49,10 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
 
 def _ssim_of_channel(x: np.ndarray, y: np.ndarray) -> float:
     """Mean over a stripe ``(H, W)`` without its borders of ``RADIUS`` pixels."""
-    x, y = (
-        np.float32(x) - 128,
-        np.float32(y) - 128,
-    )  # small numbers keep digits; what is taken off changes no variance
-    mean_x, mean_y, squares, xy = (
-        _blur(plane) for plane in (x, y, x * x + y * y, x * y)
-    )  # the variances appear only as their sum
+    # small numbers keep digits; what is taken off changes no variance
+    x, y = (np.float32(x) - 128, np.float32(y) - 128)
+    # the variances appear only as their sum
+    mean_x, mean_y, squares, xy = (_blur(plane) for plane in (x, y, x * x + y * y, x * y))
     product = mean_x * mean_y
     cov = xy - product
     sum_of_means = mean_x * mean_x + mean_y * mean_y

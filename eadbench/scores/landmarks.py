@@ -182,9 +182,8 @@ def spread(curve: np.ndarray) -> float:
     known = curve[np.isfinite(curve).reshape(len(curve), -1).all(1)]
     if len(known) < 2:
         return float("nan")
-    return float(
-        np.sqrt(np.square((known - known[0]).std(0)).sum())
-    )  # less the first: what does not move has exactly 0
+    # less the first: what does not move has exactly 0
+    return float(np.sqrt(np.square((known - known[0]).std(0)).sum()))
 
 
 def jitter(landmarks: np.ndarray) -> float:

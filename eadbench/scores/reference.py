@@ -27,11 +27,8 @@ if TYPE_CHECKING:
     from eadbench.scores.task import ScoreTask
 
 log = logging.getLogger(__name__)
-PER_FRAME = (
-    "landmarks",
-    "sharpness",
-    "motion_energy",
-)  # of these the first values serve a shorter stretch, too
+# of these the first values serve a shorter stretch, too
+PER_FRAME = ("landmarks", "sharpness", "motion_energy")
 FORMULAS = 1  # counted up when sharpness or motion energy are computed otherwise
 
 

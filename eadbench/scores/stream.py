@@ -16,10 +16,8 @@ from eadbench.media.image import warp_area
 from eadbench.media.reading import pick
 from eadbench.media.video import iter_frames, probe
 
-CHUNK_BYTES, CHUNK_FRAMES = (
-    4 << 20,
-    32,
-)  # of one side; with 16 MB, 10 s at 512 x 512 peaked 90 MB higher and were no faster
+# of one side; with 16 MB, 10 s at 512 x 512 peaked 90 MB higher and were no faster
+CHUNK_BYTES, CHUNK_FRAMES = (4 << 20, 32)
 CROP = 256  # side of a face that is cut out
 CROP_FRAMES = 32  # spread evenly, in which the face is looked for
 

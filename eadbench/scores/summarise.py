@@ -203,9 +203,8 @@ class Summary:
             found.append("random features, not the official ones: compares within this benchmark only")
         named = self.cell.rows.drop_duplicates("clip_id").set_index("clip_id").speaker.reindex(clips)
         speakers = named.nunique()
-        if (
-            0 < speakers < FEW_SPEAKERS and named.notna().all() and len(clips) > 1
-        ):  # without labels nobody knows how many there are
+        # without labels nobody knows how many there are
+        if 0 < speakers < FEW_SPEAKERS and named.notna().all() and len(clips) > 1:
             found.append(f"the interval rests on {speakers} speaker{'s' if speakers > 1 else ''}")
         if len(clips) < total:
             found.append(f"{total - len(clips)} of {total} clips are missing")

@@ -22,13 +22,8 @@ from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, de
 from eadbench.training.card import corpora_of, read_run_card
 
 CELL = gather.CELL
-TOLD = (
-    "run",
-    "trained_on",
-    "steps",
-    "initialised_from",
-    "sync_loss_from",
-)  # of a run's card, what the tables tell
+# of a run's card, what the tables tell
+TOLD = ("run", "trained_on", "steps", "initialised_from", "sync_loss_from")
 FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 

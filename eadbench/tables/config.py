@@ -114,9 +114,9 @@ class AblationTable(Section):
         if self.modules:
             if sorted(self.modules) != sorted(names):
                 raise ValueError(f"modules are {self.modules}, the factors name {sorted(names)}")
-            for states in (
-                self.factors.values()
-            ):  # settings travel as JSON with sorted keys, so the order of a mapping says nothing
+            # settings travel as JSON with sorted keys, so the order of a mapping says
+            # nothing
+            for states in self.factors.values():
                 ordered = {module: states[module] for module in self.modules}
                 states.clear()
                 states.update(ordered)

@@ -44,23 +44,10 @@ QUANTITIES = {
     "trepa": "TREPA loss",
     "loss": "loss",
 }
-RUNNING = (
-    "data_wait",
-    "gradient_norm",
-    "learning_rate",
-    "lr",
-    "seconds_per_step",
-)  # how a run went, not how good it is
-COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#000000",
-    "#999999",
-)  # Okabe & Ito, told apart by the colour-blind
+# how a run went, not how good it is
+RUNNING = ("data_wait", "gradient_norm", "learning_rate", "lr", "seconds_per_step")
+# Okabe & Ito, told apart by the colour-blind
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 # fonttype 42 embeds the letters as letters; the fixed salt keeps ids equal from run to
 # run.
 STYLE = {

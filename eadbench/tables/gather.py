@@ -53,9 +53,8 @@ def read_summaries(paths: Sequence[Path], few_clips: int = 0) -> pd.DataFrame:
     bad = frame.value.notna() & ~np.isfinite(frame.value.astype(float))
     for column in ("value", "low", "high"):
         values = frame[column].astype(float)
-        frame[column] = values.where(
-            np.isfinite(values) & ((frame.n > 1) | (column == "value"))
-        )  # one clip has no interval
+        # one clip has no interval
+        frame[column] = values.where(np.isfinite(values) & ((frame.n > 1) | (column == "value")))
     missing = frame.value.isna() & (frame.n > 0)
     told = frame.warning.fillna("").astype(str)
     frame["warning"] = told.where(

@@ -22,11 +22,8 @@ from eadbench.tables.load import Built, load_built
 from eadbench.tables.notes import Note, all_notes, grouped
 from eadbench.tables.wide import Facts, comparison, describe_signature
 
-COLUMN = [
-    "corpus",
-    "protocol",
-    "metric",
-]  # what makes a column, with the variant where the tables tell variants apart
+# what makes a column, with the variant where the tables tell variants apart
+COLUMN = ["corpus", "protocol", "metric"]
 SIGNATURE = {"extractor": "network", "weights_sha256": "hash of the weights", "resolution": "resolution"}
 TOLERANCE = 1e-3  # relative difference of one video's values on two machines
 SUMS = "leave it out with --without, or measure both alike"

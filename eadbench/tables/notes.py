@@ -34,13 +34,8 @@ GROUPS = {
     "warning": "Warnings",
     "input": "Input",
 }
-LOWER_FACE = (
-    "wav2lip",
-    "ip_lap",
-    "musetalk",
-    "latentsync",
-    "shuffled_audio",
-)  # kinds that leave eyes and brows as they are
+# kinds that leave eyes and brows as they are
+LOWER_FACE = ("wav2lip", "ip_lap", "musetalk", "latentsync", "shuffled_audio")
 UNKNOWN = ("videos", "command", "external", None)  # kinds of which only a measurement can tell that
 TEXTS = {
     "target": "the target clip itself (leaks the answer)",

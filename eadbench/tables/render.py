@@ -205,9 +205,8 @@ def to_latex(table: WideTable, notes: dict[str, list[str]], labels: dict[str, st
     for row in table.rows:
         line = [escape_latex(row_name(row))] + [r"$\checkmark$" if row.flags[f] else "" for f in table.flags]
         line += [_latex_cell(table, row, column, alpha) for column in table.columns]
-        body.append(
-            "{}" + " & ".join(line) + r" \\"
-        )  # {}: a name that starts with [ or * is no argument of the row before
+        # {}: a name that starts with [ or * is no argument of the row before
+        body.append("{}" + " & ".join(line) + r" \\")
     columns = "l" + "c" * len(table.flags) + "r" * len(table.columns)
     tabular = [
         rf"\begin{{tabular}}{{{columns}}}",

@@ -24,11 +24,8 @@ from eadbench.training.card import corpora_of
 
 ASSETS = "report_assets"
 PAGE = "eadbench.tables.page"
-FOR_THE_TEMPLATE = (
-    "absent",
-    "provenance",
-    "signatures",
-)  # what the page itself holds; its script does not look at it
+# what the page itself holds; its script does not look at it
+FOR_THE_TEMPLATE = ("absent", "provenance", "signatures")
 
 
 def report(tables: Path, results: Path, out: Path, config: TablesConfig | None = None) -> None:
@@ -198,9 +195,10 @@ def _trained(built: Built) -> list[dict]:
 
 def head_counts(built: Built, data: dict) -> list[tuple[str, str]]:
     """Numbers of the page's head with what they count."""
+    # once, whatever the protocols
     clips = {
         (cell.rpartition("/")[0], clip) for cell, found in data["perclip"].items() for clip in found["clips"]
-    }  # once, whatever the protocols
+    }
     found = [(len(data["methods"]), "method", "methods"), (len(data["corpora"]), "corpus", "corpora")]
     found += [
         (len(clips) or int(built.scores.n.max()), "test clip", "test clips"),

@@ -249,9 +249,8 @@ def _make(
         for corpus in spec.corpora:
             quoted = quoted_values(spec.quoted.get(corpus), one.name, reference)
             known = measured[measured.corpus == corpus]
-            compared = known.value[
-                known.method != config.ground_truth
-            ]  # a clip's SSIM with itself is 1, which takes a digit of all others
+            # a clip's SSIM with itself is 1, which takes a digit of all others
+            compared = known.value[known.method != config.ground_truth]
             decimals = decimals_for(compared if len(compared) else known.value, one.unit)
             column = WideColumn(one, corpus, config.label(corpus), decimals, quoted, spec.quoted.get(corpus))
             columns.append(column)

@@ -31,6 +31,5 @@ def launch(processes: int) -> None:
         str(processes),
         "-m",
     ]
-    os.execv(
-        sys.executable, [*launcher, "--", "eadbench", *sys.argv[1:]]
-    )  # without the dashes it would take --log for one of its own
+    # without the dashes it would take --log for one of its own
+    os.execv(sys.executable, [*launcher, "--", "eadbench", *sys.argv[1:]])

@@ -290,9 +290,8 @@ class Trainer:
             for k, v in sorted(values.items())
         ]
         if self.accelerator.is_main_process:
-            level = (
-                logging.DEBUG if split == "train" else logging.INFO
-            )  # all go to the log file, these to the terminal, too
+            # all go to the log file, these to the terminal, too
+            level = logging.DEBUG if split == "train" else logging.INFO
             told = ", ".join(f"{k} {v:.4g}" for k, v in sorted(values.items()))
             log.log(level, "%s step %d/%d %s: %s", self.run, self.step, self.config.steps, split, told)
 

@@ -424,10 +424,8 @@ def start_from_stable_diffusion(model: EADNet, folder: Path) -> None:
 def last_values(history: pd.DataFrame) -> dict[str, float]:
     """The last logged value of each quantity, for the card."""
     last = history.groupby(["split", "quantity"], sort=True).tail(1).sort_values(["split", "quantity"])
-    timing = (
-        "data_wait",
-        "seconds_per_step",
-    )  # differ from run to run, and a card is an input of later rules
+    # differ from run to run, and a card is an input of later rules
+    timing = ("data_wait", "seconds_per_step")
     return {
         f"{row.split}/{row.quantity}": row.value for row in last.itertuples() if row.quantity not in timing
     }

@@ -86,9 +86,8 @@ def offset_scores(model: LipSyncNet, store: FeatureStore, row: Any) -> torch.Ten
     mel = store.get(row, "mel").float().to(device)
     mel = torch.cat([mel, mel[:, -1:].expand(-1, config.mel_steps)], 1)
     found = []
-    for part in torch.arange(windows).split(
-        WINDOWS_AT_ONCE
-    ):  # all of a clip of ten seconds would be 3 GB of frames
+    # all of a clip of ten seconds would be 3 GB of frames
+    for part in torch.arange(windows).split(WINDOWS_AT_ONCE):
         pictures = torch.stack([frames[s : s + config.frames] for s in part.tolist()])
         sounds = torch.stack([mel[:, mel_start(s) : mel_start(s) + config.mel_steps] for s in part.tolist()])
         found.append(L.embed_pairs(model, pictures[None], sounds[None], lower=True))

@@ -17,9 +17,10 @@ from eadbench.media.image import warp_area
 # Mesh points of: image-left iris, image-right iris, tip of the nose, image-left and
 # image-right corner of the mouth.
 ARCFACE_POINTS = (468, 473, 1, 61, 291)
+# insightface, 112 px
 ARCFACE_TEMPLATE = np.float32(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)  # insightface, 112 px
+)
 # dlib's five points: outer and inner corner of the image-right eye, of the image-left
 # eye, base of the nose.
 DLIB_POINTS = (263, 362, 33, 133, 2)

@@ -33,9 +33,8 @@ class SoundText:
         L2-normalised; of longer sounds the middle stretch counts.
         """
         longest = self.processor.feature_extractor.nb_max_samples
-        sounds = [
-            s[max(0, len(s) - longest) // 2 :][:longest] for s in sounds
-        ]  # the extractor itself would cut at random
+        # the extractor itself would cut at random
+        sounds = [s[max(0, len(s) - longest) // 2 :][:longest] for s in sounds]
         found = []
         for start in range(0, len(sounds), self.batch):
             given = self.processor.feature_extractor(

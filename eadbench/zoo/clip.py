@@ -25,9 +25,8 @@ class ImageText:
         )
         text = getattr(model.config, "text_config", model.config)
         self.longest = text.max_position_embeddings
-        self.padding = (
-            "max_length" if model.config.model_type.startswith("siglip") else True
-        )  # SigLIP was trained on full-length texts
+        # SigLIP was trained on full-length texts
+        self.padding = "max_length" if model.config.model_type.startswith("siglip") else True
 
     @torch.inference_mode()
     def embed_images(self, frames: np.ndarray) -> torch.Tensor:

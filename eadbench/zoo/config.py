@@ -79,11 +79,8 @@ class ArtefactConfig(Section):
         return ("seed",) if self.how == "fetched" else ()
 
     def trim(self, dump: dict[str, Any]) -> None:
-        for key in (
-            "uses_clips",
-            "uses_captions",
-            "needs",
-        ):  # they say which inputs there are, and a job depends on its inputs anyway
+        # they say which inputs there are, and a job depends on its inputs anyway
+        for key in ("uses_clips", "uses_captions", "needs"):
             dump.pop(key, None)
 
 

@@ -171,13 +171,11 @@ def fetch_snapshot(
             snapshot.url,
             f"check the network, or put the files into {user_cache() / name}",
         ) from error
-    shutil.rmtree(
-        coming / ".cache", ignore_errors=True
-    )  # the hub's own notes, by which a broken download goes on
+    # the hub's own notes, by which a broken download goes on
+    shutil.rmtree(coming / ".cache", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(
-        coming.iterdir(), key=lambda one: one.name == "config.json"
-    ):  # last: by it the folder counts as whole
+    # last: by it the folder counts as whole
+    for path in sorted(coming.iterdir(), key=lambda one: one.name == "config.json"):
         shutil.rmtree(folder / path.name, ignore_errors=True)
         path.replace(folder / path.name)
     coming.rmdir()

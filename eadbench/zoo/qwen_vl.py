@@ -161,9 +161,8 @@ def open_model(
     if four_bit:
         options |= {"quantization_config": _four_bit(device), "device_map": {"": device}}
     elif device.type == "cuda":
-        options["device_map"] = {
-            "": device
-        }  # weights go to the GPU as they are read, never whole through the CPU's memory
+        # weights go to the GPU as they are read, never whole through the CPU's memory
+        options["device_map"] = {"": device}
     local = Path(source).is_dir()
     try:
         processor = AutoProcessor.from_pretrained(source, revision=revision, local_files_only=local)

@@ -12,9 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eadbench.core.errors import EadbenchError
 
-LOADER = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # ten times as fast where PyYAML was built with it; a plan reads the file
+# ten times as fast where PyYAML was built with it; a plan reads the file
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 OVERLAY, CACHE = "EADBENCH_REGISTRY", "EADBENCH_CACHE"
 
 

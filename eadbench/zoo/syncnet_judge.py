@@ -114,10 +114,9 @@ class SyncStream:
         self.mfcc = mfcc_of(audio) if window_count(SHORTEST, len(audio)) > 0 else None
         self.frames, self.windows = 0, 0  # seen, embedded
         self._video: torch.Tensor | None = None  # (3, T, S, S), from the next window on
-        self._lips, self._sound = (
-            None,
-            None,
-        )  # embeddings that still wait for a partner; the sound begins SHIFT windows earlier
+        # embeddings that still wait for a partner; the sound begins SHIFT windows
+        # earlier
+        self._lips, self._sound = (None, None)
         self._distances: list[torch.Tensor] = []
 
     def add(self, frames: np.ndarray) -> None:
@@ -200,9 +199,8 @@ def mfcc_of(audio: np.ndarray, block: int = 1000) -> torch.Tensor:
         count = min(block, steps - at)
         piece = np.asarray(audio[max(0, at * HOP - 1) : (at + count - 1) * HOP + LONG], np.float64)
         piece = np.clip(np.round(piece * 32768), -32768, 32767)
-        emphasised = np.append(piece[:1], piece[1:] - 0.97 * piece[:-1])[
-            min(at, 1) :
-        ]  # as the package does over the whole
+        # as the package does over the whole
+        emphasised = np.append(piece[:1], piece[1:] - 0.97 * piece[:-1])[min(at, 1) :]
         found.append(python_speech_features.mfcc(emphasised, 16000, preemph=0).T.astype(np.float32))
     return torch.from_numpy(np.concatenate(found, 1))
 

@@ -90,9 +90,8 @@ class T5TextEncoder:
         """
         if not texts:
             return torch.zeros(0, 0, self.dim), torch.zeros(0, 0, dtype=torch.bool)
-        order = sorted(
-            range(len(texts)), key=lambda k: len(texts[k])
-        )  # batches of like length waste little padding
+        # batches of like length waste little padding
+        order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
         found: list[torch.Tensor | None] = [None] * len(texts)
         for start in range(0, len(order), self.batch):
             which = order[start : start + self.batch]

@@ -38,10 +38,8 @@ UNFIT = (
 # (a best score as a numpy scalar, the parsed options, a path) and what runs nothing
 # when it is read. numpy 2 writes ``numpy._core``, numpy 1 ``numpy.core``; torch 2.14
 # knows neither.
-_BUILDERS = (
-    np.float64(0).__reduce__()[0],
-    np.zeros(0).__reduce__()[0],
-)  # multiarray.scalar, multiarray._reconstruct
+# multiarray.scalar, multiarray._reconstruct
+_BUILDERS = (np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0])
 HARMLESS = [
     argparse.Namespace,
     PosixPath,

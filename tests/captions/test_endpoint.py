@@ -118,10 +118,8 @@ def test_hanging_server_costs_the_timeout_only(server, tiny_clips):
 @pytest.mark.parametrize(
     ("stream", "reason"),
     [
-        (
-            lambda: itertools.repeat(b" ", 200),
-            "no answer within 1 s",
-        ),  # a byte every 0.1 s: each read is in time
+        # a byte every 0.1 s: each read is in time
+        (lambda: itertools.repeat(b" ", 200), "no answer within 1 s"),
         (lambda: itertools.repeat(b" " * 100_000), "more than 4,000,000 bytes"),
     ],
 )

@@ -153,9 +153,8 @@ def test_the_way_back(faults):
             )
             assert cv2.PSNR(again, aligned[k]) > 30
         numbers = track["source_frame"]
-    nearest = np.floor(
-        np.arange(60) / 30 * 25 + 0.5
-    )  # the moment at which ffmpeg's filter fps shows each source frame
+    # the moment at which ffmpeg's filter fps shows each source frame
+    nearest = np.floor(np.arange(60) / 30 * 25 + 0.5)
     assert np.array_equal(numbers, np.searchsorted(nearest, np.arange(len(numbers)), "right") - 1)
 
 

@@ -121,9 +121,8 @@ def lose_the_node(_: str) -> None:
     node = subprocess.run(["hostname", "-s"], capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
     time.sleep(3)
-    subprocess.run(
-        ["scontrol", "update", f"nodename={node}", "state=resume"], check=False
-    )  # refused if it came back by itself
+    # refused if it came back by itself
+    subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], check=False)
 
 
 def test_cancelled_out_of_memory_and_lost_with_the_node(slurm: None, smoke: Path, tmp_path: Path) -> None:

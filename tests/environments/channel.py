@@ -212,9 +212,8 @@ def python_package(folder: Path) -> None:
     (root / SITE).mkdir()
     (root / SITE / "README.txt").write_text("site packages\n")
     (root / "bin").mkdir()
-    shutil.copy2(
-        Path(sys.executable).resolve(), root / "bin" / short
-    )  # finds a shared libpython where it was built, on this machine only
+    # finds a shared libpython where it was built, on this machine only
+    shutil.copy2(Path(sys.executable).resolve(), root / "bin" / short)
     for alias in ("python", "python3"):
         (root / "bin" / alias).symlink_to(short)
     index = {

@@ -60,9 +60,8 @@ def conda(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = folder / "home"
     shutil.copytree(Path(__file__).parent / "standin", home)
     command = home / "bin/conda"
-    command.write_text(
-        command.read_text().replace("#!/usr/bin/env python3", f"#!{sys.executable}", 1)
-    )  # the Python that has py-rattler
+    # the Python that has py-rattler
+    command.write_text(command.read_text().replace("#!/usr/bin/env python3", f"#!{sys.executable}", 1))
     places = {
         "CHANNEL": (folder / "channel").as_uri(),
         "CACHE": str(folder / "cache"),

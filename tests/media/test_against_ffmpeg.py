@@ -460,9 +460,8 @@ def compare(path: Path, case: Case, fps: int | None, notes: list[str]) -> None:
             for x in (raw(picture.frame), theirs[k * size : (k + 1) * size])
         )
         assert np.abs(a - b).max() <= case.tolerance, f"frame {k} differs"
-    if (
-        fps is None and not case.change and "10le" not in pixels
-    ):  # scaled and deeper pictures take another road to RGB in FFmpeg 8
+    # scaled and deeper pictures take another road to RGB in FFmpeg 8
+    if fps is None and not case.change and "10le" not in pixels:
         colours = np.frombuffer(
             ffmpeg("-i", path, "-map", "0:v:0", "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"),
             np.uint8,

@@ -49,9 +49,8 @@ def test_what_shrinks_is_averaged_over_area(scale, degrees):
 
 def test_a_whole_factor_is_the_mean_of_its_blocks():
     image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
-    matrix = np.array(
-        [[1 / 3, 0, -1 / 3], [0, 1 / 3, -1 / 3]]
-    )  # target pixel 0 has its centre on source pixel 1
+    # target pixel 0 has its centre on source pixel 1
+    matrix = np.array([[1 / 3, 0, -1 / 3], [0, 1 / 3, -1 / 3]])
     assert (
         np.abs(
             warp_area(image, matrix, (30, 20)).astype(int)

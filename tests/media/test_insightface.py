@@ -12,15 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from eadbench.core.errors import EadbenchError
 from eadbench.media.faces import InsightfaceDetector, make_detector
 
-LAYOUTS = {
-    6: (3, 2, 2),
-    9: (3, 2, 3),
-    10: (5, 1, 2),
-    15: (5, 1, 3),
-}  # outputs -> levels, boxes per place, kinds of output
-SIDES = np.array(
-    [[1, 2, 3, 4]], np.float32
-)  # what the network says of every place: left, top, right, bottom, in strides
+# outputs -> levels, boxes per place, kinds of output
+LAYOUTS = {6: (3, 2, 2), 9: (3, 2, 3), 10: (5, 1, 2), 15: (5, 1, 3)}
+# what the network says of every place: left, top, right, bottom, in strides
+SIDES = np.array([[1, 2, 3, 4]], np.float32)
 
 
 def colour_detector(path: Path, outputs: int = 9, side: int | str = "side") -> None:

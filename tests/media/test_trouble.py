@@ -22,9 +22,8 @@ from eadbench.media.video import (
 )
 
 FRAMES = 75
-PATTERNS = np.stack(
-    [np.full((64, 96, 3), 16 + 3 * k, np.uint8) for k in range(FRAMES)]
-)  # frame k is grey 16 + 3 k
+# frame k is grey 16 + 3 k
+PATTERNS = np.stack([np.full((64, 96, 3), 16 + 3 * k, np.uint8) for k in range(FRAMES)])
 B_FRAMES = {"crf": "4", "bf": "2", "b-adapt": "0", "g": "12", "x264-params": "scenecut=0:threads=1"}
 
 
@@ -128,9 +127,8 @@ def test_a_start_between_two_key_frames_is_filled_and_noted(tmp_path):
     with av.open(str(whole)) as old, av.open(str(tmp_path / "cut.mkv"), "w") as new:
         tracks = {s.index: new.add_stream_from_template(s) for s in old.streams}
         for packet in old.demux():
-            if packet.pts is not None and packet.pts * packet.time_base >= Fraction(
-                160, 1000
-            ):  # frame 4, key frames 0 and 12
+            # frame 4, key frames 0 and 12
+            if packet.pts is not None and packet.pts * packet.time_base >= Fraction(160, 1000):
                 packet.stream = tracks[packet.stream.index]
                 new.mux(packet)
     notes = []

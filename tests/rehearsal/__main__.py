@@ -66,9 +66,8 @@ def main() -> int:
     with hub.hub(folder / "weights") as env:
         clips = "results/clips/mead/clips.parquet"
         code = snakemake(folder, configs, env, given.cores, [clips, *options])
-        if code == 0 and not stops_early(
-            options
-        ):  # EAT's own preprocessing, which its users run by hand, wants to know the clips
+        # EAT's own preprocessing, which its users run by hand, wants to know the clips
+        if code == 0 and not stops_early(options):
             prepare_for_eat(folder / "run" / clips, folder / "methods/eat prepared")
             code = snakemake(folder, configs, env, given.cores, options)
         return code

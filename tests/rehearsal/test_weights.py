@@ -49,9 +49,8 @@ def served(tmp_path_factory):
 def fetched(name: str, folder: Path, accept: tuple[str, ...] = ("all",)):
     """An artefact made of the served files."""
     wanted = {"kind": entry(name).kind, "how": "fetched", "id": hub.MARK + name}
-    if (
-        entry(name).snapshot and not (user_cache() / wanted["id"]).exists()
-    ):  # the hub's library reads HF_ENDPOINT when it is imported
+    # the hub's library reads HF_ENDPOINT when it is imported
+    if entry(name).snapshot and not (user_cache() / wanted["id"]).exists():
         command = [sys.executable, "-m", "eadbench", "zoo", "fetch", wanted["id"], "--accept-licence"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

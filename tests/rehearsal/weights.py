@@ -58,9 +58,8 @@ def drawn(
         scale = 0.02 if one_row or "embed" in name or "shared" in name else tensor[0].numel() ** -0.5
         start, count = int(torch.randint(NOISE, (), generator=generator)), tensor.numel()
         block = (mean + scale * noise.roll(-start)[:count]).to(kind)
-        state[name] = (
-            block.repeat(-(-count // NOISE))[:count].clone().view(tensor.shape)
-        )  # a view keeps its whole storage
+        # a view keeps its whole storage
+        state[name] = block.repeat(-(-count // NOISE))[:count].clone().view(tensor.shape)
     return state
 
 

@@ -38,10 +38,8 @@ def checkout(tmp_path: Path):
     """
 
     def build(name: str, **changes) -> dict:
-        repo, weights = (
-            tmp_path / f"{name} repo",
-            tmp_path / f"{name} weights",
-        )  # with a space, as users have them
+        # with a space, as users have them
+        repo, weights = (tmp_path / f"{name} repo", tmp_path / f"{name} weights")
         recipe = yaml.safe_load(load_recipe(name)[1])
         recipe["commit"] = write_checkout(name, repo)
         if recipe["worker"].get("adapter"):

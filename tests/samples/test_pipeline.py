@@ -120,10 +120,11 @@ class Oracle(torch.nn.Module):
         self.seen.append(
             {"noisy": noisy, "audio": audio, "vai": vai, "text": text, "scales": (audio_scale, text_scale)}
         )
+        # by what the window hears first
         own = (
             self.disagree
             * torch.sign(torch.sin(audio[:, 0, 0, 0] * 12.9898) + 1e-9)[:, None, None, None, None]
-        )  # by what the window hears first
+        )
         clean = masked + own
         abar = self.abar[timesteps.long()][:, None, None, None, None]
         return (noisy - abar.sqrt() * clean) / (1 - abar).sqrt()

@@ -158,9 +158,8 @@ def test_a_card_before_the_face_keeps_length_and_sound(world, tmp_path: Path) ->
 def test_a_face_that_is_blurred_for_a_moment_is_drawn_and_one_that_left_is_not(tmp_path: Path) -> None:
     frames = face_frames(24, 240, 200)
     hidden = frames.copy()
-    hidden[8:11] = face_frames(24, 240, 200, scale=0.01)[
-        8:11
-    ]  # the bare backdrop: too short a gap to count by itself
+    # the bare backdrop: too short a gap to count by itself
+    hidden[8:11] = face_frames(24, 240, 200, scale=0.01)[8:11]
     write_video(tmp_path / "left.mp4", hidden, crf=4)
     face = follow(
         tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5, cut_threshold=200), 96, still=False

@@ -34,12 +34,8 @@ PACKAGES = {
     "pytorch_fid": "pytorch-fid",
     "python_speech_features": "python-speech-features",
 }
-ELSEWHERE = {
-    "huggingface_hub",
-    "polars",
-    "sklearn",
-    "insightface",
-}  # snapshots, a table for other tools, training, another detector
+# snapshots, a table for other tools, training, another detector
+ELSEWHERE = {"huggingface_hub", "polars", "sklearn", "insightface"}
 REFUSE = """
 import sys
 from importlib.machinery import ModuleSpec

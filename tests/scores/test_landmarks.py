@@ -109,9 +109,8 @@ def test_real_face_is_found_and_followed():
     found = lm.mesh_of(frames, mesh)
     assert np.isfinite(found[:3]).all() and np.isnan(found[3]).all()
     assert (found[2] - found[0])[:, 0].mean() == pytest.approx(4, abs=1)
-    assert np.array_equal(
-        lm.mesh_of(frames, mesh), found, equal_nan=True
-    )  # nothing is remembered from clip to clip
+    # nothing is remembered from clip to clip
+    assert np.array_equal(lm.mesh_of(frames, mesh), found, equal_nan=True)
     mesh.close()
 
 

@@ -17,9 +17,8 @@ from eadbench.zoo.syncnet_judge import SyncJudge, SyncNetOptions, in_clip_loss
 def judge() -> SyncJudge:
     torch.manual_seed(0)
     net = SyncNetV2(width=0.1, size=64, dim=24).train()
-    net.embed_lips(
-        torch.rand(16, 3, 5, 64, 64) * 255
-    )  # gives the batch norms statistics that are not trivial
+    # gives the batch norms statistics that are not trivial
+    net.embed_lips(torch.rand(16, 3, 5, 64, 64) * 255)
     net.embed_audio(torch.randn(16, 1, 13, 20) * 10)
     return SyncJudge(net, SyncNetOptions(width=0.1, size=64, dim=24))
 

@@ -243,9 +243,8 @@ def _scores(
     cell = {"method": method, "corpus": corpus, "protocol": "self"}
     out = folder / "scores" / method / corpus / "self"
     per_clip, summary = [], []
-    shared = np.random.default_rng(len(corpus)).normal(
-        0, 1, len(clips)
-    )  # clips differ in difficulty, alike for all methods
+    # clips differ in difficulty, alike for all methods
+    shared = np.random.default_rng(len(corpus)).normal(0, 1, len(clips))
     for metric, (mean, spread, effect, extractor) in PER_CLIP.items():
         values = mean + effect * quality + spread * (0.8 * shared + 0.5 * rng.normal(0, 1, len(clips)))
         if metric == "acc_emo":
@@ -334,9 +333,8 @@ def _samples(
     for k, clip in enumerate(clips.itertuples()):
         video = f"videos/{clip.clip_id}.mp4"
         if world.videos:
-            twin = (
-                folder / "samples" / method / world.corpora[0] / "self" / video
-            )  # the same face in all corpora: encoding is what takes the time
+            # the same face in all corpora: encoding is what takes the time
+            twin = folder / "samples" / method / world.corpora[0] / "self" / video
             if twin.exists():
                 (out / video).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(twin, out / video)

@@ -31,11 +31,12 @@ MOTIONS = {
     "ravdess": TakeMotion(yaw=1.8, pitch=1.6, roll=1.2, shift=1.2),
     "hdtf": TakeMotion(yaw=4.5, pitch=2.2, roll=1.8, shift=2.4),
 }
+# seconds
 SILENCES = {
     "mead": {"lead": 0.2, "tail": 0.25},
     "ravdess": {"lead": 0.45, "tail": 0.5},
     "hdtf": {"lead": 0.2, "pause": 0.3},
-}  # seconds
+}
 LABEL = {"comment": "synthetic: drawn actor, synthesised voice"}
 
 
@@ -130,9 +131,8 @@ def _write(target: Path, job: FilmJob, speech: Speech, frames: Iterator[np.ndarr
         target, Fraction(job.fps), crf=job.crf, audio=sound if job.sound else None, rate=rate, metadata=LABEL
     ) as writer:
         for frame in frames:
-            writer.add(
-                cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
-            )  # ten times as fast as the writer's own conversion
+            # ten times as fast as the writer's own conversion
+            writer.add(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420))
 
 
 def _trimmed(speech: Speech, seconds: float) -> Speech:

@@ -111,14 +111,14 @@ class Eyes:
         self.patches = [
             Patch(canvas, s * a.eye_distance - self.reach, 115 - 17, 2 * self.reach, 31) for s in (-1, 1)
         ]
+        # towards the temple
         self.x = [
             ((p.x - s * a.eye_distance) * s).astype(F) for p, s in zip(self.patches, (-1, 1), strict=True)
-        ]  # towards the temple
+        ]
         self.y = [(p.y - 115).astype(F) for p in self.patches]
         self.iris = self._iris(rng)
-        self.white = colour(
-            [232, 228, 224], 1 - 0.17 * a.darkness
-        )  # in a dark face the full white would glare
+        # in a dark face the full white would glare
+        self.white = colour([232, 228, 224], 1 - 0.17 * a.darkness)
         self.caruncle = colour([178, 112, 104])
         self.lash = colour([30, 20, 18]) if a.lashes > 0.6 else colour(a.skin, 0.22)
         self.glint = float(light.direction[0]) * 2.6, float(light.direction[1]) * 2.6

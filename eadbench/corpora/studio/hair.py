@@ -188,9 +188,8 @@ class Hair:
             0.35,
             1.4,
         )
-        contrast = (
-            0.34 - 0.20 * float(colour.mean()) / 255 if self.curly else 0.24
-        )  # in fair hair dark gaps would look like spots
+        # in fair hair dark gaps would look like spots
+        contrast = 0.34 - 0.20 * float(colour.mean()) / 255 if self.curly else 0.24
         texture = 1 + contrast * self.strands
         band = np.exp(-(((np.hypot(h.x - 24 * lx, (h.y - 84) * 1.05) - 44) / 9) ** 2)) * (h.y < 100)
         band = band + 0.45 * np.exp(-(((h.y - 150 - 0.1 * h.ax) / 16) ** 2)) * (h.ax > a.half_width * 0.9)

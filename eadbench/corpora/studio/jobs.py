@@ -133,9 +133,9 @@ def _ravdess(config: StudioConfig, seed: int) -> list[FilmJob]:
                         line = (RAVDESS[statement - 1], common_name(word), strength)
                         common = _common(config, seed) | {"actor": actor, "lines": (line,)}
                         jobs.append(FilmJob(key=f"{TAKES}/{actor}/01-{fields}.mp4", **common))
-                        if (
-                            word == "neutral"
-                        ):  # the real archives hold each picture without sound, too; one per actor will do
+                        # the real archives hold each picture without sound, too; one
+                        # per actor will do
+                        if word == "neutral":
                             jobs.append(
                                 FilmJob(key=f"{TAKES}/{actor}/02-{fields}.mp4", sound=False, **common)
                             )

@@ -340,9 +340,8 @@ class Sculpture:
             blur(self.skull + 0.72 * self.relief + 0.62 * self._expressed(expression), 0.7 * d)
             + 0.03 * self.pores
         )
-        dy, dx = (
-            np.clip(slope, -2.0, 2.0) for slope in np.gradient(z, 1 / d)
-        )  # steeper slopes would ink the outline
+        # steeper slopes would ink the outline
+        dy, dx = (np.clip(slope, -2.0, 2.0) for slope in np.gradient(z, 1 / d))
         n = 1 / np.sqrt(1 + dx * dx + dy * dy)
         nx, ny, nz = -dx * n, -dy * n, n
         lx, ly, lz = light.direction
@@ -351,9 +350,8 @@ class Sculpture:
         occlusion = np.clip(1 - 0.10 * hollow, 0.5, 1)
         ambient = light.ambient * (0.82 + 0.30 * (-ny)) * occlusion
         shade = []
-        for wrap, tint in zip(
-            (0.34, 0.20, 0.16), light.tint, strict=True
-        ):  # red light wraps further round: it scatters in skin
+        # red light wraps further round: it scatters in skin
+        for wrap, tint in zip((0.34, 0.20, 0.16), light.tint, strict=True):
             diffuse = np.clip((facing + wrap) / (1 + wrap), 0, None)
             shade.append(ambient + light.strength * 1.12 * tint * diffuse * (0.55 + 0.45 * occlusion))
         colour = self.albedo * np.stack(shade, -1) * self.hair.shadow[..., None]

@@ -200,9 +200,9 @@ class ExternalMethod(Method):
                 else f"{len(found)} outputs fit {pattern}",
                 record,
             )
-        if (
-            trouble
-        ):  # some programs end badly after writing well: what counts is the file, which is checked next
+        # some programs end badly after writing well: what counts is the file, which is
+        # checked next
+        if trouble:
             log.warning("%s, %s: the program %s, yet wrote its output", self.name, job.clip_id, trouble)
         output = recipe.output
         alignment = Alignment(output.missing, output.skip, output.resample, output.region)

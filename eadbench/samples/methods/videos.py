@@ -63,9 +63,10 @@ def _named(folder: Path, clip_id: str) -> Path:
     paths = [
         folder / f"{clip_id}{written}" for suffix in sorted(VIDEO) for written in (suffix, suffix.upper())
     ]
+    # macOS knows no case
     found = list(
         {(path.stat().st_dev, path.stat().st_ino): path for path in paths if path.is_file()}.values()
-    )  # macOS knows no case
+    )
     if len(found) > 1:
         raise EadbenchError(
             f"several videos of clip {clip_id}: {', '.join(path.name for path in found)}",

@@ -129,9 +129,8 @@ def cuda():
     torch = sys.modules.get("torch")
     if torch is None:
         return None
-    started = getattr(
-        torch.cuda, "is_initialized", torch.cuda.is_available
-    )  # torch before 1.4 has only the latter
+    # torch before 1.4 has only the latter
+    started = getattr(torch.cuda, "is_initialized", torch.cuda.is_available)
     return torch.cuda if started() else None
 
 

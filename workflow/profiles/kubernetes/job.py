@@ -117,14 +117,9 @@ def sidecar() -> None:
         time.sleep(0.2)
         if os.getppid() != parent:
             return
-    for wait in (
-        0,
-        1,
-        2,
-        4,
-        8,
-        16,
-    ):  # what was being submitted comes late, and the cluster may be out of reach for a while
+    # what was being submitted comes late, and the cluster may be out of reach for a
+    # while
+    for wait in (0, 1, 2, 4, 8, 16):
         time.sleep(wait)
         try:
             jobs = json.loads(kubectl("get", "job", "--selector", f"run={run}", "-o", "json"))["items"]
