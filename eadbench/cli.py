@@ -18,23 +18,10 @@ from eadbench.core import children, log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import explained
 from eadbench.core.options import check_target, prepared
-from eadbench.core.settings import nearest
+from eadbench.core.settings import SECTIONS, nearest
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
-STAGES = (
-    "corpora",
-    "clips",
-    "zoo",
-    "captions",
-    "features",
-    "training",
-    "samples",
-    "scores",
-    "tables",
-    "study",
-    "audit",
-)
 # Command -> (module, attribute), for what users call without thinking of stages.
 SHORTCUTS = {
     "score": ("eadbench.score.cli", "app"),
@@ -58,7 +45,7 @@ class Stages(TyperGroup):
 
     def list_commands(self, ctx: typer.Context) -> list[str]:
         """Names in the order of the stages."""
-        return [*STAGES, *SHORTCUTS]
+        return [*SECTIONS, *SHORTCUTS]
 
     def get_command(self, ctx: typer.Context, name: str) -> TyperGroup:
         """The stage's or shortcut's group.
@@ -169,7 +156,7 @@ def main() -> None:
             logging.getLogger("eadbench").exception("unexpected failure")
         else:
             extra = EXTRAS.get(
-                next((word for word in sys.argv[1:] if word in (*STAGES, *SHORTCUTS)), ""), "workflow"
+                next((word for word in sys.argv[1:] if word in (*SECTIONS, *SHORTCUTS)), ""), "workflow"
             )
             logging.getLogger("eadbench").error(
                 "the package %r is not installed: pip install 'eadbench[%s]'", error.name, extra

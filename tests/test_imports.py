@@ -2,15 +2,8 @@
 measures no torchvision.
 """
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-PATH = Path(__file__).parents[1] / "benchmarks/imports.py"
-spec = importlib.util.spec_from_file_location("imports", PATH)
-imports = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(imports)
+from command_line import imports
 
 TABLES = {"pandas", "pyarrow"}
 MAY_LOAD = [

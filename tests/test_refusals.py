@@ -10,34 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import commands, parameters
+from command_line import commands, imports, parameters
 
 from eadbench.core.options import WRITTEN
 
 ROOT = Path(__file__).parents[1]
-# What a refused command may not have loaded; numpy and pydantic are small beside these.
-HEAVY = (
-    "accelerate",
-    "av",
-    "cv2",
-    "diffusers",
-    "duckdb",
-    "jinja2",
-    "matplotlib",
-    "mediapipe",
-    "onnxruntime",
-    "pandas",
-    "plotly",
-    "pyarrow",
-    "scipy",
-    "skimage",
-    "sklearn",
-    "snakemake",
-    "torch",
-    "torchvision",
-    "transformers",
-    "whisper",
-)
 RUN = f"""
 import json, os, sys
 os.chdir(sys.argv[1])
@@ -53,7 +30,7 @@ for words in json.load(open("calls.json")):
         said = f"exit {{end.code}}"
     except Exception as error:
         said = f"{{type(error).__name__}}: {{error}}"
-    told.append([said, [name for name in {HEAVY!r} if name in sys.modules]])
+    told.append([said, [name for name in {imports.HEAVY!r} if name in sys.modules]])
 print(json.dumps(told))
 """
 
