@@ -44,7 +44,8 @@ lint: install ## Check format, lint, layers and workflow
 format: install ## Format everything
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/snakefmt Snakefile workflow
 
-docs: install ## Write docs/metrics.md and docs/tables.md from the code
+docs: install ## Write docs/metrics.md, docs/reference.md and docs/tables.md from the code
+	$(BIN)/eadbench config reference > docs/reference.md
 	$(BIN)/eadbench scores list --markdown > docs/metrics.md
 	$(BIN)/eadbench tables dictionary
 

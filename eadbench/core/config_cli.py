@@ -5,6 +5,7 @@ import json
 import typer
 
 from eadbench.core import settings
+from eadbench.core.config_reference import reference
 from eadbench.core.config_schema import config_schema
 from eadbench.core.options import ConfigFiles
 
@@ -38,3 +39,14 @@ def schema_command() -> None:
         eadbench config schema > schema.json
     """
     typer.echo(json.dumps(config_schema(), indent=1))
+
+
+@app.command("reference")
+def reference_command() -> None:
+    """Print every setting with its type, default, range and meaning, as Markdown.
+
+    Example:
+
+        eadbench config reference > docs/reference.md
+    """
+    typer.echo(reference(), nl=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from eadbench.core.config_reference import meanings, walk
 from eadbench.core.settings import OPTIONAL, SECTIONS, section_model
 
 
@@ -38,6 +39,11 @@ def config_schema() -> dict[str, Any]:
         },
         "$defs": shared["$defs"],
     }
+    for name, section in models.items():
+        for _, model in walk(name, section):
+            properties = schema["$defs"].get(model.__name__, {}).get("properties", {})
+            for field, text in meanings(model).items():
+                properties.get(field, {}).setdefault("description", text)
     schema["$defs"]["RunConfig"].pop("required")  # a run with `base` takes its kind from there
     return _by_kind(schema)
 

@@ -213,6 +213,7 @@ class SyncNetConfig(ModelConfig):
         embedding: Width of the embeddings.
         attention_from: Stages from this index on end with self-attention (LatentSync:
             the last two); None for none.
+        norm_groups: Groups of the group norms; must divide all channels.
         relu: Rectify embeddings before normalising, so that cosines lie in [0, 1] as
             the cosine BCE wants; off for the contrastive loss.
     """

@@ -105,8 +105,10 @@ class BaseMethodConfig(Section):
 
 
 class GroundTruthConfig(BaseMethodConfig):
-    """The clip itself. ``reencode`` passes it through the same codec as everybody
-    else's result.
+    """The clip itself.
+
+    Attributes:
+        reencode: Pass it through the same codec as everybody else's result.
     """
 
     kind: Literal["ground_truth"]

@@ -85,8 +85,14 @@ class ArtefactConfig(Section):
 
 
 class ZooConfig(Section):
-    """Artefacts by name, the corpora whose training clips train them, and the licences
-    accepted for downloads.
+    """Pretrained, trained and random networks.
+
+    Attributes:
+        artefacts: By name.
+        train_on: Corpora whose training clips train those that are trained here.
+        accept_licence: Ids of published weights whose licence you have read and accept,
+            or `all`; without it they are not fetched.
+        cache: Folder of fetched weights; null for the user's cache folder.
     """
 
     artefacts: dict[str, ArtefactConfig]

@@ -1,10 +1,5 @@
 """Kind ``emotion``: Emotion-FAN, the judge of Acc_emo: a public checkpoint, or a small
 network trained here.
-
-Options of a trained one: ``width`` (factor on the channels), ``size`` (side of the
-frames), ``frames`` (of a video that it looks at), ``region`` (the part of the aligned
-frame that it sees), ``dropout``, ``steps``, ``clips`` (per step), ``lr``,
-``max_clips``, ``frames_per_clip`` (kept in memory).
 """
 
 import json
@@ -34,7 +29,20 @@ WHOLE = (0.0, 1.0, 0.0, 1.0)
 
 
 class EmotionOptions(BaseModel):
-    """Sizes and training of a judge; the defaults are the published network's."""
+    """Sizes and training of an evaluator; the defaults are the published network's.
+
+    Attributes:
+        width: Channels, as a share of the published network's.
+        size: Side of the frames that it sees, in pixels.
+        frames: Frames of a clip that it sees, spread evenly; null for all.
+        region: Top, bottom, left and right of what it sees of the aligned square, as
+            shares of its side.
+        dropout: Share of the features that training drops.
+        steps: Length of training.
+        clips: Clips per training step.
+        lr: Peak learning rate.
+        max_clips, frames_per_clip: How many training clips, and frames of each.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     width: float = 1.0

@@ -1,8 +1,5 @@
 """Kind ``face_id``: identity embeddings for CSIM: ArcFace (insightface's
 ``w600k_r50.onnx``), or a small network trained here to tell speakers apart.
-
-Options of a trained one: ``width``, ``size``, ``dim``, ``frames`` (of a video that it
-looks at), ``region``, ``steps``, ``batch``, ``lr``, ``max_clips``, ``frames_per_clip``.
 """
 
 import logging
@@ -34,7 +31,20 @@ SCALE, MARGIN = 16.0, 0.2  # of the cosine softmax
 
 
 class FaceIdOptions(BaseModel):
-    """Sizes and training."""
+    """Sizes and training of an evaluator.
+
+    Attributes:
+        width: Channels, as a share of the published network's.
+        size: Side of the frames that it sees, in pixels.
+        dim: Width of the embeddings.
+        frames: Frames of a clip that it sees, spread evenly; null for all.
+        region: Top, bottom, left and right of what it sees of the aligned square, as
+            shares of its side.
+        steps: Length of training.
+        batch: Frames per training step.
+        lr: Peak learning rate.
+        max_clips, frames_per_clip: How many training clips, and frames of each.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     width: float = 0.25

@@ -32,7 +32,12 @@ LARGE = 16 * 512 * 512  # pixels of a batch of windows that the network scales i
 
 
 class I3DOptions(BaseModel):
-    """Sizes of the random network."""
+    """Sizes of the random network.
+
+    Attributes:
+        channels: Channels of its stages.
+        size: Side of the frames that it sees, in pixels.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     channels: tuple[int, ...] = (8, 16, 24)

@@ -25,7 +25,12 @@ SIDE = 299
 
 
 class InceptionOptions(BaseModel):
-    """Sizes of the random network."""
+    """Sizes of the random network.
+
+    Attributes:
+        channels: Channels of its stages.
+        size: Side of the frames that it sees, in pixels.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     channels: tuple[int, ...] = (16, 32, 48)

@@ -2,7 +2,7 @@
 
 Fetched: any encoder that transformers' AutoModel loads, with mean pooling over the
 tokens (as sentence-transformers does for all-MiniLM-L6-v2). Trained: latent semantic
-analysis of the training captions. Options of a trained one: ``dim``, ``ngrams``.
+analysis of the training captions.
 """
 
 from pathlib import Path
@@ -20,7 +20,12 @@ from eadbench.zoo.text_data import training_texts
 
 
 class SentenceOptions(BaseModel):
-    """Options of a trained one: dimensions kept and longest n-gram."""
+    """Options of a trained one.
+
+    Attributes:
+        dim: Dimensions kept of the latent semantic analysis.
+        ngrams: Longest n-gram, in words.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     dim: int = 64

@@ -44,7 +44,20 @@ LONG, HOP = 400, 160  # samples of a step of the MFCC, and from one to the next
 
 
 class SyncNetOptions(BaseModel):
-    """Sizes and training of a judge; the defaults are the published network's."""
+    """Sizes and training of an evaluator; the defaults are the published network's.
+
+    Attributes:
+        width: Channels, as a share of the published network's.
+        size: Side of the frames that it sees, in pixels.
+        dim: Width of the embeddings.
+        region: Top, bottom, left and right of what it sees of the aligned square, as
+            shares of its side.
+        steps: Length of training.
+        clips: Clips per training step.
+        windows: Windows of each clip that are told from one another.
+        lr: Peak learning rate.
+        max_clips, max_frames: How many training clips, and first frames of each.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     width: float = 1.0
