@@ -26,7 +26,7 @@ from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.landmarks import HEAD, MeshTracker
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Reader, Value
-from eadbench.scores.metrics.identity import Identity
+from eadbench.scores.metrics.identity import Identity, RealIdentity
 from eadbench.scores.reference import References
 from eadbench.scores.stream import CROP_FRAMES, Source, as_shares, face_square, lockstep
 from eadbench.scores.task import ScoreTask
@@ -50,8 +50,8 @@ class Measured:
         notes: What was done to the video before.
         size: Longer side of the frames that were judged.
         pair_size: That of the frames that were compared.
-        reference: What was learnt of the clip's own video, for other methods; empty
-            unless it is the video that was judged.
+        reference: What was learnt of the clip's own video, for other methods; empty if
+            it was known.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
@@ -300,9 +300,9 @@ class ClipPair:
             self._parts[which] = guarded(which, self)
         return self._parts[which]
 
-    def identity_mean(self) -> np.ndarray | None:
-        """Mean identity embedding of the video, if it was measured."""
-        part = self._parts.get(Identity)
+    def identity_of_real(self) -> np.ndarray | None:
+        """Mean identity embedding of the clip's own video, if it is known."""
+        part = self._parts.get(Identity if self.same else RealIdentity)
         return part.mean if part is not None and part.error is None else None
 
     def measure(self) -> Measured:
@@ -329,7 +329,7 @@ class ClipPair:
         self.out.values = {name: self.out.values[name] for name in self.measurer.wanted}
         self.out.features = self.features
         self._note()
-        if self.same:
+        if self.same or (self.real is not None and self._real_error is None):
             self.out.reference = self.reference.learnt(self)
         return self.out
 
@@ -378,7 +378,7 @@ class ClipPair:
     def _feed(self, metrics: dict[str, Metric], chosen: Callable[[Reader], bool] = lambda _: True) -> None:
         readers = [r for r in (*self._parts.values(), *metrics.values()) if r.error is None and chosen(r)]
         needs_real = any(what in r.reads for r in readers for what in ("real", "pair", "real_landmarks"))
-        self.counts = {"fake": 0, "real": 0}
+        self.counts = {"fake": 0, "real": 0 if needs_real else self.counts["real"]}
         start = untrimmed = 0
         stretches = self._stretches(needs_real)
         if self.measurer.shows:

@@ -1,9 +1,9 @@
 """What is learnt of a clip's own video alone, found once and used again for every
 method and by the next run.
 
-A cell in which a video is measured against itself, as the ground truth's is, keeps it
-among its features, with the sha256 of the video and the signature of what computed it;
-whoever looks for it asks by these, not by names.
+The cell that computes it first, as the ground truth's does, keeps it among its features,
+with the sha256 of the video and the signature of what computed it; whoever looks for it
+asks by these, not by names.
 """
 
 import json
@@ -84,29 +84,30 @@ class Reference:
         return self.known.get(kind)
 
     def learnt(self, clip: "ClipPair") -> dict[str, Any]:
-        """What a clip that was measured against itself tells: ``facts`` that JSON can
-        hold and ``tensors``.
+        """What a clip's own video told while it was read, as the video that was judged
+        or beside it: ``facts`` that JSON can hold and ``tensors``; nothing if all was
+        known before.
         """
-        frames = clip.counts["fake"]
+        side = "fake" if clip.same else "real"
+        frames, marks = clip.counts[side], clip.marks[side]
         tensors = {
             kind: np.float64(values)
             for kind, values in self.fresh.items()
             if len(values) == frames - (kind == "motion_energy")
         }
-        marks = clip.marks["fake"]
-        if marks.frames == frames:
+        if marks.tracker is not None and marks.frames == frames:
             tensors["landmarks"] = marks.all()
-        mean = clip.identity_mean()
-        if mean is not None:
+        mean = clip.identity_of_real()
+        if mean is not None and "face_id_mean" not in self.known:
             tensors["face_id_mean"] = mean
-        whole = clip.task.frames is None or frames < clip.task.frames
-        signed = {kind: self.signatures[kind] for kind in tensors}
+        if not frames or not tensors:
+            return {}
         facts = {
             "clip": clip.task.clip_id,
             "frames": frames,
-            "whole": whole,
+            "whole": clip.task.frames is None or frames < clip.task.frames,
             "still": marks.still,
-            "signatures": signed,
+            "signatures": {kind: self.signatures[kind] for kind in tensors},
         }
         return {"facts": facts, "tensors": tensors}
 

@@ -222,7 +222,13 @@ def test_importing_the_scores_needs_no_other_stack():
     assert done.stdout.split() == []
 
 
-def test_what_is_known_of_a_real_video_goes_by_content(pair, measurer, scores_config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("shown", [1, 0], ids=["itself", "coded once more"])
+def test_what_is_known_of_a_real_video_goes_by_content(
+    pair, measurer, scores_config, tmp_path, monkeypatch, shown
+):
+    """The ground truth's cell learns it from the clip's own video, whether that is what
+    it shows or, as where the methods' codec is applied to it, what it compares with.
+    """
     from eadbench.scores.measure import measure_cell
 
     real = tmp_path / "renamed.mp4"
@@ -231,7 +237,7 @@ def test_what_is_known_of_a_real_video_goes_by_content(pair, measurer, scores_co
         update={"metrics": ("csim", "m_lmd", "sharpness_ratio", "motion_energy_ratio")}
     )
     cell = {"method": "m", "corpus": "c", "protocol": "self"}
-    truth = [ScoreTask("own", fake=pair[1], real=pair[1])]
+    truth = [ScoreTask("own", fake=pair[shown], real=pair[1])]
     measure_cell(cell, truth, config, measurer.judges, tmp_path / "truth" / "per_clip.parquet")
     tasks = [ScoreTask("other name", fake=pair[0], real=real)]
     alone = measure_cell(cell, tasks, config, measurer.judges, tmp_path / "alone" / "per_clip.parquet")
