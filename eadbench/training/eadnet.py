@@ -60,7 +60,7 @@ class EADNetTask(TrainingTask):
         store: Features.
         config: The run.
         model: Sizes of the network.
-        judges: Networks of the losses.
+        networks: Of the losses.
         seed: Seed of the config.
         run: Name of the run.
         mask: Mask kind and frame size, as the features were made.
@@ -71,12 +71,12 @@ class EADNetTask(TrainingTask):
         store: FeatureStore,
         config: RunConfig,
         model: EADNetConfig,
-        judges: LossNetworks,
+        networks: LossNetworks,
         seed: int,
         run: str,
         mask: tuple[str, int, int],
     ) -> None:
-        self.config, self.judges = config, judges
+        self.config, self.networks = config, networks
         torch.manual_seed(seed % 2**63)
         self.model = EADNet(model)
         self.model.gradient_checkpointing = config.optim.gradient_checkpointing
@@ -86,7 +86,7 @@ class EADNetTask(TrainingTask):
         kind, size, factor = mask
         self.mask = latent_mask(mask_for(kind, size), factor)
         self.weight = position_weight(self.mask, config.losses.emphasis, config.losses.mouth_emphasis)
-        clean_every = config.losses.x0_every if config.stage == 2 and judges.vae is not None else 0
+        clean_every = config.losses.x0_every if config.stage == 2 and networks.vae is not None else 0
         shape = (
             model,
             config.diffusion,
@@ -94,7 +94,7 @@ class EADNetTask(TrainingTask):
             clean_every,
             config.losses.x0_frames or model.frames,
         )
-        sync = judges.syncnet.config if judges.syncnet is not None else None
+        sync = networks.syncnet.config if networks.syncnet is not None else None
         self.data = EADNetWindows(
             store, Stream(seed, run, "train"), *shape, sync=sync, others=config.losses.sync_others
         )
@@ -107,9 +107,9 @@ class EADNetTask(TrainingTask):
             )
 
     def to(self, device: torch.device) -> None:
-        """Move mask and judges."""
+        """Move mask and loss networks."""
         self.mask, self.weight = self.mask.to(device), self.weight.to(device)
-        self.judges.to(device)
+        self.networks.to(device)
 
     def predict(self, model: nn.Module, batch: dict[str, Any], noisy: torch.Tensor, **options: Any) -> Any:
         """The network's output for a batch; ``options`` go to :meth:`EADNet.forward`."""
@@ -163,16 +163,16 @@ class EADNetTask(TrainingTask):
         real = normalise(batch["frames"])
         fake = self.decoded(part.flatten(0, 1)).unflatten(0, part.shape[:2]).float()
         parts = {}
-        if self.judges.syncnet is not None:
-            size = self.judges.syncnet.config.frames
+        if self.networks.syncnet is not None:
+            size = self.networks.syncnet.config.frames
             windows = torch.stack([fake[:, s : s + size] for s in self.data.sync_starts()], 1)
             parts["sync"] = L.sync_loss(
-                self.judges.syncnet, windows, batch["sounds"], batch["others"], self.judges.temperature
+                self.networks.syncnet, windows, batch["sounds"], batch["others"], self.networks.temperature
             )
-        if self.judges.lpips is not None:
-            parts["lpips"] = L.lpips_loss(self.judges.lpips, fake, real, weights.lower_half)
-        if self.judges.videomae is not None:
-            parts["trepa"] = L.trepa_loss(self.judges.videomae, fake, real)
+        if self.networks.lpips is not None:
+            parts["lpips"] = L.lpips_loss(self.networks.lpips, fake, real, weights.lower_half)
+        if self.networks.videomae is not None:
+            parts["trepa"] = L.trepa_loss(self.networks.videomae, fake, real)
         return {name: (trust * value).mean() for name, value in parts.items()}
 
     def decoded(self, latents: torch.Tensor) -> torch.Tensor:
@@ -182,10 +182,10 @@ class EADNetTask(TrainingTask):
         and a batch of the paper's size has 64.
         """
         if not (self.config.optim.gradient_checkpointing and torch.is_grad_enabled()):
-            return decode(self.judges.vae, latents)
+            return decode(self.networks.vae, latents)
         pieces = latents.split(DECODED_AT_ONCE)
         return torch.cat(
-            [checkpoint(decode, self.judges.vae, piece, use_reentrant=False) for piece in pieces]
+            [checkpoint(decode, self.networks.vae, piece, use_reentrant=False) for piece in pieces]
         )
 
     @torch.no_grad()

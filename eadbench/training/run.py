@@ -244,7 +244,7 @@ def make_task(
     if config.kind == "wav2lip":
         return Wav2LipTask(store, config, model, *expert(name, parts), seed, name)
     mask = (facts["mask"], int(facts["size"]), int(facts["reduction"]))
-    task = EADNetTask(store, config, model, judges(name, config, parts, facts), seed, name, mask)
+    task = EADNetTask(store, config, model, loss_networks(name, config, parts, facts), seed, name, mask)
     if bool(init) != bool(config.init):
         raise EadbenchError(
             "run to start from: config and command disagree",
@@ -264,7 +264,9 @@ def make_task(
     return task
 
 
-def judges(name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str, str]) -> LossNetworks:
+def loss_networks(
+    name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str, str]
+) -> LossNetworks:
     """Frozen networks of the losses on the clean sample.
 
     Raises:

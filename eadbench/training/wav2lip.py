@@ -19,7 +19,7 @@ from eadbench.training.loop import TrainingTask
 
 class Wav2LipTask(TrainingTask):
     """See :class:`TrainingTask`. Windows have as many frames as the SyncNet looks at,
-    so that the expert judges each window once.
+    so that the expert looks at each window once.
     """
 
     def __init__(
