@@ -3,6 +3,7 @@ within limits.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from eadbench import zoo
 from eadbench.clips.config import ClipsConfig, SyncConfig
 from eadbench.clips.judgement import judge as judge_measures
 from eadbench.clips.windows import PER_FRAME
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.job import Job
 from eadbench.core.progress import track
+from eadbench.core.schemas import ClipsRow
 from eadbench.core.settings import shaping, shaping_for
-from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, resolve
+from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_rows
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, replace_audio
 from eadbench.zoo.card import read_card
@@ -46,7 +48,7 @@ def check_shard(
             out,
             f"give --out in {cut.parent}",
         )
-    rows = [dict(row) for _, row in read_table(cut, schemas.CLIPS).astype(object).iterrows()]
+    clips = [_screened(clip, config) for clip in read_rows(cut, schemas.CLIPS)]
     sha256 = read_card(judge).sha256
     job = Job(
         out,
@@ -56,85 +58,87 @@ def check_shard(
         media=out.parent / CORRECTED,
     )
     network = zoo.load(judge, device)
-    for row in rows:
-        if row["status"] == KEPT:
-            row["status"], row["reason"] = judge_measures(row, config.keep)
-    candidates = [row for row in rows if row["status"] == KEPT]
-    for row in track(candidates, f"check {corpus} {shard}", unit="clip"):
-        key = job.key(
-            row["clip_id"],
-            *(cut.parent / row[name] for name in ("video", "audio", "track") if isinstance(row[name], str)),
-        )
-        found = job.done(key)
-        if found is None:
-            before = dict(row)
-            try:
-                _check(row, cut, network, config.sync)
-            except Exception as error:
-                row["status"], row["reason"] = FAILED, f"not judged: {reason_of(error, row['clip_id'])}"
-                log.warning("%s: %s", row["clip_id"], error)
-            found = {name: value for name, value in row.items() if value is not before[name]} | {
-                "status": row["status"]
-            }
-            job.keep(key, found, _corrected(out, [row]))
-        row |= found
-    check_not_all_failed([row["status"] for row in candidates], "clips", cut)
-    job.write(rows, schemas.CLIPS, "clip_id", None, _corrected(out, candidates) or None)
+    candidates = [clip for clip in clips if clip.status == KEPT]
+    found: dict[str, dict[str, Any]] = {}
+    for clip in track(candidates, f"check {corpus} {shard}", unit="clip"):
+        key = job.key(clip.clip_id, *filter(None, (clip.video, clip.audio, clip.track)))
+        changed = job.done(key)
+        if changed is None:
+            changed = _check(clip, out.parent, network, config.sync)
+            job.keep(key, changed, _corrected(out, changed))
+        found[clip.clip_id] = changed
+    check_not_all_failed([changed["status"] for changed in found.values()], "clips", cut)
+    rows = [clip.written(out.parent) | found.get(clip.clip_id, {}) for clip in clips]
+    moved = [path for changed in found.values() for path in _corrected(out, changed)]
+    job.write(rows, schemas.CLIPS, "clip_id", None, moved or None)
     kept = sum(row["status"] == KEPT for row in rows)
     log.info(
         "%s: %d of %d clips kept, %d corrected",
         shard,
         kept,
         len(candidates),
-        sum(bool(row["offset_corrected"]) for row in candidates),
+        sum(bool(changed.get("offset_corrected")) for changed in found.values()),
     )
 
 
-def _corrected(out: Path, rows: list[dict[str, Any]]) -> list[Path]:
-    return [
-        out.parent / row[column]
-        for row in rows
-        for column in ("audio", "video")
-        if row[column].startswith(CORRECTED)
-    ]
+def _screened(clip: ClipsRow, config: ClipsConfig) -> ClipsRow:
+    """A clip with what its measures say of it."""
+    if clip.status != KEPT:
+        return clip
+    status, reason = judge_measures(clip, config.keep)
+    return replace(clip, status=status, reason=reason)
 
 
-def _check(row: dict[str, Any], table: Path, network: Any, config: SyncConfig) -> None:
+def _corrected(out: Path, changed: dict[str, Any]) -> list[Path]:
+    return [out.parent / changed[column] for column in ("audio", "video") if column in changed]
+
+
+def _check(clip: ClipsRow, folder: Path, network: Any, config: SyncConfig) -> dict[str, Any]:
+    """What changes in a clip's row: offset and confidence, its status, and where its
+    sound was moved, the files in ``folder``.
+    """
+    changed: dict[str, Any] = {"status": KEPT}
+    try:
+        _judge_sound(clip, changed, folder, network, config)
+    except Exception as error:
+        changed |= {"status": FAILED, "reason": f"not judged: {reason_of(error, clip.clip_id)}"}
+        log.warning("%s: %s", clip.clip_id, error)
+    return changed
+
+
+def _judge_sound(
+    clip: ClipsRow, changed: dict[str, Any], folder: Path, network: Any, config: SyncConfig
+) -> None:
     """Fill in offset and confidence; correct the sound; judge."""
-    frames = read_frames(resolve(table, row["video"]))
-    samples = read_audio(resolve(table, row["audio"]))
+    frames = read_frames(seals.checked(clip.video))
+    samples = read_audio(seals.checked(clip.audio))
     verdict = network.score(frames, samples)
     offset, confidence = int(verdict["offset"]), float(verdict["confidence"])
-    row["av_offset"], row["sync_confidence"], row["offset_corrected"] = float(offset), confidence, 0.0
+    changed |= {"av_offset": float(offset), "sync_confidence": confidence, "offset_corrected": 0.0}
     trusted = confidence >= config.trust_from
     if config.min_confidence is not None and confidence < config.min_confidence:
-        row["status"], row["reason"] = (
-            DROPPED,
-            f"weak sync: sync_confidence {confidence:.3g} < {config.min_confidence:g}",
-        )
+        reason = f"weak sync: sync_confidence {confidence:.3g} < {config.min_confidence:g}"
+        changed |= {"status": DROPPED, "reason": reason}
     elif trusted and config.drop_beyond is not None and abs(offset) > config.drop_beyond:
-        row["status"], row["reason"] = (
-            DROPPED,
-            f"out of sync: av_offset {offset:+d} frames, more than {config.drop_beyond}",
-        )
+        reason = f"out of sync: av_offset {offset:+d} frames, more than {config.drop_beyond}"
+        changed |= {"status": DROPPED, "reason": reason}
     elif trusted and config.tolerance < abs(offset) <= config.correct_up_to:
-        _correct(row, table, samples, offset)
+        changed |= _correct(clip, folder, samples, offset)
 
 
-def _correct(row: dict[str, Any], table: Path, samples: np.ndarray, offset: int) -> None:
+def _correct(clip: ClipsRow, folder: Path, samples: np.ndarray, offset: int) -> dict[str, Any]:
     """Write ``corrected/`` copies with the sound moved by ``offset`` frames (later when
     it leads).
     """
-    with np.load(resolve(table, row["track"])) as track_file:
+    with np.load(seals.checked(clip.track)) as track_file:
         before, after = (
             track_file[name].astype(np.float32) / 32767 for name in ("sound_before", "sound_after")
         )
     moved = moved_sound(before, samples, after, offset)
-    name = row["clip_id"]
-    audio, video = f"{CORRECTED}/audio/{name}.wav", f"{CORRECTED}/videos/{name}.mp4"
-    write_wav(table.parent / audio, moved)
-    replace_audio(resolve(table, row["video"]), table.parent / video, moved)
-    row["audio"], row["video"], row["offset_corrected"] = audio, video, float(offset)
+    audio, video = f"{CORRECTED}/audio/{clip.clip_id}.wav", f"{CORRECTED}/videos/{clip.clip_id}.mp4"
+    write_wav(folder / audio, moved)
+    replace_audio(seals.checked(clip.video), folder / video, moved)
+    return {"audio": audio, "video": video, "offset_corrected": float(offset)}
 
 
 def moved_sound(before: np.ndarray, samples: np.ndarray, after: np.ndarray, offset: int) -> np.ndarray:

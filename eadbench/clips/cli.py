@@ -14,7 +14,6 @@ app = typer.Typer(
     help="From recordings to aligned face clips: cut, check, merge, report.",
     no_args_is_help=True,
 )
-PATHS = ("video", "audio", "track", "source")
 
 
 @app.command("cut")
@@ -87,7 +86,7 @@ def merge_command(
     from eadbench.core import schemas
     from eadbench.core.tables import concat_tables
 
-    concat_tables(tables, schemas.CLIPS, out, "clip_id", PATHS)
+    concat_tables(tables, schemas.CLIPS, out, "clip_id")
 
 
 @app.command("report")

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.settings import shaping_for
 from eadbench.core.shards import parse_shard, shard_of
-from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_table, relative_to
+from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_rows, relative_to
 from eadbench.media.audio import write_wav
 from eadbench.media.faces import Detector, FaceMesh, box_of, choose_detector, make_detector, yaw_of
 from eadbench.media.video import VideoWriter
@@ -52,11 +53,8 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     # what was done is known by it
     config = config.model_copy(update={"detector": choose_detector(config.detector, config.pack)})
     number, count = parse_shard(shard)
-    table = read_table(index, schemas.INDEX)
-    mine = table[[shard_of(name, count) == number for name in table["recording_id"]]].sort_values(
-        "recording_id"
-    )
-    recordings = [Recording.from_table(row, index.parent) for _, row in mine.iterrows()]
+    mine = [row for row in read_rows(index, schemas.INDEX) if shard_of(row.recording_id, count) == number]
+    recordings = [Recording(row, index.parent) for row in sorted(mine, key=attrgetter("recording_id"))]
     eyes = _Eyes(config)
     folder = out.parent
     shaped_by = shaping_for("clips cut", config)
@@ -65,14 +63,14 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     tried: list[str] = []
     for recording in track(recordings, f"cut {corpus} {shard}", unit="recording"):
         _check_source(recording)
-        key = job.key([recording.row, _sources(recording)])
+        key = job.key([recording.row.written(recording.folder), _sources(recording)])
         found = job.done(key)
         if found is None:
             found = {"rows": cut_recording(recording, eyes, config, folder)}
             if all(row["status"] != FAILED for row in found["rows"]):
                 job.keep(key, found, _media(folder, found["rows"]))
         rows += found["rows"]
-        if recording.row["status"] != FAILED:
+        if recording.row.status != FAILED:
             tried.append(FAILED if all(row["status"] == FAILED for row in found["rows"]) else "")
     if len(tried) > 2:
         check_not_all_failed(tried, "recordings", out)
@@ -109,10 +107,10 @@ def cut_recording(
     recording: Recording, eyes: _Eyes, config: ClipsConfig, folder: Path
 ) -> list[dict[str, Any]]:
     """Rows of all candidates of a recording; at least one, whatever happens."""
-    if recording.row["status"] == FAILED:
-        return [_row(recording, 0, folder, status=FAILED, reason=recording.row["reason"])]
-    if recording.row["status"] == DROPPED:
-        return [_row(recording, 0, folder, status=DROPPED, reason=recording.row["reason"])]
+    if recording.row.status == FAILED:
+        return [_row(recording, 0, folder, status=FAILED, reason=recording.row.reason)]
+    if recording.row.status == DROPPED:
+        return [_row(recording, 0, folder, status=DROPPED, reason=recording.row.reason)]
     if not recording.has_sound:
         return [
             _row(recording, 0, folder, status=DROPPED, reason="no sound: the recording has no audio track")
@@ -141,11 +139,11 @@ def cut_recording(
 
 def _row(recording: Recording, k: int, folder: Path, **values: Any) -> dict[str, Any]:
     source = None
-    if recording.row["source"]:
-        source = relative_to(recording.source, folder) + (
-            f"!{recording.row['member']}" if recording.row["member"] else ""
+    if recording.row.source:
+        source = relative_to(recording.row.source, folder) + (
+            f"!{recording.row.member}" if recording.row.member else ""
         )
-    labels = {name: recording.row[name] for name in LABELS}
+    labels = {name: getattr(recording.row, name) for name in LABELS}
     return {
         "clip_id": f"{recording.id}-{k:03d}",
         "recording_id": recording.id,
@@ -263,7 +261,7 @@ def _sources(recording: Recording) -> list[Any]:
     """The files that a recording is in: by their sha256 where it is known, else (a
     user's archive of 10 GB) by size and time of change.
     """
-    if not recording.row["source"] or recording.row["status"] in (FAILED, DROPPED):
+    if not recording.row.source or recording.row.status in (FAILED, DROPPED):
         return []
     return [seals.check(path) or [path.stat().st_size, path.stat().st_mtime_ns] for path in recording.files]
 
@@ -275,18 +273,18 @@ def _check_source(recording: Recording) -> None:
     Raises:
         FatalError: If one is gone or was changed.
     """
-    if recording.row["status"] in (FAILED, DROPPED):
+    if recording.row.status in (FAILED, DROPPED):
         return
     hint = f"delete {recording.folder / 'fetch.json'} and run the workflow again"
     for path in recording.files:
-        sealed, indexed = seals.check(path), recording.row["sha256"]
+        sealed, indexed = seals.check(path), recording.row.sha256
         if not path.exists():
             raise FatalError("a source is gone since it was indexed", path, hint)
         if (
             sealed is None
             and indexed
-            and path == recording.source
-            and not recording.row["member"]
+            and path == recording.row.source
+            and not recording.row.member
             and hash_once(path) != indexed  # several recordings may be stretches of one file
         ):
             raise FatalError("a source was changed since it was indexed", path, hint)

@@ -1,8 +1,7 @@
 """Keep or drop: thresholds of the config against a candidate's measures."""
 
-from typing import Any
-
 from eadbench.clips.config import ClipsConfig, KeepConfig
+from eadbench.core.schemas import ClipsRow
 from eadbench.core.tables import DROPPED, KEPT
 
 # (measure, threshold, which side is bad, word that heads the reason)
@@ -18,13 +17,13 @@ LIMITS = (
 )
 
 
-def judge(measures: dict[str, Any], keep: KeepConfig) -> tuple[str, str]:
+def judge(clip: ClipsRow, keep: KeepConfig) -> tuple[str, str]:
     """Status and reason of a candidate. All thresholds that it misses are named, each
     as ``word: value < limit``.
     """
     reasons = []
     for measure, key, side, word in LIMITS:
-        limit, value = getattr(keep, key), measures.get(measure)
+        limit, value = getattr(keep, key), getattr(clip, measure)
         if limit is None or value is None:
             continue
         if (value < limit) if side == "below" else (value > limit):

@@ -20,7 +20,7 @@ from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, write_text
 from eadbench.core.progress import track
-from eadbench.core.tables import KEPT, read_table, resolve, write_table
+from eadbench.core.tables import KEPT, read_rows, read_table, write_table
 
 SPLITS = ("test", "val")
 NEEDED = ("recording_id", "split")
@@ -79,7 +79,7 @@ def write_list(
         EadbenchError: If a table or the list cannot be read.
     """
     listed = read_list(test_list) if test_list else None
-    rows = _rows(corpus, read_table(index, schemas.INDEX), read_table(clips, schemas.CLIPS), clips)
+    rows = _rows(corpus, index, clips)
     write_table(out / "list.parquet", rows, schemas.CLIP_LIST, ["split", "recording_id", "clip_id"])
     found = read_table(out / "list.parquet", schemas.CLIP_LIST)
     with atomic_path(out / "list.csv") as part:
@@ -90,46 +90,43 @@ def write_list(
     return coverage
 
 
-def _rows(corpus: str, index: pd.DataFrame, clips: pd.DataFrame, table: Path) -> list[dict[str, Any]]:
+def _rows(corpus: str, index: Path, clips: Path) -> list[dict[str, Any]]:
     """A row per kept clip of the test and validation recordings, and one per recording
     without any, with the reason.
     """
     from eadbench.media.video import hash_of_frames  # the tables read lists without any codec
 
-    cut = dict(list(clips.groupby("recording_id")))
+    recordings = [row for row in read_rows(index, schemas.INDEX) if row.split in SPLITS]
+    cut: dict[str, list[schemas.ClipsRow]] = {row.recording_id: [] for row in recordings}
+    for clip in read_rows(clips, schemas.CLIPS):
+        if clip.recording_id in cut:
+            cut[clip.recording_id].append(clip)
     rows = []
-    for recording in track(
-        index[index["split"].isin(SPLITS)].to_dict("records"),
-        f"hash the test clips of {corpus}",
-        unit="recording",
-    ):
-        of = {"corpus": corpus, "recording_id": recording["recording_id"], "split": recording["split"]}
-        found = cut.get(recording["recording_id"], clips.iloc[:0])
-        kept = found[found["status"] == KEPT]
-        for clip in kept.to_dict("records"):
-            frames, sha256 = hash_of_frames(resolve(table, clip["video"]))
+    for recording in track(recordings, f"hash the test clips of {corpus}", unit="recording"):
+        of = {"corpus": corpus, "recording_id": recording.recording_id, "split": recording.split}
+        found = cut[recording.recording_id]
+        kept = [clip for clip in found if clip.status == KEPT]
+        for clip in kept:
+            frames, sha256 = hash_of_frames(seals.checked(clip.video))
             rows.append(
                 of
                 | {
-                    "start": clip["source_start"],
-                    "end": clip["source_end"],
-                    "clip_id": clip["clip_id"],
+                    "start": clip.source_start,
+                    "end": clip.source_end,
+                    "clip_id": clip.clip_id,
                     "frames": frames,
                     "frames_sha256": sha256,
                     "status": KEPT,
                     "reason": "",
                 }
             )
-        if kept.empty:
-            lost = found.iloc[0].to_dict() if len(found) else recording
+        if not kept:
+            lost = found[0] if found else recording
             status, reason = (
-                (lost["status"], lost["reason"])
-                if lost["status"] != KEPT
-                else ("failed", "no clip came of it")
+                (lost.status, lost.reason) if lost.status != KEPT else ("failed", "no clip came of it")
             )
             rows.append(
-                of
-                | {"start": recording["start"], "end": recording["end"], "status": status, "reason": reason}
+                of | {"start": recording.start, "end": recording.end, "status": status, "reason": reason}
             )
     return rows
 
@@ -201,14 +198,14 @@ def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
     those that its pattern (``*``) fits.
     """
     here: dict[str, list[dict[str, Any]]] = {}
-    for row in found.to_dict("records"):
+    for row in _records(found):
         here.setdefault(row["recording_id"], []).append(row)
     gone: dict[str, str] = {}
     other: dict[str, str] = {}
     told: set[str] = set()
     covered = 0  # not what is left of the others: entries may share a name, e.g. in test and val
-    for entry in listed.to_dict("records"):
-        clip = entry["clip_id"] if pd.notna(entry["clip_id"]) else None
+    for entry in _records(listed):
+        clip = entry["clip_id"]
         label = clip or entry["recording_id"]
         rows = [row for recording in _fitting(entry["recording_id"], here) for row in here[recording]]
         rows = [row for row in rows if row["split"] == entry["split"] and clip in (None, row["clip_id"])]
@@ -236,6 +233,11 @@ def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
     )
 
 
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a list, which anybody may have written, with ``None`` where it is empty."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
 def _fitting(pattern: str, names: Iterable[str]) -> list[str]:
     if pattern in names or not set("*?[") & set(pattern):
         return [pattern] if pattern in names else []
@@ -245,11 +247,11 @@ def _fitting(pattern: str, names: Iterable[str]) -> list[str]:
 def _difference(entry: dict[str, Any], row: dict[str, Any]) -> str:
     """In what a clip is not the one listed; empty if in nothing that the list tells."""
     for end in ("start", "end"):
-        if pd.notna(entry[end]) and pd.notna(row[end]) and abs(entry[end] - row[end]) > SAME_SECONDS:
+        if None not in (entry[end], row[end]) and abs(entry[end] - row[end]) > SAME_SECONDS:
             return (
                 f"another stretch: {row['start']:.2f} to {row['end']:.2f} s, listed "
                 f"{entry['start']:.2f} to {entry['end']:.2f} s"
             )
-    if pd.notna(entry["frames_sha256"]) and entry["frames_sha256"] != row["frames_sha256"]:
+    if entry["frames_sha256"] and entry["frames_sha256"] != row["frames_sha256"]:
         return "the same stretch with other frames"
     return ""

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.errors import reason_of
 from eadbench.core.files import write_text
-from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table, resolve
+from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table
 from eadbench.corpora.config import DRAWN
 from eadbench.media.image import encode_jpeg
 from eadbench.media.video import iter_frames
@@ -156,7 +156,7 @@ def _thumbnails(clips: Path, rows: pd.DataFrame) -> list[dict[str, str]]:
     found = []
     for row in chosen.to_dict("records"):
         try:
-            frames: Iterable = iter_frames(resolve(clips, row["video"]))
+            frames: Iterable = iter_frames(seals.checked(clips.parent / row["video"]))
             frame = next(islice(frames, int(row["frames"]) // 2, None), None)
         except Exception as error:
             log.warning("no picture of %s: %s", row["clip_id"], reason_of(error, row["clip_id"]))

@@ -43,9 +43,14 @@ INDEX = Table(
             "recording_id", STR, "stable id, unique within the corpus, safe as a file name", nullable=False
         ),
         *LABELS,
-        Column("source", STR, "video file relative to this table's folder, or archive"),
+        Column("source", STR, "video file relative to this table's folder, or archive", path=True),
         Column("member", STR, "member inside the archive; null for a plain file"),
-        Column("audio_source", STR, "separate audio file or archive; null when the video carries the sound"),
+        Column(
+            "audio_source",
+            STR,
+            "separate audio file or archive; null when the video carries the sound",
+            path=True,
+        ),
         Column("audio_member", STR, "member inside the audio archive"),
         Column("start", F64, "start of the annotated stretch in seconds; null for the whole file"),
         Column("end", F64, "end of the annotated stretch in seconds"),
@@ -79,10 +84,10 @@ CLIPS = Table(
         Column("clip_id", STR, "`{recording_id}-{k:03d}`, unique within the corpus", nullable=False),
         Column("recording_id", STR, "recording that it was cut from", nullable=False),
         *LABELS,
-        Column("video", STR, "aligned video, square, 25 fps"),
-        Column("audio", STR, "16 kHz mono wav of the same stretch"),
-        Column("track", STR, "npz with the way back to the source frames and the landmarks"),
-        Column("source", STR, "the source video"),
+        Column("video", STR, "aligned video, square, 25 fps", path=True),
+        Column("audio", STR, "16 kHz mono wav of the same stretch", path=True),
+        Column("track", STR, "npz with the way back to the source frames and the landmarks", path=True),
+        Column("source", STR, "the source video", path=True),
         Column("frames", INT, "frames of the aligned video"),
         Column("fps", F64, "frame rate of the aligned video"),
         Column("size", INT, "side of the aligned video in pixels"),
@@ -195,7 +200,7 @@ TEXTS = Table(
             nullable=False,
         ),
         Column("tokens", INT, "tokens of its encoding", nullable=False),
-        Column("file", STR, "safetensors file with `text_id`: `(L,D)` float16", nullable=False),
+        Column("file", STR, "safetensors file with `text_id`: `(L,D)` float16", nullable=False, path=True),
     ),
     key=("text_id",),
 )
@@ -207,7 +212,7 @@ FEATURES = Table(
         Column("clip_id", STR, "the clip", nullable=False),
         *LABELS,
         Column("frames", INT, "video frames with features"),
-        Column("shard", STR, "folder of the safetensors shard"),
+        Column("shard", STR, "folder of the safetensors shard", path=True),
         Column("text_id", STR, "key of the caption in text.safetensors; null without caption"),
         Column("trains", BOOL, "whether the clip may train the model: train split, caption kept"),
         *STATUS,
@@ -256,7 +261,7 @@ SAMPLES = Table(
             STR,
             "`target`, `label`, `other_clip`, `same_speaker` or null when no text was used",
         ),
-        Column("video", STR, "the result, aligned, same size and rate as the clip"),
+        Column("video", STR, "the result, aligned, same size and rate as the clip", path=True),
         Column("frames", INT, "frames of the result after the alignment rule"),
         Column("frames_raw", INT, "frames that the method itself wrote"),
         Column("seconds", F64, "time to render, seconds"),
@@ -699,3 +704,7 @@ ALL = (
     SPEED,
     PLAN,
 )
+
+IndexRow, ClipsRow, ClipListRow = INDEX.row_type, CLIPS.row_type, CLIP_LIST.row_type
+CaptionsRow, TextsRow, FeaturesRow = CAPTIONS.row_type, TEXTS.row_type, FEATURES.row_type
+SamplesRow, PerClipRow = SAMPLES.row_type, PER_CLIP.row_type

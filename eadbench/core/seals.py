@@ -75,6 +75,12 @@ def check(path: str | Path) -> str | None:
     return None
 
 
+def checked(path: Path) -> Path:
+    """The path, once :func:`check` has found nothing wrong."""
+    check(path)
+    return path
+
+
 def check_all(folder: str | Path) -> None:
     """Compare all files that a folder's list names.
 

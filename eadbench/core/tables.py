@@ -4,9 +4,11 @@ when read.
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, make_dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,18 +24,41 @@ from eadbench.core.status import DROPPED, FAILED, KEPT  # noqa: F401 (readers of
 DIGEST = b"sha256 of this file with 64 zeros here"
 ZEROS = b"0" * 64
 ANEW = "delete the file and run the workflow again"
+PYTHON = {pa.string(): str, pa.int64(): int, pa.float64(): float, pa.bool_(): bool, pa.binary(): bytes}
+BATCH = 4096  # rows that are made at a time; equal values among them are one object
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, Arrow type, meaning (with unit and range) and whether it
-    may be null.
+    """One column: its name, Arrow type, meaning (with unit and range), whether it may
+    be null, and whether it is a path, relative to the table's folder.
     """
 
     name: str
     type: pa.DataType
     meaning: str
     nullable: bool = True
+    path: bool = False
+
+    @property
+    def python(self) -> Any:
+        """Type of its values in a typed row."""
+        kind = Path if self.path else PYTHON[self.type]
+        return kind | None if self.nullable else kind
+
+
+class Row:
+    """Base of typed rows: frozen dataclasses with the columns of a table as fields, see
+    :func:`read_rows`.
+    """
+
+    __slots__ = ()
+
+    def written(self, folder: str | Path) -> dict[str, Any]:
+        """The row as a table in ``folder`` holds it: paths are relative to it."""
+        home = Path(folder).resolve()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {k: os.path.relpath(v, home) if isinstance(v, Path) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True)
@@ -56,6 +81,19 @@ class Table:
     @property
     def names(self) -> list[str]:
         return [c.name for c in self.columns]
+
+    @cached_property
+    def row_type(self) -> type[Row]:
+        """Class of its typed rows, e.g. ``ClipListRow`` of the table ``clip_list``."""
+        name = "".join(part.capitalize() for part in self.name.split("_")) + "Row"
+        return make_dataclass(
+            name,
+            [(column.name, column.python) for column in self.columns],
+            bases=(Row,),
+            namespace={"__module__": "eadbench.core.schemas", "__doc__": f"{self.row}, typed."},
+            frozen=True,
+            slots=True,
+        )
 
 
 def write_table(
@@ -140,6 +178,37 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
             column or row, and the remedy.
         FatalError: If it is damaged.
     """
+    return _read(path, table, columns).to_pandas()
+
+
+def read_rows(path: str | Path, table: Table) -> Iterator[Any]:
+    """The rows of a table, one by one, as its :attr:`Table.row_type`: null is ``None``,
+    integers and booleans are that although others are null, paths are absolute.
+
+    Whether the file that a path names is still what it was is not looked at; see
+    :func:`eadbench.core.seals.checked`.
+
+    Raises:
+        EadbenchError: As :func:`read_table`, before the first row.
+        FatalError: Likewise.
+    """
+    return _rows(_read(path, table, None), table, Path(path).resolve().parent)
+
+
+def _rows(arrow: pa.Table, table: Table, folder: Path) -> Iterator[Any]:
+    for batch in arrow.select(table.names).to_batches(BATCH):
+        columns = []
+        for column, values in zip(table.columns, batch.columns, strict=True):
+            known: dict[Any, Any] = {}
+            found = [known.setdefault(value, value) for value in values.to_pylist()]
+            if column.path:
+                known = {value: value and Path(os.path.normpath(folder / value)) for value in known}
+                found = [known[value] for value in found]
+            columns.append(found)
+        yield from map(table.row_type, *columns)
+
+
+def _read(path: str | Path, table: Table, columns: list[str] | None) -> pa.Table:
     try:
         data = pa.BufferReader(_read_whole(path))
         _check_footer(pq.read_schema(data), path, table)
@@ -157,10 +226,10 @@ def read_table(path: str | Path, table: Table, columns: list[str] | None = None)
             raise EadbenchError(
                 f"column {column.name!r} of table {table.name!r} is empty in row {row + 1}", path, ANEW
             )
-    frame = arrow.to_pandas()
-    if twice := _doubled(frame, table):
+    key = [name for name in table.key if name in arrow.column_names]
+    if twice := _doubled(arrow.select(key).to_pandas(), table):
         raise EadbenchError(twice, path, ANEW)
-    return frame
+    return arrow
 
 
 def _check_footer(found: pa.Schema, path: str | Path, table: Table) -> None:
@@ -210,7 +279,6 @@ def concat_tables(
     table: Table,
     target: str | Path,
     sort_by: str | list[str],
-    path_columns: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Merge shard tables into one, sorted, so that the number of shards leaves no
     trace.
@@ -220,19 +288,17 @@ def concat_tables(
         table: Their common contract.
         target: The merged table.
         sort_by: Column or columns that order the rows.
-        path_columns: Columns that hold paths, rewritten from the shard's folder to the
-            target's.
     """
     target = Path(target)
     frames = []
     for path in map(Path, paths):
         frame = read_table(path, table)
-        for column in path_columns:
-            folder = path.parent.resolve()
-            frame[column] = [
-                relative_to(folder / v, target.parent) if isinstance(v, str) and v else v
-                for v in frame[column]
-            ]
+        folder = path.parent.resolve()
+        for column in table.columns:
+            if column.path:
+                frame[column.name] = [
+                    v and relative_to(folder / v, target.parent) for v in frame[column.name]
+                ]
         frames.append(frame)
     filled = [f for f in frames if len(f)]
     merged = pd.concat(filled, ignore_index=True) if filled else frames[0]
@@ -247,9 +313,7 @@ def resolve(table_path: str | Path, value: str) -> Path:
     Raises:
         FatalError: If an earlier job made the file and it is gone or was changed since.
     """
-    path = Path(table_path).resolve().parent / value
-    seals.check(path)
-    return path
+    return seals.checked(Path(table_path).resolve().parent / value)
 
 
 def relative_to(path: str | Path, folder: str | Path) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
-from eadbench.core.tables import KEPT, read_table
+from eadbench.core.tables import KEPT, read_rows
 from eadbench.corpora.config import CorporaConfig, CorpusConfig
 from eadbench.corpora.splits import twins
 
 log = logging.getLogger(__name__)
+COMPARED = ("recording_id", "speaker", "start", "duration", "sha256", "look")
 
 
 def check_leaks(training: list[Path], tested: list[Path], out: Path, config: CorporaConfig) -> None:
@@ -63,14 +64,9 @@ def check_leaks(training: list[Path], tested: list[Path], out: Path, config: Cor
 def _rows(paths: list[Path], splits: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
-        table = read_table(
-            path,
-            schemas.INDEX,
-            ["recording_id", "corpus", "speaker", "split", "status", "start", "duration", "sha256", "look"],
-        )
-        table = table[(table["status"] == KEPT) & table["split"].isin(splits)].astype(object)
-        for row in table.where(table.notna(), None).to_dict("records"):
-            found.setdefault(row["corpus"], []).append(row)
+        for row in read_rows(path, schemas.INDEX):
+            if row.status == KEPT and row.split in splits:
+                found.setdefault(row.corpus, []).append({name: getattr(row, name) for name in COMPARED})
     return found
 
 

@@ -33,7 +33,7 @@ def merge(
         EadbenchError: If a shard or an encoded text is missing.
     """
     started = time.time()
-    rows = concat_tables(shards, schemas.FEATURES, out, "clip_id", path_columns=["shard"])
+    rows = concat_tables(shards, schemas.FEATURES, out, "clip_id")
     expected = (
         set(read_table(clips, schemas.CLIPS, ["clip_id"])["clip_id"]) if clips else set(rows["clip_id"])
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -159,8 +160,9 @@ def test_moving_there_and_back_is_the_identity():
 
 def test_reasons_name_every_threshold_missed():
     keep = KeepConfig(min_face_size=100, max_yaw=30, min_brightness=10)
-    assert judge({"face_size": 120.0, "yaw": 12.0, "brightness": None}, keep) == ("kept", "")
-    assert judge({"face_size": 80.0, "yaw": 45.0, "brightness": 50.0}, keep) == (
+    nothing = schemas.ClipsRow(**dict.fromkeys(schemas.CLIPS.names))
+    assert judge(replace(nothing, face_size=120.0, yaw=12.0), keep) == ("kept", "")
+    assert judge(replace(nothing, face_size=80.0, yaw=45.0, brightness=50.0), keep) == (
         "dropped",
         "small face: face_size 80 < 100; turned away: yaw 45 > 30",
     )

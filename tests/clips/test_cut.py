@@ -191,9 +191,7 @@ def test_the_number_of_shards_leaves_no_trace(tmp_path):
         parts = [base / "shards" / f"{k}-of-{count}" / "cut.parquet" for k in range(count)]
         for k, part in enumerate(parts):
             cut_shard("mine", f"{k}-of-{count}", table, part, CONFIG)
-        concat_tables(
-            parts, schemas.CLIPS, base / "cut.parquet", "clip_id", ("video", "audio", "track", "source")
-        )
+        concat_tables(parts, schemas.CLIPS, base / "cut.parquet", "clip_id")
         merged = read_table(base / "cut.parquet", schemas.CLIPS)
         files = [
             (base / path).read_bytes() for column in ("video", "audio", "track") for path in merged[column]

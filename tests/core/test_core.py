@@ -22,7 +22,7 @@ TOY = Table(
     "one thing",
     (
         Column("name", pa.string(), "its name", nullable=False),
-        Column("path", pa.string(), "a file"),
+        Column("path", pa.string(), "a file", path=True),
         Column("x", pa.float64(), "a number"),
     ),
 )
@@ -128,7 +128,7 @@ def test_number_of_shards_leaves_no_trace(tmp_path):
                 TOY,
             )
             paths.append(path)
-        merged = concat_tables(paths, TOY, tmp_path / f"merged{count}.parquet", "name", path_columns=["path"])
+        merged = concat_tables(paths, TOY, tmp_path / f"merged{count}.parquet", "name")
         assert merged["path"].str.startswith("v/").all()
         hashes.append(sha256_of(tmp_path / f"merged{count}.parquet"))
     assert hashes[0] == hashes[1]

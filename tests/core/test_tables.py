@@ -1,6 +1,8 @@
 """What a table breaks of its contract is told at the door, with the column or the row."""
 
+import pickle
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,16 @@ import pytest
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
-from eadbench.core.tables import Column, Table, concat_tables, read_table, write_table
+from eadbench.core.tables import (
+    BATCH,
+    PYTHON,
+    Column,
+    Table,
+    concat_tables,
+    read_rows,
+    read_table,
+    write_table,
+)
 
 TOY = Table(
     "toy",
@@ -131,3 +142,50 @@ def shard(path: Path) -> Path:
 def test_every_table_between_stages_has_a_key_of_its_columns() -> None:
     for table in schemas.ALL:
         assert table.key and set(table.key) <= set(table.names), table.name
+
+
+def some_value(column: Column) -> object:
+    """A value that a column may hold."""
+    return {str: "files/a", int: 7, float: 0.5, bool: True, bytes: b"x"}[PYTHON[column.type]]
+
+
+@pytest.mark.parametrize("table", schemas.ALL, ids=lambda table: table.name)
+def test_typed_rows_are_what_the_table_declares(table: Table, tmp_path: Path) -> None:
+    full = {column.name: some_value(column) for column in table.columns}
+    null = full | {column.name: None for column in table.columns if column.nullable}
+    loose = replace(table, key=())
+    write_table(tmp_path / "t.parquet", [full, null], loose)
+    first, second = read_rows(tmp_path / "t.parquet", loose)
+    assert [field.name for field in fields(table.row_type)] == table.names
+    for column, field in zip(table.columns, fields(table.row_type), strict=True):
+        expected = tmp_path.resolve() / "files/a" if column.path else full[column.name]
+        assert getattr(first, column.name) == expected
+        assert type(getattr(first, column.name)) is (type(expected) if column.path else PYTHON[column.type])
+        assert getattr(second, column.name) == (None if column.nullable else expected)
+        assert isinstance(getattr(second, column.name), field.type)
+    assert [first.written(tmp_path), second.written(tmp_path)] == [full, null]
+
+
+def test_typed_rows_are_frozen_and_go_to_other_processes(tmp_path: Path) -> None:
+    row = {"clip_id": "a", "corpus": "c", "frames": 3, "status": "kept", "reason": ""}
+    write_table(tmp_path / "t.parquet", [row], schemas.FEATURES)
+    (row,) = read_rows(tmp_path / "t.parquet", schemas.FEATURES)
+    assert isinstance(row, schemas.FeaturesRow) and pickle.loads(pickle.dumps(row)) == row
+    with pytest.raises(FrozenInstanceError):
+        row.frames = 4
+
+
+def test_typed_rows_come_in_the_table_s_order_whatever_their_number(tmp_path: Path) -> None:
+    names = [f"n{k}" for k in range(2 * BATCH + 1)]
+    write_table(tmp_path / "t.parquet", [{"name": name, "kind": "p"} for name in names], TOY)
+    rows = list(read_rows(tmp_path / "t.parquet", TOY))
+    assert [row.name for row in rows] == names
+    assert rows[0].kind is rows[1].kind and rows[0].count is None
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+def test_a_broken_contract_is_told_before_the_first_row(tmp_path: Path, harm: tuple[pa.Table, str]) -> None:
+    table, message = harm
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(EadbenchError, match=message):
+        read_rows(tmp_path / "t.parquet", TOY)
