@@ -297,7 +297,8 @@ def concat_tables(
         for column in table.columns:
             if column.path:
                 frame[column.name] = [
-                    v and relative_to(folder / v, target.parent) for v in frame[column.name]
+                    relative_to(folder / v, target.parent) if isinstance(v, str) and v else v
+                    for v in frame[column.name]
                 ]
         frames.append(frame)
     filled = [f for f in frames if len(f)]

@@ -124,12 +124,17 @@ def test_number_of_shards_leaves_no_trace(tmp_path):
             path = tmp_path / "shards" / f"{k}-of-{count}" / "t.parquet"
             write_table(
                 path,
-                [{**r, "path": f"../../v/{r['name']}"} for r in rows if shard_of(r["name"], count) == k],
+                [
+                    {**r, "path": f"../../v/{r['name']}" if r["x"] else None}
+                    for r in rows
+                    if shard_of(r["name"], count) == k
+                ],
                 TOY,
             )
             paths.append(path)
         merged = concat_tables(paths, TOY, tmp_path / f"merged{count}.parquet", "name")
-        assert merged["path"].str.startswith("v/").all()
+        assert merged["path"].isna().tolist() == [not r["x"] for r in rows]
+        assert merged["path"].dropna().str.startswith("v/").all()
         hashes.append(sha256_of(tmp_path / f"merged{count}.parquet"))
     assert hashes[0] == hashes[1]
 
