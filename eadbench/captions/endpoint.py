@@ -9,14 +9,12 @@ import math
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from eadbench.captions.answers import Answer, AnswerError, Outcome, parse_answer
 from eadbench.captions.config import CaptionsConfig
@@ -24,6 +22,7 @@ from eadbench.captions.frames import clip_frames, rate_shown
 from eadbench.captions.prompts import AGAIN, load_prompt
 from eadbench.core import secrets
 from eadbench.core.errors import EadbenchError, reason_of
+from eadbench.core.schemas import ClipsRow
 from eadbench.media.image import encode_jpeg
 
 log = logging.getLogger(__name__)
@@ -39,19 +38,19 @@ class EndpointCaptioner:
         EadbenchError: If the environment lacks the key's variable.
     """
 
-    def __init__(self, clips_path: Path, config: CaptionsConfig) -> None:
-        self.clips_path, self.config, self.server = clips_path, config, config.endpoint
+    def __init__(self, config: CaptionsConfig) -> None:
+        self.config, self.server = config, config.endpoint
         prompt = load_prompt(config.prompt)
         self.prompt, self.prompt_version = prompt.text, prompt.version
         self.id = f"{self.server.model} (endpoint)"
         self._key = _key(self.server.key_env)
         self._address = secrets.expand(self.server.base_url, "captions.endpoint.base_url")
 
-    def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]:
+    def describe(self, clips: Sequence[ClipsRow]) -> Iterator[Outcome]:
         """Outcomes as they come in; at most ``concurrency`` requests are under way, and
         no more clips than that are decoded.
         """
-        rest = iter(list(clips.itertuples()))
+        rest = iter(clips)
         with ThreadPoolExecutor(self.server.concurrency) as pool:
             under_way: set[Future[Outcome]] = set()
             for _ in range(self.server.concurrency):
@@ -68,12 +67,12 @@ class EndpointCaptioner:
                     }
                     yield future.result()
 
-    def _describe_one(self, clip: Any) -> Outcome:
+    def _describe_one(self, clip: ClipsRow) -> Outcome:
         """Ask; an answer that cannot be used is asked for once more. Everything that
         can go wrong with one clip becomes a reason.
         """
         try:
-            frames = clip_frames(self.clips_path, clip.video, self.config.frames, self.config.qwen.max_pixels)
+            frames = clip_frames(clip.video, self.config.frames, self.config.qwen.max_pixels)
             shown, extra = self._shown(frames, rate_shown(clip, len(frames)))
             messages = [{"role": "user", "content": [*shown, {"type": "text", "text": self.prompt}]}]
             text = self._ask(messages, extra)

@@ -12,12 +12,13 @@ import pandas as pd
 from eadbench.captions.config import FilterConfig
 from eadbench.captions.frames import clip_frames
 from eadbench.captions.wording import label_texts
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.device import pick_device
 from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.progress import track
+from eadbench.core.schemas import ClipsRow
 from eadbench.core.seeds import rng_for, seed_for
-from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table, resolve, write_table
+from eadbench.core.tables import DROPPED, FAILED, KEPT, read_rows, read_table, write_table
 from eadbench.media.audio import read_audio
 from eadbench.zoo import load
 from eadbench.zoo.card import read_card
@@ -41,14 +42,20 @@ def filter_captions(
 
     Raises:
         EadbenchError: If the embedder is missing or of a kind that cannot compare what
-            the config wants, or a table cannot be read.
+            the config wants, a table cannot be read, or a caption is of an unknown clip.
     """
     started = time.time()
     table = read_table(written_path, schemas.CAPTIONS)
     table = table[table.corpus == corpus].sort_values("clip_id").reset_index(drop=True)
-    clips = read_table(clips_path, schemas.CLIPS).set_index("clip_id")
+    known = {clip.clip_id: clip for clip in read_rows(clips_path, schemas.CLIPS)}
+    if unknown := sorted(set(table.clip_id) - known.keys()):
+        raise EadbenchError(
+            f"{len(unknown)} captions are of clips that the table lacks, e.g. {unknown[0]}",
+            clips_path,
+            "give the corpus's own table",
+        )
     embedder, name = _open_embedder(config, parts, device)
-    others = Others(table, clips, clips_path, config, embedder)
+    others = Others([known[clip_id] for clip_id in table.clip_id], config, embedder)
     has_text = table.caption.notna()
     texts = list(dict.fromkeys(table.caption[has_text]))
     where = {text: k for k, text in enumerate(texts)}
@@ -97,15 +104,13 @@ class Others:
     has none.
     """
 
-    def __init__(
-        self, table: pd.DataFrame, clips: pd.DataFrame, clips_path: Path, config: FilterConfig, embedder: Any
-    ) -> None:
-        self.reasons = ["" for _ in table.index]
-        self.vectors: list[np.ndarray | None] = [None] * len(table)
+    def __init__(self, clips: Sequence[ClipsRow], config: FilterConfig, embedder: Any) -> None:
+        self.reasons = [""] * len(clips)
+        self.vectors: list[np.ndarray | None] = [None] * len(clips)
         fill = {"text-label": self._labels, "text-image": self._images, "text-audio": self._sounds}[
             config.compare
         ]
-        fill(clips.reindex(table.clip_id), clips_path, config, embedder)
+        fill(clips, config, embedder)
 
     def similarity(self, embedded: np.ndarray, which: np.ndarray) -> np.ndarray:
         """Cosine of each clip's vector with the embedding that ``which`` names (-1:
@@ -119,32 +124,32 @@ class Others:
             float,
         )
 
-    def _labels(self, clips: pd.DataFrame, clips_path: Path, config: FilterConfig, embedder: Any) -> None:
+    def _labels(self, clips: Sequence[ClipsRow], config: FilterConfig, embedder: Any) -> None:
         known: dict[tuple, np.ndarray] = {}
-        for k, (emotion, intensity) in enumerate(zip(clips.emotion, clips.intensity, strict=True)):
-            if not isinstance(emotion, str):
+        for k, clip in enumerate(clips):
+            if clip.emotion is None:
                 self.reasons[k] = "no label to compare with"
                 continue
-            key = (emotion, None if pd.isna(intensity) else float(intensity))
+            key = (clip.emotion, clip.intensity)
             if key not in known:
                 known[key] = _unit(np.asarray(embedder.embed(list(label_texts(*key)))).mean(0))
             self.vectors[k] = known[key]
 
-    def _images(self, clips: pd.DataFrame, clips_path: Path, config: FilterConfig, embedder: Any) -> None:
-        for k, clip in enumerate(track(list(clips.itertuples()), "embed frames", unit="clip")):
+    def _images(self, clips: Sequence[ClipsRow], config: FilterConfig, embedder: Any) -> None:
+        for k, clip in enumerate(track(clips, "embed frames", unit="clip")):
             try:
-                frames = clip_frames(clips_path, clip.video, config.frames)
+                frames = clip_frames(clip.video, config.frames)
             except Exception as error:
-                self.reasons[k] = reason_of(error, clip.video)
+                self.reasons[k] = reason_of(error, clip.clip_id)
                 continue
             self.vectors[k] = _unit(np.asarray(embedder.embed_images(frames)).mean(0))
 
-    def _sounds(self, clips: pd.DataFrame, clips_path: Path, config: FilterConfig, embedder: Any) -> None:
-        for k, clip in enumerate(track(list(clips.itertuples()), "embed sound", unit="clip")):
+    def _sounds(self, clips: Sequence[ClipsRow], config: FilterConfig, embedder: Any) -> None:
+        for k, clip in enumerate(track(clips, "embed sound", unit="clip")):
             try:
-                sound = read_audio(resolve(clips_path, clip.audio), embedder.rate)
+                sound = read_audio(seals.checked(clip.audio), embedder.rate)
             except Exception as error:
-                self.reasons[k] = reason_of(error, clip.audio)
+                self.reasons[k] = reason_of(error, clip.clip_id)
                 continue
             self.vectors[k] = np.asarray(embedder.embed_sounds([sound]))[0]
 

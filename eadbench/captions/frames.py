@@ -1,11 +1,11 @@
 """Frames of a clip as a vision-language model sees them."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from eadbench.core.tables import resolve
+from eadbench.core import seals
+from eadbench.core.schemas import ClipsRow
 from eadbench.media.image import shrink_to
 from eadbench.media.video import read_frames
 
@@ -18,17 +18,15 @@ def evenly(frames: np.ndarray, count: int) -> np.ndarray:
     return frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
 
 
-def rate_shown(clip: Any, count: int) -> float:
-    """Frames per second among ``count`` evenly spread frames of a clip (a row of its
-    table).
-    """
+def rate_shown(clip: ClipsRow, count: int) -> float:
+    """Frames per second among ``count`` evenly spread frames of a clip."""
     return count * clip.fps / clip.frames if clip.frames and clip.fps else 4.0
 
 
-def clip_frames(clips_path: Path, video: str, count: int, max_pixels: int | None = None) -> np.ndarray:
+def clip_frames(video: Path, count: int, max_pixels: int | None = None) -> np.ndarray:
     """``(count, H, W, 3)`` RGB uint8 of a clip's aligned video.
 
     Raises:
         EadbenchError: If the video cannot be read.
     """
-    return shrink_to(evenly(read_frames(resolve(clips_path, video)), count), max_pixels)
+    return shrink_to(evenly(read_frames(seals.checked(video)), count), max_pixels)

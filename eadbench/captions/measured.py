@@ -9,9 +9,9 @@ towards the corpus's where there are few of them. An emotion is named by the pat
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,12 @@ from eadbench.captions.answers import Answer, Outcome
 from eadbench.captions.config import MeasuredConfig
 from eadbench.captions.measures import MEASURES, measure_track
 from eadbench.captions.wording import cue_phrases, sentence, wording
+from eadbench.core import seals
 from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.progress import track
+from eadbench.core.schemas import ClipsRow
 from eadbench.core.seeds import rng_for
-from eadbench.core.tables import resolve
+from eadbench.core.tables import KEPT
 
 log = logging.getLogger(__name__)
 # Smallest usual spread per measure, in distances of the eyes: below it lies what the
@@ -39,14 +41,14 @@ class MeasuredCaptioner:
     id = "measured-1"
     prompt_version = None
 
-    def __init__(self, clips_path: Path, clips: pd.DataFrame, config: MeasuredConfig, seed: int) -> None:
-        self.clips_path, self.seed = Path(clips_path), seed
-        self._measure = cache(lambda name: measure_track(resolve(self.clips_path, name)))
+    def __init__(self, clips: Sequence[ClipsRow], config: MeasuredConfig, seed: int) -> None:
+        self.seed = seed
+        self._measure = cache(lambda path: measure_track(seals.checked(path)))
         self.usual = Usual(clips, self._measure, config)
 
-    def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]:
+    def describe(self, clips: Sequence[ClipsRow]) -> Iterator[Outcome]:
         """One outcome per row, in order."""
-        for clip in clips.itertuples():
+        for clip in clips:
             try:
                 deviations = self.usual.deviations(clip.speaker, self._measure(clip.track))
             except Exception as error:
@@ -58,14 +60,14 @@ class MeasuredCaptioner:
 class Usual:
     """What is usual: medians per speaker and of the corpus, and one spread per measure."""
 
-    def __init__(self, clips: pd.DataFrame, measure, config: MeasuredConfig) -> None:
-        sound = clips[clips.status == "kept"].assign(speaker=lambda t: t.speaker.fillna(""))
-        picked = sound.assign(
-            order=[hashlib.blake2b(c.encode()).hexdigest() for c in sound.clip_id]
-        ).sort_values("order")
-        picked = picked.groupby("speaker").head(config.clips_per_speaker)
+    def __init__(self, clips: Sequence[ClipsRow], measure, config: MeasuredConfig) -> None:
+        picked, taken = [], defaultdict(int)
+        for clip in sorted(clips, key=lambda clip: hashlib.blake2b(clip.clip_id.encode()).hexdigest()):
+            if clip.status == KEPT and taken[clip.speaker or ""] < config.clips_per_speaker:
+                picked.append(clip)
+                taken[clip.speaker or ""] += 1
         rows, speakers = [], []
-        for clip in track(list(picked.itertuples()), "measure faces", unit="clip"):
+        for clip in track(picked, "measure faces", unit="clip"):
             try:
                 values = measure(clip.track)
             except Exception as error:
@@ -74,7 +76,7 @@ class Usual:
                 )
                 continue
             rows.append(vector(values))
-            speakers.append(clip.speaker)
+            speakers.append(clip.speaker or "")
         if not rows:
             raise EadbenchError(
                 "no clip of the corpus has a usable track",
@@ -96,7 +98,7 @@ class Usual:
         """Measures of a clip as deviations from the speaker's usual, in units of the
         usual spread; ``asymmetry`` is that of the mouth, unsigned.
         """
-        key = speaker if isinstance(speaker, str) else ""
+        key = speaker or ""
         centre = self.speakers.loc[key] if key in self.speakers.index else self.corpus
         z = (pd.Series(vector(values)) - centre) / self.spread
         found = z.to_dict()

@@ -2,12 +2,11 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from eadbench.captions.answers import Answer, AnswerError, Outcome, parse_answer
 from eadbench.captions.config import CaptionsConfig
@@ -15,6 +14,7 @@ from eadbench.captions.frames import clip_frames, rate_shown
 from eadbench.captions.prompts import AGAIN, load_prompt
 from eadbench.core.device import pick_device
 from eadbench.core.errors import EadbenchError, reason_of
+from eadbench.core.schemas import ClipsRow
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +25,16 @@ class QwenCaptioner:
     Args:
         model: Object with ``answer(videos, dialogues, max_tokens, rates)``.
         id: What rows call it.
-        clips_path: Table of clips; videos are found from there.
         config: The section.
     """
 
-    def __init__(self, model, id: str, clips_path: Path, config: CaptionsConfig) -> None:
-        self.model, self.id, self.clips_path, self.config = model, id, clips_path, config
+    def __init__(self, model, id: str, config: CaptionsConfig) -> None:
+        self.model, self.id, self.config = model, id, config
         prompt = load_prompt(config.prompt)
         self.prompt, self.prompt_version = prompt.text, prompt.version
 
     @classmethod
-    def open(
-        cls, clips_path: Path, config: CaptionsConfig, parts: dict[str, Path], device: str
-    ) -> "QwenCaptioner":
+    def open(cls, config: CaptionsConfig, parts: dict[str, Path], device: str) -> "QwenCaptioner":
         """Open the model that the config names: an artefact handed over as a part, a
         local folder or a hub id.
 
@@ -77,14 +74,14 @@ class QwenCaptioner:
             wanted.frames_as,
             wanted.repetition_penalty,
         )
-        return cls(model, name, clips_path, config)
+        return cls(model, name, config)
 
-    def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]:
+    def describe(self, clips: Sequence[ClipsRow]) -> Iterator[Outcome]:
         """Outcomes batch by batch; the next batch's frames are decoded while the model
         works.
         """
-        rows, size = list(clips.itertuples()), self.config.batch
-        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        size = self.config.batch
+        batches = [clips[start : start + size] for start in range(0, len(clips), size)]
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(self._read, batches[0]) if batches else None
             for number in range(len(batches)):
@@ -93,13 +90,11 @@ class QwenCaptioner:
                 yield from failed
                 yield from self._ask(videos)
 
-    def _read(self, batch) -> tuple[dict[str, tuple[np.ndarray, float]], list[Outcome]]:
+    def _read(self, batch: Sequence[ClipsRow]) -> tuple[dict[str, tuple[np.ndarray, float]], list[Outcome]]:
         videos, failed = {}, []
         for clip in batch:
             try:
-                frames = clip_frames(
-                    self.clips_path, clip.video, self.config.frames, self.config.qwen.max_pixels
-                )
+                frames = clip_frames(clip.video, self.config.frames, self.config.qwen.max_pixels)
             except Exception as error:
                 failed.append(Outcome(clip.clip_id, None, reason_of(error, clip.clip_id)))
                 continue

@@ -4,7 +4,8 @@ happens.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +17,10 @@ from eadbench.core import schemas
 from eadbench.core.files import sha256_of
 from eadbench.core.job import Job
 from eadbench.core.progress import track
+from eadbench.core.schemas import ClipsRow
 from eadbench.core.settings import shaping_for
 from eadbench.core.shards import parse_shard, shard_of
-from eadbench.core.tables import FAILED, KEPT, read_table
+from eadbench.core.tables import FAILED, KEPT, read_rows
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +33,11 @@ class Captioner(Protocol):
     id: str
     prompt_version: str | None
 
-    def describe(self, clips: pd.DataFrame) -> Iterator[Outcome]: ...
+    def describe(self, clips: Sequence[ClipsRow]) -> Iterator[Outcome]: ...
 
 
 def make_captioner(
-    clips_path: Path,
-    clips: pd.DataFrame,
+    clips: Sequence[ClipsRow],
     config: CaptionsConfig,
     parts: dict[str, Path],
     seed: int,
@@ -46,14 +47,14 @@ def make_captioner(
     if config.captioner == "measured":
         from eadbench.captions.measured import MeasuredCaptioner
 
-        return MeasuredCaptioner(clips_path, clips, config.measured, seed)
+        return MeasuredCaptioner(clips, config.measured, seed)
     if config.captioner == "qwen":
         from eadbench.captions.qwen import QwenCaptioner
 
-        return QwenCaptioner.open(clips_path, config, parts, device)
+        return QwenCaptioner.open(config, parts, device)
     from eadbench.captions.endpoint import EndpointCaptioner
 
-    return EndpointCaptioner(clips_path, config)
+    return EndpointCaptioner(config)
 
 
 def write_captions(
@@ -75,12 +76,10 @@ def write_captions(
         EadbenchError: If the tables or the model cannot be read, or all clips failed.
     """
     number, count = parse_shard(shard)
-    clips = read_table(clips_path, schemas.CLIPS)
-    kept = clips[(clips.status == KEPT) & (clips.corpus == corpus)]
-    mine = kept[kept.recording_id.map(lambda name: shard_of(name, count) == number).astype(bool)].sort_values(
-        "clip_id"
-    )
-    captioner = make_captioner(clips_path, clips, config, parts, seed, device) if len(mine) else None
+    clips = sorted(read_rows(clips_path, schemas.CLIPS), key=attrgetter("clip_id"))
+    kept = [clip for clip in clips if clip.status == KEPT and clip.corpus == corpus]
+    mine = [clip for clip in kept if shard_of(clip.recording_id, count) == number]
+    captioner = make_captioner(clips, config, parts, seed, device) if mine else None
     inputs = {"clips": clips_path}
     job = Job(
         out,
@@ -89,16 +88,19 @@ def write_captions(
         inputs,
         record=out.parent / f"{shard}.provenance",
     )
-    keys = {clip.clip_id: job.key(clip.clip_id, *_files(clips_path, clip)) for clip in mine.itertuples()}
+    keys = {
+        clip.clip_id: job.key(clip.clip_id, *filter(None, (clip.video, clip.audio, clip.track)))
+        for clip in mine
+    }
     outcomes = {
         name: Outcome(name, Answer.model_validate(found))
         for name, key in keys.items()
         if (found := job.done(key))
     }
-    todo = mine[~mine.clip_id.isin(outcomes)]
+    todo = [clip for clip in mine if clip.clip_id not in outcomes]
     if outcomes:
         log.info("%d of %d clips were described before, going on", len(outcomes), len(mine))
-    if len(todo):
+    if todo:
         started = time.monotonic()
         for outcome in track(
             captioner.describe(todo), f"caption {corpus} {shard}", total=len(todo), unit="clip"
@@ -110,7 +112,7 @@ def write_captions(
                 job.keep(keys[outcome.clip_id], outcome.answer.model_dump())
         seconds = time.monotonic() - started
         log.info("%d clips in %.1f s, %.2f clips/s", len(todo), seconds, len(todo) / seconds)
-    rows = [_row(clip, outcomes[clip.clip_id], captioner) for clip in mine.itertuples()]
+    rows = [_row(clip, outcomes[clip.clip_id], captioner) for clip in mine]
     where = f"{corpus}, shard {shard}; first reason: {rows[0]['reason'] if rows else ''}"
     job.write(rows, schemas.CAPTIONS, "clip_id", "captions", where=where, clips=len(rows))
     return pd.DataFrame(rows)
@@ -123,13 +125,7 @@ def _shaping(captioner: Captioner | None, config: CaptionsConfig, seed: int, cli
     return [settings, names, seed, sha256_of(clips_path) if config.captioner == "measured" else ""]
 
 
-def _files(clips_path: Path, clip: Any) -> list[Path]:
-    return [
-        clips_path.parent / path for path in (clip.video, clip.audio, clip.track) if isinstance(path, str)
-    ]
-
-
-def _row(clip: Any, outcome: Outcome, captioner: Captioner) -> dict[str, Any]:
+def _row(clip: ClipsRow, outcome: Outcome, captioner: Captioner) -> dict[str, Any]:
     answer = outcome.answer
     return {
         "clip_id": clip.clip_id,

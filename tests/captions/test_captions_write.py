@@ -22,7 +22,7 @@ class Scripted:
         self.fails, self.dies_after, self.asked = set(fails), dies_after, []
 
     def describe(self, clips):
-        for number, clip in enumerate(clips.itertuples()):
+        for number, clip in enumerate(clips):
             if number == self.dies_after:
                 raise KeyboardInterrupt
             self.asked.append(clip.clip_id)

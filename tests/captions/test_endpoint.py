@@ -18,7 +18,7 @@ from eadbench.captions.endpoint import EndpointCaptioner
 from eadbench.captions.write import write_captions
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.tables import read_table
+from eadbench.core.tables import read_rows, read_table
 
 SECRET = "sk-very-secret-123"
 
@@ -35,8 +35,8 @@ def config(server, **endpoint):
 
 
 def describe(server, clips_path, **endpoint):
-    captioner = EndpointCaptioner(clips_path, config(server, **endpoint))
-    return {o.clip_id: o for o in captioner.describe(read_table(clips_path, schemas.CLIPS))}
+    captioner = EndpointCaptioner(config(server, **endpoint))
+    return {o.clip_id: o for o in captioner.describe(list(read_rows(clips_path, schemas.CLIPS)))}
 
 
 def test_good_server_gives_a_table(server, tiny_clips, tmp_path):
@@ -213,7 +213,7 @@ def test_bad_answer_is_asked_for_once_more(server, tiny_clips):
 
 def test_key_comes_from_the_environment_and_shows_nowhere(server, tiny_clips, tmp_path, monkeypatch, caplog):
     with pytest.raises(EadbenchError, match="EAD_TEST_KEY"):
-        EndpointCaptioner(tiny_clips, config(server, key_env="EAD_TEST_KEY"))
+        EndpointCaptioner(config(server, key_env="EAD_TEST_KEY"))
     monkeypatch.setenv("EAD_TEST_KEY", SECRET)
     server.script = lambda number, body: 401 if number < 3 else chat_server.GOOD
     with caplog.at_level(logging.DEBUG):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import faces
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from eadbench.captions.measured import MeasuredCaptioner, name_emotion
 from eadbench.captions.wording import cue_phrases, label_text, label_texts, wording
 from eadbench.core import schemas
 from eadbench.core.emotions import EMOTIONS
-from eadbench.core.tables import read_table
+from eadbench.core.tables import read_rows, read_table
 
 ZERO = dict.fromkeys(m.MEASURES, 0.0)
 
@@ -20,10 +22,10 @@ def table(tmp_path_factory):
 
 
 def describe(path, config=None, seed=1, rows=None):
-    clips = read_table(path, schemas.CLIPS)
-    captioner = MeasuredCaptioner(path, clips, config or MeasuredConfig(), seed)
+    clips = list(read_rows(path, schemas.CLIPS))
+    captioner = MeasuredCaptioner(clips, config or MeasuredConfig(), seed)
     chosen = clips if rows is None else rows(clips)
-    return clips, {o.clip_id: o for o in captioner.describe(chosen)}
+    return read_table(path, schemas.CLIPS), {o.clip_id: o for o in captioner.describe(chosen)}
 
 
 @pytest.mark.parametrize(
@@ -80,11 +82,10 @@ def test_emotions_are_named_from_faces_alone(table):
 
 
 def test_labels_are_never_looked_at(table):
-    clips = read_table(table, schemas.CLIPS)
-    blind = clips.assign(emotion=None, emotion_raw=None, level=None, intensity=None)
+    clips = list(read_rows(table, schemas.CLIPS))
+    blind = [replace(clip, emotion=None, emotion_raw=None, level=None, intensity=None) for clip in clips]
     seen, unseen = (
-        [o.answer for o in MeasuredCaptioner(table, t, MeasuredConfig(), 1).describe(t)]
-        for t in (clips, blind)
+        [o.answer for o in MeasuredCaptioner(t, MeasuredConfig(), 1).describe(t)] for t in (clips, blind)
     )
     assert seen == unseen
 
@@ -101,7 +102,7 @@ def test_intensity_follows_the_level(table):
 
 def test_captions_do_not_depend_on_which_others_are_described(table):
     _, whole = describe(table)
-    _, some = describe(table, rows=lambda t: t.iloc[::5])
+    _, some = describe(table, rows=lambda clips: clips[::5])
     assert some == {key: whole[key] for key in some}
 
 

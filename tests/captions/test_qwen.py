@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -21,7 +22,7 @@ from eadbench.captions.write import write_captions
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of
-from eadbench.core.tables import read_table
+from eadbench.core.tables import read_rows, read_table
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.qwen_vl import open_model
 
@@ -156,15 +157,12 @@ def test_an_endpoint_shows_the_model_what_transformers_shows_it(server, random_q
         "frames": 5,
         "endpoint": {"base_url": server.url, "model": "m", "frames_as": frames_as, "concurrency": 1},
     }
-    clips = read_table(tiny_clips, schemas.CLIPS)
-    found = list(
-        EndpointCaptioner(tiny_clips, CaptionsConfig.model_validate(section)).describe(clips.iloc[:1])
-    )
+    clips = [next(read_rows(tiny_clips, schemas.CLIPS))]
+    found = list(EndpointCaptioner(CaptionsConfig.model_validate(section)).describe(clips))
     assert found[0].answer
     model = open_model(str(random_qwen3), frames_as=frames_as)
-    (row,) = clips.iloc[:1].itertuples()
-    frames = clip_frames(tiny_clips, row.video, 5)
-    ours = model.inputs([frames], [[("user", load_prompt("describe").text)]], [rate_shown(row, 5)])
+    frames = clip_frames(clips[0].video, 5)
+    ours = model.inputs([frames], [[("user", load_prompt("describe").text)]], [rate_shown(clips[0], 5)])
     theirs = as_the_server_sees(server.bodies[0], model.processor)
     assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
     name = "pixel_values_videos" if frames_as == "video" else "pixel_values"
@@ -185,9 +183,9 @@ def test_whole_shard_through_the_model(taught_qwen, tiny_clips, tmp_path):
 
 
 def test_babble_gives_rows_with_reasons_and_a_shard_of_it_is_an_error(random_qwen, tiny_clips, tmp_path):
-    clips = read_table(tiny_clips, schemas.CLIPS)
-    found = list(QwenCaptioner.open(tiny_clips, config(random_qwen), {}, "cpu").describe(clips))
-    assert {o.clip_id for o in found} == set(clips.clip_id)
+    clips = list(read_rows(tiny_clips, schemas.CLIPS))
+    found = list(QwenCaptioner.open(config(random_qwen), {}, "cpu").describe(clips))
+    assert {o.clip_id for o in found} == {clip.clip_id for clip in clips}
     assert all(o.answer is None and o.reason for o in found)
     with pytest.raises(EadbenchError, match="all 6"):
         write_captions(
@@ -210,49 +208,47 @@ class Forgetful:
 
 def test_unusable_answers_are_asked_for_once_more_in_one_batch(tiny_clips):
     model = Forgetful()
-    captioner = QwenCaptioner(model, "forgetful", tiny_clips, config("x"))
-    found = list(captioner.describe(read_table(tiny_clips, schemas.CLIPS)))
+    captioner = QwenCaptioner(model, "forgetful", config("x"))
+    found = list(captioner.describe(list(read_rows(tiny_clips, schemas.CLIPS))))
     assert all(o.answer for o in found)
     assert model.calls == [[1, 1, 1, 1], [3, 3], [1, 1], [3]]
 
 
 def test_unreadable_clip_costs_itself(tiny_clips):
-    clips = read_table(tiny_clips, schemas.CLIPS)
-    clips.loc[1, "video"] = "videos/none.mp4"
-    found = {o.clip_id: o for o in QwenCaptioner(Forgetful(), "m", tiny_clips, config("x")).describe(clips)}
-    assert "cannot be opened" in found[clips.clip_id[1]].reason
+    clips = list(read_rows(tiny_clips, schemas.CLIPS))
+    clips[1] = replace(clips[1], video=tiny_clips.parent / "videos/none.mp4")
+    found = {o.clip_id: o for o in QwenCaptioner(Forgetful(), "m", config("x")).describe(clips)}
+    assert "cannot be opened" in found[clips[1].clip_id].reason
     assert sum(o.answer is not None for o in found.values()) == len(clips) - 1
 
 
 def test_artefact_of_the_zoo_is_checked_and_named(taught_qwen, tiny_clips, tmp_path):
     wanted = config(artefact="qwen")
     with pytest.raises(EadbenchError, match="not handed over"):
-        QwenCaptioner.open(tiny_clips, wanted, {}, "cpu")
+        QwenCaptioner.open(wanted, {}, "cpu")
     files = {p.name: sha256_of(p) for p in taught_qwen.iterdir() if p.name != "card.json"}
     card = Card(
         artefact="qwen", kind="qwen_vl", how="random", id="tiny", source="here", licence="none", files=files
     )
     write_card(taught_qwen, card)
-    assert (
-        QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu").id == f"tiny@{card.sha256[:12]}"
-    )
+    assert QwenCaptioner.open(wanted, {"qwen": taught_qwen}, "cpu").id == f"tiny@{card.sha256[:12]}"
     write_card(taught_qwen, card.model_copy(update={"files": {**files, "config.json": "0" * 64}}))
     with pytest.raises(FatalError, match="changed"):
-        QwenCaptioner.open(tiny_clips, wanted, {"qwen": taught_qwen}, "cpu")
+        QwenCaptioner.open(wanted, {"qwen": taught_qwen}, "cpu")
 
 
 def test_models_that_cannot_be_had_say_so(tiny_clips, tmp_path, monkeypatch):
     with pytest.raises(EadbenchError, match="revision"):
-        QwenCaptioner.open(tiny_clips, config("Qwen/Qwen2.5-VL-7B-Instruct"), {}, "cpu")
+        QwenCaptioner.open(config("Qwen/Qwen2.5-VL-7B-Instruct"), {}, "cpu")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(EadbenchError, match="cannot be read"):
-        QwenCaptioner.open(tiny_clips, config(tmp_path), {}, "cpu")
+        QwenCaptioner.open(config(tmp_path), {}, "cpu")
 
 
 def test_four_bit_without_its_package_says_how_to_get_it(taught_qwen, tiny_clips, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(EadbenchError, match="needs the package bitsandbytes") as caught:
-        QwenCaptioner.open(tiny_clips, config(taught_qwen, four_bit=True), {}, "cpu")
+        QwenCaptioner.open(config(taught_qwen, four_bit=True), {}, "cpu")
     assert "pip install bitsandbytes" in str(caught.value) and "four_bit: false" in str(caught.value)
 
 
