@@ -29,7 +29,7 @@ from eadbench.media.faces import Detector, FaceMesh, box_of, choose_detector, ma
 from eadbench.media.video import VideoWriter
 
 log = logging.getLogger(__name__)
-VERSION = 3  # raise when the same recording and settings would give other clips
+VERSION = 4  # raise when the same recording and settings would give other clips
 LABELS = tuple(column.name for column in schemas.LABELS)
 SAMPLED = 10  # frames per clip on which sharpness and brightness are measured
 LATE = 2  # frames of silence that may be added where the sound ends before the picture

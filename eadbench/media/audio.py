@@ -8,7 +8,6 @@ they had to make: the track, a channel taken alone, a change of layout on the wa
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -48,39 +47,17 @@ def read_audio(
         start: Start in seconds; the decoder seeks, so that a stretch of a long file is
             read alone.
         end: End in seconds. The result is shorter than ``end - start`` where the sound
-            ends earlier; a late beginning is filled with silence.
+            ends earlier; what the file says nothing of, before, between and behind, is
+            silence.
         notes: Appended to, see the module.
 
     Raises:
         EadbenchError: If the file cannot be opened or has no audio stream, or its time
             stamps jump.
     """
-    levels: list[np.ndarray] = []
-    blocks = list(_blocks(source, rate, start, end, notes, None, levels))
+    samples, levels = _read(source, rate, start or 0.0, end, notes, None)
     channel = _channel_alone(levels, notes)
-    if channel is not None:
-        blocks = list(_blocks(source, rate, start, end, None, channel, []))
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-
-
-def iter_audio(
-    source: Source,
-    rate: int = RATE,
-    start: float | None = None,
-    end: float | None = None,
-    notes: list[str] | None = None,
-) -> Iterator[np.ndarray]:
-    """As :func:`read_audio`, in blocks of at most a second, in constant memory; sound
-    of several channels is decoded twice.
-
-    Args:
-        source: A path.
-    """
-    levels: list[np.ndarray] = []
-    for _ in _blocks(source, rate, start, end, None, None, levels):
-        if not levels:  # mono
-            break
-    yield from _blocks(source, rate, start, end, notes, _channel_alone(levels, notes), [])
+    return samples if channel is None else _read(source, rate, start or 0.0, end, None, channel)[0]
 
 
 def _channel_alone(levels: list[np.ndarray], notes: list[str] | None) -> int | None:
@@ -103,86 +80,63 @@ def _channel_alone(levels: list[np.ndarray], notes: list[str] | None) -> int | N
     return loudest
 
 
-def _blocks(
-    source: Source,
-    rate: int,
-    start: float | None,
-    end: float | None,
-    notes: list[str] | None,
-    channel: int | None,
-    levels: list[np.ndarray],
-) -> Iterator[np.ndarray]:
-    """Mono blocks; appends the energies of several channels to ``levels``."""
+def _read(
+    source: Source, rate: int, start: float, end: float | None, notes: list[str] | None, channel: int | None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Mono samples, of a mix or one channel, and the energies of several channels."""
     name = name_of(source)
-    wanted = None if end is None else max(0, round((end - (start or 0.0)) * rate))
-    given = 0
-    try:
-        for block in _whole_blocks(source, name, rate, Fraction(start or 0), end, notes, channel, levels):
-            block = block if wanted is None else block[: wanted - given]
+    wanted = None if end is None else max(0, round((end - start) * rate))
+    blocks, levels, given = [], [], 0
+    kind, chain, reached = None, None, 0.0
+
+    def take(ready: Iterator[np.ndarray]) -> None:
+        nonlocal given
+        for block in ready:
+            blocks.append(block)
             given += len(block)
-            if len(block):
-                yield block
-            if given == wanted:
-                return
-    except (av.FFmpegError, OSError) as error:
-        raise EadbenchError(f"sound cannot be decoded: {error}", name, DAMAGED) from error
 
-
-def _whole_blocks(
-    source: Source,
-    name: str | Path,
-    rate: int,
-    start: Fraction,
-    end: float | None,
-    notes: list[str] | None,
-    channel: int | None,
-    levels: list[np.ndarray],
-) -> Iterator[np.ndarray]:
     if hasattr(source, "seek"):
         source.seek(0)
-    with open_media(source) as container:
-        stream = pick(container, "audio", notes)
-        if stream is None:
-            raise EadbenchError("no audio stream", name)
-        kind, chain, given, reached = None, None, 0, 0.0
-        for frame, time in decode(container, stream, max(Fraction(0), start - PRE_ROLL), notes):
-            if end is not None and time >= end:
-                break
-            time -= start
-            hole = float(time) - reached
-            if hole > LONGEST_HOLE:
-                hint = "write its time stamps anew, e.g. ffmpeg -i IN -c:v copy -af asetpts=N/SR/TB OUT"
-                raise EadbenchError(
-                    f"the time stamps of the sound jump by {hole:.0f} s at {float(start) + reached:.1f} s",
-                    name,
-                    hint,
-                )
-            found = frame.sample_rate, frame.format.name, frame.layout.name
-            if found != kind or hole > LONG_HOLE:
-                if chain is not None:
-                    for block in chain.rest():
-                        given += len(block)
-                        yield block
-                    if found != kind and notes is not None:
-                        moment = f"{float(start + time):.2f} s"
-                        notes.append(
-                            f"the sound changes at {moment} from {_words(*kind)} to {_words(*found)}"
-                        )
-                silent = round(time * rate) - given if hole > LONG_HOLE else 0
-                for a, b in pairwise([*range(0, silent, rate), silent]):
-                    yield np.zeros(b - a, np.float32)
-                given += max(0, silent)
-                kind, chain = found, _Chain(frame, rate, given, channel, levels)
-            reached = float(time) + frame.samples / frame.sample_rate
-            for block in chain.add(frame, time):
-                given += len(block)
-                yield block
-        if chain is not None:
-            yield from chain.rest()
+    try:
+        with open_media(source) as container:
+            stream = pick(container, "audio", notes)
+            if stream is None:
+                raise EadbenchError("no audio stream", name)
+            for frame, moment, length, _ in decode(container, stream, max(0.0, start - PRE_ROLL), notes):
+                time = moment - start
+                hole = time - reached
+                if end is not None and moment >= end:
+                    if chain is not None:
+                        take(chain.rest())
+                        chain = None
+                    if hole <= LONGEST_HOLE:
+                        take(_silence(wanted - given))
+                    break
+                if hole > LONGEST_HOLE:
+                    hint = "write its time stamps anew, e.g. ffmpeg -i IN -c:v copy -af asetpts=N/SR/TB OUT"
+                    jump = f"jump by {hole:.0f} s at {start + reached:.1f} s"
+                    raise EadbenchError(f"the time stamps of the sound {jump}", name, hint)
+                found = frame.sample_rate, frame.format.name, frame.layout.name
+                if found != kind or hole > LONG_HOLE:
+                    if chain is not None:
+                        take(chain.rest())
+                    if kind not in (None, found) and notes is not None:
+                        change = f"from {kind[0]} Hz {kind[2]} to {found[0]} Hz {found[2]}"
+                        notes.append(f"the sound changes at {moment:.2f} s {change}")
+                    if hole > LONG_HOLE:
+                        take(_silence(round(time * rate) - given))
+                    kind, chain = found, _Chain(frame, rate, given, channel, levels)
+                reached = time + length
+                take(chain.add(frame, time))
+            if chain is not None:
+                take(chain.rest())
+    except (av.FFmpegError, OSError) as error:
+        raise EadbenchError(f"sound cannot be decoded: {error}", name, DAMAGED) from error
+    return np.concatenate([*blocks, np.zeros(0, np.float32)])[:wanted], levels
 
 
-def _words(rate: int, _: str, layout: str) -> str:
-    return f"{rate} Hz {layout}"
+def _silence(count: int) -> Iterator[np.ndarray]:
+    yield np.zeros(max(0, count), np.float32)
 
 
 class _Chain:
@@ -194,34 +148,32 @@ class _Chain:
         given: Samples given so far; what lies before is dropped, silence put between it
             and the first frame.
         channel: Channel to take instead of the mix.
-        levels: Appended to.
+        levels: Appended to: the energies of the mix and of each channel.
     """
 
     def __init__(
         self, frame: av.AudioFrame, rate: int, given: int, channel: int | None, levels: list[np.ndarray]
     ) -> None:
-        self.unit, self.waiting = Fraction(1, frame.sample_rate), 0
-        self.channel, self.levels, self.mixes = channel, levels, frame.layout.nb_channels > 1
+        self.rate, self.unit, self.waiting = frame.sample_rate, Fraction(1, frame.sample_rate), 0
+        self.channel, self.levels = channel, levels
         self.graph = av.filter.Graph()  # must live as long as its ends
-        first = round(Fraction(given, rate) / self.unit)
         self.source = self.graph.add_abuffer(
             sample_rate=frame.sample_rate,
             format=frame.format.name,
             layout=frame.layout.name,
             time_base=self.unit,
         )
+        first = round(given / rate * frame.sample_rate)
         steps = [
             self.source,
             self.graph.add("aresample", f"{rate}:async=1:min_hard_comp={HOLE}:first_pts={first}:osf=flt"),
             self.graph.add("asetnsamples", f"n={rate}:p=0"),
         ]
         self.sinks = [self.graph.add("abuffersink")]
-        if self.mixes:
+        if frame.layout.nb_channels > 1:
             # FFmpeg does not normalise the mix of float samples unless told.
-            split, mix = (
-                self.graph.add("asplit"),
-                self.graph.add("aresample", "ochl=mono:osf=flt:rematrix_maxval=1"),
-            )
+            split = self.graph.add("asplit")
+            mix = self.graph.add("aresample", "ochl=mono:osf=flt:rematrix_maxval=1")
             self.graph.link_nodes(*steps, split, mix, *self.sinks)
             self.sinks.append(self.graph.add("abuffersink"))
             split.link_to(self.sinks[1], 1)
@@ -229,22 +181,19 @@ class _Chain:
             self.graph.link_nodes(*steps, *self.sinks)
         self.graph.configure()
 
-    def add(self, frame: av.AudioFrame, time: Fraction) -> Iterator[np.ndarray]:
+    def add(self, frame: av.AudioFrame, time: float) -> Iterator[np.ndarray]:
         """Take a frame due at ``time`` seconds; yields what is ready."""
-        frame.pts, frame.time_base = round(time * frame.sample_rate), self.unit
+        frame.pts, frame.time_base = round(time * self.rate), self.unit
         self.source.push(frame)
         self.waiting += frame.samples
-        if (
-            self.waiting < frame.sample_rate
-        ):  # blocks last a second: to ask in vain for one takes longer than to mix it
-            return iter(())
-        self.waiting = 0
-        return self._ready()
+        if self.waiting >= self.rate:  # to ask in vain for a block of a second takes longer than to mix it
+            self.waiting = 0
+            yield from self._ready()
 
     def rest(self) -> Iterator[np.ndarray]:
         """What is left at the end."""
         self.source.push(None)
-        return self._ready()
+        yield from self._ready()
 
     def _ready(self) -> Iterator[np.ndarray]:
         while True:
@@ -253,7 +202,8 @@ class _Chain:
             except (av.BlockingIOError, av.EOFError):
                 return
             if channels:
-                self.levels.append(np.square(np.concatenate([mix, channels[0]]), dtype=np.float64).sum(1))
+                every = np.concatenate([mix, channels[0]])
+                self.levels.append(np.einsum("ij,ij->i", every, every))
             alone = channels and self.channel is not None
             yield channels[0][min(self.channel, len(channels[0]) - 1)] if alone else mix[0]
 

@@ -12,57 +12,13 @@ from pathlib import Path, PurePosixPath
 from eadbench.core.errors import EadbenchError
 
 # What PyAV reads as video; a picture that does not move is none.
-VIDEO = frozenset(
-    f".{name}"
-    for group in (
-        (
-            "mp4",
-            "m4v",
-            "mov",
-            "qt",
-            "3gp",
-            "3g2",
-            "mkv",
-            "webm",
-            "avi",
-            "divx",
-            "flv",
-            "f4v",
-            "wmv",
-            "asf",
-            "ogv",
-            "ogm",
-        ),
-        (
-            "ts",
-            "mts",
-            "m2ts",
-            "m2t",
-            "mpg",
-            "mpeg",
-            "mpe",
-            "m2v",
-            "vob",
-            "mxf",
-            "dv",
-            "rm",
-            "rmvb",
-            "nut",
-            "y4m",
-            "gif",
-            "apng",
-        ),
-    )
-    for name in group
+_VIDEO = (
+    "mp4 m4v mov qt 3gp 3g2 mkv webm avi divx flv f4v wmv asf ogv ogm ts mts m2ts m2t mpg mpeg mpe m2v vob "
+    "mxf dv rm rmvb nut y4m gif apng"
 )
-SOUND = VIDEO - {".gif", ".apng", ".y4m"} | frozenset(
-    f".{name}"
-    for group in (
-        ("wav", "w64", "aif", "aiff", "aifc", "au", "caf", "flac", "wv"),
-        ("mp3", "mp2", "m4a", "m4b", "aac", "ac3", "ogg", "oga", "opus", "wma", "amr", "mka"),
-    )
-    for name in group
-)
+_SOUND = "wav w64 aif aiff aifc au caf flac wv mp3 mp2 m4a m4b aac ac3 ogg oga opus wma amr mka"
+VIDEO = frozenset(f".{name}" for name in _VIDEO.split())
+SOUND = VIDEO - {".gif", ".apng", ".y4m"} | frozenset(f".{name}" for name in _SOUND.split())
 NOT_UTF8 = "the name is not UTF-8: rename the file (convmv does it)"
 SHOWN = 8  # suffixes that a note names
 

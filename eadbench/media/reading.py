@@ -9,7 +9,7 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import av
 import av.format
@@ -17,26 +17,35 @@ import av.format
 from eadbench.core.errors import EadbenchError
 
 Source = str | Path | BinaryIO
-Decoded = tuple[
-    av.VideoFrame | av.AudioFrame, Fraction, bool
-]  # with its time in seconds, and whether it is damaged
 LONG_GOP = 2  # seconds between key frames that MPEG program streams do not reach
-BEGINS_ANEW = Fraction(1, 10)  # seconds back in a transport stream that ffmpeg calls a discontinuity
-OVERLAP = (
-    1  # seconds by which one track of a recording may outlast another where the next one is joined to it
-)
+BEGINS_ANEW = 0.1  # seconds back in a transport stream that ffmpeg calls a discontinuity
+# Seconds by which one track of a recording may outlast another where the next one is
+# joined to it.
+OVERLAP = 1
 HELD = 2  # packets before a joint that the demuxer may take for damaged
 SAMPLES = 32  # places of a transport stream at which its stamps are looked at
 HOLE = 0.1  # seconds without frames that are told of
 SHORT = 0.25  # seconds by which a track may end before its header says so: last frames, other rounding
-HEADED = (
-    "mov",
-    "matroska",
-    "flv",
-    "asf",
-    "wav",
-)  # formats whose duration is read, not guessed from what is there
+# Formats whose duration is read, not guessed from what is there.
+HEADED = ("mov", "matroska", "flv", "asf", "wav")
 DAMAGED = "the file is truncated or damaged"
+
+
+class Decoded(NamedTuple):
+    """A frame in its place.
+
+    Attributes:
+        frame: The frame.
+        time: When it is due, in seconds from :func:`zero_of`: the exact quotient of
+            time stamps, rounded once, so that equal fractions are equal numbers.
+        length: How long it lasts, in seconds.
+        harmed: Whether it is damaged, or a packet before it was lost.
+    """
+
+    frame: av.VideoFrame | av.AudioFrame
+    time: float
+    length: float
+    harmed: bool
 
 
 def open_media(source: Source) -> av.container.InputContainer:
@@ -98,9 +107,9 @@ def zero_of(container: av.container.InputContainer) -> Fraction:
 def decode(
     container: av.container.InputContainer,
     stream: av.stream.Stream,
-    start: Fraction = Fraction(0),
+    start: float = 0.0,
     notes: list[str] | None = None,
-) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, Fraction]]:
+) -> Iterator[Decoded]:
     """Decode a track in order of presentation.
 
     Args:
@@ -112,27 +121,23 @@ def decode(
             before its header says so.
 
     Yields:
-        Frames with their time in seconds from :func:`zero_of`. Undecodable packets
-        before the first frame do not count, nor those that the container marks as
-        damaged, as the last one of a truncated file.
+        Frames. Undecodable packets before the first one do not count, nor those that
+        the container marks as damaged, as the last one of a truncated file.
 
     Raises:
         av.FFmpegError: If the file breaks off, or nothing can be decoded.
     """
-    frames = _from(container, stream, start) if start else _in_order(container, stream, zero_of(container))
-    if notes is not None:
-        frames = _watched(frames, container, stream, start, notes)
-    for frame, time, _ in frames:
-        yield frame, time
+    frames = _from(container, stream, start) if start else _in_order(container, stream)
+    return frames if notes is None else _watched(frames, container, stream, start, notes)
 
 
 def _from(
-    container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction
+    container: av.container.InputContainer, stream: av.stream.Stream, start: float
 ) -> Iterator[Decoded]:
     """Frames from the last one at or before ``start`` on."""
     previous = None
     for item in _sought(container, stream, start):
-        if previous is not None and item[1] > start:
+        if previous is not None and item.time > start:
             yield previous
         previous = item
     if previous is not None:
@@ -143,28 +148,26 @@ def _watched(
     frames: Iterator[Decoded],
     container: av.container.InputContainer,
     stream: av.stream.Stream,
-    start: Fraction,
+    start: float,
     notes: list[str],
 ) -> Iterator[Decoded]:
     """The same frames; notes what is damaged, missing or cut off."""
-    kind = "picture" if stream.type == "video" else "sound"
-    instead = "the frame before it stands there" if stream.type == "video" else "silence stands there"
-    until = " and up to the next key frame" if stream.type == "video" else ""
+    kind, instead, until = "sound", "silence stands there", ""
+    if stream.type == "video":
+        kind, instead, until = "picture", "the frame before it stands there", " and up to the next key frame"
     damaged, missing = _Count(notes), _Count(notes)
     due = None
-    for frame, time, harmed in frames:
-        if due is not None and time - due > HOLE:
-            missing.add(f"no {kind} from {float(due):.2f} to {float(time):.2f} s: {instead}")
-        if harmed:
-            damaged.add(f"the {kind} is damaged at {float(time):.2f} s{until}")
-        due = time + frame.duration * frame.time_base
-        yield frame, time, harmed
+    for item in frames:
+        if due is not None and item.time - due > HOLE:
+            missing.add(f"no {kind} from {due:.2f} to {item.time:.2f} s: {instead}")
+        if item.harmed:
+            damaged.add(f"the {kind} is damaged at {item.time:.2f} s{until}")
+        due = item.time + item.length
+        yield item
     said = _said_end(container, stream)
     if due is not None and said is not None and said - due > SHORT and said > start:
-        notes.append(
-            f"the {kind} ends at {float(due):.2f} s, its header says {float(said):.2f} s: is the file "
-            "truncated?"
-        )
+        ends = f"the {kind} ends at {due:.2f} s, its header says {said:.2f} s"
+        notes.append(f"{ends}: is the file truncated?")
 
 
 class _Count:
@@ -182,35 +185,39 @@ class _Count:
             self.notes.append(text)
 
 
-def _said_end(container: av.container.InputContainer, stream: av.stream.Stream) -> Fraction | None:
+def _said_end(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
     """Where a track ends in seconds from :func:`zero_of`, as the header says; ``None``
     where it does not.
     """
     if not container.format.name.startswith(HEADED):
         return None
     if stream.duration:
-        return ((stream.start_time or 0) + stream.duration) * stream.time_base - zero_of(container)
-    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")  # Matroska's: from 0 to the end
-    minutes, _, seconds = rest.partition(":")
-    with suppress(ValueError):
-        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds.rstrip("\0")) - zero_of(container)
-    return Fraction(container.duration, av.time_base) if container.duration else None
+        end = ((stream.start_time or 0) + stream.duration) * stream.time_base
+    else:
+        end = Fraction(container.duration or 0, av.time_base)
+        hours, _, rest = stream.metadata.get("DURATION", "").partition(":")  # Matroska's
+        minutes, _, seconds = rest.partition(":")
+        with suppress(ValueError):
+            end = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds.rstrip("\0"))
+    return float(end - zero_of(container)) if end else None
 
 
 def _sought(
-    container: av.container.InputContainer, stream: av.stream.Stream, start: Fraction
+    container: av.container.InputContainer, stream: av.stream.Stream, start: float
 ) -> Iterator[Decoded]:
     """Frames from one at or before ``start`` on.
 
     Where a seek leads to a place from which the decoder cannot start, it is repeated to
     an earlier one.
     """
-    origin = zero_of(container)
+    if stream.start_time is None:  # a raw stream has no stamps to seek by
+        return _in_order(container, stream)
     # After a seek in an MPEG program stream FFmpeg guesses the time stamps, and where
     # stamps begin anew, only what came before dates a frame: such a file is read from
     # the beginning, though only decoded from near the start.
     seeks = container.format.name != "mpeg" and not _begins_anew(container)
     delay = _delay(container, stream) if _is_avi(container, stream) else None
+    origin = float(zero_of(container))
     back = 0
     while back < start:
         try:
@@ -219,15 +226,15 @@ def _sought(
             else:
                 _rewind(container)
             since = None if seeks else start + origin - back - LONG_GOP
-            frames = _in_order(container, stream, origin, since, delay)
+            frames = _in_order(container, stream, since, delay)
             first = next(frames, None)
-            if first is not None and first[1] <= start:
+            if first is not None and first.time <= start:
                 return chain([first], frames)
         except av.FFmpegError:  # nothing decodable from here on, or a format without seeks
             pass
         back = 2 * back + 1
     _rewind(container)
-    return _in_order(container, stream, origin)
+    return _in_order(container, stream)
 
 
 def _is_avi(container: av.container.InputContainer, stream: av.stream.Stream) -> bool:
@@ -251,10 +258,11 @@ def _delay(container: av.container.InputContainer, stream: av.VideoStream) -> in
 def _rewind(container: av.container.InputContainer) -> None:
     # In a transport stream a seek to the first stamp of the picture leads behind the
     # first packets; some formats refuse what lies before it.
+    first = container.start_time or 0
     try:
-        container.seek(-av.time_base)
+        container.seek(first - av.time_base)
     except av.FFmpegError:
-        container.seek(0)
+        container.seek(first)
 
 
 def _begins_anew(container: av.container.InputContainer) -> bool:
@@ -296,11 +304,12 @@ def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -
         yield from _demux(container, [stream])
         return
     tracks = [track for track in (pick(container, "video"), pick(container, "audio")) if track is not None]
-    offset, before, due, joined, held = Fraction(0), Fraction(0), {}, set(), []
+    units = {track.index: float(track.time_base) for track in tracks}
+    offset, before, due, joined, held = 0.0, 0.0, {}, set(), []
     for packet in _demux(container, tracks):
         if packet.dts is not None:
-            track, raw = packet.stream.index, packet.dts * packet.time_base
-            shift = offset
+            track, unit = packet.stream.index, units[packet.stream.index]
+            raw, shift = packet.dts * unit, offset
             late = due.get(track, raw + offset) - raw - offset
             if track in joined and abs(due[track] - raw - before) < abs(late):
                 shift, packet.is_corrupt = before, False  # the last packet of what came before the joint
@@ -313,9 +322,10 @@ def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -
                     last.is_corrupt = False  # only broken off by what was joined to it
             else:
                 joined = joined - {track}
-            due[track] = raw + shift + (packet.duration or 0) * packet.time_base
-            packet.dts += round(shift / packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts + round(shift / packet.time_base)
+            due[track] = raw + shift + (packet.duration or 0) * unit
+            if shift:
+                packet.dts += round(shift / unit)
+                packet.pts = None if packet.pts is None else packet.pts + round(shift / unit)
         if packet.stream is stream:
             held.append(packet)
             if len(held) > HELD:
@@ -324,34 +334,31 @@ def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -
 
 
 def _demux(container: av.container.InputContainer, tracks: list[av.stream.Stream]) -> Iterator[av.Packet]:
-    with suppress(
-        IndexError
-    ):  # PyAV 18 stumbles at the end over tracks that appeared on the way, after the others
+    # PyAV 18 stumbles at the end over tracks that appeared on the way, after the others.
+    with suppress(IndexError):
         yield from container.demux(tracks)
 
 
 def _in_order(
     container: av.container.InputContainer,
     stream: av.stream.Stream,
-    origin: Fraction,
-    since: Fraction | None = None,
+    since: float | None = None,
     delay: int | None = None,
 ) -> Iterator[Decoded]:
     """Decode from where the container stands, or from the packet stamped ``since`` on.
 
     Decoders give frames in order of presentation, but not all formats say when each is
     due. AVI knows the order of decoding alone: there the packet that completed a frame
-    dates it, less the decoder's delay. Each frame's ``duration`` is set, since FFmpeg's
-    filters need it for the last one.
+    dates it, less the decoder's delay.
     """
-    unit = stream.time_base
+    origin, unit = zero_of(container), stream.time_base
     whole = unit.denominator * origin.denominator
-    ticks, zero = int(unit * whole), int(origin * whole)
-    rate = stream.average_rate or stream.guessed_rate or 25 if stream.type == "video" else None
-    avi = _is_avi(container, stream)
+    ticks, zero, tick = int(unit * whole), int(origin * whole), float(unit)
+    avi, picture = _is_avi(container, stream), stream.type == "video"
+    usual = round(1 / (stream.average_rate or stream.guessed_rate or 25) / unit) if picture else 0
     first_sent, last, length, failure, corrupt, lost = None, None, 0, None, set(), False
     for packet in _packets(container, stream):
-        if since is not None and packet.dts is not None and packet.dts * unit < since:
+        if since is not None and packet.dts is not None and packet.dts * tick < since:
             continue
         first_sent = packet.dts if first_sent is None else first_sent
         if packet.is_corrupt and packet.pts is not None:
@@ -364,28 +371,24 @@ def _in_order(
             failure, lost = error, last is not None
             continue
         for frame in frames:
+            pts, dts = frame.pts, frame.dts
             following = (stream.start_time or 0) if last is None else last + length
-            if avi and frame.dts is not None and first_sent is not None:
-                delay = frame.dts - first_sent if delay is None else delay
-                stamp = frame.dts - delay
+            if avi:
+                if delay is None and dts is not None:
+                    delay = dts - first_sent
+                stamp = following if dts is None else dts - delay
                 stamp = following if last is not None and stamp <= last else stamp
-            elif avi:
-                stamp = following
-            elif frame.pts is None or (
-                rate and last is not None and frame.pts <= last
-            ):  # as FFmpeg's best effort
-                later = frame.dts is not None and (last is None or frame.dts > last)
-                stamp = frame.dts if later else following if frame.pts is None else frame.pts
+            elif pts is None or (picture and last is not None and pts <= last):  # as FFmpeg's best effort
+                later = dts is not None and (last is None or dts > last)
+                stamp = dts if later else following if pts is None else pts
             else:
-                stamp = frame.pts
-            shown = 1 / rate if rate else Fraction(frame.samples, frame.sample_rate)
-            frame.duration = (frame.duration if rate else 0) or round(shown / unit)
-            last, length = stamp, frame.duration
-            yield (
-                frame,
-                Fraction(stamp * ticks - zero, whole),
-                lost or bool(frame.is_corrupt) or frame.pts in corrupt,
-            )
+                stamp = pts
+            if last is None and stream.start_time is None:  # a raw stream begins with its first frame
+                zero = stamp * ticks
+            length = (frame.duration or usual) if picture else round(frame.samples / frame.sample_rate / tick)
+            last = stamp
+            harmed = lost or bool(frame.is_corrupt) or pts in corrupt
+            yield Decoded(frame, (stamp * ticks - zero) / whole, length * tick, harmed)
             lost = False
     if last is None and failure is not None:
         raise failure

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from math import atan2, degrees
+from math import atan2, degrees, floor
 from pathlib import Path
 
 import av
@@ -24,10 +24,11 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.media.audio import SoundTrack
 from eadbench.media.image import is_still, read_still
-from eadbench.media.reading import DAMAGED, Source, decode, name_of, open_media, pick
+from eadbench.media.reading import DAMAGED, Decoded, Source, decode, name_of, open_media, pick
 
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
 LONGEST_HOLD = 10  # seconds that one picture may stand; FFmpeg, too, calls more a jump of the time stamps
+TIE = 1e-6  # of a frame: what lies half-way between two is rounded up, whatever its last bit says
 SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with such ratios
 
 
@@ -77,11 +78,11 @@ def probe_with_frame(source: Source, notes: list[str] | None = None) -> tuple[Me
             video.thread_type = "NONE"
             show = _Shown(video, notes)
             try:
-                frame, time = next(decode(container, video), (None, 0))
+                first = next(decode(container, video), None)
             except av.FFmpegError as error:
                 raise EadbenchError(f"the first frame cannot be decoded: {error}", name_of(source)) from error
-            if frame is not None:
-                picture = Picture(show(frame, time), float(time))
+            if first is not None:
+                picture = Picture(show(first.frame, first.time), first.time)
         info = MediaInfo(
             duration=_seconds(video, container),
             fps=float(video.average_rate) if video is not None and video.average_rate else None,
@@ -104,13 +105,14 @@ class Picture:
         time: Seconds from the start of the video.
         number: Number of the frame in the file, counted from 0 (estimated from the
             frame rate after a seek).
+        length: How long it stands, in seconds.
         width, height: Its size.
     """
 
     PLANAR = ("yuv420p", "yuvj420p")
 
-    def __init__(self, frame: av.VideoFrame, time: float = 0.0, number: int = 0) -> None:
-        self.frame, self.time, self.number = frame, time, number
+    def __init__(self, frame: av.VideoFrame, time: float = 0.0, number: int = 0, length: float = 0.0) -> None:
+        self.frame, self.time, self.number, self.length = frame, time, number, length
         self.width, self.height = frame.width, frame.height
         self._rgb: np.ndarray | None = None
         self._last: tuple[tuple[int, int, int, int], np.ndarray] | None = None
@@ -205,7 +207,7 @@ class _Shown:
         self.kind: tuple | None = None
         self.woven = False
 
-    def __call__(self, frame: av.VideoFrame, time: Fraction) -> av.VideoFrame:
+    def __call__(self, frame: av.VideoFrame, time: float) -> av.VideoFrame:
         kind = frame.width, frame.height, frame.format.name, frame.interlaced_frame
         if kind != self.kind:
             self.graph = self._graph(frame, kind[:3], time)
@@ -217,9 +219,7 @@ class _Shown:
         shown.colorspace, shown.color_range = frame.colorspace, frame.color_range
         return shown
 
-    def _graph(
-        self, frame: av.VideoFrame, size: tuple[int, int, str], time: Fraction
-    ) -> av.filter.Graph | None:
+    def _graph(self, frame: av.VideoFrame, size: tuple[int, int, str], time: float) -> av.filter.Graph | None:
         width, height, pixels = size
         if self.target is None:
             squeezed = abs(self.aspect - 1) > SQUARE
@@ -230,7 +230,7 @@ class _Shown:
             self.target = wide, height, pixels
         elif size != self.size:
             old = self.target
-            new = f"the picture changes to {width}x{height} {pixels} at {float(time):.2f} s"
+            new = f"the picture changes to {width}x{height} {pixels} at {time:.2f} s"
             self.notes.append(f"{new}: scaled to {old[0]}x{old[1]} {old[2]}")
         self.size = size
         steps = orientation(frame)
@@ -312,8 +312,7 @@ def iter_pictures(
     if is_still(source):
         yield _still(source, notes)
         return
-    begin = Fraction(start or 0.0).limit_denominator(10**6)
-    stop = None if end is None else Fraction(end).limit_denominator(10**6)
+    begin, end = _seconds_of(start or 0), None if end is None else _seconds_of(end)
     with open_media(source) as container:
         stream = pick(container, "video", notes)
         if stream is None:
@@ -322,16 +321,22 @@ def iter_pictures(
         shown = _show(decode(container, stream, begin, notes), stream, begin, notes)
         try:
             if fps:
-                rate = Fraction(fps).limit_denominator(1001)
-                yield from _at_rate(shown, rate, begin, stop, name_of(source))
-            else:
-                for time, picture in shown:
-                    if stop is not None and time >= stop:
-                        return
-                    if time >= begin:
-                        yield picture
+                yield from _at_rate(shown, float(fps), begin, end, name_of(source))
+                return
+            for picture in shown:
+                if end is not None and picture.time >= end:
+                    return
+                if picture.time >= begin:
+                    yield picture
         except av.FFmpegError as error:
             raise EadbenchError(f"video breaks off: {error}", name_of(source), DAMAGED) from error
+
+
+def _seconds_of(time: float) -> float:
+    """A time without the last bits that sums such as 1.1 + 0.3 leave, so that it
+    compares with time stamps.
+    """
+    return float(Fraction(time).limit_denominator(10**6))
 
 
 def _still(path: str | Path, notes: list[str] | None) -> Picture:
@@ -340,29 +345,22 @@ def _still(path: str | Path, notes: list[str] | None) -> Picture:
 
 
 def _show(
-    frames: Iterator[tuple[av.VideoFrame, Fraction]],
-    stream: av.VideoStream,
-    begin: Fraction,
-    notes: list[str] | None,
-) -> Iterator[tuple[Fraction, Picture]]:
-    """Pictures as shown, with their exact times."""
-    show = _Shown(stream, notes)
+    frames: Iterator[Decoded], stream: av.VideoStream, begin: float, notes: list[str] | None
+) -> Iterator[Picture]:
+    """Pictures as shown."""
+    show, rate = _Shown(stream, notes), float(stream.average_rate or 25)
     number = None
-    for frame, time in frames:
+    for frame, time, length, _ in frames:
         if number is None:
-            number = round(time * (stream.average_rate or 25)) - 1 if begin else -1
-            if notes is not None and not begin and time * (stream.average_rate or 25) >= 1:
-                notes.append(f"the first {float(time):.2f} s have no picture: the first one stands there")
+            number = round(time * rate) - 1 if begin else -1
+            if notes is not None and not begin and time * rate >= 1:
+                notes.append(f"the first {time:.2f} s have no picture: the first one stands there")
         number += 1
-        yield time, Picture(show(frame, time), float(time), number)
+        yield Picture(show(frame, time), time, number, length)
 
 
 def _at_rate(
-    shown: Iterator[tuple[Fraction, Picture]],
-    fps: Fraction,
-    begin: Fraction,
-    stop: Fraction | None,
-    name: str | Path,
+    shown: Iterator[Picture], fps: float, begin: float, stop: float | None, name: str | Path
 ) -> Iterator[Picture]:
     """Resample by the rule of FFmpeg's filter ``fps``, which costs a third of the
     decoding of a small frame.
@@ -372,20 +370,19 @@ def _at_rate(
     and of several frames in one place the last one stands.
     """
 
-    def place_of(time: Fraction) -> int:  # in whole numbers, since fractions take ten times as long
-        n, d = (time - begin).as_integer_ratio()
-        return (2 * n * fps.numerator + d * fps.denominator) // (2 * d * fps.denominator)
+    def place_of(time: float) -> int:
+        return floor((time - begin) * fps + 0.5 + TIE)
 
-    limit = None if stop is None else round((stop - begin) * fps)
-    given, waiting, last, due = 0, None, begin, float(begin)
-    for time, picture in shown:
-        if stop is not None and time >= stop:
-            time, picture.time = stop, float(stop)
+    limit = None if stop is None else place_of(stop)
+    given, waiting, due = 0, None, begin
+    for picture in shown:
+        if stop is not None and picture.time >= stop:
+            picture.time = stop
         if picture.time - due > LONGEST_HOLD:
             hint = "write its time stamps anew, e.g. ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB -c:a copy OUT"
             jump = f"jump by {picture.time - due:.0f} s after frame {picture.number - 1}"
             raise EadbenchError(f"the time stamps of the picture {jump}", name, hint)
-        last, due, place = time, picture.time, place_of(time)
+        due, place = picture.time, place_of(picture.time)
         while given < place:
             yield waiting or picture
             given += 1
@@ -393,7 +390,7 @@ def _at_rate(
         if limit is not None and given >= limit:
             return
     if waiting is not None:
-        place = place_of(last + waiting.frame.duration * waiting.frame.time_base)
+        place = place_of(due + waiting.length)
         while given < (place if limit is None else min(place, limit)):
             yield waiting
             given += 1
@@ -560,17 +557,16 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float = 25.
 
 
 def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rate: int = 16000) -> None:
-    """Copy a video's picture without decoding it, with another sound.
+    """Copy the picture of an mp4 without decoding it, with another sound.
 
     Args:
-        source: The video.
+        source: The video, as :class:`VideoWriter` makes it.
         target: File to write, atomically.
         audio: Mono float32 in [-1, 1], from where the picture starts.
         rate: Its sample rate.
 
     Raises:
-        EadbenchError: If the source cannot be read, or is AVI, which does not say when
-            B-frames are due.
+        EadbenchError: If the source cannot be read or is no mp4.
     """
     options = {"movflags": "+faststart"}
     with (
@@ -579,20 +575,15 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
         av.open(str(part), "w", "mp4", options) as new,
     ):
         picture = pick(old, "video")
-        if picture is None:
-            raise EadbenchError("no video stream", source)
-        if old.format.name == "avi":
-            raise EadbenchError(
-                "the picture of AVI cannot be copied to mp4",
-                source,
-                "encode it anew, e.g. ffmpeg -i IN OUT.mp4",
-            )
+        if picture is None or "mp4" not in old.format.name:
+            raise EadbenchError("no mp4 with a picture, which alone is copied", source)
         copied, sound = new.add_stream_from_template(picture), SoundTrack(new, audio, rate, AAC)
         origin = picture.start_time or 0
-        for packet in _dated(old.demux(picture)):
-            packet.pts, packet.dts, packet.stream = packet.pts - origin, packet.dts - origin, copied
-            sound.until(float(packet.dts * packet.time_base))
-            new.mux(packet)
+        for packet in old.demux(picture):
+            if packet.size:
+                packet.pts, packet.dts, packet.stream = packet.pts - origin, packet.dts - origin, copied
+                sound.until(float(packet.dts * packet.time_base))
+                new.mux(packet)
         sound.finish()
 
 
@@ -611,30 +602,8 @@ def hash_of_frames(source: Source) -> tuple[int, str]:
         video = pick(container, "video")
         if video is None:
             raise EadbenchError("no video in it", name_of(source))
-        for frame, _ in decode(container, video):
+        for frame, *_ in decode(container, video):
             digest.update(f"{frame.width}x{frame.height} {frame.format.name};".encode())
             digest.update(np.ascontiguousarray(frame.to_ndarray()))
             count += 1
     return count, digest.hexdigest()
-
-
-def _dated(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-    """The packets with data. Matroska does not say when the first ones, or all of a few
-    frames, are due for decoding: counted back from what follows, or from the first
-    picture.
-    """
-    waiting: list[av.Packet] = []
-    for packet in packets:
-        if packet.size:
-            waiting.append(packet)
-            if packet.dts is not None:
-                yield from _counted_back(waiting, packet.dts)
-                waiting = []
-    if waiting:
-        yield from _counted_back(waiting, min(packet.pts for packet in waiting))
-
-
-def _counted_back(packets: list[av.Packet], last: int) -> list[av.Packet]:
-    for back, packet in enumerate(reversed(packets)):
-        packet.dts = last - back * (packet.duration or 1)
-    return packets

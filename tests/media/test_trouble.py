@@ -10,7 +10,7 @@ import pytest
 from material import face_frames, hum
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.audio import RATE, iter_audio, read_audio
+from eadbench.media.audio import RATE, read_audio
 from eadbench.media.video import (
     VideoWriter,
     iter_frames,
@@ -272,6 +272,15 @@ def test_a_file_that_ends_before_its_header_says_is_noted(tmp_path, name, codec)
     assert any(note.endswith("its header says 3.00 s: is the file truncated?") for note in notes), notes
 
 
+@pytest.mark.parametrize("name", ["v.flv", "v.mkv", "v.mp4", "v.mov"])
+def test_a_late_start_is_no_loss_at_the_end(tmp_path, name):
+    late = [0.8 + k / 25 for k in range(FRAMES)]
+    path, notes = write(tmp_path / name, options=B_FRAMES, stamps=late, sound=blocks(hum(3.8))), []
+    assert which(read_frames(path, 25, notes=notes)) == list(range(FRAMES))
+    read_audio(path, notes=notes)
+    assert notes == []
+
+
 # Stretches
 
 OPEN = B_FRAMES | {"x264-params": "open-gop=1:scenecut=0:threads=1"}
@@ -312,6 +321,44 @@ def test_stretches_are_slices_of_the_whole(tmp_path, name):
     assert list(iter_pictures(path, 30.0, 31.0)) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("v.h264", "libx264", B_FRAMES),
+        ("v.m2v", "mpeg2video", MPEG2),
+        ("v.m4v", "mpeg4", {"qmin": "1", "qmax": "2"}),
+    ],
+)
+def test_raw_streams_begin_with_their_first_frame_and_are_read_in_stretches(tmp_path, name, codec, options):
+    path = write(
+        tmp_path / name, codec=codec, options=options, format=name[2:] if "m2v" not in name else None
+    )
+    notes = []
+    assert which(read_frames(path, 25, notes=notes)) == list(range(FRAMES))
+    assert notes == []
+    for first in (1, 20, 50):
+        part = list(iter_pictures(path, first / 25, (first + 7) / 25, fps=25))
+        assert which([picture.rgb() for picture in part]) == list(range(first, first + 7))
+
+
+def test_an_end_that_is_a_sum_is_no_later_than_the_frame_there(tmp_path):
+    path = write(tmp_path / "v.mp4")
+    assert 1.1 + 0.3 > 1.4
+    assert which([p.rgb() for p in iter_pictures(path, 1.1, 1.1 + 0.3)]) == list(range(28, 35))
+
+
+@pytest.mark.parametrize("name", ["v.ts", "v.mpg"])
+def test_stretches_of_a_recording_whose_clock_wraps_around(tmp_path, name):
+    """33 bits of 90 kHz: every 26.5 hours; FFmpeg dates what is before as negative."""
+    codec, options = CONTAINERS[name[2:]]
+    wrap = {"container_options": {"output_ts_offset": str(2**33 / 90000 - 1.1)}}
+    path = write(tmp_path / name, PATTERNS[:30], codec, options, **wrap)
+    assert which(read_frames(path, 25)) == list(range(30))
+    for first in range(1, 24, 3):
+        part = iter_pictures(path, first / 25, (first + 5) / 25, fps=25)
+        assert which([picture.rgb() for picture in part]) == list(range(first, first + 5))
+
+
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.avi"])
 def test_stretches_of_sound_are_slices_of_the_whole(tmp_path, name):
     sound = (0.4 * np.sin(np.cumsum(0.1 + 0.1 * np.arange(48000) / 48000))).astype(np.float32)
@@ -342,7 +389,6 @@ def test_holes_are_filled_with_silence(tmp_path, hole):
     got = read_audio(path)
     assert len(got) == len(meant)
     assert np.abs(got - meant).max() < 2 / 32768
-    assert np.array_equal(np.concatenate(list(iter_audio(path))), got)
 
 
 def test_overlaps_are_dropped_and_jitter_is_left_alone(tmp_path):
@@ -354,6 +400,21 @@ def test_overlaps_are_dropped_and_jitter_is_left_alone(tmp_path):
     got = read_audio(write(tmp_path / "overlap.mkv", sound=overlap, sound_codec="pcm_s16le"))
     assert abs(len(got) - 2.8 * RATE) <= 640
     assert np.abs(got[20000:40000] - samples[23200:43200]).max() < 2 / 32768
+
+
+def test_a_stretch_within_a_hole_is_silence(tmp_path):
+    samples = hum(3.0)
+    cut = [
+        (0.3 + t + 0.4 * (t >= 1), block) for t, block in blocks(samples)
+    ]  # nothing until 0.3, none from 1.3
+    path = write(tmp_path / "v.mkv", sound=cut, sound_codec="pcm_s16le")
+    whole = read_audio(path)
+    for start, end in ((0.0, 0.2), (0.1, 0.3), (1.35, 1.55), (1.2, 1.5), (1.4, 1.6), (0.2, 0.5)):
+        part = read_audio(path, start=start, end=end)
+        meant = whole[round(start * RATE) : round(end * RATE)]
+        assert len(part) == len(meant), (start, end)
+        assert np.abs(part - meant).max() < 0.01
+    assert len(read_audio(path, start=3.2, end=4.2)) == round(0.5 * RATE), "the sound ends at 3.7"
 
 
 def test_sound_that_jumps_by_hours_is_an_error(tmp_path):
@@ -431,7 +492,6 @@ def test_where_channels_cancel_the_louder_one_is_taken(tmp_path):
     got = read_audio(path, notes=notes)
     assert np.abs(got + 0.84 * voice).max() < 1e-3
     assert notes == ["the channels of the sound cancel each other: channel 2 is taken alone"]
-    assert np.array_equal(np.concatenate(list(iter_audio(path))), got)
     other = []
     one = write(tmp_path / "one.mkv", sound=blocks(np.stack([voice, 0 * voice])), sound_codec="pcm_s16le")
     assert np.abs(read_audio(one, notes=other) - voice / 2).max() < 1e-3
@@ -500,29 +560,19 @@ def test_files_say_how_their_colours_are_to_be_read(tmp_path, size, matrix):
     assert np.abs(corners - colours).max() <= 3
 
 
-@pytest.mark.parametrize("name", ["late.mkv", "late.ts", "v.webm"])
-def test_the_sound_of_other_containers_is_replaced(tmp_path, name):
-    codec, options = ("libvpx-vp9", CONTAINERS["webm"][1]) if "webm" in name else ("libx264", B_FRAMES)
-    stamps = [0.48 + k / 25 for k in range(FRAMES)] if "late" in name else None
-    path = write(tmp_path / name, codec=codec, options=options, stamps=stamps)
+def test_the_sound_of_an_mp4_is_replaced(tmp_path):
+    late = [0.48 + k / 25 for k in range(FRAMES)]
+    path = write(tmp_path / "v.mp4", options=B_FRAMES, stamps=late)
     replace_audio(path, tmp_path / "new.mp4", hum(3.0))
     assert np.array_equal(read_frames(tmp_path / "new.mp4"), read_frames(path))
     assert [round(25 * time) for time, _ in iter_frames(tmp_path / "new.mp4")] == list(range(FRAMES))
     assert np.abs(read_audio(tmp_path / "new.mp4")[2000:40000] - hum(3.0)[2000:40000]).max() < 0.1
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_sound_of_few_frames_that_say_nothing_of_decoding_is_replaced(tmp_path, count):
-    path = write(tmp_path / "v.mkv", PATTERNS[:count], options=B_FRAMES)
-    with av.open(str(path)) as container:
-        assert all(packet.dts is None for packet in container.demux(video=0))
-    replace_audio(path, tmp_path / "new.mp4", hum(count / 25))
-    assert np.array_equal(read_frames(tmp_path / "new.mp4"), read_frames(path))
-
-
-def test_the_sound_of_avi_is_not_replaced(tmp_path):
-    path = write(tmp_path / "v.avi", options=B_FRAMES)
-    with pytest.raises(EadbenchError, match="AVI cannot be copied"):
+@pytest.mark.parametrize("name", ["v.avi", "v.mkv"])
+def test_the_sound_of_other_containers_is_not_replaced(tmp_path, name):
+    path = write(tmp_path / name, options=B_FRAMES)
+    with pytest.raises(EadbenchError, match="no mp4"):
         replace_audio(path, tmp_path / "new.mp4", hum(3.0))
     assert list(tmp_path.iterdir()) == [path]
 
