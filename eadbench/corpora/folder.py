@@ -1,6 +1,5 @@
 """Anyone's own videos, with a small table of labels if there is one."""
 
-import csv
 import logging
 import posixpath
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Any
 
 from eadbench.core.emotions import common_name
 from eadbench.core.errors import EadbenchError
+from eadbench.core.sheets import read_sheet
 from eadbench.corpora.config import FolderCorpus
 from eadbench.corpora.names import safe_ids
 from eadbench.media.files import composed, find_file, media_files
@@ -51,16 +51,28 @@ def _labels(path: Path) -> dict[str, dict[str, str]]:
     if not path.exists():
         log.info("no table of labels at %s; every video is a speaker of its own", path)
         return {}
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle)
-        unknown = [name for name in reader.fieldnames or [] if name not in COLUMNS]
-        if unknown or "file" not in (reader.fieldnames or []):
-            raise EadbenchError(
-                f"the table of labels lacks column `file` or has unknown ones: {unknown}",
-                path,
-                f"known columns: {', '.join(COLUMNS)}",
-            )
-        return {_plain(row["file"]): {k: (v or "").strip() for k, v in row.items() if k} for row in reader}
+    sheet = read_sheet(path, "labels", f"columns: {', '.join(COLUMNS)}")
+    unknown = [name for name in sheet.headings if name and name not in COLUMNS]
+    if unknown or "file" not in sheet.headings:
+        raise EadbenchError(
+            f"the table of labels lacks column `file` or has unknown ones: {unknown}",
+            path,
+            f"known columns: {', '.join(COLUMNS)}",
+        )
+    labels: dict[str, dict[str, str]] = {}
+    places: dict[str, str] = {}
+    for place, row in sheet.rows:
+        label = {key: value for key, value in row.items() if key != "file" and value}
+        if not row.get("file"):
+            if label:
+                raise EadbenchError("a label without a file", f"{path}, {place}", "name the video")
+            continue
+        file = _plain(row["file"])
+        if labels.setdefault(file, label) != label:
+            what = f"two lines say different things of {file!r}: {places[file]} and {place}"
+            raise EadbenchError(what, path, "leave one of them")
+        places.setdefault(file, place)
+    return labels
 
 
 def _plain(file: str) -> str:
@@ -84,7 +96,7 @@ def _row(root: Path, source: Path | None, name: str, label: dict[str, str]) -> d
     for key, kind in NUMBERS.items():
         if label.get(key):
             try:
-                row[key] = kind(label[key])
+                row[key] = kind(label[key].replace(",", "."))  # as spreadsheets of many countries write
             except ValueError:
                 problems.append(f"{key} {label[key]!r} is not a number")
     if label.get("emotion"):

@@ -1,10 +1,7 @@
 """Labels of the videos as people write them: CSV of any spreadsheet, TSV or Parquet."""
 
-import csv
 import difflib
-import io
 import posixpath
-import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -12,6 +9,7 @@ from pathlib import Path
 
 from eadbench.core.emotions import common_name
 from eadbench.core.errors import EadbenchError
+from eadbench.core.sheets import read_sheet
 
 COLUMNS = ("name", "emotion", "speaker")
 FORM = "a CSV, TSV or Parquet table with columns name (the file's name), emotion, speaker"
@@ -89,8 +87,8 @@ def plain_name(text: str, suffixes: Collection[str] = ()) -> str:
 def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
     """Read labels.
 
-    Separators are commas, semicolons or tabs; a byte order mark, blanks around values,
-    backslashes in names and the case of headings do not matter.
+    What :func:`eadbench.core.sheets.read_sheet` reads; backslashes in names do not
+    matter.
 
     Args:
         path: The file, or ``None`` for no labels.
@@ -102,16 +100,14 @@ def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
     """
     if path is None:
         return Labels()
-    headings, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
-    if "name" not in headings:
-        raise EadbenchError(
-            f"labels lack the column 'name'; found: {', '.join(headings) or 'nothing'}", path, FORM
-        )
-    if doubled := sorted({one for one in headings if one and headings.count(one) > 1}):
-        raise EadbenchError(f"labels have the column {doubled[0]!r} twice", path, "leave one of them")
-    remarks = [_unknown_column(one) for one in headings if one not in COLUMNS and one]
+    sheet = read_sheet(path, "labels", FORM)
+    if not sheet.headings:
+        raise EadbenchError("the file holds no label", path, FORM)
+    if "name" not in sheet.headings:
+        raise EadbenchError(f"labels lack the column 'name'; found: {', '.join(sheet.headings)}", path, FORM)
+    remarks = [_unknown_column(one) for one in sheet.headings if one not in COLUMNS and one]
     found: dict[str, tuple[Label, str]] = {}
-    for place, row in rows:
+    for place, row in sheet.rows:
         name = plain_name(row.get("name", ""), suffixes)
         if not name:
             if any(row.values()):
@@ -148,51 +144,3 @@ def _emotion(text: str, path: Path, place: str) -> str | None:
         return common_name(text)
     except KeyError as error:
         raise EadbenchError(str(error.args[0]), f"{path}, {place}") from error
-
-
-def _parquet(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise EadbenchError(f"labels cannot be read: {error}", path, FORM) from error
-    frame.columns = [str(c).strip().lower() for c in frame.columns]
-    rows = [
-        {k: "" if pd.isna(v) else str(v).strip() for k, v in row.items()} for row in frame.to_dict("records")
-    ]
-    return list(frame.columns), [(f"row {k}", row) for k, row in enumerate(rows, 1)]
-
-
-def _text(path: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except OSError as error:
-        raise EadbenchError(f"labels cannot be read: {error.strerror}", path, FORM) from error
-    except UnicodeDecodeError as error:
-        raise EadbenchError("labels are not UTF-8", path, "save the table as 'CSV UTF-8'") from error
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    start = 0
-    # Excel's own first line
-    while start < len(lines) and (not lines[start].strip() or re.fullmatch(r"sep=.", lines[start].strip())):
-        start += 1
-    if start == len(lines):
-        raise EadbenchError("the file holds no label", path, FORM)
-    separator = max(",;\t", key=lines[start].count)
-    reader = csv.reader(io.StringIO("\n".join(lines[start:])), delimiter=separator, skipinitialspace=True)
-    try:
-        headings = [cell.strip().lower() for cell in next(reader)]
-        rows = []
-        for cells in reader:
-            place = f"line {start + reader.line_num}"
-            if len(cells) > len(headings) and any(cell.strip() for cell in cells[len(headings) :]):
-                raise EadbenchError(
-                    f"a line of {len(cells)} values below {len(headings)} headings",
-                    f"{path}, {place}",
-                    "quote values with separators",
-                )
-            rows.append((place, dict(zip(headings, (cell.strip() for cell in cells), strict=False))))
-    except csv.Error as error:
-        raise EadbenchError(f"labels cannot be read: {error}", path, FORM) from error
-    return headings, rows

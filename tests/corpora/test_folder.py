@@ -17,6 +17,7 @@ from eadbench.core.tables import read_table
 from eadbench.corpora import index as index_module
 from eadbench.corpora.config import CorporaConfig, FolderCorpus
 from eadbench.corpora.fetch import fetch
+from eadbench.corpora.folder import recordings
 from eadbench.corpora.index import index
 
 LOOK = {"width": 96, "height": 96, "scale": 0.375}
@@ -102,6 +103,44 @@ def test_an_error_nobody_thought_of_costs_its_recording_and_no_memory_ends_the_j
     error = OSError(errno.EMFILE, "Too many open files")
     with pytest.raises(FatalError, match="too many open files"):
         run(tmp_path / "out", root)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefffile;speaker;emotion;start\r\na.mp4;Ann;happy;0,2\r\nsub\\d.mp4;Jörg;sad;\r\n",
+        "File, Speaker, emotion, start\n./a.mp4, Ann, happy, 0.2\nsub/d.mp4, Jörg, sad,\n\n",
+        "sep=\t\nfile\tspeaker\temotion\tstart\na.mp4\tAnn\thappy\t0.2\nsub//d.mp4\tJörg\tsad\n",
+    ],
+    ids=["Excel: mark, semicolons, decimal commas", "blanks after commas", "tabs, short lines"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_labels_are_read_as_spreadsheets_write_them(root, tmp_path, text, encoding):
+    (root / "labels.csv").write_text(text.removeprefix("\ufeff" if encoding == "utf-16" else ""), encoding)
+    rows = {row["recording_id"]: row for row in recordings(root, FolderCorpus(kind="folder", root=str(root)))}
+    assert [(row["speaker"], row.get("emotion"), row.get("start")) for row in rows.values()] == [
+        ("Ann", "happy", 0.2),
+        ("sub_b_c", None, None),
+        ("Jörg", "sad", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "file,speaker\na.mp4,Ann\nsub/d.mp4,B\n./a.mp4,Bea\n",
+            "different things of 'a.mp4': line 2 and line 4",
+        ),
+        ("file,speaker\n,Ann\n", "without a file\n.*line 2"),
+        ("file,speaker\na.mp4,J\xf6rg\n", "not UTF-8"),
+        ("file,speaker\na.mp4,Ann,Bea\n", "3 values below 2 headings"),
+    ],
+)
+def test_mistakes_in_labels_are_named(root, text, message):
+    (root / "labels.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(EadbenchError, match=message):
+        recordings(root, FolderCorpus(kind="folder", root=str(root)))
 
 
 def test_unknown_columns_and_empty_folders_are_refused(root, tmp_path):

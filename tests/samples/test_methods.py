@@ -141,7 +141,8 @@ def test_folder_named_by_clip_ids_or_by_a_table(clips: Path, tmp_path: Path) -> 
     assert by_name["seconds"].isna().all(), "nobody measured them"
     table = tmp_path / "map.csv"
     table.write_text(
-        "clip_id,video\n" + "".join(f"{name},result {k}.mp4\n" for k, name in enumerate(names[:3]))
+        "\ufeffClip_ID; video\r\n"
+        + "".join(f"{name}; result {k}.mp4\r\n" for k, name in enumerate(names[:3]))
     )
     mapped = rendered(
         clips, tmp_path / "b/samples.parquet", kind="videos", path=str(theirs), mapping=str(table)

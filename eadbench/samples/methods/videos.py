@@ -1,6 +1,5 @@
 """Finished videos from elsewhere."""
 
-import csv
 import glob
 import hashlib
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
+from eadbench.core.sheets import read_sheet
 from eadbench.media.files import VIDEO, find_file
 from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Described, Lack, Raw
@@ -50,12 +50,17 @@ class VideosMethod(Described):
 
     def _mapped(self, job: RenderJob, folder: Path) -> Path:
         wanted = {"clip_id": job.clip_id, "corpus": job.corpus, "protocol": job.protocol}
-        with self._mapping_path().open(encoding="utf-8-sig", newline="") as handle:
-            for row in csv.DictReader(handle):
-                if all(row.get(key) in (None, "", value) for key, value in wanted.items()) and row.get(
-                    "clip_id"
-                ):
-                    return find_file(folder, row["video"].strip())
+        path, form = self._mapping_path(), "columns: clip_id, video, and corpus, protocol where they matter"
+        sheet = read_sheet(path, "mappings", form)
+        if lacking := [name for name in ("clip_id", "video") if name not in sheet.headings]:
+            found = ", ".join(sheet.headings) or "nothing"
+            raise EadbenchError(
+                f"the mapping table lacks {' and '.join(lacking)}; found: {found}", path, form
+            )
+        for _, row in sheet.rows:
+            told = row.get("clip_id") and row.get("video")
+            if told and all(row.get(key) in (None, "", value) for key, value in wanted.items()):
+                return find_file(folder, row["video"].replace("\\", "/"))
         raise EadbenchError("not in the mapping table", job.clip_id, f"add a row to {self.options.mapping}")
 
 

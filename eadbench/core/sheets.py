@@ -1,0 +1,97 @@
+"""Tables as people write them: CSV of any spreadsheet, TSV or Parquet."""
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from eadbench.core.errors import EadbenchError
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts.
+
+    Attributes:
+        headings: In small letters, without blanks around them; empty where the file
+            holds no line.
+        rows: Where each row stands (``line 3``), and its values by heading, without
+            blanks around them. Short lines lack their last ones.
+    """
+
+    headings: list[str]
+    rows: list[tuple[str, dict[str, str]]]
+
+
+def read_sheet(path: Path, what: str, form: str) -> Sheet:
+    """Read a table.
+
+    Separators are commas, semicolons or tabs; a byte order mark, Excel's ``sep=``,
+    blanks around values and the case of headings do not matter.
+
+    Args:
+        path: A file; Parquet by its suffix, else text in UTF-8 or UTF-16.
+        what: What it holds, in the plural, for errors (``labels``).
+        form: What it should look like, for errors.
+
+    Raises:
+        EadbenchError: If it cannot be read, has a heading twice, or a line with more
+            values than headings.
+    """
+    headings, rows = (
+        _parquet(path, what, form) if path.suffix.lower() == ".parquet" else _text(path, what, form)
+    )
+    if doubled := sorted({one for one in headings if one and headings.count(one) > 1}):
+        raise EadbenchError(f"{what} have the column {doubled[0]!r} twice", path, "leave one of them")
+    return Sheet(headings, rows)
+
+
+def _parquet(path: Path, what: str, form: str) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise EadbenchError(f"{what} cannot be read: {error}", path, form) from error
+    frame.columns = [str(c).strip().lower() for c in frame.columns]
+    rows = [
+        {k: "" if pd.isna(v) else str(v).strip() for k, v in row.items()} for row in frame.to_dict("records")
+    ]
+    return list(frame.columns), [(f"row {k}", row) for k, row in enumerate(rows, 1)]
+
+
+def _text(path: Path, what: str, form: str) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except OSError as error:
+        raise EadbenchError(f"{what} cannot be read: {error.strerror}", path, form) from error
+    except UnicodeDecodeError as error:
+        raise EadbenchError(f"{what} are not UTF-8", path, "save the table as 'CSV UTF-8'") from error
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    start = 0
+    # Excel's own first line
+    while start < len(lines) and (
+        not lines[start].strip() or re.fullmatch(r'"?sep=.?"?', lines[start].strip(), re.I)
+    ):
+        start += 1
+    if start == len(lines):
+        return [], []
+    separator = max(",;\t", key=lines[start].count)
+    reader = csv.reader(io.StringIO("\n".join(lines[start:])), delimiter=separator, skipinitialspace=True)
+    try:
+        headings = [cell.strip().lower() for cell in next(reader)]
+        rows = []
+        for cells in reader:
+            place = f"line {start + reader.line_num}"
+            if len(cells) > len(headings) and any(cell.strip() for cell in cells[len(headings) :]):
+                raise EadbenchError(
+                    f"a line of {len(cells)} values below {len(headings)} headings",
+                    f"{path}, {place}",
+                    "quote values with separators",
+                )
+            rows.append((place, dict(zip(headings, (cell.strip() for cell in cells), strict=False))))
+    except csv.Error as error:
+        raise EadbenchError(f"{what} cannot be read: {error}", path, form) from error
+    return headings, rows
