@@ -11,6 +11,7 @@ READS = {
         "device",
         "scores",
         "-scores.few_clips",
+        "-scores.together",
         "audit",
         "corpora.sets.*.kind",
         "corpora.sets.*.studio.layout",

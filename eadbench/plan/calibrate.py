@@ -27,6 +27,7 @@ FOLDERS = {
     "train": "training/{run}",
     "make_samples": "samples/{method}/{corpus}/{protocol}",
     "measure": "scores/{method}/{corpus}/{protocol}",
+    "measure_corpus": "scores/together/{corpus}",
 }
 COMMANDS = {
     "cut_clips": "clips cut",
@@ -35,6 +36,7 @@ COMMANDS = {
     "train": "training run",
     "make_samples": "samples make",
     "measure": "scores measure",
+    "measure_corpus": "scores corpus",
 }
 
 

@@ -30,6 +30,7 @@ UNITS = {
     "train": "steps",
     "make_samples": "seconds of video",
     "measure": "seconds of video",
+    "measure_corpus": "seconds of video",
     "summarise": "clips",
     "build_tables": "cells",
     "write_report": "cells",
@@ -52,7 +53,15 @@ def figure_key(rule: str, wildcards: dict[str, str], settings: Settings) -> str:
         return "fetch_corpus/" + ("studio" if corpus.studio else corpus.kind)
     if rule == "write_captions":
         return f"write_captions/{settings.captions.captioner}"
-    return rule
+    if rule == "measure_corpus" or (rule == "measure" and not _joins(wildcards, settings)):
+        return "measure"
+    return "measure/joined" if rule == "measure" else rule
+
+
+def _joins(wildcards: dict[str, str], settings: Settings) -> bool:
+    """Whether a cell's job joins what the job of its corpus has measured."""
+    truth = (wildcards["method"], wildcards["protocol"]) == ("ground_truth", "self")
+    return settings.scores.together and not truth
 
 
 def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: dict[str, Counts]) -> float:
@@ -68,6 +77,9 @@ def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: di
     if rule == "report_captions":
         return sum(c.clips for c in corpora.values())
     corpus = corpora[wildcards["corpus"]]
+    if rule == "measure_corpus":
+        cells = [cell for cell in settings.samples.cells() if cell[1] == wildcards["corpus"]]
+        return corpus.test_seconds * (len(cells) - 1)
     shards = int(wildcards["shard"].split("-of-")[1]) if "shard" in wildcards else 1
     totals = {
         "recordings": corpus.recordings,
@@ -115,7 +127,7 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
         trained = {"model": settings.training.run(method.run).model} if hasattr(method, "run") else {}
         kept = {key: value for key, value in shaping(method).items() if key not in ("run", "after", "env")}
         return {"size": settings.clips.size, **kept, **trained}
-    if rule == "measure":
+    if rule in ("measure", "measure_corpus"):
         scores = shaping_for("scores measure", settings.scores)
         return {
             "size": settings.clips.size,

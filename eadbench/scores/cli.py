@@ -28,6 +28,12 @@ def measure_command(
             help="Folder of the ground truth's cell: its landmarks are used again, which saves time."
         ),
     ] = None,
+    signatures: Annotated[
+        Path | None,
+        typer.Option(
+            help="What `scores corpus` wrote: networks are loaded only if a clip is left to measure."
+        ),
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
@@ -48,13 +54,62 @@ def measure_command(
     """
     given = core_settings.load(settings, config, "scores measure")
     from eadbench.core.device import pick_device
-    from eadbench.scores.judges import load_judges
+    from eadbench.scores.judges import load_judges, noted_judges
     from eadbench.scores.measure import cell_tasks, measure_cell
 
-    device = pick_device(given.device)
-    judges = load_judges(given.scores, parse_parts(part), device)
+    parts = parse_parts(part)
+    judges = noted_judges(signatures, given.scores, parts, given.device) if signatures else None
+    if judges is None:
+        judges = load_judges(given.scores, parts, pick_device(given.device))
     cell = {"method": method, "corpus": corpus, "protocol": protocol}
-    measure_cell(cell, cell_tasks(samples, clips, protocol), given.scores, judges, out, device, real)
+    measure_cell(cell, cell_tasks(samples, clips, protocol), given.scores, judges, out, given.device, real)
+
+
+@app.command("corpus")
+def corpus_command(
+    corpus: Annotated[str, typer.Option(help="Corpus of the clips.")],
+    cell: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FOLDER=SAMPLES",
+            help="Folder METHOD/CORPUS/PROTOCOL of a cell and its table of samples; may be given several "
+            "times.",
+        ),
+    ],
+    clips: Annotated[Path, typer.Option(help="Table of the corpus's clips.")],
+    out: Annotated[Path, typer.Option(help="Note of the networks to write, in a folder of its own.")],
+    part: Parts = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the ground truth's cell: its landmarks are used again."),
+    ] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Measure the clips of several cells of a corpus in one process. `scores measure`
+    then finds them in the cells' folders, as after an interruption, and writes the
+    tables without loading a network. Clips that are in a cell already and did not
+    change are left as they are.
+
+    Example:
+
+        made=results/samples/still/demo_hdtf/self/samples.parquet
+        eadbench scores corpus --corpus demo_hdtf \\
+          --cell results/scores/still/demo_hdtf/self=$made \\
+          --clips results/clips/demo_hdtf/clips.parquet \\
+          --part judge_syncnet=results/zoo/judge_syncnet \\
+          --part inception=results/zoo/inception --part i3d=results/zoo/i3d \\
+          --part emotion=results/zoo/emotion --part lpips=results/zoo/lpips \\
+          --part face_id=results/zoo/face_id \\
+          --out results/scores/together/demo_hdtf/signatures.json
+    """
+    given = core_settings.load(settings, config, "scores corpus")
+    from eadbench.core.device import pick_device
+    from eadbench.scores.judges import load_judges
+    from eadbench.scores.measure import measure_corpus
+
+    judges = load_judges(given.scores, parse_parts(part), pick_device(given.device))
+    measure_corpus(corpus, parse_parts(cell), clips, given.scores, judges, out, given.device, real)
 
 
 @app.command("list")

@@ -9,8 +9,17 @@ from pydantic import Field, field_validator
 from eadbench.core.settings import ArtefactName, Section, nearest
 from eadbench.scores.names import judge_of
 
+MEASURED = (
+    "device",
+    "scores",
+    "-scores.fvd_fixed_n",
+    "-scores.bootstrap",
+    "-scores.few_clips",
+    "-scores.together",
+)
 READS = {
-    "measure": ("device", "scores", "-scores.fvd_fixed_n", "-scores.bootstrap", "-scores.few_clips"),
+    "measure": MEASURED,
+    "corpus": MEASURED,
     "summarise": ("seed", "scores.metrics", "scores.fvd_protocols", "scores.fvd_fixed_n", "scores.bootstrap"),
 }
 ROLES = ("sync", "emotion", "fid", "fvd", "lpips", "face_id")
@@ -35,6 +44,9 @@ class ScoresConfig(Section):
         bootstrap: Replicates of the intervals.
         silence_db: Sound this much below the clip's loudest tenth counts as silence.
         few_clips: Below this many clips a value carries a warning.
+        together: Whether the workflow measures all cells of a corpus in one process,
+            for cells that take less time than its start; it then waits until all
+            methods are rendered.
     """
 
     metrics: tuple[str, ...] = Field(default_factory=lambda: tuple(judge_of()))
@@ -49,6 +61,7 @@ class ScoresConfig(Section):
     bootstrap: int = Field(1000, ge=0)
     silence_db: float = Field(30.0, gt=0)
     few_clips: int = Field(30, ge=1)
+    together: bool = False
 
     @field_validator("metrics")
     @classmethod

@@ -1,11 +1,16 @@
 """The networks that measure, by role, and what a table must say of each."""
 
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from eadbench import zoo
+from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
+from eadbench.core.files import write_text
+from eadbench.core.settings import shaping_for
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.metrics import METRICS
 from eadbench.zoo.card import Card, read_card
@@ -87,6 +92,66 @@ def load_judges(
             continue
         judges.signatures[role] = _signature(role, judges.nets[role], read_card(parts[name]), config)
     return judges
+
+
+class OnDemand(dict):
+    """Networks by role, each loaded when it is first asked for."""
+
+    def __init__(self, load: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._load = load
+
+    def __missing__(self, role: str) -> Any:
+        self[role] = self._load(role)
+        return self[role]
+
+
+def write_signatures(path: Path, judges: MetricNetworks, config: ScoresConfig) -> None:
+    """Note what loaded networks say of themselves, so that a process that runs none of
+    them need not load them. The folder is the note's own.
+    """
+    signatures = {role: asdict(signature) for role, signature in judges.signatures.items()}
+    found = {"settings": shaping_for("scores measure", config), "signatures": signatures}
+    write_text(path, json.dumps(found, indent=1, sort_keys=True) + "\n")
+    seals.seal_files(path.parent, [path], path)
+
+
+def noted_judges(
+    path: Path, config: ScoresConfig, parts: dict[str, Path], device: str
+) -> MetricNetworks | None:
+    """The networks that :func:`write_signatures` noted, each loaded when it is first
+    asked for; ``None`` if the settings or a network are others now.
+
+    Args:
+        path: The note.
+        config: Names the artefacts.
+        parts: Artefact -> folder.
+        device: Where they run, as the settings name it.
+
+    Raises:
+        EadbenchError: If a network is not there.
+        FatalError: If the note was changed.
+    """
+    seals.check(path)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found["settings"] != json.loads(json.dumps(shaping_for("scores measure", config))):
+        return None
+    signatures = {}
+    for role, facts in found["signatures"].items():
+        folder = parts.get(config.judges[role])
+        card = read_card(folder) if folder else None
+        if card is None or [card.id, card.sha256, card.how] != [
+            facts[key] for key in ("extractor", "weights_sha256", "how")
+        ]:
+            return None
+        signatures[role] = MetricSignature(**facts | {"classes": tuple(facts["classes"])})
+
+    def load(role: str) -> Any:
+        from eadbench.core.device import pick_device
+
+        return zoo.load(parts[config.judges[role]], pick_device(device))
+
+    return MetricNetworks(OnDemand(load), signatures)
 
 
 def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricSignature:

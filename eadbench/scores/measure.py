@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from eadbench.core import files, schemas
+from eadbench.core import files, provenance, schemas
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import write_text
 from eadbench.core.job import Job
@@ -21,7 +22,7 @@ from eadbench.core.settings import shaping_for
 from eadbench.core.tables import FAILED, KEPT, read_table, resolve
 from eadbench.scores.clip import Measured, Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks
+from eadbench.scores.judges import MetricNetworks, write_signatures
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.reference import References, signature_of_landmarks
 from eadbench.scores.store import FEATURES, META, Features, merge_parts, save_part
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from eadbench.scores.workers import Workers
 
 log = logging.getLogger(__name__)
-PARTS, LOCK = ".measured", ".lock"
+PER_CLIP, PARTS, LOCK = "per_clip.parquet", ".measured", ".lock"
 METHOD = 3  # counted up when values change that no key tells of
 
 
@@ -89,7 +90,8 @@ def measure_cell(
     real: Path | None = None,
     reuse: bool = False,
     workers: "Workers | None" = None,
-) -> pd.DataFrame:
+    join: bool = True,
+) -> pd.DataFrame | None:
     """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and
     ``measure.json``.
 
@@ -109,9 +111,11 @@ def measure_cell(
         reuse: Whether of a finished cell the clips that did not change are left as they
             are.
         workers: Processes that measure; ``None`` for this one.
+        join: Whether the files are written; if not, what was measured is kept aside for
+            the next call, as after an interruption.
 
     Returns:
-        The rows of ``per_clip.parquet``.
+        The rows of ``per_clip.parquet``; ``None`` without ``join``.
 
     Raises:
         EadbenchError: If there is nothing to measure.
@@ -139,6 +143,8 @@ def measure_cell(
         references = [*([real] if real else []), folder]
         measurer = Measurer(config, judges, device, References(references))
         found = _measured(cell, items, job, earlier, measurer, references, workers)
+        if not join:
+            return None
         job.begin()
         merge_parts([item.part for item in items], folder / FEATURES)
         meta = {
@@ -165,6 +171,49 @@ def measure_cell(
         job.write(frame, schemas.PER_CLIP, ["clip_id", "metric"], None, [folder / FEATURES, folder / META])
         shutil.rmtree(folder / PARTS)
         return frame
+
+
+def measure_corpus(
+    corpus: str,
+    cells: dict[str, Path],
+    clips: Path,
+    config: ScoresConfig,
+    judges: MetricNetworks,
+    out: Path,
+    device: Any = "cpu",
+    real: Path | None = None,
+) -> None:
+    """Measure the clips of cells of one corpus, for :func:`measure_cell` to join. A cell
+    that cannot be measured is left to it, which says why.
+
+    Args:
+        corpus: Its name.
+        cells: Folder ``METHOD/CORPUS/PROTOCOL`` of each cell to its table of samples.
+        clips: The corpus's table of clips.
+        config: How.
+        judges: The networks.
+        out: Note of the networks to write when all is done.
+        device, real: As :func:`measure_cell` takes them.
+
+    Raises:
+        EadbenchError: If a folder is not that of a cell of the corpus.
+        FatalError: If a video was changed since it was made.
+    """
+    started = time.time()
+    for folder, samples in cells.items():
+        method, of, protocol = ("", "", *Path(folder).parts)[-3:]
+        if of != corpus:
+            raise EadbenchError(
+                f"not the folder of a cell of {corpus}", folder, "give METHOD/CORPUS/PROTOCOL"
+            )
+        cell, target = {"method": method, "corpus": corpus, "protocol": protocol}, Path(folder, PER_CLIP)
+        try:
+            tasks = cell_tasks(samples, clips, protocol)
+            measure_cell(cell, tasks, config, judges, target, device, real, reuse=True, join=False)
+        except EadbenchError as error:
+            log.warning("%s is left to its own job: %s", folder, error)
+    write_signatures(out, judges, config)
+    provenance.write(out.parent, shaping_for("scores measure", config), started=started)
 
 
 @dataclass(frozen=True)
@@ -195,6 +244,8 @@ def _measured(
         facts = job.done(item.key)
         if facts is None and earlier is not None:
             facts = earlier.restore(item.task.clip_id, item.key, item.part)
+            if facts is not None:
+                job.keep(item.key, facts, [item.part])
         if facts is not None:
             found[item.task.clip_id] = facts
     left = [item for item in items if item.task.clip_id not in found]

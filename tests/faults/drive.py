@@ -65,6 +65,7 @@ RULES = {
     "merge_features": "features merge",
     "train": "training run",
     "make_samples": "samples make",
+    "measure_corpus": "scores corpus",
     "measure": "scores measure",
     "summarise": "scores summarise",
     "build_tables": "tables build",

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from eadbench import zoo as zoo_module
 from eadbench.core import job as job_module
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
@@ -359,6 +360,63 @@ def test_commands(corpus, scores_config, zoo, tmp_path):
     assert rows.loc["ssim", "value"] == pytest.approx(1) and rows.loc["fid", "value"] == pytest.approx(
         0, abs=1e-6
     )
+
+
+def test_cells_that_are_measured_together_are_joined_without_a_network(
+    corpus, scores_config, zoo, judges, tmp_path, monkeypatch
+):
+    """The same bytes as alone; a cell that changes is measured again, clip by clip, and
+    the others are not; without the note or what was kept a cell measures itself.
+    """
+    few = scores_config.model_copy(update={"metrics": ("ssim", "fid", "sync")})
+    tables = {name: samples_of(corpus, tmp_path / "samples" / name) for name in ("a", "b")}
+    parts = [item for name, path in zoo.items() for item in ("--part", f"{name}={path}")]
+    common = ["--corpus", "faces", "--clips", str(corpus), *parts, "--settings", settings_text(few)]
+    note = tmp_path / "together" / "signatures.json"
+    seen, loaded = [], []
+    measure, load = measure_module.Measurer.measure, zoo_module.load
+    monkeypatch.setattr(
+        measure_module.Measurer, "measure", lambda self, task: seen.append(task.fake) or measure(self, task)
+    )
+    monkeypatch.setattr(zoo_module, "load", lambda *args: loaded.append(args) or load(*args))
+
+    def run(command, *options):
+        seen.clear(), loaded.clear()
+        assert CliRunner().invoke(app, [command, *options, *common], catch_exceptions=False).exit_code == 0
+
+    def together():
+        cells = [f"{tmp_path / name / 'faces' / 'self'}={table}" for name, table in tables.items()]
+        run("corpus", *(word for cell in cells for word in ("--cell", cell)), "--out", str(note))
+
+    def join(name):
+        folder = tmp_path / name / "faces" / "self"
+        own = ["--method", name, "--protocol", "self", "--samples", str(tables[name])]
+        run("measure", *own, "--signatures", str(note), "--out", str(folder / "per_clip.parquet"))
+        return folder
+
+    together()
+    assert len(seen) == 8
+    folders = []
+    for name in tables:
+        folders.append(join(name))
+        assert not seen and not loaded, "the note and what was kept suffice"
+    measured(corpus, tables["a"], few, judges, tmp_path / "alone")
+    both = folders[0], tmp_path / "alone"
+    one, other = (read_table(folder / "per_clip.parquet", schemas.PER_CLIP).value for folder in both)
+    assert one.equals(other)
+    one, other = ((folder / "features.safetensors").read_bytes() for folder in both)
+    assert one == other
+
+    video = tables["b"].parent / "A0-000.mp4"
+    write_video(video, read_frames(video)[:, :, ::-1])
+    together()
+    assert seen == [video], "one clip of one cell changed"
+    (folders[1] / "per_clip.parquet").unlink()  # as Snakemake does before a job
+    join("b")
+    assert not seen and not loaded
+    (folders[0] / "per_clip.parquet").unlink()
+    join("a")
+    assert len(seen) == 4 and loaded, "nothing was kept"
 
 
 def test_unknown_metric_is_refused():

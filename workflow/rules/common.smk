@@ -227,6 +227,42 @@ def reference_input(wildcards):
     )
 
 
+def others_of(corpus):
+    """Cells of a corpus but that of the ground truth, from which the others take what is known of the real clips."""
+    return [
+        "/".join(cell)
+        for cell in CELLS
+        if cell[1] == corpus and cell != ("ground_truth", corpus, "self")
+    ]
+
+
+def corpus_inputs(wildcards):
+    """All that one process measures of a corpus."""
+    cells = others_of(wildcards.corpus)
+    return {
+        "clips": "<results>/clips/{corpus}/clips.parquet",
+        "real": "<results>/scores/ground_truth/{corpus}/self/per_clip.parquet",
+        "cells": [f"<results>/samples/{cell}/samples.parquet" for cell in cells],
+        "parts": cards(JUDGES),
+    }
+
+
+def measured_together(wildcards):
+    """The note of the process that has measured a cell's clips; of no account for whether the cell is up to date."""
+    if not SETTINGS.scores.together or not reference_input(wildcards):
+        return []
+    return ancient(f"<results>/scores/together/{wildcards.corpus}/signatures.json")
+
+
+def cells_of_corpus(wildcards, input):
+    """Params function: folder and samples of each cell as options."""
+    pairs = zip(others_of(wildcards.corpus), input.cells, strict=True)
+    folder = Path(input.real).parents[3]
+    return shlex.join(
+        word for cell, path in pairs for word in ("--cell", f"{folder}/{cell}={path}")
+    )
+
+
 DIGESTS = sources.Digests(Path(".snakemake/eadbench-digests.json"))
 
 
