@@ -101,6 +101,9 @@ def nobodys_fault(error: BaseException) -> FatalError | None:
                 or type(cause).__name__ == "OutOfMemoryError"
             ):
                 return FatalError(f"out of memory: {_line(cause)}", "", _MORE_MEMORY)
+            for number, hint in _SYSTEM.items():  # of some libraries, such as safetensors, in words alone
+                if os.strerror(number).lower() in text.lower():
+                    return FatalError(os.strerror(number).lower(), "", hint)
             if type(cause).__name__ == "AcceleratorError" or _DEVICE.search(text):
                 return FatalError(
                     f"the GPU failed: {_line(cause)}",

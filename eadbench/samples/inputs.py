@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from eadbench.core.errors import EadbenchError
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import iter_frames, read_frames, write_video
 from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME, RenderJob
@@ -54,8 +53,8 @@ def write_inputs(job: RenderJob, folder: Path) -> ModelInputs:
         )
     write_wav(inputs.audio, read_audio(job.audio)[: job.frames * SAMPLES_PER_FRAME], RATE)
     (image,) = read_frames(job.reference_video, limit=1)
-    if not cv2.imwrite(str(inputs.reference), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise EadbenchError("the reference frame cannot be written", inputs.reference)
+    # OpenCV's own writing says nothing of a full disk.
+    inputs.reference.write_bytes(cv2.imencode(inputs.reference.suffix, image[..., ::-1])[1])
     inputs.boxes.write_text(json.dumps(face_boxes(job).tolist()))
     return inputs
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from eadbench.core.errors import EadbenchError, FatalError, nobodys_fault, reason_of
 
@@ -54,6 +55,11 @@ def test_real_failures_of_memory_end_the_job(doing, what):
         (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), "the GPU failed"),
         (RuntimeError("can't start new thread"), "out of memory"),
         (av.error.OSError(errno.ENOSPC, "No space left on device", "x.mp4"), "no space left"),
+        (
+            SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            "no space left",
+        ),
+        (RuntimeError("cannot open shared memory: Too many open files"), "too many open files"),
         (FatalError("table is damaged", "t.parquet", "make it again"), "table is damaged"),
     ],
 )

@@ -281,7 +281,7 @@ class ExternalMethod(Method):
             if jpeg.size:
                 way = cv2.INTER_AREA if jpeg.size < len(image) else cv2.INTER_CUBIC
                 image = cv2.resize(image, (jpeg.size, jpeg.size), interpolation=way)
-            cv2.imwrite(str(work / name), image, [cv2.IMWRITE_JPEG_QUALITY, 100])
+            (work / name).write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 100])[1])
         for name, text in plan.files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(fill_one(text, values, where), encoding="utf-8")
