@@ -95,8 +95,6 @@ def _read(
             blocks.append(block)
             given += len(block)
 
-    if hasattr(source, "seek"):
-        source.seek(0)
     try:
         with open_media(source) as container:
             stream = pick(container, "audio", notes)

@@ -8,20 +8,14 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 
-# Read by Pillow; GIF and APNG files are videos here.
-STILL = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
-)
-DEEP = (
-    "I;16",
-    "I;16L",
-    "I;16B",
-    "I;16N",
-    "I",
-)  # grey of 16 bits, which Pillow's own conversion would clip to white
-
-# source pixels per target pixel up to which interpolating between four neighbours
-# leaves nothing out that matters
+# Read by Pillow; GIF and APNG files are videos here. HEIC it refuses, of which FFmpeg's
+# libraries would give one tile of many.
+_STILL = "jpg jpeg jfif mpo png webp bmp tif tiff ppm pgm jp2 avif heic heif"
+STILL = frozenset(f".{name}" for name in _STILL.split())
+# Grey of 16 bits, which Pillow's own conversion would clip to white.
+DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+# Source pixels per target pixel up to which interpolating between four neighbours
+# leaves nothing out that matters.
 FINE = 1.25
 LARGEST = 16000  # pixels of a side; OpenCV's warps stop at 32,767
 
@@ -90,9 +84,8 @@ def warp_area(
         ``(h, w)`` or ``(h, w, C)`` of the same type.
     """
     matrix = np.asarray(matrix, np.float64)
-    step = np.linalg.norm(
-        np.linalg.inv(matrix[:, :2]), axis=0
-    )  # source pixels per target pixel, along x and y
+    # Source pixels per target pixel, along x and y.
+    step = np.linalg.norm(np.linalg.inv(matrix[:, :2]), axis=0)
     finer = np.maximum(np.ceil(step - (FINE - 1)), 1)
     finer = np.minimum(finer, np.maximum(LARGEST // np.asarray(size), 1)).astype(int)
     if (finer == 1).all():
@@ -123,8 +116,8 @@ def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
     Args:
         path: JPEG, PNG, WebP, TIFF, BMP and whatever else Pillow reads.
         notes: Appended to where something is left out: transparency (the colours stored
-            under it are shown, as FFmpeg does), all pictures of an animation but the
-            first.
+            under it are shown, as FFmpeg does), all pictures but the first of an
+            animation or a phone's JPEG.
 
     Returns:
         ``(H, W, 3)`` RGB uint8.
@@ -139,7 +132,7 @@ def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
     try:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:
-                notes.append(f"an animation of {image.n_frames} pictures: the first one is taken")
+                notes.append(f"the file holds {image.n_frames} pictures: the first one is taken")
             clear = "A" in image.getbands() or "transparency" in image.info
             if clear and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
                 notes.append("parts are transparent: the colours stored under them are shown")

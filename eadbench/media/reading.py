@@ -54,6 +54,8 @@ def open_media(source: Source) -> av.container.InputContainer:
     Raises:
         EadbenchError: If it is not there or no media.
     """
+    if hasattr(source, "seek"):
+        source.seek(0)
     try:
         return av.open(source if hasattr(source, "read") else str(source), metadata_errors="ignore")
     except (av.FFmpegError, OSError) as error:

@@ -248,15 +248,15 @@ def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
     """The filters by which ffmpeg turns and mirrors a frame as its display matrix says."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
-    except (
-        ValueError
-    ):  # side data that PyAV does not know, as Exif in JPEG files: what it says of flips is lost
-        turn = frame.rotation % 360
-        return {
+    except ValueError:
+        # Side data that PyAV does not know, as Exif in JPEG files: what they say of
+        # flips is lost.
+        turns = {
             90: [("transpose", "cclock")],
             180: [("hflip", ""), ("vflip", "")],
             270: [("transpose", "clock")],
-        }.get(turn, [])
+        }
+        return turns.get(frame.rotation % 360, [])
     if data is None:
         return []
     m = np.frombuffer(bytes(data), "<i4").astype(float)
@@ -454,12 +454,8 @@ class VideoWriter:
         rate: int = 16000,
         metadata: dict[str, str] | None = None,
     ) -> None:
-        self.path, self.fps, self.crf, self.preset = (
-            Path(path),
-            Fraction(fps).limit_denominator(1001),
-            crf,
-            preset,
-        )
+        self.path, self.fps = Path(path), Fraction(fps).limit_denominator(1001)
+        self.crf, self.preset = crf, preset
         self.audio, self.rate, self.metadata = audio, rate, metadata or {}
 
     def __enter__(self) -> "VideoWriter":
@@ -528,10 +524,8 @@ class VideoWriter:
         self._stamp(self._stream.codec_context)
 
     def _stamp(self, what: av.VideoFrame | av.VideoCodecContext) -> None:
-        what.color_range, what.colorspace = (
-            ColorRange.MPEG,
-            1 if self._hd else 6,
-        )  # as ITU-T H.273 numbers them
+        what.color_range = ColorRange.MPEG
+        what.colorspace = 1 if self._hd else 6  # as ITU-T H.273 numbers them
         what.color_primaries = what.color_trc = 1  # BT.709, whose primaries are sRGB's
 
     def __exit__(self, kind, value, trace) -> bool | None:

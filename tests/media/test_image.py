@@ -174,7 +174,7 @@ def test_transparency_and_animations_are_told(tmp_path):
     other = Image.fromarray(255 - np.asarray(photo))
     path = saved(tmp_path / "a.webp", photo, save_all=True, append_images=[other, photo], lossless=True)
     assert np.array_equal(read_still(path, notes), np.asarray(photo)) and notes == [
-        "an animation of 3 pictures: the first one is taken"
+        "the file holds 3 pictures: the first one is taken"
     ]
 
 
@@ -183,7 +183,8 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path):
     whole = saved(tmp_path / "whole.jpg", Image.fromarray(astronaut())).read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     saved(tmp_path / "float.tiff", Image.fromarray(np.ones((9, 9), np.float32)))
-    for name in ("text.png", "cut.jpg", "float.tiff", "nothing.jpg"):
+    (tmp_path / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+    for name in ("text.png", "cut.jpg", "float.tiff", "nothing.jpg", "phone.HEIC"):
         for read in (read_still, probe, read_frames):
             with pytest.raises(EadbenchError, match=r"picture(.|\n)*hint") as caught:
                 read(tmp_path / name)
