@@ -16,7 +16,7 @@ import soundfile
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.media.reading import DAMAGED, Source, decode, name_of, open_media, pick
+from eadbench.media.reading import DAMAGED, STAMPS_ANEW, Source, decode, name_of, open_media, pick
 
 RATE = 16000
 PRE_ROLL = 1  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
@@ -111,7 +111,7 @@ def _read(
                         take(_silence(wanted - given))
                     break
                 if hole > LONGEST_HOLE:
-                    hint = "write its time stamps anew, e.g. ffmpeg -i IN -c:v copy -af asetpts=N/SR/TB OUT"
+                    hint = STAMPS_ANEW.format("-c:v copy -af 'asetpts=round(N/SR/TB)'")
                     jump = f"jump by {hole:.0f} s at {start + reached:.1f} s"
                     raise EadbenchError(f"the time stamps of the sound {jump}", name, hint)
                 found = frame.sample_rate, frame.format.name, frame.layout.name

@@ -29,6 +29,7 @@ SHORT = 0.25  # seconds by which a track may end before its header says so: last
 # Formats whose duration is read, not guessed from what is there.
 HEADED = ("mov", "matroska", "flv", "asf", "wav")
 DAMAGED = "the file is truncated or damaged"
+STAMPS_ANEW = "write its time stamps anew, e.g. ffmpeg -i IN {} OUT"
 
 
 class Decoded(NamedTuple):

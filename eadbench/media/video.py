@@ -24,7 +24,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.media.audio import SoundTrack
 from eadbench.media.image import is_still, read_still
-from eadbench.media.reading import DAMAGED, Decoded, Source, decode, name_of, open_media, pick
+from eadbench.media.reading import DAMAGED, STAMPS_ANEW, Decoded, Source, decode, name_of, open_media, pick
 
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
 LONGEST_HOLD = 10  # seconds that one picture may stand; FFmpeg, too, calls more a jump of the time stamps
@@ -379,7 +379,7 @@ def _at_rate(
         if stop is not None and picture.time >= stop:
             picture.time = stop
         if picture.time - due > LONGEST_HOLD:
-            hint = "write its time stamps anew, e.g. ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB -c:a copy OUT"
+            hint = STAMPS_ANEW.format("-vf 'setpts=round(N/FRAME_RATE/TB)' -c:a copy")
             jump = f"jump by {picture.time - due:.0f} s after frame {picture.number - 1}"
             raise EadbenchError(f"the time stamps of the picture {jump}", name, hint)
         due, place = picture.time, place_of(picture.time)

@@ -41,7 +41,7 @@ X265 = (
 )
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "400k")
 AAC, OPUS, PCM = ("-c:a", "aac"), ("-c:a", "libopus", "-ar", "48000"), ("-c:a", "pcm_s16le")
-COUNTED = "setpts=N/FR/TB"
+COUNTED = "setpts=round(N/FR/TB)"  # without, FFmpeg cuts off, and some stamps are the same
 HIGH = 4  # grey levels by which two versions of FFmpeg's scaler may differ
 
 
@@ -234,6 +234,15 @@ CASES = [
     C("animated.gif", ("-an",)),
     C("animated_slow.gif", ("-an",), rate="10"),
     C("raw.h264", (*X264, "-bf", "0", "-an")),
+    C("raw_b.m2v", (*MPEG2, "-an"), stamps=COUNTED),
+    C(
+        "dv.dv",
+        ("-vf", "scale=720:576,setsar=1", "-target", "pal-dv"),
+        shown="768x576",
+        change="scale=768:576",
+        tolerance=HIGH,
+        notes=("aspect ratio 16/15", "interlaced"),
+    ),
     # Frame rates
     *[
         C(f"{rate.replace('/', '_')}.mp4", (*B_FRAMES, *AAC), rate=rate, seconds=2)
@@ -244,6 +253,7 @@ CASES = [
         for rate in ("24000/1001", "30000/1001", "30")
     ],
     C("30_b.avi", (*B_FRAMES, *PCM), rate="30", stamps=COUNTED),
+    C("29.97_b.avi", (*B_FRAMES, *PCM), rate="30000/1001", stamps=COUNTED),
     C("30.ts", (*B_FRAMES, *AAC), rate="30"),
     C("29.97.mpg", (*MPEG2, "-c:a", "mp2", "-ar", "48000"), rate="30000/1001"),
     C("60.webm", (*VP9, *OPUS), rate="60"),
