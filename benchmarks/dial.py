@@ -15,16 +15,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
 from eadbench import zoo
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.emotions import valence_arousal_intensity
 from eadbench.core.progress import track
+from eadbench.core.schemas import FeaturesRow
 from eadbench.core.settings import load
-from eadbench.core.tables import read_table, resolve
+from eadbench.core.tables import read_rows
 from eadbench.features.store import FeatureStore
 from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.run import load_eadnet, load_vae
@@ -35,24 +35,27 @@ LONGEST = 40  # frames per clip
 
 def test_clips(
     results: Path, store: FeatureStore, corpus: str, count: int
-) -> list[tuple[pd.Series, pd.Series, np.ndarray]]:
+) -> list[tuple[FeaturesRow, FeaturesRow, np.ndarray]]:
     """Clips of different speakers, each with a neutral (or other) clip of the speaker
     as reference, and its landmarks.
     """
     table = results / "clips" / corpus / "clips.parquet"
-    tracks = read_table(table, schemas.CLIPS).set_index("clip_id")["track"]
-    neutral_first = store.split("test").sort_values(
-        "emotion", key=lambda words: words != "neutral", kind="stable"
-    )
-    speakers = [rows for _, rows in neutral_first.groupby("speaker")]
+    tracks = {clip.clip_id: clip.track for clip in read_rows(table, schemas.CLIPS)}
+    neutral_first = sorted(store.split("test"), key=lambda row: row.emotion != "neutral")
+    speakers: dict[str, list[FeaturesRow]] = {
+        name: [] for name in sorted({row.speaker for row in neutral_first} - {None})
+    }
+    for row in neutral_first:
+        if row.speaker is not None:
+            speakers[row.speaker].append(row)
     pairs = [
-        (rows.iloc[turn + 1], rows.iloc[0])
+        (rows[turn + 1], rows[0])
         for turn in range(count)
-        for rows in speakers
+        for rows in speakers.values()
         if turn + 1 < len(rows)
     ]
     return [
-        (row, reference, np.load(resolve(table, tracks[row["clip_id"]]))["landmarks"])
+        (row, reference, np.load(seals.checked(tracks[row.clip_id]))["landmarks"])
         for row, reference in pairs[:count]
     ]
 
@@ -74,7 +77,7 @@ def turn_dial(
     said = []
     for vai in dial:
         made = np.stack(
-            list(sampler.render(RenderClip(row["clip_id"], list(frames), len(frames), shown, audio, vai=vai)))
+            list(sampler.render(RenderClip(row.clip_id, list(frames), len(frames), shown, audio, vai=vai)))
         )
         logits = logits_of(judge, made, landmarks[: len(made)])
         said.append(float(1 / (1 + np.exp(logits[a] - logits[b]))))

@@ -8,15 +8,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from eadbench.audit.config import AuditConfig
 from eadbench.audit.distortions import REGISTRY, Footage, level_of, levels_of
-from eadbench.core import provenance, schemas
+from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for
-from eadbench.core.tables import KEPT, read_table, resolve
+from eadbench.core.tables import KEPT, read_rows
 from eadbench.media.audio import RATE, read_audio
 from eadbench.media.faces import FaceMesh
 from eadbench.media.files import VIDEO
@@ -54,21 +53,15 @@ def clips_of_table(path: Path, config: AuditConfig) -> list[SourceClip]:
     Raises:
         EadbenchError: If the split has none.
     """
-    table = read_table(path, schemas.CLIPS)
-    pool = table[(table.status == KEPT) & (table.split == config.split)]
-    if pool.empty:
+    rows = read_rows(path, schemas.CLIPS)
+    pool = [row for row in rows if row.status == KEPT and row.split == config.split]
+    if not pool:
         raise EadbenchError(
             f"no clip of the split {config.split!r} was kept", path, "choose another one with `audit: split`"
         )
     return [
-        SourceClip(
-            row.clip_id,
-            resolve(path, row.video),
-            resolve(path, row.audio),
-            _text(row.speaker),
-            _text(row.emotion),
-        )
-        for row in pool.itertuples()
+        SourceClip(row.clip_id, seals.checked(row.video), seals.checked(row.audio), row.speaker, row.emotion)
+        for row in pool
     ]
 
 
@@ -84,18 +77,6 @@ def clips_of_folder(folder: Path, labels: Labels) -> list[SourceClip]:
         SourceClip(name, files[name], None, labels.of(name).speaker, labels.of(name).emotion)
         for name in sorted(files)
     ]
-
-
-def chosen(pool: list[SourceClip], config: AuditConfig, seed: int) -> list[SourceClip]:
-    """At most ``max_clips`` of them, spread over emotions and speakers."""
-    frame = pd.DataFrame(
-        [{"clip_id": one.clip_id, "speaker": one.speaker, "emotion": one.emotion} for one in pool]
-    )
-    return [pool[k] for k in choose(frame, config.max_clips, seed).index]
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def audit(
@@ -137,7 +118,7 @@ def audit(
     from eadbench.audit.analyse import analyse
     from eadbench.audit.page import write_page
 
-    clips = chosen(pool, config, seed)
+    clips = choose(pool, config.max_clips, seed)
     videos, cells = out / "videos", out / "cells"
     skipped = write_videos(clips, pool, config, seed, scores.fps, videos)
     distorted = [name for name in config.distortions if name not in skipped]

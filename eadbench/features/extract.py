@@ -5,10 +5,10 @@ by shard.
 import logging
 import shutil
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from safetensors.torch import save_file
 
@@ -18,9 +18,10 @@ from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.files import atomic_path
 from eadbench.core.job import Job
 from eadbench.core.progress import track
+from eadbench.core.schemas import ClipsRow
 from eadbench.core.settings import shaping_for
 from eadbench.core.shards import parse_shard, shard_of
-from eadbench.core.tables import DROPPED, FAILED, KEPT, read_table
+from eadbench.core.tables import DROPPED, FAILED, KEPT, read_rows
 from eadbench.features import audio
 from eadbench.features.config import FeaturesConfig
 from eadbench.features.store import FILES, KINDS, join_parts
@@ -137,26 +138,25 @@ def extract(
             f"add --part {missing[0]}=results/zoo/{missing[0]}",
         )
     number, count = parse_shard(shard)
-    rows = read_table(clips, schemas.CLIPS)
-    rows = rows[[shard_of(name, count) == number for name in rows["recording_id"]]].sort_values("clip_id")
+    mine = [clip for clip in read_rows(clips, schemas.CLIPS) if shard_of(clip.recording_id, count) == number]
     hashes = {name: read_card(parts[name]).sha256 for name in ("vae", "whisper")}
     networks = load_networks(config, parts["vae"], parts["whisper"], device)
     shaped_by = shaping_for("features extract", config)
     job = Job(out, shaped_by, [shaped_by, hashes], {"clips": clips, **hashes})
     scratch = out.parent / "parts"
     table, done = [], []
-    for _, row in track(rows.iterrows(), f"features {shard}", total=len(rows), unit="clips"):
-        record = {name: row[name] for name in ("clip_id", *LABELS)} | {"shard": "."}
-        reason = not_used(row)
+    for clip in track(sorted(mine, key=attrgetter("clip_id")), f"features {shard}", unit="clips"):
+        record = {name: getattr(clip, name) for name in ("clip_id", *LABELS)} | {"shard": "."}
+        reason = not_used(clip)
         if reason:
             table.append(record | {"status": DROPPED, "reason": reason})
             continue
-        part = scratch / f"{row['clip_id']}.safetensors"
+        part = scratch / f"{clip.clip_id}.safetensors"
         try:
-            frames = _part(part, networks, clips.parent / row["video"], clips.parent / row["audio"], job)
+            frames = _part(part, networks, clip.video, clip.audio, job)
         except Exception as error:
-            table.append(record | {"status": FAILED, "reason": reason_of(error, row["clip_id"])})
-            log.warning("clip %s failed: %s", row["clip_id"], error)
+            table.append(record | {"status": FAILED, "reason": reason_of(error, clip.clip_id)})
+            log.warning("clip %s failed: %s", clip.clip_id, error)
             continue
         done.append(part)
         table.append(record | {"status": KEPT, "reason": "", "frames": frames})
@@ -169,12 +169,12 @@ def extract(
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def not_used(row: pd.Series) -> str:
+def not_used(clip: ClipsRow) -> str:
     """Why a clip gets no features; empty if it does."""
-    if row["status"] != KEPT:
-        return f"clips: {row['status']}: {row['reason']}"
-    if row["split"] not in SPLITS:
-        return f"split {row['split']!r} is none of {', '.join(SPLITS)}"
+    if clip.status != KEPT:
+        return f"clips: {clip.status}: {clip.reason}"
+    if clip.split not in SPLITS:
+        return f"split {clip.split!r} is none of {', '.join(SPLITS)}"
     return ""
 
 

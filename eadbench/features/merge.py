@@ -10,7 +10,7 @@ import pandas as pd
 
 from eadbench.core import provenance, schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.tables import KEPT, concat_tables, read_table, write_table
+from eadbench.core.tables import KEPT, concat_tables, read_rows, write_table
 
 
 def merge(
@@ -34,9 +34,7 @@ def merge(
     """
     started = time.time()
     rows = concat_tables(shards, schemas.FEATURES, out, "clip_id")
-    expected = (
-        set(read_table(clips, schemas.CLIPS, ["clip_id"])["clip_id"]) if clips else set(rows["clip_id"])
-    )
+    expected = {clip.clip_id for clip in read_rows(clips, schemas.CLIPS)} if clips else set(rows["clip_id"])
     lost = sorted(expected - set(rows["clip_id"]))
     if lost:
         raise EadbenchError(
@@ -65,19 +63,13 @@ def _captions(captions: Path | None, text: Path | None) -> dict[str, tuple[str |
     """Clip to the key of its encoded caption and whether the caption was kept."""
     if captions is None:
         return {}
-    written = read_table(captions, schemas.CAPTIONS)
-    encoded = read_table(text, schemas.TEXTS) if text else pd.DataFrame({"text": [], "text_id": []})
-    keys = dict(zip(encoded["text"], encoded["text_id"], strict=True))
-    lost = [
-        row.clip_id for row in written.itertuples() if row.status == KEPT and text and row.caption not in keys
-    ]
+    written = list(read_rows(captions, schemas.CAPTIONS))
+    keys = {row.text: row.text_id for row in read_rows(text, schemas.TEXTS)} if text else {}
+    lost = [row.clip_id for row in written if row.status == KEPT and text and row.caption not in keys]
     if lost:
         raise EadbenchError(
             f"the caption of {lost[0]} is not encoded ({len(lost)} in all)",
             text,
             "run `features text` again on these captions",
         )
-    return {
-        row.clip_id: (keys.get(row.caption) if isinstance(row.caption, str) else None, row.status == KEPT)
-        for row in written.itertuples()
-    }
+    return {row.clip_id: (keys.get(row.caption), row.status == KEPT) for row in written}

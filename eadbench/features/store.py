@@ -4,16 +4,17 @@ import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
-import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 
 from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.core.tables import KEPT, read_table, resolve
+from eadbench.core.schemas import FeaturesRow
+from eadbench.core.tables import KEPT, read_rows
 from eadbench.features.text import TextStore
 
 FILES = ("latents", "frames", "audio", "mel")
@@ -75,14 +76,6 @@ def _open(path: Path):
         ) from error
 
 
-@lru_cache(maxsize=256)
-def _folder(index: str, shard: str) -> Path:
-    """A shard's folder; `_open` checks the files in it. Once, since a step of training
-    asks a hundred times.
-    """
-    return resolve(index, shard)
-
-
 @lru_cache(maxsize=16)
 def _texts(path: Path) -> TextStore:
     return TextStore(path)
@@ -91,8 +84,7 @@ def _texts(path: Path) -> TextStore:
 class FeatureStore:
     """The features of one or several corpora.
 
-    ``clips`` holds the kept rows of the index tables, with ``index`` (the table that a
-    row came from), sorted by corpus and clip.
+    ``clips`` holds the kept rows of the index tables, sorted by corpus and clip.
 
     Args:
         indexes: Tables of ``schemas.FEATURES``.
@@ -103,38 +95,36 @@ class FeatureStore:
 
     def __init__(self, indexes: Iterable[str | Path]) -> None:
         self.indexes = [Path(path) for path in indexes]
-        tables = []
+        kept: list[FeaturesRow] = []
+        self._texts_of: dict[Path, Path] = {}  # shard to the texts of its corpus
         for path in self.indexes:
-            rows = read_table(path, schemas.FEATURES)
-            tables.append(rows[rows["status"] == KEPT].assign(index=str(path)))
-        filled = [rows for rows in tables if len(rows)]
-        if not filled:
+            rows = [row for row in read_rows(path, schemas.FEATURES) if row.status == KEPT]
+            self._texts_of |= {row.shard: path.parent / "text.parquet" for row in rows}
+            kept += rows
+        if not kept:
             raise EadbenchError(
                 "the index of features holds no kept clip",
                 ", ".join(map(str, self.indexes)),
                 "see its column `reason`",
             )
-        self.clips = pd.concat(filled, ignore_index=True).sort_values(
-            ["corpus", "clip_id"], ignore_index=True
-        )
+        self.clips = sorted(kept, key=attrgetter("corpus", "clip_id"))
 
-    def row(self, clip_id: str, corpus: str | None = None) -> pd.Series:
+    def row(self, clip_id: str, corpus: str | None = None) -> FeaturesRow:
         """The row of a clip.
 
         Raises:
             EadbenchError: If it has no features.
         """
-        found = self.clips[self.clips["clip_id"] == clip_id]
-        found = found[found["corpus"] == corpus] if corpus else found
-        if found.empty:
-            raise EadbenchError(
-                f"clip {clip_id!r} has no features",
-                ", ".join(map(str, self.indexes)),
-                "see column `reason` of the index",
-            )
-        return found.iloc[0]
+        for row in self.clips:
+            if row.clip_id == clip_id and corpus in (None, row.corpus):
+                return row
+        raise EadbenchError(
+            f"clip {clip_id!r} has no features",
+            ", ".join(map(str, self.indexes)),
+            "see column `reason` of the index",
+        )
 
-    def get(self, row: pd.Series, kind: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+    def get(self, row: FeaturesRow, kind: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """A slice in time of one kind of feature.
 
         Args:
@@ -147,26 +137,24 @@ class FeatureStore:
             EadbenchError: If the shard or the clip's tensor is missing.
         """
         file, pattern = KINDS[kind]
-        path = _folder(row["index"], row["shard"]) / f"{file}.safetensors"
+        path = row.shard / f"{file}.safetensors"
         try:
-            piece = _open(path).get_slice(pattern.format(row["clip_id"]))
+            piece = _open(path).get_slice(pattern.format(row.clip_id))
         except SafetensorError as error:
             raise EadbenchError(
-                f"clip {row['clip_id']!r} is not in its feature shard: {error}",
+                f"clip {row.clip_id!r} is not in its feature shard: {error}",
                 path,
                 "run `features extract` again",
             ) from error
         return piece[:, start:stop] if kind == "mel" else piece[start:stop]
 
-    def text(self, row: pd.Series) -> torch.Tensor | None:
+    def text(self, row: FeaturesRow) -> torch.Tensor | None:
         """The embedded caption ``(N, D)``, or ``None`` without one.
 
         Raises:
             EadbenchError: If the file lacks it.
         """
-        if not isinstance(row["text_id"], str):
-            return None
-        return _texts(Path(row["index"]).parent / "text.parquet")[row["text_id"]]
+        return None if row.text_id is None else _texts(self._texts_of[row.shard])[row.text_id]
 
     def facts(self) -> dict[str, str]:
         """Frame ``size``, ``mask``, ``reduction`` and ``latent_channels`` of the VAE,
@@ -203,16 +191,8 @@ class FeatureStore:
             seals.check(path)
 
     def _shards(self) -> list[Path]:
-        return [
-            resolve(index, shard)
-            for index, shard in self.clips[["index", "shard"]].drop_duplicates().itertuples(index=False)
-        ]
+        return list(dict.fromkeys(row.shard for row in self.clips))
 
-    def split(self, split: str) -> pd.DataFrame:
+    def split(self, split: str) -> list[FeaturesRow]:
         """The clips of ``train`` (those that may train), ``val`` or ``test``."""
-        chosen = (
-            self.clips["trains"].fillna(False).astype(bool)
-            if split == "train"
-            else self.clips["split"] == split
-        )
-        return self.clips[chosen].reset_index(drop=True)
+        return [row for row in self.clips if (row.trains if split == "train" else row.split == split)]

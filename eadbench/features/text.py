@@ -18,7 +18,7 @@ from eadbench.core.emotions import EMOTIONS
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.core.progress import track
-from eadbench.core.tables import read_table, resolve, write_table
+from eadbench.core.tables import read_rows, write_table
 
 log = logging.getLogger(__name__)
 TEXTS_PER_FILE = 20000
@@ -54,8 +54,8 @@ def encode_texts(
     from eadbench.zoo.card import read_card
 
     started = time.time()
-    captions = read_table(captions_path, schemas.CAPTIONS, ["corpus", "caption"])
-    described = captions.caption[(captions.corpus == corpus) & captions.caption.notna()]
+    captions = (row.caption for row in read_rows(captions_path, schemas.CAPTIONS) if row.corpus == corpus)
+    described = [caption for caption in captions if caption is not None]
     texts = texts_to_encode(described)
     encoder = load(encoder_folder, pick_device(device))
     rows = []
@@ -102,9 +102,8 @@ class TextStore:
 
     def __init__(self, table_path: Path) -> None:
         self.path = Path(table_path)
-        table = read_table(table_path, schemas.TEXTS, ["text_id", "file"])
-        self._file_of = dict(zip(table.text_id, table.file, strict=True))
-        self._open: dict[str, safe_open] = {}
+        self._file_of = {row.text_id: row.file for row in read_rows(table_path, schemas.TEXTS)}
+        self._open: dict[Path, safe_open] = {}
 
     def __contains__(self, text_id: str) -> bool:
         return text_id in self._file_of
@@ -119,12 +118,12 @@ class TextStore:
         file = self._file_of[text_id]
         try:
             if file not in self._open:
-                self._open[file] = safe_open(resolve(self.path, file), "pt")
+                self._open[file] = safe_open(seals.checked(file), "pt")
             return self._open[file].get_tensor(text_id)
         except (FileNotFoundError, SafetensorError, OSError) as error:
             raise EadbenchError(
                 f"text {text_id!r} cannot be read: {error}",
-                resolve(self.path, file),
+                file,
                 "run `features text` again",
             ) from error
 

@@ -2,19 +2,20 @@
 same for every method.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import soundfile
 
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
+from eadbench.core.schemas import ClipsRow
 from eadbench.core.seeds import seed_for
-from eadbench.core.tables import KEPT, read_table, resolve
+from eadbench.core.tables import KEPT, read_rows
 from eadbench.samples.config import SamplesConfig
 
 FPS, RATE = 25, 16000
@@ -100,30 +101,28 @@ def build_jobs(
     Raises:
         EadbenchError: If the split has no kept clip.
     """
-    table = read_table(clips_table, schemas.CLIPS)
-    kept = table[table["status"] == KEPT].sort_values("clip_id").reset_index(drop=True)
-    pool = kept[kept["split"] == config.split].reset_index(drop=True)
-    if pool.empty:
+    kept = [clip for clip in read_rows(clips_table, schemas.CLIPS) if clip.status == KEPT]
+    kept.sort(key=attrgetter("clip_id"))
+    pool = [clip for clip in kept if clip.split == config.split]
+    if not pool:
         raise EadbenchError(
             f"no kept clip in split {config.split!r}",
             clips_table,
             "see `status` and `reason` there, or `clips: splits` in the config",
         )
     chosen = choose(pool, config.max_clips, seed)
-    return [
-        _job(row, pool, kept, Path(clips_table), corpus, protocol, config, seed)
-        for _, row in chosen.iterrows()
-    ]
+    return [_job(clip, pool, kept, corpus, protocol, config, seed) for clip in chosen]
 
 
-def choose(pool: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
-    """At most ``limit`` clips, spread over emotions and speakers: each next one is of
-    the emotion, then the speaker, least chosen so far.
+def choose(pool: Sequence[Any], limit: int | None, seed: int) -> Sequence[Any]:
+    """At most ``limit`` clips (anything with ``clip_id``, ``emotion`` and ``speaker``),
+    spread over emotions and speakers: each next one is of the emotion, then the
+    speaker, least chosen so far.
     """
     if limit is None or len(pool) <= limit:
         return pool
-    left = sorted(range(len(pool)), key=lambda i: seed_for(seed, "samples", "choose", pool.at[i, "clip_id"]))
-    emotions, speakers = pool["emotion"].fillna("").tolist(), pool["speaker"].fillna("").tolist()
+    left = sorted(range(len(pool)), key=lambda i: seed_for(seed, "samples", "choose", pool[i].clip_id))
+    emotions, speakers = [clip.emotion or "" for clip in pool], [clip.speaker or "" for clip in pool]
     count: dict[tuple[str, str], int] = {}
     taken: list[int] = []
     while len(taken) < limit:
@@ -132,81 +131,77 @@ def choose(pool: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
         taken.append(best)
         for key in (("e", emotions[best]), ("s", speakers[best])):
             count[key] = count.get(key, 0) + 1
-    return pool.iloc[sorted(taken)]
+    return [pool[i] for i in sorted(taken)]
 
 
 def _job(
-    row: pd.Series,
-    pool: pd.DataFrame,
-    kept: pd.DataFrame,
-    table: Path,
+    clip: ClipsRow,
+    pool: Sequence[ClipsRow],
+    kept: Sequence[ClipsRow],
     corpus: str,
     protocol: str,
     config: SamplesConfig,
     seed: int,
 ) -> RenderJob:
-    clip_id = row["clip_id"]
-    others = pool[pool["clip_id"] != clip_id]
-    other_words = others[(others["sentence"] != row["sentence"]) | others["sentence"].isna()]
+    others = [other for other in pool if other.clip_id != clip.clip_id]
+    other_words = [other for other in others if other.sentence is None or other.sentence != clip.sentence]
     # a corpus of one sentence: then another rendition of it
-    other_words = other_words if len(other_words) else others
-    pick = partial(_pick, row=row, seed=seed, protocol=protocol)
+    other_words = other_words or others
+    pick = partial(_pick, clip=clip, seed=seed, protocol=protocol)
     shuffled = pick(other_words, wishes=("speaker", "emotion"))
-    driving, emotion_row = row, row
+    driving, emotional = clip, clip
     if protocol == "cross":
         driving = pick(other_words, wishes=("emotion", "sex"))
     elif protocol == "cross_emotion":
-        labelled = others[
-            others["emotion"].notna()
-            & (others["emotion"] != row["emotion"])
-            & (others["emotion"] != "neutral")
-        ]
-        driving = emotion_row = pick(labelled, wishes=("speaker", "sex"))
+        labelled = [other for other in others if other.emotion not in (None, clip.emotion, "neutral")]
+        driving = emotional = pick(labelled, wishes=("speaker", "sex"))
     impossible = ""
     if driving is None:
         what = "other words" if protocol == "cross" else "another emotion"
         impossible = f"no other clip with {what} to drive it with"
-        driving = emotion_row = row
-    reference = pick(others[others["speaker"] == row["speaker"]], wishes=("~emotion", "~sentence"))
-    reference = row if reference is None else reference
-    same_label = kept[(kept["split"] == "train") & (kept["emotion"] == emotion_row["emotion"])]
-    caption = _pick(same_label, emotion_row, seed, protocol, ("intensity", "sex"))
-    if _or_none(emotion_row["emotion"]) is None and reference is not row:
-        caption = reference  # no label to go by: how the speaker looks elsewhere
-    path = partial(_path, table)
-    audio = path(driving["audio"])
-    speaks = (kept["speaker"] == row["speaker"]) & (kept["emotion"] == emotion_row["emotion"])
-    own = _pick(
-        kept[speaks & ~kept["clip_id"].isin([clip_id, emotion_row["clip_id"]])],
-        emotion_row,
-        seed,
-        protocol,
-        ("intensity", "~sentence"),
+        driving = emotional = clip
+    reference = pick(
+        [other for other in others if _same(other.speaker, clip.speaker)], wishes=("~emotion", "~sentence")
     )
+    reference = reference or clip
+    alike = [other for other in kept if _same(other.emotion, emotional.emotion)]
+    pick_alike = partial(_pick, clip=emotional, seed=seed, protocol=protocol)
+    caption = pick_alike([other for other in alike if other.split == "train"], wishes=("intensity", "sex"))
+    if emotional.emotion is None and reference is not clip:
+        caption = reference  # no label to go by: how the speaker looks elsewhere
+    own = pick_alike(
+        [
+            other
+            for other in alike
+            if _same(other.speaker, clip.speaker) and other.clip_id not in (clip.clip_id, emotional.clip_id)
+        ],
+        wishes=("intensity", "~sentence"),
+    )
+    audio = seals.checked(driving.audio)
     return RenderJob(
-        clip_id=clip_id,
+        clip_id=clip.clip_id,
         corpus=corpus,
-        speaker=_or_none(row["speaker"]),
+        speaker=clip.speaker,
         protocol=protocol,
-        video=path(row["video"]),
-        track=path(row["track"]),
-        source=path(row["source"]),
-        source_start=float(row["source_start"]),
-        source_end=float(row["source_end"]),
+        video=seals.checked(clip.video),
+        track=seals.checked(clip.track),
+        source=clip.source and seals.checked(clip.source),
+        source_start=clip.source_start,
+        source_end=clip.source_end,
         audio=audio,
-        driving_clip=driving["clip_id"],
-        reference_clip=reference["clip_id"],
-        reference_video=path(reference["video"]),
-        other_clip=None if shuffled is None else shuffled["clip_id"],
-        other_audio=None if shuffled is None else path(shuffled["audio"]),
-        emotion=_or_none(emotion_row["emotion"]),
-        intensity=_or_none(emotion_row["intensity"]),
-        emotion_clip=emotion_row["clip_id"],
-        caption_clip=None if caption is None else caption["clip_id"],
-        speaker_clip=None if own is None else own["clip_id"],
-        frames=wanted_frames(int(row["frames"]), audio, config.max_seconds),
-        size=int(row["size"]),
-        fps=float(row["fps"]),
+        driving_clip=driving.clip_id,
+        reference_clip=reference.clip_id,
+        reference_video=seals.checked(reference.video),
+        other_clip=shuffled and shuffled.clip_id,
+        other_audio=shuffled and seals.checked(shuffled.audio),
+        emotion=emotional.emotion,
+        intensity=emotional.intensity,
+        emotion_clip=emotional.clip_id,
+        caption_clip=caption and caption.clip_id,
+        speaker_clip=own and own.clip_id,
+        frames=wanted_frames(clip.frames, audio, config.max_seconds),
+        size=clip.size,
+        fps=clip.fps,
         impossible=impossible,
     )
 
@@ -226,29 +221,26 @@ def wanted_frames(video_frames: int, audio: Path, max_seconds: float | None) -> 
     return frames if max_seconds is None else min(frames, int(max_seconds * FPS))
 
 
-def _path(table: Path, value: object) -> Path | None:
-    return resolve(table, value) if isinstance(value, str) and value else None
+def _same(one: str | None, other: str | None) -> bool:
+    """Whether both are known, and equal."""
+    return one is not None and one == other
 
 
 def _pick(
-    frame: pd.DataFrame, row: pd.Series, seed: int, protocol: str, wishes: tuple[str, ...]
-) -> pd.Series | None:
-    """The row that fulfils the wishes best, the first wish weighing most: ``"sex"``
-    equal, ``"~sex"`` different. Ties by a hash of both ids.
+    clips: Sequence[ClipsRow], clip: ClipsRow, seed: int, protocol: str, wishes: tuple[str, ...]
+) -> ClipsRow | None:
+    """The one that fulfils the wishes best, the first wish weighing most: ``"sex"``
+    equal to that of ``clip``, ``"~sex"`` different. Ties by a hash of both ids.
     """
-    if frame.empty:
-        return None
-    score = np.zeros(len(frame), int)
-    for wish in wishes:
-        column = wish.lstrip("~")
-        equal = (frame[column] == row[column]).fillna(False).to_numpy(bool)
-        score = 2 * score + (~equal if wish.startswith("~") else equal)
-    best = frame[score == score.max()]
+
+    def fulfilled(other: ClipsRow) -> list[bool]:
+        return [
+            _same(getattr(other, wish.lstrip("~")), getattr(clip, wish.lstrip("~"))) != wish.startswith("~")
+            for wish in wishes
+        ]
+
+    most = max(map(fulfilled, clips), default=None)
+    best = [other for other in clips if fulfilled(other) == most]
     return min(
-        (r for _, r in best.iterrows()),
-        key=lambda r: seed_for(seed, "samples", protocol, row["clip_id"], r["clip_id"]),
+        best, key=lambda other: seed_for(seed, "samples", protocol, clip.clip_id, other.clip_id), default=None
     )
-
-
-def _or_none(value: object) -> object:
-    return None if pd.isna(value) else value

@@ -62,6 +62,5 @@ class Texts:
         return Told(self.table.of_text(label_text(job.emotion, job.intensity)), vai, "label")
 
     def _of_clip(self, clip_id: str) -> torch.Tensor | None:
-        rows = self.store.clips[self.store.clips["clip_id"] == clip_id]
-        text_id = rows["text_id"].iloc[0] if len(rows) else None
-        return self.table[text_id] if isinstance(text_id, str) else None
+        row = next((row for row in self.store.clips if row.clip_id == clip_id), None)
+        return self.store.text(row) if row else None

@@ -8,18 +8,19 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from eadbench.core import files, provenance, schemas
+from eadbench.core import files, provenance, schemas, seals
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import write_text
 from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.settings import shaping_for
-from eadbench.core.tables import FAILED, KEPT, read_table, resolve
+from eadbench.core.tables import FAILED, KEPT, read_rows, read_table
 from eadbench.scores.clip import Measured, Measurer
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import MetricNetworks, write_signatures
@@ -42,9 +43,9 @@ def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Sc
     Raises:
         EadbenchError: If a sample's clip is not in the table of clips.
     """
-    clips = read_table(clips_table, schemas.CLIPS).set_index("clip_id")
-    samples = read_table(samples_table, schemas.SAMPLES)
-    unknown = sorted(set(samples.clip_id) - set(clips.index))
+    clips = {clip.clip_id: clip for clip in read_rows(clips_table, schemas.CLIPS)}
+    samples = sorted(read_rows(samples_table, schemas.SAMPLES), key=attrgetter("clip_id"))
+    unknown = sorted({sample.clip_id for sample in samples} - clips.keys())
     if unknown:
         raise EadbenchError(
             f"{len(unknown)} samples are of clips that the table lacks, e.g. {unknown[0]}",
@@ -52,32 +53,29 @@ def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Sc
             "give the corpus's own table",
         )
 
-    def path(clip_id: str, column: str) -> Path | None:
-        value = clips.at[clip_id, column] if clip_id in clips.index else None
-        return resolve(clips_table, value) if isinstance(value, str) and value else None
-
     tasks = []
-    for row in samples.sort_values("clip_id").itertuples():
-        kept = row.status == KEPT
+    for sample in samples:
+        kept = sample.status == KEPT
+        real, driving = clips[sample.clip_id], clips.get(sample.driving_clip or sample.clip_id)
         tasks.append(
             ScoreTask(
-                clip_id=row.clip_id,
-                speaker=_text(row.speaker),
-                emotion=_text(row.target_emotion),
-                fake=resolve(samples_table, row.video) if kept and _text(row.video) else None,
-                real=path(row.clip_id, "video"),
-                audio=path(_text(row.driving_clip) or row.clip_id, "audio"),
-                frames=int(row.frames) if pd.notna(row.frames) else None,
+                clip_id=sample.clip_id,
+                speaker=sample.speaker,
+                emotion=sample.target_emotion,
+                fake=_checked(sample.video) if kept else None,
+                real=_checked(real.video),
+                audio=_checked(driving.audio) if driving else None,
+                frames=sample.frames,
                 unpaired="" if protocol == "self" else f"frames do not correspond under protocol {protocol}",
-                problem="" if kept else row.reason or f"sample {row.status}",
-                status=FAILED if kept else row.status,
+                problem="" if kept else sample.reason or f"sample {sample.status}",
+                status=FAILED if kept else sample.status,
             )
         )
     return tasks
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _checked(path: Path | None) -> Path | None:
+    return path and seals.checked(path)
 
 
 def measure_cell(
@@ -294,11 +292,9 @@ class Earlier:
         try:
             meta = json.loads((out.parent / META).read_text())
             columns = [name for name in schemas.PER_CLIP.names if name not in meta["cell"]]
-            table = read_table(out, schemas.PER_CLIP)
-            table = table.astype(object).where(table.notna(), None)
             rows: dict[str, list[dict[str, Any]]] = {}
-            for row in table[columns].to_dict("records"):
-                rows.setdefault(row["clip_id"], []).append(row)
+            for row in read_rows(out, schemas.PER_CLIP):
+                rows.setdefault(row.clip_id, []).append({name: getattr(row, name) for name in columns})
             features = Features(out.parent / FEATURES)
             return cls(
                 meta["key"], meta["keys"], meta["passing"], meta["notes"], meta["references"], rows, features

@@ -2,17 +2,18 @@
 whatever the process, the loader or the resumption.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from eadbench.core.emotions import valence_arousal_intensity
 from eadbench.core.errors import EadbenchError
+from eadbench.core.schemas import FeaturesRow
 from eadbench.core.seeds import rng_for, seed_for
 from eadbench.features.audio import STATES_PER_FRAME, frame_mels, mel_start
 from eadbench.features.store import FeatureStore
@@ -56,8 +57,8 @@ class Windows(Dataset):
 
     def __init__(self, store: FeatureStore, stream: Stream, shortest: int) -> None:
         clips = store.split(stream.split)
-        self.clips = clips[clips["frames"] >= shortest].reset_index(drop=True)
-        if self.clips.empty:
+        self.clips = [row for row in clips if (row.frames or 0) >= shortest]
+        if not self.clips:
             where = ", ".join(map(str, store.indexes))
             detail = f"{len(clips)} clips in the split {stream.split!r}, none with {shortest} frames"
             raise EadbenchError(
@@ -68,7 +69,7 @@ class Windows(Dataset):
         self.store, self.stream = store, stream
         self._epoch: tuple[int, np.ndarray] | None = None
 
-    def clip(self, number: int) -> pd.Series:
+    def clip(self, number: int) -> FeaturesRow:
         """The clip of sample ``number``."""
         epoch, place = divmod(number, len(self.clips))
         if self._epoch is None or self._epoch[0] != epoch:
@@ -78,9 +79,9 @@ class Windows(Dataset):
                     len(self.clips)
                 ),
             )
-        return self.clips.iloc[self._epoch[1][place]]
+        return self.clips[self._epoch[1][place]]
 
-    def mel(self, row: pd.Series, start: int, steps: int) -> torch.Tensor:
+    def mel(self, row: FeaturesRow, start: int, steps: int) -> torch.Tensor:
         """Mel ``(80, steps)`` from a step on, repeated at the end."""
         mel = self.store.get(row, "mel", start, start + steps).float()
         return (
@@ -88,12 +89,12 @@ class Windows(Dataset):
         )
 
     def sync_sounds(
-        self, row: pd.Series, starts: list[int], sync: SyncNetConfig, others: int, rng: np.random.Generator
+        self, row: FeaturesRow, starts: list[int], sync: SyncNetConfig, others: int, rng: np.random.Generator
     ) -> dict[str, torch.Tensor]:
         """``sounds`` of the windows that start at these frames ``(K, 80, steps)``, and
         ``others`` of the clip's other windows ``(M, 80, steps)``.
         """
-        rest = np.setdiff1d(np.arange(int(row["frames"]) - sync.frames + 1), starts)
+        rest = np.setdiff1d(np.arange(row.frames - sync.frames + 1), starts)
         drawn = rng.choice(rest, others, replace=len(rest) < others) if len(rest) else np.zeros(0, int)
         sounds = [self.mel(row, mel_start(int(s)), sync.mel_steps) for s in (*starts, *drawn)]
         empty = torch.zeros(0, *sounds[0].shape)
@@ -133,7 +134,10 @@ class EADNetWindows(Windows):
     ) -> None:
         super().__init__(store, stream, model.frames)
         self.model, self.diffusion, self.batch = model, diffusion, batch
-        self.of_speaker = self.clips.groupby(["corpus", "speaker"]).indices
+        self.of_speaker: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for place, row in enumerate(self.clips):
+            if row.speaker is not None:
+                self.of_speaker[row.corpus, row.speaker].append(place)
         self.clean_every, self.clean_frames, self.sync, self.others = clean_every, clean_frames, sync, others
 
     def sync_starts(self) -> range:
@@ -147,12 +151,12 @@ class EADNetWindows(Windows):
     def __getitem__(self, number: int) -> dict[str, Any]:
         row, rng = self.clip(number), self.stream.rng(number)
         frames = self.model.frames
-        start = int(rng.integers(0, row["frames"] - frames + 1))
+        start = int(rng.integers(0, row.frames - frames + 1))
         latents = self.store.get(row, "latents", start, start + frames).float()
         reference, other = self.reference(row, start, rng)
         text = self.store.text(row) if "text" in self.model.sources else None
-        intensity = row["intensity"] if pd.notna(row["intensity"]) else 1.0
-        labelled = isinstance(row["emotion"], str)
+        intensity = 1.0 if row.intensity is None else row.intensity
+        labelled = row.emotion is not None
         drop_audio, drop_text = (
             rng.random(2) < (self.diffusion.drop_audio, self.diffusion.drop_text)
         ).tolist()
@@ -160,7 +164,7 @@ class EADNetWindows(Windows):
             text = None
         sample = {
             "number": number,
-            "clip_id": row["clip_id"],
+            "clip_id": row.clip_id,
             "clean": latents,
             "masked": self.store.get(row, "masked", start, start + frames).float(),
             "reference": self.store.get(reference, "latents", other, other + frames).float(),
@@ -168,7 +172,7 @@ class EADNetWindows(Windows):
             "text": text.float() if text is not None else None,
             # Not a number: unknown, which is not the same as neutral.
             "vai": torch.tensor(
-                valence_arousal_intensity(row["emotion"], intensity) if labelled else (np.nan,) * 3,
+                valence_arousal_intensity(row.emotion, intensity) if labelled else (np.nan,) * 3,
                 dtype=torch.float32,
             ),
             "noise": draw_noise(
@@ -189,7 +193,7 @@ class EADNetWindows(Windows):
                 )
         return sample
 
-    def reference(self, row: pd.Series, start: int, rng: np.random.Generator) -> tuple[pd.Series, int]:
+    def reference(self, row: FeaturesRow, start: int, rng: np.random.Generator) -> tuple[FeaturesRow, int]:
         """Clip and start of the reference window: elsewhere in the clip, or in another
         clip of the speaker.
         """
@@ -197,22 +201,22 @@ class EADNetWindows(Windows):
         if rng.random() < self.diffusion.other_reference:
             others = [
                 k
-                for k in self.of_speaker.get((row["corpus"], row["speaker"]), ())
-                if self.clips["clip_id"].iat[k] != row["clip_id"]
+                for k in self.of_speaker.get((row.corpus, row.speaker), ())
+                if self.clips[k].clip_id != row.clip_id
             ]
             if others:
-                chosen = self.clips.iloc[others[rng.integers(len(others))]]
-                return chosen, int(rng.integers(0, chosen["frames"] - frames + 1))
-        return row, reference_start(start, frames, int(row["frames"]), rng)
+                chosen = self.clips[others[rng.integers(len(others))]]
+                return chosen, int(rng.integers(0, chosen.frames - frames + 1))
+        return row, reference_start(start, frames, row.frames, rng)
 
-    def audio(self, row: pd.Series, start: int) -> torch.Tensor:
+    def audio(self, row: FeaturesRow, start: int) -> torch.Tensor:
         """Whisper states around each frame ``(F, N, D)``."""
         m = self.model
         return audio_slice(self.store, row, start, m.frames, m.audio_left, m.audio_right)
 
 
 def audio_slice(
-    store: FeatureStore, row: pd.Series, start: int, frames: int, left: int, right: int
+    store: FeatureStore, row: FeaturesRow, start: int, frames: int, left: int, right: int
 ) -> torch.Tensor:
     """As ``audio_windows`` of the whole clip cut to ``frames`` frames from ``start``,
     but only those states are read.
@@ -254,7 +258,7 @@ class SyncWindows(Windows):
     def __getitem__(self, number: int) -> dict[str, Any]:
         row, rng = self.clip(number), self.stream.rng(number)
         size, steps = self.model.frames, self.model.mel_steps
-        starts = np.sort(rng.choice(int(row["frames"]) - size + 1, self.count, replace=False))
+        starts = np.sort(rng.choice(row.frames - size + 1, self.count, replace=False))
         frames = self.store.get(row, "frames")
         mel = self.store.get(row, "mel").float()
         frames = frames[:, :, frames.shape[2] // 2 :]
@@ -268,7 +272,7 @@ class SyncWindows(Windows):
         padded = torch.cat([mel, mel[:, -1:].expand(-1, steps)], 1)
         return {
             "number": number,
-            "clip_id": row["clip_id"],
+            "clip_id": row.clip_id,
             "windows": torch.stack([frames[s : s + size] for s in starts]),
             "gain": gain,
             "offset": offset,
@@ -301,12 +305,12 @@ class Wav2LipWindows(Windows):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         row, rng = self.clip(number), self.stream.rng(number)
-        total = int(row["frames"])
+        total = row.frames
         start = int(rng.integers(0, total - self.length + 1))
         other = reference_start(start, self.length, total, rng)
         return {
             "number": number,
-            "clip_id": row["clip_id"],
+            "clip_id": row.clip_id,
             "frames": self.store.get(row, "frames", start, start + self.length),
             "reference": self.store.get(row, "frames", other, other + self.length),
             "mels": frame_mels(self.store.get(row, "mel").float(), self.length, start),

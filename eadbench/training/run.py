@@ -125,7 +125,7 @@ def run(
         "kind": wanted.kind,
         "sha256": sha256_of(folder / "model.safetensors"),
         "steps": wanted.optim.steps,
-        "trained_on": sorted(set(store.split("train")["corpus"])),
+        "trained_on": sorted({row.corpus for row in store.split("train")}),
         "initialised_from": origin(
             parents.get("init") or (parents.get(wanted.pretrained) if wanted.kind == "eadnet" else None)
         ),
@@ -213,15 +213,15 @@ def decided_by_features(kind: str, store: FeatureStore, facts: dict[str, str]) -
         return {"image_size": size}
     if kind == "wav2lip":
         return {}
-    _, layers, width = store.get(store.clips.iloc[0], "audio", 0, 1).shape
+    _, layers, width = store.get(store.clips[0], "audio", 0, 1).shape
     sizes = {
         "image_size": size,
         "audio_dim": width,
         "audio_layers": layers,
         "latent_channels": int(facts["latent_channels"]),
     }
-    described = store.clips[store.clips["text_id"].notna()]
-    return sizes | ({"text_dim": store.text(described.iloc[0]).shape[1]} if len(described) else {})
+    described = next((row for row in store.clips if row.text_id is not None), None)
+    return sizes | ({"text_dim": store.text(described).shape[1]} if described else {})
 
 
 def make_task(

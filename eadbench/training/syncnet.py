@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from eadbench.core.schemas import FeaturesRow
 from eadbench.features.audio import mel_start
 from eadbench.features.store import FeatureStore
 from eadbench.models.config import SyncNetConfig
@@ -60,7 +61,7 @@ class SyncNetTask(TrainingTask):
         """
         result = super().validate(model, batches)
         hits, cosines = [], []
-        for _, row in self.validation.clips.iloc[:VALIDATION_CLIPS].iterrows():
+        for row in self.validation.clips[:VALIDATION_CLIPS]:
             scores = offset_scores(model, self.store, row)
             if scores is not None:
                 hits.append((scores.argmax(1) - LARGEST_OFFSET).abs() <= 1)
@@ -73,12 +74,12 @@ class SyncNetTask(TrainingTask):
         return result
 
 
-def offset_scores(model: LipSyncNet, store: FeatureStore, row: Any) -> torch.Tensor | None:
+def offset_scores(model: LipSyncNet, store: FeatureStore, row: FeaturesRow) -> torch.Tensor | None:
     """Cosine of each window with the sound at offsets -10..10 frames:
     ``(windows, 21)``, ``None`` if the clip is too short.
     """
     config, device = model.config, next(model.parameters()).device
-    windows = int(row["frames"]) - config.frames + 1
+    windows = row.frames - config.frames + 1
     if windows <= 2 * LARGEST_OFFSET:
         return None
     frames = normalise(store.get(row, "frames"))

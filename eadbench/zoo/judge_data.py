@@ -80,12 +80,11 @@ def iter_clips(
         if split == "train":
             raise
         return
-    for row in track(rows.itertuples(), f"read {split} clips", total=len(rows), unit="clip"):
+    for row in track(rows, f"read {split} clips", unit="clip"):
         frames = read_frames(row.video, limit=None if spread_out else max_frames)
         if spread_out and len(frames) > max_frames:
             frames = frames[np.linspace(0, len(frames) - 1, max_frames).round().astype(int)]
         audio = read_audio(row.audio) if sound else np.zeros(0, np.float32)
-        emotion = row.emotion if isinstance(row.emotion, str) else None
         yield TrainingClip(
-            row.clip_id, f"{row.corpus}/{row.speaker}", emotion, resize(frames, size, region), audio
+            row.clip_id, f"{row.corpus}/{row.speaker}", row.emotion, resize(frames, size, region), audio
         )

@@ -1,12 +1,11 @@
 """Captions as training texts."""
 
+from itertools import chain
 from pathlib import Path
-
-import pandas as pd
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.tables import read_table
+from eadbench.core.tables import KEPT, read_rows
 
 
 def training_texts(paths: list[Path], limit: int | None = None) -> list[str]:
@@ -25,10 +24,8 @@ def training_texts(paths: list[Path], limit: int | None = None) -> list[str]:
             "--captions",
             "set `uses_captions: true` for the artefact, or pass --captions TABLE",
         )
-    table = pd.concat([read_table(p, schemas.CAPTIONS, ["split", "status", "caption"]) for p in paths])
-    texts = sorted(
-        set(table.caption[(table.split == "train") & (table.status == "kept") & table.caption.notna()])
-    )
+    rows = chain.from_iterable(read_rows(path, schemas.CAPTIONS) for path in paths)
+    texts = sorted({row.caption for row in rows if row.split == "train" and row.status == KEPT} - {None})
     if len(texts) < 2:
         raise EadbenchError(
             f"{len(texts)} distinct captions in the train split",

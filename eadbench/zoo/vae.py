@@ -192,8 +192,8 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
 def _frames(wanted: VaeOptions, inputs: ArtefactInputs, seed: int) -> torch.Tensor:
     clips = training_clips(inputs.clips, wanted.clips, seed)
     pieces = []
-    for row in track(clips.itertuples(), "frames for the VAE", total=len(clips), unit="clips"):
-        images = read_frames(row.video)
+    for clip in track(clips, "frames for the VAE", unit="clips"):
+        images = read_frames(clip.video)
         chosen = np.unique(np.linspace(0, len(images) - 1, wanted.frames_per_clip).round().astype(int))
         pieces.append(to_tensor(images[chosen], wanted.size))
     return torch.cat(pieces)

@@ -160,7 +160,7 @@ def _mels(wanted: WhisperOptions, inputs: ArtefactInputs, seed: int) -> list[tor
     order = rng_for(seed, "order").permutation(len(clips))
     mels = []
     for at in track(order, "sound for the encoder", total=len(clips), unit="clips"):
-        mel = whisper.log_mel_spectrogram(read_audio(clips["audio"][at]))
+        mel = whisper.log_mel_spectrogram(read_audio(clips[at].audio))
         mels.append(mel[:, : mel.shape[1] // 2 * 2])
     wide = [mel for mel in mels if mel.shape[1] >= 2 * wanted.crop]
     if len(wide) < 2:

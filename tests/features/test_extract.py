@@ -1,9 +1,9 @@
 """Extraction and merging: contents, resume, shards, failures."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -27,7 +27,7 @@ def test_every_clip_has_a_row_and_tensors_of_the_stated_shapes(tiny_features: Pa
     index = read_table(tiny_features, schemas.FEATURES)
     assert set(index["clip_id"]) == set(read_table(tiny_clips, schemas.CLIPS)["clip_id"])
     store = FeatureStore([tiny_features])
-    row = store.clips.iloc[0]
+    row = store.clips[0]
     shapes = {
         kind: (tuple(store.get(row, kind).shape), store.get(row, kind).dtype)
         for kind in ("latents", "masked", "frames", "audio", "mel")
@@ -45,7 +45,7 @@ def test_every_clip_has_a_row_and_tensors_of_the_stated_shapes(tiny_features: Pa
 
 def test_latents_are_those_of_the_frames(tiny_features: Path, tiny_parts: dict[str, Path]) -> None:
     store, vae = FeatureStore([tiny_features]), zoo.load(tiny_parts["vae"])
-    row = store.clips.iloc[1]
+    row = store.clips[1]
     frames = normalise(store.get(row, "frames", 0, 4))
     assert torch.allclose(store.get(row, "latents", 0, 4).float(), encode(vae, frames), atol=5e-3)
     hidden = module.masked_frames(frames, "face")
@@ -68,11 +68,11 @@ def test_shards_leave_no_trace(
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "one" / "features.parquet", CPU)
     merge([tmp_path / "one" / "features.parquet"], tiny_clips, tmp_path / "index.parquet")
     one, two = FeatureStore([tmp_path / "index.parquet"]), FeatureStore([tiny_features])
-    assert one.clips["clip_id"].tolist() == two.clips["clip_id"].tolist()
-    for (_, a), (_, b) in zip(one.clips.iterrows(), two.clips.iterrows(), strict=True):
+    assert [row.clip_id for row in one.clips] == [row.clip_id for row in two.clips]
+    for a, b in zip(one.clips, two.clips, strict=True):
         assert torch.equal(one.get(a, "latents"), two.get(b, "latents"))
         assert torch.equal(one.get(a, "audio"), two.get(b, "audio"))
-    assert one.clips["trains"].sum() == 4, "without captions every training clip trains"
+    assert sum(row.trains for row in one.clips) == 4, "without captions every training clip trains"
 
 
 def test_same_bytes_and_nothing_left_behind(
@@ -121,9 +121,9 @@ def test_a_killed_shard_goes_on(
     )
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, out, CPU)
     assert len(again) == 4 and not set(again) & set(done)
-    row = FeatureStore([tiny_features]).clips.iloc[0]
+    row = FeatureStore([tiny_features]).clips[0]
     assert torch.equal(
-        load_file(tmp_path / "latents.safetensors")[row["clip_id"]],
+        load_file(tmp_path / "latents.safetensors")[row.clip_id],
         FeatureStore([tiny_features]).get(row, "latents"),
     )
 
@@ -240,9 +240,9 @@ def test_lost_shards_and_clips_are_named(tiny_features: Path, tmp_path: Path) ->
     shutil.copytree(tiny_features.parent, tmp_path / "f")
     index = tmp_path / "f" / "index.parquet"
     store = FeatureStore([index])
-    row = store.clips.iloc[0]
+    row = store.clips[0]
     with pytest.raises(EadbenchError, match="not in its feature shard"):
-        store.get(pd.Series(row.to_dict() | {"clip_id": "nobody"}), "latents")
+        store.get(replace(row, clip_id="nobody"), "latents")
     with pytest.raises(EadbenchError, match="has no features"):
         store.row("nobody")
     for file in (tmp_path / "f").rglob("latents.safetensors"):

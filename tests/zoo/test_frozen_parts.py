@@ -130,5 +130,7 @@ def test_nothing_to_train_on_is_said(tiny_clips: Path, tmp_path: Path) -> None:
         material.training_clips([])
     with pytest.raises(EadbenchError, match="as long as `crop`"):
         whisper.train(tmp_path, {"crop": 500}, ArtefactInputs([tiny_clips]), 1)
-    drawn = [material.training_clips([tiny_clips], 2, seed)["clip_id"].tolist() for seed in (1, 1, 2, 3, 4)]
+    drawn = [
+        [clip.clip_id for clip in material.training_clips([tiny_clips], 2, seed)] for seed in (1, 1, 2, 3, 4)
+    ]
     assert drawn[0] == drawn[1] and len(drawn[0]) == 2 and len({tuple(d) for d in drawn}) > 1
