@@ -16,7 +16,7 @@ import soundfile
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.media.reading import DAMAGED, STAMPS_ANEW, Source, decode, name_of, open_media, pick
+from eadbench.media.reading import DAMAGED, STAMPS_ANEW, Source, decode, local, name_of, open_media, pick
 
 RATE = 16000
 PRE_ROLL = 1  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
@@ -263,5 +263,5 @@ def write_wav(path: str | Path, samples: np.ndarray, rate: int = RATE) -> None:
 
 def write_m4a(path: str | Path, samples: np.ndarray, rate: int) -> None:
     """Write mono AAC in an MPEG-4 audio file (``.m4a``) atomically."""
-    with atomic_path(path) as part, av.open(str(part), "w", format="ipod") as container:
+    with atomic_path(path) as part, av.open(local(part), "w", format="ipod") as container:
         SoundTrack(container, samples, rate).finish()

@@ -58,10 +58,17 @@ def open_media(source: Source) -> av.container.InputContainer:
     if hasattr(source, "seek"):
         source.seek(0)
     try:
-        return av.open(source if hasattr(source, "read") else str(source), metadata_errors="ignore")
+        return av.open(source if hasattr(source, "read") else local(source), metadata_errors="ignore")
     except (av.FFmpegError, OSError) as error:
         hint = "the file is missing, truncated or not a video"
         raise EadbenchError(f"cannot be opened as media: {error}", name_of(source), hint) from error
+
+
+def local(path: str | Path) -> str:
+    """A path as FFmpeg takes it: with ``./`` where a colon would make it a protocol, as
+    in ``10:30 call.mp4``.
+    """
+    return f"./{path}" if ":" in str(path).split("/")[0] else str(path)
 
 
 def name_of(source: Source) -> str | Path:

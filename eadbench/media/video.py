@@ -24,7 +24,17 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.media.audio import SoundTrack
 from eadbench.media.image import is_still, read_still
-from eadbench.media.reading import DAMAGED, STAMPS_ANEW, Decoded, Source, decode, name_of, open_media, pick
+from eadbench.media.reading import (
+    DAMAGED,
+    STAMPS_ANEW,
+    Decoded,
+    Source,
+    decode,
+    local,
+    name_of,
+    open_media,
+    pick,
+)
 
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
 LONGEST_HOLD = 10  # seconds that one picture may stand; FFmpeg, too, calls more a jump of the time stamps
@@ -470,7 +480,7 @@ class VideoWriter:
 
     def _begin(self, part: Path) -> None:
         self._container = av.open(
-            str(part), "w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"}
+            local(part), "w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"}
         )
         self._container.metadata.update(self.metadata)
         # Macroblock-tree rate control with x264's assembly gives other bytes from one
@@ -566,7 +576,7 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
     with (
         atomic_path(target) as part,
         open_media(source) as old,
-        av.open(str(part), "w", "mp4", options) as new,
+        av.open(local(part), "w", "mp4", options) as new,
     ):
         picture = pick(old, "video")
         if picture is None or "mp4" not in old.format.name:

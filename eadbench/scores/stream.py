@@ -13,7 +13,7 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.image import warp_area
-from eadbench.media.reading import pick
+from eadbench.media.reading import open_media, pick
 from eadbench.media.video import iter_frames, probe
 
 # of one side; with 16 MB, 10 s at 512 x 512 peaked 90 MB higher and were no faster
@@ -66,11 +66,11 @@ class Source:
         be wrong.
         """
         try:
-            with av.open(str(self.path), metadata_errors="ignore") as container:
+            with open_media(self.path) as container:
                 stream = pick(container, "video")
                 packets = sum(packet.pts is not None for packet in container.demux(stream))
                 rate = float(stream.average_rate or self.fps)
-        except (av.FFmpegError, AttributeError, OSError, ZeroDivisionError):
+        except (EadbenchError, av.FFmpegError, AttributeError, OSError, ZeroDivisionError):
             return 0
         count = packets if abs(rate - self.fps) < 0.01 else round(packets * self.fps / rate)
         return min(count, self.limit) if self.limit else count

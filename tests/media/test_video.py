@@ -9,7 +9,7 @@ import pytest
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.media.audio import read_audio, write_wav
-from eadbench.media.video import VideoWriter, iter_frames, probe, read_frames, write_video
+from eadbench.media.video import VideoWriter, iter_frames, probe, read_frames, replace_audio, write_video
 
 
 def grey(level, size=(64, 96)):
@@ -105,3 +105,12 @@ def test_damage_is_an_error_that_names_the_file(tmp_path):
         read_frames(tmp_path / "s.wav")
     with pytest.raises(EadbenchError, match="no audio"):
         read_audio(whole)
+
+
+@pytest.mark.parametrize("name", ["10:30 call.mp4", "file:v.mp4", "concat:a|b.mp4", "v%03d.mp4", "-v.mp4"])
+def test_a_name_is_a_name_whatever_ffmpeg_makes_of_it(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_video(name, [grey(80)] * 10, audio=np.zeros(6400, np.float32))
+    assert (len(read_frames(name)), len(read_audio(name, end=0.4)), probe(name).width) == (10, 6400, 96)
+    replace_audio(name, f"new {name}", np.zeros(6400, np.float32))
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"new {name}"}
