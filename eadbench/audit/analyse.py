@@ -34,6 +34,14 @@ MUST_STAY = {
     "lip_motion_ratio": ("h264", "h265", "noise", "brightness", "colour", "shift"),
     "brow_motion_ratio": ("h264", "h265", "noise", "brightness", "colour", "shift"),
     "head_motion_ratio": ("h264", "h265", "noise", "brightness", "colour", "shift"),
+    **dict.fromkeys(
+        ("theval_lips", "theval_brows", "theval_head"),
+        ("h264", "h265", "noise", "brightness", "colour", "shift"),
+    ),
+    **dict.fromkeys(
+        ("theval_silence", "theval_sync", "loudness_correlation"),
+        ("h264", "h265", "noise", "brightness", "colour", "shift", "aac"),
+    ),
 }
 
 

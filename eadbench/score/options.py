@@ -13,7 +13,7 @@ import typer
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings, nearest
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.names import judge_of
+from eadbench.scores.names import judge_of, with_foundations
 
 # Options that commands which measure videos share.
 LabelsOption = Annotated[
@@ -85,7 +85,9 @@ def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | N
     own = {"judges": JUDGES, "lpips_frames": LPIPS_FRAMES}
     found = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate(own)
     if metrics is not None:
-        found = found.model_copy(update={"metrics": with_motion(names_of(metrics, judge_of(), "metric"))})
+        found = found.model_copy(
+            update={"metrics": with_motion(with_foundations(names_of(metrics, judge_of(), "metric")))}
+        )
     if lpips_frames is not None:
         found = found.model_copy(update={"lpips_frames": frame_count(lpips_frames)})
     return found

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from eadbench.core.settings import ArtefactName, Section, nearest
-from eadbench.scores.names import judge_of
+from eadbench.scores.names import judge_of, with_foundations
 
 MEASURED = (
     "device",
@@ -70,7 +70,7 @@ class ScoresConfig(Section):
         if unknown:
             told = ", ".join(f"{name}{nearest(name, judge_of())}" for name in unknown)
             raise ValueError(f"unknown metrics {told}; known: {', '.join(judge_of())}")
-        return names
+        return with_foundations(names)
 
     def roles(self) -> list[str]:
         """Judges that the chosen metrics need."""

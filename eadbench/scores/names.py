@@ -2,6 +2,7 @@
 for whoever only checks a configuration.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -36,7 +37,16 @@ OWN = {
     "jitter": "",
     "silence_mouth_motion": "",
     "face_rate": "",
+    "theval_lips": "",
+    "theval_brows": "",
+    "theval_head": "",
+    "theval_silence": "",
+    "theval_sync": "",
+    "loudness_correlation": "",
+    "theval": "",
 }
+# Metrics that build on values of others, which are measured with them.
+BUILDS_ON = {"theval": ("theval_lips", "theval_brows", "theval_head", "theval_silence", "theval_sync")}
 
 
 @cache
@@ -49,3 +59,8 @@ def judge_of() -> dict[str, str]:
     from eadbench.scores.metrics import METRICS
 
     return {name: metric.judge for name, metric in METRICS.items()}
+
+
+def with_foundations(names: Iterable[str]) -> tuple[str, ...]:
+    """Metrics, each once, and those whose values they build on."""
+    return tuple(dict.fromkeys(one for name in names for one in (*BUILDS_ON.get(name, ()), name)))

@@ -5,7 +5,7 @@ entry point ``eadbench.metrics``.
 import logging
 from importlib.metadata import entry_points
 
-from eadbench.scores.metrics import distribution, emotion, frames, identity, motion, sync
+from eadbench.scores.metrics import distribution, emotion, frames, identity, motion, sync, theval
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
 
 __all__ = ["CLIP_METRICS", "METRICS", "Chunk", "Metric", "Part", "Value"]
@@ -58,6 +58,7 @@ def _collect() -> dict[str, type[Metric]]:
         motion.METRICS[:1],
         frames.METRICS[3:],
         motion.METRICS[1:],
+        theval.METRICS,
         _offered(),
     ):
         for metric in module:

@@ -34,7 +34,8 @@ whether they do.
 
 `eadbench tables cite` prints the BibTeX of everything that a table holds. *Reacts to*
 says what else moves a value by its definition; [audit.md](audit.md) measures that on
-clips of yours.
+clips of yours. [reference_code.md](reference_code.md) names what differs from published
+code.
 
 | metric | name in the tables | better | values | evaluator | compares with |
 |---|---|---|---|---|---|
@@ -56,6 +57,8 @@ def values(metric: type[Metric]) -> str:
         if None not in (low, high)
         else f"from {low:g}"
         if low is not None
+        else f"up to {high:g}"
+        if high is not None
         else "any number"
     )
     return f"{ends} {metric.unit}".strip()
@@ -70,7 +73,7 @@ def compares(metric: type[Metric]) -> str:
     """What a video is compared with."""
     if metric.paired:
         return "the real clip, frame by frame"
-    if metric.kind == "set" and metric.judge in ("fid", "fvd"):
+    if metric.kind == "set" and metric.judge in ("", "fid", "fvd"):
         return "all real clips together"
     if metric.judge == "emotion":
         return "the emotion asked for"
