@@ -24,6 +24,8 @@ MUST_STAY = {
     "sync": (*PICTURE, "aac"),
     "lse_d": (*PICTURE, "aac"),
     "sync_offset": (*PICTURE, "aac"),
+    "stable_sync": (*PICTURE, "aac"),
+    "stable_sync_offset": (*PICTURE, "aac"),
     "acc_emo": PICTURE,
     "acc_emo_recall": PICTURE,
     "csim": ("h264", "h265", "brightness", "colour", "shift"),

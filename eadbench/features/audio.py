@@ -2,22 +2,17 @@
 Hz.
 """
 
-from functools import cache
-
 import numpy as np
 import torch
 from torch import nn
 
 from eadbench.media.audio import RATE
+from eadbench.models.mel import MEL_RATE
 from eadbench.zoo.whisper import encoder_states
 
 SAMPLES_PER_FRAME = RATE // 25
 STATES_PER_FRAME = 2
 WINDOW_SECONDS = 30
-# Wav2Lip's mel: 80 bands of 55..7600 Hz, window 800, hop 200 (80 Hz), pre-emphasis
-# 0.97, -100..0 dB to [-4, 4] after a reference of 20 dB.
-MEL_BANDS, MEL_FFT, MEL_HOP, MEL_RATE = 80, 800, 200, 80
-PREEMPHASIS, REFERENCE_DB, FLOOR_DB, MEL_RANGE = 0.97, 20.0, -100.0, 4.0
 
 
 def fit_length(samples: np.ndarray, frames: int) -> np.ndarray:
@@ -53,34 +48,6 @@ def frame_mels(mel: torch.Tensor, frames: int, first: int = 0) -> torch.Tensor:
     starts = mel_start(torch.arange(first - 2, first - 2 + frames))
     steps = (starts[:, None] + torch.arange(mel_steps(5))).clamp(0, mel.shape[-1] - 1)
     return mel[:, steps].transpose(0, 1)[:, None]
-
-
-@cache
-def _mel_filters() -> torch.Tensor:
-    from transformers.audio_utils import mel_filter_bank
-
-    bank = mel_filter_bank(MEL_FFT // 2 + 1, MEL_BANDS, 55.0, 7600.0, RATE, norm="slaney", mel_scale="slaney")
-    return torch.from_numpy(bank).float()
-
-
-def mel_spectrogram(samples: np.ndarray) -> torch.Tensor:
-    """Mel spectrogram as SyncNet and Wav2Lip hear it.
-
-    Args:
-        samples: Mono sound at 16 kHz.
-
-    Returns:
-        ``(80, Tm)`` float32 in [-4, 4] at 80 Hz; step m is centred at sample
-        ``200 * m``.
-    """
-    x = torch.from_numpy(np.asarray(samples, np.float32))
-    x = torch.cat([x[:1], x[1:] - PREEMPHASIS * x[:-1]])
-    window = torch.hann_window(MEL_FFT)
-    spectrum = torch.stft(
-        x, MEL_FFT, MEL_HOP, window=window, center=True, pad_mode="reflect", return_complex=True
-    ).abs()
-    level = 20 * torch.log10((_mel_filters().T @ spectrum).clamp(min=10 ** (FLOOR_DB / 20))) - REFERENCE_DB
-    return (2 * MEL_RANGE * (level - FLOOR_DB) / -FLOOR_DB - MEL_RANGE).clamp(-MEL_RANGE, MEL_RANGE)
 
 
 @torch.inference_mode()

@@ -28,6 +28,7 @@ from eadbench.features.store import FILES, KINDS, join_parts
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
 from eadbench.models.masks import mask_for
+from eadbench.models.mel import mel_spectrogram
 from eadbench.zoo.card import read_card
 from eadbench.zoo.vae import encode, normalise, to_tensor
 
@@ -64,7 +65,7 @@ class Networks:
             "audio": audio.whisper_states(
                 self.encoder, samples, self.config.whisper_padding, self.config.whisper_overlap
             ).half(),
-            "mel": audio.mel_spectrogram(samples).half(),
+            "mel": mel_spectrogram(samples).half(),
         }
 
     def facts(self, hashes: dict[str, str]) -> dict[str, str]:

@@ -27,6 +27,7 @@ OFFICIAL = {
     "fvd": "i3d-torchscript",
     "lpips": "lpips-alex",
     "face_id": "arcface-w600k-r50",
+    "sync2": "stable-syncnet",
 }
 DEMO = Path("results/zoo")
 

@@ -58,6 +58,7 @@ JUDGES = {
     "fvd": "i3d",
     "lpips": "lpips",
     "face_id": "face_id",
+    "sync2": "stable_syncnet",
 }
 
 # LPIPS is a mean over frames, which a part of them estimates; all 250 of 10 s at 512 x
@@ -69,12 +70,13 @@ def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | N
     """The section ``scores`` of the configuration that was given, else the command's
     own.
 
-    That is: every metric, all frames of every clip, but ``LPIPS_FRAMES`` of them for
-    LPIPS.
+    That is: every metric but those of large networks, all frames of every clip, but
+    ``LPIPS_FRAMES`` of them for LPIPS.
 
     Args:
         given: The configuration, where there is one.
-        metrics: Names of the metrics wanted, comma-separated; ``None`` for all.
+        metrics: Names of the metrics wanted, comma-separated; ``None`` for the
+            default ones.
         lpips_frames: Frames per clip that LPIPS looks at, or ``all``; ``None`` for the
             default.
 

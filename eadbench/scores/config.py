@@ -2,12 +2,12 @@
 intervals are had.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from eadbench.core.settings import ArtefactName, Section, nearest
-from eadbench.scores.names import judge_of, with_foundations
+from eadbench.scores.names import default_names, judge_of, with_foundations
 
 MEASURED = (
     "device",
@@ -22,15 +22,16 @@ READS = {
     "corpus": MEASURED,
     "summarise": ("seed", "scores.metrics", "scores.fvd_protocols", "scores.fvd_fixed_n", "scores.bootstrap"),
 }
-ROLES = ("sync", "emotion", "fid", "fvd", "lpips", "face_id")
-Role = Literal["sync", "emotion", "fid", "fvd", "lpips", "face_id"]
+Role = Literal["sync", "emotion", "fid", "fvd", "lpips", "face_id", "sync2"]
+ROLES = get_args(Role)
 
 
 class ScoresConfig(Section):
     """What is measured and how.
 
     Attributes:
-        metrics: Names of ``eadbench.scores.metrics.METRICS``; all by default.
+        metrics: Names of ``eadbench.scores.metrics.METRICS``; by default all but
+            those that need large networks (``names.ON_REQUEST``).
         judges: Role -> artefact of the zoo that measures.
         fps: All videos are brought to this rate.
         fid_frames: Frames per clip that FID, KID see, spread evenly; null for all.
@@ -49,7 +50,7 @@ class ScoresConfig(Section):
             methods are rendered.
     """
 
-    metrics: tuple[str, ...] = Field(default_factory=lambda: tuple(judge_of()))
+    metrics: tuple[str, ...] = Field(default_factory=default_names)
     judges: dict[Role, ArtefactName]
     fps: float = 25.0
     fid_frames: int | None = Field(None, ge=1)

@@ -163,6 +163,6 @@ def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricS
         card.sha256,
         size,
         card.how,
-        variant=net.crop if role == "sync" else sampled,
+        variant=getattr(net, "crop", sampled),
         classes=tuple(getattr(net, "classes", ())),
     )

@@ -44,7 +44,11 @@ OWN = {
     "theval_sync": "",
     "loudness_correlation": "",
     "theval": "",
+    "stable_sync": "sync2",
+    "stable_sync_offset": "sync2",
 }
+# Metrics that are measured only when they are named: they need large networks.
+ON_REQUEST = frozenset({"stable_sync", "stable_sync_offset"})
 # Metrics that build on values of others, which are measured with them.
 BUILDS_ON = {"theval": ("theval_lips", "theval_brows", "theval_head", "theval_silence", "theval_sync")}
 
@@ -59,6 +63,11 @@ def judge_of() -> dict[str, str]:
     from eadbench.scores.metrics import METRICS
 
     return {name: metric.judge for name, metric in METRICS.items()}
+
+
+def default_names() -> tuple[str, ...]:
+    """Metrics that are measured when none is named."""
+    return tuple(name for name in judge_of() if name not in ON_REQUEST)
 
 
 def with_foundations(names: Iterable[str]) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ Kind = Literal[
     "qwen_vl",
     "sd_unet",
     "sentence",
+    "stable_syncnet",
     "syncnet_judge",
     "text_encoder",
     "vae",

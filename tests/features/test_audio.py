@@ -6,6 +6,7 @@ import torch
 from whisper.model import AudioEncoder
 
 from eadbench.features import audio
+from eadbench.models.mel import mel_filters, mel_spectrogram
 from eadbench.zoo.whisper import encoder_states
 
 
@@ -62,19 +63,26 @@ def test_hard_cut_windows_would_show_a_seam(encoder: AudioEncoder) -> None:
 
 def test_mel_matches_librosa_definition() -> None:
     sound = speech(1)
-    mel = audio.mel_spectrogram(sound)
+    mel = mel_spectrogram(sound)
     assert mel.shape == (80, 81)
     assert mel.min() >= -4 and mel.max() <= 4
     emphasised = np.append(sound[0], sound[1:] - 0.97 * sound[:-1])
     middle = 40
     frame = emphasised[200 * middle - 400 : 200 * middle + 400] * np.hanning(801)[:-1]
-    energy = audio._mel_filters().numpy().T @ np.abs(np.fft.rfft(frame))
+    energy = mel_filters().numpy().T @ np.abs(np.fft.rfft(frame))
     expected = np.clip(8 * (20 * np.log10(np.maximum(1e-5, energy)) - 20 + 100) / 100 - 4, -4, 4)
     assert np.allclose(mel[:, middle], expected, atol=1e-3)
 
 
+def test_filters_are_those_of_the_libraries() -> None:
+    from transformers.audio_utils import mel_filter_bank
+
+    bank = mel_filter_bank(401, 80, 55.0, 7600.0, 16000, norm="slaney", mel_scale="slaney")
+    assert np.array_equal(mel_filters().numpy(), bank.astype(np.float32))
+
+
 def test_silence_is_the_floor() -> None:
-    assert (audio.mel_spectrogram(np.zeros(16000, np.float32)) == -4).all()
+    assert (mel_spectrogram(np.zeros(16000, np.float32)) == -4).all()
 
 
 @pytest.mark.parametrize(("frames", "steps"), [(16, 52), (5, 16), (25, 80)])

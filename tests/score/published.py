@@ -16,7 +16,8 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 from rehearsal.weights import write_i3d, write_inception
 
-from eadbench.zoo import i3d, inception, lpips
+from eadbench.models.stable_syncnet import StableSyncNet
+from eadbench.zoo import i3d, inception, lpips, stable_syncnet
 
 
 def write_alexnet(folder: Path) -> None:
@@ -47,13 +48,30 @@ def write_arcface(folder: Path) -> None:
         pack.write(folder / "w600k_r50.onnx", "buffalo_l/w600k_r50.onnx")
 
 
+def stable_syncnet_state() -> dict[str, torch.Tensor]:
+    """Names of the published network's tensors, few channels each."""
+    torch.manual_seed(0)
+    audio, visual = ([32] * count + [64] for count in (6, 7))
+    return StableSyncNet(
+        [(width, k in (3, 4)) for k, width in enumerate(audio)],
+        [(width, k in (4, 5)) for k, width in enumerate(visual)],
+    ).state_dict()
+
+
+def write_stable_syncnet(folder: Path) -> None:
+    """As LatentSync's training saves it."""
+    course = {"global_step": 2, "train_step_list": [1, 2], "train_loss_list": [0.7, 0.6]}
+    torch.save({"state_dict": stable_syncnet_state()} | course, folder / stable_syncnet.OFFICIAL)
+
+
 FILES = {
+    "stable-syncnet": stable_syncnet.OFFICIAL,
     "i3d-torchscript": i3d.OFFICIAL,
     "lpips-alex": lpips.OFFICIAL,
     "inception-fid": inception.OFFICIAL,
     "arcface-w600k-r50": "w600k_r50.onnx",
 }
-WRITERS = (write_i3d, write_alexnet, write_inception, write_arcface)
+WRITERS = (write_stable_syncnet, write_i3d, write_alexnet, write_inception, write_arcface)
 
 
 def facts(path: Path) -> dict:

@@ -59,6 +59,7 @@ def _collect() -> dict[str, type[Metric]]:
         frames.METRICS[3:],
         motion.METRICS[1:],
         theval.METRICS,
+        sync.SECOND,
         _offered(),
     ):
         for metric in module:

@@ -13,6 +13,7 @@ EVALUATORS = {
     "fvd": "I3D",
     "lpips": "LPIPS (AlexNet)",
     "face_id": "ArcFace, a network that recognises faces",
+    "sync2": "LatentSync's StableSyncNet",
 }
 MESH, FORMULA = "MediaPipe's face mesh and a formula", "a formula, no network"
 HEAD = """# Metrics

@@ -1,4 +1,4 @@
-"""How well lips and sound match, by SyncNet."""
+"""How well lips and sound match, by SyncNet and by LatentSync's StableSyncNet."""
 
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,21 @@ if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
 
 BATCH = 16, 32  # windows, on a CPU and on a GPU
+STABLE = "LatentSync (Li et al. 2024), its training's cosine; docs/reference_code.md names the differences"
 SILENCE_DBFS = -60.0  # sound whose loudest frame lies below this is silence: nothing that lips could match
 SOURCE = "Chung and Zisserman 2016, named as in Wav2Lip (Prajwal et al. 2020); equal to syncnet_python"
 
 
 class SyncDistances(Part):
-    """Distances of lips and sound at all shifts, windows embedded as the frames come."""
+    """Distances of lips and sound at all shifts, windows embedded as the frames come.
+
+    Attributes:
+        role: Of the network.
+        batch: Windows at a time, on a CPU and on a GPU.
+    """
 
     reads = ("fake",)
+    role, batch = "sync", BATCH
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
@@ -27,8 +34,8 @@ class SyncDistances(Part):
         self.samples, self.frames = len(audio), 0
         loudest = landmarks.levels(audio, clip.config.fps).max(initial=0.0)
         self.loudest = 20 * np.log10(loudest) if loudest > 0 else -np.inf
-        net = clip.judges.nets["sync"]
-        self.stream = None if self.silent else net.stream(audio, batch_size(net, *BATCH))
+        net = clip.judges.nets[self.role]
+        self.stream = None if self.silent else net.stream(audio, batch_size(net, *self.batch))
 
     @property
     def silent(self) -> bool:
@@ -57,12 +64,24 @@ class SyncDistances(Part):
         return Value(self.stream.result()[key], min(self.frames, self.samples // 640))
 
 
+class StableSimilarities(SyncDistances):
+    """Cosines of lips and sound at all shifts by the second network."""
+
+    reads = ("fake", "landmarks")
+    role, batch = "sync2", (2, 32)
+
+    def update(self, chunk: Chunk) -> None:
+        self.frames += len(chunk.fake)
+        if self.stream is not None:
+            self.stream.add(chunk.fake, chunk.marks)
+
+
 class _Sync(Metric):
     judge, parts, source, sound = "sync", (SyncDistances,), SOURCE, True
     key: str
 
     def compute(self) -> Value:
-        return self.part(SyncDistances).result(self.key)
+        return self.part(self.parts[0]).result(self.key)
 
 
 class SyncConfidence(_Sync):
@@ -99,4 +118,31 @@ class SyncOffset(_Sync):
     unit, range = "frames", (-15, 15)
 
 
+class StableSync(_Sync):
+    name, label, direction, key = "stable_sync", "StableSync", "up", "similarity"
+    meaning = (
+        "mean cosine of lips and sound by StableSyncNet over windows of 16 frames, the sound where it is; "
+        "silence has none"
+    )
+    reacts = (
+        "a mouth that does not follow the sound, a delay (nothing searches for it), the sharpness of the "
+        "mouth. Methods trained against this network, LatentSync first, please it more than people; "
+        "those trained against the first SyncNet do not by construction"
+    )
+    cites = ("li2024latentsync",)
+    judge, parts, source, range = "sync2", (StableSimilarities,), STABLE, (0, 1)
+
+
+class StableSyncOffset(_Sync):
+    name, label, direction, key, ideal = "stable_sync_offset", "StableSync offset", "none", "offset", 0.0
+    meaning = (
+        "shift of the greatest mean cosine in frames, positive when the audio leads (comes too early), "
+        "negative when it lags"
+    )
+    reacts = "the delay alone; where StableSync is low at every shift it means little"
+    cites = ("li2024latentsync",)
+    judge, parts, source, unit, range = "sync2", (StableSimilarities,), STABLE, "frames", (-15, 15)
+
+
 METRICS: tuple[type[Metric], ...] = (SyncConfidence, SyncDistance, SyncOffset)
+SECOND: tuple[type[Metric], ...] = (StableSync, StableSyncOffset)
