@@ -28,6 +28,8 @@ OFFICIAL = {
     "lpips": "lpips-alex",
     "face_id": "arcface-w600k-r50",
     "sync2": "stable-syncnet",
+    "cdfvd": "videomae-v2-giant-ssv2",
+    "jedi": "vjepa-huge-ssv2",
 }
 DEMO = Path("results/zoo")
 

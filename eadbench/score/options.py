@@ -59,6 +59,8 @@ JUDGES = {
     "lpips": "lpips",
     "face_id": "face_id",
     "sync2": "stable_syncnet",
+    "cdfvd": "videomae_v2",
+    "jedi": "vjepa",
 }
 
 # LPIPS is a mean over frames, which a part of them estimates; all 250 of 10 s at 512 x

@@ -22,7 +22,7 @@ READS = {
     "corpus": MEASURED,
     "summarise": ("seed", "scores.metrics", "scores.fvd_protocols", "scores.fvd_fixed_n", "scores.bootstrap"),
 }
-Role = Literal["sync", "emotion", "fid", "fvd", "lpips", "face_id", "sync2"]
+Role = Literal["sync", "emotion", "fid", "fvd", "lpips", "face_id", "sync2", "cdfvd", "jedi"]
 ROLES = get_args(Role)
 
 

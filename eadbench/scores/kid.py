@@ -1,13 +1,14 @@
-"""KID: unbiased squared maximum mean discrepancy of features under the cubic kernel
-(Binkowski et al. 2018).
+"""Squared maximum mean discrepancy of features under a polynomial kernel: KID, unbiased
+under the cubic one (Binkowski et al. 2018), and JEDi, biased under the square of the
+product (Luo et al. 2024).
 """
 
 import numpy as np
 
 
-def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """``(x . y / d + 1) ** 3`` of ``(n, d)`` and ``(m, d)``: ``(n, m)``."""
-    return (np.asarray(x, np.float64) @ np.asarray(y, np.float64).T / x.shape[1] + 1) ** 3
+def kernel(x: np.ndarray, y: np.ndarray, degree: int = 3, offset: float = 1.0) -> np.ndarray:
+    """``(x . y / d + offset) ** degree`` of ``(n, d)`` and ``(m, d)``: ``(n, m)``."""
+    return (np.asarray(x, np.float64) @ np.asarray(y, np.float64).T / x.shape[1] + offset) ** degree
 
 
 def kid(x: np.ndarray, y: np.ndarray) -> float:
@@ -36,14 +37,26 @@ class ClipKernels:
         y: The other side, with numbers of the same clips.
         y_clip: As for ``x``.
         clips: Number of clips.
+        degree: Of the kernel.
+        offset: Of the kernel.
+        biased: Whether pairs of a sample with itself count.
     """
 
     def __init__(
-        self, x: np.ndarray, x_clip: np.ndarray, y: np.ndarray, y_clip: np.ndarray, clips: int
+        self,
+        x: np.ndarray,
+        x_clip: np.ndarray,
+        y: np.ndarray,
+        y_clip: np.ndarray,
+        clips: int,
+        degree: int = 3,
+        offset: float = 1.0,
+        biased: bool = False,
     ) -> None:
         member_x, member_y = _membership(x_clip, clips), _membership(y_clip, clips)
-        self.xx, self.yy, self.xy = kernel(x, x), kernel(y, y), kernel(x, y)
-        for own in (self.xx, self.yy):
+        self.xx, self.yy, self.xy = (kernel(a, b, degree, offset) for a, b in ((x, x), (y, y), (x, y)))
+        self.biased = biased
+        for own in () if biased else (self.xx, self.yy):
             np.fill_diagonal(own, 0)
         self.xx, self.yy, self.xy = (
             member_x @ self.xx @ member_x.T,
@@ -53,12 +66,12 @@ class ClipKernels:
         self.nx, self.ny = member_x.sum(1), member_y.sum(1)
 
     def value(self, weights_x: np.ndarray, weights_y: np.ndarray) -> float:
-        """KID with each clip counted as often as its weight says. Copies of a sample
-        are not paired with each other.
+        """The estimate with each clip counted as often as its weight says. Unbiased,
+        copies of a sample are not paired with each other.
         """
         parts = []
         for own, n, w in ((self.xx, self.nx, weights_x), (self.yy, self.ny, weights_y)):
-            pairs = (w @ n) ** 2 - np.square(w) @ n
+            pairs = (w @ n) ** 2 - (0 if self.biased else np.square(w) @ n)
             parts.append((w @ own @ w) / pairs if pairs > 0 else np.nan)
         return float(
             sum(parts)

@@ -46,9 +46,11 @@ OWN = {
     "theval": "",
     "stable_sync": "sync2",
     "stable_sync_offset": "sync2",
+    "cd_fvd": "cdfvd",
+    "jedi": "jedi",
 }
 # Metrics that are measured only when they are named: they need large networks.
-ON_REQUEST = frozenset({"stable_sync", "stable_sync_offset"})
+ON_REQUEST = frozenset({"stable_sync", "stable_sync_offset", "cd_fvd", "jedi"})
 # Metrics that build on values of others, which are measured with them.
 BUILDS_ON = {"theval": ("theval_lips", "theval_brows", "theval_head", "theval_silence", "theval_sync")}
 

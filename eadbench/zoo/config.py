@@ -31,6 +31,8 @@ Kind = Literal[
     "text_encoder",
     "vae",
     "videomae",
+    "videomae_v2",
+    "vjepa",
     "whisper",
 ]
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rehearsal.weights import write_i3d, write_inception
 
 from eadbench.models.stable_syncnet import StableSyncNet
-from eadbench.zoo import i3d, inception, lpips, stable_syncnet
+from eadbench.zoo import i3d, inception, lpips, stable_syncnet, videomae_v2, vjepa
 
 
 def write_alexnet(folder: Path) -> None:
@@ -64,14 +64,88 @@ def write_stable_syncnet(folder: Path) -> None:
     torch.save({"state_dict": stable_syncnet_state()} | course, folder / stable_syncnet.OFFICIAL)
 
 
+def _blocks(width: int, inner: int, draw, joint: bool) -> dict[str, torch.Tensor]:
+    """Two blocks under timm's names; query and value alone have a bias in VideoMAE."""
+    found = {}
+    for k in range(2):
+        bias = (
+            {"attn.qkv.bias": draw(3 * width)}
+            if joint
+            else {"attn.q_bias": draw(width), "attn.v_bias": draw(width)}
+        )
+        own = {
+            "norm1.weight": draw(width), "norm1.bias": draw(width), "attn.qkv.weight": draw(3 * width, width),
+            "attn.proj.weight": draw(width, width), "attn.proj.bias": draw(width),
+            "norm2.weight": draw(width), "norm2.bias": draw(width),
+            "mlp.fc1.weight": draw(inner, width), "mlp.fc1.bias": draw(inner),
+            "mlp.fc2.weight": draw(width, inner), "mlp.fc2.bias": draw(width),
+        }  # fmt: skip
+        found |= {f"blocks.{k}.{name}": value for name, value in (own | bias).items()}
+    return found
+
+
+def _draw():
+    generator = torch.Generator().manual_seed(0)
+    return lambda *shape: 0.2 * torch.randn(shape, generator=generator)
+
+
+def videomae_state() -> dict[str, torch.Tensor]:
+    draw = _draw()
+    ends = {"patch_embed.proj.weight": draw(32, 3, 2, 14, 14), "patch_embed.proj.bias": draw(32)}
+    ends |= {"fc_norm.weight": draw(32), "fc_norm.bias": draw(32)}
+    return ends | _blocks(32, 96, draw, False) | {"head.weight": draw(174, 32), "head.bias": draw(174)}
+
+
+def write_videomae(folder: Path) -> None:
+    torch.save({"module": videomae_state()}, folder / videomae_v2.OFFICIAL)
+
+
+def vjepa_states() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Encoder for frames of 64, probe."""
+    draw = _draw()
+    encoder = {"pos_embed": draw(1, 128, 32), "norm.weight": draw(32), "norm.bias": draw(32)}
+    encoder |= {"patch_embed.proj.weight": draw(32, 3, 2, 16, 16), "patch_embed.proj.bias": draw(32)}
+    parts = {"norm1": (32,), "norm2": (32,), "xattn.q": (32, 32), "xattn.kv": (64, 32),
+             "xattn.proj": (32, 32), "mlp.fc1": (128, 32), "mlp.fc2": (32, 128)}  # fmt: skip
+    block = "pooler.cross_attention_block"
+    probe = {f"{block}.{name}.weight": draw(*shape) for name, shape in parts.items()}
+    probe |= {f"{block}.{name}.bias": draw(shape[0]) for name, shape in parts.items()}
+    probe |= {"pooler.query_tokens": draw(1, 1, 32), "linear.weight": draw(174, 32), "linear.bias": draw(174)}
+    return encoder | _blocks(32, 128, draw, True), probe
+
+
+def write_vjepa(folder: Path) -> None:
+    """With what else the training left in the files."""
+    encoder, probe = vjepa_states()
+    named = {f"module.backbone.{name}": value for name, value in encoder.items()}
+    optimiser = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 1e-3, "params": [0]}]}
+    torch.save(
+        {"encoder": named, "target_encoder": named, "opt": optimiser, "epoch": 3}, folder / vjepa.ENCODER
+    )
+    torch.save(
+        {"classifier": {f"module.{name}": value for name, value in probe.items()}, "lr": 1e-3},
+        folder / vjepa.PROBE,
+    )
+
+
 FILES = {
+    "videomae-v2-giant-ssv2": videomae_v2.OFFICIAL,
     "stable-syncnet": stable_syncnet.OFFICIAL,
     "i3d-torchscript": i3d.OFFICIAL,
     "lpips-alex": lpips.OFFICIAL,
     "inception-fid": inception.OFFICIAL,
     "arcface-w600k-r50": "w600k_r50.onnx",
 }
-WRITERS = (write_stable_syncnet, write_i3d, write_alexnet, write_inception, write_arcface)
+PAIRS = {"vjepa-huge-ssv2": (vjepa.ENCODER, vjepa.PROBE)}
+WRITERS = (
+    write_videomae,
+    write_vjepa,
+    write_stable_syncnet,
+    write_i3d,
+    write_alexnet,
+    write_inception,
+    write_arcface,
+)
 
 
 def facts(path: Path) -> dict:
@@ -124,6 +198,9 @@ class Server:
                     "archive": {"member": name} | facts(self.folder / "buffalo_l.zip"),
                 }
             found[entry] = {"files": [remote | changes.get(name, {})]}
+        for entry, names in PAIRS.items():
+            remotes = [{"name": n, "url": f"{self.url}/{n}"} | facts(self.folder / n) for n in names]
+            found[entry] = {"files": remotes}
         path.write_text(yaml.safe_dump(found))
         return path
 

@@ -69,15 +69,20 @@ def test_a_dry_run_needs_no_table_to_write_and_all_else_does(media):
 
 def test_metrics_of_large_networks_are_measured_when_they_are_named(server, media, tmp_path):
     out = tmp_path / "s.parquet"
-    done = run(media, out, "--metrics", "stable_sync,stable_sync_offset", "--evaluators", "official",
-               "--accept-licence", "all")  # fmt: skip
-    assert done.exit_code == 0 and set(server.seen) == {"stable_syncnet.pt"}, done.output
+    done = run(media, out, "--metrics", "stable_sync,stable_sync_offset,cd_fvd,jedi", "--evaluators",
+               "official", "--accept-licence", "all")  # fmt: skip
+    files = {"stable_syncnet.pt", "vith16.pth.tar", "ssv2-probe.pth.tar", "vit_g_hybrid_pt_1200e_ssv2_ft.pth"}
+    assert done.exit_code == 0 and set(server.seen) == files, done.output
     rows = read_table(out, schemas.SCORES).set_index(["method", "metric"])
     row = rows.loc[("mine", "stable_sync")]
     assert 0 < row.value <= 1 and row.extractor.startswith("stable-syncnet") and row.resolution == 256
     assert row.variant == "latentsync-256, every 4 frames" and len(row.weights_sha256) == 64
     assert -15 <= rows.loc[("mine", "stable_sync_offset"), "value"] <= 15
-    assert "stable_sync" not in config_of(None, None).metrics
+    for metric in ("cd_fvd", "jedi"):
+        row = rows.loc[("mine", metric)]
+        assert row.value > 0 and row.n == 2 and len(row.weights_sha256) == 64, metric
+        assert rows.loc[("real", metric), "value"] == pytest.approx(0, abs=1e-6)
+    assert not {"stable_sync", "cd_fvd", "jedi"} & set(config_of(None, None).metrics)
 
 
 def test_the_whole_road_from_nothing(server, media, tmp_path):

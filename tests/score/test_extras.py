@@ -26,7 +26,18 @@ STACK = (
     "whisper",
     "yt_dlp",
 )
-KINDS = ("emotion", "face_id", "hsemotion", "i3d", "inception", "lpips", "syncnet_judge")
+KINDS = (
+    "emotion",
+    "face_id",
+    "hsemotion",
+    "i3d",
+    "inception",
+    "lpips",
+    "stable_syncnet",
+    "syncnet_judge",
+    "videomae_v2",
+    "vjepa",
+)
 PACKAGES = {
     "cv2": "opencv-python-headless",
     "yaml": "pyyaml",

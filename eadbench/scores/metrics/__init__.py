@@ -60,6 +60,7 @@ def _collect() -> dict[str, type[Metric]]:
         motion.METRICS[1:],
         theval.METRICS,
         sync.SECOND,
+        distribution.TRANSFORMERS,
         _offered(),
     ):
         for metric in module:

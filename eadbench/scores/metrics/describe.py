@@ -14,6 +14,8 @@ EVALUATORS = {
     "lpips": "LPIPS (AlexNet)",
     "face_id": "ArcFace, a network that recognises faces",
     "sync2": "LatentSync's StableSyncNet",
+    "cdfvd": "VideoMAE v2 (giant)",
+    "jedi": "V-JEPA (huge) with its probe",
 }
 MESH, FORMULA = "MediaPipe's face mesh and a formula", "a formula, no network"
 HEAD = """# Metrics
@@ -74,7 +76,7 @@ def compares(metric: type[Metric]) -> str:
     """What a video is compared with."""
     if metric.paired:
         return "the real clip, frame by frame"
-    if metric.kind == "set" and metric.judge in ("", "fid", "fvd"):
+    if metric.kind == "set" and metric.judge in ("", "fid", "fvd", "cdfvd", "jedi"):
         return "all real clips together"
     if metric.judge == "emotion":
         return "the emotion asked for"

@@ -2,7 +2,7 @@
 real ones.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ FRAMES, WINDOWS = (8, 32), 4  # of a batch, on a CPU and on a GPU
 LATENTSYNC_START = 20  # LatentSync's FVD script looks at frames 20 to 35
 KID_ROWS = 2000  # frames a side that KID looks at, spread evenly: its kernel matrix is of that size
 FIXED_DRAWS = 50
+TRANSFORMER_FRAMES = 16  # of a window of cd-FVD and JEDi
 
 
 class FrameFeatures(Part):
@@ -88,6 +89,47 @@ class WindowFeatures(Part):
             found = batches.results()
             if found is not None:
                 self.clip.features[f"i3d-{protocol}"] = found
+
+
+class _TransformerWindows(Part):
+    """Features of windows of 16 frames by a transformer; kept under the role's name. A
+    clip of fewer frames has none.
+    """
+
+    reads = ("fake",)
+    role: str
+
+    def __init__(self, clip: "ClipPair") -> None:
+        super().__init__(clip)
+        self.net, self.stride = clip.judges.nets[self.role], clip.config.fvd_stride
+        self.recent: list[np.ndarray] = []
+        self.batches, self.frames = Batches(self.net.run, batch_size(self.net, 1, WINDOWS)), 0
+
+    def update(self, chunk: Chunk) -> None:
+        for frame in chunk.fake:
+            self.frames += 1
+            self.recent.append(self.net.prepare(frame))
+            del self.recent[:-TRANSFORMER_FRAMES]
+            start = self.frames - TRANSFORMER_FRAMES
+            if start >= 0 and start % self.stride == 0:
+                self.batches.add([np.stack(self.recent)])
+
+    def finish(self) -> None:
+        found = self.batches.results()
+        if found is not None:
+            self.clip.features[self.role] = found
+
+
+class MaeWindows(_TransformerWindows):
+    """By VideoMAE v2."""
+
+    role = "cdfvd"
+
+
+class JepaWindows(_TransformerWindows):
+    """By V-JEPA."""
+
+    role = "jedi"
 
 
 class _Frechet(Metric):
@@ -163,32 +205,56 @@ class Fvd(_Frechet):
             cls.distance(summary, f"i3d-{protocol}", protocol, "windows")
 
 
-class Kid(Metric):
-    name, label, direction, kind, judge, parts = "kid", "KID", "down", "set", "fid", (FrameFeatures,)
-    meaning = "unbiased squared MMD of the same features, cubic kernel"
-    source = "Bińkowski et al. 2018"
-    reacts = "the same as FID, but few frames do not make it larger"
-    cites = ("binkowski2018kid",)
+class CdFvd(_Frechet):
+    name, label, judge, parts = "cd_fvd", "cd-FVD", "cdfvd", (MaeWindows,)
+    meaning = "Fréchet distance of VideoMAE v2's features of 16-frame windows"
+    source = "Ge et al. 2024, package cd-fvd; docs/reference_code.md names the differences"
+    reacts = (
+        "jerks, frozen and shuffled motion more than FVD, single pictures less; also the number of windows. "
+        "Blind to sound"
+    )
+    cites = ("ge2024cdfvd", "wang2023videomaev2")
+
+    @classmethod
+    def sum_up(cls, summary: "Summary") -> None:
+        cls.distance(summary, cls.judge, None, "windows")
+
+
+class _Mmd(Metric):
+    """Squared maximum mean discrepancy, with an interval by bootstrap over clips.
+
+    Attributes:
+        feature: Kind of features.
+        options: Of :class:`eadbench.scores.kid.ClipKernels`.
+        factor: Of the values.
+        floor: Least value of the ends of the interval.
+    """
+
+    direction, kind = "down", "set"
+    feature: str
+    options: ClassVar[dict] = {}
+    factor, floor = 1.0, None
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
         from eadbench.scores.bootstrap import interval_about, replicate_all
         from eadbench.scores.kid import ClipKernels
 
-        *sides, clips = summary.sides("inception")
+        *sides, clips = summary.sides(cls.feature)
         if len(clips) < 2:
             summary.nothing(cls.name, "fewer than two clips in common", summary.variant(cls.name))
             return
         (real, real_clip), (fake, fake_clip) = map(_thinned, sides)
-        kernels = ClipKernels(real, real_clip, fake, fake_clip, len(clips))
+        kernels = ClipKernels(real, real_clip, fake, fake_clip, len(clips), **cls.options)
         ones, counts = np.ones(len(clips)), summary.counts(clips)
         value = kernels.value(ones, ones)
         low, high = (
-            interval_about(value, replicate_all(kernels.value, counts, counts))
+            interval_about(value, replicate_all(kernels.value, counts, counts), cls.floor)
             if len(counts)
             else (None, None)
         )
         told = summary.warnings(cls.name, clips, summary.total)
+        value, low, high = (None if x is None else x * cls.factor for x in (value, low, high))
         summary.row(
             cls.name,
             value,
@@ -201,6 +267,26 @@ class Kid(Metric):
             summary.variant(cls.name),
             told,
         )
+
+
+class Kid(_Mmd):
+    name, label, judge, parts, feature = "kid", "KID", "fid", (FrameFeatures,), "inception"
+    meaning = "unbiased squared MMD of the same features, cubic kernel"
+    source = "Bińkowski et al. 2018"
+    reacts = "the same as FID, but few frames do not make it larger"
+    cites = ("binkowski2018kid",)
+
+
+class Jedi(_Mmd):
+    name, label, judge, parts, feature = "jedi", "JEDi", "jedi", (JepaWindows,), "jedi"
+    meaning = (
+        "100 times the squared MMD of V-JEPA's features of 16-frame windows, square of their product / width"
+    )
+    source = "Luo et al. 2025, package videojedi; docs/reference_code.md names the differences"
+    reacts = "the same as cd-FVD; needs fewer windows than a Fréchet distance, too few still make it larger"
+    cites = ("luo2025jedi", "bardes2024vjepa")
+    options, factor, floor = {"degree": 2, "offset": 0.0, "biased": True}, 100.0, 0.0
+    range = (0, None)
 
 
 class FvdFixed(Metric):
@@ -270,3 +356,4 @@ def _thinned(view: "View") -> tuple[np.ndarray, np.ndarray]:
 
 
 METRICS: tuple[type[Metric], ...] = (Fid, Kid, Fvd, FvdFixed)
+TRANSFORMERS: tuple[type[Metric], ...] = (CdFvd, Jedi)

@@ -1,0 +1,154 @@
+"""Features of windows of video by transformers, for distances of sets: what kinds
+``videomae_v2`` and ``vjepa`` share.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+from eadbench.core.errors import EadbenchError
+from eadbench.core.files import atomic_path
+from eadbench.models.video_vit import VideoViT
+from eadbench.zoo.weights import load_weights
+
+FRAMES, TUBE, HEADS = 16, 2, 16
+RANDOM = "model.safetensors"
+ATTENTION = {
+    "self_attn.in_proj_weight": "attn.qkv.weight",
+    "self_attn.out_proj.weight": "attn.proj.weight",
+    "self_attn.out_proj.bias": "attn.proj.bias",
+    "linear1.weight": "mlp.fc1.weight",
+    "linear1.bias": "mlp.fc1.bias",
+    "linear2.weight": "mlp.fc2.weight",
+    "linear2.bias": "mlp.fc2.bias",
+    **{f"norm{k}.{part}": f"norm{k}.{part}" for k in (1, 2) for part in ("weight", "bias")},
+}
+
+
+class TransformerOptions(BaseModel):
+    """Sizes of a random network; ``scale`` is the standard deviation of its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    width: int = 96
+    depth: int = 2
+    heads: int = 4
+    inner: int = 192
+    size: int = 64
+    patch: int = 16
+    scale: float = 0.2
+
+
+class WindowNet(nn.Module):
+    """Tokens of a transformer and what makes one vector of them."""
+
+    def __init__(self, encoder: VideoViT, pool: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.pool = encoder, pool
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        """``(B, 3, 16, S, S)`` to ``(B, D)``."""
+        return self.pool(self.encoder(video))
+
+
+class WindowTransformer:
+    """Features of windows of 16 frames: ``dims`` of them; ``resolution`` is the side at
+    which the network sees them.
+
+    Args:
+        net: The network.
+        dims: Width of the features.
+        resolution: Side of its frames.
+        mean: Of each channel of [0, 1], taken off first.
+        deviation: Of each channel, divided by.
+        device: Where it runs.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        dims: int,
+        resolution: int,
+        mean: tuple[float, ...] = (0.0, 0.0, 0.0),
+        deviation: tuple[float, ...] = (1.0, 1.0, 1.0),
+        device: Any = "cpu",
+    ) -> None:
+        self.net, self.dims, self.resolution, self.device = net.eval().to(device), dims, resolution, device
+        self.mean, self.deviation = (torch.tensor(x).view(3, 1, 1) for x in (mean, deviation))
+
+    def prepare(self, frame: np.ndarray) -> np.ndarray:
+        """One frame ``(H, W, 3)`` RGB uint8 as a window holds it: ``(3, S, S)`` float32,
+        scaled without smoothing as the reference does.
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float() / 255
+        side = (self.resolution, self.resolution)
+        if pixels.shape[2:] != side:
+            pixels = F.interpolate(pixels, side, mode="bilinear", align_corners=False)
+        return ((pixels[0] - self.mean) / self.deviation).numpy()
+
+    @torch.no_grad()
+    def run(self, windows: list[np.ndarray]) -> np.ndarray:
+        """Windows ``(16, 3, S, S)`` of prepared frames to ``(N, dims)`` float32."""
+        video = torch.from_numpy(np.stack(windows)).transpose(1, 2).to(self.device)
+        return self.net(video).float().cpu().numpy()
+
+
+def places_of(count: int, patch: int, where: Path) -> int:
+    """Side of the frames whose tubes are ``count`` in windows of 16 frames.
+
+    Raises:
+        EadbenchError: If they make no square.
+    """
+    side = round((count / (FRAMES // TUBE)) ** 0.5)
+    if side * side * (FRAMES // TUBE) != count:
+        raise EadbenchError(f"{count} places, no square in 8 steps of time", where, "use the published file")
+    return side * patch
+
+
+def blocks_of(
+    state: Mapping[str, torch.Tensor], bias: Callable[[str], torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Tensors of the blocks under torch's own names.
+
+    Args:
+        state: Names ``blocks.N.attn.qkv.weight`` and so on.
+        bias: Gives the bias of query, key and value together, from the block's prefix.
+    """
+    found = {}
+    for k in range(depth_of(state)):
+        block = f"blocks.{k}."
+        found |= {block + ours: state[block + theirs] for ours, theirs in ATTENTION.items()}
+        found[block + "self_attn.in_proj_bias"] = bias(block)
+    return found
+
+
+def depth_of(state: Mapping[str, torch.Tensor]) -> int:
+    """Number of blocks."""
+    return len({name.split(".")[1] for name in state if name.startswith("blocks.")})
+
+
+def draw(net: nn.Module, folder: Path, scale: float, seed: int) -> None:
+    """Give a network random weights and write them: matrices and kernels from a normal
+    distribution of that standard deviation, biases 0.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in net.named_parameters():
+            if value.ndim > 1:
+                value.normal_(0, scale, generator=generator)
+            elif name.endswith("bias"):
+                value.zero_()
+    with atomic_path(folder / RANDOM) as part:
+        save_file({name: value.contiguous() for name, value in net.state_dict().items()}, part)
+
+
+def read_drawn(net: nn.Module, folder: Path) -> nn.Module:
+    """The same network with the weights that were drawn."""
+    load_weights(net, folder / RANDOM)
+    return net

@@ -1,0 +1,114 @@
+"""Kind ``vjepa``: V-JEPA's huge encoder with the probe that its authors trained on
+Something-Something v2, features of 16-frame windows for JEDi (Luo et al. 2024).
+
+``fetched``: the published pair of files; the first, of 10 GB, also holds the predictor,
+the optimiser and a second encoder, which are left. ``random``: a small fixed-seed
+network; options as :class:`eadbench.zoo.video_features.TransformerOptions`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eadbench.core.errors import EadbenchError
+from eadbench.models.video_vit import AttentivePooler, VideoViT, sinusoids
+from eadbench.zoo.card import Card
+from eadbench.zoo.video_features import (
+    FRAMES,
+    HEADS,
+    TUBE,
+    TransformerOptions,
+    WindowNet,
+    WindowTransformer,
+    blocks_of,
+    depth_of,
+    draw,
+    places_of,
+    read_drawn,
+)
+from eadbench.zoo.weights import load_weights, read_weights
+
+ENCODER, PROBE = "vith16.pth.tar", "ssv2-probe.pth.tar"
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BLOCK = "pooler.cross_attention_block."
+POOL = {
+    "query": "pooler.query_tokens",
+    "inner.weight": f"{BLOCK}mlp.fc1.weight",
+    "inner.bias": f"{BLOCK}mlp.fc1.bias",
+    "outer.weight": f"{BLOCK}mlp.fc2.weight",
+    "outer.bias": f"{BLOCK}mlp.fc2.bias",
+    "attention.out_proj.weight": f"{BLOCK}xattn.proj.weight",
+    "attention.out_proj.bias": f"{BLOCK}xattn.proj.bias",
+    **{f"norm{k}.{part}": f"{BLOCK}norm{k}.{part}" for k in (1, 2) for part in ("weight", "bias")},
+}
+
+
+def network(options: TransformerOptions, places: torch.Tensor) -> WindowNet:
+    """An untrained network of those sizes."""
+    patch = (TUBE, options.patch, options.patch)
+    encoder = VideoViT(places, options.depth, options.heads, options.inner, patch, True)
+    return WindowNet(encoder, AttentivePooler(options.width, options.heads, options.inner))
+
+
+def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
+    """The extractor of an artefact's folder.
+
+    Raises:
+        EadbenchError: If a file is another.
+    """
+    if card.how != "fetched":
+        options = TransformerOptions.model_validate(card.options)
+        net = read_drawn(network(options, _drawn_places(options)), folder)
+        return WindowTransformer(net, options.width, options.size, MEAN, DEVIATION, device)
+    path = folder / ENCODER
+    state = _tensors(path, "target_encoder", "blocks.0.attn.qkv.weight", ("module.", "backbone."))
+    probe = _tensors(folder / PROBE, "classifier", "pooler.query_tokens", ("module.",))
+    kernel, places = state["patch_embed.proj.weight"], state["pos_embed"]
+    options = TransformerOptions(
+        width=kernel.shape[0],
+        depth=depth_of(state),
+        heads=HEADS,
+        inner=state["blocks.0.mlp.fc1.weight"].shape[0],
+        size=places_of(places.shape[1], kernel.shape[-1], path),
+        patch=kernel.shape[-1],
+    )
+    net = network(options, torch.zeros_like(places, dtype=torch.float))
+    own = blocks_of(state, lambda block: state[f"{block}attn.qkv.bias"])
+    own |= {f"embed.{part}": state[f"patch_embed.proj.{part}"] for part in ("weight", "bias")}
+    own |= {f"norm.{part}": state[f"norm.{part}"] for part in ("weight", "bias")}
+    pool = {ours: probe[theirs] for ours, theirs in POOL.items()}
+    for part in ("weight", "bias"):
+        joined = [probe[f"{BLOCK}xattn.{name}.{part}"] for name in ("q", "kv")]
+        pool[f"attention.in_proj_{part}"] = torch.cat(joined)
+    whole = {f"encoder.{name}": value for name, value in (own | {"places": places}).items()}
+    load_weights(net, path, whole | {f"pool.{name}": value for name, value in pool.items()})
+    return WindowTransformer(net, options.width, options.size, MEAN, DEVIATION, device)
+
+
+def _tensors(path: Path, key: str, sign: str, prefixes: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """Entry ``key`` of a checkpoint, names without the prefixes of its training.
+
+    Raises:
+        EadbenchError: If there is none, or it holds no tensor ``sign``.
+    """
+    state = read_weights(path).get(key)
+    found = {}
+    for name, value in (state if isinstance(state, dict) else {}).items():
+        for prefix in prefixes:
+            name = name.replace(prefix, "")
+        found[name] = value
+    if sign not in found:
+        raise EadbenchError(f"entry {key!r} holds no {sign}", path, "use the published file")
+    return found
+
+
+def _drawn_places(options: TransformerOptions) -> torch.Tensor:
+    return sinusoids(FRAMES // TUBE * (options.size // options.patch) ** 2, options.width)
+
+
+def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Draw a random network."""
+    wanted = TransformerOptions.model_validate(options)
+    draw(network(wanted, _drawn_places(wanted)), folder, wanted.scale, seed)
+    return {"dims": wanted.width, "resolution": wanted.size}
