@@ -30,7 +30,11 @@ OFFICIAL = {
     "sync2": "stable-syncnet",
     "cdfvd": "videomae-v2-giant-ssv2",
     "jedi": "vjepa-huge-ssv2",
+    "aesthetics": "topiq-iaa-swin",
+    "mouth_quality": "musiq-koniq",
+    "face_quality": "topiq-face-res50",
 }
+OPTIONAL = ("aesthetics", "mouth_quality", "face_quality")  # of a package that no other extra brings
 DEMO = Path("results/zoo")
 
 
@@ -106,8 +110,12 @@ def choose(
 
     Raises:
         EadbenchError: If nothing was chosen and networks are missing, a folder is not
-            there, a licence is refused or a download fails.
+            there, a package is not installed, a licence is refused or a download fails.
     """
+    if not set(config.roles()).isdisjoint(OPTIONAL):
+        from eadbench.zoo.image_quality import refuse_without_package
+
+        refuse_without_package()
     wanted = needed(config, parts)
     if not wanted:
         return Evaluators(dict(parts))

@@ -61,6 +61,9 @@ JUDGES = {
     "sync2": "stable_syncnet",
     "cdfvd": "videomae_v2",
     "jedi": "vjepa",
+    "aesthetics": "topiq_aesthetics",
+    "mouth_quality": "musiq",
+    "face_quality": "topiq_face",
 }
 
 # LPIPS is a mean over frames, which a part of them estimates; all 250 of 10 s at 512 x

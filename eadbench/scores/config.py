@@ -22,7 +22,20 @@ READS = {
     "corpus": MEASURED,
     "summarise": ("seed", "scores.metrics", "scores.fvd_protocols", "scores.fvd_fixed_n", "scores.bootstrap"),
 }
-Role = Literal["sync", "emotion", "fid", "fvd", "lpips", "face_id", "sync2", "cdfvd", "jedi"]
+Role = Literal[
+    "sync",
+    "emotion",
+    "fid",
+    "fvd",
+    "lpips",
+    "face_id",
+    "sync2",
+    "cdfvd",
+    "jedi",
+    "aesthetics",
+    "mouth_quality",
+    "face_quality",
+]
 ROLES = get_args(Role)
 
 
@@ -36,6 +49,8 @@ class ScoresConfig(Section):
         fps: All videos are brought to this rate.
         fid_frames: Frames per clip that FID, KID see, spread evenly; null for all.
         lpips_frames: Frames per clip that LPIPS sees, spread evenly; null for all.
+        quality_frames: Frames per clip that THEval's measures of quality see, spread
+            evenly; null for all.
         fvd_protocols: ``stylegan-v``: every window, in [-1, 1]. ``latentsync``: frames
             20 to 35, in [0, 1]. Their values do not compare.
         fvd_window: Frames of a window.
@@ -55,6 +70,7 @@ class ScoresConfig(Section):
     fps: float = 25.0
     fid_frames: int | None = Field(None, ge=1)
     lpips_frames: int | None = Field(None, ge=1)
+    quality_frames: int | None = Field(8, ge=1)
     fvd_protocols: tuple[Literal["stylegan-v", "latentsync"], ...] = ("stylegan-v", "latentsync")
     fvd_window: int = Field(16, ge=9)
     fvd_stride: int = Field(16, ge=1)

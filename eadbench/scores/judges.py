@@ -156,7 +156,11 @@ def noted_judges(
 
 def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricSignature:
     size = net.options.size if role == "sync" else getattr(net, "resolution", None)
-    frames = {"fid": config.fid_frames, "lpips": config.lpips_frames}.get(role)
+    frames = {
+        "fid": config.fid_frames,
+        "lpips": config.lpips_frames,
+        **dict.fromkeys(("aesthetics", "mouth_quality", "face_quality"), config.quality_frames),
+    }.get(role)
     sampled = "" if frames is None else f"{frames} frame{'s' if frames > 1 else ''} per clip"
     return MetricSignature(
         card.id,

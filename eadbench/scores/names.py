@@ -48,9 +48,23 @@ OWN = {
     "stable_sync_offset": "sync2",
     "cd_fvd": "cdfvd",
     "jedi": "jedi",
+    "theval_aesthetics": "aesthetics",
+    "theval_mouth": "mouth_quality",
+    "theval_face": "face_quality",
 }
-# Metrics that are measured only when they are named: they need large networks.
-ON_REQUEST = frozenset({"stable_sync", "stable_sync_offset", "cd_fvd", "jedi"})
+# Metrics that are measured only when they are named: they need large networks
+# or a package of their own.
+ON_REQUEST = frozenset(
+    {
+        "stable_sync",
+        "stable_sync_offset",
+        "cd_fvd",
+        "jedi",
+        "theval_aesthetics",
+        "theval_mouth",
+        "theval_face",
+    }
+)
 # Metrics that build on values of others, which are measured with them.
 BUILDS_ON = {"theval": ("theval_lips", "theval_brows", "theval_head", "theval_silence", "theval_sync")}
 

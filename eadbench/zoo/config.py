@@ -21,6 +21,7 @@ Kind = Literal[
     "face_id",
     "hsemotion",
     "i3d",
+    "image_quality",
     "inception",
     "lpips",
     "qwen_vl",

@@ -185,9 +185,9 @@ class Server:
         self.url = f"http://127.0.0.1:{self.httpd.server_port}"
         threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
 
-    def overlay(self, path: Path, **changes: dict) -> Path:
+    def overlay(self, path: Path, more: dict[str, str] | None = None, **changes: dict) -> Path:
         """The registry with this server's addresses and the files' own hashes;
-        ``changes`` by the file's name.
+        ``changes`` by the file's name; ``more``: further files, with the id of each.
         """
         found = {}
         for entry, name in FILES.items():
@@ -201,6 +201,10 @@ class Server:
         for entry, names in PAIRS.items():
             remotes = [{"name": n, "url": f"{self.url}/{n}"} | facts(self.folder / n) for n in names]
             found[entry] = {"files": remotes}
+        for name, entry in (more or {}).items():
+            found[entry] = {
+                "files": [{"name": name, "url": f"{self.url}/{name}"} | facts(self.folder / name)]
+            }
         path.write_text(yaml.safe_dump(found))
         return path
 

@@ -123,7 +123,7 @@ def test_the_tested_versions_cover_every_extra():
         for line in (ROOT / "requirements/lock.txt").read_text().splitlines()
         if "==" in line
     }
-    wanted = set().union(*extras().values())
+    wanted = set().union(*extras().values()) - {"pyiqa"}  # its licence keeps it out of what is installed
     assert wanted <= lock, wanted - lock
 
 

@@ -5,7 +5,7 @@ entry point ``eadbench.metrics``.
 import logging
 from importlib.metadata import entry_points
 
-from eadbench.scores.metrics import distribution, emotion, frames, identity, motion, sync, theval
+from eadbench.scores.metrics import distribution, emotion, frames, identity, motion, quality, sync, theval
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
 
 __all__ = ["CLIP_METRICS", "METRICS", "Chunk", "Metric", "Part", "Value"]
@@ -61,6 +61,7 @@ def _collect() -> dict[str, type[Metric]]:
         theval.METRICS,
         sync.SECOND,
         distribution.TRANSFORMERS,
+        quality.METRICS,
         _offered(),
     ):
         for metric in module:

@@ -16,6 +16,9 @@ EVALUATORS = {
     "sync2": "LatentSync's StableSyncNet",
     "cdfvd": "VideoMAE v2 (giant)",
     "jedi": "V-JEPA (huge) with its probe",
+    "aesthetics": "TOPIQ-IAA (Swin), by pyiqa",
+    "mouth_quality": "MUSIQ (KonIQ), by pyiqa",
+    "face_quality": "TOPIQ for faces (ResNet-50), by pyiqa",
 }
 MESH, FORMULA = "MediaPipe's face mesh and a formula", "a formula, no network"
 HEAD = """# Metrics
