@@ -66,13 +66,7 @@ class Published:
     @property
     def state(self) -> str:
         """``here``, ``by hand`` or what a download takes."""
-        return (
-            "here"
-            if self.here
-            else "by hand"
-            if self.entry.manual
-            else f"to fetch, {megabytes(self.entry.transfer)}"
-        )
+        return "here" if self.here else "by hand" if self.entry.manual else f"to fetch, {self.entry.size}"
 
 
 def needed(config: ScoresConfig, given: Collection[str] = ()) -> list[Published]:
@@ -241,7 +235,7 @@ def _official(
 def describe(wanted: list[Published]) -> None:
     """Print what is needed: for what, how large, under which licence, from where."""
     fetch = [one for one in wanted if not one.here and not one.entry.manual]
-    total = sum(one.entry.transfer or 0 for one in fetch)
+    total = sum(one.entry.transfer or (one.entry.about_mb or 0) * 10**6 for one in fetch)
     typer.echo(
         f"Published networks for the chosen metrics, kept in {user_cache()} "
         f"({megabytes(total) if fetch else 'nothing'} to fetch):"
