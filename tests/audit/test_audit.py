@@ -125,6 +125,20 @@ def test_what_must_not_move_is_declared_for_known_metrics_and_distortions():
     )
 
 
+@pytest.mark.parametrize("metric", ["stable_sync", "loudness_correlation", "theval_sync", "theval_silence"])
+def test_what_hears_may_answer_to_the_sound_and_not_to_the_codec(metric):
+    assert all(must_stay(d, metric) for d in ("h264", "h265", "aac", "noise", "brightness"))
+    assert not any(must_stay(d, metric) for d in ("audio_late", "silence", "mouth_frozen", "freeze"))
+
+
+@pytest.mark.parametrize(
+    "metric", ["theval_lips", "theval_brows", "theval_head", "cd_fvd", "jedi", "theval_face"]
+)
+def test_what_hears_nothing_must_not_answer_to_the_sound(metric):
+    assert must_stay("audio_late", metric) and must_stay("silence", metric)
+    assert not must_stay("freeze", metric)
+
+
 def test_a_verdict_names_reactions_gaps_and_false_responses():
     rows = [
         ("blur", 2.0, False, "reacts"),
