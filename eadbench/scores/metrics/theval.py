@@ -150,7 +150,7 @@ class ThevalSync(_Speech):
     )
     reacts = (
         "whether the mouth opens where the sound is loud; also speech with loud closed and quiet open "
-        "sounds, so read it beside the real clips' value. Sees a delay of a few frames hardly"
+        "sounds, so read it beside the real clips' value"
     )
     source, cites, range = SOURCE, CITES, (0, 1)
 
