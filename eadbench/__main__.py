@@ -1,5 +1,5 @@
 """``python -m eadbench``."""
 
-from eadbench.cli import main
+from eadbench.cli import run
 
-main()
+run()
