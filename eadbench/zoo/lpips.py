@@ -46,14 +46,6 @@ class AlexNetTrunk(nn.Module):
                 layer += 1
             self.add_module(f"slice{number}", piece)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """``(B, 3, H, W)`` to the five feature maps."""
-        maps = []
-        for piece in self.children():
-            x = piece(x)
-            maps.append(x)
-        return maps
-
 
 class LPIPSNetwork(nn.Module):
     """``(x, y)``, both ``(B, 3, H, W)`` in [-1, 1], to distances ``(B,)``;
@@ -74,15 +66,16 @@ class LPIPSNetwork(nn.Module):
         return self.shift.device
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        maps = zip(
-            self.trunk((x - self.shift) / self.scale), self.trunk((y - self.shift) / self.scale), strict=True
-        )
-        differences = [(_unit(a) - _unit(b)) ** 2 for a, b in maps]
-        distances = [
-            nn.functional.conv2d(d, self.get_buffer(f"linear{n}")).mean((2, 3))
-            for n, d in enumerate(differences)
-        ]
-        return sum(distances[1:], distances[0]).flatten()
+        x, y = ((side - self.shift) / self.scale for side in (x, y))
+        total: Tensor | float = 0.0
+        for number, piece in enumerate(self.trunk.children()):
+            x, y = (
+                piece(x),
+                piece(y),
+            )  # the maps of one layer at a time: those of a large frame are larger yet
+            linear = self.get_buffer(f"linear{number}")
+            total = total + nn.functional.conv2d((_unit(x) - _unit(y)) ** 2, linear).mean((2, 3))
+        return total.flatten()
 
 
 def _unit(maps: Tensor) -> Tensor:
