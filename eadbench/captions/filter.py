@@ -56,8 +56,7 @@ def filter_captions(
         )
     embedder, name = _open_embedder(config, parts, device)
     others = Others([known[clip_id] for clip_id in table.clip_id], config, embedder)
-    has_text = table.caption.notna()
-    texts = list(dict.fromkeys(table.caption[has_text]))
+    texts = list(dict.fromkeys(table.caption.dropna()))
     where = {text: k for k, text in enumerate(texts)}
     embedded = (
         np.asarray(embedder.embed_texts(texts) if hasattr(embedder, "embed_texts") else embedder.embed(texts))
@@ -67,7 +66,7 @@ def filter_captions(
 
     swaps = swapped_clips(table, seed)
     rows_of = {clip_id: k for k, clip_id in enumerate(table.clip_id)}
-    own = np.array([where.get(c, -1) if isinstance(c, str) else -1 for c in table.caption])
+    own = np.array([where.get(c, -1) for c in table.caption])
     wrong = np.array([own[rows_of[s]] if s else -1 for s in swaps])
     table["similarity"] = others.similarity(embedded, own)
     table["swap_clip"] = swaps
