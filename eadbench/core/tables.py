@@ -14,7 +14,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eadbench.core import seals
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import atomic_path, explained
 from eadbench.core.status import DROPPED, FAILED, KEPT  # noqa: F401 (readers of tables import them from here)
@@ -305,16 +304,6 @@ def concat_tables(
     merged = pd.concat(filled, ignore_index=True) if filled else frames[0]
     write_table(target, merged, table, sort_by)
     return merged
-
-
-def resolve(table_path: str | Path, value: str) -> Path:
-    """The file that a path in a table means: relative to the table's folder, and still
-    what it was when it was made.
-
-    Raises:
-        FatalError: If an earlier job made the file and it is gone or was changed since.
-    """
-    return seals.checked(Path(table_path).resolve().parent / value)
 
 
 def relative_to(path: str | Path, folder: str | Path) -> str:

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from eadbench.core import schemas
+from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
-from eadbench.core.tables import KEPT, read_table, resolve
+from eadbench.core.tables import KEPT, read_rows
 from eadbench.corpora.config import DRAWN
 from eadbench.tables.build import mark_of_runs
 from eadbench.tables.config import ComparisonTable
@@ -76,10 +75,11 @@ def collect_videos(built: Built, results: Path, folder: Path) -> GalleryVideos:
         if not path.exists():
             missing.append("/".join(cell))
             continue
-        samples = read_table(path, schemas.SAMPLES)
         clips = found.setdefault((cell.corpus, cell.protocol), {})
-        for row in samples[(samples.status == KEPT) & samples.video.notna()].itertuples(index=False):
-            source = resolve(path, row.video)
+        for row in read_rows(path, schemas.SAMPLES):
+            if row.status != KEPT or not row.video:
+                continue
+            source = seals.checked(row.video)
             if not source.exists():
                 continue
             files[cell.method, cell.corpus, cell.protocol, row.clip_id] = source
@@ -87,11 +87,8 @@ def collect_videos(built: Built, results: Path, folder: Path) -> GalleryVideos:
                 f"videos/{slug(cell.method)}/{slug(cell.corpus)}/{cell.protocol}/{slug(row.clip_id)}.mp4"
             )
             link_or_copy(source, folder / address)
-            facts = {"speaker": row.speaker, "emotion": row.target_emotion}
-            clip = clips.setdefault(
-                row.clip_id,
-                {"id": row.clip_id, "methods": {}} | {k: None if pd.isna(v) else v for k, v in facts.items()},
-            )
+            facts = {"id": row.clip_id, "methods": {}, "speaker": row.speaker, "emotion": row.target_emotion}
+            clip = clips.setdefault(row.clip_id, facts)
             clip["methods"][cell.method] = address
     data = {
         "missing": missing,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from eadbench.core import seals
 from eadbench.core.errors import FatalError
-from eadbench.core.tables import Column, Table, read_table, resolve, write_table
+from eadbench.core.tables import Column, Table, read_table, write_table
 
 TOY = Table(
     "toy",
@@ -135,11 +135,11 @@ def test_another_process_of_the_job_can_be_trusted(folder: Path) -> None:
     seals.check(folder / "model.bin")
 
 
-def test_a_path_in_a_table_is_checked(folder: Path) -> None:
-    assert resolve(folder / "table.parquet", "videos/a.mp4") == folder / "videos/a.mp4"
+def test_a_path_is_handed_on_once_it_is_checked(folder: Path) -> None:
+    assert seals.checked(folder / "videos/a.mp4") == folder / "videos/a.mp4"
     flip(folder / "videos/a.mp4", 7)
     with pytest.raises(FatalError, match=r"a\.mp4"):
-        resolve(folder / "table.parquet", "videos/a.mp4")
+        seals.checked(folder / "videos/a.mp4")
 
 
 def test_no_flipped_byte_of_a_table_changes_a_value_unseen(tmp_path: Path) -> None:

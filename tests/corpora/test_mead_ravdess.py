@@ -12,7 +12,7 @@ from material import face_video, hum
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.tables import read_table, resolve
+from eadbench.core.tables import read_table
 from eadbench.corpora.config import CorporaConfig
 from eadbench.corpora.fetch import fetch
 from eadbench.corpora.index import index
@@ -93,9 +93,7 @@ def test_mead_lists_what_is_there(mead, tmp_path):
         "disgusted/007",
     )
     assert row["fps"] == 30 and row["sample_rate"] == 16000 and row["split"] == "test"
-    assert resolve(tmp_path / "out" / "index.parquet", row["audio_source"]).samefile(
-        mead / "M003/audio/disgusted/level_2/007.wav"
-    )
+    assert (tmp_path / "out" / row["audio_source"]).samefile(mead / "M003/audio/disgusted/level_2/007.wav")
     assert table["sample_rate"].isna()["M003_front_disgusted_2_033"]  # no sound: for the clips to drop
     reasons = table["reason"].to_dict()
     assert (
