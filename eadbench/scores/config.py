@@ -39,6 +39,10 @@ Role = Literal[
 ROLES = get_args(Role)
 
 
+FvdProtocol = Literal["stylegan-v", "latentsync"]
+FVD_PROTOCOLS: tuple[str, ...] = get_args(FvdProtocol)
+
+
 class ScoresConfig(Section):
     """What is measured and how.
 
@@ -71,7 +75,7 @@ class ScoresConfig(Section):
     fid_frames: int | None = Field(None, ge=1)
     lpips_frames: int | None = Field(None, ge=1)
     quality_frames: int | None = Field(8, ge=1)
-    fvd_protocols: tuple[Literal["stylegan-v", "latentsync"], ...] = ("stylegan-v", "latentsync")
+    fvd_protocols: tuple[FvdProtocol, ...] = FVD_PROTOCOLS
     fvd_window: int = Field(16, ge=9)
     fvd_stride: int = Field(16, ge=1)
     fvd_fixed_n: int = Field(64, ge=2)

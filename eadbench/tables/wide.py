@@ -11,6 +11,7 @@ import yaml
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import Table
+from eadbench.scores.config import FVD_PROTOCOLS
 from eadbench.tables.config import AblationTable, ComparisonTable, TablesConfig
 from eadbench.tables.metrics import MetricLabel, metric
 from eadbench.training.card import ancestors, corpora_of
@@ -413,9 +414,17 @@ def the_signature(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
 
 
 def describe_signature(extractor: str, sha256: str, resolution: str, variant: str) -> str:
-    """``inception-trained (sha256 1234abcd) at 64 px, stylegan-v``."""
-    text = extractor + (f" (sha256 {sha256[:12]})" if sha256 else "")
-    return text + (f" at {resolution} px" if resolution else "") + (f", {variant}" if variant else "")
+    """``i3d-trained (sha256 1234abcd) at 64 px, protocol stylegan-v``. A variant that the
+    extractor's name ends with is not said again.
+    """
+    text = (
+        extractor
+        + (f" (sha256 {sha256[:12]})" if sha256 else "")
+        + (f" at {resolution} px" if resolution else "")
+    )
+    if not variant or extractor.endswith(f"[{variant}]"):
+        return text
+    return f"{text}, {'protocol ' * variant.startswith(FVD_PROTOCOLS)}{variant}"
 
 
 def quoted_values(paper_corpus: str | None, name: str, method: str) -> dict[str, dict]:

@@ -298,3 +298,18 @@ def test_a_table_holds_one_protocol_and_says_who_could_not_run() -> None:
     (note,) = missing(tables["cross"])
     assert note.text.startswith("b could not be run: weights are missing: x, and 1 more (`eadbench")
     assert "| b | – |" in render.to_markdown(tables["cross"], {"Missing clips": [note.text]}, {}, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("extractor", "variant", "text"),
+    [
+        ("i3d", "stylegan-v", "i3d (sha256 0123456789ab) at 64 px, protocol stylegan-v"),
+        ("i3d", "latentsync,n=8", "i3d (sha256 0123456789ab) at 64 px, protocol latentsync,n=8"),
+        ("sync [lower half]", "lower half", "sync [lower half] (sha256 0123456789ab) at 64 px"),
+        ("inception", "16 frames per clip", "inception (sha256 0123456789ab) at 64 px, 16 frames per clip"),
+    ],
+)
+def test_a_signature_says_the_protocol_once(extractor, variant, text):
+    from eadbench.tables.wide import describe_signature
+
+    assert describe_signature(extractor, "0123456789abcdef", "64", variant) == text
