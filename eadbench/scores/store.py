@@ -5,51 +5,63 @@ does not grow with their number.
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 
 FEATURES, META = "features.safetensors", "measure.json"
+BLOCK = 1 << 20
 DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64", "int64": "I64", "uint8": "U8"}
 
 
 def save_part(path: Path, tensors: dict[str, np.ndarray]) -> None:
     """One clip's features, by ``kind/clip_id``."""
-    with atomic_path(path) as part:
-        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, part)
+    arrays = [(name, np.ascontiguousarray(value)) for name, value in tensors.items()]
+    facts = [(name, DTYPES[str(array.dtype)], list(array.shape), array.nbytes) for name, array in arrays]
+    with atomic_path(path) as part, part.open("wb") as out:
+        out.write(_header(facts))
+        for _, array in arrays:
+            out.write(array.reshape(-1).view(np.uint8))
 
 
 def merge_parts(parts: Iterable[Path], target: Path) -> None:
-    """Join parts to one safetensors file; one tensor at a time is in memory."""
-    places: list[tuple[Path, str]] = []
-    header: dict[str, Any] = {}
-    at = 0
+    """Join parts to one safetensors file, ``BLOCK`` bytes at a time: neither the
+    library's map of a file nor its copies of a tensor are in memory.
+    """
+    places: list[tuple[Path, int, int]] = []
+    facts: list[tuple[str, str, list[int], int]] = []
     for path in parts:
-        with safe_open(path, "numpy") as handle:
-            for name in sorted(handle.keys()):
-                piece = handle.get_slice(name)
-                shape = piece.get_shape()
-                size = int(np.prod(shape, dtype=np.int64)) * np.dtype(_numpy_type(piece.get_dtype())).itemsize
-                header[name] = {"dtype": piece.get_dtype(), "shape": shape, "data_offsets": [at, at + size]}
-                at += size
-                places.append((path, name))
+        with path.open("rb") as part:
+            size = int.from_bytes(part.read(8), "little")
+            held = json.loads(part.read(size))
+        for name in sorted(held):
+            first, last = held[name]["data_offsets"]
+            facts.append((name, held[name]["dtype"], held[name]["shape"], last - first))
+            places.append((path, 8 + size + first, last - first))
+    with atomic_path(target) as whole, whole.open("wb") as out:
+        out.write(_header(facts))
+        for path, start, count in places:
+            with path.open("rb") as part:
+                part.seek(start)
+                for at in range(0, count, BLOCK):
+                    out.write(part.read(min(BLOCK, count - at)))
+
+
+def _header(facts: list[tuple[str, str, list[int], int]]) -> bytes:
+    """Beginning of a safetensors file with tensors of these names, types, shapes and
+    sizes in bytes, one after the other.
+    """
+    header, at = {}, 0
+    for name, dtype, shape, size in facts:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
+        at += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with atomic_path(target) as part, part.open("wb") as out:
-        out.write(len(text).to_bytes(8, "little") + text)
-        for path, name in places:
-            with safe_open(path, "numpy") as handle:
-                out.write(handle.get_tensor(name).tobytes())
-
-
-def _numpy_type(name: str) -> str:
-    return next(numpy for numpy, short in DTYPES.items() if short == name)
+    return len(text).to_bytes(8, "little") + text
 
 
 class Features:
