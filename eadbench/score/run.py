@@ -1,5 +1,6 @@
 """Measure folders, sum up, and hand over to the tables."""
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ import pandas as pd
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path
+from eadbench.core.files import atomic_path, hash_once
 from eadbench.core.progress import track
 from eadbench.core.tables import KEPT, read_table, relative_to, write_table
 from eadbench.media.audio import read_audio
@@ -21,7 +22,7 @@ from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.workers import Workers
-from eadbench.tables.config import TablesConfig
+from eadbench.tables.config import CELLS, TablesConfig
 
 if TYPE_CHECKING:
     from eadbench.tables.load import Built
@@ -63,8 +64,9 @@ def score_folders(
     """Score pairs of folders.
 
     Writes ``out`` (``schemas.SCORES``), the main table beside it as Markdown, LaTeX and
-    CSV, every value and reason of every clip as ``{out without suffix}.clips.csv``, and
-    the measured cells in ``{out}.cells/``.
+    CSV, every value and reason of every clip as ``{out without suffix}.clips.csv``, the
+    measured cells in ``{out}.cells/``, and in ``{out}.tables/`` what ``tables show``,
+    ``merge``, ``export`` and ``cite`` read.
 
     Args:
         pairs: What to score.
@@ -82,7 +84,7 @@ def score_folders(
     Returns:
         The tables as read back.
     """
-    cells = out.with_name(out.name + ".cells")
+    cells = out.with_name(out.name + CELLS)
     for name, tasks in pairs.tasks.items():
         cell = {"method": name, "corpus": pairs.corpus, "protocol": PROTOCOL}
         real = cells / REAL if name != REAL else None
@@ -116,7 +118,7 @@ def _printed(
     """
     from eadbench.scores.summarise import SummaryCell, write_summary
     from eadbench.tables.build import TableInputs, build
-    from eadbench.tables.load import load_built
+    from eadbench.tables.load import folder_of, load_built
     from eadbench.tables.report import report
 
     truth = SummaryCell.read(cells / REAL)
@@ -124,23 +126,45 @@ def _printed(
         write_summary(SummaryCell.read(cells / name), truth, config, seed, cells / name / "summary.parquet")
     one_resolution([cells / name / "summary.parquet" for name in pairs.tasks])
     per_clip = [cells / name / "per_clip.parquet" for name in pairs.tasks]
-    with tempfile.TemporaryDirectory(prefix="eadbench-score-") as scratch:
-        results = Path(scratch)
-        tables = results / "tables"
-        summaries = [cells / name / "summary.parquet" for name in pairs.tasks]
-        inputs = TableInputs(summaries, per_clip, remarks=[*pairs.remarks, *remarks])
-        build(
-            inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips
-        )
-        built = load_built(tables)
-        if page is not None:
-            _lay_out(results, pairs, cells, cards, config.fps)
-            report(tables, results, page / "index.html")
-        write_clips(per_clip, clips_of(out))
-        for suffix in BESIDE:
-            _copy(tables / f"main.{suffix}", out.with_suffix(f".{suffix}"))
-        _copy(tables / "scores.parquet", out)
+    summaries = [cells / name / "summary.parquet" for name in pairs.tasks]
+    inputs = TableInputs(
+        summaries,
+        per_clip,
+        remarks=[*pairs.remarks, *remarks],
+        clips={f"{pairs.corpus}/{PROTOCOL}": real_videos(pairs)},
+        measured=untold(pairs, config),
+    )
+    tables = folder_of(out)
+    build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips)
+    built = load_built(tables)
+    if page is not None:
+        with tempfile.TemporaryDirectory(prefix="eadbench-score-") as scratch:
+            _lay_out(Path(scratch), pairs, cells, cards, config.fps)
+            report(tables, Path(scratch), page / "index.html")
+    write_clips(per_clip, clips_of(out))
+    for suffix in BESIDE:
+        _copy(tables / f"main.{suffix}", out.with_suffix(f".{suffix}"))
+    _copy(tables / "scores.parquet", out)
     return built
+
+
+def real_videos(pairs: Pairs) -> str:
+    """sha256 over names and contents of the real videos: whether two people scored the
+    same test clips.
+    """
+    lines = [
+        f"{task.clip_id} {hash_once(task.real)}"
+        for task in pairs.tasks[REAL]
+        if task.real is not None and task.real.is_file()
+    ]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def untold(pairs: Pairs, config: ScoresConfig) -> dict[str, Any]:
+    """Settings that shape values and that no metric signature tells."""
+    crop = any(task.crop for tasks in pairs.tasks.values() for task in tasks)
+    names = ("fps", "fvd_window", "fvd_stride", "fvd_fixed_n", "silence_db")
+    return {"crop": crop, **{name: getattr(config, name) for name in names}}
 
 
 def tables_config(pairs: Pairs, summaries: list[Path], shown: tuple[str, ...]) -> TablesConfig:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,6 +32,10 @@ FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 class TableInputs:
     """Tables of the stages before, and what else to say below the main table; ``kinds``
     and ``corpora`` as in ``Facts``.
+
+    ``clips`` and ``measured`` tell, where results are merged, whether values compare:
+    ``corpus/protocol`` -> a hash of its test clips (of their ids, if nothing is given),
+    and settings that no metric signature tells.
     """
 
     summary: Sequence[Path]
@@ -42,6 +47,8 @@ class TableInputs:
     remarks: Sequence[str] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     corpora: Mapping[str, dict] = field(default_factory=dict)
+    clips: Mapping[str, str] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_clips: int = 0) -> None:
@@ -87,7 +94,7 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
         broken_down, offsets, clips = (
             gather.breakdown(base),
             gather.offsets(base),
-            gather.clip_sets(base, config.ground_truth),
+            inputs.clips or gather.clip_sets(base, config.ground_truth),
         )
     notes = all_notes(tables, scores, config, facts, gather.failures(inputs.per_clip), offsets)
     notes += [note for table in tables for note in covered(table, gather.coverages(inputs.coverage))]
@@ -105,7 +112,7 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
     write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])
     curves = training_curves(history, folder / "training_curves", config.labels, mark_of_runs(facts))
     write_ablation_report(folder, found, curves, tables, notes, config)
-    write_record(out, config, seed, tables, facts, clips, notes)
+    write_record(out, config, seed, tables, facts, clips, notes, inputs.measured)
     files = [
         *inputs.summary,
         *inputs.per_clip,
@@ -126,6 +133,7 @@ def write_record(
     facts: Facts,
     clips: Mapping[str, str],
     notes: Sequence[Note],
+    measured: Mapping[str, Any],
 ) -> None:
     """``tables.json`` beside ``out``: what ``load.load_built`` needs to make the tables
     again.
@@ -137,6 +145,7 @@ def write_record(
         "signatures": {t.name: t.signatures for t in tables},
         "facts": asdict(facts),
         "clips": dict(clips),
+        "measured": dict(measured),
         "notes": to_json(notes),
     }
     write_text(out.parent / "tables.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")

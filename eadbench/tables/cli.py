@@ -10,6 +10,10 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson
 from eadbench.core.settings import nearest
 
+TablesOption = Annotated[
+    Path,
+    typer.Option(help="Folder that `tables build` wrote, or the table that `eadbench score` wrote."),
+]
 app = typer.Typer(add_completion=False, help="Tables, ablation report, page.", no_args_is_help=True)
 
 
@@ -116,7 +120,9 @@ def report_command(
 
 @app.command("compare")
 def compare_command(
-    first: Annotated[Path, typer.Argument(help="Results folder, or its tables folder.")],
+    first: Annotated[
+        Path, typer.Argument(help="Results folder, its tables folder, or a table of `eadbench score`.")
+    ],
     second: Annotated[Path, typer.Argument(help="The other one.")],
     out: Annotated[
         Path | None, typer.Option(help="Write the differences to this Markdown file, too.")
@@ -137,7 +143,7 @@ def compare_command(
 
 @app.command("show")
 def show_command(
-    tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
+    tables: TablesOption = Path("results/tables"),
     report: Annotated[Path, typer.Option(help="The page to point to.")] = Path("results/report/index.html"),
 ) -> None:
     """Print the tables to the terminal, with what to know before believing them.
@@ -146,9 +152,10 @@ def show_command(
 
         eadbench tables show --tables results/tables
     """
+    from eadbench.tables.load import tables_folder
     from eadbench.tables.show import show
 
-    show(tables, report)
+    show(tables_folder(tables), report)
 
 
 @app.command("merge")
@@ -156,7 +163,8 @@ def merge_command(
     results: Annotated[
         list[str],
         typer.Argument(
-            help="Results folders, two or more; NAME=FOLDER gives one a name.", metavar="FOLDER..."
+            help="Results folders, or tables of `eadbench score`, two or more; NAME=PATH gives one a name.",
+            metavar="PATH...",
         ),
     ],
     out: Annotated[
@@ -171,11 +179,14 @@ def merge_command(
     and the difference is named.
 
     A signature is the network that measures, the hash of its weights, the resolution,
-    and the metric's variant. The test clips must be the same.
+    and the metric's variant. The test clips must be the same. Beside a table of
+    `eadbench score` its folder (scores.parquet.tables) must lie.
 
     Example:
 
         eadbench tables merge mine=results theirs=../theirs/results \\
+          --out merged/scores.parquet
+        eadbench tables merge mine=scores.parquet theirs=../theirs/scores.parquet \\
           --out merged/scores.parquet
     """
     from eadbench.tables.merge import merge
@@ -184,15 +195,11 @@ def merge_command(
     for text in results:
         name, equals, folder = text.partition("=")
         path = Path(folder if equals else text)
-        name = (
-            name
-            if equals
-            else path.resolve().parent.name
-            if path.name in ("results", "tables")
-            else path.name
-        )
+        if not equals:
+            usual = path.name in ("results", "tables", "scores.parquet")
+            name = path.resolve().parent.name if usual else path.name.removesuffix(".parquet")
         if name in folders:
-            raise EadbenchError(f"two results are named {name!r}", text, "give them names: NAME=FOLDER")
+            raise EadbenchError(f"two results are named {name!r}", text, "give them names: NAME=PATH")
         folders[name] = path
     built = merge(folders, out, [part.strip() for part in (without or "").split(",") if part.strip()])
     typer.echo(f"{built.scores.method.nunique()} methods, {len(built.scores)} values: {out}")
@@ -209,7 +216,7 @@ def export_command(
             "results/tables/croissant.json."
         ),
     ],
-    tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
+    tables: TablesOption = Path("results/tables"),
     dataset: Annotated[
         list[str] | None,
         typer.Option(help="hf-evals: CORPUS=ID, the id of its benchmark on the Hub.", show_default=False),
@@ -222,9 +229,10 @@ def export_command(
     """Write the values in a form that others read. Each value keeps its interval, n,
     and what it was measured with.
 
-    hf-evals: .eval_results/*.yaml of model repositories on the Hugging Face Hub, a
-    folder per method. csv: all values in one file. croissant: JSON-LD that describes
-    the Parquet tables for data set search.
+    hf-evals: for repositories on the Hugging Face Hub, .eval_results/*.yaml of each
+    method's model and eval.yaml of each corpus's test clips (its config and split are
+    named default and test: change them to yours). csv: all values in one file.
+    croissant: JSON-LD that describes the Parquet tables for data set search.
 
     Example:
 
@@ -233,9 +241,9 @@ def export_command(
           --dataset demo_mead=me/mead-like
     """
     from eadbench.tables import export
-    from eadbench.tables.load import load_built
+    from eadbench.tables.load import load_built, tables_folder
 
-    built = load_built(tables)
+    built = load_built(tables_folder(tables))
     if to == "csv":
         export.to_csv(built, out)
         typer.echo(f"{len(built.scores)} values: {out}")
@@ -256,7 +264,7 @@ def export_command(
 
 @app.command("cite")
 def cite_command(
-    tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
+    tables: TablesOption = Path("results/tables"),
     table: Annotated[
         str | None, typer.Option(help="Only what this table holds, e.g. main.", show_default=False)
     ] = None,
@@ -268,9 +276,9 @@ def cite_command(
 
         eadbench tables cite --table main > benchmark.bib
     """
-    from eadbench.tables.load import load_built, references
+    from eadbench.tables.load import load_built, references, tables_folder
 
-    typer.echo(references(load_built(tables), table), nl=False)
+    typer.echo(references(load_built(tables_folder(tables)), table), nl=False)
 
 
 @app.command("dictionary")

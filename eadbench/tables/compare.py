@@ -12,14 +12,13 @@ import pandas as pd
 from rich.console import Console
 
 from eadbench.core import schemas
-from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.tables import read_table
 from eadbench.scores.bootstrap import mean_interval, resamplings
 from eadbench.scores.paired import signed_rank
 from eadbench.tables.ablation import mover
 from eadbench.tables.gather import CELL
-from eadbench.tables.load import read_json
+from eadbench.tables.load import measured_in, per_clip_of, read_json, tables_folder
 from eadbench.tables.render import frame_to_markdown, number
 from eadbench.tables.wide import decimals_for, describe_signature
 
@@ -44,8 +43,8 @@ class Paired:
 
 
 def compare(first: Path, second: Path, out: Path | None = None, everything: bool = False) -> None:
-    """Compare two results folders, print the differences and, if asked, write them as
-    Markdown.
+    """Compare two results folders, or tables of ``eadbench score``, print the
+    differences and, if asked, write them as Markdown.
 
     Raises:
         EadbenchError: If one of them holds no tables.
@@ -66,20 +65,6 @@ def compare(first: Path, second: Path, out: Path | None = None, everything: bool
         parts = [f"# {first} and {second}", counts, "## Values", frame_to_markdown(text)]
         parts += ["## Settings and inputs", frame_to_markdown(settings)]
         write_text(out, "\n\n".join(parts))
-
-
-def tables_folder(folder: Path) -> Path:
-    """The tables of a results folder, or the folder itself.
-
-    Raises:
-        EadbenchError: If there are none.
-    """
-    for candidate in (folder / "tables", folder):
-        if (candidate / "scores.parquet").exists():
-            return candidate
-    raise EadbenchError(
-        "no tables here", folder, "give a results folder in which `eadbench tables build` has run"
-    )
 
 
 def compare_values(first: Path, second: Path) -> pd.DataFrame:
@@ -163,15 +148,7 @@ def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ..
     draws: dict[tuple[str, ...], np.ndarray] = {}
     columns = ["clip_id", "speaker", "metric", "value"]
     for cell in both[both.side == "both"][CELL].drop_duplicates().itertuples(index=False):
-        paths = [
-            tables_folder(f).parent
-            / "scores"
-            / cell.method
-            / cell.corpus
-            / cell.protocol
-            / "per_clip.parquet"
-            for f in (first, second)
-        ]
+        paths = [per_clip_of(tables_folder(f), *cell) for f in (first, second)]
         if not all(p.exists() for p in paths):
             continue
         pairs = pd.merge(
@@ -226,7 +203,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     scores = read_table(tables / "scores.parquet", schemas.SCORES)
     facts: dict[str, Any] = {"seed": sorted(set(scores.seed)), "commit": sorted(set(scores.commit))}
     facts |= {f"run of {m}": sorted(set(g.run_hash.dropna())) for m, g in scores.groupby("method")}
-    root = tables.parent
+    root = measured_in(tables)
     for path in sorted(root.glob("*/**/provenance.json")):
         record = read_json(path)
         where = path.parent.relative_to(root).as_posix()

@@ -24,6 +24,7 @@ READS = {
 }
 
 
+CELLS, TABLES = ".cells", ".tables"  # folders beside the table that `eadbench score` writes
 # What a title may leave to be filled in, so that it claims nothing by hand.
 PLACEHOLDERS = ("corpora", "modules", "trained_on")
 

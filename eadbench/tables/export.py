@@ -22,6 +22,7 @@ from eadbench.tables.wide import describe_signature
 
 # the registered name, application/vnd.apache.parquet, mlcroissant 1.1 does not read
 PARQUET = "application/x-parquet"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 TYPES = {"string": "sc:Text", "double": "sc:Float", "int64": "sc:Integer", "bool": "sc:Boolean"}
 # The context that mlcroissant writes; the terms are those of the specification,
 # http://mlcommons.org/croissant/1.0.
@@ -77,8 +78,9 @@ def to_csv(built: Built, out: Path) -> None:
 
 
 def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
-    """A folder per method, to be put into its model repository:
-    ``.eval_results/CORPUS.yaml``, an entry per metric of the tables.
+    """``models/METHOD/.eval_results/CORPUS.yaml`` for the repository of each method, an
+    entry per metric of the tables, and ``datasets/CORPUS/eval.yaml``, which makes the
+    repository of the test clips a benchmark with these tasks.
 
     The task is ``METRIC``, with protocol and variant where these are not the usual
     ones. The notes of an entry tell its interval, n, what measured it, and what forbids
@@ -91,8 +93,8 @@ def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
             ``{"mead": "someone/mead-talking-heads"}``.
 
     Raises:
-        EadbenchError: If a corpus has no id, or an id is given for one that the tables
-            lack.
+        EadbenchError: If a corpus has no id, two have the same, or an id is given for
+            one that the tables lack.
     """
     corpora = sorted(set(built.scores.corpus))
     for name in datasets:
@@ -108,6 +110,15 @@ def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
             "--dataset",
             f"give its id on the Hub, e.g. --dataset {corpora[0]}=NAME/REPOSITORY",
         )
+    for name, dataset in datasets.items():
+        if not HUB_ID.fullmatch(dataset):
+            raise EadbenchError(
+                f"{dataset!r} is no id of the Hub", f"--dataset {name}=", "an id is NAME/REPOSITORY"
+            )
+        if list(datasets.values()).count(dataset) > 1:
+            raise EadbenchError(
+                "two corpora have one id", f"--dataset {name}={dataset}", "give each a repository of its own"
+            )
     written = []
     listed = {column.metric.name for table in built.tables for column in table.columns}
     shown = built.scores[
@@ -116,16 +127,31 @@ def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
     shown = shown[shown.method != built.config.ground_truth]
     for (method, corpus), rows in shown.groupby(["method", "corpus"], sort=True):
         entries = [_hub_entry(row, datasets[corpus], built) for row in rows.itertuples(index=False)]
-        path = out / slug(method) / ".eval_results" / f"{slug(corpus)}.yaml"
+        path = out / "models" / slug(method) / ".eval_results" / f"{slug(corpus)}.yaml"
         write_text(path, yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=100))
+        written.append(path)
+    for corpus, rows in shown.groupby("corpus", sort=True):
+        tasks = dict.fromkeys(_task(row) for row in rows.itertuples(index=False))
+        benchmark = {
+            "name": f"Talking heads on {built.config.label(corpus)}",
+            "description": _description(built),
+            "evaluation_framework": "eadbench",
+            "tasks": [{"id": task, "config": "default", "split": "test"} for task in tasks],
+        }
+        path = out / "datasets" / slug(corpus) / "eval.yaml"
+        write_text(path, yaml.safe_dump(benchmark, sort_keys=False, allow_unicode=True, width=100))
         written.append(path)
     return written
 
 
+def _task(row: Any) -> str:
+    """Id of the task that a value belongs to."""
+    told = filter(None, [row.metric, "" if row.protocol == "self" else row.protocol, row.variant])
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(told)).strip("_")
+
+
 def _hub_entry(row: Any, dataset: str, built: Built) -> dict[str, Any]:
     """One value in the Hub's form."""
-    told = filter(None, [row.metric, "" if row.protocol == "self" else row.protocol, row.variant])
-    task = re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(told)).strip("_")
     resolution = "" if pd.isna(row.resolution) else str(int(row.resolution))
     told = [f"95 % interval {row.low:.6g} to {row.high:.6g}"] if pd.notna(row.low) else []
     told += [
@@ -136,7 +162,11 @@ def _hub_entry(row: Any, dataset: str, built: Built) -> dict[str, Any]:
     told += [
         note.text.partition(". ")[0].rstrip(".") for note in built.notes if note.kind in ("data", "citing")
     ]
-    return {"dataset": {"id": dataset, "task_id": task}, "value": float(row.value), "notes": "; ".join(told)}
+    return {
+        "dataset": {"id": dataset, "task_id": _task(row)},
+        "value": float(row.value),
+        "notes": "; ".join(told),
+    }
 
 
 def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:

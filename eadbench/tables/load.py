@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
 from eadbench.tables.cite import bibtex, keys_of
-from eadbench.tables.config import TablesConfig
+from eadbench.tables.config import CELLS, TABLES, TablesConfig
 from eadbench.tables.notes import Note
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison
 
@@ -21,7 +22,9 @@ REBUILD = "run `eadbench tables build`, or delete the folder and run the workflo
 
 @dataclass(frozen=True)
 class Built:
-    """The content of a tables folder; ``clips`` as ``gather.clip_sets`` gives them."""
+    """The content of a tables folder; ``clips`` and ``measured`` as ``build.TableInputs``
+    has them.
+    """
 
     folder: Path
     config: TablesConfig
@@ -31,6 +34,50 @@ class Built:
     speed: pd.DataFrame | None
     facts: Facts = field(default_factory=lambda: Facts({}, {}))
     clips: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+def folder_of(scores: Path) -> Path:
+    """The folder of all tables beside the table that ``eadbench score`` writes."""
+    return scores.with_name(scores.name + TABLES)
+
+
+def tables_folder(given: Path) -> Path:
+    """The tables of a results folder, the folder itself, or those of a table that
+    ``eadbench score`` wrote.
+
+    Raises:
+        EadbenchError: If there are none.
+    """
+    for candidate in (given / "tables", given, folder_of(given)):
+        if (candidate / "scores.parquet").exists():
+            return candidate
+    if given.is_file():
+        raise EadbenchError(
+            "the tables of this file are not beside it",
+            folder_of(given),
+            "bring that folder too, or run `eadbench score` again",
+        )
+    raise EadbenchError(
+        "no tables here",
+        given,
+        "give a results folder with tables in it, or the table that `eadbench score --out` wrote",
+    )
+
+
+def measured_in(tables: Path) -> Path:
+    """The folder with what was measured: that of the results, or the cells beside the
+    table that ``eadbench score`` writes.
+    """
+    scored = tables.name.endswith(TABLES)
+    return tables.with_name(tables.name.removesuffix(TABLES) + CELLS) if scored else tables.parent
+
+
+def per_clip_of(tables: Path, method: str, corpus: str, protocol: str) -> Path:
+    """The per-clip values of a cell; the file need not be there."""
+    scored = tables.name.endswith(TABLES)
+    cell = Path(method) if scored else Path("scores", method, corpus, protocol)
+    return measured_in(tables) / cell / "per_clip.parquet"
 
 
 def read_json(path: Path) -> dict:
@@ -77,7 +124,17 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
     speed = (
         read_table(folder / "speed.parquet", schemas.SPEED) if (folder / "speed.parquet").exists() else None
     )
-    return Built(folder, config, scores, tables, notes, speed, facts, record.get("clips", {}))
+    return Built(
+        folder,
+        config,
+        scores,
+        tables,
+        notes,
+        speed,
+        facts,
+        record.get("clips", {}),
+        record.get("measured", {}),
+    )
 
 
 def _with_tests(

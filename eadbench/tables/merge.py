@@ -15,10 +15,9 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import read_table, write_table
 from eadbench.tables.build import write_record, write_wide
-from eadbench.tables.compare import tables_folder
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.gather import CELL
-from eadbench.tables.load import Built, load_built
+from eadbench.tables.load import Built, load_built, tables_folder
 from eadbench.tables.notes import Note, all_notes, grouped
 from eadbench.tables.wide import Facts, comparison, describe_signature
 
@@ -31,13 +30,14 @@ SUMS = "leave it out with --without, or measure both alike"
 
 @dataclass(frozen=True)
 class MergedResults:
-    """One of the results: its name, what its tables hold, and the new name of each of
-    its methods.
+    """One of the results: its name, what its tables hold, and the new names of its
+    methods and corpora.
     """
 
     name: str
     built: Built
     names: dict[str, str]
+    corpora: dict[str, str]
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -57,14 +57,15 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
     results' own, since per-clip values do not travel.
 
     Args:
-        folders: Name -> results folder, or its tables folder; two or more.
+        folders: Name -> results folder, its tables folder, or the table that
+            ``eadbench score`` wrote; two or more.
         out: ``scores.parquet`` to write; all else goes beside it.
         without: Metrics to leave out.
 
     Raises:
         EadbenchError: If values of different signatures (network, hash of its weights,
-            resolution, variant) or of other clips would come into one column; the
-            difference is named.
+            resolution, variant), of other settings or of other clips would come into
+            one column; the difference is named.
     """
     started = time.time()
     builts = {name: _without(load_built(tables_folder(folder)), without) for name, folder in folders.items()}
@@ -74,9 +75,11 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
             ", ".join(folders),
             "name two results or more, e.g. mine=results theirs=../other/results",
         )
-    check_signatures(builts)
+    builts, renamed = _one_name(builts)
     check_clips(builts)
-    sources = _named(builts)
+    check_settings(builts)
+    check_signatures(builts)
+    sources = _named(builts, renamed)
     first = sources[0]
     scores = pd.concat([_with_tests(source, first) for source in sources], ignore_index=True).drop_duplicates(
         [*CELL, "metric", "variant"]
@@ -104,7 +107,8 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
     for name, contract in (("effects", schemas.EFFECTS), ("history", schemas.HISTORY)):
         write_table(out.parent / f"{name}.parquet", pd.DataFrame(columns=contract.names), contract)
     clips = {cell: ids for source in sources for cell, ids in source.built.clips.items()}
-    write_record(out, config, int(first.scores.seed.iloc[0]), tables, facts, clips, notes)
+    seed, measured = int(first.scores.seed.iloc[0]), first.built.measured
+    write_record(out, config, seed, tables, facts, clips, notes, measured)
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
     inputs = {
         str(s.built.folder / "scores.parquet"): sha256_of(s.built.folder / "scores.parquet") for s in sources
@@ -154,12 +158,21 @@ def _refuse(key: tuple[str, ...], told: Mapping[str, str], differ: list[str]) ->
 
 
 def check_clips(builts: Mapping[str, Built]) -> None:
-    """Refuse results on other test clips under the same name of a corpus, and drawn
-    people beside real ones.
+    """Refuse results that share no test clips, results on other test clips under the
+    same name of a corpus, and drawn people beside real ones.
 
     Raises:
         EadbenchError: With the corpus and the results.
     """
+    (one, first), *others = builts.items()
+    for name, built in others:
+        if not set(first.scores.corpus) & set(built.scores.corpus):
+            told = {n: ", ".join(sorted(set(b.scores.corpus))) for n, b in {one: first, name: built}.items()}
+            raise EadbenchError(
+                "the results have no corpus in common: " + "; ".join(f"{n}: {c}" for n, c in told.items()),
+                f"{one}, {name}",
+                "score the same test clips",
+            )
     for cell in sorted({cell for b in builts.values() for cell in b.clips}):
         found = {name: b.clips[cell] for name, b in builts.items() if cell in b.clips}
         if len(set(found.values())) > 1:
@@ -181,6 +194,55 @@ def check_clips(builts: Mapping[str, Built]) -> None:
             )
 
 
+def check_settings(builts: Mapping[str, Built]) -> None:
+    """Refuse videos that were measured with other settings which no signature tells,
+    e.g. cut to the face or not.
+
+    Raises:
+        EadbenchError: With the setting and its values.
+    """
+    for key in sorted({key for built in builts.values() for key in built.measured}):
+        found = {name: built.measured[key] for name, built in builts.items() if key in built.measured}
+        if len(set(map(str, found.values()))) > 1:
+            raise EadbenchError(
+                f"the videos were measured with different settings: {key}",
+                "; ".join(f"{name}: {value}" for name, value in found.items()),
+                "measure both alike",
+            )
+
+
+def _one_name(builts: Mapping[str, Built]) -> tuple[dict[str, Built], dict[str, dict[str, str]]]:
+    """Results of ``eadbench score`` name a corpus after the folder of real videos. Where
+    those are the same videos, its name becomes that of the first results.
+
+    Returns:
+        The results, and for each of them: name of a corpus -> its new one.
+    """
+    first = next(iter(builts.values()))
+    names = {clips: _corpus(cell) for cell, clips in first.clips.items() if first.measured}
+    found, renamed = {}, {}
+    for name, built in builts.items():
+        cells = {cell: _corpus(cell) for cell in built.clips if built.measured}
+        new = {
+            corpus: names[built.clips[cell]]
+            for cell, corpus in cells.items()
+            if corpus not in names.values() and built.clips[cell] in names
+        }
+        scores = built.scores.assign(corpus=built.scores.corpus.replace(new))
+        clips = {_renamed_cell(cell, new): told for cell, told in built.clips.items()}
+        found[name], renamed[name] = replace(built, scores=scores, clips=clips), new
+    return found, renamed
+
+
+def _corpus(cell: str) -> str:
+    return cell.partition("/")[0]
+
+
+def _renamed_cell(cell: str, new: Mapping[str, str]) -> str:
+    corpus, slash, protocol = cell.partition("/")
+    return new.get(corpus, corpus) + slash + protocol
+
+
 def _without(built: Built, metrics: Sequence[str]) -> Built:
     """Tables without some metrics.
 
@@ -197,7 +259,7 @@ def _without(built: Built, metrics: Sequence[str]) -> Built:
     return replace(built, scores=built.scores[~built.scores.metric.isin(metrics)])
 
 
-def _named(builts: Mapping[str, Built]) -> list[MergedResults]:
+def _named(builts: Mapping[str, Built], renamed: Mapping[str, dict[str, str]]) -> list[MergedResults]:
     """New names: what the results before hold with other values gets the name of its
     results.
     """
@@ -218,10 +280,10 @@ def _named(builts: Mapping[str, Built]) -> list[MergedResults]:
                 raise EadbenchError(
                     "two results would give a method the same name",
                     names[method],
-                    "give the results other names, NAME=FOLDER",
+                    "give the results other names, NAME=PATH",
                 )
             held.setdefault(names[method], rows)
-        sources.append(MergedResults(name, built, names))
+        sources.append(MergedResults(name, built, names, renamed[name]))
     return sources
 
 
@@ -251,7 +313,7 @@ def _with_tests(source: MergedResults, first: MergedResults) -> pd.DataFrame:
 def _renamed(source: MergedResults, name: str, contract) -> pd.DataFrame:
     frame = read_table(source.built.folder / f"{name}.parquet", contract)
     frame = frame[frame.method.isin(source.names) & frame.metric.isin(set(source.built.scores.metric))]
-    return frame.assign(method=frame.method.map(source.names))
+    return frame.assign(method=frame.method.map(source.names), corpus=frame.corpus.replace(source.corpora))
 
 
 def _config(sources: list[MergedResults], metrics: set[str]) -> TablesConfig:

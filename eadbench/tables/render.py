@@ -32,7 +32,7 @@ LATEX_SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\char34{}",  # \textquotedbl is not in every paper's font encoding
     "`": r"\textasciigrave{}",
     "↑": r"$\uparrow$",
     "→": r"$\rightarrow$",

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scores.conftest import astronaut
+from latex import compile_both_ways, needs_pdflatex
+from scores.conftest import ARTEFACTS, astronaut
 from typer.testing import CliRunner
 
 from eadbench.core import schemas
@@ -25,8 +26,11 @@ from eadbench.score.cli import app
 from eadbench.score.options import config_of, names_of
 from eadbench.score.place import alone
 from eadbench.scores.names import judge_of
+from eadbench.tables.cli import app as tables_app
 from eadbench.tables.notes import apart
 from eadbench.tables.wide import decimals_for
+from eadbench.zoo.config import ZooConfig
+from eadbench.zoo.make import ArtefactInputs, make
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,11 @@ def test_markdown_and_latex_hold_no_markup_of_names_and_no_bare_signs(done):
     assert "<b>" not in text and "&lt;b&gt;mine\\_v2" in text and "mine\\[v1\\]" in text
     latex = (done[0] / "s.tex").read_text(encoding="utf-8")
     assert latex.isascii() and r"\textless{}b\textgreater{}mine\_v2" in latex and r"$\uparrow$" in latex
+
+
+@needs_pdflatex
+def test_latex_compiles_alone_and_in_a_paper(done, tmp_path):
+    compile_both_ways(done[0] / "s.tex", tmp_path)
 
 
 def test_fid_of_a_set_with_itself_prints_zero(done):
@@ -364,3 +373,84 @@ def test_formulas_need_no_torch(media, tmp_path):
     )
     assert told == ["None"] and (tmp_path / "s.parquet").exists()
     assert "pandas" in loaded and "torch" not in loaded
+
+
+@pytest.fixture(scope="module")
+def shared(media, zoo, tmp_path_factory) -> Path:
+    """Scores of two people: the same real videos in folders of other names, each with a
+    method of their own.
+    """
+    root = tmp_path_factory.mktemp("shared")
+    for name, fake in (("anna", "<b>mine_v2"), ("ben", "mine[v1]")):
+        shutil.copytree(media / "real", root / name / f"clips_of_{name}")
+        shutil.copytree(media / fake, root / name / "ours")
+        found = scored(root / name, zoo["inception"], root / name / "scores.parquet")
+        assert found.exit_code == 0, found.exception
+    return root
+
+
+def scored(folder: Path, inception: Path, out: Path, *more: str):
+    args = ["--real", str(next(folder.glob("clips*"))), "--fake", str(folder / "ours"), *more]
+    wanted = ["--out", str(out), "--metrics", "ssim,fid", "--part", f"inception={inception}"]
+    return CliRunner().invoke(app, [*args, *wanted])
+
+
+def merged(*args: object):
+    return CliRunner().invoke(tables_app, ["merge", *map(str, args)])
+
+
+def test_scores_of_two_people_are_merged_where_the_real_videos_are_the_same(shared, tmp_path):
+    tables = [shared / name / "scores.parquet" for name in ("anna", "ben")]
+    found = merged(*tables, "--out", tmp_path / "merged/scores.parquet")
+    assert found.exit_code == 0, found.exception
+    scores = read_table(tmp_path / "merged/scores.parquet", schemas.SCORES)
+    assert set(scores.method) == {"ours", "ours.ben", "real"} and set(scores.corpus) == {"clips_of_anna"}
+    theirs = read_table(tables[1], schemas.SCORES).set_index(["method", "metric"]).value
+    own = scores.set_index(["method", "metric"]).value
+    assert own["ours.ben", "fid"] == theirs["ours", "fid"] != own["ours", "fid"]
+    assert "ours (ben)" in (tmp_path / "merged/main.md").read_text(encoding="utf-8")
+
+
+def test_scores_are_shown_cited_exported_and_compared_from_the_table_that_was_written(shared, tmp_path):
+    anna = str(shared / "anna" / "scores.parquet")
+    for args, word in (
+        (["show", "--tables", anna], "ours"),
+        (["cite", "--tables", anna], "heusel2017fid"),
+        (["export", "--to", "csv", "--out", str(tmp_path / "all.csv"), "--tables", anna], "4 values"),
+        (["compare", anna, anna, "--all"], "4 same"),
+    ):
+        found = CliRunner().invoke(tables_app, args)
+        assert found.exit_code == 0 and word in found.output, (args, found.output, found.exception)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--crop",), ("different settings: crop", "a: False; b: True")),
+        (("other network",), ("fid of the results differs in hash of the weights", "--without fid")),
+        (("other clips",), ("show other clips of clips/self",)),
+        (("no folder",), ("tables of this file are not beside it", "b.parquet.tables")),
+    ],
+    ids=lambda value: value[0],
+)
+def test_scores_measured_otherwise_are_not_merged_and_the_difference_is_named(
+    shared, zoo, tmp_path, more, words
+):
+    network, options = zoo["inception"], [word for word in more if word.startswith("--")]
+    for name in ("a", "b"):
+        shutil.copytree(shared / "anna/clips_of_anna", tmp_path / name / "clips")
+        shutil.copytree(shared / "anna/ours", tmp_path / name / "ours")
+    if more == ("other clips",):
+        (tmp_path / "b/clips/c6.mp4").unlink()
+    if more == ("other network",):
+        network = tmp_path / "inception"
+        config = ZooConfig.model_validate({"artefacts": {"inception": ARTEFACTS["inception"]}})
+        make("inception", config, 2, ArtefactInputs([], {}), network)
+    one, other = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    assert scored(tmp_path / "a", zoo["inception"], one).exit_code == 0
+    assert scored(tmp_path / "b", network, other, *options).exit_code == 0
+    if more == ("no folder",):
+        shutil.rmtree(tmp_path / "b.parquet.tables")
+    found = merged(one, other, "--out", tmp_path / "m/scores.parquet")
+    assert found.exit_code and all(word in str(found.exception) for word in words), found.exception
+    assert not (tmp_path / "m").exists()

@@ -180,7 +180,8 @@ def test_the_hub_gets_a_file_per_method_that_its_own_library_reads(mine: Path, t
     built = load_built(mine / "tables")
     written = to_hub(built, tmp_path, {"demo_mead": "someone/mead-like"})
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
-        f"{m}/.eval_results/demo_mead.yaml" for m in ("full", "still", "wav2lip")
+        *(f"models/{m}/.eval_results/demo_mead.yaml" for m in ("full", "still", "wav2lip")),
+        "datasets/demo_mead/eval.yaml",
     ]
     entries = hub.parse_eval_result_entries(yaml.safe_load(written[0].read_text(encoding="utf-8")))
     told = {entry.task_id: entry for entry in entries}
@@ -197,7 +198,19 @@ def test_the_hub_gets_a_file_per_method_that_its_own_library_reads(mine: Path, t
         "n = 24; inception-random (sha256 333333333333) at 64 px" in told["fid"].notes
         and "drawn" in told["fid"].notes
     )
-    for ids, words in (({}, "no corpus is named"), ({"mead": "a/b"}, "no corpus 'mead'")):
+    # https://huggingface.co/docs/hub/eval-results: the keys, and tasks that entries name
+    benchmark = yaml.safe_load(written[-1].read_text(encoding="utf-8"))
+    assert list(benchmark) == ["name", "description", "evaluation_framework", "tasks"]
+    assert benchmark["evaluation_framework"] == "eadbench" and "drawn" in benchmark["description"]
+    assert {task["id"] for task in benchmark["tasks"]} == set(told)
+    assert all(set(task) == {"id", "config", "split"} for task in benchmark["tasks"])
+    for ids, words in (
+        ({}, "no corpus is named"),
+        ({"mead": "a/b"}, "no corpus 'mead'"),
+        ({"demo_mead": "nobody"}, "is no id of the Hub"),
+        ({"demo_mead": ""}, "is no id of the Hub"),
+        ({"demo_mead": "a/b", "demo_hdtf": "a/b"}, "two corpora have one id"),
+    ):
         with pytest.raises(EadbenchError, match=words):
             to_hub(built, tmp_path, ids)
 

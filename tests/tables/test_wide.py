@@ -3,12 +3,11 @@ CSV.
 """
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from latex import compile_both_ways, compile_latex, in_a_paper, needs_pdflatex
 
 from eadbench.core.errors import EadbenchError
 from eadbench.tables import render, wide
@@ -220,34 +219,24 @@ def test_markdown_neutralises_names() -> None:
     assert row.replace("\\|", "").count("|") == 3  # no column more than the heading has
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-@pytest.mark.parametrize("name", ["main", "ablation", "speed"])
-def test_latex_compiles(results: Path, tmp_path: Path, name: str) -> None:
-    compile_latex((results / "tables" / f"{name}.tex").read_text(), tmp_path)
+@needs_pdflatex
+@pytest.mark.parametrize("name", ["main", "generalisation", "ablation", "speed"])
+def test_latex_compiles_alone_and_in_a_paper(results: Path, tmp_path: Path, name: str) -> None:
+    path = results / "tables" / f"{name}.tex"
+    compile_both_ways(path, tmp_path)
+    said = compile_latex(path.read_text(encoding="utf-8"), tmp_path)
+    assert re.search(r"Output written on t.pdf \([12] page", said), "more than two pages"
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@needs_pdflatex
 def test_latex_compiles_with_any_name(tmp_path: Path) -> None:
     table = table_of(
         config("a", "b", labels={"a": NASTY, "b": "[1] *", "c": NASTY}, quoted={"c": "MEAD"}),
         scores(a=2, b=3),
     )
-    compile_latex(render.to_latex(table, {NASTY: [NASTY]}, {"a": NASTY, "c": NASTY}, 0.05), tmp_path)
-
-
-def compile_latex(source: str, folder: Path) -> None:
-    (folder / "t.tex").write_text(source, encoding="utf-8")
-    run = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout[-1500:]
-    assert "Overfull" not in run.stdout, "the table does not fit its page"
-    assert re.search(r"Output written on t.pdf \([12] page", run.stdout), (
-        "table and notes take more than two pages"
-    )
+    source = render.to_latex(table, {NASTY: [NASTY]}, {"a": NASTY, "c": NASTY}, 0.05)
+    compile_latex(source, tmp_path)
+    compile_latex(in_a_paper(source), tmp_path)
 
 
 def test_latex_escapes_every_special_character() -> None:

@@ -6,6 +6,7 @@ import zipfile
 import pandas as pd
 import pytest
 import yaml
+from latex import compile_both_ways, needs_pdflatex
 from workflow.running import ROOT, SMOKE, snakemake
 
 from eadbench.core import schemas, settings
@@ -32,6 +33,14 @@ def test_ends_with_tables_and_report(smoke):
     assert {"fid", "fvd", "ssim", "sync", "acc_emo"} <= set(scores["metric"])
     assert scores.loc[scores["value"].notna(), "extractor"].str.len().gt(0).all()
     assert (smoke / "results/report/index.html").stat().st_size > 10_000
+
+
+@needs_pdflatex
+def test_latex_of_all_tables_compiles(smoke, tmp_path):
+    files = sorted((smoke / "results").rglob("*.tex"))
+    assert {path.stem for path in files} >= {"main", "generalisation", "ablation", "speed"}
+    for path in files:
+        compile_both_ways(path, tmp_path)
 
 
 def test_every_test_clip_is_accounted_for(smoke):
