@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -120,11 +120,14 @@ class Scalars(Section):
         device: ``auto``, ``cpu`` or ``cuda``.
         container: Image that all rules run in under ``--use-apptainer``; the workflow
             alone reads it.
+        pathvars: Snakemake's: folders that this configuration writes to, so that two of
+            them do not share one.
     """
 
     seed: int
     device: str = Field(pattern="^(auto|cpu|cuda(:[0-9]+)?)$")
     container: str | None = None
+    pathvars: dict[Literal["results", "logs", "benchmarks"], str] = Field(default_factory=dict)
 
 
 SCALARS = tuple(Scalars.model_fields)
@@ -176,6 +179,11 @@ class Settings:
         """Names of the sections that were given."""
         return tuple(name for name in SECTIONS if name in self.raw)
 
+    @property
+    def results(self) -> Path:
+        """The folder of results; by itself ``results``."""
+        return Path(self._values.get("pathvars", {}).get("results", "results"))
+
     def read_by(self, verb: str, **names: str) -> dict[str, Any]:
         """What shapes the result of a command, ready for JSON: what its job depends on.
 
@@ -192,7 +200,8 @@ class Settings:
 
     def only(self, verb: str) -> "Settings":
         """These settings as the command gets them: what it does not read raises."""
-        return Settings(merge(self.read_by(verb), self.aside_for(verb)))
+        where = {"pathvars": self.raw["pathvars"]} if "pathvars" in self.raw else {}
+        return Settings(merge(self.read_by(verb), self.aside_for(verb)) | where)
 
     def _picked(self, verb: str, names: dict[str, str], dump: Any) -> dict[str, Any]:
         paths = [

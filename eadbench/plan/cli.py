@@ -16,11 +16,13 @@ app, prepare_app = typer.Typer(add_completion=False), typer.Typer(add_completion
 def plan_command(
     config: ConfigFiles = None,
     results: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            help="Where index and clips tables are looked for; corpora without them have customary sizes."
+            help="Where index and clips tables are looked for; corpora without them have customary sizes. "
+            "[default: the configuration's results]",
+            show_default=False,
         ),
-    ] = Path("results"),
+    ] = None,
     calibrate: Annotated[
         Path | None, typer.Option(help="Results of a finished run; its times, memory and disk are used.")
     ] = None,
@@ -61,7 +63,7 @@ def plan_command(
     """
     if out and out.suffix not in (".json", ".parquet"):
         raise typer.BadParameter("must end in .json or .parquet", param_hint="--out")
-    load(None, config, whole=True)
+    results = results or load(None, config, whole=True).results
     from eadbench.core.files import write_text
     from eadbench.core.schemas import PLAN
     from eadbench.core.tables import write_table
@@ -81,8 +83,13 @@ def plan_command(
 def prepare_command(
     config: ConfigFiles = None,
     results: Annotated[
-        Path, typer.Option(help="Folder of results; what lies there is not asked for again.")
-    ] = Path("results"),
+        Path | None,
+        typer.Option(
+            help="Folder of results; what lies there is not asked for again. "
+            "[default: the configuration's results]",
+            show_default=False,
+        ),
+    ] = None,
     accept_licence: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,7 +110,7 @@ def prepare_command(
 
         eadbench prepare --config config/paper.yaml
     """
-    load(None, config, whole=True)
+    results = results or load(None, config, whole=True).results
     from eadbench.plan.prepare import prepare
 
     if not prepare(config or [Path("config.yaml")], results, accept_licence or (), fetch):

@@ -5,6 +5,7 @@ The workflow asks while it plans, so that nothing large is imported here;
 :mod:`eadbench.plan.prepare` adds the rest.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,11 +69,17 @@ def published(settings: Settings, results: Path) -> dict[str, tuple[Entry, Path 
         if artefact.how == "fetched":
             made = results / "zoo" / name
             one = entry(artefact.id)
-            found[artefact.id] = (
-                one,
-                made if (made / "card.json").exists() else kept(artefact.id, one, settings.zoo.cache),
-            )
+            here = made if _id_of(made / "card.json") == artefact.id else None
+            found[artefact.id] = (one, here or kept(artefact.id, one, settings.zoo.cache))
     return found
+
+
+def _id_of(card: Path) -> str:
+    """What the artefact is that lies there: of the same name, a demo has its own."""
+    try:
+        return json.loads(card.read_text(encoding="utf-8"))["id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def to_fetch(settings: Settings, results: Path) -> dict[str, CorpusConfig]:

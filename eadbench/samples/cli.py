@@ -87,8 +87,12 @@ def render_command(
     ] = None,
     arousal: Annotated[float | None, typer.Option(help="Its arousal, -1 to 1.", min=-1.0, max=1.0)] = None,
     zoo: Annotated[
-        Path, typer.Option(help="Folder with the artefacts vae, whisper and text_encoder.")
-    ] = Path("results/zoo"),
+        Path | None,
+        typer.Option(
+            help="Folder with the artefacts vae, whisper and text_encoder. [default: zoo beside the run's]",
+            show_default=False,
+        ),
+    ] = None,
     part: Parts = None,
     steps: Annotated[
         int | None, typer.Option(help="Denoising steps. [default: the config's]", show_default=False, min=1)
@@ -124,7 +128,7 @@ def render_command(
     render(
         request,
         run,
-        zoo,
+        zoo or run.resolve().parents[1] / "zoo",
         parse_parts(part),
         given,
         {k: v for k, v in overrides.items() if v is not None},
@@ -140,9 +144,13 @@ def methods_group() -> None:
 @methods_app.command("list")
 def list_command(
     results: Annotated[
-        Path,
-        typer.Option(help="Folder of the workflow's results, in which runs and artefacts are looked for."),
-    ] = Path("results"),
+        Path | None,
+        typer.Option(
+            help="Folder of the workflow's results, in which runs and artefacts are looked for. "
+            "[default: the configuration's]",
+            show_default=False,
+        ),
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
@@ -159,4 +167,4 @@ def list_command(
     given = core_settings.load(settings, config)
     from eadbench.samples.listing import show
 
-    show(given, results)
+    show(given, results or given.results)

@@ -51,8 +51,7 @@ def _made_otherwise(folder: Path, settings: Settings, verb: str, **names: str) -
         return []  # nothing tells; Snakemake compares again before it uses it
     change = _first_change(made, wanted)
     hint = (
-        "the workflow would make it anew; to keep both, run this configuration in another folder "
-        "(snakemake --directory)"
+        "the workflow would make it anew; to keep both, give this configuration folders of its own (pathvars)"
     )
     return [Lack("made with other settings", f"{folder}: {change}", hint)] if change else []
 

@@ -29,8 +29,13 @@ def analyse_command(
         list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/summary.parquet, once per cell.")
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder for effects.parquet, study.md and the forest plot.")
-    ] = Path("results/study"),
+        Path | None,
+        typer.Option(
+            help="Folder for effects.parquet, study.md and the forest plot. "
+            "[default: study in the configuration's results]",
+            show_default=False,
+        ),
+    ] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
@@ -38,7 +43,7 @@ def analyse_command(
     hypotheses.
 
     The workflow calls it with all cells of the study: snakemake --cores all
-    --configfile config.yaml config/study.yaml -- results/study/study.md
+    --configfile config.yaml config/study.yaml -- study/results/study/study.md
 
     Example:
 
@@ -48,6 +53,7 @@ def analyse_command(
           --summary results/scores/$cell/summary.parquet
     """
     given = core_settings.load(settings, config, "study analyse")
+    out = out or given.results / "study"
     from eadbench.study.analyse import analyse
 
     drawn = "corpora" in given.given and given.study.corpus in given.corpora.drawn

@@ -86,16 +86,28 @@ def build_command(
 
 @app.command("report")
 def report_command(
-    tables: Annotated[Path, typer.Option(help="Folder that `tables build` wrote.")] = Path("results/tables"),
-    results: Annotated[
-        Path,
+    tables: Annotated[
+        Path | None,
         typer.Option(
-            help="Folder of all results; what is there of captions, clips, training and samples is shown."
+            help="Folder that `tables build` wrote. [default: tables in --results]", show_default=False
         ),
-    ] = Path("results"),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of all results; what is there of captions, clips, training and samples is shown. "
+            "[default: the configuration's, else results]",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
-        Path, typer.Option(help="The page; all that it needs goes to report_assets beside it.")
-    ] = Path("results/report/index.html"),
+        Path | None,
+        typer.Option(
+            help="The page; all that it needs goes to report_assets beside it. "
+            "[default: report/index.html in --results]",
+            show_default=False,
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Folder that gets the page again, alone and as hard links.")
     ] = None,
@@ -109,10 +121,12 @@ def report_command(
 
         eadbench tables report --out page/index.html
     """
-    given = core_settings.load(settings, config, "tables report").tables if settings or config else None
+    given = core_settings.load(settings, config, "tables report") if settings or config else None
+    results = results or (given.results if given else Path("results"))
+    out = out or results / "report/index.html"
     from eadbench.tables.report import bundle_page, report
 
-    report(tables, results, out, given)
+    report(tables or results / "tables", results, out, given.tables if given else None)
     if bundle:
         bundle_page(out, bundle)
     typer.echo(f"open {out} in a browser")
@@ -144,7 +158,12 @@ def compare_command(
 @app.command("show")
 def show_command(
     tables: TablesOption = Path("results/tables"),
-    report: Annotated[Path, typer.Option(help="The page to point to.")] = Path("results/report/index.html"),
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="The page to point to. [default: report/index.html beside the tables]", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Print the tables to the terminal, with what to know before believing them.
 
@@ -155,7 +174,8 @@ def show_command(
     from eadbench.tables.load import tables_folder
     from eadbench.tables.show import show
 
-    show(tables_folder(tables), report)
+    folder = tables_folder(tables)
+    show(folder, report or folder.parent / "report/index.html")
 
 
 @app.command("merge")

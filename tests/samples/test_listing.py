@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from eadbench.core.settings import Settings, load
+from eadbench.samples.cli import methods_app
 from eadbench.samples.listing import listed, show
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,14 @@ def test_the_demo_s_model_is_not_that_of_the_paper(demo, tmp_path, capsys):
         if line.split("│")[1:2] == [" full                "]
     )
     assert "ready" not in row and "missing" in row
+
+
+def test_commands_look_where_their_configuration_writes(demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    leave(tmp_path / "results", demo)
+    for config, said in (("config.yaml", "full: "), ("config/paper.yaml", "paper/results/training/full")):
+        found = CliRunner().invoke(methods_app, ["list", "--config", str(ROOT / config)])
+        assert found.exit_code == 0 and (said in found.output) is (config != "config.yaml"), found.output
 
 
 def test_a_run_that_was_made_by_hand_is_compared_too(demo, tmp_path):

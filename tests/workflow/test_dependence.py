@@ -201,7 +201,7 @@ def declared() -> list[tuple[str, set[str]]]:
     ]
 
 
-@pytest.mark.parametrize("section", ["seed", "device", "container", *SECTIONS])
+@pytest.mark.parametrize("section", ["seed", "device", "container", "pathvars", *SECTIONS])
 def test_every_setting_reaches_the_rules_that_the_documentation_names(section):
     before, wrong, untried = jobs(known()), {}, []
     for path in leaves(RAW[section], (section,)):

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from workflow.running import ROOT, snakemake
 
-from eadbench.core.settings import SCALARS, SECTIONS, VERB
+from eadbench.core.settings import SCALARS, SECTIONS, VERB, load
 from eadbench.plan.dag import workflow_of
 
 DAY = 24 * 60
@@ -278,6 +278,25 @@ def test_slurm_chooses_a_partition_for_each_job_by_what_it_asks_for(tmp_path):
     assert {("train", "gpu"), ("measure", "gpu"), ("cut_clips", "cpu"), ("merge_captions", "short")} <= chosen
     assert not any(partition is None for _, partition in chosen)
     assert "slurm_partition" not in yaml.safe_load(PROFILES["slurm"].read_text())["default-resources"]
+
+
+@pytest.mark.parametrize(
+    ("configs", "folders"),
+    [
+        (["config.yaml"], ("results", "logs")),
+        (["config/paper.yaml"], ("paper/results", "paper/logs")),
+        (["config.yaml", "config/study.yaml"], ("study/results", "study/logs")),
+    ],
+    ids=lambda value: value[-1],
+)
+def test_demo_paper_and_study_write_to_folders_of_their_own(configs, folders):
+    settings = load(None, [ROOT / name for name in configs], whole=True)
+    assert settings.results == settings.only("tables report").results == Path(folders[0])
+    with workflow_of([ROOT / name for name in configs]) as workflow:
+        for job in workflow.dag.jobs:
+            written = [*map(str, job.output), *filter(None, [job.benchmark and str(job.benchmark)])]
+            assert all(path.startswith(f"{folders[0]}/") for path in written), written
+            assert all(str(path).startswith(f"{folders[1]}/") for path in job.log), job.log
 
 
 def test_local_is_the_default_profile():

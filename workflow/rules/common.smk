@@ -16,8 +16,9 @@ from eadbench.samples import sources
 try:
     with settings.naming(map(Path, workflow.configfiles)):
         SETTINGS = settings.check(config, whole=True)
-    refuse_older(Path("results"))
-    if workflow.is_main_process and (lacks := hint(SETTINGS, Path("results"))):
+    RESULTS = Path(workflow.pathvars.apply("<results>"))
+    refuse_older(RESULTS)
+    if workflow.is_main_process and (lacks := hint(SETTINGS, RESULTS)):
         logger.warning(lacks)
 except EadbenchError as error:
     raise WorkflowError(str(error)) from None

@@ -37,7 +37,7 @@ class TrainedMethod(Method):
         for part in self.parts:
             folder = self.context.parts.get(part)
             if folder is None or not (folder / "card.json").exists():
-                where = folder or Path("results/zoo") / part
+                where = folder or run.parents[1] / "zoo" / part
                 found.append(
                     Lack(
                         "artefact is missing",
