@@ -35,6 +35,7 @@ OTHERS = (
     "for",
     "git",
     "grep",
+    "hf",
     "make",
     "mkdir",
     "nvidia-smi",
@@ -46,6 +47,27 @@ OTHERS = (
     "source",
     "torchrun",
 )
+
+
+# Part of a command that no test runs as it stands -> why.
+NOT_RUN = {
+    "make test": "the tests themselves",
+    "make rehearsal": "hours",
+    "-m rehearsal": "hours",
+    "config/study.yaml": "48 trainings",
+    "--actors 40": "films for an hour",
+    "audit": "minutes; tests/audit runs the command on smaller clips",
+    "--evaluators official": "downloads",
+    "eadbench prepare": "ends with 1 where something lacks; tests/plan runs it",
+    "--use-conda": "downloads",
+    "pip install": "downloads",
+    "snakedeploy": "downloads; tests/workflow/test_module.py runs what it writes",
+    "hf download": "downloads",
+    "chromium": "a picture of this README, of a full demo",
+    "images/frames.jpg": "a picture of this README, of a full demo",
+    "--processes 4": "a sketch",
+    "torchrun": "other machines",
+}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import commands, parameters, parsing_only
-from documents import COMMANDS, OTHERS, PAGES, ROOT, Block, blocks_of, inline, script_of
+from documents import COMMANDS, NOT_RUN, OTHERS, PAGES, ROOT, Block, blocks_of, inline, script_of
 
 from eadbench.core.settings import SECTIONS, check, merge
 from eadbench.samples.config import FOR_ALL, FOR_EACH
@@ -152,6 +152,15 @@ def test_every_block_says_what_it_is():
         "a fence without a language"
     )
     assert len(of("bash")) > 15 and len(of("yaml")) >= 5 and len(of("python")) > 5
+
+
+def test_what_is_not_run_has_a_reason_and_every_reason_is_needed():
+    left = [(block, line) for block in of("bash") for line in block.commands() if line not in block.to_run()]
+    reasons = [next((part for part in NOT_RUN if part in line), None) for _, line in left]
+    assert not [f"{block}: {line}" for (block, line), found in zip(left, reasons, strict=True) if not found]
+    assert set(reasons) == set(NOT_RUN)
+    missed = [str(b) for b in BLOCKS if b.language == "" and b.text.split()[0] in (*COMMANDS, *OTHERS)]
+    assert not missed, "commands that are not looked at, since they follow a list: use a fence"
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere():
