@@ -2,7 +2,7 @@
 set metrics.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from scipy import linalg
@@ -13,15 +13,19 @@ from eadbench.scores.frechet import Moments, distance, nuclear_norm, root_factor
 DIRECTIONS, ROWS = 256, 4000  # see FrechetBootstrap
 
 
-def resamplings(speakers: list[str], replicates: int, seed: int, *names: object) -> np.ndarray:
+def resamplings(speakers: Sequence[str | None], replicates: int, seed: int, *names: object) -> np.ndarray:
     """How often each clip is drawn: ``(replicates, clips)``.
 
     Two stages: speakers with replacement, then clips within each drawn speaker with
     replacement. So clips of one speaker stand or fall together, and a corpus with one
-    speaker still has an interval (of its clips alone).
+    speaker still has an interval (of its clips alone). A clip whose speaker is not
+    known (null) stands alone.
     """
     rng = rng_for(seed, "bootstrap", *names)
-    groups = [np.flatnonzero(np.array(speakers, object) == s) for s in dict.fromkeys(speakers)]
+    clips_of: dict[str | int, list[int]] = {}
+    for k, speaker in enumerate(speakers):
+        clips_of.setdefault(speaker if isinstance(speaker, str) else k, []).append(k)
+    groups = [np.array(clips) for clips in clips_of.values()]
     counts = np.zeros((replicates, len(speakers)), np.int64)
     # choosing among one clip draws nothing, so these are the numbers of the loop below
     if len(groups) == len(speakers):

@@ -227,7 +227,7 @@ class Draws:
         """``(replicates, clips)`` counts for clips with ``speaker`` in their index."""
         key = tuple(index.get_level_values("clip_id"))
         if key not in self._made:
-            speakers = [str(s) for s in index.get_level_values("speaker")]
+            speakers = index.get_level_values("speaker").tolist()
             self._made[key] = resamplings(speakers, self.replicates, self.seed, "ablation", *key)
         return self._made[key]
 

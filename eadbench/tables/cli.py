@@ -206,8 +206,8 @@ def merge_command(
 
         eadbench tables merge mine=results theirs=../theirs/results \\
           --out merged/scores.parquet
-        eadbench tables merge mine=scores.parquet theirs=../theirs/scores.parquet \\
-          --out merged/scores.parquet
+        eadbench tables merge mine=scores.parquet \\
+          theirs=../theirs/scores.parquet --out merged/scores.parquet
     """
     from eadbench.tables.merge import merge
 

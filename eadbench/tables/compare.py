@@ -163,9 +163,7 @@ def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ..
                 continue
             clips = tuple(group.clip_id)
             if clips not in draws:
-                draws[clips] = resamplings(
-                    group.speaker_a.astype(str).tolist(), REPLICATES, 0, "compare", *clips
-                )
+                draws[clips] = resamplings(group.speaker_a.tolist(), REPLICATES, 0, "compare", *clips)
             low, high = mean_interval(difference, draws[clips])
             found[(*cell, str(name))] = Paired(signed_rank(difference), low, high, len(difference))
     return found

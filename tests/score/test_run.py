@@ -20,13 +20,14 @@ from typer.testing import CliRunner
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.tables import read_table
+from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import probe, write_video
 from eadbench.score.cli import app
 from eadbench.score.options import config_of, names_of
 from eadbench.score.place import alone
 from eadbench.scores.names import judge_of
 from eadbench.tables.cli import app as tables_app
+from eadbench.tables.compare import compare_values
 from eadbench.tables.notes import apart
 from eadbench.tables.wide import decimals_for
 from eadbench.zoo.config import ZooConfig
@@ -409,6 +410,24 @@ def test_scores_of_two_people_are_merged_where_the_real_videos_are_the_same(shar
     own = scores.set_index(["method", "metric"]).value
     assert own["ours.ben", "fid"] == theirs["ours", "fid"] != own["ours", "fid"]
     assert "ours (ben)" in (tmp_path / "merged/main.md").read_text(encoding="utf-8")
+
+
+def test_two_scores_are_compared_clip_by_clip_without_speakers_too(shared, recwarn):
+    found = compare_values(*(shared / name / "scores.parquet" for name in ("anna", "ben")))
+    assert found.corpus.nunique() == 2, "other folders of real videos"
+    again = shared / "again.parquet"
+    shutil.copytree(shared / "anna/scores.parquet.tables", again.with_name("again.parquet.tables"))
+    cells = again.with_name("again.parquet.cells")
+    shutil.copytree(shared / "anna/scores.parquet.cells", cells)
+    shutil.copytree(shared / "anna/scores.parquet.cells/real", cells / "ours", dirs_exist_ok=True)
+    scores = again.with_name("again.parquet.tables") / "scores.parquet"
+    frame = read_table(scores, schemas.SCORES)
+    frame.loc[(frame.method == "ours") & (frame.metric == "ssim"), "value"] = 1.0
+    write_table(scores, frame, schemas.SCORES)
+    found = compare_values(shared / "anna/scores.parquet", again).set_index(["method", "metric"])
+    row = found.loc[("ours", "ssim")]
+    assert row.detail == "7 clips in common" and row.low <= row.difference <= row.high
+    assert not [w for w in recwarn if "divide" in str(w.message)]
 
 
 def test_scores_are_shown_cited_exported_and_compared_from_the_table_that_was_written(shared, tmp_path):

@@ -161,6 +161,8 @@ def test_resampling_keeps_speakers_together():
     assert (per_speaker.sum(1) == 9).all() and (per_speaker % 3 == 0).all()
     assert (resamplings(speakers, 300, 1, "corpus") == counts).all()
     assert (resamplings(speakers, 300, 2, "corpus") != counts).any()
+    unknown = [None, float("nan"), None, float("nan")]  # each stands alone
+    assert (resamplings(unknown, 50, 1) == resamplings(["a", "b", "c", "d"], 50, 1)).all()
 
 
 def test_interval_covers_the_mean_and_widens_with_clustering():
