@@ -33,6 +33,7 @@ LEFT_CORNERS, RIGHT_CORNERS = (33, 133), (362, 263)
 PAIRS = np.triu_indices(len(LIPS), 1)
 SHORTEST_SILENCE, LEAST_SPEECH = 0.3, 0.1  # seconds; share of the frames
 WINDOW = 0.05  # seconds of sound of one value of loudness
+STRETCH = 1200  # of these that are computed at a time
 
 # Places in space of points that speech and expression hardly move, in units of the
 # distance between the outer corners of the eyes, origin between them, y down, z away
@@ -192,17 +193,28 @@ class FaceDynamics:
         return opening[at], at
 
 
-def loudness(audio: np.ndarray, frames: int, fps: float, rate: int = 16000) -> np.ndarray:
-    """RMS of windows of 50 ms about each frame's time, ``(frames,)`` float64: windows
-    one after the other, the first about 0 s, interpolated between their middles.
+def loudness(audio: np.ndarray, rate: int = 16000) -> np.ndarray:
+    """RMS of windows of 50 ms, ``(windows,)`` float64: one after the other, the first
+    about 0 s. The sound is looked at a stretch at a time, so that no copy of it is held.
     """
     size = round(rate * WINDOW)
-    padded = np.pad(audio.astype(np.float64), (size // 2, size // 2))
-    count = len(padded) // size
-    if not count:
+    half, count = size // 2, (len(audio) + size // 2 * 2) // size
+    levels = [np.empty(0)]
+    for first in range(0, count, STRETCH):
+        begin, end = first * size - half, min(first + STRETCH, count) * size - half
+        piece = audio[max(0, begin) : end].astype(np.float64)
+        padded = np.pad(piece, (max(0, -begin), max(0, end - len(audio))))
+        levels.append(np.sqrt(np.square(padded.reshape(-1, size)).mean(1)))
+    return np.concatenate(levels)
+
+
+def at_frames(levels: np.ndarray, frames: int, fps: float) -> np.ndarray:
+    """Values of :func:`loudness` at each frame's time, ``(frames,)``, interpolated
+    between the windows' middles.
+    """
+    if not len(levels):
         return np.zeros(frames)
-    level = np.sqrt(np.square(padded[: count * size].reshape(count, size)).mean(1))
-    return np.interp(np.arange(frames) / fps, np.arange(count) * WINDOW, level)
+    return np.interp(np.arange(frames) / fps, np.arange(len(levels)) * WINDOW, levels)
 
 
 def long_silence(silent: np.ndarray, fps: float) -> np.ndarray:

@@ -118,8 +118,8 @@ def test_loudness_is_taken_in_centred_windows_of_50_ms():
         for k in range(21)
     ]
     expected = np.interp(np.arange(30) / 25, np.arange(21) * 0.05, centred)
-    assert dynamics.loudness(sound, 30, 25.0) == pytest.approx(expected, rel=1e-9)
-    assert not dynamics.loudness(np.zeros(0, np.float32), 5, 25.0).any()
+    assert dynamics.at_frames(dynamics.loudness(sound), 30, 25.0) == pytest.approx(expected, rel=1e-9)
+    assert not dynamics.at_frames(dynamics.loudness(np.zeros(0, np.float32)), 5, 25.0).any()
 
 
 def test_the_gap_is_nought_for_a_mouth_that_follows_and_large_for_one_that_opposes():

@@ -46,8 +46,8 @@ class Loudness(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.audio = clip.audio()
-        self.levels = landmarks.levels(self.audio, clip.config.fps)
+        self.levels = landmarks.levels(clip.audio(), clip.config.fps)
+        self.loudness = dynamics.loudness(clip.audio())
 
     def misjudged(self) -> bool:
         return self.clip.sound_was_cut()
@@ -58,7 +58,7 @@ class Loudness(Part):
 
     def volume(self, frames: int) -> np.ndarray:
         """Loudness at each frame's time, ``(frames,)``."""
-        return dynamics.loudness(self.audio, frames, self.clip.config.fps)
+        return dynamics.at_frames(self.loudness, frames, self.clip.config.fps)
 
 
 class _Dynamics(Metric):
