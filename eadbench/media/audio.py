@@ -20,6 +20,7 @@ from eadbench.media.reading import DAMAGED, STAMPS_ANEW, Source, decode, local, 
 
 RATE = 16000
 PRE_ROLL = 1  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
+POST_ROLL = 0.05  # seconds decoded behind it, so that the resampler's last samples are of sound
 # A hole or overlap of more than this many seconds is mended. FFmpeg's own 0.1 lets
 # sound run up to 2.5 frames early; the shortest packets of usual codecs last 0.02, the
 # jitter of rounded stamps is below 0.005.
@@ -103,7 +104,7 @@ def _read(
             for frame, moment, length, _ in decode(container, stream, max(0.0, start - PRE_ROLL), notes):
                 time = moment - start
                 hole = time - reached
-                if end is not None and moment >= end:
+                if end is not None and moment >= end + POST_ROLL:
                     if chain is not None:
                         take(chain.rest())
                         chain = None

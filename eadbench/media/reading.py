@@ -227,12 +227,16 @@ def _sought(
     # the beginning, though only decoded from near the start.
     seeks = container.format.name != "mpeg" and not _begins_anew(container)
     delay = _delay(container, stream) if _is_avi(container, stream) else None
+    # Matroska's index names pictures alone: for a place in the sound FFmpeg would read
+    # all that lies before it.
+    led = pick(container, "video") if container.format.name.startswith("matroska") else None
+    led = led or stream
     origin = float(zero_of(container))
     back = 0
     while back < start:
         try:
             if seeks:
-                container.seek(int((start + origin - back) / stream.time_base), stream=stream)
+                container.seek(int((start + origin - back) / led.time_base), stream=led)
             else:
                 _rewind(container)
             since = None if seeks else start + origin - back - LONG_GOP

@@ -11,6 +11,7 @@ from material import face_frames, hum
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.audio import RATE, read_audio
+from eadbench.media.reading import decode
 from eadbench.media.video import (
     VideoWriter,
     iter_frames,
@@ -341,6 +342,27 @@ def test_raw_streams_begin_with_their_first_frame_and_are_read_in_stretches(tmp_
         assert which([picture.rgb() for picture in part]) == list(range(first, first + 7))
 
 
+def test_a_stretch_of_sound_is_of_sound_to_its_last_sample(tmp_path):
+    tone = (0.4 * np.sin(0.9 * np.arange(48000))).astype(np.float32)
+    path = write(tmp_path / "v.mkv", sound=blocks(tone, 641), sound_codec="pcm_s16le")
+    for rate in (RATE, 22050, 48000):
+        whole = read_audio(path, rate)
+        for start in (0.3, 1.0, 1.5):
+            part, at = read_audio(path, rate, start, start + 0.2), round(start * rate)
+            assert len(part) == round(0.2 * rate)
+            shifted = [np.abs(part - whole[at + s : at + s + len(part)]).max() for s in range(-24, 25)]
+            assert min(shifted) < 0.05, (rate, start)
+
+
+def test_a_place_in_the_sound_of_matroska_is_found_by_its_pictures(tmp_path):
+    path = write(tmp_path / "v.mkv", options=B_FRAMES, sound=blocks(hum(3.0)))
+    with av.open(str(path)) as container:
+        (sound,) = container.streams.audio
+        first = next(decode(container, sound, 2.5))
+        assert first.time <= 2.5
+        assert next(container.demux(sound)).pts * sound.time_base > 1.5, "read from the beginning"
+
+
 def test_an_end_that_is_a_sum_is_no_later_than_the_frame_there(tmp_path):
     path = write(tmp_path / "v.mp4")
     assert 1.1 + 0.3 > 1.4
@@ -370,7 +392,7 @@ def test_stretches_of_sound_are_slices_of_the_whole(tmp_path, name):
         assert len(part) == 6400
         shifts = {s: np.abs(part - whole[at + s : at + s + 6400]).max() for s in range(-16, 17)}
         best = min(shifts, key=shifts.get)
-        assert shifts[best] < 0.01
+        assert shifts[best] < 0.01, "to the last sample"
         assert abs(best) <= (0 if name == "v.mp4" else 16), (
             "stamps of this format are rounded to a millisecond at worst"
         )
