@@ -129,13 +129,12 @@ def write_vjepa(folder: Path) -> None:
 
 
 FILES = {
-    "videomae-v2-giant-ssv2": videomae_v2.OFFICIAL,
-    "stable-syncnet": stable_syncnet.OFFICIAL,
     "i3d-torchscript": i3d.OFFICIAL,
     "lpips-alex": lpips.OFFICIAL,
     "inception-fid": inception.OFFICIAL,
     "arcface-w600k-r50": "w600k_r50.onnx",
 }
+LARGE = {"videomae-v2-giant-ssv2": videomae_v2.OFFICIAL, "stable-syncnet": stable_syncnet.OFFICIAL}
 PAIRS = {"vjepa-huge-ssv2": (vjepa.ENCODER, vjepa.PROBE)}
 WRITERS = (
     write_videomae,
@@ -190,7 +189,7 @@ class Server:
         ``changes`` by the file's name; ``more``: further files, with the id of each.
         """
         found = {}
-        for entry, name in FILES.items():
+        for entry, name in (FILES | LARGE).items():
             remote = {"name": name, "url": f"{self.url}/{name}"} | facts(self.folder / name)
             if entry.startswith("arcface"):
                 remote |= {
