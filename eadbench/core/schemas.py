@@ -248,10 +248,11 @@ SAMPLES = Table(
         Column(
             "protocol",
             STR,
-            "`self` (own audio), `cross` (another clip's audio) or `cross_emotion`",
+            "`self` (own audio), `cross` (another clip's audio), `cross_emotion`, `silent` (silence), "
+            "`dial_0.2` to `dial_1` (own audio, another emotion at that intensity)",
             nullable=False,
         ),
-        Column("driving_clip", STR, "clip whose audio drives"),
+        Column("driving_clip", STR, "clip whose audio drives; null for silence"),
         Column("reference_clip", STR, "clip that the identity reference is from"),
         Column("speaker", STR, "speaker shown"),
         Column("target_emotion", STR, "emotion asked for"),
@@ -354,18 +355,65 @@ SCORES = Table(
 
 BREAKDOWN = Table(
     "breakdown",
-    "mean of one per-clip metric over the clips of one emotion or speaker",
+    "mean of one per-clip metric over the clips of one emotion, speaker or other group",
     (
         *CELL,
         Column("metric", STR, "name of the metric", nullable=False),
-        Column("by", STR, "`emotion` or `speaker`", nullable=False),
-        Column("level", STR, "the emotion or speaker", nullable=False),
+        Column(
+            "by",
+            STR,
+            "`emotion`, `speaker`, or another column of the clips table or of the labels",
+            nullable=False,
+        ),
+        Column(
+            "level",
+            STR,
+            "the emotion, speaker, ...; of numbers with more than ten distinct values, the ends of a third",
+            nullable=False,
+        ),
         Column("value", F64, "mean over its clips"),
-        Column("low", F64, "lower end of the 95 % interval (Student's t over clips); null for one clip"),
+        Column(
+            "low",
+            F64,
+            "lower end of the 95 % interval (standard error clustered by speaker, Student's t; over clips "
+            "where there is one speaker); null for one clip",
+        ),
         Column("high", F64, "upper end of that interval"),
         Column("n", INT, "clips that went in", nullable=False),
+        Column("speakers", INT, "their speakers; a clip of an unknown one counts as one", nullable=False),
+        Column("warning", STR, "few clips, or fewer than three speakers; empty if neither", nullable=False),
     ),
     key=(*CELL_KEY, "metric", "by", "level"),
+    version=2,
+)
+
+DIAL = Table(
+    "dial",
+    "how one method responds to the intensity asked for (protocol `dial`)",
+    (
+        Column("method", STR, "method of the config", nullable=False),
+        Column("corpus", STR, "corpus of the clips", nullable=False),
+        Column(
+            "quantity",
+            STR,
+            "`probability` that the evaluator gives the emotion asked for; `va_error`, distance to the "
+            "valence and arousal asked for; `slope` of the probability per unit of intensity; `rising`, "
+            "share of clips whose probability never falls",
+            nullable=False,
+        ),
+        Column("intensity", F64, "intensity asked for; null for what is of all of them"),
+        Column("value", F64, "mean over clips", nullable=False),
+        Column(
+            "low",
+            F64,
+            "lower end of the 95 % interval (standard error clustered by speaker, Student's t); null for "
+            "one clip",
+        ),
+        Column("high", F64, "upper end of that interval"),
+        Column("n", INT, "clips that went in", nullable=False),
+        Column("speakers", INT, "their speakers; a clip of an unknown one counts as one", nullable=False),
+    ),
+    key=("method", "corpus", "quantity", "intensity"),
 )
 
 EFFECTS = Table(
@@ -697,6 +745,7 @@ ALL = (
     CONFUSION,
     SCORES,
     BREAKDOWN,
+    DIAL,
     EFFECTS,
     STUDY,
     AUDIT_LEVELS,

@@ -215,7 +215,7 @@ class Settings:
                 _copy(self._dumped(path[0], dump), path[1:], found.setdefault(path[0], {}))
                 entry = (
                     getattr(self._values[path[0]], NAMED.get(path[0], ""), {}).get(path[2])
-                    if len(path) > 2
+                    if len(path) == 3
                     else None
                 )
                 needless |= set(entry.needless()) if entry is not None else set()

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.protocols import protocol_of
 from eadbench.core.settings import Settings, merge
 from eadbench.plan.counts import counts
 from eadbench.plan.dag import Plan
@@ -149,7 +150,7 @@ def settings_of(results: Path) -> dict[str, Any]:
     for path in sorted(results.glob("scores/*/*/*/per_clip.parquet")):
         name, corpus, protocol = path.parts[-4:-1]
         if name in methods:
-            for key, value in (("corpora", corpus), ("protocols", protocol)):
+            for key, value in (("corpora", corpus), ("protocols", protocol_of(protocol))):
                 methods[name][key] = sorted({*methods[name].get(key, ()), value})
     return raw
 

@@ -71,9 +71,7 @@ def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: di
     if UNITS[rule] == "jobs":
         return 1
     if rule in ("build_tables", "write_report"):
-        return sum(
-            len(method.corpora) * len(method.protocols) for method in settings.samples.methods.values()
-        )
+        return len(settings.samples.cells())
     if rule == "report_captions":
         return sum(c.clips for c in corpora.values())
     corpus = corpora[wildcards["corpus"]]

@@ -30,7 +30,11 @@ def make_command(
         ),
     ],
     protocol: Annotated[
-        str, typer.Option(help="`self`, `cross` (another clip's audio) or `cross_emotion`.")
+        str,
+        typer.Option(
+            help="`self`, `cross` (another clip's audio), `cross_emotion`, `silent`, "
+            "or `dial_0.2` to `dial_1`."
+        ),
     ] = "self",
     features: Annotated[
         Path | None, typer.Option(help="Its table of features; trained models need it.")

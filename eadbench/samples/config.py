@@ -1,5 +1,6 @@
 """Section ``samples`` of the config: methods, protocols, and how EAD-Net samples."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -7,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import CorpusName, MethodName, Requires, RunName, Section, nearest
+from eadbench.core.protocols import Protocol, cells_of
+from eadbench.core.settings import CorpusName, MethodName, Requires, RunName, Section, nearest, shaping
 from eadbench.samples.templates import placeholders
 
 READS = {
@@ -20,10 +22,12 @@ READS = {
         "samples.crf",
         "samples.preset",
         "samples.methods.{method}",
+        "-samples.methods.{method}.drives",  # the scores look at it
     ),
 }
 
-Protocol = Literal["self", "cross", "cross_emotion"]
+Also = Literal["cross", "cross_emotion", "silent", "dial"]  # what a run may be asked for beside
+Drives = Literal["video", "image"]
 CaptionSource = Literal["target", "label", "other_clip", "same_speaker"]
 Reference = Literal["other_clip", "other_stretch", "first_frame", "current"]
 Scheduler = Literal["ddim", "dpmsolver++", "unipc", "euler"]
@@ -80,14 +84,20 @@ class BaseMethodConfig(Section):
         kind: How the method makes its videos.
         corpora: Corpora whose test clips it renders.
         protocols: Driving protocols: ``self`` (own audio), ``cross`` (another clip's
-            audio), ``cross_emotion`` (audio and emotion of another clip).
+            audio), ``cross_emotion`` (audio and emotion of another clip), ``silent``
+            (silence), ``dial`` (own audio, another emotion at rising intensity).
         title: Name in the tables; null means the key.
+        drives: What the sound drives: ``video`` (the method edits the clip: frame k of
+            the result shows the head where frame k of the clip does) or ``image`` (it
+            animates one picture: head and framing are its own, so that SSIM, PSNR,
+            LPIPS and landmark distances do not apply).
     """
 
     kind: str
     corpora: list[CorpusName] = Field(min_length=1)
     protocols: list[Protocol] = Field(default_factory=lambda: ["self"], min_length=1)
     title: str | None = None
+    drives: Drives = "video"
 
     def needless(self) -> tuple[str, ...]:
         return ("device",)
@@ -99,9 +109,20 @@ class BaseMethodConfig(Section):
         for key in ("corpora", "protocols", "title", "licence"):
             dump.pop(key, None)
 
-    def requires(self, corpus: str) -> Requires:
-        """What the rendering of a corpus's clips reads beside them."""
+    def can(self, protocol: str) -> bool:
+        """Whether the method renders a protocol that every method is asked for
+        (``samples.also``).
+        """
+        return protocol != "dial"
+
+    def requires(self, corpus: str, protocol: str = "self") -> Requires:
+        """What the rendering of a corpus's clips under a protocol reads beside them."""
         return Requires()
+
+
+def rendering(method: BaseMethodConfig) -> Any:
+    """What of a method's settings shapes its videos, as JSON can hold it."""
+    return {key: value for key, value in shaping(method).items() if key != "drives"}
 
 
 class GroundTruthConfig(BaseMethodConfig):
@@ -113,6 +134,9 @@ class GroundTruthConfig(BaseMethodConfig):
 
     kind: Literal["ground_truth"]
     reencode: bool = True
+
+    def can(self, protocol: str) -> bool:
+        return protocol == "self"
 
 
 class CopiedInputConfig(BaseMethodConfig):
@@ -136,6 +160,9 @@ class ShuffledAudioConfig(BaseMethodConfig):
 
     kind: Literal["shuffled_audio"]
 
+    def can(self, protocol: str) -> bool:
+        return protocol == "self"
+
 
 class TrainedMethodConfig(BaseMethodConfig):
     """A run of this workflow.
@@ -155,7 +182,7 @@ class TrainedMethodConfig(BaseMethodConfig):
     def needless(self) -> tuple[str, ...]:
         return ()
 
-    def requires(self, corpus: str) -> Requires:
+    def requires(self, corpus: str, protocol: str = "self") -> Requires:
         return Requires(runs=(("run", self.run),), features=(corpus,), artefacts=self.artefacts)
 
 
@@ -177,6 +204,14 @@ class EADNetMethodConfig(TrainedMethodConfig):
     sampler: SamplerConfig = SamplerConfig()
     artefacts: ClassVar[tuple[str, ...]] = ("vae",)
 
+    def can(self, protocol: str) -> bool:
+        return True  # one that hears no intensity says so in its rows
+
+    def requires(self, corpus: str, protocol: str = "self") -> Requires:
+        needs = super().requires(corpus, protocol)
+        silence = ("whisper",) if protocol == "silent" else ()  # its states are in no features
+        return replace(needs, artefacts=(*needs.artefacts, *silence))
+
 
 class Wav2LipMethodConfig(TrainedMethodConfig):
     """A Wav2Lip generator trained by this workflow. The authors' own code shows it the
@@ -184,6 +219,9 @@ class Wav2LipMethodConfig(TrainedMethodConfig):
     """
 
     kind: Literal["wav2lip"]
+
+    def can(self, protocol: str) -> bool:
+        return protocol in ("self", "cross", "silent")
 
 
 class VideosConfig(BaseMethodConfig):
@@ -213,7 +251,11 @@ class VideosConfig(BaseMethodConfig):
     resample: bool = False
     region: Literal["full", "left_half", "right_half"] = "full"
 
-    def requires(self, corpus: str) -> Requires:
+    def can(self, protocol: str) -> bool:
+        named = "{protocol}" in self.path  # else they are of the protocols that are named
+        return named and protocol != "dial"
+
+    def requires(self, corpus: str, protocol: str = "self") -> Requires:
         return Requires(after=self.after)
 
 
@@ -254,6 +296,9 @@ class CommandConfig(BaseMethodConfig):
     resample: bool = False
     region: Literal["full", "left_half", "right_half"] = "full"
 
+    def can(self, protocol: str) -> bool:
+        return protocol != "dial" or "{intensity}" in self.command
+
 
 class ExternalConfig(BaseMethodConfig):
     """A published repository, run by a recipe of ``eadbench/samples/recipes/``.
@@ -274,6 +319,7 @@ class ExternalConfig(BaseMethodConfig):
         timeout: Seconds per clip.
         env: Further environment variables; as for ``command``.
         options: Values for the recipe's own placeholders, over its defaults.
+        drives: As for all; what is not given is the recipe's.
     """
 
     kind: Literal["external"]
@@ -288,6 +334,24 @@ class ExternalConfig(BaseMethodConfig):
     timeout: float = Field(3600, gt=0)
     env: dict[str, str] = Field(default_factory=dict)
     options: dict[str, str | int | float] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_recipe_drives(cls, given: Any) -> Any:
+        from eadbench.samples.recipe import load_recipe
+
+        if not isinstance(given, dict) or "drives" in given or not isinstance(given.get("recipe"), str):
+            return given
+        try:
+            recipe, _ = load_recipe(given["recipe"])
+        except EadbenchError:  # :func:`check` says so, with the place
+            return given
+        return {**given, "drives": recipe.drives}
+
+    def can(self, protocol: str) -> bool:
+        from eadbench.samples.recipe import load_recipe
+
+        return protocol in load_recipe(self.recipe)[0].protocols
 
 
 Method = Annotated[
@@ -315,6 +379,7 @@ class SamplesConfig(Section):
         crf: x264 quality of the final encode, the same for all methods.
         preset: x264 preset of it.
         sampler: How EAD-Net samples.
+        also: Protocols that every method renders beside its own, where it can.
         methods: Methods by name.
     """
 
@@ -324,6 +389,7 @@ class SamplesConfig(Section):
     crf: int = Field(16, ge=0, le=51)
     preset: str = "veryfast"
     sampler: SamplerConfig = SamplerConfig()
+    also: list[Also] = Field(default_factory=list)
     methods: dict[str, Method] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -359,8 +425,14 @@ class SamplesConfig(Section):
             (name, c, p)
             for name, method in self.methods.items()
             for c in method.corpora
-            for p in method.protocols
+            for protocol in self.protocols_of(name)
+            for p in cells_of(protocol)
         ]
+
+    def protocols_of(self, name: str) -> list[str]:
+        """Protocols that a method renders: its own, then those that all are asked for."""
+        method = self.methods[name]
+        return [*method.protocols, *(p for p in self.also if p not in method.protocols and method.can(p))]
 
 
 # What a command line may name (docs/methods.md). Once for all clips, or for each.
@@ -428,7 +500,8 @@ def check(settings: Any) -> None:
                 _check_there(path, f"{where}.reads")
         elif isinstance(method, VideosConfig):
             _check_placeholders(method.path, ("corpus", "protocol"), f"{where}.path")
-            for corpus, protocol in product(method.corpora, method.protocols):
+            cells = [cell for one in settings.samples.protocols_of(name) for cell in cells_of(one)]
+            for corpus, protocol in product(method.corpora, cells):
                 folder = Path(method.path.format(corpus=corpus, protocol=protocol)).expanduser()
                 if not method.after and not folder.is_dir():
                     raise EadbenchError(

@@ -45,7 +45,7 @@ def finish(raw: Raw, job: RenderJob, target: Path, config: SamplesConfig, mark: 
     Raises:
         EadbenchError: With the reason why the result does not count.
     """
-    audio = _sound(raw.audio or job.audio, job.frames)
+    audio = _sound(read_audio(raw.audio, RATE) if raw.audio else job.sound(), job.frames)
     if raw.verbatim:
         replace_audio(raw.file, target, audio, RATE)
         frames = sum(1 for _ in iter_frames(target))
@@ -120,9 +120,9 @@ def _fit(image: np.ndarray, alignment: Alignment, job: RenderJob) -> np.ndarray:
     return cv2.resize(image, (job.size, job.size), interpolation=way)
 
 
-def _sound(path: Path, frames: int) -> np.ndarray:
+def _sound(samples: np.ndarray, frames: int) -> np.ndarray:
     """The driving sound, cut or padded to ``frames`` video frames."""
-    samples = read_audio(path, RATE)[: frames * SAMPLES_PER_FRAME]
+    samples = samples[: frames * SAMPLES_PER_FRAME]
     return np.pad(samples, (0, frames * SAMPLES_PER_FRAME - len(samples)))
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from eadbench.media.audio import read_audio, write_wav
+from eadbench.media.audio import write_wav
 from eadbench.media.video import iter_frames, read_frames, write_video
-from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME, RenderJob
+from eadbench.samples.manifest import RATE, RenderJob
 
 INPUT_CRF = 10  # for inputs that must be cut: near-lossless, so that the method sees what the clip shows
 
@@ -51,7 +51,7 @@ def write_inputs(job: RenderJob, folder: Path) -> ModelInputs:
             job.fps,
             crf=INPUT_CRF,
         )
-    write_wav(inputs.audio, read_audio(job.audio)[: job.frames * SAMPLES_PER_FRAME], RATE)
+    write_wav(inputs.audio, job.sound(), RATE)
     (image,) = read_frames(job.reference_video, limit=1)
     # OpenCV's own writing says nothing of a full disk.
     inputs.reference.write_bytes(cv2.imencode(inputs.reference.suffix, image[..., ::-1])[1])

@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -11,12 +11,10 @@ from rich.text import Text
 
 from eadbench.core import provenance, secrets
 from eadbench.core.errors import EadbenchError
+from eadbench.core.protocols import PROTOCOLS
 from eadbench.core.settings import VERB, Settings
-from eadbench.samples.config import Protocol
 from eadbench.samples.methods import make_method
 from eadbench.samples.methods.base import Lack, Method, MethodContext
-
-PROTOCOLS = get_args(Protocol)
 
 
 def listed(settings: Settings, results: Path) -> list[tuple[Method, list[Lack]]]:
@@ -83,6 +81,7 @@ def show(settings: Settings, results: Path) -> None:
         console.print(Text(method.name, style="bold"))
         for line in (
             f"licence: {method.licence}",
+            f"drives: {method.options.drives}",
             *(f"needs: {need}" for need in method.needs()),
             *(f"note: {note}" for note in method.notes()),
         ):

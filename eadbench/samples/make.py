@@ -14,9 +14,10 @@ from eadbench.core import provenance, schemas
 from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.files import disk_is_full, full_disk
 from eadbench.core.progress import track
+from eadbench.core.protocols import protocol_of
 from eadbench.core.scratch import scratch_folder
-from eadbench.core.settings import shaping
 from eadbench.core.tables import DROPPED, FAILED, KEPT, relative_to
+from eadbench.samples.config import rendering
 from eadbench.samples.finish import finish
 from eadbench.samples.manifest import FPS, RenderJob, build_jobs
 from eadbench.samples.methods import make_method
@@ -66,14 +67,19 @@ def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Meth
 
 def impossible(method: Method, protocol: str) -> str:
     """Why the method cannot render any clip; empty if it can try."""
-    if protocol not in method.protocols:
-        return f"cannot do protocol {protocol!r} (can do: {', '.join(sorted(method.protocols))})"
+    named = protocol_of(protocol)
+    if named == "dial" and named in method.protocols and not method.takes_intensity:
+        return "cannot do protocol 'dial': it is not told how strong the emotion shall be"
+    if named not in method.protocols:
+        return f"cannot do protocol {named!r} (can do: {', '.join(sorted(method.protocols))})"
     return "; ".join(map(str, method.lacks()))
 
 
 def _rows(method: Method, tasks: list[RenderJob], job: frame.Job) -> Iterator[dict[str, Any]]:
     keys = {
-        task.clip_id: job.key(task.facts(), task.video, task.audio, task.reference_video, *method.reads())
+        task.clip_id: job.key(
+            task.facts(), task.video, *filter(None, [task.audio]), task.reference_video, *method.reads()
+        )
         for task in tasks
     }
     found = {name: job.done(key) for name, key in keys.items()}
@@ -161,7 +167,7 @@ def _shaping(method: Method, corpus: str, protocol: str) -> list[Any]:
     """What decides how a clip comes out, apart from the clip."""
     samples = method.context.samples
     own = reads(method.options, corpus, protocol, Digests())
-    return [shaping(method.options), samples.crf, samples.preset, method.hash, own, method.context.seed]
+    return [rendering(method.options), samples.crf, samples.preset, method.hash, own, method.context.seed]
 
 
 def _remove_strangers(videos: Path, wanted: set[str]) -> None:

@@ -9,13 +9,16 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 
 from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
+from eadbench.core.protocols import DIAL, protocol_of
 from eadbench.core.schemas import ClipsRow
 from eadbench.core.seeds import seed_for
 from eadbench.core.tables import KEPT, read_rows
+from eadbench.media.audio import read_audio
 from eadbench.samples.config import SamplesConfig
 
 FPS, RATE = 25, 16000
@@ -33,8 +36,8 @@ class RenderJob:
         track: Its npz with the way back to the source, and landmarks.
         source: The original video; the clip is its stretch ``source_start..source_end``
             in seconds.
-        audio: 16 kHz mono wav that drives.
-        driving_clip: Clip that the audio is of.
+        audio: 16 kHz mono wav that drives; null: silence.
+        driving_clip: Clip that the audio is of; null: silence.
         reference_clip, reference_video: Another clip of the speaker where there is one
             (else the clip itself), for the identity.
         other_clip, other_audio: A clip with other words, for the shuffled control.
@@ -58,8 +61,8 @@ class RenderJob:
     source: Path | None
     source_start: float
     source_end: float
-    audio: Path
-    driving_clip: str
+    audio: Path | None
+    driving_clip: str | None
     reference_clip: str
     reference_video: Path
     other_clip: str | None
@@ -78,6 +81,16 @@ class RenderJob:
         """All fields as text, for manifests and templates; null is empty."""
         return {k: "" if v is None else str(v) for k, v in asdict(self).items() if k != "impossible"}
 
+    def sound(self) -> np.ndarray:
+        """What drives, ``(frames * 640,)`` float32 at 16 kHz; a last stretch that the
+        file lacks is left out.
+
+        Raises:
+            EadbenchError: If it cannot be read.
+        """
+        wanted = self.frames * SAMPLES_PER_FRAME
+        return np.zeros(wanted, np.float32) if self.audio is None else read_audio(self.audio)[:wanted]
+
     def facts(self) -> dict[str, Any]:
         """All fields but the paths, which change when results are moved; what lies
         there counts by its content.
@@ -93,7 +106,7 @@ def build_jobs(
     Args:
         clips_table: ``schemas.CLIPS``.
         corpus: Its name.
-        protocol: ``self``, ``cross`` or ``cross_emotion``.
+        protocol: One of ``core.protocols.CELLS``.
         config: Which split, how many clips, how long.
         seed: Seed of the config; ties are broken by it and the clip ids, so that a
             clip's pairing does not hang on the order of rows.
@@ -147,14 +160,16 @@ def _job(
     other_words = [other for other in others if other.sentence is None or other.sentence != clip.sentence]
     # a corpus of one sentence: then another rendition of it
     other_words = other_words or others
-    pick = partial(_pick, clip=clip, seed=seed, protocol=protocol)
+    named = protocol_of(protocol)  # one dial has the same pairs at all its intensities
+    pick = partial(_pick, clip=clip, seed=seed, protocol=named)
     shuffled = pick(other_words, wishes=("speaker", "emotion"))
     driving, emotional = clip, clip
     if protocol == "cross":
         driving = pick(other_words, wishes=("emotion", "sex"))
-    elif protocol == "cross_emotion":
+    elif named in ("cross_emotion", "dial"):
         labelled = [other for other in others if other.emotion not in (None, clip.emotion, "neutral")]
-        driving = emotional = pick(labelled, wishes=("speaker", "sex"))
+        emotional = pick(labelled, wishes=("speaker", "sex"))
+        driving = clip if named == "dial" and emotional is not None else emotional
     impossible = ""
     if driving is None:
         what = "other words" if protocol == "cross" else "another emotion"
@@ -165,7 +180,7 @@ def _job(
     )
     reference = reference or clip
     alike = [other for other in kept if _same(other.emotion, emotional.emotion)]
-    pick_alike = partial(_pick, clip=emotional, seed=seed, protocol=protocol)
+    pick_alike = partial(_pick, clip=emotional, seed=seed, protocol=named)
     caption = pick_alike([other for other in alike if other.split == "train"], wishes=("intensity", "sex"))
     if emotional.emotion is None and reference is not clip:
         caption = reference  # no label to go by: how the speaker looks elsewhere
@@ -177,7 +192,7 @@ def _job(
         ],
         wishes=("intensity", "~sentence"),
     )
-    audio = seals.checked(driving.audio)
+    audio = None if protocol == "silent" else seals.checked(driving.audio)
     return RenderJob(
         clip_id=clip.clip_id,
         corpus=corpus,
@@ -189,13 +204,13 @@ def _job(
         source_start=clip.source_start,
         source_end=clip.source_end,
         audio=audio,
-        driving_clip=driving.clip_id,
+        driving_clip=None if protocol == "silent" else driving.clip_id,
         reference_clip=reference.clip_id,
         reference_video=seals.checked(reference.video),
         other_clip=shuffled and shuffled.clip_id,
         other_audio=shuffled and seals.checked(shuffled.audio),
         emotion=emotional.emotion,
-        intensity=emotional.intensity,
+        intensity=DIAL.get(protocol, emotional.intensity),
         emotion_clip=emotional.clip_id,
         caption_clip=caption and caption.clip_id,
         speaker_clip=own and own.clip_id,
@@ -206,10 +221,12 @@ def _job(
     )
 
 
-def wanted_frames(video_frames: int, audio: Path, max_seconds: float | None) -> int:
+def wanted_frames(video_frames: int, audio: Path | None, max_seconds: float | None) -> int:
     """The rule for lengths: the shorter of video and audio (whole frames), and not more
-    than ``max_seconds``.
+    than ``max_seconds``. Silence is as long as the video.
     """
+    if audio is None:
+        return video_frames if max_seconds is None else min(video_frames, int(max_seconds * FPS))
     try:
         info = soundfile.info(str(audio))
     except (

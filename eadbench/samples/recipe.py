@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.protocols import Protocol
 
 
 class Strict(BaseModel):
@@ -112,6 +113,8 @@ class Recipe(Strict):
         environment: Name in ``envs/``.
         protocols: What it can do. Lip editors keep the source's emotion, so
             ``cross_emotion`` is not theirs.
+        drives: ``video`` (edits the clip) or ``image`` (animates the reference; head and
+            framing are not the clip's, frame by frame).
         emotion_control: What it can be told of the emotion.
         emotions: Our names to its own; clips of others are refused. Empty: it is told
             nothing.
@@ -141,7 +144,8 @@ class Recipe(Strict):
     weights_licence: str = "not stated"
     ran: str
     environment: str
-    protocols: list[Literal["self", "cross", "cross_emotion"]]
+    protocols: list[Protocol]
+    drives: Literal["video", "image"] = "video"
     emotion_control: Literal["none", "label", "text", "reference"] = "none"
     emotions: dict[str, str] = {}
     gpu: bool = False

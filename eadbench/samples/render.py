@@ -17,7 +17,7 @@ from eadbench.core.emotions import common_name, valence_arousal_intensity
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.core.settings import Settings
-from eadbench.features.audio import fit_length, whisper_states
+from eadbench.features.audio import fit_length
 from eadbench.media.audio import read_audio
 from eadbench.media.video import VideoWriter
 from eadbench.models.masks import mask_for
@@ -26,7 +26,7 @@ from eadbench.samples.faces import FPS, FollowedFace, follow, is_picture, refere
 from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME
 from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.request import RenderRequest
-from eadbench.samples.run import TrainedRun, load_eadnet, load_vae
+from eadbench.samples.run import TrainedRun, load_eadnet, load_vae, states_of
 
 log = logging.getLogger(__name__)
 REFERENCE_SECONDS = 4
@@ -138,13 +138,3 @@ def emotion_of(
             "name another run, or leave the emotion out",
         )
     return text, vai
-
-
-def states_of(sound: np.ndarray, run: TrainedRun, whisper: Path, device: torch.device) -> torch.Tensor:
-    """Whisper states ``(T50, L, D)``, made as those of the training."""
-    facts = run.features
-    padding, overlap = (
-        str(facts.get("whisper_padding", "true")) == "true",
-        float(facts.get("whisper_overlap", 5.0)),
-    )
-    return whisper_states(zoo.load(whisper, device), sound, padding, overlap)

@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from eadbench import zoo
 from eadbench.core.errors import EadbenchError
+from eadbench.features.audio import whisper_states
 from eadbench.models.config import EADNetConfig
 from eadbench.models.eadnet import EADNet
 from eadbench.training.card import read_run_card
@@ -52,6 +55,16 @@ def load_kind(folder: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
     if facts["kind"] != kind:
         raise EadbenchError(f"the run is of kind {facts['kind']!r}, not {kind!r}", folder, "name another run")
     return network, facts
+
+
+def states_of(sound: np.ndarray, run: TrainedRun, whisper: Path, device: torch.device) -> torch.Tensor:
+    """Whisper states ``(T50, L, D)``, made as those of the training."""
+    facts = run.features
+    padding, overlap = (
+        str(facts.get("whisper_padding", "true")) == "true",
+        float(facts.get("whisper_overlap", 5.0)),
+    )
+    return whisper_states(zoo.load(whisper, device), sound, padding, overlap)
 
 
 def load_eadnet(folder: Path) -> TrainedRun:

@@ -47,6 +47,24 @@ def score_command(
         ),
     ] = None,
     labels: LabelsOption = None,
+    image_driven: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            show_default=False,
+            help="Of --fake, a folder whose method animates one image: SSIM, PSNR, LPIPS and landmark "
+            "distances do not apply to it. May be given several times.",
+        ),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            show_default=False,
+            help="Column of the labels: print means by it, too, with intervals and n. May be given several "
+            "times.",
+        ),
+    ] = None,
     crop: Annotated[
         bool, typer.Option("--crop/--no-crop", help="Cut all videos to the face of the real one first.")
     ] = False,
@@ -113,7 +131,8 @@ def score_command(
     from eadbench.score.labels import read_labels
     from eadbench.score.place import alone
 
-    folders, known = Folders(real, tuple(fake), audio), read_labels(labels, SOUND)
+    folders = Folders(real, tuple(fake), audio, tuple(image_driven or ()))
+    known = read_labels(labels, SOUND, by or ())
     if dry_run:
         for method, tasks in pairs_of(folders, known, crop).tasks.items():
             typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")
@@ -135,9 +154,20 @@ def score_command(
         )
         with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
             built = score_folders(
-                pairs, out, wanted, load(), seed, device, shown, page, chosen.parts, workers=workers
+                pairs,
+                out,
+                wanted,
+                load(),
+                seed,
+                device,
+                shown,
+                page,
+                chosen.parts,
+                workers=workers,
+                by=by or (),
+                labels=known,
             )
-        show(built, out, page)
+        show(built, out, page, by=by or ())
 
 
 def _device(given: core_settings.Settings | None, wanted: ScoresConfig) -> Any:

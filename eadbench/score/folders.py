@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from eadbench.core.errors import EadbenchError
 from eadbench.media.files import SOUND, VIDEO, media_files
 from eadbench.score.labels import Labels, some
-from eadbench.scores.task import ScoreTask
+from eadbench.scores.task import ANIMATES, ScoreTask
 
 REAL = "real"
 
@@ -15,12 +15,13 @@ REAL = "real"
 @dataclass(frozen=True)
 class Folders:
     """What to score: real videos, folders of generated ones, a folder of sound (else
-    the videos' own).
+    the videos' own), and those folders whose method animates one image.
     """
 
     real: Path
     fakes: tuple[Path, ...]
     audio: Path | None = None
+    image_driven: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,17 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
         crop: Whether each video is cut to the face of the real one first.
 
     Raises:
-        EadbenchError: If a folder is absent, empty or given twice, or no label is of a
-            video.
+        EadbenchError: If a folder is absent, empty or given twice, no label is of a
+            video, or one that is said to be image-driven is not scored.
     """
+    free = [path.resolve() for path in folders.image_driven]
+    for path in folders.image_driven:
+        if path.resolve() not in [fake.resolve() for fake in folders.fakes]:
+            raise EadbenchError(
+                "--image-driven names a folder that is not scored",
+                path,
+                f"it is one of --fake: {', '.join(map(str, folders.fakes))}",
+            )
     real = files_by_name(folders.real, VIDEO)
     made = {name: files_by_name(folder, VIDEO) for name, folder in names_of(folders).items()}
     listed = files_by_name(folders.audio, SOUND) if folders.audio else Named({}, {})
@@ -103,9 +112,10 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
     tasks = {}
     for method, mine in {REAL: real, **made}.items():
         names = sorted({*real.files, *real.problems, *mine.files, *mine.problems})
-        tasks[method] = [
-            _task(name, real, mine, labels, _sound(folders.audio, sound, name), crop) for name in names
-        ]
+        found = [_task(name, real, mine, labels, _sound(folders.audio, sound, name), crop) for name in names]
+        if method != REAL and names_of(folders)[method].resolve() in free:
+            found = [replace(task, unaligned=ANIMATES) for task in found]
+        tasks[method] = found
         if not real.files.keys() & mine.files.keys():
             example = f"{min(mine.files)!r} and {min(real.files)!r}, for example"
             raise EadbenchError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eadbench.core.emotions import common_name
 from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import nearest
 from eadbench.core.sheets import read_sheet
 
 COLUMNS = ("name", "emotion", "speaker")
@@ -19,11 +20,12 @@ FEW = 3
 @dataclass(frozen=True)
 class Label:
     """What is known of a video: its emotion in the common vocabulary, its speaker;
-    ``None`` where unknown.
+    ``None`` where unknown. ``more``: column and text of what groups it.
     """
 
     emotion: str | None = None
     speaker: str | None = None
+    more: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def plain_name(text: str, suffixes: Collection[str] = ()) -> str:
     return stem if suffix.lower() in suffixes else name
 
 
-def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
+def read_labels(path: Path | None, suffixes: Collection[str] = (), by: Collection[str] = ()) -> Labels:
     """Read labels.
 
     What :func:`eadbench.core.sheets.read_sheet` reads; backslashes in names do not
@@ -93,19 +95,31 @@ def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
     Args:
         path: The file, or ``None`` for no labels.
         suffixes: Suffixes that names may carry, e.g. ``.mp4``.
+        by: Columns that part the videos into groups.
 
     Raises:
-        EadbenchError: If it cannot be read, lacks ``name``, holds an unknown emotion,
-            or says two things of one video.
+        EadbenchError: If it cannot be read, lacks ``name`` or a column of ``by``, holds
+            an unknown emotion, or says two things of one video.
     """
+    by = [name.strip().lower() for name in by]
     if path is None:
+        if by:
+            raise EadbenchError("without labels there are no groups", "--by", "give --labels FILE")
         return Labels()
     sheet = read_sheet(path, "labels", FORM)
     if not sheet.headings:
         raise EadbenchError("the file holds no label", path, FORM)
     if "name" not in sheet.headings:
         raise EadbenchError(f"labels lack the column 'name'; found: {', '.join(sheet.headings)}", path, FORM)
-    remarks = [_unknown_column(one) for one in sheet.headings if one not in COLUMNS and one]
+    for name in by:
+        if name not in sheet.headings or name == "name":
+            known = [one for one in sheet.headings if one not in ("", "name")]
+            raise EadbenchError(
+                f"labels lack the column {name!r}{nearest(name, known)}",
+                path,
+                f"--by takes one of {', '.join(known)}",
+            )
+    remarks = [_unknown_column(one) for one in sheet.headings if one not in (*COLUMNS, *by) and one]
     found: dict[str, tuple[Label, str]] = {}
     for place, row in sheet.rows:
         name = plain_name(row.get("name", ""), suffixes)
@@ -115,7 +129,8 @@ def read_labels(path: Path | None, suffixes: Collection[str] = ()) -> Labels:
                     "a label without a name", f"{path}, {place}", "name the video, or take the line out"
                 )
             continue
-        label = Label(_emotion(row.get("emotion", ""), path, place), row.get("speaker", "") or None)
+        more = tuple((key, row[key]) for key in by if key not in COLUMNS and row.get(key))
+        label = Label(_emotion(row.get("emotion", ""), path, place), row.get("speaker", "") or None, more)
         if name in found and found[name][0] != label:
             what = (
                 f"two lines say different things of {name!r}: {_told(found[name][0])} "
@@ -134,7 +149,8 @@ def _unknown_column(name: str) -> str:
 
 
 def _told(label: Label) -> str:
-    return f"{label.emotion or 'no emotion'}, {label.speaker or 'no speaker'}"
+    more = "".join(f", {key} {text}" for key, text in label.more)
+    return f"{label.emotion or 'no emotion'}, {label.speaker or 'no speaker'}{more}"
 
 
 def _emotion(text: str, path: Path, place: str) -> str | None:

@@ -43,3 +43,8 @@ def alone(out: Path) -> Iterator[None]:
 def clips_of(out: Path) -> Path:
     """The table of all clips beside ``out``."""
     return out.with_suffix(".clips.csv")
+
+
+def groups_file(out: Path) -> Path:
+    """The means by group beside ``out``."""
+    return out.with_suffix(".by.csv")

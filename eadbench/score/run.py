@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from eadbench.core.tables import KEPT, read_table, relative_to, write_table
 from eadbench.media.audio import read_audio
 from eadbench.media.video import iter_frames, probe, write_video
 from eadbench.score.folders import REAL, Pairs
-from eadbench.score.place import BESIDE, clips_of
+from eadbench.score.labels import Labels
+from eadbench.score.place import BESIDE, clips_of, groups_file
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import MetricNetworks
 from eadbench.scores.measure import measure_cell
@@ -60,13 +61,16 @@ def score_folders(
     cards: Mapping[str, Path] | None = None,
     remarks: tuple[str, ...] = (),
     workers: Workers | None = None,
+    by: Sequence[str] = (),
+    labels: Labels | None = None,
 ) -> "Built":
     """Score pairs of folders.
 
     Writes ``out`` (``schemas.SCORES``), the main table beside it as Markdown, LaTeX and
     CSV, every value and reason of every clip as ``{out without suffix}.clips.csv``, the
     measured cells in ``{out}.cells/``, and in ``{out}.tables/`` what ``tables show``,
-    ``merge``, ``export`` and ``cite`` read.
+    ``merge``, ``export`` and ``cite`` read. Means by group go to ``.by.csv``, where
+    groups are asked for.
 
     Args:
         pairs: What to score.
@@ -80,6 +84,8 @@ def score_folders(
         cards: Folders of the networks, for the page.
         remarks: What else to say below the table.
         workers: Processes that measure; ``None`` for this one.
+        by: Columns of the labels that part the clips into groups.
+        labels: Where they stand.
 
     Returns:
         The tables as read back.
@@ -99,7 +105,10 @@ def score_folders(
             reuse=True,
             workers=workers,
         )
-    return _printed(pairs, cells, out, config, seed, shown, page, cards or {}, remarks)
+    by = [name.strip().lower() for name in by]
+    return _printed(
+        pairs, cells, out, config, seed, shown, page, cards or {}, remarks, by, labels or Labels()
+    )
 
 
 def _printed(
@@ -112,12 +121,15 @@ def _printed(
     page: Path | None,
     cards: Mapping[str, Path],
     remarks: tuple[str, ...],
+    by: Sequence[str],
+    labels: Labels,
 ) -> "Built":
     """Sum up measured cells and build the tables; what that needs is imported only now,
     when the videos are done.
     """
     from eadbench.scores.summarise import SummaryCell, write_summary
-    from eadbench.tables.build import TableInputs, build
+    from eadbench.tables.breakdown import labelled
+    from eadbench.tables.build import TableInputs, build, write_csv
     from eadbench.tables.load import folder_of, load_built
     from eadbench.tables.report import report
 
@@ -133,6 +145,7 @@ def _printed(
         remarks=[*pairs.remarks, *remarks],
         clips={f"{pairs.corpus}/{PROTOCOL}": real_videos(pairs)},
         measured=untold(pairs, config),
+        groups=labelled({name: dict(one.more) for name, one in labels.by_name.items()}, pairs.corpus, by),
     )
     tables = folder_of(out)
     build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips)
@@ -144,6 +157,8 @@ def _printed(
     write_clips(per_clip, clips_of(out))
     for suffix in BESIDE:
         _copy(tables / f"main.{suffix}", out.with_suffix(f".{suffix}"))
+    if by:
+        write_csv(groups_file(out), built.breakdown[built.breakdown.by.isin(by)])
     _copy(tables / "scores.parquet", out)
     return built
 

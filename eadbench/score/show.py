@@ -2,16 +2,18 @@
 other as fit.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eadbench.score.place import BESIDE, clips_of
+from eadbench.score.place import BESIDE, clips_of, groups_file
+from eadbench.tables.breakdown import LEGEND, printed
 from eadbench.tables.load import Built
 from eadbench.tables.render import column_n, differing_n, interval, is_marked, legend, number
-from eadbench.tables.show import WIDTH, print_notes
+from eadbench.tables.show import WIDTH, plain_table, print_notes
 from eadbench.tables.wide import Row, WideColumn, WideTable
 
 # characters that a method's column takes with the interval beside the value, and below
@@ -19,8 +21,16 @@ from eadbench.tables.wide import Row, WideColumn, WideTable
 ABREAST, STACKED = (25, 18)
 
 
-def show(built: Built, out: Path, page: Path | None = None, console: Console | None = None) -> None:
-    """Print the table, its notes and where everything lies."""
+def show(
+    built: Built,
+    out: Path,
+    page: Path | None = None,
+    console: Console | None = None,
+    by: Sequence[str] = (),
+) -> None:
+    """Print the table, the means by the columns asked for, the notes and where
+    everything lies.
+    """
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
@@ -31,6 +41,12 @@ def show(built: Built, out: Path, page: Path | None = None, console: Console | N
     fit = max(1, (console.width - names) // (STACKED if stacked else ABREAST))
     for at in range(0, len(table.rows), fit):
         console.print(to_rich(table, table.rows[at : at + fit], built.config.alpha, "\n" if stacked else " "))
+    shown = [column.metric.name for column in table.columns]
+    for name in (one.strip().lower() for one in by):
+        for title, groups in printed(built.breakdown, built.config, name, shown).items():
+            console.print(plain_table(title, groups))
+    if by:
+        console.print(LEGEND, style="dim", highlight=False)
     print_notes(console, built.notes, table.name)
     console.print(
         escape(legend(table, built.config.labels, built.config.alpha)),
@@ -38,11 +54,12 @@ def show(built: Built, out: Path, page: Path | None = None, console: Console | N
         highlight=False,
         soft_wrap=not console.is_terminal,
     )
-    printed = ", ".join(str(out.with_suffix(f".{suffix}")) for suffix in BESIDE)
+    in_print = ", ".join(str(out.with_suffix(f".{suffix}")) for suffix in BESIDE)
     where = {
         "table": out,
-        "in print": printed,
+        "in print": in_print,
         "all clips": clips_of(out),
+        "groups": groups_file(out) if by else None,
         "page": page and page / "index.html",
     }
     for what, path in where.items():

@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, help="Measure rendered clips and sum up.
 def measure_command(
     method: Annotated[str, typer.Option(help="Method of the config.")],
     corpus: Annotated[str, typer.Option(help="Corpus of the clips.")],
-    protocol: Annotated[str, typer.Option(help="self, cross or cross_emotion.")],
+    protocol: Annotated[str, typer.Option(help="self, cross, cross_emotion, silent or dial_0.2 to dial_1.")],
     samples: Annotated[Path, typer.Option(help="Table of samples.")],
     clips: Annotated[Path, typer.Option(help="Table of the corpus's clips.")],
     out: Annotated[
@@ -62,7 +62,14 @@ def measure_command(
     if judges is None:
         judges = load_judges(given.scores, parts, pick_device(given.device))
     cell = {"method": method, "corpus": corpus, "protocol": protocol}
-    measure_cell(cell, cell_tasks(samples, clips, protocol), given.scores, judges, out, given.device, real)
+    tasks = cell_tasks(samples, clips, protocol, drives_of(given, method))
+    measure_cell(cell, tasks, given.scores, judges, out, given.device, real)
+
+
+def drives_of(given: core_settings.Settings, method: str) -> str:
+    """What a method declares to drive; ``video`` where nothing is said of it."""
+    methods = given.samples.methods if "samples" in given.raw else {}
+    return methods[method].drives if method in methods else "video"
 
 
 @app.command("corpus")
@@ -109,7 +116,9 @@ def corpus_command(
     from eadbench.scores.measure import measure_corpus
 
     judges = load_judges(given.scores, parse_parts(part), pick_device(given.device))
-    measure_corpus(corpus, parse_parts(cell), clips, given.scores, judges, out, given.device, real)
+    methods = given.samples.methods if "samples" in given.raw else {}
+    drives = {name: method.drives for name, method in methods.items()}
+    measure_corpus(corpus, parse_parts(cell), clips, given.scores, judges, out, given.device, real, drives)
 
 
 @app.command("list")

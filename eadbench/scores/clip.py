@@ -354,6 +354,8 @@ class ClipPair:
                 self.out.values[name] = Value(None, None, FAILED, self.judges.missing[metric.judge])
             elif metric.paired and self.task.unpaired:
                 self.out.values[name] = Value(None, None, DROPPED, self.task.unpaired)
+            elif metric.aligned and self.task.unaligned:
+                self.out.values[name] = Value(None, None, DROPPED, self.task.unaligned)
             elif metric.kind == "clip":
                 found[name] = guarded(metric, self)
             else:
@@ -498,7 +500,7 @@ class ClipPair:
             self.out.notes.append(
                 f"{fake} frames beside {real} of the real video: {min(fake, real)} compared"
             )
-        if self._framing and not self.task.unpaired and not self._stretched:
+        if self._framing and not (self.task.unpaired or self.task.unaligned or self._stretched):
             self.out.notes += other_framing(np.concatenate(self._framing))
         sources = (
             {"the video": self.fake}

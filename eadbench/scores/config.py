@@ -18,9 +18,16 @@ MEASURED = (
     "-scores.together",
 )
 READS = {
-    "measure": MEASURED,
-    "corpus": MEASURED,
-    "summarise": ("seed", "scores.metrics", "scores.fvd_protocols", "scores.fvd_fixed_n", "scores.bootstrap"),
+    "measure": (*MEASURED, "samples.methods.{method}.drives"),
+    "corpus": (*MEASURED, "samples.methods.*.drives"),
+    "summarise": (
+        "seed",
+        "scores.metrics",
+        "scores.fvd_protocols",
+        "scores.fvd_fixed_n",
+        "scores.bootstrap",
+        "scores.bin_seconds",
+    ),
 }
 Role = Literal[
     "sync",
@@ -62,6 +69,8 @@ class ScoresConfig(Section):
             window, they do not overlap.
         fvd_fixed_n: Windows on each side of ``fvd_fixed``.
         bootstrap: Replicates of the intervals.
+        bin_seconds: Length of the bins of metrics over time; clips of fewer than three
+            have none.
         silence_db: Sound this much below the clip's loudest tenth counts as silence.
         few_clips: Below this many clips a value carries a warning.
         together: Whether the workflow measures all cells of a corpus in one process,
@@ -80,6 +89,7 @@ class ScoresConfig(Section):
     fvd_stride: int = Field(16, ge=1)
     fvd_fixed_n: int = Field(64, ge=2)
     bootstrap: int = Field(1000, ge=0)
+    bin_seconds: float = Field(5.0, gt=0)
     silence_db: float = Field(30.0, gt=0)
     few_clips: int = Field(30, ge=1)
     together: bool = False

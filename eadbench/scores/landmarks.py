@@ -29,6 +29,7 @@ HEAD = (33, 133, 362, 263, 168, 6, 197, 195)  # hardly moved by speech and expre
 FACE = 468  # points without the irises
 POINTS = 478
 BLOCKS, STILL = 16, 12.0
+SILENCE_DBFS = -60.0  # sound whose loudest frame lies below this is silence
 
 
 class MeshTracker:
@@ -215,10 +216,13 @@ def levels(audio: np.ndarray, fps: float = 25.0, rate: int = 16000) -> np.ndarra
 
 def silent(levels: np.ndarray, frames: int, below_db: float) -> np.ndarray:
     """Which frames are silent, ``(frames,)`` bool: their RMS is ``below_db`` under the
-    loudest tenth's. Frames without sound count as silent.
+    loudest tenth's. Frames without sound count as silent, and all do where even the
+    loudest lies below ``SILENCE_DBFS``.
     """
     level = np.zeros(frames)
     level[: len(levels)] = levels[:frames]
+    if level.max(initial=0.0) < 10 ** (SILENCE_DBFS / 20):
+        return np.ones(frames, bool)
     loud = np.quantile(level, 0.9) if frames else 0.0
     return level <= loud * 10 ** (-below_db / 20)
 

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from operator import attrgetter
@@ -27,7 +27,7 @@ from eadbench.scores.judges import MetricNetworks, write_signatures
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.reference import References, signature_of_landmarks
 from eadbench.scores.store import FEATURES, META, Features, merge_parts, save_part
-from eadbench.scores.task import ScoreTask
+from eadbench.scores.task import ANIMATES, ScoreTask
 
 if TYPE_CHECKING:
     from eadbench.scores.workers import Workers
@@ -37,8 +37,10 @@ PER_CLIP, PARTS, LOCK = "per_clip.parquet", ".measured", ".lock"
 METHOD = 3  # counted up when values change that no key tells of
 
 
-def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[ScoreTask]:
-    """One task per row of the table of samples.
+def cell_tasks(
+    samples_table: Path, clips_table: Path, protocol: str, drives: str = "video"
+) -> list[ScoreTask]:
+    """One task per row of the table of samples; ``drives`` as the method declares it.
 
     Raises:
         EadbenchError: If a sample's clip is not in the table of clips.
@@ -62,11 +64,13 @@ def cell_tasks(samples_table: Path, clips_table: Path, protocol: str) -> list[Sc
                 clip_id=sample.clip_id,
                 speaker=sample.speaker,
                 emotion=sample.target_emotion,
+                intensity=sample.target_intensity,
                 fake=_checked(sample.video) if kept else None,
                 real=_checked(real.video),
-                audio=_checked(driving.audio) if driving else None,
+                audio=_checked(driving.audio) if driving and protocol != "silent" else None,
                 frames=sample.frames,
                 unpaired="" if protocol == "self" else f"frames do not correspond under protocol {protocol}",
+                unaligned=ANIMATES if drives == "image" else "",
                 problem="" if kept else sample.reason or f"sample {sample.status}",
                 status=FAILED if kept else sample.status,
             )
@@ -180,6 +184,7 @@ def measure_corpus(
     out: Path,
     device: Any = "cpu",
     real: Path | None = None,
+    drives: Mapping[str, str] | None = None,
 ) -> None:
     """Measure the clips of cells of one corpus, for :func:`measure_cell` to join. A cell
     that cannot be measured is left to it, which says why.
@@ -192,6 +197,7 @@ def measure_corpus(
         judges: The networks.
         out: Note of the networks to write when all is done.
         device, real: As :func:`measure_cell` takes them.
+        drives: Method to what it declares to drive; ``video`` where nothing is said.
 
     Raises:
         EadbenchError: If a folder is not that of a cell of the corpus.
@@ -206,7 +212,7 @@ def measure_corpus(
             )
         cell, target = {"method": method, "corpus": corpus, "protocol": protocol}, Path(folder, PER_CLIP)
         try:
-            tasks = cell_tasks(samples, clips, protocol)
+            tasks = cell_tasks(samples, clips, protocol, (drives or {}).get(method, "video"))
             measure_cell(cell, tasks, config, judges, target, device, real, reuse=True, join=False)
         except EadbenchError as error:
             log.warning("%s is left to its own job: %s", folder, error)
@@ -340,7 +346,8 @@ def _digest(value: object) -> str:
 def _goes_in(task: ScoreTask) -> tuple[Any, ...]:
     """What a clip's values depend on: its facts, and the files."""
     files = {name: path for name in ("fake", "real", "audio") if (path := getattr(task, name)) is not None}
-    facts = [task.clip_id, task.emotion, task.frames, task.unpaired, task.problem, task.status, task.crop]
+    facts = [task.clip_id, task.emotion, task.frames, task.unpaired, task.unaligned, task.problem]
+    facts += [task.status, task.crop, task.intensity]
     return [*facts, list(files)], *files.values()
 
 

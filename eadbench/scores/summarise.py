@@ -175,6 +175,21 @@ class Summary:
             )
         self.row(name, value, low, high, clips, total, signature, frames, variant, told)
 
+    def mean_of(
+        self,
+        name: str,
+        clips: list[str],
+        values: np.ndarray,
+        total: int,
+        signature: dict[str, Any],
+        variant: str,
+    ) -> None:
+        """Append the mean of values that are in no row of their own, one per clip."""
+        if len(clips):
+            low, high = mean_interval(values, self.counts(clips))
+            told = self.warnings(name, clips, total)
+            self.row(name, float(values.mean()), low, high, clips, total, signature, None, variant, told)
+
     def row(self, name, value, low, high, clips, total, signature, frames, variant, warnings) -> None:
         if len(clips) < 2:
             low = high = None  # resampling one clip gives that clip

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from eadbench.core.status import FAILED
 
+ANIMATES = "the method animates one image: the head is not where frame by frame the clip has it"
+
 
 @dataclass(frozen=True)
 class ScoreTask:
@@ -16,6 +18,7 @@ class ScoreTask:
         clip_id: Its id.
         speaker: Who is shown.
         emotion: Emotion asked for.
+        intensity: How strong it was asked for, in (0, 1]; ``None`` where nobody said.
         fake: The video to judge; ``None`` with ``problem`` where there is none.
         real: The clip's own video, for paired metrics; ``None`` where they do not
             apply.
@@ -23,6 +26,8 @@ class ScoreTask:
         frames: Frames that count; ``None`` for all.
         crop: Whether both videos are first cut to the face of the real one.
         unpaired: Why paired metrics do not apply; empty if they do.
+        unaligned: Why metrics do not apply that need the head where the clip has it;
+            empty if they do.
         problem: Why there is nothing to measure.
         status: Status of the rows then.
     """
@@ -30,11 +35,13 @@ class ScoreTask:
     clip_id: str
     speaker: str | None = None
     emotion: str | None = None
+    intensity: float | None = None
     fake: Path | None = None
     real: Path | None = None
     audio: Path | None = None
     frames: int | None = None
     crop: bool = False
     unpaired: str = ""
+    unaligned: str = ""
     problem: str = ""
     status: str = FAILED

@@ -16,7 +16,13 @@ from eadbench.core.files import atomic_path, sha256_of, write_text
 from eadbench.core.tables import DROPPED, KEPT, write_table
 from eadbench.corpora.config import DRAWN
 from eadbench.tables import ablation, gather, render
-from eadbench.tables.config import SpeedTable, TablesConfig
+from eadbench.tables.breakdown import breakdown, groups_of
+from eadbench.tables.config import SpeedTable, TablesConfig, standing
+from eadbench.tables.dial import LEGEND as DIAL_LEGEND
+from eadbench.tables.dial import TITLE as DIAL_TITLE
+from eadbench.tables.dial import dial, dial_text
+from eadbench.tables.in_time import LEGEND as IN_TIME_LEGEND
+from eadbench.tables.in_time import in_time
 from eadbench.tables.metrics import metric
 from eadbench.tables.notes import Note, all_notes, covered, for_table, grouped, to_json, training
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, decimals_for
@@ -35,7 +41,8 @@ class TableInputs:
 
     ``clips`` and ``measured`` tell, where results are merged, whether values compare:
     ``corpus/protocol`` -> a hash of its test clips (of their ids, if nothing is given),
-    and settings that no metric signature tells.
+    and settings that no metric signature tells. ``clip_tables`` and ``labels`` tell the
+    groups of clips (``breakdown.groups_of``), unless ``groups`` holds them.
     """
 
     summary: Sequence[Path]
@@ -44,7 +51,10 @@ class TableInputs:
     history: Sequence[Path] = ()
     run_card: Sequence[Path] = ()
     coverage: Sequence[Path] = ()
+    clip_tables: Sequence[Path] = ()
+    labels: Path | None = None
     remarks: Sequence[str] = ()
+    groups: pd.DataFrame | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     corpora: Mapping[str, dict] = field(default_factory=dict)
     clips: Mapping[str, str] = field(default_factory=dict)
@@ -70,12 +80,18 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
     if not inputs.summary:
         raise EadbenchError("no summary was given", out, "run the scores first, or give --summary FILE")
     samples = gather.read_all(inputs.samples, schemas.SAMPLES)
+    groups = inputs.groups
+    if groups is None:
+        groups = groups_of(inputs.clip_tables, config.breakdown.by, inputs.labels)
     with gather.open_per_clip(inputs.per_clip, folder) as base:
         scores = long_scores(
             gather.read_summaries(inputs.summary, few_clips),
             gather.paired_tests(base, config.reference),
             samples,
             seed,
+        )
+        config = standing(
+            config, scores[CELL].itertuples(index=False, name=None), set(scores.metric[scores.value.notna()])
         )
         facts = replace(
             facts_of(samples, inputs.run_card), kinds=dict(inputs.kinds), corpora=dict(inputs.corpora)
@@ -92,10 +108,11 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
             tables.append(ablation_grid(config.ablation, config, against(config.ablation.reference), facts))
             found = ablation.effects(base, scores, config.ablation, config, seed)
         broken_down, offsets, clips = (
-            gather.breakdown(base),
+            breakdown(base, groups, few_clips),
             gather.offsets(base),
             inputs.clips or gather.clip_sets(base, config.ground_truth),
         )
+        response = dial(base)
     notes = all_notes(tables, scores, config, facts, gather.failures(inputs.per_clip), offsets)
     notes += [note for table in tables for note in covered(table, gather.coverages(inputs.coverage))]
     notes += [Note("input", "main", text) for text in inputs.remarks]
@@ -107,12 +124,21 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
     write_table(
         folder / "breakdown.parquet", broken_down, schemas.BREAKDOWN, [*CELL, "metric", "by", "level"]
     )
+    if len(response):
+        write_dial(folder, response, config)
+    if bins := in_time(scores, config):
+        parts = [
+            f"### {render.escape_markdown(title)}\n\n{render.frame_to_markdown(table)}"
+            for title, table in bins.items()
+        ]
+        text = "\n".join(["## Over time\n", *parts, render.escape_markdown(IN_TIME_LEGEND) + "\n"])
+        write_text(folder / "in_time.md", text)
     write_table(folder / "effects.parquet", found, schemas.EFFECTS)
     history = gather.read_all(inputs.history, schemas.HISTORY)
     write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])
     curves = training_curves(history, folder / "training_curves", config.labels, mark_of_runs(facts))
     write_ablation_report(folder, found, curves, tables, notes, config)
-    write_record(out, config, seed, tables, facts, clips, notes, inputs.measured)
+    write_record(out, config, seed, tables, facts, clips, notes, inputs.measured, few_clips)
     files = [
         *inputs.summary,
         *inputs.per_clip,
@@ -120,6 +146,8 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
         *inputs.history,
         *inputs.run_card,
         *inputs.coverage,
+        *inputs.clip_tables,
+        *([inputs.labels] if inputs.labels else []),
     ]
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
     provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)
@@ -134,6 +162,7 @@ def write_record(
     clips: Mapping[str, str],
     notes: Sequence[Note],
     measured: Mapping[str, Any],
+    few_clips: int = 0,
 ) -> None:
     """``tables.json`` beside ``out``: what ``load.load_built`` needs to make the tables
     again.
@@ -146,6 +175,7 @@ def write_record(
         "facts": asdict(facts),
         "clips": dict(clips),
         "measured": dict(measured),
+        "few_clips": few_clips,
         "notes": to_json(notes),
     }
     write_text(out.parent / "tables.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -287,6 +317,16 @@ def write_speed(
         f"## {render.escape_markdown(title)}\n\n{render.frame_to_markdown(shown)}\n{text}\n",
     )
     write_text(folder / "speed.tex", render.frame_to_latex(shown, title, below))
+
+
+def write_dial(folder: Path, response: pd.DataFrame, config: TablesConfig) -> None:
+    """The response to the intensity in all formats."""
+    write_table(folder / "dial.parquet", response, schemas.DIAL)
+    write_csv(folder / "dial.csv", response)
+    shown, title = dial_text(response, config), render.escape_markdown(DIAL_TITLE)
+    text = f"## {title}\n\n{render.frame_to_markdown(shown)}\n{render.escape_markdown(DIAL_LEGEND)}\n"
+    write_text(folder / "dial.md", text)
+    write_text(folder / "dial.tex", render.frame_to_latex(shown, DIAL_TITLE, [DIAL_LEGEND]))
 
 
 def write_ablation_report(

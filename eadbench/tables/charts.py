@@ -40,7 +40,7 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
             c.metric.name: c.metric.variant for t in built.tables for c in t.columns if c.metric.variant
         },
         "scores": _scores(built.scores),
-        "breakdown": _breakdown(read_table(built.folder / "breakdown.parquet", schemas.BREAKDOWN)),
+        "breakdown": _breakdown(built.breakdown),
         "effects": _effects(read_table(built.folder / "effects.parquet", schemas.EFFECTS), built),
         "history": _history(history),
         "quantities": {
@@ -99,12 +99,13 @@ def _scores(scores: pd.DataFrame) -> list[dict]:
 
 
 def _breakdown(frame: pd.DataFrame) -> list[list]:
-    """Rows ``[method, corpus, protocol, metric, by, level, value, low, high, n]``."""
+    """Rows: method, corpus, protocol, metric, by, level, value, low, high, n, warning."""
     names = ["method", "corpus", "protocol", "metric", "by", "level"]
     rows = zip(
         *(frame[n] for n in names),
         *(map(_short, frame[n]) for n in ("value", "low", "high")),
         frame.n,
+        frame.warning,
         strict=True,
     )
     return [list(r) for r in rows]

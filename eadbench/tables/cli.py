@@ -48,6 +48,13 @@ def build_command(
         list[Path] | None,
         typer.Option(metavar="FILE", help="results/clips/C/coverage.json, once per corpus."),
     ] = None,
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="results/clips/C/clips.parquet, once per corpus: for tables.breakdown.by."
+        ),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Your labels: for tables.breakdown.by.")] = None,
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
@@ -79,7 +86,16 @@ def build_command(
         if told
         else {}
     )
-    files = (summary or [], per_clip or [], samples or [], history or [], run_card or [], coverage or [])
+    files = (
+        summary or [],
+        per_clip or [],
+        samples or [],
+        history or [],
+        run_card or [],
+        coverage or [],
+        clips or [],
+        labels,
+    )
     inputs = TableInputs(*files, kinds=kinds, corpora=corpora)
     build(inputs, given.tables, given.seed, out, given.scores.few_clips)
 
@@ -176,6 +192,65 @@ def show_command(
 
     folder = tables_folder(tables)
     show(folder, report or folder.parent / "report/index.html")
+
+
+@app.command("breakdown")
+def breakdown_command(
+    by: Annotated[
+        list[str], typer.Option(metavar="COLUMN", help="Column of the clips table or of --labels.")
+    ],
+    results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns clip_id, optionally corpus, and yours.", show_default=False),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Only these, comma-separated. [default: those of the tables]", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write all values to this CSV, too.", show_default=False)
+    ] = None,
+) -> None:
+    """Print means by sex, level, view or any other column, with intervals and n, of
+    what was scored; nothing is measured again.
+
+    Example:
+
+        eadbench tables breakdown --by sex --by level --metrics acc_emo,sync
+        eadbench tables breakdown --by accent --labels mine.csv --out accent.csv
+    """
+    from rich.console import Console
+
+    from eadbench.tables import breakdown as groups
+    from eadbench.tables import gather
+    from eadbench.tables.build import write_csv
+    from eadbench.tables.load import load_built
+    from eadbench.tables.show import WIDTH, plain_table
+
+    built = load_built(results / "tables")
+    cells, clips = groups.of_results(results)
+    found = groups.groups_of(clips, by, labels)
+    with gather.open_per_clip(cells, results / "tables") as base:
+        frame = groups.breakdown(base, found, built.few_clips)
+    frame = frame[frame.by.isin(by)]
+    shown = (
+        [name.strip() for name in metrics.split(",")]
+        if metrics
+        else [column.metric.name for table in built.tables for column in table.columns]
+    )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    for name in by:
+        tables = groups.printed(frame, built.config, name, shown)
+        if not tables:
+            console.print(f"no clip has a value of {name!r}", highlight=False)
+        for title, table in tables.items():
+            console.print(plain_table(title, table))
+    console.print(groups.LEGEND, style="dim", highlight=False)
+    if out:
+        write_csv(out, frame)
 
 
 @app.command("merge")

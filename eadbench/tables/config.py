@@ -1,7 +1,8 @@
 """Section ``tables`` of the config: what each table shows."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -40,7 +41,7 @@ class ComparisonTable(Section):
         corpora: Corpora, in the order of the columns.
         metrics: Metrics, in the order of the columns; ``name`` or ``name@variant``
             where a metric was computed by several protocols.
-        protocol: Driving protocol: ``self``, ``cross`` or ``cross_emotion``.
+        protocol: Driving protocol, see docs/methods.md.
         methods: Rows. Default: all of ``tables.methods`` but the ablation's.
         reference: Method that the paired tests compare with. Default: the first of
             ``tables.methods``.
@@ -162,6 +163,44 @@ class FiguresConfig(Section):
     generalisation_emotion: str = "happy"
 
 
+# Tables that come by themselves where a protocol was rendered that no table of the
+# configuration shows: title and metrics by protocol.
+DRIFT = ("csim_slope", "sharpness_slope", "sync_slope", "jitter_slope")  # of long clips
+STANDING = {"silent": ("Driven with silence", ("open_mouth", "silence_mouth_motion", "csim"))}
+
+# What of the clips table can part the clips into groups (a test compares).
+BY = (
+    "emotion", "speaker", "sex", "emotion_raw", "level", "intensity", "view", "sentence", "split", "frames",
+    "fps", "size", "detection_rate", "faces", "face_size", "yaw", "jitter", "sharpness", "brightness",
+    "occlusion", "av_offset", "sync_confidence", "offset_corrected",
+)  # fmt: skip
+
+
+class BreakdownConfig(Section):
+    """Means of the clips' values by group.
+
+    Attributes:
+        by: Columns of the clips table, or of ``labels``, beside emotion and speaker,
+            which are always shown. Numbers of more than ten distinct values are cut
+            into thirds.
+        labels: CSV of yours with a column ``clip_id``, optionally ``corpus``, and
+            others; null for none.
+    """
+
+    by: list[str] = Field(default_factory=list)
+    labels: str | None = None
+
+    @model_validator(mode="after")
+    def _columns_are_known(self) -> "BreakdownConfig":
+        for name in self.by if self.labels is None else ():
+            if name not in BY:
+                raise ValueError(
+                    f"the clips table has no column {name!r}{nearest(name, BY)}; it has {', '.join(BY)}; "
+                    "others need `labels`"
+                )
+        return self
+
+
 class TablesConfig(Section):
     """What is shown, and in which order.
 
@@ -177,6 +216,7 @@ class TablesConfig(Section):
         ablation: Combinations of STDA, TFRM and text (paper: on HDTF).
         speed: Time and memory.
         more: Further comparisons by name, e.g. one of the protocol ``cross_emotion``.
+        breakdown: Means by group.
         figures: Frame strips.
         alpha: Level of the tests.
         bootstrap: Bootstrap replicates of the ablation's intervals.
@@ -191,15 +231,23 @@ class TablesConfig(Section):
     ablation: AblationTable | None = None
     speed: SpeedTable | None = None
     more: dict[str, ComparisonTable] = Field(default_factory=dict)
+    breakdown: BreakdownConfig = BreakdownConfig()
     figures: FiguresConfig = FiguresConfig()
     alpha: float = Field(0.05, gt=0, lt=1)
     bootstrap: int = Field(2000, ge=100)
 
     @model_validator(mode="after")
     def _names_are_free(self) -> "TablesConfig":
-        taken = {"main", "generalisation", "ablation", "speed", "scores", "effects", "breakdown"} & set(
-            self.more
-        )
+        taken = {
+            "main",
+            "generalisation",
+            "ablation",
+            "speed",
+            "scores",
+            "effects",
+            "breakdown",
+            "dial",
+        } & set(self.more)
         if taken:
             raise ValueError(f"`more` may not hold a table named {', '.join(sorted(taken))}")
         bad = [name for name in self.more if not name.isidentifier()]
@@ -280,6 +328,39 @@ class TablesConfig(Section):
         return self.labels.get(name, name)
 
 
+def standing(
+    config: TablesConfig, cells: Iterable[tuple[str, str, str]], measured: Collection[str]
+) -> TablesConfig:
+    """The section with the tables that come by themselves: of protocols (``STANDING``)
+    and of long clips (``DRIFT``) that no table of the configuration shows.
+
+    Args:
+        config: As it was given.
+        cells: Method, corpus and protocol of all that was scored.
+        measured: Metrics that have values.
+    """
+    more, scored, given = dict(config.more), set(cells), config.comparisons().values()
+    wanted = {
+        name: (name, *told) for name, told in STANDING.items() if name not in {t.protocol for t in given}
+    }
+    if not any(set(table.metrics) & set(DRIFT) for table in given):
+        wanted["drift"] = ("self", "Change per second in the course of long clips", DRIFT)
+    for name, (protocol, title, known) in wanted.items():
+        here = [(method, corpus) for method, corpus, one in scored if one == protocol]
+        methods = [method for method in config.methods if method in {m for m, _ in here}]
+        metrics = [metric for metric in known if metric in measured]
+        if name not in more and methods and metrics:
+            more[name] = ComparisonTable(
+                title=title,
+                corpora=sorted({corpus for _, corpus in here}),
+                metrics=metrics,
+                protocol=protocol,
+                methods=methods,
+                reference=config.reference if config.reference in methods else methods[0],
+            )
+    return config.model_copy(update={"more": more})
+
+
 def check_title(title: str, known: Sequence[str]) -> None:
     """Braces in a title are placeholders.
 
@@ -317,6 +398,9 @@ def check(settings: Any) -> None:
             and the corpus.
     """
     _check_generalisation(settings)
+    labels = settings.tables.breakdown.labels
+    if labels and not Path(labels).is_file():
+        raise EadbenchError("the file does not exist", f"tables.breakdown.labels: {labels}", "correct it")
     tables = settings.tables.comparisons() | (
         {"ablation": settings.tables.ablation} if settings.tables.ablation else {}
     )

@@ -192,6 +192,7 @@ def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:
     contracts = {
         "scores": schemas.SCORES,
         "breakdown": schemas.BREAKDOWN,
+        "dial": schemas.DIAL,
         "effects": schemas.EFFECTS,
         "speed": schemas.SPEED,
     }

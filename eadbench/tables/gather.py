@@ -214,30 +214,6 @@ def paired_tests(base: duckdb.DuckDBPyConnection, reference: str) -> pd.DataFram
     return found
 
 
-def breakdown(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Means by emotion and by speaker with Student's t intervals
-    (``schemas.BREAKDOWN``).
-
-    The clips are added up in their order: DuckDB's ``avg`` and ``stddev_samp`` else add
-    them up as its threads get them, and their last bits differ from run to run.
-    """
-    from scipy.stats import t
-
-    frames = []
-    for by in ("emotion", "speaker"):
-        frame = base.execute(
-            f"""
-            SELECT method, corpus, protocol, metric, '{by}' AS "by", {by} AS level, count(*) AS n,
-                avg(value ORDER BY clip_id) AS value, stddev_samp(value ORDER BY clip_id) AS spread
-            FROM per_clip WHERE {by} IS NOT NULL GROUP BY ALL ORDER BY ALL
-            """
-        ).df()
-        half = t.ppf(0.975, np.maximum(frame.n - 1, 1)) * frame.spread / np.sqrt(frame.n)
-        frame["low"], frame["high"] = frame.value - half, frame.value + half
-        frames.append(frame.drop(columns="spread"))
-    return pd.concat(frames, ignore_index=True)
-
-
 def median_interval(values: np.ndarray) -> tuple[float | None, float | None]:
     """95 % interval of a median by binomial order statistics; nulls below six values,
     where no such interval exists.

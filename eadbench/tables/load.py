@@ -13,7 +13,7 @@ from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
 from eadbench.tables.cite import bibtex, keys_of
-from eadbench.tables.config import CELLS, TABLES, TablesConfig
+from eadbench.tables.config import CELLS, TABLES, TablesConfig, standing
 from eadbench.tables.notes import Note
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison
 
@@ -23,7 +23,7 @@ REBUILD = "run `eadbench tables build`, or delete the folder and run the workflo
 @dataclass(frozen=True)
 class Built:
     """The content of a tables folder; ``clips`` and ``measured`` as ``build.TableInputs``
-    has them.
+    has them, ``few_clips`` as it was built with.
     """
 
     folder: Path
@@ -35,6 +35,9 @@ class Built:
     facts: Facts = field(default_factory=lambda: Facts({}, {}))
     clips: dict[str, str] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
+    few_clips: int = 0
+    dial: pd.DataFrame | None = None
+    breakdown: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=schemas.BREAKDOWN.names))
 
 
 def folder_of(scores: Path) -> Path:
@@ -115,6 +118,8 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
         raise EadbenchError("the tables' description is missing", path, REBUILD) from error
     except (ValueError, KeyError, TypeError) as error:
         raise EadbenchError(f"the tables' description cannot be read: {error}", path, REBUILD) from error
+    cells = scores[["method", "corpus", "protocol"]].itertuples(index=False, name=None)
+    config = standing(config, cells, set(scores.metric[scores.value.notna()]))
     made = {name: partial(comparison, name, spec) for name, spec in config.comparisons().items()}
     if config.ablation is not None:
         made["ablation"] = partial(ablation_grid, config.ablation)
@@ -123,6 +128,10 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
     ]
     speed = (
         read_table(folder / "speed.parquet", schemas.SPEED) if (folder / "speed.parquet").exists() else None
+    )
+    down = read_table(folder / "breakdown.parquet", schemas.BREAKDOWN)
+    response = (
+        read_table(folder / "dial.parquet", schemas.DIAL) if (folder / "dial.parquet").exists() else None
     )
     return Built(
         folder,
@@ -134,6 +143,9 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
         facts,
         record.get("clips", {}),
         record.get("measured", {}),
+        record.get("few_clips", 0),
+        response,
+        down,
     )
 
 

@@ -16,6 +16,9 @@ from eadbench.core.files import atomic_path, write_text
 from eadbench.corpora.config import DRAWN
 from eadbench.tables import build, charts, gallery, render
 from eadbench.tables.config import TablesConfig
+from eadbench.tables.dial import LEGEND, TITLE, dial_text
+from eadbench.tables.in_time import LEGEND as IN_TIME_LEGEND
+from eadbench.tables.in_time import in_time
 from eadbench.tables.load import Built, load_built, references
 from eadbench.tables.metrics import explained, metric
 from eadbench.tables.notes import GROUPS, TEXTS, control_verdicts, grouped
@@ -82,7 +85,15 @@ def _copy_assets(folder: Path) -> None:
 def _copy_tables(built: Built, folder: Path) -> dict[str, list[str]]:
     """Copy the tables' files; returns table -> file names."""
     (folder / "tables").mkdir()
-    names = [t.name for t in built.tables] + ["speed", "scores", "effects", "ablation_report", "breakdown"]
+    names = [t.name for t in built.tables] + [
+        "speed",
+        "dial",
+        "in_time",
+        "scores",
+        "effects",
+        "ablation_report",
+        "breakdown",
+    ]
     found: dict[str, list[str]] = {}
     for name in names:
         for suffix in ("csv", "md", "tex", "parquet"):
@@ -122,6 +133,7 @@ def _html(
             "head": list(build.speed_text(rows, built.config).columns),
             "rows": _speed_view(rows, built.config),
         }
+    response = None if built.dial is None else dial_text(built.dial, built.config)
     general = grouped(built.notes, "")
     told = {
         "general": general,
@@ -145,6 +157,11 @@ def _html(
         assets=ASSETS,
         speed=speed,
         speed_legend=build.SPEED_LEGEND,
+        bins=in_time(built.scores, built.config),
+        bins_legend=IN_TIME_LEGEND,
+        dial=response,
+        dial_title=TITLE,
+        dial_legend=LEGEND,
         metric=metric,
         **told,
     )

@@ -9,6 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from eadbench.tables.build import speed_text
+from eadbench.tables.dial import LEGEND, TITLE, dial_text
+from eadbench.tables.in_time import LEGEND as IN_TIME_LEGEND
+from eadbench.tables.in_time import in_time
 from eadbench.tables.load import Built, load_built
 from eadbench.tables.notes import Note, grouped
 from eadbench.tables.render import (
@@ -56,6 +59,14 @@ def show(folder: Path, report: Path) -> None:
         console.print(
             plain_table(built.config.title_of(built.config.speed), speed_text(built.speed, built.config))
         )
+    if built.dial is not None:
+        console.print(plain_table(TITLE, dial_text(built.dial, built.config)))
+        console.print(LEGEND, style="dim", highlight=False)
+    bins = in_time(built.scores, built.config)
+    for title, table in bins.items():
+        console.print(plain_table(title, table))
+    if bins:
+        console.print(IN_TIME_LEGEND, style="dim", highlight=False)
     if built.tables:
         console.print(
             escape(legend(built.tables[0], built.config.labels, built.config.alpha)),

@@ -47,7 +47,7 @@ class World:
         config = SamplesConfig.model_validate(
             {"methods": methods, "sampler": {"steps": 2, "overlap": 2, "chunk": 3}, **samples}
         )
-        parts = {"vae": self.parts["vae"]}
+        parts = {name: self.parts[name] for name in ("vae", "whisper")}
         return MethodContext(
             7,
             "cpu",

@@ -87,6 +87,20 @@ COUNTS = {
 }
 
 
+def test_recipes_say_what_their_method_drives() -> None:
+    told = {
+        name: SamplesConfig.model_validate(
+            {"methods": {"m": {"kind": "external", "recipe": name, "corpora": ["tiny"]}}}
+        )
+        .methods["m"]
+        .drives
+        for name in shipped()
+    }
+    assert {name for name, drives in told.items() if drives == "image"} == {"eat", "edtalk"}
+    own = {"kind": "external", "recipe": "eat", "corpora": ["tiny"], "drives": "video"}
+    assert SamplesConfig.model_validate({"methods": {"m": own}}).methods["m"].drives == "video"
+
+
 @pytest.mark.parametrize(
     ("name", "faces"), [*((n, None) for n in sorted(PROGRAMS)), ("ip_lap", "given"), ("latentsync", "given")]
 )

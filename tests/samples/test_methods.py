@@ -15,6 +15,7 @@ from tiny_clips import make_clips
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.protocols import DIAL
 from eadbench.core.seeds import seed_for
 from eadbench.core.settings import Settings
 from eadbench.core.tables import read_table, write_table
@@ -433,6 +434,97 @@ def test_listing_names_everything_that_is_missing(capsys: pytest.CaptureFixture,
     )
     assert text.count("theirs: weights are missing") == 9 and "theirs: environment is missing" in text
     assert "how far this recipe was really run" in text
+
+
+def test_silence_drives_controls_and_programs(clips: Path, tmp_path: Path) -> None:
+    jobs = build_jobs(clips, "tiny", "silent", SamplesConfig(max_seconds=1), 1)
+    assert {(job.audio, job.driving_clip, job.frames) for job in jobs} == {(None, None, 25)}
+    assert not jobs[0].sound().any() and jobs[0].sound().shape == (25 * 640,)
+    for name, options in {
+        "still": {"kind": "still"},
+        "copied_input": {"kind": "copied_input"},
+        "command": {
+            "kind": "command",
+            "command": "{python} -c 'import shutil,sys;shutil.copy(*sys.argv[1:])' {video} {out}",
+        },
+    }.items():
+        table = rendered(clips, tmp_path / name / "samples.parquet", "silent", **options)
+        assert set(table.status) == {"kept"}, (name, table.reason.tolist())
+        assert table.driving_clip.isna().all()
+        assert np.abs(read_audio(tmp_path / name / table.video[0])).max() < 1e-4
+    table = rendered(clips, tmp_path / "truth/samples.parquet", "silent", kind="ground_truth")
+    assert table.reason.str.contains("cannot do protocol 'silent'").all()
+
+
+def test_a_dial_asks_for_one_other_emotion_at_rising_intensity(clips: Path) -> None:
+    jobs = {cell: build_jobs(clips, "tiny", cell, SamplesConfig(), 1) for cell in DIAL}
+    for same in zip(*jobs.values(), strict=True):
+        assert [job.intensity for job in same] == [0.2, 0.4, 0.6, 0.8, 1.0]
+        fixed = ("clip_id", "driving_clip", "reference_clip", "emotion", "emotion_clip", "caption_clip")
+        assert all(len({getattr(job, name) for job in same}) == 1 for name in fixed)
+        assert same[0].driving_clip == same[0].clip_id != same[0].emotion_clip
+        assert same[0].emotion not in ("neutral", None)
+    own = read_table(clips, schemas.CLIPS).set_index("clip_id").emotion
+    assert all(job.emotion != own[job.clip_id] for job in jobs["dial_1"])
+
+
+def test_a_dial_is_for_methods_that_take_an_intensity(clips: Path, tmp_path: Path) -> None:
+    copy = "{python} -c 'import shutil,sys;shutil.copy(*sys.argv[2:])' "
+    told = rendered(
+        clips,
+        tmp_path / "a/samples.parquet",
+        "dial_0.4",
+        kind="command",
+        command=copy + "{intensity} {video} {out}",
+    )
+    assert set(told.status) == {"kept"} and set(told.target_intensity) == {0.4}
+    deaf = rendered(
+        clips, tmp_path / "b/samples.parquet", "dial_0.4", kind="command", command=copy + "x {video} {out}"
+    )
+    assert set(deaf.status) == {"dropped"} and deaf.reason.str.contains("not told how strong").all()
+    still = rendered(clips, tmp_path / "c/samples.parquet", "dial_0.4", kind="still")
+    assert still.reason.str.contains("cannot do protocol 'dial'").all()
+    methods = {
+        "model": {"kind": "eadnet", "run": "r"},
+        "still": {"kind": "still"},
+        "told": {"kind": "command", "command": "run {intensity} {out}"},
+        "deaf": {"kind": "command", "command": "run {out}"},
+    }
+    given = {name: {"corpora": ["tiny"], **method} for name, method in methods.items()}
+    config = SamplesConfig.model_validate({"methods": given, "also": ["dial"]})
+    assert {(n, p) for n, _, p in config.cells() if p != "self"} == {
+        (name, cell) for name in ("model", "told") for cell in DIAL
+    }
+
+
+def test_every_method_that_can_is_asked_for_a_further_protocol() -> None:
+    methods = {
+        "truth": {"kind": "ground_truth"},
+        "shuffled": {"kind": "shuffled_audio"},
+        "copied": {"kind": "copied_input", "protocols": ["silent", "cross"]},
+        "wav2lip": {"kind": "wav2lip", "run": "r"},
+        "model": {"kind": "eadnet", "run": "r"},
+        "here": {"kind": "videos", "path": "{corpus}/{protocol}"},
+        "self_only": {"kind": "videos", "path": "mine"},
+        "eat": {"kind": "external", "recipe": "eat"},
+        "latentsync": {"kind": "external", "recipe": "latentsync"},
+    }
+    given = {name: {"corpora": ["tiny"], **method} for name, method in methods.items()}
+    config = SamplesConfig.model_validate({"methods": given, "also": ["silent", "cross_emotion"]})
+    cells = {name: [p for n, _, p in config.cells() if n == name] for name in given}
+    assert cells == {
+        "truth": ["self"],
+        "shuffled": ["self"],
+        "copied": ["silent", "cross", "cross_emotion"],
+        "wav2lip": ["self", "silent"],
+        "model": ["self", "silent", "cross_emotion"],
+        "here": ["self", "silent", "cross_emotion"],
+        "self_only": ["self"],
+        "eat": ["self", "cross_emotion"],
+        "latentsync": ["self", "silent"],
+    }
+    assert config.methods["model"].requires("tiny", "silent").artefacts == ("vae", "whisper")
+    assert config.methods["model"].requires("tiny").artefacts == ("vae",)
 
 
 def test_manifest_columns_are_documented(clips: Path) -> None:

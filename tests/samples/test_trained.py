@@ -15,6 +15,7 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import read_table
+from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
 from eadbench.samples.make import make
 from eadbench.training.run import load_run
@@ -83,6 +84,48 @@ def test_cross_takes_the_other_clips_sound_and_emotion(world, tmp_path: Path) ->
         assert (tmp_path / f"c/videos/{clip}.mp4").read_bytes() != (
             tmp_path / f"e/videos/{clip}.mp4"
         ).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["eadnet", "wav2lip"])
+def test_silence_drives_what_was_trained(world, tmp_path: Path, kind: str) -> None:
+    """What the network hears is silence: other pixels than with the clip's own sound,
+    and a result without any.
+    """
+    run = {"eadnet": "full"}.get(kind, kind)
+    methods = {kind: {"kind": kind, "run": run, "corpora": ["tiny"]}}
+    own = rendered(world, tmp_path / "own/samples.parquet", methods=methods, max_clips=1).iloc[0]
+    row = rendered(world, tmp_path / "silent/samples.parquet", "silent", methods, max_clips=1).iloc[0]
+    assert row.status == "kept" and pd.isna(row.driving_clip) and row.frames == own.frames, row.reason
+    assert row.target_emotion == own.target_emotion
+    videos = [read_frames(tmp_path / name / row.video).astype(int) for name in ("own", "silent")]
+    if kind == "eadnet":  # random weights of the other hardly listen
+        assert np.abs(videos[0] - videos[1]).mean() > 0
+    assert np.abs(read_audio(tmp_path / "own" / row.video)).max() > 1e-2
+    assert np.abs(read_audio(tmp_path / "silent" / row.video)).max() < 1e-4
+
+
+def test_the_dial_turns_what_hears_it(world, tmp_path: Path) -> None:
+    """Two intensities give other pixels of the same clip; a run without
+    valence-arousal-intensity says that it hears none.
+    """
+    low, high = (
+        rendered(world, tmp_path / cell / "samples.parquet", cell, max_clips=1).iloc[0]
+        for cell in ("dial_0.2", "dial_1")
+    )
+    assert (low.target_intensity, high.target_intensity) == (0.2, 1.0)
+    assert low.target_emotion == high.target_emotion and low.driving_clip == low.clip_id
+    videos = [read_frames(tmp_path / cell / low.video).astype(int) for cell in ("dial_0.2", "dial_1")]
+    assert np.abs(videos[0] - videos[1]).mean() > 0
+    methods = {"silent": {"kind": "eadnet", "run": "silent", "corpora": ["tiny"]}}
+    table = rendered(world, tmp_path / "none/samples.parquet", "dial_1", methods, max_clips=1)
+    assert table.reason.str.contains("not told how strong").all()
+
+
+def test_silence_without_whisper_names_what_lacks(world, tmp_path: Path) -> None:
+    context = world.context(tmp_path, FULL, "full")
+    context.parts.pop("whisper")
+    with pytest.raises(EadbenchError, match=r"every clip|all 2"):
+        make("full", "tiny", "silent", world.clips, context, tmp_path / "samples.parquet")
 
 
 def test_wav2lip_leaves_the_upper_half_alone(world, tmp_path: Path) -> None:

@@ -115,6 +115,15 @@ def rows_of(out: Path, metric: str):
     return rows[rows.metric == metric].set_index("clip_id")
 
 
+def test_a_folder_that_is_image_driven_is_not_compared_place_by_place(folders, few, zoo, tmp_path):
+    free = Folders(folders.real, folders.fakes, image_driven=folders.fakes)
+    score(free, tmp_path / "scores.parquet", few.model_copy(update={"metrics": ("ssim",)}), zoo)
+    rows = rows_of(tmp_path / "scores.parquet", "ssim")
+    assert rows.value.isna().all() and "animates one image" in rows.reason["as it is"]
+    with pytest.raises(EadbenchError, match="not scored"):
+        pairs_of(Folders(folders.real, folders.fakes, image_driven=(tmp_path,)), Labels())
+
+
 def test_each_trouble_is_a_row_with_its_reason(scored):
     rows = rows_of(scored, "ssim")
     assert set(rows.index) == {

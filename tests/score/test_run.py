@@ -174,6 +174,31 @@ def test_the_page_plays_what_browsers_cannot_and_lives_with_silent_and_broken_vi
     assert list((tmp_path / "page" / "report_assets" / "figures").glob("strip_main_*.png"))
 
 
+def test_means_by_columns_of_the_labels(media, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(
+        "name,speaker,Light,take\n"
+        + "".join(f"c{k},s{k % 4},{'dim' if k % 2 else 'bright'},{k}\n" for k in range(7))
+    )
+    out = tmp_path / "s.parquet"
+    more = ("--metrics", "ssim,psnr", "--labels", str(labels), "--by", "light", "--by", "speaker")
+    text = run(media, out, *more).output
+    assert "SSIM ↑ by light on real" in text and "column 'take' of the labels is not used" in text
+    assert "marks a group of few clips" in text and "column 'light'" not in text
+    frame = pd.read_csv(out.with_suffix(".by.csv")).set_index(["method", "metric", "by", "level"])
+    clips = pd.read_csv(out.with_suffix(".clips.csv"))
+    dim = clips[
+        (clips.method == "<b>mine_v2") & (clips.metric == "ssim") & clips.clip_id.isin(["c1", "c3", "c5"])
+    ]
+    row = frame.loc["<b>mine_v2", "ssim", "light", "dim"]
+    assert row.value == pytest.approx(dim.value.mean()) and (row.n, row.speakers) == (3, 2)
+    assert row.warning == "only 3 clips, 2 speakers" and row.low < row.value < row.high
+    with pytest.raises(EadbenchError, match=r"lack the column 'ligth' .did you mean 'light'"):
+        run(media, out, "--labels", str(labels), "--by", "ligth")
+    with pytest.raises(EadbenchError, match="without labels there are no groups"):
+        run(media, out, "--by", "light")
+
+
 def test_corrected_labels_take_effect_at_the_same_place(media, tmp_path):
     def speakers(labels: str) -> set:
         (tmp_path / "labels.csv").write_text(labels)

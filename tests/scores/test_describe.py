@@ -33,7 +33,7 @@ def test_every_metric_tells_what_a_reader_must_know(name: str) -> None:
 def test_what_a_video_is_compared_with_follows_from_what_is_read() -> None:
     found = {name: compares(METRICS[name]) for name in ("ssim", "csim", "sync", "fid", "acc_emo", "jitter")}
     assert found == {
-        "ssim": "the real clip, frame by frame",
+        "ssim": "the real clip, frame by frame; not where a method animates one image",
         "csim": "the real clip whose face is shown, as a whole",
         "sync": "its sound",
         "fid": "all real clips together",

@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from eadbench import zoo as zoo_module
 from eadbench.core import job as job_module
-from eadbench.core import schemas
+from eadbench.core import schemas, settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.seals import seal_files
 from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import read_frames, write_video
 from eadbench.scores import measure as measure_module
 from eadbench.scores import reference
-from eadbench.scores.cli import app
+from eadbench.scores.cli import app, drives_of
 from eadbench.scores.clip import framing, other_framing
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.judges import load_judges
@@ -214,6 +214,59 @@ def test_other_protocols_have_no_paired_metrics(corpus, scores_config, judges, t
     paired = rows[rows.metric.isin(["ssim", "m_lmd"])]
     assert (paired.status == "dropped").all() and paired.reason.str.contains("cross").all()
     assert rows[rows.metric.isin(["sync", "csim"])].value.notna().all()
+
+
+def test_what_animates_one_image_is_not_compared_place_by_place(
+    corpus, scores_config, judges, tmp_path, truth
+):
+    samples = samples_of(corpus, tmp_path / "samples")
+    few = scores_config.model_copy(
+        update={"metrics": ("ssim", "psnr", "lpips", "m_lmd", "f_lmd", "jitter_ratio", "csim", "fid")}
+    )
+    tasks = cell_tasks(samples, corpus, "self", "image")
+    cell = {"method": "m", "corpus": "faces", "protocol": "self"}
+    rows = measure_cell(cell, tasks, few, judges, tmp_path / "cell/per_clip.parquet", real=truth)
+    empty = rows[rows.value.isna()]
+    assert set(empty.metric) == {"ssim", "psnr", "lpips", "m_lmd", "f_lmd"}
+    assert (empty.status == "dropped").all() and empty.reason.str.contains("animates one image").all()
+    found = summarise_cell(SummaryCell.read(tmp_path / "cell"), SummaryCell.read(truth), few, 1).set_index(
+        "metric"
+    )
+    assert (
+        "animates one image" in found.warning["ssim"]
+        and found.value[["jitter_ratio", "csim", "fid"]].notna().all()
+    )
+
+
+def test_the_workflow_tells_the_scores_what_a_method_drives():
+    paper = settings.load(None, [Path(__file__).parents[2] / "config/paper.yaml"], whole=True)
+    for method, drives in {"eat": "image", "edtalk": "image", "latentsync": "video", "full": "video"}.items():
+        given = settings.Settings(paper.read_by("scores measure", method=method, corpus="mead"))
+        assert drives_of(given, method) == drives and given.device == "cuda"
+        assert "drives" not in paper.read_by("samples make", method=method)["samples"]["methods"][method]
+
+
+def test_under_silence_the_mouth_is_measured_and_nothing_that_hears(
+    corpus, scores_config, judges, tmp_path, truth
+):
+    """A mouth that moves without a sound leaks; one that stands still does not."""
+    moving = samples_of(corpus, tmp_path / "moving", lambda frames: frames)
+    frozen = samples_of(corpus, tmp_path / "frozen", lambda frames: frames[:1].repeat(len(frames), 0))
+    for path in tmp_path.glob("*/*.mp4"):
+        write_video(path, frames := read_frames(path), audio=np.zeros(len(frames) * 640, np.float32))
+    names = ("open_mouth", "silence_mouth_motion", "sync", "ssim", "csim")
+    few = scores_config.model_copy(update={"metrics": names})
+    found = {}
+    for name, samples in (("moving", moving), ("frozen", frozen)):
+        rows = measured(corpus, samples, few, judges, tmp_path / name, "silent", real=truth)
+        found[name] = rows.pivot(index="clip_id", columns="metric", values="value")
+        empty = rows[rows.metric.isin(["sync", "ssim"])]
+        assert empty.value.isna().all() and set(empty.status) == {"dropped"}
+        assert set(empty.reason[empty.metric == "ssim"]) == {"frames do not correspond under protocol silent"}
+        assert empty.reason[empty.metric == "sync"].str.contains("silent").all()
+    assert (found["moving"].silence_mouth_motion > 0).all() and found["moving"].csim.notna().all()
+    assert (found["frozen"].silence_mouth_motion == 0).all()
+    assert found["frozen"].open_mouth.isin([0, 1]).all() and found["moving"].open_mouth.between(0, 1).all()
 
 
 def test_driving_clip_gives_the_sound(corpus, scores_config, judges, tmp_path):

@@ -53,7 +53,9 @@ def test_values_do_not_depend_on_the_chunks(pair, measurer, monkeypatch):
     whole = measurer.measure(task)
     monkeypatch.setattr(stream, "CHUNK_FRAMES", 3)
     parts = measurer.measure(task)
-    assert all(value.status == "kept" for name, value in whole.values.items() if "silence" not in name)
+    without = {name for name, value in whole.values.items() if value.status != "kept"} - {"va_error"}
+    without -= {name for name in without if "silence" in name}
+    assert without == {name for name in whole.values if name.endswith("_slope")}
     assert values(parts) == pytest.approx(values(whole), rel=1e-4, nan_ok=True)
     for kind, features in whole.features.items():
         assert parts.features[kind] == pytest.approx(features, rel=1e-3, abs=1e-4), kind

@@ -15,6 +15,7 @@ from eadbench.scores.config import ScoresConfig
 from eadbench.scores.paired import signed_rank
 from eadbench.scores.summarise import Summary, SummaryCell
 from eadbench.tables import gather
+from eadbench.tables.breakdown import breakdown
 
 
 def summary_row(**changes) -> dict:
@@ -158,7 +159,7 @@ def test_the_folders_name_is_not_taken_for_data(tmp_path: Path, name: str) -> No
         tmp_path / name / "p.parquet", clip_rows({"a": [1.0, 2.0], "b": [2.0, 4.0]}), schemas.PER_CLIP
     )
     with gather.open_per_clip([tmp_path / name / "p.parquet"], tmp_path / "out") as base:
-        tests, means = gather.paired_tests(base, "a"), gather.breakdown(base)
+        tests, means = gather.paired_tests(base, "a"), breakdown(base)
     assert tests[["method", "corpus", "n_common"]].values.tolist() == [["b", "c", 2]]
     assert set(means.corpus) == {"c"} and set(means[means.by == "speaker"].level) == {"s0", "s1"}
 
@@ -194,7 +195,7 @@ def test_the_breakdown_is_the_same_bits_with_any_number_of_threads(
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         with gather.open_per_clip([tmp_path / "p.parquet"], tmp_path) as base:
             assert base.execute("SELECT current_setting('threads')").fetchone() == (threads,)
-            found.append(gather.breakdown(base))
+            found.append(breakdown(base))
             averages |= set(
                 base.execute("SELECT avg(value) FROM per_clip GROUP BY method, emotion").fetchall()
             )
@@ -237,6 +238,7 @@ def test_breakdown_is_the_mean_with_students_t(results: Path) -> None:
 
     low, high = t.interval(0.95, len(mine) - 1, mine.mean(), mine.std() / np.sqrt(len(mine)))
     assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
+    assert row.speakers == 1
 
 
 @pytest.mark.parametrize("n", [5, 6, 9, 20, 101])

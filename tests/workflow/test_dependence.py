@@ -92,7 +92,7 @@ def jobs(settings: Settings) -> dict[str, Any]:
         ],
         "make_artefact": [str(zoo.requires(name)) for name in zoo.artefacts],
         "train": [str(training.requires(name)) for name in training.runs],
-        "make_samples": [(cell, str(samples.methods[cell[0]].requires(cell[1]))) for cell in cells],
+        "make_samples": [(cell, str(samples.methods[cell[0]].requires(*cell[1:]))) for cell in cells],
         "measure": [cells, settings.scores.artefacts(), settings.scores.together],
         "measure_corpus": [cells, settings.scores.artefacts()],
         "summarise": cells,

@@ -16,6 +16,20 @@ def test_plans_on_a_clean_clone(tmp_path, configs):
     )
 
 
+def test_one_setting_asks_every_method_for_silence(tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("samples: {also: [silent]}\n")
+    configs = ("config.yaml", "config/smoke.yaml", str(over))
+    done = snakemake(tmp_path, "--dry-run", configs=configs)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    for method in ("full", "no_text", "wav2lip", "still"):
+        assert f"results/scores/{method}/demo_mead/silent/summary.parquet" in text, method
+    assert "ground_truth/demo_mead/silent" not in text
+    rendering = text.split("results/samples/full/demo_mead/silent/samples.parquet")[0].rpartition("rule ")[2]
+    assert "zoo/whisper/card.json" in rendering, "silence is in no features"
+
+
 def test_default_configuration_is_the_demo(tmp_path):
     done = snakemake(tmp_path, "--dry-run", configs=("config.yaml",))
     assert "film" in done.stdout + done.stderr

@@ -9,6 +9,7 @@ from snakemake.logging import logger
 from eadbench.core import settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.older import refuse_older
+from eadbench.core.protocols import CELLS as CELLS_OF_PROTOCOLS
 from eadbench.plan.missing import hint
 from eadbench.samples import sources
 
@@ -48,7 +49,7 @@ wildcard_constraints:
     artefact=one_of(SETTINGS.zoo.artefacts),
     run=one_of(RUNS),
     method=one_of(METHODS),
-    protocol="self|cross|cross_emotion",
+    protocol=one_of(CELLS_OF_PROTOCOLS),
 
 
 def settings_of(verb):
@@ -206,7 +207,7 @@ def run_inputs(wildcards):
 
 def sample_inputs(wildcards):
     """The clips, what the method is made of, and the results that it reads."""
-    needs = METHODS[wildcards.method].requires(wildcards.corpus)
+    needs = METHODS[wildcards.method].requires(wildcards.corpus, wildcards.protocol)
     inputs = {
         **required(needs),
         "clips": "<results>/clips/{corpus}/clips.parquet",
@@ -291,7 +292,14 @@ def method_reads(wildcards):
 def table_inputs(wildcards):
     """Everything that was scored, how the runs trained, and on what."""
     cells = ["/".join(cell) for cell in CELLS]
+    groups = SETTINGS.tables.breakdown
     return {
+        "clips": (
+            [f"<results>/clips/{corpus}/clips.parquet" for corpus in TESTED]
+            if groups.by
+            else []
+        ),
+        "labels": [groups.labels] if groups.labels else [],
         "summary": [f"<results>/scores/{cell}/summary.parquet" for cell in cells],
         "per_clip": [f"<results>/scores/{cell}/per_clip.parquet" for cell in cells],
         "samples": [f"<results>/samples/{cell}/samples.parquet" for cell in cells],
@@ -356,7 +364,9 @@ def everything(wildcards):
         "captions/{c}/captions.parquet",
     )
     needs = [SETTINGS.training.requires(run) for run in RUNS]
-    needs += [METHODS[method].requires(corpus) for method, corpus, _ in CELLS]
+    needs += [
+        METHODS[method].requires(corpus, protocol) for method, corpus, protocol in CELLS
+    ]
     with_features = {corpus for need in needs for corpus in need.features}
     return {
         **table_inputs(wildcards),

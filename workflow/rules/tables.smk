@@ -48,7 +48,14 @@ rule build_tables:
     params:
         settings=settings_of("tables build"),
         options=options(
-            "summary", "per_clip", "samples", "history", "run_card", "coverage"
+            "summary",
+            "per_clip",
+            "samples",
+            "history",
+            "run_card",
+            "coverage",
+            "clips",
+            "labels",
         ),
     message:
         "Building the tables"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from eadbench.core import secrets
+from eadbench.core.protocols import PROTOCOLS
 from eadbench.core.seeds import seed_for
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.manifest import RenderJob
@@ -114,10 +115,12 @@ class Method(ABC):
         protocols: What it can do.
         emotion_control: What it can be told of the emotion: ``none``, ``label``,
             ``text`` or ``reference``.
+        takes_intensity: Whether it can be told how strong the emotion shall be.
     """
 
-    protocols: ClassVar[frozenset[str]] = frozenset({"self", "cross", "cross_emotion"})
+    protocols: ClassVar[frozenset[str]] = frozenset(PROTOCOLS) - {"dial"}
     emotion_control: str = "none"
+    takes_intensity: bool = False
     licence: str = "Apache-2.0, as eadbench"
 
     def __init__(self, name: str, options: Any, context: MethodContext) -> None:

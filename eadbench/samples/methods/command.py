@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from eadbench.core.errors import EadbenchError, nobodys_fault
+from eadbench.core.protocols import PROTOCOLS
 from eadbench.core.scratch import scratch_folder
 from eadbench.core.secrets import expand
-from eadbench.core.settings import shaping
 from eadbench.samples import process
+from eadbench.samples.config import rendering
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Described, Lack, Raw, lacking_variables
@@ -32,9 +33,16 @@ class CommandMethod(Described):
         self._unreadable: dict[str, Exception] = {}
         self._folders = ExitStack()
 
+    protocols = frozenset(PROTOCOLS)
+
+    @property
+    def takes_intensity(self) -> bool:
+        """A manifest tells it; a command line does where it names it."""
+        return self.options.per == "manifest" or "{intensity}" in self.options.command
+
     @property
     def hash(self) -> str:
-        return hashlib.sha256(json.dumps(shaping(self.options), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(rendering(self.options), sort_keys=True).encode()).hexdigest()
 
     def needs(self) -> list[str]:
         return [f"program {self._program}"]

@@ -1,14 +1,20 @@
 """EAD-Net and its ablations."""
 
+import json
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from eadbench.core.device import pick_device
+from eadbench.core.errors import EadbenchError
+from eadbench.core.protocols import PROTOCOLS
 from eadbench.media.video import iter_frames
 from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Raw
 from eadbench.samples.methods.trained import TrainedMethod
 from eadbench.samples.pipeline import RenderClip, Sampler
-from eadbench.samples.run import load_eadnet, load_vae
+from eadbench.samples.run import load_eadnet, load_vae, states_of
 from eadbench.samples.text import Texts, Told
 
 
@@ -16,7 +22,14 @@ class EADNetMethod(TrainedMethod):
     """A run of EAD-Net with its VAE."""
 
     parts = ("vae",)
+    protocols = frozenset(PROTOCOLS)
     emotion_control = "text"
+
+    @property
+    def takes_intensity(self) -> bool:
+        """Whether the run hears valence, arousal and intensity."""
+        facts = json.loads((self.context.run / "config.json").read_text(encoding="utf-8"))
+        return "vai" in facts["model"]["emotion"]
 
     def prepare(self, jobs: list[RenderJob]) -> None:
         run = load_eadnet(self.context.run)
@@ -28,6 +41,17 @@ class EADNetMethod(TrainedMethod):
         self._features = self.store()
         self._texts = Texts(self._features) if set(run.model.sources) & {"text", "vai"} else None
 
+    def features_of(self, sound: np.ndarray) -> torch.Tensor:
+        """Whisper's states, as they are stored."""
+        whisper = self.context.parts.get("whisper")
+        if whisper is None:
+            raise EadbenchError(
+                "silence is in no features: Whisper has to hear it",
+                "--part",
+                "add --part whisper=results/zoo/whisper",
+            )
+        return states_of(sound, self._sampler.run, whisper, pick_device(self.context.device)).half().cpu()
+
     def render(self, job: RenderJob, work: Path) -> Raw:
         reference, at, reference_clip = self.reference(job)
         told = self._texts.tell(job, self.options.caption_source) if self._texts else Told(None, None, None)
@@ -37,7 +61,7 @@ class EADNetMethod(TrainedMethod):
             count=job.frames,
             reference=reference,
             reference_at=at,
-            audio=self._features.get(self._features.row(job.driving_clip, job.corpus), "audio"),
+            audio=self.driving(job, "audio"),
             text=told.text,
             vai=told.vai,
         )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from eadbench.core.errors import EadbenchError
 from eadbench.features.store import FeatureStore
@@ -16,13 +17,18 @@ class TrainedMethod(Method):
     """A method with ``run`` and ``reference`` in its options."""
 
     parts: tuple[str, ...] = ()
+    _features: FeatureStore
 
     @property
     def hash(self) -> str:
         return hash_of_run(self.context.run)
 
     def reads(self) -> list[Path]:
-        cards = [self.context.parts[part] / "card.json" for part in self.parts if part in self.context.parts]
+        cards = [
+            self.context.parts[part] / "card.json"
+            for part in (*self.parts, "whisper")
+            if part in self.context.parts
+        ]
         features = self.context.features
         return cards + ([features, features.parent / "text.safetensors"] if features else [])
 
@@ -60,6 +66,19 @@ class TrainedMethod(Method):
                 "add --features results/features/C/index.parquet",
             )
         return FeatureStore([self.context.features])
+
+    def driving(self, job: RenderJob, kind: str) -> torch.Tensor:
+        """What the network hears, one of ``features.store.KINDS``: stored with the
+        driving clip, or computed where silence drives.
+        """
+        if job.driving_clip is None:
+            return self.features_of(job.sound())
+        store = self._features
+        return store.get(store.row(job.driving_clip, job.corpus), kind)
+
+    def features_of(self, sound: np.ndarray) -> torch.Tensor:
+        """The same of any sound ``(N,)`` at 16 kHz."""
+        raise NotImplementedError
 
     def reference(self, job: RenderJob) -> tuple[np.ndarray, int, str]:
         """Frames that show the identity, the one of them that belongs to the first

@@ -7,6 +7,7 @@ from pathlib import Path
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
+from eadbench.core.protocols import PROTOCOLS
 from eadbench.core.sheets import read_sheet
 from eadbench.media.files import VIDEO, find_file
 from eadbench.samples.manifest import RenderJob
@@ -16,6 +17,9 @@ from eadbench.samples.templates import fill_one
 
 class VideosMethod(Described):
     """A folder named by clip ids, or by a mapping table."""
+
+    protocols = frozenset(PROTOCOLS)
+    takes_intensity = True  # whoever made the folders has told it
 
     @property
     def hash(self) -> str:

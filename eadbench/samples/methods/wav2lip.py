@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from eadbench.core.device import pick_device
-from eadbench.features.audio import frame_mels
+from eadbench.features.audio import frame_mels, mel_spectrogram
 from eadbench.media.video import read_frames
 from eadbench.samples.composite import Compositor
 from eadbench.samples.manifest import RenderJob
@@ -27,13 +27,16 @@ class Wav2LipMethod(TrainedMethod):
     what comes out is blended into the clip.
     """
 
-    protocols = frozenset({"self", "cross"})
+    protocols = frozenset({"self", "cross", "silent"})
 
     def prepare(self, jobs: list[RenderJob]) -> None:
         network, facts = load_kind(self.context.run, "wav2lip")
         self._device = pick_device(self.context.device)
         self._network, self._size = network.to(self._device), facts["features"]["size"]
         self._features = self.store()
+
+    def features_of(self, sound: np.ndarray) -> torch.Tensor:
+        return mel_spectrogram(sound).half()
 
     def render(self, job: RenderJob, work: Path) -> Raw:
         reference, at, reference_clip = self.reference(job)
@@ -44,7 +47,7 @@ class Wav2LipMethod(TrainedMethod):
         originals = read_frames(job.video, limit=job.frames)
         frames = to_tensor(originals, self._size)
         other = to_tensor(reference, self._size)[to_and_fro(torch.arange(len(frames)) + at, len(reference))]
-        mel = self._features.get(self._features.row(job.driving_clip, job.corpus), "mel").float()
+        mel = self.driving(job, "mel").float()
         mels = frame_mels(mel, len(frames))
         keep = np.ones((job.size, job.size), np.float32)
         keep[job.size // 2 :] = 0

@@ -5,7 +5,17 @@ entry point ``eadbench.metrics``.
 import logging
 from importlib.metadata import entry_points
 
-from eadbench.scores.metrics import distribution, emotion, frames, identity, motion, quality, sync, theval
+from eadbench.scores.metrics import (
+    distribution,
+    drift,
+    emotion,
+    frames,
+    identity,
+    motion,
+    quality,
+    sync,
+    theval,
+)
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
 
 __all__ = ["CLIP_METRICS", "METRICS", "Chunk", "Metric", "Part", "Value"]
@@ -58,6 +68,7 @@ def _collect() -> dict[str, type[Metric]]:
         motion.METRICS[:1],
         frames.METRICS[3:],
         motion.METRICS[1:],
+        drift.METRICS,
         theval.METRICS,
         sync.SECOND,
         distribution.TRANSFORMERS,

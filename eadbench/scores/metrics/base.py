@@ -132,6 +132,8 @@ class Metric(Reader):
             formula.
         paired: Compares with the clip's own video frame by frame, hence only for
             protocol ``self``.
+        aligned: Compares pixels or points at their places, hence only for methods whose
+            head is where the clip has it.
         ideal: Value of a perfect method where neither up nor down is better, e.g. 1 for
             a ratio.
         parts: Computations that it builds on.
@@ -151,6 +153,7 @@ class Metric(Reader):
     kind: ClassVar[Literal["clip", "set"]] = "clip"
     judge: ClassVar[str] = ""
     paired: ClassVar[bool] = False
+    aligned: ClassVar[bool] = False
     ideal: ClassVar[float | None] = None
     parts: ClassVar[tuple[type[Part], ...]] = ()
     sound: ClassVar[bool] = False
@@ -209,7 +212,7 @@ class FrameMean(Metric):
     """
 
     reads = ("pair",)
-    paired = True
+    paired = aligned = True
 
     def __init__(self, clip: "ClipPair | None" = None) -> None:
         super().__init__(clip)

@@ -77,6 +77,8 @@ def evaluator(metric: type[Metric]) -> str:
 
 def compares(metric: type[Metric]) -> str:
     """What a video is compared with."""
+    if metric.aligned:
+        return "the real clip, frame by frame; not where a method animates one image"
     if metric.paired:
         return "the real clip, frame by frame"
     if metric.kind == "set" and metric.judge in ("", "fid", "fvd", "cdfvd", "jedi"):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eadbench.core.emotions import VALENCE_AROUSAL, valence_arousal_intensity
 from eadbench.core.errors import EadbenchError
 from eadbench.core.status import DROPPED, KEPT
 from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, Value, batch_size
@@ -25,16 +26,23 @@ class FaceInputs:
             ``run(inputs)``.
         expected: Frames of the video.
         seen: How many of them show a face, where that is known.
+
+    Attributes:
+        at: Numbers of the frames that were chosen.
     """
 
     def __init__(self, net: object, expected: int, seen: int | None = None) -> None:
         self.net, self.choice = net, Spread(net.frames, expected if seen is None else seen)
         self.batches = Batches(lambda inputs: net.run(np.stack(inputs)), batch_size(net, *BATCH))
+        self.at: list[int] = []
+        self._frames = 0
 
     def add(self, frames: np.ndarray, marks: np.ndarray) -> None:
         """Take in the next frames and their landmarks."""
         shown = np.flatnonzero(np.isfinite(marks[:, 0, 0]))
         chosen = shown[self.choice.pick(len(shown))]
+        self.at += (chosen + self._frames).tolist()
+        self._frames += len(frames)
         if len(chosen):
             self.batches.add(self.net.inputs(frames[chosen], marks[chosen]))
 
@@ -92,6 +100,56 @@ class EmotionAccuracy(Metric):
         return Value(float(part.net.classes[int(part.logits.argmax())] == target), part.frames)
 
 
+class EmotionProbability(Metric):
+    name, label, direction = "p_emo", "P(asked emotion)", "up"
+    meaning = "probability that the evaluator gives the emotion asked for (softmax of its logits), 0..1"
+    reacts = (
+        "the same as Acc_emo, by degrees; the evaluator is not calibrated, so that values of one "
+        "evaluator compare with each other only"
+    )
+    cites = ("meng2019fan",)
+    source, range, judge, parts = "ours, by the evaluator of Acc_emo", (0, 1), "emotion", (EmotionLogits,)
+
+    def compute(self) -> Value:
+        part, target = self.part(EmotionLogits), self.clip.task.emotion
+        if target is None:
+            return Value(None, None, DROPPED, "no emotion was asked for")
+        if target not in part.net.classes:
+            return Value(None, None, DROPPED, f"the judge does not know {target!r}")
+        return Value(float(softmax(part.logits)[part.net.classes.index(target)]), part.frames)
+
+
+class ValenceArousalError(Metric):
+    name, label, direction = "va_error", "V-A error", "down"
+    meaning = (
+        "distance in the valence-arousal plane between what was asked for (the emotion's place times "
+        "the intensity) and the mean place of the evaluator's classes, weighted by their probabilities"
+    )
+    reacts = (
+        "the evaluator's classes: it names no place between them but by its doubt, so that even a real "
+        "face has an error; compare with the ground truth's"
+    )
+    cites = ("meng2019fan",)
+    source = "ours; places after Russell and Mehrabian 1977, see eadbench/core/emotions.py"
+    range, judge, parts = (0, None), "emotion", (EmotionLogits,)
+
+    def compute(self) -> Value:
+        part, task = self.part(EmotionLogits), self.clip.task
+        if task.emotion is None:
+            return Value(None, None, DROPPED, "no emotion was asked for")
+        if task.intensity is None and task.emotion != "neutral":
+            return Value(None, None, DROPPED, "no intensity was asked for")
+        asked = valence_arousal_intensity(task.emotion, task.intensity or 0.0)[:2]
+        places = np.array([VALENCE_AROUSAL[name] for name in part.net.classes])
+        return Value(float(np.linalg.norm(softmax(part.logits) @ places - asked)), part.frames)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities ``(N,)`` of logits."""
+    grown = np.exp(np.asarray(logits, np.float64) - np.max(logits))
+    return grown / grown.sum()
+
+
 class EmotionRecall(Metric):
     name, label, direction, kind = "acc_emo_recall", "Recall", "up", "set"
     meaning = "the same among the clips of one emotion (see variant)"
@@ -123,4 +181,6 @@ class EmotionAccuracyOfReal(Metric):
         summary.mean(cls.name, real[real.clip_id.isin(clips)], len(clips), None)
 
 
-METRICS: tuple[type[Metric], ...] = (EmotionAccuracy, EmotionRecall, EmotionAccuracyOfReal)
+METRICS: tuple[type[Metric], ...] = (
+    EmotionAccuracy, EmotionProbability, ValenceArousalError, EmotionRecall, EmotionAccuracyOfReal,
+)  # fmt: skip

@@ -110,7 +110,7 @@ class Lpips(Metric):
     )
     cites = ("zhang2018lpips",)
     range = (0, None)
-    judge, paired, parts = "lpips", True, (PerceptualDistances,)
+    judge, paired, aligned, parts = "lpips", True, True, (PerceptualDistances,)
 
     def compute(self) -> Value:
         found = self.part(PerceptualDistances).found

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
 
 FEWEST_SILENT = 5
+# Per cent of the eye distance. Of the demo's drawn speakers at rest, whose lips are 0
+# to 1 apart, none passes it; 40 to 65 % of their frames of speech do.
+OPEN = 5.0
 OURS = "ours, after the idea of THEval (arXiv 2511.04520)"
 EAT = "EAT's evaluation (Gan et al. 2023), on MediaPipe's mesh"
 PER_CENT = "% of eye distance"
@@ -97,6 +100,7 @@ class MotionPair(Part):
 
 
 class _LandmarkDistance(Metric):
+    aligned = True
     direction, paired, parts, source, unit, range = "down", True, (MotionPair,), EAT, "px", (0, None)
 
     def compute(self) -> Value:
@@ -247,6 +251,26 @@ class SilenceMouthMotion(Metric):
         return Value(landmarks.spread(own.curves["mouth"][silent]), int(silent.sum()))
 
 
+class OpenMouth(Metric):
+    name, label, direction = "open_mouth", "Open mouth", "none"
+    meaning = (
+        f"share of frames whose lips are more than {OPEN:g} % of the eye distance apart, 0..1; under the "
+        "protocol silent, where nothing asks for it, lower is better"
+    )
+    reacts = (
+        "speech, and every other reason to open the mouth: a smile, an emotion; errors of the face mesh "
+        "where the face is small"
+    )
+    source = "ours, after LipLeak (Bigata et al. 2025, arXiv 2505.00497), which counts such frames in silence"
+    range, parts = (0, 1), (OwnMotion,)
+
+    def compute(self) -> Value:
+        own = self.part(OwnMotion)
+        mouth = own.curves["mouth"]
+        known = mouth[np.isfinite(mouth)]
+        return Value(float((known > OPEN).mean()), len(known))
+
+
 class FaceRate(Metric):
     name, label, direction = "face_rate", "Faces found", "up"
     meaning = "share of frames in which the face mesh finds a face, 0..1"
@@ -261,6 +285,6 @@ class FaceRate(Metric):
 DISTANCES: tuple[type[Metric], ...] = (LipDistance, FaceDistance)
 METRICS: tuple[type[Metric], ...] = (
     JitterRatio, LipCorrelation, LipMotionRatio, BrowMotionRatio, HeadMotionRatio, LipMotion, BrowMotion,
-    HeadMotion, Jitter, SilenceMouthMotion,
+    HeadMotion, Jitter, SilenceMouthMotion, OpenMouth,
     FaceRate,
 )  # fmt: skip

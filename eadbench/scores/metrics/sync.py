@@ -6,6 +6,7 @@ import numpy as np
 
 from eadbench.core.status import DROPPED
 from eadbench.scores import landmarks
+from eadbench.scores.landmarks import SILENCE_DBFS
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value, batch_size
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 BATCH = 16, 32  # windows, on a CPU and on a GPU
 STABLE = "LatentSync (Li et al. 2024), its training's cosine; docs/reference_code.md names the differences"
-SILENCE_DBFS = -60.0  # sound whose loudest frame lies below this is silence: nothing that lips could match
 SOURCE = "Chung and Zisserman 2016, named as in Wav2Lip (Prajwal et al. 2020); equal to syncnet_python"
 
 

@@ -332,6 +332,7 @@ function setUpBreakdown() {
   const cells = unique(rows.map((r) => cellKey(r[1], r[2])));
   fill(byId("b-cell"), cells.map((c) => [c, cellLabel(c)]), labelled(cells));
   const metrics = unique(rows.map((r) => r[3])).sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  fill(byId("b-by"), unique(["emotion", "speaker", ...rows.map((r) => r[4])]).map((b) => [b, b]));
   fill(byId("b-metric"), metrics.map((m) => [m, metricLabel(m)]), metrics.includes("acc_emo") ? "acc_emo" : undefined);
   const draw = () => {
     const [cell, key, by] = [byId("b-cell").value, byId("b-metric").value, byId("b-by").value];
@@ -346,7 +347,7 @@ function setUpBreakdown() {
 
 function breakdownTable(table, rows, cell, key, by) {
   const chosen = rows.filter((r) => cellKey(r[1], r[2]) === cell && r[3] === key && r[4] === by);
-  const levels = unique(chosen.map((r) => r[5])).sort((a, b) => DATA.emotions.indexOf(a) - DATA.emotions.indexOf(b) || a.localeCompare(b));
+  const levels = unique(chosen.map((r) => r[5])).sort((a, b) => DATA.emotions.indexOf(a) - DATA.emotions.indexOf(b) || parseFloat(a) - parseFloat(b) || a.localeCompare(b));
   const methods = METHOD_ORDER.filter((m) => chosen.some((r) => r[0] === m));
   const info = metricOf(key);
   if (!chosen.length) levels.push(by === "emotion" ? "no clip of this corpus carries a label, or the metric is one of sets" : "no values");
@@ -357,7 +358,7 @@ function breakdownTable(table, rows, cell, key, by) {
     const r = chosen.find((o) => o[0] === m && o[5] === l);
     if (!r) return element("td", { textContent: "–" });
     const ends = r[7] === null ? "" : `[${show(r[7], info.decimals)}, ${show(r[8], info.decimals)}]`;
-    const td = element("td", {}, show(r[6], info.decimals), element("small", { textContent: ends }), element("small", { textContent: `n = ${r[9]}` }));
+    const td = element("td", {}, show(r[6], info.decimals), element("small", { textContent: ends }), element("small", { textContent: `n = ${r[9]}${r[10] ? "*" : ""}`, title: r[10] }));
     if (r[9] === 1) {
       td.classList.add("single");
       td.title = "one clip: no interval";

@@ -1,0 +1,279 @@
+"""Means of the clips' values by what is known of the clips: emotion, speaker, any column
+of the clips table, any column of the user's own labels.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from eadbench.core import schemas
+from eadbench.core.errors import EadbenchError
+from eadbench.core.settings import nearest
+from eadbench.core.sheets import read_sheet
+from eadbench.core.tables import read_table
+from eadbench.tables.config import BY, TablesConfig
+from eadbench.tables.metrics import metric
+from eadbench.tables.render import number
+from eadbench.tables.wide import decimals_for
+
+CELL = ["method", "corpus", "protocol"]
+ALWAYS = ("emotion", "speaker")  # what the scores themselves tell
+GROUP = ["corpus", "clip_id", "by", "level"]
+MANY, PARTS = 10, 3  # numbers of more distinct values than the one are cut into the other's number of parts
+FEW_SPEAKERS = 3
+LABELS = "a CSV with a column clip_id, optionally corpus, and others of your choice"
+
+
+def groups_of(clips: Sequence[Path], by: Iterable[str], labels: Path | None = None) -> pd.DataFrame:
+    """Which clip belongs to which group: rows of ``corpus, clip_id, by, level``.
+
+    Args:
+        clips: Tables of clips (``schemas.CLIPS``), one per corpus.
+        by: Columns of them or of the labels; ``emotion`` and ``speaker`` are always
+            there and may be left out. A column of the labels goes before one of the
+            clips.
+        labels: CSV with a column ``clip_id``, optionally ``corpus``.
+
+    Raises:
+        EadbenchError: If a column is in neither, or the labels cannot be read.
+    """
+    wanted = [name for name in dict.fromkeys(by) if name not in ALWAYS]
+    own = read_labels(labels) if labels is not None else pd.DataFrame(columns=["clip_id"])
+    taken = [name for name in wanted if name in own.columns]
+    check_columns(wanted, [*BY, *own.columns.drop(["clip_id", "corpus"], errors="ignore")])
+    found = []
+    for path in clips if wanted else ():
+        of_clips = [name for name in wanted if name not in taken]
+        frame = read_table(path, schemas.CLIPS, ["corpus", "clip_id", *of_clips])
+        if taken:
+            keys = [key for key in ("corpus", "clip_id") if key in own.columns]
+            frame = frame.merge(own[[*keys, *taken]], on=keys, how="left")
+        found += [levels(frame, name) for name in wanted]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=GROUP)
+
+
+def check_columns(wanted: Iterable[str], known: Collection[str]) -> None:
+    """Columns are there.
+
+    Raises:
+        EadbenchError: If one is not, with the nearest name.
+    """
+    for name in wanted:
+        if name not in known:
+            raise EadbenchError(
+                f"no column {name!r}{nearest(name, known)}",
+                "--by",
+                f"known: {', '.join([*ALWAYS, *dict.fromkeys(known)])}",
+            )
+
+
+def levels(frame: pd.DataFrame, by: str) -> pd.DataFrame:
+    """The groups of one corpus's clips by one column; clips without a value are in
+    none.
+
+    Numbers of more than ten distinct values are cut into three parts of equal size,
+    named by their ends.
+    """
+    values = frame[by]
+    number_like = pd.to_numeric(values, errors="coerce")
+    if values.notna().any() and number_like[values.notna()].notna().all():
+        if number_like.nunique() > MANY:
+            cuts = pd.qcut(number_like, PARTS, duplicates="drop")
+            named = cuts.map(lambda part: f"{part.left:.3g} to {part.right:.3g}", na_action="ignore")
+        else:
+            named = number_like.map(lambda value: f"{value:g}", na_action="ignore")
+    else:
+        named = values.map(str, na_action="ignore")
+    chosen = pd.DataFrame({"corpus": frame.corpus, "clip_id": frame.clip_id, "by": by, "level": named})
+    return chosen[values.notna() & (named.astype(str) != "")].astype(str)
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """The user's labels, all as text.
+
+    Raises:
+        EadbenchError: If they cannot be read, lack ``clip_id``, or name a clip twice.
+    """
+    sheet = read_sheet(path, "labels", LABELS)
+    if "clip_id" not in sheet.headings:
+        raise EadbenchError("labels lack the column 'clip_id'", path, LABELS)
+    frame = pd.DataFrame([row for _, row in sheet.rows], columns=sheet.headings).replace("", None)
+    twice = frame[frame.duplicated([key for key in ("corpus", "clip_id") if key in frame.columns])]
+    if len(twice):
+        raise EadbenchError(
+            f"the labels name clip {twice.clip_id.iloc[0]!r} twice", path, "leave one of them"
+        )
+    return frame
+
+
+def mean_interval(
+    values: np.ndarray, speakers: Sequence[str]
+) -> tuple[float, float | None, float | None, int]:
+    """Mean over clips, its 95 % interval, and the number of speakers.
+
+    The clips of a speaker stand or fall together: the standard error is that of means
+    over clusters, the interval Student's t of the speakers less one. With one speaker it
+    is Student's t over the clips; with one clip there is none. Where every speaker has
+    one clip, both are the same.
+
+    Source: Liang & Zeger 1986; with few clusters as in Cameron & Miller 2015, "A
+    practitioner's guide to cluster-robust inference".
+
+    Args:
+        values: One per clip, ``(n,)``.
+        speakers: Of each clip.
+    """
+    from scipy.stats import t
+
+    n, mean = len(values), math.fsum(values) / len(values)
+    off = values - mean
+    sums: dict[str, list[float]] = {}
+    for speaker, one in zip(speakers, off, strict=True):
+        sums.setdefault(speaker, []).append(one)
+    clusters = [math.fsum(one) for one in sums.values()] if len(sums) > 1 else list(off)
+    count = len(clusters)
+    if count < 2:
+        return mean, None, None, len(sums)
+    error = math.sqrt(count / (count - 1) * math.fsum(one * one for one in clusters)) / n
+    half = float(t.ppf(0.975, count - 1)) * error
+    return mean, mean - half, mean + half, len(sums)
+
+
+def breakdown(
+    base: duckdb.DuckDBPyConnection, groups: pd.DataFrame | None = None, few_clips: int = 0
+) -> pd.DataFrame:
+    """Means by emotion, by speaker and by further groups (``schemas.BREAKDOWN``).
+
+    The clips are added up in their order, so that the last bits are the same from run
+    to run.
+
+    Args:
+        base: With the table ``per_clip``, see ``gather.open_per_clip``.
+        groups: See :func:`groups_of`.
+        few_clips: Groups of fewer clips carry a warning.
+    """
+    given = groups if groups is not None else pd.DataFrame(columns=GROUP)
+    types = pa.schema([(name, pa.string()) for name in GROUP])
+    own = base.cursor()  # what is registered with it goes with it
+    own.register("groups", pa.Table.from_pandas(given[GROUP].astype(object), types, preserve_index=False))
+    names = [*CELL, "metric", "by", "level"]
+    grouped = " UNION ALL ".join(
+        [
+            *(
+                f"SELECT p.*, '{by}' AS \"by\", {by} AS level FROM per_clip p WHERE {by} IS NOT NULL"
+                for by in ALWAYS
+            ),
+            'SELECT p.*, g."by", g.level FROM per_clip p JOIN groups g USING (corpus, clip_id)',
+        ]
+    )
+    rows = own.execute(
+        f"""
+        SELECT method, corpus, protocol, metric, "by", level, list(value ORDER BY clip_id) AS values,
+            list(coalesce(speaker, 'clip ' || clip_id) ORDER BY clip_id) AS speakers,
+            bool_and(speaker IS NOT NULL) AS known
+        FROM ({grouped}) GROUP BY ALL ORDER BY ALL
+        """
+    ).fetchnumpy()
+    own.close()
+    frame = pd.DataFrame({name: rows[name] for name in names})
+    found = [
+        mean_interval(np.asarray(values, float), speakers)
+        for values, speakers in zip(rows["values"], rows["speakers"], strict=True)
+    ]
+    frame["value"], frame["low"], frame["high"], frame["speakers"] = (
+        zip(*found, strict=True) if found else ([], [], [], [])
+    )
+    frame["n"] = [len(values) for values in rows["values"]]
+    frame["warning"] = [
+        _warning(n, speakers if known and by != "speaker" else None, few_clips)
+        for n, speakers, known, by in zip(frame.n, frame.speakers, rows["known"], frame.by, strict=True)
+    ]
+    return frame[schemas.BREAKDOWN.names]
+
+
+def _warning(n: int, speakers: int | None, few_clips: int) -> str:
+    """What to know of a group that is small."""
+    told = [f"only {n} clip{'s' if n > 1 else ''}"] if n < few_clips else []
+    if speakers is not None and speakers < FEW_SPEAKERS:
+        told.append(f"{speakers} speaker{'s' if speakers > 1 else ''}")
+    return ", ".join(told)
+
+
+SMALL = "*"
+LEGEND = (
+    "Means over clips with their 95 % interval (standard error clustered by speaker, Student's t) and, in "
+    f"brackets, the number of clips; {SMALL} marks a group of few clips or fewer than three speakers."
+)
+
+
+def printed(
+    frame: pd.DataFrame, config: TablesConfig, by: str, metrics: Collection[str] = ()
+) -> dict[str, pd.DataFrame]:
+    """Heading -> a table of methods against levels, for every corpus, protocol and
+    metric.
+
+    Args:
+        frame: ``schemas.BREAKDOWN``.
+        config: Names and order.
+        by: The column.
+        metrics: Those shown; all if none is named.
+    """
+    chosen = frame[(frame.by == by) & (frame.metric.isin(metrics) if metrics else True)]
+    tables = {}
+    for (corpus, protocol, name), rows in chosen.groupby(["corpus", "protocol", "metric"], sort=False):
+        one = metric(name)
+        d = decimals_for(rows.value, one.unit)
+        order = {method: at for at, method in enumerate(config.methods)}
+        lines: dict[str, dict[str, Any]] = {}
+        for row in rows.sort_values("method", key=lambda m: m.map(order).fillna(len(order))).itertuples():
+            line = lines.setdefault(row.method, {"Method": config.label(row.method)})
+            line[row.level] = _cell(row, d)
+        heads = ["Method", *sorted(set(rows.level), key=_order)]
+        where = "" if protocol == "self" else f", protocol {protocol}"
+        tables[f"{one.heading} by {by} on {config.label(corpus)}{where}"] = (
+            pd.DataFrame(list(lines.values())).reindex(columns=heads).fillna("–")
+        )
+    return tables
+
+
+def _cell(row: Any, decimals: int) -> str:
+    ends = "" if pd.isna(row.low) else f" [{number(row.low, decimals)}, {number(row.high, decimals)}]"
+    return f"{number(row.value, decimals)}{ends} ({row.n}){SMALL if row.warning else ''}"
+
+
+def _order(level: str) -> tuple[int, float, str]:
+    """Numbers by size, then words."""
+    try:
+        return 0, float(level.split(" to ")[0]), ""
+    except ValueError:
+        return 1, 0.0, level
+
+
+def of_results(results: Path) -> tuple[list[Path], list[Path]]:
+    """Per-clip tables and tables of clips of a results folder.
+
+    Raises:
+        EadbenchError: If nothing was scored there.
+    """
+    cells = sorted(results.glob("scores/*/*/*/per_clip.parquet"))
+    if not cells:
+        raise EadbenchError("nothing was scored here", results, "name the folder with --results")
+    corpora = sorted({path.parents[1].name for path in cells})
+    clips = [results / "clips" / corpus / "clips.parquet" for corpus in corpora]
+    return cells, [path for path in clips if path.is_file()]
+
+
+def labelled(by_clip: Mapping[str, Mapping[str, str]], corpus: str, by: Iterable[str]) -> pd.DataFrame:
+    """Groups from labels by clip: ``{clip: {column: value}}``, for ``eadbench score``."""
+    frame = pd.DataFrame(
+        [{"corpus": corpus, "clip_id": clip, **told} for clip, told in by_clip.items()],
+        columns=["corpus", "clip_id", *by],
+    ).replace("", None)
+    found = [levels(frame, name) for name in by if name not in ALWAYS]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=GROUP)
