@@ -17,6 +17,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import nearest
 from eadbench.core.sheets import read_sheet
 from eadbench.core.tables import read_table
+from eadbench.scores.metrics import METRICS
 from eadbench.tables.config import BY, TablesConfig
 from eadbench.tables.metrics import metric
 from eadbench.tables.render import number
@@ -189,6 +190,11 @@ def breakdown(
     frame["value"], frame["low"], frame["high"], frame["speakers"] = (
         zip(*found, strict=True) if found else ([], [], [], [])
     )
+    frame = frame.astype({"low": float, "high": float})
+    for name, known in METRICS.items():  # no interval goes beyond what the metric can be
+        frame.loc[frame.metric == name, ["low", "high"]] = frame.loc[
+            frame.metric == name, ["low", "high"]
+        ].clip(*known.range)
     frame["n"] = [len(values) for values in rows["values"]]
     frame["warning"] = [
         _warning(n, speakers if known and by != "speaker" else None, few_clips)

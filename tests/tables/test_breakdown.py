@@ -71,6 +71,12 @@ def test_built_tables_hold_the_groups_with_n_and_small_ones_marked(told):
     assert (frame[frame.by == "speaker"].warning.str.contains("speaker") == False).all()  # noqa: E712
 
 
+def test_no_interval_goes_beyond_what_a_metric_can_be(told):
+    frame = read_table(told / "tables/breakdown.parquet", schemas.BREAKDOWN)
+    shares = frame[(frame.metric == "acc_emo") & frame.low.notna()]
+    assert len(shares) and shares.low.min() == 0 and shares.high.max() == 1
+
+
 def test_the_interval_holds_clips_of_a_speaker_together():
     from scipy.stats import t
 

@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional
 
 from eadbench.core.device import pick_device
-from eadbench.features.audio import frame_mels, mel_spectrogram
+from eadbench.features.audio import frame_mels
 from eadbench.media.video import read_frames
+from eadbench.models.mel import mel_spectrogram
 from eadbench.samples.composite import Compositor
 from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Raw
