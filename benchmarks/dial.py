@@ -62,7 +62,7 @@ def test_clips(
 
 def turn_dial(
     sampler: Sampler,
-    judge,
+    evaluator,
     store: FeatureStore,
     clip: tuple,
     dial: list[tuple[float, ...]],
@@ -73,13 +73,13 @@ def turn_dial(
     frames = store.get(row, "frames")[:LONGEST].permute(0, 2, 3, 1).numpy()
     shown = store.get(reference, "frames").permute(0, 2, 3, 1).numpy()
     audio = store.get(row, "audio")[: 2 * len(frames)].float()
-    a, b = (judge.classes.index(name) for name in pair)
+    a, b = (evaluator.classes.index(name) for name in pair)
     said = []
     for vai in dial:
         made = np.stack(
             list(sampler.render(RenderClip(row.clip_id, list(frames), len(frames), shown, audio, vai=vai)))
         )
-        logits = logits_of(judge, made, landmarks[: len(made)])
+        logits = logits_of(evaluator, made, landmarks[: len(made)])
         said.append(float(1 / (1 + np.exp(logits[a] - logits[b]))))
     return said
 
@@ -107,7 +107,7 @@ def main() -> None:
     if args.guidance is not None:
         config = config.model_copy(update={"text_guidance": args.guidance})
     sampler = Sampler(run, load_vae(args.results / "zoo/vae", run), config, torch.device("cpu"), 1)
-    judge = zoo.load(args.results / "zoo/emotion", "cpu")
+    evaluator = zoo.load(args.results / "zoo/emotion", "cpu")
     clips = test_clips(args.results, store, args.corpus, args.clips)
     found = {}
     for words in args.pairs.split(","):
@@ -116,7 +116,7 @@ def main() -> None:
         dial = [tuple((1 - x) * ends[0] + x * ends[1]) for x in np.linspace(0, 1, args.points)]
         said = np.array(
             [
-                turn_dial(sampler, judge, store, clip, dial, pair)
+                turn_dial(sampler, evaluator, store, clip, dial, pair)
                 for clip in track(clips, words, total=len(clips))
             ]
         )

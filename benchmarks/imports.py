@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-JUDGES = ("inception", "i3d", "syncnet_judge", "emotion", "face_id", "lpips")
+EVALUATORS = ("inception", "i3d", "syncnet_evaluator", "emotion", "face_id", "lpips")
 # Stage and verb -> modules that the demo's configuration brings in besides.
 PARTS: dict[str, tuple[str, ...]] = {
     "clips merge": (),
@@ -27,7 +27,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "features merge": (),
     "scores summarise": (),
     "tables build": (),
-    "scores measure": tuple(f"eadbench.zoo.{kind}" for kind in JUDGES),
+    "scores measure": tuple(f"eadbench.zoo.{kind}" for kind in EVALUATORS),
     "training run": (
         "eadbench.training.run",
         "eadbench.zoo.vae",

@@ -37,8 +37,8 @@ sys.path.insert(0, str(ROOT))
 from eadbench.media.audio import read_audio  # noqa: E402
 from eadbench.media.video import iter_frames, write_video  # noqa: E402
 
-JUDGES = {
-    "sync": "judge_syncnet",
+EVALUATORS = {
+    "sync": "syncnet_evaluator",
     "emotion": "emotion",
     "fid": "inception",
     "fvd": "i3d",
@@ -181,7 +181,7 @@ def shares(pair: Path, arguments: argparse.Namespace, scores: dict) -> dict:
 
     from eadbench.scores import clip
     from eadbench.scores.config import ScoresConfig
-    from eadbench.scores.judges import load_judges
+    from eadbench.scores.evaluators import load_evaluators
     from eadbench.scores.task import ScoreTask
 
     torch.set_num_threads(1)
@@ -198,8 +198,8 @@ def shares(pair: Path, arguments: argparse.Namespace, scores: dict) -> dict:
     clip.attempt = lambda reader, work: timed(type(reader).__name__, lambda: attempt(reader, work))
     clip.Marks.of = lambda *given: timed("face mesh", lambda: marks(*given))
     config = ScoresConfig.model_validate(scores)
-    judges = load_judges(config, {name: arguments.zoo / name for name in JUDGES.values()}, "cpu")
-    measurer = clip.Measurer(config, judges, shows=False)
+    evaluators = load_evaluators(config, {name: arguments.zoo / name for name in EVALUATORS.values()}, "cpu")
+    measurer = clip.Measurer(config, evaluators, shows=False)
     try:
         timed(
             "whole",
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--only", default="builds,lengths,shares")
     arguments = parser.parse_args()
     arguments.zoo = arguments.zoo.resolve()
-    scores = {"judges": JUDGES, "fid_frames": 16, "lpips_frames": 4}
+    scores = {"judges": EVALUATORS, "fid_frames": 16, "lpips_frames": 4}
     if arguments.metrics:
         scores["metrics"] = arguments.metrics.split(",")
     old = {"old": arguments.old.resolve()} if arguments.old else {}

@@ -33,18 +33,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames, write_video
-from eadbench.models.syncnet_judge import SyncNetV2
+from eadbench.models.syncnet_evaluator import SyncNetV2
 from eadbench.scores.bootstrap import FrechetBootstrap, resamplings
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
+from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.frechet import frechet_distance
-from eadbench.scores.judges import load_judges
 from eadbench.scores.task import ScoreTask
 from eadbench.zoo.config import ZooConfig
 from eadbench.zoo.make import ArtefactInputs, make
-from eadbench.zoo.syncnet_judge import SyncJudge, SyncNetOptions
+from eadbench.zoo.syncnet_evaluator import SyncEvaluator, SyncNetOptions
 
-JUDGES = {"fid": "inception", "fvd": "i3d", "lpips": "lpips"}
+EVALUATORS = {"fid": "inception", "fvd": "i3d", "lpips": "lpips"}
 METRICS = ("fid", "fvd", "ssim", "lpips")
 
 
@@ -156,13 +156,13 @@ def peers(folder: Path, nets: dict) -> dict[str, tuple[float, float]]:
     return {work.__name__: timed(work) for work in (fid, fvd, ssim, lpips)}
 
 
-def ours(folder: Path, config: ScoresConfig, judges) -> dict[str, float]:
+def ours(folder: Path, config: ScoresConfig, evaluators) -> dict[str, float]:
     """All of it in one pass over the videos."""
     sides = {}
     for side in ("real", "fake"):
         names = sorted(p.stem for p in (folder / side).iterdir())
         wanted = config if side == "fake" else config.model_copy(update={"metrics": ("fid", "fvd")})
-        measurer = Measurer(wanted, judges)
+        measurer = Measurer(wanted, evaluators)
         sides[side] = [
             measurer.measure(ScoreTask(n, fake=folder / side / f"{n}.mp4", real=folder / "real" / f"{n}.mp4"))
             for n in names
@@ -187,18 +187,18 @@ def suite(arguments) -> dict:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         film(folder, arguments.clips, 25 * arguments.seconds, arguments.size)
-        artefacts = {kind: {"kind": kind, "how": "random"} for kind in JUDGES.values()}
+        artefacts = {kind: {"kind": kind, "how": "random"} for kind in EVALUATORS.values()}
         artefacts["inception"]["options"] = {"channels": [16, 32, 48], "size": 128}
         artefacts["i3d"]["options"] = {"channels": [8, 16, 24], "size": 64}
         zoo_config = ZooConfig.model_validate({"artefacts": artefacts})
         for name in artefacts:
             make(name, zoo_config, 1, ArtefactInputs([], {}), folder / "zoo" / name)
         config = ScoresConfig.model_validate(
-            {"judges": JUDGES, "metrics": METRICS, "fvd_protocols": ["stylegan-v"]}
+            {"evaluators": EVALUATORS, "metrics": METRICS, "fvd_protocols": ["stylegan-v"]}
         )
-        judges = load_judges(config, {name: folder / "zoo" / name for name in artefacts}, "cpu")
-        them = peers(folder, judges.nets)
-        us, seconds = timed(lambda: ours(folder, config, judges))
+        evaluators = load_evaluators(config, {name: folder / "zoo" / name for name in artefacts}, "cpu")
+        them = peers(folder, evaluators.nets)
+        us, seconds = timed(lambda: ours(folder, config, evaluators))
     return {
         "peers": {name: {"value": value, "seconds": round(s, 2)} for name, (value, s) in them.items()},
         "ours": us,
@@ -261,7 +261,7 @@ def sync(arguments) -> dict:
     """
     torch.manual_seed(0)
     net = SyncNetV2().eval()
-    judge = SyncJudge(net, SyncNetOptions())
+    evaluator = SyncEvaluator(net, SyncNetOptions())
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "clip.mp4"
         write_video(
@@ -301,7 +301,7 @@ def sync(arguments) -> dict:
             return float(mean.median() - mean.min())
 
         them, their_seconds = timed(reference)
-        us, our_seconds = timed(lambda: judge.score(read_frames(path), read_audio(path))["confidence"])
+        us, our_seconds = timed(lambda: evaluator.score(read_frames(path), read_audio(path))["confidence"])
     return {
         "peer": {"value": them, "seconds": round(their_seconds, 2)},
         "ours": {"value": us, "seconds": round(our_seconds, 2)},

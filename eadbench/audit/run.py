@@ -24,7 +24,7 @@ from eadbench.samples.manifest import choose
 from eadbench.score.folders import files_by_name
 from eadbench.score.labels import Labels
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks
+from eadbench.scores.evaluators import MetricNetworks
 from eadbench.scores.landmarks import mesh_of
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.summarise import SummaryCell, write_summary
@@ -83,7 +83,7 @@ def audit(
     pool: list[SourceClip],
     config: AuditConfig,
     scores: ScoresConfig,
-    judges: MetricNetworks,
+    networks: MetricNetworks,
     seed: int,
     out: Path,
     device: Any = "cpu",
@@ -102,7 +102,7 @@ def audit(
             others.
         config: How.
         scores: What is measured.
-        judges: The networks.
+        networks: The networks.
         seed: Of the random distortions, the choice of clips and the summaries'
             bootstrap.
         out: Folder.
@@ -139,7 +139,7 @@ def audit(
         cell = {"method": name, "corpus": config.corpus, "protocol": "self"}
         table = cells / name / "per_clip.parquet"
         real = zero.folder if zero else None
-        measure_cell(cell, tasks, scores, judges, table, device, real, reuse=True, workers=workers)
+        measure_cell(cell, tasks, scores, networks, table, device, real, reuse=True, workers=workers)
         measured = SummaryCell.read(cells / name)
         zero = zero or measured
         write_summary(measured, zero, scores, seed, cells / name / "summary.parquet")

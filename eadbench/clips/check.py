@@ -1,4 +1,4 @@
-"""Second pass: does the sound belong to the lips? Measured by the judge SyncNet, moved
+"""Second pass: does the sound belong to the lips? Measured by the SyncNet evaluator, moved
 within limits.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from eadbench import zoo
 from eadbench.clips.config import ClipsConfig, SyncConfig
-from eadbench.clips.judgement import judge as judge_measures
+from eadbench.clips.thresholds import keep_or_drop
 from eadbench.clips.windows import PER_FRAME
 from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError, reason_of
@@ -29,18 +29,18 @@ CORRECTED = "corrected"  # folder of the copies whose sound was moved
 
 
 def check_shard(
-    corpus: str, shard: str, cut: Path, judge: Path, out: Path, config: ClipsConfig, device: Any = "cpu"
+    corpus: str, shard: str, cut: Path, evaluator: Path, out: Path, config: ClipsConfig, device: Any = "cpu"
 ) -> None:
-    """Judge the clips of a shard by their measures and by their sound, and write
+    """Check the clips of a shard by their measures and by their sound, and write
     ``out`` beside ``cut``; rows that were lost before pass through.
 
-    Clips that miss a threshold of ``config.keep`` are dropped before the judge SyncNet
+    Clips that miss a threshold of ``config.keep`` are dropped before the SyncNet evaluator
     looks at the rest (``config.sync``).
 
     What a killed run has judged is taken up.
 
     Raises:
-        EadbenchError: If the table or the judge is missing, or every clip failed.
+        EadbenchError: If the table or the evaluator is missing, or every clip failed.
     """
     if cut.resolve().parent != out.resolve().parent:
         raise EadbenchError(
@@ -49,15 +49,15 @@ def check_shard(
             f"give --out in {cut.parent}",
         )
     clips = [_screened(clip, config) for clip in read_rows(cut, schemas.CLIPS)]
-    sha256 = read_card(judge).sha256
+    sha256 = read_card(evaluator).sha256
     job = Job(
         out,
         shaping_for("clips check", config),
         [shaping(config.sync), sha256],
-        {"cut": cut, "judge": sha256},
+        {"cut": cut, "evaluator": sha256},
         media=out.parent / CORRECTED,
     )
-    network = zoo.load(judge, device)
+    network = zoo.load(evaluator, device)
     candidates = [clip for clip in clips if clip.status == KEPT]
     found: dict[str, dict[str, Any]] = {}
     for clip in track(candidates, f"check {corpus} {shard}", unit="clip"):
@@ -85,7 +85,7 @@ def _screened(clip: ClipsRow, config: ClipsConfig) -> ClipsRow:
     """A clip with what its measures say of it."""
     if clip.status != KEPT:
         return clip
-    status, reason = judge_measures(clip, config.keep)
+    status, reason = keep_or_drop(clip, config.keep)
     return replace(clip, status=status, reason=reason)
 
 
@@ -99,17 +99,17 @@ def _check(clip: ClipsRow, folder: Path, network: Any, config: SyncConfig) -> di
     """
     changed: dict[str, Any] = {"status": KEPT}
     try:
-        _judge_sound(clip, changed, folder, network, config)
+        _evaluator_sound(clip, changed, folder, network, config)
     except Exception as error:
         changed |= {"status": FAILED, "reason": f"not judged: {reason_of(error, clip.clip_id)}"}
         log.warning("%s: %s", clip.clip_id, error)
     return changed
 
 
-def _judge_sound(
+def _evaluator_sound(
     clip: ClipsRow, changed: dict[str, Any], folder: Path, network: Any, config: SyncConfig
 ) -> None:
-    """Fill in offset and confidence; correct the sound; judge."""
+    """Fill in offset and confidence; correct the sound; keep or drop."""
     frames = read_frames(seals.checked(clip.video))
     samples = read_audio(seals.checked(clip.audio))
     verdict = network.score(frames, samples)

@@ -46,7 +46,9 @@ def cut_command(
 def check_command(
     corpus: Annotated[str, typer.Option(help="Name of the corpus in the config.")],
     cut: Annotated[Path, typer.Option(help="The shard's cut.parquet.")],
-    judge: Annotated[Path, typer.Option(help="Folder of the judge SyncNet in the zoo.")],
+    evaluator: Annotated[
+        Path, typer.Option("--evaluator", "--judge", help="Folder of the SyncNet evaluator in the zoo.")
+    ],
     out: Annotated[Path, typer.Option(help="Table to write; corrected media go to corrected/ beside it.")],
     shard: Annotated[str, typer.Option(help="The shard's name, for messages.")] = "0-of-1",
     settings: SettingsJson = None,
@@ -60,7 +62,7 @@ def check_command(
     Example:
 
         eadbench clips check --corpus demo_hdtf \\
-          --judge results/zoo/judge_syncnet \\
+          --evaluator results/zoo/syncnet_evaluator \\
           --cut results/clips/demo_hdtf/shards/0-of-1/cut.parquet \\
           --out results/clips/demo_hdtf/shards/0-of-1/checked.parquet
     """
@@ -68,7 +70,7 @@ def check_command(
     from eadbench.clips.check import check_shard
     from eadbench.core.device import pick_device
 
-    check_shard(corpus, shard, cut, judge, out, given.clips, pick_device(given.device))
+    check_shard(corpus, shard, cut, evaluator, out, given.clips, pick_device(given.device))
 
 
 @app.command("merge")

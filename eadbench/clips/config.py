@@ -41,7 +41,7 @@ class KeepConfig(Section):
 
 
 class SyncConfig(Section):
-    """What ``clips check`` does with the judge's verdict.
+    """What ``clips check`` does with the evaluator's verdict.
 
     Attributes:
         tolerance: Offsets of up to this many frames are left as they are.
@@ -119,14 +119,14 @@ class ClipsConfig(Section):
 
 
 def check(settings: Any) -> None:
-    """The network that judges the clips has a fixed name.
+    """The network that measures the clips has a fixed name.
 
     Raises:
         EadbenchError: If it is not in the configuration.
     """
-    if "judge_syncnet" not in settings.zoo.artefacts:
+    if "syncnet_evaluator" not in settings.zoo.artefacts:
         raise EadbenchError(
-            "`clips check` needs an artefact named 'judge_syncnet'",
-            "zoo.artefacts.judge_syncnet",
+            "`clips check` needs an artefact named 'syncnet_evaluator'",
+            "zoo.artefacts.syncnet_evaluator",
             "add it, see config.yaml",
         )

@@ -12,9 +12,9 @@ import numpy as np
 
 from eadbench.clips import align
 from eadbench.clips.config import ClipsConfig
-from eadbench.clips.judgement import too_short
 from eadbench.clips.recording import Recording
 from eadbench.clips.stretches import Cutter, Stretch
+from eadbench.clips.thresholds import too_short
 from eadbench.clips.windows import FPS, PER_FRAME
 from eadbench.core import schemas, seals
 from eadbench.core.errors import FatalError, reason_of
@@ -157,7 +157,7 @@ def _row(recording: Recording, k: int, folder: Path, **values: Any) -> dict[str,
 def _candidate(
     recording: Recording, k: int, stretch: Stretch, config: ClipsConfig, folder: Path
 ) -> dict[str, Any]:
-    """Write the media of a stretch that is long enough; `clips check` judges its
+    """Write the media of a stretch that is long enough; `clips check` looks at its
     measures.
     """
     seconds = stretch.frames / FPS

@@ -111,7 +111,9 @@ CLIPS = Table(
             "share of frames whose landmarks look occluded, 0..1; null where the landmarker cannot tell",
         ),
         Column(
-            "av_offset", F64, "audio-video offset in frames by the judge SyncNet, positive when audio leads"
+            "av_offset",
+            F64,
+            "audio-video offset in frames by the SyncNet evaluator, positive when audio leads",
         ),
         Column("sync_confidence", F64, "SyncNet confidence at that offset"),
         Column("offset_corrected", F64, "frames by which the audio was moved"),
@@ -325,11 +327,11 @@ SUMMARY = Table(
 
 CONFUSION = Table(
     "confusion",
-    "one emotion asked for and one that the judge named",
+    "one emotion asked for and one that the evaluator named",
     (
         *CELL,
         Column("asked", STR, "emotion asked for", nullable=False),
-        Column("judged", STR, "emotion that the judge named", nullable=False),
+        Column("judged", STR, "emotion that the evaluator named", nullable=False),
         Column("n", INT, "clips of the one that were judged to be the other", nullable=False),
     ),
     key=(*CELL_KEY, "asked", "judged"),

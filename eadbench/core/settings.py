@@ -7,6 +7,7 @@ are all that this needs; the workflow imports it while it plans.
 """
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
 
+log = logging.getLogger(__name__)
 SECTIONS = (
     "corpora",
     "clips",
@@ -47,6 +49,9 @@ WHOLE = "compare with config.yaml, which explains every key"
 LACKING = "pass it with --settings, or use --config"
 Entry = TypeVar("Entry")
 INNER = re.compile(r"Value error, ([A-Za-z_]\w*(?:\.\w+)*): ")  # our own messages that name a key
+# Names of an earlier version -> those of now; understood, with a warning, for one
+# release.
+RENAMED = {"judge_syncnet": "syncnet_evaluator", "syncnet_judge": "syncnet_evaluator", "judges": "evaluators"}
 VERB = "verb"  # key of settings that hold only what this command reads
 # For `Field(json_schema_extra=...)`: the command reads it, but no result depends on it
 # (logging, workers, caches, licences).
@@ -595,6 +600,31 @@ def _named(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[Any, Any]]]:
             yield section, key, given[key]
 
 
+def with_new_names(raw: dict[str, Any]) -> dict[str, Any]:
+    """The configuration in the names of now; each name of an earlier version
+    (``RENAMED``) is warned of.
+    """
+    told: set[str] = set()
+
+    def new(value: Any) -> Any:
+        if isinstance(value, str) and value in RENAMED:
+            told.add(value)
+            return RENAMED[value]
+        if isinstance(value, list):
+            return [new(item) for item in value]
+        if isinstance(value, dict):
+            found: dict[str, Any] = {}
+            for key in sorted(value, key=lambda key: key in RENAMED):  # an overlay's old names win
+                found = merge(found, {new(key): new(value[key])})
+            return found
+        return value
+
+    named = {name: new(raw[name]) for name in ("zoo", "scores") if name in raw}
+    for name in sorted(told):
+        log.warning("%r is now called %r in the configuration; the old name will go", name, RENAMED[name])
+    return raw | named if told else raw
+
+
 def check(raw: dict[str, Any], whole: bool = False) -> Settings:
     """Check a configuration: every value, every name, and that all that is named is
     there.
@@ -610,6 +640,7 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
         for name in entries:
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise EadbenchError(f"{name!r} cannot be a name", f"{section}.{key}", NAME_RULE)
+    raw = with_new_names(raw)
     settings = Settings(without_dropped(raw))
     if whole:
         for name in ("seed", "device", *(one for one in SECTIONS if one not in OPTIONAL)):

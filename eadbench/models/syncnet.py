@@ -3,7 +3,7 @@
 Two encoders, one over F consecutive frames (lower half of the face, stacked along
 channels), one over the mel spectrogram of the same stretch, give unit vectors whose
 cosine says how well they match. After LatentSync's StableSyncNet, sizes by config. The
-judge of `scores` is another network.
+evaluator of `scores` is another network.
 """
 
 import torch

@@ -104,7 +104,7 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
         clips = settings.clips
         return {"size": clips.size, "detector": clips.detector, "align": clips.align}
     if rule == "check_clips":
-        return {"size": settings.clips.size, "judge": _artefact(settings, "judge_syncnet")}
+        return {"size": settings.clips.size, "evaluator": _artefact(settings, "syncnet_evaluator")}
     if rule == "write_captions":
         return shaping_for("captions write", settings.captions)
     if rule == "filter_captions":

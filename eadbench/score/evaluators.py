@@ -17,7 +17,7 @@ from eadbench.zoo.fetch import ALL, by_hand, check_file, fetch_files, user_cache
 from eadbench.zoo.registry import Entry, entry, megabytes
 
 if TYPE_CHECKING:
-    from eadbench.scores.judges import MetricNetworks
+    from eadbench.scores.evaluators import MetricNetworks
 
 # The customary network of each role, by its id in the registry.
 OFFICIAL = {
@@ -75,8 +75,8 @@ def needed(config: ScoresConfig, given: Collection[str] = ()) -> list[Published]
     """
     found = []
     for role in config.roles():
-        if config.judges.get(role, role) not in given:
-            metrics = tuple(METRICS[name].label for name in config.metrics if METRICS[name].judge == role)
+        if config.evaluators.get(role, role) not in given:
+            metrics = tuple(METRICS[name].label for name in config.metrics if METRICS[name].evaluator == role)
             found.append(
                 Published(role, OFFICIAL[role], entry(OFFICIAL[role]), user_cache() / OFFICIAL[role], metrics)
             )
@@ -135,24 +135,26 @@ def choose(
         )
     found = dict(parts)
     for one in wanted:
-        name = config.judges.get(one.role, one.role)
+        name = config.evaluators.get(one.role, one.role)
         found[name] = next(
             (folder / n for n in (name, one.id) if (folder / n / "card.json").exists()), folder / name
         )
     lacking = {
         one.role: one
         for one in wanted
-        if not (found[config.judges.get(one.role, one.role)] / "card.json").exists()
+        if not (found[config.evaluators.get(one.role, one.role)] / "card.json").exists()
     }
     if len(lacking) == len(config.roles()) and choice != "demo":
-        names = ", ".join(f"{config.judges.get(one.role, one.role)} or {one.id}" for one in lacking.values())
+        names = ", ".join(
+            f"{config.evaluators.get(one.role, one.role)} or {one.id}" for one in lacking.values()
+        )
         raise EadbenchError(
             f"the folder holds none of the networks: {names}",
             folder,
             "--evaluators official fetches the published ones",
         )
     missing = {
-        role: f"{folder} holds no {config.judges.get(role, role)}; --evaluators official fetches {one.id}"
+        role: f"{folder} holds no {config.evaluators.get(role, role)}; --evaluators official fetches {one.id}"
         for role, one in lacking.items()
     }
     return Evaluators(found, missing)
@@ -162,16 +164,16 @@ def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu")
     """Load the networks chosen; roles without one leave their metrics empty, with the
     reason.
     """
-    from eadbench.scores.judges import load_judges
+    from eadbench.scores.evaluators import load_evaluators
 
-    judges = load_judges(config, chosen.parts, device, may_miss=True)
-    judges.missing |= chosen.missing
-    return judges
+    evaluators = load_evaluators(config, chosen.parts, device, may_miss=True)
+    evaluators.missing |= chosen.missing
+    return evaluators
 
 
 def _no_choice(config: ScoresConfig, lacking: list[Published]) -> EadbenchError:
     metrics = ", ".join(label for one in lacking for label in one.metrics)
-    without = ",".join(name for name in config.metrics if not METRICS[name].judge)
+    without = ",".join(name for name in config.metrics if not METRICS[name].evaluator)
     what = (
         "add --evaluators official, which fetches the published networks that are not on this machine "
         f"yet (for {metrics})"
@@ -210,7 +212,7 @@ def _official(
         )
     found, missing = dict(parts), {}
     for one in wanted:
-        found[config.judges.get(one.role, one.role)] = one.folder
+        found[config.evaluators.get(one.role, one.role)] = one.folder
         if not one.here and one.entry.manual:
             missing[one.role] = (
                 f"{one.id} has no direct download: {one.entry.manual}; {by_hand(one.id, one.entry)}"
@@ -225,7 +227,7 @@ def _official(
             from eadbench.zoo.make import card_of_published
 
             card_of_published(one.id, one.id, one.folder)
-    if len(missing) == len(wanted) and not any(not METRICS[name].judge for name in config.metrics):
+    if len(missing) == len(wanted) and not any(not METRICS[name].evaluator for name in config.metrics):
         raise EadbenchError(
             next(iter(missing.values())), user_cache(), "or choose other metrics with --metrics"
         )

@@ -13,7 +13,7 @@ import typer
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings, nearest
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.names import judge_of, with_foundations
+from eadbench.scores.names import evaluator_of, with_foundations
 
 # Options that commands which measure videos share.
 LabelsOption = Annotated[
@@ -25,7 +25,7 @@ PartOption = Annotated[
     typer.Option(
         "--part",
         metavar="NAME=FOLDER",
-        help="One evaluator, e.g. judge_syncnet=results/zoo/judge_syncnet.",
+        help="One evaluator, e.g. syncnet_evaluator=results/zoo/syncnet_evaluator.",
     ),
 ]
 EvaluatorsOption = Annotated[
@@ -51,8 +51,8 @@ JobsOption = Annotated[
     int, typer.Option(min=1, help="Processes that measure side by side; each loads the networks.")
 ]
 
-JUDGES = {
-    "sync": "judge_syncnet",
+EVALUATORS = {
+    "sync": "syncnet_evaluator",
     "emotion": "emotion",
     "fid": "inception",
     "fvd": "i3d",
@@ -89,11 +89,11 @@ def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | N
         EadbenchError: If a metric is unknown, with the nearest name; or the number of
             frames is none.
     """
-    own = {"judges": JUDGES, "lpips_frames": LPIPS_FRAMES}
+    own = {"evaluators": EVALUATORS, "lpips_frames": LPIPS_FRAMES}
     found = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate(own)
     if metrics is not None:
         found = found.model_copy(
-            update={"metrics": with_motion(with_foundations(names_of(metrics, judge_of(), "metric")))}
+            update={"metrics": with_motion(with_foundations(names_of(metrics, evaluator_of(), "metric")))}
         )
     if lpips_frames is not None:
         found = found.model_copy(update={"lpips_frames": frame_count(lpips_frames)})

@@ -20,7 +20,7 @@ from eadbench.score.folders import REAL, Pairs
 from eadbench.score.labels import Labels
 from eadbench.score.place import BESIDE, clips_of, groups_file
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks
+from eadbench.scores.evaluators import MetricNetworks
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.workers import Workers
 from eadbench.tables.config import CELLS, TablesConfig
@@ -53,7 +53,7 @@ def score_folders(
     pairs: Pairs,
     out: Path,
     config: ScoresConfig,
-    judges: MetricNetworks,
+    evaluators: MetricNetworks,
     seed: int,
     device: Any = "cpu",
     shown: tuple[str, ...] = MAIN,
@@ -76,7 +76,7 @@ def score_folders(
         pairs: What to score.
         out: The Parquet table.
         config: How.
-        judges: The networks.
+        evaluators: The networks.
         seed: Seed of the bootstrap.
         device: Where formulas run.
         shown: Metrics of the printed table, as far as they are measured.
@@ -98,7 +98,7 @@ def score_folders(
             cell,
             tasks,
             config,
-            judges,
+            evaluators,
             cells / name / "per_clip.parquet",
             device,
             real,

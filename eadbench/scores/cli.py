@@ -46,7 +46,7 @@ def measure_command(
           --protocol self \\
           --samples results/samples/still/demo_hdtf/self/samples.parquet \\
           --clips results/clips/demo_hdtf/clips.parquet \\
-          --part judge_syncnet=results/zoo/judge_syncnet \\
+          --part syncnet_evaluator=results/zoo/syncnet_evaluator \\
           --part inception=results/zoo/inception --part i3d=results/zoo/i3d \\
           --part emotion=results/zoo/emotion --part lpips=results/zoo/lpips \\
           --part face_id=results/zoo/face_id \\
@@ -54,16 +54,16 @@ def measure_command(
     """
     given = core_settings.load(settings, config, "scores measure")
     from eadbench.core.device import pick_device
-    from eadbench.scores.judges import load_judges, noted_judges
+    from eadbench.scores.evaluators import load_evaluators, noted_evaluators
     from eadbench.scores.measure import cell_tasks, measure_cell
 
     parts = parse_parts(part)
-    judges = noted_judges(signatures, given.scores, parts, given.device) if signatures else None
-    if judges is None:
-        judges = load_judges(given.scores, parts, pick_device(given.device))
+    evaluators = noted_evaluators(signatures, given.scores, parts, given.device) if signatures else None
+    if evaluators is None:
+        evaluators = load_evaluators(given.scores, parts, pick_device(given.device))
     cell = {"method": method, "corpus": corpus, "protocol": protocol}
     tasks = cell_tasks(samples, clips, protocol, drives_of(given, method))
-    measure_cell(cell, tasks, given.scores, judges, out, given.device, real)
+    measure_cell(cell, tasks, given.scores, evaluators, out, given.device, real)
 
 
 def drives_of(given: core_settings.Settings, method: str) -> str:
@@ -104,7 +104,7 @@ def corpus_command(
         eadbench scores corpus --corpus demo_hdtf \\
           --cell results/scores/still/demo_hdtf/self=$made \\
           --clips results/clips/demo_hdtf/clips.parquet \\
-          --part judge_syncnet=results/zoo/judge_syncnet \\
+          --part syncnet_evaluator=results/zoo/syncnet_evaluator \\
           --part inception=results/zoo/inception --part i3d=results/zoo/i3d \\
           --part emotion=results/zoo/emotion --part lpips=results/zoo/lpips \\
           --part face_id=results/zoo/face_id \\
@@ -112,13 +112,15 @@ def corpus_command(
     """
     given = core_settings.load(settings, config, "scores corpus")
     from eadbench.core.device import pick_device
-    from eadbench.scores.judges import load_judges
+    from eadbench.scores.evaluators import load_evaluators
     from eadbench.scores.measure import measure_corpus
 
-    judges = load_judges(given.scores, parse_parts(part), pick_device(given.device))
+    evaluators = load_evaluators(given.scores, parse_parts(part), pick_device(given.device))
     methods = given.samples.methods if "samples" in given.raw else {}
     drives = {name: method.drives for name, method in methods.items()}
-    measure_corpus(corpus, parse_parts(cell), clips, given.scores, judges, out, given.device, real, drives)
+    measure_corpus(
+        corpus, parse_parts(cell), clips, given.scores, evaluators, out, given.device, real, drives
+    )
 
 
 @app.command("list")

@@ -22,7 +22,7 @@ from eadbench.core.status import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
 from eadbench.media.faces import FaceMesh
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks
+from eadbench.scores.evaluators import MetricNetworks
 from eadbench.scores.landmarks import HEAD, MeshTracker
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Reader, Value
@@ -69,12 +69,12 @@ class Measured:
 
 
 class Measurer:
-    """Measures clips with the judges of a config. Holds the face meshes and what is
+    """Measures clips with the evaluators of a config. Holds the face meshes and what is
     known of reference clips.
 
     Args:
         config: What to measure.
-        judges: The networks.
+        evaluators: The networks.
         device: Kept for callers; the networks know theirs.
         references: What earlier work learnt of the clips' own videos.
         shows: Whether progress within a clip is shown.
@@ -83,14 +83,14 @@ class Measurer:
     def __init__(
         self,
         config: ScoresConfig,
-        judges: MetricNetworks,
+        evaluators: MetricNetworks,
         device: Any = "cpu",
         references: References | None = None,
         shows: bool = True,
     ) -> None:
-        self.config, self.judges, self.device, self.references = (
+        self.config, self.evaluators, self.device, self.references = (
             config,
-            judges,
+            evaluators,
             device,
             references or References([]),
         )
@@ -214,9 +214,9 @@ class ClipPair:
     """One clip while it is measured: its readers, and what they share.
 
     Attributes:
-        task, config, judges: What to measure, and with what.
+        task, config, evaluators: What to measure, and with what.
         features: Features by kind, for metrics of sets.
-        same: Whether the video to judge is the clip's own, byte by byte.
+        same: Whether the video to evaluate is the clip's own, byte by byte.
         reference: What is known of the clip's own video.
         expected, expected_real, expected_common: Frames that are expected of either
             video, and of both.
@@ -225,10 +225,17 @@ class ClipPair:
     """
 
     def __init__(self, task: ScoreTask, measurer: Measurer, scratch: Path) -> None:
-        self.task, self.measurer, self.config, self.judges = task, measurer, measurer.config, measurer.judges
+        self.task, self.measurer, self.config, self.evaluators = (
+            task,
+            measurer,
+            measurer.config,
+            measurer.evaluators,
+        )
         self.out, self.features = Measured(), {}
         self.same = task.real is not None and measurer.content(task.fake) == measurer.content(task.real)
-        self.reference = measurer.references.of(measurer.content(task.real), task, self.config, self.judges)
+        self.reference = measurer.references.of(
+            measurer.content(task.real), task, self.config, self.evaluators
+        )
         self._parts: dict[type[Part], Part] = {}
         self._audio: np.ndarray | None = None
         self._sound_limit: int | None = None
@@ -350,8 +357,8 @@ class ClipPair:
         found: dict[str, Metric] = {}
         for name in self.config.metrics:
             metric = METRICS[name]
-            if metric.judge in self.judges.missing:
-                self.out.values[name] = Value(None, None, FAILED, self.judges.missing[metric.judge])
+            if metric.evaluator in self.evaluators.missing:
+                self.out.values[name] = Value(None, None, FAILED, self.evaluators.missing[metric.evaluator])
             elif metric.paired and self.task.unpaired:
                 self.out.values[name] = Value(None, None, DROPPED, self.task.unpaired)
             elif metric.aligned and self.task.unaligned:

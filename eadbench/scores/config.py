@@ -1,4 +1,4 @@
-"""Section ``scores`` of the config: what is measured, with which judges, how the
+"""Section ``scores`` of the config: what is measured, with which evaluators, how the
 intervals are had.
 """
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator
 
 from eadbench.core.settings import ArtefactName, Section, nearest
-from eadbench.scores.names import default_names, judge_of, with_foundations
+from eadbench.scores.names import default_names, evaluator_of, with_foundations
 
 MEASURED = (
     "device",
@@ -56,7 +56,7 @@ class ScoresConfig(Section):
     Attributes:
         metrics: Names of ``eadbench.scores.metrics.METRICS``; by default all but
             those that need large networks (``names.ON_REQUEST``).
-        judges: Role -> artefact of the zoo that measures.
+        evaluators: Role -> artefact of the zoo that measures.
         fps: All videos are brought to this rate.
         fid_frames: Frames per clip that FID, KID see, spread evenly; null for all.
         lpips_frames: Frames per clip that LPIPS sees, spread evenly; null for all.
@@ -79,7 +79,7 @@ class ScoresConfig(Section):
     """
 
     metrics: tuple[str, ...] = Field(default_factory=default_names)
-    judges: dict[Role, ArtefactName]
+    evaluators: dict[Role, ArtefactName]
     fps: float = 25.0
     fid_frames: int | None = Field(None, ge=1)
     lpips_frames: int | None = Field(None, ge=1)
@@ -97,26 +97,26 @@ class ScoresConfig(Section):
     @field_validator("metrics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in names if name not in judge_of()]
+        unknown = [name for name in names if name not in evaluator_of()]
         if unknown:
-            told = ", ".join(f"{name}{nearest(name, judge_of())}" for name in unknown)
-            raise ValueError(f"unknown metrics {told}; known: {', '.join(judge_of())}")
+            told = ", ".join(f"{name}{nearest(name, evaluator_of())}" for name in unknown)
+            raise ValueError(f"unknown metrics {told}; known: {', '.join(evaluator_of())}")
         return with_foundations(names)
 
     def roles(self) -> list[str]:
-        """Judges that the chosen metrics need."""
-        needed = {judge_of()[name] for name in self.metrics}
+        """Evaluators that the chosen metrics need."""
+        needed = {evaluator_of()[name] for name in self.metrics}
         return [role for role in ROLES if role in needed]
 
     def artefacts(self) -> list[str]:
         """Artefacts that measure the chosen metrics."""
-        return sorted({self.judges[role] for role in self.roles() if role in self.judges})
+        return sorted({self.evaluators[role] for role in self.roles() if role in self.evaluators})
 
     def in_use(self) -> dict[str, Any]:
         return self.__dict__ | {
-            "judges": {role: name for role, name in self.judges.items() if role in self.roles()}
+            "evaluators": {role: name for role, name in self.evaluators.items() if role in self.roles()}
         }
 
     def trim(self, dump: dict[str, Any]) -> None:
-        """Judges of metrics that are not chosen."""
-        dump["judges"] = {role: name for role, name in dump["judges"].items() if role in self.roles()}
+        """Evaluators of metrics that are not chosen."""
+        dump["evaluators"] = {role: name for role, name in dump["evaluators"].items() if role in self.roles()}

@@ -23,7 +23,7 @@ from eadbench.core.settings import shaping_for
 from eadbench.core.tables import FAILED, KEPT, read_rows, read_table
 from eadbench.scores.clip import Measured, Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks, write_signatures
+from eadbench.scores.evaluators import MetricNetworks, write_signatures
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.reference import References, signature_of_landmarks
 from eadbench.scores.store import FEATURES, META, Features, merge_parts, save_part
@@ -86,7 +86,7 @@ def measure_cell(
     cell: dict[str, str],
     tasks: list[ScoreTask],
     config: ScoresConfig,
-    judges: MetricNetworks,
+    evaluators: MetricNetworks,
     out: Path,
     device: Any = "cpu",
     real: Path | None = None,
@@ -98,14 +98,14 @@ def measure_cell(
     ``measure.json``.
 
     Finished clips are kept aside while the work goes on; after an interruption they are
-    not measured again unless the video, the config or a judge changed. Clips that
+    not measured again unless the video, the config or an evaluator changed. Clips that
     failed for a reason that may pass are tried again.
 
     Args:
         cell: ``method``, ``corpus``, ``protocol``.
         tasks: What to measure.
         config: How.
-        judges: The networks.
+        evaluators: The networks.
         out: ``per_clip.parquet``; the others lie beside it.
         device: Where formulas run.
         real: Folder of the ground truth's cell; what it learnt of the real videos is
@@ -126,9 +126,9 @@ def measure_cell(
     if not tasks:
         raise EadbenchError("nothing to measure", out, "the table of samples is empty")
     settings, folder = shaping_for("scores measure", config), out.parent
-    signatures = {role: asdict(signature) for role, signature in judges.signatures.items()}
-    weights = {role: signature.weights_sha256 for role, signature in judges.signatures.items()}
-    shaping = [METHOD, signature_of_landmarks(), settings, signatures, judges.missing]
+    signatures = {role: asdict(signature) for role, signature in evaluators.signatures.items()}
+    weights = {role: signature.weights_sha256 for role, signature in evaluators.signatures.items()}
+    shaping = [METHOD, signature_of_landmarks(), settings, signatures, evaluators.missing]
     with _alone(folder):
         earlier = Earlier.read(out) if reuse else None
         job = Job(out, settings, shaping, weights, begin=False)
@@ -143,7 +143,7 @@ def measure_cell(
         ]
         items[0].part.parent.mkdir(exist_ok=True)
         references = [*([real] if real else []), folder]
-        measurer = Measurer(config, judges, device, References(references))
+        measurer = Measurer(config, evaluators, device, References(references))
         found = _measured(cell, items, job, earlier, measurer, references, workers)
         if not join:
             return None
@@ -154,7 +154,7 @@ def measure_cell(
             "key": digest,
             "clips": len(tasks),
             "signatures": signatures,
-            "missing": judges.missing,
+            "missing": evaluators.missing,
             "notes": {clip: facts["notes"] for clip, facts in found.items() if facts["notes"]},
             "keys": {item.task.clip_id: item.key for item in items},
             "passing": [item.task.clip_id for item in items if found[item.task.clip_id]["passing"]],
@@ -180,7 +180,7 @@ def measure_corpus(
     cells: dict[str, Path],
     clips: Path,
     config: ScoresConfig,
-    judges: MetricNetworks,
+    evaluators: MetricNetworks,
     out: Path,
     device: Any = "cpu",
     real: Path | None = None,
@@ -194,7 +194,7 @@ def measure_corpus(
         cells: Folder ``METHOD/CORPUS/PROTOCOL`` of each cell to its table of samples.
         clips: The corpus's table of clips.
         config: How.
-        judges: The networks.
+        evaluators: The networks.
         out: Note of the networks to write when all is done.
         device, real: As :func:`measure_cell` takes them.
         drives: Method to what it declares to drive; ``video`` where nothing is said.
@@ -213,10 +213,10 @@ def measure_corpus(
         cell, target = {"method": method, "corpus": corpus, "protocol": protocol}, Path(folder, PER_CLIP)
         try:
             tasks = cell_tasks(samples, clips, protocol, (drives or {}).get(method, "video"))
-            measure_cell(cell, tasks, config, judges, target, device, real, reuse=True, join=False)
+            measure_cell(cell, tasks, config, evaluators, target, device, real, reuse=True, join=False)
         except EadbenchError as error:
             log.warning("%s is left to its own job: %s", folder, error)
-    write_signatures(out, judges, config)
+    write_signatures(out, evaluators, config)
     provenance.write(out.parent, shaping_for("scores measure", config), started=started)
 
 
@@ -332,7 +332,7 @@ def measure_item(item: Item, measurer: Measurer) -> dict[str, Any]:
     tensors = measured.features | (learnt["tensors"] if learnt else {})
     save_part(item.part, {f"{kind}/{task.clip_id}": value for kind, value in tensors.items()})
     return {
-        "rows": list(_rows(task, measured, measurer.judges)),
+        "rows": list(_rows(task, measured, measurer.evaluators)),
         "notes": measured.notes,
         "passing": measured.passing,
         "reference": {measurer.content(task.real): learnt["facts"]} if learnt else {},
@@ -351,9 +351,9 @@ def _goes_in(task: ScoreTask) -> tuple[Any, ...]:
     return [*facts, list(files)], *files.values()
 
 
-def _rows(task: ScoreTask, measured: Measured, judges: MetricNetworks) -> Iterable[dict[str, Any]]:
+def _rows(task: ScoreTask, measured: Measured, evaluators: MetricNetworks) -> Iterable[dict[str, Any]]:
     for name, value in measured.values.items():
-        signature = judges.signature(name, measured.pair_size if METRICS[name].paired else measured.size)
+        signature = evaluators.signature(name, measured.pair_size if METRICS[name].paired else measured.size)
         yield {
             "clip_id": task.clip_id,
             "speaker": task.speaker,

@@ -1,4 +1,4 @@
-"""Names of the metrics and the judge that each needs, without the code that measures:
+"""Names of the metrics and the evaluator that each needs, without the code that measures:
 for whoever only checks a configuration.
 """
 
@@ -81,20 +81,20 @@ BUILDS_ON = {"theval": ("theval_lips", "theval_brows", "theval_head", "theval_si
 
 
 @cache
-def judge_of() -> dict[str, str]:
-    """Metric -> role of its judge (empty for a formula); those of other packages are
+def evaluator_of() -> dict[str, str]:
+    """Metric -> role of its evaluator (empty for a formula); those of other packages are
     known once their code is loaded.
     """
     if not entry_points(group="eadbench.metrics"):
         return OWN
     from eadbench.scores.metrics import METRICS
 
-    return {name: metric.judge for name, metric in METRICS.items()}
+    return {name: metric.evaluator for name, metric in METRICS.items()}
 
 
 def default_names() -> tuple[str, ...]:
     """Metrics that are measured when none is named."""
-    return tuple(name for name in judge_of() if name not in ON_REQUEST)
+    return tuple(name for name in evaluator_of() if name not in ON_REQUEST)
 
 
 def with_foundations(names: Iterable[str]) -> tuple[str, ...]:

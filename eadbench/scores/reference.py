@@ -19,7 +19,7 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.media.faces import TRACKING
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MESH, MetricNetworks
+from eadbench.scores.evaluators import MESH, MetricNetworks
 from eadbench.scores.store import FEATURES, META, Features
 
 if TYPE_CHECKING:
@@ -37,16 +37,16 @@ def signature_of_landmarks() -> list[Any]:
     return [MESH, version("mediapipe"), TRACKING]
 
 
-def signatures(task: "ScoreTask", config: ScoresConfig, judges: MetricNetworks) -> dict[str, str]:
+def signatures(task: "ScoreTask", config: ScoresConfig, evaluators: MetricNetworks) -> dict[str, str]:
     """By kind, what a value depends on beside the video and the number of its frames."""
     common = [config.fps, task.crop]
     found = {"landmarks": signature_of_landmarks(), "sharpness": [FORMULAS], "motion_energy": [FORMULAS]}
-    if "face_id" in judges.signatures:
-        signature = judges.signatures["face_id"]
+    if "face_id" in evaluators.signatures:
+        signature = evaluators.signatures["face_id"]
         found["face_id_mean"] = [
             signature.extractor,
             signature.weights_sha256,
-            judges.nets["face_id"].frames,
+            evaluators.nets["face_id"].frames,
             *found["landmarks"],
         ]
     return {kind: json.dumps([*common, *what]) for kind, what in found.items()}
@@ -131,9 +131,11 @@ class References:
             except EadbenchError as error:
                 log.warning("references of %s are not used: %s", folder, error.what)
 
-    def of(self, content: str, task: "ScoreTask", config: ScoresConfig, judges: MetricNetworks) -> Reference:
+    def of(
+        self, content: str, task: "ScoreTask", config: ScoresConfig, evaluators: MetricNetworks
+    ) -> Reference:
         """What is known of a video of that content, as it would be computed now."""
-        reference = Reference(signatures=signatures(task, config, judges))
+        reference = Reference(signatures=signatures(task, config, evaluators))
         for known, features in self._cells:
             facts = known.get(content) if content else None
             if facts is None or not (facts["whole"] or (task.frames and task.frames <= facts["frames"])):

@@ -150,7 +150,7 @@ class Summary:
         return self._drawn[key]
 
     def variant(self, name: str) -> str | None:
-        return self.cell.meta["signatures"].get(METRICS[name].judge, {}).get("variant") or None
+        return self.cell.meta["signatures"].get(METRICS[name].evaluator, {}).get("variant") or None
 
     def mean(
         self, name: str, rows: pd.DataFrame, total: int, variant: str | None, warnings: tuple[str, ...] = ()
@@ -210,10 +210,10 @@ class Summary:
 
     def warnings(self, name: str, clips: list[str], total: int) -> list[str]:
         found = []
-        role = METRICS[name].judge
+        role = METRICS[name].evaluator
         how = self.cell.meta["signatures"].get(role, {}).get("how")
         if how == "trained":
-            found.append("judge trained here, not the official one: compares within this benchmark only")
+            found.append("evaluator trained here, not the official one: compares within this benchmark only")
         if how == "random":
             found.append("random features, not the official ones: compares within this benchmark only")
         named = self.cell.rows.drop_duplicates("clip_id").set_index("clip_id").speaker.reindex(clips)
@@ -263,7 +263,7 @@ class Summary:
         }
 
     def nothing(self, name: str, too_few: str, variant: str | None = None) -> None:
-        role = METRICS[name].judge
+        role = METRICS[name].evaluator
         why = self.cell.meta["missing"].get(role, too_few)
         self.row(
             name,

@@ -19,7 +19,7 @@ class ScoreTask:
         speaker: Who is shown.
         emotion: Emotion asked for.
         intensity: How strong it was asked for, in (0, 1]; ``None`` where nobody said.
-        fake: The video to judge; ``None`` with ``problem`` where there is none.
+        fake: The video to evaluate; ``None`` with ``problem`` where there is none.
         real: The clip's own video, for paired metrics; ``None`` where they do not
             apply.
         audio: Sound that drives; ``None``: that of ``fake``.

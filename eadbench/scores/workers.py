@@ -12,7 +12,7 @@ from eadbench.core import children
 from eadbench.core.errors import FatalError
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks
+from eadbench.scores.evaluators import MetricNetworks
 from eadbench.scores.measure import Item, measure_item
 from eadbench.scores.reference import References
 
@@ -75,12 +75,12 @@ def _begin(config: ScoresConfig, load: Callable[[], MetricNetworks], device: str
     import cv2
 
     cv2.setNumThreads(threads)
-    judges = load()
-    if judges.nets:
+    evaluators = load()
+    if evaluators.nets:
         import torch
 
         torch.set_num_threads(threads)
-    _own.update(config=config, judges=judges, device=device, references=None, measurer=None)
+    _own.update(config=config, evaluators=evaluators, device=device, references=None, measurer=None)
 
 
 def _measure(item: Item, references: tuple[Path, ...]) -> dict[str, Any]:
@@ -88,6 +88,6 @@ def _measure(item: Item, references: tuple[Path, ...]) -> dict[str, Any]:
         if _own["measurer"] is not None:
             _own["measurer"].close()
         known = References(list(references))
-        measurer = Measurer(_own["config"], _own["judges"], _own["device"], known, shows=False)
+        measurer = Measurer(_own["config"], _own["evaluators"], _own["device"], known, shows=False)
         _own.update(measurer=measurer, references=references)
     return measure_item(item, _own["measurer"])

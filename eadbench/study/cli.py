@@ -39,7 +39,7 @@ def analyse_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Estimate what each module does, over seeds and speakers, and judge the
+    """Estimate what each module does, over seeds and speakers, and decide the
     hypotheses.
 
     The workflow calls it with all cells of the study: snakemake --cores all

@@ -159,7 +159,7 @@ def _per_clip(built: Built, results: Path) -> dict[str, dict]:
 
 
 def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
-    """Confusion matrices of the emotion judge: rows asked for, columns judged."""
+    """Confusion matrices of the emotion evaluator: rows asked for, columns judged."""
     found = []
     for cell in built.scores[["method", "corpus", "protocol"]].drop_duplicates().itertuples(index=False):
         path = results / "scores" / cell.method / cell.corpus / cell.protocol / "confusion.parquet"
@@ -176,7 +176,7 @@ def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
                 }
             )
     if not found:
-        absent.append("confusion matrices of the emotion judge (results/scores/*/*/*/confusion.parquet)")
+        absent.append("confusion matrices of the emotion evaluator (results/scores/*/*/*/confusion.parquet)")
     return found
 
 

@@ -256,7 +256,7 @@ def _description(built: Built) -> str:
         METRICS[name].label if name in METRICS else name for name in sorted(set(built.scores.metric))
     )
     corpora = built.config.listed(sorted(set(built.scores.corpus)))
-    told = " ".join(note.text for note in built.notes if note.kind in ("data", "judges", "citing"))
+    told = " ".join(note.text for note in built.notes if note.kind in ("data", "evaluators", "citing"))
     return (
         f"Scores of {built.scores.method.nunique()} talking-head methods on {corpora} by eadbench: "
         f"{metrics}. {told}"

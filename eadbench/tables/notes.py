@@ -15,14 +15,14 @@ from eadbench.tables.wide import Cell, Facts, Row, WideTable
 
 NOT_OFFICIAL = re.compile(r"(?:^|[^a-z])(trained|random)(?:[^a-z]|$)")
 WORDS = {"trained": "trained here on the training clips", "random": "fixed random features"}
-WARNED = {"trained": "judge trained here", "random": "random features"}
+WARNED = {"trained": "evaluator trained here", "random": "random features"}
 BRACKETS = re.compile(r" ?\((?:[^()]|\([^()]*\))*\)")
 FEW = 3  # methods or clips that a note names before it counts them
 SYNC = ("sync", "lse_d", "sync_offset")  # metrics in whose tables the offset of sound and picture is told
 # Kinds of notes in the order in which they are read, each with its heading.
 GROUPS = {
     "data": "People and voices",
-    "judges": "Evaluators",
+    "evaluators": "Evaluators",
     "citing": "What may be cited",
     "missing": "Missing clips",
     "marks": "What is marked as best",
@@ -69,9 +69,9 @@ def all_notes(
     failures: pd.DataFrame | None = None,
     offsets: pd.DataFrame | None = None,
 ) -> list[Note]:
-    """People, judges, what may be cited, then per table: what lacks scores, which clips
-    are missing and why, what is not marked as best, what the emotion's numbers owe to
-    the input, whether sound and picture are apart, how the runs were trained, which
+    """People, evaluators, what may be cited, then per table: what lacks scores, which
+    clips are missing and why, what is not marked as best, what the emotion's numbers
+    owe to the input, whether sound and picture are apart, how the runs were trained, which
     text was used, what beats the controls, warnings of the scores.
 
     Args:
@@ -83,8 +83,8 @@ def all_notes(
         offsets: Offsets of sound and picture, see ``gather.offsets``.
     """
     shown = sorted(set(scores.corpus))
-    evaluators = judges(scores)
-    notes = [*drawn(shown, facts, config), *evaluators, citing(shown, facts, not evaluators)]
+    unofficial = unofficial_evaluators(scores)
+    notes = [*drawn(shown, facts, config), *unofficial, citing(shown, facts, not unofficial)]
     for table in tables:
         notes += missing(table, failures)
         notes += marks(table)
@@ -142,7 +142,7 @@ def citing(corpora: Iterable[str], facts: Facts, official: bool) -> Note:
     return Note("citing", "", text)
 
 
-def judges(scores: pd.DataFrame) -> list[Note]:
+def unofficial_evaluators(scores: pd.DataFrame) -> list[Note]:
     """Which extractors are not the official ones: by their id, or by the scores' own
     warning.
     """
@@ -161,7 +161,7 @@ def judges(scores: pd.DataFrame) -> list[Note]:
                 "compare the methods here "
                 "with each other only."
             )
-            notes.append(Note("judges", "", text))
+            notes.append(Note("evaluators", "", text))
     return notes
 
 
@@ -397,8 +397,8 @@ def _started(card: dict, config: TablesConfig) -> str:
 
 
 def _sync_loss(card: dict, config: TablesConfig) -> str:
-    judge = card.get("sync_loss_from")
-    return f"; its sync loss is by {judge['name']} ({_trained(judge, config)})" if judge else ""
+    evaluator = card.get("sync_loss_from")
+    return f"; its sync loss is by {evaluator['name']} ({_trained(evaluator, config)})" if evaluator else ""
 
 
 def texts(table: WideTable) -> list[Note]:
@@ -413,8 +413,8 @@ def texts(table: WideTable) -> list[Note]:
 
 
 def warnings(table: WideTable) -> list[Note]:
-    """Warnings of the scores, each once, with where it holds. What ``judges`` and
-    ``missing`` say is not said again.
+    """Warnings of the scores, each once, with where it holds. What
+    ``unofficial_evaluators`` and ``missing`` say is not said again.
     """
     valued = [place for place, cell in table.cells.items() if cell.value is not None]
     places: dict[str, list[tuple[str, str]]] = {}

@@ -28,7 +28,7 @@ Kind = Literal[
     "sd_unet",
     "sentence",
     "stable_syncnet",
-    "syncnet_judge",
+    "syncnet_evaluator",
     "text_encoder",
     "vae",
     "videomae",

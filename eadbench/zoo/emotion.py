@@ -1,4 +1,4 @@
-"""Kind ``emotion``: Emotion-FAN, the judge of Acc_emo: a public checkpoint, or a small
+"""Kind ``emotion``: Emotion-FAN, the evaluator of Acc_emo: a public checkpoint, or a small
 network trained here.
 """
 
@@ -20,8 +20,8 @@ from eadbench.core.geometry import spread
 from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import dlib_chips
+from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.fit import fit
-from eadbench.zoo.judge_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.weights import load_weights, read_weights
 
 log = logging.getLogger(__name__)
@@ -57,10 +57,10 @@ class EmotionOptions(BaseModel):
     frames_per_clip: int = 24
 
 
-class EmotionJudge(Protocol):
-    """What a judge of emotion offers: its ``classes``, the side ``resolution`` at which
-    it sees a face, the number of ``frames`` it looks at (``None``: all), and the steps
-    from frames to logits.
+class EmotionEvaluator(Protocol):
+    """What an evaluator of emotion offers: its ``classes``, the side ``resolution`` at
+    which it sees a face, the number of ``frames`` it looks at (``None``: all), and the
+    steps from frames to logits.
     """
 
     classes: tuple[str, ...]
@@ -82,14 +82,16 @@ class EmotionJudge(Protocol):
         ...
 
 
-def logits(judge: EmotionJudge, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def logits(evaluator: EmotionEvaluator, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Logits ``(K,)`` of a whole video ``(T, H, W, 3)`` RGB uint8 with mesh points
     ``(T, 478, 2)`` (NaN where no face was found).
 
     Raises:
         EadbenchError: If no frame shows a face.
     """
-    return judge.classify(judge.run(judge.inputs(*with_face(frames, landmarks, judge.frames))))
+    return evaluator.classify(
+        evaluator.run(evaluator.inputs(*with_face(frames, landmarks, evaluator.frames)))
+    )
 
 
 def with_face(frames: np.ndarray, landmarks: np.ndarray, wanted: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +107,7 @@ def with_face(frames: np.ndarray, landmarks: np.ndarray, wanted: int | None) -> 
     return frames[chosen], landmarks[chosen]
 
 
-class FanJudge:
+class FanEvaluator:
     """Emotion-FAN on whole videos.
 
     Args:
@@ -134,7 +136,7 @@ class FanJudge:
         self.resolution, self.frames = options.size, options.frames
 
     def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """As :class:`EmotionJudge` says."""
+        """As :class:`EmotionEvaluator` says."""
         return (
             dlib_chips(frames, landmarks, self.options.size)
             if self.chips
@@ -143,13 +145,13 @@ class FanJudge:
 
     @torch.no_grad()
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """As :class:`EmotionJudge` says."""
+        """As :class:`EmotionEvaluator` says."""
         parts = np.array_split(inputs, -(-len(inputs) // 64))
         return torch.cat([self.net.features(to_unit(part).to(self.device)) for part in parts]).cpu().numpy()
 
     @torch.no_grad()
     def classify(self, found: np.ndarray) -> np.ndarray:
-        """As :class:`EmotionJudge` says."""
+        """As :class:`EmotionEvaluator` says."""
         return self.net.classify(torch.from_numpy(found)[None].to(self.device))[0].cpu().numpy()
 
 
@@ -160,8 +162,8 @@ def to_unit(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 255
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> FanJudge:
-    """The judge of an artefact's folder.
+def load(folder: Path, card: Card, device: Any = "cpu") -> FanEvaluator:
+    """The evaluator of an artefact's folder.
 
     Raises:
         EadbenchError: If the checkpoint is not Emotion-FAN's.
@@ -178,12 +180,12 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> FanJudge:
             )
         net = EmotionFAN(classes, released_evaluation=True)
         load_weights(net, path, state)
-        return FanJudge(net, MEAD_CLASSES, EmotionOptions(), True, device)
+        return FanEvaluator(net, MEAD_CLASSES, EmotionOptions(), True, device)
     options = EmotionOptions.model_validate(card.options)
     classes = tuple(json.loads((folder / "classes.json").read_text()))
     net = EmotionFAN(len(classes), options.width)
     load_weights(net, folder / "model.safetensors")
-    return FanJudge(net, classes, options, False, device)
+    return FanEvaluator(net, classes, options, False, device)
 
 
 def fan_state(path: Path) -> dict[str, torch.Tensor]:
@@ -220,31 +222,31 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
         )
     net = EmotionFAN(len(classes), wanted.width, dropout=wanted.dropout)
     losses = _losses(net.train(), clips, classes, wanted, rng)
-    loss = fit(net.parameters(), losses, wanted.steps, wanted.lr, "judge of emotion", warm_up=0.2, clip=None)[
-        "loss"
-    ]
+    loss = fit(
+        net.parameters(), losses, wanted.steps, wanted.lr, "evaluator of emotion", warm_up=0.2, clip=None
+    )["loss"]
     write_text(folder / "classes.json", json.dumps(classes))
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
-    judge = FanJudge(net, classes, wanted.model_copy(update={"region": WHOLE}), False)
+    evaluator = FanEvaluator(net, classes, wanted.model_copy(update={"region": WHOLE}), False)
     facts = {
         "classes": list(classes),
         "loss": loss,
         "train_clips": len(clips),
         "train_speakers": len({clip.speaker for clip in clips}),
     }
-    facts |= {f"train_{name}": value for name, value in accuracy(judge, clips[:64]).items()}
+    facts |= {f"train_{name}": value for name, value in accuracy(evaluator, clips[:64]).items()}
     facts |= {
         f"val_{name}": value
-        for name, value in accuracy(judge, _read(inputs.clips, "val", wanted, seed)).items()
+        for name, value in accuracy(evaluator, _read(inputs.clips, "val", wanted, seed)).items()
     }
-    log.info("judge of emotion: %s", facts)
+    log.info("evaluator of emotion: %s", facts)
     return facts
 
 
 def _read(tables: list[Path], split: str, options: EmotionOptions, seed: int) -> list[TrainingClip]:
     """Labelled clips with a few frames each, spread over their length, cut to the
-    judge's region already.
+    evaluator's region already.
     """
     found = iter_clips(
         tables,
@@ -325,16 +327,16 @@ def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return frames
 
 
-def accuracy(judge: FanJudge, clips: list[TrainingClip]) -> dict[str, Any]:
+def accuracy(evaluator: FanEvaluator, clips: list[TrainingClip]) -> dict[str, Any]:
     """Share of clips named right, the same per class, and the number of clips and
     speakers.
     """
-    known = [clip for clip in clips if clip.emotion in judge.classes]
-    right = {name: [] for name in judge.classes}
+    known = [clip for clip in clips if clip.emotion in evaluator.classes]
+    right = {name: [] for name in evaluator.classes}
     for clip in known:
         everywhere = np.zeros((len(clip.frames), 1, 2))
         right[clip.emotion].append(
-            judge.classes[int(logits(judge, clip.frames, everywhere).argmax())] == clip.emotion
+            evaluator.classes[int(logits(evaluator, clip.frames, everywhere).argmax())] == clip.emotion
         )
     total = sum(map(sum, right.values()))
     return {

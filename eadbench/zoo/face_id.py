@@ -20,8 +20,8 @@ from eadbench.models.emotion_fan import ResNet18Trunk
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import arcface_chips
 from eadbench.zoo.emotion import augment, to_unit, with_face
+from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.fit import fit
-from eadbench.zoo.judge_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.onnx import open_onnx
 from eadbench.zoo.weights import load_weights
 
@@ -186,10 +186,10 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
     )
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
-    judge = TrainedFaceId(net, wanted.model_copy(update={"region": WHOLE}))
+    evaluator = TrainedFaceId(net, wanted.model_copy(update={"region": WHOLE}))
     held_out = _read(inputs.clips, "val", wanted, seed)
     facts = {"train_speakers": len(speakers), "train_clips": len(clips)}
-    facts |= {"train_accuracy": round(found["accuracy"], 4), "val_auc": verification_auc(judge, held_out)}
+    facts |= {"train_accuracy": round(found["accuracy"], 4), "val_auc": verification_auc(evaluator, held_out)}
     log.info("identity network: %s", facts)
     return facts
 
@@ -233,14 +233,14 @@ def _losses(
     return losses
 
 
-def verification_auc(judge: FaceId, clips: list[TrainingClip]) -> float | None:
+def verification_auc(evaluator: FaceId, clips: list[TrainingClip]) -> float | None:
     """Area under the ROC of same against different speaker over pairs of clips;
     ``None`` with fewer than two speakers.
     """
     if len({clip.speaker for clip in clips}) < 2:
         return None
     means = np.stack(
-        [embed(judge, clip.frames, np.zeros((len(clip.frames), 1, 2))).mean(0) for clip in clips]
+        [embed(evaluator, clip.frames, np.zeros((len(clip.frames), 1, 2))).mean(0) for clip in clips]
     )
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     first, second = np.triu_indices(len(clips), 1)

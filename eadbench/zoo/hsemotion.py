@@ -1,5 +1,5 @@
-"""Kind ``hsemotion``: HSEmotion's EfficientNet in ONNX form, a judge of emotion without
-training (Savchenko 2022). AffectNet's eight classes.
+"""Kind ``hsemotion``: HSEmotion's EfficientNet in ONNX form, an evaluator of emotion
+without training (Savchenko 2022). AffectNet's eight classes.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ CLASSES = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "s
 MEAN, DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
-class HsEmotionJudge:
+class HsEmotionEvaluator:
     """Mean of the frames' logits.
 
     Args:
@@ -32,23 +32,23 @@ class HsEmotionJudge:
         self._input = session.get_inputs()[0].name
 
     def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """As :class:`eadbench.zoo.emotion.EmotionJudge` says."""
+        """As :class:`eadbench.zoo.emotion.EmotionEvaluator` says."""
         return box_chips(frames, landmarks, self.resolution)
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """As :class:`eadbench.zoo.emotion.EmotionJudge` says."""
+        """As :class:`eadbench.zoo.emotion.EmotionEvaluator` says."""
         batch = np.ascontiguousarray(
             ((inputs / np.float32(255) - MEAN) / DEVIATION).transpose(0, 3, 1, 2), np.float32
         )
         return np.concatenate([self.session.run(None, {self._input: one[None]})[0] for one in batch])
 
     def classify(self, found: np.ndarray) -> np.ndarray:
-        """As :class:`eadbench.zoo.emotion.EmotionJudge` says."""
+        """As :class:`eadbench.zoo.emotion.EmotionEvaluator` says."""
         return found.mean(0)
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> HsEmotionJudge:
-    """The judge of an artefact's folder.
+def load(folder: Path, card: Card, device: Any = "cpu") -> HsEmotionEvaluator:
+    """The evaluator of an artefact's folder.
 
     Raises:
         EadbenchError: If the model has other classes.
@@ -57,8 +57,8 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> HsEmotionJudge:
     session = open_onnx(path, device)
     resolution = session.get_inputs()[0].shape[-1]
     resolution = resolution if isinstance(resolution, int) else 260 if "b2" in path.name else 224
-    judge = HsEmotionJudge(session, resolution, card.options.get("frames"))
-    outputs = session.run(None, {judge._input: np.zeros((1, 3, resolution, resolution), np.float32)})[
+    evaluator = HsEmotionEvaluator(session, resolution, card.options.get("frames"))
+    outputs = session.run(None, {evaluator._input: np.zeros((1, 3, resolution, resolution), np.float32)})[
         0
     ].shape[-1]
     if outputs != len(CLASSES):
@@ -67,4 +67,4 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> HsEmotionJudge:
             path,
             "use one of the 8-class models without valence-arousal",
         )
-    return judge
+    return evaluator

@@ -49,7 +49,7 @@ NETWORKS: dict[str, tuple[str, str, dict[str, Any], int]] = {
 }
 
 
-class ImageQualityJudge:
+class ImageQualityEvaluator:
     """One number per picture, higher is better.
 
     Args:
@@ -114,8 +114,8 @@ def _no_pretrained_trunk(module: Any) -> Iterator[None]:
         module.create_swin = real
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> ImageQualityJudge:
-    """The judge of an artefact's folder.
+def load(folder: Path, card: Card, device: Any = "cpu") -> ImageQualityEvaluator:
+    """The evaluator of an artefact's folder.
 
     Raises:
         EadbenchError: If pyiqa is not installed, or the file is another.
@@ -129,4 +129,4 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> ImageQualityJudge:
     state = read_weights(folder / file)
     state = state.get("params", state)
     load_weights(net, folder / file, {name.removeprefix("module."): value for name, value in state.items()})
-    return ImageQualityJudge(net, NETWORKS[file][3] or None, device)
+    return ImageQualityEvaluator(net, NETWORKS[file][3] or None, device)

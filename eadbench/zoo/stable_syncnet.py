@@ -34,7 +34,7 @@ TEMPLATE = np.array([[17.0, 20.0], [58.0, 20.0], [37.5, 40.0]])
 STRETCH = np.array([SIDE / 75, SIDE / 100])
 
 
-class StableSyncJudge:
+class StableSyncEvaluator:
     """Says how well lips and sound match, window by window."""
 
     resolution = SIDE
@@ -53,13 +53,13 @@ class StableSyncStream:
     embeddings.
 
     Args:
-        judge: The judge.
+        evaluator: The evaluator.
         audio: Mono float32 in [-1, 1] at 16 kHz, whole.
         batch: Windows at a time.
     """
 
-    def __init__(self, judge: StableSyncJudge, audio: np.ndarray, batch: int = 4) -> None:
-        self.judge, self.batch = judge, batch
+    def __init__(self, evaluator: StableSyncEvaluator, audio: np.ndarray, batch: int = 4) -> None:
+        self.evaluator, self.batch = evaluator, batch
         mel = mel_spectrogram(audio) if len(audio) > MEL_STEPS * 200 else torch.empty(80, 0)
         starts = np.arange(len(audio) * FPS // 16000 + 1) * MEL_RATE // FPS
         self.mel, self.starts = mel, starts[starts + MEL_STEPS <= mel.shape[1]]
@@ -91,8 +91,8 @@ class StableSyncStream:
     @torch.no_grad()
     def _embed(self) -> None:
         if self._waiting:
-            pixels = torch.stack(self._waiting).to(self.judge.device).float() / 127.5 - 1
-            self._lips.append(self.judge.net.embed_lips(pixels).cpu())
+            pixels = torch.stack(self._waiting).to(self.evaluator.device).float() / 127.5 - 1
+            self._lips.append(self.evaluator.net.embed_lips(pixels).cpu())
             self._waiting = []
 
     @torch.no_grad()
@@ -112,7 +112,7 @@ class StableSyncStream:
                 f"{MEL_STEPS / MEL_RATE:g} s of sound"
             )
         windows = self.mel[:, torch.as_tensor(self.starts)[:, None] + torch.arange(MEL_STEPS)]
-        net, device = self.judge.net, self.judge.device
+        net, device = self.evaluator.net, self.evaluator.device
         parts = windows.transpose(0, 1)[:, None].split(4 * self.batch)
         sound = torch.cat([net.embed_audio(part.to(device)).cpu() for part in parts])
         cosines = (torch.cat(self._lips) @ sound.T).numpy()
@@ -156,8 +156,8 @@ def alignment(centres: np.ndarray) -> np.ndarray:
     return np.column_stack([turn, target - turn @ middle]) * STRETCH[:, None]
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> StableSyncJudge:
-    """The judge of an artefact's folder.
+def load(folder: Path, card: Card, device: Any = "cpu") -> StableSyncEvaluator:
+    """The evaluator of an artefact's folder.
 
     Raises:
         EadbenchError: If the file holds no StableSyncNet.
@@ -173,4 +173,4 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> StableSyncJudge:
             f"not a StableSyncNet: {error}", path, "use LatentSync's stable_syncnet.pt"
         ) from error
     load_weights(net, path, state)
-    return StableSyncJudge(net, device)
+    return StableSyncEvaluator(net, device)

@@ -11,10 +11,10 @@ import torch
 from eadbench.audit.distortions import REGISTRY, Footage
 from eadbench.media.audio import write_wav
 from eadbench.media.video import write_video
-from eadbench.models.syncnet_judge import shift_distances, sync_from_distances
+from eadbench.models.syncnet_evaluator import shift_distances, sync_from_distances
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks, MetricSignature
+from eadbench.scores.evaluators import MetricNetworks, MetricSignature
 from eadbench.scores.task import ScoreTask
 
 FRAMES, WINDOW = 60, 5
@@ -60,7 +60,9 @@ def test_the_offset_is_the_delay_that_was_put_in_positive_where_the_audio_is_ear
     clip, tmp_path, name, sign
 ):
     video, footage = clip
-    config = ScoresConfig.model_validate({"judges": {"sync": "judge_syncnet"}, "metrics": ["sync_offset"]})
+    config = ScoresConfig.model_validate(
+        {"evaluators": {"sync": "syncnet_evaluator"}, "metrics": ["sync_offset"]}
+    )
     measurer = Measurer(
         config, MetricNetworks({"sync": LevelSync()}, {"sync": MetricSignature("levels", "0" * 64)})
     )

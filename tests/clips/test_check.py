@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from eadbench.clips.check import check_shard, moved_sound
 from eadbench.clips.cli import app
 from eadbench.clips.config import ClipsConfig, KeepConfig
-from eadbench.clips.judgement import judge
 from eadbench.clips.paste import paste_back, soft_mask
 from eadbench.clips.report import write_report
+from eadbench.clips.thresholds import keep_or_drop
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.tables import read_table, write_table
@@ -27,7 +27,7 @@ from eadbench.media.video import read_frames
 AROUND = 10 * 640
 
 
-class Judge:
+class Evaluator:
     """Gives the verdicts it was told to, in order."""
 
     def __init__(self, *verdicts):
@@ -60,14 +60,14 @@ def cut(tmp_path):
 
 
 def run_check(cut, monkeypatch, *verdicts, keep=None, **config):
-    monkeypatch.setattr("eadbench.zoo.load", lambda folder, device="cpu": Judge(*verdicts))
+    monkeypatch.setattr("eadbench.zoo.load", lambda folder, device="cpu": Evaluator(*verdicts))
     monkeypatch.setattr("eadbench.clips.check.read_card", lambda folder: SimpleNamespace(sha256="0" * 64))
     out = cut.with_name("checked.parquet")
     check_shard("tiny", "0-of-1", cut, cut.parent, out, ClipsConfig(keep=keep or {}, sync=config))
     return read_table(out, schemas.CLIPS)
 
 
-def test_thresholds_on_the_measures_are_applied_here_and_spare_the_judge_the_clip(cut, monkeypatch):
+def test_thresholds_on_the_measures_are_applied_here_and_spare_the_evaluator_the_clip(cut, monkeypatch):
     rows = read_table(cut, schemas.CLIPS)
     rows["brightness"] = [10.0, 50.0, 50.0, 50.0, None, 10.0]
     write_table(cut, rows, schemas.CLIPS)
@@ -161,8 +161,8 @@ def test_moving_there_and_back_is_the_identity():
 def test_reasons_name_every_threshold_missed():
     keep = KeepConfig(min_face_size=100, max_yaw=30, min_brightness=10)
     nothing = schemas.ClipsRow(**dict.fromkeys(schemas.CLIPS.names))
-    assert judge(replace(nothing, face_size=120.0, yaw=12.0), keep) == ("kept", "")
-    assert judge(replace(nothing, face_size=80.0, yaw=45.0, brightness=50.0), keep) == (
+    assert keep_or_drop(replace(nothing, face_size=120.0, yaw=12.0), keep) == ("kept", "")
+    assert keep_or_drop(replace(nothing, face_size=80.0, yaw=45.0, brightness=50.0), keep) == (
         "dropped",
         "small face: face_size 80 < 100; turned away: yaw 45 > 30",
     )

@@ -127,7 +127,7 @@ def test_a_configuration_that_cannot_be_read_is_refused(tmp_path):
             ["tables.main.corpora.0", "did you mean 'demo_hdtf'"],
         ),
         ({"tables": {"main": {"metrics": ["ssmi"]}}}, ["did you mean 'ssim'"]),
-        ({"scores": {"judges": {"fid": "incepton"}}}, ["did you mean 'inception'"]),
+        ({"scores": {"evaluators": {"fid": "incepton"}}}, ["did you mean 'inception'"]),
         ({"scores": {"metrics": ["ssmi"]}}, ["ssmi", "did you mean 'ssim'"]),
         (
             {"samples": {"methods": {"full": {"kind": "eadnt"}}}},
@@ -260,10 +260,10 @@ def test_a_name_that_a_path_a_shell_or_a_pattern_could_misread_is_refused(place,
 
 def test_names_of_metrics_are_those_of_the_code_that_measures():
     from eadbench.scores.metrics import METRICS
-    from eadbench.scores.names import judge_of
+    from eadbench.scores.names import evaluator_of
 
-    assert judge_of() == {name: metric.judge for name, metric in METRICS.items()} and list(
-        judge_of()
+    assert evaluator_of() == {name: metric.evaluator for name, metric in METRICS.items()} and list(
+        evaluator_of()
     ) == list(METRICS)
 
 
@@ -360,10 +360,10 @@ def test_a_dump_of_what_shapes_a_result_is_the_same_for_the_whole_and_for_the_pa
     assert shaping(run) == shaping(settings.only("training run").training.run("stage1"))
 
 
-def test_judges_of_metrics_that_nobody_asked_for_are_neither_needed_nor_read():
+def test_evaluators_of_metrics_that_nobody_asked_for_are_neither_needed_nor_read():
     raw = merge(raw_of(), {"scores": {"metrics": ["fid"]}, "zoo": {"artefacts": {"emotion": None}}})
     scores = check(raw, whole=True).scores
-    assert scores.artefacts() == ["inception"] and shaping_for("scores measure", scores)["judges"] == {
+    assert scores.artefacts() == ["inception"] and shaping_for("scores measure", scores)["evaluators"] == {
         "fid": "inception"
     }
 

@@ -36,13 +36,13 @@ def small_config() -> dict:
         raw = merge(raw, yaml.safe_load((ROOT / name).read_text()))
     raw["corpora"]["sets"] = {"demo_mead": raw["corpora"]["sets"]["demo_mead"]}
     raw["zoo"]["train_on"] = ["demo_mead"]
-    raw["zoo"]["artefacts"]["judge_syncnet"]["options"]["steps"] = 2
+    raw["zoo"]["artefacts"]["syncnet_evaluator"]["options"]["steps"] = 2
     raw["training"] = {"train_on": ["demo_mead"], "runs": {}}
     raw["samples"]["methods"] = {
         kind: {"kind": kind, "corpora": ["demo_mead"], "protocols": ["self"]}
         for kind in ("ground_truth", "still")
     }
-    raw["scores"] |= {"judges": {"sync": "judge_syncnet"}, "metrics": ["ssim", "sync"]}
+    raw["scores"] |= {"evaluators": {"sync": "syncnet_evaluator"}, "metrics": ["ssim", "sync"]}
     main = {"title": "Main", "corpora": ["demo_mead"], "metrics": ["ssim", "sync"]}
     raw["tables"] = {"methods": ["still", "ground_truth"], "controls": ["still"], "main": main}
     return raw

@@ -58,7 +58,7 @@ READERS: list[tuple[str, list[str], list[str]]] = [
     (r"zoo/sentence/.*", ["results/captions/demo_hdtf/captions.parquet"], []),
     (r"zoo/videomae/.*", ["results/training/no_text/card.json"], []),
     (
-        r"zoo/judge_syncnet/.*",
+        r"zoo/syncnet_evaluator/.*",
         [
             "results/clips/demo_hdtf/shards/{shard}/checked.parquet",
             "results/scores/still/demo_mead/self/per_clip.parquet",

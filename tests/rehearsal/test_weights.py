@@ -89,13 +89,13 @@ def test_licences_are_asked_for_and_files_by_hand_are_named(served, tmp_path):
         fetched("emotion-fan-mead", tmp_path)
 
 
-def test_the_judge_of_emotion_that_was_put_there_by_hand(served, tmp_path):
+def test_the_evaluator_of_emotion_that_was_put_there_by_hand(served, tmp_path):
     target = user_cache() / f"{hub.MARK}emotion-fan-mead"
     target.mkdir(parents=True)
     for path in hub.files_of(served / "emotion-fan-mead"):
         os.link(path, target / path.name)
-    judge = fetched("emotion-fan-mead", tmp_path)
-    assert judge.classify(judge.run(judge.inputs(FACES, MARKS))).shape == (8,)
+    evaluator = fetched("emotion-fan-mead", tmp_path)
+    assert evaluator.classify(evaluator.run(evaluator.inputs(FACES, MARKS))).shape == (8,)
 
 
 def test_text_networks(served, tmp_path):
@@ -156,26 +156,26 @@ def test_stable_diffusions_network_fills_ours(served, tmp_path):
     "name",
     ["syncnet-v2", "inception-fid", "i3d-torchscript", "lpips-alex", "arcface-w600k-r50", "hsemotion-b2-8"],
 )
-def test_judges(served, tmp_path, name):
-    judge = fetched(name, tmp_path)
+def test_evaluators(served, tmp_path, name):
+    evaluator = fetched(name, tmp_path)
     match name:
         case "syncnet-v2":
             found = list(
-                judge.score(
+                evaluator.score(
                     FACES, np.random.default_rng(0).normal(0, 0.1, 16 * 640).astype(np.float32)
                 ).values()
             )
         case "inception-fid":
-            found = judge.features(FACES[:2])
+            found = evaluator.features(FACES[:2])
             assert found.shape == (2, 2048)
         case "i3d-torchscript":
-            found = judge.features(FACES[None], "stylegan-v")
+            found = evaluator.features(FACES[None], "stylegan-v")
             assert found.shape == (1, 400)
         case "lpips-alex":
             pictures = torch.from_numpy(FACES[:2]).permute(0, 3, 1, 2) / 127.5 - 1
-            found = judge(pictures[:1], pictures[1:]).numpy()
+            found = evaluator(pictures[:1], pictures[1:]).numpy()
         case _:
-            found = judge.run(judge.inputs(FACES[:2], MARKS[:2]))
+            found = evaluator.run(evaluator.inputs(FACES[:2], MARKS[:2]))
             assert found.shape == (2, 8 if name.startswith("hsemotion") else 512)
     assert (np.isfinite(found).all() and np.ptp(found) > 0) or (name == "lpips-alex" and found > 0)
 

@@ -510,11 +510,11 @@ def make_it_answer(
     return embedded
 
 
-# --- judges of the scores ---
+# --- evaluators of the scores ---
 
 
 def write_syncnet(folder: Path, depth: int | None = None) -> None:
-    from eadbench.models.syncnet_judge import SyncNetV2
+    from eadbench.models.syncnet_evaluator import SyncNetV2
 
     save_pickle(folder / "syncnet_v2.model", drawn(SyncNetV2().state_dict().items()), zipped=False)
 

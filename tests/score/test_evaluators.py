@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from score.published import FILES, WRITERS, Server
-from scores.conftest import JUDGES, astronaut
+from scores.conftest import EVALUATORS, astronaut
 from typer.testing import CliRunner
 
 from eadbench.core import download as download_module
@@ -18,7 +18,7 @@ from eadbench.media.video import write_video
 from eadbench.score.cli import app
 from eadbench.score.evaluators import OFFICIAL, choose, needed
 from eadbench.score.options import config_of
-from eadbench.scores.names import judge_of
+from eadbench.scores.names import evaluator_of
 from eadbench.zoo.card import read_card
 from eadbench.zoo.fetch import user_cache
 from eadbench.zoo.registry import registry
@@ -92,7 +92,7 @@ def test_the_whole_road_from_nothing(server, media, tmp_path):
         "--settings",
         json.dumps(
             {
-                "scores": {"judges": JUDGES, "fid_frames": 2, "lpips_frames": 2, "bootstrap": 20},
+                "scores": {"evaluators": EVALUATORS, "fid_frames": 2, "lpips_frames": 2, "bootstrap": 20},
                 "seed": 1,
                 "device": "cpu",
             }
@@ -254,7 +254,7 @@ def test_what_is_handed_over_or_needs_no_network_needs_no_choice(server, tmp_pat
 
 def test_every_role_has_a_published_network_of_a_known_size_or_a_page():
     default = {one.role for one in needed(config_of(None, None))}
-    every = needed(config_of(None, ",".join(judge_of())))
+    every = needed(config_of(None, ",".join(evaluator_of())))
     assert {one.role for one in every} == set(OFFICIAL) > default
     for role, name in OFFICIAL.items():
         entry = registry()[name]

@@ -34,7 +34,7 @@ KINDS = (
     "inception",
     "lpips",
     "stable_syncnet",
-    "syncnet_judge",
+    "syncnet_evaluator",
     "videomae_v2",
     "vjepa",
 )

@@ -20,7 +20,7 @@ from eadbench.score.cli import app
 from eadbench.score.folders import Folders, files_by_name, pairs_of
 from eadbench.score.labels import Labels, read_labels
 from eadbench.score.run import score_folders
-from eadbench.scores.judges import load_judges
+from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.stream import as_shares, cut_square, face_square
 
 FEW = ("ssim", "psnr", "fid", "sync", "acc_emo")
@@ -106,7 +106,7 @@ def scored(folders, few, zoo, tmp_path_factory) -> Path:
 def score(folders: Folders, out: Path, config, zoo: dict[str, Path], **more):
     labels = folders.real.parent / "labels.csv"
     pairs = pairs_of(folders, read_labels(labels if labels.exists() else None, VIDEO))
-    return score_folders(pairs, out, config, load_judges(config, zoo, "cpu"), 1, **more)
+    return score_folders(pairs, out, config, load_evaluators(config, zoo, "cpu"), 1, **more)
 
 
 def rows_of(out: Path, metric: str):
@@ -226,7 +226,7 @@ def test_a_folder_that_lacks_a_network_leaves_its_metrics_empty_and_says_how_to_
     folders, few, zoo, tmp_path
 ):
     (tmp_path / "nets").mkdir()
-    (tmp_path / "nets" / "judge_syncnet").symlink_to(zoo["judge_syncnet"])
+    (tmp_path / "nets" / "syncnet_evaluator").symlink_to(zoo["syncnet_evaluator"])
     args = [
         "--real",
         str(folders.real),

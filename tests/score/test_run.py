@@ -25,7 +25,7 @@ from eadbench.media.video import probe, write_video
 from eadbench.score.cli import app
 from eadbench.score.options import config_of, names_of
 from eadbench.score.place import alone
-from eadbench.scores.names import judge_of
+from eadbench.scores.names import evaluator_of
 from eadbench.tables.cli import app as tables_app
 from eadbench.tables.compare import compare_values
 from eadbench.tables.notes import apart
@@ -65,7 +65,9 @@ def run(media: Path, out: Path, *more: str, fakes: tuple[str, ...] = ("mine[v1]"
 @pytest.fixture(scope="module")
 def done(media, zoo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scored")
-    parts = [text for name in ("judge_syncnet", "inception") for text in ("--part", f"{name}={zoo[name]}")]
+    parts = [
+        text for name in ("syncnet_evaluator", "inception") for text in ("--part", f"{name}={zoo[name]}")
+    ]
     found = run(
         media,
         folder / "s.parquet",
@@ -268,12 +270,12 @@ def test_a_second_run_at_the_same_out_is_refused_and_the_next_is_not(tmp_path):
 
 def test_an_unknown_metric_is_one_line_with_the_nearest_name():
     with pytest.raises(EadbenchError, match="no metric is named 'nonsense'"):
-        names_of("nonsense", judge_of(), "metric")
+        names_of("nonsense", evaluator_of(), "metric")
     with pytest.raises(EadbenchError, match="did you mean 'ssim'"):
-        names_of("fid,sism", judge_of(), "metric")
+        names_of("fid,sism", evaluator_of(), "metric")
     with pytest.raises(EadbenchError, match="no metric is named"):
-        names_of(" , ", judge_of(), "metric")
-    assert names_of("SSIM, sync-offset,ssim", judge_of(), "metric") == ("ssim", "sync_offset")
+        names_of(" , ", evaluator_of(), "metric")
+    assert names_of("SSIM, sync-offset,ssim", evaluator_of(), "metric") == ("ssim", "sync_offset")
 
 
 def test_defaults_are_its_own_whatever_lies_in_the_folder(tmp_path, monkeypatch):
@@ -335,7 +337,9 @@ def test_several_processes_give_the_same_bytes(media, zoo, tmp_path, monkeypatch
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)  # a thread each, as here
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    parts = [text for name in ("judge_syncnet", "inception") for text in ("--part", f"{name}={zoo[name]}")]
+    parts = [
+        text for name in ("syncnet_evaluator", "inception") for text in ("--part", f"{name}={zoo[name]}")
+    ]
     made = []
     for jobs in ("1", "2"):
         out = tmp_path / jobs / "s.parquet"

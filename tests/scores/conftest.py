@@ -1,4 +1,4 @@
-"""Small judges on disk, and clips with a real face (scikit-image's astronaut, moved
+"""Small evaluators on disk, and clips with a real face (scikit-image's astronaut, moved
 about).
 """
 
@@ -18,8 +18,8 @@ from eadbench.zoo.config import ZooConfig
 from eadbench.zoo.make import ArtefactInputs, make
 
 SIZE, FRAMES = 96, 40
-JUDGES = {
-    "sync": "judge_syncnet",
+EVALUATORS = {
+    "sync": "syncnet_evaluator",
     "emotion": "emotion",
     "fid": "inception",
     "fvd": "i3d",
@@ -27,8 +27,8 @@ JUDGES = {
     "face_id": "face_id",
 }
 ARTEFACTS = {
-    "judge_syncnet": {
-        "kind": "syncnet_judge",
+    "syncnet_evaluator": {
+        "kind": "syncnet_evaluator",
         "how": "trained",
         "options": {"width": 0.1, "size": 64, "dim": 16, "steps": 2, "clips": 2, "windows": 6},
     },
@@ -85,8 +85,8 @@ def astronaut(frames: int = FRAMES, size: int = SIZE, seed: int = 0) -> tuple[np
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory, tiny_clips: Path) -> dict[str, Path]:
-    """Folders of all judges, hardly trained."""
-    root = tmp_path_factory.mktemp("judges")
+    """Folders of all evaluators, hardly trained."""
+    root = tmp_path_factory.mktemp("evaluators")
     config = ZooConfig.model_validate({"artefacts": ARTEFACTS})
     for name in ARTEFACTS:
         make(name, config, 1, ArtefactInputs([tiny_clips], {}), root / name)
@@ -97,7 +97,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, tiny_clips: Path) -> dict[str,
 def scores_config() -> ScoresConfig:
     return ScoresConfig.model_validate(
         {
-            "judges": JUDGES,
+            "evaluators": EVALUATORS,
             "fid_frames": 10,
             "lpips_frames": 2,
             "fvd_fixed_n": 4,

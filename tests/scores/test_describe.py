@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eadbench.scores.metrics import METRICS
-from eadbench.scores.metrics.describe import EVALUATORS, compares, facts, markdown, values
+from eadbench.scores.metrics.describe import EVALUATOR_NAMES, compares, facts, markdown, values
 from eadbench.scores.names import OWN
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def test_every_metric_tells_what_a_reader_must_know(name: str) -> None:
         found
     )
     assert all(text == text.strip(" .") for text in found.values())
-    assert METRICS[name].judge in {"", *EVALUATORS}
+    assert METRICS[name].evaluator in {"", *EVALUATOR_NAMES}
     assert set(METRICS[name].cites) <= KEYS
 
 

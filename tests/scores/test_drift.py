@@ -8,7 +8,7 @@ import pytest
 from eadbench.core import schemas
 from eadbench.media.video import write_video
 from eadbench.scores.clip import Measurer
-from eadbench.scores.judges import load_judges
+from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.summarise import SummaryCell, summarise_cell
 from eadbench.scores.task import ScoreTask
@@ -46,11 +46,11 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cells(folder, config, zoo, tmp_path_factory):
     """The summary of each, measured as a cell of one clip."""
-    judges, out = load_judges(config, zoo, "cpu"), tmp_path_factory.mktemp("cells")
+    evaluators, out = load_evaluators(config, zoo, "cpu"), tmp_path_factory.mktemp("cells")
     for name in ("steady", "blurred", "shaken"):
         task = ScoreTask("a", speaker="s", fake=folder / f"{name}.mp4", real=folder / "steady.mp4")
         cell = {"method": name, "corpus": "c", "protocol": "self"}
-        measure_cell(cell, [task], config, judges, out / name / "per_clip.parquet")
+        measure_cell(cell, [task], config, evaluators, out / name / "per_clip.parquet")
     return out
 
 
@@ -100,7 +100,7 @@ def test_values_do_not_depend_on_the_chunks_or_on_a_wrong_guess(folder, config, 
     from eadbench.scores import stream
 
     task = ScoreTask("a", fake=folder / "shaken.mp4", real=folder / "steady.mp4")
-    measurer = Measurer(config, load_judges(config, zoo, "cpu"))
+    measurer = Measurer(config, load_evaluators(config, zoo, "cpu"))
     whole = measurer.measure(task).values
     monkeypatch.setattr(stream, "CHUNK_FRAMES", 7)
     monkeypatch.setattr(stream.Source, "expected", lambda self: 40)
@@ -111,7 +111,7 @@ def test_values_do_not_depend_on_the_chunks_or_on_a_wrong_guess(folder, config, 
 
 
 def test_short_clips_have_none_with_the_reason(folder, config, zoo):
-    measurer = Measurer(config.model_copy(update={"bin_seconds": 2.0}), load_judges(config, zoo, "cpu"))
+    measurer = Measurer(config.model_copy(update={"bin_seconds": 2.0}), load_evaluators(config, zoo, "cpu"))
     found = measurer.measure(ScoreTask("a", fake=folder / "shaken.mp4", real=folder / "steady.mp4"))
     measurer.close()
     for name in NAMES[:4]:

@@ -21,7 +21,7 @@ from eadbench.scores import reference
 from eadbench.scores.cli import app, drives_of
 from eadbench.scores.clip import framing, other_framing
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import load_judges
+from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.measure import cell_tasks, measure_cell
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
 from eadbench.scores.names import ON_REQUEST
@@ -33,8 +33,8 @@ from .conftest import settings_text
 
 
 @pytest.fixture(scope="module")
-def judges(zoo, scores_config):
-    return load_judges(scores_config, zoo, "cpu")
+def evaluators(zoo, scores_config):
+    return load_evaluators(scores_config, zoo, "cpu")
 
 
 def samples_of(corpus: Path, folder: Path, change=None, **columns) -> Path:
@@ -68,22 +68,22 @@ def samples_of(corpus: Path, folder: Path, change=None, **columns) -> Path:
     return folder / "samples.parquet"
 
 
-def measured(corpus, samples, config, judges, out, protocol="self", **options) -> pd.DataFrame:
+def measured(corpus, samples, config, evaluators, out, protocol="self", **options) -> pd.DataFrame:
     cell = {"method": "m", "corpus": "faces", "protocol": protocol}
     return measure_cell(
-        cell, cell_tasks(samples, corpus, protocol), config, judges, out / "per_clip.parquet", **options
+        cell, cell_tasks(samples, corpus, protocol), config, evaluators, out / "per_clip.parquet", **options
     )
 
 
 @pytest.fixture(scope="module")
-def truth(corpus, scores_config, judges, tmp_path_factory):
+def truth(corpus, scores_config, evaluators, tmp_path_factory):
     folder = tmp_path_factory.mktemp("truth")
-    measured(corpus, samples_of(corpus, folder / "samples"), scores_config, judges, folder)
+    measured(corpus, samples_of(corpus, folder / "samples"), scores_config, evaluators, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def blurred(corpus, scores_config, judges, tmp_path_factory, truth):
+def blurred(corpus, scores_config, evaluators, tmp_path_factory, truth):
     import cv2
 
     folder = tmp_path_factory.mktemp("blurred")
@@ -94,7 +94,7 @@ def blurred(corpus, scores_config, judges, tmp_path_factory, truth):
         lambda x: np.stack([cv2.GaussianBlur(f, (0, 0), 1.5) for f in x]),
         **broken,
     )
-    measured(corpus, samples, scores_config, judges, folder, real=truth)
+    measured(corpus, samples, scores_config, evaluators, folder, real=truth)
     return folder
 
 
@@ -194,7 +194,7 @@ def test_the_confusion_matrix_holds_what_accuracy_and_recall_say(blurred, truth)
     )
     accuracy = SummaryCell.read(blurred).rows.query("metric == 'acc_emo' and status == 'kept'")
     known = matrix.index.intersection(matrix.columns)
-    assert set(matrix.index) - set(known) == {"calm"}, "asked for, but no class of the judge"
+    assert set(matrix.index) - set(known) == {"calm"}, "asked for, but no class of the evaluator"
     assert matrix.loc[known].to_numpy().sum() == len(accuracy) > 0
     assert sum(matrix.loc[emotion, emotion] for emotion in known) == accuracy.value.sum()
     recall = (
@@ -207,17 +207,17 @@ def test_the_confusion_matrix_holds_what_accuracy_and_recall_say(blurred, truth)
         assert recall[emotion] == pytest.approx(matrix.loc[emotion, emotion] / matrix.loc[emotion].sum())
 
 
-def test_other_protocols_have_no_paired_metrics(corpus, scores_config, judges, tmp_path, truth):
+def test_other_protocols_have_no_paired_metrics(corpus, scores_config, evaluators, tmp_path, truth):
     samples = samples_of(corpus, tmp_path / "samples")
     few = scores_config.model_copy(update={"metrics": ("ssim", "m_lmd", "sync", "csim")})
-    rows = measured(corpus, samples, few, judges, tmp_path, "cross", real=truth)
+    rows = measured(corpus, samples, few, evaluators, tmp_path, "cross", real=truth)
     paired = rows[rows.metric.isin(["ssim", "m_lmd"])]
     assert (paired.status == "dropped").all() and paired.reason.str.contains("cross").all()
     assert rows[rows.metric.isin(["sync", "csim"])].value.notna().all()
 
 
 def test_what_animates_one_image_is_not_compared_place_by_place(
-    corpus, scores_config, judges, tmp_path, truth
+    corpus, scores_config, evaluators, tmp_path, truth
 ):
     samples = samples_of(corpus, tmp_path / "samples")
     few = scores_config.model_copy(
@@ -225,7 +225,7 @@ def test_what_animates_one_image_is_not_compared_place_by_place(
     )
     tasks = cell_tasks(samples, corpus, "self", "image")
     cell = {"method": "m", "corpus": "faces", "protocol": "self"}
-    rows = measure_cell(cell, tasks, few, judges, tmp_path / "cell/per_clip.parquet", real=truth)
+    rows = measure_cell(cell, tasks, few, evaluators, tmp_path / "cell/per_clip.parquet", real=truth)
     empty = rows[rows.value.isna()]
     assert set(empty.metric) == {"ssim", "psnr", "lpips", "m_lmd", "f_lmd"}
     assert (empty.status == "dropped").all() and empty.reason.str.contains("animates one image").all()
@@ -247,7 +247,7 @@ def test_the_workflow_tells_the_scores_what_a_method_drives():
 
 
 def test_under_silence_the_mouth_is_measured_and_nothing_that_hears(
-    corpus, scores_config, judges, tmp_path, truth
+    corpus, scores_config, evaluators, tmp_path, truth
 ):
     """A mouth that moves without a sound leaks; one that stands still does not."""
     moving = samples_of(corpus, tmp_path / "moving", lambda frames: frames)
@@ -258,7 +258,7 @@ def test_under_silence_the_mouth_is_measured_and_nothing_that_hears(
     few = scores_config.model_copy(update={"metrics": names})
     found = {}
     for name, samples in (("moving", moving), ("frozen", frozen)):
-        rows = measured(corpus, samples, few, judges, tmp_path / name, "silent", real=truth)
+        rows = measured(corpus, samples, few, evaluators, tmp_path / name, "silent", real=truth)
         found[name] = rows.pivot(index="clip_id", columns="metric", values="value")
         empty = rows[rows.metric.isin(["sync", "ssim"])]
         assert empty.value.isna().all() and set(empty.status) == {"dropped"}
@@ -269,25 +269,25 @@ def test_under_silence_the_mouth_is_measured_and_nothing_that_hears(
     assert found["frozen"].open_mouth.isin([0, 1]).all() and found["moving"].open_mouth.between(0, 1).all()
 
 
-def test_driving_clip_gives_the_sound(corpus, scores_config, judges, tmp_path):
+def test_driving_clip_gives_the_sound(corpus, scores_config, evaluators, tmp_path):
     other = samples_of(corpus, tmp_path / "a", A0_000={"driving_clip": "B2-000"})
     few = scores_config.model_copy(update={"metrics": ("sync", "lse_d")})
     first = (
-        measured(corpus, samples_of(corpus, tmp_path / "b"), few, judges, tmp_path / "b")
+        measured(corpus, samples_of(corpus, tmp_path / "b"), few, evaluators, tmp_path / "b")
         .set_index(["clip_id", "metric"])
         .value
     )
-    second = measured(corpus, other, few, judges, tmp_path / "a").set_index(["clip_id", "metric"]).value
+    second = measured(corpus, other, few, evaluators, tmp_path / "a").set_index(["clip_id", "metric"]).value
     changed = first != second
     assert changed[["A0-000"]].all() and not changed.drop("A0-000", level=0).any()
 
 
 def test_interrupted_work_goes_on_and_gives_the_same_bytes(
-    corpus, scores_config, judges, tmp_path, monkeypatch
+    corpus, scores_config, evaluators, tmp_path, monkeypatch
 ):
     few = scores_config.model_copy(update={"metrics": ("ssim", "fid", "sync")})
     samples = samples_of(corpus, tmp_path / "samples")
-    measured(corpus, samples, few, judges, tmp_path / "whole")
+    measured(corpus, samples, few, evaluators, tmp_path / "whole")
     real = measure_module.Measurer.measure
     seen = []
 
@@ -299,45 +299,47 @@ def test_interrupted_work_goes_on_and_gives_the_same_bytes(
 
     monkeypatch.setattr(measure_module.Measurer, "measure", broken)
     with pytest.raises(KeyboardInterrupt):
-        measured(corpus, samples, few, judges, tmp_path / "parts")
+        measured(corpus, samples, few, evaluators, tmp_path / "parts")
     assert not (tmp_path / "parts" / "per_clip.parquet").exists()
     again = []
     monkeypatch.setattr(
         measure_module.Measurer, "measure", lambda self, task: again.append(task.clip_id) or real(self, task)
     )
-    measured(corpus, samples, few, judges, tmp_path / "parts")
+    measured(corpus, samples, few, evaluators, tmp_path / "parts")
     assert set(again).isdisjoint(seen) and len(again) == 2
     for name in ("per_clip.parquet", "features.safetensors", "measure.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
 
 
-def test_a_kill_before_the_table_leaves_no_older_one(corpus, scores_config, judges, tmp_path, monkeypatch):
+def test_a_kill_before_the_table_leaves_no_older_one(
+    corpus, scores_config, evaluators, tmp_path, monkeypatch
+):
     samples = samples_of(corpus, tmp_path / "samples")
     first, second = (scores_config.model_copy(update={"metrics": (name,)}) for name in ("ssim", "psnr"))
-    measured(corpus, samples, first, judges, tmp_path, reuse=True)
+    measured(corpus, samples, first, evaluators, tmp_path, reuse=True)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(job_module, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        measured(corpus, samples, second, judges, tmp_path, reuse=True)
-    assert set(measured(corpus, samples, second, judges, tmp_path, reuse=True).metric) == {"psnr"}
+        measured(corpus, samples, second, evaluators, tmp_path, reuse=True)
+    assert set(measured(corpus, samples, second, evaluators, tmp_path, reuse=True).metric) == {"psnr"}
 
 
-def test_landmarks_of_the_truth_are_used_again(corpus, scores_config, judges, tmp_path, truth):
+def test_landmarks_of_the_truth_are_used_again(corpus, scores_config, evaluators, tmp_path, truth):
     few = scores_config.model_copy(update={"metrics": ("m_lmd", "jitter_ratio")})
     samples = samples_of(corpus, tmp_path / "samples", lambda x: x[:, :, ::-1])
-    alone = measured(corpus, samples, few, judges, tmp_path / "alone")
-    known = measured(corpus, samples, few, judges, tmp_path / "known", real=truth)
+    alone = measured(corpus, samples, few, evaluators, tmp_path / "alone")
+    known = measured(corpus, samples, few, evaluators, tmp_path / "known", real=truth)
     assert known.value.to_numpy() == pytest.approx(alone.value.to_numpy())
 
 
 def test_landmarks_of_another_tracking_are_not_used_again(
-    corpus, scores_config, judges, tmp_path, truth, monkeypatch
+    corpus, scores_config, evaluators, tmp_path, truth, monkeypatch
 ):
     few = scores_config.model_copy(update={"metrics": ("face_rate", "m_lmd")})
     task = cell_tasks(samples_of(corpus, tmp_path / "samples"), corpus, "self")[0]
 
     def known() -> bool:
-        measurer = measure_module.Measurer(few, judges)
-        return References([truth]).of(measurer.content(task.real), task, few, judges).marks is not None
+        measurer = measure_module.Measurer(few, evaluators)
+        return References([truth]).of(measurer.content(task.real), task, few, evaluators).marks is not None
 
     assert known()
     monkeypatch.setattr(reference, "TRACKING", reference.TRACKING + 1)
@@ -365,11 +367,11 @@ def test_different_rulers_are_not_compared(truth, blurred, tmp_path):
         summarise_cell(SummaryCell.read(blurred), SummaryCell.read(other), _config(blurred), 1)
 
 
-def test_a_judge_that_is_not_there_says_how_to_get_it(scores_config, zoo, tmp_path):
+def test_a_evaluator_that_is_not_there_says_how_to_get_it(scores_config, zoo, tmp_path):
     with pytest.raises(EadbenchError, match="is not there"):
-        load_judges(scores_config, zoo | {"inception": tmp_path / "nothing"}, "cpu")
+        load_evaluators(scores_config, zoo | {"inception": tmp_path / "nothing"}, "cpu")
     with pytest.raises(EadbenchError, match="was not handed over"):
-        load_judges(scores_config, {}, "cpu")
+        load_evaluators(scores_config, {}, "cpu")
 
 
 def test_samples_of_another_corpus_are_refused(corpus, tmp_path, tiny_clips):
@@ -417,7 +419,7 @@ def test_commands(corpus, scores_config, zoo, tmp_path):
 
 
 def test_cells_that_are_measured_together_are_joined_without_a_network(
-    corpus, scores_config, zoo, judges, tmp_path, monkeypatch
+    corpus, scores_config, zoo, evaluators, tmp_path, monkeypatch
 ):
     """The same bytes as alone; a cell that changes is measured again, clip by clip, and
     the others are not; without the note or what was kept a cell measures itself.
@@ -454,7 +456,7 @@ def test_cells_that_are_measured_together_are_joined_without_a_network(
     for name in tables:
         folders.append(join(name))
         assert not seen and not loaded, "the note and what was kept suffice"
-    measured(corpus, tables["a"], few, judges, tmp_path / "alone")
+    measured(corpus, tables["a"], few, evaluators, tmp_path / "alone")
     both = folders[0], tmp_path / "alone"
     one, other = (read_table(folder / "per_clip.parquet", schemas.PER_CLIP).value for folder in both)
     assert one.equals(other)
@@ -475,7 +477,7 @@ def test_cells_that_are_measured_together_are_joined_without_a_network(
 
 def test_unknown_metric_is_refused():
     with pytest.raises(ValueError, match="unknown metrics beauty"):
-        ScoresConfig.model_validate({"judges": {}, "metrics": ["beauty"]})
+        ScoresConfig.model_validate({"evaluators": {}, "metrics": ["beauty"]})
 
 
 def test_notes_of_a_kind_are_one_warning_with_their_count_and_first_clips(blurred, truth):

@@ -161,8 +161,8 @@ def test_the_package_builds_every_network_without_a_download(file, tmp_path, mon
     torch.save(state if file.startswith("musiq") else {"params": state}, tmp_path / file)
     card = Card(artefact="q", kind="image_quality", how="fetched", id="q", source="", licence="",
                 files={file: ""})  # fmt: skip
-    judge = image_quality.load(tmp_path, card)
+    evaluator = image_quality.load(tmp_path, card)
     picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     with torch.no_grad():
         pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-        assert judge.score(picture) == pytest.approx(float(net.eval()(pixels)), rel=1e-5)
+        assert evaluator.score(picture) == pytest.approx(float(net.eval()(pixels)), rel=1e-5)

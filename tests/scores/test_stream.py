@@ -17,7 +17,7 @@ from eadbench.media.audio import write_wav
 from eadbench.media.video import write_video
 from eadbench.scores import stream
 from eadbench.scores.clip import Measurer
-from eadbench.scores.judges import load_judges
+from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.metrics import METRICS, Metric
 from eadbench.scores.metrics.frames import Ssim
 from eadbench.scores.stream import CROP, Source, cut_square, lockstep
@@ -39,7 +39,7 @@ def pair(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def measurer(zoo, scores_config):
-    made = Measurer(scores_config, load_judges(scores_config, zoo, "cpu"))
+    made = Measurer(scores_config, load_evaluators(scores_config, zoo, "cpu"))
     yield made
     made.close()
 
@@ -152,9 +152,9 @@ sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.judges import MetricNetworks
+from eadbench.scores.evaluators import MetricNetworks
 from eadbench.scores.task import ScoreTask
-config = ScoresConfig.model_validate({{"judges": {{}}, "metrics": ["brightness", "psnr"]}})
+config = ScoresConfig.model_validate({{"evaluators": {{}}, "metrics": ["brightness", "psnr"]}})
 task = ScoreTask("a", fake=Path({str(pair[0])!r}), real=Path({str(pair[1])!r}))
 found = Measurer(config, MetricNetworks()).measure(task).values
 print(found["brightness"].value, found["brightness"].frames, found["psnr"].value)
@@ -238,14 +238,19 @@ def test_what_is_known_of_a_real_video_goes_by_content(
     )
     cell = {"method": "m", "corpus": "c", "protocol": "self"}
     truth = [ScoreTask("own", fake=pair[shown], real=pair[1])]
-    measure_cell(cell, truth, config, measurer.judges, tmp_path / "truth" / "per_clip.parquet")
+    measure_cell(cell, truth, config, measurer.evaluators, tmp_path / "truth" / "per_clip.parquet")
     tasks = [ScoreTask("other name", fake=pair[0], real=real)]
-    alone = measure_cell(cell, tasks, config, measurer.judges, tmp_path / "alone" / "per_clip.parquet")
+    alone = measure_cell(cell, tasks, config, measurer.evaluators, tmp_path / "alone" / "per_clip.parquet")
     asked = []
     tracker = Measurer.tracker
     monkeypatch.setattr(Measurer, "tracker", lambda self, side: asked.append(side) or tracker(self, side))
     known = measure_cell(
-        cell, tasks, config, measurer.judges, tmp_path / "known" / "per_clip.parquet", real=tmp_path / "truth"
+        cell,
+        tasks,
+        config,
+        measurer.evaluators,
+        tmp_path / "known" / "per_clip.parquet",
+        real=tmp_path / "truth",
     )
     assert asked == ["fake"], "the mesh looks at the real video no more"
     assert known.value.to_numpy() == pytest.approx(alone.value.to_numpy(), rel=1e-5)
@@ -262,7 +267,7 @@ def test_labels_count_and_another_run_is_refused(pair, measurer, scores_config, 
             cell,
             [ScoreTask("a", speaker=speaker, fake=pair[0], real=pair[1])],
             config,
-            measurer.judges,
+            measurer.evaluators,
             out,
             reuse=True,
         )
@@ -275,7 +280,12 @@ def test_labels_count_and_another_run_is_refused(pair, measurer, scores_config, 
         patch.setattr(Measurer, "measure", lambda *_: run("Cid"))
         with pytest.raises(EadbenchError, match="another run writes here"):
             measure_cell(
-                cell, [ScoreTask("b", fake=pair[0], real=pair[1])], config, measurer.judges, out, reuse=True
+                cell,
+                [ScoreTask("b", fake=pair[0], real=pair[1])],
+                config,
+                measurer.evaluators,
+                out,
+                reuse=True,
             )
 
 

@@ -1,4 +1,4 @@
-"""The judge SyncNet against a plain reading of syncnet_python's definition."""
+"""The SyncNet evaluator against a plain reading of syncnet_python's definition."""
 
 import math
 
@@ -8,19 +8,19 @@ import python_speech_features
 import torch
 
 from eadbench.core.errors import EadbenchError
-from eadbench.models.syncnet_judge import SyncNetV2, shift_distances, sync_from_distances
-from eadbench.zoo.judge_data import resize
-from eadbench.zoo.syncnet_judge import SyncJudge, SyncNetOptions, in_clip_loss
+from eadbench.models.syncnet_evaluator import SyncNetV2, shift_distances, sync_from_distances
+from eadbench.zoo.evaluator_data import resize
+from eadbench.zoo.syncnet_evaluator import SyncEvaluator, SyncNetOptions, in_clip_loss
 
 
 @pytest.fixture(scope="module")
-def judge() -> SyncJudge:
+def evaluator() -> SyncEvaluator:
     torch.manual_seed(0)
     net = SyncNetV2(width=0.1, size=64, dim=24).train()
     # gives the batch norms statistics that are not trivial
     net.embed_lips(torch.rand(16, 3, 5, 64, 64) * 255)
     net.embed_audio(torch.randn(16, 1, 13, 20) * 10)
-    return SyncJudge(net, SyncNetOptions(width=0.1, size=64, dim=24))
+    return SyncEvaluator(net, SyncNetOptions(width=0.1, size=64, dim=24))
 
 
 def clip(frames: int, seconds_of_sound: float | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -62,17 +62,17 @@ def reference(net: SyncNetV2, frames: np.ndarray, audio: np.ndarray, shift: int 
 
 
 @pytest.mark.parametrize(("frames", "seconds"), [(40, None), (22, None), (6, None), (40, 1.1), (30, 2.0)])
-def test_equals_the_definition(judge, frames, seconds):
+def test_equals_the_definition(evaluator, frames, seconds):
     x, a = clip(frames, seconds)
-    found, expected = judge.score(x, a, batch=7), reference(judge.net, x, a)
+    found, expected = evaluator.score(x, a, batch=7), reference(evaluator.net, x, a)
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_too_short_says_so(judge):
+def test_too_short_says_so(evaluator):
     with pytest.raises(EadbenchError, match="5 frames of picture with sound, at least 6"):
-        judge.score(*clip(5))
+        evaluator.score(*clip(5))
     with pytest.raises(EadbenchError, match="0 frames"):
-        judge.score(clip(40)[0], np.zeros(0, np.float32))
+        evaluator.score(clip(40)[0], np.zeros(0, np.float32))
 
 
 @pytest.mark.parametrize("lead", [-4, 0, 3])

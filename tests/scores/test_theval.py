@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from eadbench.scores import dynamics, landmarks
-from eadbench.scores.judges import load_judges
+from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.metrics.theval import DYNAMICS, ThevalScore
 from eadbench.scores.names import with_foundations
 from eadbench.scores.task import ScoreTask
@@ -201,7 +201,7 @@ def test_a_clip_has_every_measure(corpus, zoo, scores_config):
     from eadbench.scores.clip import Measurer
 
     few = scores_config.model_copy(update={"metrics": (*DYNAMICS, "loudness_correlation")})
-    measurer = Measurer(few, load_judges(few, zoo, "cpu"))
+    measurer = Measurer(few, load_evaluators(few, zoo, "cpu"))
     video = corpus.parent / "A0-000.mp4"
     found = measurer.measure(ScoreTask("a", fake=video, real=video)).values
     measurer.close()

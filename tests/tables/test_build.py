@@ -84,7 +84,7 @@ def test_same_inputs_same_bytes(results: Path, config: TablesConfig, tmp_path: P
             assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
 
-def test_notes_tell_judges_controls_and_gaps(results: Path) -> None:
+def test_notes_tell_evaluators_controls_and_gaps(results: Path) -> None:
     told = [n["text"] for n in json.loads((results / "tables" / "tables.json").read_text())["notes"]]
     assert any("Not the published networks, trained here" in t and "syncnet-trained" in t for t in told)
     assert any("Not the published networks, fixed random features" in t and "i3d-random" in t for t in told)

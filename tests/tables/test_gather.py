@@ -108,7 +108,7 @@ def test_few_speakers_are_told_only_where_clips_are_labelled(
     rows = [r | {"speaker": s} for r, s in zip(clip_rows({"m": values}), speakers, strict=True)]
     meta = {"cell": {"method": "m", "corpus": "c", "protocol": "self"}, "signatures": {}, "notes": {}}
     cell = SummaryCell(tmp_path, pd.DataFrame(rows), meta, None)
-    summary = Summary(cell, cell, ScoresConfig(judges={}, metrics=["ssim"], bootstrap=20), 1)
+    summary = Summary(cell, cell, ScoresConfig(evaluators={}, metrics=["ssim"], bootstrap=20), 1)
     summary.mean("ssim", cell.rows.assign(resolution=64, frames=9), len(speakers), None)
     (row,) = summary.rows
     assert row["warning"] == told and (row["low"] is None) == (len(speakers) == 1)

@@ -159,7 +159,7 @@ def test_the_same_gap_of_all_methods_is_told_once() -> None:
 
 
 def test_notes_stand_under_headings_in_a_fixed_order() -> None:
-    notes = [Note("warning", "main", "w"), Note("judges", "", "j"), Note("missing", "other", "m")]
+    notes = [Note("warning", "main", "w"), Note("evaluators", "", "j"), Note("missing", "other", "m")]
     assert grouped(notes, "main") == {"Evaluators": ["j"], "Warnings": ["w"]}
 
 

@@ -9,9 +9,17 @@ from score.published import stable_syncnet_state, write_stable_syncnet
 from eadbench.core.errors import EadbenchError
 from eadbench.models.stable_syncnet import StableSyncNet
 from eadbench.zoo import load
-from eadbench.zoo import stable_syncnet as judge_module
+from eadbench.zoo import stable_syncnet as evaluator_module
 from eadbench.zoo.card import Card, write_card
-from eadbench.zoo.stable_syncnet import POINTS, SIDE, STRETCH, TEMPLATE, StableSyncJudge, alignment, face_of
+from eadbench.zoo.stable_syncnet import (
+    POINTS,
+    SIDE,
+    STRETCH,
+    TEMPLATE,
+    StableSyncEvaluator,
+    alignment,
+    face_of,
+)
 
 PUBLISHED = {
     "audio": ([32, 64, 128, 256, 512, 1024, 2048], {3, 4}),
@@ -45,10 +53,10 @@ def test_a_file_of_the_published_form_is_loaded_and_another_refused(tmp_path):
         files={},
     )
     write_card(tmp_path, card)
-    judge = load(tmp_path)
+    evaluator = load(tmp_path)
     lips, sound = (
-        judge.net.embed_lips(torch.rand(2, 48, 128, 256)),
-        judge.net.embed_audio(torch.rand(1, 1, 80, 52)),
+        evaluator.net.embed_lips(torch.rand(2, 48, 128, 256)),
+        evaluator.net.embed_audio(torch.rand(1, 1, 80, 52)),
     )
     assert lips.shape == (2, 64) and sound.shape == (1, 64)
     assert lips.norm(dim=1).tolist() == pytest.approx([1, 1]) and (lips >= 0).all()
@@ -58,7 +66,7 @@ def test_a_file_of_the_published_form_is_loaded_and_another_refused(tmp_path):
         ({"state_dict": state}, "7 stages of the visual encoder"),
         ({"model": 1}, "no entry"),
     ):
-        torch.save(broken, tmp_path / judge_module.OFFICIAL)
+        torch.save(broken, tmp_path / evaluator_module.OFFICIAL)
         with pytest.raises(EadbenchError, match=said):
             load(tmp_path)
 
@@ -109,7 +117,7 @@ def test_the_offset_is_positive_when_the_audio_leads(early):
     centres = TEMPLATE * STRETCH
     frames = np.stack([np.full((SIDE, SIDE, 3), round(230 * b), np.uint8) for b in light])
     sound = rng.standard_normal((120, 640)) * 10 ** (2 * np.roll(light, -early)[:, None] - 3)
-    stream = StableSyncJudge(Echo()).stream(sound.ravel().astype(np.float32))
+    stream = StableSyncEvaluator(Echo()).stream(sound.ravel().astype(np.float32))
     marks = np.repeat(marks_at(centres)[None], 120, 0)
     for at in range(0, 120, 11):
         stream.add(frames[at : at + 11], marks[at : at + 11])
@@ -123,12 +131,12 @@ def test_windows_without_a_face_do_not_count_and_too_little_is_refused():
     marks = np.repeat(marks_at(centres)[None], 60, 0)
     marks[30] = np.nan
     sound = np.random.default_rng(0).standard_normal(60 * 640).astype(np.float32)
-    judge = StableSyncJudge(Echo())
-    stream = judge.stream(sound)
+    evaluator = StableSyncEvaluator(Echo())
+    stream = evaluator.stream(sound)
     stream.add(frames, marks)
     assert stream._at == [0, 4, 8, 12, 32, 36, 40, 44] and stream.similarities().shape == (8, 31)
     for length, heard in ((15, 60), (60, 15)):
-        stream = judge.stream(sound[: heard * 640])
+        stream = evaluator.stream(sound[: heard * 640])
         stream.add(frames[:length], marks[:1].repeat(length, 0))
         with pytest.raises(EadbenchError, match="too short for StableSyncNet"):
             stream.result()

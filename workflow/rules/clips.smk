@@ -46,7 +46,7 @@ rule merge_cut_clips:
 rule check_clips:
     input:
         cut="<results>/clips/{corpus}/shards/{shard}/cut.parquet",
-        judge="<results>/zoo/judge_syncnet/card.json",
+        evaluator="<results>/zoo/syncnet_evaluator/card.json",
     output:
         "<results>/clips/{corpus}/shards/{shard}/checked.parquet",
     log:
@@ -62,12 +62,12 @@ rule check_clips:
         gpu=GPU,
     params:
         settings=settings_of("clips check"),
-        judge=subpath(input.judge, parent=True),
+        evaluator=subpath(input.evaluator, parent=True),
     message:
         "Checking sound against lips in {wildcards.corpus}, shard {wildcards.shard}"
     shell:
         "python -m eadbench --log {log:q} --threads {threads} clips check --corpus {wildcards.corpus:q} --shard {wildcards.shard:q}"
-        " --cut {input.cut:q} --judge {params.judge:q} --out {output:q} --settings {params.settings:q}"
+        " --cut {input.cut:q} --evaluator {params.evaluator:q} --out {output:q} --settings {params.settings:q}"
 
 
 rule merge_checked_clips:

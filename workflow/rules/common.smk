@@ -30,7 +30,7 @@ METHODS = SETTINGS.samples.methods
 CELLS = SETTINGS.samples.cells()
 TRAIN_ON = sorted({*SETTINGS.training.corpora(), *SETTINGS.zoo.train_on})
 TESTED = sorted({corpus for _, corpus, _ in CELLS})
-JUDGES = SETTINGS.scores.artefacts()
+EVALUATORS = SETTINGS.scores.artefacts()
 PROMPT = SETTINGS.captions.reads()
 # GPU jobs ask for one GPU each, unless the config says that all runs on the CPU.
 GPU = 0 if SETTINGS.device == "cpu" else 1
@@ -245,7 +245,7 @@ def corpus_inputs(wildcards):
         "clips": "<results>/clips/{corpus}/clips.parquet",
         "real": "<results>/scores/ground_truth/{corpus}/self/per_clip.parquet",
         "cells": [f"<results>/samples/{cell}/samples.parquet" for cell in cells],
-        "parts": cards(JUDGES),
+        "parts": cards(EVALUATORS),
     }
 
 
@@ -352,7 +352,7 @@ def audit_inputs(wildcards):
         )
     return {
         "clips": f"<results>/clips/{SETTINGS.audit.corpus}/clips.parquet",
-        "parts": cards(JUDGES),
+        "parts": cards(EVALUATORS),
     }
 
 

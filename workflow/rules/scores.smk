@@ -32,7 +32,7 @@ rule measure:
         clips="<results>/clips/{corpus}/clips.parquet",
         samples="<results>/samples/{method}/{corpus}/{protocol}/samples.parquet",
         real=reference_input,
-        parts=cards(JUDGES),
+        parts=cards(EVALUATORS),
         signatures=measured_together,
     output:
         "<results>/scores/{method}/{corpus}/{protocol}/per_clip.parquet",

@@ -45,7 +45,7 @@ class Chunk:
     """A stretch of consecutive frames of one clip.
 
     Attributes:
-        fake: Frames of the video to judge, ``(N, H, W, 3)`` RGB uint8; none once it has
+        fake: Frames of the video to evaluate, ``(N, H, W, 3)`` RGB uint8; none once it has
             ended.
         real: Frames of the clip's own video at the same times; another number only
             where one of the two ends.
@@ -128,8 +128,8 @@ class Metric(Reader):
         range: Least and greatest value, ``None`` where there is no bound.
         kind: ``clip`` (one value per clip, the summary is their mean), ``set`` (of all
             clips together).
-        judge: Role of the network that measures (key of ``scores.judges``); empty for a
-            formula.
+        evaluator: Role of the network that measures (key of ``scores.evaluators``);
+            empty for a formula.
         paired: Compares with the clip's own video frame by frame, hence only for
             protocol ``self``.
         aligned: Compares pixels or points at their places, hence only for methods whose
@@ -151,7 +151,7 @@ class Metric(Reader):
     unit: ClassVar[str] = ""
     range: ClassVar[tuple[float | None, float | None]] = (None, None)
     kind: ClassVar[Literal["clip", "set"]] = "clip"
-    judge: ClassVar[str] = ""
+    evaluator: ClassVar[str] = ""
     paired: ClassVar[bool] = False
     aligned: ClassVar[bool] = False
     ideal: ClassVar[float | None] = None

@@ -6,7 +6,7 @@ from eadbench.scores.metrics import METRICS
 from eadbench.scores.metrics.base import Metric
 from eadbench.scores.names import OWN
 
-EVALUATORS = {
+EVALUATOR_NAMES = {
     "sync": "SyncNet",
     "emotion": "Emotion-FAN, a classifier of emotions",
     "fid": "Inception-v3",
@@ -70,9 +70,9 @@ def values(metric: type[Metric]) -> str:
     return f"{ends} {metric.unit}".strip()
 
 
-def evaluator(metric: type[Metric]) -> str:
+def evaluator_of(metric: type[Metric]) -> str:
     """What measures: a network, the face mesh or a formula."""
-    return EVALUATORS.get(metric.judge, metric.judge) or (MESH if metric.landmarks else FORMULA)
+    return EVALUATOR_NAMES.get(metric.evaluator, metric.evaluator) or (MESH if metric.landmarks else FORMULA)
 
 
 def compares(metric: type[Metric]) -> str:
@@ -81,9 +81,9 @@ def compares(metric: type[Metric]) -> str:
         return "the real clip, frame by frame; not where a method animates one image"
     if metric.paired:
         return "the real clip, frame by frame"
-    if metric.kind == "set" and metric.judge in ("", "fid", "fvd", "cdfvd", "jedi"):
+    if metric.kind == "set" and metric.evaluator in ("", "fid", "fvd", "cdfvd", "jedi"):
         return "all real clips together"
-    if metric.judge == "emotion":
+    if metric.evaluator == "emotion":
         return "the emotion asked for"
     if "real" in metric.needs():
         return "the real clip whose face is shown, as a whole"
@@ -96,7 +96,7 @@ def facts(metric: type[Metric]) -> dict[str, str]:
         "Definition": metric.meaning,
         "Better": better(metric),
         "Values": values(metric),
-        "Evaluator": evaluator(metric),
+        "Evaluator": evaluator_of(metric),
         "Compares with": compares(metric),
         "Reacts to": metric.reacts,
         "Source": metric.source,
@@ -108,7 +108,7 @@ def markdown() -> str:
     """``docs/metrics.md``: the package's own metrics."""
     own = {name: METRICS[name] for name in OWN}
     rows = [
-        f"| [`{name}`](#{name}) | {m.label} | {better(m)} | {values(m)} | {evaluator(m)} | {compares(m)} |"
+        f"| [`{name}`](#{name}) | {m.label} | {better(m)} | {values(m)} | {evaluator_of(m)} | {compares(m)} |"
         for name, m in own.items()
     ]
     parts = [HEAD + "\n".join(rows)]

@@ -28,7 +28,7 @@ class FrameFeatures(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.net = clip.judges.nets["fid"]
+        self.net = clip.evaluators.nets["fid"]
         self.choice = Spread(clip.config.fid_frames, clip.expected)
         self.batches = Batches(self.net.run, batch_size(self.net, *FRAMES))
 
@@ -55,7 +55,7 @@ class WindowFeatures(Part):
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.net, self.length, self.stride = (
-            clip.judges.nets["fvd"],
+            clip.evaluators.nets["fvd"],
             clip.config.fvd_window,
             clip.config.fvd_stride,
         )
@@ -101,7 +101,7 @@ class _TransformerWindows(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.net, self.stride = clip.judges.nets[self.role], clip.config.fvd_stride
+        self.net, self.stride = clip.evaluators.nets[self.role], clip.config.fvd_stride
         self.recent: list[np.ndarray] = []
         self.batches, self.frames = Batches(self.net.run, batch_size(self.net, 1, WINDOWS)), 0
 
@@ -164,7 +164,7 @@ class _Frechet(Metric):
             high,
             clips,
             summary.total,
-            summary.set_signature(cls.judge),
+            summary.set_signature(cls.evaluator),
             rows,
             variant,
             told,
@@ -172,7 +172,7 @@ class _Frechet(Metric):
 
 
 class Fid(_Frechet):
-    name, label, judge, parts = "fid", "FID", "fid", (FrameFeatures,)
+    name, label, evaluator, parts = "fid", "FID", "fid", (FrameFeatures,)
     meaning = "Fréchet distance of Inception features of frames"
     source = "Heusel et al. 2017; features and distance equal to pytorch-fid"
     reacts = (
@@ -187,7 +187,7 @@ class Fid(_Frechet):
 
 
 class Fvd(_Frechet):
-    name, label, judge, parts = "fvd", "FVD", "fvd", (WindowFeatures,)
+    name, label, evaluator, parts = "fvd", "FVD", "fvd", (WindowFeatures,)
     meaning = "Fréchet distance of I3D features of 16-frame windows"
     source = (
         "Unterthiner et al. 2018; protocols of StyleGAN-V (Skorokhodov et al. 2022) and of "
@@ -206,7 +206,7 @@ class Fvd(_Frechet):
 
 
 class CdFvd(_Frechet):
-    name, label, judge, parts = "cd_fvd", "cd-FVD", "cdfvd", (MaeWindows,)
+    name, label, evaluator, parts = "cd_fvd", "cd-FVD", "cdfvd", (MaeWindows,)
     meaning = "Fréchet distance of VideoMAE v2's features of 16-frame windows"
     source = "Ge et al. 2024, package cd-fvd; docs/reference_code.md names the differences"
     reacts = (
@@ -217,7 +217,7 @@ class CdFvd(_Frechet):
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
-        cls.distance(summary, cls.judge, None, "windows")
+        cls.distance(summary, cls.evaluator, None, "windows")
 
 
 class _Mmd(Metric):
@@ -262,7 +262,7 @@ class _Mmd(Metric):
             high,
             clips,
             summary.total,
-            summary.set_signature(cls.judge),
+            summary.set_signature(cls.evaluator),
             len(fake),
             summary.variant(cls.name),
             told,
@@ -270,7 +270,7 @@ class _Mmd(Metric):
 
 
 class Kid(_Mmd):
-    name, label, judge, parts, feature = "kid", "KID", "fid", (FrameFeatures,), "inception"
+    name, label, evaluator, parts, feature = "kid", "KID", "fid", (FrameFeatures,), "inception"
     meaning = "unbiased squared MMD of the same features, cubic kernel"
     source = "Bińkowski et al. 2018"
     reacts = "the same as FID, but few frames do not make it larger"
@@ -278,7 +278,7 @@ class Kid(_Mmd):
 
 
 class Jedi(_Mmd):
-    name, label, judge, parts, feature = "jedi", "JEDi", "jedi", (JepaWindows,), "jedi"
+    name, label, evaluator, parts, feature = "jedi", "JEDi", "jedi", (JepaWindows,), "jedi"
     meaning = (
         "100 times the squared MMD of V-JEPA's features of 16-frame windows, square of their product / width"
     )
@@ -290,7 +290,7 @@ class Jedi(_Mmd):
 
 
 class FvdFixed(Metric):
-    name, label, direction, kind, judge, parts = (
+    name, label, direction, kind, evaluator, parts = (
         "fvd_fixed",
         "FVD at fixed n",
         "down",
@@ -330,7 +330,7 @@ class FvdFixed(Metric):
                 high,
                 clips,
                 summary.total,
-                summary.set_signature(cls.judge),
+                summary.set_signature(cls.evaluator),
                 size,
                 variant,
                 told,

@@ -85,7 +85,7 @@ class IdentityInTime(_InTime):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        faces = Spaced(clip.judges.nets["face_id"], FACES * self.bins)
+        faces = Spaced(clip.evaluators.nets["face_id"], FACES * self.bins)
         self.inputs = FaceInputs(faces, clip.expected, clip.expected_faces)
         self.embeddings: np.ndarray | None = None
 
@@ -183,7 +183,7 @@ class SyncInTime(_InTime):
     reads = ("fake",)
 
     def of(self, first: int, last: int) -> float:
-        from eadbench.zoo.syncnet_judge import sync_from_distances
+        from eadbench.zoo.syncnet_evaluator import sync_from_distances
 
         whole = self.clip.part(SyncDistances)
         if whole.error is not None:
@@ -253,7 +253,7 @@ class CsimSlope(_Slope):
     )
     reacts = "the same as CSIM; pose and expression that change in the course of a clip"
     cites = ("deng2019arcface",)
-    judge, parts = "face_id", (IdentityInTime, RealIdentity)
+    evaluator, parts = "face_id", (IdentityInTime, RealIdentity)
 
 
 class SharpnessSlope(_Slope):
@@ -271,7 +271,7 @@ class SyncSlope(_Slope):
     meaning = "slope over time of Sync (LSE-C) by bins, per second; below 0 lips and sound part"
     reacts = "the same as Sync (LSE-C); pauses of speech, whose bins have a low confidence"
     cites = ("chung2016syncnet", "prajwal2020wav2lip")
-    judge, parts, sound = "sync", (SyncInTime, SyncDistances), True
+    evaluator, parts, sound = "sync", (SyncInTime, SyncDistances), True
 
 
 class JitterSlope(_Slope):
@@ -285,7 +285,7 @@ class CsimBins(_Bins):
     name, label, direction, slope = "csim_bins", "CSIM in time", "up", CsimSlope
     meaning = "CSIM by bins of time (see variant), mean over the clips that last so long, -1..1"
     reacts = "the same as CSIM; later bins rest on fewer clips"
-    cites, judge, range = CsimSlope.cites, "face_id", (-1, 1)
+    cites, evaluator, range = CsimSlope.cites, "face_id", (-1, 1)
 
 
 class SharpnessBins(_Bins):
@@ -299,7 +299,7 @@ class SyncBins(_Bins):
     name, label, direction, slope = "sync_bins", "Sync in time", "up", SyncSlope
     meaning = "Sync (LSE-C) by bins of time (see variant), mean over the clips that last so long"
     reacts = "the same as Sync (LSE-C) on short clips; later bins rest on fewer clips"
-    cites, judge, range = SyncSlope.cites, "sync", (0, None)
+    cites, evaluator, range = SyncSlope.cites, "sync", (0, None)
 
 
 class JitterBins(_Bins):

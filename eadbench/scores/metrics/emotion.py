@@ -1,4 +1,4 @@
-"""Whether the emotion asked for shows, by a judge of emotion."""
+"""Whether the emotion asked for shows, by an evaluator of emotion."""
 
 from typing import TYPE_CHECKING
 
@@ -59,13 +59,13 @@ class FaceInputs:
 
 
 class EmotionLogits(Part):
-    """The judge's logits of the video; kept as feature ``emotion``."""
+    """The evaluator's logits of the video; kept as feature ``emotion``."""
 
     reads = ("fake", "landmarks")
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.net = clip.judges.nets["emotion"]
+        self.net = clip.evaluators.nets["emotion"]
         self.inputs, self.frames = FaceInputs(self.net, clip.expected, clip.expected_faces), 0
         self.logits: np.ndarray | None = None
 
@@ -83,20 +83,20 @@ class EmotionLogits(Part):
 
 class EmotionAccuracy(Metric):
     name, label, direction = "acc_emo", "Acc_emo", "up"
-    meaning = "share of clips whose shown emotion the judge names as asked for, 0..1"
+    meaning = "share of clips whose shown emotion the evaluator names as asked for, 0..1"
     reacts = (
         "everything in the face that the evaluator looks at, also what was taken from the input: under "
         "the protocol self a copied input is right. Brows and eyes count more than the mouth"
     )
     cites = ("meng2019fan", "gan2023eat")
-    source, range, judge, parts = SOURCE, (0, 1), "emotion", (EmotionLogits,)
+    source, range, evaluator, parts = SOURCE, (0, 1), "emotion", (EmotionLogits,)
 
     def compute(self) -> Value:
         part, target = self.part(EmotionLogits), self.clip.task.emotion
         if target is None:
             return Value(None, None, DROPPED, "no emotion was asked for")
         if target not in part.net.classes:
-            return Value(None, None, DROPPED, f"the judge does not know {target!r}")
+            return Value(None, None, DROPPED, f"the evaluator does not know {target!r}")
         return Value(float(part.net.classes[int(part.logits.argmax())] == target), part.frames)
 
 
@@ -108,14 +108,14 @@ class EmotionProbability(Metric):
         "evaluator compare with each other only"
     )
     cites = ("meng2019fan",)
-    source, range, judge, parts = "ours, by the evaluator of Acc_emo", (0, 1), "emotion", (EmotionLogits,)
+    source, range, evaluator, parts = "ours, by the evaluator of Acc_emo", (0, 1), "emotion", (EmotionLogits,)
 
     def compute(self) -> Value:
         part, target = self.part(EmotionLogits), self.clip.task.emotion
         if target is None:
             return Value(None, None, DROPPED, "no emotion was asked for")
         if target not in part.net.classes:
-            return Value(None, None, DROPPED, f"the judge does not know {target!r}")
+            return Value(None, None, DROPPED, f"the evaluator does not know {target!r}")
         return Value(float(softmax(part.logits)[part.net.classes.index(target)]), part.frames)
 
 
@@ -131,7 +131,7 @@ class ValenceArousalError(Metric):
     )
     cites = ("meng2019fan",)
     source = "ours; places after Russell and Mehrabian 1977, see eadbench/core/emotions.py"
-    range, judge, parts = (0, None), "emotion", (EmotionLogits,)
+    range, evaluator, parts = (0, None), "emotion", (EmotionLogits,)
 
     def compute(self) -> Value:
         part, task = self.part(EmotionLogits), self.clip.task
@@ -155,7 +155,7 @@ class EmotionRecall(Metric):
     meaning = "the same among the clips of one emotion (see variant)"
     reacts = "the same as Acc_emo, on few clips"
     cites = ("meng2019fan",)
-    source, range, judge = SOURCE, (0, 1), "emotion"
+    source, range, evaluator = SOURCE, (0, 1), "emotion"
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
@@ -167,10 +167,10 @@ class EmotionRecall(Metric):
 
 class EmotionAccuracyOfReal(Metric):
     name, label, direction, kind = "acc_emo_real", "Acc_emo of the real clips", "none", "set"
-    meaning = "what the judge makes of the ground truth of the same clips"
+    meaning = "what the evaluator makes of the ground truth of the same clips"
     reacts = "the evaluator alone: it is the most that Acc_emo can tell"
     cites = ("meng2019fan",)
-    source, range, judge = SOURCE, (0, 1), "emotion"
+    source, range, evaluator = SOURCE, (0, 1), "emotion"
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:

@@ -56,7 +56,7 @@ class PerceptualDistances(Part):
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.choice = Spread(clip.config.lpips_frames, clip.expected_common)
-        self.net, self.waiting, self.found = clip.judges.nets["lpips"], [], []
+        self.net, self.waiting, self.found = clip.evaluators.nets["lpips"], [], []
         self.pixels = batch_size(self.net, *BATCH) * SIDE**2
 
     def update(self, chunk: Chunk) -> None:
@@ -110,7 +110,7 @@ class Lpips(Metric):
     )
     cites = ("zhang2018lpips",)
     range = (0, None)
-    judge, paired, aligned, parts = "lpips", True, True, (PerceptualDistances,)
+    evaluator, paired, aligned, parts = "lpips", True, True, (PerceptualDistances,)
 
     def compute(self) -> Value:
         found = self.part(PerceptualDistances).found

@@ -18,7 +18,7 @@ class Identity(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.inputs = FaceInputs(clip.judges.nets["face_id"], clip.expected, clip.expected_faces)
+        self.inputs = FaceInputs(clip.evaluators.nets["face_id"], clip.expected, clip.expected_faces)
         self.mean, self.count = None, 0
 
     def update(self, chunk: Chunk) -> None:
@@ -40,7 +40,9 @@ class RealIdentity(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.inputs = FaceInputs(clip.judges.nets["face_id"], clip.expected_real, clip.expected_real_faces)
+        self.inputs = FaceInputs(
+            clip.evaluators.nets["face_id"], clip.expected_real, clip.expected_real_faces
+        )
         self.own = clip.part(Identity) if clip.same else None
         self.mean = clip.reference.whole("face_id_mean") if self.own is None else None
         if self.own is not None or self.mean is not None:
@@ -67,7 +69,12 @@ class Csim(Metric):
         "pose, light and blur; a method that pastes the real frame around the mouth is high by that alone"
     )
     cites = ("deng2019arcface",)
-    source, range, judge, parts = "ArcFace (Deng et al. 2019)", (-1, 1), "face_id", (Identity, RealIdentity)
+    source, range, evaluator, parts = (
+        "ArcFace (Deng et al. 2019)",
+        (-1, 1),
+        "face_id",
+        (Identity, RealIdentity),
+    )
 
     def compute(self) -> Value:
         own, real = self.part(Identity), self.part(RealIdentity).mean

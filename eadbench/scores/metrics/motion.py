@@ -27,7 +27,7 @@ PER_CENT = "% of eye distance"
 
 
 class OwnMotion(Part):
-    """Movement in the video to judge."""
+    """Movement in the video to evaluate."""
 
     reads = ("fake", "landmarks")
 

@@ -28,12 +28,12 @@ class _Quality(Metric):
     """
 
     direction, source, cites = "up", SOURCE, ("quignon2026theval", "chen2022pyiqa")
-    judge: Literal["aesthetics", "mouth_quality", "face_quality"]
+    evaluator: Literal["aesthetics", "mouth_quality", "face_quality"]
     reads = ("fake", "landmarks")
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.net = clip.judges.nets[self.judge]
+        self.net = clip.evaluators.nets[self.evaluator]
         self.choice = Spread(clip.config.quality_frames, clip.expected)
         self.scores: list[float] = []
 
@@ -57,7 +57,7 @@ class _Quality(Metric):
 
 
 class Aesthetics(_Quality):
-    name, label, judge = "theval_aesthetics", "Aesthetics (THEval)", "aesthetics"
+    name, label, evaluator = "theval_aesthetics", "Aesthetics (THEval)", "aesthetics"
     meaning = "mean over frames of TOPIQ's aesthetic score of the whole frame, 1 to 10"
     reacts = "light, composition and background, of the clip more than of the method; blur and colour"
     reads, range = ("fake",), (1, 10)
@@ -67,7 +67,7 @@ class Aesthetics(_Quality):
 
 
 class MouthQuality(_Quality):
-    name, label, judge = "theval_mouth", "Mouth quality (THEval)", "mouth_quality"
+    name, label, evaluator = "theval_mouth", "Mouth quality (THEval)", "mouth_quality"
     meaning = "mean over frames of MUSIQ's quality of the cut-out mouth, about 0 to 100"
     reacts = "blur, noise and coding of the mouth; also the size of the face in the picture"
 
@@ -76,7 +76,7 @@ class MouthQuality(_Quality):
 
 
 class FaceQuality(_Quality):
-    name, label, judge = "theval_face", "Face quality (THEval)", "face_quality"
+    name, label, evaluator = "theval_face", "Face quality (THEval)", "face_quality"
     meaning = "mean over frames of TOPIQ's quality of the aligned face, about 0 to 1"
     reacts = "blur, noise and coding of the face; also its size in the picture, light and pose"
 

@@ -34,7 +34,7 @@ class SyncDistances(Part):
         self.samples, self.frames = len(audio), 0
         loudest = landmarks.levels(audio, clip.config.fps).max(initial=0.0)
         self.loudest = 20 * np.log10(loudest) if loudest > 0 else -np.inf
-        net = clip.judges.nets[self.role]
+        net = clip.evaluators.nets[self.role]
         self.stream = None if self.silent else net.stream(audio, batch_size(net, *self.batch))
 
     @property
@@ -77,7 +77,7 @@ class StableSimilarities(SyncDistances):
 
 
 class _Sync(Metric):
-    judge, parts, source, sound = "sync", (SyncDistances,), SOURCE, True
+    evaluator, parts, source, sound = "sync", (SyncDistances,), SOURCE, True
     key: str
 
     def compute(self) -> Value:
@@ -130,7 +130,7 @@ class StableSync(_Sync):
         "those trained against the first SyncNet do not by construction"
     )
     cites = ("li2024latentsync",)
-    judge, parts, source, range = "sync2", (StableSimilarities,), STABLE, (0, 1)
+    evaluator, parts, source, range = "sync2", (StableSimilarities,), STABLE, (0, 1)
 
 
 class StableSyncOffset(_Sync):
@@ -141,7 +141,7 @@ class StableSyncOffset(_Sync):
     )
     reacts = "the delay alone; where StableSync is low at every shift it means little"
     cites = ("li2024latentsync",)
-    judge, parts, source, unit, range = "sync2", (StableSimilarities,), STABLE, "frames", (-15, 15)
+    evaluator, parts, source, unit, range = "sync2", (StableSimilarities,), STABLE, "frames", (-15, 15)
 
 
 METRICS: tuple[type[Metric], ...] = (SyncConfidence, SyncDistance, SyncOffset)

@@ -26,7 +26,7 @@ LEAST = 1e-9  # of a value of the real clips that a share can be taken of
 
 
 class Dynamics(Part):
-    """What moves in the video to judge."""
+    """What moves in the video to evaluate."""
 
     reads = ("fake", "landmarks")
 

@@ -1,4 +1,4 @@
-"""Loaders of the judges against the packages and published code they stand for."""
+"""Loaders of the evaluators against the packages and published code they stand for."""
 
 import pickle
 import warnings
@@ -16,7 +16,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.models.emotion_fan import MEAD_CLASSES, BasicBlock, EmotionFAN
 from eadbench.models.random_features import RandomFeatures
-from eadbench.models.syncnet_judge import SyncNetV2
+from eadbench.models.syncnet_evaluator import SyncNetV2
 from eadbench.zoo import face_id, i3d, inception, lpips
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.chips import arcface_chips, box_chips, dlib_chips, similarity
@@ -55,7 +55,7 @@ class Loud:
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("syncnet_judge", "syncnet_v2.model"),
+        ("syncnet_evaluator", "syncnet_v2.model"),
         ("emotion", "fan"),
         ("lpips", lpips.OFFICIAL),
         ("inception", inception.OFFICIAL),
@@ -79,14 +79,14 @@ def test_damaged_files_are_told(tmp_path, content):
 
 def test_weights_of_another_network_are_told(tmp_path):
     with pytest.raises(EadbenchError, match="do not fit"):
-        zoo.load(fetched(tmp_path, "syncnet_judge", "syncnet_v2.model", {"a": torch.zeros(2)}))
+        zoo.load(fetched(tmp_path, "syncnet_evaluator", "syncnet_v2.model", {"a": torch.zeros(2)}))
 
 
 def test_full_size_syncnet_loads_and_scores(tmp_path):
     torch.manual_seed(0)
-    judge = zoo.load(fetched(tmp_path, "syncnet_judge", "syncnet_v2.model", SyncNetV2().state_dict()))
-    found = judge.score(frames_of(8), np.random.default_rng(0).normal(0, 0.1, 8 * 640).astype(np.float32))
-    assert judge.crop == "aligned-224" and np.isfinite(list(found.values())).all()
+    evaluator = zoo.load(fetched(tmp_path, "syncnet_evaluator", "syncnet_v2.model", SyncNetV2().state_dict()))
+    found = evaluator.score(frames_of(8), np.random.default_rng(0).normal(0, 0.1, 8 * 640).astype(np.float32))
+    assert evaluator.crop == "aligned-224" and np.isfinite(list(found.values())).all()
 
 
 # --- FID ---
@@ -306,10 +306,10 @@ def test_fan_checkpoint_of_the_released_training_loads(tmp_path):
     torch.manual_seed(0)
     state = {f"module.{name}": value for name, value in EmotionFAN(8).state_dict().items()}
     checkpoint = {"epoch": 61, "state_dict": state, "accuracy": torch.tensor(84.3655), "name": "mead"}
-    judge = zoo.load(fetched(tmp_path, "emotion", "self_relation-attention_61_84.3655", checkpoint))
-    assert judge.classes == MEAD_CLASSES and judge.chips and judge.resolution == 224
+    evaluator = zoo.load(fetched(tmp_path, "emotion", "self_relation-attention_61_84.3655", checkpoint))
+    assert evaluator.classes == MEAD_CLASSES and evaluator.chips and evaluator.resolution == 224
     marks = np.random.default_rng(0).uniform(20, 44, (3, 478, 2))
-    assert logits(judge, frames_of(3), marks).shape == (8,)
+    assert logits(evaluator, frames_of(3), marks).shape == (8,)
 
 
 def test_fan_with_seven_classes_or_none_is_refused(tmp_path):
@@ -413,10 +413,10 @@ def test_arcface_chips_are_those_of_insightface(scale):
 # --- training ---
 
 
-def test_judges_are_trained_on_the_train_split_and_say_how_well(tiny_clips, tmp_path):
+def test_evaluators_are_trained_on_the_train_split_and_say_how_well(tiny_clips, tmp_path):
     options = {
         "sync": {
-            "kind": "syncnet_judge",
+            "kind": "syncnet_evaluator",
             "how": "trained",
             "options": {"width": 0.1, "size": 64, "dim": 16, "steps": 3, "clips": 2, "windows": 6},
         },
@@ -441,7 +441,7 @@ def test_training_without_labels_or_clips_is_refused(tiny_clips, tmp_path):
     config = ZooConfig.model_validate(
         {
             "artefacts": {
-                "sync": {"kind": "syncnet_judge", "how": "trained", "options": {"steps": 1, "stepz": 3}}
+                "sync": {"kind": "syncnet_evaluator", "how": "trained", "options": {"steps": 1, "stepz": 3}}
             }
         }
     )
@@ -453,7 +453,7 @@ def test_training_without_labels_or_clips_is_refused(tiny_clips, tmp_path):
 
 
 def test_verification_auc_tells_speakers_apart():
-    from eadbench.zoo.judge_data import TrainingClip
+    from eadbench.zoo.evaluator_data import TrainingClip
 
     class Perfect:
         resolution, frames = 1, None

@@ -1,5 +1,5 @@
 """SyncNet of Chung & Zisserman (2016), "Out of time: automated lip sync in the wild",
-as the judge of lip sync.
+as the evaluator of lip sync.
 
 The layers are those of ``syncnet_python``, under its names, so that its
 ``syncnet_v2.model`` loads; ``width`` and ``size`` shrink them for the demo.

@@ -1,5 +1,5 @@
 """Frames and sound of the training clips, small enough to stay in memory, for the
-judges that are trained here.
+evaluators that are trained here.
 """
 
 from collections.abc import Iterator

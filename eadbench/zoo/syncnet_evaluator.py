@@ -1,5 +1,5 @@
-"""Kind ``syncnet_judge``: SyncNet as the judge of lip sync, the official weights or a
-small one trained here.
+"""Kind ``syncnet_evaluator``: SyncNet as the evaluator of lip sync, the official
+weights or a small one trained here.
 
 Options of a trained one: ``width`` (factor on the channels), ``size`` (side of the
 crops), ``dim`` (embedding), ``region`` (the part of the aligned frame that it sees:
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.models.syncnet_judge import (
+from eadbench.models.syncnet_evaluator import (
     MFCC_PER_FRAME,
     MFCC_STEPS,
     SHIFT,
@@ -33,8 +33,8 @@ from eadbench.models.syncnet_judge import (
     window_count,
 )
 from eadbench.zoo.card import Card
+from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.fit import fit
-from eadbench.zoo.judge_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class SyncNetOptions(BaseModel):
     max_frames: int = 75
 
 
-class SyncJudge:
+class SyncEvaluator:
     """Scores how well lips and sound match. ``crop`` names what part of the aligned
     frame it looks at.
     """
@@ -117,13 +117,13 @@ class SyncStream:
     what the next windows need.
 
     Args:
-        judge: The judge.
+        evaluator: The evaluator.
         audio: Mono float32 in [-1, 1] at 16 kHz, whole.
         batch: Windows at a time.
     """
 
-    def __init__(self, judge: SyncJudge, audio: np.ndarray, batch: int = 32) -> None:
-        self.judge, self.batch, self.samples = judge, batch, len(audio)
+    def __init__(self, evaluator: SyncEvaluator, audio: np.ndarray, batch: int = 32) -> None:
+        self.evaluator, self.batch, self.samples = evaluator, batch, len(audio)
         self.mfcc = mfcc_of(audio) if window_count(SHORTEST, len(audio)) > 0 else None
         self.frames, self.windows = 0, 0  # seen, embedded
         self._video: torch.Tensor | None = None  # (3, T, S, S), from the next window on
@@ -137,7 +137,7 @@ class SyncStream:
         self.frames += len(frames)
         if not len(frames) or self.windows >= self.samples // 640 - WINDOW:
             return
-        new = lip_input(frames, self.judge.options)
+        new = lip_input(frames, self.evaluator.options)
         self._video = new if self._video is None else torch.cat([self._video, new], 1)
         while self._ready() >= self.batch:
             self._embed(self.batch)
@@ -150,7 +150,7 @@ class SyncStream:
 
     @torch.no_grad()
     def _embed(self, count: int) -> None:
-        net, device = self.judge.net, self.judge.device
+        net, device = self.evaluator.net, self.evaluator.device
         lips = net.embed_lips(lip_windows(self._video, np.arange(count)).to(device)).cpu()
         sound = net.embed_audio(
             audio_windows(self.mfcc, np.arange(self.windows, self.windows + count)).to(device)
@@ -188,7 +188,7 @@ class SyncStream:
         return torch.cat(self._distances)
 
     def result(self) -> dict[str, float]:
-        """As :meth:`SyncJudge.score`."""
+        """As :meth:`SyncEvaluator.score`."""
         return sync_from_distances(self.distances())
 
 
@@ -233,17 +233,17 @@ def audio_windows(mfcc: torch.Tensor, starts: np.ndarray) -> torch.Tensor:
     return mfcc[:, index].transpose(0, 1)[:, None]
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> SyncJudge:
-    """The judge of an artefact's folder."""
+def load(folder: Path, card: Card, device: Any = "cpu") -> SyncEvaluator:
+    """The evaluator of an artefact's folder."""
     options = SyncNetOptions() if card.how == "fetched" else SyncNetOptions.model_validate(card.options)
     net = SyncNetV2(options.width, options.size, options.dim)
     load_weights(net, folder / (OFFICIAL if card.how == "fetched" else "model.safetensors"))
-    return SyncJudge(net, options, device)
+    return SyncEvaluator(net, options, device)
 
 
 def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
-    """Train a small judge: InfoNCE over windows of one clip, so that only time can tell
-    them apart.
+    """Train a small evaluator: InfoNCE over windows of one clip, so that only time can
+    tell them apart.
 
     Negatives from other clips are left out on purpose: they can be told by voice and
     face, and then the loss falls while timing is not learnt.
@@ -263,23 +263,23 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
         )
     net = SyncNetV2(wanted.width, wanted.size, wanted.dim).train()
     loss = fit(
-        net.parameters(), _losses(net, material, wanted, rng), wanted.steps, wanted.lr, "judge SyncNet"
+        net.parameters(), _losses(net, material, wanted, rng), wanted.steps, wanted.lr, "SyncNet evaluator"
     )["loss"]
     with atomic_path(folder / "model.safetensors") as part:
         save_file(net.state_dict(), part)
-    judge = SyncJudge(net, wanted.model_copy(update={"region": WHOLE}))
+    evaluator = SyncEvaluator(net, wanted.model_copy(update={"region": WHOLE}))
     facts = {"train_clips": len(material), "loss": loss, "chance_loss": float(np.log(wanted.windows))}
-    facts |= {f"train_{name}": value for name, value in accuracy(judge, clips[:16]).items()}
+    facts |= {f"train_{name}": value for name, value in accuracy(evaluator, clips[:16]).items()}
     facts |= {
         f"val_{name}": value
-        for name, value in accuracy(judge, _read(inputs.clips, "val", wanted, seed)).items()
+        for name, value in accuracy(evaluator, _read(inputs.clips, "val", wanted, seed)).items()
     }
-    log.info("judge SyncNet: %s", facts)
+    log.info("SyncNet evaluator: %s", facts)
     return facts
 
 
 def _read(tables: list[Path], split: str, options: SyncNetOptions, seed: int) -> list[TrainingClip]:
-    """Clips cut to the judge's region already."""
+    """Clips cut to the evaluator's region already."""
     return list(
         iter_clips(tables, split, options.size, options.max_clips, options.max_frames, seed, options.region)
     )
@@ -348,7 +348,7 @@ def in_clip_loss(lips: torch.Tensor, sound: torch.Tensor, windows: int) -> torch
     return 0.5 * (F.cross_entropy(logits.transpose(1, 2), target) + F.cross_entropy(logits, target))
 
 
-def accuracy(judge: SyncJudge, clips: list[TrainingClip]) -> dict[str, float | None]:
+def accuracy(evaluator: SyncEvaluator, clips: list[TrainingClip]) -> dict[str, float | None]:
     """How often the right offset, 0, is found.
 
     Returns:
@@ -360,7 +360,7 @@ def accuracy(judge: SyncJudge, clips: list[TrainingClip]) -> dict[str, float | N
     for clip in clips:
         if _windows(clip) < 1:
             continue
-        stream = judge.stream(clip.audio)
+        stream = evaluator.stream(clip.audio)
         stream.add(clip.frames)
         distances = stream.distances()
         found = sync_from_distances(distances)

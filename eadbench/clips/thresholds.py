@@ -17,7 +17,7 @@ LIMITS = (
 )
 
 
-def judge(clip: ClipsRow, keep: KeepConfig) -> tuple[str, str]:
+def keep_or_drop(clip: ClipsRow, keep: KeepConfig) -> tuple[str, str]:
     """Status and reason of a candidate. All thresholds that it misses are named, each
     as ``word: value < limit``.
     """

@@ -45,15 +45,15 @@ class MetricNetworks:
         without a network, and for networks that take any.
         """
         found = METRICS[metric]
-        if found.judge in self.missing:
-            return MetricSignature(f"no judge of {found.judge}")
-        if found.judge:
-            signature = self.signatures[found.judge]
+        if found.evaluator in self.missing:
+            return MetricSignature(f"no evaluator of {found.evaluator}")
+        if found.evaluator:
+            signature = self.signatures[found.evaluator]
             return signature if signature.resolution is not None else replace(signature, resolution=size)
         return MetricSignature(MESH if found.landmarks else f"eadbench-{metric}", resolution=size)
 
 
-def load_judges(
+def load_evaluators(
     config: ScoresConfig, parts: dict[str, Path], device: Any, may_miss: bool = False
 ) -> MetricNetworks:
     """Load what the chosen metrics need.
@@ -66,15 +66,15 @@ def load_judges(
             reason, instead of ending the work.
 
     Raises:
-        EadbenchError: If a judge is not named, not handed over or not there.
+        EadbenchError: If an evaluator is not named, not handed over or not there.
     """
-    judges = MetricNetworks()
+    evaluators = MetricNetworks()
     for role in config.roles():
-        name = config.judges.get(role)
+        name = config.evaluators.get(role)
         if name is None:
             raise EadbenchError(
-                f"no judge for {role!r}",
-                f"scores: judges: {role}",
+                f"no evaluator for {role!r}",
+                f"scores: evaluators: {role}",
                 "name an artefact of the zoo, or take its metrics off `scores: metrics:`",
             )
         if name not in parts:
@@ -84,14 +84,14 @@ def load_judges(
                 "give its folder, e.g. results/zoo/" + name,
             )
         try:
-            judges.nets[role] = zoo.load(parts[name], device)
+            evaluators.nets[role] = zoo.load(parts[name], device)
         except EadbenchError as error:
             if not may_miss:
                 raise
-            judges.missing[role] = f"{error.what} ({error.where})"
+            evaluators.missing[role] = f"{error.what} ({error.where})"
             continue
-        judges.signatures[role] = _signature(role, judges.nets[role], read_card(parts[name]), config)
-    return judges
+        evaluators.signatures[role] = _signature(role, evaluators.nets[role], read_card(parts[name]), config)
+    return evaluators
 
 
 class OnDemand(dict):
@@ -106,17 +106,17 @@ class OnDemand(dict):
         return self[role]
 
 
-def write_signatures(path: Path, judges: MetricNetworks, config: ScoresConfig) -> None:
+def write_signatures(path: Path, evaluators: MetricNetworks, config: ScoresConfig) -> None:
     """Note what loaded networks say of themselves, so that a process that runs none of
     them need not load them. The folder is the note's own.
     """
-    signatures = {role: asdict(signature) for role, signature in judges.signatures.items()}
+    signatures = {role: asdict(signature) for role, signature in evaluators.signatures.items()}
     found = {"settings": shaping_for("scores measure", config), "signatures": signatures}
     write_text(path, json.dumps(found, indent=1, sort_keys=True) + "\n")
     seals.seal_files(path.parent, [path], path)
 
 
-def noted_judges(
+def noted_evaluators(
     path: Path, config: ScoresConfig, parts: dict[str, Path], device: str
 ) -> MetricNetworks | None:
     """The networks that :func:`write_signatures` noted, each loaded when it is first
@@ -138,7 +138,7 @@ def noted_judges(
         return None
     signatures = {}
     for role, facts in found["signatures"].items():
-        folder = parts.get(config.judges[role])
+        folder = parts.get(config.evaluators[role])
         card = read_card(folder) if folder else None
         if card is None or [card.id, card.sha256, card.how] != [
             facts[key] for key in ("extractor", "weights_sha256", "how")
@@ -149,7 +149,7 @@ def noted_judges(
     def load(role: str) -> Any:
         from eadbench.core.device import pick_device
 
-        return zoo.load(parts[config.judges[role]], pick_device(device))
+        return zoo.load(parts[config.evaluators[role]], pick_device(device))
 
     return MetricNetworks(OnDemand(load), signatures)
 

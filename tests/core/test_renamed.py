@@ -1,0 +1,37 @@
+"""Configurations with the names of an earlier version."""
+
+from pathlib import Path
+
+import yaml
+
+from eadbench.core import settings
+
+DEMO = Path(__file__).parents[2] / "config.yaml"
+
+
+def old_of(raw: dict) -> dict:
+    scores = {key: value for key, value in raw["scores"].items() if key != "evaluators"}
+    scores["judges"] = raw["scores"]["evaluators"] | {"sync": "judge_syncnet"}
+    artefacts = dict(raw["zoo"]["artefacts"])
+    artefacts["judge_syncnet"] = artefacts.pop("syncnet_evaluator") | {"kind": "syncnet_judge"}
+    return raw | {"scores": scores, "zoo": raw["zoo"] | {"artefacts": artefacts}}
+
+
+def test_names_of_an_earlier_version_are_understood_and_warned_of(caplog):
+    raw = yaml.safe_load(DEMO.read_text())
+    assert settings.check(old_of(raw), whole=True).scores == settings.check(raw, whole=True).scores
+    assert settings.check(old_of(raw)).zoo == settings.check(raw).zoo
+    assert "'judge_syncnet' is now called 'syncnet_evaluator'" in caplog.text
+
+
+def test_an_overlay_with_old_names_goes_over_the_new_ones():
+    raw = settings.merge(
+        yaml.safe_load(DEMO.read_text()),
+        {"zoo": {"artefacts": {"judge_syncnet": {"options": {"steps": 7}}}}},
+    )
+    assert settings.check(raw).zoo.artefacts["syncnet_evaluator"].options["steps"] == 7
+
+
+def test_names_of_now_are_left_in_peace(caplog):
+    settings.check(yaml.safe_load(DEMO.read_text()), whole=True)
+    assert "is now called" not in caplog.text
