@@ -58,6 +58,7 @@ NOT_RUN = {
     "--actors 40": "films for an hour",
     "audit": "minutes; tests/audit runs the command on smaller clips",
     "--evaluators official": "downloads",
+    "{also: [silent]}": "every method of a demo once more; tests/workflow plans it",
     "eadbench prepare": "ends with 1 where something lacks; tests/plan runs it",
     "--use-conda": "downloads",
     "pip install": "downloads",

@@ -62,14 +62,10 @@ def measure_command(
     if evaluators is None:
         evaluators = load_evaluators(given.scores, parts, pick_device(given.device))
     cell = {"method": method, "corpus": corpus, "protocol": protocol}
-    tasks = cell_tasks(samples, clips, protocol, drives_of(given, method))
-    measure_cell(cell, tasks, given.scores, evaluators, out, given.device, real)
-
-
-def drives_of(given: core_settings.Settings, method: str) -> str:
-    """What a method declares to drive; ``video`` where nothing is said of it."""
     methods = given.samples.methods if "samples" in given.raw else {}
-    return methods[method].drives if method in methods else "video"
+    drives = methods[method].drives if method in methods else "video"
+    tasks = cell_tasks(samples, clips, protocol, drives)
+    measure_cell(cell, tasks, given.scores, evaluators, out, given.device, real)
 
 
 @app.command("corpus")

@@ -18,7 +18,7 @@ from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import read_frames, write_video
 from eadbench.scores import measure as measure_module
 from eadbench.scores import reference
-from eadbench.scores.cli import app, drives_of
+from eadbench.scores.cli import app
 from eadbench.scores.clip import framing, other_framing
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.evaluators import load_evaluators
@@ -242,7 +242,7 @@ def test_the_workflow_tells_the_scores_what_a_method_drives():
     paper = settings.load(None, [Path(__file__).parents[2] / "config/paper.yaml"], whole=True)
     for method, drives in {"eat": "image", "edtalk": "image", "latentsync": "video", "full": "video"}.items():
         given = settings.Settings(paper.read_by("scores measure", method=method, corpus="mead"))
-        assert drives_of(given, method) == drives and given.device == "cuda"
+        assert given.samples.methods[method].drives == drives and given.device == "cuda"
         assert "drives" not in paper.read_by("samples make", method=method)["samples"]["methods"][method]
 
 

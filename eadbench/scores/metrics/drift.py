@@ -183,7 +183,7 @@ class SyncInTime(_InTime):
     reads = ("fake",)
 
     def of(self, first: int, last: int) -> float:
-        from eadbench.zoo.syncnet_evaluator import sync_from_distances
+        from eadbench.models.syncnet_evaluator import sync_from_distances
 
         whole = self.clip.part(SyncDistances)
         if whole.error is not None:
