@@ -67,7 +67,12 @@ def check_shard(
             changed = _check(clip, out.parent, network, config.sync)
             job.keep(key, changed, _corrected(out, changed))
         found[clip.clip_id] = changed
-    check_not_all_failed([changed["status"] for changed in found.values()], "clips", cut)
+    check_not_all_failed(
+        [changed["status"] for changed in found.values()],
+        "clips",
+        cut,
+        [changed.get("reason") for changed in found.values()],
+    )
     rows = [clip.written(out.parent) | found.get(clip.clip_id, {}) for clip in clips]
     moved = [path for changed in found.values() for path in _corrected(out, changed)]
     job.write(rows, schemas.CLIPS, "clip_id", None, moved or None)

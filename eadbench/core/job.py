@@ -137,10 +137,14 @@ class Job:
             EadbenchError: If every item failed (apart from those that were dropped), or
                 a row breaks the contract.
         """
-        statuses = rows["status"] if isinstance(rows, pd.DataFrame) else [row["status"] for row in rows]
+        tried = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+        tried = [row for row in tried if row["status"] != DROPPED]
         if what:
             check_not_all_failed(
-                [status for status in statuses if status != DROPPED], what, where or self.out
+                [row["status"] for row in tried],
+                what,
+                where or self.out,
+                [row.get("reason") for row in tried],
             )
         if files is not None:
             known = {

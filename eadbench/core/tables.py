@@ -313,16 +313,25 @@ def relative_to(path: str | Path, folder: str | Path) -> str:
     return os.path.relpath(Path(path).resolve(), Path(folder).resolve())
 
 
-def check_not_all_failed(statuses: Iterable[str], what: str, where: object) -> None:
+def check_not_all_failed(
+    statuses: Iterable[str], what: str, where: object, reasons: Iterable[str | None] = ()
+) -> None:
     """A shard in which everything failed is a failed job.
+
+    Args:
+        statuses: One per item.
+        what: The items, for the message.
+        where: Their place, for the message.
+        reasons: Why they failed, in the same order; the first is told.
 
     Raises:
         EadbenchError: If there is at least one status and all are ``failed``.
     """
     statuses = list(statuses)
     if statuses and all(s == FAILED for s in statuses):
+        first = next((reason for reason in reasons if reason), "")
         raise EadbenchError(
-            f"all {len(statuses)} {what} failed",
+            f"all {len(statuses)} {what} failed" + (f"; the first: {first}" if first else ""),
             where,
-            "see the reasons in the log; the first ones usually tell",
+            "mend what the reason names; the log has those of all",
         )

@@ -126,7 +126,7 @@ def score_command(
             "give a name that ends with .parquet, e.g. --out scores.parquet",
         )
     from eadbench.media.files import SOUND
-    from eadbench.score.evaluators import ask_on_terminal, choose, describe, load_networks, needed
+    from eadbench.score.evaluators import ask_on_terminal, choose, describe_choice, load_networks
     from eadbench.score.folders import Folders, pairs_of
     from eadbench.score.labels import read_labels
     from eadbench.score.place import alone
@@ -136,7 +136,7 @@ def score_command(
     if dry_run:
         for method, tasks in pairs_of(folders, known, crop).tasks.items():
             typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")
-        describe(needed(wanted, parts))
+        describe_choice(evaluators, wanted, parts, accept_licence or ())
         return
     with alone(out):
         pairs = pairs_of(folders, known, crop)

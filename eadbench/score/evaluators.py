@@ -36,6 +36,7 @@ OFFICIAL = {
 }
 OPTIONAL = ("aesthetics", "mouth_quality", "face_quality")  # of a package that no other extra brings
 DEMO = Path("results/zoo")
+FORMULAS = "The chosen metrics are formulas: no network is needed and nothing is fetched."
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,28 @@ def _official(
             next(iter(missing.values())), user_cache(), "or choose other metrics with --metrics"
         )
     return Evaluators(found, missing)
+
+
+def describe_choice(
+    choice: str | None, config: ScoresConfig, parts: dict[str, Path], accepted: Collection[str]
+) -> None:
+    """Print which networks a run would measure with, and what it would fetch.
+
+    Raises:
+        EadbenchError: Where the run would refuse its evaluators, too.
+    """
+    wanted = needed(config, parts)
+    if not wanted:
+        typer.echo("The chosen metrics need no network but those of --part." if parts else FORMULAS)
+    elif choice in (None, "official"):
+        describe(wanted)
+    else:
+        chosen = choose(choice, config, parts, accepted)
+        typer.echo("Networks for the chosen metrics (nothing to fetch):")
+        for name, folder in chosen.parts.items():
+            typer.echo(f"  {name}: {folder}")
+        for role, reason in chosen.missing.items():
+            typer.echo(f"  {role}: none, so its metrics stay empty; {reason}")
 
 
 def describe(wanted: list[Published]) -> None:

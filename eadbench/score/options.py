@@ -129,9 +129,9 @@ def names_of(text: str, known: Collection[str], what: str) -> tuple[str, ...]:
     """
     listed = [name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()]
     every = f"known: {', '.join(known)}"
-    for name in listed:
-        if name not in known:
-            raise EadbenchError(f"no {what} is named {name!r}{nearest(name, known)}", f"--{what}s", every)
+    unknown = [f"{name!r}{nearest(name, known)}" for name in listed if name not in known]
+    if unknown:
+        raise EadbenchError(f"no {what} is named {' or '.join(unknown)}", f"--{what}s", every)
     if not listed:
         raise EadbenchError(f"no {what} is named", f"--{what}s", every)
     return tuple(dict.fromkeys(listed))

@@ -187,7 +187,12 @@ def references(built: Built, name: str | None = None) -> str:
             built.folder,
             f"there are: {', '.join(t.name for t in built.tables)}",
         )
-    metrics = [column.metric.name for table in chosen for column in table.columns]
+    metrics = [
+        column.metric.name
+        for table in chosen
+        for column in table.columns
+        if any(key == column.key and cell.value is not None for (_, key), cell in table.cells.items())
+    ]
     methods = [row.method for table in chosen for row in table.rows]
     corpora = [column.corpus for table in chosen for column in table.columns]
     kinds = [built.facts.corpora[corpus]["kind"] for corpus in corpora if corpus in built.facts.corpora]

@@ -18,6 +18,7 @@ WORDS = {"trained": "trained here on the training clips", "random": "fixed rando
 WARNED = {"trained": "evaluator trained here", "random": "random features"}
 BRACKETS = re.compile(r" ?\((?:[^()]|\([^()]*\))*\)")
 FEW = 3  # methods or clips that a note names before it counts them
+BIBTEX = "`eadbench tables cite --tables PLACE` prints the BibTeX of the tables there."
 SYNC = ("sync", "lse_d", "sync_offset")  # metrics in whose tables the offset of sound and picture is told
 # Kinds of notes in the order in which they are read, each with its heading.
 GROUPS = {
@@ -133,11 +134,15 @@ def citing(corpora: Iterable[str], facts: Facts, official: bool) -> Note:
         + ["evaluators marked above are not the published ones"] * (not official)
     )
     if not why:
-        return Note("citing", "", f"A value may be cited {how}. `eadbench tables cite` prints the BibTeX.")
+        return Note(
+            "citing",
+            "",
+            f"A value may be cited {how}. {BIBTEX}",
+        )
     text = (
         f"Not as results on published corpora: {why}. What may be cited is how the methods here compare "
         "with each other, as a "
-        f"demonstration of eadbench, {how}. `eadbench tables cite` prints the BibTeX."
+        f"demonstration of eadbench, {how}. {BIBTEX}"
     )
     return Note("citing", "", text)
 

@@ -144,6 +144,8 @@ def test_a_shard_in_which_all_failed_is_an_error():
     check_not_all_failed([], "clips", "x")
     with pytest.raises(EadbenchError, match="all 2 clips failed"):
         check_not_all_failed(["failed", "failed"], "clips", "x")
+    with pytest.raises(EadbenchError, match="all 2 clips failed; the first: no video of it"):
+        check_not_all_failed(["failed", "failed"], "clips", "x", [None, "no video of it"])
 
 
 def test_settings_hold_only_what_was_given():

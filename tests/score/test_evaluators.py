@@ -61,6 +61,21 @@ def run(media: Path, out: Path, *more: str):
     return CliRunner().invoke(app, args, catch_exceptions=False)
 
 
+def test_a_dry_run_names_the_networks_chosen_and_refuses_as_the_run_does(media, tmp_path, monkeypatch):
+    monkeypatch.setenv("EADBENCH_CACHE", str(tmp_path / "cache"))
+    args = ["--real", str(media / "real"), "--fake", str(media / "mine"), "--dry-run"]
+    (tmp_path / "zoo/lpips").mkdir(parents=True)
+    (tmp_path / "zoo/lpips/card.json").write_text("{}")
+
+    def told(*more):
+        return CliRunner().invoke(app, [*args, *more], catch_exceptions=False).output
+
+    assert f"lpips: {tmp_path}/zoo/lpips" in told("--metrics", "lpips", "--evaluators", f"{tmp_path}/zoo")
+    assert "to fetch)" in told("--metrics", "lpips") and "formulas" in told("--metrics", "ssim,psnr")
+    with pytest.raises(EadbenchError, match="no such folder"):
+        told("--metrics", "lpips", "--evaluators", "dmo")
+
+
 def test_a_dry_run_needs_no_table_to_write_and_all_else_does(media):
     args = ["--real", str(media / "real"), "--fake", str(media / "mine"), "--metrics", "ssim"]
     assert "videos paired" in CliRunner().invoke(app, [*args, "--dry-run"], catch_exceptions=False).output

@@ -94,7 +94,7 @@ class EmotionAccuracy(Metric):
     def compute(self) -> Value:
         part, target = self.part(EmotionLogits), self.clip.task.emotion
         if target is None:
-            return Value(None, None, DROPPED, "no emotion was asked for")
+            return Value(None, None, DROPPED, "no emotion was asked for: no label names one")
         if target not in part.net.classes:
             return Value(None, None, DROPPED, f"the evaluator does not know {target!r}")
         return Value(float(part.net.classes[int(part.logits.argmax())] == target), part.frames)
@@ -113,7 +113,7 @@ class EmotionProbability(Metric):
     def compute(self) -> Value:
         part, target = self.part(EmotionLogits), self.clip.task.emotion
         if target is None:
-            return Value(None, None, DROPPED, "no emotion was asked for")
+            return Value(None, None, DROPPED, "no emotion was asked for: no label names one")
         if target not in part.net.classes:
             return Value(None, None, DROPPED, f"the evaluator does not know {target!r}")
         return Value(float(softmax(part.logits)[part.net.classes.index(target)]), part.frames)
@@ -136,7 +136,7 @@ class ValenceArousalError(Metric):
     def compute(self) -> Value:
         part, task = self.part(EmotionLogits), self.clip.task
         if task.emotion is None:
-            return Value(None, None, DROPPED, "no emotion was asked for")
+            return Value(None, None, DROPPED, "no emotion was asked for: no label names one")
         if task.intensity is None and task.emotion != "neutral":
             return Value(None, None, DROPPED, "no intensity was asked for")
         asked = valence_arousal_intensity(task.emotion, task.intensity or 0.0)[:2]
