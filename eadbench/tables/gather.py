@@ -153,14 +153,15 @@ def failures(paths: Sequence[Path]) -> pd.DataFrame:
 
 def offsets(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """Offsets of sound and picture of all clips, in frames, positive where the sound is
-    early: rows of ``method, corpus, protocol, values``.
+    early: rows of ``method, corpus, protocol, values, clips``.
     """
     rows = base.execute(
-        "SELECT method, corpus, protocol, list(value ORDER BY clip_id) AS found FROM per_clip WHERE metric "
-        "= 'sync_offset' GROUP BY ALL ORDER BY ALL"
+        "SELECT method, corpus, protocol, list(value ORDER BY clip_id) AS found, "
+        "list(clip_id ORDER BY clip_id) AS clips FROM per_clip WHERE metric = 'sync_offset' "
+        "GROUP BY ALL ORDER BY ALL"
     ).fetchnumpy()
     frame = pd.DataFrame({name: rows[name] for name in CELL})
-    return frame.assign(values=[np.asarray(v, float) for v in rows["found"]])
+    return frame.assign(values=[np.asarray(v, float) for v in rows["found"]], clips=list(rows["clips"]))
 
 
 def clip_sets(base: duckdb.DuckDBPyConnection, method: str) -> dict[str, str]:

@@ -323,19 +323,22 @@ def apart(table: WideTable, offsets: pd.DataFrame | None) -> list[Note]:
     notes = []
     for corpus, corpus_label in _corpora(table).items():
         here = offsets[(offsets.corpus == corpus) & (offsets.protocol == table.protocol)].set_index("method")[
-            "values"
+            ["values", "clips"]
         ]
         where = f" on {corpus_label}" if len(_corpora(table)) > 1 else ""
         unsteady = []
         for row in (r for r in table.rows if r.method in here.index):
-            values = here[row.method]
-            far = values[np.abs(values) > 1]
+            values, clips = here.loc[row.method]
+            beyond = np.abs(values) > 1
+            far = values[beyond]
             if len(far) and far.min() < 0 < far.max():
                 unsteady.append(row.label)
             elif len(far):
+                named = ", ".join([clip for clip, told in zip(clips, beyond, strict=True) if told][:FEW])
+                more = f" and {len(far) - FEW} more" if len(far) > FEW else ""
                 text = (
-                    f"{row.label}{where}: {_direction(far)} in {len(far)} of {len(values)} clips (AV "
-                    "offset, positive where the audio is early)."
+                    f"{row.label}{where}: {_direction(far)} in {len(far)} of {len(values)} clips, "
+                    f"{named}{more} (AV offset, positive where the audio is early)."
                 )
                 notes.append(Note("sync", table.name, text))
         if unsteady:

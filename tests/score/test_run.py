@@ -303,8 +303,8 @@ def test_folders_that_share_no_name_are_refused(media, tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ([-5, -5, 0, -5], "mine: audio late by 5 frames in 3 of 4 clips"),
-        ([5, 6], "mine: audio early by 5 to 6 frames in 2 of 2 clips"),
+        ([-5, -5, 0, -5], "mine: audio late by 5 frames in 3 of 4 clips, c0, c1, c3"),
+        ([5, 6], "mine: audio early by 5 to 6 frames in 2 of 2 clips, c0, c1"),
         (
             [-3, 4, 0],
             "No steady offset: mine. SyncNet finds the audio early in some clips and late in others, as "
@@ -323,6 +323,7 @@ def test_the_offset_is_told_in_words_beyond_one_frame(values, words):
     table = WideTable("main", "t", "self", "mine", (), (row,), (column,), {}, {})
     offsets = pd.DataFrame(
         {"method": ["mine"], "corpus": ["real"], "protocol": ["self"], "values": [np.array(values, float)]}
+        | {"clips": [[f"c{k}" for k in range(len(values))]]}
     )
     notes = [n.text for n in apart(table, offsets)]
     assert [n.split(" (AV")[0] for n in notes] == ([words] if words else [])

@@ -125,7 +125,7 @@ def test_the_page_says_whose_people_are_drawn_and_how_to_cite(page_folder: Path)
         and "as the paper&#39;s figure 4. Drawn people, synthetic voices." in html
     )
     assert (
-        "<code>eadbench tables cite</code> prints the BibTeX" in html
+        "<code>eadbench tables cite --tables PLACE</code> prints the BibTeX" in html
         and "@inproceedings{wang2020mead," in html
     )
     assert "What was trained on what" in html and "another speaker&#39;s clip of the same label" in html
