@@ -240,9 +240,7 @@ def newcomer(folder: Path) -> None:
     """
     made = folder / "results/samples/ground_truth/demo_mead/self/videos"
     for name in ("real", "mine"):
-        (folder / name).mkdir()
-        for clip in (folder / "results/clips/demo_hdtf/shards").rglob("*.mp4"):
-            shutil.copy(clip, folder / name)
+        shutil.copytree(made, folder / name)
     shutil.copy(next(made.glob("*.mp4")), folder / "face.mp4")
     shutil.copy(next((folder / "results/clips/demo_mead/shards").rglob("*.wav")), folder / "speech.wav")
 

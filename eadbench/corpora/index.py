@@ -45,7 +45,7 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
         raise EadbenchError(
             f"corpus {corpus!r} has no recording",
             root,
-            "look at the layout that eadbench/corpora/README or the docs describe",
+            "docs/corpora.md says what each kind of corpus looks like",
         )
     with ThreadPoolExecutor(config.probe_threads) as pool:
         rows = list(

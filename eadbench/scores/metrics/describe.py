@@ -40,8 +40,8 @@ whether they do.
 
 `eadbench tables cite` prints the BibTeX of everything that a table holds. *Reacts to*
 says what else moves a value by its definition; [audit.md](audit.md) measures that on
-clips of yours. [reference_code.md](reference_code.md) names what differs from published
-code.
+clips of yours. [scoring.md](scoring.md) measures your own videos, and
+[reference_code.md](reference_code.md) names what differs from published code.
 
 | metric | name in the tables | better | values | evaluator | compares with |
 |---|---|---|---|---|---|
