@@ -94,7 +94,10 @@ def run(build: Path, pair: Path, zoo: Path, scores: dict, most: float) -> dict:
     """
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "s.parquet"
-        settings = json.dumps({"scores": scores, "seed": 1, "device": "cpu"})
+        named = dict(scores)
+        if not (build / "eadbench/scores/evaluators.py").exists():
+            named["judges"] = named.pop("evaluators")  # as builds before that file call them
+        settings = json.dumps({"scores": named, "seed": 1, "device": "cpu"})
         command = [sys.executable, "-m", "eadbench", "--threads", "1", "score", "--real", str(pair / "real")]
         command += [
             "--fake",
@@ -235,7 +238,7 @@ def main() -> None:
     parser.add_argument("--only", default="builds,lengths,shares")
     arguments = parser.parse_args()
     arguments.zoo = arguments.zoo.resolve()
-    scores = {"judges": EVALUATORS, "fid_frames": 16, "lpips_frames": 4}
+    scores = {"evaluators": EVALUATORS, "fid_frames": 16, "lpips_frames": 4}
     if arguments.metrics:
         scores["metrics"] = arguments.metrics.split(",")
     old = {"old": arguments.old.resolve()} if arguments.old else {}

@@ -3,7 +3,7 @@ clips; print seconds and peak memory.
 
     python benchmarks/tables.py [--cells 200] [--rows 1000000]
 
-Target (issue 9): tables in under 30 s and 2 GiB on 2 cores. Each part runs in a process
+Target: tables in under 30 s and 2 GiB on 2 cores. Each part runs in a process
 of its own, so that its peak memory is its own.
 """
 
