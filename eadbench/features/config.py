@@ -1,16 +1,15 @@
 """Section ``features`` of the config: what is computed once per clip and stored."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.masks import MaskKind
 from eadbench.core.settings import Section
 
 READS = {"extract": ("device", "features"), "text": ("device",)}
 ARTEFACTS = {"extract": ("vae", "whisper"), "text": ("text_encoder",)}
-
-Mask = Literal["mouth", "lower_face", "face"]
 
 
 class FeaturesConfig(Section):
@@ -30,7 +29,7 @@ class FeaturesConfig(Section):
     """
 
     size: int = Field(256, gt=0)
-    mask: Mask = "face"
+    mask: MaskKind = "face"
     whisper_padding: bool = True
     whisper_overlap: float = Field(5.0, gt=0, lt=30)
     frames_per_batch: int = Field(64, gt=0)

@@ -11,23 +11,12 @@ place it on the head, by eyes and nose only.
   emotion is also in the upper face.
 """
 
-from typing import Literal
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from eadbench.core.geometry import TEMPLATE
-
-MaskKind = Literal["mouth", "lower_face", "face"]
-
-# Superellipses |x|^p + |y|^p <= 1: centre, half axes (fractions of the side), exponent,
-# and the line above which all is kept.
-SHAPES = {
-    "mouth": ((0.50, 0.80), (0.24, 0.18), 2.5, 0.0),
-    "lower_face": ((0.50, 0.60), (0.35, 0.38), 2.5, 0.50),
-    "face": ((0.50, 0.60), (0.35, 0.38), 2.5, 0.0),
-}
+from eadbench.core.masks import SHAPES, MaskKind
 
 # Corners of the eyes and the tip of the nose in MediaPipe's face mesh, in the order of
 # the template's first three points.

@@ -1,16 +1,23 @@
 """Masks lie where the template says the face is."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from eadbench.core.geometry import TEMPLATE, template_points
-from eadbench.models.masks import SHAPES, STABLE_LANDMARKS, latent_mask, mask_for
+from eadbench.core.masks import SHAPES, MaskKind
+from eadbench.models.masks import STABLE_LANDMARKS, latent_mask, mask_for
 
 
 def made_anew(mask: torch.Tensor, x: float, y: float) -> bool:
     size = mask.shape[-1]
     return mask[0, int(y * size), int(x * size)] == 0
+
+
+def test_every_name_has_a_shape():
+    assert set(SHAPES) == set(get_args(MaskKind))
 
 
 @pytest.mark.parametrize("size", [64, 96, 256])
