@@ -60,7 +60,7 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     shaped_by = shaping_for("clips cut", config)
     job = Job(out, shaped_by, [VERSION, shaped_by], {"index": index}, lasting=True)
     rows: list[dict[str, Any]] = []
-    tried: list[str] = []
+    tried: list[dict[str, Any]] = []
     for recording in track(recordings, f"cut {corpus} {shard}", unit="recording"):
         _check_source(recording)
         key = job.key([recording.row.written(recording.folder), _sources(recording)])
@@ -71,9 +71,11 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
                 job.keep(key, found, _media(folder, found["rows"]))
         rows += found["rows"]
         if recording.row.status != FAILED:
-            tried.append(FAILED if all(row["status"] == FAILED for row in found["rows"]) else "")
+            tried.append(next((row for row in found["rows"] if row["status"] != FAILED), found["rows"][0]))
     if len(tried) > 2:
-        check_not_all_failed(tried, "recordings", out)
+        check_not_all_failed(
+            [row["status"] for row in tried], "recordings", out, [row["reason"] for row in tried]
+        )
     frames = sum(row["frames"] or 0 for row in rows)
     seconds = time.monotonic() - started
     job.write(rows, schemas.CLIPS, "clip_id", None, _media(folder, rows), frames=frames)
