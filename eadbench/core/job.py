@@ -137,9 +137,9 @@ class Job:
             EadbenchError: If every item failed (apart from those that were dropped), or
                 a row breaks the contract.
         """
-        tried = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
-        tried = [row for row in tried if row["status"] != DROPPED]
         if what:
+            listed = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+            tried = [row for row in listed if row["status"] != DROPPED]
             check_not_all_failed(
                 [row["status"] for row in tried],
                 what,
