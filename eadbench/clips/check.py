@@ -104,14 +104,14 @@ def _check(clip: ClipsRow, folder: Path, network: Any, config: SyncConfig) -> di
     """
     changed: dict[str, Any] = {"status": KEPT}
     try:
-        _evaluator_sound(clip, changed, folder, network, config)
+        _score_sound(clip, changed, folder, network, config)
     except Exception as error:
         changed |= {"status": FAILED, "reason": f"not judged: {reason_of(error, clip.clip_id)}"}
         log.warning("%s: %s", clip.clip_id, error)
     return changed
 
 
-def _evaluator_sound(
+def _score_sound(
     clip: ClipsRow, changed: dict[str, Any], folder: Path, network: Any, config: SyncConfig
 ) -> None:
     """Fill in offset and confidence; correct the sound; keep or drop."""

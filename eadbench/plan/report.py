@@ -1,10 +1,12 @@
 """``eadbench plan``: put the parts together and print them."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -88,11 +90,9 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def show(report: Report, details: bool) -> None:
-    """Print it."""
+    """Print it, what it comes to last."""
     console = Console()
-    corpora = _table(
-        "Corpora", "corpus", "recordings", "hours", "clips", "clip hours", "rendered", "source", "from"
-    )
+    corpora = _table("Corpora", "corpus", "recordings", "hours", "clips", "clip hours", "rendered", "source")
     for name, c in report.corpora.items():
         row = (
             f"{c.recordings:,.0f}",
@@ -101,19 +101,15 @@ def show(report: Report, details: bool) -> None:
             f"{c.clip_seconds / 3600:.1f}",
             f"{c.test_clips:,.0f}",
         )
-        corpora.add_row(name, *row, c.source, c.note)
+        corpora.add_row(name, *row, c.source)
     console.print(corpora)
+    _print_notes(console, ((name, c.note) for name, c in report.corpora.items()))
+    if details:
+        rows = report.figures.sort_values("hours", ascending=False)
+        console.print(_figures(rows))
+        _print_notes(console, ((f"{r.figure}, {r.work:,.0f} {r.unit}", r.note) for r in rows.itertuples()))
     stages = _table(
-        "Cost",
-        "stage",
-        "jobs",
-        "core h",
-        "GPU h",
-        "disk GB",
-        "memory GB",
-        "GPU GB",
-        "measured",
-        "figures of its jobs",
+        "Cost", "stage", "jobs", "core h", "GPU h", "disk GB", "memory GB", "GPU GB", "measured", "figures"
     )
     for row in report.stages.itertuples():
         gpu = f"{row.peak_gpu_memory_gb:.0f}" if pd.notna(row.peak_gpu_memory_gb) else "-"
@@ -129,7 +125,7 @@ def show(report: Report, details: bool) -> None:
             *hours,
             gpu,
             f"{row.measured_share:.0%}",
-            row.source,
+            row.source.replace(", ", "\n"),
             style="bold" if row.stage == "all" else None,
         )
     console.print(stages)
@@ -137,31 +133,36 @@ def show(report: Report, details: bool) -> None:
     for wall in report.walls:
         walls.add_row(str(wall["workers"]), str(wall["gpus"]), f"{wall['hours']:,.1f}")
     console.print(walls)
-    if details:
-        console.print(_figures(report.figures))
     console.print(WHAT_IT_IS_NOT)
 
 
 def _figures(rows: pd.DataFrame) -> Table:
-    table = _table("Figures", "figure", "jobs", "work", "s per unit", "start s", "hours", "source", "from")
-    for row in rows.sort_values("hours", ascending=False).itertuples():
-        work = f"{row.work:,.0f} {row.unit}"
+    table = _table("Figures", "figure", "jobs", "s per unit", "start s", "hours", "source")
+    for row in rows.itertuples():
         table.add_row(
             row.figure,
             str(row.jobs),
-            work,
             f"{row.seconds_per_unit:.3g}",
             f"{row.start_seconds:.3g}",
             f"{row.hours:,.2f}",
             row.source,
-            row.note,
         )
     return table
 
 
+def _print_notes(console: Console, notes: Iterable[tuple[str, str]]) -> None:
+    """Where figures are from, below their table."""
+    for name, note in notes:
+        console.print(f"{name}: {note}", highlight=False, markup=False)
+
+
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    """A table that breaks no word at 80 columns: headings are stacked, cells stay
+    whole.
+    """
+    table = Table(title=title, title_justify="left", box=SIMPLE, collapse_padding=True, pad_edge=False)
     for column in columns:
-        words = column in ("corpus", "stage", "figure", "source", "from", "figures of its jobs")
-        table.add_column(column, justify="left" if words else "right", overflow="fold")
+        words = column in ("corpus", "stage", "figure", "source", "figures")
+        heading = column.replace(" ", "\n")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
     return table

@@ -88,7 +88,7 @@ def compare_values(first: Path, second: Path) -> pd.DataFrame:
             "n_a": row.n_a,
             "n_b": row.n_b,
         }
-        rows.append(found | _evaluator(row, p_values.get((row.method, row.corpus, row.protocol, row.metric))))
+        rows.append(found | _verdict(row, p_values.get((row.method, row.corpus, row.protocol, row.metric))))
     frame = pd.DataFrame(
         rows,
         columns=[*KEY, "a", "b", "n_a", "n_b", "difference", "low", "high", "p_value", "verdict", "detail"],
@@ -96,7 +96,7 @@ def compare_values(first: Path, second: Path) -> pd.DataFrame:
     return frame.sort_values(KEY, kind="stable", ignore_index=True)
 
 
-def _evaluator(row, paired: Paired | None) -> dict:
+def _verdict(row, paired: Paired | None) -> dict:
     """Difference, interval and verdict of one value."""
     nothing = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
     if row.side != "both":

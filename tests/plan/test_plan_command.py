@@ -319,8 +319,12 @@ def test_command_prints_and_writes(tmp_path):
     from eadbench.plan.cli import app
 
     arguments = ["--config", str(PAPER), "--results", str(tmp_path), "--workers", "32", "--gpus", "4"]
-    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.json")])
+    options = ["--details", "--out", str(tmp_path / "plan.json")]
+    done = CliRunner().invoke(app, [*arguments, *options], env={"COLUMNS": "80"})
     assert done.exit_code == 0, done.output
+    assert "…" not in done.output and max(map(len, done.output.splitlines())) <= 80
+    for whole in ("captions", "features", "make_samples/shuffled_audio"):
+        assert re.search(rf"^ {whole} .*\d", done.output, re.M), f"{whole} is broken at 80 columns"
     assert "assumed" in done.output and "Wall time" in done.output
     told = json.loads((tmp_path / "plan.json").read_text())
     assert (
