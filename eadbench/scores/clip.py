@@ -334,8 +334,11 @@ class ClipPair:
         again = [r for r in (*self._parts.values(), *metrics.values()) if r.error is None and r.misjudged()]
         if again:
             self._prepare_again()
-            for part in [r for r in again if isinstance(r, Part)]:
-                self._parts[type(part)] = guarded(type(part), self)
+            parts = [type(r) for r in again if isinstance(r, Part)]
+            for which in parts:
+                del self._parts[which]
+            for which in parts:
+                self.part(which)
             for name, metric in list(metrics.items()):
                 if metric in again:
                     metrics[name] = guarded(type(metric), self)

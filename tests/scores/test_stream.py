@@ -74,6 +74,17 @@ def test_a_wrong_guess_of_the_number_of_frames_changes_nothing(pair, measurer, m
     assert guessed.features["inception"] == pytest.approx(right.features["inception"], rel=1e-3, abs=1e-4)
 
 
+def test_a_real_video_in_which_the_face_is_gone_for_a_while_is_still_its_own_person(measurer, tmp_path):
+    """The frames to look at are then chosen anew, and with them the clip's own mean."""
+    frames, sound = astronaut(40)
+    frames[10:20] = 0
+    write_video(tmp_path / "a.mp4", frames, audio=sound)
+    found = measurer.measure(ScoreTask("a", fake=tmp_path / "a.mp4", real=tmp_path / "a.mp4"))
+    assert found.values["face_rate"].value < 1
+    assert found.values["csim"].value == pytest.approx(1, abs=0.05)
+    assert "face_id_mean" in found.reference["tensors"]
+
+
 def test_lockstep_keeps_times_together():
     a, b = np.arange(10), np.arange(7)
     steps = list(lockstep(iter(np.split(a, [4, 8])), iter(np.split(b, [3]))))

@@ -99,6 +99,17 @@ class Reader:
         """
         return False
 
+    def part(self, which: "type[Part]") -> Any:
+        """A part that it builds on.
+
+        Raises:
+            EadbenchError: What went wrong with it.
+        """
+        found = self.clip.part(which)
+        if found.error is not None:
+            raise found.error
+        return found
+
 
 class Part(Reader):
     """A computation that several metrics of a clip share, or whose result is kept as a
@@ -177,17 +188,6 @@ class Metric(Reader):
             *(["sound"] if cls.sound else []),
         ]
         return tuple(dict.fromkeys(found))
-
-    def part(self, which: type[Part]) -> Any:
-        """A part that it builds on.
-
-        Raises:
-            EadbenchError: What went wrong with it.
-        """
-        found = self.clip.part(which)
-        if found.error is not None:
-            raise found.error
-        return found
 
     def compute(self) -> Value:
         """The value of the clip, after its last chunk.

@@ -85,8 +85,8 @@ class IdentityInTime(_InTime):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        faces = Spaced(clip.evaluators.nets["face_id"], FACES * self.bins)
-        self.inputs = FaceInputs(faces, clip.expected, clip.expected_faces)
+        net = clip.evaluators.nets["face_id"]
+        self.inputs = FaceInputs(net, FACES * self.bins, clip.expected, clip.expected_faces)
         self.embeddings: np.ndarray | None = None
 
     def take(self, chunk: Chunk) -> None:
@@ -102,26 +102,11 @@ class IdentityInTime(_InTime):
     def of(self, first: int, last: int) -> float:
         at = np.array(self.inputs.at)
         inside = self.embeddings[(at >= first) & (at < last)]
-        real = self.clip.part(RealIdentity)
-        if real.error is not None:
-            raise real.error
+        real = self.part(RealIdentity).mean
         if not len(inside):
             return np.nan
-        mean, real = inside.mean(0, dtype=np.float64), real.mean
+        mean = inside.mean(0, dtype=np.float64)
         return float(mean @ real / (np.linalg.norm(mean) * np.linalg.norm(real)))
-
-
-class Spaced:
-    """A network that looks at so many frames of a video.
-
-    Args:
-        net: The network.
-        frames: How many.
-    """
-
-    def __init__(self, net: object, frames: int) -> None:
-        self.frames, self.inputs, self.run = frames, net.inputs, net.run
-        self.device = getattr(net, "device", "cpu")
 
 
 class SharpnessInTime(_InTime):
@@ -185,9 +170,7 @@ class SyncInTime(_InTime):
     def of(self, first: int, last: int) -> float:
         from eadbench.models.syncnet_evaluator import sync_from_distances
 
-        whole = self.clip.part(SyncDistances)
-        if whole.error is not None:
-            raise whole.error
+        whole = self.part(SyncDistances)
         if whole.stream is None:
             raise EadbenchError("the sound is silent")
         inside = whole.stream.distances()[first:last]

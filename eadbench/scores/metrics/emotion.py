@@ -1,6 +1,6 @@
 """Whether the emotion asked for shows, by an evaluator of emotion."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,8 @@ class FaceInputs:
     run in full batches.
 
     Args:
-        net: Has ``frames`` (how many it looks at), ``inputs(frames, landmarks)`` and
-            ``run(inputs)``.
+        net: Has ``inputs(frames, landmarks)`` and ``run(inputs)``.
+        wanted: How many frames it looks at; ``None`` for all.
         expected: Frames of the video.
         seen: How many of them show a face, where that is known.
 
@@ -31,8 +31,8 @@ class FaceInputs:
         at: Numbers of the frames that were chosen.
     """
 
-    def __init__(self, net: object, expected: int, seen: int | None = None) -> None:
-        self.net, self.choice = net, Spread(net.frames, expected if seen is None else seen)
+    def __init__(self, net: Any, wanted: int | None, expected: int, seen: int | None = None) -> None:
+        self.net, self.choice = net, Spread(wanted, expected if seen is None else seen)
         self.batches = Batches(lambda inputs: net.run(np.stack(inputs)), batch_size(net, *BATCH))
         self.at: list[int] = []
         self._frames = 0
@@ -66,7 +66,8 @@ class EmotionLogits(Part):
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.net = clip.evaluators.nets["emotion"]
-        self.inputs, self.frames = FaceInputs(self.net, clip.expected, clip.expected_faces), 0
+        self.inputs = FaceInputs(self.net, self.net.frames, clip.expected, clip.expected_faces)
+        self.frames = 0
         self.logits: np.ndarray | None = None
 
     def update(self, chunk: Chunk) -> None:

@@ -18,7 +18,8 @@ class Identity(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.inputs = FaceInputs(clip.evaluators.nets["face_id"], clip.expected, clip.expected_faces)
+        net = clip.evaluators.nets["face_id"]
+        self.inputs = FaceInputs(net, net.frames, clip.expected, clip.expected_faces)
         self.mean, self.count = None, 0
 
     def update(self, chunk: Chunk) -> None:
@@ -40,12 +41,12 @@ class RealIdentity(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.inputs = FaceInputs(
-            clip.evaluators.nets["face_id"], clip.expected_real, clip.expected_real_faces
-        )
-        self.own = clip.part(Identity) if clip.same else None
-        self.mean = clip.reference.whole("face_id_mean") if self.own is None else None
-        if self.own is not None or self.mean is not None:
+        net = clip.evaluators.nets["face_id"]
+        self.inputs = FaceInputs(net, net.frames, clip.expected_real, clip.expected_real_faces)
+        self._mean = clip.reference.whole("face_id_mean")
+        if clip.same:
+            clip.part(Identity)
+        if clip.same or self._mean is not None:
             self.reads = ()  # nothing is left to compute
 
     def update(self, chunk: Chunk) -> None:
@@ -56,10 +57,17 @@ class RealIdentity(Part):
         return bool(self.reads) and self.inputs.choice.misjudged()
 
     def finish(self) -> None:
-        if self.own is not None:
-            self.mean = self.own.mean
-        elif self.mean is None:
-            self.mean = self.inputs.results().mean(0, dtype=np.float64)
+        if self.reads:
+            self._mean = self.inputs.results().mean(0, dtype=np.float64)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean embedding ``(dim,)``, once the last frame is in.
+
+        Raises:
+            EadbenchError: If no frame shows a face.
+        """
+        return self.part(Identity).mean if self.clip.same else self._mean
 
 
 class Csim(Metric):
