@@ -13,7 +13,7 @@ import typer
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings, nearest
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.names import evaluator_of, with_foundations
+from eadbench.scores.names import evaluator_roles, with_foundations
 
 # Options that commands which measure videos share.
 LabelsOption = Annotated[
@@ -93,7 +93,7 @@ def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | N
     found = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate(own)
     if metrics is not None:
         found = found.model_copy(
-            update={"metrics": with_motion(with_foundations(names_of(metrics, evaluator_of(), "metric")))}
+            update={"metrics": with_motion(with_foundations(names_of(metrics, evaluator_roles(), "metric")))}
         )
     if lpips_frames is not None:
         found = found.model_copy(update={"lpips_frames": frame_count(lpips_frames)})

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator
 
 from eadbench.core.settings import ArtefactName, Section, nearest
-from eadbench.scores.names import default_names, evaluator_of, with_foundations
+from eadbench.scores.names import default_names, evaluator_roles, with_foundations
 
 MEASURED = (
     "device",
@@ -97,15 +97,15 @@ class ScoresConfig(Section):
     @field_validator("metrics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in names if name not in evaluator_of()]
+        unknown = [name for name in names if name not in evaluator_roles()]
         if unknown:
-            told = ", ".join(f"{name}{nearest(name, evaluator_of())}" for name in unknown)
-            raise ValueError(f"unknown metrics {told}; known: {', '.join(evaluator_of())}")
+            told = ", ".join(f"{name}{nearest(name, evaluator_roles())}" for name in unknown)
+            raise ValueError(f"unknown metrics {told}; known: {', '.join(evaluator_roles())}")
         return with_foundations(names)
 
     def roles(self) -> list[str]:
         """Evaluators that the chosen metrics need."""
-        needed = {evaluator_of()[name] for name in self.metrics}
+        needed = {evaluator_roles()[name] for name in self.metrics}
         return [role for role in ROLES if role in needed]
 
     def artefacts(self) -> list[str]:

@@ -46,7 +46,7 @@ class MetricNetworks:
         """
         found = METRICS[metric]
         if found.evaluator in self.missing:
-            return MetricSignature(f"no evaluator of {found.evaluator}")
+            return MetricSignature(f"no evaluator for {found.evaluator}")
         if found.evaluator:
             signature = self.signatures[found.evaluator]
             return signature if signature.resolution is not None else replace(signature, resolution=size)

@@ -77,11 +77,19 @@ ON_REQUEST = frozenset(
     }
 )
 # Metrics that build on values of others, which are measured with them.
-BUILDS_ON = {"theval": ("theval_lips", "theval_brows", "theval_head", "theval_silence", "theval_sync")}
+BUILDS_ON = {
+    "acc_emo_recall": ("acc_emo",),
+    "acc_emo_real": ("acc_emo",),
+    "csim_bins": ("csim_slope",),
+    "sharpness_bins": ("sharpness_slope",),
+    "sync_bins": ("sync_slope",),
+    "jitter_bins": ("jitter_slope",),
+    "theval": ("theval_lips", "theval_brows", "theval_head", "theval_silence", "theval_sync"),
+}
 
 
 @cache
-def evaluator_of() -> dict[str, str]:
+def evaluator_roles() -> dict[str, str]:
     """Metric -> role of its evaluator (empty for a formula); those of other packages are
     known once their code is loaded.
     """
@@ -94,7 +102,7 @@ def evaluator_of() -> dict[str, str]:
 
 def default_names() -> tuple[str, ...]:
     """Metrics that are measured when none is named."""
-    return tuple(name for name in evaluator_of() if name not in ON_REQUEST)
+    return tuple(name for name in evaluator_roles() if name not in ON_REQUEST)
 
 
 def with_foundations(names: Iterable[str]) -> tuple[str, ...]:

@@ -116,6 +116,15 @@ def confusion(cell: SummaryCell) -> pd.DataFrame:
     )
 
 
+def signature_of(rows: pd.DataFrame) -> dict[str, Any]:
+    """Extractor, hash of its weights and resolution of the first of some rows of
+    ``per_clip.parquet``; empty without one.
+    """
+    if not len(rows):
+        return {"extractor": "", "weights_sha256": "", "resolution": None}
+    return {key: rows[key].iloc[0] for key in ("extractor", "weights_sha256", "resolution")}
+
+
 class Summary:
     """The summary of one cell while it is made; metrics add their rows to it.
 
@@ -159,12 +168,7 @@ class Summary:
         clips, values = used.clip_id.tolist(), used.value.to_numpy(float)
         value = float(values.mean()) if len(values) else None
         low, high = mean_interval(values, self.counts(clips)) if len(values) else (None, None)
-        first = (used if len(used) else rows).iloc[:1]
-        signature = (
-            {key: first[key].iloc[0] for key in ("extractor", "weights_sha256", "resolution")}
-            if len(first)
-            else {"extractor": "", "weights_sha256": ""}
-        )
+        signature = signature_of(used if len(used) else rows)
         frames = int(used.frames.fillna(0).sum()) if len(used) else None
         told = [*warnings, *self.warnings(name, clips, total)]
         if not len(values) and len(rows):

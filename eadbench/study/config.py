@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
-from eadbench.scores.names import evaluator_of
+from eadbench.scores.names import evaluator_roles
 
 READS = {"analyse": ("study", "corpora.sets.*.kind", "corpora.sets.*.studio.layout")}
 
@@ -138,11 +138,11 @@ def check(settings: Any) -> None:
     """
     study = settings.study
     for _, metric in study.metrics:
-        if metric.split("@")[0] not in evaluator_of():
+        if metric.split("@")[0] not in evaluator_roles():
             raise EadbenchError(
-                f"no metric is named {metric!r}{nearest(metric, evaluator_of())}",
+                f"no metric is named {metric!r}{nearest(metric, evaluator_roles())}",
                 "study",
-                f"known: {', '.join(evaluator_of())}",
+                f"known: {', '.join(evaluator_roles())}",
             )
     for protocol in dict.fromkeys(protocol for protocol, _ in study.metrics):
         for name in study.methods:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
-from eadbench.scores.names import evaluator_of
+from eadbench.scores.names import evaluator_roles
 
 READS = {
     "build": (
@@ -406,11 +406,11 @@ def check(settings: Any) -> None:
     )
     for name, table in tables.items():
         for metric in table.metrics:
-            if metric.split("@")[0] not in evaluator_of():
+            if metric.split("@")[0] not in evaluator_roles():
                 raise EadbenchError(
-                    f"no metric is named {metric!r}{nearest(metric, evaluator_of())}",
+                    f"no metric is named {metric!r}{nearest(metric, evaluator_roles())}",
                     f"tables.{name}.metrics",
-                    f"known: {', '.join(evaluator_of())}",
+                    f"known: {', '.join(evaluator_roles())}",
                 )
 
 

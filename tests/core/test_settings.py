@@ -260,10 +260,10 @@ def test_a_name_that_a_path_a_shell_or_a_pattern_could_misread_is_refused(place,
 
 def test_names_of_metrics_are_those_of_the_code_that_measures():
     from eadbench.scores.metrics import METRICS
-    from eadbench.scores.names import evaluator_of
+    from eadbench.scores.names import evaluator_roles
 
-    assert evaluator_of() == {name: metric.evaluator for name, metric in METRICS.items()} and list(
-        evaluator_of()
+    assert evaluator_roles() == {name: metric.evaluator for name, metric in METRICS.items()} and list(
+        evaluator_roles()
     ) == list(METRICS)
 
 

@@ -18,7 +18,7 @@ from eadbench.media.video import write_video
 from eadbench.score.cli import app
 from eadbench.score.evaluators import OFFICIAL, choose, needed
 from eadbench.score.options import config_of
-from eadbench.scores.names import evaluator_of
+from eadbench.scores.names import evaluator_roles
 from eadbench.zoo.card import read_card
 from eadbench.zoo.fetch import user_cache
 from eadbench.zoo.registry import registry
@@ -269,7 +269,7 @@ def test_what_is_handed_over_or_needs_no_network_needs_no_choice(server, tmp_pat
 
 def test_every_role_has_a_published_network_of_a_known_size_or_a_page():
     default = {one.role for one in needed(config_of(None, None))}
-    every = needed(config_of(None, ",".join(evaluator_of())))
+    every = needed(config_of(None, ",".join(evaluator_roles())))
     assert {one.role for one in every} == set(OFFICIAL) > default
     for role, name in OFFICIAL.items():
         entry = registry()[name]

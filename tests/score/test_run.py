@@ -25,7 +25,7 @@ from eadbench.media.video import probe, write_video
 from eadbench.score.cli import app
 from eadbench.score.options import config_of, names_of
 from eadbench.score.place import alone
-from eadbench.scores.names import evaluator_of
+from eadbench.scores.names import evaluator_roles
 from eadbench.tables.cli import app as tables_app
 from eadbench.tables.compare import compare_values
 from eadbench.tables.notes import apart
@@ -270,12 +270,12 @@ def test_a_second_run_at_the_same_out_is_refused_and_the_next_is_not(tmp_path):
 
 def test_an_unknown_metric_is_one_line_with_the_nearest_name():
     with pytest.raises(EadbenchError, match="no metric is named 'nonsense'"):
-        names_of("nonsense", evaluator_of(), "metric")
+        names_of("nonsense", evaluator_roles(), "metric")
     with pytest.raises(EadbenchError, match="did you mean 'ssim'"):
-        names_of("fid,sism", evaluator_of(), "metric")
+        names_of("fid,sism", evaluator_roles(), "metric")
     with pytest.raises(EadbenchError, match="no metric is named"):
-        names_of(" , ", evaluator_of(), "metric")
-    assert names_of("SSIM, sync-offset,ssim", evaluator_of(), "metric") == ("ssim", "sync_offset")
+        names_of(" , ", evaluator_roles(), "metric")
+    assert names_of("SSIM, sync-offset,ssim", evaluator_roles(), "metric") == ("ssim", "sync_offset")
 
 
 def test_defaults_are_its_own_whatever_lies_in_the_folder(tmp_path, monkeypatch):

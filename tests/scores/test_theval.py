@@ -9,8 +9,10 @@ import pytest
 
 from eadbench.scores import dynamics, landmarks
 from eadbench.scores.evaluators import load_evaluators
+from eadbench.scores.metrics import METRICS
 from eadbench.scores.metrics.theval import DYNAMICS, ThevalScore
-from eadbench.scores.names import with_foundations
+from eadbench.scores.names import BUILDS_ON, with_foundations
+from eadbench.scores.summarise import Summary
 from eadbench.scores.task import ScoreTask
 
 
@@ -149,10 +151,10 @@ class Cell:
              "extractor": "mesh", "weights_sha256": "", "resolution": 256, "speaker": c}
             for m, column in values.items() for c, v in zip(clips, column, strict=True)
         ]  # fmt: skip
-        self.rows = pd.DataFrame(rows)
+        self.rows, self.meta = pd.DataFrame(rows), {"signatures": {}, "missing": {}}
 
 
-class Summed:
+class Summed(Summary):
     total = 4
 
     def __init__(self, fake, real, metrics=DYNAMICS):
@@ -193,7 +195,10 @@ def test_the_score_of_the_real_clips_is_one_and_what_lacks_is_named():
     assert summed.rows[0][1] is None and "nothing measured" in summed.rows[0][-1][0]
 
 
-def test_what_the_score_builds_on_is_measured_with_it():
+def test_what_a_metric_builds_on_is_measured_with_it():
+    from_rows = {name for name, metric in METRICS.items() if metric.kind == "set" and not metric.parts}
+    assert {"theval", *from_rows} == set(BUILDS_ON)
+    assert with_foundations(["csim_bins", "csim_slope"]) == ("csim_slope", "csim_bins")
     assert with_foundations(["ssim", "theval"]) == ("ssim", *DYNAMICS, "theval")
 
 

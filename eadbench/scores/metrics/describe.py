@@ -70,7 +70,7 @@ def values(metric: type[Metric]) -> str:
     return f"{ends} {metric.unit}".strip()
 
 
-def evaluator_of(metric: type[Metric]) -> str:
+def measured_by(metric: type[Metric]) -> str:
     """What measures: a network, the face mesh or a formula."""
     return EVALUATOR_NAMES.get(metric.evaluator, metric.evaluator) or (MESH if metric.landmarks else FORMULA)
 
@@ -96,7 +96,7 @@ def facts(metric: type[Metric]) -> dict[str, str]:
         "Definition": metric.meaning,
         "Better": better(metric),
         "Values": values(metric),
-        "Evaluator": evaluator_of(metric),
+        "Evaluator": measured_by(metric),
         "Compares with": compares(metric),
         "Reacts to": metric.reacts,
         "Source": metric.source,
@@ -108,7 +108,7 @@ def markdown() -> str:
     """``docs/metrics.md``: the package's own metrics."""
     own = {name: METRICS[name] for name in OWN}
     rows = [
-        f"| [`{name}`](#{name}) | {m.label} | {better(m)} | {values(m)} | {evaluator_of(m)} | {compares(m)} |"
+        f"| [`{name}`](#{name}) | {m.label} | {better(m)} | {values(m)} | {measured_by(m)} | {compares(m)} |"
         for name, m in own.items()
     ]
     parts = [HEAD + "\n".join(rows)]

@@ -207,12 +207,13 @@ class _Bins(Metric):
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
+        from eadbench.scores.summarise import signature_of
+
         rows = summary.cell.rows[summary.cell.rows.metric == cls.slope.name]
         kind, length = f"bins-{cls.name.removesuffix('_bins')}", summary.config.bin_seconds
         clips = summary.cell.features.clips(kind)
-        values = {clip: summary.cell.features.get(kind, clip) for clip in clips}
-        first = rows.iloc[0] if len(rows) else {"extractor": "", "weights_sha256": "", "resolution": None}
-        signature = {key: first[key] for key in ("extractor", "weights_sha256", "resolution")}
+        values = dict(zip(clips, summary.cell.features.view(kind, clips), strict=True))
+        signature = signature_of(rows)
         if not values:
             why = f"nothing measured: no clip has {FEWEST} bins of {length:g} s"
             summary.row(cls.name, None, None, None, [], summary.total, signature, None, None, [why])

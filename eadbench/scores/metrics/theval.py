@@ -12,6 +12,7 @@ import numpy as np
 from eadbench.core.status import DROPPED, KEPT
 from eadbench.scores import dynamics, landmarks
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
+from eadbench.scores.names import BUILDS_ON
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
@@ -171,7 +172,7 @@ class LoudnessCorrelation(_Speech):
         return landmarks.correlation(opening, volume)
 
 
-DYNAMICS = ("theval_lips", "theval_brows", "theval_head", "theval_silence", "theval_sync")
+DYNAMICS = BUILDS_ON["theval"]
 QUALITY = ("theval_aesthetics", "theval_mouth", "theval_face")
 
 
@@ -204,8 +205,7 @@ class ThevalScore(Metric):
         tables = {name: _both(summary, name) for name in wanted}
         used = [n for n, table in tables.items() if len(table) and abs(table.real.mean()) > LEAST]
         if not used:
-            summary.row(cls.name, None, None, None, [], summary.total, _signature([]), None, None,
-                        ["nothing measured: none of its measures has values of both sides"])  # fmt: skip
+            summary.nothing(cls.name, "none of its measures has values of both sides")
             return
         clips = sorted(set().union(*(tables[name].index for name in used)))
         counts = np.vstack([np.ones(len(clips)), summary.counts(clips)])
