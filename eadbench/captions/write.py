@@ -113,7 +113,7 @@ def write_captions(
         seconds = time.monotonic() - started
         log.info("%d clips in %.1f s, %.2f clips/s", len(todo), seconds, len(todo) / seconds)
     rows = [_row(clip, outcomes[clip.clip_id], captioner) for clip in mine]
-    where = f"{corpus}, shard {shard}; first reason: {rows[0]['reason'] if rows else ''}"
+    where = f"{corpus}, shard {shard}"
     job.write(rows, schemas.CAPTIONS, "clip_id", "captions", where=where, clips=len(rows))
     return pd.DataFrame(rows)
 

@@ -1,5 +1,5 @@
-"""Second pass: does the sound belong to the lips? Measured by the SyncNet evaluator, moved
-within limits.
+"""Second pass: does the sound belong to the lips? Measured by the SyncNet evaluator,
+moved within limits.
 """
 
 import logging
@@ -34,10 +34,10 @@ def check_shard(
     """Check the clips of a shard by their measures and by their sound, and write
     ``out`` beside ``cut``; rows that were lost before pass through.
 
-    Clips that miss a threshold of ``config.keep`` are dropped before the SyncNet evaluator
-    looks at the rest (``config.sync``).
+    Clips that miss a threshold of ``config.keep`` are dropped before the SyncNet
+    evaluator looks at the rest (``config.sync``).
 
-    What a killed run has judged is taken up.
+    What a killed run has measured is taken up.
 
     Raises:
         EadbenchError: If the table or the evaluator is missing, or every clip failed.
@@ -67,12 +67,7 @@ def check_shard(
             changed = _check(clip, out.parent, network, config.sync)
             job.keep(key, changed, _corrected(out, changed))
         found[clip.clip_id] = changed
-    check_not_all_failed(
-        [changed["status"] for changed in found.values()],
-        "clips",
-        cut,
-        [changed.get("reason") for changed in found.values()],
-    )
+    check_not_all_failed(found.values(), "clips", cut)
     rows = [clip.written(out.parent) | found.get(clip.clip_id, {}) for clip in clips]
     moved = [path for changed in found.values() for path in _corrected(out, changed)]
     job.write(rows, schemas.CLIPS, "clip_id", None, moved or None)

@@ -73,9 +73,7 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
         if recording.row.status != FAILED:
             tried.append(next((row for row in found["rows"] if row["status"] != FAILED), found["rows"][0]))
     if len(tried) > 2:
-        check_not_all_failed(
-            [row["status"] for row in tried], "recordings", out, [row["reason"] for row in tried]
-        )
+        check_not_all_failed(tried, "recordings", out)
     frames = sum(row["frames"] or 0 for row in rows)
     seconds = time.monotonic() - started
     job.write(rows, schemas.CLIPS, "clip_id", None, _media(folder, rows), frames=frames)

@@ -138,14 +138,8 @@ class Job:
                 a row breaks the contract.
         """
         if what:
-            listed = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
-            tried = [row for row in listed if row["status"] != DROPPED]
-            check_not_all_failed(
-                [row["status"] for row in tried],
-                what,
-                where or self.out,
-                [row.get("reason") for row in tried],
-            )
+            tried = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+            check_not_all_failed((row for row in tried if row["status"] != DROPPED), what, where or self.out)
         if files is not None:
             known = {
                 name: one

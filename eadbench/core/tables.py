@@ -313,25 +313,23 @@ def relative_to(path: str | Path, folder: str | Path) -> str:
     return os.path.relpath(Path(path).resolve(), Path(folder).resolve())
 
 
-def check_not_all_failed(
-    statuses: Iterable[str], what: str, where: object, reasons: Iterable[str | None] = ()
-) -> None:
+def check_not_all_failed(rows: Iterable[Mapping[str, Any]], what: str, where: object) -> None:
     """A shard in which everything failed is a failed job.
 
     Args:
-        statuses: One per item.
+        rows: One per item, with ``status`` and, where it failed, ``reason``; the first
+            reason is told.
         what: The items, for the message.
         where: Their place, for the message.
-        reasons: Why they failed, in the same order; the first is told.
 
     Raises:
-        EadbenchError: If there is at least one status and all are ``failed``.
+        EadbenchError: If there is at least one row and all are ``failed``.
     """
-    statuses = list(statuses)
-    if statuses and all(s == FAILED for s in statuses):
-        first = next((reason for reason in reasons if reason), "")
+    rows = list(rows)
+    if rows and all(row["status"] == FAILED for row in rows):
+        first = next((row["reason"] for row in rows if row.get("reason")), "")
         raise EadbenchError(
-            f"all {len(statuses)} {what} failed" + (f"; the first: {first}" if first else ""),
+            f"all {len(rows)} {what} failed" + (f"; the first: {first}" if first else ""),
             where,
             "mend what the reason names; the log has those of all",
         )
