@@ -18,7 +18,9 @@ from eadbench.score.options import (
     LicencesOption,
     PartOption,
     config_of,
+    device_of,
     names_of,
+    seed_of,
 )
 
 app = typer.Typer(help="How each metric reacts to distortions of known strength.", no_args_is_help=True)
@@ -78,9 +80,8 @@ def run_command(
     )
     parts = parse_parts(part)
     from eadbench.audit.run import audit, clips_of_folder, clips_of_table
-    from eadbench.core.device import pick_device
     from eadbench.media.files import SOUND
-    from eadbench.score.evaluators import ask_on_terminal, choose, load_networks
+    from eadbench.score.evaluators import ask_on_terminal, choose, load_chosen
     from eadbench.score.labels import read_labels
     from eadbench.scores.workers import Workers
     from eadbench.zoo.card import read_card
@@ -90,16 +91,14 @@ def run_command(
         if clips.is_file()
         else clips_of_folder(clips, read_labels(labels, SOUND))
     )
-    networks = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
-    device = pick_device(given.device if given and "device" in given.raw else "auto")
-    load = partial(load_networks, wanted, networks, device)
-    seed = given.seed if given and "seed" in given.raw else 1
+    folders = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
+    load = partial(load_chosen, wanted, folders, device_of(given, wanted))
     ids = {
         name: read_card(folder).id
-        for name, folder in networks.parts.items()
+        for name, folder in folders.parts.items()
         if (folder / "card.json").exists()
     }
     drawn = "corpora" in has and chosen.corpus in given.corpora.drawn
-    with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
-        audit(pool, chosen, wanted, load(), seed, out, device, workers, ids, drawn)
+    with Workers(jobs, wanted, load) if jobs > 1 else nullcontext() as workers:
+        audit(pool, chosen, wanted, load(), seed_of(given), out, workers, ids, drawn)
     typer.echo(f"open {out / 'index.html'} in a browser")

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +23,7 @@ from eadbench.samples.manifest import choose
 from eadbench.score.folders import files_by_name
 from eadbench.score.labels import Labels
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.evaluators import MetricNetworks
+from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.landmarks import mesh_of
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.summarise import SummaryCell, write_summary
@@ -83,12 +82,11 @@ def audit(
     pool: list[SourceClip],
     config: AuditConfig,
     scores: ScoresConfig,
-    networks: MetricNetworks,
+    evaluators: Evaluators,
     seed: int,
     out: Path,
-    device: Any = "cpu",
     workers: Workers | None = None,
-    evaluators: Mapping[str, str] | None = None,
+    ids: Mapping[str, str] | None = None,
     drawn: bool = False,
 ) -> None:
     """Distort, score and sum up. What an interrupted run has scored is not scored again.
@@ -102,13 +100,12 @@ def audit(
             others.
         config: How.
         scores: What is measured.
-        networks: The networks.
+        evaluators: The networks.
         seed: Of the random distortions, the choice of clips and the summaries'
             bootstrap.
         out: Folder.
-        device: Where formulas run.
         workers: Processes that measure; ``None`` for this one.
-        evaluators: Role -> what measured, for the page.
+        ids: Name of each network -> its id, for the page.
         drawn: Whether the people of the clips are drawn, which page and figures then
             say.
 
@@ -139,12 +136,12 @@ def audit(
         cell = {"method": name, "corpus": config.corpus, "protocol": "self"}
         table = cells / name / "per_clip.parquet"
         real = zero.folder if zero else None
-        measure_cell(cell, tasks, scores, networks, table, device, real, reuse=True, workers=workers)
+        measure_cell(cell, tasks, scores, evaluators, table, real, reuse=True, workers=workers)
         measured = SummaryCell.read(cells / name)
         zero = zero or measured
         write_summary(measured, zero, scores, seed, cells / name / "summary.parquet")
     levels, found = analyse(cells, distorted, scores, out)
-    write_page(out, levels, found, clips, skipped, evaluators or {}, drawn)
+    write_page(out, levels, found, clips, skipped, ids or {}, drawn)
     provenance.write(out, config.model_dump(mode="json"))
 
 

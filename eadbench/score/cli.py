@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,8 +17,9 @@ from eadbench.score.options import (
     LicencesOption,
     PartOption,
     config_of,
+    device_of,
+    seed_of,
 )
-from eadbench.scores.config import ScoresConfig
 
 app = typer.Typer(add_completion=False)
 
@@ -126,7 +127,7 @@ def score_command(
             "give a name that ends with .parquet, e.g. --out scores.parquet",
         )
     from eadbench.media.files import SOUND
-    from eadbench.score.evaluators import ask_on_terminal, choose, describe_choice, load_networks
+    from eadbench.score.evaluators import ask_on_terminal, choose, describe_choice, load_chosen
     from eadbench.score.folders import Folders, pairs_of
     from eadbench.score.labels import read_labels
     from eadbench.score.place import alone
@@ -146,20 +147,15 @@ def score_command(
         from eadbench.score.show import show
         from eadbench.scores.workers import Workers
 
-        device = _device(given, wanted)
-        load = partial(load_networks, wanted, chosen, device)
-        seed, shown = (
-            given.seed if given and "seed" in given.raw else 1,
-            tuple(wanted.metrics) if metrics else MAIN,
-        )
-        with Workers(jobs, wanted, load, device) if jobs > 1 else nullcontext() as workers:
+        load = partial(load_chosen, wanted, chosen, device_of(given, wanted))
+        shown = tuple(wanted.metrics) if metrics else MAIN
+        with Workers(jobs, wanted, load) if jobs > 1 else nullcontext() as workers:
             built = score_folders(
                 pairs,
                 out,
                 wanted,
                 load(),
-                seed,
-                device,
+                seed_of(given),
                 shown,
                 page,
                 chosen.parts,
@@ -168,12 +164,3 @@ def score_command(
                 labels=known,
             )
         show(built, out, page, by=by or ())
-
-
-def _device(given: core_settings.Settings | None, wanted: ScoresConfig) -> Any:
-    """Where the networks run; formulas need neither one nor torch."""
-    from eadbench.core.device import pick_device
-
-    return (
-        pick_device(given.device if given and "device" in given.raw else "auto") if wanted.roles() else "cpu"
-    )

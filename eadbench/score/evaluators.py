@@ -17,7 +17,7 @@ from eadbench.zoo.fetch import ALL, by_hand, check_file, fetch_files, user_cache
 from eadbench.zoo.registry import Entry, entry, megabytes
 
 if TYPE_CHECKING:
-    from eadbench.scores.evaluators import MetricNetworks
+    from eadbench.scores.evaluators import Evaluators
 
 # The customary network of each role, by its id in the registry.
 OFFICIAL = {
@@ -40,7 +40,7 @@ FORMULAS = "The chosen metrics are formulas: no network is needed and nothing is
 
 
 @dataclass(frozen=True)
-class Evaluators:
+class EvaluatorFolders:
     """Folders of the networks by the name that the configuration gives them, and why
     some roles have none.
     """
@@ -51,9 +51,12 @@ class Evaluators:
 
 @dataclass(frozen=True)
 class Published:
-    """A published network that the chosen metrics need."""
+    """A published network that the chosen metrics need; ``name`` is what the
+    configuration calls its role's.
+    """
 
     role: str
+    name: str
     id: str
     entry: Entry
     folder: Path
@@ -63,6 +66,11 @@ class Published:
     def here(self) -> bool:
         """Whether its files are all there."""
         return all((self.folder / file.name).exists() for file in self.entry.files)
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether it is to be fetched, and can be."""
+        return not self.here and not self.entry.manual
 
     @property
     def state(self) -> str:
@@ -76,11 +84,10 @@ def needed(config: ScoresConfig, given: Collection[str] = ()) -> list[Published]
     """
     found = []
     for role in config.roles():
-        if config.evaluators.get(role, role) not in given:
-            metrics = tuple(METRICS[name].label for name in config.metrics if METRICS[name].evaluator == role)
-            found.append(
-                Published(role, OFFICIAL[role], entry(OFFICIAL[role]), user_cache() / OFFICIAL[role], metrics)
-            )
+        name, official = config.evaluators.get(role, role), OFFICIAL[role]
+        if name not in given:
+            metrics = tuple(METRICS[one].label for one in config.metrics if METRICS[one].evaluator == role)
+            found.append(Published(role, name, official, entry(official), user_cache() / official, metrics))
     return found
 
 
@@ -90,7 +97,7 @@ def choose(
     parts: dict[str, Path],
     accepted: Collection[str],
     ask: Callable[[Published], bool] | None = None,
-) -> Evaluators:
+) -> EvaluatorFolders:
     """Folders of the networks that the chosen metrics need; published ones are fetched
     first.
 
@@ -113,9 +120,9 @@ def choose(
         refuse_without_package()
     wanted = needed(config, parts)
     if not wanted:
-        return Evaluators(dict(parts))
+        return EvaluatorFolders(dict(parts))
     if choice is None:
-        lacking = [one for one in wanted if not one.here and not one.entry.manual]
+        lacking = [one for one in wanted if one.fetchable]
         if lacking:
             raise _no_choice(config, lacking)
     if choice in (None, "official"):
@@ -136,32 +143,24 @@ def choose(
         )
     found = dict(parts)
     for one in wanted:
-        name = config.evaluators.get(one.role, one.role)
-        found[name] = next(
-            (folder / n for n in (name, one.id) if (folder / n / "card.json").exists()), folder / name
+        found[one.name] = next(
+            (folder / n for n in (one.name, one.id) if (folder / n / "card.json").exists()), folder / one.name
         )
-    lacking = {
-        one.role: one
-        for one in wanted
-        if not (found[config.evaluators.get(one.role, one.role)] / "card.json").exists()
-    }
+    lacking = [one for one in wanted if not (found[one.name] / "card.json").exists()]
     if len(lacking) == len(config.roles()) and choice != "demo":
-        names = ", ".join(
-            f"{config.evaluators.get(one.role, one.role)} or {one.id}" for one in lacking.values()
-        )
+        names = ", ".join(f"{one.name} or {one.id}" for one in lacking)
         raise EadbenchError(
             f"the folder holds none of the networks: {names}",
             folder,
             "--evaluators official fetches the published ones",
         )
     missing = {
-        role: f"{folder} holds no {config.evaluators.get(role, role)}; --evaluators official fetches {one.id}"
-        for role, one in lacking.items()
+        one.role: f"{folder} holds no {one.name}; --evaluators official fetches {one.id}" for one in lacking
     }
-    return Evaluators(found, missing)
+    return EvaluatorFolders(found, missing)
 
 
-def load_networks(config: ScoresConfig, chosen: Evaluators, device: Any = "cpu") -> "MetricNetworks":
+def load_chosen(config: ScoresConfig, chosen: EvaluatorFolders, device: Any = "cpu") -> "Evaluators":
     """Load the networks chosen; roles without one leave their metrics empty, with the
     reason.
     """
@@ -191,8 +190,8 @@ def _official(
     parts: dict[str, Path],
     accepted: Collection[str],
     ask: Callable[[Published], bool] | None,
-) -> Evaluators:
-    fetch = [one for one in wanted if not one.here and not one.entry.manual]
+) -> EvaluatorFolders:
+    fetch = [one for one in wanted if one.fetchable]
     if fetch:
         describe(wanted)
     refused = [
@@ -213,7 +212,7 @@ def _official(
         )
     found, missing = dict(parts), {}
     for one in wanted:
-        found[config.evaluators.get(one.role, one.role)] = one.folder
+        found[one.name] = one.folder
         if not one.here and one.entry.manual:
             missing[one.role] = (
                 f"{one.id} has no direct download: {one.entry.manual}; {by_hand(one.id, one.entry)}"
@@ -232,7 +231,7 @@ def _official(
         raise EadbenchError(
             next(iter(missing.values())), user_cache(), "or choose other metrics with --metrics"
         )
-    return Evaluators(found, missing)
+    return EvaluatorFolders(found, missing)
 
 
 def describe_choice(
@@ -259,7 +258,7 @@ def describe_choice(
 
 def describe(wanted: list[Published]) -> None:
     """Print what is needed: for what, how large, under which licence, from where."""
-    fetch = [one for one in wanted if not one.here and not one.entry.manual]
+    fetch = [one for one in wanted if one.fetchable]
     total = sum(one.entry.transfer or (one.entry.about_mb or 0) * 10**6 for one in fetch)
     typer.echo(
         f"Published networks for the chosen metrics, kept in {user_cache()} "

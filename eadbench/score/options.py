@@ -6,7 +6,7 @@ Nothing large is imported here, so that a wrong word is refused at once.
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -98,6 +98,20 @@ def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | N
     if lpips_frames is not None:
         found = found.model_copy(update={"lpips_frames": frame_count(lpips_frames)})
     return found
+
+
+def device_of(given: Settings | None, wanted: ScoresConfig) -> Any:
+    """Where the networks run; formulas need neither one nor torch."""
+    from eadbench.core.device import pick_device
+
+    if not wanted.roles():
+        return "cpu"
+    return pick_device(given.device if given and "device" in given.raw else "auto")
+
+
+def seed_of(given: Settings | None) -> int:
+    """The seed of the configuration that was given, else 1."""
+    return given.seed if given and "seed" in given.raw else 1
 
 
 def frame_count(text: str) -> int | None:

@@ -20,7 +20,7 @@ from eadbench.score.folders import REAL, Pairs
 from eadbench.score.labels import Labels
 from eadbench.score.place import BESIDE, clips_of, groups_file
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.evaluators import MetricNetworks
+from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.measure import measure_cell
 from eadbench.scores.workers import Workers
 from eadbench.tables.config import CELLS, TablesConfig
@@ -53,9 +53,8 @@ def score_folders(
     pairs: Pairs,
     out: Path,
     config: ScoresConfig,
-    evaluators: MetricNetworks,
+    evaluators: Evaluators,
     seed: int,
-    device: Any = "cpu",
     shown: tuple[str, ...] = MAIN,
     page: Path | None = None,
     cards: Mapping[str, Path] | None = None,
@@ -78,7 +77,6 @@ def score_folders(
         config: How.
         evaluators: The networks.
         seed: Seed of the bootstrap.
-        device: Where formulas run.
         shown: Metrics of the printed table, as far as they are measured.
         page: Folder for the page with the players.
         cards: Folders of the networks, for the page.
@@ -100,7 +98,6 @@ def score_folders(
             config,
             evaluators,
             cells / name / "per_clip.parquet",
-            device,
             real,
             reuse=True,
             workers=workers,

@@ -65,7 +65,7 @@ def measure_command(
     methods = given.samples.methods if "samples" in given.raw else {}
     drives = methods[method].drives if method in methods else "video"
     tasks = cell_tasks(samples, clips, protocol, drives)
-    measure_cell(cell, tasks, given.scores, evaluators, out, given.device, real)
+    measure_cell(cell, tasks, given.scores, evaluators, out, real)
 
 
 @app.command("corpus")
@@ -114,9 +114,7 @@ def corpus_command(
     evaluators = load_evaluators(given.scores, parse_parts(part), pick_device(given.device))
     methods = given.samples.methods if "samples" in given.raw else {}
     drives = {name: method.drives for name, method in methods.items()}
-    measure_corpus(
-        corpus, parse_parts(cell), clips, given.scores, evaluators, out, given.device, real, drives
-    )
+    measure_corpus(corpus, parse_parts(cell), clips, given.scores, evaluators, out, real, drives)
 
 
 @app.command("list")

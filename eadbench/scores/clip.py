@@ -22,7 +22,7 @@ from eadbench.core.status import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
 from eadbench.media.faces import FaceMesh
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.evaluators import MetricNetworks
+from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.landmarks import HEAD, MeshTracker
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Reader, Value
@@ -75,7 +75,6 @@ class Measurer:
     Args:
         config: What to measure.
         evaluators: The networks.
-        device: Kept for callers; the networks know theirs.
         references: What earlier work learnt of the clips' own videos.
         shows: Whether progress within a clip is shown.
     """
@@ -83,17 +82,11 @@ class Measurer:
     def __init__(
         self,
         config: ScoresConfig,
-        evaluators: MetricNetworks,
-        device: Any = "cpu",
+        evaluators: Evaluators,
         references: References | None = None,
         shows: bool = True,
     ) -> None:
-        self.config, self.evaluators, self.device, self.references = (
-            config,
-            evaluators,
-            device,
-            references or References([]),
-        )
+        self.config, self.evaluators, self.references = config, evaluators, references or References([])
         self.shows = shows
         self.wanted = [name for name in config.metrics if name in CLIP_METRICS]
         self._meshes: dict[str, FaceMesh] = {}

@@ -33,7 +33,7 @@ class MetricSignature:
 
 
 @dataclass
-class MetricNetworks:
+class Evaluators:
     """Loaded networks and their signatures by role."""
 
     nets: dict[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class MetricNetworks:
 
 def load_evaluators(
     config: ScoresConfig, parts: dict[str, Path], device: Any, may_miss: bool = False
-) -> MetricNetworks:
+) -> Evaluators:
     """Load what the chosen metrics need.
 
     Args:
@@ -68,7 +68,7 @@ def load_evaluators(
     Raises:
         EadbenchError: If an evaluator is not named, not handed over or not there.
     """
-    evaluators = MetricNetworks()
+    evaluators = Evaluators()
     for role in config.roles():
         name = config.evaluators.get(role)
         if name is None:
@@ -106,7 +106,7 @@ class OnDemand(dict):
         return self[role]
 
 
-def write_signatures(path: Path, evaluators: MetricNetworks, config: ScoresConfig) -> None:
+def write_signatures(path: Path, evaluators: Evaluators, config: ScoresConfig) -> None:
     """Note what loaded networks say of themselves, so that a process that runs none of
     them need not load them. The folder is the note's own.
     """
@@ -118,7 +118,7 @@ def write_signatures(path: Path, evaluators: MetricNetworks, config: ScoresConfi
 
 def noted_evaluators(
     path: Path, config: ScoresConfig, parts: dict[str, Path], device: str
-) -> MetricNetworks | None:
+) -> Evaluators | None:
     """The networks that :func:`write_signatures` noted, each loaded when it is first
     asked for; ``None`` if the settings or a network are others now.
 
@@ -151,7 +151,7 @@ def noted_evaluators(
 
         return zoo.load(parts[config.evaluators[role]], pick_device(device))
 
-    return MetricNetworks(OnDemand(load), signatures)
+    return Evaluators(OnDemand(load), signatures)
 
 
 def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricSignature:

@@ -23,7 +23,7 @@ from eadbench.core.settings import shaping_for
 from eadbench.core.tables import FAILED, KEPT, read_rows, read_table
 from eadbench.scores.clip import Measured, Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.evaluators import MetricNetworks, write_signatures
+from eadbench.scores.evaluators import Evaluators, write_signatures
 from eadbench.scores.metrics import METRICS
 from eadbench.scores.reference import References, signature_of_landmarks
 from eadbench.scores.store import FEATURES, META, Features, merge_parts, save_part
@@ -86,9 +86,8 @@ def measure_cell(
     cell: dict[str, str],
     tasks: list[ScoreTask],
     config: ScoresConfig,
-    evaluators: MetricNetworks,
+    evaluators: Evaluators,
     out: Path,
-    device: Any = "cpu",
     real: Path | None = None,
     reuse: bool = False,
     workers: "Workers | None" = None,
@@ -107,7 +106,6 @@ def measure_cell(
         config: How.
         evaluators: The networks.
         out: ``per_clip.parquet``; the others lie beside it.
-        device: Where formulas run.
         real: Folder of the ground truth's cell; what it learnt of the real videos is
             used again.
         reuse: Whether of a finished cell the clips that did not change are left as they
@@ -143,7 +141,7 @@ def measure_cell(
         ]
         items[0].part.parent.mkdir(exist_ok=True)
         references = [*([real] if real else []), folder]
-        measurer = Measurer(config, evaluators, device, References(references))
+        measurer = Measurer(config, evaluators, References(references))
         found = _measured(cell, items, job, earlier, measurer, references, workers)
         if not join:
             return None
@@ -180,9 +178,8 @@ def measure_corpus(
     cells: dict[str, Path],
     clips: Path,
     config: ScoresConfig,
-    evaluators: MetricNetworks,
+    evaluators: Evaluators,
     out: Path,
-    device: Any = "cpu",
     real: Path | None = None,
     drives: Mapping[str, str] | None = None,
 ) -> None:
@@ -196,7 +193,7 @@ def measure_corpus(
         config: How.
         evaluators: The networks.
         out: Note of the networks to write when all is done.
-        device, real: As :func:`measure_cell` takes them.
+        real: As :func:`measure_cell` takes it.
         drives: Method to what it declares to drive; ``video`` where nothing is said.
 
     Raises:
@@ -213,7 +210,7 @@ def measure_corpus(
         cell, target = {"method": method, "corpus": corpus, "protocol": protocol}, Path(folder, PER_CLIP)
         try:
             tasks = cell_tasks(samples, clips, protocol, (drives or {}).get(method, "video"))
-            measure_cell(cell, tasks, config, evaluators, target, device, real, reuse=True, join=False)
+            measure_cell(cell, tasks, config, evaluators, target, real, reuse=True, join=False)
         except EadbenchError as error:
             log.warning("%s is left to its own job: %s", folder, error)
     write_signatures(out, evaluators, config)
@@ -351,7 +348,7 @@ def _goes_in(task: ScoreTask) -> tuple[Any, ...]:
     return [*facts, list(files)], *files.values()
 
 
-def _rows(task: ScoreTask, measured: Measured, evaluators: MetricNetworks) -> Iterable[dict[str, Any]]:
+def _rows(task: ScoreTask, measured: Measured, evaluators: Evaluators) -> Iterable[dict[str, Any]]:
     for name, value in measured.values.items():
         signature = evaluators.signature(name, measured.pair_size if METRICS[name].paired else measured.size)
         yield {

@@ -19,7 +19,7 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.media.faces import TRACKING
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.evaluators import MESH, MetricNetworks
+from eadbench.scores.evaluators import MESH, Evaluators
 from eadbench.scores.store import FEATURES, META, Features
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def signature_of_landmarks() -> list[Any]:
     return [MESH, version("mediapipe"), TRACKING]
 
 
-def signatures(task: "ScoreTask", config: ScoresConfig, evaluators: MetricNetworks) -> dict[str, str]:
+def signatures(task: "ScoreTask", config: ScoresConfig, evaluators: Evaluators) -> dict[str, str]:
     """By kind, what a value depends on beside the video and the number of its frames."""
     common = [config.fps, task.crop]
     found = {"landmarks": signature_of_landmarks(), "sharpness": [FORMULAS], "motion_energy": [FORMULAS]}
@@ -131,9 +131,7 @@ class References:
             except EadbenchError as error:
                 log.warning("references of %s are not used: %s", folder, error.what)
 
-    def of(
-        self, content: str, task: "ScoreTask", config: ScoresConfig, evaluators: MetricNetworks
-    ) -> Reference:
+    def of(self, content: str, task: "ScoreTask", config: ScoresConfig, evaluators: Evaluators) -> Reference:
         """What is known of a video of that content, as it would be computed now."""
         reference = Reference(signatures=signatures(task, config, evaluators))
         for known, features in self._cells:

@@ -12,7 +12,7 @@ from eadbench.core import children
 from eadbench.core.errors import FatalError
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.evaluators import MetricNetworks
+from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.measure import Item, measure_item
 from eadbench.scores.reference import References
 
@@ -26,16 +26,13 @@ class Workers:
         count: How many. The cores are shared among them.
         config: What to measure.
         load: Loads the networks; called once in each process, so it must be picklable.
-        device: Where the networks run.
     """
 
-    def __init__(
-        self, count: int, config: ScoresConfig, load: Callable[[], MetricNetworks], device: Any = "cpu"
-    ) -> None:
+    def __init__(self, count: int, config: ScoresConfig, load: Callable[[], Evaluators]) -> None:
         self.count = count
         threads = max(1, len(os.sched_getaffinity(0)) // count) if hasattr(os, "sched_getaffinity") else 1
         context = multiprocessing.get_context("spawn")  # a fork would share what the libraries' threads hold
-        self._pool = ProcessPoolExecutor(count, context, _begin, (config, load, str(device), threads))
+        self._pool = ProcessPoolExecutor(count, context, _begin, (config, load, threads))
 
     def __enter__(self) -> "Workers":
         return self
@@ -70,7 +67,7 @@ class Workers:
                 one.cancel()
 
 
-def _begin(config: ScoresConfig, load: Callable[[], MetricNetworks], device: str, threads: int) -> None:
+def _begin(config: ScoresConfig, load: Callable[[], Evaluators], threads: int) -> None:
     children.die_with_parent()
     import cv2
 
@@ -80,7 +77,7 @@ def _begin(config: ScoresConfig, load: Callable[[], MetricNetworks], device: str
         import torch
 
         torch.set_num_threads(threads)
-    _own.update(config=config, evaluators=evaluators, device=device, references=None, measurer=None)
+    _own.update(config=config, evaluators=evaluators, references=None, measurer=None)
 
 
 def _measure(item: Item, references: tuple[Path, ...]) -> dict[str, Any]:
@@ -88,6 +85,6 @@ def _measure(item: Item, references: tuple[Path, ...]) -> dict[str, Any]:
         if _own["measurer"] is not None:
             _own["measurer"].close()
         known = References(list(references))
-        measurer = Measurer(_own["config"], _own["evaluators"], _own["device"], known, shows=False)
+        measurer = Measurer(_own["config"], _own["evaluators"], known, shows=False)
         _own.update(measurer=measurer, references=references)
     return measure_item(item, _own["measurer"])

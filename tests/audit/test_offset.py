@@ -14,7 +14,7 @@ from eadbench.media.video import write_video
 from eadbench.models.syncnet_evaluator import shift_distances, sync_from_distances
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.evaluators import MetricNetworks, MetricSignature
+from eadbench.scores.evaluators import Evaluators, MetricSignature
 from eadbench.scores.task import ScoreTask
 
 FRAMES, WINDOW = 60, 5
@@ -64,7 +64,7 @@ def test_the_offset_is_the_delay_that_was_put_in_positive_where_the_audio_is_ear
         {"evaluators": {"sync": "syncnet_evaluator"}, "metrics": ["sync_offset"]}
     )
     measurer = Measurer(
-        config, MetricNetworks({"sync": LevelSync()}, {"sync": MetricSignature("levels", "0" * 64)})
+        config, Evaluators({"sync": LevelSync()}, {"sync": MetricSignature("levels", "0" * 64)})
     )
     found = {}
     for frames in range(11):

@@ -356,7 +356,7 @@ def test_features_are_kept_for_all_set_metrics(truth):
     assert kept.get("inception", "nobody") is None
 
 
-def test_different_rulers_are_not_compared(truth, blurred, tmp_path):
+def test_different_evaluators_are_not_compared(truth, blurred, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(truth, other)
     meta = json.loads((other / "measure.json").read_text())
@@ -367,7 +367,7 @@ def test_different_rulers_are_not_compared(truth, blurred, tmp_path):
         summarise_cell(SummaryCell.read(blurred), SummaryCell.read(other), _config(blurred), 1)
 
 
-def test_a_evaluator_that_is_not_there_says_how_to_get_it(scores_config, zoo, tmp_path):
+def test_an_evaluator_that_is_not_there_says_how_to_get_it(scores_config, zoo, tmp_path):
     with pytest.raises(EadbenchError, match="is not there"):
         load_evaluators(scores_config, zoo | {"inception": tmp_path / "nothing"}, "cpu")
     with pytest.raises(EadbenchError, match="was not handed over"):

@@ -163,11 +163,11 @@ sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
-from eadbench.scores.evaluators import MetricNetworks
+from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.task import ScoreTask
 config = ScoresConfig.model_validate({{"evaluators": {{}}, "metrics": ["brightness", "psnr"]}})
 task = ScoreTask("a", fake=Path({str(pair[0])!r}), real=Path({str(pair[1])!r}))
-found = Measurer(config, MetricNetworks()).measure(task).values
+found = Measurer(config, Evaluators()).measure(task).values
 print(found["brightness"].value, found["brightness"].frames, found["psnr"].value)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
