@@ -129,10 +129,7 @@ def with_interval(row) -> str:
     """``-0.10 [-0.20, -0.05]``."""
     decimals = decimals_for([row.value, row.low, row.high])
     sign = "+" if row.value > 0 else ""
-    return (
-        f"{sign}{render.number(row.value, decimals)} [{render.number(row.low, decimals)}, "
-        f"{render.number(row.high, decimals)}]"
-    )
+    return sign + render.estimate(row.value, row.low, row.high, decimals)
 
 
 def cells(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from eadbench.scores.paired import signed_rank
 from eadbench.tables.config import AblationTable, TablesConfig
 from eadbench.tables.gather import FEWEST, holm
 from eadbench.tables.metrics import MetricLabel, metric
-from eadbench.tables.render import number
+from eadbench.tables.render import ends, number
 from eadbench.tables.wide import decimals_for
 
 
@@ -336,11 +336,7 @@ def _change(row, one: MetricLabel) -> str:
     decimals = decimals_for([x for x in (row.value, row.low, row.high) if not pd.isna(x)]) + 1
     sign = "+" if row.value > 0 else ""
     text = f"{sign}{number(row.value, decimals)}"
-    parts = [
-        f"95 % interval [{number(row.low, decimals)}, {number(row.high, decimals)}]"
-        if not pd.isna(row.low)
-        else "no interval"
-    ]
+    parts = ["no interval" if pd.isna(row.low) else f"95 % interval {ends(row.low, row.high, decimals)}"]
     speakers = "" if pd.isna(row.speakers) else f" of {int(row.speakers)} speaker{'s' * (row.speakers != 1)}"
     parts.append(f"n = {row.n} clip{'s' * (row.n != 1)}{speakers}")
     if row.interval == "mover":

@@ -3,7 +3,7 @@ of the clips table, any column of the user's own labels.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from eadbench.core.tables import read_table
 from eadbench.scores.metrics import METRICS
 from eadbench.tables.config import BY, TablesConfig
 from eadbench.tables.metrics import metric
-from eadbench.tables.render import number
+from eadbench.tables.render import estimate
 from eadbench.tables.wide import decimals_for
 
 CELL = ["method", "corpus", "protocol"]
@@ -113,7 +113,7 @@ def read_labels(path: Path) -> pd.DataFrame:
     return frame
 
 
-def mean_interval(
+def clustered_mean(
     values: np.ndarray, speakers: Sequence[str]
 ) -> tuple[float, float | None, float | None, int]:
     """Mean over clips, its 95 % interval, and the number of speakers.
@@ -130,7 +130,7 @@ def mean_interval(
         values: One per clip, ``(n,)``.
         speakers: Of each clip.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n, mean = len(values), math.fsum(values) / len(values)
     off = values - mean
@@ -142,7 +142,7 @@ def mean_interval(
     if count < 2:
         return mean, None, None, len(sums)
     error = math.sqrt(count / (count - 1) * math.fsum(one * one for one in clusters)) / n
-    half = float(t.ppf(0.975, count - 1)) * error
+    half = float(stdtrit(count - 1, 0.975)) * error
     return mean, mean - half, mean + half, len(sums)
 
 
@@ -184,7 +184,7 @@ def breakdown(
     own.close()
     frame = pd.DataFrame({name: rows[name] for name in names})
     found = [
-        mean_interval(np.asarray(values, float), speakers)
+        clustered_mean(np.asarray(values, float), speakers)
         for values, speakers in zip(rows["values"], rows["speakers"], strict=True)
     ]
     frame["value"], frame["low"], frame["high"], frame["speakers"] = (
@@ -231,26 +231,37 @@ def printed(
         metrics: Those shown; all if none is named.
     """
     chosen = frame[(frame.by == by) & (frame.metric.isin(metrics) if metrics else True)]
+    marked = chosen.assign(mark=[SMALL if told else "" for told in chosen.warning])
+    return against_levels(marked, config, _order, f" by {by}")
+
+
+def against_levels(
+    frame: pd.DataFrame, config: TablesConfig, order_of: Callable[[str], Any], by: str = ""
+) -> dict[str, pd.DataFrame]:
+    """Heading -> a table of methods against levels, ``0.41 [0.32, 0.50] (12)``.
+
+    Args:
+        frame: Rows of ``method, corpus, protocol, metric, level, value, low, high, n``
+            and ``mark``, which is put behind.
+        config: Names and order of the methods.
+        order_of: Key by which the levels are sorted.
+        by: Put behind the metric in the heading.
+    """
+    order = {method: at for at, method in enumerate(config.methods)}
     tables = {}
-    for (corpus, protocol, name), rows in chosen.groupby(["corpus", "protocol", "metric"], sort=False):
+    for (corpus, protocol, name), rows in frame.groupby(["corpus", "protocol", "metric"], sort=False):
         one = metric(name)
         d = decimals_for(rows.value, one.unit)
-        order = {method: at for at, method in enumerate(config.methods)}
-        lines: dict[str, dict[str, Any]] = {}
+        lines: dict[str, dict[str, str]] = {}
         for row in rows.sort_values("method", key=lambda m: m.map(order).fillna(len(order))).itertuples():
             line = lines.setdefault(row.method, {"Method": config.label(row.method)})
-            line[row.level] = _cell(row, d)
-        heads = ["Method", *sorted(set(rows.level), key=_order)]
+            line[row.level] = f"{estimate(row.value, row.low, row.high, d)} ({row.n}){row.mark}"
+        heads = ["Method", *sorted(set(rows.level), key=order_of)]
         where = "" if protocol == "self" else f", protocol {protocol}"
-        tables[f"{one.heading} by {by} on {config.label(corpus)}{where}"] = (
+        tables[f"{one.heading}{by} on {config.label(corpus)}{where}"] = (
             pd.DataFrame(list(lines.values())).reindex(columns=heads).fillna("–")
         )
     return tables
-
-
-def _cell(row: Any, decimals: int) -> str:
-    ends = "" if pd.isna(row.low) else f" [{number(row.low, decimals)}, {number(row.high, decimals)}]"
-    return f"{number(row.value, decimals)}{ends} ({row.n}){SMALL if row.warning else ''}"
 
 
 def _order(level: str) -> tuple[int, float, str]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from eadbench.training.card import corpora_of, read_run_card
 CELL = gather.CELL
 # of a run's card, what the tables tell
 TOLD = ("run", "trained_on", "steps", "initialised_from", "sync_loss_from")
+OPTIONAL = ("speed", "dial", "in_time", "ablation_report")  # tables that not every run has
+SUFFIXES = ("csv", "md", "tex", "parquet")
 FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 
@@ -79,6 +82,7 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
     folder = out.parent
     if not inputs.summary:
         raise EadbenchError("no summary was given", out, "run the scores first, or give --summary FILE")
+    remove_optional(folder)
     samples = gather.read_all(inputs.samples, schemas.SAMPLES)
     groups = inputs.groups
     if groups is None:
@@ -151,6 +155,12 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
     ]
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
     provenance.write(folder, config.model_dump(mode="json"), {str(p): sha256_of(p) for p in files}, started)
+
+
+def remove_optional(folder: Path) -> None:
+    """Take away what an earlier build may have left and this one may not make."""
+    for name, suffix in product(OPTIONAL, SUFFIXES):
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 def write_record(
@@ -283,11 +293,8 @@ def speed_text(rows: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
         ("realtime_factor", "Seconds per second of video ↓"),
     ):
         d = decimals_for(rows[name].dropna())
-        ends = [
-            f" [{render.number(a, d)}, {render.number(b, d)}]" if pd.notna(a) else ""
-            for a, b in zip(rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
-        ]
-        shown[title] = [render.number(v, d) + e for v, e in zip(rows[name], ends, strict=True)]
+        values = zip(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
+        shown[title] = [render.estimate(*told, d) for told in values]
     shown["Peak MiB ↓"] = [render.number(v, 0) for v in rows.peak_mb]
     return shown
 
@@ -393,9 +400,8 @@ def effects_text(chosen: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
     for one in chosen.itertuples(index=False):
         name = ablation.effect_name(one, config)
         d = decimals_for([v for v in (one.value, one.low, one.high) if pd.notna(v)])
-        ends = f" [{render.number(one.low, d)}, {render.number(one.high, d)}]" if pd.notna(one.low) else ""
         row = rows.setdefault((one.corpus, name), {"Corpus": config.label(one.corpus), "Effect": name})
-        row[metric(one.metric).heading] = f"{render.number(one.value, d)}{ends}" + (
+        row[metric(one.metric).heading] = render.estimate(one.value, one.low, one.high, d) + (
             f" {one.verdict}" if one.verdict in FOUND else ""
         )
     return pd.DataFrame(list(rows.values())).fillna("–")

@@ -19,7 +19,7 @@ from eadbench.scores.paired import signed_rank
 from eadbench.tables.ablation import mover
 from eadbench.tables.gather import CELL
 from eadbench.tables.load import measured_in, per_clip_of, read_json, tables_folder
-from eadbench.tables.render import frame_to_markdown, number
+from eadbench.tables.render import estimate, frame_to_markdown, number
 from eadbench.tables.wide import decimals_for, describe_signature
 
 KEY = [*CELL, "metric", "variant"]
@@ -246,7 +246,6 @@ def as_text(values: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in values.itertuples(index=False):
         d = decimals_for([v for v in (row.a, row.b) if not pd.isna(v)]) + 1
-        ends = f" [{number(row.low, d)}, {number(row.high, d)}]" if not pd.isna(row.low) else ""
         n = "/".join("–" if pd.isna(v) else str(int(v)) for v in dict.fromkeys((row.n_a, row.n_b)))
         rows.append(
             {
@@ -256,7 +255,7 @@ def as_text(values: pd.DataFrame) -> pd.DataFrame:
                 "metric": f"{row.metric} {row.variant}".strip(),
                 "A": number(row.a, d),
                 "B": number(row.b, d),
-                "B − A": number(row.difference, d) + ends,
+                "B − A": estimate(row.difference, row.low, row.high, d),
                 "n": n,
                 "p": "–" if pd.isna(row.p_value) else f"{row.p_value:.2g}",
                 "verdict": row.verdict + (f" ({row.detail})" if row.detail else ""),

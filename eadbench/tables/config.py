@@ -163,6 +163,11 @@ class FiguresConfig(Section):
     generalisation_emotion: str = "happy"
 
 
+# Names of what else lies in the folder of the tables.
+TAKEN = {
+    "main", "generalisation", "ablation", "ablation_report", "speed", "scores", "effects", "breakdown",
+    "history", "dial", "in_time",
+}  # fmt: skip
 # Tables that come by themselves where a protocol was rendered that no table of the
 # configuration shows: title and metrics by protocol.
 DRIFT = ("csim_slope", "sharpness_slope", "sync_slope", "jitter_slope")  # of long clips
@@ -238,16 +243,7 @@ class TablesConfig(Section):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> "TablesConfig":
-        taken = {
-            "main",
-            "generalisation",
-            "ablation",
-            "speed",
-            "scores",
-            "effects",
-            "breakdown",
-            "dial",
-        } & set(self.more)
+        taken = TAKEN & set(self.more)
         if taken:
             raise ValueError(f"`more` may not hold a table named {', '.join(sorted(taken))}")
         bad = [name for name in self.more if not name.isidentifier()]

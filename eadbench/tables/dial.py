@@ -6,9 +6,9 @@ import pandas as pd
 
 from eadbench.core import schemas
 from eadbench.core.protocols import DIAL, INTENSITIES
-from eadbench.tables.breakdown import mean_interval
+from eadbench.tables.breakdown import clustered_mean
 from eadbench.tables.config import TablesConfig
-from eadbench.tables.render import number
+from eadbench.tables.render import estimate
 from eadbench.tables.wide import decimals_for
 
 SHARES = ("probability", "rising")  # from 0 to 1, and so are their intervals
@@ -51,13 +51,14 @@ def dial(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
                 rows.append(_row(method, corpus, quantity, intensity, group.value, group.speaker))
         grid = cell[cell.metric == "p_emo"].pivot(index="clip_id", columns="intensity", values="value")
         grid = grid.reindex(columns=INTENSITIES).dropna()
-        speakers = cell.drop_duplicates("clip_id").set_index("clip_id").speaker.reindex(grid.index)
         whole = cell[cell.metric == "va_error"].groupby("clip_id").value.mean()
-        of_whole = cell.drop_duplicates("clip_id").set_index("clip_id").speaker.reindex(whole.index)
-        rows.append(_row(method, corpus, "va_error", None, whole, of_whole))
-        rows.append(_row(method, corpus, "slope", None, slopes(grid.to_numpy()), speakers))
         rising = (np.diff(grid.to_numpy(), axis=1) >= 0).all(1).astype(float)
-        rows.append(_row(method, corpus, "rising", None, rising, speakers))
+        speakers = cell.drop_duplicates("clip_id").set_index("clip_id").speaker
+        rows += [
+            _row(method, corpus, "va_error", None, whole, speakers[whole.index]),
+            _row(method, corpus, "slope", None, slopes(grid.to_numpy()), speakers[grid.index]),
+            _row(method, corpus, "rising", None, rising, speakers[grid.index]),
+        ]
     return pd.DataFrame(filter(None, rows), columns=schemas.DIAL.names).astype({"intensity": float})
 
 
@@ -74,7 +75,7 @@ def _row(method, corpus, quantity, intensity, values, speakers) -> dict | None:
     values = np.asarray(values, float)
     if not len(values):
         return None
-    value, low, high, count = mean_interval(values, list(speakers))
+    value, low, high, count = clustered_mean(values, list(speakers))
     if quantity in SHARES and low is not None:
         low, high = max(0.0, low), min(1.0, high)
     return {
@@ -119,6 +120,4 @@ def _shown(mine: pd.DataFrame, quantity: str, intensity: float | None = None) ->
     if not len(rows):
         return "–"
     row = rows.iloc[0]
-    d = max(2, decimals_for([row.value]))
-    ends = "" if pd.isna(row.low) else f" [{number(row.low, d)}, {number(row.high, d)}]"
-    return f"{number(row.value, d)}{ends}"
+    return estimate(row.value, row.low, row.high, max(2, decimals_for([row.value])))

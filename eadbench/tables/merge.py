@@ -14,7 +14,7 @@ from eadbench.core import provenance, schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import read_table, write_table
-from eadbench.tables.build import write_record, write_wide
+from eadbench.tables.build import remove_optional, write_record, write_wide
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.gather import CELL
 from eadbench.tables.load import Built, load_built, tables_folder
@@ -52,9 +52,9 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
     """Join results and write their tables.
 
     A method that stands in several with the same values is one; with other values, it
-    gets the name of its results. The tables show what those of the first show; ablation
-    and speed are not joined. Paired tests stay where their reference is the first
-    results' own, since per-clip values do not travel.
+    gets the name of its results. The tables show what those of the first show; ablation,
+    speed and the response to the intensity are not joined. Paired tests stay where
+    their reference is the first results' own, since per-clip values do not travel.
 
     Args:
         folders: Name -> results folder, its tables folder, or the table that
@@ -96,6 +96,7 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
         *(Note("input", table.name, remark) for table in tables),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
+    remove_optional(out.parent)
     for table in tables:
         write_wide(out.parent, table, grouped(notes, table.name), config)
     down = [_renamed(source, "breakdown", schemas.BREAKDOWN) for source in sources]

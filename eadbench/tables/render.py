@@ -62,9 +62,17 @@ def number(value: float | None, decimals: int) -> str:
 
 def interval(cell: Cell, decimals: int) -> str:
     """``[low, high]`` or nothing."""
-    if cell.low is None or cell.high is None:
-        return ""
-    return f"[{number(cell.low, decimals)}, {number(cell.high, decimals)}]"
+    return ends(cell.low, cell.high, decimals)
+
+
+def ends(low: float | None, high: float | None, decimals: int) -> str:
+    """``[low, high]`` or nothing."""
+    return "" if pd.isna(low) or pd.isna(high) else f"[{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def estimate(value: float | None, low: float | None, high: float | None, decimals: int) -> str:
+    """``0.41 [0.32, 0.50]``; without brackets where there is no interval."""
+    return f"{number(value, decimals)} {ends(low, high, decimals)}".rstrip()
 
 
 def column_n(table: WideTable, column: WideColumn) -> int | None:

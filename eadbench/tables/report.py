@@ -96,7 +96,7 @@ def _copy_tables(built: Built, folder: Path) -> dict[str, list[str]]:
     ]
     found: dict[str, list[str]] = {}
     for name in names:
-        for suffix in ("csv", "md", "tex", "parquet"):
+        for suffix in build.SUFFIXES:
             source = built.folder / f"{name}.{suffix}"
             if source.exists():
                 shutil.copyfile(source, folder / "tables" / source.name)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table, write_table
-from eadbench.tables.breakdown import breakdown, groups_of, levels, mean_interval, printed
+from eadbench.tables.breakdown import breakdown, clustered_mean, groups_of, levels, printed
 from eadbench.tables.build import TableInputs, build
 from eadbench.tables.cli import app
 from eadbench.tables.config import BY, BreakdownConfig, TablesConfig, standing
@@ -82,16 +82,16 @@ def test_the_interval_holds_clips_of_a_speaker_together():
 
     rng = np.random.default_rng(3)
     values = rng.normal(0, 1, 12)
-    own = mean_interval(values, [f"s{k}" for k in range(12)])
+    own = clustered_mean(values, [f"s{k}" for k in range(12)])
     ends = t.interval(0.95, 11, values.mean(), values.std(ddof=1) / np.sqrt(12))
     assert own[:3] == pytest.approx((values.mean(), *ends)) and own[3] == 12
-    assert mean_interval(values, ["a"] * 12)[1:3] == pytest.approx(ends), "one speaker: over the clips"
+    assert clustered_mean(values, ["a"] * 12)[1:3] == pytest.approx(ends), "one speaker: over the clips"
     # Four speakers of three equal clips each hold as much as four clips.
     speakers = np.repeat(["a", "b", "c", "d"], 3)
     alike = np.repeat(values[:4], 3)
-    few = mean_interval(values[:4], list("abcd"))
-    assert mean_interval(alike, speakers) == pytest.approx((*few[:3], 4))
-    assert mean_interval(values[:1], ["a"]) == (values[0], None, None, 1)
+    few = clustered_mean(values[:4], list("abcd"))
+    assert clustered_mean(alike, speakers) == pytest.approx((*few[:3], 4))
+    assert clustered_mean(values[:1], ["a"]) == (values[0], None, None, 1)
 
 
 def test_the_interval_covers_what_it_says():
@@ -101,9 +101,9 @@ def test_the_interval_covers_what_it_says():
     rng, speakers, clustered, plain = np.random.default_rng(1), np.repeat(np.arange(10), 6).astype(str), 0, 0
     for _ in range(400):
         values = np.repeat(rng.normal(0, 1, 10), 6) + rng.normal(0, 1, 60)
-        low, high = mean_interval(values, speakers)[1:3]
+        low, high = clustered_mean(values, speakers)[1:3]
         clustered += low < 0 < high
-        low, high = mean_interval(values, [str(k) for k in range(60)])[1:3]
+        low, high = clustered_mean(values, [str(k) for k in range(60)])[1:3]
         plain += low < 0 < high
     assert clustered / 400 == pytest.approx(0.95, abs=0.03) and plain / 400 < 0.75
 

@@ -107,3 +107,7 @@ def test_tables_and_page_hold_it(tmp_path):
     report(folder / "tables", folder, folder / "page/index.html")
     page = (folder / "page/index.html").read_text()
     assert "Response to the intensity asked for" in page and "dial.csv" in page
+    inputs["per_clip"] = [path for path in inputs["per_clip"] if path.parent.name not in DIAL]
+    build(TableInputs(**inputs), config, 1, folder / "tables/scores.parquet")
+    assert not list((folder / "tables").glob("dial.*")), "a table of an earlier build is none of this one"
+    assert load_built(folder / "tables").dial is None
