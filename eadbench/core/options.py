@@ -14,7 +14,7 @@ import typer
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import explained
-from eadbench.core.settings import RENAMED, nearest
+from eadbench.core.settings import nearest, new_name
 
 SettingsJson = Annotated[
     list[str] | None,
@@ -159,5 +159,5 @@ def parse_parts(items: list[str] | None) -> dict[str, Path]:
         name, sign, path = item.partition("=")
         if not sign:
             raise typer.BadParameter(f"expected NAME=FOLDER, got {item!r}")
-        parts[RENAMED.get(name, name)] = Path(path)
+        parts[new_name(name)] = Path(path)
     return parts

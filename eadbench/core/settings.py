@@ -143,8 +143,8 @@ class Settings:
     ``settings.clips``.
 
     Args:
-        raw: The configuration as read; with the key ``verb`` it holds only what that
-            command reads.
+        raw: The configuration as read, or as recorded by an earlier version; with the
+            key ``verb`` it holds only what that command reads.
 
     Raises:
         EadbenchError: If a key is unknown or a value does not fit; all mistakes of a
@@ -160,7 +160,7 @@ class Settings:
                     key,
                     f"known keys: {', '.join(known)}",
                 )
-        self.raw = raw
+        self.raw = raw = with_new_names(raw)
         self._values: dict[str, Any] = {}
         scalars = {key: raw[key] for key in SCALARS if key in raw}
         with _explained("", Scalars, scalars):
@@ -600,16 +600,22 @@ def _named(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[Any, Any]]]:
             yield section, key, given[key]
 
 
-def with_new_names(raw: dict[str, Any]) -> dict[str, Any]:
-    """The configuration in the names of now; each name of an earlier version
-    (``RENAMED``) is warned of.
+@cache
+def new_name(name: str) -> str:
+    """The name of now for one of an earlier version (``RENAMED``), which is warned of
+    once per process; any other as it is.
     """
-    told: set[str] = set()
+    if name in RENAMED:
+        log.warning("%r is now called %r; the old name will go", name, RENAMED[name])
+    return RENAMED.get(name, name)
+
+
+def with_new_names(raw: dict[str, Any]) -> dict[str, Any]:
+    """The configuration in the names of now, see :func:`new_name`."""
 
     def new(value: Any) -> Any:
-        if isinstance(value, str) and value in RENAMED:
-            told.add(value)
-            return RENAMED[value]
+        if isinstance(value, str):
+            return new_name(value)
         if isinstance(value, list):
             return [new(item) for item in value]
         if isinstance(value, dict):
@@ -619,10 +625,7 @@ def with_new_names(raw: dict[str, Any]) -> dict[str, Any]:
             return found
         return value
 
-    named = {name: new(raw[name]) for name in ("zoo", "scores") if name in raw}
-    for name in sorted(told):
-        log.warning("%r is now called %r in the configuration; the old name will go", name, RENAMED[name])
-    return raw | named if told else raw
+    return raw | {name: new(raw[name]) for name in ("zoo", "scores") if name in raw}
 
 
 def check(raw: dict[str, Any], whole: bool = False) -> Settings:
@@ -640,7 +643,7 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
         for name in entries:
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise EadbenchError(f"{name!r} cannot be a name", f"{section}.{key}", NAME_RULE)
-    raw = with_new_names(raw)
+    raw = with_new_names(raw)  # before what an overlay drops by an old name is taken out
     settings = Settings(without_dropped(raw))
     if whole:
         for name in ("seed", "device", *(one for one in SECTIONS if one not in OPTIONAL)):

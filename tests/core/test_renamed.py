@@ -1,7 +1,9 @@
 """Configurations with the names of an earlier version."""
 
+import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from eadbench.core import settings
@@ -17,11 +19,33 @@ def old_of(raw: dict) -> dict:
     return raw | {"scores": scores, "zoo": raw["zoo"] | {"artefacts": artefacts}}
 
 
-def test_names_of_an_earlier_version_are_understood_and_warned_of(caplog):
+@pytest.fixture(autouse=True)
+def new_process():
+    settings.new_name.cache_clear()
+
+
+def test_names_of_an_earlier_version_are_understood_and_warned_of_once(caplog):
     raw = yaml.safe_load(DEMO.read_text())
     assert settings.check(old_of(raw), whole=True).scores == settings.check(raw, whole=True).scores
     assert settings.check(old_of(raw)).zoo == settings.check(raw).zoo
-    assert "'judge_syncnet' is now called 'syncnet_evaluator'" in caplog.text
+    assert caplog.text.count("'judge_syncnet' is now called 'syncnet_evaluator'") == 1
+
+
+def test_what_an_earlier_version_gave_its_jobs_and_recorded_is_understood():
+    raw = yaml.safe_load(DEMO.read_text())
+    given = settings.check(raw, whole=True).read_by("scores measure")
+    old = given | {"scores": {key.replace("evaluators", "judges"): v for key, v in given["scores"].items()}}
+    assert "judges" in old["scores"]
+    assert (
+        settings.load(json.dumps(old), None, "scores measure").scores.evaluators
+        == given["scores"]["evaluators"]
+    )
+
+
+def test_an_overlay_takes_an_entry_out_by_its_old_name():
+    raw = {"zoo": yaml.safe_load(DEMO.read_text())["zoo"]}
+    raw = settings.merge(raw, {"zoo": {"artefacts": {"judge_syncnet": None}}})
+    assert "syncnet_evaluator" not in settings.check(raw).zoo.artefacts
 
 
 def test_an_overlay_with_old_names_goes_over_the_new_ones():
