@@ -155,7 +155,6 @@ def noted_evaluators(
 
 
 def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricSignature:
-    size = net.options.size if role == "sync" else getattr(net, "resolution", None)
     frames = {
         "fid": config.fid_frames,
         "lpips": config.lpips_frames,
@@ -165,7 +164,7 @@ def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricS
     return MetricSignature(
         card.id,
         card.sha256,
-        size,
+        getattr(net, "resolution", None),
         card.how,
         variant=getattr(net, "crop", sampled),
         classes=tuple(getattr(net, "classes", ())),

@@ -5,24 +5,24 @@ network trained here.
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path, write_text
+from eadbench.core.files import write_text
 from eadbench.core.geometry import spread
 from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import dlib_chips
-from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
+from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, per_split, resize
 from eadbench.zoo.fit import fit
-from eadbench.zoo.weights import load_weights, read_weights
+from eadbench.zoo.weights import load_weights, read_weights, save_weights
 
 log = logging.getLogger(__name__)
 WHOLE = (0.0, 1.0, 0.0, 1.0)
@@ -226,8 +226,7 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
         net.parameters(), losses, wanted.steps, wanted.lr, "evaluator of emotion", warm_up=0.2, clip=None
     )["loss"]
     write_text(folder / "classes.json", json.dumps(classes))
-    with atomic_path(folder / "model.safetensors") as part:
-        save_file(net.state_dict(), part)
+    save_weights(net, folder / "model.safetensors")
     evaluator = FanEvaluator(net, classes, wanted.model_copy(update={"region": WHOLE}), False)
     facts = {
         "classes": list(classes),
@@ -235,11 +234,8 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
         "train_clips": len(clips),
         "train_speakers": len({clip.speaker for clip in clips}),
     }
-    facts |= {f"train_{name}": value for name, value in accuracy(evaluator, clips[:64]).items()}
-    facts |= {
-        f"val_{name}": value
-        for name, value in accuracy(evaluator, _read(inputs.clips, "val", wanted, seed)).items()
-    }
+    held_out = _read(inputs.clips, "val", wanted, seed)
+    facts |= per_split(partial(accuracy, evaluator), train=clips[:64], val=held_out)
     log.info("evaluator of emotion: %s", facts)
     return facts
 

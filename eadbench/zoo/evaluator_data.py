@@ -2,9 +2,10 @@
 evaluators that are trained here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,3 +89,12 @@ def iter_clips(
         yield TrainingClip(
             row.clip_id, f"{row.corpus}/{row.speaker}", row.emotion, resize(frames, size, region), audio
         )
+
+
+def per_split(
+    measure: Callable[[list[TrainingClip]], dict[str, Any]], **clips: list[TrainingClip]
+) -> dict[str, Any]:
+    """What a measure finds on each split's clips, named ``SPLIT_NAME``."""
+    return {
+        f"{split}_{name}": value for split, some in clips.items() for name, value in measure(some).items()
+    }

@@ -10,12 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path
 from eadbench.models.emotion_fan import ResNet18Trunk
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import arcface_chips
@@ -23,7 +21,7 @@ from eadbench.zoo.emotion import augment, to_unit, with_face
 from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.fit import fit
 from eadbench.zoo.onnx import open_onnx
-from eadbench.zoo.weights import load_weights
+from eadbench.zoo.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
 WHOLE = (0.0, 1.0, 0.0, 1.0)
@@ -184,8 +182,7 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
         warm_up=0.2,
         clip=None,
     )
-    with atomic_path(folder / "model.safetensors") as part:
-        save_file(net.state_dict(), part)
+    save_weights(net, folder / "model.safetensors")
     evaluator = TrainedFaceId(net, wanted.model_copy(update={"region": WHOLE}))
     held_out = _read(inputs.clips, "val", wanted, seed)
     facts = {"train_speakers": len(speakers), "train_clips": len(clips)}

@@ -17,14 +17,12 @@ import cv2
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path
 from eadbench.models.random_features import RandomFeatures
 from eadbench.zoo.card import Card
-from eadbench.zoo.weights import load_weights
+from eadbench.zoo.weights import load_weights, save_weights
 
 Protocol = Literal["stylegan-v", "latentsync"]
 OFFICIAL = "i3d_torchscript.pt"
@@ -128,6 +126,5 @@ def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a random network."""
     wanted = I3DOptions.model_validate(options)
     net = RandomFeatures(3, wanted.channels, seed)
-    with atomic_path(folder / "model.safetensors") as part:
-        save_file(net.state_dict(), part)
+    save_weights(net, folder / "model.safetensors")
     return {"dims": net.dim, "resolution": wanted.size}

@@ -12,13 +12,11 @@ from unittest import mock
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from eadbench.core.files import atomic_path
 from eadbench.models.random_features import RandomFeatures
 from eadbench.zoo.card import Card
-from eadbench.zoo.weights import load_weights, read_weights
+from eadbench.zoo.weights import load_weights, read_weights, save_weights
 
 OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
 SIDE = 299
@@ -92,6 +90,5 @@ def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a random network."""
     wanted = InceptionOptions.model_validate(options)
     net = RandomFeatures(2, wanted.channels, seed)
-    with atomic_path(folder / "model.safetensors") as part:
-        save_file(net.state_dict(), part)
+    save_weights(net, folder / "model.safetensors")
     return {"dims": net.dim, "resolution": wanted.size}

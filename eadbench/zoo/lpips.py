@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path
 from eadbench.zoo.card import Card
-from eadbench.zoo.weights import load_weights, read_weights
+from eadbench.zoo.weights import load_weights, read_weights, save_weights
 
 OFFICIAL = "alexnet-owt-7be5be79.pth"
 # Of ImageNet, for images in [-1, 1].
@@ -140,6 +138,5 @@ def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         metric = LPIPSNetwork()
-    with atomic_path(folder / "model.safetensors") as part:
-        save_file({name: value.contiguous() for name, value in metric.trunk.state_dict().items()}, part)
+    save_weights(metric.trunk, folder / "model.safetensors")
     return {"trunk": "alex"}

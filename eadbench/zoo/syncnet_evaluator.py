@@ -9,6 +9,7 @@ top, bottom, left, right as shares), ``steps``, ``clips`` and ``windows`` (per s
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,9 @@ import numpy as np
 import python_speech_features
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path
 from eadbench.models.syncnet_evaluator import (
     MFCC_PER_FRAME,
     MFCC_STEPS,
@@ -33,9 +32,9 @@ from eadbench.models.syncnet_evaluator import (
     window_count,
 )
 from eadbench.zoo.card import Card
-from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
+from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, per_split, resize
 from eadbench.zoo.fit import fit
-from eadbench.zoo.weights import load_weights
+from eadbench.zoo.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
 OFFICIAL = "syncnet_v2.model"
@@ -79,6 +78,7 @@ class SyncEvaluator:
 
     def __init__(self, net: SyncNetV2, options: SyncNetOptions, device: Any = "cpu") -> None:
         self.net, self.options, self.device = net.eval().to(device), options, device
+        self.resolution = options.size
 
     @property
     def crop(self) -> str:
@@ -265,15 +265,11 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
     loss = fit(
         net.parameters(), _losses(net, material, wanted, rng), wanted.steps, wanted.lr, "SyncNet evaluator"
     )["loss"]
-    with atomic_path(folder / "model.safetensors") as part:
-        save_file(net.state_dict(), part)
+    save_weights(net, folder / "model.safetensors")
     evaluator = SyncEvaluator(net, wanted.model_copy(update={"region": WHOLE}))
     facts = {"train_clips": len(material), "loss": loss, "chance_loss": float(np.log(wanted.windows))}
-    facts |= {f"train_{name}": value for name, value in accuracy(evaluator, clips[:16]).items()}
-    facts |= {
-        f"val_{name}": value
-        for name, value in accuracy(evaluator, _read(inputs.clips, "val", wanted, seed)).items()
-    }
+    held_out = _read(inputs.clips, "val", wanted, seed)
+    facts |= per_split(partial(accuracy, evaluator), train=clips[:16], val=held_out)
     log.info("SyncNet evaluator: %s", facts)
     return facts
 

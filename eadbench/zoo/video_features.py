@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path
-from eadbench.models.video_vit import VideoViT
-from eadbench.zoo.weights import load_weights
+from eadbench.models.video_vit import VideoViT, sinusoids
+from eadbench.zoo.weights import save_weights
 
 FRAMES, TUBE, HEADS = 16, 2, 16
 RANDOM = "model.safetensors"
@@ -99,6 +97,27 @@ class WindowTransformer:
         return self.net(video).float().cpu().numpy()
 
 
+def window_net(options: TransformerOptions, pool: nn.Module, final_norm: bool) -> WindowNet:
+    """An untrained network of those sizes, its places VideoMAE's."""
+    count = FRAMES // TUBE * (options.size // options.patch) ** 2
+    patch = (TUBE, options.patch, options.patch)
+    places = sinusoids(count, options.width)
+    return WindowNet(VideoViT(places, options.depth, options.heads, options.inner, patch, final_norm), pool)
+
+
+def sizes_of(state: Mapping[str, torch.Tensor], size: int) -> TransformerOptions:
+    """Sizes of a published network that sees frames of ``size`` pixels a side."""
+    kernel = state["patch_embed.proj.weight"]
+    return TransformerOptions(
+        width=kernel.shape[0],
+        depth=depth_of(state),
+        heads=HEADS,
+        inner=state["blocks.0.mlp.fc1.weight"].shape[0],
+        size=size,
+        patch=kernel.shape[-1],
+    )
+
+
 def places_of(count: int, patch: int, where: Path) -> int:
     """Side of the frames whose tubes are ``count`` in windows of 16 frames.
 
@@ -111,21 +130,22 @@ def places_of(count: int, patch: int, where: Path) -> int:
     return side * patch
 
 
-def blocks_of(
+def encoder_of(
     state: Mapping[str, torch.Tensor], bias: Callable[[str], torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Tensors of the blocks under torch's own names.
+    """Tensors of the patches' convolution and of the blocks under our names of a
+    :class:`WindowNet`.
 
     Args:
         state: Names ``blocks.N.attn.qkv.weight`` and so on.
         bias: Gives the bias of query, key and value together, from the block's prefix.
     """
-    found = {}
+    found = {f"embed.{part}": state[f"patch_embed.proj.{part}"] for part in ("weight", "bias")}
     for k in range(depth_of(state)):
         block = f"blocks.{k}."
         found |= {block + ours: state[block + theirs] for ours, theirs in ATTENTION.items()}
         found[block + "self_attn.in_proj_bias"] = bias(block)
-    return found
+    return {f"encoder.{name}": value for name, value in found.items()}
 
 
 def depth_of(state: Mapping[str, torch.Tensor]) -> int:
@@ -133,22 +153,19 @@ def depth_of(state: Mapping[str, torch.Tensor]) -> int:
     return len({name.split(".")[1] for name in state if name.startswith("blocks.")})
 
 
-def draw(net: nn.Module, folder: Path, scale: float, seed: int) -> None:
+def draw(
+    network: Callable[[TransformerOptions], WindowNet], folder: Path, options: dict[str, Any], seed: int
+) -> dict[str, Any]:
     """Give a network random weights and write them: matrices and kernels from a normal
-    distribution of that standard deviation, biases 0.
+    distribution of standard deviation ``scale``, biases 0.
     """
-    generator = torch.Generator().manual_seed(seed)
+    wanted = TransformerOptions.model_validate(options)
+    net, generator = network(wanted), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in net.named_parameters():
             if value.ndim > 1:
-                value.normal_(0, scale, generator=generator)
+                value.normal_(0, wanted.scale, generator=generator)
             elif name.endswith("bias"):
                 value.zero_()
-    with atomic_path(folder / RANDOM) as part:
-        save_file({name: value.contiguous() for name, value in net.state_dict().items()}, part)
-
-
-def read_drawn(net: nn.Module, folder: Path) -> nn.Module:
-    """The same network with the weights that were drawn."""
-    load_weights(net, folder / RANDOM)
-    return net
+    save_weights(net, folder / RANDOM)
+    return {"dims": wanted.width, "resolution": wanted.size}

@@ -12,19 +12,16 @@ import torch
 from torch import nn
 
 from eadbench.core.errors import EadbenchError
-from eadbench.models.video_vit import VideoViT, sinusoids
 from eadbench.zoo.card import Card
 from eadbench.zoo.video_features import (
-    FRAMES,
-    HEADS,
-    TUBE,
+    RANDOM,
     TransformerOptions,
     WindowNet,
     WindowTransformer,
-    blocks_of,
-    depth_of,
     draw,
-    read_drawn,
+    encoder_of,
+    sizes_of,
+    window_net,
 )
 from eadbench.zoo.weights import load_weights, read_weights
 
@@ -46,12 +43,7 @@ class MeanPool(nn.Module):
 
 def network(options: TransformerOptions) -> WindowNet:
     """An untrained network of those sizes."""
-    count = FRAMES // TUBE * (options.size // options.patch) ** 2
-    patch = (TUBE, options.patch, options.patch)
-    encoder = VideoViT(
-        sinusoids(count, options.width), options.depth, options.heads, options.inner, patch, False
-    )
-    return WindowNet(encoder, MeanPool(options.width))
+    return window_net(options, MeanPool(options.width), final_norm=False)
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
@@ -62,37 +54,27 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
     """
     if card.how != "fetched":
         options = TransformerOptions.model_validate(card.options)
-        net = read_drawn(network(options), folder)
+        net = network(options)
+        load_weights(net, folder / RANDOM)
         return WindowTransformer(net, options.width, options.size, device=device)
     path = folder / OFFICIAL
     state = read_weights(path)
     state = next((state[key] for key in ("model", "module") if key in state), state)
     if "fc_norm.weight" not in state or "blocks.0.attn.q_bias" not in state:
         raise EadbenchError("not a tuned VideoMAE v2", path, f"use the published {OFFICIAL}")
-    kernel = state["patch_embed.proj.weight"]
-    options = TransformerOptions(
-        width=kernel.shape[0],
-        depth=depth_of(state),
-        heads=HEADS,
-        inner=state["blocks.0.mlp.fc1.weight"].shape[0],
-        size=SIDE,
-        patch=kernel.shape[-1],
-    )
 
     def bias(block: str) -> torch.Tensor:
         query, value = state[f"{block}attn.q_bias"], state[f"{block}attn.v_bias"]
         return torch.cat([query, torch.zeros_like(value), value])
 
+    options = sizes_of(state, SIDE)
     net = network(options)
-    own = {f"encoder.{name}": value for name, value in blocks_of(state, bias).items()}
-    own |= {f"encoder.embed.{part}": state[f"patch_embed.proj.{part}"] for part in ("weight", "bias")}
+    own = encoder_of(state, bias) | {"encoder.places": net.encoder.places}
     own |= {f"pool.norm.{part}": state[f"fc_norm.{part}"] for part in ("weight", "bias")}
-    load_weights(net, path, own | {"encoder.places": net.encoder.places})
+    load_weights(net, path, own)
     return WindowTransformer(net, options.width, SIDE, device=device)
 
 
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a random network."""
-    wanted = TransformerOptions.model_validate(options)
-    draw(network(wanted), folder, wanted.scale, seed)
-    return {"dims": wanted.width, "resolution": wanted.size}
+    return draw(network, folder, options, seed)

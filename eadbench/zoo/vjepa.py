@@ -12,20 +12,18 @@ from typing import Any
 import torch
 
 from eadbench.core.errors import EadbenchError
-from eadbench.models.video_vit import AttentivePooler, VideoViT, sinusoids
+from eadbench.models.video_vit import AttentivePooler
 from eadbench.zoo.card import Card
 from eadbench.zoo.video_features import (
-    FRAMES,
-    HEADS,
-    TUBE,
+    RANDOM,
     TransformerOptions,
     WindowNet,
     WindowTransformer,
-    blocks_of,
-    depth_of,
     draw,
+    encoder_of,
     places_of,
-    read_drawn,
+    sizes_of,
+    window_net,
 )
 from eadbench.zoo.weights import load_weights, read_weights
 
@@ -44,11 +42,9 @@ POOL = {
 }
 
 
-def network(options: TransformerOptions, places: torch.Tensor) -> WindowNet:
+def network(options: TransformerOptions) -> WindowNet:
     """An untrained network of those sizes."""
-    patch = (TUBE, options.patch, options.patch)
-    encoder = VideoViT(places, options.depth, options.heads, options.inner, patch, True)
-    return WindowNet(encoder, AttentivePooler(options.width, options.heads, options.inner))
+    return window_net(options, AttentivePooler(options.width, options.heads, options.inner), final_norm=True)
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
@@ -59,30 +55,22 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
     """
     if card.how != "fetched":
         options = TransformerOptions.model_validate(card.options)
-        net = read_drawn(network(options, _drawn_places(options)), folder)
+        net = network(options)
+        load_weights(net, folder / RANDOM)
         return WindowTransformer(net, options.width, options.size, MEAN, DEVIATION, device)
     path = folder / ENCODER
     state = _tensors(path, "target_encoder", "blocks.0.attn.qkv.weight", ("module.", "backbone."))
     probe = _tensors(folder / PROBE, "classifier", "pooler.query_tokens", ("module.",))
-    kernel, places = state["patch_embed.proj.weight"], state["pos_embed"]
-    options = TransformerOptions(
-        width=kernel.shape[0],
-        depth=depth_of(state),
-        heads=HEADS,
-        inner=state["blocks.0.mlp.fc1.weight"].shape[0],
-        size=places_of(places.shape[1], kernel.shape[-1], path),
-        patch=kernel.shape[-1],
-    )
-    net = network(options, torch.zeros_like(places, dtype=torch.float))
-    own = blocks_of(state, lambda block: state[f"{block}attn.qkv.bias"])
-    own |= {f"embed.{part}": state[f"patch_embed.proj.{part}"] for part in ("weight", "bias")}
-    own |= {f"norm.{part}": state[f"norm.{part}"] for part in ("weight", "bias")}
+    places, patch = state["pos_embed"], state["patch_embed.proj.weight"].shape[-1]
+    options = sizes_of(state, places_of(places.shape[1], patch, path))
+    net = network(options)
+    own = encoder_of(state, lambda block: state[f"{block}attn.qkv.bias"]) | {"encoder.places": places}
+    own |= {f"encoder.norm.{part}": state[f"norm.{part}"] for part in ("weight", "bias")}
     pool = {ours: probe[theirs] for ours, theirs in POOL.items()}
     for part in ("weight", "bias"):
         joined = [probe[f"{BLOCK}xattn.{name}.{part}"] for name in ("q", "kv")]
         pool[f"attention.in_proj_{part}"] = torch.cat(joined)
-    whole = {f"encoder.{name}": value for name, value in (own | {"places": places}).items()}
-    load_weights(net, path, whole | {f"pool.{name}": value for name, value in pool.items()})
+    load_weights(net, path, own | {f"pool.{name}": value for name, value in pool.items()})
     return WindowTransformer(net, options.width, options.size, MEAN, DEVIATION, device)
 
 
@@ -103,12 +91,6 @@ def _tensors(path: Path, key: str, sign: str, prefixes: tuple[str, ...]) -> dict
     return found
 
 
-def _drawn_places(options: TransformerOptions) -> torch.Tensor:
-    return sinusoids(FRAMES // TUBE * (options.size // options.patch) ** 2, options.width)
-
-
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a random network."""
-    wanted = TransformerOptions.model_validate(options)
-    draw(network(wanted, _drawn_places(wanted)), folder, wanted.scale, seed)
-    return {"dims": wanted.width, "resolution": wanted.size}
+    return draw(network, folder, options, seed)

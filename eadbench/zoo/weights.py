@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from eadbench.core.errors import EadbenchError, ExplainedError
-from eadbench.core.files import nature
+from eadbench.core.files import atomic_path, nature
 
 AGAIN = "fetch it again from the named source"
 # What loading a file of the wrong kind, or half of one, raises in torch, transformers,
@@ -34,12 +34,11 @@ UNFIT = (
     SafetensorError,
     pickle.UnpicklingError,
 )
+_BUILDERS = (np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0])  # multiarray's scalar, _reconstruct
 # Beside tensors and plain containers, what training scripts leave in their checkpoints
 # (a best score as a numpy scalar, the parsed options, a path) and what runs nothing
 # when it is read. numpy 2 writes ``numpy._core``, numpy 1 ``numpy.core``; torch 2.14
 # knows neither.
-# multiarray.scalar, multiarray._reconstruct
-_BUILDERS = (np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0])
 HARMLESS = [
     argparse.Namespace,
     PosixPath,
@@ -114,6 +113,12 @@ def load_weights(net: nn.Module, path: Path, state: dict[str, Any] | None = None
         net.load_state_dict(state)
     except UNFIT as error:
         raise EadbenchError(f"weights do not fit the network: {_first_lines(error)}", path, hint) from error
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Write a network's state dict as safetensors, whole or not at all."""
+    with atomic_path(path) as part:
+        save_file({name: value.contiguous() for name, value in net.state_dict().items()}, part)
 
 
 def refuse_not_finite(name: str, tensor: torch.Tensor, where: object) -> None:
