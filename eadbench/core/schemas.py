@@ -355,6 +355,19 @@ SCORES = Table(
     key=(*CELL_KEY, "metric", "variant"),
 )
 
+# Of a mean over clips, see `tables.breakdown.mean_interval`.
+BY_SPEAKER = (
+    Column(
+        "low",
+        F64,
+        "lower end of the 95 % interval (standard error clustered by speaker, Student's t; over clips "
+        "where there is one speaker); null for one clip",
+    ),
+    Column("high", F64, "upper end of that interval"),
+    Column("n", INT, "clips that went in", nullable=False),
+    Column("speakers", INT, "their speakers; a clip of an unknown one counts as one", nullable=False),
+)
+
 BREAKDOWN = Table(
     "breakdown",
     "mean of one per-clip metric over the clips of one emotion, speaker or other group",
@@ -374,15 +387,7 @@ BREAKDOWN = Table(
             nullable=False,
         ),
         Column("value", F64, "mean over its clips"),
-        Column(
-            "low",
-            F64,
-            "lower end of the 95 % interval (standard error clustered by speaker, Student's t; over clips "
-            "where there is one speaker); null for one clip",
-        ),
-        Column("high", F64, "upper end of that interval"),
-        Column("n", INT, "clips that went in", nullable=False),
-        Column("speakers", INT, "their speakers; a clip of an unknown one counts as one", nullable=False),
+        *BY_SPEAKER,
         Column("warning", STR, "few clips, or fewer than three speakers; empty if neither", nullable=False),
     ),
     key=(*CELL_KEY, "metric", "by", "level"),
@@ -393,8 +398,7 @@ DIAL = Table(
     "dial",
     "how one method responds to the intensity asked for (protocol `dial`)",
     (
-        Column("method", STR, "method of the config", nullable=False),
-        Column("corpus", STR, "corpus of the clips", nullable=False),
+        *CELL[:2],
         Column(
             "quantity",
             STR,
@@ -405,15 +409,7 @@ DIAL = Table(
         ),
         Column("intensity", F64, "intensity asked for; null for what is of all of them"),
         Column("value", F64, "mean over clips", nullable=False),
-        Column(
-            "low",
-            F64,
-            "lower end of the 95 % interval (standard error clustered by speaker, Student's t); null for "
-            "one clip",
-        ),
-        Column("high", F64, "upper end of that interval"),
-        Column("n", INT, "clips that went in", nullable=False),
-        Column("speakers", INT, "their speakers; a clip of an unknown one counts as one", nullable=False),
+        *BY_SPEAKER,
     ),
     key=("method", "corpus", "quantity", "intensity"),
 )
@@ -637,7 +633,7 @@ SPEED = Table(
 )
 
 WIDE_ROW = (
-    Column("method", STR, "method of the config", nullable=False),
+    CELL[0],
     Column("label", STR, "its name in print", nullable=False),
     Column(
         "role",
