@@ -20,10 +20,12 @@ from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, write_text
 from eadbench.core.progress import track
+from eadbench.core.sheets import read_sheet
 from eadbench.core.tables import KEPT, read_rows, read_table, write_table
 
 SPLITS = ("test", "val")
 NEEDED = ("recording_id", "split")
+NUMBERS = ("start", "end", "frames")
 SAME_SECONDS = 0.04  # a frame; times that differ by less are the same
 
 
@@ -141,7 +143,8 @@ def shipped() -> list[str]:
 
 
 def read_list(name: str) -> pd.DataFrame:
-    """A list by the name of a shipped one or by its path.
+    """A list by the name of a shipped one or by its path, with the columns of
+    ``schemas.CLIP_LIST``; a spreadsheet may have saved it (:func:`read_sheet`).
 
     Raises:
         EadbenchError: If there is none, or it is no list.
@@ -151,43 +154,26 @@ def read_list(name: str) -> pd.DataFrame:
         if name in shipped()
         else Path(name).expanduser()
     )
+    if not path.exists():
+        hint = f"shipped: {', '.join(shipped())}; or give the path of a CSV"
+        raise EadbenchError("no test list of that name", path, hint)
+    names = schemas.CLIP_LIST.names
+    form = f"columns: {', '.join(names)}"
+    sheet = read_sheet(path, "test lists", form)
+    rows = [{name: row.get(name) or None for name in names} for _, row in sheet.rows if any(row.values())]
+    wrong = ""
+    if lacking := [name for name in NEEDED if name not in sheet.headings]:
+        wrong = f"it lacks {', '.join(lacking)}"
+    elif bad := {row["split"] if all(map(row.get, NEEDED)) else "(empty)" for row in rows} - {*SPLITS}:
+        wrong = f"its splits are test and val, not {', '.join(sorted(bad))}"
     try:
-        with path.open("r", encoding="utf-8-sig") as handle:
-            frame = pd.read_csv(
-                handle,
-                dtype=dict.fromkeys(
-                    ("corpus", "recording_id", "split", "clip_id", "frames_sha256", "reason"), str
-                ),
-            )
-    except OSError as error:
-        raise EadbenchError(
-            f"no test list: {error.strerror}",
-            path,
-            f"shipped: {', '.join(shipped())}; or give the path of a CSV",
-        ) from error
-    except (ValueError, pd.errors.ParserError) as error:
-        raise EadbenchError(
-            f"not a test list: {error}", path, "it is CSV with a header, as results/clips/CORPUS/list.csv"
-        ) from error
-    lacking = [column for column in NEEDED if column not in frame]
-    bad = (
-        []
-        if lacking
-        else sorted(
-            {*frame["split"].dropna(), *(["(empty)"] if frame[list(NEEDED)].isna().any(axis=None) else [])}
-            - {*SPLITS}
-        )
-    )
-    if lacking or bad:
-        what = (
-            f"it lacks {', '.join(lacking)}"
-            if lacking
-            else f"its splits are test and val, not {', '.join(bad)}"
-        )
-        raise EadbenchError(
-            f"not a test list: {what}", path, f"columns: {', '.join(schemas.CLIP_LIST.names)}"
-        )
-    return frame.reindex(columns=schemas.CLIP_LIST.names)
+        for row in rows:
+            row.update({name: float(row[name].replace(",", ".")) for name in NUMBERS if row[name]})
+    except ValueError as error:
+        wrong = wrong or str(error)
+    if wrong:
+        raise EadbenchError(f"not a test list: {wrong}", path, form)
+    return pd.DataFrame(rows, columns=names)
 
 
 def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:

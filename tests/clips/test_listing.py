@@ -179,6 +179,7 @@ def test_two_lists_compare_by_command_and_the_status_tells(corpus: tuple[Path, P
         ("recording_id\nA\n", "it lacks split"),
         ("recording_id,split\nA,tset\n", "its splits are test and val, not tset"),
         ("recording_id,split\nA,\n", r"\(empty\)"),
+        ("recording_id,split,start\nA,test,soon\n", "could not convert string to float: 'soon'"),
         ("", "not a test list"),
         (None, "no test list"),
     ],
@@ -188,6 +189,15 @@ def test_what_is_no_list_is_refused(tmp_path: Path, text: str | None, message: s
         (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(EadbenchError, match=message):
         read_list(str(tmp_path / "bad.csv"))
+
+
+def test_a_list_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
+    """Of a country that writes 1,5: semicolons between the values."""
+    text = "\ufeffRecording_ID;split;start;clip_id\r\nA;test;1,5;A-000\r\n;;;\r\nB_*;val;;\r\n"
+    (tmp_path / "list.csv").write_bytes(text.encode())
+    first, second = read_list(str(tmp_path / "list.csv")).itertuples()
+    assert (first.recording_id, first.split, first.start, first.clip_id) == ("A", "test", 1.5, "A-000")
+    assert (second.recording_id, second.split) == ("B_*", "val") and pd.isna(second.clip_id)
 
 
 def test_the_shipped_lists_are_the_rules_that_they_are_said_to_be() -> None:
