@@ -6,6 +6,8 @@ import errno
 import logging
 import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 LONGEST = 500  # characters of a foreign message
@@ -81,10 +83,7 @@ def nobodys_fault(error: BaseException) -> FatalError | None:
     another error. What FFmpeg says of memory and input counts as the file's: damaged
     headers ask for any size.
     """
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    for cause in _with_causes(error):
         if isinstance(cause, FatalError):
             return cause
         by_ffmpeg = type(cause).__module__.split(".")[0] == "av"
@@ -110,8 +109,17 @@ def nobodys_fault(error: BaseException) -> FatalError | None:
                     "",
                     "run again; if it stays, look at the driver's log (dmesg)",
                 )
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return None
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came of; each once, though they may go round in a circle."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def reason_of(error: Exception, where: object) -> str:
@@ -123,7 +131,8 @@ def reason_of(error: Exception, where: object) -> str:
         except Exception as error:
             row["reason"] = reason_of(error, clip_id)
 
-    What nobody expected is logged with its traceback.
+    What nobody expected is logged with its traceback. Of absolute paths the names are
+    left: a table travels to other machines.
 
     Args:
         error: What was caught.
@@ -141,10 +150,22 @@ def reason_of(error: Exception, where: object) -> str:
             fatal.what, "; ".join(filter(None, [str(where), fatal.where])), fatal.hint
         ) from error
     if isinstance(error, EadbenchError):
-        return " ".join(error.what.split())
+        return " ".join(_names_of_paths(error.what, error).split())
     log.warning("%s: unexpected %s", where, type(error).__name__, exc_info=error)
-    return f"unexpected {type(error).__name__}: {_line(error)}"
+    return f"unexpected {type(error).__name__}: {_line(_names_of_paths(str(error), error))}"
 
 
-def _line(error: BaseException) -> str:
+def _names_of_paths(text: str, error: BaseException) -> str:
+    """The text with the last part alone of every absolute path that an error or its
+    causes name as theirs.
+    """
+    for cause in _with_causes(error):
+        for path in (getattr(cause, name, None) for name in ("where", "filename", "filename2")):
+            if isinstance(path, str | os.PathLike) and Path(path).is_absolute():
+                for written in (str(path), repr(str(path))[1:-1]):
+                    text = text.replace(written, Path(path).name)
+    return text
+
+
+def _line(error: object) -> str:
     return " ".join(str(error).split())[:LONGEST] or "no message"

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from eadbench.core.errors import EadbenchError, FatalError, nobodys_fault, reason_of
+from eadbench.media.reading import open_media
 
 HUGE = 1 << 50
 
@@ -95,6 +96,15 @@ def test_a_files_own_fault_is_a_reason(error, reason, caplog):
     assert ("a-000" in caplog.text) == (not isinstance(error, EadbenchError)), (
         "what nobody expected goes to the log"
     )
+
+
+def test_of_a_path_of_this_machine_a_reason_keeps_the_name(tmp_path):
+    (tmp_path / "it's bad.mp4").write_bytes(b"nothing")
+    refused = caught(lambda: open_media(tmp_path / "it's bad.mp4"))
+    assert str(tmp_path) in str(refused)
+    for error in (refused, refused.__cause__):
+        reason = reason_of(error, "a-000")
+        assert "Invalid data" in reason and "it's bad.mp4" in reason and str(tmp_path) not in reason
 
 
 def test_a_cause_that_was_put_aside_does_not_count_and_circles_end():
