@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from eadbench.scores.summarise import Summary
 
 BATCH = 16, 64  # faces, on a CPU and on a GPU
+UNASKED = "no emotion was asked for: no label names one"
 SOURCE = "EAT (Gan et al. 2023), by Emotion-FAN (Meng et al. 2019)"
 
 
@@ -82,7 +83,25 @@ class EmotionLogits(Part):
         self.clip.features["emotion"] = self.logits.astype(np.float32)
 
 
-class EmotionAccuracy(Metric):
+class _AskedEmotion(Metric):
+    """Something of the logits and the emotion asked for, which the evaluator knows."""
+
+    evaluator, parts = "emotion", (EmotionLogits,)
+
+    def of(self, logits: np.ndarray, asked: int) -> float:
+        """The value from the logits ``(K,)`` and the number of the class asked for."""
+        raise NotImplementedError
+
+    def compute(self) -> Value:
+        part, target = self.part(EmotionLogits), self.clip.task.emotion
+        if target is None:
+            return Value(None, None, DROPPED, UNASKED)
+        if target not in part.net.classes:
+            return Value(None, None, DROPPED, f"the evaluator does not know {target!r}")
+        return Value(self.of(part.logits, part.net.classes.index(target)), part.frames)
+
+
+class EmotionAccuracy(_AskedEmotion):
     name, label, direction = "acc_emo", "Acc_emo", "up"
     meaning = "share of clips whose shown emotion the evaluator names as asked for, 0..1"
     reacts = (
@@ -90,18 +109,13 @@ class EmotionAccuracy(Metric):
         "the protocol self a copied input is right. Brows and eyes count more than the mouth"
     )
     cites = ("meng2019fan", "gan2023eat")
-    source, range, evaluator, parts = SOURCE, (0, 1), "emotion", (EmotionLogits,)
+    source, range = SOURCE, (0, 1)
 
-    def compute(self) -> Value:
-        part, target = self.part(EmotionLogits), self.clip.task.emotion
-        if target is None:
-            return Value(None, None, DROPPED, "no emotion was asked for: no label names one")
-        if target not in part.net.classes:
-            return Value(None, None, DROPPED, f"the evaluator does not know {target!r}")
-        return Value(float(part.net.classes[int(part.logits.argmax())] == target), part.frames)
+    def of(self, logits: np.ndarray, asked: int) -> float:
+        return float(logits.argmax() == asked)
 
 
-class EmotionProbability(Metric):
+class EmotionProbability(_AskedEmotion):
     name, label, direction = "p_emo", "P(asked emotion)", "up"
     meaning = "probability that the evaluator gives the emotion asked for (softmax of its logits), 0..1"
     reacts = (
@@ -109,15 +123,10 @@ class EmotionProbability(Metric):
         "evaluator compare with each other only"
     )
     cites = ("meng2019fan",)
-    source, range, evaluator, parts = "ours, by the evaluator of Acc_emo", (0, 1), "emotion", (EmotionLogits,)
+    source, range = "ours, by the evaluator of Acc_emo", (0, 1)
 
-    def compute(self) -> Value:
-        part, target = self.part(EmotionLogits), self.clip.task.emotion
-        if target is None:
-            return Value(None, None, DROPPED, "no emotion was asked for: no label names one")
-        if target not in part.net.classes:
-            return Value(None, None, DROPPED, f"the evaluator does not know {target!r}")
-        return Value(float(softmax(part.logits)[part.net.classes.index(target)]), part.frames)
+    def of(self, logits: np.ndarray, asked: int) -> float:
+        return float(softmax(logits)[asked])
 
 
 class ValenceArousalError(Metric):
@@ -137,7 +146,7 @@ class ValenceArousalError(Metric):
     def compute(self) -> Value:
         part, task = self.part(EmotionLogits), self.clip.task
         if task.emotion is None:
-            return Value(None, None, DROPPED, "no emotion was asked for: no label names one")
+            return Value(None, None, DROPPED, UNASKED)
         if task.intensity is None and task.emotion != "neutral":
             return Value(None, None, DROPPED, "no intensity was asked for")
         asked = valence_arousal_intensity(task.emotion, task.intensity or 0.0)[:2]

@@ -13,6 +13,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.status import DROPPED
 from eadbench.scores import landmarks
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
+from eadbench.scores.metrics.sound import SoundLevels
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
@@ -234,18 +235,11 @@ class SilenceMouthMotion(Metric):
     name, label, direction = "silence_mouth_motion", "Mouth motion in silence", "down"
     meaning = "lip dynamics while the sound is silent, same unit"
     reacts = "motion that the sound does not ask for; breathing and smiles of real clips, too"
-    source, unit, range, parts, sound = OURS, PER_CENT, (0, None), (OwnMotion,), True
-
-    def __init__(self, clip: "ClipPair") -> None:
-        super().__init__(clip)
-        self.levels = landmarks.levels(clip.audio(), clip.config.fps)
-
-    def misjudged(self) -> bool:
-        return self.clip.sound_was_cut()
+    source, unit, range, parts, sound = OURS, PER_CENT, (0, None), (OwnMotion, SoundLevels), True
 
     def compute(self) -> Value:
         own = self.part(OwnMotion)
-        silent = landmarks.silent(self.levels, own.motion.frames, self.clip.config.silence_db)
+        silent = self.part(SoundLevels).silent(own.motion.frames)
         if silent.sum() < FEWEST_SILENT:
             return Value(None, int(silent.sum()), DROPPED, f"only {silent.sum()} silent frames")
         return Value(landmarks.spread(own.curves["mouth"][silent]), int(silent.sum()))

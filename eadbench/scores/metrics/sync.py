@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eadbench.core.status import DROPPED
-from eadbench.scores import landmarks
 from eadbench.scores.landmarks import SILENCE_DBFS
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value, batch_size
+from eadbench.scores.metrics.sound import SoundLevels
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
@@ -32,8 +32,7 @@ class SyncDistances(Part):
         super().__init__(clip)
         audio = clip.audio()
         self.samples, self.frames = len(audio), 0
-        loudest = landmarks.levels(audio, clip.config.fps).max(initial=0.0)
-        self.loudest = 20 * np.log10(loudest) if loudest > 0 else -np.inf
+        self.loudest = self.part(SoundLevels).loudest
         net = clip.evaluators.nets[self.role]
         self.stream = None if self.silent else net.stream(audio, batch_size(net, *self.batch))
 

@@ -12,6 +12,7 @@ import numpy as np
 from eadbench.core.status import DROPPED, KEPT
 from eadbench.scores import dynamics, landmarks
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
+from eadbench.scores.metrics.sound import SoundLevels
 from eadbench.scores.names import BUILDS_ON
 
 if TYPE_CHECKING:
@@ -43,19 +44,14 @@ class Dynamics(Part):
 
 
 class Loudness(Part):
-    """The sound that the video is judged by."""
+    """RMS of the sound that drives the video in windows of 50 ms."""
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.levels = landmarks.levels(clip.audio(), clip.config.fps)
         self.loudness = dynamics.loudness(clip.audio())
 
     def misjudged(self) -> bool:
         return self.clip.sound_was_cut()
-
-    def silent(self, frames: int) -> np.ndarray:
-        """Which frames are silent, ``(frames,)`` bool."""
-        return landmarks.silent(self.levels, frames, self.clip.config.silence_db)
 
     def volume(self, frames: int) -> np.ndarray:
         """Loudness at each frame's time, ``(frames,)``."""
@@ -115,11 +111,11 @@ class ThevalSilence(Metric):
         "between the eyes' outer corners"
     )
     reacts = "motion that the sound does not ask for; breathing and smiles of real clips, too"
-    source, cites, range, parts, sound = SOURCE, CITES, (0, None), (Dynamics, Loudness), True
+    source, cites, range, parts, sound = SOURCE, CITES, (0, None), (Dynamics, SoundLevels), True
 
     def compute(self) -> Value:
-        face, sound = self.part(Dynamics).face, self.part(Loudness)
-        silent = dynamics.long_silence(sound.silent(face.frames), self.clip.config.fps)
+        face = self.part(Dynamics).face
+        silent = dynamics.long_silence(self.part(SoundLevels).silent(face.frames), self.clip.config.fps)
         count = int(silent.sum())
         if not count:
             return Value(None, 0, DROPPED, f"no silence of {dynamics.SHORTEST_SILENCE:g} s")
@@ -129,18 +125,18 @@ class ThevalSilence(Metric):
 class _Speech(Metric):
     """Something of the lips' opening and the loudness while somebody speaks."""
 
-    parts, sound = (Dynamics, Loudness), True
+    parts, sound = (Dynamics, SoundLevels, Loudness), True
 
     def of(self, opening: np.ndarray, volume: np.ndarray) -> float:
         raise NotImplementedError
 
     def compute(self) -> Value:
-        face, sound = self.part(Dynamics).face, self.part(Loudness)
-        speech = ~sound.silent(face.frames)
+        face = self.part(Dynamics).face
+        speech = ~self.part(SoundLevels).silent(face.frames)
         opening, at = face.opening(speech)
         if speech.sum() < dynamics.LEAST_SPEECH * face.frames or len(at) < 2:
             return Value(None, len(at), DROPPED, f"only {len(at)} frames of speech with a face")
-        return Value(self.of(opening, sound.volume(face.frames)[at]), len(at))
+        return Value(self.of(opening, self.part(Loudness).volume(face.frames)[at]), len(at))
 
 
 class ThevalSync(_Speech):
