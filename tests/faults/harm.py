@@ -46,6 +46,7 @@ READERS: list[tuple[str, list[str], list[str]]] = [
         ],
         [],
     ),
+    (r"clips/[^/]+/(coverage\.json|sums\.sha256)", ["results/tables/scores.parquet"], []),
     (r"captions/(?P<c>[^/]+)/shards/[^/]+\.parquet", ["results/captions/{c}/written.parquet"], []),
     (r"captions/(?P<c>[^/]+)/written\.parquet", ["results/captions/{c}/captions.parquet"], []),
     (
@@ -85,6 +86,7 @@ READERS: list[tuple[str, list[str], list[str]]] = [
         ["results/scores/{cell}/per_clip.parquet"],
         [],
     ),
+    (r"scores/together/(?P<c>[^/]+)/.*", ["results/scores/still/{c}/self/per_clip.parquet"], []),
     (r"scores/(?P<cell>.*/.*/[^/]+)/summary\.parquet", ["results/tables/scores.parquet"], []),
     (r"scores/.*/confusion\.parquet", ["results/report/index.html"], []),
     (r"scores/(?P<cell>.*/.*/[^/]+)/.*", ["results/scores/{cell}/summary.parquet"], []),
@@ -92,7 +94,8 @@ READERS: list[tuple[str, list[str], list[str]]] = [
 ]
 # Nobody reads these again: pages, prints and records for people.
 FOR_PEOPLE = re.compile(
-    r"(report/|benchmarks/|.*provenance.*|.*report\.(html|json)|tables/.*\.(md|tex|csv|png|pdf)|.*\.jsonl|.*\.log|\.gitkeep)"
+    r"(report/|bundle/|benchmarks/|.*provenance.*|.*report\.(html|json)|tables/.*\.(md|tex|csv|png|pdf)"
+    r"|clips/[^/]+/list\.(parquet|csv)|corpora/leaks\.json|.*\.jsonl|.*\.log|\.gitkeep)"
 )
 SHARD = "0-of-1"
 
