@@ -13,8 +13,10 @@ from eadbench.core import provenance, secrets
 from eadbench.core.errors import EadbenchError
 from eadbench.core.protocols import PROTOCOLS
 from eadbench.core.settings import VERB, Settings
+from eadbench.samples.manifest import chosen_clips
 from eadbench.samples.methods import make_method
 from eadbench.samples.methods.base import Lack, Method, MethodContext
+from eadbench.samples.methods.videos import VideosMethod
 
 
 def listed(settings: Settings, results: Path) -> list[tuple[Method, list[Lack]]]:
@@ -28,12 +30,37 @@ def listed(settings: Settings, results: Path) -> list[tuple[Method, list[Lack]]]
         context = MethodContext(settings.seed, settings.device, settings.samples, run=run, parts=parts)
         method = make_method(name, options, context)
         lacks = method.lacks()
+        if isinstance(method, VideosMethod) and not lacks:
+            lacks = _unmatched(method, settings, results)
         if run:
             lacks += _made_otherwise(run, settings, "training run", run=run.name)
             for part in options.artefacts:
                 lacks += _made_otherwise(results / "zoo" / part, settings, "zoo make", artefact=part)
         found.append((method, lacks))
     return found
+
+
+def _unmatched(method: VideosMethod, settings: Settings, results: Path) -> list[Lack]:
+    """Says of a folder of videos that none of them is of a test clip; nothing where the
+    clips are not cut yet.
+    """
+    lacks = []
+    for name, corpus, protocol in settings.samples.cells():
+        table = results / "clips" / corpus / "clips.parquet"
+        if name != method.name or not table.is_file():
+            continue
+        clips = [clip.clip_id for clip in chosen_clips(table, settings.samples, settings.seed)[2]]
+        if clips and not any(_has(method, clip, corpus, protocol) for clip in clips):
+            what = f"no video there is of a test clip of {corpus} ({protocol})"
+            lacks.append(Lack(what, method.options.path, f"{len(clips)} clips, the first is {clips[0]}"))
+    return lacks
+
+
+def _has(method: VideosMethod, *clip: str) -> bool:
+    try:
+        return method.file_of(*clip).is_file()
+    except EadbenchError:
+        return False
 
 
 def _made_otherwise(folder: Path, settings: Settings, verb: str, **names: str) -> list[Lack]:

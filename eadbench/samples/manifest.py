@@ -114,17 +114,26 @@ def build_jobs(
     Raises:
         EadbenchError: If the split has no kept clip.
     """
-    kept = [clip for clip in read_rows(clips_table, schemas.CLIPS) if clip.status == KEPT]
-    kept.sort(key=attrgetter("clip_id"))
-    pool = [clip for clip in kept if clip.split == config.split]
+    kept, pool, chosen = chosen_clips(clips_table, config, seed)
     if not pool:
         raise EadbenchError(
             f"no kept clip in split {config.split!r}",
             clips_table,
             "see `status` and `reason` there, or `clips: splits` in the config",
         )
-    chosen = choose(pool, config.max_clips, seed)
     return [_job(clip, pool, kept, corpus, protocol, config, seed) for clip in chosen]
+
+
+def chosen_clips(
+    clips_table: Path, config: SamplesConfig, seed: int
+) -> tuple[list[ClipsRow], list[ClipsRow], Sequence[ClipsRow]]:
+    """All kept clips of a table, those of the split, and of these the ones that are
+    rendered; each ordered by clip id.
+    """
+    kept = [clip for clip in read_rows(clips_table, schemas.CLIPS) if clip.status == KEPT]
+    kept.sort(key=attrgetter("clip_id"))
+    pool = [clip for clip in kept if clip.split == config.split]
+    return kept, pool, choose(pool, config.max_clips, seed)
 
 
 def choose(pool: Sequence[Any], limit: int | None, seed: int) -> Sequence[Any]:

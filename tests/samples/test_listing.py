@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from eadbench.core import schemas
 from eadbench.core.settings import Settings, load
+from eadbench.core.tables import write_table
 from eadbench.samples.cli import methods_app
 from eadbench.samples.listing import listed, show
 
@@ -77,3 +79,26 @@ def test_a_run_that_was_made_by_hand_is_compared_too(demo, tmp_path):
         told = lacking(demo, tmp_path)
         assert ("full" not in told) is same, told
         assert "no_stda" not in told, "a record that cannot be read tells nothing"
+
+
+def test_a_folder_of_videos_without_one_of_a_test_clip_is_not_ready(demo, tmp_path):
+    raw = json.loads(json.dumps(demo.raw))
+    raw["samples"]["methods"] = {
+        "mine": {"kind": "videos", "path": str(tmp_path / "mine"), "corpora": ["demo_mead"], "licence": "MIT"}
+    }
+    given = Settings(raw)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/other.mp4").touch()
+    assert "mine" not in lacking(given, tmp_path), "the clips are not cut yet"
+    clips = [
+        {"clip_id": f"{split}-000", "recording_id": split, "corpus": "demo_mead", "split": split}
+        | {"status": "kept", "reason": ""}
+        for split in ("train", "test")
+    ]
+    write_table(tmp_path / "clips/demo_mead/clips.parquet", clips, schemas.CLIPS)
+    said = "no video there is of a test clip of demo_mead (self)"
+    assert said in lacking(given, tmp_path)["mine"]
+    (tmp_path / "mine/train-000.mp4").touch()
+    assert "1 clips, the first is test-000" in lacking(given, tmp_path)["mine"]
+    (tmp_path / "mine/test-000.MP4").touch()
+    assert "mine" not in lacking(given, tmp_path)

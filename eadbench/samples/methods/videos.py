@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+from functools import cached_property
 from pathlib import Path
 
 from eadbench.core import seals
@@ -43,17 +44,27 @@ class VideosMethod(Described):
         return [Lack("mapping table is missing", str(mapping))] if mapping and not mapping.exists() else []
 
     def render(self, job: RenderJob, work: Path) -> Raw:
-        values = {"corpus": job.corpus, "protocol": job.protocol}
-        folder = Path(fill_one(self.options.path, values, f"samples.methods.{self.name}.path"))
-        file = self._mapped(job, folder) if self.options.mapping else _named(folder, job.clip_id)
+        file = self.file_of(job.clip_id, job.corpus, job.protocol)
         seals.check(file)  # another method of this benchmark may have made it
         return Raw(file=file, alignment=self.alignment, seconds=float("nan"), peak_mb=float("nan"))
+
+    def file_of(self, clip_id: str, corpus: str, protocol: str) -> Path:
+        """The video of a clip; of one that a mapping names, it need not be there.
+
+        Raises:
+            EadbenchError: If there is none, or the mapping cannot be read.
+        """
+        wanted = {"clip_id": clip_id, "corpus": corpus, "protocol": protocol}
+        place = {"corpus": corpus, "protocol": protocol}
+        folder = Path(fill_one(self.options.path, place, f"samples.methods.{self.name}.path"))
+        return self._mapped(wanted, folder) if self.options.mapping else _named(folder, clip_id)
 
     def _mapping_path(self) -> Path | None:
         return Path(self.options.mapping) if self.options.mapping else None
 
-    def _mapped(self, job: RenderJob, folder: Path) -> Path:
-        wanted = {"clip_id": job.clip_id, "corpus": job.corpus, "protocol": job.protocol}
+    @cached_property
+    def _mapping(self) -> list[dict[str, str | None]]:
+        """Rows of the mapping table."""
         path, form = self._mapping_path(), "columns: clip_id, video, and corpus, protocol where they matter"
         sheet = read_sheet(path, "mappings", form)
         if lacking := [name for name in ("clip_id", "video") if name not in sheet.headings]:
@@ -61,11 +72,16 @@ class VideosMethod(Described):
             raise EadbenchError(
                 f"the mapping table lacks {' and '.join(lacking)}; found: {found}", path, form
             )
-        for _, row in sheet.rows:
+        return [row for _, row in sheet.rows]
+
+    def _mapped(self, wanted: dict[str, str], folder: Path) -> Path:
+        for row in self._mapping:
             told = row.get("clip_id") and row.get("video")
             if told and all(row.get(key) in (None, "", value) for key, value in wanted.items()):
                 return find_file(folder, row["video"].replace("\\", "/"))
-        raise EadbenchError("not in the mapping table", job.clip_id, f"add a row to {self.options.mapping}")
+        raise EadbenchError(
+            "not in the mapping table", wanted["clip_id"], f"add a row to {self.options.mapping}"
+        )
 
 
 def _named(folder: Path, clip_id: str) -> Path:
