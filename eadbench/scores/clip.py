@@ -20,10 +20,10 @@ from eadbench.core.geometry import spread
 from eadbench.core.progress import track
 from eadbench.core.status import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
-from eadbench.media.faces import FaceMesh
+from eadbench.media.faces import STABLE, FaceMesh
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.evaluators import Evaluators
-from eadbench.scores.landmarks import HEAD, MeshTracker
+from eadbench.scores.landmarks import MeshTracker
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Reader, Value
 from eadbench.scores.metrics.identity import Identity, RealIdentity
@@ -527,7 +527,7 @@ def framing(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         ``(T, 3)``: logarithm of the size as a share of the picture's, centre as shares
         of width and height.
     """
-    shares = marks[:, HEAD] / [shape[2], shape[1]]
+    shares = marks[:, STABLE] / [shape[2], shape[1]]
     centre = shares.mean(1)
     return np.column_stack([np.log(np.square(shares - centre[:, None]).sum(2).mean(1)) / 2, centre])
 

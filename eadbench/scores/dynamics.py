@@ -21,12 +21,11 @@ Formulas as in its public code (github.com/Newbyl/THEval, commit cfe23fe); what 
 
 import numpy as np
 
+from eadbench.media.faces import LEFT_BROW, RIGHT_BROW
 from eadbench.scores.landmarks import EYE_CORNERS, LIPS
 
 SIDE = 256.0
 UPPER, LOWER = (191, 80, 81, 82, 13, 312, 311, 310), (95, 88, 178, 87, 14, 317, 402, 318)
-LEFT_BROW = (276, 282, 283, 285, 293, 295, 296, 300, 334, 336)
-RIGHT_BROW = (46, 52, 53, 55, 63, 65, 66, 70, 105, 107)
 LEFT_EYE = (249, 263, 362, 373, 374, 380, 381, 382, 384, 385, 386, 387, 388, 390, 398, 466)
 RIGHT_EYE = (7, 33, 133, 144, 145, 153, 154, 155, 157, 158, 159, 160, 161, 163, 173, 246)
 LEFT_CORNERS, RIGHT_CORNERS = (33, 133), (362, 263)

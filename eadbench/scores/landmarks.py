@@ -8,13 +8,19 @@ matter.
 """
 
 import warnings
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from eadbench.media.faces import FaceMesh
+from eadbench.media.faces import (
+    LEFT_EYE_OUTER,
+    LOWER_LIP,
+    POINTS,
+    RIGHT_EYE_OUTER,
+    STABLE,
+    UPPER_LIP,
+    FaceMesh,
+)
 
 # Points of MediaPipe's face mesh.
 LIPS = (
@@ -23,11 +29,8 @@ LIPS = (
 )  # fmt: skip
 BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 EYES = (33, 133, 362, 263)
-UPPER_LIP, LOWER_LIP = 13, 14
-EYE_CORNERS = (33, 263)
-HEAD = (33, 133, 362, 263, 168, 6, 197, 195)  # hardly moved by speech and expression
+EYE_CORNERS = (RIGHT_EYE_OUTER, LEFT_EYE_OUTER)
 FACE = 468  # points without the irises
-POINTS = 478
 BLOCKS, STILL = 16, 12.0
 SILENCE_DBFS = -60.0  # sound whose loudest frame lies below this is silence
 
@@ -50,7 +53,7 @@ class MeshTracker:
         still: Whether all frames so far show the first one, but for what coding adds.
     """
 
-    def __init__(self, mesh: "FaceMesh") -> None:
+    def __init__(self, mesh: FaceMesh) -> None:
         self.mesh, self.still = mesh, True
         self._first, self._last, self._points = None, None, None
         mesh.reset()
@@ -84,7 +87,7 @@ def same_picture(frame: np.ndarray, other: np.ndarray) -> bool:
     return float(blocks.mean(2).max()) <= STILL
 
 
-def mesh_of(frames: np.ndarray, mesh: "FaceMesh") -> np.ndarray:
+def mesh_of(frames: np.ndarray, mesh: FaceMesh) -> np.ndarray:
     """Landmarks ``(T, 478, 2)`` of a whole video, see :class:`MeshTracker`."""
     return MeshTracker(mesh)(frames)
 
@@ -129,7 +132,7 @@ class MeshMotion:
         mouth = ((points[:, LOWER_LIP] - points[:, UPPER_LIP]) * down).sum(1)
         brows = -((points[:, BROWS].mean(1) - points[:, EYES].mean(1)) * down).sum(1)
         turn = np.arctan2(axis[:, 1], axis[:, 0])
-        self._rows.append(np.column_stack([length, mouth, brows, points[:, HEAD].mean(1), turn]))
+        self._rows.append(np.column_stack([length, mouth, brows, points[:, STABLE].mean(1), turn]))
         joined = np.concatenate([self._tail, points[:, :FACE]])
         second = np.square(np.diff(joined, n=2, axis=0)).sum(2)
         known = second[np.isfinite(second)]

@@ -8,6 +8,7 @@ a shift of less than a pixel that smooths its template over time is left out; nu
 float32, there float16; beyond the ends the sound's spectrum is mirrored, there zero.
 """
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from eadbench.core.errors import EadbenchError
+from eadbench.media.faces import LEFT_BROW, RIGHT_BROW
 from eadbench.media.image import warp_area
 from eadbench.models.mel import MEL_RATE, mel_spectrogram
 from eadbench.models.stable_syncnet import FRAMES, MEL_STEPS, SIDE, StableSyncNet
@@ -25,11 +27,7 @@ OFFICIAL = "stable_syncnet.pt"
 FPS, SHIFT, STRIDE = 25, 15, 4  # frames per second, largest shift, from window to window
 # Points of the face mesh and where LatentSync's template has their centres, in a face
 # of 75 x 100 that is stretched to the square: brows left and right in the picture, nose.
-POINTS = (
-    (46, 52, 53, 55, 63, 65, 66, 70, 105, 107),
-    (276, 282, 283, 285, 293, 295, 296, 300, 334, 336),
-    (5, 4, 129, 358),
-)
+POINTS = (RIGHT_BROW, LEFT_BROW, (5, 4, 129, 358))
 TEMPLATE = np.array([[17.0, 20.0], [58.0, 20.0], [37.5, 40.0]])
 STRETCH = np.array([SIDE / 75, SIDE / 100])
 
@@ -64,7 +62,7 @@ class StableSyncStream:
         starts = np.arange(len(audio) * FPS // 16000 + 1) * MEL_RATE // FPS
         self.mel, self.starts = mel, starts[starts + MEL_STEPS <= mel.shape[1]]
         self.frames = 0
-        self._recent: list[np.ndarray] = []
+        self._recent: deque[np.ndarray] = deque(maxlen=FRAMES)
         self._waiting: list[torch.Tensor] = []
         self._at: list[int] = []
         self._lips: list[torch.Tensor] = []
@@ -79,7 +77,6 @@ class StableSyncStream:
                 self._recent.clear()
                 continue
             self._recent.append(face_of(frame, points)[SIDE // 2 :])
-            del self._recent[:-FRAMES]
             start = self.frames - FRAMES
             if len(self._recent) == FRAMES and start % STRIDE == 0:
                 stacked = torch.from_numpy(np.stack(self._recent)).permute(0, 3, 1, 2).flatten(0, 1)
@@ -94,6 +91,10 @@ class StableSyncStream:
             pixels = torch.stack(self._waiting).to(self.evaluator.device).float() / 127.5 - 1
             self._lips.append(self.evaluator.net.embed_lips(pixels).cpu())
             self._waiting = []
+
+    def _embed_sound(self, starts: torch.Tensor) -> torch.Tensor:
+        windows = self.mel[:, starts[:, None] + torch.arange(MEL_STEPS)].transpose(0, 1)[:, None]
+        return self.evaluator.net.embed_audio(windows.to(self.evaluator.device)).cpu()
 
     @torch.no_grad()
     def similarities(self) -> np.ndarray:
@@ -111,16 +112,13 @@ class StableSyncStream:
                 f"too short for StableSyncNet: no {FRAMES} frames in a row with a face and "
                 f"{MEL_STEPS / MEL_RATE:g} s of sound"
             )
-        windows = self.mel[:, torch.as_tensor(self.starts)[:, None] + torch.arange(MEL_STEPS)]
-        net, device = self.evaluator.net, self.evaluator.device
-        parts = windows.transpose(0, 1)[:, None].split(4 * self.batch)
-        sound = torch.cat([net.embed_audio(part.to(device)).cpu() for part in parts])
-        cosines = (torch.cat(self._lips) @ sound.T).numpy()
+        parts = torch.as_tensor(self.starts).split(4 * self.batch)
+        sound = torch.cat([self._embed_sound(starts) for starts in parts]).numpy()
         found = np.full((len(self._at), 2 * SHIFT + 1), np.nan)
-        for row, at in enumerate(self._at):
+        for row, (at, lips) in enumerate(zip(self._at, torch.cat(self._lips).numpy(), strict=True)):
             heard = at - np.arange(-SHIFT, SHIFT + 1)
             there = (heard >= 0) & (heard < len(self.starts))
-            found[row, there] = cosines[row, heard[there]]
+            found[row, there] = sound[heard[there]] @ lips
         return found
 
     def result(self) -> dict[str, float]:

@@ -17,6 +17,7 @@ from eadbench.scores.metrics import (
     theval,
 )
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
+from eadbench.scores.names import OWN
 
 __all__ = ["CLIP_METRICS", "METRICS", "Chunk", "Metric", "Part", "Value"]
 
@@ -57,29 +58,15 @@ def _offered() -> list[type[Metric]]:
 
 
 def _collect() -> dict[str, type[Metric]]:
+    order = list(OWN)
+    modules = (distribution, drift, emotion, frames, identity, motion, quality, sync, theval)
+    own = sorted((one for module in modules for one in module.METRICS), key=lambda one: order.index(one.name))
     found: dict[str, type[Metric]] = {}
-    for module in (
-        distribution.METRICS[:4],
-        frames.METRICS[:3],
-        sync.METRICS,
-        emotion.METRICS,
-        identity.METRICS,
-        motion.DISTANCES,
-        motion.METRICS[:1],
-        frames.METRICS[3:],
-        motion.METRICS[1:],
-        drift.METRICS,
-        theval.METRICS,
-        sync.SECOND,
-        distribution.TRANSFORMERS,
-        quality.METRICS,
-        _offered(),
-    ):
-        for metric in module:
-            if metric.name in found:
-                log.warning("metric %r is defined twice: %s is left out", metric.name, metric)
-                continue
-            found[metric.name] = metric
+    for metric in (*own, *_offered()):
+        if metric.name in found:
+            log.warning("metric %r is defined twice: %s is left out", metric.name, metric)
+            continue
+        found[metric.name] = metric
     return found
 
 

@@ -2,6 +2,7 @@
 real ones.
 """
 
+from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -60,7 +61,7 @@ class WindowFeatures(Part):
             clip.config.fvd_stride,
         )
         protocols = clip.config.fvd_protocols
-        self.recent: dict[str, list[np.ndarray]] = {protocol: [] for protocol in protocols}
+        self.recent = {protocol: deque(maxlen=self.length) for protocol in protocols}
         self.batches = {p: Batches(lambda windows, p=p: self.net.run(windows, p), WINDOWS) for p in protocols}
         self.frames = 0
 
@@ -80,7 +81,6 @@ class WindowFeatures(Part):
                 ):
                     continue
                 recent.append(self.net.prepare(frame, protocol))
-                del recent[: -self.length]
                 if len(recent) == self.length and self._starts(protocol, self.frames - self.length):
                     self.batches[protocol].add([np.stack(recent)])
 
@@ -102,14 +102,13 @@ class _TransformerWindows(Part):
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.net, self.stride = clip.evaluators.nets[self.role], clip.config.fvd_stride
-        self.recent: list[np.ndarray] = []
+        self.recent: deque[np.ndarray] = deque(maxlen=TRANSFORMER_FRAMES)
         self.batches, self.frames = Batches(self.net.run, batch_size(self.net, 1, WINDOWS)), 0
 
     def update(self, chunk: Chunk) -> None:
         for frame in chunk.fake:
             self.frames += 1
             self.recent.append(self.net.prepare(frame))
-            del self.recent[:-TRANSFORMER_FRAMES]
             start = self.frames - TRANSFORMER_FRAMES
             if start >= 0 and start % self.stride == 0:
                 self.batches.add([np.stack(self.recent)])
@@ -355,5 +354,4 @@ def _thinned(view: "View") -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(kept), np.repeat(np.arange(len(kept)), [len(k) for k in kept])
 
 
-METRICS: tuple[type[Metric], ...] = (Fid, Kid, Fvd, FvdFixed)
-TRANSFORMERS: tuple[type[Metric], ...] = (CdFvd, Jedi)
+METRICS: tuple[type[Metric], ...] = (Fid, Kid, Fvd, FvdFixed, CdFvd, Jedi)

@@ -276,9 +276,7 @@ class FaceRate(Metric):
         return Value(motion.seen / motion.frames if motion.frames else 0.0, motion.frames)
 
 
-DISTANCES: tuple[type[Metric], ...] = (LipDistance, FaceDistance)
 METRICS: tuple[type[Metric], ...] = (
-    JitterRatio, LipCorrelation, LipMotionRatio, BrowMotionRatio, HeadMotionRatio, LipMotion, BrowMotion,
-    HeadMotion, Jitter, SilenceMouthMotion, OpenMouth,
-    FaceRate,
+    LipDistance, FaceDistance, JitterRatio, LipCorrelation, LipMotionRatio, BrowMotionRatio, HeadMotionRatio,
+    LipMotion, BrowMotion, HeadMotion, Jitter, SilenceMouthMotion, OpenMouth, FaceRate,
 )  # fmt: skip

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
 
 BATCH = 16, 32  # windows, on a CPU and on a GPU
-STABLE = "LatentSync (Li et al. 2024), its training's cosine; docs/reference_code.md names the differences"
+STABLE_SOURCE = (
+    "LatentSync (Li et al. 2024), its training's cosine; docs/reference_code.md names the differences"
+)
 SOURCE = "Chung and Zisserman 2016, named as in Wav2Lip (Prajwal et al. 2020); equal to syncnet_python"
 
 
@@ -129,7 +131,7 @@ class StableSync(_Sync):
         "those trained against the first SyncNet do not by construction"
     )
     cites = ("li2024latentsync",)
-    evaluator, parts, source, range = "sync2", (StableSimilarities,), STABLE, (0, 1)
+    evaluator, parts, source, range = "sync2", (StableSimilarities,), STABLE_SOURCE, (0, 1)
 
 
 class StableSyncOffset(_Sync):
@@ -140,8 +142,7 @@ class StableSyncOffset(_Sync):
     )
     reacts = "the delay alone; where StableSync is low at every shift it means little"
     cites = ("li2024latentsync",)
-    evaluator, parts, source, unit, range = "sync2", (StableSimilarities,), STABLE, "frames", (-15, 15)
+    evaluator, parts, source, unit, range = "sync2", (StableSimilarities,), STABLE_SOURCE, "frames", (-15, 15)
 
 
-METRICS: tuple[type[Metric], ...] = (SyncConfidence, SyncDistance, SyncOffset)
-SECOND: tuple[type[Metric], ...] = (StableSync, StableSyncOffset)
+METRICS: tuple[type[Metric], ...] = (SyncConfidence, SyncDistance, SyncOffset, StableSync, StableSyncOffset)
