@@ -133,7 +133,8 @@ def score_command(
     from eadbench.score.place import alone
 
     folders = Folders(real, tuple(fake), audio, tuple(image_driven or ()))
-    known = read_labels(labels, SOUND, by or ())
+    by = [column.strip().lower() for column in by or ()]
+    known = read_labels(labels, SOUND, by)
     if dry_run:
         for method, tasks in pairs_of(folders, known, crop).tasks.items():
             typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")
@@ -160,7 +161,7 @@ def score_command(
                 page,
                 chosen.parts,
                 workers=workers,
-                by=by or (),
+                by=by,
                 labels=known,
             )
-        show(built, out, page, by=by or ())
+        show(built, out, page, by=by)

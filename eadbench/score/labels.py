@@ -95,13 +95,12 @@ def read_labels(path: Path | None, suffixes: Collection[str] = (), by: Collectio
     Args:
         path: The file, or ``None`` for no labels.
         suffixes: Suffixes that names may carry, e.g. ``.mp4``.
-        by: Columns that part the videos into groups.
+        by: Columns that part the videos into groups, in small letters.
 
     Raises:
         EadbenchError: If it cannot be read, lacks ``name`` or a column of ``by``, holds
             an unknown emotion, or says two things of one video.
     """
-    by = [name.strip().lower() for name in by]
     if path is None:
         if by:
             raise EadbenchError("without labels there are no groups", "--by", "give --labels FILE")

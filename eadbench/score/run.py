@@ -102,7 +102,6 @@ def score_folders(
             reuse=True,
             workers=workers,
         )
-    by = [name.strip().lower() for name in by]
     return _printed(
         pairs, cells, out, config, seed, shown, page, cards or {}, remarks, by, labels or Labels()
     )
@@ -133,9 +132,9 @@ def _printed(
     truth = SummaryCell.read(cells / REAL)
     for name in pairs.tasks:
         write_summary(SummaryCell.read(cells / name), truth, config, seed, cells / name / "summary.parquet")
-    one_resolution([cells / name / "summary.parquet" for name in pairs.tasks])
     per_clip = [cells / name / "per_clip.parquet" for name in pairs.tasks]
     summaries = [cells / name / "summary.parquet" for name in pairs.tasks]
+    one_resolution(summaries)
     inputs = TableInputs(
         summaries,
         per_clip,

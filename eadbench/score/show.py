@@ -42,7 +42,7 @@ def show(
     for at in range(0, len(table.rows), fit):
         console.print(to_rich(table, table.rows[at : at + fit], built.config.alpha, "\n" if stacked else " "))
     shown = [column.metric.name for column in table.columns]
-    for name in (one.strip().lower() for one in by):
+    for name in by:
         for title, groups in printed(built.breakdown, built.config, name, shown).items():
             console.print(plain_table(title, groups))
     if by:

@@ -62,9 +62,7 @@ def measure_command(
     if evaluators is None:
         evaluators = load_evaluators(given.scores, parts, pick_device(given.device))
     cell = {"method": method, "corpus": corpus, "protocol": protocol}
-    methods = given.samples.methods if "samples" in given.raw else {}
-    drives = methods[method].drives if method in methods else "video"
-    tasks = cell_tasks(samples, clips, protocol, drives)
+    tasks = cell_tasks(samples, clips, protocol, _drives(given).get(method, "video"))
     measure_cell(cell, tasks, given.scores, evaluators, out, real)
 
 
@@ -112,9 +110,13 @@ def corpus_command(
     from eadbench.scores.measure import measure_corpus
 
     evaluators = load_evaluators(given.scores, parse_parts(part), pick_device(given.device))
+    measure_corpus(corpus, parse_parts(cell), clips, given.scores, evaluators, out, real, _drives(given))
+
+
+def _drives(given: core_settings.Settings) -> dict[str, str]:
+    """Method -> what it declares to drive."""
     methods = given.samples.methods if "samples" in given.raw else {}
-    drives = {name: method.drives for name, method in methods.items()}
-    measure_corpus(corpus, parse_parts(cell), clips, given.scores, evaluators, out, real, drives)
+    return {name: method.drives for name, method in methods.items()}
 
 
 @app.command("list")

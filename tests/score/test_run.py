@@ -183,7 +183,7 @@ def test_means_by_columns_of_the_labels(media, tmp_path):
         + "".join(f"c{k},s{k % 4},{'dim' if k % 2 else 'bright'},{k}\n" for k in range(7))
     )
     out = tmp_path / "s.parquet"
-    more = ("--metrics", "ssim,psnr", "--labels", str(labels), "--by", "light", "--by", "speaker")
+    more = ("--metrics", "ssim,psnr", "--labels", str(labels), "--by", "Light", "--by", "speaker")
     text = run(media, out, *more).output
     assert "SSIM ↑ by light on real" in text and "column 'take' of the labels is not used" in text
     assert "marks a group of few clips" in text and "column 'light'" not in text
