@@ -169,12 +169,8 @@ def swapped_clips(table: pd.DataFrame, seed: int) -> list[str | None]:
         if not isinstance(clip.caption, str):
             chosen.append(None)
             continue
-        labelled = isinstance(clip.emotion, str)
-        fits = (
-            ids[(emotions != clip.emotion) & pd.notna(emotions)]
-            if labelled
-            else ids[speakers != clip.speaker]
-        )
+        values, own = (emotions, clip.emotion) if isinstance(clip.emotion, str) else (speakers, clip.speaker)
+        fits = ids[(values != own) & pd.notna(values)] if isinstance(own, str) else ()
         chosen.append(
             str(rng_for(seed, "captions", "swap", clip.clip_id).choice(fits)) if len(fits) else None
         )

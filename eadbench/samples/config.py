@@ -297,7 +297,7 @@ class CommandConfig(BaseMethodConfig):
     region: Literal["full", "left_half", "right_half"] = "full"
 
     def can(self, protocol: str) -> bool:
-        return protocol != "dial" or "{intensity}" in self.command
+        return protocol != "dial" or self.per == "manifest" or "{intensity}" in self.command
 
 
 class ExternalConfig(BaseMethodConfig):

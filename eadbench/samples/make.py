@@ -68,11 +68,13 @@ def make(name: str, corpus: str, protocol: str, clips_table: Path, context: Meth
 def impossible(method: Method, protocol: str) -> str:
     """Why the method cannot render any clip; empty if it can try."""
     named = protocol_of(protocol)
-    if named == "dial" and named in method.protocols and not method.takes_intensity:
-        return "cannot do protocol 'dial': it is not told how strong the emotion shall be"
     if named not in method.protocols:
         return f"cannot do protocol {named!r} (can do: {', '.join(sorted(method.protocols))})"
-    return "; ".join(map(str, method.lacks()))
+    if lacks := method.lacks():
+        return "; ".join(map(str, lacks))
+    if named == "dial" and not method.takes_intensity:
+        return "cannot do protocol 'dial': it is not told how strong the emotion shall be"
+    return ""
 
 
 def _rows(method: Method, tasks: list[RenderJob], job: frame.Job) -> Iterator[dict[str, Any]]:

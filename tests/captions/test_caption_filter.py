@@ -175,6 +175,12 @@ def test_swaps_are_of_another_emotion_and_held_out_prefers_unseen_clips():
     assert list(table.split[held_out(table, 0.1, 1)]) == ["test"] * 3
 
 
+def test_a_clip_of_which_nothing_is_known_is_not_swapped():
+    table = table_of([0.5] * 3, emotions=["sad", None, None]).assign(speaker=["a", None, "b"])
+    first, unknown, last = swapped_clips(table, 1)
+    assert (first, unknown, last) == (None, None, table.clip_id[0])
+
+
 def test_report_draws_and_warns(room, tmp_path, caplog):
     run(room, tmp_path / "c.parquet")
     facts = write_report([tmp_path / "c.parquet"], tmp_path / "report.html", 0.8)["faces"]

@@ -488,12 +488,13 @@ def test_a_dial_is_for_methods_that_take_an_intensity(clips: Path, tmp_path: Pat
         "model": {"kind": "eadnet", "run": "r"},
         "still": {"kind": "still"},
         "told": {"kind": "command", "command": "run {intensity} {out}"},
+        "listed": {"kind": "command", "command": "run {manifest} {out}", "per": "manifest"},
         "deaf": {"kind": "command", "command": "run {out}"},
     }
     given = {name: {"corpora": ["tiny"], **method} for name, method in methods.items()}
     config = SamplesConfig.model_validate({"methods": given, "also": ["dial"]})
     assert {(n, p) for n, _, p in config.cells() if p != "self"} == {
-        (name, cell) for name in ("model", "told") for cell in DIAL
+        (name, cell) for name in ("model", "told", "listed") for cell in DIAL
     }
 
 

@@ -38,7 +38,7 @@ class CommandMethod(Described):
     @property
     def takes_intensity(self) -> bool:
         """A manifest tells it; a command line does where it names it."""
-        return self.options.per == "manifest" or "{intensity}" in self.options.command
+        return self.options.can("dial")
 
     @property
     def hash(self) -> str:

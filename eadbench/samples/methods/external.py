@@ -53,6 +53,11 @@ class ExternalMethod(Method):
         return frozenset(self.recipe.protocols)
 
     @property
+    def takes_intensity(self) -> bool:
+        """A recipe that names the protocol ``dial`` says so."""
+        return "dial" in self.recipe.protocols
+
+    @property
     def emotion_control(self) -> str:
         return self.recipe.emotion_control
 
