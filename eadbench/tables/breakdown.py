@@ -47,7 +47,8 @@ def groups_of(clips: Sequence[Path], by: Iterable[str], labels: Path | None = No
     wanted = [name for name in dict.fromkeys(by) if name not in ALWAYS]
     own = read_labels(labels) if labels is not None else pd.DataFrame(columns=["clip_id"])
     taken = [name for name in wanted if name in own.columns]
-    check_columns(wanted, [*BY, *own.columns.drop(["clip_id", "corpus"], errors="ignore")])
+    columns = own.columns.drop(["clip_id", "corpus"], errors="ignore")
+    check_known(wanted, [*BY, *columns], "column", "--by")
     found = []
     for path in clips if wanted else ():
         of_clips = [name for name in wanted if name not in taken]
@@ -59,19 +60,16 @@ def groups_of(clips: Sequence[Path], by: Iterable[str], labels: Path | None = No
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=GROUP)
 
 
-def check_columns(wanted: Iterable[str], known: Collection[str]) -> None:
-    """Columns are there.
+def check_known(wanted: Iterable[str], known: Collection[str], what: str, option: str) -> None:
+    """Columns, or metrics, are there.
 
     Raises:
         EadbenchError: If one is not, with the nearest name.
     """
     for name in wanted:
         if name not in known:
-            raise EadbenchError(
-                f"no column {name!r}{nearest(name, known)}",
-                "--by",
-                f"known: {', '.join([*ALWAYS, *dict.fromkeys(known)])}",
-            )
+            hint = f"known: {', '.join(dict.fromkeys(known))}"
+            raise EadbenchError(f"no {what} {name!r}{nearest(name, known)}", option, hint)
 
 
 def levels(frame: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -233,12 +233,12 @@ def breakdown_command(
     found = groups.groups_of(clips, by, labels)
     with gather.open_per_clip(cells, results / "tables") as base:
         frame = groups.breakdown(base, found, built.few_clips)
+    if metrics:
+        shown = [name.strip() for name in metrics.split(",")]
+        groups.check_known(shown, sorted(set(frame.metric)), "metric per clip", "--metrics")
+    else:
+        shown = [column.metric.name for table in built.tables for column in table.columns]
     frame = frame[frame.by.isin(by)]
-    shown = (
-        [name.strip() for name in metrics.split(",")]
-        if metrics
-        else [column.metric.name for table in built.tables for column in table.columns]
-    )
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)

@@ -85,15 +85,7 @@ def _copy_assets(folder: Path) -> None:
 def _copy_tables(built: Built, folder: Path) -> dict[str, list[str]]:
     """Copy the tables' files; returns table -> file names."""
     (folder / "tables").mkdir()
-    names = [t.name for t in built.tables] + [
-        "speed",
-        "dial",
-        "in_time",
-        "scores",
-        "effects",
-        "ablation_report",
-        "breakdown",
-    ]
+    names = [table.name for table in built.tables] + [*build.OPTIONAL, "scores", "effects", "breakdown"]
     found: dict[str, list[str]] = {}
     for name in names:
         for suffix in build.SUFFIXES:

@@ -144,6 +144,8 @@ def test_the_command_prints_groups_of_what_was_scored(told, tmp_path):
     assert set(frame.by) == {"yaw"} and frame.level.nunique() == 3 and set(frame.metric) > {"ssim", "sync"}
     with pytest.raises(EadbenchError, match="no column 'yow'"):
         CliRunner().invoke(app, ["breakdown", "--by", "yow", "--results", str(told)], catch_exceptions=False)
+    with pytest.raises(EadbenchError, match="no metric per clip 'fid'"):
+        CliRunner().invoke(app, [*args, "--metrics", "ssim, fid"], catch_exceptions=False)
 
 
 def test_print_orders_numbers_and_marks_small_groups(told):
