@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import savgol_filter
 
 from eadbench.clips.track import Sight
-from eadbench.media.faces import STABLE, template
 from eadbench.media.image import warp_area
+from eadbench.media.mesh import STABLE, template
 
 FPS = 25
 

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +15,13 @@ import numpy as np
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import nature
+from eadbench.media.mesh import (
+    LEFT_EYE_OUTER,
+    RIGHT_EYE_OUTER,
+)
 from eadbench.media.onnx import session_options
 
 log = logging.getLogger(__name__)
-POINTS = 478
 # pixels of the square that the mesh sees; its network takes 192 for the face with a
 # margin of a quarter
 MESH_SIDE = 288
@@ -33,23 +35,6 @@ SETTLING, SETTLED = (
 # from before are not used then
 TRACKING = 3
 BLANK = np.zeros((64, 64, 3), np.uint8)
-
-# Points of the face mesh that speech and expression hardly move: corners of the eyes,
-# bridge and base of the nose, temples' side of the brow line.
-STABLE = (33, 133, 362, 263, 168, 6, 197, 195)
-# Brows, of the subject's right (left in the picture) and left.
-RIGHT_BROW = (46, 52, 53, 55, 63, 65, 66, 70, 105, 107)
-LEFT_BROW = (276, 282, 283, 285, 293, 295, 296, 300, 334, 336)
-RIGHT_EYE_OUTER, LEFT_EYE_OUTER, FOREHEAD, CHIN, UPPER_LIP, LOWER_LIP = 33, 263, 10, 152, 13, 14
-
-# Places of the stable points and of forehead and chin, in units of the distance between
-# the outer corners of the eyes, origin between the eyes, y downwards: mean of measured
-# frontal faces (two filmed, one drawn), made symmetric (ours).
-TEMPLATE = {
-    33: (-0.500, 0.0), 133: (-0.185, 0.010), 362: (0.185, 0.010), 263: (0.500, 0.0), 168: (0.0, -0.100),
-    6: (0.0, -0.010), 197: (0.0, 0.060),
-    195: (0.0, 0.130), FOREHEAD: (0.0, -0.70), CHIN: (0.0, 1.24),
-}  # fmt: skip
 
 
 class Detector(Protocol):
@@ -332,23 +317,3 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     shared = max(0.0, width) * max(0.0, height)
     return float(shared / max(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared, 1e-9))
-
-
-@cache
-def template(size: int, margin: float) -> np.ndarray:
-    """Where the stable points lie in an aligned square.
-
-    Args:
-        size: Side of the square in pixels.
-        margin: Room around the face: the square is ``1 + margin`` times as high as the
-            face from the top of the forehead to the chin at rest.
-
-    Returns:
-        ``(8, 2)`` float64 in the order of :data:`STABLE`.
-    """
-    top, bottom = TEMPLATE[FOREHEAD][1], TEMPLATE[CHIN][1]
-    unit = size / ((bottom - top) * (1 + margin))
-    # A little more room above than below: hair is taller than an opening jaw.
-    centre = np.array([0.0, (top + bottom) / 2 - 0.02 * (bottom - top)])
-    points = np.array([TEMPLATE[i] for i in STABLE])
-    return (points - centre) * unit + (size - 1) / 2

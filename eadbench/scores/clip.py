@@ -20,7 +20,8 @@ from eadbench.core.geometry import spread
 from eadbench.core.progress import track
 from eadbench.core.status import DROPPED, FAILED, KEPT
 from eadbench.media.audio import read_audio
-from eadbench.media.faces import STABLE, FaceMesh
+from eadbench.media.faces import FaceMesh
+from eadbench.media.mesh import STABLE
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.landmarks import MeshTracker

@@ -21,7 +21,7 @@ Formulas as in its public code (github.com/Newbyl/THEval, commit cfe23fe); what 
 
 import numpy as np
 
-from eadbench.media.faces import LEFT_BROW, RIGHT_BROW
+from eadbench.media.mesh import LEFT_BROW, RIGHT_BROW
 from eadbench.scores.landmarks import EYE_CORNERS, LIPS
 
 SIDE = 256.0

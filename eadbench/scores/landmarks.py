@@ -8,19 +8,15 @@ matter.
 """
 
 import warnings
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from eadbench.media.faces import (
-    LEFT_EYE_OUTER,
-    LOWER_LIP,
-    POINTS,
-    RIGHT_EYE_OUTER,
-    STABLE,
-    UPPER_LIP,
-    FaceMesh,
-)
+from eadbench.media.mesh import LEFT_EYE_OUTER, LOWER_LIP, POINTS, RIGHT_EYE_OUTER, STABLE, UPPER_LIP
+
+if TYPE_CHECKING:
+    from eadbench.media.faces import FaceMesh
 
 # Points of MediaPipe's face mesh.
 LIPS = (
@@ -53,7 +49,7 @@ class MeshTracker:
         still: Whether all frames so far show the first one, but for what coding adds.
     """
 
-    def __init__(self, mesh: FaceMesh) -> None:
+    def __init__(self, mesh: "FaceMesh") -> None:
         self.mesh, self.still = mesh, True
         self._first, self._last, self._points = None, None, None
         mesh.reset()
@@ -87,7 +83,7 @@ def same_picture(frame: np.ndarray, other: np.ndarray) -> bool:
     return float(blocks.mean(2).max()) <= STILL
 
 
-def mesh_of(frames: np.ndarray, mesh: FaceMesh) -> np.ndarray:
+def mesh_of(frames: np.ndarray, mesh: "FaceMesh") -> np.ndarray:
     """Landmarks ``(T, 478, 2)`` of a whole video, see :class:`MeshTracker`."""
     return MeshTracker(mesh)(frames)
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.faces import LEFT_BROW, RIGHT_BROW
 from eadbench.media.image import warp_area
+from eadbench.media.mesh import LEFT_BROW, RIGHT_BROW
 from eadbench.models.mel import MEL_RATE, mel_spectrogram
 from eadbench.models.stable_syncnet import FRAMES, MEL_STEPS, SIDE, StableSyncNet
 from eadbench.zoo.card import Card

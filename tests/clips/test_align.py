@@ -8,7 +8,7 @@ from eadbench.clips import align
 from eadbench.clips.shots import CutDetector
 from eadbench.clips.track import Sight, Square
 from eadbench.clips.windows import split_point
-from eadbench.media.faces import STABLE, template
+from eadbench.media.mesh import STABLE, template
 
 SIZE, MARGIN = 128, 0.5
 

@@ -9,7 +9,7 @@ import pytest
 
 from eadbench.core.geometry import TEMPLATE
 from eadbench.core.settings import load
-from eadbench.media.faces import STABLE, template
+from eadbench.media.mesh import STABLE, template
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,19 +6,15 @@ from material import face_frames
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.faces import (
-    CHIN,
-    FOREHEAD,
-    STABLE,
-    TEMPLATE,
     EmbeddedDetector,
     FaceMesh,
     box_of,
     choose_detector,
     make_detector,
     overlap,
-    template,
     yaw_of,
 )
+from eadbench.media.mesh import CHIN, FOREHEAD, STABLE, TEMPLATE, template
 
 
 @pytest.fixture(scope="module")

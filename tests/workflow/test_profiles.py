@@ -54,15 +54,18 @@ def jobs() -> dict[str, dict[str, Any]]:
 
 
 def read_by_commands() -> dict[tuple[str, str], set[str]]:
-    """Commands by stage and verb: the names of the settings that their code reads."""
+    """Commands by stage and verb: the names of the settings that their code reads, and
+    that of the functions beside them that they call.
+    """
     found = {}
     for path in (ROOT / "eadbench").rglob("*.py"):
-        for function in (
-            n
-            for n in ast.parse(path.read_text()).body
-            if isinstance(n, ast.FunctionDef) and n.name.endswith("_command")
-        ):
-            names = {n.attr for n in ast.walk(function) if isinstance(n, ast.Attribute)}
+        beside = {n.name: n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)}
+        for function in (one for name, one in beside.items() if name.endswith("_command")):
+            called = {
+                n.func.id for n in ast.walk(function) if isinstance(n, ast.Call) and hasattr(n.func, "id")
+            }
+            read = [function, *(beside[name] for name in called & beside.keys())]
+            names = {n.attr for one in read for n in ast.walk(one) if isinstance(n, ast.Attribute)}
             key = path.relative_to(ROOT / "eadbench").parts[0], function.name.removesuffix("_command")
             found[key] = names & {*SECTIONS, *SCALARS}
     return found
