@@ -121,7 +121,7 @@ def test_the_dial_turns_what_hears_it(world, tmp_path: Path) -> None:
     assert table.reason.str.contains("not told how strong").all()
     out = tmp_path / "gone/samples.parquet"
     make("full", "tiny", "dial_1", world.clips, world.context(out, FULL, max_clips=1), out)
-    assert read_table(out, schemas.SAMPLES).reason.str.startswith("run is not trained").all()
+    assert read_table(out, schemas.SAMPLES).reason.str.contains("run is not trained").all()
 
 
 def test_silence_without_whisper_names_what_lacks(world, tmp_path: Path) -> None:
