@@ -489,12 +489,21 @@ STUDY = Table(
             nullable=False,
         ),
         Column(
-            "kind", STR, "`main` (mean over all states of the other modules) or `interaction`", nullable=False
+            "kind",
+            STR,
+            "`main` (mean over all states of the other modules), `interaction` or `reading` (a module built "
+            "in another way, everything on)",
+            nullable=False,
         ),
-        Column("effect", STR, "the module, or modules joined by `:`", nullable=False),
+        Column("effect", STR, "the module, modules joined by `:`, or the reading", nullable=False),
         Column("by", STR, "`all` or `emotion`", nullable=False),
         Column("level", STR, "the emotion; `all` for all clips", nullable=False),
-        Column("value", F64, "with the module minus without it, in the metric's unit", nullable=False),
+        Column(
+            "value",
+            F64,
+            "with the module minus without it, or the reading minus the complete cell; in the metric's unit",
+            nullable=False,
+        ),
         Column("low", F64, "lower end of the 95 % interval", nullable=False),
         Column("high", F64, "upper end of the 95 % interval", nullable=False),
         Column("error", F64, "standard error", nullable=False),

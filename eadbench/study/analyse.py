@@ -38,17 +38,16 @@ class Scores:
     Attributes:
         per_clip: Rows of ``schemas.PER_CLIP`` with a value.
         summary: Rows of ``schemas.SUMMARY`` with a value.
-        methods: The methods of the grid.
     """
 
     per_clip: pd.DataFrame
     summary: pd.DataFrame
-    methods: list[str]
 
-    def values(self, protocol: str, key: str) -> pd.DataFrame | None:
-        """One metric of all methods.
+    def values(self, methods: list[str], protocol: str, key: str) -> pd.DataFrame | None:
+        """One metric of several methods.
 
         Args:
+            methods: Their names.
             protocol: Driving protocol.
             key: The metric, ``name@variant`` where it has several.
 
@@ -64,15 +63,16 @@ class Scores:
         """
         name, _, variant = key.partition("@")
         source = self.summary if METRICS[name].kind == "set" else self.per_clip
-        rows = source[(source.protocol == protocol) & (source.metric == name)]
+        asked = (source.protocol == protocol) & (source.metric == name)
+        rows = source[asked & source.method.isin(methods)]
         if variant:
             rows = rows[rows.variant == variant]
         if rows.empty:
             return None
         where = f"{key!r} under {protocol!r}"
-        if absent := sorted(set(self.methods) - set(rows.method)):
+        if absent := sorted(set(methods) - set(rows.method)):
             raise EadbenchError(
-                f"{where}: {len(absent)} of {len(self.methods)} methods have no value, e.g. {absent[0]}",
+                f"{where}: {len(absent)} of {len(methods)} methods have no value, e.g. {absent[0]}",
                 "study",
                 "the per-clip tables say why, with `reason`",
             )
@@ -80,12 +80,12 @@ class Scores:
             index = ["clip_id", "speaker", "emotion"]
             rows = rows.assign(emotion=rows.emotion.fillna(""))
             wide = rows.pivot(index=index, columns="method", values="value")
-            return wide.reindex(columns=self.methods).dropna().sort_index()
+            return wide.reindex(columns=methods).dropna().sort_index()
         if variants := sorted(set(rows.variant[rows.duplicated("method", keep=False)].dropna())):
             raise EadbenchError(
                 f"{where} has the variants {', '.join(variants)}", "study", f"name one as {name}@VARIANT"
             )
-        return rows.set_index("method").value.reindex(self.methods).to_frame().T
+        return rows.set_index("method").value.reindex(methods).to_frame().T
 
 
 def analyse(
@@ -95,7 +95,7 @@ def analyse(
     ``forest.pdf`` and ``study.md`` into a folder.
 
     Args:
-        per_clip: Per-clip tables of all methods of the grid.
+        per_clip: Per-clip tables of all methods of the study.
         summary: Their summaries.
         config: The section ``study``.
         out: Folder.
@@ -110,8 +110,10 @@ def analyse(
             common.
     """
     scores = read_scores(per_clip, summary, config)
-    values = {pair: found for pair in config.metrics if (found := scores.values(*pair)) is not None}
-    frame = pd.DataFrame(effects(values, config), columns=schemas.STUDY.names)
+    grid = {pair: scores.values(config.methods, *pair) for pair in config.metrics}
+    values = {pair: found for pair, found in grid.items() if found is not None}
+    rows = [*effects(values, config), *readings(scores, config)]
+    frame = pd.DataFrame(rows, columns=schemas.STUDY.names)
     means = means_of_cells(values, config)
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "effects.parquet", frame, schemas.STUDY)
@@ -130,17 +132,16 @@ def read_scores(per_clip: Sequence[Path], summary: Sequence[Path], config: Study
     clips = clips[(clips.status == KEPT) & np.isfinite(clips.value.astype(float))]
     sets = pd.concat([read_table(path, schemas.SUMMARY) for path in summary], ignore_index=True)
     sets = sets[sets.value.notna()]
-    clips, sets = (
-        rows[(rows.corpus == config.corpus) & rows.method.isin(config.methods)] for rows in (clips, sets)
-    )
-    if absent := [method for method in config.methods if method not in {*clips.method, *sets.method}]:
+    clips, sets = (rows[rows.corpus == config.corpus] for rows in (clips, sets))
+    methods = list(dict.fromkeys(method for method, _ in config.rendered))
+    if absent := [method for method in methods if method not in {*clips.method, *sets.method}]:
         raise EadbenchError(
-            f"{len(absent)} of {len(config.methods)} methods were not scored on {config.corpus!r}: "
+            f"{len(absent)} of {len(methods)} methods were not scored on {config.corpus!r}: "
             f"{', '.join(absent[:8])}",
-            "study.cells",
+            "study",
             "run the workflow to its end (`snakemake -n` shows what is left)",
         )
-    return Scores(clips, sets, config.methods)
+    return Scores(clips, sets)
 
 
 Values = dict[tuple[str, str], pd.DataFrame]
@@ -160,10 +161,11 @@ def effects(values: Values, config: StudyConfig) -> list[dict]:
     """
     grid = [one for one in contrasts(config.factors) if one.kind in ("main", "interaction")]
     main = {one.effect: one for one in grid if one.kind == "main"}
+    cells = {name: cell.methods for name, cell in config.cells.items()}
     asked = []
     for name, one in config.hypotheses.items():
         pair = (one.protocol, one.metric)
-        row = _row(values[pair], main[one.effect], *pair, config) if pair in values else None
+        row = _row(values[pair], main[one.effect], *pair, config, cells) if pair in values else None
         if row is None:
             raise EadbenchError(
                 f"{one.metric!r} under {one.protocol!r}: the methods of the grid have no clips of two "
@@ -178,12 +180,28 @@ def effects(values: Values, config: StudyConfig) -> list[dict]:
             row["value"], row["low"], row["high"], p, row["claim"], row["smallest"], config.alpha
         )
     explored = [
-        _row(of_metric, contrast, *pair, config, emotion)
+        _row(of_metric, contrast, *pair, config, cells, emotion)
         for pair, of_metric in values.items()
         for contrast in grid
         for emotion in ["", *(_emotions(of_metric) if contrast.kind == "main" else [])]
     ]
     return asked + [row for row in explored if row is not None]
+
+
+def readings(scores: Scores, config: StudyConfig) -> list[dict]:
+    """Every other reading minus the cell with everything on, of the same seeds, under
+    protocol ``self`` (rows of ``schemas.STUDY``).
+    """
+    keys = dict.fromkeys(key for protocol, key in config.metrics if protocol == "self")
+    complete, rows = config.cells[config.complete].methods, []
+    for name, reading in config.readings.items():
+        cells = {name: reading.methods, config.complete: complete[: len(reading.methods)]}
+        contrast = Contrast("reading", name, None, {name: 1.0, config.complete: -1.0})
+        for key in keys:
+            values = scores.values([*cells[name], *cells[config.complete]], "self", key)
+            if values is not None:
+                rows.append(_row(values, contrast, "self", key, config, cells))
+    return [row for row in rows if row is not None]
 
 
 def _emotions(values: pd.DataFrame) -> list[str]:
@@ -194,12 +212,17 @@ def _emotions(values: pd.DataFrame) -> list[str]:
 
 
 def _row(
-    values: pd.DataFrame, contrast: Contrast, protocol: str, key: str, config: StudyConfig, emotion: str = ""
+    values: pd.DataFrame,
+    contrast: Contrast,
+    protocol: str,
+    key: str,
+    config: StudyConfig,
+    cells: dict[str, list[str]],
+    emotion: str = "",
 ) -> dict | None:
-    """The effect, of all clips or of those of one emotion; ``None`` with fewer than two
-    speakers.
+    """The contrast of cells, each with its methods, of all clips or of those of one
+    emotion; ``None`` with fewer than two speakers.
     """
-    cells = {name: cell.methods for name, cell in config.cells.items()}
     per_clip = "speaker" in values.index.names
     if emotion:
         values = values.xs(emotion, level="emotion", drop_level=False)

@@ -26,6 +26,20 @@ class CellConfig(Section):
     methods: list[MethodName] = Field(min_length=2)
 
 
+class ReadingConfig(Section):
+    """Another reading of a module, everything else on; compared with the complete cell,
+    seed by seed, without a verdict.
+
+    Attributes:
+        module: The module that is built in another way.
+        methods: Its methods, the first trained with the seed of the complete cell's
+            first, and so on; may be fewer than there are seeds.
+    """
+
+    module: str
+    methods: list[MethodName] = Field(min_length=2)
+
+
 class HypothesisConfig(Section):
     """One confirmatory hypothesis: the main effect of a module on a metric.
 
@@ -56,6 +70,7 @@ class StudyConfig(Section):
         modules: The modules of the grid, in order.
         cells: Name -> cell. The grid must be complete: all 2^k combinations.
         complete: The cell with everything on.
+        readings: Name -> another reading of one module.
         hypotheses: Name -> hypothesis; together they are the family that Holm's
             correction is over.
         explore: Metrics whose effects are shown without being tested against a claim.
@@ -69,6 +84,7 @@ class StudyConfig(Section):
     modules: list[str] = Field(min_length=1)
     cells: dict[str, CellConfig] = Field(min_length=2)
     complete: str
+    readings: dict[str, ReadingConfig] = {}
     hypotheses: dict[str, HypothesisConfig] = Field(min_length=1)
     explore: list[str] = []
     overall: list[str] = []
@@ -105,6 +121,19 @@ class StudyConfig(Section):
                     f"hypotheses.{name}.effect: {one.effect!r} is not in "
                     f"modules{nearest(one.effect, self.modules)}"
                 )
+        for name, reading in self.readings.items():
+            if reading.module not in self.modules:
+                raise ValueError(
+                    f"readings.{name}.module: {reading.module!r} is not in "
+                    f"modules{nearest(reading.module, self.modules)}"
+                )
+            if name in self.cells or name in self.modules:
+                raise ValueError(f"readings.{name}: a cell or module has this name already")
+            if len(reading.methods) > counts[self.complete]:
+                raise ValueError(
+                    f"readings.{name}.methods: {len(reading.methods)} methods for "
+                    f"{counts[self.complete]} seeds of {self.complete!r}"
+                )
         return self
 
     @property
@@ -119,6 +148,16 @@ class StudyConfig(Section):
     def methods(self) -> list[str]:
         """All methods of the grid."""
         return [method for cell in self.cells.values() for method in cell.methods]
+
+    @property
+    def rendered(self) -> list[tuple[str, str]]:
+        """Pairs of method and protocol that the analysis reads: the grid under every
+        protocol asked for, other readings under ``self``.
+        """
+        protocols = dict.fromkeys(protocol for protocol, _ in self.metrics)
+        grid = [(method, protocol) for method in self.methods for protocol in protocols]
+        others = [(method, "self") for reading in self.readings.values() for method in reading.methods]
+        return list(dict.fromkeys([*grid, *others]))
 
     @property
     def metrics(self) -> list[tuple[str, str]]:
@@ -144,12 +183,11 @@ def check(settings: Any) -> None:
                 "study",
                 f"known: {', '.join(evaluator_roles())}",
             )
-    for protocol in dict.fromkeys(protocol for protocol, _ in study.metrics):
-        for name in study.methods:
-            method = settings.samples.methods[name]
-            if study.corpus not in method.corpora or protocol not in method.protocols:
-                raise EadbenchError(
-                    f"method {name!r} is not rendered on {study.corpus!r} under {protocol!r}",
-                    f"samples.methods.{name}",
-                    "add the corpus and the protocol, or take the method out of study.cells",
-                )
+    for name, protocol in study.rendered:
+        method = settings.samples.methods[name]
+        if study.corpus not in method.corpora or protocol not in method.protocols:
+            raise EadbenchError(
+                f"method {name!r} is not rendered on {study.corpus!r} under {protocol!r}",
+                f"samples.methods.{name}",
+                "add the corpus and the protocol, or take the method out of the section study",
+            )

@@ -43,7 +43,8 @@ def write(
     """
     from eadbench.tables.figures import save
 
-    asked, rest = frame[frame.hypothesis.notna()], frame[frame.hypothesis.isna()]
+    other = frame.kind == "reading"
+    asked, rest = frame[frame.hypothesis.notna()], frame[frame.hypothesis.isna() & ~other]
     sets = (
         f"{len(config.cells)} cells of {int(frame.seeds.max())} trainings, {int(frame.clips.max())} "
         f"clips of {int(frame.speakers.max())} speakers"
@@ -65,6 +66,7 @@ def write(
         render.frame_to_markdown(explored(rest[rest.by == "all"])),
         "## Explored: by emotion",
         render.frame_to_markdown(explored(rest[rest.by == "emotion"])),
+        *readings(frame[other], config),
     ]
     write_text(out / "study.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
     save(forest_figure(frame[frame.by == "all"], config), out / "forest", DRAWN if drawn else "")
@@ -147,6 +149,21 @@ def cells(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
             )
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
+
+
+def readings(rows: pd.DataFrame, config: StudyConfig) -> list[str]:
+    """The part on other readings of the modules; nothing where there are none."""
+    if not config.readings:
+        return []
+    numbers = sorted({len(reading.methods) for reading in config.readings.values()})
+    names = {name: f"{reading.module} as {name}" for name, reading in config.readings.items()}
+    return [
+        "## Explored: other readings of the modules",
+        f"Each minus the cell with everything on ({render.escape_markdown(config.complete)}), seed by seed "
+        f"({' to '.join(map(str, dict.fromkeys([numbers[0], numbers[-1]])))} trainings each), not corrected "
+        "for their number.",
+        render.frame_to_markdown(explored(rows.assign(effect=rows.effect.map(names)))),
+    ]
 
 
 def explored(rows: pd.DataFrame) -> pd.DataFrame:

@@ -145,6 +145,24 @@ def test_each_emotion_and_interaction_is_explored_without_a_verdict(scored, tmp_
     assert set(rest.metric) == {"ssim", "fvd@stylegan-v", "psnr", "csim"}
 
 
+def test_another_reading_is_compared_with_the_complete_cell_of_its_seeds(scored, tmp_path):
+    """Where a reading is what switching b off makes, it costs what b gives, in the
+    seeds that it has; the grid's effects stay as they are.
+    """
+    plain = analyse(*scored, config(), tmp_path / "plain")
+    reading = {"off": {"module": "b", "methods": ["m10s0", "m10s1"]}}
+    frame = analyse(*scored, config(readings=reading), tmp_path / "out")
+    rows = frame[frame.kind == "reading"].set_index("metric")
+    assert set(rows.index) == {"ssim", "fvd@stylegan-v", "psnr"} and set(rows.protocol) == {"self"}
+    assert set(rows.effect) == {"off"} and set(rows.seeds) == {2} and rows.verdict.isna().all()
+    assert rows.value["fvd@stylegan-v"] == pytest.approx(5, abs=1)
+    assert rows.value["ssim"] == pytest.approx(0, abs=0.01)
+    pd.testing.assert_frame_equal(frame[frame.kind != "reading"].reset_index(drop=True), plain)
+    page = (tmp_path / "out/study.md").read_text()
+    assert "b as off" in page.split("other readings")[1] and "2 trainings each" in page
+    assert "other readings" not in (tmp_path / "plain/study.md").read_text()
+
+
 def test_the_page_names_hypotheses_verdicts_and_rank(scored, tmp_path):
     analyse(*scored, config(), tmp_path / "out")
     page = (tmp_path / "out/study.md").read_text()
@@ -186,6 +204,9 @@ def test_a_metric_of_sets_with_two_variants_must_be_named_in_full(scored, tmp_pa
             {"hypotheses": {"H": {"effect": "aa", "metric": "ssim", "claim": "up", "smallest": 0}}},
             "did you mean 'a'",
         ),
+        ({"readings": {"r": {"module": "bb", "methods": ["m", "n"]}}}, "did you mean 'b'"),
+        ({"readings": {"11": {"module": "b", "methods": ["m", "n"]}}}, "has this name already"),
+        ({"readings": {"r": {"module": "b", "methods": list("mnop")}}}, "4 methods for 3 seeds of '11'"),
     ],
 )
 def test_a_grid_that_cannot_be_analysed_is_refused(over, said):

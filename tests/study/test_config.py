@@ -86,3 +86,16 @@ def test_mistakes_are_refused_before_anything_is_planned(tmp_path, over, said):
     path.write_text(yaml.safe_dump(over))
     with pytest.raises(EadbenchError, match=said):
         core_settings.load(None, [*FILES, path], whole=True)
+
+
+def test_other_readings_differ_from_the_complete_cell_in_the_one_module_that_they_name():
+    settings = core_settings.load(None, [*FILES, ROOT / "config/study_readings.yaml"], whole=True)
+    runs, study = settings.training.runs, settings.study
+    assert {reading.module for reading in study.readings.values()} == {"stda", "tfrm"}
+    for name, reading in study.readings.items():
+        for seed, method in enumerate(reading.methods):
+            complete = runs[study.cells[study.complete].methods[seed]].model_dump(exclude={"base"})
+            other = runs[settings.samples.methods[method].run].model_dump(exclude={"base"})
+            assert other.pop("model") == complete.pop("model") | {reading.module: name}
+            assert other == complete
+    core_settings.load(None, [*FILES, ROOT / "config/study_readings.yaml"], "study analyse")

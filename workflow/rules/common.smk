@@ -321,13 +321,9 @@ SHOWN_TABLES = [
 def study_cells():
     """Cells that the study compares; none where the configuration has no study."""
     study = SETTINGS.study if "study" in SETTINGS.given else None
-    protocols = (
-        dict.fromkeys(protocol for protocol, _ in study.metrics) if study else ()
-    )
     return [
         f"{method}/{study.corpus}/{protocol}"
-        for method in (study.methods if study else ())
-        for protocol in protocols
+        for method, protocol in (study.rendered if study else ())
     ]
 
 
