@@ -13,11 +13,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps ``run`` a verb of its own."""
-
-
 @app.command("run")
 def run_command(
     name: Annotated[str, typer.Option("--run", help="Name in the config's `training: runs:`.")],
@@ -66,3 +61,46 @@ def run_command(
     from eadbench.training.run import run
 
     run(name, given.training, given.seed, given.device, features, out, init, parse_parts(part))
+
+
+@app.command("modules")
+def modules_command(
+    name: Annotated[
+        list[str], typer.Option("--run", help="Name of a trained EAD-Net; may be given several times.")
+    ],
+    features: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Index of features. [default: those of the corpora that the run trained on]",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the table, as CSV.")] = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Show what each module of a trained EAD-Net does, on the validation split: how far
+    its gate is open, how much it adds to the features, and how much the noise loss
+    rises without it (reliance; 0: the network does without).
+
+    Example:
+
+        eadbench training modules --run full --run no_tfrm
+    """
+    given = core_settings.load(None, config)
+    import pandas as pd
+
+    from eadbench.core.files import write_text
+    from eadbench.training.modules import uses
+
+    found = []
+    for one in name:
+        run = given.training.run(one)
+        indexes = features or [
+            given.results / "features" / corpus / "index.parquet" for corpus in run.train_on
+        ]
+        found.append(uses(one, run, given.seed, given.device, indexes, given.results / "training" / one))
+    frame = pd.concat(found, ignore_index=True)
+    if out is not None:
+        write_text(out, frame.to_csv(index=False))
+    typer.echo(frame.to_string(index=False, na_rep="-", float_format="{:.4f}".format))

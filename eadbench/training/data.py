@@ -393,6 +393,11 @@ class StepSampler(Sampler[list[int]]):
         return (self.last - self.first + 1) * self.passes
 
 
+def first_batches(data: Windows, count: int, batch: int, device: torch.device) -> Iterator[dict[str, Any]]:
+    """The first batches of the windows, on a device."""
+    return (to_device(one, device) for one in loader(data, StepSampler(1, count, batch), 0, 2, False))
+
+
 def loader(data: Windows, sampler: StepSampler, workers: int, prefetch: int, pin: bool) -> DataLoader:
     """A loader that keeps ``prefetch`` batches ready per worker; there are no epochs,
     hence no stall between them.
@@ -401,3 +406,10 @@ def loader(data: Windows, sampler: StepSampler, workers: int, prefetch: int, pin
     return DataLoader(
         data, batch_sampler=sampler, collate_fn=collate, num_workers=workers, pin_memory=pin, **options
     )
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Move tensors; pinned ones without waiting."""
+    return {
+        k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()
+    }

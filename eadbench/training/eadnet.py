@@ -200,17 +200,10 @@ class EADNetTask(TrainingTask):
         if len(self.model.config.sources) > 1:
             others["noise_other_emotion"] = ("text", "text_mask", "vai")
         found: dict[str, list[torch.Tensor]] = {name: [] for name in others}
-        where = (1 - self.mask) / (1 - self.mask).mean()
         for batch in batches:
-            batch = batch | {
-                "drop_audio": torch.zeros_like(batch["drop_audio"]),
-                "drop_text": torch.zeros_like(batch["drop_text"]),
-            }
-            noisy = self.diffusion.add_noise(batch["clean"], batch["noise"], batch["t"])
-            target = self.diffusion.target(batch["clean"], batch["noise"], batch["t"])
             for name, keys in others.items():
                 exchanged = batch | {key: batch[key].roll(1, 0) for key in keys if batch.get(key) is not None}
-                found[name].append(L.noise_loss(self.predict(model, exchanged, noisy), target, where))
+                found[name].append(self.regenerated_noise(model, exchanged))
         result = {name: float(torch.cat(values).mean()) for name, values in found.items()}
         for used, name in (
             ("audio_sensitivity", "noise_other_sound"),
@@ -219,6 +212,21 @@ class EADNetTask(TrainingTask):
             if name in result:
                 result[used] = result[name] / result["noise"] - 1
         return result
+
+    def regenerated_noise(
+        self, model: nn.Module, batch: dict[str, Any], drop_audio: bool = False, drop_text: bool = False
+    ) -> torch.Tensor:
+        """Noise loss ``(B,)`` where the mask says regenerate, with all conditions, or
+        the null audio or null emotion for every clip.
+        """
+        where = (1 - self.mask) / (1 - self.mask).mean()
+        noisy = self.diffusion.add_noise(batch["clean"], batch["noise"], batch["t"])
+        target = self.diffusion.target(batch["clean"], batch["noise"], batch["t"])
+        dropped = {
+            "drop_audio": torch.full_like(batch["drop_audio"], drop_audio),
+            "drop_text": torch.full_like(batch["drop_text"], drop_text),
+        }
+        return L.noise_loss(self.predict(model, batch | dropped, noisy), target, where)
 
     @torch.no_grad()
     def adjacency(self, batches: Iterable[dict[str, Any]]) -> dict[str, torch.Tensor]:

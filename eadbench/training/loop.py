@@ -31,7 +31,7 @@ from eadbench.core.files import atomic_path, restore
 from eadbench.core.progress import track
 from eadbench.core.seeds import seed_for
 from eadbench.training.config import OptimConfig
-from eadbench.training.data import StepSampler, Windows, loader
+from eadbench.training.data import StepSampler, Windows, first_batches, loader, to_device
 
 log = logging.getLogger(__name__)
 
@@ -269,8 +269,7 @@ class Trainer:
             self.ema.restore(parameters)
 
     def _some_batches(self, data: Windows) -> Iterator[dict[str, Any]]:
-        sampler = StepSampler(1, max(self.config.validate_batches, 1), self.config.batch)
-        return (to_device(b, self.device) for b in loader(data, sampler, 0, 2, False))
+        return first_batches(data, max(self.config.validate_batches, 1), self.config.batch, self.device)
 
     def adjacency(self) -> dict[str, torch.Tensor]:
         """The task's learned graphs under the final weights, over validation windows,
@@ -367,10 +366,3 @@ class Trainer:
         return {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.task.model.state_dict().items()
         }
-
-
-def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Move tensors; pinned ones without waiting."""
-    return {
-        k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()
-    }
