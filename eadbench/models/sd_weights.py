@@ -44,9 +44,9 @@ class MappingReport:
 def load_sd_weights(model: EADNet, state: dict[str, torch.Tensor]) -> MappingReport:
     """Fill an EAD-Net of Stable Diffusion's shape.
 
-    The projections of ``attn1`` go to the first strip (or to full attention, where the
-    gate is then opened, so that it does what it did in Stable Diffusion; strips do
-    something else with them and start closed). The input convolution gets zeros for the
+    The projections of ``attn1`` go to the first strip (or to full attention, which then
+    does what it did in Stable Diffusion; elsewhere the last of them is left out, since
+    strips do something else, and start at zero). The input convolution gets zeros for the
     mask and the two other latents.
 
     Args:
@@ -69,17 +69,15 @@ def load_sd_weights(model: EADNet, state: dict[str, torch.Tensor]) -> MappingRep
         if target not in own and ".stda.row." in target:
             report.unused[name] = f"STDA {model.config.stda!r} has no strip of that name"
             continue
+        if ".stda.row.to_out." in target and model.config.stda != "full":
+            report.unused[name] = f"STDA {model.config.stda!r} starts at zero"
+            continue
         if target not in own:
             raise ValueError(f"no counterpart in EAD-Net for {name}")
         filled[target] = _fit(tensor, own[target].shape, name)
         report.mapped[name] = target
     report.new = [name for name in own if name not in filled]
     model.load_state_dict(filled, strict=False)
-    if model.config.stda == "full":
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if name.endswith("stda.row.gate"):
-                    parameter.fill_(1)
     return report
 
 

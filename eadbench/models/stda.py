@@ -2,27 +2,23 @@
 self-attention.
 
 The paper says that horizontal and vertical strip attention, combined, replaces
-self-attention; it is known without its equations. Here, with N = H*W tokens per frame:
+self-attention; it is known without its equations. What one token sees here, and what
+that costs, with N = H*W tokens per frame:
 
-===========  ====================================================  ============
-============================== kind         what one token sees
-cost          source ===========  ====================================================
-============  ============================== full         its frame
-N^2           Stable Diffusion, LatentSync joint        the whole clip
-(T N)^2 strip_h      its row                                               N W
-axial attention (Ho 2019) strip_v      its column
-N H strip_hv     row, then column: the frame                           N (H + W)
-strip_hvt    row, column, then time: the clip                      N (H + W + T)
-default; ours filter       K neighbours in its row and column                    N K
-SANet (Cui et al., IJCAI 2023) pool         the means of its row and column
-N             strip pooling (Hou 2020) ===========
-====================================================  ============
-==============================
+- ``full``: its frame; N^2 (Stable Diffusion, LatentSync).
+- ``joint``: the whole clip; (T N)^2.
+- ``strip_h``: its row; N W (axial attention, Ho 2019).
+- ``strip_v``: its column; N H.
+- ``strip_hv``: row, then column: the frame; N (H + W).
+- ``strip_hvt``: row, column, then time: the clip; N (H + W + T) (default; ours).
+- ``filter``: K neighbours in its row and column; N K (SANet, Cui et al., IJCAI 2023).
+- ``pool``: the means of its row and column; N (strip pooling, Hou 2020).
 
 Costs are of the mixing alone, per frame and channel (`joint`: per clip). Strips over a
 square frame cost N^1.5, not N; only `filter` and `pool` are linear. Each operator is a
-residual branch behind a gate that starts at zero: putting it in changes nothing until
-it is trained.
+residual branch whose last layer starts at zero, as in AnimateDiff and ControlNet:
+putting it in changes nothing until it is trained. (A gate per channel before a random
+last layer does so, too, but hardly opens in a short training: 0.001 after 150 steps.)
 """
 
 from math import prod
@@ -45,6 +41,13 @@ STRIPS = {
 AXES = {"row": (3, 4), "column": (2, 3), "time": (1, 2), "full": (2, 4), "joint": (1, 4)}
 
 
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """The layer with weights and bias 0, as the last one of a residual branch."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class STDA(nn.Module):
     """The operator that stands in the place of self-attention.
 
@@ -54,7 +57,7 @@ class STDA(nn.Module):
     Args:
         channels: C.
         heads: Attention heads.
-        kind: See the table above.
+        kind: See above.
         taps: Taps of `filter`.
         groups: Channel groups of `filter`.
     """
@@ -82,7 +85,7 @@ class STDA(nn.Module):
 
 
 class StripAttention(nn.Module):
-    """Self-attention along one axis: ``x + gate * attention(norm(x))``.
+    """Self-attention along one axis: ``x + attention(norm(x))``.
 
     The projections have the shapes of Stable Diffusion's ``attn1``. Time strips turn
     queries and keys by rotary position embeddings (Su et al. 2021), so that they know
@@ -97,8 +100,7 @@ class StripAttention(nn.Module):
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
         self.to_v = nn.Linear(channels, channels, bias=False)
-        self.to_out = nn.Linear(channels, channels)
-        self.gate = nn.Parameter(torch.zeros(channels))
+        self.to_out = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, F, H, W, C) to the same shape."""
@@ -108,7 +110,7 @@ class StripAttention(nn.Module):
         if self.axis == "time":
             q, k = rotate(q), rotate(k)
         mixed = F.scaled_dot_product_attention(q, k, v)
-        return x + self.gate * self.to_out(mixed.transpose(1, 2).reshape(x.shape))
+        return x + self.to_out(mixed.transpose(1, 2).reshape(x.shape))
 
     def _strips(self, x: torch.Tensor) -> torch.Tensor:
         """Cut into strips without a copy: what lies before the attended axis is batch,
@@ -129,8 +131,7 @@ class StripFilter(nn.Module):
         self.taps, self.groups = taps, groups
         self.norm = nn.LayerNorm(channels)
         self.to_taps = nn.Linear(channels, 2 * groups * taps)
-        self.to_out = nn.Linear(channels, channels)
-        self.gate = nn.Parameter(torch.zeros(channels))
+        self.to_out = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, F, H, W, C) to the same shape."""
@@ -140,7 +141,7 @@ class StripFilter(nn.Module):
         taps = taps.repeat_interleave(c // self.groups, dim=5)  # (B, F, 1, 1, 2, C, K)
         y = _slide(normed, taps[..., 0, :, :], dim=3)
         y = _slide(y, taps[..., 1, :, :], dim=2)
-        return x + self.gate * self.to_out(y)
+        return x + self.to_out(y)
 
 
 def _slide(x: torch.Tensor, taps: torch.Tensor, dim: int) -> torch.Tensor:
@@ -163,14 +164,13 @@ class StripPool(nn.Module):
         self.to_v = nn.Linear(channels, channels, bias=False)
         self.from_row = nn.Linear(channels, channels)
         self.from_column = nn.Linear(channels, channels, bias=False)
-        self.to_out = nn.Linear(channels, channels)
-        self.gate = nn.Parameter(torch.zeros(channels))
+        self.to_out = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, F, H, W, C) to the same shape."""
         normed = self.norm(x)
         passes = self.from_row(normed.mean(3, keepdim=True)) + self.from_column(normed.mean(2, keepdim=True))
-        return x + self.gate * self.to_out(self.to_v(normed) * passes.sigmoid())
+        return x + self.to_out(self.to_v(normed) * passes.sigmoid())
 
 
 def rotate(x: torch.Tensor, base: float = 100.0) -> torch.Tensor:

@@ -14,13 +14,15 @@ clip of equal frames stays one):
   learned.
 
 Each round is H <- H + GELU(A H W). The nodes return to all pixels of their frame
-through a gate that starts at zero. Nodes have no place, so the module can steady
+through a layer that starts at zero. Nodes have no place, so the module can steady
 exposure, colour and identity over time; lips are aligned elsewhere.
 """
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+from eadbench.models.stda import zeroed
 
 
 class TFRM(nn.Module):
@@ -42,8 +44,7 @@ class TFRM(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.edges = nn.ModuleList(edges(channels, band, tau) for _ in range(layers))
         self.messages = nn.ModuleList(nn.Linear(channels, channels) for _ in range(layers))
-        self.to_out = nn.Linear(channels, channels)
-        self.gate = nn.Parameter(torch.zeros(channels))
+        self.to_out = zeroed(nn.Linear(channels, channels))
 
     def forward(
         self, x: torch.Tensor, return_adjacency: bool = False
@@ -61,7 +62,7 @@ class TFRM(nn.Module):
             adjacency = edges(nodes)  # (B, F, F)
             nodes = nodes + F.gelu(message(adjacency @ nodes))
             adjacencies.append(adjacency)
-        x = x + (self.gate * self.to_out(nodes))[..., None, None]
+        x = x + self.to_out(nodes)[..., None, None]
         return (x, torch.stack(adjacencies, 1)) if return_adjacency else x
 
 

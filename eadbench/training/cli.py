@@ -79,9 +79,9 @@ def modules_command(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the table, as CSV.")] = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Show what each module of a trained EAD-Net does, on the validation split: how far
-    its gate is open, how much it adds to the features, and how much the noise loss
-    rises without it (reliance; 0: the network does without).
+    """Show what each module of a trained EAD-Net does, on the validation split: how much
+    it adds to the features (share), and how much the noise loss rises without it
+    (reliance; 0: the network does without).
 
     Example:
 

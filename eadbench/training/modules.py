@@ -1,5 +1,5 @@
-"""What each module of a trained EAD-Net does: how far its gate is open, how much it
-changes the features, and how much worse the network denoises without it.
+"""What each module of a trained EAD-Net does: how much it adds to the features, and how
+much worse the network denoises without it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,9 +32,8 @@ class ModuleUse:
         module: ``stda row``, ``stda column``, ``stda time``, ``tfrm``, ``audio``,
             ``emotion`` and so on.
         blocks: Places of the network that have it.
-        gate: Mean absolute gate; 0 when it was never opened. ``None`` of a condition.
-        share: What it adds over what it is given, ratio of norms, mean over blocks.
-            ``None`` of a condition.
+        share: What it adds over what it is given, ratio of norms, mean over blocks; 0 as
+            long as it is not trained. ``None`` of a condition.
         noise: Noise loss where the mask says regenerate, everything on.
         noise_without: The same without the module: its output left out, or the null
             condition in its place.
@@ -45,7 +44,6 @@ class ModuleUse:
     run: str
     module: str
     blocks: int
-    gate: float | None
     share: float | None
     noise: float
     noise_without: float
@@ -105,15 +103,14 @@ def measure(
     for name, blocks in parts.items():
         with left_out(blocks):
             off = noise()
-        gate = torch.cat([block.gate.abs().flatten() for block in blocks]).mean()
         share = sum(sum(shares[block]) / len(shares[block]) for block in blocks) / len(blocks)
-        yield ModuleUse(run, name, len(blocks), float(gate), share, on, off, off / on - 1, windows)
+        yield ModuleUse(run, name, len(blocks), share, on, off, off / on - 1, windows)
     conditions = {"audio": {"drop_audio": True}}
     if len(model.config.sources) > 1:
         conditions["emotion"] = {"drop_text": True}
     for name, dropped in conditions.items():
         off = noise(**dropped)
-        yield ModuleUse(run, name, 0, None, None, on, off, off / on - 1, windows)
+        yield ModuleUse(run, name, 0, None, on, off, off / on - 1, windows)
 
 
 def operators(model: nn.Module) -> dict[str, list[nn.Module]]:

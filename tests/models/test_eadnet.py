@@ -36,8 +36,8 @@ VARIANTS = [
 
 
 def network(trained: bool = True, **choices) -> EADNet:
-    """A small network; ``trained`` opens what starts closed (gates, last convolution,
-    values of text).
+    """A small network; ``trained`` opens what starts closed (last layers of branches,
+    last convolution, values of text).
     """
     torch.manual_seed(0)
     model = EADNet(EADNetConfig(**{**SMALL, **choices}))

@@ -60,7 +60,11 @@ def test_every_tensor_is_accounted_for(unet, stda):
         )
     uses_rows = stda not in ("strip_v", "filter", "none")
     assert any(".attn1.to_q." in name for name in report.mapped) == uses_rows
-    assert all(".attn2.to_" in name or not uses_rows for name in report.unused)
+    left_out = (".attn2.to_",) if stda == "full" else (".attn2.to_", ".attn1.to_out.")
+    assert all(any(part in name for part in left_out) or not uses_rows for name in report.unused)
+    if stda in ("joint", "strip_hvt"):  # another operator than Stable Diffusion's starts at zero
+        last = [value for name, value in own.items() if ".stda.row.to_out." in name]
+        assert last and all(value.abs().max() == 0 for value in last)
 
 
 def test_added_input_channels_start_at_zero(unet):
@@ -101,4 +105,4 @@ def test_stable_diffusion_itself_fits_the_full_size():
             EADNet(EADNetConfig()),
         )
     report = load_sd_weights(model, theirs.state_dict())
-    assert (len(theirs.state_dict()), len(report.mapped), len(report.unused)) == (686, 654, 32)
+    assert (len(theirs.state_dict()), len(report.mapped), len(report.unused)) == (686, 622, 64)

@@ -11,13 +11,12 @@ B, F, H, W, C = 2, 4, 5, 7, 16  # odd sides, all different
 
 
 def opened(kind: str, channels: int = C, seed: int = 0) -> STDA:
-    """An operator in training's midst: gates open, all parameters random."""
+    """An operator in training's midst: all parameters random."""
     torch.manual_seed(seed)
     module = STDA(channels, heads=2, kind=kind, taps=3, groups=4)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if name.endswith("gate"):
-                parameter.normal_(1, 0.3)
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.reset_parameters()
     return module
 
 
@@ -77,7 +76,7 @@ def test_identity_at_initialisation_and_learns_from_there(kind):
     assert torch.equal(y, x)
     if kind != "none":
         y.square().sum().backward()
-        assert all(p.grad.abs().max() > 0 for name, p in module.named_parameters() if name.endswith("gate"))
+        assert all(p.grad.abs().max() > 0 for name, p in module.named_parameters() if "to_out" in name)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_agrees_with_torch_multihead_attention(axis, dims):
     tokens = moved.reshape(-1, torch.tensor([x.shape[d] for d in dims]).prod(), C)
     mixed = reference(tokens, tokens, tokens, need_weights=False)[0].reshape(moved.shape)
     back = torch.argsort(torch.tensor([*rest, *dims, 4])).tolist()
-    assert torch.allclose(strip(x), x + strip.gate * mixed.permute(*back), atol=1e-5)
+    assert torch.allclose(strip(x), x + mixed.permute(*back), atol=1e-5)
 
 
 @pytest.mark.parametrize(
