@@ -22,8 +22,8 @@ from transformers import T5Config, T5EncoderModel
 from eadbench.captions.prompts import load_prompt
 from eadbench.captions.wording import label_texts
 from eadbench.core.emotions import EMOTIONS
-from eadbench.zoo.qwen_vl import open_model
-from eadbench.zoo.text_encoder import T5TextEncoder, make_tokenizer
+from eadbench.zoo.kinds.qwen_vl import open_model
+from eadbench.zoo.kinds.text_encoder import T5TextEncoder, make_tokenizer
 
 CLIPS, FRAMES, SIZE, TOKENS, REPEATS = 32, 4, 128, 48, 3
 

@@ -28,7 +28,7 @@ from eadbench.core.tables import read_rows
 from eadbench.features.store import FeatureStore
 from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.run import load_eadnet, load_vae
-from eadbench.zoo.emotion import logits as logits_of
+from eadbench.zoo.kinds.emotion import logits as logits_of
 
 LONGEST = 40  # frames per clip
 

@@ -27,12 +27,12 @@ PARTS: dict[str, tuple[str, ...]] = {
     "features merge": (),
     "scores summarise": (),
     "tables build": (),
-    "scores measure": tuple(f"eadbench.zoo.{kind}" for kind in EVALUATORS),
+    "scores measure": tuple(f"eadbench.zoo.kinds.{kind}" for kind in EVALUATORS),
     "training run": (
         "eadbench.training.run",
-        "eadbench.zoo.vae",
-        "eadbench.zoo.lpips",
-        "eadbench.zoo.videomae",
+        "eadbench.zoo.kinds.vae",
+        "eadbench.zoo.kinds.lpips",
+        "eadbench.zoo.kinds.videomae",
     ),
 }
 HEAVY = (

@@ -29,7 +29,7 @@ from eadbench.samples.config import SamplerConfig
 from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.run import TrainedRun
 from eadbench.samples.schedulers import make_scheduler
-from eadbench.zoo.vae import decode
+from eadbench.zoo.kinds.vae import decode
 
 SIZES = {
     "tiny": {

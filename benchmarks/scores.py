@@ -41,8 +41,8 @@ from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.frechet import frechet_distance
 from eadbench.scores.task import ScoreTask
 from eadbench.zoo.config import ZooConfig
+from eadbench.zoo.kinds.syncnet_evaluator import SyncEvaluator, SyncNetOptions
 from eadbench.zoo.make import ArtefactInputs, make
-from eadbench.zoo.syncnet_evaluator import SyncEvaluator, SyncNetOptions
 
 EVALUATORS = {"fid": "inception", "fvd": "i3d", "lpips": "lpips"}
 METRICS = ("fid", "fvd", "ssim", "lpips")

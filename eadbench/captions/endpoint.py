@@ -112,7 +112,7 @@ class EndpointCaptioner:
         )
         if self.server.frames_as == "images":
             return [_part("image", "image/jpeg", [frame]) for frame in frames], extra
-        from eadbench.zoo.qwen_vl import as_video  # imports torch
+        from eadbench.zoo.kinds.qwen_vl import as_video  # imports torch
 
         video, facts = as_video(frames, rate)
         # vLLM takes a series of JPEG files for a video from 0.18 on.

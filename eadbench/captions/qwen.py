@@ -43,7 +43,7 @@ class QwenCaptioner:
                 model cannot be read.
         """
         from eadbench.zoo.card import read_card, verify
-        from eadbench.zoo.qwen_vl import open_model
+        from eadbench.zoo.kinds.qwen_vl import open_model
 
         wanted = config.qwen
         if wanted.artefact:

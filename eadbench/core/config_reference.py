@@ -67,7 +67,7 @@ def _by_kind(section: str) -> Iterator[tuple[str, type[BaseModel]]]:
             yield f"training.runs.NAME.model (kind: {kind})", model
     if section == "zoo":
         for kind in get_args(import_module("eadbench.zoo.config").Kind):
-            module = import_module(f"eadbench.zoo.{kind}")
+            module = import_module(f"eadbench.zoo.kinds.{kind}")
             for name, model in vars(module).items():
                 if name.endswith("Options") and model.__module__ == module.__name__:
                     yield f"zoo.artefacts.NAME.options (kind: {kind})", model

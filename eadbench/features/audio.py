@@ -8,7 +8,7 @@ from torch import nn
 
 from eadbench.media.audio import RATE
 from eadbench.models.mel import MEL_RATE
-from eadbench.zoo.whisper import encoder_states
+from eadbench.zoo.kinds.whisper import encoder_states
 
 SAMPLES_PER_FRAME = RATE // 25
 STATES_PER_FRAME = 2

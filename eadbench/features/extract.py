@@ -30,7 +30,7 @@ from eadbench.media.video import read_frames
 from eadbench.models.masks import mask_for
 from eadbench.models.mel import mel_spectrogram
 from eadbench.zoo.card import read_card
-from eadbench.zoo.vae import encode, normalise, to_tensor
+from eadbench.zoo.kinds.vae import encode, normalise, to_tensor
 
 log = logging.getLogger(__name__)
 LABELS = [column.name for column in schemas.LABELS]

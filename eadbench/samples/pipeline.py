@@ -20,7 +20,7 @@ from eadbench.samples.config import SamplerConfig
 from eadbench.samples.run import TrainedRun
 from eadbench.samples.schedulers import make_scheduler
 from eadbench.samples.windows import WindowChunk, blend_weights, chunks, hand_over
-from eadbench.zoo.vae import decode, encode, normalise, to_tensor
+from eadbench.zoo.kinds.vae import decode, encode, normalise, to_tensor
 
 FRAMES_PER_BATCH = 64  # of the VAE
 LONGEST_REFERENCE = 250  # frames of the reference that are looked at

@@ -115,7 +115,7 @@ def choose(
             there, a package is not installed, a licence is refused or a download fails.
     """
     if not set(config.roles()).isdisjoint(OPTIONAL):
-        from eadbench.zoo.image_quality import refuse_without_package
+        from eadbench.zoo.kinds.image_quality import refuse_without_package
 
         refuse_without_package()
     wanted = needed(config, parts)

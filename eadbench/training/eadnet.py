@@ -21,7 +21,7 @@ from eadbench.training.config import RunConfig
 from eadbench.training.data import EADNetWindows, Stream
 from eadbench.training.loop import TrainingTask
 from eadbench.training.noise import Diffusion
-from eadbench.zoo.vae import decode, normalise
+from eadbench.zoo.kinds.vae import decode, normalise
 
 DECODED_AT_ONCE = 4  # frames, see EADNetTask.decoded
 
@@ -37,7 +37,7 @@ class LossNetworks:
         temperature: Of its contrastive loss; ``None`` if it was trained with the cosine
             loss.
         lpips: ``(x, y) -> (B,)``.
-        videomae: :class:`eadbench.zoo.videomae.VideoFeatures`.
+        videomae: :class:`eadbench.zoo.kinds.videomae.VideoFeatures`.
     """
 
     vae: Any = None

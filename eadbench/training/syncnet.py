@@ -18,7 +18,7 @@ from eadbench.training import losses as L
 from eadbench.training.config import RunConfig
 from eadbench.training.data import Stream, SyncWindows, recoloured
 from eadbench.training.loop import TrainingTask
-from eadbench.zoo.vae import normalise
+from eadbench.zoo.kinds.vae import normalise
 
 LARGEST_OFFSET = 10
 VALIDATION_CLIPS = 24

@@ -9,7 +9,7 @@ from typing import Any
 
 def load(folder: str | Path, device: Any = "cpu") -> Any:
     """Load an artefact by its card: files verified against their hashes, then handed to
-    ``eadbench.zoo.<kind>.load``.
+    ``eadbench.zoo.kinds.<kind>.load``.
 
     Raises:
         EadbenchError: If the artefact is missing, or its files are not what its kind
@@ -29,6 +29,6 @@ def load(folder: str | Path, device: Any = "cpu") -> Any:
         Path(folder),
         "make the artefact again, see `eadbench zoo list`",
     ):
-        loaded = import_module(f"eadbench.zoo.{card.kind}").load(Path(folder), card, device)
+        loaded = import_module(f"eadbench.zoo.kinds.{card.kind}").load(Path(folder), card, device)
     refuse_broken(loaded, folder)
     return loaded

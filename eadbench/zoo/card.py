@@ -20,7 +20,7 @@ class Card(BaseModel):
 
     Attributes:
         artefact: Its name in the config, e.g. ``vae``.
-        kind: Module of ``eadbench.zoo`` that loads it.
+        kind: Module of ``eadbench.zoo.kinds`` that loads it.
         how: ``fetched`` official weights, ``trained`` here on the training split, or
             ``random`` features of a fixed seed.
         id: Short name that tables print, e.g. ``sd-vae-ft-mse`` or ``vae-trained``.

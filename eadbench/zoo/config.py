@@ -13,7 +13,7 @@ from eadbench.zoo.card import Dtype, How
 HALF_PRECISION = ("clap", "clip", "sentence", "text_encoder", "videomae")
 READS = {"make": ("seed", "zoo.artefacts.{artefact}", "zoo.accept_licence", "zoo.cache")}
 
-# Modules of this package that can load an artefact.
+# Modules of `zoo.kinds`, each of which can load an artefact.
 Kind = Literal[
     "clap",
     "clip",
@@ -42,7 +42,7 @@ class ArtefactConfig(Section):
     """One artefact.
 
     Attributes:
-        kind: Loader, a module of ``eadbench.zoo``.
+        kind: Loader, a module of ``eadbench.zoo.kinds``.
         how: ``fetched`` (named in the registry), ``trained`` on the training split, or
             ``random`` features of a fixed seed.
         id: Id in the registry; needed when fetched.

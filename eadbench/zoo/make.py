@@ -107,7 +107,7 @@ def _aside(path: Path) -> bool:
 def _build(
     name: str, wanted: ArtefactConfig, seed: int, inputs: ArtefactInputs, folder: Path
 ) -> dict[str, Any]:
-    module = import_module(f"eadbench.zoo.{wanted.kind}")
+    module = import_module(f"eadbench.zoo.kinds.{wanted.kind}")
     build = getattr(module, {"trained": "train", "random": "random"}[wanted.how], None)
     if build is None:
         raise EadbenchError(

@@ -24,7 +24,7 @@ from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import read_rows, read_table
 from eadbench.zoo.card import Card, write_card
-from eadbench.zoo.qwen_vl import open_model
+from eadbench.zoo.kinds.qwen_vl import open_model
 
 
 def config(folder=None, **qwen):

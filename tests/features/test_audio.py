@@ -7,7 +7,7 @@ from whisper.model import AudioEncoder
 
 from eadbench.features import audio
 from eadbench.models.mel import mel_filters, mel_spectrogram
-from eadbench.zoo.whisper import encoder_states
+from eadbench.zoo.kinds.whisper import encoder_states
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from eadbench.features.config import FeaturesConfig
 from eadbench.features.extract import extract
 from eadbench.features.merge import merge
 from eadbench.features.store import FeatureStore
-from eadbench.zoo.vae import decode, encode, normalise
+from eadbench.zoo.kinds.vae import decode, encode, normalise
 
 CONFIG = FeaturesConfig(size=32, whisper_padding=False)
 CPU = torch.device("cpu")

@@ -114,7 +114,7 @@ def test_text_networks(served, tmp_path):
 
 
 def test_the_image_autoencoder_in_the_spelling_of_2022(served, tmp_path):
-    from eadbench.zoo.vae import decode, encode
+    from eadbench.zoo.kinds.vae import decode, encode
 
     vae = fetched("sd-vae-ft-mse", tmp_path)
     stored = load_file(served / "sd-vae-ft-mse/diffusion_pytorch_model.safetensors")
@@ -130,7 +130,7 @@ def test_the_image_autoencoder_in_the_spelling_of_2022(served, tmp_path):
 
 
 def test_speech_and_motion(served, tmp_path):
-    from eadbench.zoo.whisper import encoder_states
+    from eadbench.zoo.kinds.whisper import encoder_states
 
     assert encoder_states(fetched("whisper-tiny", tmp_path), torch.randn(1, 80, 40)).shape == (1, 20, 5, 384)
     features = fetched("videomae-base", tmp_path)
@@ -237,7 +237,7 @@ def narrow(config: dict) -> dict:
 def test_the_captioners_published_form_is_read_and_answers(name, constant, tmp_path, monkeypatch):
     from eadbench.captions.answers import parse_answer
     from eadbench.captions.prompts import load_prompt
-    from eadbench.zoo.qwen_vl import open_model
+    from eadbench.zoo.kinds.qwen_vl import open_model
 
     monkeypatch.setattr(weights, constant, narrow(getattr(weights, constant)))
     folder = weights.write(name, tmp_path, depth=1)

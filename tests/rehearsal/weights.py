@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from eadbench.core.files import atomic_path
-from eadbench.zoo import i3d, inception, lpips
+from eadbench.zoo.kinds import i3d, inception, lpips
 
 SHARD = 1 << 31  # bytes of a shard of large weights
 SEED = 25

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rehearsal.weights import write_i3d, write_inception
 
 from eadbench.models.stable_syncnet import StableSyncNet
-from eadbench.zoo import i3d, inception, lpips, stable_syncnet, videomae_v2, vjepa
+from eadbench.zoo.kinds import i3d, inception, lpips, stable_syncnet, videomae_v2, vjepa
 
 
 def write_alexnet(folder: Path) -> None:

@@ -85,7 +85,7 @@ def test_the_extra_holds_all_that_scoring_imports():
         "eadbench.score.cli",
         "eadbench.scores.cli",
         "eadbench.tables.cli",
-        *(f"eadbench.zoo.{kind}" for kind in KINDS),
+        *(f"eadbench.zoo.kinds.{kind}" for kind in KINDS),
     ]
     needed = (
         set().union(*(imports_of(module, seen) for module in modules))

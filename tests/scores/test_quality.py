@@ -15,9 +15,10 @@ from eadbench.media.video import write_video
 from eadbench.score.cli import app
 from eadbench.scores.landmarks import LIPS
 from eadbench.scores.metrics.quality import FACE, FACE_POINTS, face_of, mouth_of
-from eadbench.zoo import image_quality, load
+from eadbench.zoo import load
 from eadbench.zoo.card import Card, write_card
-from eadbench.zoo.image_quality import NETWORKS, build, refuse_without_package
+from eadbench.zoo.kinds import image_quality
+from eadbench.zoo.kinds.image_quality import NETWORKS, build, refuse_without_package
 
 from .conftest import astronaut
 

@@ -10,7 +10,7 @@ import torch
 from eadbench.core.errors import EadbenchError
 from eadbench.models.syncnet_evaluator import SyncNetV2, shift_distances, sync_from_distances
 from eadbench.zoo.evaluator_data import resize
-from eadbench.zoo.syncnet_evaluator import SyncEvaluator, SyncNetOptions, in_clip_loss
+from eadbench.zoo.kinds.syncnet_evaluator import SyncEvaluator, SyncNetOptions, in_clip_loss
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from eadbench.samples.methods.base import Raw
 from eadbench.samples.methods.trained import TrainedMethod
 from eadbench.samples.pipeline import to_and_fro
 from eadbench.samples.run import load_kind
-from eadbench.zoo.vae import to_tensor
+from eadbench.zoo.kinds.vae import to_tensor
 
 BATCH = 64
 FEATHER = 0.03  # share of the side

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from eadbench.zoo.card import Card
-from eadbench.zoo.clip import unit
 from eadbench.zoo.hub import from_folder, model_from_folder
+from eadbench.zoo.kinds.clip import unit
 
 
 class SoundText:

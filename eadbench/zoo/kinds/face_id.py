@@ -17,9 +17,9 @@ from eadbench.core.errors import EadbenchError
 from eadbench.models.emotion_fan import ResNet18Trunk
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import arcface_chips
-from eadbench.zoo.emotion import augment, to_unit, with_face
 from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
 from eadbench.zoo.fit import fit
+from eadbench.zoo.kinds.emotion import augment, to_unit, with_face
 from eadbench.zoo.onnx import open_onnx
 from eadbench.zoo.weights import load_weights, save_weights
 

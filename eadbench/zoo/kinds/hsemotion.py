@@ -32,18 +32,18 @@ class HsEmotionEvaluator:
         self._input = session.get_inputs()[0].name
 
     def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """As :class:`eadbench.zoo.emotion.EmotionEvaluator` says."""
+        """As :class:`eadbench.zoo.kinds.emotion.EmotionEvaluator` says."""
         return box_chips(frames, landmarks, self.resolution)
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """As :class:`eadbench.zoo.emotion.EmotionEvaluator` says."""
+        """As :class:`eadbench.zoo.kinds.emotion.EmotionEvaluator` says."""
         batch = np.ascontiguousarray(
             ((inputs / np.float32(255) - MEAN) / DEVIATION).transpose(0, 3, 1, 2), np.float32
         )
         return np.concatenate([self.session.run(None, {self._input: one[None]})[0] for one in batch])
 
     def classify(self, found: np.ndarray) -> np.ndarray:
-        """As :class:`eadbench.zoo.emotion.EmotionEvaluator` says."""
+        """As :class:`eadbench.zoo.kinds.emotion.EmotionEvaluator` says."""
         return found.mean(0)
 
 

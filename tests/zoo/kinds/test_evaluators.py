@@ -17,11 +17,11 @@ from eadbench.core.files import sha256_of
 from eadbench.models.emotion_fan import MEAD_CLASSES, BasicBlock, EmotionFAN
 from eadbench.models.random_features import RandomFeatures
 from eadbench.models.syncnet_evaluator import SyncNetV2
-from eadbench.zoo import face_id, i3d, inception, lpips
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.chips import arcface_chips, box_chips, dlib_chips, similarity
 from eadbench.zoo.config import ZooConfig
-from eadbench.zoo.emotion import logits, with_face
+from eadbench.zoo.kinds import face_id, i3d, inception, lpips
+from eadbench.zoo.kinds.emotion import logits, with_face
 from eadbench.zoo.make import ArtefactInputs, make
 from eadbench.zoo.weights import read_weights
 

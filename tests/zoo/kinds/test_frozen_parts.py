@@ -9,8 +9,9 @@ import torch
 
 from eadbench import zoo
 from eadbench.core.errors import EadbenchError
-from eadbench.zoo import material, vae, whisper
+from eadbench.zoo import material
 from eadbench.zoo.card import read_card
+from eadbench.zoo.kinds import vae, whisper
 from eadbench.zoo.make import ArtefactInputs
 
 SMALL = {"size": 32, "channels": [12, 12, 12], "norm_groups": 3, "frames_per_clip": 10}

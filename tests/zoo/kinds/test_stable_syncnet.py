@@ -9,9 +9,9 @@ from score.published import stable_syncnet_state, write_stable_syncnet
 from eadbench.core.errors import EadbenchError
 from eadbench.models.stable_syncnet import StableSyncNet
 from eadbench.zoo import load
-from eadbench.zoo import stable_syncnet as evaluator_module
 from eadbench.zoo.card import Card, write_card
-from eadbench.zoo.stable_syncnet import (
+from eadbench.zoo.kinds import stable_syncnet as evaluator_module
+from eadbench.zoo.kinds.stable_syncnet import (
     POINTS,
     SIDE,
     STRETCH,

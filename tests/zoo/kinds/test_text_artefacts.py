@@ -11,14 +11,15 @@ from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import write_table
-from eadbench.zoo import load, vae
+from eadbench.zoo import load
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
 from eadbench.zoo.fetch import fetch_files
+from eadbench.zoo.kinds import vae
+from eadbench.zoo.kinds.text_encoder import make_tokenizer
 from eadbench.zoo.make import ArtefactInputs, make
 from eadbench.zoo.registry import kept, registry
 from eadbench.zoo.text_data import training_texts
-from eadbench.zoo.text_encoder import make_tokenizer
 
 SUBJECTS = ["mouth corners", "inner brows", "upper lids", "lower lids", "lips"]
 MOODS = {

@@ -13,9 +13,10 @@ from torch.nn.functional import conv3d, gelu, interpolate, layer_norm
 from eadbench.core.errors import EadbenchError
 from eadbench.scores.frechet import frechet_distance
 from eadbench.scores.kid import ClipKernels
-from eadbench.zoo import load, videomae_v2, vjepa
+from eadbench.zoo import load
 from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.config import ZooConfig
+from eadbench.zoo.kinds import videomae_v2, vjepa
 from eadbench.zoo.make import ArtefactInputs, make
 
 HEADS = 16

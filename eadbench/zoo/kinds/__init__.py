@@ -1,0 +1,3 @@
+"""One module per kind of artefact: ``load`` and, where it can be, ``train`` or
+``random``.
+"""
