@@ -9,9 +9,12 @@ import pytest
 
 needs_pdflatex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 MARKS = re.compile(r"^% ---- from here on.*?\n(.*)^% ---- up to here", re.M | re.S)
-# A paper that has nothing but what the mark asks for, in two columns.
-PAPER = r"""\documentclass[twocolumn]{article}
+# A paper that has nothing but what the mark asks for, and tells how far each table is
+# scaled down.
+PAPER = r"""\documentclass[%s]{article}
 \usepackage{booktabs,amssymb,graphicx}
+\let\scaled\resizebox
+\renewcommand{\resizebox}[3]{\setbox0\hbox{#3}\typeout{TABLE \the\wd0/\the\linewidth}\scaled{#1}{#2}{#3}}
 \begin{document}
 %s
 \end{document}
@@ -34,17 +37,25 @@ def compile_latex(source: str, folder: Path) -> str:
     )
     assert run.returncode == 0, run.stdout[-1500:]
     assert "Output written on t.pdf" in run.stdout
-    assert "Overfull" not in run.stdout, "the table does not fit its page"
+    assert not re.search("Overfull|Float too large", run.stdout), "the table does not fit its page"
     return run.stdout
 
 
 def compile_both_ways(path: Path, folder: Path) -> None:
-    """Compile a table's file as it is, and what stands between its marks in a paper."""
+    """Compile a table's file as it is, and what stands between its marks in papers."""
     source = path.read_text(encoding="utf-8")
     compile_latex(source, folder)
-    compile_latex(in_a_paper(source), folder)
+    scales_in_papers(source, folder)
 
 
-def in_a_paper(source: str) -> str:
-    """What stands between the marks of a table's file, pasted into a paper."""
-    return PAPER % MARKS.search(source)[1]
+def scales_in_papers(source: str, folder: Path) -> list[float]:
+    """What stands between the marks of a table's file, pasted into a paper of one column
+    and one of two.
+
+    Returns:
+        How far each tabular was scaled down, 1 for not at all.
+    """
+    said = [compile_latex(PAPER % (kind, MARKS.search(source)[1]), folder) for kind in ("10pt", "twocolumn")]
+    found = re.findall(r"TABLE ([\d.]+)pt/([\d.]+)pt", "\n".join(said))
+    assert found
+    return [min(1.0, float(room) / float(width)) for width, room in found]

@@ -16,7 +16,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, sha256_of, write_text
 from eadbench.core.tables import DROPPED, KEPT, write_table
 from eadbench.corpora.config import DRAWN
-from eadbench.tables import ablation, gather, render
+from eadbench.tables import ablation, gather, latex, render
 from eadbench.tables.breakdown import breakdown, groups_of
 from eadbench.tables.config import SpeedTable, TablesConfig, standing
 from eadbench.tables.dial import LEGEND as DIAL_LEGEND
@@ -260,7 +260,7 @@ def write_wide(folder: Path, table: WideTable, notes: dict[str, list[str]], conf
     write_table(folder / f"{table.name}.parquet", records, table.contract())
     write_csv(folder / f"{table.name}.csv", records.reindex(columns=table.contract().names))
     write_text(folder / f"{table.name}.md", render.to_markdown(table, notes, config.labels, config.alpha))
-    write_text(folder / f"{table.name}.tex", render.to_latex(table, notes, config.labels, config.alpha))
+    write_text(folder / f"{table.name}.tex", latex.to_latex(table, notes, config.labels, config.alpha))
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
@@ -323,7 +323,7 @@ def write_speed(
         folder / "speed.md",
         f"## {render.escape_markdown(title)}\n\n{render.frame_to_markdown(shown)}\n{text}\n",
     )
-    write_text(folder / "speed.tex", render.frame_to_latex(shown, title, below))
+    write_text(folder / "speed.tex", latex.frame_to_latex(shown, title, below))
 
 
 def write_dial(folder: Path, response: pd.DataFrame, config: TablesConfig) -> None:
@@ -333,7 +333,7 @@ def write_dial(folder: Path, response: pd.DataFrame, config: TablesConfig) -> No
     shown, title = dial_text(response, config), render.escape_markdown(DIAL_TITLE)
     text = f"## {title}\n\n{render.frame_to_markdown(shown)}\n{render.escape_markdown(DIAL_LEGEND)}\n"
     write_text(folder / "dial.md", text)
-    write_text(folder / "dial.tex", render.frame_to_latex(shown, DIAL_TITLE, [DIAL_LEGEND]))
+    write_text(folder / "dial.tex", latex.frame_to_latex(shown, DIAL_TITLE, [DIAL_LEGEND]))
 
 
 def write_ablation_report(

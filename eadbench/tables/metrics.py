@@ -23,6 +23,8 @@ class MetricLabel:
         ideal: Value of a perfect method where neither is better.
         meaning: One sentence.
         unit: Of its values; empty for a plain number.
+        family: What it measures, as the scores' modules have it; neighbours of one
+            family stay together where a table is split.
     """
 
     key: str
@@ -33,6 +35,7 @@ class MetricLabel:
     ideal: float | None
     meaning: str
     unit: str = ""
+    family: str = ""
 
     @property
     def arrow(self) -> str:
@@ -61,5 +64,13 @@ def metric(key: str) -> MetricLabel:
     if spec is None:
         return MetricLabel(key, name, variant or None, name.replace("_", " "), "none", None, "")
     return MetricLabel(
-        key, name, variant or None, spec.label, spec.direction, spec.ideal, spec.meaning, spec.unit
+        key,
+        name,
+        variant or None,
+        spec.label,
+        spec.direction,
+        spec.ideal,
+        spec.meaning,
+        spec.unit,
+        spec.__module__,
     )

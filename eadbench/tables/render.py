@@ -1,8 +1,7 @@
-"""Wide tables as Markdown, LaTeX and CSV."""
+"""Wide tables as Markdown, and what all print has in common."""
 
 import html
 import re
-from itertools import groupby
 
 import pandas as pd
 
@@ -19,38 +18,11 @@ LEGEND = (
     "adjusted for the number of comparisons). "
     "Where a cell has fewer clips than the column's n, it says so."
 )
-LATEX_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\char34{}",  # \textquotedbl is not in every paper's font encoding
-    "`": r"\textasciigrave{}",
-    "↑": r"$\uparrow$",
-    "→": r"$\rightarrow$",
-    "↓": r"$\downarrow$",
-    "†": r"$^\dagger$",
-    "–": "--",
-    "−": "$-$",
-    "×": r"$\times$",
-    "✓": r"$\checkmark$",
-}
 QUOTED = "Quoted from the paper, not measured here"
 APART = (
     "Measured by the paper's authors on other clips with other evaluators: not comparable with the "
     "table above."
 )
-WIDE_COLUMNS = 8  # from more on, the page is turned
-LATIN_END = 0x180  # pdflatex with T1 fonts has these letters; others are written as their code points
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -180,157 +152,8 @@ def _markdown_cell(table: WideTable, row: Row, column: WideColumn, alpha: float)
     return " ".join(p for p in parts if p).replace("[", "\\[").replace("]", "\\]")
 
 
-def escape_latex(text: str) -> str:
-    """Any text as LaTeX source that pdflatex can set; letters beyond Latin are written
-    as their code points.
-    """
-    return "".join(
-        LATEX_SPECIAL.get(c) or (c if c >= " " and ord(c) < LATIN_END else f"[U+{ord(c):04X}]")
-        for c in text.replace("\n", " ")
-    )
-
-
-def to_latex(table: WideTable, notes: dict[str, list[str]], labels: dict[str, str], alpha: float) -> str:
-    """A document that compiles as it is; what stands between the marks can be pasted
-    into a paper.
-
-    The table is made to fit the width of the text. Below it stand the marks; the notes
-    follow after the float.
-    """
-    blocks = [
-        (label, len(list(columns))) for label, columns in groupby(table.columns, key=lambda c: c.corpus_label)
-    ]
-    front = 1 + len(table.flags)
-    top, rules, at = " & " * (front - 1), "", front + 1
-    for label, width in blocks:
-        top += f" & \\multicolumn{{{width}}}{{c}}{{{escape_latex(label)}}}"
-        rules += f"\\cmidrule(lr){{{at}-{at + width - 1}}}"
-        at += width
-    heads = ["Method", *(escape_latex(labels.get(f, f)) for f in table.flags)]
-    for column in table.columns:
-        n = column_n(table, column)
-        heads.append(_stack(escape_latex(column.metric.heading), f"$n={n}$" if n is not None else ""))
-    body = []
-    for row in table.rows:
-        line = [escape_latex(row_name(row))] + [r"$\checkmark$" if row.flags[f] else "" for f in table.flags]
-        line += [_latex_cell(table, row, column, alpha) for column in table.columns]
-        # {}: a name that starts with [ or * is no argument of the row before
-        body.append("{}" + " & ".join(line) + r" \\")
-    columns = "l" + "c" * len(table.flags) + "r" * len(table.columns)
-    tabular = [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        top + r" \\",
-        rules,
-        " & ".join(heads) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    floats = [latex_float(table.title, tabular, [legend(table, labels, alpha)])]
-    quoted = quoted_frame(table)
-    if quoted is not None:
-        floats.append(latex_float(QUOTED, _latex_rows(quoted), [APART]))
-    return latex_document(floats, notes, landscape=len(table.columns) > WIDE_COLUMNS)
-
-
-def latex_float(title: str, tabular: list[str], below: list[str]) -> list[str]:
-    """A float whose table is scaled down to the width of the text where it is wider."""
-    return [
-        r"\begin{table}[h!]",
-        r"\centering",
-        r"\renewcommand{\arraystretch}{1.3}",
-        rf"\caption{{{escape_latex(title)}}}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        *tabular[:-1],
-        tabular[-1] + "}",
-        *(
-            rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\footnotesize "
-            rf"{escape_latex(line)}\end{{minipage}}"
-            for line in below
-        ),
-        r"\end{table}",
-    ]
-
-
-def latex_document(floats: list[list[str]], notes: dict[str, list[str]], landscape: bool = False) -> str:
-    """A document of floats and, after them, notes under headings. It compiles as it is."""
-    paper = "a4paper,landscape" if landscape else "a4paper"
-    told = []
-    for title, texts in notes.items():
-        items = [r"\item " + "{}" + escape_latex(text) for text in texts]
-        told += [
-            rf"\paragraph{{{escape_latex(title)}}}",
-            r"\begin{itemize}\raggedright\footnotesize",
-            *items,
-            r"\end{itemize}",
-        ]
-    return "\n".join(
-        [
-            r"\documentclass{article}",
-            r"\usepackage[T1]{fontenc}",
-            r"\usepackage[utf8]{inputenc}",
-            r"\usepackage{amssymb,booktabs,graphicx,textcomp}",
-            rf"\usepackage[{paper},margin=2cm]{{geometry}}",
-            r"\pagestyle{empty}",
-            r"\setlength{\emergencystretch}{3em}",
-            r"\begin{document}",
-            "% ---- from here on, for a paper (needs booktabs, amssymb, graphicx) ----",
-            *(line for lines in floats for line in lines),
-            "% ---- up to here; what follows is what to know before quoting the table ----",
-            *told,
-            r"\end{document}",
-            "",
-        ]
-    )
-
-
-def _stack(above: str, below: str) -> str:
-    return (
-        rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{above}\\[-3pt]{{\scriptsize {below}}}\end{{tabular}}"
-        if below
-        else above
-    )
-
-
-def _latex_cell(table: WideTable, row: Row, column: WideColumn, alpha: float) -> str:
-    cell = table.cells.get((row.method, column.key))
-    if cell is None or cell.value is None:
-        return "--"
-    value = escape_latex(number(cell.value, column.decimals))
-    value = {1: rf"\textbf{{{value}}}", 2: rf"\underline{{{value}}}"}.get(cell.rank, value) + (
-        r"$^\dagger$" if is_marked(cell, alpha) else ""
-    )
-    below = " ".join(
-        p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p
-    )
-    return _stack(value, escape_latex(below))
-
-
 def frame_to_markdown(frame: pd.DataFrame) -> str:
     """A plain frame of text as a Markdown table."""
     lines = [_line([escape_markdown(str(c)) for c in frame.columns]), _line(["---"] * len(frame.columns))]
     lines += [_line([escape_markdown(str(v)) for v in row]) for row in frame.itertuples(index=False)]
     return "\n".join(lines) + "\n"
-
-
-def frame_to_latex(frame: pd.DataFrame, title: str, below: list[str]) -> str:
-    """A plain frame of text as a LaTeX document that compiles as it is."""
-    return latex_document([latex_float(title, _latex_rows(frame), below)], {})
-
-
-def _latex_rows(frame: pd.DataFrame) -> list[str]:
-    """A plain frame of text as a tabular."""
-    return [
-        rf"\begin{{tabular}}{{l{'r' * (len(frame.columns) - 1)}}}",
-        r"\toprule",
-        " & ".join(escape_latex(str(c)) for c in frame.columns) + r" \\",
-        r"\midrule",
-        *(
-            "{}" + " & ".join(escape_latex(str(v)) for v in row) + r" \\"
-            for row in frame.itertuples(index=False)
-        ),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]

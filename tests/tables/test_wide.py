@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from latex import compile_both_ways, compile_latex, in_a_paper, needs_pdflatex
+from latex import compile_both_ways, compile_latex, needs_pdflatex, scales_in_papers
 
 from eadbench.core.errors import EadbenchError
 from eadbench.tables import render, wide
 from eadbench.tables.build import facts_of
 from eadbench.tables.config import TablesConfig
+from eadbench.tables.latex import BELOW, SMALLEST, escape_latex, to_latex
 from eadbench.tables.notes import Note, grouped, kept_emotion, marks, missing
 from eadbench.tables.wide import Facts, comparison
 
@@ -195,7 +196,7 @@ def test_quoted_values_stand_alone_and_only_the_known_ones() -> None:
     assert first["fid_c"] == 2 and first["fid_c_quoted"] == 41.81 and second["fid_c_quoted"] is None
     measured, quoted = render.to_markdown(table, {}, {}, 0.05).split(render.QUOTED)
     assert "41.81" not in measured and "not comparable" in quoted and "| a | MEAD | 41.81 |" in quoted
-    assert render.to_latex(table, {}, {}, 0.05).count(r"\begin{table}") == 2
+    assert to_latex(table, {}, {}, 0.05).count(r"\begin{table}") == 2
     known = {metric: entry["value"] for q in wide.quotations() for metric, entry in q["values"].items()}
     assert known == {"fid": 41.81, "fvd": 265.082, "sync": 7.45, "acc_emo": pytest.approx(0.4667)}
 
@@ -234,14 +235,57 @@ def test_latex_compiles_with_any_name(tmp_path: Path) -> None:
         config("a", "b", labels={"a": NASTY, "b": "[1] *", "c": NASTY}, quoted={"c": "MEAD"}),
         scores(a=2, b=3),
     )
-    source = render.to_latex(table, {NASTY: [NASTY]}, {"a": NASTY, "c": NASTY}, 0.05)
+    source = to_latex(table, {NASTY: [NASTY]}, {"a": NASTY, "c": NASTY}, 0.05)
     compile_latex(source, tmp_path)
-    compile_latex(in_a_paper(source), tmp_path)
+    scales_in_papers(source, tmp_path)
+
+
+SIXTEEN = (
+    "fid", "kid", "fvd", "ssim", "psnr", "lpips", "csim", "sync", "lse_d", "sync_offset", "acc_emo", "m_lmd",
+    "sharpness_ratio", "jitter_ratio", "motion_energy_ratio", "brow_motion_ratio",
+)  # fmt: skip
+
+
+def wide_one(methods: int, metrics: tuple[str, ...] = SIXTEEN) -> wide.WideTable:
+    """A table of many methods and metrics on two corpora."""
+    names = [f"Method {k} (trained)" for k in range(methods)]
+    one = scores(**{m: 20.5 + k for k, m in enumerate(names)})
+    frame = pd.concat([one.assign(metric=m, corpus=c) for m in metrics for c in ("c", "d")])
+    cfg = config(*names, metrics=list(metrics))
+    spec = cfg.main.model_copy(update={"corpora": ["c", "d"]})
+    return comparison("main", spec, cfg, frame, FACTS)
+
+
+@needs_pdflatex
+@pytest.mark.parametrize("methods", [3, 14, 45])
+def test_latex_of_many_metrics_and_methods_is_legible(tmp_path: Path, methods: int) -> None:
+    source = to_latex(wide_one(methods), {"Notes": ["one"]}, {}, 0.05)
+    compile_latex(source, tmp_path)
+    scales = scales_in_papers(source, tmp_path)
+    assert min(scales) * BELOW > SMALLEST - 0.2, "the width is an estimate"
+    assert source.count("Bold: best") == 1
+
+
+def test_latex_splits_by_corpus_then_by_family_and_loses_no_column() -> None:
+    source = to_latex(wide_one(3), {}, {}, 0.05)
+    parts = re.findall(r"begin{tabular}{lr+}\n(.*?)\n\\midrule", source, re.S)
+    assert len(parts) > 4 and all(part.count(r"\multicolumn") == 1 for part in parts), "a corpus to a part"
+    assert sum(part.count("n=9") for part in parts) == 2 * len(SIXTEEN), "a head for every column"
+    for family in (
+        ("FID", "KID", "FVD"),
+        ("SSIM", "PSNR", "LPIPS"),
+        ("LSE-C", "LSE-D"),
+        ("Jitter", "energy"),
+    ):
+        assert {sum(name in part for name in family) for part in parts} == {0, len(family)}
+    few = to_latex(wide_one(3, ("ssim", "fid")), {}, {}, 0.05)
+    assert few.count(r"\begin{tabular}{l") == 1 and "table*" in few
+    assert r"\begin{table}" in to_latex(table_of(config("a", "b"), scores(a=2, b=3)), {}, {}, 0.05)
 
 
 def test_latex_escapes_every_special_character() -> None:
-    assert render.escape_latex("a_b & 5% #1 {x}") == r"a\_b \& 5\% \#1 \{x\}"
-    assert render.escape_latex("方") == "[U+65B9]"
+    assert escape_latex("a_b & 5% #1 {x}") == r"a\_b \& 5\% \#1 \{x\}"
+    assert escape_latex("方") == "[U+65B9]"
 
 
 def test_configuration_refuses_what_misleads() -> None:
