@@ -101,8 +101,9 @@ def prepare_command(
     """What a run still needs on this machine, in the order to get it, until it says
     "Ready".
 
-    Five steps: licences to accept, weights, corpora, methods of others (checkouts,
-    environments, weights), libraries and programs. Weights whose licence is accepted
+    Six steps: disk space, licences to accept, weights, corpora, methods of others
+    (checkouts, environments, weights), libraries and programs. The space is what
+    `eadbench plan` counts, less what is there. Weights whose licence is accepted
     (here or in the configuration) are fetched to the user's cache; what is here is left
     alone. The status is 0 if the run can start.
 

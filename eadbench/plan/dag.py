@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import re
 import tempfile
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ def workflow_of(configs: list[Path]) -> Iterator[Any]:
         ) from error
     # An empty folder: nothing is there yet, so that every job is counted.
     with tempfile.TemporaryDirectory() as empty, SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        logging.disable(logging.WARNING)  # what Snakemake tells of a run that nobody started
         try:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=1024),
@@ -98,6 +100,8 @@ def workflow_of(configs: list[Path]) -> Iterator[Any]:
                 ", ".join(map(str, configs)),
                 "its message is above",
             ) from error
+        finally:
+            logging.disable(logging.NOTSET)
         yield workflow._workflow
 
 

@@ -13,7 +13,7 @@ from eadbench.core.settings import Settings
 from eadbench.corpora.config import TERMS, CorpusConfig
 from eadbench.zoo.registry import Entry, entry, kept, user_cache
 
-STEPS = ("Licences", "Weights", "Corpora", "Methods of others", "Libraries and programs")
+STEPS = ("Disk space", "Licences", "Weights", "Corpora", "Methods of others", "Libraries and programs")
 
 
 @dataclass(frozen=True)

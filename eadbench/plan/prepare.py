@@ -16,6 +16,7 @@ from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings
 from eadbench.plan.counts import CUSTOMARY
+from eadbench.plan.disk import free_at, gigabytes, needs_of, places, rooms, size_of, told
 from eadbench.plan.missing import STEPS, Need, licences, missing, published, to_fetch
 from eadbench.samples.config import ExternalConfig
 from eadbench.samples.listing import listed
@@ -71,9 +72,10 @@ def prepare(configs: list[Path], results: Path, accepted: Collection[str] = (), 
     """
     settings = core_settings.load(None, configs, whole=True)
     settings = _accepting(settings, accepted)
+    cramped, room = disk_space(configs, settings, results)
     failed = _fetch_weights(settings, results) if fetch else {}
     left_out, theirs = methods(settings, results)
-    needs = [*missing(settings, results), *theirs, *libraries(configs, settings, results)]
+    needs = [*cramped, *missing(settings, results), *theirs, *libraries(configs, settings, results)]
     for number, step in enumerate(STEPS, 1):
         found = [need for need in needs if need.step == step]
         typer.echo(f"{number}. {step}: {len(found) or 'nothing'} missing")
@@ -82,7 +84,8 @@ def prepare(configs: list[Path], results: Path, accepted: Collection[str] = (), 
             name = need.what.partition(",")[0]
             for line in (*need.todo, *([failed[name]] if step == "Weights" and name in failed else [])):
                 typer.echo(f"       {line}")
-        for line in _after(step, found, settings, results, left_out):
+        after = room if step == STEPS[0] else _after(step, found, settings, results, left_out)
+        for line in after:
             typer.echo(f"   {line}")
     if needs:
         steps = ", ".join(
@@ -92,6 +95,18 @@ def prepare(configs: list[Path], results: Path, accepted: Collection[str] = (), 
     else:
         typer.echo(f"\nReady: snakemake --cores all {configfile(configs)}")
     return not needs
+
+
+def disk_space(configs: list[Path], settings: Settings, results: Path) -> tuple[list[Need], list[str]]:
+    """File systems with too little space, and lines that tell the amounts."""
+    if set(settings.corpora.drawn) == set(settings.corpora.sets):
+        return [], ["Not estimated: the figures are those of the paper's run, and all people here are drawn."]
+    try:
+        found = places(configs, settings, results)
+    except EadbenchError as error:  # without Snakemake; the last step says so, too
+        return [], [f"Not estimated: {error.what}."]
+    there = rooms(found)
+    return needs_of(there), told(found, there)
 
 
 def configfile(configs: list[Path]) -> str:
@@ -118,6 +133,8 @@ def _fetch_weights(settings: Settings, results: Path) -> dict[str, str]:
             continue
         typer.echo(f"Fetching {name} ({one.size}) to {user_cache() / name}")
         try:
+            if (free := free_at(user_cache())) < size_of(one):
+                raise EadbenchError(f"too little space: {gigabytes(free)} free", user_cache())
             fetch_files(name, one, user_cache() / name, [name])
             if one.files:
                 card_of_published(name, name, user_cache() / name)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -13,6 +14,8 @@ import yaml
 from eadbench.core import settings
 from eadbench.core.errors import EadbenchError
 from eadbench.corpora.loopback import serve
+from eadbench.plan import disk
+from eadbench.plan.dag import Plan, planned
 from eadbench.plan.missing import STEPS, hint, missing
 from eadbench.plan.prepare import LEFT_OUT, prepare
 from eadbench.samples.recipe import load_recipe
@@ -23,11 +26,89 @@ PAPER, DEMO = ROOT / "config/paper.yaml", ROOT / "config.yaml"
 ALEXNET = "alexnet-owt-7be5be79.pth"
 
 
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return planned([PAPER])
+
+
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, an empty cache, and no network."""
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
+    """An empty folder, an empty cache, no network, a disk of 2 TB, the paper's plan."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EADBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(disk, "planned", lambda configs: plan)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: Usage(4e12, 2e12, 2e12))
+
+
+class Usage(NamedTuple):
+    total: float
+    used: float
+    free: float
+
+
+def test_the_space_that_a_run_needs_is_the_plan_s_and_what_is_there_counts(tmp_path: Path) -> None:
+    given = settings.load(None, [PAPER], whole=True)
+    before = {place.folder.name: place.bytes for place in disk.places([PAPER], given, Path("results"))[:-3]}
+    assert before["features"] == pytest.approx(950e9, rel=0.05) and before["corpora"] > 60e9
+    Path("results/features").mkdir(parents=True)
+    with Path("results/features/latents.safetensors").open("wb") as file:
+        file.truncate(10**9)
+    found = disk.places([PAPER], given, Path("results"))
+    after = {place.folder.name: place.bytes for place in found[:-3]}
+    assert before["features"] - after["features"] == 10**9
+    training, weights, temporary = found[-3:]
+    assert weights.folder == tmp_path / "cache/weights" and weights.bytes > 20e9
+    assert training.bytes > 4 * 4e9 and 1e9 < temporary.bytes < 10e9
+    (room,) = disk.rooms(found)
+    assert (
+        room.needed == sum(place.bytes for place in found)
+        and room.mount.is_mount()
+        and not disk.needs_of([room])
+    )
+
+
+def test_too_little_space_is_told_by_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: Usage(4e12, 0, 61e9))
+    assert not prepare([PAPER], Path("results"), fetch=False)
+    told = capsys.readouterr().out
+    assert re.search(
+        r"1\. Disk space: 1 missing\n   - /\S*: 1,3\d\d GB needed, 61 GB free: 1,\d+ GB too little", told
+    )
+    assert re.search(r"results/features +95\d GB$", told, re.M) and "TMPDIR" in told
+
+
+def test_folders_on_several_disks_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = Path("/dev/shm")
+    if not shared.is_mount():
+        pytest.skip("/dev/shm is no file system of its own here")
+    found = [disk.Place("", Path("results/zoo"), 3e9), disk.Place("", shared / "not/there", 5e9)]
+    here, other = disk.rooms(found)
+    assert (here.needed, other.needed, other.mount) == (3e9, 5e9, shared)
+    assert [need.what.partition(":")[0] for need in disk.needs_of([here, disk.Room(shared, 5e9, 4e9)])] == [
+        str(shared)
+    ]
+
+
+def test_weights_that_do_not_fit_are_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: Usage(1e9, 0, 1e6))
+    monkeypatch.setattr("eadbench.plan.prepare.fetch_files", lambda *given: pytest.fail("it was fetched"))
+    assert not prepare([PAPER], Path("results"), accepted=["lpips-alex"])
+    assert "too little space: 0.0 GB free" in capsys.readouterr().out
+
+
+def test_without_snakemake_the_space_is_not_estimated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def lacking(configs: list[Path]) -> Plan:
+        raise EadbenchError("Snakemake is not installed", "this environment")
+
+    monkeypatch.setattr(disk, "planned", lacking)
+    prepare([PAPER], Path("results"), fetch=False)
+    assert "Not estimated: Snakemake is not installed." in capsys.readouterr().out
 
 
 def overlay(tmp_path: Path, **given: object) -> Path:
