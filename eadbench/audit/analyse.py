@@ -32,6 +32,10 @@ MUST_STAY = {
     "csim": ("h264", "h265", "brightness", "colour", "shift"),
     "m_lmd": ("h264", "h265", "noise", "brightness", "colour"),
     "f_lmd": ("h264", "h265", "noise", "brightness", "colour"),
+    **dict.fromkeys(
+        ("lips_seq", "expression_seq", "pose_seq"),
+        ("h264", "h265", "noise", "brightness", "colour", "shift"),
+    ),
     "jitter_ratio": ("h264", "h265", "noise", "brightness", "colour", "shift"),
     "motion_energy_ratio": ("brightness", "colour", "shift"),
     "open_mouth": ("h264", "h265", "noise", "brightness", "colour", "shift"),

@@ -26,6 +26,10 @@ OWN = {
     "csim": "face_id",
     "m_lmd": "",
     "f_lmd": "",
+    "lips_seq": "",
+    "expression_seq": "",
+    "pose_seq": "",
+    "lpips_seq": "lpips",
     "jitter_ratio": "",
     "motion_energy_ratio": "",
     "sharpness_ratio": "",
@@ -63,10 +67,11 @@ OWN = {
     "theval_mouth": "mouth_quality",
     "theval_face": "face_quality",
 }
-# Metrics that are measured only when they are named: they need large networks
-# or a package of their own.
+# Metrics that are measured only when they are named: they need large networks or a
+# package of their own, or (lpips_seq) run theirs on every frame of both videos.
 ON_REQUEST = frozenset(
     {
+        "lpips_seq",
         "stable_sync",
         "stable_sync_offset",
         "cd_fvd",

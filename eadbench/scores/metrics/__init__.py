@@ -13,6 +13,7 @@ from eadbench.scores.metrics import (
     identity,
     motion,
     quality,
+    sequence,
     sync,
     theval,
 )
@@ -59,7 +60,18 @@ def _offered() -> list[type[Metric]]:
 
 def _collect() -> dict[str, type[Metric]]:
     order = list(OWN)
-    modules = (distribution, drift, emotion, frames, identity, motion, quality, sync, theval)
+    modules = (
+        distribution,
+        drift,
+        emotion,
+        frames,
+        identity,
+        motion,
+        quality,
+        sequence,
+        sync,
+        theval,
+    )
     own = sorted((one for module in modules for one in module.METRICS), key=lambda one: order.index(one.name))
     found: dict[str, type[Metric]] = {}
     for metric in (*own, *_offered()):

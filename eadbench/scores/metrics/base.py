@@ -145,6 +145,8 @@ class Metric(Reader):
             protocol ``self``.
         aligned: Compares pixels or points at their places, hence only for methods whose
             head is where the clip has it.
+        elastic: Compares sequences in which time may be stretched, rather than frame by
+            frame.
         ideal: Value of a perfect method where neither up nor down is better, e.g. 1 for
             a ratio.
         parts: Computations that it builds on.
@@ -165,6 +167,7 @@ class Metric(Reader):
     evaluator: ClassVar[str] = ""
     paired: ClassVar[bool] = False
     aligned: ClassVar[bool] = False
+    elastic: ClassVar[bool] = False
     ideal: ClassVar[float | None] = None
     parts: ClassVar[tuple[type[Part], ...]] = ()
     sound: ClassVar[bool] = False

@@ -77,6 +77,8 @@ def measured_by(metric: type[Metric]) -> str:
 
 def compares(metric: type[Metric]) -> str:
     """What a video is compared with."""
+    if metric.elastic:
+        return "the real clip as a sequence: what corresponds may lie half a second apart"
     if metric.aligned:
         return "the real clip, frame by frame; not where a method animates one image"
     if metric.paired:

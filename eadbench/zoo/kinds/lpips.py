@@ -63,6 +63,17 @@ class LPIPSNetwork(nn.Module):
         """Where it runs."""
         return self.shift.device
 
+    def features(self, x: Tensor) -> Tensor:
+        """``(B, D)`` of images ``(B, 3, H, W)`` in [-1, 1]: the squared distance of two
+        rows is the distance of the images.
+        """
+        x, found = (x - self.shift) / self.scale, []
+        for number, piece in enumerate(self.trunk.children()):
+            x = piece(x)
+            weights = self.get_buffer(f"linear{number}") / x[0, 0].numel()
+            found.append((_unit(x) * weights.sqrt()).flatten(1))
+        return torch.cat(found, 1)
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = ((side - self.shift) / self.scale for side in (x, y))
         total: Tensor | float = 0.0
