@@ -1,5 +1,6 @@
 """Official weights: terms, then the files from the user's cache or the network."""
 
+import json
 import logging
 import shutil
 import zipfile
@@ -8,12 +9,13 @@ from pathlib import Path
 
 from eadbench.core.download import complaint, download
 from eadbench.core.errors import EadbenchError
-from eadbench.core.files import atomic_path, nature
+from eadbench.core.files import atomic_path, nature, sha256_of, write_text
 from eadbench.zoo.registry import Entry, RemoteFile, kept, user_cache
 
 log = logging.getLogger(__name__)
 ALL = "all"
 TRIES = 4
+FIRST = ".first.json"  # after the name of a file whose hash nobody publishes: what came first
 
 
 def fetch_files(
@@ -59,7 +61,8 @@ def by_hand(name: str, entry: Entry) -> str:
 
 
 def check_file(name: str, remote: RemoteFile, path: Path) -> None:
-    """Whether a file is the published one.
+    """Whether a file is the published one; where nobody knows its hash, the one that
+    this user had first.
 
     Raises:
         EadbenchError: If it is another, a web page or a git-lfs pointer.
@@ -69,6 +72,41 @@ def check_file(name: str, remote: RemoteFile, path: Path) -> None:
         raise EadbenchError(
             f"not the file that {name} is: {fault}", path, "put the published file there, or take it away"
         )
+    if remote.checksum is None:
+        _hold_to_the_first(name, remote, path)
+
+
+def _hold_to_the_first(name: str, remote: RemoteFile, path: Path) -> None:
+    """Take the first file from an address as the right one, with a warning; note its
+    hash beside the user's weights and refuse another one from then on.
+    """
+    note = user_cache() / name / f"{remote.name}{FIRST}"
+    found = {"url": remote.url, "sha256": sha256_of(path)}
+    try:
+        first = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        first = None
+    if first is not None and first["url"] == remote.url:
+        if first["sha256"] != found["sha256"]:
+            raise EadbenchError(
+                f"not the {remote.name} that {name} was at first: its sha256 is {found['sha256']}, it was "
+                f"{first['sha256']}, and nobody has published the right one",
+                path,
+                f"take the file away and fetch it again; to trust the new one, delete {note}",
+            )
+        return
+    log.warning(
+        "%s: no sha256 of %s is published, so it is trusted as it came: %s (noted in %s)",
+        name,
+        remote.name,
+        found["sha256"],
+        note,
+    )
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_text(note, json.dumps(found) + "\n")
+    except OSError as error:
+        log.warning("%s: the hash of %s cannot be noted: %s", name, remote.name, error)
 
 
 def _fetch(name: str, remote: RemoteFile, folder: Path) -> None:
@@ -76,6 +114,11 @@ def _fetch(name: str, remote: RemoteFile, folder: Path) -> None:
     if remote.archive is None:
         download(remote.url, target, remote.size, remote.checksum, TRIES)
         _refuse_disguised(remote, target)
+        try:
+            check_file(name, remote, target)
+        except EadbenchError:
+            target.replace(target.with_name(f"{target.name}.wrong"))
+            raise
         return
     if target.exists() and not complaint(target, remote.size, remote.checksum):
         return

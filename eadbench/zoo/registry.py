@@ -32,7 +32,8 @@ class RemoteFile(BaseModel):
     """A file to fetch; with ``archive``, ``url`` is that of the zip.
 
     ``sha256`` (all digits, or the first eight and more) is null where no trustworthy
-    value is known; the hash found is then recorded in the card. ``size`` in bytes.
+    value is known; :func:`eadbench.zoo.fetch.check_file` then holds to what came first.
+    ``size`` in bytes.
     """
 
     model_config = ConfigDict(extra="forbid")

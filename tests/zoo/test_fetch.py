@@ -21,20 +21,22 @@ class Handler(BaseHTTPRequestHandler):
     """Serves the body and counts who asks."""
 
     seen: dict = {}
+    body = BODY
 
     def do_GET(self):
         Handler.seen[self.path] = Handler.seen.get(self.path, 0) + 1
         self.send_response(200)
-        self.send_header("Content-Length", str(len(BODY)))
+        self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
-        self.wfile.write(BODY)
+        self.wfile.write(self.body)
 
     def log_message(self, *args):
         pass
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch, tmp_path):
+    monkeypatch.setenv("EADBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(download_module.time, "sleep", lambda seconds: None)
     Handler.seen = {}
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -57,6 +59,38 @@ def entry_of(server: str, sha256: str | None = SHA, size: int | None = None) -> 
 def test_ends_with_the_right_bytes(server, tmp_path, sha256, size):
     fetch_files("thing", entry_of(server, sha256, size), tmp_path, accepted=["thing"])
     assert (tmp_path / "w.bin").read_bytes() == BODY
+
+
+def test_without_a_published_hash_the_first_file_is_trusted_aloud_and_no_other(
+    server, tmp_path, caplog, monkeypatch
+):
+    entry = entry_of(server, None)
+    fetch_files("thing", entry, tmp_path / "a", accepted=["thing"])
+    note = tmp_path / "cache/weights/thing/w.bin.first.json"
+    assert "trusted as it came" in caplog.text and SHA in caplog.text and SHA in note.read_text()
+    caplog.clear()
+    fetch_files("thing", entry, tmp_path / "b", accepted=["thing"])
+    assert "trusted" not in caplog.text
+    monkeypatch.setattr(Handler, "body", BODY[::-1])
+    with pytest.raises(EadbenchError, match="that thing was at first") as caught:
+        fetch_files("thing", entry, tmp_path / "c", accepted=["thing"])
+    assert str(note) in str(caught.value) and not (tmp_path / "c/w.bin").exists()
+    note.unlink()
+    fetch_files("thing", entry, tmp_path / "c", accepted=["thing"])
+    assert "trusted as it came" in caplog.text
+
+
+def test_a_file_that_lies_here_is_held_to_the_first_one_too(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("EADBENCH_CACHE", str(tmp_path / "cache"))
+    entry = entry_of("http://127.0.0.1:9", None)
+    kept = tmp_path / "cache/weights/thing/w.bin"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"first")
+    fetch_files("thing", entry, tmp_path / "a", accepted=[])
+    assert (tmp_path / "a/w.bin").read_bytes() == b"first" and "trusted as it came" in caplog.text
+    kept.write_bytes(b"second")
+    with pytest.raises(EadbenchError, match="that thing was at first"):
+        fetch_files("thing", entry, tmp_path / "b", accepted=[])
 
 
 def test_wrong_hash_for_good_names_the_address_and_keeps_the_file_aside(server, tmp_path):
