@@ -20,9 +20,9 @@ import numpy as np
 import skimage.data
 from skimage.feature import Cascade
 
-from eadbench.corpora.studio.acting import EXPRESSIONS
-from eadbench.corpora.studio.crew import MOTIONS, studio_shot
-from eadbench.corpora.studio.take import Line, Performance, Speech
+from eadbench.synthetic.acting import EXPRESSIONS
+from eadbench.synthetic.crew import MOTIONS, studio_shot
+from eadbench.synthetic.take import Line, Performance, Speech
 
 SEED = 20260425
 ACTORS = {

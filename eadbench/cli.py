@@ -18,7 +18,7 @@ from eadbench.core import children, log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import explained
 from eadbench.core.options import check_target, prepared
-from eadbench.core.settings import SECTIONS, nearest
+from eadbench.core.settings import STAGES, nearest
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 
@@ -45,7 +45,7 @@ class Stages(TyperGroup):
 
     def list_commands(self, ctx: typer.Context) -> list[str]:
         """Names in the order of the stages."""
-        return [*SECTIONS, *SHORTCUTS]
+        return [*STAGES, *SHORTCUTS]
 
     def get_command(self, ctx: typer.Context, name: str) -> TyperGroup:
         """The stage's or shortcut's group.
@@ -92,8 +92,8 @@ def root(
 ) -> None:
     """EAD-Net and its benchmark of talking heads with emotion.
 
-    The workflow (`snakemake --cores all`) calls the stages corpora, clips, zoo,
-    captions, features, training, samples, scores and tables in turn. By hand one
+    The workflow (`snakemake --cores all`) calls the stages synthetic, corpora, clips,
+    zoo, captions, features, training, samples, scores and tables in turn. By hand one
     mostly needs the others (score, methods, plan, prepare, config) and
     `samples render`.
     `eadbench COMMAND --help` tells more.
@@ -172,7 +172,7 @@ def main() -> None:
             logging.getLogger("eadbench").exception("unexpected failure")
         else:
             extra = EXTRAS.get(
-                next((word for word in sys.argv[1:] if word in (*SECTIONS, *SHORTCUTS)), ""), "workflow"
+                next((word for word in sys.argv[1:] if word in (*STAGES, *SHORTCUTS)), ""), "workflow"
             )
             logging.getLogger("eadbench").error(
                 "the package %r is not installed: pip install 'eadbench[%s]'", error.name, extra

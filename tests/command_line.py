@@ -14,7 +14,7 @@ import typer
 
 from eadbench import cli
 from eadbench.core import options
-from eadbench.core.settings import SECTIONS
+from eadbench.core.settings import STAGES
 
 # The program that times what commands import; its list of heavy modules is the only one.
 _spec = importlib.util.spec_from_file_location("imports", Path(__file__).parents[1] / "benchmarks/imports.py")
@@ -24,18 +24,18 @@ _spec.loader.exec_module(imports)
 
 def apps() -> Iterator[tuple[str, typer.Typer]]:
     """Name and app of every command below `eadbench`."""
-    for name in (*SECTIONS, *cli.SHORTCUTS):
+    for name in (*STAGES, *cli.SHORTCUTS):
         module, attribute = cli.SHORTCUTS.get(name, (f"eadbench.{name}.cli", "app"))
         yield name, getattr(import_module(module), attribute)
 
 
 def commands() -> dict[str, Any]:
     """Every command with an action of its own, as it is written (``clips cut``), to its
-    function.
+    function; without names that are only still understood.
     """
     found = {}
     for name, app in apps():
-        for one in app.registered_commands:
+        for one in (one for one in app.registered_commands if not one.hidden):
             function = inspect.unwrap(one.callback)
             found[f"{name} {one.name}" if one.name else name] = function
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eadbench.core.settings import SECTIONS, load
+from eadbench.core.settings import STAGES, load
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -65,7 +65,7 @@ def test_null_takes_a_named_entry_out(tmp_path):
 
 
 def test_one_subpackage_per_stage():
-    for stage in SECTIONS:
+    for stage in STAGES:
         assert (ROOT / "eadbench" / stage / "config.py").exists(), stage
         assert (ROOT / "workflow/rules" / f"{stage}.smk").exists(), stage
         assert (ROOT / "tests" / stage).is_dir(), stage

@@ -112,7 +112,7 @@ def test_a_configuration_with_a_typo_is_refused_by_every_command_at_once(tmp_pat
 
 
 NAMES = {
-    "corpora film": (["--corpus", "demo_hdft", "--out", "new"], "demo_hdtf"),
+    "synthetic film": (["--corpus", "demo_hdft", "--out", "new"], "demo_hdtf"),
     "corpora fetch": (["--corpus", "demo_hdft", "--out", "new"], "demo_hdtf"),
     "corpora index": (["--corpus", "demo_hdft", "--fetch", "file", "--out", "new"], "demo_hdtf"),
     "zoo make": (["vea", "--out", "new"], "vae"),

@@ -38,6 +38,8 @@ SECTIONS = (
     "study",
     "audit",
 )
+# `synthetic` has no section: a corpus says under `studio:` how it is drawn.
+STAGES = ("synthetic", *SECTIONS)
 OPTIONAL = ("study", "audit")  # a configuration without one of these does without its stage
 # Mappings whose entries have names of the user's choice.
 NAMED = {"corpora": "sets", "zoo": "artefacts", "training": "runs", "samples": "methods"}

@@ -8,15 +8,12 @@ import typer
 from eadbench.core import settings as core_settings
 from eadbench.core.options import ConfigFiles, SettingsJson
 from eadbench.core.settings import entry_of
-from eadbench.corpora.studio.film import film_command
+from eadbench.synthetic.cli import film_command
 
 CorpusName = Annotated[str, typer.Option(help="Name of the corpus in the config's `corpora: sets:`.")]
-app = typer.Typer(
-    add_completion=False, help="Film or fetch corpora and list their recordings.", no_args_is_help=True
-)
-
-
-app.command("film")(film_command)
+app = typer.Typer(add_completion=False, help="Fetch corpora and list their recordings.", no_args_is_help=True)
+# Its name of before, which the workflow's rule still calls (workflow/rules/synthetic.smk).
+app.command("film", hidden=True)(film_command)
 
 
 @app.command("fetch")

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from eadbench.core.settings import SHAPES_NOTHING, Section
-from eadbench.corpora.studio.config import StudioConfig
 from eadbench.media.files import walk
+from eadbench.synthetic.config import StudioConfig
 
 Split = Literal["train", "val", "test"]
 TERMS = {

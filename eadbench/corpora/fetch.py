@@ -80,7 +80,7 @@ def _origin(settings: CorpusConfig, studio: Path | None, config: CorporaConfig):
         from eadbench.corpora.loopback import serve
 
         if not studio.is_file():
-            raise EadbenchError("the studio has not filmed this corpus", studio, "run `corpora film` first")
+            raise EadbenchError("the studio has not filmed this corpus", studio, "run `synthetic film` first")
         seals.check_all(studio.parent)
         with serve(studio.parent) as address:
             yield Origin(address, studio.parent)

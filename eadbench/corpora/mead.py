@@ -40,7 +40,9 @@ def fetch(origin: Origin, raw: Path, config: MeadCorpus) -> tuple[Path, list[Fet
     """MEAD cannot be downloaded; a filmed one is used where it lies."""
     actors = sorted(path for path in origin.folder.rglob("*") if path.is_dir() and ACTOR.fullmatch(path.name))
     if not actors:
-        raise EadbenchError("no actor's folder (M003, W009, ...)", origin.folder, "run `corpora film` again")
+        raise EadbenchError(
+            "no actor's folder (M003, W009, ...)", origin.folder, "run `synthetic film` again"
+        )
     return actors[0].parent, []
 
 

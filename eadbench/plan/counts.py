@@ -123,7 +123,7 @@ def _fetched(record: Path) -> float:
 def _customary(name: str, settings: Settings) -> Counts:
     corpus = settings.corpora.sets[name]
     if corpus.studio:
-        from eadbench.corpora.studio.jobs import MEAN_SECONDS, jobs_of
+        from eadbench.synthetic.jobs import MEAN_SECONDS, jobs_of
 
         jobs = jobs_of(corpus.studio, settings.seed)
         test = sum(job.actor in corpus.studio.test_actors for job in jobs) or len(jobs) * (

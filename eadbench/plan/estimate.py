@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 import pandas as pd
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import SECTIONS, Settings
+from eadbench.core.settings import STAGES, Settings
 from eadbench.plan.calibrate import Sample
 from eadbench.plan.counts import Counts
 from eadbench.plan.dag import PlannedJob
@@ -92,7 +92,7 @@ def by_stage(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
     """One row per stage and one for the whole (``schemas.PLAN``)."""
     rows = [
         _row(stage, [(j, c) for j, c in zip(jobs, found, strict=True) if j.stage == stage])
-        for stage in SECTIONS
+        for stage in STAGES
     ]
     return pd.DataFrame(
         [*(row for row in rows if row["jobs"]), _row("all", list(zip(jobs, found, strict=True)))]

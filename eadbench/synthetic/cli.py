@@ -1,4 +1,4 @@
-"""``eadbench corpora film``."""
+"""``eadbench synthetic``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,15 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.options import ConfigFiles, SettingsJson
 from eadbench.core.settings import entry_of
 
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 
+
+@app.callback()
+def root() -> None:
+    """Draw and voice corpora where none can be downloaded."""
+
+
+@app.command("film")
 def film_command(
     out: Annotated[
         Path, typer.Option(help="studio.json to write (or a folder for it); the files go beside it.")
@@ -46,7 +54,7 @@ def film_command(
 
     Example:
 
-        eadbench corpora film --actors 40 --minutes 60 --out my-corpus
+        eadbench synthetic film --actors 40 --minutes 60 --out my-corpus
 
     Everything is drawn and synthesised; no real person is shown or heard. The same seed
     gives the same files. An interrupted run goes on where it stopped.
@@ -63,9 +71,9 @@ def film_command(
             )
     elif not (actors and minutes):
         raise EadbenchError(
-            "nothing to film", "corpora film", "give --corpus NAME, or --actors N and --minutes M"
+            "nothing to film", "synthetic film", "give --corpus NAME, or --actors N and --minutes M"
         )
-    from eadbench.corpora.studio.production import made_to_measure, produce
+    from eadbench.synthetic.production import made_to_measure, produce
 
     studio = wanted.studio if corpus else made_to_measure(actors, minutes, size)
     produce(studio, given.seed if seed is None else seed, target, workers)

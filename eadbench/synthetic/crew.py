@@ -15,14 +15,14 @@ from scipy.signal import resample_poly
 
 from eadbench.core.files import atomic_path
 from eadbench.core.seeds import rng_for
-from eadbench.corpora.studio.cast import Actor, cast
-from eadbench.corpora.studio.jobs import FilmJob, hdtf_cuts
-from eadbench.corpora.studio.scene import Camera, Shot, backdrop
-from eadbench.corpora.studio.sculpture import Light
-from eadbench.corpora.studio.take import Line, Performance, Speech, TakeMotion, record
-from eadbench.corpora.studio.voice import Voices
 from eadbench.media.audio import write_m4a
 from eadbench.media.video import VideoWriter
+from eadbench.synthetic.canvas import Light
+from eadbench.synthetic.cast import Actor, cast
+from eadbench.synthetic.jobs import FilmJob, hdtf_cuts
+from eadbench.synthetic.scene import Camera, Shot, backdrop
+from eadbench.synthetic.take import Line, Performance, Speech, TakeMotion, record
+from eadbench.synthetic.voice import Voices
 
 SOUND_RATE = 48000
 BACKDROPS = {"mead": "paper", "ravdess": "white", "hdtf": "room"}

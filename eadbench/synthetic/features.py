@@ -11,8 +11,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from eadbench.corpora.studio.cast import Actor
-from eadbench.corpora.studio.sculpture import Canvas, Light, noise
+from eadbench.synthetic.canvas import Canvas, Light, noise
+from eadbench.synthetic.cast import Actor
 
 F = np.float32
 

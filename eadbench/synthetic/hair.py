@@ -1,16 +1,12 @@
 """Hair: outline, strands, highlights, and the shadow that it throws on the skin."""
 
-from __future__ import annotations
-
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from eadbench.corpora.studio.cast import Actor
-    from eadbench.corpora.studio.sculpture import Light, Sculpture
+from eadbench.synthetic.canvas import Light, Silhouette, noise
+from eadbench.synthetic.cast import Actor
 
 # style -> thickness above the crown and at the sides, how far down the sides reach (y),
 # whether strands curl
@@ -28,9 +24,9 @@ LONG = ("long", "bob", "curly_long", "fringe_long", "side_long", "medium", "afro
 
 
 class Hair:
-    """Hair of one actor on the sculpture's canvas."""
+    """Hair of one actor around a head."""
 
-    def __init__(self, actor: Actor, head: Sculpture, rng: np.random.Generator) -> None:
+    def __init__(self, actor: Actor, head: Silhouette, rng: np.random.Generator) -> None:
         self.actor, self.head = actor, head
         self.top, self.side, self.end, self.curly = STYLES[actor.hair]
         self.over_shoulders = actor.hair in LONG
@@ -39,8 +35,6 @@ class Hair:
         )
         shape = head.x.shape
         d = head.canvas.density
-        from eadbench.corpora.studio.sculpture import noise
-
         self._strand_noise = noise((512, 128), 0.6, rng)
         self._fine_noise = noise((512, 128), 0.35, rng)
         self._edge = noise(shape, (3.0 if self.curly else 1.6) * d, rng)

@@ -11,9 +11,9 @@ import numpy as np
 
 from eadbench.core.emotions import common_name
 from eadbench.core.seeds import rng_for
-from eadbench.corpora.studio.acting import EXPRESSIONS, STRENGTH
-from eadbench.corpora.studio.config import StudioConfig
-from eadbench.corpora.studio.texts import RAVDESS, pool
+from eadbench.synthetic.acting import EXPRESSIONS, STRENGTH
+from eadbench.synthetic.config import StudioConfig
+from eadbench.synthetic.texts import RAVDESS, pool
 
 RAVDESS_NUMBER = {
     "neutral": 1,

@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 
 from eadbench.core.files import atomic_path, write_text
-from eadbench.corpora.studio.crew import cameras
-from eadbench.corpora.studio.jobs import TAKES, FilmJob, hdtf_cuts
+from eadbench.synthetic.crew import cameras
+from eadbench.synthetic.jobs import TAKES, FilmJob, hdtf_cuts
 
 GROUPS = ("RD", "WDA", "WRA")
 BOM = "\ufeff"

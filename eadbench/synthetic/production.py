@@ -15,10 +15,10 @@ from eadbench.core.errors import EadbenchError, ExplainedError
 from eadbench.core.files import sha256_of, write_text
 from eadbench.core.job import Notes
 from eadbench.core.progress import track
-from eadbench.corpora.studio.config import MEAD_EMOTIONS, StudioConfig
-from eadbench.corpora.studio.crew import as_json, cast_facts, film
-from eadbench.corpora.studio.jobs import MEAN_SECONDS, TAKES, FilmJob, jobs_of
-from eadbench.corpora.studio.lists import write_hdtf_lists, write_ravdess_archives
+from eadbench.synthetic.config import MEAD_EMOTIONS, StudioConfig
+from eadbench.synthetic.crew import as_json, cast_facts, film
+from eadbench.synthetic.jobs import MEAN_SECONDS, TAKES, FilmJob, jobs_of
+from eadbench.synthetic.lists import write_hdtf_lists, write_ravdess_archives
 
 log = logging.getLogger(__name__)
 VERSION = 3  # raise it when the same job would film something else

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from eadbench.corpora.studio.acting import Expression
-from eadbench.corpora.studio.cast import Actor
-from eadbench.corpora.studio.features import Brows, Eyes, Mouth, Patch, Pose
-from eadbench.corpora.studio.sculpture import Canvas, Light, Sculpture, blur, bump, noise, smooth
+from eadbench.synthetic.acting import Expression
+from eadbench.synthetic.canvas import Canvas, Light, blur, bump, noise, smooth
+from eadbench.synthetic.cast import Actor
+from eadbench.synthetic.features import Brows, Eyes, Mouth, Patch, Pose
+from eadbench.synthetic.sculpture import Sculpture
 
 PIVOT = 225.0  # the head nods and tilts about the neck
 AXIS = 26.0  # depth of the axis that it turns about
@@ -180,7 +181,6 @@ class Shot:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        self._ground = ground
         alpha = body[..., 3:].astype(F) / 255
         plate = (ground * (1 - alpha) + body[..., :3] * alpha + 0.5).astype(np.uint8)
         self._window_ground = np.ascontiguousarray(ground[self.window])

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 
 from eadbench.core.seeds import rng_for
-from eadbench.corpora.studio.acting import EXPRESSIONS, PROSODIES, Expression
-from eadbench.corpora.studio.cast import Actor
-from eadbench.corpora.studio.features import Pose
-from eadbench.corpora.studio.scene import Shot, Turn
-from eadbench.corpora.studio.visemes import MouthTrack, mouth_track
-from eadbench.corpora.studio.voice import Utterance, Voices
+from eadbench.synthetic.acting import EXPRESSIONS, PROSODIES, Expression
+from eadbench.synthetic.cast import Actor
+from eadbench.synthetic.features import Pose
+from eadbench.synthetic.scene import Shot, Turn
+from eadbench.synthetic.visemes import MouthTrack, mouth_track
+from eadbench.synthetic.voice import Utterance, Voices
 
 SHARED = tuple(
     f.name for f in fields(Pose) if f.name in {g.name for g in fields(Expression)} and f.name != "open"

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from eadbench.corpora.studio.config import StudioConfig
+from eadbench.synthetic.config import StudioConfig
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from eadbench.core.seeds import rng_for
-from eadbench.corpora.studio.acting import EXPRESSIONS
-from eadbench.corpora.studio.cast import cast
-from eadbench.corpora.studio.features import Pose
-from eadbench.corpora.studio.scene import Camera, Shot, Turn, backdrop
-from eadbench.corpora.studio.sculpture import Light
-from eadbench.corpora.studio.take import SHARED
+from eadbench.synthetic.acting import EXPRESSIONS
+from eadbench.synthetic.canvas import Light
+from eadbench.synthetic.cast import cast
+from eadbench.synthetic.features import Pose
+from eadbench.synthetic.scene import Camera, Shot, Turn, backdrop
+from eadbench.synthetic.take import SHARED
 
 DARK, PALE = "M005", "W014"
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from eadbench.core.emotions import EMOTIONS
-from eadbench.corpora.studio import texts
-from eadbench.corpora.studio.acting import EXPRESSIONS, PROSODIES
-from eadbench.corpora.studio.cast import cast, speaker_of
-from eadbench.corpora.studio.config import StudioConfig
-from eadbench.corpora.studio.jobs import hdtf_cuts, jobs_of, video_id
-from eadbench.corpora.studio.production import made_to_measure
+from eadbench.synthetic import texts
+from eadbench.synthetic.acting import EXPRESSIONS, PROSODIES
+from eadbench.synthetic.cast import cast, speaker_of
+from eadbench.synthetic.config import StudioConfig
+from eadbench.synthetic.jobs import hdtf_cuts, jobs_of, video_id
+from eadbench.synthetic.production import made_to_measure
 
 
 def test_every_emotion_has_a_face_and_a_voice():

@@ -7,6 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from command_line import parsing_only
+from workflow.running import ROOT
 
 from eadbench.core import seals
 from eadbench.core.errors import EadbenchError, FatalError
@@ -14,12 +16,12 @@ from eadbench.corpora.config import CorporaConfig
 from eadbench.corpora.fetch import fetch
 from eadbench.corpora.hdtf_lists import read_lists
 from eadbench.corpora.index import index
-from eadbench.corpora.studio import production
-from eadbench.corpora.studio.config import StudioConfig
-from eadbench.corpora.studio.film import film_command
-from eadbench.corpora.studio.production import produce
 from eadbench.media.audio import read_audio
 from eadbench.media.video import probe, read_frames
+from eadbench.synthetic import production
+from eadbench.synthetic.cli import film_command
+from eadbench.synthetic.config import StudioConfig
+from eadbench.synthetic.production import produce
 
 MEAD = StudioConfig(
     layout="mead",
@@ -219,3 +221,10 @@ def test_the_verb_takes_a_plan_to_measure_and_explains_itself(tmp_path, monkeypa
     film_command(out=tmp_path / "mine", actors=40, minutes=60, seed=1, workers=3)
     ((studio, seed, target, workers),) = asked
     assert len(studio.actors) == 40 and (seed, target, workers) == (1, tmp_path / "mine" / "studio.json", 3)
+
+
+def test_the_verb_is_understood_by_its_name_of_before_which_the_rule_calls():
+    with parsing_only() as parse:
+        for stage in ("synthetic", "corpora"):
+            parse([stage, "film", "--corpus", "demo_mead", "--out", "studio.json"])
+    assert "corpora film" in (ROOT / "workflow/rules/synthetic.smk").read_text()

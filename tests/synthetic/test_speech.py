@@ -8,10 +8,10 @@ import pytest
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.seeds import rng_for
-from eadbench.corpora.studio.cast import VARIANTS, cast
-from eadbench.corpora.studio.take import Line, record
-from eadbench.corpora.studio.visemes import CONSONANTS, VOWELS, loudness, mouth_track
-from eadbench.corpora.studio.voice import Voices
+from eadbench.synthetic.cast import VARIANTS, cast
+from eadbench.synthetic.take import Line, record
+from eadbench.synthetic.visemes import CONSONANTS, VOWELS, loudness, mouth_track
+from eadbench.synthetic.voice import Voices
 
 TEXT = "Bob bought five big umbrellas from my other uncle."
 

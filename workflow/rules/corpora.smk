@@ -1,25 +1,3 @@
-rule film:
-    output:
-        "<results>/studio/{corpus}/studio.json",
-    log:
-        "<logs>/corpora/film/{corpus}.log",
-    benchmark:
-        "<benchmarks>/corpora/film/{corpus}.tsv"
-    conda:
-        "../../envs/media.yaml"
-    threads: 1
-    resources:
-        mem_mb=mem_by_attempt(1500),
-        runtime=runtime_by_attempt(60),
-    params:
-        settings=settings_of("corpora film"),
-    message:
-        "Filming the drawn actors of {wildcards.corpus}"
-    shell:
-        "python -m eadbench --log {log:q} --threads {threads} corpora film --corpus {wildcards.corpus:q} --workers {threads}"
-        " --out {output:q} --settings {params.settings:q}"
-
-
 rule fetch_corpus:
     input:
         studio=studio_of,
