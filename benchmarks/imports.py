@@ -51,6 +51,7 @@ HEAVY = (
     "pyarrow",
     "requests",
     "scipy",
+    "scipy.linalg",
     "scipy.stats",
     "skimage",
     "sklearn",

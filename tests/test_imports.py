@@ -18,6 +18,7 @@ MAY_LOAD = [
             *TABLES,
             "torch",
             "scipy",
+            "scipy.linalg",
             "scipy.stats",
             "av",
             "cv2",

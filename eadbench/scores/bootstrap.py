@@ -5,7 +5,7 @@ set metrics.
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
-from scipy import linalg
+import scipy  # which imports scipy.linalg when it is asked for
 
 from eadbench.core.seeds import rng_for
 from eadbench.scores.frechet import Moments, distance, nuclear_norm, root_factor, roots, trace_of_root
@@ -171,12 +171,14 @@ def _basis(left: Moments, right: Moments) -> np.ndarray | None:
     if left.factor is not None and right.factor is not None:
         rows = np.concatenate([left.factor, right.factor, gap[None]])
         if len(rows) < left.dim:
-            values, vectors = linalg.eigh(
+            values, vectors = scipy.linalg.eigh(
                 rows @ rows.T, subset_by_index=(len(rows) - DIRECTIONS, len(rows) - 1), check_finite=False
             )
             return rows.T @ (vectors / np.sqrt(np.maximum(values, 1e-300)))
     pooled = left.covariance + right.covariance + np.outer(gap, gap)
-    return linalg.eigh(pooled, subset_by_index=(left.dim - DIRECTIONS, left.dim - 1), check_finite=False)[1]
+    return scipy.linalg.eigh(
+        pooled, subset_by_index=(left.dim - DIRECTIONS, left.dim - 1), check_finite=False
+    )[1]
 
 
 def _variance_within(moments: Moments, basis: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
+import scipy  # which imports scipy.linalg when it is asked for
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -153,22 +153,22 @@ def root_factor(covariance: np.ndarray) -> np.ndarray:
     regular, else (dead features) from its eigenvectors.
     """
     try:
-        return linalg.cholesky(covariance, lower=True, check_finite=False)
-    except linalg.LinAlgError:
-        values, vectors = linalg.eigh(covariance, check_finite=False)
+        return scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        values, vectors = scipy.linalg.eigh(covariance, check_finite=False)
         return vectors * np.sqrt(np.maximum(values, 0))
 
 
 def nuclear_norm(matrix: np.ndarray) -> float:
     """Sum of singular values."""
-    return float(linalg.svdvals(matrix, check_finite=False).sum())
+    return float(scipy.linalg.svdvals(matrix, check_finite=False).sum())
 
 
 def roots(matrix: np.ndarray) -> float:
     """Sum of the roots of the eigenvalues of a symmetric positive semi-definite matrix;
     noise below zero counts as zero.
     """
-    values = linalg.eigvalsh(matrix, check_finite=False, overwrite_a=True, driver="evd")
+    values = scipy.linalg.eigvalsh(matrix, check_finite=False, overwrite_a=True, driver="evd")
     return float(np.sqrt(np.maximum(values, 0)).sum())
 
 
