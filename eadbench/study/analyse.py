@@ -238,7 +238,7 @@ def _row(
         "verdict": None,
         "protocol": protocol,
         "metric": key,
-        "direction": metric(key).direction,
+        "direction": metric(key).spec.direction,
         "kind": contrast.kind,
         "effect": contrast.effect,
         "by": "emotion" if emotion else "all",
@@ -287,7 +287,7 @@ def ranks(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
     found = {}
     for key in (key for key in config.overall if key in wide):
         one = metric(key)
-        off = wide[key] if one.ideal is None else (wide[key] - one.ideal).abs()
-        found[key] = off.rank(ascending=one.direction != "up", method="average")
+        off = wide[key] if one.spec.ideal is None else (wide[key] - one.spec.ideal).abs()
+        found[key] = off.rank(ascending=one.spec.direction != "up", method="average")
     frame = pd.DataFrame(found, index=wide.index)
     return frame.assign(mean=frame.mean(axis=1)).sort_values("mean", kind="stable")

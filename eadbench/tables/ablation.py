@@ -129,7 +129,12 @@ def effects(
             present = {m: states for m, states in spec.factors.items() if m in set(of_metric.method)}
             wanted = contrasts(present)
             clips = _clips(base, corpus, spec.protocol, one.name, list(present))
-            head = {"corpus": corpus, "protocol": spec.protocol, "metric": key, "direction": one.direction}
+            head = {
+                "corpus": corpus,
+                "protocol": spec.protocol,
+                "metric": key,
+                "direction": one.spec.direction,
+            }
             if len(clips):
                 rows += [head | row for row in _per_clip_effects(clips, wanted, draws)]
             else:

@@ -249,7 +249,7 @@ def against_levels(
     tables = {}
     for (corpus, protocol, name), rows in frame.groupby(["corpus", "protocol", "metric"], sort=False):
         one = metric(name)
-        d = decimals_for(rows.value, one.unit)
+        d = decimals_for(rows.value, one.spec.unit)
         lines: dict[str, dict[str, str]] = {}
         for row in rows.sort_values("method", key=lambda m: m.map(order).fillna(len(order))).itertuples():
             line = lines.setdefault(row.method, {"Method": config.label(row.method)})

@@ -199,7 +199,7 @@ def long_scores(summary: pd.DataFrame, tests: pd.DataFrame, samples: pd.DataFram
     scores = summary.merge(tests, on=[*CELL, "metric"], how="left", validate="many_to_one")
     scores = scores.merge(run_hashes(samples), on=CELL, how="left", validate="many_to_one")
     scores["n_common"] = scores.n_common.astype("Int64")
-    scores["direction"] = [metric(name).direction for name in scores.metric]
+    scores["direction"] = [metric(name).spec.direction for name in scores.metric]
     scores["seed"], scores["commit"] = seed, provenance.git_commit()
     return scores
 

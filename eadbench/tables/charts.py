@@ -83,12 +83,12 @@ def _short(value: float, digits: int = 5) -> float | None:
 
 def _metric(scores: pd.DataFrame, name: str) -> dict:
     one = metric(name)
-    decimals = decimals_for(scores[(scores.metric == name)].value.dropna(), one.unit)
+    decimals = decimals_for(scores[(scores.metric == name)].value.dropna(), one.spec.unit)
     return {
         "label": one.label,
-        "direction": one.direction,
-        "ideal": one.ideal,
-        "meaning": one.meaning,
+        "direction": one.spec.direction,
+        "ideal": one.spec.ideal,
+        "meaning": one.spec.meaning,
         "decimals": decimals,
     }
 

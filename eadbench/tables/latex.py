@@ -262,7 +262,7 @@ def _groups(column: WideColumn) -> tuple[str, str]:
     the other: less jitter is had by moving less.
     """
     together = any(word in column.metric.name for word in ("jitter", "motion_energy"))
-    return ("motion", "motion") if together else (column.metric.family, column.key)
+    return ("motion", "motion") if together else (column.metric.spec.__module__, column.key)
 
 
 def _value(table: WideTable, row: Row, column: WideColumn, alpha: float) -> Print:

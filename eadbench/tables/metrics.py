@@ -1,46 +1,51 @@
-"""How a metric is called in print and which way is better, as
-``eadbench.scores.metrics`` defines it.
-"""
+"""A metric in print: what ``eadbench.scores.metrics`` defines, as a table asks for it."""
 
 from dataclasses import dataclass
 
-from eadbench.scores.metrics import METRICS
+from eadbench.scores.metrics import METRICS, Metric
 from eadbench.scores.metrics.describe import facts
 
 ARROWS = {"up": "↑", "down": "↓"}
 
 
+class NotInstalled(Metric):
+    """In the place of a metric of another package, in a table of somebody who has that:
+    a description without direction.
+    """
+
+    name = label = meaning = source = ""
+    direction = "none"
+
+
 @dataclass(frozen=True)
 class MetricLabel:
-    """What print needs of a metric.
+    """A metric as a table asks for it.
 
     Attributes:
         key: As the config names it: ``name`` or ``name@variant``.
-        name: As the scores name it.
-        variant: The protocol asked for; ``None`` takes the only one there is.
-        label: Name in print.
-        direction: ``up``, ``down`` or ``none``.
-        ideal: Value of a perfect method where neither is better.
-        meaning: One sentence.
-        unit: Of its values; empty for a plain number.
-        family: What it measures, as the scores' modules have it; neighbours of one
-            family stay together where a table is split.
+        spec: Its class, which has direction, ideal, unit and meaning.
+        label: Name in print; with the variant where several stand side by side.
     """
 
     key: str
-    name: str
-    variant: str | None
+    spec: type[Metric]
     label: str
-    direction: str
-    ideal: float | None
-    meaning: str
-    unit: str = ""
-    family: str = ""
+
+    @property
+    def name(self) -> str:
+        """As the scores name it."""
+        return self.key.partition("@")[0]
+
+    @property
+    def variant(self) -> str | None:
+        """The protocol asked for; ``None`` takes the only one there is."""
+        return self.key.partition("@")[2] or None
 
     @property
     def arrow(self) -> str:
         """Arrow towards better, or to the ideal value."""
-        return ARROWS.get(self.direction, "" if self.ideal is None else f"→{self.ideal:g}")
+        ideal = "" if self.spec.ideal is None else f"→{self.spec.ideal:g}"
+        return ARROWS.get(self.spec.direction, ideal)
 
     @property
     def heading(self) -> str:
@@ -56,21 +61,7 @@ def explained(name: str) -> dict[str, str]:
 
 
 def metric(key: str) -> MetricLabel:
-    """Look a metric up; one that the registry of the scores lacks is a description
-    without direction.
-    """
-    name, _, variant = key.partition("@")
-    spec = METRICS.get(name)
-    if spec is None:
-        return MetricLabel(key, name, variant or None, name.replace("_", " "), "none", None, "")
-    return MetricLabel(
-        key,
-        name,
-        variant or None,
-        spec.label,
-        spec.direction,
-        spec.ideal,
-        spec.meaning,
-        spec.unit,
-        spec.__module__,
-    )
+    """Look a metric up."""
+    name = key.partition("@")[0]
+    spec = METRICS.get(name, NotInstalled)
+    return MetricLabel(key, spec, spec.label or name.replace("_", " "))

@@ -481,13 +481,13 @@ def control_verdicts(table: WideTable, config: TablesConfig) -> dict[tuple[str, 
     names in print; only what was measured.
     """
     found: dict[tuple[str, str], dict[str, str]] = {}
-    for column in (c for c in table.columns if c.metric.direction != "none"):
+    for column in (c for c in table.columns if c.metric.spec.direction != "none"):
         mine = table.cells.get((table.reference, column.key))
         for control in (r for r in table.rows if r.role == "control"):
             theirs = table.cells.get((control.method, column.key))
             if mine is None or theirs is None or mine.value is None or theirs.value is None:
                 continue
-            verdict = compare_cells(mine, theirs, column.metric.direction, config.alpha)
+            verdict = compare_cells(mine, theirs, column.metric.spec.direction, config.alpha)
             found.setdefault((column.corpus_label, control.label), {})[column.metric.label] = verdict
     order = [
         (label, r.label) for label in dict.fromkeys(c.corpus_label for c in table.columns) for r in table.rows

@@ -14,6 +14,7 @@ import plotly
 
 from eadbench.core.files import atomic_path, write_text
 from eadbench.corpora.config import DRAWN
+from eadbench.scores.metrics import Metric
 from eadbench.tables import build, charts, gallery, render
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.dial import LEGEND, TITLE, dial_text
@@ -250,7 +251,7 @@ def _by_stage(records: list[dict]) -> list[tuple[str, list[dict]]]:
     return list(found.items())
 
 
-def _better(one) -> str:
+def _better(one: type[Metric]) -> str:
     """The arrow in words, for screen readers."""
     if one.direction == "none":
         return "" if one.ideal is None else f"(ideal {one.ideal:g})"

@@ -252,7 +252,7 @@ def _make(
             known = measured[measured.corpus == corpus]
             # a clip's SSIM with itself is 1, which takes a digit of all others
             compared = known.value[known.method != config.ground_truth]
-            decimals = decimals_for(compared if len(compared) else known.value, one.unit)
+            decimals = decimals_for(compared if len(compared) else known.value, one.spec.unit)
             column = WideColumn(one, corpus, config.label(corpus), decimals, quoted, spec.quoted.get(corpus))
             columns.append(column)
             # A summary without a value may stand beside one of another variant: the one
@@ -265,7 +265,7 @@ def _make(
             compared = found[
                 found.value.notna() & ~found.method.map({r.method: r.role for r in rows}).isin(UNRANKED)
             ]
-            ranking = rank(compared, one.direction, reference, config.alpha)
+            ranking = rank(compared, one.spec.direction, reference, config.alpha)
             undecided += [column.key] * ranking.undecided
             cells |= _cells(found, column, ranking)
     columns.sort(key=lambda c: spec.corpora.index(c.corpus))
