@@ -56,6 +56,8 @@ NOT_RUN = {
     "corpus.yaml": "a folder that the reader has; tests/corpora/test_folder.py reads one",
     "-m rehearsal": "hours",
     "config/study.yaml": "48 trainings",
+    "training modules": "two runs of a demo; tests/training makes the same table of small ones",
+    "config/long.yaml": "films ten minutes; tests/workflow plans it",
     "--actors 40": "films for an hour",
     "audit": "minutes; tests/audit runs the command on smaller clips",
     "--evaluators official": "downloads",

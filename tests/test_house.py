@@ -45,6 +45,7 @@ def test_workflow_lints():
         ["config.yaml"],
         ["config.yaml", "config/smoke.yaml"],
         ["config.yaml", "config/study.yaml"],
+        ["config.yaml", "config/long.yaml"],
         ["config.yaml", "config/study.yaml", "config/study_readings.yaml"],
         ["config/paper.yaml"],
         ["config/paper.yaml", "config/rehearsal.yaml"],

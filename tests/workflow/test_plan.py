@@ -3,11 +3,20 @@
 import pytest
 from workflow.running import ROOT, snakemake
 
+from eadbench.core.settings import load
 from eadbench.plan.dag import workflow_of
+from eadbench.scores.metrics.drift import FEWEST
+from eadbench.synthetic.jobs import hdtf_cuts
 
 
 @pytest.mark.parametrize(
-    "configs", [("config.yaml",), ("config.yaml", "config/smoke.yaml"), ("config/paper.yaml",)]
+    "configs",
+    [
+        ("config.yaml",),
+        ("config.yaml", "config/smoke.yaml"),
+        ("config.yaml", "config/long.yaml"),
+        ("config/paper.yaml",),
+    ],
 )
 def test_plans_on_a_clean_clone(tmp_path, configs):
     done = snakemake(tmp_path, "--dry-run", configs=configs)
@@ -18,20 +27,37 @@ def test_plans_on_a_clean_clone(tmp_path, configs):
     )
 
 
-def test_one_setting_asks_every_method_for_silence(tmp_path):
+def test_one_setting_asks_every_method_for_silence_and_for_the_dial_who_can(tmp_path):
     over = tmp_path / "over.yaml"
-    over.write_text("samples: {also: [silent]}\n")
+    over.write_text("samples: {also: [silent, dial]}\n")
     with workflow_of([ROOT / "config.yaml", ROOT / "config/smoke.yaml", over]) as workflow:
         cells = {
-            (job.wildcards.method, job.wildcards.corpus): sorted(map(str, job.input))
+            (job.wildcards.protocol, job.wildcards.method): sorted(map(str, job.input))
             for job in workflow.dag.jobs
-            if job.rule.name == "make_samples" and job.wildcards.protocol == "silent"
+            if job.rule.name == "make_samples" and job.wildcards.protocol != "self"
         }
-        summed = {job.wildcards.method for job in workflow.dag.jobs if "/silent/summary" in str(job.output)}
-    methods = {"full", "no_text", "wav2lip", "still"}
-    assert {method for method, _ in cells} == summed == methods
-    hears = [name for name in cells["full", "demo_mead"] if "zoo/whisper" in name]
+        summed = {
+            (job.wildcards.protocol, job.wildcards.method)
+            for job in workflow.dag.jobs
+            if job.rule.name == "summarise" and job.wildcards.protocol != "self"
+        }
+    silenced = {("silent", method) for method in ("full", "no_text", "wav2lip", "still")}
+    levels, followers = ("0.2", "0.4", "0.6", "0.8", "1"), ("full", "no_text")
+    dialled = {(f"dial_{level}", method) for level in levels for method in followers}
+    assert set(cells) == summed == silenced | dialled
+    hears = [name for name in cells["silent", "full"] if "zoo/whisper" in name]
     assert hears, "silence is in no features"
+
+
+def test_the_long_configuration_has_clips_of_half_a_minute_rendered_and_scored_whole():
+    long = load(None, [ROOT / "config.yaml", ROOT / "config/long.yaml"], whole=True)
+    cuts = hdtf_cuts(long.corpora.sets["demo_hdtf"].studio.seconds)
+    ends = (("card", "second"), ("second", "slide"), ("after", "end"))
+    takes = [cuts[end] - cuts[start] for start, end in ends]
+    assert min(takes) >= 30 and max(takes) <= long.clips.max_seconds and long.samples.max_seconds is None
+    assert all(method.corpora == ["demo_hdtf"] for method in long.samples.methods.values())
+    assert min(takes) >= FEWEST * long.scores.bin_seconds, "slopes over time have their bins"
+    assert long.pathvars["results"] == "long/results"
 
 
 def test_default_configuration_is_the_demo(tmp_path):
