@@ -14,13 +14,12 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from diffusers.optimization import get_scheduler
-from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -32,6 +31,9 @@ from eadbench.core.progress import track
 from eadbench.core.seeds import seed_for
 from eadbench.training.config import OptimConfig
 from eadbench.training.data import StepSampler, Windows, first_batches, loader, to_device
+
+if TYPE_CHECKING:
+    from diffusers.training_utils import EMAModel
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +85,14 @@ def make_schedule(config: OptimConfig, optimiser: torch.optim.Optimizer) -> Lamb
     return get_scheduler(name, optimiser, num_warmup_steps=config.warmup, num_training_steps=config.steps)
 
 
-def make_average(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> EMAModel | None:
+def make_average(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> "EMAModel | None":
     """The moving average of the weights, if there is to be one; says where its decay
     ends when that is below the one asked for.
     """
     if not config.ema:
         return None
+    from diffusers.training_utils import EMAModel  # with it come transformers and scipy.stats
+
     average = EMAModel(
         parameters, decay=config.ema, min_decay=config.ema_min_decay, use_ema_warmup=config.use_ema_warmup,
         inv_gamma=config.ema_inv_gamma, power=config.ema_power,
