@@ -193,7 +193,7 @@ def test_unlabelled_clips_are_told_in_words_only(world) -> None:
     from eadbench.features.store import FeatureStore
     from eadbench.samples.config import SamplesConfig
     from eadbench.samples.manifest import build_jobs
-    from eadbench.samples.text import Texts
+    from eadbench.samples.methods.eadnet import Texts
 
     texts = Texts(FeatureStore([world.features]))
     captioned, lost = sorted(
