@@ -126,9 +126,6 @@ class EndpointCaptioner:
         """What the model says. Passing trouble is tried again, after the wait that the
         server asks for if the budget allows it. (The openai client, in 3.54, neither
         waits for more than two minutes nor tries again then.)
-
-        Raises:
-            EadbenchError: With the reason why there is no answer.
         """
         waited, wait = 0.0, FIRST_WAIT
         for number in range(1, self.server.tries + 1):

@@ -269,9 +269,6 @@ def _sources(recording: Recording) -> list[Any]:
 def _check_source(recording: Recording) -> None:
     """The files of a usable recording must be those that were indexed; else its loss
     would be blamed on the recording.
-
-    Raises:
-        FatalError: If one is gone or was changed.
     """
     if recording.row.status in (FAILED, DROPPED):
         return

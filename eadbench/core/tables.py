@@ -149,11 +149,7 @@ def _place(data: bytes) -> int | None:
 
 
 def _read_whole(path: str | Path) -> bytes:
-    """The bytes of a table, compared with their digest.
-
-    Raises:
-        ValueError: If they differ.
-    """
+    """The bytes of a table, compared with their digest."""
     data = Path(path).read_bytes()
     at = _place(data)
     if at is not None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from eadbench.models.config import WHISPER_HZ, EADNetConfig
+from eadbench.models.config import EADNetConfig
 
 
 class ConditionContext(NamedTuple):
@@ -33,7 +33,7 @@ class ConditionContext(NamedTuple):
 
 
 def audio_windows(
-    states: torch.Tensor, frames: int | None = None, fps: float = 25.0, left: int = 2, right: int = 2
+    states: torch.Tensor, frames: int | None = None, left: int = 2, right: int = 2
 ) -> torch.Tensor:
     """Whisper states around each video frame; frame i at 25 fps gets the states
     2(i-left) .. 2(i+right)+1, repeated at the ends (LatentSync).
@@ -41,7 +41,6 @@ def audio_windows(
     Args:
         states: Hidden states at 50 Hz, (T50, L, D).
         frames: Video frames T. Default: as many as the states last.
-        fps: Frame rate of the video.
         left: Frames of context before.
         right: Frames of context after.
 
@@ -53,9 +52,8 @@ def audio_windows(
     """
     if not len(states):
         raise ValueError("no audio states")
-    step = WHISPER_HZ / fps
-    frames = round(len(states) / step) if frames is None else frames
-    first = (torch.arange(frames, device=states.device) * step).round().long()  # first state of each frame
+    frames = round(len(states) / 2) if frames is None else frames
+    first = 2 * torch.arange(frames, device=states.device)  # first state of each frame
     offsets = torch.arange(-2 * left, 2 * right + 2, device=states.device)
     rows = (first[:, None] + offsets).clamp(0, len(states) - 1)
     return states[rows].flatten(1, 2)

@@ -11,7 +11,6 @@ from eadbench.core.settings import Section
 Stda = Literal["none", "full", "joint", "strip_h", "strip_v", "strip_hv", "strip_hvt", "filter", "pool"]
 Tfrm = Literal["none", "gcn", "gat", "learned"]
 Emotion = Literal["none", "text", "vai", "text+vai"]
-WHISPER_HZ = 50  # states per second of a Whisper encoder
 
 
 class ModelConfig(Section):

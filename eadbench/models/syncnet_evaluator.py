@@ -13,7 +13,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 WINDOW = 5  # video frames that the network sees at once
 MFCC_STEPS = 20  # audio steps (100 Hz) of the same stretch
 MFCC_PER_FRAME = 4
-COEFFICIENTS = 13
 SHIFT = 15  # audio is tried this many frames earlier and later
 SHORTEST = WINDOW + 1  # fewest frames that give one window, see `score_windows`
 
@@ -155,30 +154,6 @@ def window_count(frames: int, samples: int) -> int:
     picture and sound (16 kHz, 640 samples per frame).
     """
     return min(frames, samples // 640) - WINDOW
-
-
-def shift_distances(lips: Tensor, audio: Tensor, shift: int = SHIFT, block: int = 256) -> Tensor:
-    """Euclidean distance of each lip window to the audio windows around it.
-
-    As in the original, the audio is padded with zero vectors at both ends, and those
-    distances count.
-
-    Args:
-        lips: ``(T, D)``.
-        audio: ``(T, D)``.
-        shift: Frames to look at on either side.
-        block: Windows at a time, which bounds the memory.
-
-    Returns:
-        ``(T, 2 * shift + 1)``.
-    """
-    padded = F.pad(audio, (0, 0, shift, shift))
-    return torch.cat(
-        [
-            distances_around(lips[at : at + block], padded[at : at + block + 2 * shift], shift)
-            for at in range(0, len(lips), block)
-        ]
-    )
 
 
 def distances_around(lips: Tensor, audio: Tensor, shift: int = SHIFT) -> Tensor:

@@ -86,7 +86,6 @@ class BaseMethodConfig(Section):
         protocols: Driving protocols: ``self`` (own audio), ``cross`` (another clip's
             audio), ``cross_emotion`` (audio and emotion of another clip), ``silent``
             (silence), ``dial`` (own audio, another emotion at rising intensity).
-        title: Name in the tables; null means the key.
         drives: What the sound drives: ``video`` (the method edits the clip: frame k of
             the result shows the head where frame k of the clip does) or ``image`` (it
             animates one picture: head and framing are its own, so that SSIM, PSNR,
@@ -96,7 +95,6 @@ class BaseMethodConfig(Section):
     kind: str
     corpora: list[CorpusName] = Field(min_length=1)
     protocols: list[Protocol] = Field(default_factory=lambda: ["self"], min_length=1)
-    title: str | None = None
     drives: Drives = "video"
 
     def needless(self) -> tuple[str, ...]:
@@ -106,7 +104,7 @@ class BaseMethodConfig(Section):
         """What says which cells there are (a job is one cell), and what is for people
         to read.
         """
-        for key in ("corpora", "protocols", "title", "licence"):
+        for key in ("corpora", "protocols", "licence"):
             dump.pop(key, None)
 
     def can(self, protocol: str) -> bool:

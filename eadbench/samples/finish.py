@@ -101,11 +101,7 @@ def _frames(raw: Raw, job: RenderJob) -> tuple[Iterator[np.ndarray], _FrameCount
 
 
 def _fit(image: np.ndarray, alignment: Alignment, job: RenderJob) -> np.ndarray:
-    """Cut out the result's part of the picture and bring it to the clip's size.
-
-    Raises:
-        EadbenchError: If it is not square.
-    """
+    """Cut out the result's part of the picture and bring it to the clip's size."""
     height, width = image.shape[:2]
     if alignment.region != "full":
         image = image[:, : width // 2] if alignment.region == "left_half" else image[:, width // 2 :]

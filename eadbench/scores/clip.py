@@ -271,9 +271,6 @@ class ClipPair:
     def _square(self) -> Any:
         """Where the face of the real video is, looked for in a few frames spread over
         it.
-
-        Raises:
-            EadbenchError: If none shows a face.
         """
         if self.task.real is None:
             raise EadbenchError("no real video to compare with")

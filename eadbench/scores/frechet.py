@@ -3,7 +3,6 @@ quick at any number of samples, with bounded memory.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import scipy  # which imports scipy.linalg when it is asked for
@@ -170,40 +169,3 @@ def roots(matrix: np.ndarray) -> float:
     """
     values = scipy.linalg.eigvalsh(matrix, check_finite=False, overwrite_a=True, driver="evd")
     return float(np.sqrt(np.maximum(values, 0)).sum())
-
-
-@dataclass
-class FrechetDistance:
-    """Fréchet distance with a torchmetrics-like contract.
-
-    Args:
-        dim: Number of features.
-
-    Example:
-        >>> metric = FrechetDistance(2)
-        >>> metric.update(np.array([[0.0, 0], [1, 1]]), real=True)
-        >>> metric.update(np.array([[0.0, 0], [1, 1]]), real=False)
-        >>> round(metric.compute(), 6)
-        0.0
-    """
-
-    dim: int
-
-    def __post_init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self.sides = {True: Moments(self.dim), False: Moments(self.dim)}
-
-    def update(self, features: np.ndarray, real: bool) -> None:
-        """Add ``(n, dim)`` features of real or generated material."""
-        self.sides[real].update(features)
-
-    def compute(self) -> float:
-        """The distance.
-
-        Raises:
-            ValueError: If a side is empty.
-        """
-        return distance(self.sides[True], self.sides[False])

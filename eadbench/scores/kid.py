@@ -11,22 +11,6 @@ def kernel(x: np.ndarray, y: np.ndarray, degree: int = 3, offset: float = 1.0) -
     return (np.asarray(x, np.float64) @ np.asarray(y, np.float64).T / x.shape[1] + offset) ** degree
 
 
-def kid(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased estimate from ``(n, d)`` and ``(m, d)`` features; may be a little below
-    0. Pairs of a sample with itself are left out.
-
-    Unlike the usual implementations it uses all samples once instead of averaging over
-    random subsets, which is the same estimator with less noise.
-
-    Raises:
-        ValueError: With fewer than two samples on a side.
-    """
-    if min(len(x), len(y)) < 2:
-        raise ValueError("KID needs two samples on each side")
-    same = sum((k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (kernel(x, x), kernel(y, y)))
-    return float(same - 2 * kernel(x, y).mean())
-
-
 class ClipKernels:
     """Kernel sums between clips, from which KID of any resampling of the clips follows
     without touching the features again.

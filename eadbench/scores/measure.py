@@ -265,11 +265,7 @@ def _measured(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the right to write a cell.
-
-    Raises:
-        EadbenchError: If another process holds it.
-    """
+    """Hold the right to write a cell."""
     folder.mkdir(parents=True, exist_ok=True)
     with files.alone((folder / LOCK).open("w"), folder, "wait for it, or give another place"):
         yield

@@ -245,11 +245,7 @@ def _renamed_cell(cell: str, new: Mapping[str, str]) -> str:
 
 
 def _without(built: Built, metrics: Sequence[str]) -> Built:
-    """Tables without some metrics.
-
-    Raises:
-        EadbenchError: If one is not there.
-    """
+    """Tables without some metrics."""
     for name in metrics:
         if name not in set(built.scores.metric):
             raise EadbenchError(

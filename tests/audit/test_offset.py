@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from eadbench.audit.distortions import REGISTRY, Footage
 from eadbench.media.audio import write_wav
 from eadbench.media.video import write_video
-from eadbench.models.syncnet_evaluator import shift_distances, sync_from_distances
+from eadbench.models.syncnet_evaluator import SHIFT, distances_around, sync_from_distances
 from eadbench.scores.clip import Measurer
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.evaluators import Evaluators, MetricSignature
@@ -36,10 +37,11 @@ class LevelSync:
 
     def result(self) -> dict[str, float]:
         count = min(len(self.light), len(self.sound)) - WINDOW
-        sides = [np.stack([side[k : k + WINDOW] for k in range(count)]) for side in (self.light, self.sound)]
-        return sync_from_distances(
-            shift_distances(*(torch.tensor(side, dtype=torch.float32) for side in sides))
+        lips, sound = (
+            torch.tensor(np.stack([side[k : k + WINDOW] for k in range(count)]), dtype=torch.float32)
+            for side in (self.light, self.sound)
         )
+        return sync_from_distances(distances_around(lips, functional.pad(sound, (0, 0, SHIFT, SHIFT))))
 
 
 @pytest.fixture(scope="module")

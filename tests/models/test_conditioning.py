@@ -25,15 +25,6 @@ def test_audio_windows_are_those_of_latentsync():
         assert rows[:, 0, 0].tolist() == [min(max(r, 0), 39) for r in range(2 * i - 4, 2 * i + 6)]
 
 
-@pytest.mark.parametrize("fps", [24.0, 25.0, 29.97, 50.0])
-def test_audio_windows_follow_the_frame_rate(fps):
-    states = torch.arange(500.0)[:, None, None]
-    centre = audio_windows(states, fps=fps, left=0, right=0)[:, 0, 0]
-    expected = torch.arange(len(centre)) * 50 / fps
-    assert (centre - expected).abs().max() <= 0.5
-    assert len(centre) == pytest.approx(10 * fps, abs=1)
-
-
 def test_audio_windows_hold_the_last_state_when_the_sound_is_short():
     windows = audio_windows(torch.arange(4.0)[:, None, None], frames=6)
     assert windows.shape == (6, 10, 1) and windows[-1].unique().tolist() == [3.0]

@@ -2,13 +2,12 @@
 
 from typing import get_args
 
-import numpy as np
 import pytest
 import torch
 
-from eadbench.core.geometry import TEMPLATE, template_points
+from eadbench.core.geometry import TEMPLATE
 from eadbench.core.masks import SHAPES, MaskKind
-from eadbench.models.masks import STABLE_LANDMARKS, latent_mask, mask_for
+from eadbench.models.masks import latent_mask, mask_for
 
 
 def made_anew(mask: torch.Tensor, x: float, y: float) -> bool:
@@ -47,34 +46,6 @@ def test_what_is_made_anew(kind, eyes, brows):
 def test_kinds_are_nested():
     mouth, lower, face = (mask_for(kind, 128) for kind in ("mouth", "lower_face", "face"))
     assert ((mouth >= lower) & (lower >= face)).all()
-
-
-def landmarks(
-    size: int, scale: float = 1.0, turn: float = 0.0, shift: tuple[float, float] = (0, 0)
-) -> np.ndarray:
-    """A mesh whose stable points are the template's, moved."""
-    points = (template_points(size)[:3] - size / 2) * scale
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    points = points @ rotation.T + size / 2 + np.array(shift)
-    mesh = np.random.default_rng(0).uniform(0, size, (478, 2))
-    for place, indices in zip(points, STABLE_LANDMARKS, strict=True):
-        mesh[list(indices)] = place
-    return mesh
-
-
-def test_landmarks_in_place_change_nothing():
-    assert (mask_for("face", 128, landmarks(128)) != mask_for("face", 128)).float().mean() < 0.002
-
-
-def test_landmarks_move_scale_and_turn():
-    mask = mask_for("mouth", 128)
-    assert torch.equal(mask_for("mouth", 128, landmarks(128, shift=(8, -16))), mask.roll((-16, 8), (1, 2)))
-    area = (1 - mask).sum().item()
-    assert (1 - mask_for("mouth", 128, landmarks(128, scale=0.5))).sum().item() == pytest.approx(
-        area / 4, rel=0.03
-    )
-    upside_down = mask_for("face", 128, landmarks(128, turn=np.pi))
-    assert (upside_down != mask_for("face", 128).flip(1, 2)).float().mean() < 0.002
 
 
 def test_latent_mask_keeps_a_cell_only_if_all_its_pixels_are_kept():

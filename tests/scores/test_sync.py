@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import python_speech_features
 import torch
+from torch.nn import functional
 
 from eadbench.core.errors import EadbenchError
-from eadbench.models.syncnet_evaluator import SyncNetV2, shift_distances, sync_from_distances
+from eadbench.models.syncnet_evaluator import SHIFT, SyncNetV2, distances_around, sync_from_distances
 from eadbench.zoo.evaluator_data import resize
 from eadbench.zoo.kinds.syncnet_evaluator import SyncEvaluator, SyncNetOptions, in_clip_loss
 
@@ -83,7 +84,7 @@ def test_offset_is_positive_when_the_audio_leads(lead):
     rng = np.random.default_rng(0)
     code = torch.from_numpy(rng.standard_normal((60, 8)).astype(np.float32)) * 10
     lips, audio = code[10:50], code[10 + lead : 50 + lead]
-    found = sync_from_distances(shift_distances(lips, audio))
+    found = sync_from_distances(distances_around(lips, functional.pad(audio, (0, 0, SHIFT, SHIFT))))
     assert found["offset"] == lead
     assert found["min_distance"] < 5 < found["confidence"]
 

@@ -64,11 +64,7 @@ class _InTime(Part):
 
     @property
     def values(self) -> np.ndarray:
-        """The number of each bin.
-
-        Raises:
-            EadbenchError: If there is none.
-        """
+        """The number of each bin."""
         return np.array([self.of(at * self.length, (at + 1) * self.length) for at in range(self.bins)])
 
     def of(self, first: int, last: int) -> float:

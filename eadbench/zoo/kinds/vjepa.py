@@ -75,11 +75,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
 
 
 def _tensors(path: Path, key: str, sign: str, prefixes: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """Entry ``key`` of a checkpoint, names without the prefixes of its training.
-
-    Raises:
-        EadbenchError: If there is none, or it holds no tensor ``sign``.
-    """
+    """Entry ``key`` of a checkpoint, names without the prefixes of its training."""
     state = read_weights(path).get(key)
     found = {}
     for name, value in (state if isinstance(state, dict) else {}).items():
