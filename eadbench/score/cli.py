@@ -144,12 +144,12 @@ def score_command(
         pairs = pairs_of(folders, known, crop)
         chosen = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
         # What is large is imported only now, when nothing is left to refuse.
-        from eadbench.score.run import MAIN, score_folders
+        from eadbench.score.run import columns, score_folders
         from eadbench.score.show import show
         from eadbench.scores.workers import Workers
 
         load = partial(load_chosen, wanted, chosen, device_of(given, wanted))
-        shown = tuple(wanted.metrics) if metrics else MAIN
+        shown = tuple(wanted.metrics) if metrics else columns(bool(image_driven))
         with Workers(jobs, wanted, load) if jobs > 1 else nullcontext() as workers:
             built = score_folders(
                 pairs,

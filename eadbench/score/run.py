@@ -46,7 +46,15 @@ MAIN = (
     "jitter_ratio",
     "motion_energy_ratio",
 )
+ELASTIC = ("lips_seq", "expression_seq")  # in the place of those that ask for the same place
 CONTAINERS, CODECS = (".mp4", ".m4v", ".mov"), ("h264", "vp9", "av1", "libdav1d")  # what all browsers play
+
+
+def columns(image_driven: bool) -> tuple[str, ...]:
+    """Metrics of the table where none are named; ``image_driven``: a method animates
+    one image.
+    """
+    return (*MAIN, *(ELASTIC if image_driven else ()))
 
 
 def score_folders(

@@ -19,8 +19,9 @@ from eadbench.media.video import read_frames, write_video
 from eadbench.score.cli import app
 from eadbench.score.folders import Folders, files_by_name, pairs_of
 from eadbench.score.labels import Labels, read_labels
-from eadbench.score.run import score_folders
+from eadbench.score.run import columns, score_folders
 from eadbench.scores.evaluators import load_evaluators
+from eadbench.scores.names import default_names
 from eadbench.scores.stream import as_shares, cut_square, face_square
 
 FEW = ("ssim", "psnr", "fid", "sync", "acc_emo")
@@ -248,6 +249,14 @@ def test_a_folder_that_lacks_a_network_leaves_its_metrics_empty_and_says_how_to_
     rows = read_table(tmp_path / "s.parquet", schemas.SCORES)
     fid = rows[(rows.metric == "fid") & (rows.method == "mine ü")].iloc[0]
     assert fid.n == 0 and np.isnan(fid.value) and "holds no inception" in fid.warning
+
+
+def test_the_table_of_an_image_driven_folder_shows_the_metrics_of_sequences():
+    assert set(columns(image_driven=True)) - set(columns(image_driven=False)) == {
+        "lips_seq",
+        "expression_seq",
+    }
+    assert set(columns(image_driven=True)) <= set(default_names())
 
 
 def test_empty_or_absent_folders(tmp_path):
