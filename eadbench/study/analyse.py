@@ -111,7 +111,7 @@ def analyse(
     """
     scores = read_scores(per_clip, summary, config)
     grid = {pair: scores.values(config.methods, *pair) for pair in config.metrics}
-    values = {pair: found for pair, found in grid.items() if found is not None}
+    values = {pair: wide for pair, wide in grid.items() if wide is not None}
     rows = [*effects(values, config), *readings(scores, config)]
     frame = pd.DataFrame(rows, columns=schemas.STUDY.names)
     means = means_of_cells(values, config)
@@ -159,21 +159,21 @@ def effects(values: Values, config: StudyConfig) -> list[dict]:
         EadbenchError: If a hypothesis is about what was not measured, or of clips of
             one speaker.
     """
-    grid = [one for one in contrasts(config.factors) if one.kind in ("main", "interaction")]
-    main = {one.effect: one for one in grid if one.kind == "main"}
+    grid = [contrast for contrast in contrasts(config.factors) if contrast.kind in ("main", "interaction")]
+    main = {contrast.effect: contrast for contrast in grid if contrast.kind == "main"}
     cells = {name: cell.methods for name, cell in config.cells.items()}
     asked = []
-    for name, one in config.hypotheses.items():
-        pair = (one.protocol, one.metric)
-        row = _row(values[pair], main[one.effect], *pair, config, cells) if pair in values else None
+    for name, hypothesis in config.hypotheses.items():
+        pair = (hypothesis.protocol, hypothesis.metric)
+        row = _row(values[pair], main[hypothesis.effect], *pair, config, cells) if pair in values else None
         if row is None:
             raise EadbenchError(
-                f"{one.metric!r} under {one.protocol!r}: the methods of the grid have no clips of two "
-                "speakers in common",
+                f"{hypothesis.metric!r} under {hypothesis.protocol!r}: the methods of the grid have no clips "
+                "of two speakers in common",
                 f"study.hypotheses.{name}",
                 "the per-clip tables say with `reason` which clips were not measured",
             )
-        asked.append(row | {"hypothesis": name, "claim": one.claim, "smallest": one.smallest})
+        asked.append(row | {"hypothesis": name, "claim": hypothesis.claim, "smallest": hypothesis.smallest})
     for row, p in zip(asked, holm(np.array([row["p_value"] for row in asked])), strict=True):
         row["p_holm"] = p
         row["verdict"] = verdict(
@@ -226,11 +226,11 @@ def _row(
     per_clip = "speaker" in values.index.names
     if emotion:
         values = values.xs(emotion, level="emotion", drop_level=False)
-    found = _estimate(values, cells, contrast)
-    if found is None:
+    estimate = _estimate(values, cells, contrast)
+    if estimate is None:
         return None
     spread = float(np.sqrt(values.var(ddof=1).mean())) if per_clip else None  # between clips, within methods
-    return dataclasses.asdict(found) | {
+    return dataclasses.asdict(estimate) | {
         "hypothesis": None,
         "claim": None,
         "smallest": None,
@@ -244,8 +244,8 @@ def _row(
         "by": "emotion" if emotion else "all",
         "level": emotion or "all",
         "clips": len(values) if per_clip else 0,
-        "standardised": found.value / spread if spread else None,
-        "detectable": found.detectable(config.alpha, config.power),
+        "standardised": estimate.value / spread if spread else None,
+        "detectable": estimate.detectable(config.alpha, config.power),
     }
 
 
@@ -284,10 +284,10 @@ def ranks(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
     A metric without direction ranks by the distance to its ideal.
     """
     wide = means[means.protocol == "self"].pivot(index="cell", columns="metric", values="mean")
-    found = {}
+    columns = {}
     for key in (key for key in config.overall if key in wide):
-        one = metric(key)
-        off = wide[key] if one.spec.ideal is None else (wide[key] - one.spec.ideal).abs()
-        found[key] = off.rank(ascending=one.spec.direction != "up", method="average")
-    frame = pd.DataFrame(found, index=wide.index)
+        ranked_by = metric(key).spec
+        off = wide[key] if ranked_by.ideal is None else (wide[key] - ranked_by.ideal).abs()
+        columns[key] = off.rank(ascending=ranked_by.direction != "up", method="average")
+    frame = pd.DataFrame(columns, index=wide.index)
     return frame.assign(mean=frame.mean(axis=1)).sort_values("mean", kind="stable")

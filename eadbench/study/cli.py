@@ -52,10 +52,10 @@ def analyse_command(
           --per-clip results/scores/$cell/per_clip.parquet \\
           --summary results/scores/$cell/summary.parquet
     """
-    given = core_settings.load(settings, config, "study analyse")
-    out = out or given.results / "study"
+    loaded = core_settings.load(settings, config, "study analyse")
+    out = out or loaded.results / "study"
     from eadbench.study.analyse import analyse
 
-    drawn = "corpora" in given.given and given.study.corpus in given.corpora.drawn
-    analyse(per_clip, summary, given.study, out, drawn)
+    drawn = "corpora" in loaded.given and loaded.study.corpus in loaded.corpora.drawn
+    analyse(per_clip, summary, loaded.study, out, drawn)
     typer.echo(f"read {out / 'study.md'}")

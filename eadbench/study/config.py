@@ -115,11 +115,11 @@ class StudyConfig(Section):
         counts = {name: len(cell.methods) for name, cell in self.cells.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f"each cell has one method per seed, but they have {counts}")
-        for name, one in self.hypotheses.items():
-            if one.effect not in self.modules:
+        for name, hypothesis in self.hypotheses.items():
+            if hypothesis.effect not in self.modules:
                 raise ValueError(
-                    f"hypotheses.{name}.effect: {one.effect!r} is not in "
-                    f"modules{nearest(one.effect, self.modules)}"
+                    f"hypotheses.{name}.effect: {hypothesis.effect!r} is not in "
+                    f"modules{nearest(hypothesis.effect, self.modules)}"
                 )
         for name, reading in self.readings.items():
             if reading.module not in self.modules:
@@ -162,7 +162,7 @@ class StudyConfig(Section):
     @property
     def metrics(self) -> list[tuple[str, str]]:
         """Pairs of protocol and metric that the analysis looks at, hypotheses first."""
-        asked = [(one.protocol, one.metric) for one in self.hypotheses.values()]
+        asked = [(hypothesis.protocol, hypothesis.metric) for hypothesis in self.hypotheses.values()]
         ranked = [("self", metric) for metric in self.overall]
         explored = [(protocol, metric) for protocol, _ in asked for metric in self.explore]
         return list(dict.fromkeys([*asked, *ranked, *explored]))

@@ -92,7 +92,7 @@ def hypotheses(asked: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
     """The confirmatory table for print."""
     rows = []
     for row in asked.itertuples(index=False):
-        told = {
+        line = {
             "Hypothesis": row.hypothesis,
             "Claim": f"{row.effect} moves {metric(row.metric).label} {row.claim} ({row.protocol})",
             "Source": config.hypotheses[row.hypothesis].source,
@@ -103,7 +103,7 @@ def hypotheses(asked: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
             "Detectable": f"{row.detectable:.2g}",
             "Verdict": row.verdict,
         }
-        rows.append(told)
+        rows.append(line)
     return pd.DataFrame(rows)
 
 
@@ -142,10 +142,10 @@ def cells(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
             "Cell": name,
             "On": ", ".join(module for module in config.modules if module in cell.modules) or "nothing",
         }
-        for one in means[means.cell == name].itertuples(index=False):
-            decimals = decimals_for([one.mean, one.sd])
-            row[f"{metric(one.metric).heading} ({one.protocol})"] = (
-                f"{render.number(one.mean, decimals)} ± {render.number(one.sd, decimals)}"
+        for mean in means[means.cell == name].itertuples(index=False):
+            decimals = decimals_for([mean.mean, mean.sd])
+            row[f"{metric(mean.metric).heading} ({mean.protocol})"] = (
+                f"{render.number(mean.mean, decimals)} ± {render.number(mean.sd, decimals)}"
             )
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
@@ -168,16 +168,16 @@ def readings(rows: pd.DataFrame, config: StudyConfig) -> list[str]:
 
 def explored(rows: pd.DataFrame) -> pd.DataFrame:
     """Effects in rows, metrics in columns."""
-    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    lines: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows.itertuples(index=False):
-        line = found.setdefault(
+        line = lines.setdefault(
             (row.effect, row.level, row.protocol),
             {"Effect": row.effect.replace(":", " × "), "Protocol": row.protocol},
         )
         if row.by != "all":
             line["Emotion"] = row.level
         line[metric(row.metric).heading] = with_interval(row)
-    return pd.DataFrame(list(found.values())).fillna("–") if found else pd.DataFrame({"Effect": ["none"]})
+    return pd.DataFrame(list(lines.values())).fillna("–") if lines else pd.DataFrame({"Effect": ["none"]})
 
 
 def forest_figure(rows: pd.DataFrame, config: StudyConfig):

@@ -128,9 +128,9 @@ def test_the_ranks_are_those_of_all_cells_and_the_best_comes_first():
     }
     rows = [(*pair, cell, mean) for pair, cells in by.items() for cell, mean in cells.items()]
     means = pd.DataFrame(rows, columns=["protocol", "metric", "cell", "mean"])
-    found = ranks(means, config(overall=["ssim", "jitter_ratio"]))
-    assert found.loc["11"].tolist() == [1, 2, 1.5] and found.loc["10"].tolist() == [3, 1, 2]
-    assert found.index[0] == "11"
+    ranked = ranks(means, config(overall=["ssim", "jitter_ratio"]))
+    assert ranked.loc["11"].tolist() == [1, 2, 1.5] and ranked.loc["10"].tolist() == [3, 1, 2]
+    assert ranked.index[0] == "11"
 
 
 def test_each_emotion_and_interaction_is_explored_without_a_verdict(scored, tmp_path):

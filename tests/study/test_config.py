@@ -62,9 +62,15 @@ def test_eight_speakers_are_never_trained_on(settings):
 
 def test_the_document_states_the_hypotheses_that_the_configuration_tests(settings):
     text = (ROOT / "docs/study.md").read_text(encoding="utf-8")
-    for name, one in settings.study.hypotheses.items():
+    for name, hypothesis in settings.study.hypotheses.items():
         row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
-        for word in (one.effect, one.metric, one.claim, f"{one.smallest:g}", one.protocol):
+        for word in (
+            hypothesis.effect,
+            hypothesis.metric,
+            hypothesis.claim,
+            f"{hypothesis.smallest:g}",
+            hypothesis.protocol,
+        ):
             assert f"| {word} " in row, f"{name}: {word}"
 
 

@@ -25,8 +25,8 @@ def test_the_interval_holds_the_true_effect_at_least_as_often_as_it_says(spreads
     rng = np.random.default_rng(7)
     inside = 0
     for _ in range(1500):
-        found = crossed_estimate(layout(rng, 5, 8, *spreads, effect=0.4))
-        inside += found.low <= 0.4 <= found.high
+        estimate = crossed_estimate(layout(rng, 5, 8, *spreads, effect=0.4))
+        inside += estimate.low <= 0.4 <= estimate.high
     assert inside / 1500 > 0.935  # the binomial's own spread at 0.95 is 0.006
 
 
@@ -47,26 +47,27 @@ def test_with_speakers_alone_it_is_the_paired_t_test():
     test.
     """
     row = np.random.default_rng(3).standard_normal(8) + 0.5
-    found = crossed_estimate(np.tile(row, (4, 1)))
-    wanted = stats.ttest_1samp(row, 0)
-    assert found.value == pytest.approx(row.mean()) and found.p_value == pytest.approx(wanted.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(wanted.confidence_interval()))
+    estimate = crossed_estimate(np.tile(row, (4, 1)))
+    expected = stats.ttest_1samp(row, 0)
+    assert estimate.value == pytest.approx(row.mean()) and estimate.p_value == pytest.approx(expected.pvalue)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(expected.confidence_interval()))
 
 
 def test_a_metric_of_sets_has_the_t_test_over_seeds():
     d = np.array([0.2, 0.5, 0.1, 0.4, 0.3])
-    found, wanted = seed_estimate(d), stats.ttest_1samp(d, 0)
-    assert found.p_value == pytest.approx(wanted.pvalue) and (found.low, found.high) == pytest.approx(
-        tuple(wanted.confidence_interval())
-    )
-    assert found.speakers == 0
+    estimate, expected = seed_estimate(d), stats.ttest_1samp(d, 0)
+    assert estimate.p_value == pytest.approx(expected.pvalue) and (
+        estimate.low,
+        estimate.high,
+    ) == pytest.approx(tuple(expected.confidence_interval()))
+    assert estimate.speakers == 0
 
 
 def test_the_detectable_effect_is_found_as_often_as_the_power_says():
     rng = np.random.default_rng(5)
     size = np.mean([crossed_estimate(layout(rng, 5, 8, 0, 1, 0.5)).detectable(0.05, 0.8) for _ in range(200)])
-    found = np.mean([crossed_estimate(layout(rng, 5, 8, 0, 1, 0.5, size)).p_value < 0.05 for _ in range(600)])
-    assert 0.7 < found < 0.95
+    power = np.mean([crossed_estimate(layout(rng, 5, 8, 0, 1, 0.5, size)).p_value < 0.05 for _ in range(600)])
+    assert 0.7 < power < 0.95
 
 
 @pytest.mark.parametrize("bad", [np.zeros((1, 5)), np.zeros((5, 1)), np.full((3, 3), np.nan)])
@@ -93,9 +94,9 @@ def test_contrasts_go_seed_by_seed_and_each_speaker_counts_once():
         [1.0, 1.0, 2.0],
     )
     main = next(c for c in contrasts(factors) if c.kind == "main" and c.effect == "a")
-    found = contrast_of_clips(values, cells, main)
-    assert found[0].tolist() == [1.0, 2.0, 6.0] and found[1].tolist() == [0.0, 0.0, 2.0]
-    assert by_speaker(found).tolist() == [[1.5, 6.0], [0.0, 2.0]]
+    differences = contrast_of_clips(values, cells, main)
+    assert differences[0].tolist() == [1.0, 2.0, 6.0] and differences[1].tolist() == [0.0, 0.0, 2.0]
+    assert by_speaker(differences).tolist() == [[1.5, 6.0], [0.0, 2.0]]
 
 
 @pytest.mark.parametrize(
