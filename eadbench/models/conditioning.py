@@ -141,7 +141,7 @@ class ConditionShift(nn.Module):
     """What the conditions add to each frame's time embedding, and so to every residual
     block; zero before training.
 
-    Cross-attention must first learn where to look; this path tells each frame its sound
+    Cross-attention must first learn where to look; this path tells each frame its audio
     and emotion at once, as class embeddings do in guided diffusion (Dhariwal & Nichol
     2021). Ours, beside the cross-attention, not in its place.
     """
@@ -149,7 +149,7 @@ class ConditionShift(nn.Module):
     def __init__(self, config: EADNetConfig, time_dim: int) -> None:
         super().__init__()
         tokens = config.audio_tokens // (config.audio_layers if config.audio_mix_layers else 1)
-        # The order of the sounds in the window matters, so they are joined; of text and
+        # The order of the states in the window matters, so they are joined; of text and
         # vector the mean token says enough.
         widths = {
             source: config.context_dim * (tokens if source == "audio" else 1) for source in config.sources

@@ -141,8 +141,10 @@ class EADNet(nn.Module):
         graphs: dict[str, torch.Tensor] | None = {} if return_adjacency else None
         skips = [x]
         for i, block in enumerate(self.down_blocks):
-            x, left = block(x, time, context, f, graphs=graphs, name=f"down_blocks.{i}", run=self._run)
-            skips += left
+            x, block_outputs = block(
+                x, time, context, f, graphs=graphs, name=f"down_blocks.{i}", run=self._run
+            )
+            skips += block_outputs
         x, _ = self.mid_block(x, time, context, f, graphs=graphs, name="mid_block", run=self._run)
         for i, block in enumerate(self.up_blocks):
             x, _ = block(
@@ -335,7 +337,7 @@ class Level(nn.Module):
         Returns:
             The result and the features after each block and after halving.
         """
-        left = []
+        outputs = []
         for i, resnet in enumerate(self.resnets):
             x = run(resnet, x if skips is None else torch.cat((x, skips.pop()), dim=1), time)
             if i < len(self.attentions):
@@ -347,13 +349,13 @@ class Level(nn.Module):
                 x = x.flatten(0, 1)
                 if graphs is not None:
                     graphs[name] = graph
-            left.append(x)
+            outputs.append(x)
         for downsample in self.downsamplers:
             x = downsample(x)
-            left.append(x)
+            outputs.append(x)
         for upsample in self.upsamplers:
             x = upsample(x, output_size=skips[-1].shape[-2:])  # sides may be odd
-        return x, left
+        return x, outputs
 
 
 class TransformerBlock(nn.Module):

@@ -30,8 +30,8 @@ def mask_for(kind: MaskKind, size: int) -> torch.Tensor:
         KeyError: If the kind is unknown.
     """
     (cx, cy), (ax, ay), power, top = SHAPES[kind]
-    at = (torch.arange(size, dtype=torch.float64) + 0.5) / size
-    y, x = torch.meshgrid(at, at, indexing="ij")
+    centres = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
     inside = (((x - cx) / ax).abs() ** power + ((y - cy) / ay).abs() ** power <= 1) & (y >= top)
     return (~inside).float()[None]
 

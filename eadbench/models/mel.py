@@ -39,7 +39,7 @@ def mel_spectrogram(samples: np.ndarray) -> torch.Tensor:
     """Mel spectrogram as SyncNet and Wav2Lip hear it.
 
     Args:
-        samples: Mono sound at 16 kHz.
+        samples: Mono audio at 16 kHz.
 
     Returns:
         ``(80, Tm)`` float32 in [-4, 4] at 80 Hz; step m is centred at sample

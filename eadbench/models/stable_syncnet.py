@@ -1,5 +1,5 @@
 """LatentSync's StableSyncNet (Li et al. 2024, arXiv 2412.09262), written from its
-published configuration: do these lips and this sound belong together?
+published configuration: do these lips and this audio belong together?
 
 Names and shapes of the tensors are those of the released checkpoint
 (``stable_syncnet.pt``, configuration ``syncnet_16_pixel_attn``), from which widths and
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 FRAMES, SIDE = 16, 256  # frames of a window; side of the face whose lower half is seen
 MEL_STEPS = 52
 GROUPS, HEADS, EPS = 32, 8, 1e-6
-# Strides of the stages, down to one place: (80, 52) of the sound, (128, 256) of the face.
+# Strides of the stages, down to one place: (80, 52) of the audio, (128, 256) of the face.
 AUDIO_STRIDES = ((2, 1), (2, 2), (2, 2), (1, 1), (2, 2), (2, 2), (2, 3))
 VISUAL_STRIDES = ((1, 2), (2, 2), (2, 2), (2, 2), (2, 2), (2, 2), (2, 2), (2, 2))
 
@@ -24,7 +24,7 @@ class StableSyncNet(nn.Module):
     """Both encoders.
 
     Args:
-        audio: Stages of the sound, channels and whether attention follows.
+        audio: Stages of the audio, channels and whether attention follows.
         visual: The same of the lips.
     """
 
@@ -40,13 +40,13 @@ class StableSyncNet(nn.Module):
         Raises:
             ValueError: If it is none of a StableSyncNet.
         """
-        found = []
+        encoders = []
         for name, strides in (("audio", AUDIO_STRIDES), ("visual", VISUAL_STRIDES)):
             stages = stages_of(state, f"{name}_encoder.down_blocks.")
             if len(stages) != len(strides):
                 raise ValueError(f"{len(stages)} stages of the {name} encoder, expected {len(strides)}")
-            found.append(stages)
-        return cls(*found)
+            encoders.append(stages)
+        return cls(*encoders)
 
     def embed_lips(self, frames: torch.Tensor) -> torch.Tensor:
         """Lower halves of 16 frames in [-1, 1], ``(B, 48, 128, 256)``, channels frame by
@@ -62,16 +62,16 @@ class StableSyncNet(nn.Module):
 def stages_of(state: Mapping[str, torch.Tensor], prefix: str) -> list[tuple[int, bool]]:
     """Channels of each stage of an encoder, and whether attention follows it."""
     stages: list[tuple[int, bool]] = []
-    at = 0
+    number = 0
     while True:
-        convolution = state.get(f"{prefix}{at}.conv1.weight")
+        convolution = state.get(f"{prefix}{number}.conv1.weight")
         if convolution is not None:
             stages.append((convolution.shape[0], False))
-        elif f"{prefix}{at}.attn.to_q.weight" in state and stages:
+        elif f"{prefix}{number}.attn.to_q.weight" in state and stages:
             stages[-1] = (stages[-1][0], True)
         else:
             return stages
-        at += 1
+        number += 1
 
 
 class DownEncoder(nn.Module):

@@ -1,4 +1,4 @@
-"""The training SyncNet: do these lips and this sound belong together?
+"""The training SyncNet: do these lips and this audio belong together?
 
 Two encoders, one over F consecutive frames (lower half of the face, stacked along
 channels), one over the mel spectrogram of the same stretch, give unit vectors whose
@@ -38,7 +38,7 @@ class LipSyncNet(nn.Module):
                 steps).
 
         Returns:
-            Unit vectors (B, D) of the lips and of the sound.
+            Unit vectors (B, D) of the lips and of the audio.
         """
         return self.visual(frames), self.audio(mel)
 

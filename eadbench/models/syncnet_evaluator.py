@@ -18,7 +18,7 @@ SHORTEST = WINDOW + 1  # fewest frames that give one window, see `score_windows`
 
 
 class SyncNetV2(nn.Module):
-    """Two towers that put 0.2 s of lips and of sound into one space, close together
+    """Two towers that put 0.2 s of lips and of audio into one space, close together
     when in time.
 
     Args:
@@ -151,14 +151,14 @@ def _side_before_last(size: int) -> int:
 
 def window_count(frames: int, samples: int) -> int:
     """Windows that the original evaluates: one fewer than there are, of the shorter of
-    picture and sound (16 kHz, 640 samples per frame).
+    video and audio (16 kHz, 640 samples per frame).
     """
     return min(frames, samples // 640) - WINDOW
 
 
 def distances_around(lips: Tensor, audio: Tensor, shift: int = SHIFT) -> Tensor:
     """Distances ``(T, 2 * shift + 1)`` of windows ``(T, D)`` of lips to those
-    ``(T + 2 * shift, D)`` of sound, which begin ``shift`` earlier.
+    ``(T + 2 * shift, D)`` of audio, which begin ``shift`` earlier.
     """
     around = audio.unfold(0, 2 * shift + 1, 1)  # (T, D, shifts)
     return (lips[:, :, None] - around + 1e-6).norm(dim=1)  # 1e-6: as torch's pairwise_distance
@@ -169,10 +169,10 @@ def sync_from_distances(distances: Tensor) -> dict[str, float]:
     (``min_distance``) as ``syncnet_python`` defines them.
     """
     mean = distances.mean(0)
-    least, at = mean.min(0)
+    least, place = mean.min(0)
     shift = (distances.shape[1] - 1) // 2
     return {
-        "offset": float(shift - int(at)),
+        "offset": float(shift - int(place)),
         "confidence": float(mean.median() - least),
         "min_distance": float(least),
     }

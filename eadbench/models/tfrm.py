@@ -68,8 +68,8 @@ class TFRM(nn.Module):
 
 def distances(frames: int, like: torch.Tensor) -> torch.Tensor:
     """|i - j| as (F, F) in the type and on the device of ``like``."""
-    at = torch.arange(frames, device=like.device)
-    return (at[:, None] - at).abs().to(like.dtype)
+    times = torch.arange(frames, device=like.device)
+    return (times[:, None] - times).abs().to(like.dtype)
 
 
 def band_softmax(logits: torch.Tensor, distance: torch.Tensor, band: int) -> torch.Tensor:

@@ -63,8 +63,8 @@ class AttentivePooler(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """``(B, N, width)`` to ``(B, width)``."""
         query, seen = self.query.expand(len(tokens), -1, -1), self.norm1(tokens)
-        found = query + self.attention(query, seen, seen, need_weights=False)[0]
-        return (found + self.outer(F.gelu(self.inner(self.norm2(found)))))[:, 0]
+        pooled = query + self.attention(query, seen, seen, need_weights=False)[0]
+        return (pooled + self.outer(F.gelu(self.inner(self.norm2(pooled)))))[:, 0]
 
 
 def sinusoids(count: int, width: int) -> torch.Tensor:

@@ -25,7 +25,7 @@ def test_audio_windows_are_those_of_latentsync():
         assert rows[:, 0, 0].tolist() == [min(max(r, 0), 39) for r in range(2 * i - 4, 2 * i + 6)]
 
 
-def test_audio_windows_hold_the_last_state_when_the_sound_is_short():
+def test_audio_windows_hold_the_last_state_when_the_audio_is_short():
     windows = audio_windows(torch.arange(4.0)[:, None, None], frames=6)
     assert windows.shape == (6, 10, 1) and windows[-1].unique().tolist() == [3.0]
     with pytest.raises(ValueError, match="no audio"):
@@ -64,11 +64,11 @@ def test_dropping_replaces_just_those_clips():
 
 def test_clips_without_text_or_vector_get_the_null_ones():
     """In a batch whose other clips have them: an empty mask and nan stand for nothing."""
-    encoder, given = ConditionEncoder(CONFIG), inputs()
+    encoder, sources = ConditionEncoder(CONFIG), inputs()
     mask = torch.ones(B, L, dtype=torch.bool)
     mask[1] = False
-    given["vai"][1] = float("nan")
-    context = encoder(**given, text_mask=mask)
+    sources["vai"][1] = float("nan")
+    context = encoder(**sources, text_mask=mask)
     assert torch.equal(context.text[1], encoder.null_text.expand(L, -1)) and torch.equal(
         context.vai[1], encoder.null_vai
     )
@@ -97,19 +97,19 @@ def attention(sources=("audio", "text", "vai")) -> FusedCrossAttention:
 
 def test_no_text_is_the_same_as_dropped_text():
     encoder, module, x = ConditionEncoder(CONFIG), attention(), torch.randn(B, F, 3, 2, 16)
-    given = inputs()
+    sources = inputs()
     mask = torch.tensor([[True] * 2 + [False] * 3] * B)
-    dropped = module(x, encoder(**given, text_mask=mask, drop_text=torch.ones(B, dtype=torch.bool)))
-    absent = module(x, encoder(given["audio"]))
+    dropped = module(x, encoder(**sources, text_mask=mask, drop_text=torch.ones(B, dtype=torch.bool)))
+    absent = module(x, encoder(sources["audio"]))
     assert torch.allclose(dropped, absent, atol=1e-5)
 
 
 def test_masked_text_tokens_do_not_count():
     encoder, module, x = ConditionEncoder(CONFIG), attention(), torch.randn(B, F, 3, 2, 16)
-    given = inputs()
+    sources = inputs()
     mask = torch.tensor([[True, True, False, False, False]] * B)
-    padded = module(x, encoder(**given, text_mask=mask))
-    short = module(x, encoder(given["audio"], given["text"][:, :2], None, given["vai"]))
+    padded = module(x, encoder(**sources, text_mask=mask))
+    short = module(x, encoder(sources["audio"], sources["text"][:, :2], None, sources["vai"]))
     assert torch.allclose(padded, short, atol=1e-5)
 
 

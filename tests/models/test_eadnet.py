@@ -73,9 +73,9 @@ def inputs(
 @pytest.mark.parametrize("choices", VARIANTS, ids=lambda c: "-".join(map(str, c.values())))
 def test_every_variant_runs_at_odd_sizes_and_trains_every_parameter(choices):
     model = network(**choices)
-    given = inputs(model.config, h=5, w=7, frames=3)
-    y = model(**given, drop_audio=torch.tensor([True, False]), drop_text=torch.tensor([True, False]))
-    assert y.shape == given["noisy"].shape and y.isfinite().all()
+    batch = inputs(model.config, h=5, w=7, frames=3)
+    y = model(**batch, drop_audio=torch.tensor([True, False]), drop_text=torch.tensor([True, False]))
+    assert y.shape == batch["noisy"].shape and y.isfinite().all()
     y.square().sum().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
@@ -83,8 +83,8 @@ def test_every_variant_runs_at_odd_sizes_and_trains_every_parameter(choices):
 @pytest.mark.parametrize("shape", [(1, 1, 2, 2), (1, 1, 3, 1), (2, 5, 2, 6)])
 def test_one_frame_and_small_latents(shape):
     model = network()
-    given = inputs(model.config, *shape)
-    assert model(**given).shape == given["noisy"].shape
+    batch = inputs(model.config, *shape)
+    assert model(**batch).shape == batch["noisy"].shape
 
 
 def test_an_untrained_network_predicts_zero():
@@ -95,38 +95,38 @@ def test_an_untrained_network_predicts_zero():
 def test_input_channels_are_noisy_mask_masked_reference():
     model, seen = network(), {}
     model.conv_in.register_forward_hook(lambda module, args, out: seen.update(x=args[0]))
-    given = inputs(model.config)
-    model(**given)
+    batch = inputs(model.config)
+    model(**batch)
     x = seen["x"].unflatten(0, (2, 4))
     assert [x.shape[2], model.config.in_channels] == [13, 13]
     for name, part in zip(
         ("noisy", "mask", "masked", "reference"), x.split((4, 1, 4, 4), dim=2), strict=True
     ):
-        assert torch.equal(part, given[name])
+        assert torch.equal(part, batch[name])
 
 
 def test_every_input_matters():
     model = network()
-    given = inputs(model.config)
-    base = model(**given)
+    batch = inputs(model.config)
+    base = model(**batch)
     for name, value in inputs(model.config, seed=9).items():
-        assert not torch.allclose(model(**{**given, name: value}), base, atol=1e-5), name
+        assert not torch.allclose(model(**{**batch, name: value}), base, atol=1e-5), name
 
 
 def test_clips_of_a_batch_do_not_meet():
     model = network()
-    given = inputs(model.config)
-    alone = model(**{k: v[:1] for k, v in given.items()})
-    assert torch.allclose(model(**given)[:1], alone, atol=1e-5)
+    batch = inputs(model.config)
+    alone = model(**{k: v[:1] for k, v in batch.items()})
+    assert torch.allclose(model(**batch)[:1], alone, atol=1e-5)
 
 
 def test_frames_meet_only_through_time_strips_graph_and_motion():
     """Without them a frame's prediction does not depend on the other frames."""
     model = network(stda="strip_hv", tfrm="none")
-    given = inputs(model.config)
-    given["noisy"].requires_grad_(True)
-    model(**given)[0, 2].square().sum().backward()
-    assert (given["noisy"].grad[0].abs().amax((1, 2, 3)) > 0).tolist() == [False, False, True, False]
+    batch = inputs(model.config)
+    batch["noisy"].requires_grad_(True)
+    model(**batch)[0, 2].square().sum().backward()
+    assert (batch["noisy"].grad[0].abs().amax((1, 2, 3)) > 0).tolist() == [False, False, True, False]
 
 
 def test_adjacency_is_given_for_every_graph():
@@ -158,13 +158,13 @@ def test_gradient_checkpointing_changes_no_gradient():
 
 def test_channels_last_and_bf16_agree_with_fp32():
     model = network()
-    given = inputs(model.config)
-    expected = model(**given)
-    assert torch.allclose(model.to(memory_format=torch.channels_last)(**given), expected, atol=1e-5)
-    low = {k: v.bfloat16() if v.is_floating_point() else v for k, v in given.items()}
-    found = model.bfloat16()(**low)
-    assert found.dtype == torch.bfloat16
-    assert (found.float() - expected).abs().max() < 0.1 * expected.abs().max()
+    batch = inputs(model.config)
+    expected = model(**batch)
+    assert torch.allclose(model.to(memory_format=torch.channels_last)(**batch), expected, atol=1e-5)
+    low = {k: v.bfloat16() if v.is_floating_point() else v for k, v in batch.items()}
+    low_output = model.bfloat16()(**low)
+    assert low_output.dtype == torch.bfloat16
+    assert (low_output.float() - expected).abs().max() < 0.1 * expected.abs().max()
 
 
 def test_traces_as_one_graph():
@@ -172,21 +172,21 @@ def test_traces_as_one_graph():
     whole forward pass.
     """
     model = network(block_channels=(16,), attention_levels=(0,))
-    given = inputs(model.config)
+    batch = inputs(model.config)
     torch._dynamo.reset()
     traced = torch.compile(model, backend="eager", fullgraph=True)
-    assert torch.allclose(traced(**given), model(**given), atol=1e-5)
+    assert torch.allclose(traced(**batch), model(**batch), atol=1e-5)
 
 
 # ---- guidance
 
 
-def passes(model, given):
+def passes(model, batch):
     """The three predictions of the formula, one by one."""
     yes, no = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)
     return (
-        model(**given, drop_audio=yes, drop_text=yes), model(**given, drop_audio=no, drop_text=yes),
-        model(**given, drop_audio=no, drop_text=no)
+        model(**batch, drop_audio=yes, drop_text=yes), model(**batch, drop_audio=no, drop_text=yes),
+        model(**batch, drop_audio=no, drop_text=no)
     )  # fmt: skip
 
 
@@ -195,11 +195,11 @@ def passes(model, given):
 )
 def test_guidance_is_the_formula(scales):
     model = network()
-    given = inputs(model.config)
-    none, audio, both = passes(model, given)
+    batch = inputs(model.config)
+    none, audio, both = passes(model, batch)
     expected = none + scales[0] * (audio - none) + scales[1] * (both - audio)
-    found = model.forward_with_guidance(**given, audio_scale=scales[0], text_scale=scales[1])
-    assert torch.allclose(found, expected, atol=1e-4)
+    guided = model.forward_with_guidance(**batch, audio_scale=scales[0], text_scale=scales[1])
+    assert torch.allclose(guided, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -225,17 +225,17 @@ def test_needless_branches_are_not_run(scales, count):
 def test_scale_one_is_the_plain_prediction_in_one_pass():
     model, batches = network(), []
     model.conv_in.register_forward_hook(lambda module, args, out: batches.append(len(args[0])))
-    given = inputs(model.config)
-    found = model.forward_with_guidance(**given, audio_scale=1.0, text_scale=1.0)
+    batch = inputs(model.config)
+    guided = model.forward_with_guidance(**batch, audio_scale=1.0, text_scale=1.0)
     assert batches == [2 * 4]
-    assert torch.equal(found, model(**given))
+    assert torch.equal(guided, model(**batch))
 
 
 def test_without_emotion_two_branches_do():
     model, batches = network(emotion="none"), []
     model.conv_in.register_forward_hook(lambda module, args, out: batches.append(len(args[0])))
-    given = inputs(model.config)
-    model.forward_with_guidance(**given, audio_scale=2.0, text_scale=3.0)
+    batch = inputs(model.config)
+    model.forward_with_guidance(**batch, audio_scale=2.0, text_scale=3.0)
     assert batches == [2 * 2 * 4]
 
 
@@ -251,10 +251,10 @@ def test_a_stage_one_checkpoint_loads_into_every_variant(choices):
     stage1 = network(stda="strip_hv", tfrm="none", **mixed)
     model = network(**choices)
     report = model.load_compatible(stage1.state_dict())
-    own, given = model.state_dict(), stage1.state_dict()
+    own, stage1_weights = model.state_dict(), stage1.state_dict()
     assert sorted(report.loaded + report.missing) == sorted(own)
-    assert sorted(report.loaded + report.unexpected) == sorted(given)
-    assert all(torch.equal(own[name], given[name]) for name in report.loaded)
+    assert sorted(report.loaded + report.unexpected) == sorted(stage1_weights)
+    assert all(torch.equal(own[name], stage1_weights[name]) for name in report.loaded)
 
 
 def test_new_parts_do_not_change_a_checkpoint():
@@ -266,8 +266,8 @@ def test_new_parts_do_not_change_a_checkpoint():
     ).double()  # double, since two threads round single precision differently
     stage2 = network(trained=False, stda="strip_hvt", tfrm="learned", motion=True).double()
     stage2.load_compatible(stage1.state_dict())
-    given = {name: x.double() if x.is_floating_point() else x for name, x in inputs(stage1.config).items()}
-    assert torch.allclose(stage2(**given), stage1(**given), atol=1e-10)
+    batch = {name: x.double() if x.is_floating_point() else x for name, x in inputs(stage1.config).items()}
+    assert torch.allclose(stage2(**batch), stage1(**batch), atol=1e-10)
 
 
 def test_full_takes_the_row_strips():

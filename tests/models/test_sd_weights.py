@@ -52,11 +52,11 @@ def test_every_tensor_is_accounted_for(unet, stda):
     assert all(reason for reason in report.unused.values())
     own = model.state_dict()
     for theirs, name in report.mapped.items():
-        found = own[name]
+        weight = own[name]
         source = state[theirs]
         assert torch.equal(
-            found[:, :4] if theirs == "conv_in.weight" else found,
-            source.reshape(found.shape) if found.dim() == 2 else source,
+            weight[:, :4] if theirs == "conv_in.weight" else weight,
+            source.reshape(weight.shape) if weight.dim() == 2 else source,
         )
     uses_rows = stda not in ("strip_v", "filter", "none")
     assert any(".attn1.to_q." in name for name in report.mapped) == uses_rows
@@ -84,10 +84,10 @@ def test_with_full_attention_it_computes_what_stable_diffusion_does(unet):
     noisy, rest = torch.randn(2, 3, 4, 16, 8), torch.randn(2, 3, 4, 16, 8)
     timesteps = torch.tensor([10, 900])
     with torch.no_grad():
-        found = model(noisy, timesteps, torch.ones(2, 3, 1, 16, 8), rest, rest, torch.randn(2, 3, 20, 6))
+        output = model(noisy, timesteps, torch.ones(2, 3, 1, 16, 8), rest, rest, torch.randn(2, 3, 20, 6))
         expected = unet(noisy.flatten(0, 1), timesteps.repeat_interleave(3), torch.randn(6, 2, 24)).sample
     assert expected.abs().max() > 0.1
-    assert torch.allclose(found.flatten(0, 1), expected, atol=1e-4)
+    assert torch.allclose(output.flatten(0, 1), expected, atol=1e-4)
 
 
 def test_another_shape_is_refused(unet):

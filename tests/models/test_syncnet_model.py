@@ -36,8 +36,8 @@ def test_sizes_of_latentsync_build_without_memory():
     assert visual.shape == audio.shape == (1, 2048)
 
 
-def test_learns_which_sound_belongs_to_which_lips():
-    """A sound whose loudness is the mouth's opening: after a few steps windows are told
+def test_learns_which_audio_belongs_to_which_lips():
+    """Audio whose loudness is the mouth's opening: after a few steps windows are told
     apart.
     """
     torch.manual_seed(0)

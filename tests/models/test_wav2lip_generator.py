@@ -22,7 +22,7 @@ def test_sizes(size, width):
     assert drawn.shape == (2, 3, size, size) and drawn.min() >= 0 and drawn.max() <= 1
 
 
-def test_lips_depend_on_the_sound():
+def test_lips_depend_on_the_audio():
     torch.manual_seed(0)
     model = Wav2Lip(Wav2LipConfig(width=4)).eval()
     mel = torch.randn(1, 1, 80, 16, requires_grad=True)
