@@ -1,4 +1,4 @@
-"""Sound to what the networks hear: Whisper states at 50 Hz and mel spectrograms at 80
+"""Audio to what the networks hear: Whisper states at 50 Hz and mel spectrograms at 80
 Hz.
 """
 
@@ -16,9 +16,9 @@ WINDOW_SECONDS = 30
 
 
 def fit_length(samples: np.ndarray, frames: int) -> np.ndarray:
-    """Cut or pad sound with silence to the length of ``frames`` video frames at 25 fps."""
-    wanted = frames * SAMPLES_PER_FRAME
-    return np.pad(samples[:wanted], (0, max(0, wanted - len(samples)))).astype(np.float32)
+    """Cut or pad audio with silence to the length of ``frames`` video frames at 25 fps."""
+    length = frames * SAMPLES_PER_FRAME
+    return np.pad(samples[:length], (0, max(0, length - len(samples)))).astype(np.float32)
 
 
 def mel_steps(frames: int) -> int:
@@ -54,14 +54,14 @@ def frame_mels(mel: torch.Tensor, frames: int, first: int = 0) -> torch.Tensor:
 def whisper_states(
     encoder: nn.Module, samples: np.ndarray, padding: bool = True, overlap: float = 5.0
 ) -> torch.Tensor:
-    """All hidden states of Whisper's encoder for sound of any length.
+    """All hidden states of Whisper's encoder for audio of any length.
 
-    Sound longer than 30 s goes through overlapping windows whose states are cross-faded
+    Audio longer than 30 s goes through overlapping windows whose states are cross-faded
     in the overlap: no seam, and each instant is heard with its context.
 
     Args:
         encoder: openai-whisper's ``AudioEncoder``.
-        samples: Mono sound at 16 kHz, a multiple of 320 samples.
+        samples: Mono audio at 16 kHz, a multiple of 320 samples.
         padding: Pad the window to 30 s with silence, as Whisper was trained; else cut
             the positional embedding.
         overlap: Seconds of overlap.
@@ -74,7 +74,7 @@ def whisper_states(
     device = encoder.conv1.weight.device
     count = len(samples) // 320
     longest = WINDOW_SECONDS * RATE
-    # One log-mel for the whole sound: its floor depends on the loudest instant, which
+    # One log-mel for the whole audio: its floor depends on the loudest instant, which
     # must not jump between windows.
     mel = whisper.log_mel_spectrogram(
         np.pad(samples, (0, longest)) if padding else samples, n_mels=encoder.conv1.in_channels

@@ -38,11 +38,11 @@ def extract_command(
           --part vae=results/zoo/vae --part whisper=results/zoo/whisper \\
           --out results/features/demo_hdtf/shards/0-of-1/features.parquet
     """
-    given = core_settings.load(settings, config, "features extract")
+    loaded = core_settings.load(settings, config, "features extract")
     from eadbench.core.device import pick_device
     from eadbench.features.extract import extract
 
-    extract(clips, shard, parse_parts(part), given.features, out, pick_device(given.device))
+    extract(clips, shard, parse_parts(part), loaded.features, out, pick_device(loaded.device))
 
 
 @app.command("text")
@@ -67,7 +67,7 @@ def text_command(
           --part text_encoder=results/zoo/text_encoder \\
           --out results/features/demo_mead/text.parquet
     """
-    given = core_settings.load(settings, config, "features text")
+    loaded = core_settings.load(settings, config, "features text")
     parts = parse_parts(part)
     if "text_encoder" not in parts:
         raise EadbenchError(
@@ -77,7 +77,7 @@ def text_command(
         )
     from eadbench.features.text import encode_texts
 
-    encode_texts(corpus, captions, parts["text_encoder"], given.device, out)
+    encode_texts(corpus, captions, parts["text_encoder"], loaded.device, out)
 
 
 @app.command("merge")

@@ -20,10 +20,10 @@ class FeaturesConfig(Section):
             reduction (8 for Stable Diffusion's); LatentSync: 256.
         mask: What the model must paint: ``mouth``, ``lower_face`` (eyes stay as they
             are) or ``face`` (eyes and brows too, so that the emotion can change; ours).
-        whisper_padding: Pad sound to Whisper's 30 s, as it was trained (official
+        whisper_padding: Pad audio to Whisper's 30 s, as it was trained (official
             weights). ``false`` cuts the positional embedding to the clip instead, much
             cheaper for short clips and right for an encoder that was trained so (ours).
-        whisper_overlap: Seconds by which the 30 s windows of longer sound overlap;
+        whisper_overlap: Seconds by which the 30 s windows of longer audio overlap;
             states are cross-faded there, so that there is no seam.
         frames_per_batch: Frames per pass of the VAE.
     """

@@ -49,14 +49,14 @@ class Networks:
     device: torch.device
 
     @torch.inference_mode()
-    def features(self, video: Path, sound: Path) -> dict[str, torch.Tensor]:
+    def features(self, video: Path, audio_file: Path) -> dict[str, torch.Tensor]:
         """All features of one clip by kind (keys of ``store.KINDS``).
 
         Raises:
             EadbenchError: If the clip cannot be decoded.
         """
         frames = to_tensor(read_frames(video), self.config.size)
-        samples = audio.fit_length(read_audio(sound), len(frames))
+        samples = audio.fit_length(read_audio(audio_file), len(frames))
         pixels = normalise(frames).to(self.device)
         return {
             "frames": frames,
@@ -179,14 +179,14 @@ def not_used(clip: ClipsRow) -> str:
     return ""
 
 
-def _part(part: Path, networks: Networks, video: Path, sound: Path, job: Job) -> int:
+def _part(part: Path, networks: Networks, video: Path, audio_file: Path, job: Job) -> int:
     """Make the file with one clip's features unless it is there, made from the same;
     returns the number of frames.
     """
-    key = job.key(part.stem, video, sound)
+    key = job.key(part.stem, video, audio_file)
     if kept := job.done(key):
         return kept["frames"]
-    features = networks.features(video, sound)
+    features = networks.features(video, audio_file)
     with atomic_path(part) as temporary:
         save_file({kind: tensor.contiguous() for kind, tensor in features.items()}, temporary)
     job.keep(key, {"frames": len(features["frames"])}, [part])

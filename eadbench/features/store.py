@@ -163,18 +163,18 @@ class FeatureStore:
         Raises:
             EadbenchError: If the shards were made with different settings or weights.
         """
-        found: dict[str, str] | None = None
+        common: dict[str, str] | None = None
         for folder in self._shards():
             path = folder / "latents.safetensors"
             facts = _open(path).metadata() or {}
-            if found is not None and facts != found:
+            if common is not None and facts != common:
                 raise EadbenchError(
                     "feature shards differ in settings or weights",
                     path,
                     "extract the features of all corpora anew with one config",
                 )
-            found = facts
-        return found or {}
+            common = facts
+        return common or {}
 
     def verify(self, main_process: bool = True) -> None:
         """Check all shard files at once, before workers are forked that would each do

@@ -84,13 +84,13 @@ def encode_texts(
 
 
 def _encode(encoder, texts: list[str]) -> dict[str, torch.Tensor]:
-    found = {}
+    encoded = {}
     for start in track(range(0, len(texts), BATCH), "encode text", unit="batch"):
         part = texts[start : start + BATCH]
         tokens, mask = encoder.encode(part)
         for text, row, length in zip(part, tokens, mask.sum(1).tolist(), strict=True):
-            found[text_id_of(text)] = row[:length].half().contiguous()
-    return found
+            encoded[text_id_of(text)] = row[:length].half().contiguous()
+    return encoded
 
 
 class TextStore:

@@ -22,12 +22,12 @@ def speech(seconds: float, seed: int = 0) -> np.ndarray:
     return (0.1 * rng.standard_normal(count) * (1 + np.sin(np.arange(count) / 2000))).astype(np.float32)
 
 
-def test_states_of_padded_sound_are_those_of_whisper_itself(encoder: AudioEncoder) -> None:
+def test_states_of_padded_audio_are_those_of_whisper_itself(encoder: AudioEncoder) -> None:
     import whisper
 
-    sound = speech(2)
-    states = audio.whisper_states(encoder, sound, padding=True)
-    mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(sound))
+    samples = speech(2)
+    states = audio.whisper_states(encoder, samples, padding=True)
+    mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(samples))
     assert states.shape == (100, 3, 16)
     assert torch.allclose(encoder.ln_post(states[:, -1]), encoder(mel[None])[0, :100], atol=1e-4)
 
@@ -38,10 +38,10 @@ def test_short_states_need_no_padding(encoder: AudioEncoder) -> None:
 
 
 @pytest.mark.parametrize("seconds", [30.0, 31.0, 58.0])
-def test_long_sound_has_no_seam(encoder: AudioEncoder, seconds: float) -> None:
-    sound = speech(seconds)
-    states = audio.whisper_states(encoder, sound, padding=False)[:, -1]
-    assert len(states) == len(sound) // 320
+def test_long_audio_has_no_seam(encoder: AudioEncoder, seconds: float) -> None:
+    samples = speech(seconds)
+    states = audio.whisper_states(encoder, samples, padding=False)[:, -1]
+    assert len(states) == len(samples) // 320
     jump = (states[1:] - states[:-1]).norm(dim=1)
     if seconds > 30:
         last = len(states) - 1500
@@ -62,11 +62,11 @@ def test_hard_cut_windows_would_show_a_seam(encoder: AudioEncoder) -> None:
 
 
 def test_mel_matches_librosa_definition() -> None:
-    sound = speech(1)
-    mel = mel_spectrogram(sound)
+    samples = speech(1)
+    mel = mel_spectrogram(samples)
     assert mel.shape == (80, 81)
     assert mel.min() >= -4 and mel.max() <= 4
-    emphasised = np.append(sound[0], sound[1:] - 0.97 * sound[:-1])
+    emphasised = np.append(samples[0], samples[1:] - 0.97 * samples[:-1])
     middle = 40
     frame = emphasised[200 * middle - 400 : 200 * middle + 400] * np.hanning(801)[:-1]
     energy = mel_filters().numpy().T @ np.abs(np.fft.rfft(frame))
@@ -106,7 +106,7 @@ def test_frame_mels_are_centred_on_their_frame() -> None:
 
 
 def test_fit_length_cuts_and_pads() -> None:
-    sound = np.ones(1000, np.float32)
-    assert len(audio.fit_length(sound, 1)) == 640
-    padded = audio.fit_length(sound, 3)
+    samples = np.ones(1000, np.float32)
+    assert len(audio.fit_length(samples, 1)) == 640
+    padded = audio.fit_length(samples, 3)
     assert len(padded) == 1920 and not padded[1000:].any()

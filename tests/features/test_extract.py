@@ -67,12 +67,12 @@ def test_shards_leave_no_trace(
 ) -> None:
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "one" / "features.parquet", CPU)
     merge([tmp_path / "one" / "features.parquet"], tiny_clips, tmp_path / "index.parquet")
-    one, two = FeatureStore([tmp_path / "index.parquet"]), FeatureStore([tiny_features])
-    assert [row.clip_id for row in one.clips] == [row.clip_id for row in two.clips]
-    for a, b in zip(one.clips, two.clips, strict=True):
-        assert torch.equal(one.get(a, "latents"), two.get(b, "latents"))
-        assert torch.equal(one.get(a, "audio"), two.get(b, "audio"))
-    assert sum(row.trains for row in one.clips) == 4, "without captions every training clip trains"
+    merged, single = FeatureStore([tmp_path / "index.parquet"]), FeatureStore([tiny_features])
+    assert [row.clip_id for row in merged.clips] == [row.clip_id for row in single.clips]
+    for a, b in zip(merged.clips, single.clips, strict=True):
+        assert torch.equal(merged.get(a, "latents"), single.get(b, "latents"))
+        assert torch.equal(merged.get(a, "audio"), single.get(b, "audio"))
+    assert sum(row.trains for row in merged.clips) == 4, "without captions every training clip trains"
 
 
 def test_same_bytes_and_nothing_left_behind(
@@ -102,11 +102,11 @@ def test_a_killed_shard_goes_on(
 ) -> None:
     work, done = module.Networks.features, []
 
-    def killed_at_third(self, video, sound):
+    def killed_at_third(self, video, audio_file):
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(video)
-        return work(self, video, sound)
+        return work(self, video, audio_file)
 
     monkeypatch.setattr(module.Networks, "features", killed_at_third)
     out = tmp_path / "features.parquet"
@@ -117,7 +117,7 @@ def test_a_killed_shard_goes_on(
     monkeypatch.setattr(
         module.Networks,
         "features",
-        lambda self, video, sound: again.append(video) or work(self, video, sound),
+        lambda self, video, audio_file: again.append(video) or work(self, video, audio_file),
     )
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, out, CPU)
     assert len(again) == 4 and not set(again) & set(done)
@@ -140,11 +140,11 @@ def test_only_parts_of_the_same_settings_and_bytes_are_taken_over(
     work, out = module.Networks.features, tmp_path / "features.parquet"
     done: list[Path] = []
 
-    def counted(self, video, sound):
+    def counted(self, video, audio_file):
         if len(done) == stop:
             raise KeyboardInterrupt
         done.append(video)
-        return work(self, video, sound)
+        return work(self, video, audio_file)
 
     monkeypatch.setattr(module.Networks, "features", counted)
     stop = 2
@@ -180,9 +180,9 @@ def test_a_damaged_clip_costs_itself(tiny_clips: Path, tiny_parts: dict[str, Pat
     rows.loc[3, ["status", "reason"]] = "dropped", "sync"
     write_table(table, rows, schemas.CLIPS)
     extract(table, "0-of-1", tiny_parts, CONFIG, tmp_path / "features.parquet", CPU)
-    found = read_table(tmp_path / "features.parquet", schemas.FEATURES).set_index("clip_id")
-    assert found["status"].tolist() == ["kept", "kept", "failed", "dropped", "kept", "kept"]
-    assert found["reason"].iloc[3] == "clips: dropped: sync" and found["reason"].iloc[2]
+    features = read_table(tmp_path / "features.parquet", schemas.FEATURES).set_index("clip_id")
+    assert features["status"].tolist() == ["kept", "kept", "failed", "dropped", "kept", "kept"]
+    assert features["reason"].iloc[3] == "clips: dropped: sync" and features["reason"].iloc[2]
 
 
 def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(
@@ -191,17 +191,17 @@ def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(
     name = read_table(tiny_clips, schemas.CLIPS)["clip_id"][2]
     real, error = module.Networks.features, ValueError("bad shape")
 
-    def features(self, video: Path, sound: Path):
+    def features(self, video: Path, audio_file: Path):
         if video.stem == name:
             raise error
-        return real(self, video, sound)
+        return real(self, video, audio_file)
 
     monkeypatch.setattr(module.Networks, "features", features)
     extract(tiny_clips, "0-of-1", tiny_parts, CONFIG, tmp_path / "a/features.parquet", CPU)
-    found = read_table(tmp_path / "a/features.parquet", schemas.FEATURES).set_index("clip_id")
+    table = read_table(tmp_path / "a/features.parquet", schemas.FEATURES).set_index("clip_id")
     assert (
-        found["reason"][name] == "unexpected ValueError: bad shape"
-        and (found["status"] == "failed").sum() == 1
+        table["reason"][name] == "unexpected ValueError: bad shape"
+        and (table["status"] == "failed").sum() == 1
     )
     error = MemoryError()
     with pytest.raises(FatalError, match="out of memory"):

@@ -57,12 +57,12 @@ def test_each_distinct_text_is_encoded_once_and_labels_and_the_empty_text_with_t
     table = read_table(room / "text.parquet", schemas.TEXTS)
     assert table.text.is_unique
     assert table.text_id.is_unique
-    wanted = {
+    expected = {
         "",
         *filter(None, CAPTIONS),
         *(t for e in EMOTIONS for i in (0.1, 0.5, 0.9, None) for t in label_texts(e, i)),
     }
-    assert set(table.text) == wanted
+    assert set(table.text) == expected
     assert set(load_file(room / "text.safetensors")) == set(table.text_id)
 
 
