@@ -39,10 +39,10 @@ def write_command(
           --clips results/clips/demo_mead/clips.parquet \\
           --out results/captions/demo_mead/shards/0-of-1.parquet
     """
-    given = core_settings.load(settings, config, "captions write")
+    loaded = core_settings.load(settings, config, "captions write")
     from eadbench.captions.write import write_captions
 
-    write_captions(clips, corpus, shard, given.captions, parse_parts(part), given.seed, given.device, out)
+    write_captions(clips, corpus, shard, loaded.captions, parse_parts(part), loaded.seed, loaded.device, out)
 
 
 @app.command("merge")
@@ -73,7 +73,7 @@ def filter_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Measure each caption's cosine similarity with its clip's label, frames or sound,
+    """Measure each caption's cosine similarity with its clip's label, frames or audio,
     and keep or drop it for training.
 
     Scores (-1 to 1) stand in the table for every clip, kept or not, and beside them
@@ -87,11 +87,11 @@ def filter_command(
           --clips results/clips/demo_mead/clips.parquet \\
           --out results/captions/demo_mead/captions.parquet
     """
-    given = core_settings.load(settings, config, "captions filter")
+    loaded = core_settings.load(settings, config, "captions filter")
     from eadbench.captions.filter import filter_captions
 
     filter_captions(
-        written, clips, corpus, given.captions.filter, parse_parts(part), given.seed, given.device, out
+        written, clips, corpus, loaded.captions.filter, parse_parts(part), loaded.seed, loaded.device, out
     )
 
 
@@ -118,8 +118,8 @@ def report_command(
         eadbench captions report --out captions.html \\
           --captions results/captions/demo_mead/captions.parquet
     """
-    given = core_settings.load(settings, config, "captions report")
+    loaded = core_settings.load(settings, config, "captions report")
     from eadbench.captions.report import write_report
 
-    drawn = given.corpora.drawn if "corpora" in given.given else ()
-    write_report(captions, out, given.captions.filter.least_auc, drawn)
+    drawn = loaded.corpora.drawn if "corpora" in loaded.given else ()
+    write_report(captions, out, loaded.captions.filter.least_auc, drawn)

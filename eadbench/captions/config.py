@@ -105,7 +105,7 @@ class FilterConfig(Section):
 
     Attributes:
         compare: ``text-label`` (caption and description of the label), ``text-image``
-            (caption and frames) or ``text-audio`` (caption and sound).
+            (caption and frames) or ``text-audio`` (caption and audio).
         embedder: Artefact of the zoo that embeds: kinds ``sentence`` or
             ``text_encoder``, ``clip``, ``clap``.
         keep: ``threshold`` (``value`` is a cosine) or ``quantile`` (``value`` is the
@@ -168,9 +168,9 @@ class CaptionsConfig(Section):
         return self
 
     def in_use(self) -> dict[str, Any]:
-        found = dict(self.__dict__)
-        self.trim(found)
-        return found
+        dump = dict(self.__dict__)
+        self.trim(dump)
+        return dump
 
     def trim(self, dump: dict[str, Any]) -> None:
         """What the chosen captioner does not look at."""

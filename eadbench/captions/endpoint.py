@@ -138,9 +138,11 @@ class EndpointCaptioner:
                 if not trouble.passes or number == self.server.tries:
                     raise EadbenchError(self._hide(f"endpoint: {so_far}")) from trouble
                 pause = wait * random.uniform(0.75, 1) if trouble.asked is None else trouble.asked
-                left = self.server.max_wait - waited
-                if pause > left:
-                    why = f"asked to wait {pause:g} s, of captions.endpoint.max_wait {left:.3g} s are left"
+                remaining = self.server.max_wait - waited
+                if pause > remaining:
+                    why = (
+                        f"asked to wait {pause:g} s, of captions.endpoint.max_wait {remaining:.3g} s are left"
+                    )
                     raise EadbenchError(self._hide(f"endpoint: {so_far}; {why}")) from trouble
                 if trouble.asked is not None:
                     log.info("the endpoint asks to wait %g s: %s", pause, self._hide(str(trouble)))

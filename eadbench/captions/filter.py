@@ -1,4 +1,4 @@
-"""Keep or drop captions by cosine similarity with the clip's label, frames or sound."""
+"""Keep or drop captions by cosine similarity with the clip's label, frames or audio."""
 
 import logging
 import time
@@ -106,7 +106,7 @@ class Others:
     def __init__(self, clips: Sequence[ClipsRow], config: FilterConfig, embedder: Any) -> None:
         self.reasons = [""] * len(clips)
         self.vectors: list[np.ndarray | None] = [None] * len(clips)
-        fill = {"text-label": self._labels, "text-image": self._images, "text-audio": self._sounds}[
+        fill = {"text-label": self._labels, "text-image": self._images, "text-audio": self._audio}[
             config.compare
         ]
         fill(clips, config, embedder)
@@ -143,14 +143,14 @@ class Others:
                 continue
             self.vectors[k] = _unit(np.asarray(embedder.embed_images(frames)).mean(0))
 
-    def _sounds(self, clips: Sequence[ClipsRow], config: FilterConfig, embedder: Any) -> None:
-        for k, clip in enumerate(track(clips, "embed sound", unit="clip")):
+    def _audio(self, clips: Sequence[ClipsRow], config: FilterConfig, embedder: Any) -> None:
+        for k, clip in enumerate(track(clips, "embed audio", unit="clip")):
             try:
-                sound = read_audio(seals.checked(clip.audio), embedder.rate)
+                samples = read_audio(seals.checked(clip.audio), embedder.rate)
             except Exception as error:
                 self.reasons[k] = reason_of(error, clip.clip_id)
                 continue
-            self.vectors[k] = np.asarray(embedder.embed_sounds([sound]))[0]
+            self.vectors[k] = np.asarray(embedder.embed_audio([samples]))[0]
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -101,9 +101,9 @@ class Usual:
         key = speaker or ""
         centre = self.speakers.loc[key] if key in self.speakers.index else self.corpus
         z = (pd.Series(vector(values)) - centre) / self.spread
-        found = z.to_dict()
-        found["asymmetry"] = abs(found.pop("mouth_side"))
-        return {name: float(np.clip(found[name], -4, 4)) for name in MEASURES}
+        scaled = z.to_dict()
+        scaled["asymmetry"] = abs(scaled.pop("mouth_side"))
+        return {name: float(np.clip(scaled[name], -4, 4)) for name in MEASURES}
 
 
 def vector(values: Mapping[str, float]) -> dict[str, float]:
@@ -130,10 +130,10 @@ def name_emotion(deviations: Mapping[str, float]) -> tuple[str, float, float]:
     z = np.array([deviations[m] for m in MEASURES])
     z[MEASURES.index("head_motion")] = 0.0
     scale = np.clip(table @ z / (table**2).sum(1), 0, 1.5)
-    left = ((z - scale[:, None] * table) ** 2).sum(1)
-    left = np.append(left, (z**2).sum() - NEUTRAL_BONUS)
-    odds = np.exp(-(left - left.min()) / (2 * NOISE**2))
-    best = int(left.argmin())
+    unexplained = ((z - scale[:, None] * table) ** 2).sum(1)
+    unexplained = np.append(unexplained, (z**2).sum() - NEUTRAL_BONUS)
+    odds = np.exp(-(unexplained - unexplained.min()) / (2 * NOISE**2))
+    best = int(unexplained.argmin())
     emotion = [*names, "neutral"][best]
     intensity = 0.0 if emotion == "neutral" else float(np.clip(scale[best], 0.05, 1))
     return emotion, intensity, float(odds[best] / odds.sum())

@@ -96,10 +96,10 @@ def clip_measures(points: np.ndarray, box: np.ndarray, matrix: np.ndarray) -> di
     if points.ndim != 3 or points.shape[1:] != (POINTS, 2):
         raise ValueError(f"landmarks have shape {points.shape}, expected (T, {POINTS}, 2)")
     per_frame = frame_measures(points.astype(np.float64))
-    found = np.isfinite(np.stack(list(per_frame.values()))).all(0)
-    if not found.any():
+    has_face = np.isfinite(np.stack(list(per_frame.values()))).all(0)
+    if not has_face.any():
         raise ValueError("no frame has a face")
-    per_frame = {name: values[found] for name, values in per_frame.items()}
+    per_frame = {name: values[has_face] for name, values in per_frame.items()}
     # frames in which speech opens the mouth least
     quiet = per_frame["mouth_opening"] <= np.median(per_frame["mouth_opening"])
     clip = {name: float(np.median(values)) for name, values in per_frame.items()}
@@ -107,7 +107,7 @@ def clip_measures(points: np.ndarray, box: np.ndarray, matrix: np.ndarray) -> di
     for name in ("mouth_corners", "mouth_side", "mouth_width", "lip_raise"):
         clip[name] = float(np.median(per_frame[name][quiet]))
     clip["mouth_opening"] = float(np.quantile(per_frame["mouth_opening"], 0.25))
-    clip["head_motion"] = head_motion(box[found], matrix[found])
+    clip["head_motion"] = head_motion(box[has_face], matrix[has_face])
     return clip
 
 

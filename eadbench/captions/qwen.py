@@ -45,22 +45,22 @@ class QwenCaptioner:
         from eadbench.zoo.card import read_card, verify
         from eadbench.zoo.kinds.qwen_vl import open_model
 
-        wanted = config.qwen
-        if wanted.artefact:
-            if wanted.artefact not in parts:
-                hint = f"add --part {wanted.artefact}=results/zoo/{wanted.artefact}"
-                raise EadbenchError("the captioner's model was not handed over", wanted.artefact, hint)
-            folder = parts[wanted.artefact]
+        qwen = config.qwen
+        if qwen.artefact:
+            if qwen.artefact not in parts:
+                hint = f"add --part {qwen.artefact}=results/zoo/{qwen.artefact}"
+                raise EadbenchError("the captioner's model was not handed over", qwen.artefact, hint)
+            folder = parts[qwen.artefact]
             card = read_card(folder)
             verify(folder, card)
             source, name = str(folder), f"{card.id}@{card.sha256[:12]}"
-        elif Path(wanted.model).is_dir():
-            source, name = wanted.model, f"{Path(wanted.model).name}@{_fingerprint(Path(wanted.model))}"
-        elif wanted.revision:
-            source, name = wanted.model, f"{wanted.model}@{wanted.revision[:12]}"
+        elif Path(qwen.model).is_dir():
+            source, name = qwen.model, f"{Path(qwen.model).name}@{_fingerprint(Path(qwen.model))}"
+        elif qwen.revision:
+            source, name = qwen.model, f"{qwen.model}@{qwen.revision[:12]}"
         else:
             raise EadbenchError(
-                f"{wanted.model!r} is no folder here, and a hub id needs its revision",
+                f"{qwen.model!r} is no folder here, and a hub id needs its revision",
                 "captions.qwen.revision",
                 "give the commit",
             )
@@ -68,11 +68,11 @@ class QwenCaptioner:
         model = open_model(
             source,
             pick_device(device),
-            wanted.revision,
-            wanted.dtype,
-            wanted.four_bit,
-            wanted.frames_as,
-            wanted.repetition_penalty,
+            qwen.revision,
+            qwen.dtype,
+            qwen.four_bit,
+            qwen.frames_as,
+            qwen.repetition_penalty,
         )
         return cls(model, name, config)
 

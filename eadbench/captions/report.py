@@ -195,16 +195,16 @@ def draw(table: pd.DataFrame, title: str) -> str:
     if usable.empty:
         return ""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    bars, right = figure.subplots(1, 2)
     figure.suptitle(title.replace("$", r"\$"), fontsize=9)
     wrong = usable.swap_similarity.dropna()
     bins = np.linspace(min(usable.similarity.min(), wrong.min() if len(wrong) else 1), 1, 41)
-    left.hist(usable.similarity, bins, alpha=0.75, label="own caption", color="#0072b2")
-    left.hist(wrong, bins, alpha=0.6, label="another emotion's caption", color="#d55e00")
+    bars.hist(usable.similarity, bins, alpha=0.75, label="own caption", color="#0072b2")
+    bars.hist(wrong, bins, alpha=0.6, label="another emotion's caption", color="#d55e00")
     for value in sorted(set(usable.threshold.dropna())):
-        left.axvline(value, color="black", lw=0.8, ls="--")
-    left.set(xlabel="cosine similarity", ylabel="clips", title="Similarities and threshold")
-    left.legend(fontsize=8)
+        bars.axvline(value, color="black", lw=0.8, ls="--")
+    bars.set(xlabel="cosine similarity", ylabel="clips", title="Similarities and threshold")
+    bars.legend(fontsize=8)
     if len(wrong):
         truth, score = np.r_[np.ones(len(usable)), np.zeros(len(wrong))], np.r_[usable.similarity, wrong]
         precision, recall, _ = precision_recall_curve(truth, score)

@@ -39,16 +39,16 @@ def cue_phrases(deviations: Mapping[str, float], pick: Pick) -> list[str]:
         deviations: Measure to deviation in units of the usual spread.
         pick: Chooses one of several phrases.
     """
-    cues, found = wording()["cues"], []
+    cues, worded = wording()["cues"], []
     for measure, value in sorted(deviations.items(), key=lambda item: (-abs(item[1]), item[0])):
         phrases = cues.get(f"{measure}{'+' if value > 0 else '-'}")
         if phrases and abs(value) >= NAMED:
-            found.append(
+            worded.append(
                 pick(phrases).format(
                     wording()["cue_degrees"][int(abs(value) > CLEAR) + int(abs(value) > STRONG)]
                 )
             )
-    return found[:MOST_CUES]
+    return worded[:MOST_CUES]
 
 
 def sentence(template: str, emotion: str, intensity: float, cues: list[str], pick: Pick) -> str:

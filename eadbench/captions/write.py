@@ -93,9 +93,9 @@ def write_captions(
         for clip in mine
     }
     outcomes = {
-        name: Outcome(name, Answer.model_validate(found))
+        name: Outcome(name, Answer.model_validate(answer))
         for name, key in keys.items()
-        if (found := job.done(key))
+        if (answer := job.done(key))
     }
     todo = [clip for clip in mine if clip.clip_id not in outcomes]
     if outcomes:

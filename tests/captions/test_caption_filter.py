@@ -94,11 +94,11 @@ def test_wrong_captions_are_what_the_filter_drops(room, tmp_path):
 
 
 def test_same_bytes_twice_and_another_seed_swaps_others(room, tmp_path):
-    one, two = run(room, tmp_path / "a" / "c.parquet"), run(room, tmp_path / "b" / "c.parquet")
+    first, second = run(room, tmp_path / "a" / "c.parquet"), run(room, tmp_path / "b" / "c.parquet")
     assert (tmp_path / "a/c.parquet").read_bytes() == (tmp_path / "b/c.parquet").read_bytes()
     other = run(room, tmp_path / "c" / "c.parquet", seed=2)
-    assert (one.swap_clip != other.swap_clip).any()
-    pd.testing.assert_series_equal(one.similarity, two.similarity)
+    assert (first.swap_clip != other.swap_clip).any()
+    pd.testing.assert_series_equal(first.similarity, second.similarity)
 
 
 def table_of(similarity, emotions=None, splits=None, status=None):
@@ -218,7 +218,7 @@ def test_report_bears_corpora_without_labels_or_captions(room, tmp_path):
     )
 
 
-class Pictures:
+class ImageEmbedder:
     """Embeds a frame by its mean colour and the words red, green, blue alike."""
 
     def embed_images(self, frames):
@@ -242,7 +242,7 @@ def test_frames_are_compared_with_captions(room, tiny_clips, tmp_path, monkeypat
     rows = clips[["clip_id", "corpus", "speaker", "emotion", "split"]]
     rows = rows.assign(captioner="x", caption=["red", "blue", "green"], status="kept", reason="")
     write_table(tmp_path / "written.parquet", rows, schemas.CAPTIONS)
-    monkeypatch.setattr(filtering, "_open_embedder", lambda *_: (Pictures(), "pictures@0"))
+    monkeypatch.setattr(filtering, "_open_embedder", lambda *_: (ImageEmbedder(), "images@0"))
     config = FilterConfig(compare="text-image", embedder="clip", keep="threshold", value=0.5)
     table = filter_captions(
         tmp_path / "written.parquet",

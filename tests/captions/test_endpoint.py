@@ -99,9 +99,9 @@ def test_lasting_trouble_with_one_clip_is_a_row_with_a_reason(server, tiny_clips
         return trouble if image == first["image"] else chat_server.GOOD
 
     server.script = script
-    found = describe(server, tiny_clips, concurrency=1)
-    failed = [o for o in found.values() if o.answer is None]
-    assert len(found) == 6
+    outcomes = describe(server, tiny_clips, concurrency=1)
+    failed = [o for o in outcomes.values() if o.answer is None]
+    assert len(outcomes) == 6
     assert len(failed) == 1
     assert reason in failed[0].reason
 
@@ -109,10 +109,10 @@ def test_lasting_trouble_with_one_clip_is_a_row_with_a_reason(server, tiny_clips
 def test_hanging_server_costs_the_timeout_only(server, tiny_clips):
     server.script = lambda number, body: "hang" if number == 0 else chat_server.GOOD
     started = time.monotonic()
-    found = describe(server, tiny_clips, timeout=0.5, tries=1, concurrency=1)
+    outcomes = describe(server, tiny_clips, timeout=0.5, tries=1, concurrency=1)
     assert time.monotonic() - started < 10
-    assert sorted(o.answer is None for o in found.values()) == [False] * 5 + [True]
-    assert "no answer within 0.5 s" in next(o.reason for o in found.values() if o.answer is None)
+    assert sorted(o.answer is None for o in outcomes.values()) == [False] * 5 + [True]
+    assert "no answer within 0.5 s" in next(o.reason for o in outcomes.values() if o.answer is None)
 
 
 @pytest.mark.parametrize(
@@ -131,18 +131,20 @@ def test_an_answer_that_does_not_end_costs_one_clip_and_little_memory(
         (status, {}, stream(), 0.1 if "within" in reason else 0) if number == 0 else chat_server.GOOD
     )
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = describe(server, tiny_clips, timeout=1, tries=1, concurrency=1)
+    outcomes = describe(server, tiny_clips, timeout=1, tries=1, concurrency=1)
     assert time.monotonic() - started < 15
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
-    assert [o.reason for o in found.values() if o.answer is None] == [
+    assert [o.reason for o in outcomes.values() if o.answer is None] == [
         f"endpoint: {'the answer has ' * ('bytes' in reason)}{reason}, 1 try"
     ]
 
 
 def test_headers_that_do_not_end_cost_the_timeout_only(server, tiny_clips):
     server.script = lambda number, body: "drip" if number == 0 else chat_server.GOOD
-    found = describe(server, tiny_clips, timeout=1, tries=1, concurrency=1)
-    assert [o.reason for o in found.values() if o.answer is None] == ["endpoint: no answer within 1 s, 1 try"]
+    outcomes = describe(server, tiny_clips, timeout=1, tries=1, concurrency=1)
+    assert [o.reason for o in outcomes.values() if o.answer is None] == [
+        "endpoint: no answer within 1 s, 1 try"
+    ]
 
 
 @pytest.fixture
@@ -167,8 +169,8 @@ def test_a_wait_beyond_the_budget_is_a_row_that_says_so(server, tiny_clips, slep
     server.script = lambda number, body: (
         (429, {"Retry-After": "150"}, [b"{}"], 0) if number < 3 else chat_server.GOOD
     )
-    found = describe(server, tiny_clips, tries=9, concurrency=1, max_wait=400)
-    (reason,) = [o.reason for o in found.values() if o.answer is None]
+    outcomes = describe(server, tiny_clips, tries=9, concurrency=1, max_wait=400)
+    (reason,) = [o.reason for o in outcomes.values() if o.answer is None]
     assert slept == [150, 150]
     assert reason.startswith("endpoint: status 429") and "3 tries, 300 s waited" in reason
     assert reason.endswith("asked to wait 150 s, of captions.endpoint.max_wait 100 s are left")
@@ -185,7 +187,7 @@ def test_a_wait_that_means_nothing_is_not_kept(server, tiny_clips, slept, nonsen
 
 def test_all_settings_of_sampling_are_sent(server, tiny_clips):
     describe(server, tiny_clips)
-    wanted = {
+    expected = {
         "temperature": 0,
         "top_p": 1,
         "presence_penalty": 0,
@@ -193,7 +195,7 @@ def test_all_settings_of_sampling_are_sent(server, tiny_clips):
         "seed": 0,
         "repetition_penalty": 1.0,
     }
-    assert server.bodies[0].items() >= wanted.items()
+    assert server.bodies[0].items() >= expected.items()
     describe(server, tiny_clips, repetition_penalty=None)
     assert "repetition_penalty" not in server.bodies[-1]
 
@@ -217,8 +219,8 @@ def test_key_comes_from_the_environment_and_shows_nowhere(server, tiny_clips, tm
     monkeypatch.setenv("EAD_TEST_KEY", SECRET)
     server.script = lambda number, body: 401 if number < 3 else chat_server.GOOD
     with caplog.at_level(logging.DEBUG):
-        wanted = config(server, key_env="EAD_TEST_KEY", concurrency=1)
-        write_captions(tiny_clips, "tiny", "0-of-1", wanted, {}, 1, "cpu", tmp_path / "o.parquet")
+        settings = config(server, key_env="EAD_TEST_KEY", concurrency=1)
+        write_captions(tiny_clips, "tiny", "0-of-1", settings, {}, 1, "cpu", tmp_path / "o.parquet")
     assert server.headers[0]["authorization"] == f"Bearer {SECRET}"
     table = read_table(tmp_path / "o.parquet", schemas.CAPTIONS)
     assert "***" in table.reason[table.status == "failed"].iloc[0]  # the server had echoed it

@@ -71,11 +71,11 @@ def test_blinks_and_missing_frames_do_not_move_a_clip():
 
 
 def test_emotions_are_named_from_faces_alone(table):
-    clips, found = describe(table)
+    clips, outcomes = describe(table)
     named = (
         clips.set_index("clip_id")
         .emotion.to_frame()
-        .assign(got={k: o.answer.emotion for k, o in found.items()}, level=list(clips.level))
+        .assign(got={k: o.answer.emotion for k, o in outcomes.items()}, level=list(clips.level))
     )
     right = named.emotion == named.got
     assert right.mean() > 0.8, pd.crosstab(named.emotion, named.got)
@@ -91,9 +91,9 @@ def test_labels_are_never_looked_at(table):
 
 
 def test_intensity_follows_the_level(table):
-    clips, found = describe(table)
+    clips, outcomes = describe(table)
     strength = (
-        clips.assign(i=[found[c].answer.intensity for c in clips.clip_id])[clips.emotion != "neutral"]
+        clips.assign(i=[outcomes[c].answer.intensity for c in clips.clip_id])[clips.emotion != "neutral"]
         .groupby("level")
         .i.mean()
     )
@@ -107,12 +107,12 @@ def test_captions_do_not_depend_on_which_others_are_described(table):
 
 
 def test_phrasing_varies_with_clip_and_seed(table):
-    _, one = describe(table, seed=1)
+    _, first = describe(table, seed=1)
     _, two = describe(table, seed=2)
-    texts = [o.answer.description for o in one.values()]
+    texts = [o.answer.description for o in first.values()]
     assert len(set(texts)) > 0.9 * len(texts)
-    assert {k: o.answer.emotion for k, o in one.items()} == {k: o.answer.emotion for k, o in two.items()}
-    assert any(one[k].answer.description != two[k].answer.description for k in one)
+    assert {k: o.answer.emotion for k, o in first.items()} == {k: o.answer.emotion for k, o in two.items()}
+    assert any(first[k].answer.description != two[k].answer.description for k in first)
 
 
 def test_damaged_track_costs_its_own_clip_only(table, tmp_path):
@@ -121,10 +121,10 @@ def test_damaged_track_costs_its_own_clip_only(table, tmp_path):
     clips = read_table(path, schemas.CLIPS)
     (folder / clips.track[0]).write_bytes(b"PK\x03\x04 no zip")
     (folder / clips.track[1]).unlink()
-    _, found = describe(path)
-    assert "cannot be used" in found[clips.clip_id[0]].reason
-    assert "missing" in found[clips.clip_id[1]].reason
-    assert sum(o.answer is not None for o in found.values()) == len(clips) - 2
+    _, outcomes = describe(path)
+    assert "cannot be used" in outcomes[clips.clip_id[0]].reason
+    assert "missing" in outcomes[clips.clip_id[1]].reason
+    assert sum(o.answer is not None for o in outcomes.values()) == len(clips) - 2
 
 
 def test_nothing_stands_out_is_neutral_and_weak_is_weak():

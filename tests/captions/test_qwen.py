@@ -89,8 +89,8 @@ def test_the_repetition_penalty_published_with_a_model_does_not_count_unless_ask
     assert held.eos_token_id == settings["eos_token_id"], "where an answer ends is kept"
 
 
-def text_of(model, given):
-    return model.processor.tokenizer.decode(given["input_ids"][0])
+def text_of(model, inputs):
+    return model.processor.tokenizer.decode(inputs["input_ids"][0])
 
 
 def test_qwen3_sees_a_video_as_the_models_release_shows_it(random_qwen3):
@@ -98,19 +98,19 @@ def test_qwen3_sees_a_video_as_the_models_release_shows_it(random_qwen3):
     of vision tokens around it all.
     """
     model = open_model(str(random_qwen3), frames_as="video")
-    given = model.inputs(videos(1, frames=5), [[("user", "Q"), ("assistant", "x"), ("user", AGAIN)]], [4.0])
-    grid = given["video_grid_thw"][0].tolist()
+    inputs = model.inputs(videos(1, frames=5), [[("user", "Q"), ("assistant", "x"), ("user", AGAIN)]], [4.0])
+    grid = inputs["video_grid_thw"][0].tolist()
     pads = "<|video_pad|>" * (grid[1] * grid[2] // 4)
     assert grid[0] == 3 and pads
     pairs = "".join(f"<{time} seconds><|vision_start|>{pads}<|vision_end|>" for time in ("0.1", "0.6", "1.1"))
     head = f"<|im_start|>user\n{pairs}Q<|im_end|>\n<|im_start|>assistant\nx<|im_end|>\n"
-    assert text_of(model, given) == f"{head}<|im_start|>user\n{AGAIN}<|im_end|>\n<|im_start|>assistant\n"
+    assert text_of(model, inputs) == f"{head}<|im_start|>user\n{AGAIN}<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_qwen2_sees_a_video_in_one_pair_of_vision_tokens(random_qwen):
     model = open_model(str(random_qwen), frames_as="video")
-    given = model.inputs(videos(1, frames=4), [[("user", "Q")]], [4.0])
-    text = text_of(model, given)
+    inputs = model.inputs(videos(1, frames=4), [[("user", "Q")]], [4.0])
+    text = text_of(model, inputs)
     assert (
         text.startswith("<|im_start|>user\n<|vision_start|><|video_pad|>")
         and text.count("<|vision_start|>") == text.count("<|vision_end|>") == 1
@@ -129,7 +129,7 @@ def as_the_server_sees(body, processor):
             content.append(part)
             continue
         head, data = part[part["type"]]["url"].split(";base64,")
-        frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in data.split(",")]
+        frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(image)))) for image in data.split(",")]
         assert head == ("data:video/jpeg" if kind == "video" else "data:image/jpeg")
         content.append({"type": kind})
         (shown if kind == "video" else images).append(frames)
@@ -137,7 +137,7 @@ def as_the_server_sees(body, processor):
         [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
     )
     if not shown:
-        return processor(text=[text], images=[[one[0] for one in images]], return_tensors="pt")
+        return processor(text=[text], images=[[frames[0] for frames in images]], return_tensors="pt")
     rate, frames = body["media_io_kwargs"]["video"]["fps"], shown[0]
     facts = {
         "fps": rate,
@@ -158,8 +158,8 @@ def test_an_endpoint_shows_the_model_what_transformers_shows_it(server, random_q
         "endpoint": {"base_url": server.url, "model": "m", "frames_as": frames_as, "concurrency": 1},
     }
     clips = [next(read_rows(tiny_clips, schemas.CLIPS))]
-    found = list(EndpointCaptioner(CaptionsConfig.model_validate(section)).describe(clips))
-    assert found[0].answer
+    outcomes = list(EndpointCaptioner(CaptionsConfig.model_validate(section)).describe(clips))
+    assert outcomes[0].answer
     model = open_model(str(random_qwen3), frames_as=frames_as)
     frames = clip_frames(clips[0].video, 5)
     ours = model.inputs([frames], [[("user", load_prompt("describe").text)]], [rate_shown(clips[0], 5)])
@@ -184,9 +184,9 @@ def test_whole_shard_through_the_model(taught_qwen, tiny_clips, tmp_path):
 
 def test_babble_gives_rows_with_reasons_and_a_shard_of_it_is_an_error(random_qwen, tiny_clips, tmp_path):
     clips = list(read_rows(tiny_clips, schemas.CLIPS))
-    found = list(QwenCaptioner.open(config(random_qwen), {}, "cpu").describe(clips))
-    assert {o.clip_id for o in found} == {clip.clip_id for clip in clips}
-    assert all(o.answer is None and o.reason for o in found)
+    outcomes = list(QwenCaptioner.open(config(random_qwen), {}, "cpu").describe(clips))
+    assert {o.clip_id for o in outcomes} == {clip.clip_id for clip in clips}
+    assert all(o.answer is None and o.reason for o in outcomes)
     with pytest.raises(EadbenchError, match="all 6"):
         write_captions(
             tiny_clips, "tiny", "0-of-1", config(random_qwen), {}, 1, "cpu", tmp_path / "o.parquet"
@@ -209,32 +209,32 @@ class Forgetful:
 def test_unusable_answers_are_asked_for_once_more_in_one_batch(tiny_clips):
     model = Forgetful()
     captioner = QwenCaptioner(model, "forgetful", config("x"))
-    found = list(captioner.describe(list(read_rows(tiny_clips, schemas.CLIPS))))
-    assert all(o.answer for o in found)
+    outcomes = list(captioner.describe(list(read_rows(tiny_clips, schemas.CLIPS))))
+    assert all(o.answer for o in outcomes)
     assert model.calls == [[1, 1, 1, 1], [3, 3], [1, 1], [3]]
 
 
 def test_unreadable_clip_costs_itself(tiny_clips):
     clips = list(read_rows(tiny_clips, schemas.CLIPS))
     clips[1] = replace(clips[1], video=tiny_clips.parent / "videos/none.mp4")
-    found = {o.clip_id: o for o in QwenCaptioner(Forgetful(), "m", config("x")).describe(clips)}
-    assert "cannot be opened" in found[clips[1].clip_id].reason
-    assert sum(o.answer is not None for o in found.values()) == len(clips) - 1
+    outcomes = {o.clip_id: o for o in QwenCaptioner(Forgetful(), "m", config("x")).describe(clips)}
+    assert "cannot be opened" in outcomes[clips[1].clip_id].reason
+    assert sum(o.answer is not None for o in outcomes.values()) == len(clips) - 1
 
 
 def test_artefact_of_the_zoo_is_checked_and_named(taught_qwen, tiny_clips, tmp_path):
-    wanted = config(artefact="qwen")
+    settings = config(artefact="qwen")
     with pytest.raises(EadbenchError, match="not handed over"):
-        QwenCaptioner.open(wanted, {}, "cpu")
+        QwenCaptioner.open(settings, {}, "cpu")
     files = {p.name: sha256_of(p) for p in taught_qwen.iterdir() if p.name != "card.json"}
     card = Card(
         artefact="qwen", kind="qwen_vl", how="random", id="tiny", source="here", licence="none", files=files
     )
     write_card(taught_qwen, card)
-    assert QwenCaptioner.open(wanted, {"qwen": taught_qwen}, "cpu").id == f"tiny@{card.sha256[:12]}"
+    assert QwenCaptioner.open(settings, {"qwen": taught_qwen}, "cpu").id == f"tiny@{card.sha256[:12]}"
     write_card(taught_qwen, card.model_copy(update={"files": {**files, "config.json": "0" * 64}}))
     with pytest.raises(FatalError, match="changed"):
-        QwenCaptioner.open(wanted, {"qwen": taught_qwen}, "cpu")
+        QwenCaptioner.open(settings, {"qwen": taught_qwen}, "cpu")
 
 
 def test_models_that_cannot_be_had_say_so(tiny_clips, tmp_path, monkeypatch):
@@ -278,9 +278,9 @@ def test_four_bit_reaches_the_model(taught_qwen, monkeypatch):
     monkeypatch.setattr(transformers.AutoModelForImageTextToText, "from_pretrained", stop)
     with pytest.raises(EadbenchError, match="seen enough"):
         open_model(str(taught_qwen), "cuda", four_bit=True)
-    wanted = asked["quantization_config"]
+    quantization = asked["quantization_config"]
     assert (
-        wanted.load_in_4bit
-        and wanted.bnb_4bit_quant_type == "nf4"
+        quantization.load_in_4bit
+        and quantization.bnb_4bit_quant_type == "nf4"
         and asked["device_map"] == {"": torch.device("cuda")}
     )

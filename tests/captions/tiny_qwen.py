@@ -151,11 +151,11 @@ def teach(model, processor, frames: int, size: int, steps: int = 90) -> float:
             np.uint8(rng.integers(0, 255 - rough, 3) + rng.integers(0, rough, (size, size, 3)))
             for _ in range(frames)
         ]
-        given = processor(text=[prompt + ANSWER + "<|im_end|>"], images=[images], return_tensors="pt")
+        inputs = processor(text=[prompt + ANSWER + "<|im_end|>"], images=[images], return_tensors="pt")
         length = len(processor.tokenizer(ANSWER + "<|im_end|>")["input_ids"])
-        labels = given["input_ids"].clone()
+        labels = inputs["input_ids"].clone()
         labels[:, :-length] = -100
-        loss = model(**given, labels=labels).loss
+        loss = model(**inputs, labels=labels).loss
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

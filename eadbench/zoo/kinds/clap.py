@@ -28,7 +28,7 @@ class SoundText:
         self.rate = processor.feature_extractor.sampling_rate
 
     @torch.inference_mode()
-    def embed_sounds(self, sounds: list[np.ndarray]) -> torch.Tensor:
+    def embed_audio(self, sounds: list[np.ndarray]) -> torch.Tensor:
         """Mono float32 samples at ``rate`` to ``(N, D)`` float32 on the CPU,
         L2-normalised; of longer sounds the middle stretch counts.
         """
@@ -72,7 +72,7 @@ class SoundText:
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> SoundText:
-    """An object with ``embed_sounds``, ``embed_texts`` and ``rate``."""
+    """An object with ``embed_audio``, ``embed_texts`` and ``rate``."""
     from transformers import AutoModel, AutoProcessor
 
     return SoundText(model_from_folder(AutoModel, folder, card), from_folder(AutoProcessor, folder), device)

@@ -289,7 +289,7 @@ def test_clap_folder_of_transformers_gives_its_cosines(tmp_path):
     assert embedder.rate == 16000
     rng = np.random.default_rng(0)
     sounds = [rng.normal(0, 0.1, n).astype(np.float32) for n in (8000, 16000, 40000)]
-    first, second = embedder.embed_sounds(sounds), embedder.embed_sounds(sounds)
+    first, second = embedder.embed_audio(sounds), embedder.embed_audio(sounds)
     torch.testing.assert_close(first, second)
     torch.testing.assert_close(first.norm(dim=1), torch.ones(3))
     assert embedder.embed_texts(["The lips.", "Rage"]).shape == (2, 16)
@@ -378,7 +378,7 @@ def use(kind: str, part) -> torch.Tensor:
     if kind == "clap":
         return torch.cat(
             [
-                part.embed_sounds([rng.normal(0, 0.1, 16000).astype(np.float32)]),
+                part.embed_audio([rng.normal(0, 0.1, 16000).astype(np.float32)]),
                 part.embed_texts(["The lips."]),
             ]
         )
