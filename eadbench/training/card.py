@@ -62,4 +62,6 @@ def corpora_of(card: dict[str, Any]) -> list[str]:
     """Corpora that a run and all that it started from were trained on, sorted; those of
     published weights are not known.
     """
-    return sorted({corpus for one in (card, *ancestors(card)) for corpus in one.get("trained_on") or ()})
+    return sorted(
+        {corpus for ancestor in (card, *ancestors(card)) for corpus in ancestor.get("trained_on") or ()}
+    )

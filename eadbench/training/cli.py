@@ -52,15 +52,15 @@ def run_command(
           --features results/features/demo_hdtf/index.parquet \\
           --out results/training/wav2lip/card.json
     """
-    given = core_settings.load(settings, config, "training run")
-    given.training.run(name)
+    loaded = core_settings.load(settings, config, "training run")
+    loaded.training.run(name)
     from eadbench.training.launch import launch
 
-    launch(processes or given.training.processes)
+    launch(processes or loaded.training.processes)
 
     from eadbench.training.run import run
 
-    run(name, given.training, given.seed, given.device, features, out, init, parse_parts(part))
+    run(name, loaded.training, loaded.seed, loaded.device, features, out, init, parse_parts(part))
 
 
 @app.command("modules")
@@ -87,20 +87,22 @@ def modules_command(
 
         eadbench training modules --run full --run no_tfrm
     """
-    given = core_settings.load(None, config)
+    loaded = core_settings.load(None, config)
     import pandas as pd
 
     from eadbench.core.files import write_text
     from eadbench.training.modules import uses
 
-    found = []
-    for one in name:
-        run = given.training.run(one)
+    tables = []
+    for run_name in name:
+        run = loaded.training.run(run_name)
         indexes = features or [
-            given.results / "features" / corpus / "index.parquet" for corpus in run.train_on
+            loaded.results / "features" / corpus / "index.parquet" for corpus in run.train_on
         ]
-        found.append(uses(one, run, given.seed, given.device, indexes, given.results / "training" / one))
-    frame = pd.concat(found, ignore_index=True)
+        tables.append(
+            uses(run_name, run, loaded.seed, loaded.device, indexes, loaded.results / "training" / run_name)
+        )
+    frame = pd.concat(tables, ignore_index=True)
     if out is not None:
         write_text(out, frame.to_csv(index=False))
     typer.echo(frame.to_string(index=False, na_rep="-", float_format="{:.4f}".format))

@@ -115,7 +115,7 @@ class LossConfig(Section):
             is what costs (LatentSync: 1).
         x0_frames: Consecutive frames of the window that are decoded for them; null
             decodes all.
-        sync_others: Moments of the clip from which the sound of each window is told,
+        sync_others: Moments of the clip from which the audio of each window is told,
             beside the other windows, with a contrastive SyncNet (ours).
         lower_half: LPIPS looks at the lower half only (LatentSync).
         emphasis: Noise loss counts ``1 + emphasis`` times where the mask says
@@ -286,23 +286,29 @@ class TrainingConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _inherit(cls, given: Any) -> Any:
+    def _inherit(cls, section: Any) -> Any:
         """Write the runs out in full: what is shared, then the run that each is a diff
         against, then what is its own.
         """
-        runs = given.get("runs") if isinstance(given, dict) else None
+        runs = section.get("runs") if isinstance(section, dict) else None
         if not isinstance(runs, dict) or not all(isinstance(run, dict) for run in runs.values()):
-            return given
-        shared = {key: given[key] for key in ("train_on", "losses", "diffusion", "optim") if given.get(key)}
+            return section
+        shared = {
+            key: section[key] for key in ("train_on", "losses", "diffusion", "optim") if section.get(key)
+        }
         full = {}
         for name in runs:
             own = _inherited(runs, name, ())
             full[name] = merge(
                 shared
-                | ({"model": given["model"]} if own.get("kind") == "eadnet" and given.get("model") else {}),
+                | (
+                    {"model": section["model"]}
+                    if own.get("kind") == "eadnet" and section.get("model")
+                    else {}
+                ),
                 own,
             )
-        return {**given, "runs": full}
+        return {**section, "runs": full}
 
     def run(self, name: str) -> RunConfig:
         """A run with all that it inherits.

@@ -88,19 +88,19 @@ class Windows(Dataset):
             torch.cat([mel, mel[:, -1:].expand(-1, steps - mel.shape[1])], 1) if mel.shape[1] < steps else mel
         )
 
-    def sync_sounds(
+    def sync_mels(
         self, row: FeaturesRow, starts: list[int], sync: SyncNetConfig, others: int, rng: np.random.Generator
     ) -> dict[str, torch.Tensor]:
-        """``sounds`` of the windows that start at these frames ``(K, 80, steps)``, and
+        """``sync_mels`` of the windows starting at these frames ``(K, 80, steps)``, and
         ``others`` of the clip's other windows ``(M, 80, steps)``.
         """
         rest = np.setdiff1d(np.arange(row.frames - sync.frames + 1), starts)
         drawn = rng.choice(rest, others, replace=len(rest) < others) if len(rest) else np.zeros(0, int)
-        sounds = [self.mel(row, mel_start(int(s)), sync.mel_steps) for s in (*starts, *drawn)]
-        empty = torch.zeros(0, *sounds[0].shape)
+        mels = [self.mel(row, mel_start(int(s)), sync.mel_steps) for s in (*starts, *drawn)]
+        empty = torch.zeros(0, *mels[0].shape)
         return {
-            "sounds": torch.stack(sounds[: len(starts)]),
-            "others": torch.stack(sounds[len(starts) :]) if len(drawn) else empty,
+            "sync_mels": torch.stack(mels[: len(starts)]),
+            "others": torch.stack(mels[len(starts) :]) if len(drawn) else empty,
         }
 
 
@@ -117,7 +117,7 @@ class EADNetWindows(Windows):
         clean_frames: Frames that those decode.
         sync: SyncNet of the sync loss, if any; its windows start at
             :meth:`sync_starts`.
-        others: Sounds of other moments that these are told from.
+        others: Audio of other moments that these are told from.
     """
 
     def __init__(
@@ -184,12 +184,12 @@ class EADNetWindows(Windows):
         }
         if self.has_clean(number // self.batch + 1):
             first = int(rng.integers(0, frames - self.clean_frames + 1))
-            at = start + first
+            begin = start + first
             sample["first"] = first
-            sample["frames"] = self.store.get(row, "frames", at, at + self.clean_frames)
+            sample["frames"] = self.store.get(row, "frames", begin, begin + self.clean_frames)
             if self.sync:
-                sample |= self.sync_sounds(
-                    row, [at + s for s in self.sync_starts()], self.sync, self.others, rng
+                sample |= self.sync_mels(
+                    row, [begin + s for s in self.sync_starts()], self.sync, self.others, rng
                 )
         return sample
 
@@ -240,7 +240,7 @@ def reference_start(start: int, frames: int, total: int, rng: np.random.Generato
 
 
 class SyncWindows(Windows):
-    """``count`` windows of one clip with their sound, for SyncNet: negatives come from
+    """``count`` windows of one clip with their audio, for SyncNet: negatives come from
     the same clip only.
 
     Starts are drawn from all places, at least one frame apart. ``augment`` mirrors and
@@ -268,7 +268,7 @@ class SyncWindows(Windows):
             gain, offset = (
                 torch.from_numpy(rng.uniform(*reach, 3)).float() for reach in ((0.7, 1.3), (-0.2, 0.2))
             )
-        at = [mel_start(int(s)) for s in starts]
+        mel_starts = [mel_start(int(s)) for s in starts]
         padded = torch.cat([mel, mel[:, -1:].expand(-1, steps)], 1)
         return {
             "number": number,
@@ -276,7 +276,7 @@ class SyncWindows(Windows):
             "windows": torch.stack([frames[s : s + size] for s in starts]),
             "gain": gain,
             "offset": offset,
-            "sounds": torch.stack([padded[:, m : m + steps] for m in at]),
+            "sync_mels": torch.stack([padded[:, m : m + steps] for m in mel_starts]),
         }
 
 
@@ -289,7 +289,7 @@ def recoloured(batch: dict[str, Any]) -> torch.Tensor:
 
 
 class Wav2LipWindows(Windows):
-    """Consecutive frames, as many reference frames of elsewhere in the clip, the sound
+    """Consecutive frames, as many reference frames of elsewhere in the clip, the audio
     of each frame, and that of the SyncNet windows among them.
     """
 
@@ -314,7 +314,7 @@ class Wav2LipWindows(Windows):
             "frames": self.store.get(row, "frames", start, start + self.length),
             "reference": self.store.get(row, "frames", other, other + self.length),
             "mels": frame_mels(self.store.get(row, "mel").float(), self.length, start),
-            **self.sync_sounds(row, [start + s for s in self.sync_starts()], self.sync, self.others, rng),
+            **self.sync_mels(row, [start + s for s in self.sync_starts()], self.sync, self.others, rng),
         }
 
 
@@ -340,11 +340,11 @@ def pad_texts(texts: list[torch.Tensor | None]) -> tuple[torch.Tensor | None, to
     """Texts ``(L_i, D)`` to ``(B, L, D)`` and ``(B, L)``; ``None`` for both if no
     sample has one.
     """
-    given = [text for text in texts if text is not None]
-    if not given:
+    present = [text for text in texts if text is not None]
+    if not present:
         return None, None
-    longest = max(len(text) for text in given)
-    padded = torch.zeros(len(texts), longest, given[0].shape[1])
+    longest = max(len(text) for text in present)
+    padded = torch.zeros(len(texts), longest, present[0].shape[1])
     mask = torch.zeros(len(texts), longest, dtype=torch.bool)
     for k, text in enumerate(texts):
         if text is not None:
@@ -395,7 +395,7 @@ class StepSampler(Sampler[list[int]]):
 
 def first_batches(data: Windows, count: int, batch: int, device: torch.device) -> Iterator[dict[str, Any]]:
     """The first batches of the windows, on a device."""
-    return (to_device(one, device) for one in loader(data, StepSampler(1, count, batch), 0, 2, False))
+    return (to_device(samples, device) for samples in loader(data, StepSampler(1, count, batch), 0, 2, False))
 
 
 def loader(data: Windows, sampler: StepSampler, workers: int, prefetch: int, pin: bool) -> DataLoader:

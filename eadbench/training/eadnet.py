@@ -167,7 +167,7 @@ class EADNetTask(TrainingTask):
             size = self.networks.syncnet.config.frames
             windows = torch.stack([fake[:, s : s + size] for s in self.data.sync_starts()], 1)
             parts["sync"] = L.sync_loss(
-                self.networks.syncnet, windows, batch["sounds"], batch["others"], self.networks.temperature
+                self.networks.syncnet, windows, batch["sync_mels"], batch["others"], self.networks.temperature
             )
         if self.networks.lpips is not None:
             parts["lpips"] = L.lpips_loss(self.networks.lpips, fake, real, weights.lower_half)
@@ -190,8 +190,8 @@ class EADNetTask(TrainingTask):
 
     @torch.no_grad()
     def validate(self, model: nn.Module, batches: list[dict[str, Any]]) -> dict[str, float]:
-        """Noise loss where the mask says regenerate, with the clip's own sound and
-        emotion, and with another clip's sound or emotion.
+        """Noise loss where the mask says regenerate, with the clip's own audio and
+        emotion, and with another clip's audio or emotion.
 
         The others should be worse: by how much tells whether the network listens, and
         whether it heeds the emotion. Nothing is dropped.
@@ -199,12 +199,12 @@ class EADNetTask(TrainingTask):
         others = {"noise": (), "noise_other_sound": ("audio",)}
         if len(self.model.config.sources) > 1:
             others["noise_other_emotion"] = ("text", "text_mask", "vai")
-        found: dict[str, list[torch.Tensor]] = {name: [] for name in others}
+        losses: dict[str, list[torch.Tensor]] = {name: [] for name in others}
         for batch in batches:
             for name, keys in others.items():
                 exchanged = batch | {key: batch[key].roll(1, 0) for key in keys if batch.get(key) is not None}
-                found[name].append(self.regenerated_noise(model, exchanged))
-        result = {name: float(torch.cat(values).mean()) for name, values in found.items()}
+                losses[name].append(self.regenerated_noise(model, exchanged))
+        result = {name: float(torch.cat(values).mean()) for name, values in losses.items()}
         for used, name in (
             ("audio_sensitivity", "noise_other_sound"),
             ("emotion_sensitivity", "noise_other_emotion"),
@@ -235,13 +235,13 @@ class EADNetTask(TrainingTask):
         """
         if self.model.config.tfrm not in ("gat", "learned"):
             return {}
-        found: dict[str, list[torch.Tensor]] = {}
+        per_block: dict[str, list[torch.Tensor]] = {}
         for batch in batches:
             noisy = self.diffusion.add_noise(batch["clean"], batch["noise"], batch["t"])
             _, graphs = self.predict(self.model, batch, noisy, return_adjacency=True)
             for block, graph in graphs.items():
-                found.setdefault(block, []).append(graph.float().cpu())
-        return {block: torch.cat(graphs).mean(0) for block, graphs in found.items()}
+                per_block.setdefault(block, []).append(graph.float().cpu())
+        return {block: torch.cat(graphs).mean(0) for block, graphs in per_block.items()}
 
 
 def position_weight(mask: torch.Tensor, emphasis: float, mouth: float) -> torch.Tensor:
@@ -249,8 +249,8 @@ def position_weight(mask: torch.Tensor, emphasis: float, mouth: float) -> torch.
     the mask (0) says regenerate, more still around the mouth.
     """
     size = mask.shape[-1]
-    at = (torch.arange(size) + 0.5) / size
-    y, x = torch.meshgrid(at, at, indexing="ij")
+    centres = (torch.arange(size) + 0.5) / size
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
     right, left = TEMPLATE["mouth_right"], TEMPLATE["mouth_left"]
     centre_x, centre_y, width = (right[0] + left[0]) / 2, (right[1] + left[1]) / 2 + 0.04, left[0] - right[0]
     bump = torch.exp(-(((x - centre_x) / (0.6 * width)) ** 2 + ((y - centre_y) / (0.5 * width)) ** 2))

@@ -295,8 +295,8 @@ class Trainer:
         if self.accelerator.is_main_process:
             # all go to the log file, these to the terminal, too
             level = logging.DEBUG if split == "train" else logging.INFO
-            told = ", ".join(f"{k} {v:.4g}" for k, v in sorted(values.items()))
-            log.log(level, "%s step %d/%d %s: %s", self.run, self.step, self.config.steps, split, told)
+            numbers = ", ".join(f"{k} {v:.4g}" for k, v in sorted(values.items()))
+            log.log(level, "%s step %d/%d %s: %s", self.run, self.step, self.config.steps, split, numbers)
 
     def save(self) -> None:
         """Write all that resuming needs to ``state/``; only the first process writes."""

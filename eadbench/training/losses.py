@@ -25,20 +25,20 @@ def noise_loss(
 def sync_loss(
     syncnet: nn.Module,
     windows: torch.Tensor,
-    sounds: torch.Tensor,
+    mels: torch.Tensor,
     others: torch.Tensor | None,
     temperature: float | None,
 ) -> torch.Tensor:
-    """How badly mouth and sound agree, by the training SyncNet.
+    """How badly mouth and audio agree, by the training SyncNet.
 
     Args:
         syncnet: Frozen SyncNet.
         windows: ``(B, K, f, 3, S, S)`` in [-1, 1].
-        sounds: Mel of each window ``(B, K, 80, steps)``.
+        mels: Mel of each window ``(B, K, 80, steps)``.
         others: Mel of other moments of the same clips ``(B, M, 80, steps)``; needed
             with a temperature.
         temperature: Of the contrastive loss, if the SyncNet was trained with it: then
-            each window must tell its own sound from those of the other windows and
+            each window must tell its own audio from those of the other windows and
             moments, as in training. ``None``: -log of the cosine, as LatentSync.
 
     Returns:
@@ -46,7 +46,7 @@ def sync_loss(
     """
     v = embed_windows(syncnet, windows)
     with torch.no_grad():
-        a = embed_sounds(syncnet, sounds if temperature is None else torch.cat([sounds, others], 1))
+        a = embed_mels(syncnet, mels if temperature is None else torch.cat([mels, others], 1))
     if temperature is None:
         return -((v * a).sum(-1).clamp(1e-4, 1.0)).log().mean(1)
     logits = v @ a.transpose(1, 2) / temperature
@@ -67,21 +67,21 @@ def embed_windows(syncnet: nn.Module, windows: torch.Tensor, lower: bool = False
     return syncnet.visual(windows.flatten(2, 3).flatten(0, 1)).float().unflatten(0, windows.shape[:2])
 
 
-def embed_sounds(syncnet: nn.Module, sounds: torch.Tensor) -> torch.Tensor:
-    """Sounds ``(B, K, 80, steps)`` to unit vectors ``(B, K, E)``."""
-    return syncnet.audio(sounds.flatten(0, 1)[:, None]).float().unflatten(0, sounds.shape[:2])
+def embed_mels(syncnet: nn.Module, mels: torch.Tensor) -> torch.Tensor:
+    """Audio ``(B, K, 80, steps)`` to unit vectors ``(B, K, E)``."""
+    return syncnet.audio(mels.flatten(0, 1)[:, None]).float().unflatten(0, mels.shape[:2])
 
 
 def embed_pairs(
-    syncnet: nn.Module, windows: torch.Tensor, sounds: torch.Tensor, lower: bool = False
+    syncnet: nn.Module, windows: torch.Tensor, mels: torch.Tensor, lower: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Embed windows ``(B, K, f, 3, S, S)`` and sounds ``(B, K, 80, steps)`` to unit
+    """Embed windows ``(B, K, f, 3, S, S)`` and mels ``(B, K, 80, steps)`` to unit
     vectors ``(B, K, E)``; ``lower``: already cut in half.
     """
     batch, count = windows.shape[:2]
     if not lower:
         windows = windows[..., windows.shape[-2] // 2 :, :]
-    v, a = syncnet(windows.flatten(2, 3).flatten(0, 1), sounds.flatten(0, 1)[:, None])
+    v, a = syncnet(windows.flatten(2, 3).flatten(0, 1), mels.flatten(0, 1)[:, None])
     return v.float().unflatten(0, (batch, count)), a.float().unflatten(0, (batch, count))
 
 
@@ -89,7 +89,7 @@ def contrastive(v: torch.Tensor, a: torch.Tensor, temperature: float) -> tuple[t
     """InfoNCE both ways among the K windows of each sample.
 
     Returns:
-        Loss ``(B,)`` and the share of windows that find their sound ``(B,)``.
+        Loss ``(B,)`` and the share of windows that find their audio ``(B,)``.
     """
     logits = v @ a.transpose(1, 2) / temperature
     right = torch.arange(v.shape[1], device=v.device).expand(logits.shape[:2])
@@ -125,6 +125,6 @@ def trepa_loss(features: nn.Module, fake: torch.Tensor, real: torch.Tensor) -> t
     the factor makes the weight mean the same for any width.
     """
     with torch.no_grad():
-        wanted = features(real)
-    difference = (features(fake) - wanted).float().square().mean(-1)
+        target = features(real)
+    difference = (features(fake) - target).float().square().mean(-1)
     return difference * features.width / TREPA_WIDTH

@@ -84,7 +84,7 @@ def uses(
     if task.validation is None:
         raise EadbenchError("there are no validation clips", features[0], "give the corpus a split `val`")
     batches = list(first_batches(task.validation, config.optim.validate_batches, config.optim.batch, chosen))
-    return pd.DataFrame([asdict(one) for one in measure(name, task, model, batches)])
+    return pd.DataFrame([asdict(use) for use in measure(name, task, model, batches)])
 
 
 @torch.no_grad()
@@ -115,17 +115,17 @@ def measure(
 
 def operators(model: nn.Module) -> dict[str, list[nn.Module]]:
     """Name -> the blocks of that kind, each of which adds to what it is given."""
-    found: dict[str, list[nn.Module]] = {}
+    blocks: dict[str, list[nn.Module]] = {}
     for module in model.modules():
         if isinstance(module, StripAttention):
-            found.setdefault(f"stda {module.axis}", []).append(module)
+            blocks.setdefault(f"stda {module.axis}", []).append(module)
         elif isinstance(module, StripFilter | StripPool):
-            found.setdefault("stda filter" if isinstance(module, StripFilter) else "stda pool", []).append(
+            blocks.setdefault("stda filter" if isinstance(module, StripFilter) else "stda pool", []).append(
                 module
             )
         elif isinstance(module, TFRM):
-            found.setdefault("tfrm", []).append(module)
-    return found
+            blocks.setdefault("tfrm", []).append(module)
+    return blocks
 
 
 @contextmanager
@@ -133,8 +133,8 @@ def observed(blocks: list[nn.Module]) -> Iterator[dict[nn.Module, list[float]]]:
     """Note what each block adds over what it is given, ratio of norms per call."""
     shares: dict[nn.Module, list[float]] = {block: [] for block in blocks}
 
-    def note(block: nn.Module, given: tuple, result: Any) -> None:
-        x = given[0]
+    def note(block: nn.Module, inputs: tuple, result: Any) -> None:
+        x = inputs[0]
         y = result[0] if isinstance(result, tuple) else result
         shares[block].append(float((y - x).norm() / x.norm()))
 
@@ -150,8 +150,8 @@ def observed(blocks: list[nn.Module]) -> Iterator[dict[nn.Module, list[float]]]:
 def left_out(blocks: list[nn.Module]) -> Iterator[None]:
     """Let the blocks give back what they are given."""
 
-    def skip(_: nn.Module, given: tuple, result: Any) -> Any:
-        return (given[0], *result[1:]) if isinstance(result, tuple) else given[0]
+    def skip(_: nn.Module, inputs: tuple, result: Any) -> Any:
+        return (inputs[0], *result[1:]) if isinstance(result, tuple) else inputs[0]
 
     handles = [block.register_forward_hook(skip) for block in blocks]
     try:

@@ -86,51 +86,51 @@ def run(
         EadbenchError: If an input is missing or does not fit, or a loss is not finite.
     """
     started = time.time()
-    wanted, parts, folder = config.run(name), parts or {}, out.parent
+    settings, parts, folder = config.run(name), parts or {}, out.parent
     chosen = pick_device(device)
     store = FeatureStore(features)
     store.verify(main_process=rank() == 0)
     facts = store.facts()
-    model = model_config(name, wanted, store, facts)
+    model = model_config(name, settings, store, facts)
     parents = {
         key: read_run_card(path) if key in ("init", "syncnet") else read_card(path).model_dump()
         for key, path in parts.items()
     }
     if init:
         parents["init"] = read_run_card(init)
-    task = make_task(name, wanted, model, store, facts, seed, init, parts)
+    task = make_task(name, settings, model, store, facts, seed, init, parts)
     record = {
         "run": name,
         "seed": seed,
-        "config": shaping(wanted),
+        "config": shaping(settings),
         "model": model.to_dict(),
         "features": {str(k): sha256_of(path) for k, path in enumerate(features)},
         "parents": {key: hash_of(card) for key, card in sorted(parents.items())},
     }
     folder.mkdir(parents=True, exist_ok=True)
     fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-    trainer = Trainer(task, wanted.optim, name, seed, folder, fingerprint, chosen)
+    trainer = Trainer(task, settings.optim, name, seed, folder, fingerprint, chosen)
     trainer.train()
     if not trainer.accelerator.is_main_process:
         return
     with atomic_path(folder / "model.safetensors") as part:
         save_file(trainer.final_weights(), part)
     save_adjacency(trainer.adjacency(), folder / "adjacency.safetensors")
-    write_text(folder / "config.json", json.dumps(run_facts(wanted, model, facts), indent=1) + "\n")
+    write_text(folder / "config.json", json.dumps(run_facts(settings, model, facts), indent=1) + "\n")
     history = pd.DataFrame(trainer.history)
     write_table(folder / "history.parquet", history, schemas.HISTORY)
     inputs = dict(zip(map(str, features), record["features"].values(), strict=True)) | record["parents"]
-    provenance.write(folder, shaping(wanted), inputs, started, processes=trainer.accelerator.num_processes)
+    provenance.write(folder, shaping(settings), inputs, started, processes=trainer.accelerator.num_processes)
     card = record | {
-        "kind": wanted.kind,
+        "kind": settings.kind,
         "sha256": sha256_of(folder / "model.safetensors"),
-        "steps": wanted.optim.steps,
+        "steps": settings.optim.steps,
         "trained_on": sorted({row.corpus for row in store.split("train")}),
         "initialised_from": origin(
-            parents.get("init") or (parents.get(wanted.pretrained) if wanted.kind == "eadnet" else None)
+            parents.get("init") or (parents.get(settings.pretrained) if settings.kind == "eadnet" else None)
         ),
         "sync_loss_from": origin(parents.get("syncnet")),
-        "ema_decay": trainer.ema.get_decay(wanted.optim.steps) if trainer.ema else None,
+        "ema_decay": trainer.ema.get_decay(settings.optim.steps) if trainer.ema else None,
         "last": last_values(history),
     }
     write_text(out, json.dumps(card, indent=1) + "\n")
@@ -188,16 +188,16 @@ def model_config(name: str, config: RunConfig, store: FeatureStore, facts: dict[
     Raises:
         EadbenchError: If a size is invalid or contradicts the features.
     """
-    given = dict(config.model)
+    sizes = dict(config.model)
     for key, value in decided_by_features(config.kind, store, facts).items():
-        if given.setdefault(key, value) != value:
+        if sizes.setdefault(key, value) != value:
             raise EadbenchError(
-                f"model.{key} is {given[key]}, the features have {value}",
+                f"model.{key} is {sizes[key]}, the features have {value}",
                 f"training.runs.{name}",
                 f"leave {key} out; it is taken from them",
             )
     try:
-        return MODELS[config.kind][0].model_validate(given)
+        return MODELS[config.kind][0].model_validate(sizes)
     except ValidationError as error:
         raise EadbenchError(
             f"invalid sizes of the network: {error}",
@@ -273,10 +273,10 @@ def loss_networks(
         EadbenchError: If a loss has a weight and its part is not given, or the VAE is
             not that of the features.
     """
-    found = LossNetworks()
+    networks = LossNetworks()
     active = [loss for loss in NEEDS if getattr(config.losses, loss) > 0] if config.stage == 2 else []
     if not active:
-        return found
+        return networks
     for part in ("vae", *(NEEDS[loss] for loss in active)):
         if part not in parts:
             hint = (
@@ -290,18 +290,18 @@ def loss_networks(
             parts["vae"],
             "extract the features again, or give the VAE that they were made with",
         )
-    found.vae = zoo.load(parts["vae"])
-    found.lpips = zoo.load(parts["lpips"]) if "lpips" in active else None
-    found.videomae = zoo.load(parts["videomae"]) if "trepa" in active else None
+    networks.vae = zoo.load(parts["vae"])
+    networks.lpips = zoo.load(parts["lpips"]) if "lpips" in active else None
+    networks.videomae = zoo.load(parts["videomae"]) if "trepa" in active else None
     if "sync" in active:
-        found.syncnet, found.temperature = expert(name, parts)
-        if config.losses.x0_frames and config.losses.x0_frames < found.syncnet.config.frames:
+        networks.syncnet, networks.temperature = expert(name, parts)
+        if config.losses.x0_frames and config.losses.x0_frames < networks.syncnet.config.frames:
             raise EadbenchError(
                 "SyncNet looks at more frames than are decoded",
                 f"training.runs.{name}.losses.x0_frames",
                 "raise x0_frames",
             )
-    return found
+    return networks
 
 
 def expert(name: str, parts: dict[str, Path]) -> tuple[nn.Module, float | None]:

@@ -43,11 +43,11 @@ class SyncNetTask(TrainingTask):
 
     def losses(self, model: nn.Module, batch: dict[str, Any], step: int | None) -> dict[str, torch.Tensor]:
         """Contrastive or cosine loss over the windows of each clip."""
-        v, a = L.embed_pairs(model, recoloured(batch), batch["sounds"], lower=True)
+        v, a = L.embed_pairs(model, recoloured(batch), batch["sync_mels"], lower=True)
         if self.config.loss == "contrastive":
             loss, right = L.contrastive(v, a, self.config.temperature)
             return {"loss": loss.mean(), "found": right.mean()}
-        # Every other window gets the sound of another window of its clip.
+        # Every other window gets the audio of another window of its clip.
         shifted = torch.where(torch.arange(v.shape[1], device=v.device)[:, None] % 2 == 0, a, a.roll(1, 1))
         match = (torch.arange(v.shape[1], device=v.device) % 2 == 0).float().expand(v.shape[:2])
         cosine = (v * shifted).sum(-1).clamp(1e-6, 1 - 1e-6)
@@ -75,7 +75,7 @@ class SyncNetTask(TrainingTask):
 
 
 def offset_scores(model: LipSyncNet, store: FeatureStore, row: FeaturesRow) -> torch.Tensor | None:
-    """Cosine of each window with the sound at offsets -10..10 frames:
+    """Cosine of each window with the audio at offsets -10..10 frames:
     ``(windows, 21)``, ``None`` if the clip is too short.
     """
     config, device = model.config, next(model.parameters()).device
@@ -86,13 +86,13 @@ def offset_scores(model: LipSyncNet, store: FeatureStore, row: FeaturesRow) -> t
     frames = frames[:, :, frames.shape[2] // 2 :].to(device)
     mel = store.get(row, "mel").float().to(device)
     mel = torch.cat([mel, mel[:, -1:].expand(-1, config.mel_steps)], 1)
-    found = []
+    embedded = []
     # all of a clip of ten seconds would be 3 GB of frames
     for part in torch.arange(windows).split(WINDOWS_AT_ONCE):
-        pictures = torch.stack([frames[s : s + config.frames] for s in part.tolist()])
-        sounds = torch.stack([mel[:, mel_start(s) : mel_start(s) + config.mel_steps] for s in part.tolist()])
-        found.append(L.embed_pairs(model, pictures[None], sounds[None], lower=True))
-    v, a = (torch.cat(pieces, 1) for pieces in zip(*found, strict=True))
+        lips = torch.stack([frames[s : s + config.frames] for s in part.tolist()])
+        mels = torch.stack([mel[:, mel_start(s) : mel_start(s) + config.mel_steps] for s in part.tolist()])
+        embedded.append(L.embed_pairs(model, lips[None], mels[None], lower=True))
+    v, a = (torch.cat(pieces, 1) for pieces in zip(*embedded, strict=True))
     cosines = v[0] @ a[0].T
     middle = torch.arange(LARGEST_OFFSET, windows - LARGEST_OFFSET, device=device)
     return cosines[

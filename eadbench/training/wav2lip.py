@@ -72,7 +72,7 @@ class Wav2LipTask(TrainingTask):
         size = self.syncnet.config.frames
         windows = torch.stack([2 * drawn[:, s : s + size] - 1 for s in self.data.sync_starts()], 1)
         sync = L.sync_loss(
-            self.syncnet, windows.float(), batch["sounds"], batch["others"], self.temperature
+            self.syncnet, windows.float(), batch["sync_mels"], batch["others"], self.temperature
         ).mean()
         weight = self.config.sync_weight
         return {"loss": (1 - weight) * l1 + weight * sync, "l1": l1, "sync": sync}

@@ -55,11 +55,11 @@ def same(a: dict, b: dict) -> bool:
 
 def test_a_sample_depends_on_its_number_alone(store: FeatureStore) -> None:
     forwards, backwards = windows(store), windows(store)
-    one = [forwards[k] for k in range(9)]
+    alone = [forwards[k] for k in range(9)]
     other = [backwards[k] for k in reversed(range(9))][::-1]
-    assert all(same(a, b) for a, b in zip(one, other, strict=True))
-    assert not same(one[0], windows(store, run="another")[0])
-    assert not torch.equal(one[0]["noise"], one[3]["noise"])
+    assert all(same(a, b) for a, b in zip(alone, other, strict=True))
+    assert not same(alone[0], windows(store, run="another")[0])
+    assert not torch.equal(alone[0]["noise"], alone[3]["noise"])
 
 
 def test_every_clip_comes_once_per_epoch(store: FeatureStore) -> None:
@@ -82,7 +82,7 @@ def test_conditions_belong_to_the_frames(store: FeatureStore) -> None:
             sample["audio"], audio_windows(store.get(row, "audio").float(), 50)[start : start + 4]
         )
         assert torch.equal(
-            sample["sounds"][0], store.get(row, "mel").float()[:, round(3.2 * start) :][:, :10]
+            sample["sync_mels"][0], store.get(row, "mel").float()[:, round(3.2 * start) :][:, :10]
         )
         assert not any(
             torch.equal(sample["reference"], latents[s : s + 4])
@@ -185,7 +185,7 @@ def test_an_unknown_emotion_is_the_null_vector_not_the_neutral_one(store: Featur
 def test_sync_windows_are_distinct_places_of_one_clip(store: FeatureStore) -> None:
     data = SyncWindows(store, Stream(1, "r", "train"), SYNC, 6, augment=False)
     sample = data[0]
-    assert sample["windows"].shape == (6, 3, 3, 16, 32) and sample["sounds"].shape == (6, 80, 10)
+    assert sample["windows"].shape == (6, 3, 3, 16, 32) and sample["sync_mels"].shape == (6, 80, 10)
     frames = store.get(store.row(sample["clip_id"]), "frames")[:, :, 16:]
     places = [next(s for s in range(48) if torch.equal(frames[s : s + 3], w)) for w in sample["windows"]]
     assert len(set(places)) == 6
@@ -198,11 +198,11 @@ def test_sync_windows_are_distinct_places_of_one_clip(store: FeatureStore) -> No
     assert not torch.equal(changed, plain) and changed.abs().max() <= 1
 
 
-def test_wav2lip_sees_the_sound_of_each_frame(store: FeatureStore) -> None:
+def test_wav2lip_sees_the_audio_of_each_frame(store: FeatureStore) -> None:
     sample = Wav2LipWindows(store, Stream(1, "r", "train"), 5, SYNC, 6)[0]
-    assert sample["mels"].shape == (5, 1, 80, 16) and sample["sounds"].shape == (3, 80, 10)
+    assert sample["mels"].shape == (5, 1, 80, 16) and sample["sync_mels"].shape == (3, 80, 10)
     assert sample["others"].shape == (6, 80, 10)
-    assert not any(torch.equal(a, b) for a in sample["others"] for b in sample["sounds"]), "other moments"
+    assert not any(torch.equal(a, b) for a in sample["others"] for b in sample["sync_mels"]), "other moments"
     assert sample["frames"].shape == sample["reference"].shape == (5, 3, 32, 32)
 
 

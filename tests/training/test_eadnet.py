@@ -36,22 +36,22 @@ def task_of(section: dict[str, Any], emotion: str, features: Path) -> EADNetTask
 
 
 @pytest.mark.parametrize("emotion", ["none", "vai", "text+vai"])
-def test_validation_tells_whether_sound_and_emotion_are_used(
+def test_validation_tells_whether_audio_and_emotion_are_used(
     emotion: str, small: dict[str, Any], tiny_features: Path
 ) -> None:
     task = task_of(small, emotion, tiny_features)
     batch = collate([task.data[k] for k in range(4)])
-    found = task.validate(task.model.eval(), [batch])
+    losses = task.validate(task.model.eval(), [batch])
     assert (
-        found["audio_sensitivity"] == pytest.approx(found["noise_other_sound"] / found["noise"] - 1)
-        and found["audio_sensitivity"] != 0
+        losses["audio_sensitivity"] == pytest.approx(losses["noise_other_sound"] / losses["noise"] - 1)
+        and losses["audio_sensitivity"] != 0
     )
     if emotion == "none":
-        assert "emotion_sensitivity" not in found
+        assert "emotion_sensitivity" not in losses
         return
     assert (
-        found["emotion_sensitivity"] == pytest.approx(found["noise_other_emotion"] / found["noise"] - 1)
-        and found["emotion_sensitivity"] != 0
+        losses["emotion_sensitivity"] == pytest.approx(losses["noise_other_emotion"] / losses["noise"] - 1)
+        and losses["emotion_sensitivity"] != 0
     )
     alike = {
         key: value[:1].expand_as(value)

@@ -51,21 +51,21 @@ def descends(loss_of, start: torch.Tensor, step: float = 0.05, steps: int = 20) 
 
 
 @pytest.mark.parametrize("temperature", [0.1, None])
-def test_sync_loss_pulls_frames_to_their_sound(syncnet: LipSyncNet, temperature: float | None) -> None:
+def test_sync_loss_pulls_frames_to_their_audio(syncnet: LipSyncNet, temperature: float | None) -> None:
     frames = torch.rand(2, 4, 3, 3, 32, 32, generator=generator()) * 2 - 1
-    sounds, others = (torch.randn(2, n, 80, 10, generator=generator(n)) for n in (4, 6))
-    before, after = descends(lambda x: L.sync_loss(syncnet, x, sounds, others, temperature), frames)
+    mels, others = (torch.randn(2, n, 80, 10, generator=generator(n)) for n in (4, 6))
+    before, after = descends(lambda x: L.sync_loss(syncnet, x, mels, others, temperature), frames)
     assert after < before
     x = frames.clone().requires_grad_()
-    L.sync_loss(syncnet, x, sounds, others, temperature).sum().backward()
+    L.sync_loss(syncnet, x, mels, others, temperature).sum().backward()
     assert not x.grad[..., :16, :].any(), "SyncNet sees the lower half only"
 
 
 def test_contrastive_loss_prefers_the_right_pairs() -> None:
     v = torch.nn.functional.normalize(torch.randn(1, 6, 16, generator=generator()), dim=-1)
-    matched, found = L.contrastive(v, v, 0.1)
+    matched, share = L.contrastive(v, v, 0.1)
     shifted, _ = L.contrastive(v, v.roll(1, 1), 0.1)
-    assert matched < 0.1 < shifted and found == 1
+    assert matched < 0.1 < shifted and share == 1
     same = v[:, :1].expand(-1, 6, -1)
     chance, _ = L.contrastive(same, same, 0.1)
     assert torch.allclose(chance, torch.tensor(6.0).log())

@@ -28,8 +28,8 @@ def measured(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path
         model, facts = load_run(trained["stage1"])
         change(model)
         monkeypatch.setattr(modules, "load_run", lambda folder, device: (model, facts))
-        found = modules.uses("stage1", config, 1, "cpu", [tiny_features], trained["stage1"])
-        return found.set_index("module")
+        table = modules.uses("stage1", config, 1, "cpu", [tiny_features], trained["stage1"])
+        return table.set_index("module")
 
     return of
 
@@ -48,11 +48,11 @@ def enlarged(model: torch.nn.Module) -> None:
 
 
 def test_a_module_that_adds_nothing_is_not_relied_on(measured):
-    found = measured(zeroed)
-    assert list(found.index) == ["stda row", "stda column", "audio", "emotion"]
-    strips = found.loc[["stda row", "stda column"]]
+    table = measured(zeroed)
+    assert list(table.index) == ["stda row", "stda column", "audio", "emotion"]
+    strips = table.loc[["stda row", "stda column"]]
     assert (strips.share == 0).all() and (strips.reliance == 0).all()
-    assert (found.blocks.iloc[:2] > 0).all() and found.share.iloc[2:].isna().all()
+    assert (table.blocks.iloc[:2] > 0).all() and table.share.iloc[2:].isna().all()
 
 
 def test_left_out_is_what_a_network_without_the_module_gives(measured):

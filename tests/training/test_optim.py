@@ -17,12 +17,12 @@ def rates(config: OptimConfig) -> list[float]:
     """The learning rate of each step as a share of ``lr``."""
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], config.lr)
     schedule = make_schedule(config, optimiser)
-    found = []
+    learning_rates = []
     for _ in range(config.steps):
-        found.append(schedule.get_last_lr()[0] / config.lr)
+        learning_rates.append(schedule.get_last_lr()[0] / config.lr)
         optimiser.step()
         schedule.step()
-    return found
+    return learning_rates
 
 
 def test_a_constant_rate_is_warmed_up() -> None:
@@ -33,8 +33,10 @@ def test_a_constant_rate_is_warmed_up() -> None:
 
 
 def test_a_cosine_is_warmed_up_and_ends_at_zero() -> None:
-    found = rates(OptimConfig(schedule="cosine", warmup=2, steps=6))
-    assert found == pytest.approx([0, 0.5, *[0.5 * (1 + math.cos(math.pi * k / 4)) for k in range(4)]])
+    learning_rates = rates(OptimConfig(schedule="cosine", warmup=2, steps=6))
+    assert learning_rates == pytest.approx(
+        [0, 0.5, *[0.5 * (1 + math.cos(math.pi * k / 4)) for k in range(4)]]
+    )
 
 
 def averaged(config: OptimConfig, weights: list[float]) -> float:

@@ -29,9 +29,9 @@ def train(
     name: str, section: dict[str, Any], features: Path, trained: dict[str, Path], out: Path, **options: Any
 ) -> Path:
     config = TrainingConfig.model_validate(section)
-    wanted = config.run(name)
-    init = trained["stage1"] if wanted.init else None
-    names = [*wanted.parts, *(["syncnet"] if wanted.syncnet else [])]
+    settings = config.run(name)
+    init = trained["stage1"] if settings.init else None
+    names = [*settings.parts, *(["syncnet"] if settings.syncnet else [])]
     run(
         name,
         as_given(section, name),
@@ -251,12 +251,12 @@ def command_of(
 
 def workers_of(launcher: int) -> list[int]:
     """Process ids of a launcher's workers, by rank."""
-    found = {}
+    pids = {}
     for pid in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         ranks = [int(line.split(b"=")[1]) for line in environment if line.startswith(b"RANK=")]
-        found |= {rank: int(pid) for rank in ranks}
-    return [found[rank] for rank in sorted(found)]
+        pids |= {rank: int(pid) for rank in ranks}
+    return [pids[rank] for rank in sorted(pids)]
 
 
 def test_two_processes_with_the_same_global_batch_have_the_same_loss(
@@ -264,7 +264,7 @@ def test_two_processes_with_the_same_global_batch_have_the_same_loss(
 ) -> None:
     small["optim"] |= {"steps": 2, "validate_batches": 0}
     small["losses"] = {"x0_every": 2}
-    one = train("full", small, tiny_features, trained, tmp_path / "one")
+    single = train("full", small, tiny_features, trained, tmp_path / "one")
     done = subprocess.run(
         command_of(small, "full", tiny_features, trained, tmp_path / "two", 2),
         capture_output=True,
@@ -275,7 +275,7 @@ def test_two_processes_with_the_same_global_batch_have_the_same_loss(
     assert done.returncode == 0, done.stderr[-3000:]
     provenance = json.loads((tmp_path / "two" / "provenance.json").read_text())
     assert provenance["processes"] == 2
-    both = history(one).merge(history(tmp_path / "two"), on=["split", "step", "quantity"])
+    both = history(single).merge(history(tmp_path / "two"), on=["split", "step", "quantity"])
     both = both[both["quantity"].isin(["loss", "noise", "sync", "lpips", "trepa", "gradient_norm"])]
     assert len(both) == 9
     off = (both["value_x"] - both["value_y"]).abs() / both["value_x"].abs()
