@@ -27,14 +27,14 @@ BOUNDS = {"ge": ">= {}", "gt": "> {}", "le": "<= {}", "lt": "< {}"}
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:
     """What the docstrings of a model and its bases say of its fields, by name."""
-    told: dict[str, str] = {}
-    for one in reversed(model.__mro__):
-        block = (inspect.getdoc(one) or "").partition("\nAttributes:\n")[2]
+    texts: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        block = (inspect.getdoc(base) or "").partition("\nAttributes:\n")[2]
         for entry in re.split(r"\n(?=    \S)", block.split("\n\n")[0]):
             names, colon, text = entry.strip().partition(": ")
             if colon:
-                told |= dict.fromkeys(names.split(", "), " ".join(text.split()))
-    return {name: told[name] for name in model.model_fields if name in told}
+                texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return {name: texts[name] for name in model.model_fields if name in texts}
 
 
 def reference() -> str:
@@ -54,10 +54,10 @@ def walk(key: str, model: type[Section]) -> Iterator[tuple[str, type[Section]]]:
     """A section's model, then those of its fields, with the key at which each stands."""
     yield key, model
     for name, field in model.model_fields.items():
-        found = models_in(field.annotation)
-        for one in found:
-            kind = f" (kind: {_kind(one)})" if len(found) > 1 else ""
-            yield from walk(f"{key}.{name}{_entry(field.annotation)}{kind}", one)
+        inner = models_in(field.annotation)
+        for below in inner:
+            kind = f" (kind: {_kind(below)})" if len(inner) > 1 else ""
+            yield from walk(f"{key}.{name}{_entry(field.annotation)}{kind}", below)
 
 
 def _by_kind(section: str) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -93,9 +93,9 @@ def _table(model: type[BaseModel]) -> str:
     """One row per field that is no model of its own, without ``kind``, which the
     heading names.
     """
-    told = meanings(model)
+    texts = meanings(model)
     rows = [
-        (f"`{name}`", _type(field.annotation) + _bounds(field), _default(field), told.get(name, ""))
+        (f"`{name}`", _type(field.annotation) + _bounds(field), _default(field), texts.get(name, ""))
         for name, field in model.model_fields.items()
         if not models_in(field.annotation) and not _is_tag(field)
     ]
@@ -124,7 +124,7 @@ def _type(annotation: Any) -> str:
     if hasattr(annotation, "__metadata__"):
         return _type(args[0])
     if args:
-        return " or ".join(map(_type, sorted(args, key=lambda one: one is NoneType)))
+        return " or ".join(map(_type, sorted(args, key=lambda item: item is NoneType)))
     words = {
         str: "text",
         int: "integer",
@@ -137,13 +137,13 @@ def _type(annotation: Any) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    found = [
+    limits = [
         text.format(getattr(rule, name))
         for rule in field.metadata
         for name, text in BOUNDS.items()
         if getattr(rule, name, None) is not None
     ]
-    return ", " + ", ".join(found) if found else ""
+    return ", " + ", ".join(limits) if limits else ""
 
 
 def _default(field: FieldInfo) -> str:

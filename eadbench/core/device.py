@@ -3,7 +3,7 @@
 from eadbench.core.errors import EadbenchError
 
 
-def pick_device(wanted: str = "auto"):
+def pick_device(name: str = "auto"):
     """``auto`` takes a GPU when there is one; ``cpu`` or ``cuda`` insist.
 
     Raises:
@@ -11,12 +11,12 @@ def pick_device(wanted: str = "auto"):
     """
     import torch
 
-    if wanted == "auto":
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
+    if name.startswith("cuda") and not torch.cuda.is_available():
         raise EadbenchError(
             "no usable GPU",
-            f"device: {wanted}",
+            f"device: {name}",
             "set `device: cpu` or `auto` in the config, or run where a GPU is",
         )
-    return torch.device(wanted)
+    return torch.device(name)

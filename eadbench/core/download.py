@@ -153,9 +153,9 @@ def complaint(path: Path, size: int | None, checksum: str | None) -> str:
     if checksum:
         kind, _, expected = checksum.partition(":")
         with path.open("rb") as handle:
-            found = hashlib.file_digest(handle, kind).hexdigest()
-        if not found.startswith(expected.lower()) or len(expected) < FEWEST_DIGITS:
-            return f"its {kind} is {found}, expected {expected}"
+            digest = hashlib.file_digest(handle, kind).hexdigest()
+        if not digest.startswith(expected.lower()) or len(expected) < FEWEST_DIGITS:
+            return f"its {kind} is {digest}, expected {expected}"
     return ""
 
 

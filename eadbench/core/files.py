@@ -188,8 +188,8 @@ def hash_once(path: str | Path) -> str:
     """:func:`sha256_of`, once per process for a path, size and time of change: for what
     is large and asked for often.
     """
-    found = Path(path).stat()
-    return _hashed(str(path), found.st_size, found.st_mtime_ns)
+    stat = Path(path).stat()
+    return _hashed(str(path), stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)

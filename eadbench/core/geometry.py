@@ -5,7 +5,7 @@ the masks are cut from.
 import numpy as np
 
 # Five points as fractions of the side of the square frame, x to the right, y down. Left
-# and right are the subject's: the right eye lies left in the picture. Ours; chosen so
+# and right are the subject's: the right eye lies left in the image. Ours; chosen so
 # that brows, chin and some background stay in view.
 TEMPLATE = {
     "right_eye": (0.35, 0.40),
@@ -23,12 +23,10 @@ def template_points(size: int) -> np.ndarray:
     return np.float32(list(TEMPLATE.values())) * size
 
 
-def spread(count: int, wanted: int | None) -> np.ndarray:
-    """Indices of ``wanted`` things spread evenly over ``count``; all if ``None`` or
-    fewer.
-    """
+def spread(count: int, most: int | None) -> np.ndarray:
+    """Indices of ``most`` things spread evenly over ``count``; all if ``None`` or more."""
     return (
         np.arange(count)
-        if wanted is None or wanted >= count
-        else np.unique(np.linspace(0, count - 1, wanted).round().astype(int))
+        if most is None or most >= count
+        else np.unique(np.linspace(0, count - 1, most).round().astype(int))
     )

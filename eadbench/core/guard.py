@@ -19,12 +19,12 @@ SECONDS = 5.0  # how long it tries; a process that waits for a dead disk cannot 
 
 def marked(mark: bytes) -> list[int]:
     """Processes of this user whose environment holds ``mark``, where /proc tells."""
-    found = []
+    processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return found
+                processes.append(int(folder.name))
+    return processes
 
 
 def end(groups: set[int], mark: bytes) -> None:
@@ -33,8 +33,8 @@ def end(groups: set[int], mark: bytes) -> None:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
     until = time.monotonic() + SECONDS
-    while (left := marked(mark)) and time.monotonic() < until:
-        for process in left:
+    while (remaining := marked(mark)) and time.monotonic() < until:
+        for process in remaining:
             with contextlib.suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.05)

@@ -90,8 +90,8 @@ class Job:
         """
         entry = self._notes.entries.get(key)
         if entry is None or any(
-            not (self.folder / name).is_file() or sha256_of(self.folder / name) != one
-            for name, one in entry["sums"].items()
+            not (self.folder / name).is_file() or sha256_of(self.folder / name) != checksum
+            for name, checksum in entry["sums"].items()
         ):
             return None
         return entry["value"]
@@ -142,9 +142,9 @@ class Job:
             check_not_all_failed((row for row in tried if row["status"] != DROPPED), what, where or self.out)
         if files is not None:
             known = {
-                name: one
+                name: checksum
                 for key in self._asked & self._notes.entries.keys()
-                for name, one in self._notes.entries[key]["sums"].items()
+                for name, checksum in self._notes.entries[key]["sums"].items()
             }
             named = {path.relative_to(self.folder).as_posix(): path for path in files}
             seals.seal(
@@ -199,8 +199,8 @@ class Notes:
 
     def keep_only(self, keys: Iterable[str]) -> None:
         """Write the file anew with some entries; without any it is removed."""
-        wanted = set(keys)
-        self.entries = {key: entry for key, entry in self.entries.items() if key in wanted}
+        kept = set(keys)
+        self.entries = {key: entry for key, entry in self.entries.items() if key in kept}
         if self.entries:
             write_text(self.path, "".join(_line(*item) for item in self.entries.items()))
         else:

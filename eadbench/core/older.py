@@ -24,8 +24,8 @@ def refuse_older(results: Path) -> None:
             record = json.loads(path.read_text(encoding="utf-8"))
             records = [record, *record.get("earlier", {}).values()]
             older = any(
-                "--settings" in one.get("command", []) and VERB not in (one.get("config") or {})
-                for one in records
+                "--settings" in entry.get("command", []) and VERB not in (entry.get("config") or {})
+                for entry in records
             )
         except (OSError, ValueError, AttributeError, TypeError):
             continue  # whoever reads it says what is wrong

@@ -56,9 +56,9 @@ def prepared(app: typer.Typer) -> Any:
     Args:
         app: Of typer's; changed in place, once.
     """
-    for one in app.registered_commands:
-        if not hasattr(one.callback, "__wrapped__"):
-            one.callback = _checked(one.callback)
+    for command in app.registered_commands:
+        if not hasattr(command.callback, "__wrapped__"):
+            command.callback = _checked(command.callback)
     return _plain(typer.main.get_command(app))
 
 
@@ -75,19 +75,21 @@ def _plain(command: Any) -> Any:
 
 
 def _checked(callback: Callable[..., Any]) -> Callable[..., Any]:
-    defaults = {name: one.default for name, one in inspect.signature(callback).parameters.items()}
-    told = {name: _option(name, hint) for name, hint in get_type_hints(callback, include_extras=True).items()}
+    defaults = {name: parameter.default for name, parameter in inspect.signature(callback).parameters.items()}
+    option_of = {
+        name: _option(name, hint) for name, hint in get_type_hints(callback, include_extras=True).items()
+    }
 
     @wraps(callback)
     def call(**values: Any) -> Any:
-        given = {
+        passed = {
             name: value for name, value in values.items() if value is not None and value != defaults[name]
         }
-        parts = {"part": list(parse_parts(given["part"]).values())} if "part" in given else {}
-        for name, value in sorted({**given, **parts}.items(), key=lambda one: one[0] in WRITTEN):
+        parts = {"part": list(parse_parts(passed["part"]).values())} if "part" in passed else {}
+        for name, value in sorted({**passed, **parts}.items(), key=lambda item: item[0] in WRITTEN):
             for path in value if isinstance(value, list) else [value]:
                 if isinstance(path, Path):
-                    (check_target if name in WRITTEN else check_there)(path, told[name])
+                    (check_target if name in WRITTEN else check_there)(path, option_of[name])
         return callback(**values)
 
     return call
@@ -95,14 +97,14 @@ def _checked(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 def _option(name: str, hint: Any) -> str:
     """How a parameter is written on the command line."""
-    infos = [one for one in get_args(hint)[1:] if hasattr(one, "param_decls")]
+    infos = [info for info in get_args(hint)[1:] if hasattr(info, "param_decls")]
     if infos and isinstance(infos[0], typer.models.ArgumentInfo):
         return name.upper()
     written = [
-        one
+        form
         for info in infos
-        for one in (info.default, *(info.param_decls or ()))
-        if isinstance(one, str) and one.startswith("--")
+        for form in (info.default, *(info.param_decls or ()))
+        if isinstance(form, str) and form.startswith("--")
     ]
     return [*written, f"--{name.replace('_', '-')}"][0].partition("/")[0]
 
@@ -115,7 +117,7 @@ def check_there(path: Path, option: str) -> None:
     """
     if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises where a folder may not be entered)
         try:
-            near = nearest(path.name, [one.name for one in path.parent.iterdir()])
+            near = nearest(path.name, [sibling.name for sibling in path.parent.iterdir()])
         except OSError:
             near = ""
         made = (
@@ -135,7 +137,7 @@ def check_target(path: Path, option: str) -> None:
         FatalError: What the operating system would say.
     """
     code = 0
-    above = next((one for one in path.parents if os.path.lexists(one)), Path())
+    above = next((parent for parent in path.parents if os.path.lexists(parent)), Path())
     if any(len(os.fsencode(part)) > 255 for part in path.parts):
         code = errno.ENAMETOOLONG
     elif path.suffix and path.is_dir():
@@ -144,8 +146,8 @@ def check_target(path: Path, option: str) -> None:
         code, path = errno.EEXIST, above
     elif not os.access(above, os.W_OK):
         code, path = errno.EACCES, above
-    if code and (told := explained(OSError(code, "", str(path)))):
-        raise type(told)(told.what, f"{option} {told.where}", told.hint)
+    if code and (refusal := explained(OSError(code, "", str(path)))):
+        raise type(refusal)(refusal.what, f"{option} {refusal.where}", refusal.hint)
 
 
 def parse_parts(items: list[str] | None) -> dict[str, Path]:

@@ -42,5 +42,5 @@ def track(
             if bar.disable and now - last > SECONDS_BETWEEN_LINES:
                 last = now
                 rate = done / (now - start)
-                left = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
-                log.info("%s: %d/%s %s, %.2f %s/s%s", what, done, total or "?", unit, rate, unit, left)
+                remaining = f", {max(total - done, 0) / rate:.0f} s left" if total else ""
+                log.info("%s: %d/%s %s, %.2f %s/s%s", what, done, total or "?", unit, rate, unit, remaining)

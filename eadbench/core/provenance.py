@@ -88,13 +88,13 @@ def git_commit() -> str:
 
 def versions() -> dict[str, str]:
     """Installed versions of the packages that can change a number."""
-    found = {}
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def write(
@@ -169,11 +169,11 @@ def _earlier(path: Path, what: str) -> dict[str, Any]:
     """Records that other commands left in the file."""
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
-        found = old.pop("earlier", {}) | {_what(old["command"]): old}
+        records = old.pop("earlier", {}) | {_what(old["command"]): old}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return {}
-    found.pop(what, None)
-    return found
+    records.pop(what, None)
+    return records
 
 
 def _cpu_seconds() -> float:

@@ -48,7 +48,7 @@ INDEX = Table(
         Column(
             "audio_source",
             STR,
-            "separate audio file or archive; null when the video carries the sound",
+            "separate audio file or archive; null when the video carries the audio",
             path=True,
         ),
         Column("audio_member", STR, "member inside the audio archive"),
@@ -63,7 +63,7 @@ INDEX = Table(
         Column("width", INT, "width in pixels after rotation"),
         Column("height", INT, "height in pixels after rotation"),
         Column("codec", STR, "video codec"),
-        Column("sample_rate", INT, "audio sample rate in Hz; null without sound"),
+        Column("sample_rate", INT, "audio sample rate in Hz; null without audio"),
         Column("sha256", STR, "sha256 of the source file, where hashed"),
         Column(
             "look",

@@ -139,8 +139,8 @@ def _compare(path: Path, expected: str, made_by: Path) -> None:
 
 
 def _state(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _list_of(folder: Path) -> tuple[dict[str, str], str] | None:

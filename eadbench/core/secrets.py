@@ -33,8 +33,8 @@ def expand(text: str, where: str) -> str:
         EadbenchError: If the environment has none of that name.
     """
 
-    def value(found: re.Match) -> str:
-        name = found[1] or found[2]
+    def value(match: re.Match) -> str:
+        name = match[1] or match[2]
         if name not in os.environ:
             raise EadbenchError(
                 f"variable {name} is not in the environment",
@@ -49,7 +49,7 @@ def expand(text: str, where: str) -> str:
 
 def missing(text: str) -> list[str]:
     """Names of the variables that :func:`expand` would lack."""
-    names = [found[1] or found[2] for found in REFERENCE.finditer(text)]
+    names = [match[1] or match[2] for match in REFERENCE.finditer(text)]
     return [name for name in names if name not in os.environ]
 
 
@@ -64,9 +64,9 @@ def note(config: Any) -> None:
     if isinstance(config, dict):
         for key, value in config.items():
             if key == "env" and isinstance(value, dict):
-                for one in map(str, value.values()):
-                    if not REFERENCE.search(one):
-                        keep_hidden(one)
+                for secret in map(str, value.values()):
+                    if not REFERENCE.search(secret):
+                        keep_hidden(secret)
             note(value)
     elif isinstance(config, list):
         for value in config:
@@ -88,10 +88,10 @@ def hide_in_file(path: Path) -> None:
     """
     if not _known or not path.is_file():
         return
-    found = data = path.read_bytes()
+    original = data = path.read_bytes()
     for value in sorted(_known, key=len, reverse=True):
         data = data.replace(value.encode(), HIDDEN.encode())
-    if data != found:
+    if data != original:
         path.write_bytes(data)
 
 
@@ -101,11 +101,11 @@ def masked(value: Any) -> Any:
     """
     if isinstance(value, dict):
         return {
-            key: _masked_env(one) if key == "env" and isinstance(one, dict) else masked(one)
-            for key, one in value.items()
+            key: _masked_env(item) if key == "env" and isinstance(item, dict) else masked(item)
+            for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [masked(one) for one in value]
+        return [masked(item) for item in value]
     return hide(value) if isinstance(value, str) else value
 
 
@@ -114,10 +114,10 @@ def masked_command(argv: list[str]) -> list[str]:
     valid JSON.
     """
     words = list(argv)
-    for at in range(1, len(words)):
-        if words[at - 1] == "--settings":
+    for place in range(1, len(words)):
+        if words[place - 1] == "--settings":
             try:
-                words[at] = json.dumps(masked(json.loads(words[at])))
+                words[place] = json.dumps(masked(json.loads(words[place])))
             except ValueError:
                 continue
     return [hide(word) for word in words]

@@ -215,11 +215,11 @@ class Settings:
             [names.get(part[1:-1], "*") if part.startswith("{") else part for part in path.split(".")]
             for path in reads(verb)
         ]
-        found: dict[str, Any] = {}
+        picked: dict[str, Any] = {}
         needless: set[str] = set()
         for path in paths:
             if path[0] in self._values and path[0] not in SCALARS:
-                _copy(self._dumped(path[0], dump), path[1:], found.setdefault(path[0], {}))
+                _copy(self._dumped(path[0], dump), path[1:], picked.setdefault(path[0], {}))
                 entry = (
                     getattr(self._values[path[0]], NAMED.get(path[0], ""), {}).get(path[2])
                     if len(path) == 3
@@ -228,11 +228,11 @@ class Settings:
                 needless |= set(entry.needless()) if entry is not None else set()
         for name in SCALARS:
             if [name] in paths and name in self._values and (name in needless) is (dump is incidental):
-                found[name] = self._values[name]
+                picked[name] = self._values[name]
         for path in paths:
             if path[0].startswith("-"):
-                _drop(found.get(path[0][1:], {}), path[1:])
-        return {name: value for name, value in found.items() if not _empty(value)}
+                _drop(picked.get(path[0][1:], {}), path[1:])
+        return {name: value for name, value in picked.items() if not _empty(value)}
 
     def _dumped(self, name: str, dump: Any) -> Any:
         key = f" {dump.__name__} {name}"  # kept: a plan asks hundreds of times
@@ -262,12 +262,12 @@ def shaping(value: Any) -> Any:
     and for the keys of what may be resumed.
     """
     if isinstance(value, Section):
-        dump = {key: shaping(one) for key, one in value.__dict__.items() if _shapes(type(value), key)}
+        dump = {key: shaping(item) for key, item in value.__dict__.items() if _shapes(type(value), key)}
         value.trim(dump)
         return dump
     if isinstance(value, dict):
-        return {key: shaping(one) for key, one in value.items()}
-    return [shaping(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {key: shaping(item) for key, item in value.items()}
+    return [shaping(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def shaping_for(verb: str, section: Section) -> Any:
@@ -276,27 +276,27 @@ def shaping_for(verb: str, section: Section) -> Any:
     """
     name, dump = verb.split()[0], shaping(section)
     paths = [["*" if part.startswith("{") else part for part in path.split(".")] for path in reads(verb)]
-    found: dict[str, Any] = {}
+    picked: dict[str, Any] = {}
     for path in paths:
         if path[0] == name:
-            _copy(dump, path[1:], found)
+            _copy(dump, path[1:], picked)
     for path in paths:
         if path[0] == f"-{name}":
-            _drop(found, path[1:])
-    return found
+            _drop(picked, path[1:])
+    return picked
 
 
 def incidental(value: Any) -> dict[str, Any]:
     """The rest: what a command reads and no result depends on."""
     if not isinstance(value, (Section, dict)):
         return {}
-    found = {}
-    for key, one in (value.__dict__ if isinstance(value, Section) else value).items():
+    rest = {}
+    for key, item in (value.__dict__ if isinstance(value, Section) else value).items():
         if isinstance(value, Section) and not _shapes(type(value), key):
-            found[key] = shaping(one)
-        elif below := incidental(one):
-            found[key] = below
-    return found
+            rest[key] = shaping(item)
+        elif below := incidental(item):
+            rest[key] = below
+    return rest
 
 
 def _shapes(model: type[Section], key: str) -> bool:
@@ -334,7 +334,7 @@ def models_in(annotation: Any) -> list[type[Section]]:
     """Section models that a field's type is made of."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return [annotation] if issubclass(annotation, Section) else []
-    return [model for one in get_args(annotation) for model in models_in(one)]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]
 
 
 def part_of(model: type[Section], values: Any) -> Any:
@@ -347,22 +347,22 @@ def part_of(model: type[Section], values: Any) -> Any:
         complete and not any(models_in(field.annotation) for field in fields.values())
     ):
         return model.model_validate(values)
-    found = {}
+    validated = {}
     for key, value in values.items():
         if key not in fields:
             model.model_validate({key: value})  # says which
         field = fields[key]
         with _located(key):
-            found[key] = _part_of(
+            validated[key] = _part_of(
                 field.annotation,
                 Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation,
                 value,
             )
     for key, field in fields.items():
-        if key not in found and not _shapes(model, key) and not field.is_required():
-            found[key] = field.get_default(call_default_factory=True)
+        if key not in validated and not _shapes(model, key) and not field.is_required():
+            validated[key] = field.get_default(call_default_factory=True)
     built = model.model_construct()
-    object.__setattr__(built, "__dict__", found)
+    object.__setattr__(built, "__dict__", validated)
     return built
 
 
@@ -372,14 +372,14 @@ def _part_of(annotation: Any, whole: Any, value: Any) -> Any:
         return TypeAdapter(whole).validate_python(value)
     if _is_mapping(annotation):
         entry = get_args(annotation)[1]
-        found = {}
-        for key, one in value.items():
+        validated = {}
+        for key, item in value.items():
             with _located(key):
-                found[key] = _part_of(entry, entry, one)
-        return found
+                validated[key] = _part_of(entry, entry, item)
+        return validated
     if len(models) > 1:
         models = [
-            one for one in models if value.get("kind") in get_args(one.model_fields["kind"].annotation)
+            model for model in models if value.get("kind") in get_args(model.model_fields["kind"].annotation)
         ] or models
     return part_of(models[0], value)
 
@@ -402,26 +402,26 @@ def _is_mapping(annotation: Any) -> bool:
 
 
 @contextmanager
-def _explained(section: str, model: type[Section], given: Any) -> Iterator[None]:
+def _explained(section: str, model: type[Section], raw: Any) -> Iterator[None]:
     """Turns pydantic's complaint into ours."""
     try:
         yield
     except ValidationError as error:
-        found = _as_written(error.errors(), given)
+        errors = _as_written(error.errors(), raw)
         places = dict.fromkeys(
-            ".".join(filter(None, (section, *_keys(_loc(one, given), given)))) for one in found
+            ".".join(filter(None, (section, *_keys(_loc(mistake, raw), raw)))) for mistake in errors
         )
-        told = "; ".join(dict.fromkeys(_mistake(one, model) for one in found))
-        raise EadbenchError(f"invalid configuration: {told}", "; ".join(places), WHOLE) from error
+        message = "; ".join(dict.fromkeys(_mistake(mistake, model) for mistake in errors))
+        raise EadbenchError(f"invalid configuration: {message}", "; ".join(places), WHOLE) from error
 
 
-def _as_written(errors: list[Any], given: Any) -> list[Any]:
+def _as_written(errors: list[Any], raw: Any) -> list[Any]:
     """The mistakes that stand in the configuration, without their copies in the runs
     and methods that inherit them.
     """
-    written = [one for one in errors if one["type"] == "missing" or _stands(_named_by(one), given)]
-    keys = {_named_by(one)[-1:] for one in written}
-    return [one for one in errors if one in written or _named_by(one)[-1:] not in keys]
+    written = [error for error in errors if error["type"] == "missing" or _stands(_named_by(error), raw)]
+    keys = {_named_by(error)[-1:] for error in written}
+    return [error for error in errors if error in written or _named_by(error)[-1:] not in keys]
 
 
 def _named_by(error: Any) -> tuple[Any, ...]:
@@ -432,33 +432,33 @@ def _named_by(error: Any) -> tuple[Any, ...]:
     return (*error["loc"], *inner[1].split(".")) if inner else error["loc"]
 
 
-def _loc(error: Any, given: Any) -> tuple[Any, ...]:
+def _loc(error: Any, raw: Any) -> tuple[Any, ...]:
     """The same, as far as it stands in the configuration."""
     named = _named_by(error)
-    return named if _stands(named, given) else error["loc"]
+    return named if _stands(named, raw) else error["loc"]
 
 
-def _stands(loc: tuple[Any, ...], given: Any) -> bool:
+def _stands(loc: tuple[Any, ...], raw: Any) -> bool:
     """Whether the configuration holds the key of a place."""
     for number, key in enumerate(loc):
-        if (isinstance(given, dict) and key in given) or (
-            isinstance(given, (list, tuple)) and isinstance(key, int) and key < len(given)
+        if (isinstance(raw, dict) and key in raw) or (
+            isinstance(raw, (list, tuple)) and isinstance(key, int) and key < len(raw)
         ):
-            given = given[key]
+            raw = raw[key]
         elif number + 1 == len(loc):
             return False
     return True
 
 
-def _keys(loc: tuple[Any, ...], given: Any) -> Iterator[str]:
+def _keys(loc: tuple[Any, ...], raw: Any) -> Iterator[str]:
     """A mistake's place in the file: pydantic's place without the kinds of unions that
     it puts in between.
     """
     for number, key in enumerate(loc):
-        if isinstance(given, dict) and key in given:
-            given = given[key]
-        elif isinstance(given, (list, tuple)) and isinstance(key, int):
-            given = given[key] if key < len(given) else None
+        if isinstance(raw, dict) and key in raw:
+            raw = raw[key]
+        elif isinstance(raw, (list, tuple)) and isinstance(key, int):
+            raw = raw[key] if key < len(raw) else None
         elif number + 1 < len(loc):
             continue
         yield str(key)
@@ -475,15 +475,15 @@ def naming(files: Iterable[Path]) -> Iterator[None]:
     try:
         yield
     except EadbenchError as error:
-        found = []
+        lines = []
         for place in error.where.split("; "):
             depths = [(*_depth(path, place.partition(":")[0]), path) for path in files]
-            depth, line, path = max(reversed(depths), key=lambda one: one[0], default=(0, 0, None))
-            found += [f"{path}, line {line}"] if depth else []
-        if not found:
+            depth, line, path = max(reversed(depths), key=lambda entry: entry[0], default=(0, 0, None))
+            lines += [f"{path}, line {line}"] if depth else []
+        if not lines:
             raise
         raise EadbenchError(
-            error.what, f"{error.where} ({'; '.join(dict.fromkeys(found))})", error.hint
+            error.what, f"{error.where} ({'; '.join(dict.fromkeys(lines))})", error.hint
         ) from error.__cause__
 
 
@@ -508,7 +508,7 @@ def _depth(path: Path, place: str) -> tuple[int, int]:
 
 def mistakes(error: ValidationError, model: type[Section]) -> str:
     """The mistakes, each once: the key, what is wrong, what was given."""
-    return "; ".join(dict.fromkeys(_mistake(one, model) for one in error.errors()))
+    return "; ".join(dict.fromkeys(_mistake(detail, model) for detail in error.errors()))
 
 
 def _mistake(error: Any, model: type[Section]) -> str:
@@ -518,12 +518,12 @@ def _mistake(error: Any, model: type[Section]) -> str:
     if error["type"] == "missing":
         return f"{path}: is missing"
     if error["type"] in ("literal_error", "union_tag_invalid"):  # one of a few words: the nearest of them
-        given = error["ctx"].get("tag", error["input"])
+        value = error["ctx"].get("tag", error["input"])
         known = re.findall(r"'([^']*)'", error["ctx"].get("expected") or error["ctx"]["expected_tags"])
         path += f".{error['ctx']['discriminator'].strip(chr(39))}" if "discriminator" in error["ctx"] else ""
-        return f"{path}: {given!r} is not known{nearest(given, known)}; known: {', '.join(known)}"
-    given = "" if INNER.match(error["msg"]) else f" (given: {error['input']!r:.80})"
-    return f"{path}: {error['msg'].removeprefix('Value error, ')}{given}"
+        return f"{path}: {value!r} is not known{nearest(value, known)}; known: {', '.join(known)}"
+    suffix = "" if INNER.match(error["msg"]) else f" (given: {error['input']!r:.80})"
+    return f"{path}: {error['msg'].removeprefix('Value error, ')}{suffix}"
 
 
 def _fields_at(model: type[Section], loc: tuple[Any, ...]) -> list[str]:
@@ -531,7 +531,10 @@ def _fields_at(model: type[Section], loc: tuple[Any, ...]) -> list[str]:
     models = [model]
     for key in loc:
         below = [
-            one for m in models if key in m.model_fields for one in models_in(m.model_fields[key].annotation)
+            inner
+            for m in models
+            if key in m.model_fields
+            for inner in models_in(m.model_fields[key].annotation)
         ]
         named = [
             m
@@ -544,8 +547,8 @@ def _fields_at(model: type[Section], loc: tuple[Any, ...]) -> list[str]:
 
 def nearest(word: object, known: Any) -> str:
     """`` (did you mean 'x'?)`` where a known word is near, else nothing."""
-    found = get_close_matches(str(word), [str(one) for one in known], 1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    matches = get_close_matches(str(word), [str(name) for name in known], 1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
 def entry_of(entries: dict[str, Entry], name: str, where: str) -> Entry:
@@ -597,9 +600,9 @@ def without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _named(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[Any, Any]]]:
     for section, key in NAMED.items():
-        given = raw.get(section)
-        if isinstance(given, dict) and isinstance(given.get(key), dict):
-            yield section, key, given[key]
+        values = raw.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), dict):
+            yield section, key, values[key]
 
 
 @cache
@@ -621,10 +624,10 @@ def with_new_names(raw: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, list):
             return [new(item) for item in value]
         if isinstance(value, dict):
-            found: dict[str, Any] = {}
+            renamed: dict[str, Any] = {}
             for key in sorted(value, key=lambda key: key in RENAMED):  # an overlay's old names win
-                found = merge(found, {new(key): new(value[key])})
-            return found
+                renamed = merge(renamed, {new(key): new(value[key])})
+            return renamed
         return value
 
     return raw | {name: new(raw[name]) for name in ("zoo", "scores") if name in raw}
@@ -648,7 +651,7 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
     raw = with_new_names(raw)  # before what an overlay drops by an old name is taken out
     settings = Settings(without_dropped(raw))
     if whole:
-        for name in ("seed", "device", *(one for one in SECTIONS if one not in OPTIONAL)):
+        for name in ("seed", "device", *(section for section in SECTIONS if section not in OPTIONAL)):
             getattr(settings, name)
     dropped = {
         f"{section}.{key}": {name for name, entry in entries.items() if entry is None}
@@ -656,8 +659,8 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
     }
     _check_references(settings, dropped)
     for section in settings.given if whole else ():
-        if hasattr(found := import_module(f"eadbench.{section}.config"), "check"):
-            found.check(settings)
+        if hasattr(module := import_module(f"eadbench.{section}.config"), "check"):
+            module.check(settings)
     return settings
 
 
@@ -681,7 +684,14 @@ def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
                     f"{mapping}{nearest(name, known) or ' (known: ' + (', '.join(known) or 'none') + ')'}"
                 )
             elif path.startswith(f"{mapping}."):
-                entry = next((one for one in known if path[len(mapping) + 1 :].startswith(f"{one}.")), None)
+                entry = next(
+                    (
+                        candidate
+                        for candidate in known
+                        if path[len(mapping) + 1 :].startswith(f"{candidate}.")
+                    ),
+                    None,
+                )
                 edges.setdefault((mapping, entry), {})[name] = path
     if wrong:
         raise EadbenchError(
@@ -704,8 +714,8 @@ def _circle(
     if name in seen:
         return (*seen[seen.index(name) :], name)
     for other in edges.get((mapping, name), {}):
-        if found := _circle(edges, mapping, other, (*seen, name)):
-            return found
+        if circle := _circle(edges, mapping, other, (*seen, name)):
+            return circle
     return ()
 
 
@@ -725,28 +735,28 @@ def references(
         annotation, *more = get_args(annotation)
         metadata = (*metadata, *more)
     if isinstance(value, str):
-        ref = next((one for one in metadata if isinstance(one, Ref)), None) or _ref_of(annotation)
+        ref = next((mark for mark in metadata if isinstance(mark, Ref)), None) or _ref_of(annotation)
         if ref:
             yield path, ref.mapping, value
     elif isinstance(value, dict):
         keys, values = get_args(annotation) if _is_mapping(annotation) else (None, None)
-        for key, one in value.items():
+        for key, item in value.items():
             yield from references(key, f"{path}.{key}", keys)
-            yield from references(one, f"{path}.{key}", values)
+            yield from references(item, f"{path}.{key}", values)
     elif isinstance(value, (list, tuple)):
         arguments = get_args(annotation) if get_origin(annotation) in (list, tuple) else ()
         inner = arguments or next(
-            (get_args(one) for one in get_args(annotation) if get_origin(one) in (list, tuple)), ()
+            (get_args(option) for option in get_args(annotation) if get_origin(option) in (list, tuple)), ()
         )
-        for number, one in enumerate(value):
-            yield from references(one, f"{path}.{number}", inner[0] if inner else None)
+        for number, item in enumerate(value):
+            yield from references(item, f"{path}.{number}", inner[0] if inner else None)
 
 
 def _ref_of(annotation: Any) -> Ref | None:
     """The mark in ``RunName | None``."""
-    for one in get_args(annotation):
-        if get_origin(one) is Annotated and (
-            marks := [mark for mark in get_args(one)[1:] if isinstance(mark, Ref)]
+    for choice in get_args(annotation):
+        if get_origin(choice) is Annotated and (
+            marks := [mark for mark in get_args(choice)[1:] if isinstance(mark, Ref)]
         ):
             return marks[0]
     return None
@@ -803,22 +813,22 @@ def _from_json(text: str) -> dict[str, Any]:
     if text.startswith("@"):
         text = _read(Path(where))
     try:
-        given = json.loads(text)
+        values = json.loads(text)
     except ValueError as error:
         raise EadbenchError(
             f"not valid JSON: {error}", where, "--settings takes a JSON object, or @FILE with one"
         ) from error
-    return _mapping(given, where)
+    return _mapping(values, where)
 
 
 def _from_yaml(path: Path) -> dict[str, Any]:
     try:
-        given = yaml.safe_load(_read(path))
+        values = yaml.safe_load(_read(path))
     except yaml.YAMLError as error:
         raise EadbenchError(
             f"not valid YAML: {' '.join(str(error).split())}", path, "check the indentation and quotes there"
         ) from error
-    return _mapping({} if given is None else given, path)
+    return _mapping({} if values is None else values, path)
 
 
 def _read(path: Path) -> str:
@@ -840,12 +850,12 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _mapping(given: Any, where: object) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        kind = {list: "a list", str: "a text"}.get(type(given), f"a {type(given).__name__}")
+def _mapping(values: Any, where: object) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        kind = {list: "a list", str: "a text"}.get(type(values), f"a {type(values).__name__}")
         raise EadbenchError(
             f"the configuration is {kind}, not a mapping",
             where,
             "its top level holds sections, e.g. `scores:`",
         )
-    return given
+    return values

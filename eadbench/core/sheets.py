@@ -42,7 +42,7 @@ def read_sheet(path: Path, what: str, form: str) -> Sheet:
     headings, rows = (
         _parquet(path, what, form) if path.suffix.lower() == ".parquet" else _text(path, what, form)
     )
-    if doubled := sorted({one for one in headings if one and headings.count(one) > 1}):
+    if doubled := sorted({heading for heading in headings if heading and headings.count(heading) > 1}):
         raise EadbenchError(f"{what} have the column {doubled[0]!r} twice", path, "leave one of them")
     return Sheet(headings, rows)
 

@@ -144,19 +144,19 @@ def _place(data: bytes) -> int | None:
     """Where the digest stands in a table's bytes: behind its key and two bytes of
     Thrift (type, length); ``None`` in a file of someone else's.
     """
-    at = data.rfind(DIGEST)
-    return None if at < 0 else at + len(DIGEST) + 2
+    start = data.rfind(DIGEST)
+    return None if start < 0 else start + len(DIGEST) + 2
 
 
 def _read_whole(path: str | Path) -> bytes:
     """The bytes of a table, compared with their digest."""
     data = Path(path).read_bytes()
-    at = _place(data)
-    if at is not None:
-        found = hashlib.sha256(data[:at])
-        found.update(ZEROS)
-        found.update(data[at + len(ZEROS) :])
-        if found.hexdigest().encode() != data[at : at + len(ZEROS)]:
+    place = _place(data)
+    if place is not None:
+        digest = hashlib.sha256(data[:place])
+        digest.update(ZEROS)
+        digest.update(data[place + len(ZEROS) :])
+        if digest.hexdigest().encode() != data[place : place + len(ZEROS)]:
             raise ValueError("its checksum differs")
     return data
 
@@ -195,11 +195,11 @@ def _rows(arrow: pa.Table, table: Table, folder: Path) -> Iterator[Any]:
         columns = []
         for column, values in zip(table.columns, batch.columns, strict=True):
             known: dict[Any, Any] = {}
-            found = [known.setdefault(value, value) for value in values.to_pylist()]
+            cells = [known.setdefault(value, value) for value in values.to_pylist()]
             if column.path:
                 known = {value: value and Path(os.path.normpath(folder / value)) for value in known}
-                found = [known[value] for value in found]
-            columns.append(found)
+                cells = [known[value] for value in cells]
+            columns.append(cells)
         yield from map(table.row_type, *columns)
 
 
@@ -212,8 +212,8 @@ def _read(path: str | Path, table: Table, columns: list[str] | None) -> pa.Table
     except FileNotFoundError as error:
         raise EadbenchError(f"table {table.name!r} is missing", path, "run the rule that makes it") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and (told := explained(error)):
-            raise told from error
+        if isinstance(error, OSError) and (explanation := explained(error)):
+            raise explanation from error
         raise FatalError(f"table {table.name!r} is damaged: {error}", path, ANEW) from error
     for column in table.columns:
         if not column.nullable and column.name in arrow.column_names and arrow[column.name].null_count:
@@ -227,22 +227,22 @@ def _read(path: str | Path, table: Table, columns: list[str] | None) -> pa.Table
     return arrow
 
 
-def _check_footer(found: pa.Schema, path: str | Path, table: Table) -> None:
-    facts = found.metadata or {}
+def _check_footer(schema: pa.Schema, path: str | Path, table: Table) -> None:
+    facts = schema.metadata or {}
     if (name := facts.get(b"table", b"?").decode(errors="replace")) != table.name:
         what = "was not written by eadbench" if name == "?" else f"is table {name!r}"
         raise EadbenchError(f"expected table {table.name!r}, the file {what}", path, "name the right file")
     version = facts.get(b"version", b"?").decode(errors="replace")
-    missing = [name for name in table.names if name not in found.names]
+    missing = [name for name in table.names if name not in schema.names]
     if version != str(table.version) or missing:
         detail = f"version {version}, expected {table.version}" + (
             f"; lacks {', '.join(missing)}" if missing else ""
         )
         raise EadbenchError(f"table {table.name!r} is of another version ({detail})", path, ANEW)
     for column in table.columns:
-        if (given := found.field(column.name).type) != column.type:
+        if (held := schema.field(column.name).type) != column.type:
             raise EadbenchError(
-                f"column {column.name!r} of table {table.name!r} holds {given}, expected {column.type}",
+                f"column {column.name!r} of table {table.name!r} holds {held}, expected {column.type}",
                 path,
                 ANEW,
             )
@@ -263,10 +263,10 @@ def _doubled(frame: pd.DataFrame, table: Table) -> str:
         axis=1
     )
     first, second, *_ = same.to_numpy().nonzero()[0]
-    told = ", ".join(
+    key_text = ", ".join(
         f"{name} {'(none)' if pd.isna(value) else repr(value)}" for name, value in values.items()
     )
-    return f"rows {first + 1} and {second + 1} of table {table.name!r} are both that of {told}"
+    return f"rows {first + 1} and {second + 1} of table {table.name!r} are both that of {key_text}"
 
 
 def concat_tables(

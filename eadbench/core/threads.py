@@ -19,5 +19,5 @@ def job_threads() -> int:
     For libraries that heed neither, such as DuckDB, which start a thread for each core
     of the machine.
     """
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return int(threads) if threads.isdigit() and int(threads) else len(os.sched_getaffinity(0))

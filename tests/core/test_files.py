@@ -55,7 +55,7 @@ def killed_at(step: int, work: Callable[[], None]) -> bool:
 
 
 def test_a_folder_survives_a_kill_at_every_step_of_its_replacement(tmp_path: Path) -> None:
-    found, step = [], 0
+    read, step = [], 0
     while True:
         target = tmp_path / str(step) / "state"
         replace(target, "old")
@@ -63,7 +63,7 @@ def test_a_folder_survives_a_kill_at_every_step_of_its_replacement(tmp_path: Pat
         restore(target)
         contents = {(target / name).read_text() for name in ("a", "b")}
         assert len(contents) == 1
-        found += contents
+        read += contents
         assert not list(target.parent.glob(".old-*"))
         replace(target, "next")
         assert (target / "a").read_text() == "next"
@@ -71,7 +71,7 @@ def test_a_folder_survives_a_kill_at_every_step_of_its_replacement(tmp_path: Pat
             break
         step += 1
     assert step >= 3, "killed before the first renaming, before the second and before the removal at least"
-    assert found[0] == "old" and found[-1] == "new"
+    assert read[0] == "old" and read[-1] == "new"
 
 
 def test_a_failure_between_the_renamings_gives_the_old_folder_its_name_back(

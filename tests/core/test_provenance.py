@@ -22,13 +22,13 @@ def test_says_who_when_with_what_at_what_cost(tmp_path: Path) -> None:
     load(json.dumps({"seed": 7, "device": "cpu"}), None)
     sum(k * k for k in range(200_000))
     provenance.write(tmp_path, {"a": 1}, {"weights": "0" * 64}, clips=3)
-    found = record(tmp_path)
+    written = record(tmp_path)
     for key in ("command", "commit", "host", "platform", "python", "versions", "finished"):
-        assert found[key], key
-    assert found["config"] == {"seed": 7, "device": "cpu"}
-    assert (found["settings"], found["inputs"], found["clips"]) == ({"a": 1}, {"weights": "0" * 64}, 3)
-    assert 0 < found["seconds"] < 60 and found["cpu_seconds"] > 0
-    assert found["versions"]["numpy"]
+        assert written[key], key
+    assert written["config"] == {"seed": 7, "device": "cpu"}
+    assert (written["settings"], written["inputs"], written["clips"]) == ({"a": 1}, {"weights": "0" * 64}, 3)
+    assert 0 < written["seconds"] < 60 and written["cpu_seconds"] > 0
+    assert written["versions"]["numpy"]
 
 
 @pytest.mark.parametrize(("own", "child"), [(400, 10), (10, 400)])
@@ -69,10 +69,10 @@ def test_commands_that_share_a_folder_keep_their_records(
         ]
         monkeypatch.setattr(sys, "argv", command)
         provenance.write(tmp_path)
-    found = record(tmp_path)
-    assert "fetch" in found["command"]
-    assert list(found["earlier"]) == ["corpora index index.parquet"]
-    assert "earlier" not in found["earlier"]["corpora index index.parquet"]
+    written = record(tmp_path)
+    assert "fetch" in written["command"]
+    assert list(written["earlier"]) == ["corpora index index.parquet"]
+    assert "earlier" not in written["earlier"]["corpora index index.parquet"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"command": []}'])

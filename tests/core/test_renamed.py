@@ -33,12 +33,12 @@ def test_names_of_an_earlier_version_are_understood_and_warned_of_once(caplog):
 
 def test_what_an_earlier_version_gave_its_jobs_and_recorded_is_understood():
     raw = yaml.safe_load(DEMO.read_text())
-    given = settings.check(raw, whole=True).read_by("scores measure")
-    old = given | {"scores": {key.replace("evaluators", "judges"): v for key, v in given["scores"].items()}}
+    read = settings.check(raw, whole=True).read_by("scores measure")
+    old = read | {"scores": {key.replace("evaluators", "judges"): v for key, v in read["scores"].items()}}
     assert "judges" in old["scores"]
     assert (
         settings.load(json.dumps(old), None, "scores measure").scores.evaluators
-        == given["scores"]["evaluators"]
+        == read["scores"]["evaluators"]
     )
 
 

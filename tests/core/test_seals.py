@@ -42,9 +42,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "shard"
 
 
-def flip(path: Path, at: int, bit: int = 0) -> None:
+def flip(path: Path, offset: int, bit: int = 0) -> None:
     data = bytearray(path.read_bytes())
-    data[at % len(data)] ^= 1 << bit
+    data[offset % len(data)] ^= 1 << bit
     path.write_bytes(data)
 
 
@@ -150,17 +150,17 @@ def test_no_flipped_byte_of_a_table_changes_a_value_unseen(tmp_path: Path) -> No
     write_table(path, ROWS, TOY)
     right, whole = read_table(path, TOY), path.read_bytes()
     caught = 0
-    for at in range(len(whole)):
+    for offset in range(len(whole)):
         data = bytearray(whole)
-        data[at] ^= 1 << (at * 5 % 8)
+        data[offset] ^= 1 << (offset * 5 % 8)
         path.write_bytes(data)
         try:
-            found = read_table(path, TOY)
+            table = read_table(path, TOY)
         except FatalError as error:
             assert str(path) in str(error)
             caught += 1
         else:
-            pd.testing.assert_frame_equal(found, right, obj=f"byte {at}")
+            pd.testing.assert_frame_equal(table, right, obj=f"byte {offset}")
     assert caught > len(whole) // 2
 
 
@@ -184,7 +184,7 @@ def test_damaged_files_can_be_dropped_for_a_job_that_keeps_what_is_there(folder:
 def test_sealing_clears_away_what_a_kill_left(folder: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    left, own = folder / f"videos/.part-{gone.pid}-a.mp4", folder / f"videos/.part-{os.getpid()}-b.mp4"
-    left.touch(), own.touch()
+    leftover, own = folder / f"videos/.part-{gone.pid}-a.mp4", folder / f"videos/.part-{os.getpid()}-b.mp4"
+    leftover.touch(), own.touch()
     seals.seal_files(folder, [folder / "videos/a.mp4"], folder / "table.parquet")
-    assert not left.exists() and own.exists()
+    assert not leftover.exists() and own.exists()

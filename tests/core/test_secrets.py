@@ -45,16 +45,16 @@ def test_a_reference_is_looked_up_in_the_environment(monkeypatch: pytest.MonkeyP
 
 
 def test_a_masked_configuration_keeps_all_but_its_secrets() -> None:
-    found = secrets.masked(CONFIG)
-    assert found["samples"]["methods"]["m"] == {
+    masked = secrets.masked(CONFIG)
+    assert masked["samples"]["methods"]["m"] == {
         "kind": "command",
         "env": {"TOKEN": "***", "OTHER": "${MY_TOKEN}", "OMP_NUM_THREADS": "***"},
     }
-    assert found["captions"]["endpoint"] == {
+    assert masked["captions"]["endpoint"] == {
         "base_url": "https://***@example.org/v1?api_key=***&model=x",
         "key_env": "KEY",
     }
-    assert found["seed"] == 1
+    assert masked["seed"] == 1
 
 
 def test_provenance_holds_no_secret_and_its_settings_stay_json(

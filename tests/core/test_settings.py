@@ -278,10 +278,10 @@ def test_what_a_command_line_may_name_is_what_it_is_given():
     from eadbench.samples.inputs import ModelInputs
     from eadbench.samples.manifest import RenderJob
 
-    given = {field.name for field in fields(RenderJob)} - {"impossible"} | {
+    names = {field.name for field in fields(RenderJob)} - {"impossible"} | {
         field.name for field in fields(ModelInputs)
     }
-    assert set(FOR_EACH) == given | {"out", "output", "work", "python", "checkout"}
+    assert set(FOR_EACH) == names | {"out", "output", "work", "python", "checkout"}
 
 
 def test_names_of_the_common_kinds_are_taken():
@@ -408,8 +408,8 @@ def test_a_mistake_in_the_configuration_is_one_message_of_the_command(tmp_path):
 
 def test_where_nothing_is_given_and_no_configuration_lies_here_the_defaults_hold(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = load(None, None, defaults={"seed": 1, "device": "auto", "samples": {}})
-    assert given.seed == 1 and given.samples.sampler.steps == 20
+    loaded = load(None, None, defaults={"seed": 1, "device": "auto", "samples": {}})
+    assert loaded.seed == 1 and loaded.samples.sampler.steps == 20
     with pytest.raises(EadbenchError, match="no such configuration"):
         load(None, None)
     assert isinstance(load('{"seed": 2}', None, defaults={"seed": 1}), Settings)

@@ -49,8 +49,8 @@ def another(**columns: pa.Array) -> pa.Table:
     loose = pa.schema([field.with_nullable(True) for field in TOY.schema], metadata=TOY.schema.metadata)
     table = good.cast(loose)
     for name, values in columns.items():
-        at = table.column_names.index(name)
-        table = table.set_column(at, name, values)
+        column = table.column_names.index(name)
+        table = table.set_column(column, name, values)
     return table.replace_schema_metadata(TOY.schema.metadata)
 
 
