@@ -55,7 +55,7 @@ def filter_captions(
             "give the corpus's own table",
         )
     embedder, name = _open_embedder(config, parts, device)
-    others = Others([known[clip_id] for clip_id in table.clip_id], config, embedder)
+    targets = Targets([known[clip_id] for clip_id in table.clip_id], config, embedder)
     texts = list(dict.fromkeys(table.caption.dropna()))
     where = {text: k for k, text in enumerate(texts)}
     embedded = (
@@ -68,12 +68,12 @@ def filter_captions(
     rows_of = {clip_id: k for k, clip_id in enumerate(table.clip_id)}
     own = np.array([where.get(c, -1) for c in table.caption])
     wrong = np.array([own[rows_of[s]] if s else -1 for s in swaps])
-    table["similarity"] = others.similarity(embedded, own)
+    table["similarity"] = targets.similarity(embedded, own)
     table["swap_clip"] = swaps
-    table["swap_similarity"] = others.similarity(embedded, wrong)
+    table["swap_similarity"] = targets.similarity(embedded, wrong)
     table["swap_held_out"] = held_out(table, config.swap_share, seed)
     table["similarity_kind"], table["embedder"] = config.compare, name
-    decide(table, others.reasons, config)
+    decide(table, targets.reasons, config)
     _log_losses(table, corpus)
     write_table(out, table, schemas.CAPTIONS, "clip_id")
     provenance.write(
@@ -98,7 +98,7 @@ def _open_embedder(config: FilterConfig, parts: dict[str, Path], device: str) ->
     return load(parts[config.embedder], pick_device(device)), f"{card.id}@{card.sha256[:12]}"
 
 
-class Others:
+class Targets:
     """The other side of the comparison: one unit vector per clip, or a reason why it
     has none.
     """

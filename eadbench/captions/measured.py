@@ -44,20 +44,20 @@ class MeasuredCaptioner:
     def __init__(self, clips: Sequence[ClipsRow], config: MeasuredConfig, seed: int) -> None:
         self.seed = seed
         self._measure = cache(lambda path: measure_track(seals.checked(path)))
-        self.usual = Usual(clips, self._measure, config)
+        self.baseline = SpeakerBaseline(clips, self._measure, config)
 
     def describe(self, clips: Sequence[ClipsRow]) -> Iterator[Outcome]:
         """One outcome per row, in order."""
         for clip in clips:
             try:
-                deviations = self.usual.deviations(clip.speaker, self._measure(clip.track))
+                deviations = self.baseline.deviations(clip.speaker, self._measure(clip.track))
             except Exception as error:
                 yield Outcome(clip.clip_id, None, reason_of(error, clip.clip_id))
                 continue
             yield Outcome(clip.clip_id, write_answer(deviations, self.seed, clip.clip_id))
 
 
-class Usual:
+class SpeakerBaseline:
     """What is usual: medians per speaker and of the corpus, and one spread per measure."""
 
     def __init__(self, clips: Sequence[ClipsRow], measure, config: MeasuredConfig) -> None:

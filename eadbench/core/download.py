@@ -56,7 +56,7 @@ def download(
     """
 
     def here() -> bool:
-        return target.exists() and bool(size or checksum) and not complaint(target, size, checksum)
+        return target.exists() and bool(size or checksum) and not integrity_error(target, size, checksum)
 
     if here():
         return
@@ -82,7 +82,7 @@ def _fetch(
         pause = min(wait * 2 ** (attempt - 1), LONGEST_WAIT)
         try:
             _stream(session, url, partial)
-            if not (fault := complaint(partial, size, checksum)):
+            if not (fault := integrity_error(partial, size, checksum)):
                 partial.replace(target)
                 return
             if disguise := nature(partial):
@@ -146,7 +146,7 @@ def _is_still(path: Path, handle: IO) -> bool:
         return False
 
 
-def complaint(path: Path, size: int | None, checksum: str | None) -> str:
+def integrity_error(path: Path, size: int | None, checksum: str | None) -> str:
     """What is wrong with a file; empty if nothing is."""
     if size is not None and path.stat().st_size != size:
         return f"it has {path.stat().st_size} bytes, expected {size}"

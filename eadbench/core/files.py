@@ -145,7 +145,7 @@ def full_disk(where: object) -> FatalError:
     return FatalError("the disk is full", where, "free some space and run again; what is finished is kept")
 
 
-def remove_halves(folder: Path) -> None:
+def remove_partial(folder: Path) -> None:
     """Remove what :func:`atomic_path` left in a folder when its process was killed;
     halves of processes that live are theirs.
     """

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from eadbench.core import provenance, seals
-from eadbench.core.files import disk_is_full, full_disk, remove_halves, sha256_of, write_text
+from eadbench.core.files import disk_is_full, full_disk, remove_partial, sha256_of, write_text
 from eadbench.core.tables import DROPPED, FAILED, Table, check_not_all_failed, write_table
 
 VERSION = 1  # of the records
@@ -155,7 +155,7 @@ class Job:
         write_table(self.out, rows, table, sort_by)
         provenance.write(self.record, self.settings, self.inputs, self._started, **facts)
         self._notes.keep_only(self._asked if self._lasting else set())
-        remove_halves(self.out.parent)
+        remove_partial(self.out.parent)
 
     def _hash(self, path: Path) -> str:
         """sha256 of a file, compared with the list that names it; empty for a user's

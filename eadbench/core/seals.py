@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from eadbench.core.errors import FatalError
-from eadbench.core.files import remove_halves, sha256_of, write_text
+from eadbench.core.files import remove_partial, sha256_of, write_text
 
 NAME = "sums.sha256"
 # folders above a file in which its list is looked for:
@@ -39,7 +39,7 @@ def seal(folder: Path, sums: Mapping[str, str], made_by: Path) -> None:
         made_by: The output whose deletion makes the workflow write the files anew.
     """
     for place in {folder, *((folder / name).parent for name in sums)}:
-        remove_halves(place)
+        remove_partial(place)
     lines = [f"# to have these files made anew, delete: {os.path.relpath(made_by, folder)}"]
     lines += [f"{digest}  {name}" for name, digest in sorted(sums.items())]
     body = "\n".join(lines) + "\n"

@@ -403,7 +403,7 @@ def _is_mapping(annotation: Any) -> bool:
 
 @contextmanager
 def _explained(section: str, model: type[Section], raw: Any) -> Iterator[None]:
-    """Turns pydantic's complaint into ours."""
+    """Turns pydantic's error into ours."""
     try:
         yield
     except ValidationError as error:

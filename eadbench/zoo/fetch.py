@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
-from eadbench.core.download import complaint, download
+from eadbench.core.download import download, integrity_error
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, nature, sha256_of, write_text
 from eadbench.zoo.registry import Entry, RemoteFile, kept, user_cache
@@ -67,7 +67,7 @@ def check_file(name: str, remote: RemoteFile, path: Path) -> None:
     Raises:
         EadbenchError: If it is another, a web page or a git-lfs pointer.
     """
-    fault = nature(path) or complaint(path, remote.size, remote.checksum)
+    fault = nature(path) or integrity_error(path, remote.size, remote.checksum)
     if fault:
         raise EadbenchError(
             f"not the file that {name} is: {fault}", path, "put the published file there, or take it away"
@@ -120,7 +120,7 @@ def _fetch(name: str, remote: RemoteFile, folder: Path) -> None:
             target.replace(target.with_name(f"{target.name}.wrong"))
             raise
         return
-    if target.exists() and not complaint(target, remote.size, remote.checksum):
+    if target.exists() and not integrity_error(target, remote.size, remote.checksum):
         return
     packed = folder / remote.url.rpartition("/")[2]
     download(
