@@ -45,7 +45,7 @@ CONFIG = ClipsConfig(size=256, max_seconds=10.0)
 MEAD_CLIPS, MEAD_SECONDS, MEAD_VIEWS = (48 * 670, 4.0, 7)
 HDTF_HOURS = 17.07
 STAGES = {  # what is timed within `clips cut`
-    "decode": ("eadbench.clips.recording", "iter_pictures"),
+    "decode": ("eadbench.clips.recording", "iter_decoded_frames"),
     "find cuts": ("eadbench.clips.shots", "CutDetector.__call__"),
     "cut out and shrink": ("eadbench.clips.track", "FaceTracker._cut_out"),
     "face mesh": ("eadbench.media.faces", "FaceMesh.__call__"),

@@ -31,14 +31,14 @@ import json, sys, time
 from eadbench.media import video
 from eadbench.media.audio import read_audio
 path, way, start, end = json.loads(sys.argv[1])
-old = hasattr(video, "at_rate")  # before iter_pictures took fps, and all took notes
+old = hasattr(video, "at_rate")  # before iter_decoded_frames took fps, and all took notes
 
 def pictures():
     if old:
         begin = max(0.0, start - 0.5) if start else None
-        timed = ((p.time, p) for p in video.iter_pictures(path, begin, end))
+        timed = ((p.time, p) for p in video.iter_decoded_frames(path, begin, end))
         return (p for _, p in video.at_rate(timed, 25, start or 0.0))
-    return video.iter_pictures(path, start, end, 25, [])
+    return video.iter_decoded_frames(path, start, end, 25, [])
 
 begun, count = time.process_time(), 0
 if way == "sound":

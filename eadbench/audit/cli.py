@@ -80,7 +80,7 @@ def run_command(
     )
     parts = parse_parts(part)
     from eadbench.audit.run import audit, clips_of_folder, clips_of_table
-    from eadbench.media.files import SOUND
+    from eadbench.media.files import AUDIO
     from eadbench.score.evaluators import ask_on_terminal, choose, load_chosen
     from eadbench.score.labels import read_labels
     from eadbench.scores.workers import Workers
@@ -89,7 +89,7 @@ def run_command(
     pool = (
         clips_of_table(clips, chosen)
         if clips.is_file()
-        else clips_of_folder(clips, read_labels(labels, SOUND))
+        else clips_of_folder(clips, read_labels(labels, AUDIO))
     )
     folders = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
     load = partial(load_chosen, wanted, folders, device_of(given, wanted))

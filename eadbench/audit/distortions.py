@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.audio import RATE, SoundTrack, read_audio
+from eadbench.media.audio import RATE, AudioTrack, read_audio
 from eadbench.scores.landmarks import EYE_CORNERS, LIPS
 
 SIDE = 256
@@ -339,7 +339,7 @@ def recoded_audio(audio: np.ndarray, bits: int) -> np.ndarray:
         return audio
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        SoundTrack(container, audio, RATE, {"b": str(bits)}).finish()
+        AudioTrack(container, audio, RATE, {"b": str(bits)}).finish()
     buffer.seek(0)
     out = np.zeros_like(audio)
     heard = read_audio(buffer)[: len(audio)]

@@ -29,15 +29,15 @@ def fill_gaps(sights: list[Sight]) -> np.ndarray:
     points = np.stack([sights[k].landmarks for k in known])
     if len(known) == len(sights):
         return points
-    at = np.arange(len(sights))
-    right = np.clip(np.searchsorted(known, at), 0, len(known) - 1)
-    left = np.clip(np.searchsorted(known, at, side="right") - 1, 0, len(known) - 1)
-    span = np.maximum(np.take(known, right) - np.take(known, left), 1)
-    weight = np.clip((at - np.take(known, left)) / span, 0, 1).astype(np.float32)[:, None, None]
-    return points[left] * (1 - weight) + points[right] * weight
+    frames = np.arange(len(sights))
+    after = np.clip(np.searchsorted(known, frames), 0, len(known) - 1)
+    before = np.clip(np.searchsorted(known, frames, side="right") - 1, 0, len(known) - 1)
+    span = np.maximum(np.take(known, after) - np.take(known, before), 1)
+    weight = np.clip((frames - np.take(known, before)) / span, 0, 1).astype(np.float32)[:, None, None]
+    return points[before] * (1 - weight) + points[after] * weight
 
 
-def calm(landmarks: np.ndarray) -> np.ndarray:
+def denoise(landmarks: np.ndarray) -> np.ndarray:
     """Take the landmarker's frame-to-frame noise off ``(T, ...)`` without flattening
     speech: quadratic Savitzky-Golay over 5 frames (0.2 s).
     """
@@ -65,7 +65,7 @@ def similarities(landmarks: np.ndarray, size: int, margin: float) -> tuple[np.nd
     return a, (middle - w_mean) / a + z_mean[:, 0]
 
 
-def steady(
+def smooth_transforms(
     a: np.ndarray, centre: np.ndarray, how: Literal["smooth", "clip"], sigma: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Smooth scale, turn and place over time (Gaussian of ``sigma`` frames), or hold
@@ -91,7 +91,7 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def warp(sights: list[Sight], matrix: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """The aligned frames ``(size, size, 3)`` uint8, from the small pictures kept."""
+    """The aligned frames ``(size, size, 3)`` uint8, from the small images kept."""
     for sight, to_aligned in zip(sights, matrix, strict=True):
         total = to_aligned @ sight.square.matrix(sight.image.shape[0])
         yield warp_area(sight.image, total, (size, size))

@@ -1,4 +1,4 @@
-"""Second pass: does the sound belong to the lips? Measured by the SyncNet evaluator,
+"""Second pass: does the audio belong to the lips? Measured by the SyncNet evaluator,
 moved within limits.
 """
 
@@ -25,13 +25,13 @@ from eadbench.media.video import read_frames, replace_audio
 from eadbench.zoo.card import read_card
 
 log = logging.getLogger(__name__)
-CORRECTED = "corrected"  # folder of the copies whose sound was moved
+CORRECTED = "corrected"  # folder of the copies whose audio was moved
 
 
 def check_shard(
     corpus: str, shard: str, cut: Path, evaluator: Path, out: Path, config: ClipsConfig, device: Any = "cpu"
 ) -> None:
-    """Check the clips of a shard by their measures and by their sound, and write
+    """Check the clips of a shard by their measures and by their audio, and write
     ``out`` beside ``cut``; rows that were lost before pass through.
 
     Clips that miss a threshold of ``config.keep`` are dropped before the SyncNet
@@ -59,17 +59,17 @@ def check_shard(
     )
     network = zoo.load(evaluator, device)
     candidates = [clip for clip in clips if clip.status == KEPT]
-    found: dict[str, dict[str, Any]] = {}
+    changes: dict[str, dict[str, Any]] = {}
     for clip in track(candidates, f"check {corpus} {shard}", unit="clip"):
         key = job.key(clip.clip_id, *filter(None, (clip.video, clip.audio, clip.track)))
         changed = job.done(key)
         if changed is None:
             changed = _check(clip, out.parent, network, config.sync)
             job.keep(key, changed, _corrected(out, changed))
-        found[clip.clip_id] = changed
-    check_not_all_failed(found.values(), "clips", cut)
-    rows = [clip.written(out.parent) | found.get(clip.clip_id, {}) for clip in clips]
-    moved = [path for changed in found.values() for path in _corrected(out, changed)]
+        changes[clip.clip_id] = changed
+    check_not_all_failed(changes.values(), "clips", cut)
+    rows = [clip.written(out.parent) | changes.get(clip.clip_id, {}) for clip in clips]
+    moved = [path for changed in changes.values() for path in _corrected(out, changed)]
     job.write(rows, schemas.CLIPS, "clip_id", None, moved or None)
     kept = sum(row["status"] == KEPT for row in rows)
     log.info(
@@ -77,7 +77,7 @@ def check_shard(
         shard,
         kept,
         len(candidates),
-        sum(bool(changed.get("offset_corrected")) for changed in found.values()),
+        sum(bool(changed.get("offset_corrected")) for changed in changes.values()),
     )
 
 
@@ -95,21 +95,21 @@ def _corrected(out: Path, changed: dict[str, Any]) -> list[Path]:
 
 def _check(clip: ClipsRow, folder: Path, network: Any, config: SyncConfig) -> dict[str, Any]:
     """What changes in a clip's row: offset and confidence, its status, and where its
-    sound was moved, the files in ``folder``.
+    audio was moved, the files in ``folder``.
     """
     changed: dict[str, Any] = {"status": KEPT}
     try:
-        _score_sound(clip, changed, folder, network, config)
+        _score_sync(clip, changed, folder, network, config)
     except Exception as error:
         changed |= {"status": FAILED, "reason": f"not judged: {reason_of(error, clip.clip_id)}"}
         log.warning("%s: %s", clip.clip_id, error)
     return changed
 
 
-def _score_sound(
+def _score_sync(
     clip: ClipsRow, changed: dict[str, Any], folder: Path, network: Any, config: SyncConfig
 ) -> None:
-    """Fill in offset and confidence; correct the sound; keep or drop."""
+    """Fill in offset and confidence; correct the audio; keep or drop."""
     frames = read_frames(seals.checked(clip.video))
     samples = read_audio(seals.checked(clip.audio))
     verdict = network.score(frames, samples)
@@ -127,28 +127,28 @@ def _score_sound(
 
 
 def _correct(clip: ClipsRow, folder: Path, samples: np.ndarray, offset: int) -> dict[str, Any]:
-    """Write ``corrected/`` copies with the sound moved by ``offset`` frames (later when
+    """Write ``corrected/`` copies with the audio moved by ``offset`` frames (later when
     it leads).
     """
     with np.load(seals.checked(clip.track)) as track_file:
         before, after = (
             track_file[name].astype(np.float32) / 32767 for name in ("sound_before", "sound_after")
         )
-    moved = moved_sound(before, samples, after, offset)
+    moved = moved_audio(before, samples, after, offset)
     audio, video = f"{CORRECTED}/audio/{clip.clip_id}.wav", f"{CORRECTED}/videos/{clip.clip_id}.mp4"
     write_wav(folder / audio, moved)
     replace_audio(seals.checked(clip.video), folder / video, moved)
     return {"audio": audio, "video": video, "offset_corrected": float(offset)}
 
 
-def moved_sound(before: np.ndarray, samples: np.ndarray, after: np.ndarray, offset: int) -> np.ndarray:
-    """A clip's sound later by ``offset`` frames (earlier if negative); the sound from
+def moved_audio(before: np.ndarray, samples: np.ndarray, after: np.ndarray, offset: int) -> np.ndarray:
+    """A clip's audio later by ``offset`` frames (earlier if negative); the audio from
     around the clip moves in.
 
     Args:
-        before, after: Sound on either side of the clip, at least ``|offset| * 640``
+        before, after: Audio on either side of the clip, at least ``|offset| * 640``
             samples.
-        samples: The clip's sound.
+        samples: The clip's audio.
         offset: Frames of 1/25 s.
     """
     shift = offset * PER_FRAME

@@ -27,7 +27,7 @@ def cut_command(
 ) -> None:
     """Find shots and faces, align, cut. A killed run continues where it was.
 
-    Clips have 25 frames per second and 16 kHz mono sound; faces are aligned in squares
+    Clips have 25 frames per second and 16 kHz mono audio; faces are aligned in squares
     of `clips: size:` pixels.
 
     Example:
@@ -36,10 +36,10 @@ def cut_command(
           --index results/corpora/demo_hdtf/index.parquet \\
           --out results/clips/demo_hdtf/shards/0-of-1/cut.parquet
     """
-    given = core_settings.load(settings, config, "clips cut")
+    loaded = core_settings.load(settings, config, "clips cut")
     from eadbench.clips.cut import cut_shard
 
-    cut_shard(corpus, shard, index, out, given.clips)
+    cut_shard(corpus, shard, index, out, loaded.clips)
 
 
 @app.command("check")
@@ -54,7 +54,7 @@ def check_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Measure the audio-video offset, move the sound within limits, keep or drop.
+    """Measure the audio-video offset, move the audio within limits, keep or drop.
 
     The offset is in frames of 40 ms; the limits are those of `clips: sync:` and
     `clips: keep:`.
@@ -66,11 +66,11 @@ def check_command(
           --cut results/clips/demo_hdtf/shards/0-of-1/cut.parquet \\
           --out results/clips/demo_hdtf/shards/0-of-1/checked.parquet
     """
-    given = core_settings.load(settings, config, "clips check")
+    loaded = core_settings.load(settings, config, "clips check")
     from eadbench.clips.check import check_shard
     from eadbench.core.device import pick_device
 
-    check_shard(corpus, shard, cut, evaluator, out, given.clips, pick_device(given.device))
+    check_shard(corpus, shard, cut, evaluator, out, loaded.clips, pick_device(loaded.device))
 
 
 @app.command("merge")
@@ -106,7 +106,7 @@ def report_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Draw what was kept and what was lost to which reason, with pictures.
+    """Draw what was kept and what was lost to which reason, with example frames.
 
     With `--index` it also lists the test and validation clips with the hashes
     of their frames, and compares them with the corpus's `test_list`.
@@ -116,15 +116,15 @@ def report_command(
         eadbench clips report --corpus demo_hdtf --out clips.html \\
           --clips results/clips/demo_hdtf/clips.parquet
     """
-    given = core_settings.load(settings, config, "clips report")
+    loaded = core_settings.load(settings, config, "clips report")
     from eadbench.clips.listing import write_list
     from eadbench.clips.report import write_report
 
     coverage = None
     if index:
-        test_list = entry_of(given.corpora.sets, corpus, "corpora.sets").test_list
+        test_list = entry_of(loaded.corpora.sets, corpus, "corpora.sets").test_list
         coverage = write_list(corpus, index, clips, out.parent, test_list)
-    drawn = "corpora" in given.given and corpus in given.corpora.drawn
+    drawn = "corpora" in loaded.given and corpus in loaded.corpora.drawn
     write_report(corpus, clips, out, coverage.sentence() if coverage else "", drawn)
 
 

@@ -45,7 +45,7 @@ class SyncConfig(Section):
 
     Attributes:
         tolerance: Offsets of up to this many frames are left as they are.
-        correct_up_to: The sound is moved by offsets of up to this many frames; 0 never
+        correct_up_to: The audio is moved by offsets of up to this many frames; 0 never
             moves it.
         drop_beyond: Clips with a larger offset are dropped; ``None`` keeps them.
         trust_from: Offsets are only acted upon at this confidence or more, since a weak
@@ -62,7 +62,7 @@ class SyncConfig(Section):
 
 class ClipsConfig(Section):
     """How recordings are cut to clips. All clips have 25 frames per second and 16 kHz
-    mono sound. The defaults are the paper run's.
+    mono audio. The defaults are the paper run's.
 
     Attributes:
         size: Side of the aligned square in pixels, even (LatentSync: 256).

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 VERSION = 4  # raise when the same recording and settings would give other clips
 LABELS = tuple(column.name for column in schemas.LABELS)
 SAMPLED = 10  # frames per clip on which sharpness and brightness are measured
-LATE = 2  # frames of silence that may be added where the sound ends before the picture
-AROUND = 10  # frames of sound kept on each side, so that an offset can be corrected with real sound
+LATE = 2  # frames of silence that may be added where the audio ends before the video
+AROUND = 10  # frames of audio kept on each side, so that an offset can be corrected with real audio
 
 
 def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConfig) -> None:
@@ -64,14 +64,16 @@ def cut_shard(corpus: str, shard: str, index: Path, out: Path, config: ClipsConf
     for recording in track(recordings, f"cut {corpus} {shard}", unit="recording"):
         _check_source(recording)
         key = job.key([recording.row.written(recording.folder), _sources(recording)])
-        found = job.done(key)
-        if found is None:
-            found = {"rows": cut_recording(recording, eyes, config, folder)}
-            if all(row["status"] != FAILED for row in found["rows"]):
-                job.keep(key, found, _media(folder, found["rows"]))
-        rows += found["rows"]
+        outcome = job.done(key)
+        if outcome is None:
+            outcome = {"rows": cut_recording(recording, eyes, config, folder)}
+            if all(row["status"] != FAILED for row in outcome["rows"]):
+                job.keep(key, outcome, _media(folder, outcome["rows"]))
+        rows += outcome["rows"]
         if recording.row.status != FAILED:
-            tried.append(next((row for row in found["rows"] if row["status"] != FAILED), found["rows"][0]))
+            tried.append(
+                next((row for row in outcome["rows"] if row["status"] != FAILED), outcome["rows"][0])
+            )
     if len(tried) > 2:
         check_not_all_failed(tried, "recordings", out)
     frames = sum(row["frames"] or 0 for row in rows)
@@ -111,9 +113,9 @@ def cut_recording(
         return [_row(recording, 0, folder, status=FAILED, reason=recording.row.reason)]
     if recording.row.status == DROPPED:
         return [_row(recording, 0, folder, status=DROPPED, reason=recording.row.reason)]
-    if not recording.has_sound:
+    if not recording.has_audio:
         return [
-            _row(recording, 0, folder, status=DROPPED, reason="no sound: the recording has no audio track")
+            _row(recording, 0, folder, status=DROPPED, reason="no audio: the recording has no audio track")
         ]
     mesh, detector = eyes()
     rows: list[dict[str, Any]] = []
@@ -132,8 +134,8 @@ def cut_recording(
     if not rows:
         reason = f"no face: in any of {blind} frames" if blind else "empty: no frame in the annotated stretch"
         rows.append(_row(recording, 0, folder, status=DROPPED, reason=reason))
-    for row in rows:  # now that the picture is read to its end
-        row["note"] = "; ".join([*recording.notes, *row.pop("sound_notes", [])]) or None
+    for row in rows:  # now that the video is read to its end
+        row["note"] = "; ".join([*recording.notes, *row.pop("audio_notes", [])]) or None
     return rows
 
 
@@ -165,11 +167,11 @@ def _candidate(
     if not stretch.sights:
         return _row(recording, k, folder, **place, status=DROPPED, reason=f"no face: for {seconds:.2f} s")
     notes: list[str] = []
-    samples = recording.sound(stretch.start, stretch.frames, notes)
-    place["sound_notes"] = [f"the sound: {note}" for note in notes]
+    samples = recording.audio(stretch.start, stretch.frames, notes)
+    place["audio_notes"] = [f"the audio: {note}" for note in notes]
     frames = min(stretch.frames, len(samples) // PER_FRAME + LATE)
     short = too_short(seconds, config) or (
-        f"sound ends: {too_short(frames / FPS, config)}" if too_short(frames / FPS, config) else ""
+        f"audio ends: {too_short(frames / FPS, config)}" if too_short(frames / FPS, config) else ""
     )
     if short:
         return _row(recording, k, folder, **place, status=DROPPED, reason=short)
@@ -189,13 +191,13 @@ def _candidate(
 
 
 def _around(recording: Recording, start: float, end: float) -> dict[str, np.ndarray]:
-    """The sound just before and after a clip, ``(AROUND * 640,)`` int16 each, silent
+    """The audio just before and after a clip, ``(AROUND * 640,)`` int16 each, silent
     beyond the ends: what moves in when an offset is corrected.
     """
     length = AROUND * PER_FRAME
     first = max(0.0, start - AROUND / FPS)
-    before = recording.sound(first, round((start - first) * FPS))
-    after = recording.sound(end, AROUND)
+    before = recording.audio(first, round((start - first) * FPS))
+    after = recording.audio(end, AROUND)
     pieces = {
         "sound_before": np.pad(before, (length - len(before), 0)),
         "sound_after": np.pad(after, (0, length - len(after))),
@@ -211,11 +213,11 @@ def _write(
     config: ClipsConfig,
     folder: Path,
 ) -> dict[str, Any]:
-    """Align a stretch, write video, sound and track, and return the measures."""
+    """Align a stretch, write video, audio and track, and return the measures."""
     sights = stretch.sights
-    landmarks = align.calm(align.fill_gaps(sights))
+    landmarks = align.denoise(align.fill_gaps(sights))
     turn, centre = align.similarities(landmarks, config.size, config.margin)
-    turn, centre = align.steady(turn, centre, config.align, config.smooth_seconds * FPS)
+    turn, centre = align.smooth_transforms(turn, centre, config.align, config.smooth_seconds * FPS)
     matrix = align.matrices(turn, centre, config.size)
     aligned = align.apply(matrix, landmarks[..., :2])
     boxes = box_of(landmarks)
@@ -295,8 +297,8 @@ def _remove_stale(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Remove media of clips that are no longer there, e.g. after other settings gave
     fewer.
     """
-    wanted = set(_media(folder, rows))
+    current = set(_media(folder, rows))
     for sub in ("videos", "audio", "tracks"):
         for path in (folder / sub).glob("*"):
-            if path not in wanted and not path.name.startswith(".part-"):
+            if path not in current and not path.name.startswith(".part-"):
                 path.unlink(missing_ok=True)  # another run may have been faster

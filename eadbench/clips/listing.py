@@ -52,16 +52,16 @@ class Coverage:
 
     def sentence(self, most: int = 3) -> str:
         """It in words; of what is gone or another, the first ``most`` by name."""
-        told = [f"Test list {self.name}: {self.covered:,} of {self.listed:,} entries are covered"]
+        parts = [f"Test list {self.name}: {self.covered:,} of {self.listed:,} entries are covered"]
         for what, entries in (("gone", self.gone), ("not the listed clip", self.other)):
             if entries:
                 named = ", ".join(f"{entry} ({reason})" for entry, reason in list(entries.items())[:most])
-                told.append(
+                parts.append(
                     f"{what}: {named}" + (f" and {len(entries) - most:,} more" if len(entries) > most else "")
                 )
         if self.beyond:
-            told.append(f"{self.beyond:,} clips here are not on it")
-        return "; ".join(told) + "."
+            parts.append(f"{self.beyond:,} clips here are not on it")
+        return "; ".join(parts) + "."
 
 
 def write_list(
@@ -83,10 +83,10 @@ def write_list(
     listed = read_list(test_list) if test_list else None
     rows = _rows(corpus, index, clips)
     write_table(out / "list.parquet", rows, schemas.CLIP_LIST, ["split", "recording_id", "clip_id"])
-    found = read_table(out / "list.parquet", schemas.CLIP_LIST)
+    frame = read_table(out / "list.parquet", schemas.CLIP_LIST)
     with atomic_path(out / "list.csv") as part:
-        found.to_csv(part, index=False, lineterminator="\n")
-    coverage = compare(listed, found, Path(test_list).stem) if listed is not None else None
+        frame.to_csv(part, index=False, lineterminator="\n")
+    coverage = compare(listed, frame, Path(test_list).stem) if listed is not None else None
     write_text(out / "coverage.json", json.dumps(asdict(coverage) if coverage else None, indent=1) + "\n")
     seals.seal_files(out, [out / "list.csv", out / "coverage.json"], out / "list.parquet")
     return coverage
@@ -106,8 +106,8 @@ def _rows(corpus: str, index: Path, clips: Path) -> list[dict[str, Any]]:
     rows = []
     for recording in track(recordings, f"hash the test clips of {corpus}", unit="recording"):
         of = {"corpus": corpus, "recording_id": recording.recording_id, "split": recording.split}
-        found = cut[recording.recording_id]
-        kept = [clip for clip in found if clip.status == KEPT]
+        candidates = cut[recording.recording_id]
+        kept = [clip for clip in candidates if clip.status == KEPT]
         for clip in kept:
             frames, sha256 = hash_of_frames(seals.checked(clip.video))
             rows.append(
@@ -123,7 +123,7 @@ def _rows(corpus: str, index: Path, clips: Path) -> list[dict[str, Any]]:
                 }
             )
         if not kept:
-            lost = found[0] if found else recording
+            lost = candidates[0] if candidates else recording
             status, reason = (
                 (lost.status, lost.reason) if lost.status != KEPT else ("failed", "no clip came of it")
             )
@@ -176,7 +176,7 @@ def read_list(name: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
+def compare(listed: pd.DataFrame, made: pd.DataFrame, name: str) -> Coverage:
     """What became of the entries of a list in another list, which a run wrote.
 
     An entry with a clip wants that clip, of the same stretch and, where it has a hash,
@@ -184,11 +184,11 @@ def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
     those that its pattern (``*``) fits.
     """
     here: dict[str, list[dict[str, Any]]] = {}
-    for row in _records(found):
+    for row in _records(made):
         here.setdefault(row["recording_id"], []).append(row)
     gone: dict[str, str] = {}
     other: dict[str, str] = {}
-    told: set[str] = set()
+    matched: set[str] = set()
     covered = 0  # not what is left of the others: entries may share a name, e.g. in test and val
     for entry in _records(listed):
         clip = entry["clip_id"]
@@ -196,7 +196,7 @@ def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
         rows = [row for recording in _fitting(entry["recording_id"], here) for row in here[recording]]
         rows = [row for row in rows if row["split"] == entry["split"] and clip in (None, row["clip_id"])]
         kept = [row for row in rows if row["status"] == KEPT]
-        told |= {row["clip_id"] for row in kept}
+        matched |= {row["clip_id"] for row in kept}
         if not kept:
             gone[label] = next(
                 (row["reason"] for row in rows),
@@ -207,7 +207,7 @@ def compare(listed: pd.DataFrame, found: pd.DataFrame, name: str) -> Coverage:
         else:
             covered += 1
     beyond = sum(
-        row["status"] == KEPT and row["clip_id"] not in told for rows in here.values() for row in rows
+        row["status"] == KEPT and row["clip_id"] not in matched for rows in here.values() for row in rows
     )
     return Coverage(
         name,

@@ -1,4 +1,4 @@
-"""One row of the index, opened: its frames at 25 per second and its sound."""
+"""One row of the index, opened: its frames at 25 per second and its audio."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from eadbench.clips.windows import FPS
 from eadbench.core.schemas import IndexRow
 from eadbench.corpora.archives import read_member
 from eadbench.media.audio import RATE, read_audio
-from eadbench.media.video import Picture, iter_pictures
+from eadbench.media.video import DecodedFrame, iter_decoded_frames
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Recording:
     Attributes:
         row: Its row of the index.
         folder: Folder of the index.
-        notes: What was done to its picture to read it; appended to by :meth:`pictures`.
+        notes: What was done to its video to read it; appended to by :meth:`frames`.
     """
 
     row: IndexRow
@@ -45,31 +45,31 @@ class Recording:
         return None if None in values else values
 
     @property
-    def has_sound(self) -> bool:
-        """Whether the index found sound with it."""
+    def has_audio(self) -> bool:
+        """Whether the index found audio with it."""
         return self.row.sample_rate is not None
 
     @property
     def files(self) -> list[Path]:
-        """The source, and the file with its sound where that is apart."""
+        """The source, and the file with its audio where that is apart."""
         return [self.row.source, *([self.row.audio_source] if self.row.audio_source else [])]
 
-    def pictures(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[DecodedFrame]:
         """The annotated stretch at 25 frames per second, chosen by time stamps."""
-        yield from iter_pictures(
+        yield from iter_decoded_frames(
             open_once(self.row.source, self.row.member), self.start, self.row.end, FPS, self.notes
         )
 
-    def sound(self, start: float, frames: int, notes: list[str] | None = None) -> np.ndarray:
+    def audio(self, start: float, frames: int, notes: list[str] | None = None) -> np.ndarray:
         """Up to ``frames * 640`` samples from ``start`` seconds on; empty where there
-        is no sound.
+        is no audio.
 
         Args:
-            start: Seconds from where the picture starts.
+            start: Seconds from where the video starts.
             frames: Frames of 1/25 s.
             notes: Appended to where something was done to read it.
         """
-        if not self.has_sound:
+        if not self.has_audio:
             return np.zeros(0, np.float32)
         apart = (self.row.audio_source, self.row.audio_member)
         media = open_once(*(apart if self.row.audio_source else (self.row.source, self.row.member)))

@@ -1,4 +1,4 @@
-"""``clips report``: what was kept, what was lost to which reason, with pictures. One
+"""``clips report``: what was kept, what was lost to which reason, with example frames. One
 file, nothing loaded from elsewhere.
 """
 
@@ -40,14 +40,14 @@ HISTOGRAMS = {
 }
 
 
-def write_report(corpus: str, clips: Path, out: Path, told: str = "", drawn: bool = False) -> None:
+def write_report(corpus: str, clips: Path, out: Path, coverage: str = "", drawn: bool = False) -> None:
     """Write the page for a table of clips.
 
     Args:
         corpus: Its name.
         clips: The table.
         out: The page.
-        told: What became of a test list.
+        coverage: What became of a test list.
         drawn: Whether its people are drawn, which page and figures then say.
 
     Raises:
@@ -64,7 +64,7 @@ def write_report(corpus: str, clips: Path, out: Path, told: str = "", drawn: boo
         out,
         page.render(
             corpus=corpus,
-            told=told,
+            coverage=coverage,
             drawn=DRAWN if drawn else "",
             counts={status: int((table["status"] == status).sum()) for status in (KEPT, DROPPED, FAILED)},
             recordings=int(table["recording_id"].nunique()),
@@ -153,17 +153,17 @@ def _thumbnails(clips: Path, rows: pd.DataFrame) -> list[dict[str, str]]:
         if len(rows)
         else rows
     )
-    found = []
+    thumbnails = []
     for row in chosen.to_dict("records"):
         try:
             frames: Iterable = iter_frames(seals.checked(clips.parent / row["video"]))
             frame = next(islice(frames, int(row["frames"]) // 2, None), None)
         except Exception as error:
-            log.warning("no picture of %s: %s", row["clip_id"], reason_of(error, row["clip_id"]))
+            log.warning("no frame of %s: %s", row["clip_id"], reason_of(error, row["clip_id"]))
             frame = None
         if frame is not None:
-            found.append({"clip_id": row["clip_id"], "reason": row["reason"], "image": _jpeg(frame[1])})
-    return found
+            thumbnails.append({"clip_id": row["clip_id"], "reason": row["reason"], "image": _jpeg(frame[1])})
+    return thumbnails
 
 
 def _jpeg(frame: np.ndarray) -> str:

@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from eadbench.media.video import Picture
+from eadbench.media.video import DecodedFrame
 
 MEMORY = 12  # frames of context against which a jump must stand out
 FACTOR = 3.0
@@ -23,9 +23,9 @@ class CutDetector:
         self._last: np.ndarray | None = None
         self._recent: deque[float] = deque(maxlen=MEMORY)
 
-    def __call__(self, picture: Picture) -> bool:
+    def __call__(self, frame: DecodedFrame) -> bool:
         """Whether a cut lies just before this frame."""
-        small = picture.thumbnail().astype(np.int16)
+        small = frame.thumbnail().astype(np.int16)
         last, self._last = self._last, small
         if last is None:
             return False

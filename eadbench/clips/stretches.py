@@ -10,7 +10,7 @@ from eadbench.clips.track import FaceTracker, Sight
 from eadbench.clips.windows import FPS, split_point
 from eadbench.core.errors import nobodys_fault
 from eadbench.media.faces import Detector, FaceMesh
-from eadbench.media.video import Picture
+from eadbench.media.video import DecodedFrame
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Stretch:
 
 class Cutter:
     """Feeds frames to the tracker and hands out finished stretches. At most
-    ``max_seconds`` of small pictures are held.
+    ``max_seconds`` of small images are held.
     """
 
     def __init__(self, recording: Recording, mesh: FaceMesh, detector: Detector, config: ClipsConfig) -> None:
@@ -51,7 +51,7 @@ class Cutter:
         self.longest, self.patience = round(config.max_seconds * FPS), round(config.max_gap_seconds * FPS)
         self._now = Stretch(recording.start)
         self._gap = 0
-        self._last: tuple[Picture, Sight | None] | None = None
+        self._last: tuple[DecodedFrame, Sight | None] | None = None
 
     def run(self) -> Iterator[Stretch]:
         """All stretches of the recording, in order.
@@ -61,30 +61,30 @@ class Cutter:
                 came before it has been yielded.
         """
         broken: Exception | None = None
-        frames = self.recording.pictures()
+        frames = self.recording.frames()
         k = 0
         while True:
             try:
-                picture = next(frames, None)
+                frame = next(frames, None)
             except Exception as error:
                 if nobodys_fault(error):
                     raise
-                picture, broken = None, error
-            if picture is None:
+                frame, broken = None, error
+            if frame is None:
                 break
-            yield from self._feed(picture, self.recording.start + k / FPS)
+            yield from self._feed(frame, self.recording.start + k / FPS)
             k += 1
         yield from self._close(self.recording.start + k / FPS)
         if broken is not None:
             raise broken
 
-    def _feed(self, picture: Picture, time: float) -> Iterator[Stretch]:
-        repeated = self._last is not None and self._last[0] is picture
-        if not repeated and self.is_cut(picture):
+    def _feed(self, frame: DecodedFrame, time: float) -> Iterator[Stretch]:
+        repeated = self._last is not None and self._last[0] is frame
+        if not repeated and self.is_cut(frame):
             yield from self._close(time)
-            self.tracker.forget()
-        sight = self._last[1] if repeated else self.tracker.step(picture)
-        self._last = (picture, sight)
+            self.tracker.reset()
+        sight = self._last[1] if repeated else self.tracker.step(frame)
+        self._last = (frame, sight)
         if sight is None:
             if self._now.sights:
                 yield from self._close(time)
@@ -110,7 +110,7 @@ class Cutter:
             gone = self._gap
             yield from self._close(time - (gone - 1) / FPS)
             self._now.blind = gone
-            self.tracker.forget()
+            self.tracker.reset()
             self._last = None
 
     def _close(self, time: float) -> Iterator[Stretch]:
@@ -125,11 +125,11 @@ class Cutter:
 
     def _split(self) -> Stretch:
         whole = self._now
-        at = split_point(
-            self.recording.sound(whole.start, self.longest),
+        split = split_point(
+            self.recording.audio(whole.start, self.longest),
             self.longest,
             round(self.config.min_seconds * FPS),
         )
-        self._now = Stretch(whole.start + at / FPS, whole.sights[at:])
+        self._now = Stretch(whole.start + split / FPS, whole.sights[split:])
         self._gap = min(self._gap, len(self._now.sights))
-        return Stretch(whole.start, whole.sights[:at])
+        return Stretch(whole.start, whole.sights[:split])

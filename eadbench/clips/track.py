@@ -1,4 +1,4 @@
-"""Follow one face through a shot, frame by frame, keeping only a small picture around
+"""Follow one face through a shot, frame by frame, keeping only a small image around
 it.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from eadbench.media.faces import MESH_SIDE, Detector, FaceMesh, box_of, overlap
 from eadbench.media.image import resize_square
-from eadbench.media.video import Picture
+from eadbench.media.video import DecodedFrame
 
 # the region kept around a face is this much larger than the aligned square, so that the
 # head may move in it
@@ -110,34 +110,34 @@ class FaceTracker:
         self.factor = LOOSE * (1 + margin)
         self.most = round(LOOSE * size * SPARE)
         self._since_count = 0
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start afresh, as after a cut."""
         self._square: Square | None = None
         self._box: np.ndarray | None = None
         self._pause, self._next_pause = 0, self.search_pause
         self._fresh = True
 
-    def step(self, picture: Picture) -> Sight | None:
+    def step(self, frame: DecodedFrame) -> Sight | None:
         """Look at the next frame. ``None`` while no face has been found since the last
-        :meth:`forget`.
+        :meth:`reset`.
         """
         self._faces: int | None = None
-        landmarks = self._follow(picture) if self._square else None
+        landmarks = self._follow(frame) if self._square else None
         if landmarks is None:
-            landmarks = self._find(picture)
+            landmarks = self._find(frame)
         elif self._since_count >= self.count_every:
-            self._detect(picture)
+            self._detect(frame)
         self._since_count += 1
         if self._square is None:
             return None
         if landmarks is not None:
             self._box = box_of(landmarks)
-        image = self._cut_out(picture, self._square, min(self.most, self._square.side))
+        image = self._cut_out(frame, self._square, min(self.most, self._square.side))
         sight = Sight(
-            picture.time,
-            picture.number,
+            frame.time,
+            frame.number,
             landmarks,
             self._square,
             image,
@@ -149,33 +149,33 @@ class FaceTracker:
             self._recentre()
         return sight
 
-    def _follow(self, picture: Picture) -> np.ndarray | None:
-        landmarks = self._look(picture, self._square)
+    def _follow(self, frame: DecodedFrame) -> np.ndarray | None:
+        landmarks = self._look(frame, self._square)
         return (
             landmarks
             if landmarks is not None and overlap(box_of(landmarks), self._box) >= SAME_FACE
             else None
         )
 
-    def _find(self, picture: Picture) -> np.ndarray | None:
+    def _find(self, frame: DecodedFrame) -> np.ndarray | None:
         """Search with the detector: near the face just lost, else the largest face on
         which the mesh agrees.
         """
         if self._pause:
             self._pause -= 1
             return None
-        boxes = self._detect(picture)
+        boxes = self._detect(frame)
         lost = self._box
         if lost is not None:
             boxes = sorted(boxes, key=lambda box: -overlap(box, lost))
         for box in boxes[:3]:
             self.mesh.reset()
-            landmarks = self._look(picture, Square.around(box, 1.5 * 1.5))
+            landmarks = self._look(frame, Square.around(box, 1.5 * 1.5))
             if landmarks is None or overlap(box_of(landmarks), box) < 0.2:
                 continue
             square = Square.around(box_of(landmarks), self.factor)
             self.mesh.reset()
-            again = self._look(picture, square)
+            again = self._look(frame, square)
             if again is None:
                 continue
             self._square, self._next_pause = square, self.search_pause
@@ -185,43 +185,41 @@ class FaceTracker:
         self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
         return None
 
-    def _detect(self, picture: Picture) -> np.ndarray:
+    def _detect(self, frame: DecodedFrame) -> np.ndarray:
         self._since_count = 0
         boxes = np.zeros((0, 4), np.float32)
         if self.search is not None:
             x, y, w, h = self.search
-            boxes = self.detector(picture.region(x, y, x + w, y + h)) + np.float32([x, y, x, y])
+            boxes = self.detector(frame.region(x, y, x + w, y + h)) + np.float32([x, y, x, y])
         if not len(boxes):  # a listed crop may be wrong
-            boxes = self.detector(picture.rgb())
+            boxes = self.detector(frame.rgb())
         self._faces = len(boxes)
         return boxes
 
-    def _look(self, picture: Picture, square: Square) -> np.ndarray | None:
-        landmarks = self.mesh(self._cut_out(picture, square, MESH_SIDE))
+    def _look(self, frame: DecodedFrame, square: Square) -> np.ndarray | None:
+        landmarks = self.mesh(self._cut_out(frame, square, MESH_SIDE))
         if landmarks is None:
             return None
         landmarks = square.to_source(landmarks, MESH_SIDE)
-        outside = (
-            ((landmarks[:, :2] < 0) | (landmarks[:, :2] > [picture.width, picture.height])).any(1).mean()
-        )
+        outside = ((landmarks[:, :2] < 0) | (landmarks[:, :2] > [frame.width, frame.height])).any(1).mean()
         return landmarks if outside <= MAX_OUTSIDE else None
 
     @staticmethod
-    def _cut_out(picture: Picture, square: Square, side: int) -> np.ndarray:
-        image = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
+    def _cut_out(frame: DecodedFrame, square: Square, side: int) -> np.ndarray:
+        image = frame.region(square.left, square.top, square.left + square.side, square.top + square.side)
         return np.ascontiguousarray(image) if side == square.side else resize_square(image, side)
 
     def _recentre(self) -> None:
         """Move the region before the aligned square can leave it. Rarely, since the
         mesh must find the face anew.
         """
-        wanted = Square.around(self._box, self.factor)
+        target = Square.around(self._box, self.factor)
         now = self._square
         slack = (1 - 1 / LOOSE) / 2 * now.side * 0.8
         moved = max(
-            abs(wanted.left + wanted.side / 2 - now.left - now.side / 2),
-            abs(wanted.top + wanted.side / 2 - now.top - now.side / 2),
+            abs(target.left + target.side / 2 - now.left - now.side / 2),
+            abs(target.top + target.side / 2 - now.top - now.side / 2),
         )
-        if moved > slack or not 0.8 < wanted.side / now.side < 1.25:
-            self._square = wanted
+        if moved > slack or not 0.8 < target.side / now.side < 1.25:
+            self._square = target
             self.mesh.reset()

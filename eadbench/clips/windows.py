@@ -16,7 +16,7 @@ def split_point(samples: np.ndarray, longest: int, shortest: int) -> int:
     the stretch's median loudness), else its end.
 
     Args:
-        samples: The stretch's sound, 16 kHz; may be shorter than the stretch or empty.
+        samples: The stretch's audio, 16 kHz; may be shorter than the stretch or empty.
         longest: Frames in the stretch.
         shortest: Least frames of a piece.
     """
@@ -26,5 +26,5 @@ def split_point(samples: np.ndarray, longest: int, shortest: int) -> int:
         return longest
     loud = np.sqrt((samples[: frames * PER_FRAME].reshape(frames, PER_FRAME) ** 2).mean(1))
     around = np.convolve(loud, np.ones(5) / 5, mode="same")[first : frames - 2]
-    at = int(np.argmin(around))
-    return first + at if around[at] < QUIET * np.median(loud) else longest
+    quietest = int(np.argmin(around))
+    return first + quietest if around[quietest] < QUIET * np.median(loud) else longest

@@ -1,7 +1,7 @@
-"""Sound in and out.
+"""Audio in and out.
 
-Sound is read as ``ffmpeg -af aresample=async=1`` reads it: holes in its time stamps are
-filled with silence, overlaps dropped, and time zero is where the picture starts.
+Audio is read as ``ffmpeg -af aresample=async=1`` reads it: holes in its time stamps are
+filled with silence, overlaps dropped, and time zero is where the video starts.
 Reading functions take ``notes``, a list to which they append a sentence for each choice
 they had to make: the track, a channel taken alone, a change of layout on the way.
 """
@@ -20,9 +20,9 @@ from eadbench.media.reading import DAMAGED, STAMPS_ANEW, Source, decode, local, 
 
 RATE = 16000
 PRE_ROLL = 1  # seconds decoded before a stretch, so that codecs with overlapping frames have settled
-POST_ROLL = 0.05  # seconds decoded behind it, so that the resampler's last samples are of sound
+POST_ROLL = 0.05  # seconds decoded behind it, so that the resampler's last samples are of audio
 # A hole or overlap of more than this many seconds is mended. FFmpeg's own 0.1 lets
-# sound run up to 2.5 frames early; the shortest packets of usual codecs last 0.02, the
+# audio run up to 2.5 frames early; the shortest packets of usual codecs last 0.02, the
 # jitter of rounded stamps is below 0.005.
 HOLE = 0.015
 LONG_HOLE, LONGEST_HOLE = 10, 600  # seconds: filled here, not by the filter, which holds it whole; the limit
@@ -36,8 +36,8 @@ def read_audio(
     end: float | None = None,
     notes: list[str] | None = None,
 ) -> np.ndarray:
-    """Decode the sound of any media file: mono float32 in [-1, 1] at ``rate``, from
-    where its picture starts.
+    """Decode the audio of any media file: mono float32 in [-1, 1] at ``rate``, from
+    where its video starts.
 
     Several channels are mixed so that their peak stays. Where they cancel each other,
     so that the mix is 20 dB below the loudest channel, that channel is taken.
@@ -47,7 +47,7 @@ def read_audio(
         rate: Sample rate to resample to.
         start: Start in seconds; the decoder seeks, so that a stretch of a long file is
             read alone.
-        end: End in seconds. The result is shorter than ``end - start`` where the sound
+        end: End in seconds. The result is shorter than ``end - start`` where the audio
             ends earlier; what the file says nothing of, before, between and behind, is
             silence.
         notes: Appended to, see the module.
@@ -77,7 +77,7 @@ def _channel_alone(levels: list[np.ndarray], notes: list[str] | None) -> int | N
     if energy[0] >= CANCELLED**2 * energy[1 + loudest]:
         return None
     if notes is not None:
-        notes.append(f"the channels of the sound cancel each other: channel {loudest + 1} is taken alone")
+        notes.append(f"the channels of the audio cancel each other: channel {loudest + 1} is taken alone")
     return loudest
 
 
@@ -86,15 +86,15 @@ def _read(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Mono samples, of a mix or one channel, and the energies of several channels."""
     name = name_of(source)
-    wanted = None if end is None else max(0, round((end - start) * rate))
-    blocks, levels, given = [], [], 0
+    count = None if end is None else max(0, round((end - start) * rate))
+    blocks, levels, produced = [], [], 0
     kind, chain, reached = None, None, 0.0
 
     def take(ready: Iterator[np.ndarray]) -> None:
-        nonlocal given
+        nonlocal produced
         for block in ready:
             blocks.append(block)
-            given += len(block)
+            produced += len(block)
 
     try:
         with open_media(source) as container:
@@ -109,29 +109,29 @@ def _read(
                         take(chain.rest())
                         chain = None
                     if hole <= LONGEST_HOLE:
-                        take(_silence(wanted - given))
+                        take(_silence(count - produced))
                     break
                 if hole > LONGEST_HOLE:
                     hint = STAMPS_ANEW.format("-c:v copy -af 'asetpts=round(N/SR/TB)'")
                     jump = f"jump by {hole:.0f} s at {start + reached:.1f} s"
-                    raise EadbenchError(f"the time stamps of the sound {jump}", name, hint)
-                found = frame.sample_rate, frame.format.name, frame.layout.name
-                if found != kind or hole > LONG_HOLE:
+                    raise EadbenchError(f"the time stamps of the audio {jump}", name, hint)
+                format_ = frame.sample_rate, frame.format.name, frame.layout.name
+                if format_ != kind or hole > LONG_HOLE:
                     if chain is not None:
                         take(chain.rest())
-                    if kind not in (None, found) and notes is not None:
-                        change = f"from {kind[0]} Hz {kind[2]} to {found[0]} Hz {found[2]}"
-                        notes.append(f"the sound changes at {moment:.2f} s {change}")
+                    if kind not in (None, format_) and notes is not None:
+                        change = f"from {kind[0]} Hz {kind[2]} to {format_[0]} Hz {format_[2]}"
+                        notes.append(f"the audio changes at {moment:.2f} s {change}")
                     if hole > LONG_HOLE:
-                        take(_silence(round(time * rate) - given))
-                    kind, chain = found, _Chain(frame, rate, given, channel, levels)
+                        take(_silence(round(time * rate) - produced))
+                    kind, chain = format_, _Chain(frame, rate, produced, channel, levels)
                 reached = time + length
                 take(chain.add(frame, time))
             if chain is not None:
                 take(chain.rest())
     except (av.FFmpegError, OSError) as error:
-        raise EadbenchError(f"sound cannot be decoded: {error}", name, DAMAGED) from error
-    return np.concatenate([*blocks, np.zeros(0, np.float32)])[:wanted], levels
+        raise EadbenchError(f"audio cannot be decoded: {error}", name, DAMAGED) from error
+    return np.concatenate([*blocks, np.zeros(0, np.float32)])[:count], levels
 
 
 def _silence(count: int) -> Iterator[np.ndarray]:
@@ -139,19 +139,19 @@ def _silence(count: int) -> Iterator[np.ndarray]:
 
 
 class _Chain:
-    """FFmpeg's filters for sound of one kind: holes filled, resampled, mixed.
+    """FFmpeg's filters for audio of one kind: holes filled, resampled, mixed.
 
     Args:
         frame: The first one.
         rate: Sample rate wanted.
-        given: Samples given so far; what lies before is dropped, silence put between it
+        produced: Samples so far; what lies before is dropped, silence put between it
             and the first frame.
         channel: Channel to take instead of the mix.
         levels: Appended to: the energies of the mix and of each channel.
     """
 
     def __init__(
-        self, frame: av.AudioFrame, rate: int, given: int, channel: int | None, levels: list[np.ndarray]
+        self, frame: av.AudioFrame, rate: int, produced: int, channel: int | None, levels: list[np.ndarray]
     ) -> None:
         self.rate, self.unit, self.waiting = frame.sample_rate, Fraction(1, frame.sample_rate), 0
         self.channel, self.levels = channel, levels
@@ -162,7 +162,7 @@ class _Chain:
             layout=frame.layout.name,
             time_base=self.unit,
         )
-        first = round(given / rate * frame.sample_rate)
+        first = round(produced / rate * frame.sample_rate)
         steps = [
             self.source,
             self.graph.add("aresample", f"{rate}:async=1:min_hard_comp={HOLE}:first_pts={first}:osf=flt"),
@@ -214,7 +214,7 @@ def _channels(frame: av.AudioFrame) -> np.ndarray:
     return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T
 
 
-class SoundTrack:
+class AudioTrack:
     """Encodes mono float32 samples to a new AAC stream of an open container, little by
     little.
 
@@ -238,7 +238,7 @@ class SoundTrack:
         self.stream = container.add_stream("aac", rate=rate, layout="mono", options=options)
 
     def until(self, seconds: float) -> None:
-        """Write what is heard before this time, so that it lies beside its picture in
+        """Write what is heard before this time, so that it lies beside its video in
         the file.
         """
         while self.at < min(len(self.samples), seconds * self.rate):
@@ -265,4 +265,4 @@ def write_wav(path: str | Path, samples: np.ndarray, rate: int = RATE) -> None:
 def write_m4a(path: str | Path, samples: np.ndarray, rate: int) -> None:
     """Write mono AAC in an MPEG-4 audio file (``.m4a``) atomically."""
     with atomic_path(path) as part, av.open(local(part), "w", format="ipod") as container:
-        SoundTrack(container, samples, rate).finish()
+        AudioTrack(container, samples, rate).finish()

@@ -46,7 +46,7 @@ class Detector(Protocol):
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def suppress_stderr() -> Iterator[None]:
     """Silence the start-up messages that MediaPipe's C++ part writes past Python to the
     process's stderr.
     """
@@ -69,14 +69,14 @@ class FaceMesh:
 
     Its first results after a start are off: on one and the same frame (256 x 256,
     filmed) by 1.6, 1.0, 0.3, 0.1 and 0.04 px, and by 0.01 px from then on. So the first
-    frame is run until it has settled. What remains on a picture that stands still
+    frame is run until it has settled. What remains on a frame that stands still
     behind a codec is a jitter of 0.06 to 0.5 per cent of the eye distance (crf 16 to
-    35); a whole video of one picture is told by
+    35); a whole video of one frame is told by
     :class:`eadbench.scores.landmarks.MeshTracker`.
     """
 
     def __init__(self) -> None:
-        with hushed():
+        with suppress_stderr():
             import mediapipe
 
             # static_image_mode=False follows the face and spares the detector;
@@ -92,23 +92,23 @@ class FaceMesh:
         """Landmarks ``(478, 3)`` float32 in pixels of ``image`` (whole numbers are
         pixel centres; z negative towards the camera), or ``None``.
         """
-        found = self._run(image)
-        if found is not None and not self._follows:
+        landmarks = self._run(image)
+        if landmarks is not None and not self._follows:
             for _ in range(SETTLING):
-                before, found = found, self._run(image)
-                if found is None or np.abs(found[:, :2] - before[:, :2]).mean() < SETTLED:
+                before, landmarks = landmarks, self._run(image)
+                if landmarks is None or np.abs(landmarks[:, :2] - before[:, :2]).mean() < SETTLED:
                     break
-        self._follows = found is not None
-        return found
+        self._follows = landmarks is not None
+        return landmarks
 
     def _run(self, image: np.ndarray) -> np.ndarray | None:
         height, width = image.shape[:2]
-        with nullcontext() if self._spoken else hushed():
-            found = self._mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
-        if not found:
+        with nullcontext() if self._spoken else suppress_stderr():
+            faces = self._mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
+        if not faces:
             return None
         self._spoken = True
-        points = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float32)
+        points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark], np.float32)
         return points * np.float32([width, height, width]) - np.float32([0.5, 0.5, 0.0])
 
     def reset(self) -> None:
@@ -154,7 +154,7 @@ class BlazeDetector:
     """
 
     def __init__(self, confidence: float = 0.5) -> None:
-        with hushed():
+        with suppress_stderr():
             import mediapipe
 
             self._detector = mediapipe.solutions.face_detection.FaceDetection(
@@ -165,8 +165,8 @@ class BlazeDetector:
     def __call__(self, image: np.ndarray) -> np.ndarray:
         small, scale = _shrink(image)
         height, width = small.shape[:2]
-        found = self._detector.process(np.ascontiguousarray(small)).detections or []
-        boxes = [d.location_data.relative_bounding_box for d in found]
+        detections = self._detector.process(np.ascontiguousarray(small)).detections or []
+        boxes = [d.location_data.relative_bounding_box for d in detections]
         boxes = np.array(
             [
                 (b.xmin * width, b.ymin * height, (b.xmin + b.width) * width, (b.ymin + b.height) * height)
@@ -255,14 +255,14 @@ def choose_detector(name: str, pack: str | Path | None) -> str:
     """
     if name != "auto":
         return name
-    found = "insightface" if any(Path(pack or PACK).glob("*.onnx")) else "embedded"
+    detector = "insightface" if any(Path(pack or PACK).glob("*.onnx")) else "embedded"
     log.info(
         "face detector: %s, since %s holds %s",
-        found,
+        detector,
         pack or PACK,
-        "a pack" if found == "insightface" else "no pack",
+        "a pack" if detector == "insightface" else "no pack",
     )
-    return found
+    return detector
 
 
 def make_detector(name: str, pack: str | Path | None = None) -> Detector:

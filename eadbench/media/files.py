@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 
 from eadbench.core.errors import EadbenchError
 
-# What PyAV reads as video; a picture that does not move is none.
+# What PyAV reads as video; an image that does not move is none.
 _VIDEO = (
     "mp4 m4v mov qt 3gp 3g2 mkv webm avi divx flv f4v wmv asf ogv ogm ts mts m2ts m2t mpg mpeg mpe m2v vob "
     "mxf dv rm rmvb nut y4m gif apng"
 )
-_SOUND = "wav w64 aif aiff aifc au caf flac wv mp3 mp2 m4a m4b aac ac3 ogg oga opus wma amr mka"
+_AUDIO = "wav w64 aif aiff aifc au caf flac wv mp3 mp2 m4a m4b aac ac3 ogg oga opus wma amr mka"
 VIDEO = frozenset(f".{name}" for name in _VIDEO.split())
-SOUND = VIDEO - {".gif", ".apng", ".y4m"} | frozenset(f".{name}" for name in _SOUND.split())
+AUDIO = VIDEO - {".gif", ".apng", ".y4m"} | frozenset(f".{name}" for name in _AUDIO.split())
 NOT_UTF8 = "the name is not UTF-8: rename the file (convmv does it)"
 SHOWN = 8  # suffixes that a note names
 
@@ -73,14 +73,14 @@ def _walk(root: Path, folder: Path, above: tuple[tuple[int, int], ...]) -> Itera
         (path for path in folder.iterdir() if not path.name.startswith(".")),
         key=lambda path: composed(path.name),
     ):
-        found = _found(root, path)
+        file = _found(root, path)
         if not path.is_dir():
             if path.is_file():
-                yield found
+                yield file
             elif path.is_symlink():
-                yield Found(found.name, path, found.problem or "the link leads nowhere")
+                yield Found(file.name, path, file.problem or "the link leads nowhere")
         elif not os.access(path, os.R_OK | os.X_OK):
-            yield Found(found.name, path, "the folder may not be read")
+            yield Found(file.name, path, "the folder may not be read")
         elif (path.stat().st_dev, path.stat().st_ino) not in above:
             yield from _walk(root, path, above)
 
@@ -139,10 +139,10 @@ class MediaFiles:
         if not self.skipped:
             return ""
         most = sorted(self.skipped.items(), key=lambda item: (-item[1], item[0]))
-        told = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in most[:SHOWN]) + (
+        counts = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in most[:SHOWN]) + (
             ", ..." if len(most) > SHOWN else ""
         )
-        return f"not read in {self.folder}, by their suffix: {told}"
+        return f"not read in {self.folder}, by their suffix: {counts}"
 
 
 def media_files(folder: Path, suffixes: Collection[str] = VIDEO) -> MediaFiles:
@@ -151,7 +151,7 @@ def media_files(folder: Path, suffixes: Collection[str] = VIDEO) -> MediaFiles:
     Args:
         folder: Where to look.
         suffixes: Those that count, in small letters with their dot: :data:`VIDEO`,
-            :data:`SOUND`.
+            :data:`AUDIO`.
 
     Raises:
         EadbenchError: If there is no such folder.
@@ -159,19 +159,19 @@ def media_files(folder: Path, suffixes: Collection[str] = VIDEO) -> MediaFiles:
     files: dict[str, Path] = {}
     problems: dict[str, str] = {}
     skipped: Counter[str] = Counter()
-    for found in walk(folder):
-        if found.suffix not in suffixes and not found.path.is_dir():
-            skipped[found.suffix] += 1
-        elif found.problem:
-            problems[found.name] = found.problem
-        elif found.name in files:  # one name in composed and in decomposed letters
+    for file in walk(folder):
+        if file.suffix not in suffixes and not file.path.is_dir():
+            skipped[file.suffix] += 1
+        elif file.problem:
+            problems[file.name] = file.problem
+        elif file.name in files:  # one name in composed and in decomposed letters
             raise EadbenchError(
-                f"two files are named {found.name!r}",
-                f"{files[found.name]!a}, {found.path!a}",
+                f"two files are named {file.name!r}",
+                f"{files[file.name]!a}, {file.path!a}",
                 "leave one of them",
             )
         else:
-            files[found.name] = found.path
+            files[file.name] = file.path
     return MediaFiles(folder, files, problems, dict(skipped))
 
 

@@ -103,20 +103,20 @@ def warp_area(
 
 
 def is_still(source: object) -> bool:
-    """Whether a source is a path to a picture, by its suffix."""
+    """Whether a source is a path to an image, by its suffix."""
     return isinstance(source, str | Path) and Path(source).suffix.lower() in STILL
 
 
 def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
-    """A picture as viewers show it, turned and mirrored as its Exif data say
+    """An image as viewers show it, turned and mirrored as its Exif data say
     (``ImageOps.exif_transpose``).
 
-    Grey, palette and CMYK pictures become RGB, 16 bits become 8.
+    Grey, palette and CMYK images become RGB, 16 bits become 8.
 
     Args:
         path: JPEG, PNG, WebP, TIFF, BMP and whatever else Pillow reads.
         notes: Appended to where something is left out: transparency (the colours stored
-            under it are shown, as FFmpeg does), all pictures but the first of an
+            under it are shown, as FFmpeg does), all images but the first of an
             animation or a phone's JPEG.
 
     Returns:
@@ -128,11 +128,11 @@ def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
     from PIL import Image, ImageOps
 
     notes = [] if notes is None else notes
-    hint = "give a JPEG or PNG picture; if it is one, save it anew with an image editor"
+    hint = "give a JPEG or PNG image; if it is one, save it anew with an image editor"
     try:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:
-                notes.append(f"the file holds {image.n_frames} pictures: the first one is taken")
+                notes.append(f"the file holds {image.n_frames} images: the first one is taken")
             clear = "A" in image.getbands() or "transparency" in image.info
             if clear and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
                 notes.append("parts are transparent: the colours stored under them are shown")
@@ -140,12 +140,12 @@ def read_still(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
             if upright.mode in DEEP:
                 values = np.asarray(upright).astype(np.int64)
                 if values.min() < 0 or values.max() > 65535:
-                    raise EadbenchError("the picture's values are not of 16 bits", path, hint)
+                    raise EadbenchError("the image's values are not of 16 bits", path, hint)
                 return np.repeat(((values + 128) // 257).astype(np.uint8)[..., None], 3, 2)
             if upright.mode == "F":
-                raise EadbenchError("the picture holds numbers without a range (floating point)", path, hint)
+                raise EadbenchError("the image holds numbers without a range (floating point)", path, hint)
             if upright.mode == "P" and "transparency" in upright.info:
                 upright = upright.convert("RGBA")
             return np.array(upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise EadbenchError(f"the picture cannot be read: {error}", path, hint) from error
+        raise EadbenchError(f"the image cannot be read: {error}", path, hint) from error

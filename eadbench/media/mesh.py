@@ -9,7 +9,7 @@ POINTS = 478  # with those of the irises
 # Points of the face mesh that speech and expression hardly move: corners of the eyes,
 # bridge and base of the nose, temples' side of the brow line.
 STABLE = (33, 133, 362, 263, 168, 6, 197, 195)
-# Brows, of the subject's right (left in the picture) and left.
+# Brows, of the subject's right (left in the image) and left.
 RIGHT_BROW = (46, 52, 53, 55, 63, 65, 66, 70, 105, 107)
 LEFT_BROW = (276, 282, 283, 285, 293, 295, 296, 300, 334, 336)
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, FOREHEAD, CHIN, UPPER_LIP, LOWER_LIP = 33, 263, 10, 152, 13, 14

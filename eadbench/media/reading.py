@@ -1,5 +1,5 @@
-"""Opening files, choosing tracks, decoding from a moment on: common to picture and
-sound.
+"""Opening files, choosing tracks, decoding from a moment on: common to video and
+audio.
 
 The rules are those of ffmpeg's command line. See docs/media.md.
 """
@@ -81,7 +81,7 @@ def pick(
 ) -> av.stream.Stream | None:
     """The track that ffmpeg takes.
 
-    One flagged default, then the one with the largest picture or most channels, then
+    One flagged default, then the one with the largest frame or most channels, then
     the first.
 
     Args:
@@ -105,8 +105,8 @@ def pick(
 
 
 def zero_of(container: av.container.InputContainer) -> Fraction:
-    """Time stamp in seconds that is zero for picture and sound: where the picture
-    starts, or else the sound.
+    """Time stamp in seconds that is zero for video and audio: where the video
+    starts, or else the audio.
     """
     stream = pick(container, "video") or pick(container, "audio")
     if stream is None or stream.start_time is None:
@@ -162,9 +162,9 @@ def _watched(
     notes: list[str],
 ) -> Iterator[Decoded]:
     """The same frames; notes what is damaged, missing or cut off."""
-    kind, instead, until = "sound", "silence stands there", ""
+    kind, instead, until = "audio", "silence stands there", ""
     if stream.type == "video":
-        kind, instead, until = "picture", "the frame before it stands there", " and up to the next key frame"
+        kind, instead, until = "video", "the frame before it stands there", " and up to the next key frame"
     damaged, missing = _Count(notes), _Count(notes)
     due = None
     for item in frames:
@@ -227,7 +227,7 @@ def _sought(
     # the beginning, though only decoded from near the start.
     seeks = container.format.name != "mpeg" and not _begins_anew(container)
     delay = _delay(container, stream) if _is_avi(container, stream) else None
-    # Matroska's index names pictures alone: for a place in the sound FFmpeg would read
+    # Matroska's index names video alone: for a place in the audio FFmpeg would read
     # all that lies before it.
     led = pick(container, "video") if container.format.name.startswith("matroska") else None
     led = led or stream
@@ -270,7 +270,7 @@ def _delay(container: av.container.InputContainer, stream: av.VideoStream) -> in
 
 
 def _rewind(container: av.container.InputContainer) -> None:
-    # In a transport stream a seek to the first stamp of the picture leads behind the
+    # In a transport stream a seek to the first stamp of the video leads behind the
     # first packets; some formats refuse what lies before it.
     first = container.start_time or 0
     try:
@@ -368,8 +368,8 @@ def _in_order(
     origin, unit = zero_of(container), stream.time_base
     whole = unit.denominator * origin.denominator
     ticks, zero, tick = int(unit * whole), int(origin * whole), float(unit)
-    avi, picture = _is_avi(container, stream), stream.type == "video"
-    usual = round(1 / (stream.average_rate or stream.guessed_rate or 25) / unit) if picture else 0
+    avi, is_video = _is_avi(container, stream), stream.type == "video"
+    usual = round(1 / (stream.average_rate or stream.guessed_rate or 25) / unit) if is_video else 0
     first_sent, last, length, failure, corrupt, lost = None, None, 0, None, set(), False
     for packet in _packets(container, stream):
         if since is not None and packet.dts is not None and packet.dts * tick < since:
@@ -392,14 +392,16 @@ def _in_order(
                     delay = dts - first_sent
                 stamp = following if dts is None else dts - delay
                 stamp = following if last is not None and stamp <= last else stamp
-            elif pts is None or (picture and last is not None and pts <= last):  # as FFmpeg's best effort
+            elif pts is None or (is_video and last is not None and pts <= last):  # as FFmpeg's best effort
                 later = dts is not None and (last is None or dts > last)
                 stamp = dts if later else following if pts is None else pts
             else:
                 stamp = pts
             if last is None and stream.start_time is None:  # a raw stream begins with its first frame
                 zero = stamp * ticks
-            length = (frame.duration or usual) if picture else round(frame.samples / frame.sample_rate / tick)
+            length = (
+                (frame.duration or usual) if is_video else round(frame.samples / frame.sample_rate / tick)
+            )
             last = stamp
             harmed = lost or bool(frame.is_corrupt) or pts in corrupt
             yield Decoded(frame, (stamp * ticks - zero) / whole, length * tick, harmed)

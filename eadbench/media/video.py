@@ -4,7 +4,7 @@ Pictures come as a player shows them: in order, upright, with square pixels, at 
 size. Reading functions take ``notes``, a list to which they append a sentence for each
 thing that was done to the file beyond decoding it: the track chosen, a size that
 changes on the way, squeezed pixels, fields that were left woven, a start without
-picture.
+frame.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
-from eadbench.media.audio import SoundTrack
+from eadbench.media.audio import AudioTrack
 from eadbench.media.image import is_still, read_still
 from eadbench.media.reading import (
     DAMAGED,
@@ -37,7 +37,7 @@ from eadbench.media.reading import (
 )
 
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
-LONGEST_HOLD = 10  # seconds that one picture may stand; FFmpeg, too, calls more a jump of the time stamps
+LONGEST_HOLD = 10  # seconds that one frame may stand; FFmpeg, too, calls more a jump of the time stamps
 TIE = 1e-6  # of a frame: what lies half-way between two is rounded up, whatever its last bit says
 SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with such ratios
 
@@ -75,15 +75,17 @@ def probe(source: Source, notes: list[str] | None = None) -> MediaInfo:
     return probe_with_frame(source, notes)[0]
 
 
-def probe_with_frame(source: Source, notes: list[str] | None = None) -> tuple[MediaInfo, "Picture | None"]:
+def probe_with_frame(
+    source: Source, notes: list[str] | None = None
+) -> tuple[MediaInfo, "DecodedFrame | None"]:
     """As :func:`probe`, with the first frame (``None`` where there is no video)."""
     if is_still(source):
-        picture = _still(source, notes)
+        frame = _still(source, notes)
         kind = Path(source).suffix[1:].lower()
-        return MediaInfo(None, None, picture.width, picture.height, kind, None, None), picture
+        return MediaInfo(None, None, frame.width, frame.height, kind, None, None), frame
     with open_media(source) as container:
         video, audio = pick(container, "video", notes), pick(container, "audio", notes)
-        picture = None
+        frame = None
         if video is not None:
             video.thread_type = "NONE"
             show = _Shown(video, notes)
@@ -92,20 +94,20 @@ def probe_with_frame(source: Source, notes: list[str] | None = None) -> tuple[Me
             except av.FFmpegError as error:
                 raise EadbenchError(f"the first frame cannot be decoded: {error}", name_of(source)) from error
             if first is not None:
-                picture = Picture(show(first.frame, first.time), first.time)
+                frame = DecodedFrame(show(first.frame, first.time), first.time)
         info = MediaInfo(
             duration=_seconds(video, container),
             fps=float(video.average_rate) if video is not None and video.average_rate else None,
-            width=picture.width if picture else None,
-            height=picture.height if picture else None,
+            width=frame.width if frame else None,
+            height=frame.height if frame else None,
             codec=video.codec_context.name if video is not None else None,
             sample_rate=audio.rate if audio is not None else None,
             audio_duration=_seconds(audio, container),
         )
-        return info, picture
+        return info, frame
 
 
-class Picture:
+class DecodedFrame:
     """A frame that converts to RGB only what is asked for.
 
     Converting a whole 1080p frame costs more than decoding it, and the face is a small
@@ -134,7 +136,7 @@ class Picture:
         return self._rgb
 
     def thumbnail(self, long_side: int = 64) -> np.ndarray:
-        """A small grey picture ``(h, w)`` uint8: every n-th sample of the luma. For
+        """A small grey image ``(h, w)`` uint8: every n-th sample of the luma. For
         comparing, not for looking at.
         """
         if self.frame.format.name in self.PLANAR:
@@ -240,7 +242,7 @@ class _Shown:
             self.target = wide, height, pixels
         elif size != self.size:
             old = self.target
-            new = f"the picture changes to {width}x{height} {pixels} at {time:.2f} s"
+            new = f"the video changes to {width}x{height} {pixels} at {time:.2f} s"
             self.notes.append(f"{new}: scaled to {old[0]}x{old[1]} {old[2]}")
         self.size = size
         steps = orientation(frame)
@@ -292,13 +294,13 @@ def _graph(frame: av.VideoFrame, unit: Fraction, steps: list[tuple[str, str]]) -
     return graph
 
 
-def iter_pictures(
+def iter_decoded_frames(
     source: Source,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
     notes: list[str] | None = None,
-) -> Iterator[Picture]:
+) -> Iterator[DecodedFrame]:
     """Decode one frame after the other without converting it.
 
     Args:
@@ -307,7 +309,7 @@ def iter_pictures(
             the keyframe before it).
         end: Stop at this time.
         fps: Resample to this constant rate as FFmpeg's filter of that name does:
-            picture k is the frame nearest to ``start + k / fps``, so frames are
+            frame k is the one nearest to ``start + k / fps``, so frames are
             repeated or left out, never blended. ``time`` and ``number`` stay the
             file's.
         notes: Appended to, see the module.
@@ -333,11 +335,11 @@ def iter_pictures(
             if fps:
                 yield from _at_rate(shown, float(fps), begin, end, name_of(source))
                 return
-            for picture in shown:
-                if end is not None and picture.time >= end:
+            for frame in shown:
+                if end is not None and frame.time >= end:
                     return
-                if picture.time >= begin:
-                    yield picture
+                if frame.time >= begin:
+                    yield frame
         except av.FFmpegError as error:
             raise EadbenchError(f"video breaks off: {error}", name_of(source), DAMAGED) from error
 
@@ -349,14 +351,14 @@ def _seconds_of(time: float) -> float:
     return float(Fraction(time).limit_denominator(10**6))
 
 
-def _still(path: str | Path, notes: list[str] | None) -> Picture:
-    """A picture, which FFmpeg would show without regard to its Exif data."""
-    return Picture(av.VideoFrame.from_ndarray(read_still(path, notes), "rgb24"))
+def _still(path: str | Path, notes: list[str] | None) -> DecodedFrame:
+    """An image, which FFmpeg would show without regard to its Exif data."""
+    return DecodedFrame(av.VideoFrame.from_ndarray(read_still(path, notes), "rgb24"))
 
 
 def _show(
     frames: Iterator[Decoded], stream: av.VideoStream, begin: float, notes: list[str] | None
-) -> Iterator[Picture]:
+) -> Iterator[DecodedFrame]:
     """Pictures as shown."""
     show, rate = _Shown(stream, notes), float(stream.average_rate or 25)
     number = None
@@ -364,14 +366,14 @@ def _show(
         if number is None:
             number = round(time * rate) - 1 if begin else -1
             if notes is not None and not begin and time * rate >= 1:
-                notes.append(f"the first {time:.2f} s have no picture: the first one stands there")
+                notes.append(f"the first {time:.2f} s have no frame: the first one stands there")
         number += 1
-        yield Picture(show(frame, time), time, number, length)
+        yield DecodedFrame(show(frame, time), time, number, length)
 
 
 def _at_rate(
-    shown: Iterator[Picture], fps: float, begin: float, stop: float | None, name: str | Path
-) -> Iterator[Picture]:
+    shown: Iterator[DecodedFrame], fps: float, begin: float, stop: float | None, name: str | Path
+) -> Iterator[DecodedFrame]:
     """Resample by the rule of FFmpeg's filter ``fps``, which costs a third of the
     decoding of a small frame.
 
@@ -384,26 +386,26 @@ def _at_rate(
         return floor((time - begin) * fps + 0.5 + TIE)
 
     limit = None if stop is None else place_of(stop)
-    given, waiting, due = 0, None, begin
-    for picture in shown:
-        if stop is not None and picture.time >= stop:
-            picture.time = stop
-        if picture.time - due > LONGEST_HOLD:
+    yielded, waiting, due = 0, None, begin
+    for frame in shown:
+        if stop is not None and frame.time >= stop:
+            frame.time = stop
+        if frame.time - due > LONGEST_HOLD:
             hint = STAMPS_ANEW.format("-vf 'setpts=round(N/FRAME_RATE/TB)' -c:a copy")
-            jump = f"jump by {picture.time - due:.0f} s after frame {picture.number - 1}"
-            raise EadbenchError(f"the time stamps of the picture {jump}", name, hint)
-        due, place = picture.time, place_of(picture.time)
-        while given < place:
-            yield waiting or picture
-            given += 1
-        waiting = picture
-        if limit is not None and given >= limit:
+            jump = f"jump by {frame.time - due:.0f} s after frame {frame.number - 1}"
+            raise EadbenchError(f"the time stamps of the video {jump}", name, hint)
+        due, place = frame.time, place_of(frame.time)
+        while yielded < place:
+            yield waiting or frame
+            yielded += 1
+        waiting = frame
+        if limit is not None and yielded >= limit:
             return
     if waiting is not None:
         place = place_of(due + waiting.length)
-        while given < (place if limit is None else min(place, limit)):
+        while yielded < (place if limit is None else min(place, limit)):
             yield waiting
-            given += 1
+            yielded += 1
 
 
 def iter_frames(
@@ -413,11 +415,11 @@ def iter_frames(
     fps: float | None = None,
     notes: list[str] | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """As :func:`iter_pictures`, yielding time stamp in seconds and frame ``(H, W, 3)``
+    """As :func:`iter_decoded_frames`, yielding time stamp in seconds and ``(H, W, 3)``
     RGB uint8, upright.
     """
-    for picture in iter_pictures(source, start, end, fps, notes):
-        yield picture.time, picture.rgb()
+    for frame in iter_decoded_frames(source, start, end, fps, notes):
+        yield frame.time, frame.rgb()
 
 
 def read_frames(
@@ -442,7 +444,7 @@ class VideoWriter:
     Use as a context manager; ``add`` takes ``(H, W, 3)`` RGB uint8 with even sides, or
     planar I420 ``(3 H / 2, W)`` as OpenCV makes it. The file says by which matrix its
     colours are to be read: BT.709 from 1280 pixels of width or 720 of height on, BT.601
-    below and for I420. Sound lies beside its picture in the file.
+    below and for I420. Audio lies beside its video in the file.
 
     Args:
         path: Target.
@@ -488,8 +490,8 @@ class VideoWriter:
         options = {"crf": str(self.crf), "preset": self.preset, "threads": "1", "mbtree": "0"}
         self._stream = self._container.add_stream("libx264", rate=self.fps, options=options)
         self._stream.pix_fmt = "yuv420p"
-        self._sound = (
-            SoundTrack(self._container, self.audio, self.rate, AAC) if self.audio is not None else None
+        self._track = (
+            AudioTrack(self._container, self.audio, self.rate, AAC) if self.audio is not None else None
         )
         self._frames, self._shape = 0, None
 
@@ -510,7 +512,7 @@ class VideoWriter:
                 f"frame {self._frames} is {width}x{height}, the first one is {first}", self.path, hint
             )
         self._shape = frame.shape
-        picture = av.VideoFrame.from_ndarray(
+        encoded = av.VideoFrame.from_ndarray(
             np.ascontiguousarray(frame), format="yuv420p" if planar else "rgb24"
         )
         if not planar:
@@ -518,12 +520,12 @@ class VideoWriter:
                 "dst_colorspace": Colorspace.ITU709 if self._hd else Colorspace.ITU601,
                 "dst_color_range": ColorRange.MPEG,
             }
-            picture = _reformatter().reformat(picture, format="yuv420p", **colours)
-        self._stamp(picture)
-        self._container.mux(self._stream.encode(picture))
+            encoded = _reformatter().reformat(encoded, format="yuv420p", **colours)
+        self._stamp(encoded)
+        self._container.mux(self._stream.encode(encoded))
         self._frames += 1
-        if self._sound is not None:
-            self._sound.until(self._frames / self.fps)
+        if self._track is not None:
+            self._track.until(self._frames / self.fps)
 
     def _start(self, height: int, width: int, planar: bool) -> None:
         if height % 2 or width % 2:
@@ -544,8 +546,8 @@ class VideoWriter:
                 if not self._frames:
                     raise EadbenchError("no frame was written", self.path)
                 self._container.mux(self._stream.encode())
-                if self._sound is not None:
-                    self._sound.finish()
+                if self._track is not None:
+                    self._track.finish()
             self._container.close()
         except BaseException as error:
             self._atomic.__exit__(type(error), error, error.__traceback__)
@@ -561,12 +563,12 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float = 25.
 
 
 def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rate: int = 16000) -> None:
-    """Copy the picture of an mp4 without decoding it, with another sound.
+    """Copy the video stream of an mp4 without decoding it, with other audio.
 
     Args:
         source: The video, as :class:`VideoWriter` makes it.
         target: File to write, atomically.
-        audio: Mono float32 in [-1, 1], from where the picture starts.
+        audio: Mono float32 in [-1, 1], from where the video starts.
         rate: Its sample rate.
 
     Raises:
@@ -578,17 +580,17 @@ def replace_audio(source: str | Path, target: str | Path, audio: np.ndarray, rat
         open_media(source) as old,
         av.open(local(part), "w", "mp4", options) as new,
     ):
-        picture = pick(old, "video")
-        if picture is None or "mp4" not in old.format.name:
-            raise EadbenchError("no mp4 with a picture, which alone is copied", source)
-        copied, sound = new.add_stream_from_template(picture), SoundTrack(new, audio, rate, AAC)
-        origin = picture.start_time or 0
-        for packet in old.demux(picture):
+        video = pick(old, "video")
+        if video is None or "mp4" not in old.format.name:
+            raise EadbenchError("no mp4 with a video stream, which alone is copied", source)
+        copied, track = new.add_stream_from_template(video), AudioTrack(new, audio, rate, AAC)
+        origin = video.start_time or 0
+        for packet in old.demux(video):
             if packet.size:
                 packet.pts, packet.dts, packet.stream = packet.pts - origin, packet.dts - origin, copied
-                sound.until(float(packet.dts * packet.time_base))
+                track.until(float(packet.dts * packet.time_base))
                 new.mux(packet)
-        sound.finish()
+        track.finish()
 
 
 def hash_of_frames(source: Source) -> tuple[int, str]:

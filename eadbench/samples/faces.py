@@ -19,7 +19,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
 from eadbench.media.faces import FaceMesh, make_detector
 from eadbench.media.image import warp_area
-from eadbench.media.video import Picture, iter_frames, iter_pictures
+from eadbench.media.video import DecodedFrame, iter_decoded_frames, iter_frames
 
 log = logging.getLogger(__name__)
 FPS = 25
@@ -89,22 +89,22 @@ class FollowedFace:
     def _sight(self, number: int) -> Sight | None:
         return self.sights[min(number, len(self.sights) - 1)]
 
-    def _align(self, number: int, picture: Picture) -> np.ndarray:
+    def _align(self, number: int, picture: DecodedFrame) -> np.ndarray:
         square = self._sight(number).square
         image = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
         return warp_area(image, self.matrix_of(number) @ square.matrix(square.side), (self.size, self.size))
 
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[DecodedFrame]:
         if len(self.sights) == 1:
-            picture = next(iter_pictures(self.path))
+            picture = next(iter_decoded_frames(self.path))
             yield from (picture for _ in range(self.frames))
         else:
             yield from islice(pictures_of(self.path), self.frames)
 
 
-def pictures_of(path: Path, notes: list[str] | None = None) -> Iterator[Picture]:
+def pictures_of(path: Path, notes: list[str] | None = None) -> Iterator[DecodedFrame]:
     """A video at 25 frames per second, by time stamps."""
-    return iter_pictures(path, fps=FPS, notes=notes)
+    return iter_decoded_frames(path, fps=FPS, notes=notes)
 
 
 def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool) -> FollowedFace:
@@ -138,7 +138,9 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
     gone, looked = 0, None
     notes: list[str] = []
     pictures = (
-        islice(iter_pictures(path, notes=notes), 1) if still else islice(pictures_of(path, notes), frames)
+        islice(iter_decoded_frames(path, notes=notes), 1)
+        if still
+        else islice(pictures_of(path, notes), frames)
     )
     for picture in track(pictures, "follow the face", total=1 if still else frames, unit="frames"):
         if is_cut(picture):
@@ -179,7 +181,7 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
     return found
 
 
-def _look(picture: Picture, sight: Sight) -> np.ndarray:
+def _look(picture: DecodedFrame, sight: Sight) -> np.ndarray:
     """The face's surroundings, small and grey."""
     square = sight.square
     region = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
@@ -189,8 +191,8 @@ def _look(picture: Picture, sight: Sight) -> np.ndarray:
 
 
 def _matrices(shot: list[Sight], config: ClipsConfig, size: int) -> np.ndarray:
-    landmarks = align.calm(align.fill_gaps(shot))
-    turn, centre = align.steady(
+    landmarks = align.denoise(align.fill_gaps(shot))
+    turn, centre = align.smooth_transforms(
         *align.similarities(landmarks, size, config.margin), config.align, config.smooth_seconds * FPS
     )
     return align.matrices(turn, centre, size)

@@ -126,7 +126,7 @@ def score_command(
             "--out",
             "give a name that ends with .parquet, e.g. --out scores.parquet",
         )
-    from eadbench.media.files import SOUND
+    from eadbench.media.files import AUDIO
     from eadbench.score.evaluators import ask_on_terminal, choose, describe_choice, load_chosen
     from eadbench.score.folders import Folders, pairs_of
     from eadbench.score.labels import read_labels
@@ -134,7 +134,7 @@ def score_command(
 
     folders = Folders(real, tuple(fake), audio, tuple(image_driven or ()))
     by = [column.strip().lower() for column in by or ()]
-    known = read_labels(labels, SOUND, by)
+    known = read_labels(labels, AUDIO, by)
     if dry_run:
         for method, tasks in pairs_of(folders, known, crop).tasks.items():
             typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.files import SOUND, VIDEO, media_files
+from eadbench.media.files import AUDIO, VIDEO, media_files
 from eadbench.score.labels import Labels, some
 from eadbench.scores.task import ANIMATES, ScoreTask
 
@@ -92,7 +92,7 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
             )
     real = files_by_name(folders.real, VIDEO)
     made = {name: files_by_name(folder, VIDEO) for name, folder in names_of(folders).items()}
-    listed = files_by_name(folders.audio, SOUND) if folders.audio else Named({}, {})
+    listed = files_by_name(folders.audio, AUDIO) if folders.audio else Named({}, {})
     sound = listed.files
     videos = set(real.files).union(
         real.problems, *(one.files for one in made.values()), *(one.problems for one in made.values())

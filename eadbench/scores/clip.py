@@ -509,7 +509,7 @@ class ClipPair:
             else {"the video": self.fake, "the real video": self.real}
         )
         self.out.notes += [f"{what}: {note}" for what, source in sources.items() for note in source.notes]
-        self.out.notes += [f"the sound: {note}" for note in self._sound_notes]
+        self.out.notes += [f"the audio: {note}" for note in self._sound_notes]
         self.out.notes = list(dict.fromkeys(self.out.notes))
 
 

@@ -28,13 +28,13 @@ def make_index(folder: Path, source: Path, name: str = "mine") -> Path:
 
 def uneven_video(path: Path, times: list[float], frames: np.ndarray, sound: np.ndarray) -> None:
     """Write frames at the given time stamps (variable frame rate)."""
-    from eadbench.media.audio import SoundTrack
+    from eadbench.media.audio import AudioTrack
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
-        voice = SoundTrack(container, sound, 16000)
+        voice = AudioTrack(container, sound, 16000)
         for time, image in zip(times, frames, strict=True):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
@@ -45,12 +45,12 @@ def uneven_video(path: Path, times: list[float], frames: np.ndarray, sound: np.n
 
 def other_pixels(path: Path, codec: str, pixels: str, frames: np.ndarray, sound: np.ndarray) -> None:
     """Write frames in another codec and pixel format, odd sizes included."""
-    from eadbench.media.audio import SoundTrack
+    from eadbench.media.audio import AudioTrack
 
     with av.open(str(path), "w", format="matroska") as container:
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], pixels
-        voice = SoundTrack(container, sound, 16000)
+        voice = AudioTrack(container, sound, 16000)
         for image in frames:
             container.mux(
                 stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels))

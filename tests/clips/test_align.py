@@ -38,7 +38,7 @@ def test_one_transform_per_clip_is_one():
     landmarks = faces_at(
         np.full(30, 2.0), 0.02 * rng.standard_normal(30), 200 + rng.standard_normal(30) + 200j
     )
-    a, centre = align.steady(*align.similarities(landmarks, SIZE, MARGIN), "clip", 5)
+    a, centre = align.smooth_transforms(*align.similarities(landmarks, SIZE, MARGIN), "clip", 5)
     assert len(set(a)) == len(set(centre)) == 1
 
 
@@ -52,7 +52,7 @@ def test_smoothing_takes_the_noise_and_leaves_the_motion():
         np.full(100, 2.0), np.zeros(100), walk + rng.standard_normal(100) + 1j * rng.standard_normal(100)
     )
     a, raw = align.similarities(landmarks, SIZE, MARGIN)
-    _, smooth = align.steady(a, raw, "smooth", 4)
+    _, smooth = align.smooth_transforms(a, raw, "smooth", 4)
     assert np.abs(np.diff(smooth, 2)).std() < 0.05 * np.abs(np.diff(raw, 2)).std()
     assert np.abs(smooth - walk)[15:-15].max() < 2.0
 
@@ -82,7 +82,7 @@ def test_gaps_are_interpolated():
 
 @pytest.mark.parametrize("side", [32, 100, 333])
 def test_square_maps_to_the_source(side):
-    """The centre of a square's picture, at any size, is the centre of the square; its
+    """The centre of a square's image, at any size, is the centre of the square; its
     matrix says the same as its method.
     """
     square = Square(40, 10, 100)
@@ -96,12 +96,12 @@ def test_square_maps_to_the_source(side):
 
 def test_splits_in_the_pause():
     rng = np.random.default_rng(0)
-    sound = 0.2 * rng.standard_normal(100 * 640).astype(np.float32)
-    sound[72 * 640 : 84 * 640] *= 0.01
-    assert 74 <= split_point(sound, 100, 25) <= 82
-    assert split_point(np.abs(sound) + 0.2, 100, 25) == 100
-    assert split_point(sound[:0], 100, 25) == 100
-    assert split_point(sound, 100, 90) == 100
+    samples = 0.2 * rng.standard_normal(100 * 640).astype(np.float32)
+    samples[72 * 640 : 84 * 640] *= 0.01
+    assert 74 <= split_point(samples, 100, 25) <= 82
+    assert split_point(np.abs(samples) + 0.2, 100, 25) == 100
+    assert split_point(samples[:0], 100, 25) == 100
+    assert split_point(samples, 100, 90) == 100
 
 
 class Shown:
@@ -128,4 +128,4 @@ def test_cuts_but_not_motion_or_fades():
     assert not any(map(detector, fade))
     calm = [Shown(scene + rng.integers(0, 3, (36, 64), dtype=np.uint8)) for scene in np.repeat(scenes, 10, 0)]
     detector = CutDetector(14)
-    assert [k for k, picture in enumerate(calm) if detector(picture)] == [10]
+    assert [k for k, frame in enumerate(calm) if detector(frame)] == [10]

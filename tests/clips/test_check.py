@@ -12,7 +12,7 @@ import torch
 from tiny_clips import make_clips
 from typer.testing import CliRunner
 
-from eadbench.clips.check import check_shard, moved_sound
+from eadbench.clips.check import check_shard, moved_audio
 from eadbench.clips.cli import app
 from eadbench.clips.config import ClipsConfig, KeepConfig
 from eadbench.clips.paste import paste_back, soft_mask
@@ -43,7 +43,7 @@ class Evaluator:
 
 @pytest.fixture
 def cut(tmp_path):
-    """Six clips whose tracks hold the sound around them, one of them lost already."""
+    """Six clips whose tracks hold the audio around them, one of them lost already."""
     path = make_clips(tmp_path / "shard", frames=30, size=48)
     rows = read_table(path, schemas.CLIPS)
     rows.loc[5, ["status", "reason"]] = ["dropped", "turned away: yaw 50 > 40"]
@@ -123,8 +123,8 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(cut, monkeypatch, harmed)
         run_check(cut, monkeypatch, *verdicts[:3], KeyboardInterrupt(), **options)
     assert not cut.with_name("checked.parquet").exists()
     if harmed:
-        sound = sorted((cut.parent / "corrected/audio").iterdir())[0]
-        sound.write_bytes(sound.read_bytes()[:-4])
+        audio = sorted((cut.parent / "corrected/audio").iterdir())[0]
+        audio.write_bytes(audio.read_bytes()[:-4])
     run_check(cut, monkeypatch, *(verdicts[1:2] if harmed else []), *verdicts[3:], **options)
     assert left() == whole
 
@@ -152,10 +152,10 @@ def test_all_failed_is_a_failed_job(cut, monkeypatch):
 
 
 def test_moving_there_and_back_is_the_identity():
-    before, sound, after = np.arange(-6400, 0.0), np.arange(0.0, 12800), np.arange(12800, 19200.0)
-    assert np.array_equal(moved_sound(before, sound, after, 0), sound)
-    assert np.array_equal(moved_sound(before, sound, after, 3), np.arange(-1920, 12800 - 1920.0))
-    assert np.array_equal(moved_sound(before, sound, after, -3), np.arange(1920, 12800 + 1920.0))
+    before, samples, after = np.arange(-6400, 0.0), np.arange(0.0, 12800), np.arange(12800, 19200.0)
+    assert np.array_equal(moved_audio(before, samples, after, 0), samples)
+    assert np.array_equal(moved_audio(before, samples, after, 3), np.arange(-1920, 12800 - 1920.0))
+    assert np.array_equal(moved_audio(before, samples, after, -3), np.arange(1920, 12800 + 1920.0))
 
 
 def test_reasons_name_every_threshold_missed():
@@ -209,7 +209,7 @@ def test_report_of_a_drawn_corpus_says_so_on_page_and_figures(cut, tmp_path):
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     for corpus, drawn in (("tiny", True), ("real", False)):
         out = tmp_path / f"{corpus}.html"
-        found = CliRunner().invoke(
+        result = CliRunner().invoke(
             app,
             [
                 "report",
@@ -223,7 +223,7 @@ def test_report_of_a_drawn_corpus_says_so_on_page_and_figures(cut, tmp_path):
                 str(tmp_path / "config.yaml"),
             ],
         )
-        assert found.exit_code == 0, found.output
+        assert result.exit_code == 0, result.output
         assert ("nobody real is seen or heard" in out.read_text()) == drawn
     write_report("tiny", cut, tmp_path / "plain.html")
     assert len((tmp_path / "tiny.html").read_text()) > len((tmp_path / "plain.html").read_text()) + 500, (

@@ -27,7 +27,7 @@ from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import sha256_of
 from eadbench.core.tables import concat_tables, read_table, write_table
-from eadbench.media.audio import SoundTrack, read_audio
+from eadbench.media.audio import AudioTrack, read_audio
 from eadbench.media.video import read_frames
 
 GOOD = (
@@ -43,7 +43,7 @@ GOOD = (
     "two_faces",
 )
 BAD = {
-    "silent": ("dropped", "no sound"),
+    "silent": ("dropped", "no audio"),
     "empty": ("failed", "unreadable"),
     "text": ("failed", "unreadable"),
     "headless": ("failed", "unreadable"),
@@ -53,9 +53,9 @@ BAD = {
 
 
 def of(table, name):
-    found = table[table["recording_id"] == name]
-    assert len(found), sorted(table["recording_id"])
-    return found
+    rows = table[table["recording_id"] == name]
+    assert len(rows), sorted(table["recording_id"])
+    return rows
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -65,9 +65,12 @@ def test_sound_videos_give_one_good_clip(faults, name):
     assert (row["status"], row["reason"]) == ("kept", "")
     assert row["frames"] == pytest.approx(40, abs=1)
     assert row["detection_rate"] > 0.95 and row["jitter"] < 1.0
-    frames, sound = read_frames(folder / "clips" / row["video"]), read_audio(folder / "clips" / row["audio"])
+    frames, samples = (
+        read_frames(folder / "clips" / row["video"]),
+        read_audio(folder / "clips" / row["audio"]),
+    )
     assert frames.shape == (row["frames"], CONFIG.size, CONFIG.size, 3)
-    assert len(sound) == row["frames"] * 640 and sound.std() > 0.05
+    assert len(samples) == row["frames"] * 640 and samples.std() > 0.05
     with np.load(folder / "clips" / row["track"]) as track:
         eyes = track["landmarks"][:, [33, 263]]
         assert (track["box"][:, 2] > track["box"][:, 0]).all()
@@ -87,9 +90,9 @@ def test_names_without_latin_letters_get_an_id(faults):
 def test_faulty_videos_leave_a_row_with_a_reason(faults, name):
     _, table = faults
     status, reason = BAD[name]
-    found = of(table, name)
-    assert status in set(found["status"])
-    assert found.iloc[-1]["reason"].startswith(reason) and found.iloc[-1]["reason"]
+    rows = of(table, name)
+    assert status in set(rows["status"])
+    assert rows.iloc[-1]["reason"].startswith(reason) and rows.iloc[-1]["reason"]
 
 
 def test_nothing_vanishes(faults):
@@ -103,7 +106,7 @@ def test_nothing_vanishes(faults):
     assert len(list((folder / "clips" / "videos").iterdir())) == table["video"].notna().sum()
 
 
-def test_sound_shorter_than_the_picture_bounds_the_clip(faults):
+def test_audio_shorter_than_the_video_bounds_the_clip(faults):
     _, table = faults
     (row,) = of(table, "sound_short").to_dict("records")
     assert row["status"] == "kept" and row["frames"] == pytest.approx(1.4 * 25, abs=3)
@@ -414,7 +417,7 @@ def raising(error):
     return fail
 
 
-@pytest.mark.parametrize("where", ["pictures", "sound", "align"])
+@pytest.mark.parametrize("where", ["frames", "audio", "align"])
 def test_an_error_nobody_thought_of_costs_its_recording_alone(tmp_path, monkeypatch, where):
     for name in "ab":
         face_video(tmp_path / "source" / f"{name}.mp4", 1.4, mirror=name == "b", **SMALL)
@@ -425,12 +428,12 @@ def test_an_error_nobody_thought_of_costs_its_recording_alone(tmp_path, monkeypa
         monkeypatch.setattr(
             align,
             "similarities",
-            lambda *given: calls.append(1) or (fault() if len(calls) == 1 else real(*given)),
+            lambda *args: calls.append(1) or (fault() if len(calls) == 1 else real(*args)),
         )
     else:
         real = getattr(Recording, where)
         monkeypatch.setattr(
-            Recording, where, lambda self, *given: fault() if self.id == "a" else real(self, *given)
+            Recording, where, lambda self, *args: fault() if self.id == "a" else real(self, *args)
         )
     cut_shard("mine", "0-of-1", table, tmp_path / "clips/cut.parquet", CONFIG)
     rows = read_table(tmp_path / "clips/cut.parquet", schemas.CLIPS).set_index("recording_id")
@@ -443,7 +446,7 @@ def test_an_error_nobody_thought_of_costs_its_recording_alone(tmp_path, monkeypa
     [MemoryError(), OSError(errno.EMFILE, "Too many open files"), RuntimeError("CUDA error: unspecified")],
     ids=repr,
 )
-@pytest.mark.parametrize("where", ["pictures", "sound"])
+@pytest.mark.parametrize("where", ["frames", "audio"])
 def test_what_no_recording_is_to_blame_for_ends_the_job(tmp_path, monkeypatch, error, where):
     face_video(tmp_path / "source/a.mp4", 1.4, **SMALL)
     table = make_index(tmp_path / "corpora", tmp_path / "source")
@@ -460,7 +463,7 @@ def test_what_was_done_to_a_recording_stands_in_its_rows(tmp_path):
         stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
         stream.width, stream.height, stream.pix_fmt = 160, 160, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
-        voice = SoundTrack(container, hum(2.0), 16000)
+        voice = AudioTrack(container, hum(2.0), 16000)
         for time, image in zip(times, face, strict=True):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
@@ -474,6 +477,8 @@ def test_what_was_done_to_a_recording_stands_in_its_rows(tmp_path):
     cut_shard("mine", "0-of-1", table, tmp_path / "clips" / "cut.parquet", CONFIG)
     rows = read_table(tmp_path / "clips" / "cut.parquet", schemas.CLIPS).set_index("recording_id")
     assert rows.loc["holes", "status"] == "kept" and not isinstance(rows.loc["whole", "note"], str)
-    picture, sound = rows.loc["holes", "note"].split("; ")
-    assert picture == "no picture from 0.84 to 1.24 s: the frame before it stands there"
-    assert sound.startswith("the sound: no sound from 1.0") and sound.endswith("silence stands there")
+    video_note, audio_note = rows.loc["holes", "note"].split("; ")
+    assert video_note == "no video from 0.84 to 1.24 s: the frame before it stands there"
+    assert audio_note.startswith("the audio: no audio from 1.0") and audio_note.endswith(
+        "silence stands there"
+    )

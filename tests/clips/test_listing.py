@@ -53,17 +53,17 @@ def test_a_list_holds_every_test_recording_with_the_hash_of_its_clip_or_the_reas
     corpus: tuple[Path, Path], tmp_path: Path
 ) -> None:
     assert write_list("tiny", *corpus, tmp_path / "out") is None
-    found = pd.read_csv(tmp_path / "out/list.csv").set_index("recording_id")
+    listed = pd.read_csv(tmp_path / "out/list.csv").set_index("recording_id")
     index = read_table(corpus[0], schemas.INDEX)
-    assert set(found.index) == set(index.recording_id[index.split == "test"]) and set(found["split"]) == {
+    assert set(listed.index) == set(index.recording_id[index.split == "test"]) and set(listed["split"]) == {
         "test"
     }
-    kept = found[found["status"] == "kept"]
+    kept = listed[listed["status"] == "kept"]
     assert len(kept) == 1 and (kept["frames"] == 50).all() and (kept["end"] == 2.0).all()
     video = corpus[1].parent / f"videos/{kept['clip_id'].iloc[0]}.mp4"
     assert (50, kept["frames_sha256"].iloc[0]) == hash_of_frames(video)
-    assert found.loc["GONE", ["start", "end", "reason"]].tolist() == [3.0, 5.0, "private video"]
-    assert set(found["reason"].dropna()) == {"private video", "too dark"}
+    assert listed.loc["GONE", ["start", "end", "reason"]].tolist() == [3.0, 5.0, "private video"]
+    assert set(listed["reason"].dropna()) == {"private video", "too dark"}
     assert json.loads((tmp_path / "out/coverage.json").read_text()) is None, "nothing to compare with"
 
 
@@ -100,9 +100,9 @@ def test_a_run_covers_its_own_list_and_says_what_another_had(
             {"recording_id": kept["recording_id"], "split": "val"},
         ]
     ).reindex(columns=schemas.CLIP_LIST.names)
-    found = compare(theirs, mine, "theirs")
-    assert found.covered == 0 and found.other == {kept["clip_id"]: "the same stretch with other frames"}
-    assert found.gone == {
+    coverage = compare(theirs, mine, "theirs")
+    assert coverage.covered == 0 and coverage.other == {kept["clip_id"]: "the same stretch with other frames"}
+    assert coverage.gone == {
         "GONE": "private video",
         "NOWHERE": "no such recording in test",
         "another-000": "no such clip in test",
@@ -118,8 +118,8 @@ def test_entries_that_share_a_name_are_counted_one_by_one(corpus: tuple[Path, Pa
     write_list("tiny", *corpus, tmp_path / "out")
     theirs = pd.DataFrame({"recording_id": ["GONE"] * 2, "split": ["test", "val"]})
     mine = read_list(str(tmp_path / "out/list.csv"))
-    found = compare(theirs.reindex(columns=schemas.CLIP_LIST.names), mine, "theirs")
-    assert (found.listed, found.covered) == (2, 0)
+    coverage = compare(theirs.reindex(columns=schemas.CLIP_LIST.names), mine, "theirs")
+    assert (coverage.listed, coverage.covered) == (2, 0)
 
 
 def test_the_list_of_a_corpus_that_the_configuration_lacks_is_refused(
@@ -135,10 +135,10 @@ def test_the_list_of_a_corpus_that_the_configuration_lacks_is_refused(
         "out": tmp_path / "report.html",
         "config": tmp_path / "config.yaml",
     }
-    given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    found = CliRunner().invoke(app, ["clips", "report", *given])
-    assert isinstance(found.exception, EadbenchError), found.output
-    assert "the configuration has no 'tinny' (did you mean 'tiny'?)" in str(found.exception)
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    result = CliRunner().invoke(app, ["clips", "report", *arguments])
+    assert isinstance(result.exception, EadbenchError), result.output
+    assert "the configuration has no 'tinny' (did you mean 'tiny'?)" in str(result.exception)
 
 
 def test_a_pattern_wants_one_clip_of_those_that_it_fits(corpus: tuple[Path, Path], tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_a_pattern_wants_one_clip_of_those_that_it_fits(corpus: tuple[Path, Path
         and coverage.gone == {"M003_*": "no such recording in test"}
         and coverage.beyond == 0
     )
-    told = "Test list theirs: 1 of 2 entries are covered; gone: M003_* (no such recording in test)."
+    sentence = "Test list theirs: 1 of 2 entries are covered; gone: M003_* (no such recording in test)."
     assert (
-        coverage.sentence() == told
+        coverage.sentence() == sentence
         and json.loads((tmp_path / "out/coverage.json").read_text())["listed"] == 2
     )
 

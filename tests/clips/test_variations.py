@@ -57,16 +57,16 @@ def clips(tmp_path_factory) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
         folder / "clips" / "cut.parquet",
         CONFIG,
     )
-    found = {}
+    offsets = {}
     for row in read_table(folder / "clips" / "cut.parquet", schemas.CLIPS).to_dict("records"):
         assert (row["status"], row["frames"]) == ("kept", FRAMES), row["recording_id"]
         with np.load(folder / "clips" / row["track"]) as track:
-            found[row["recording_id"]] = (
+            offsets[row["recording_id"]] = (
                 read_frames(folder / "clips" / row["video"]),
                 track["landmarks"],
                 row["jitter"],
             )
-    return found
+    return offsets
 
 
 @pytest.mark.parametrize("name", [name for name in WAYS if name not in ("plain", "mirrored")])

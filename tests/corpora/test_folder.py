@@ -191,4 +191,4 @@ def test_videos_from_outside(tmp_path):
         assert (landmarks > 0).all() and (landmarks < config.size).all()  # the whole face is inside, always
         eyes = landmarks[:, [33, 263]].mean(1)
         assert np.abs(eyes - eyes.mean(0)).max() < 0.12 * config.size
-    assert drawn["status"].tolist() == ["dropped"] and drawn["reason"].iloc[0].startswith("no sound")
+    assert drawn["status"].tolist() == ["dropped"] and drawn["reason"].iloc[0].startswith("no audio")

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from eadbench.media.audio import HOLE, read_audio
-from eadbench.media.video import iter_pictures
+from eadbench.media.video import iter_decoded_frames
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("ffmpeg"), reason="ffmpeg's command line is not installed (apt-get install ffmpeg)"
@@ -52,16 +52,16 @@ class Case:
 
     Attributes:
         name: Its name, with suffix.
-        options: Of ffmpeg, behind its two inputs, a picture and a sound.
-        rate, size, seconds: Of the picture.
-        sound: Source filter of the sound.
+        options: Of ffmpeg, behind its two inputs, a video and its audio.
+        rate, size, seconds: Of the video.
+        sound: Source filter of the audio.
         before: Options in front of the first input.
         change: Filters of ffmpeg that the layer applies of itself.
         stamps: The one that dates the frames before they are resampled, zero being
-            where the picture starts. ``None``: resampled frames are compared with
+            where the video starts. ``None``: resampled frames are compared with
             ffmpeg's own ones, since it dates AVI's B-frames by guesses and begins anew
             at a change of size.
-        shown: Size of the picture as shown, if it is another.
+        shown: Size of the video as shown, if it is another.
         tolerance: Grey levels.
         notes: Parts of the notes expected, in order.
         edit: Called with the path to spoil the file.
@@ -100,9 +100,9 @@ def matrix(*values: float):
 
     def edit(path: Path) -> None:
         data = bytearray(path.read_bytes())
-        at = data.index(b"tkhd") + 44
+        offset = data.index(b"tkhd") + 44
         a, b, c, d = (round(v * 65536) for v in values)
-        data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+        data[offset : offset + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
         path.write_bytes(data)
 
     return edit
@@ -366,7 +366,7 @@ CASES = [
         "hole.mkv",
         (*X264, *PCM),
         edit=stamped("audio", lambda t: None if 0.4 < t < 0.8 else t),
-        notes=("no sound from 0.45 to 0.83 s",),
+        notes=("no audio from 0.45 to 0.83 s",),
     ),
     C(
         "hole_of_one_packet.webm",
@@ -441,7 +441,7 @@ def raw(frame: av.VideoFrame) -> bytes:
 
 
 def compare(path: Path, case: Case, fps: int | None, notes: list[str]) -> None:
-    ours = list(iter_pictures(path, fps=fps, notes=notes))
+    ours = list(iter_decoded_frames(path, fps=fps, notes=notes))
     pixels = ours[0].frame.format.name
     assert f"{ours[0].width}x{ours[0].height}" == (case.shown or case.size)
     filters = ",".join(
@@ -464,13 +464,12 @@ def compare(path: Path, case: Case, fps: int | None, notes: list[str]) -> None:
     size = len(raw(ours[0].frame))
     assert len(theirs) == size * len(ours), f"{len(ours)} frames, ffmpeg has {len(theirs) / size:g}"
     kind = "<u2" if "10le" in pixels else "u1"
-    for k, picture in enumerate(ours):
+    for k, frame in enumerate(ours):
         a, b = (
-            np.frombuffer(x, kind).astype(int)
-            for x in (raw(picture.frame), theirs[k * size : (k + 1) * size])
+            np.frombuffer(x, kind).astype(int) for x in (raw(frame.frame), theirs[k * size : (k + 1) * size])
         )
         assert np.abs(a - b).max() <= case.tolerance, f"frame {k} differs"
-    # scaled and deeper pictures take another road to RGB in FFmpeg 8
+    # scaled and deeper frames take another road to RGB in FFmpeg 8
     if fps is None and not case.change and "10le" not in pixels:
         colours = np.frombuffer(
             ffmpeg("-i", path, "-map", "0:v:0", "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"),
@@ -493,9 +492,9 @@ def starts(path: Path) -> dict[str, float]:
         "json",
         str(path),
     ]
-    found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    times = {"file": found["format"].get("start_time", 0)}
-    for stream in found["streams"]:
+    streams = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    times = {"file": streams["format"].get("start_time", 0)}
+    for stream in streams["streams"]:
         times.setdefault(stream["codec_type"], stream.get("start_time", 0))
     return {name: float(time) for name, time in times.items()}
 
@@ -508,13 +507,13 @@ def test_the_same_frames_and_samples(case, folder):
     compare(path, case, FPS, [])
     times = starts(path)
     if "audio" in times:
-        compare_sound(path, case, times, notes)
+        compare_audio(path, case, times, notes)
     assert len(notes) == len(case.notes) and all(
         part in note for part, note in zip(case.notes, notes, strict=True)
     ), notes
 
 
-def compare_sound(path: Path, case: Case, times: dict[str, float], notes: list[str]) -> None:
+def compare_audio(path: Path, case: Case, times: dict[str, float], notes: list[str]) -> None:
     ours = read_audio(path, notes=notes)
     shift = times["video"] - times["file"]
     theirs = np.frombuffer(

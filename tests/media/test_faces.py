@@ -64,7 +64,7 @@ def test_what_moves_is_looked_at_in_every_frame(mesh, monkeypatch):
     monkeypatch.setattr(mesh, "_run", lambda image: runs.append(1) or real(image))
     mesh.reset()
     points = [mesh(frame) for frame in frames]
-    assert len(runs) >= len(frames) and len({one.tobytes() for one in points}) == len(frames)
+    assert len(runs) >= len(frames) and len({mesh.tobytes() for mesh in points}) == len(frames)
 
 
 def test_mesh_in_pixels(mesh):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eadbench.core.errors import EadbenchError
-from eadbench.media.files import NOT_UTF8, SOUND, VIDEO, escaped, find_file, media_files, walk
+from eadbench.media.files import AUDIO, NOT_UTF8, VIDEO, escaped, find_file, media_files, walk
 
 MPEG2 = (".mpg", ".mpeg", ".mpe", ".vob", ".m2v", ".mxf")
 CODECS = {
@@ -65,10 +65,10 @@ def test_hidden_files_and_what_lies_in_hidden_folders_do_not_count(tmp_path):
 
 def test_suffixes_that_are_not_read_are_counted_and_named(tmp_path):
     touch(tmp_path, "a.MP4", "a.txt", "b.TXT", "README", "c.wav")
-    found = media_files(tmp_path)
-    assert list(found.files) == ["a.MP4"] and found.skipped == {"": 1, ".txt": 2, ".wav": 1}
-    assert found.note().endswith("by their suffix: 2 .txt, 1 without suffix, 1 .wav")
-    assert list(media_files(tmp_path, SOUND).files) == ["a.MP4", "c.wav"]
+    media = media_files(tmp_path)
+    assert list(media.files) == ["a.MP4"] and media.skipped == {"": 1, ".txt": 2, ".wav": 1}
+    assert media.note().endswith("by their suffix: 2 .txt, 1 without suffix, 1 .wav")
+    assert list(media_files(tmp_path, AUDIO).files) == ["a.MP4", "c.wav"]
 
 
 def test_decomposed_letters_of_a_mac_are_the_same_name(tmp_path):
@@ -101,9 +101,9 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (root / "file.mp4").symlink_to(root / "a/one.mp4")
     (root / "gone.mp4").symlink_to(tmp_path / "nothing.mp4")
     (root / "self.mp4").symlink_to(root / "self.mp4")
-    found = media_files(root)
-    assert list(found.files) == ["a/one.mp4", "b/two.mp4", "c/two.mp4", "file.mp4"]
-    assert found.problems == dict.fromkeys(["gone.mp4", "self.mp4"], "the link leads nowhere")
+    media = media_files(root)
+    assert list(media.files) == ["a/one.mp4", "b/two.mp4", "c/two.mp4", "file.mp4"]
+    assert media.problems == dict.fromkeys(["gone.mp4", "self.mp4"], "the link leads nowhere")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -119,8 +119,8 @@ def test_a_folder_that_may_not_be_read_is_said(tmp_path):
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
 def test_a_name_that_is_not_utf8_has_a_reason_and_a_readable_name(tmp_path):
     touch(tmp_path, "a.mp4", os.fsdecode(b"caf\xe9.mp4"))
-    found = media_files(tmp_path)
-    assert list(found.files) == ["a.mp4"] and found.problems == {"caf%E9.mp4": NOT_UTF8}
+    media = media_files(tmp_path)
+    assert list(media.files) == ["a.mp4"] and media.problems == {"caf%E9.mp4": NOT_UTF8}
     assert escaped("ü%") == "ü%"
 
 

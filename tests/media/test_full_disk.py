@@ -43,7 +43,7 @@ def save_state(path: Path) -> None:
 
 
 def save_copy(path: Path) -> None:
-    """With another sound, of a video that lies on a disk with room."""
+    """With other audio, of a video that lies on a disk with room."""
     replace_audio(path.parent.parent / "source.mp4", path, hum(2.0))
 
 

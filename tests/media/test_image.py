@@ -8,7 +8,7 @@ from skimage.data import astronaut
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.image import read_still, resize_square, warp_area
-from eadbench.media.video import iter_pictures, probe, probe_with_frame, read_frames
+from eadbench.media.video import iter_decoded_frames, probe, probe_with_frame, read_frames
 
 
 def reference(image, matrix, size, fine=16):
@@ -18,8 +18,8 @@ def reference(image, matrix, size, fine=16):
     back = cv2.invertAffineTransform(np.asarray(matrix, np.float64))
     steps = (np.arange(size[0] * fine) + 0.5) / fine - 0.5, (np.arange(size[1] * fine) + 0.5) / fine - 0.5
     x, y = np.meshgrid(*steps)
-    at = [(back[k, 0] * x + back[k, 1] * y + back[k, 2]).astype(np.float32) for k in (0, 1)]
-    points = cv2.remap(image.astype(np.float32), *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    place = [(back[k, 0] * x + back[k, 1] * y + back[k, 2]).astype(np.float32) for k in (0, 1)]
+    points = cv2.remap(image.astype(np.float32), *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return points.reshape(size[1], fine, size[0], fine, -1).mean((1, 3)).squeeze()
 
 
@@ -128,7 +128,7 @@ def test_all_orientations_of_exif(tmp_path, orientation, suffix):
     path = saved(tmp_path / f"a.{suffix}", stored, exif=exif)
     for shown in (
         read_still(path),
-        next(iter_pictures(path)).rgb(),
+        next(iter_decoded_frames(path)).rgb(),
         read_frames(path)[0],
         probe_with_frame(path)[1].rgb(),
     ):
@@ -174,11 +174,11 @@ def test_transparency_and_animations_are_told(tmp_path):
     other = Image.fromarray(255 - np.asarray(photo))
     path = saved(tmp_path / "a.webp", photo, save_all=True, append_images=[other, photo], lossless=True)
     assert np.array_equal(read_still(path, notes), np.asarray(photo)) and notes == [
-        "the file holds 3 pictures: the first one is taken"
+        "the file holds 3 images: the first one is taken"
     ]
 
 
-def test_what_is_no_picture_is_refused_in_one_line(tmp_path):
+def test_what_is_no_image_is_refused_in_one_line(tmp_path):
     (tmp_path / "text.png").write_text("this is no picture")
     whole = saved(tmp_path / "whole.jpg", Image.fromarray(astronaut())).read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -186,6 +186,6 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path):
     (tmp_path / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
     for name in ("text.png", "cut.jpg", "float.tiff", "nothing.jpg", "phone.HEIC"):
         for read in (read_still, probe, read_frames):
-            with pytest.raises(EadbenchError, match=r"picture(.|\n)*hint") as caught:
+            with pytest.raises(EadbenchError, match=r"image(.|\n)*hint") as caught:
                 read(tmp_path / name)
             assert caught.value.where.endswith(name)

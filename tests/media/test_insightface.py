@@ -77,7 +77,7 @@ def _save(graph: onnx.GraphProto, path: Path) -> None:
 
 
 def patch(image: np.ndarray, channel: int, column: int, row: int, stride: int, value: int = 255) -> None:
-    """Colour the place of a 1280 x 720 picture that the network, which sees it at half
+    """Colour the place of a 1280 x 720 frame that the network, which sees it at half
     its size, has at ``column, row`` of a level.
     """
     image[
@@ -86,14 +86,14 @@ def patch(image: np.ndarray, channel: int, column: int, row: int, stride: int, v
 
 
 def box_at(column: int, row: int, stride: int) -> np.ndarray:
-    """The box of that place in pixels of the picture."""
+    """The box of that place in pixels of the frame."""
     left, top, right, bottom = SIDES[0]
     return 2 * stride * np.array([column - left, row - top, column + right, row + bottom])
 
 
 @pytest.mark.parametrize("side", ["side", 640])
 @pytest.mark.parametrize("outputs", LAYOUTS)
-def test_boxes_in_pixels_of_the_picture_largest_first(tmp_path, outputs, side):
+def test_boxes_in_pixels_of_the_frame_largest_first(tmp_path, outputs, side):
     """Red, green and blue are found on their own levels only if the package gets the
     channels in its order and the scale is undone.
     """

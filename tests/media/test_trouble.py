@@ -14,8 +14,8 @@ from eadbench.media.audio import RATE, read_audio
 from eadbench.media.reading import decode
 from eadbench.media.video import (
     VideoWriter,
+    iter_decoded_frames,
     iter_frames,
-    iter_pictures,
     probe,
     read_frames,
     replace_audio,
@@ -44,7 +44,7 @@ def write(
     rate=25,
     **kind,
 ):
-    """A video whose frame k is due at ``stamps[k]`` seconds, and blocks of sound
+    """A video whose frame k is due at ``stamps[k]`` seconds, and blocks of audio
     ``(seconds, samples)``, each channel a row.
     """
     unit = Fraction(1, 90000)
@@ -85,7 +85,7 @@ def blocks(samples: np.ndarray, size: int = 640):
     other.
     """
     samples = np.atleast_2d(samples)
-    return [(at / RATE, samples[:, at : at + size]) for at in range(0, samples.shape[1], size)]
+    return [(first / RATE, samples[:, first : first + size]) for first in range(0, samples.shape[1], size)]
 
 
 # Order and time of frames
@@ -112,11 +112,11 @@ def test_a_pause_of_some_seconds_is_kept_and_a_jump_of_hours_is_an_error(tmp_pat
     pause = write(tmp_path / "pause.mp4", PATTERNS[:20], stamps=[k / 25 + 5 * (k > 9) for k in range(20)])
     assert which(read_frames(pause, 25)) == [*range(9), *[9] * 126, *range(10, 20)]
     jump = write(tmp_path / "jump.mp4", PATTERNS[:20], stamps=[k / 25 + 7200 * (k > 9) for k in range(20)])
-    with pytest.raises(EadbenchError, match="time stamps of the picture jump by 7200 s after frame 9"):
+    with pytest.raises(EadbenchError, match="time stamps of the video jump by 7200 s after frame 9"):
         read_frames(jump, 25)
     assert len(read_frames(jump)) == 20
-    with pytest.raises(EadbenchError, match="time stamps of the picture jump"):
-        list(iter_pictures(jump, end=8000, fps=25))
+    with pytest.raises(EadbenchError, match="time stamps of the video jump"):
+        list(iter_decoded_frames(jump, end=8000, fps=25))
     assert which(np.stack([image for _, image in iter_frames(jump, end=0.8, fps=25)])) == [
         *range(10),
         *[9] * 10,
@@ -134,7 +134,7 @@ def test_a_start_between_two_key_frames_is_filled_and_noted(tmp_path):
                 new.mux(packet)
     notes = []
     assert which(read_frames(tmp_path / "cut.mkv", 25, notes=notes)) == [*[12] * 8, *range(12, FRAMES)]
-    assert notes == ["the first 0.32 s have no picture: the first one stands there"]
+    assert notes == ["the first 0.32 s have no frame: the first one stands there"]
     assert (
         np.abs(read_audio(tmp_path / "cut.mkv")[2000:40000] - read_audio(whole)[2000 + 2560 : 42560]).max()
         < 0.01
@@ -147,14 +147,14 @@ def test_transport_streams_joined_byte_by_byte_go_on(tmp_path):
     (tmp_path / "ab.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
     assert which(read_frames(tmp_path / "ab.ts", 25)) == list(range(FRAMES))
     for first in range(0, FRAMES - 8, 5):
-        pictures = iter_pictures(tmp_path / "ab.ts", first / 25, (first + 7) / 25, fps=25)
-        assert which([picture.rgb() for picture in pictures]) == list(range(first, first + 7))
+        pictures = iter_decoded_frames(tmp_path / "ab.ts", first / 25, (first + 7) / 25, fps=25)
+        assert which([frame.rgb() for frame in pictures]) == list(range(first, first + 7))
     second, whole = read_audio(tmp_path / "b.ts"), read_audio(tmp_path / "ab.ts")
     assert np.abs(read_audio(tmp_path / "ab.ts", start=2.3, end=2.6) - whole[36800:41600]).max() < 0.01
     part = second[4000:14000]
     shifts = {s: np.abs(whole[36000 + s : 46000 + s] - part).max() for s in range(-800, 801)}
     assert min(shifts.values()) < 0.02 and abs(min(shifts, key=shifts.get)) < 0.04 * RATE, (
-        "picture and sound parted"
+        "video and audio parted"
     )
 
 
@@ -173,14 +173,16 @@ def test_stretches_behind_a_joint_are_those_of_the_whole(tmp_path, suffix, codec
     whole = read_audio(path)
     for first in range(2, FRAMES - 8, 6):
         start = first / 25
-        pictures = iter_pictures(path, start, start + 0.2, fps=25)
-        assert which([picture.rgb() for picture in pictures]) == list(range(first, first + 5))
-        part, at = read_audio(path, start=start, end=start + 0.2), first * 640
+        frames = iter_decoded_frames(path, start, start + 0.2, fps=25)
+        assert which([frame.rgb() for frame in frames]) == list(range(first, first + 5))
+        part, offset = read_audio(path, start=start, end=start + 0.2), first * 640
         assert len(part) == 3200
-        assert min(np.abs(part - whole[at + s : at + s + 3200]).max() for s in range(-16, 17)) < 0.01, first
+        assert (
+            min(np.abs(part - whole[offset + s : offset + s + 3200]).max() for s in range(-16, 17)) < 0.01
+        ), first
 
 
-def test_a_joint_at_which_the_sound_begins_first_is_no_damage(tmp_path):
+def test_a_joint_at_which_the_audio_begins_first_is_no_damage(tmp_path):
     first = write(
         tmp_path / "a.ts", PATTERNS[:50], options=B_FRAMES, sound=blocks(hum(2.0)), sound_codec="mp2"
     )
@@ -198,7 +200,7 @@ def test_a_joint_at_which_the_sound_begins_first_is_no_damage(tmp_path):
     frames = which(read_frames(path, 25, notes=notes))
     assert sorted(set(frames)) == list(range(FRAMES)) and frames == sorted(frames)
     assert abs(len(frames) - 85) <= 1
-    assert len(notes) == 1 and notes[0].startswith("no picture from 2.0"), notes
+    assert len(notes) == 1 and notes[0].startswith("no video from 2.0"), notes
     assert abs(len(read_audio(path)) / RATE - 3.4) < 0.1
 
 
@@ -219,14 +221,14 @@ def test_damage_in_the_middle_is_noted_with_its_place(tmp_path):
         sound_codec="mp2",
     )
     data = path.read_bytes()
-    at = len(data) // 2 // 188 * 188
-    path.write_bytes(data[:at] + data[at + 188 * 20 :])
+    offset = len(data) // 2 // 188 * 188
+    path.write_bytes(data[:offset] + data[offset + 188 * 20 :])
     notes = []
     assert len(read_frames(path, 25, notes=notes)) == FRAMES
-    assert any("the picture is damaged at 1." in note for note in notes), notes
+    assert any("the video is damaged at 1." in note for note in notes), notes
 
 
-def test_sound_that_is_cut_off_within_a_packet_is_read_up_to_there(tmp_path):
+def test_audio_that_is_cut_off_within_a_packet_is_read_up_to_there(tmp_path):
     path = write(tmp_path / "v.mp4", sound=blocks(hum(3.0)), container_options={"movflags": "faststart"})
     with av.open(str(path)) as container:
         sizes = [
@@ -235,7 +237,7 @@ def test_sound_that_is_cut_off_within_a_packet_is_read_up_to_there(tmp_path):
     path.write_bytes(path.read_bytes()[: sizes[0][0] + sizes[0][1] // 2])
     notes = []
     assert 0.9 * RATE < len(read_audio(path, notes=notes)) < 1.2 * RATE
-    assert notes[-1].startswith("the sound ends at ") and notes[-1].endswith("is the file truncated?")
+    assert notes[-1].startswith("the audio ends at ") and notes[-1].endswith("is the file truncated?")
 
 
 def test_a_hole_is_noted_with_its_place(tmp_path):
@@ -247,7 +249,7 @@ def test_a_hole_is_noted_with_its_place(tmp_path):
     )
     notes = []
     assert len(read_frames(path, 25, notes=notes)) == FRAMES + 25
-    assert notes == ["no picture from 1.24 to 2.24 s: the frame before it stands there"]
+    assert notes == ["no video from 1.24 to 2.24 s: the frame before it stands there"]
     assert read_frames(path, 25, limit=30, notes=(early := [])).shape[0] == 30
     assert early == [], "noted where nobody looked"
 
@@ -310,16 +312,16 @@ def test_stretches_are_slices_of_the_whole(tmp_path, name):
     assert which(whole) == list(range(FRAMES))
     for first in range(0, FRAMES - 12, 3):
         start, end = first / 25, (first + 7) / 25
-        part = list(iter_pictures(path, start, end))
+        part = list(iter_decoded_frames(path, start, end))
         assert [p.number for p in part] == list(range(first, first + 7)), first
         assert np.array_equal(np.stack([p.rgb() for p in part]), whole[first : first + 7])
-        again = np.stack([p.rgb() for p in iter_pictures(path, start, end, fps=25)])
+        again = np.stack([p.rgb() for p in iter_decoded_frames(path, start, end, fps=25)])
         assert np.array_equal(again, whole[first : first + 7])
-    assert which([p.rgb() for p in iter_pictures(path, 1.7, 1.9, fps=25)]) == [42, 43, 44, 45, 46], (
+    assert which([p.rgb() for p in iter_decoded_frames(path, 1.7, 1.9, fps=25)]) == [42, 43, 44, 45, 46], (
         "nearest, half an interval up"
     )
-    assert which([p.rgb() for p in iter_pictures(path, 2.9, 9.0, fps=25)]) == [72, 73, 74]
-    assert list(iter_pictures(path, 30.0, 31.0)) == []
+    assert which([p.rgb() for p in iter_decoded_frames(path, 2.9, 9.0, fps=25)]) == [72, 73, 74]
+    assert list(iter_decoded_frames(path, 30.0, 31.0)) == []
 
 
 @pytest.mark.parametrize(
@@ -338,35 +340,37 @@ def test_raw_streams_begin_with_their_first_frame_and_are_read_in_stretches(tmp_
     assert which(read_frames(path, 25, notes=notes)) == list(range(FRAMES))
     assert notes == []
     for first in (1, 20, 50):
-        part = list(iter_pictures(path, first / 25, (first + 7) / 25, fps=25))
-        assert which([picture.rgb() for picture in part]) == list(range(first, first + 7))
+        part = list(iter_decoded_frames(path, first / 25, (first + 7) / 25, fps=25))
+        assert which([frame.rgb() for frame in part]) == list(range(first, first + 7))
 
 
-def test_a_stretch_of_sound_is_of_sound_to_its_last_sample(tmp_path):
+def test_a_stretch_of_audio_is_of_audio_to_its_last_sample(tmp_path):
     tone = (0.4 * np.sin(0.9 * np.arange(48000))).astype(np.float32)
     path = write(tmp_path / "v.mkv", sound=blocks(tone, 641), sound_codec="pcm_s16le")
     for rate in (RATE, 22050, 48000):
         whole = read_audio(path, rate)
         for start in (0.3, 1.0, 1.5):
-            part, at = read_audio(path, rate, start, start + 0.2), round(start * rate)
+            part, offset = read_audio(path, rate, start, start + 0.2), round(start * rate)
             assert len(part) == round(0.2 * rate)
-            shifted = [np.abs(part - whole[at + s : at + s + len(part)]).max() for s in range(-24, 25)]
+            shifted = [
+                np.abs(part - whole[offset + s : offset + s + len(part)]).max() for s in range(-24, 25)
+            ]
             assert min(shifted) < 0.05, (rate, start)
 
 
-def test_a_place_in_the_sound_of_matroska_is_found_by_its_pictures(tmp_path):
+def test_a_place_in_the_audio_of_matroska_is_found_by_its_video(tmp_path):
     path = write(tmp_path / "v.mkv", options=B_FRAMES, sound=blocks(hum(3.0)))
     with av.open(str(path)) as container:
-        (sound,) = container.streams.audio
-        first = next(decode(container, sound, 2.5))
+        (stream,) = container.streams.audio
+        first = next(decode(container, stream, 2.5))
         assert first.time <= 2.5
-        assert next(container.demux(sound)).pts * sound.time_base > 1.5, "read from the beginning"
+        assert next(container.demux(stream)).pts * stream.time_base > 1.5, "read from the beginning"
 
 
 def test_an_end_that_is_a_sum_is_no_later_than_the_frame_there(tmp_path):
     path = write(tmp_path / "v.mp4")
     assert 1.1 + 0.3 > 1.4
-    assert which([p.rgb() for p in iter_pictures(path, 1.1, 1.1 + 0.3)]) == list(range(28, 35))
+    assert which([p.rgb() for p in iter_decoded_frames(path, 1.1, 1.1 + 0.3)]) == list(range(28, 35))
 
 
 @pytest.mark.parametrize("name", ["v.ts", "v.mpg"])
@@ -377,20 +381,20 @@ def test_stretches_of_a_recording_whose_clock_wraps_around(tmp_path, name):
     path = write(tmp_path / name, PATTERNS[:30], codec, options, **wrap)
     assert which(read_frames(path, 25)) == list(range(30))
     for first in range(1, 24, 3):
-        part = iter_pictures(path, first / 25, (first + 5) / 25, fps=25)
-        assert which([picture.rgb() for picture in part]) == list(range(first, first + 5))
+        part = iter_decoded_frames(path, first / 25, (first + 5) / 25, fps=25)
+        assert which([frame.rgb() for frame in part]) == list(range(first, first + 5))
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.avi"])
-def test_stretches_of_sound_are_slices_of_the_whole(tmp_path, name):
-    sound = (0.4 * np.sin(np.cumsum(0.1 + 0.1 * np.arange(48000) / 48000))).astype(np.float32)
-    path = write(tmp_path / name, options=B_FRAMES, sound=blocks(sound))
+def test_stretches_of_audio_are_slices_of_the_whole(tmp_path, name):
+    samples = (0.4 * np.sin(np.cumsum(0.1 + 0.1 * np.arange(48000) / 48000))).astype(np.float32)
+    path = write(tmp_path / name, options=B_FRAMES, sound=blocks(samples))
     whole = read_audio(path)
     for start in (0.3, 1.0, 1.51234, 2.5):
         part = read_audio(path, start=start, end=start + 0.4)
-        at = round(start * RATE)
+        offset = round(start * RATE)
         assert len(part) == 6400
-        shifts = {s: np.abs(part - whole[at + s : at + s + 6400]).max() for s in range(-16, 17)}
+        shifts = {s: np.abs(part - whole[offset + s : offset + s + 6400]).max() for s in range(-16, 17)}
         best = min(shifts, key=shifts.get)
         assert shifts[best] < 0.01, "to the last sample"
         assert abs(best) <= (0 if name == "v.mp4" else 16), (
@@ -398,16 +402,16 @@ def test_stretches_of_sound_are_slices_of_the_whole(tmp_path, name):
         )
 
 
-# Holes and changes of the sound
+# Holes and changes of the audio
 
 
 @pytest.mark.parametrize("hole", [0.02, 0.08, 0.4, 12.0])
 def test_holes_are_filled_with_silence(tmp_path, hole):
-    n, at = round(hole * RATE), 640 * 20
+    n, offset = round(hole * RATE), 640 * 20
     samples = hum(3.0)
-    cut = [(t if t < at / RATE else t + hole, block) for t, block in blocks(samples, 320)]
+    cut = [(t if t < offset / RATE else t + hole, block) for t, block in blocks(samples, 320)]
     path = write(tmp_path / "v.mkv", sound=cut, sound_codec="pcm_s16le")
-    meant = np.concatenate([samples[:at], np.zeros(n, np.float32), samples[at:]])
+    meant = np.concatenate([samples[:offset], np.zeros(n, np.float32), samples[offset:]])
     got = read_audio(path)
     assert len(got) == len(meant)
     assert np.abs(got - meant).max() < 2 / 32768
@@ -436,13 +440,13 @@ def test_a_stretch_within_a_hole_is_silence(tmp_path):
         meant = whole[round(start * RATE) : round(end * RATE)]
         assert len(part) == len(meant), (start, end)
         assert np.abs(part - meant).max() < 0.01
-    assert len(read_audio(path, start=3.2, end=4.2)) == round(0.5 * RATE), "the sound ends at 3.7"
+    assert len(read_audio(path, start=3.2, end=4.2)) == round(0.5 * RATE), "the audio ends at 3.7"
 
 
-def test_sound_that_jumps_by_hours_is_an_error(tmp_path):
+def test_audio_that_jumps_by_hours_is_an_error(tmp_path):
     jump = [(t if t < 1 else t + 7200, block) for t, block in blocks(hum(2.0))]
     path = write(tmp_path / "v.mkv", sound=jump, sound_codec="pcm_s16le")
-    with pytest.raises(EadbenchError, match=r"time stamps of the sound jump by 7200 s at 1\.0 s"):
+    with pytest.raises(EadbenchError, match=r"time stamps of the audio jump by 7200 s at 1\.0 s"):
         read_audio(path)
     assert len(read_audio(path, end=3.0)) == RATE
 
@@ -484,7 +488,7 @@ def joined(path, *kinds):
         ((48000, 2), (16000, 1), (48000, 2)),
     ],
 )
-def test_sound_that_changes_its_kind_is_read_on(tmp_path, kinds):
+def test_audio_that_changes_its_kind_is_read_on(tmp_path, kinds):
     notes = []
     got = read_audio(joined(tmp_path / "a.ts", *kinds), notes=notes)
     assert abs(len(got) / RATE - len(kinds)) < 0.25
@@ -492,7 +496,7 @@ def test_sound_that_changes_its_kind_is_read_on(tmp_path, kinds):
         middle = got[round((k + 0.4) * RATE) : round((k + 0.8) * RATE)]
         assert np.abs(middle).max() == pytest.approx(0.4, abs=0.03)
         assert np.abs(np.fft.rfft(middle)).argmax() / 0.4 == pytest.approx(300, abs=3)
-    assert len(notes) == len(kinds) - 1 and "the sound changes at" in notes[0]
+    assert len(notes) == len(kinds) - 1 and "the audio changes at" in notes[0]
 
 
 # Level and channels
@@ -513,17 +517,19 @@ def test_where_channels_cancel_the_louder_one_is_taken(tmp_path):
     )
     got = read_audio(path, notes=notes)
     assert np.abs(got + 0.84 * voice).max() < 1e-3
-    assert notes == ["the channels of the sound cancel each other: channel 2 is taken alone"]
+    assert notes == ["the channels of the audio cancel each other: channel 2 is taken alone"]
     other = []
-    one = write(tmp_path / "one.mkv", sound=blocks(np.stack([voice, 0 * voice])), sound_codec="pcm_s16le")
-    assert np.abs(read_audio(one, notes=other) - voice / 2).max() < 1e-3
+    one_sided = write(
+        tmp_path / "one.mkv", sound=blocks(np.stack([voice, 0 * voice])), sound_codec="pcm_s16le"
+    )
+    assert np.abs(read_audio(one_sided, notes=other) - voice / 2).max() < 1e-3
     assert other == []
 
 
 # Pictures
 
 
-def test_a_picture_that_changes_its_size_is_scaled_to_the_first(tmp_path):
+def test_a_video_that_changes_its_size_is_scaled_to_the_first(tmp_path):
     with av.open(str(tmp_path / "raw.h264"), "w", format="h264") as container:
         for size in ((64, 96), (48, 64)):
             encoder = av.CodecContext.create("libx264", "w")
@@ -547,7 +553,7 @@ def test_a_picture_that_changes_its_size_is_scaled_to_the_first(tmp_path):
     frames = read_frames(tmp_path / "raw.h264", 25, notes=notes)
     assert frames.shape[1:] == (64, 96, 3)
     assert np.abs(frames.mean((1, 2, 3)) - np.tile(40 * np.arange(5) + 20, 2)).max() < 3
-    assert notes == ["the picture changes to 64x48 yuv420p at 0.20 s: scaled to 96x64 yuv420p"]
+    assert notes == ["the video changes to 64x48 yuv420p at 0.20 s: scaled to 96x64 yuv420p"]
 
 
 def test_the_track_flagged_default_is_read(tmp_path):
@@ -556,11 +562,11 @@ def test_the_track_flagged_default_is_read(tmp_path):
         tracks = [container.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(3)]
         for k, track in enumerate(tracks):
             track.disposition = av.stream.Disposition.default if k == 1 else av.stream.Disposition(0)
-        for at in range(0, RATE, 640):
+        for offset in range(0, RATE, 640):
             for k, track in enumerate(tracks):
-                block = np.round(voice[None, at : at + 640] * (k + 1) / 3 * 32767).astype("<i2")
+                block = np.round(voice[None, offset : offset + 640] * (k + 1) / 3 * 32767).astype("<i2")
                 frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
-                frame.sample_rate, frame.pts = RATE, at
+                frame.sample_rate, frame.pts = RATE, offset
                 container.mux(track.encode(frame))
     notes = []
     assert np.abs(read_audio(tmp_path / "v.mkv", notes=notes) - voice * 2 / 3).max() < 1e-3
@@ -575,14 +581,14 @@ def test_files_say_how_their_colours_are_to_be_read(tmp_path, size, matrix):
     colours = np.array([[220, 30, 30], [30, 200, 40], [40, 60, 210], [128, 128, 128]], np.uint8)
     image = np.repeat(np.repeat(colours.reshape(2, 2, 3), size[0] // 2, 0), size[1] // 2, 1)
     write_video(tmp_path / "v.mp4", [image] * 3, crf=4)
-    (picture, *_) = iter_pictures(tmp_path / "v.mp4")
-    frame = picture.frame
+    (decoded, *_) = iter_decoded_frames(tmp_path / "v.mp4")
+    frame = decoded.frame
     assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (matrix, 1, 1, 1)
-    corners = picture.rgb()[8 :: size[0] // 2, 8 :: size[1] // 2].reshape(-1, 3)[[0, 1, 2, 3]].astype(int)
+    corners = decoded.rgb()[8 :: size[0] // 2, 8 :: size[1] // 2].reshape(-1, 3)[[0, 1, 2, 3]].astype(int)
     assert np.abs(corners - colours).max() <= 3
 
 
-def test_the_sound_of_an_mp4_is_replaced(tmp_path):
+def test_the_audio_of_an_mp4_is_replaced(tmp_path):
     late = [0.48 + k / 25 for k in range(FRAMES)]
     path = write(tmp_path / "v.mp4", options=B_FRAMES, stamps=late)
     replace_audio(path, tmp_path / "new.mp4", hum(3.0))
@@ -592,14 +598,14 @@ def test_the_sound_of_an_mp4_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["v.avi", "v.mkv"])
-def test_the_sound_of_other_containers_is_not_replaced(tmp_path, name):
+def test_the_audio_of_other_containers_is_not_replaced(tmp_path, name):
     path = write(tmp_path / name, options=B_FRAMES)
     with pytest.raises(EadbenchError, match="no mp4"):
         replace_audio(path, tmp_path / "new.mp4", hum(3.0))
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_sound_lies_beside_its_picture(tmp_path):
+def test_audio_lies_beside_its_video(tmp_path):
     with VideoWriter(tmp_path / "v.mp4", audio=hum(40.0)) as writer:
         for frame in np.repeat(face_frames(20, 64, 64, 0.25), 50, 0):
             writer.add(frame)
@@ -610,12 +616,12 @@ def test_sound_lies_beside_its_picture(tmp_path):
             for packet in container.demux()
             if packet.size
         ]
-    sound = [(at, time) for kind, at, time in places if kind == "audio"]
-    picture = [(at, time) for kind, at, time in places if kind == "video"]
-    assert sound[0][0] - picture[0][0] < 0.05
-    for at, time in sound[:: len(sound) // 20]:
-        nearest = min(picture, key=lambda p: abs(p[0] - at))
-        assert abs(nearest[1] - time) < 1.5, "a second of picture away"
+    audio = [(offset, time) for kind, offset, time in places if kind == "audio"]
+    video = [(offset, time) for kind, offset, time in places if kind == "video"]
+    assert audio[0][0] - video[0][0] < 0.05
+    for offset, time in audio[:: len(audio) // 20]:
+        nearest = min(video, key=lambda p: abs(p[0] - offset))
+        assert abs(nearest[1] - time) < 1.5, "a second of video away"
 
 
 def test_another_size_and_odd_sides_are_refused(tmp_path):

@@ -20,15 +20,15 @@ def levels(frames):
     return frames.reshape(len(frames), -1).mean(1)
 
 
-def test_round_trip_keeps_frames_sound_and_tags(tmp_path):
+def test_round_trip_keeps_frames_audio_and_tags(tmp_path):
     path = tmp_path / "a b é.mp4"
-    sound = (0.4 * np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)).astype(np.float32)
-    write_video(path, [grey(4 * k) for k in range(50)], 25, audio=sound, metadata={"comment": "synthetic"})
+    samples = (0.4 * np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)).astype(np.float32)
+    write_video(path, [grey(4 * k) for k in range(50)], 25, audio=samples, metadata={"comment": "synthetic"})
     info = probe(path)
     assert (info.width, info.height, info.fps, info.sample_rate, info.codec) == (96, 64, 25.0, 16000, "h264")
     assert np.abs(levels(read_frames(path)) - 4 * np.arange(50)).max() < 2
     got = read_audio(path)
-    assert np.corrcoef(got[2000:30000], sound[2000:30000])[0, 1] > 0.98, "the sound is shifted"
+    assert np.corrcoef(got[2000:30000], samples[2000:30000])[0, 1] > 0.98, "the audio is shifted"
     with av.open(str(path)) as container:
         assert container.metadata["comment"] == "synthetic"
 
