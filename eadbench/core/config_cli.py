@@ -26,7 +26,7 @@ def check_command(config: ConfigFiles = None) -> None:
         eadbench config check --config config.yaml --config mine.yaml
     """
     settings.load(None, config, whole=True)
-    typer.echo("the configuration is sound")
+    typer.echo("the configuration is valid")
 
 
 @app.command("schema")

@@ -12,7 +12,7 @@ STATUS = (
     Column(
         "status",
         STR,
-        "`kept`, `dropped` (sound, but below a threshold of the config) or `failed` (could not be processed)",
+        "`kept`, `dropped` (below a threshold of the config) or `failed` (could not be processed)",
         nullable=False,
     ),
     Column("reason", STR, "why it was dropped or failed; empty when kept", nullable=False),

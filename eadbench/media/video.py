@@ -1,6 +1,6 @@
 """Video in and out through PyAV, by the rules of ffmpeg's command line.
 
-Pictures come as a player shows them: in order, upright, with square pixels, at one
+Frames come as a player shows them: in order, upright, with square pixels, at one
 size. Reading functions take ``notes``, a list to which they append a sentence for each
 thing that was done to the file beyond decoding it: the track chosen, a size that
 changes on the way, squeezed pixels, fields that were left woven, a start without
@@ -315,7 +315,7 @@ def iter_decoded_frames(
         notes: Appended to, see the module.
 
     Yields:
-        Pictures. At a damaged packet the stream ends with an error.
+        Frames. At a damaged packet the stream ends with an error.
 
     Raises:
         EadbenchError: If the file has no video, or breaks off within the stretch; with
@@ -359,7 +359,7 @@ def _still(path: str | Path, notes: list[str] | None) -> DecodedFrame:
 def _show(
     frames: Iterator[Decoded], stream: av.VideoStream, begin: float, notes: list[str] | None
 ) -> Iterator[DecodedFrame]:
-    """Pictures as shown."""
+    """Frames as shown."""
     show, rate = _Shown(stream, notes), float(stream.average_rate or 25)
     number = None
     for frame, time, length, _ in frames:

@@ -354,8 +354,8 @@ def test_disk_full_ends_the_job_and_more_room_goes_on(tmp_path):
         for path in (tmp_path / "roomy").rglob("*")
         if path.is_file()
     }
-    one = sum(-(-len(data) // PAGE) for path, data in whole.items() if path.stem.startswith("r0"))
-    with small_disk(tmp_path / "tight", one + 8) as disk:
+    pages = sum(-(-len(data) // PAGE) for path, data in whole.items() if path.stem.startswith("r0"))
+    with small_disk(tmp_path / "tight", pages + 8) as disk:
         with pytest.raises(FatalError, match="disk is full"):
             cut_shard("mine", "0-of-1", table, disk / "cut.parquet", CONFIG)
         files = {path.relative_to(disk): path.read_bytes() for path in disk.rglob("*") if path.is_file()}

@@ -76,11 +76,11 @@ def test_a_changed_file_is_named_with_the_remedy(folder: Path, harm: str) -> Non
     max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(st.integers(0, 400), st.integers(0, 7))
-def test_a_changed_list_is_named(tmp_path: Path, at: int, bit: int) -> None:
+def test_a_changed_list_is_named(tmp_path: Path, offset: int, bit: int) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(b"content")
     seals.seal_files(tmp_path, [path], tmp_path / "t.parquet")
-    flip(tmp_path / seals.NAME, at, bit)
+    flip(tmp_path / seals.NAME, offset, bit)
     seals._parse.cache_clear()  # the test is faster than the clock of the file system
     with pytest.raises(FatalError, match="sums"):
         seals.check(path)
@@ -164,11 +164,11 @@ def test_no_flipped_byte_of_a_table_changes_a_value_unseen(tmp_path: Path) -> No
     assert caught > len(whole) // 2
 
 
-@pytest.mark.parametrize("left", [0, 1, 8, 100, -1])
-def test_a_truncated_table_is_named(tmp_path: Path, left: int) -> None:
+@pytest.mark.parametrize("size", [0, 1, 8, 100, -1])
+def test_a_truncated_table_is_named(tmp_path: Path, size: int) -> None:
     path = tmp_path / "t.parquet"
     write_table(path, ROWS, TOY)
-    path.write_bytes(path.read_bytes()[:left])
+    path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(FatalError, match=r"t\.parquet"):
         read_table(path, TOY)
 

@@ -321,8 +321,8 @@ def test_settings_of_another_command_are_refused():
 def test_several_settings_are_merged_and_what_shapes_nothing_has_its_default():
     settings = check(raw_of(), whole=True)
     read, aside = (
-        json.dumps(one)
-        for one in (
+        json.dumps(values)
+        for values in (
             settings.read_by("training run", run="full"),
             settings.aside_for("training run", run="full"),
         )

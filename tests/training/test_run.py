@@ -178,8 +178,8 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert steps == list(range(11, 21))
     a, b = tensors(whole), tensors(parts)
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    left, right = (history(folder) for folder in (whole, parts))
-    pd.testing.assert_frame_equal(left, right)
+    whole_history, parts_history = (history(folder) for folder in (whole, parts))
+    pd.testing.assert_frame_equal(whole_history, parts_history)
     assert json.loads((whole / "card.json").read_text()) == json.loads((parts / "card.json").read_text())
 
 
