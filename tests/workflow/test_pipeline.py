@@ -31,6 +31,8 @@ def test_ends_with_tables_and_report(smoke):
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert set(scores["method"]) <= set(config["samples"]["methods"])
     assert {"fid", "fvd", "ssim", "sync", "acc_emo"} <= set(scores["metric"])
+    silent = scores[(scores["protocol"] == "silent") & (scores["metric"] == "open_mouth")]
+    assert set(silent["method"]) == {"full", "no_text", "wav2lip", "still"} and silent["value"].notna().any()
     assert scores.loc[scores["value"].notna(), "extractor"].str.len().gt(0).all()
     assert (smoke / "results/report/index.html").stat().st_size > 10_000
 
