@@ -119,7 +119,7 @@ def build_jobs(
         raise EadbenchError(
             f"no kept clip in split {config.split!r}",
             clips_table,
-            "see `status` and `reason` there, or `clips: splits` in the config",
+            "see `status` and `reason` there, or `split:` of the corpus in the config",
         )
     return [_job(clip, pool, kept, corpus, protocol, config, seed) for clip in chosen]
 
