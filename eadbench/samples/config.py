@@ -1,5 +1,6 @@
 """Section ``samples`` of the config: methods, protocols, and how EAD-Net samples."""
 
+import logging
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,6 +13,7 @@ from eadbench.core.protocols import Protocol, cells_of
 from eadbench.core.settings import CorpusName, MethodName, Requires, RunName, Section, nearest, shaping
 from eadbench.samples.templates import placeholders
 
+log = logging.getLogger(__name__)
 READS = {
     "make": (
         "seed",
@@ -96,6 +98,15 @@ class BaseMethodConfig(Section):
     corpora: list[CorpusName] = Field(min_length=1)
     protocols: list[Protocol] = Field(default_factory=lambda: ["self"], min_length=1)
     drives: Drives = "video"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_title(cls, given: Any) -> Any:
+        """``title``, which no code ever read, is taken for one release."""
+        if not isinstance(given, dict) or "title" not in given:
+            return given
+        log.warning("a method's `title` names nothing and will be refused: use `tables: labels:`")
+        return {key: value for key, value in given.items() if key != "title"}
 
     def needless(self) -> tuple[str, ...]:
         return ("device",)

@@ -59,3 +59,10 @@ def test_an_overlay_with_old_names_goes_over_the_new_ones():
 def test_names_of_now_are_left_in_peace(caplog):
     settings.check(yaml.safe_load(DEMO.read_text()), whole=True)
     assert "is now called" not in caplog.text
+
+
+def test_a_title_of_a_method_is_taken_and_warned_of(caplog):
+    raw = yaml.safe_load(DEMO.read_text())
+    titled = settings.merge(raw, {"samples": {"methods": {"still": {"title": "A picture"}}}})
+    assert settings.check(titled, whole=True).samples == settings.check(raw, whole=True).samples
+    assert caplog.text.count("use `tables: labels:`") == 1
