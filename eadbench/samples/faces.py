@@ -144,7 +144,7 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
     )
     for picture in track(pictures, "follow the face", total=1 if still else frames, unit="frames"):
         if is_cut(picture):
-            tracker.forget()
+            tracker.reset()
         sight = tracker.step(picture)
         sights.append(replace(sight, image=NO_PIXELS) if sight else None)
         if sight is not None and sight.landmarks is not None:
@@ -158,7 +158,7 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
         if gone > patience or (
             sight is not None and np.abs(_look(picture, sight) - looked).mean() > config.cut_threshold
         ):
-            tracker.forget()
+            tracker.reset()
     for note in notes:
         log.warning("%s: %s", path, note)
     if not runs:

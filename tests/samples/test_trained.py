@@ -104,7 +104,7 @@ def test_silence_drives_what_was_trained(world, tmp_path: Path, kind: str) -> No
     assert np.abs(read_audio(tmp_path / "silent" / row.video)).max() < 1e-4
 
 
-def test_the_dial_turns_what_hears_it(world, tmp_path: Path) -> None:
+def test_the_dial_turns_what_hears_it(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two intensities give other pixels of the same clip; a run without
     valence-arousal-intensity says that it hears none.
     """
@@ -119,6 +119,7 @@ def test_the_dial_turns_what_hears_it(world, tmp_path: Path) -> None:
     methods = {"silent": {"kind": "eadnet", "run": "silent", "corpora": ["tiny"]}}
     table = rendered(world, tmp_path / "none/samples.parquet", "dial_1", methods, max_clips=1)
     assert table.reason.str.contains("not told how strong").all()
+    monkeypatch.chdir(tmp_path)  # where no run lies
     out = tmp_path / "gone/samples.parquet"
     make("full", "tiny", "dial_1", world.clips, world.context(out, FULL, max_clips=1), out)
     assert read_table(out, schemas.SAMPLES).reason.str.contains("run is not trained").all()
