@@ -205,6 +205,7 @@ def forest_figure(rows: pd.DataFrame, config: StudyConfig):
                     row.value, place, "o", color=colour, mfc=colour if module in claimed else "white", ms=5
                 )
             axis.axvline(0, color="0.6", lw=0.8, zorder=0)
+            axis.locator_params(axis="x", nbins=4)
             axis.set_yticks(range(len(config.modules)), list(reversed(config.modules)))
             axis.set_ylim(-0.6, len(config.modules) - 0.4)
             axis.set_title(f"{metric(key).heading} ({protocol})", fontsize=8)
