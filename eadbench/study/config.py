@@ -4,7 +4,7 @@ seeds, and the hypotheses about them.
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
@@ -90,6 +90,15 @@ class StudyConfig(Section):
     overall: list[str] = []
     alpha: float = Field(0.05, gt=0, lt=1)
     power: float = Field(0.8, gt=0, lt=1)
+
+    @field_validator("cells")
+    @classmethod
+    def _complete_cell_first(
+        cls, cells: dict[str, CellConfig], info: ValidationInfo
+    ) -> dict[str, CellConfig]:
+        """One order, whichever way the cells were given: a job is handed them by name."""
+        modules = info.data.get("modules", [])
+        return dict(sorted(cells.items(), key=lambda cell: [m not in cell[1].modules for m in modules]))
 
     @model_validator(mode="after")
     def _grid_is_complete(self) -> "StudyConfig":

@@ -163,6 +163,15 @@ def test_another_reading_is_compared_with_the_complete_cell_of_its_seeds(scored,
     assert "other readings" not in (tmp_path / "plain/study.md").read_text()
 
 
+def test_the_order_in_which_cells_are_given_changes_nothing(scored, tmp_path):
+    other = config(cells=dict(reversed(config().model_dump()["cells"].items())))
+    assert list(other.cells) == ["11", "10", "01", "00"]
+    for name, given in {"one": config(), "other": other}.items():
+        analyse(*scored, given, tmp_path / name)
+    for name in ("effects.parquet", "study.md"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
 def test_the_page_names_hypotheses_verdicts_and_rank(scored, tmp_path):
     analyse(*scored, config(), tmp_path / "out")
     page = (tmp_path / "out/study.md").read_text()
