@@ -11,12 +11,12 @@ that made them stand at the top. The forest plot goes to docs/images/study_fores
 """
 
 import argparse
-import json
 import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import pandas as pd
+from demo import records
 
 from eadbench.core import schemas
 from eadbench.core.settings import load
@@ -28,31 +28,19 @@ DOCS = Path(__file__).parents[1] / "docs"
 CONFIGS = ["config.yaml", "config/study.yaml"]
 
 
-def jobs(results: Path) -> list[dict]:
-    """What each command noted of itself: the last run of each log."""
-    found = {}
-    for path in results.rglob("provenance.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        for one in (record, *record.get("earlier", {}).values()):
-            command = one.get("command", [])
-            if "--log" in command[:-1]:
-                log = command.index("--log") + 1
-                found[command[log]] = one | {"verb": " ".join(verb_of(command[log + 1 :]))}
-    return list(found.values())
-
-
-def verb_of(rest: list[str]) -> list[str]:
-    """Stage and verb behind the general options ``--name value``."""
+def verb_of(command: list[str]) -> str:
+    """Stage and verb, which stand behind the general options ``--name value``."""
+    rest = command[1:]
     while rest and rest[0].startswith("--"):
         rest = rest[2:]
-    return rest[:2]
+    return " ".join(rest[:2])
 
 
 def cost(noted: list[dict]) -> pd.DataFrame:
     """Jobs, CPU minutes and the largest memory per command."""
     by_verb = defaultdict(list)
     for one in noted:
-        by_verb[one["verb"]].append(one)
+        by_verb[verb_of(one["command"])].append(one)
     rows = [
         {
             "Command": f"eadbench {verb}",
@@ -119,7 +107,7 @@ def page(results: Path, configs: list[str], modules_csv: Path | None) -> str:
     settings = load(None, [Path(name) for name in configs], whole=True)
     cells = cells_of(settings.study)
     runs = {settings.samples.methods[method].run: cell for method, cell in cells.items()}
-    noted = jobs(results)
+    noted = list(records(results).values())
     commits = Counter(one.get("commit", "unknown") for one in noted)
     own = (results / "study/study.md").read_text(encoding="utf-8")
     title, _, body = own.partition("\n")

@@ -14,6 +14,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from eadbench.models.config import EADNetConfig
+from eadbench.models.layers import zeroed
 
 
 class ConditionContext(NamedTuple):
@@ -154,10 +155,9 @@ class ConditionShift(nn.Module):
         widths = {
             source: config.context_dim * (tokens if source == "audio" else 1) for source in config.sources
         }
-        self.to_time = nn.ModuleDict({source: nn.Linear(width, time_dim) for source, width in widths.items()})
-        for layer in self.to_time.values():
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.to_time = nn.ModuleDict(
+            {source: zeroed(nn.Linear(width, time_dim)) for source, width in widths.items()}
+        )
 
     def forward(self, context: ConditionContext) -> torch.Tensor:
         """To be added to the time embedding, (B*F, D)."""
@@ -206,7 +206,7 @@ class FusedCrossAttention(nn.Module):
         self.to_out = nn.Linear(channels, channels)
         self.logit = nn.ParameterDict({s: nn.Parameter(torch.zeros(())) for s in sources})
         for source in sources[1:]:
-            nn.init.zeros_(self.to_v[source].weight)
+            zeroed(self.to_v[source])
 
     def forward(self, x: torch.Tensor, context: ConditionContext) -> torch.Tensor:
         """(B, F, H, W, C) to the same shape."""

@@ -30,6 +30,7 @@ from eadbench.models.conditioning import (
     FusedCrossAttention,
 )
 from eadbench.models.config import EADNetConfig
+from eadbench.models.layers import zeroed
 from eadbench.models.stda import STDA
 from eadbench.models.tfrm import TFRM
 
@@ -88,9 +89,8 @@ class EADNet(nn.Module):
             )
 
         self.conv_norm_out = nn.GroupNorm(config.norm_groups, channels[0], eps=1e-5)
-        self.conv_out = nn.Conv2d(channels[0], config.latent_channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)  # an untrained network predicts zero, not noise of its own
-        nn.init.zeros_(self.conv_out.bias)
+        # an untrained network predicts zero, not noise of its own
+        self.conv_out = zeroed(nn.Conv2d(channels[0], config.latent_channels, 3, padding=1))
 
     def forward(
         self,
@@ -398,6 +398,5 @@ def motion_module(config: EADNetConfig, channels: int) -> nn.Module:
         positional_embeddings="sinusoidal",
         num_positional_embeddings=max(32, config.frames),
     )
-    nn.init.zeros_(module.proj_out.weight)
-    nn.init.zeros_(module.proj_out.bias)
+    zeroed(module.proj_out)
     return module

@@ -27,6 +27,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from eadbench.models.layers import zeroed
+
 STRIPS = {
     "none": (),
     "full": ("full",),
@@ -39,13 +41,6 @@ STRIPS = {
 
 # Dimensions of (B, F, H, W, C), from and up to, whose tokens attend to each other.
 AXES = {"row": (3, 4), "column": (2, 3), "time": (1, 2), "full": (2, 4), "joint": (1, 4)}
-
-
-def zeroed(layer: nn.Linear) -> nn.Linear:
-    """The layer with weights and bias 0, as the last one of a residual branch."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 class STDA(nn.Module):

@@ -22,7 +22,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from eadbench.models.stda import zeroed
+from eadbench.models.layers import zeroed
 
 
 class TFRM(nn.Module):

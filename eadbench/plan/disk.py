@@ -18,11 +18,10 @@ from eadbench.core.settings import Settings
 from eadbench.plan.counts import counts
 from eadbench.plan.dag import planned
 from eadbench.plan.estimate import by_stage, costs
-from eadbench.plan.figures import load
+from eadbench.plan.figures import WHILE_TRAINING, load
 from eadbench.plan.missing import STEPS, Need, published
 from eadbench.zoo.registry import Entry, user_cache
 
-WHILE_TRAINING = 4  # times its weights, as report.WHAT_IT_IS_NOT says
 RENDER, TRAIN = "make_samples", "train"
 NOT_COUNTED = (
     "Not counted: Python packages, other methods' checkouts, environments and weights, and what several "

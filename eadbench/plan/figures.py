@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Section, merge
 
+WHILE_TRAINING = 4  # times its weights that a training run needs beside them while it runs
+
 
 class Figure(Section):
     """What a job of one kind costs.

@@ -15,13 +15,13 @@ from eadbench.plan.calibrate import calibrate
 from eadbench.plan.counts import Counts, counts
 from eadbench.plan.dag import planned
 from eadbench.plan.estimate import by_figure, by_stage, costs, wall_time
-from eadbench.plan.figures import load
+from eadbench.plan.figures import WHILE_TRAINING, load
 
 WHAT_IT_IS_NOT = (
     "Assumed figures mean one A100-class GPU and the sizes of config/paper.yaml. Wall times are simulated, "
     "without queues, retries and failures. "
-    "Disk is what is left at the end; a training run needs about four times its weights more while it "
-    "runs. Memory is the peak of one job."
+    f"Disk is what is left at the end; a training run needs about {WHILE_TRAINING} times its weights more "
+    "while it runs. Memory is the peak of one job."
 )
 
 

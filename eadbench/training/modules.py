@@ -15,12 +15,14 @@ from torch import nn
 from eadbench.core.device import pick_device
 from eadbench.core.errors import EadbenchError
 from eadbench.features.store import FeatureStore
+from eadbench.models.config import EADNetConfig
 from eadbench.models.stda import StripAttention, StripFilter, StripPool
 from eadbench.models.tfrm import TFRM
 from eadbench.training.config import RunConfig
 from eadbench.training.data import first_batches
 from eadbench.training.eadnet import EADNetTask, LossNetworks
-from eadbench.training.run import load_run
+from eadbench.training.run import mask_of, read_run
+from eadbench.zoo.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ def uses(
             f"a run of kind {config.kind!r} has no modules", f"training.runs.{name}", "name a run of EAD-Net"
         )
     chosen = pick_device(device)
-    model, _ = load_run(folder, chosen)
+    run_facts, _ = read_run(folder)
     store = FeatureStore(list(features))
-    facts = store.facts()
-    mask = (facts["mask"], int(facts["size"]), int(facts["reduction"]))
-    task = EADNetTask(store, config, model.config, LossNetworks(), seed, name, mask)
+    sizes = EADNetConfig.from_dict(run_facts["model"])
+    task = EADNetTask(store, config, sizes, LossNetworks(), seed, name, mask_of(store.facts()))
+    load_weights(task.model, folder / "model.safetensors")
+    model = task.model.to(chosen).eval()
     task.to(chosen)
     if task.validation is None:
         raise EadbenchError("there are no validation clips", features[0], "give the corpus a split `val`")

@@ -243,8 +243,8 @@ def make_task(
         return SyncNetTask(store, config, model, seed, name)
     if config.kind == "wav2lip":
         return Wav2LipTask(store, config, model, *expert(name, parts), seed, name)
-    mask = (facts["mask"], int(facts["size"]), int(facts["reduction"]))
-    task = EADNetTask(store, config, model, loss_networks(name, config, parts, facts), seed, name, mask)
+    networks = loss_networks(name, config, parts, facts)
+    task = EADNetTask(store, config, model, networks, seed, name, mask_of(facts))
     if bool(init) != bool(config.init):
         raise EadbenchError(
             "run to start from: config and command disagree",
@@ -262,6 +262,11 @@ def make_task(
     if init:
         start_from(task.model, init)
     return task
+
+
+def mask_of(facts: dict[str, str]) -> tuple[str, int, int]:
+    """Kind of mask, frame size and reduction of the VAE, as the features were made."""
+    return facts["mask"], int(facts["size"]), int(facts["reduction"])
 
 
 def loss_networks(

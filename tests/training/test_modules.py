@@ -12,7 +12,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.features.store import FeatureStore
 from eadbench.models.stda import StripAttention
 from eadbench.training import modules
-from eadbench.training.run import load_run
+from eadbench.zoo.weights import load_weights
 
 
 @pytest.fixture
@@ -25,9 +25,11 @@ def measured(small: dict[str, Any], tiny_features: Path, trained: dict[str, Path
     config = as_given(small, "stage1").run("stage1")
 
     def of(change=lambda model: None) -> pd.DataFrame:
-        model, facts = load_run(trained["stage1"])
-        change(model)
-        monkeypatch.setattr(modules, "load_run", lambda folder, device: (model, facts))
+        def loaded(model: torch.nn.Module, path: Path) -> None:
+            load_weights(model, path)
+            change(model)
+
+        monkeypatch.setattr(modules, "load_weights", loaded)
         table = modules.uses("stage1", config, 1, "cpu", [tiny_features], trained["stage1"])
         return table.set_index("module")
 
