@@ -20,7 +20,7 @@ from eadbench.plan.dag import planned
 from eadbench.plan.estimate import by_stage, costs
 from eadbench.plan.figures import WHILE_TRAINING, load
 from eadbench.plan.missing import STEPS, Need, published
-from eadbench.zoo.registry import Entry, user_cache
+from eadbench.zoo.registry import user_cache
 
 RENDER, TRAIN = "make_samples", "train"
 NOT_COUNTED = (
@@ -71,18 +71,13 @@ def places(configs: list[Path], settings: Settings, results: Path) -> list[Place
         rule: max((c.disk_mb * 1e6 for j, c in zip(jobs, found, strict=True) if j.rule == rule), default=0.0)
         for rule in (TRAIN, RENDER)
     }
-    coming = sum(size_of(one) for one, here in published(settings, results).values() if not here)
+    coming = sum(one.expected_bytes for one, here in published(settings, results).values() if not here)
     return [
         *(place for place in kept if place.bytes),
         Place("while one run trains", results / "training", WHILE_TRAINING * largest[TRAIN]),
         Place("weights to fetch", user_cache(), coming),
         Place("while one method renders, at most", Path(tempfile.gettempdir()), largest[RENDER]),
     ]
-
-
-def size_of(one: Entry) -> int:
-    """Bytes of published weights; 0 where nobody knows."""
-    return one.transfer or (one.about_mb or 0) * 10**6
 
 
 def rooms(found: Iterable[Place]) -> list[Room]:

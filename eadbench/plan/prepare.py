@@ -16,7 +16,7 @@ from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings
 from eadbench.plan.counts import CUSTOMARY
-from eadbench.plan.disk import free_at, gigabytes, needs_of, places, rooms, size_of, told
+from eadbench.plan.disk import free_at, gigabytes, needs_of, places, rooms, told
 from eadbench.plan.missing import STEPS, Need, licences, missing, published, to_fetch
 from eadbench.samples.config import ExternalConfig
 from eadbench.samples.listing import listed
@@ -133,7 +133,7 @@ def _fetch_weights(settings: Settings, results: Path) -> dict[str, str]:
             continue
         typer.echo(f"Fetching {name} ({one.size}) to {user_cache() / name}")
         try:
-            if (free := free_at(user_cache())) < size_of(one):
+            if (free := free_at(user_cache())) < one.expected_bytes:
                 raise EadbenchError(f"too little space: {gigabytes(free)} free", user_cache())
             fetch_files(name, one, user_cache() / name, [name])
             if one.files:

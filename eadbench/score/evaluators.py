@@ -259,7 +259,7 @@ def describe_choice(
 def describe(wanted: list[Published]) -> None:
     """Print what is needed: for what, how large, under which licence, from where."""
     fetch = [one for one in wanted if one.fetchable]
-    total = sum(one.entry.transfer or (one.entry.about_mb or 0) * 10**6 for one in fetch)
+    total = sum(one.entry.expected_bytes for one in fetch)
     typer.echo(
         f"Published networks for the chosen metrics, kept in {user_cache()} "
         f"({megabytes(total) if fetch else 'nothing'} to fetch):"

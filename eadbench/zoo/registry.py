@@ -110,6 +110,11 @@ class Entry(BaseModel):
         sizes = [file.transfer for file in self.files]
         return sum(sizes) if sizes and None not in sizes else None
 
+    @property
+    def expected_bytes(self) -> int:
+        """Bytes of a download, else about its weights'; 0 where neither is known."""
+        return self.transfer or (self.about_mb or 0) * 10**6
+
 
 def registry() -> dict[str, Entry]:
     """All entries by id. The YAML file that ``EADBENCH_REGISTRY`` names, e.g. with the
