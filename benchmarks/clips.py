@@ -50,10 +50,10 @@ STAGES = {  # what is timed within `clips cut`
     "cut out and shrink": ("eadbench.clips.track", "FaceTracker._cut_out"),
     "face mesh": ("eadbench.media.faces", "FaceMesh.__call__"),
     "detector": ("eadbench.clips.track", "FaceTracker._detect"),
-    "sound": ("eadbench.clips.recording", "read_audio"),
+    "audio": ("eadbench.clips.recording", "read_audio"),
     "warp": ("eadbench.clips.align", "warp"),
     "encode": ("eadbench.media.video", "VideoWriter.add"),
-    "encode, last frames and sound": ("eadbench.media.video", "VideoWriter.__exit__"),
+    "encode, last frames and audio": ("eadbench.media.video", "VideoWriter.__exit__"),
 }
 
 

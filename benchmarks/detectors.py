@@ -63,9 +63,9 @@ def frames(layout: str, actor: str, emotion: str, count: int, step: int = 3) -> 
     rng = np.random.default_rng(1)
     seconds = count * step / 25 + 0.1
     syllables = np.abs(np.sin(np.arange(int(22050 * seconds)) / 22050 * np.pi * 3.5))
-    sound = (0.2 * syllables * rng.standard_normal(len(syllables))).astype(np.float32)
+    audio = (0.2 * syllables * rng.standard_normal(len(syllables))).astype(np.float32)
     events = [(k / 7, "aA:"[k % 3] if k % 3 else "b") for k in range(int(seconds * 7))]
-    speech = Speech(sound, 22050, events, [(0.0, Line("", emotion, 1.0))])
+    speech = Speech(audio, 22050, events, [(0.0, Line("", emotion, 1.0))])
     show = Performance(shot.actor, speech, 25.0, MOTIONS[layout], SEED, "detectors", actor, emotion)
     images = [frame.copy() for frame in show.frames(shot, 0, count * step)][::step]
     shot.forget()

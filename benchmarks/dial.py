@@ -4,7 +4,7 @@ one emotion to another; what does the classifier say?
     python benchmarks/dial.py --results results [--run full] [--clips 6] [--points 5] \
         [--pairs sad:happy,neutral:angry] [--guidance 4]
 
-Test clips of a finished run, each rendered at every point with one noise, sound and
+Test clips of a finished run, each rendered at every point with one noise, audio and
 reference, without text. Printed: the mean probability of the second emotion against the
 first, p2 / (p1 + p2), at each point; whether the means rise all the way; the clips'
 mean rank correlation with it.

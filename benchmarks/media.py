@@ -1,4 +1,4 @@
-"""Reading media here against an older checkout, in one run: decode and resample, sound,
+"""Reading media here against an older checkout, in one run: decode and resample, audio,
 a short stretch of a long file.
 
 Each measurement is a process of its own, old and new in turn; CPU seconds (user and
@@ -33,7 +33,7 @@ from eadbench.media.audio import read_audio
 path, way, start, end = json.loads(sys.argv[1])
 old = hasattr(video, "at_rate")  # before iter_decoded_frames took fps, and all took notes
 
-def pictures():
+def frame_files():
     if old:
         begin = max(0.0, start - 0.5) if start else None
         timed = ((p.time, p) for p in video.iter_decoded_frames(path, begin, end))
@@ -41,10 +41,10 @@ def pictures():
     return video.iter_decoded_frames(path, start, end, 25, [])
 
 begun, count = time.process_time(), 0
-if way == "sound":
+if way == "audio":
     count = len(read_audio(path, 16000, start, end, *([] if old else [[]])))
 else:
-    for p in pictures():
+    for p in frame_files():
         count += 1
         if way.startswith("a face"):
             w = p.width // 3 // 2 * 2
@@ -56,7 +56,7 @@ print(json.dumps([time.process_time() - begun, count]))
 
 
 def make(path: Path, width: int, height: int, seconds: int) -> Path:
-    """A film with sound; the length of the picture can be multiplied by copying, see
+    """A video with audio; the length of the video track can be multiplied by copying, see
     :func:`lengthen`.
     """
     from skimage.data import astronaut
@@ -64,23 +64,23 @@ def make(path: Path, width: int, height: int, seconds: int) -> Path:
     face = cv2.resize(astronaut(), (width, height), interpolation=cv2.INTER_AREA)
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as container:
-        picture = container.add_stream(
+        video = container.add_stream(
             "libx264", rate=30, options={"preset": "veryfast", "crf": "23", "bf": "2", "g": "60"}
         )
-        picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
-        sound = container.add_stream("aac", rate=48000, layout="stereo")
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        audio = container.add_stream("aac", rate=48000, layout="stereo")
         for k in range(30 * seconds):
             image = np.roll(face, (k, 2 * k), (0, 1)).astype(np.int16)
             image += cv2.resize(rng.integers(-8, 9, (height // 4, width // 4, 3), np.int16), (width, height))
             frame = av.VideoFrame.from_ndarray(np.clip(image, 0, 255).astype(np.uint8), format="rgb24")
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode())
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
         for at in range(0, 48000 * seconds, 1024):
             block = rng.normal(0, 0.1, (2, 1024)).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
             frame.sample_rate, frame.pts = 48000, at
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode())
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode())
     return path
 
 
@@ -129,8 +129,8 @@ def main() -> None:
             tasks += [(f"{name}, {way}", path, way) for way in WAYS]
         minute = lengthen(Path(folder) / "1280.mp4", Path(folder) / "minute.mp4", 8, 8)
         hour = lengthen(Path(folder) / "1280.mp4", Path(folder) / "hour.mp4", round(args.minutes * 60 / 8), 8)
-        tasks.append(("sound of a minute, 48 kHz stereo", minute, "sound"))
-        for way in (WAYS[0], "sound"):
+        tasks.append(("audio of a minute, 48 kHz stereo", minute, "audio"))
+        for way in (WAYS[0], "audio"):
             tasks += [
                 (f"4 s of {way} from {name}", path, way, at, at + 4)
                 for name, path, at in (("a minute", minute, 31.5), ("an hour", hour, 1831.5))

@@ -60,9 +60,9 @@ def film(video: Path, size: int, folder: Path) -> Path:
                 frame[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA
             )
         frames.append(frame)
-    sound = np.resize(read_audio(video, end=SECONDS), 16000 * len(frames) // RATE).astype(np.float32)
+    audio = np.resize(read_audio(video, end=SECONDS), 16000 * len(frames) // RATE).astype(np.float32)
     for side, crf in (("real", 14), ("fake", 30)):
-        write_video(folder / side / "a.mp4", frames, RATE, audio=sound, crf=crf)
+        write_video(folder / side / "a.mp4", frames, RATE, audio=audio, crf=crf)
     return folder
 
 

@@ -55,7 +55,7 @@ def timed(work):
 
 
 def texture(frames: int, size: int, seed: int) -> np.ndarray:
-    """A moving picture with detail."""
+    """A moving image with detail."""
     rng = np.random.default_rng(seed)
     wide = cv2.resize(
         rng.integers(0, 256, (size // 8, size // 4, 3), np.uint8),
@@ -66,13 +66,13 @@ def texture(frames: int, size: int, seed: int) -> np.ndarray:
 
 
 def film(folder: Path, clips: int, frames: int, size: int) -> None:
-    """Real and generated videos with sound."""
+    """Real and generated videos with audio."""
     for k in range(clips):
         images = texture(frames, size, k)
-        sound = np.random.default_rng(k).normal(0, 0.1, frames * 640).astype(np.float32)
-        write_video(folder / "real" / f"{k}.mp4", images, audio=sound)
+        audio = np.random.default_rng(k).normal(0, 0.1, frames * 640).astype(np.float32)
+        write_video(folder / "real" / f"{k}.mp4", images, audio=audio)
         write_video(
-            folder / "fake" / f"{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in images], audio=sound
+            folder / "fake" / f"{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in images], audio=audio
         )
 
 
@@ -275,11 +275,11 @@ def sync(arguments) -> dict:
                 cv2.imwrite(f"{place}/{k:06d}.jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
             images = np.stack([cv2.imread(str(p)) for p in sorted(Path(place).glob("*.jpg"))], 3)
             video = torch.from_numpy(images[None].transpose(0, 3, 4, 1, 2).astype(float)).float()
-            sound = (read_audio(path) * 32768).astype(np.int16)
+            audio = (read_audio(path) * 32768).astype(np.int16)
             mfcc = torch.from_numpy(
-                python_speech_features.mfcc(sound, 16000).T[None, None].astype(np.float32)
+                python_speech_features.mfcc(audio, 16000).T[None, None].astype(np.float32)
             )
-            last, lips, heard = min(video.shape[2], len(sound) // 640) - 5, [], []
+            last, lips, heard = min(video.shape[2], len(audio) // 640) - 5, [], []
             for at in range(0, last, 20):
                 starts = range(at, min(last, at + 20))
                 lips.append(

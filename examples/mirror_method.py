@@ -2,7 +2,7 @@
 video per clip.
 
 It plays the clip backwards and flips every frame left to right, so its lips move, but
-not to the sound. Nothing of it comes from eadbench; it could be any program in any
+not to the audio. Nothing of it comes from eadbench; it could be any program in any
 language. In the config:
 
     mirror:

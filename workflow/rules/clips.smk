@@ -64,7 +64,7 @@ rule check_clips:
         settings=settings_of("clips check"),
         evaluator=subpath(input.evaluator, parent=True),
     message:
-        "Checking sound against lips in {wildcards.corpus}, shard {wildcards.shard}"
+        "Checking audio against lips in {wildcards.corpus}, shard {wildcards.shard}"
     shell:
         "python -m eadbench --log {log:q} --threads {threads} clips check --corpus {wildcards.corpus:q} --shard {wildcards.shard:q}"
         " --cut {input.cut:q} --evaluator {params.evaluator:q} --out {output:q} --settings {params.settings:q}"

@@ -20,7 +20,7 @@ rule extract_features:
         settings=settings_of("features extract"),
         parts=options("parts"),
     message:
-        "Latents and sound features of {wildcards.corpus}, shard {wildcards.shard}"
+        "Latents and audio features of {wildcards.corpus}, shard {wildcards.shard}"
     shell:
         "python -m eadbench --log {log:q} --threads {threads} features extract --corpus {wildcards.corpus:q} --shard {wildcards.shard:q}"
         " --clips {input.clips:q} {params.parts} --out {output:q} --settings {params.settings:q}"
