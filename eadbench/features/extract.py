@@ -49,24 +49,30 @@ class Networks:
     device: torch.device
 
     @torch.inference_mode()
-    def features(self, video: Path, audio_file: Path) -> dict[str, torch.Tensor]:
-        """All features of one clip by kind (keys of ``store.KINDS``).
+    def features(self, clip: ClipsRow) -> dict[str, torch.Tensor]:
+        """All features of one clip by kind (keys of ``store.KINDS``); of a test clip
+        those of its audio alone, since methods read their frames from its video.
 
         Raises:
             EadbenchError: If the clip cannot be decoded.
         """
-        frames = to_tensor(read_frames(video), self.config.size)
-        samples = audio.fit_length(read_audio(audio_file), len(frames))
+        if clip.split == "test":
+            return self._audio_features(clip.audio, clip.frames)
+        frames = to_tensor(read_frames(clip.video), self.config.size)
         pixels = normalise(frames).to(self.device)
         return {
             "frames": frames,
             "latents": self._encode(pixels),
             "masked": self._encode(masked_frames(pixels, self.config.mask)),
-            "audio": audio.whisper_states(
-                self.encoder, samples, self.config.whisper_padding, self.config.whisper_overlap
-            ).half(),
-            "mel": mel_spectrogram(samples).half(),
+            **self._audio_features(clip.audio, len(frames)),
         }
+
+    def _audio_features(self, audio_file: Path, frames: int) -> dict[str, torch.Tensor]:
+        samples = audio.fit_length(read_audio(audio_file), frames)
+        states = audio.whisper_states(
+            self.encoder, samples, self.config.whisper_padding, self.config.whisper_overlap
+        )
+        return {"audio": states.half(), "mel": mel_spectrogram(samples).half()}
 
     def facts(self, hashes: dict[str, str]) -> dict[str, str]:
         """What a reader must know of the features; goes into the header of each shard
@@ -154,7 +160,7 @@ def extract(
             continue
         part = scratch / f"{clip.clip_id}.safetensors"
         try:
-            frames = _part(part, networks, clip.video, clip.audio, job)
+            frames = _part(part, networks, clip, job)
         except Exception as error:
             table.append(record | {"status": FAILED, "reason": reason_of(error, clip.clip_id)})
             log.warning("clip %s failed: %s", clip.clip_id, error)
@@ -179,15 +185,16 @@ def not_used(clip: ClipsRow) -> str:
     return ""
 
 
-def _part(part: Path, networks: Networks, video: Path, audio_file: Path, job: Job) -> int:
+def _part(part: Path, networks: Networks, clip: ClipsRow, job: Job) -> int:
     """Make the file with one clip's features unless it is there, made from the same;
     returns the number of frames.
     """
-    key = job.key(part.stem, video, audio_file)
+    key = job.key([clip.clip_id, clip.split], clip.video, clip.audio)
     if kept := job.done(key):
         return kept["frames"]
-    features = networks.features(video, audio_file)
+    features = networks.features(clip)
     with atomic_path(part) as temporary:
         save_file({kind: tensor.contiguous() for kind, tensor in features.items()}, temporary)
-    job.keep(key, {"frames": len(features["frames"])}, [part])
-    return len(features["frames"])
+    frames = len(features["frames"]) if "frames" in features else clip.frames
+    job.keep(key, {"frames": frames}, [part])
+    return frames

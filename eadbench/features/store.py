@@ -35,7 +35,8 @@ def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: 
     memory does not grow with the shard.
 
     Args:
-        parts: One file per clip, named ``{clip_id}.safetensors``.
+        parts: One file per clip, named ``{clip_id}.safetensors``; a test clip's holds
+            its audio alone.
         target: The shard's file.
         keys: Kinds of ``KINDS`` to take; each becomes the key that ``KINDS`` gives it.
         facts: Metadata of the file.
@@ -44,7 +45,7 @@ def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: 
         sources, header, offset = [], {"__metadata__": facts}, 0
         for part in sorted(parts):
             handle = stack.enter_context(safe_open(part, "pt"))
-            for kind in keys:
+            for kind in (kind for kind in keys if kind in handle.keys()):
                 piece = handle.get_slice(kind)
                 shape, dtype = piece.get_shape(), piece.get_dtype()
                 length = _DTYPES[dtype]
@@ -144,7 +145,7 @@ class FeatureStore:
             raise EadbenchError(
                 f"clip {row.clip_id!r} is not in its feature shard: {error}",
                 path,
-                "run `features extract` again",
+                "run `features extract` again; test clips have audio and mel alone",
             ) from error
         return piece[:, start:stop] if kind == "mel" else piece[start:stop]
 
