@@ -207,7 +207,7 @@ def is_exact(distortion: str, metric: str) -> bool:
     """Whether the frames are the same byte by byte and the metric hears nothing: then
     any change at all is one.
     """
-    return distortion in AUDIO and not METRICS[metric].sound
+    return distortion in AUDIO and not METRICS[metric].needs_audio
 
 
 def must_stay(distortion: str, metric: str) -> bool:

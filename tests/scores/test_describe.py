@@ -35,7 +35,7 @@ def test_what_a_video_is_compared_with_follows_from_what_is_read() -> None:
     assert found == {
         "ssim": "the real clip, frame by frame; not where a method animates one image",
         "csim": "the real clip whose face is shown, as a whole",
-        "sync": "its sound",
+        "sync": "its audio",
         "fid": "all real clips together",
         "acc_emo": "the emotion asked for",
         "jitter": "nothing: looks at the video alone",

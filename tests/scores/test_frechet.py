@@ -71,18 +71,18 @@ def test_not_finite_or_misshapen_or_empty_is_refused():
 @settings(max_examples=25, deadline=None)
 def test_batches_do_not_matter(cuts, d):
     x, y = features(80, d, 1), features(80, d, 2)
-    sides = Moments(d), Moments(d)
+    sample_sets = Moments(d), Moments(d)
     for part in np.split(x, sorted(cuts)):
-        sides[0].update(part)
-    sides[1].update(y)
-    assert distance(*sides) == pytest.approx(frechet_distance(x, y), rel=1e-8, abs=1e-9)
+        sample_sets[0].update(part)
+    sample_sets[1].update(y)
+    assert distance(*sample_sets) == pytest.approx(frechet_distance(x, y), rel=1e-8, abs=1e-9)
 
 
 def test_memory_is_bounded_by_the_dimension():
     moments = Moments(8)
     for k in range(50):
         moments.update(features(10, 8, k))
-    assert moments.n == 500 and moments._kept is None
+    assert moments.n == 500 and moments._samples is None
 
 
 def kid(x: np.ndarray, y: np.ndarray) -> float:
@@ -145,7 +145,7 @@ def test_thinning_like_frames_hardly_moves_the_interval(monkeypatch):
     exact = FrechetBootstrap(x, y)
     monkeypatch.setattr(bootstrap, "ROWS", 240)
     few = FrechetBootstrap(x, y)
-    assert few.value == exact.value and len(few.sides[0].rows) == 240 < len(exact.sides[0].rows)
+    assert few.value == exact.value and len(few.sample_sets[0].rows) == 240 < len(exact.sample_sets[0].rows)
     ends = ends_of(exact, 12), ends_of(few, 12)
     assert np.abs(np.subtract(*ends)).max() < 0.1 * (ends[0][1] - ends[0][0])
 

@@ -19,7 +19,7 @@ from eadbench.media.video import read_frames, write_video
 from eadbench.scores import measure as measure_module
 from eadbench.scores import reference
 from eadbench.scores.cli import app
-from eadbench.scores.clip import framing, other_framing
+from eadbench.scores.clip import framing, framing_notes
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.measure import cell_tasks, measure_cell
@@ -370,12 +370,12 @@ def test_different_evaluators_are_not_compared(truth, blurred, tmp_path):
 def test_an_evaluator_that_is_not_there_says_how_to_get_it(scores_config, zoo, tmp_path):
     with pytest.raises(EadbenchError, match="is not there"):
         load_evaluators(scores_config, zoo | {"inception": tmp_path / "nothing"}, "cpu")
-    with pytest.raises(EadbenchError, match="was not handed over"):
+    with pytest.raises(EadbenchError, match="was not given"):
         load_evaluators(scores_config, {}, "cpu")
 
 
 def test_samples_of_another_corpus_are_refused(corpus, tmp_path, tiny_clips):
-    with pytest.raises(EadbenchError, match="lacks"):
+    with pytest.raises(EadbenchError, match="does not hold"):
         cell_tasks(samples_of(corpus, tmp_path), tiny_clips, "self")
 
 
@@ -485,7 +485,7 @@ def test_notes_of_a_kind_are_one_warning_with_their_count_and_first_clips(blurre
     clips = sorted(set(cell.rows.clip_id))
     cell.meta["notes"] = {clip: [f"resized from {k}x{k} to 64x64"] for k, clip in enumerate(clips)}
     cell.meta["notes"][clips[-1]].append("cut to the face")
-    told = Summary(cell, SummaryCell.read(truth), _config(blurred), 1).adapted(clips)
+    told = Summary(cell, SummaryCell.read(truth), _config(blurred), 1).note_warnings(clips)
     named = ", ".join(clips[:3])
     assert told == [
         f"4 clips ({named}, ...): e.g. resized from 0x0 to 64x64",
@@ -498,15 +498,15 @@ def test_notes_of_a_kind_are_one_warning_with_their_count_and_first_clips(blurre
     [
         (1.0, 0.0, []),
         (1.1, 2.0, []),
-        (1.3, 0.0, ["other framing: the face is 1.30 times as large in the picture as the real one"]),
-        (0.5, 0.0, ["other framing: the face is 0.50 times as large in the picture as the real one"]),
-        (1.0, 16.0, ["other framing: the face lies 10 % of the picture beside the real one"]),
+        (1.3, 0.0, ["other framing: the face is 1.30 times as large in the frame as the real one"]),
+        (0.5, 0.0, ["other framing: the face is 0.50 times as large in the frame as the real one"]),
+        (1.0, 16.0, ["other framing: the face lies 10 % of the frame beside the real one"]),
     ],
 )
-def test_a_face_of_another_size_or_place_in_the_picture_is_other_framing(larger, moved, told):
+def test_a_face_of_another_size_or_place_in_the_picture_is_framing_notes(larger, moved, told):
     real = np.random.default_rng(0).normal(80, 20, (9, 478, 2)).astype(np.float32)
     fake = 80 + (real - 80) * larger + [moved, 0]
     fake[3] = np.nan
     gaps = framing(2 * fake, (9, 320, 320, 3)) - framing(real, (9, 160, 160, 3))
-    assert other_framing(gaps) == told
-    assert other_framing(gaps[3:4]) == [], "no face in either"
+    assert framing_notes(gaps) == told
+    assert framing_notes(gaps[3:4]) == [], "no face in either"

@@ -85,7 +85,7 @@ def test_the_mouth_is_cut_out_with_ten_pixels_about_the_lips_within_the_frame():
     marks[list(LIPS[:2])] = [(40, 55), (70, 95)]
     assert mouth_of(frame, marks).shape == (55, 50, 3)
     marks[list(LIPS)] = (500, 60)
-    with pytest.raises(EadbenchError, match="outside the picture"):
+    with pytest.raises(EadbenchError, match="outside the frame"):
         mouth_of(frame, marks)
 
 

@@ -113,7 +113,7 @@ def test_a_real_video_that_breaks_off_costs_what_needs_it(pair, measurer, monkey
 def test_one_metrics_fault_costs_that_metric_and_no_memory_ends_the_job(pair, measurer, monkeypatch):
     monkeypatch.setattr(Ssim, "of_pair", lambda *_: 1 / 0)
     found = measurer.measure(ScoreTask("a", fake=pair[0], real=pair[1]))
-    assert "ZeroDivisionError" in found.values["ssim"].reason and found.passing
+    assert "ZeroDivisionError" in found.values["ssim"].reason and found.retryable
     assert found.values["psnr"].status == "kept"
 
     def no_memory(*_):
@@ -207,7 +207,7 @@ def test_every_metric_says_what_it_is():
         )
         assert metric.needs() or metric.kind == "set"
     assert (
-        METRICS["sync"].needs() == ("fake", "sound")
+        METRICS["sync"].needs() == ("fake", "audio")
         and METRICS["m_lmd"].landmarks
         and not METRICS["ssim"].landmarks
     )
