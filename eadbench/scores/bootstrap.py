@@ -5,7 +5,7 @@ set metrics.
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
-import scipy  # which imports scipy.linalg when it is asked for
+import scipy  # which imports scipy.linalg at its first use
 
 from eadbench.core.seeds import rng_for
 from eadbench.scores.frechet import Moments, distance, nuclear_norm, root_factor, root_sum, trace_of_root

@@ -80,7 +80,7 @@ def corpus_command(
         ),
     ],
     clips: Annotated[Path, typer.Option(help="Table of the corpus's clips.")],
-    out: Annotated[Path, typer.Option(help="Note of the networks to write, in a folder of its own.")],
+    out: Annotated[Path, typer.Option(help="Record of the networks to write, in a folder of its own.")],
     part: Parts = None,
     real: Annotated[
         Path | None,

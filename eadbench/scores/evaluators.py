@@ -21,7 +21,8 @@ MESH = "mediapipe-face-mesh"
 @dataclass(frozen=True)
 class MetricSignature:
     """What measured: the extractor's id, the sha256 of its weights, the side of the
-    frames as it sees them, how it came to be, what else to say.
+    frames as it sees them, how it came to be (fetched, trained, random), its variant and
+    classes.
     """
 
     extractor: str

@@ -5,7 +5,7 @@ quick at any number of samples, with bounded memory.
 from collections.abc import Iterable
 
 import numpy as np
-import scipy  # which imports scipy.linalg when it is asked for
+import scipy  # which imports scipy.linalg at its first use
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:

@@ -62,7 +62,7 @@ class Workers:
             for future in as_completed(item_of):
                 yield item_of[future], future.result()
         except BrokenProcessPool as error:
-            hint = "the memory may not do for so many: give a smaller --jobs; what is finished is kept"
+            hint = "memory may not suffice for so many: give a smaller --jobs; finished clips are kept"
             raise FatalError("a process that measures was ended from outside", "--jobs", hint) from error
         finally:
             for future in item_of:

@@ -110,18 +110,18 @@ def repeated(clips, weights):
 @pytest.mark.parametrize("d", [6, 40])
 def test_replicate_is_the_distance_of_the_repeated_clips(d):
     x, y = clips_of([4, 7, 5, 9, 3], d, 1), clips_of([4, 6, 5, 9, 8], d, 50)
-    found = FrechetBootstrap(x, y)
-    assert found.value == pytest.approx(frechet_distance(np.concatenate(x), np.concatenate(y)), rel=1e-9)
+    frechet = FrechetBootstrap(x, y)
+    assert frechet.value == pytest.approx(frechet_distance(np.concatenate(x), np.concatenate(y)), rel=1e-9)
     for weights in ([1, 1, 1, 1, 1], [2, 0, 1, 1, 1], [0, 3, 0, 2, 0]):
         w = np.array(weights, float)
-        assert found.replicate(w, w) == pytest.approx(
+        assert frechet.replicate(w, w) == pytest.approx(
             frechet_distance(repeated(x, w), repeated(y, w)), rel=1e-6
         )
 
 
-def ends_of(found: FrechetBootstrap, clips: int) -> tuple[float, float]:
+def ends_of(frechet: FrechetBootstrap, clips: int) -> tuple[float, float]:
     counts = resamplings([str(k) for k in range(clips)], 60, 0)
-    return interval_about(found.value, np.array([found.replicate(w, w) for w in counts]), 0.0)
+    return interval_about(frechet.value, np.array([frechet.replicate(w, w) for w in counts]), 0.0)
 
 
 def test_leaving_out_directions_hardly_moves_the_interval(monkeypatch):
@@ -185,11 +185,11 @@ def test_interval_covers_the_mean_and_widens_with_clustering():
 
 def test_interval_of_a_set_metric_surrounds_its_value():
     x, y = clips_of([6] * 12, 30, 1), clips_of([6] * 12, 30, 99)
-    found = FrechetBootstrap(x, y)
+    frechet = FrechetBootstrap(x, y)
     counts = resamplings([str(k // 2) for k in range(12)], 100, 0)
-    replicates = np.array([found.replicate(w, w) for w in counts])
-    low, high = interval_about(found.value, replicates, 0.0)
-    assert 0 <= low < found.value < high
+    replicates = np.array([frechet.replicate(w, w) for w in counts])
+    low, high = interval_about(frechet.value, replicates, 0.0)
+    assert 0 <= low < frechet.value < high
 
 
 def test_clips_without_speakers_are_drawn_as_speakers_of_one_clip_each():

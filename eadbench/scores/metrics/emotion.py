@@ -1,4 +1,4 @@
-"""Whether the emotion asked for shows, by an evaluator of emotion."""
+"""Whether the video shows the target emotion, by an evaluator of emotion."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,7 @@ class EmotionRecall(Metric):
 class EmotionAccuracyOfReal(Metric):
     name, label, direction, kind = "acc_emo_real", "Acc_emo of the real clips", "none", "set"
     meaning = "what the evaluator makes of the ground truth of the same clips"
-    reacts = "the evaluator alone: it is the most that Acc_emo can tell"
+    reacts = "the evaluator alone: Acc_emo can show no more than this"
     cites = ("meng2019fan",)
     source, range, evaluator = SOURCE, (0, 1), "emotion"
 

@@ -95,7 +95,7 @@ class SyncConfidence(_Sync):
     reacts = (
         "a mouth that does not follow the audio; hardly a constant delay, which the search over shifts "
         "undoes (see AV offset). Also the codec, the sharpness and the crop of the mouth. A method "
-        "trained against a SyncNet pleases this one more than people"
+        "trained against a SyncNet scores better here than viewers would rate it"
     )
     cites = ("chung2016syncnet", "prajwal2020wav2lip")
     range = (0, None)
@@ -128,8 +128,8 @@ class StableSync(_Sync):
     )
     reacts = (
         "a mouth that does not follow the audio, a delay (nothing searches for it), the sharpness of the "
-        "mouth. Methods trained against this network, LatentSync first, please it more than people; "
-        "those trained against the first SyncNet do not by construction"
+        "mouth. Methods trained against this network, LatentSync first, score better than viewers would "
+        "rate them; those trained against the first SyncNet do not by construction"
     )
     cites = ("li2024latentsync",)
     evaluator, parts, source, range = "sync2", (StableSimilarities,), STABLE_SOURCE, (0, 1)
