@@ -265,7 +265,7 @@ def _measured(
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a cell."""
     folder.mkdir(parents=True, exist_ok=True)
-    with files.alone((folder / LOCK).open("w"), folder, "wait for it, or give another place"):
+    with files.exclusive_lock((folder / LOCK).open("w"), folder, "wait for it, or give another place"):
         yield
 
 
