@@ -197,19 +197,19 @@ def shares(pair: Path, arguments: argparse.Namespace, scores: dict) -> dict:
         finally:
             spent[name] += time.process_time() - start
 
-    attempt, marks = clip.attempt, clip.Marks.of
+    attempt, landmarks_of = clip.attempt, clip.VideoLandmarks.of_frames
     clip.attempt = lambda reader, work: timed(type(reader).__name__, lambda: attempt(reader, work))
-    clip.Marks.of = lambda *given: timed("face mesh", lambda: marks(*given))
+    clip.VideoLandmarks.of_frames = lambda *args: timed("face mesh", lambda: landmarks_of(*args))
     config = ScoresConfig.model_validate(scores)
     evaluators = load_evaluators(config, {name: arguments.zoo / name for name in EVALUATORS.values()}, "cpu")
-    measurer = clip.Measurer(config, evaluators, shows=False)
+    measurer = clip.Measurer(config, evaluators, show_progress=False)
     try:
         timed(
             "whole",
             lambda: measurer.measure(ScoreTask("a", fake=pair / "fake/a.mp4", real=pair / "real/a.mp4")),
         )
     finally:
-        clip.attempt, clip.Marks.of = attempt, marks
+        clip.attempt, clip.VideoLandmarks.of_frames = attempt, landmarks_of
         measurer.close()
     whole = spent.pop("whole")
     spent["decoding and the rest"] = whole - sum(spent.values())

@@ -1,5 +1,5 @@
-"""What the levels say of each metric: response curves, rank correlation, smallest level
-told from none, false responses.
+"""What the levels show of each metric: response curves, rank correlation, smallest
+detected level, false responses.
 """
 
 from collections.abc import Iterator
@@ -9,26 +9,26 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr, t
 
-from eadbench.audit.distortions import REGISTRY, level_of, levels_of
+from eadbench.audit.distortions import REGISTRY, level_names
 from eadbench.audit.names import AUDIO
 from eadbench.core import schemas
 from eadbench.core.tables import KEPT, read_table, write_table
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.metrics import METRICS
 
-NEGLIGIBLE = 0.1  # share of its largest change that a metric may answer to what it must not see
+NEGLIGIBLE = 0.1  # share of its largest change by which a metric may react to what it must ignore
 # What must not move a metric, by what it claims to measure. Beside these, no metric
-# that hears nothing may answer to audio.
-PICTURE = ("h264", "h265", "blur", "noise", "brightness", "colour", "scale", "shift")
+# that needs no audio may react to it.
+VISUAL = ("h264", "h265", "blur", "noise", "brightness", "colour", "scale", "shift")
 MUST_STAY = {
-    "sync": (*PICTURE, "aac"),
-    "lse_d": (*PICTURE, "aac"),
-    "sync_offset": (*PICTURE, "aac"),
-    "stable_sync": (*PICTURE, "aac"),
-    "stable_sync_offset": (*PICTURE, "aac"),
-    "acc_emo": PICTURE,
-    "acc_emo_recall": PICTURE,
-    "p_emo": PICTURE,
+    "sync": (*VISUAL, "aac"),
+    "lse_d": (*VISUAL, "aac"),
+    "sync_offset": (*VISUAL, "aac"),
+    "stable_sync": (*VISUAL, "aac"),
+    "stable_sync_offset": (*VISUAL, "aac"),
+    "acc_emo": VISUAL,
+    "acc_emo_recall": VISUAL,
+    "p_emo": VISUAL,
     "csim": ("h264", "h265", "brightness", "colour", "shift"),
     "m_lmd": ("h264", "h265", "noise", "brightness", "colour"),
     "f_lmd": ("h264", "h265", "noise", "brightness", "colour"),
@@ -67,29 +67,33 @@ def analyse(
     Returns:
         Rows of ``schemas.AUDIT_LEVELS`` and of ``schemas.AUDIT``.
     """
-    names = ["zero", *(level_of(*one) for one in levels_of(distortions))]
-    clips, sets = (
-        pd.concat([read_table(cells / name / f"{file}.parquet", table) for name in names], ignore_index=True)
-        for file, table in (("per_clip", schemas.PER_CLIP), ("summary", schemas.SUMMARY))
-    )
+    names = ["zero", *level_names(distortions)]
+    clips = _read_all(cells, names, "per_clip.parquet", schemas.PER_CLIP)
+    sets = _read_all(cells, names, "summary.parquet", schemas.SUMMARY)
     rows = [*_of_clips(clips, distortions, scores), *_of_sets(sets, distortions, scores)]
     levels = pd.DataFrame([row for row, _ in rows], columns=schemas.AUDIT_LEVELS.names)
     rho = {(row["distortion"], row["metric"], row["variant"]): ranks for row, ranks in rows}
     largest = _largest(levels)
     groups = levels.groupby(["distortion", "metric", "variant"], sort=False)
-    found = pd.DataFrame(
+    findings = pd.DataFrame(
         [_finding(group, rho[key], largest.get(key[1:], 0.0)) for key, group in groups],
         columns=schemas.AUDIT.names,
     )
     write_table(out / "levels.parquet", levels, schemas.AUDIT_LEVELS)
-    write_table(out / "audit.parquet", found, schemas.AUDIT)
-    return levels, found
+    write_table(out / "audit.parquet", findings, schemas.AUDIT)
+    return levels, findings
+
+
+def _read_all(cells: Path, names: list[str], file: str, table: schemas.Table) -> pd.DataFrame:
+    tables = [read_table(cells / name / file, table) for name in names]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _largest(levels: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Metric and variant -> its largest change by a distortion that it is there to see."""
-    seen = levels[[not must_stay(row.distortion, row.metric) for row in levels.itertuples()]]
-    return seen.assign(change=seen.change.abs()).groupby(["metric", "variant"]).change.max().to_dict()
+    """Metric and variant -> its largest change by a distortion that it should show."""
+    may_move = levels[[not must_stay(row.distortion, row.metric) for row in levels.itertuples()]]
+    changes = may_move.assign(change=may_move.change.abs())
+    return changes.groupby(["metric", "variant"]).change.max().to_dict()
 
 
 Ranks = tuple[float | None, float | None, float | None]
@@ -101,22 +105,24 @@ def _of_clips(
     """Rows of the metrics of clips: the mean change within a clip over speakers, its
     interval, and the rank correlation of the whole curve.
     """
-    kept = clips[(clips.status == KEPT) & clips.value.notna()]
-    # A clip without speaker stands for itself.
-    kept = kept.assign(speaker=kept.speaker.fillna("clip " + kept.clip_id), value=kept.value.astype(float))
+    measured = clips[(clips.status == KEPT) & clips.value.notna()]
+    # A clip without speaker is a speaker of its own.
+    speakers = measured.speaker.fillna("clip " + measured.clip_id)
+    measured = measured.assign(speaker=speakers, value=measured.value.astype(float))
     for name in (name for name in scores.metrics if METRICS[name].kind == "clip"):
-        of_metric = kept[kept.metric == name]
+        of_metric = measured[measured.metric == name]
         wide = of_metric.pivot(index=["clip_id", "speaker"], columns="method", values="value")
         for distortion in distortions:
-            curve = wide.reindex(columns=["zero", *(level_of(*one) for one in levels_of([distortion]))])
+            curve = wide.reindex(columns=["zero", *level_names([distortion])])
             ranks = _rank_correlation(curve)
             for k, level in enumerate(curve.columns[1:], 1):
-                both = curve[["zero", level]].dropna().groupby(level="speaker").mean()
-                if len(both):
-                    n = int(curve[["zero", level]].notna().all(axis=1).sum())
-                    zero, at = both["zero"].mean(), both[level].mean()
-                    ends = _interval((both[level] - both["zero"]).to_numpy())
-                    yield _row(distortion, k, name, "", at, zero, *ends, n, len(both)), ranks
+                pairs = curve[["zero", level]].dropna()
+                means = pairs.groupby(level="speaker").mean()
+                if len(means):
+                    zero, value = means["zero"].mean(), means[level].mean()
+                    ends = _interval((means[level] - means["zero"]).to_numpy())
+                    row = _row(distortion, k, name, "", value, zero, *ends, len(pairs), len(means))
+                    yield row, ranks
 
 
 def _interval(means: np.ndarray) -> tuple[float | None, float | None]:
@@ -135,11 +141,11 @@ def _rank_correlation(curve: pd.DataFrame) -> Ranks:
     """Mean over speakers of Spearman's rho between level and value, zero included; a
     value that never moves has 0.
     """
-    whole = curve.dropna()
-    if whole.empty:
+    complete = curve.dropna()
+    if complete.empty:
         return None, None, None
-    each = pd.Series([_rho(row) for row in whole.to_numpy()], whole.index)
-    means = each.groupby(level="speaker").mean().to_numpy()
+    correlations = pd.Series([_rho(row) for row in complete.to_numpy()], complete.index)
+    means = correlations.groupby(level="speaker").mean().to_numpy()
     return float(means.mean()), *_interval(means)
 
 
@@ -155,19 +161,21 @@ def _of_sets(
     """
     names = [name for name in scores.metrics if METRICS[name].kind == "set"]
     of_sets = sets[sets.metric.isin(names) & sets.value.notna()]
-    for (name, variant), part in of_sets.groupby([of_sets.metric, of_sets.variant.fillna("")], sort=False):
-        by = part.set_index("method")
+    groups = of_sets.groupby([of_sets.metric, of_sets.variant.fillna("")], sort=False)
+    for (name, variant), group in groups:
+        by_level = group.set_index("method")
         for distortion in distortions:
-            at = [level_of(*one) for one in levels_of([distortion])]
-            if not {"zero", *at} <= set(by.index):
+            levels = level_names([distortion])
+            if not {"zero", *levels} <= set(by_level.index):
                 continue
-            zero = by.at["zero", "value"]
-            rho = _rho(by.loc[["zero", *at], "value"].to_numpy(float))
-            for k, method in enumerate(at, 1):
-                row = by.loc[method]
-                ends = (None, None) if pd.isna(row.low) else (row.low - zero, row.high - zero)
-                told = _row(distortion, k, name, variant, row.value, zero, *ends, int(row.n), None)
-                yield told, (rho, None, None)
+            zero = by_level.at["zero", "value"]
+            rho = _rho(by_level.loc[["zero", *levels], "value"].to_numpy(float))
+            for k, level in enumerate(levels, 1):
+                summary = by_level.loc[level]
+                ends = (None, None) if pd.isna(summary.low) else (summary.low - zero, summary.high - zero)
+                n = int(summary.n)
+                row = _row(distortion, k, name, variant, summary.value, zero, *ends, n, None)
+                yield row, (rho, None, None)
 
 
 def _row(
@@ -184,7 +192,10 @@ def _row(
 ) -> dict:
     """One row of ``schemas.AUDIT_LEVELS``."""
     change = float(value - zero)
-    exact = is_exact(distortion, name)
+    if is_exact(distortion, name):
+        detected = change != 0
+    else:
+        detected = low is not None and bool(low > 0 or high < 0)
     return {
         "distortion": distortion,
         "level": k,
@@ -197,17 +208,17 @@ def _row(
         "change": change,
         "low": low,
         "high": high,
-        "told": change != 0 if exact else low is not None and bool(low > 0 or high < 0),
+        "told": detected,
         "n": n,
         "speakers": speakers,
     }
 
 
 def is_exact(distortion: str, metric: str) -> bool:
-    """Whether the frames are the same byte by byte and the metric hears nothing: then
+    """Whether the frames are the same byte by byte and the metric needs no audio: then
     any change at all is one.
     """
-    return distortion in AUDIO and not METRICS[metric].sound
+    return distortion in AUDIO and not METRICS[metric].needs_audio
 
 
 def must_stay(distortion: str, metric: str) -> bool:
@@ -217,18 +228,21 @@ def must_stay(distortion: str, metric: str) -> bool:
 
 def _finding(levels: pd.DataFrame, rho: Ranks, largest: float) -> dict:
     """One row of ``schemas.AUDIT``. What must stay may move by ``NEGLIGIBLE`` of the
-    metric's largest change: an error of landmarks, which is never below 0, answers to
+    metric's largest change: an error of landmarks, which is never below 0, reacts to
     any noise at all.
     """
     levels = levels.sort_values("level")
-    first, told = levels.iloc[0], levels.told.to_numpy()
-    smallest = next((levels.iloc[k] for k in range(len(told)) if told[k:].all()), None)
+    first, detected = levels.iloc[0], levels.told.to_numpy()
+    always_from = [k for k in range(len(detected)) if detected[k:].all()]
+    smallest = levels.iloc[always_from[0]] if always_from else None
     size = float(levels.change.abs().max() / largest) if largest else None
-    if stays := must_stay(first.distortion, first.metric):
-        negligible = size is not None and size < NEGLIGIBLE and not is_exact(first.distortion, first.metric)
-        moved = told.any() and not negligible
+    stays = must_stay(first.distortion, first.metric)
+    if stays:
+        exact = is_exact(first.distortion, first.metric)
+        negligible = not exact and size is not None and size < NEGLIGIBLE
+        finding = "false response" if detected.any() and not negligible else "stays"
     else:
-        moved = smallest is not None
+        finding = "reacts" if smallest is not None else "stays"
     return {
         "distortion": first.distortion,
         "metric": first.metric,
@@ -241,43 +255,43 @@ def _finding(levels: pd.DataFrame, rho: Ranks, largest: float) -> dict:
         "size": size,
         "unit": first.unit,
         "must_stay": stays,
-        "finding": ("false response" if stays else "reacts") if moved else "stays",
+        "finding": finding,
         "n": int(levels.n.min()),
         "speakers": first.speakers,
     }
 
 
-def verdict(metric: str, found: pd.DataFrame) -> str:
+def verdict(metric: str, findings: pd.DataFrame) -> str:
     """One metric in plain words.
 
     Args:
         metric: Its name.
-        found: Its rows of ``schemas.AUDIT``.
+        findings: Its rows of ``schemas.AUDIT``.
     """
-    label = METRICS[metric].label
 
-    def told(finding: str) -> list[str]:
-        rows = found[found.finding == finding].itertuples()
+    def with_amounts(finding: str) -> list[str]:
+        rows = findings[findings.finding == finding].itertuples()
         return [f"{_name(row)} ({from_amount(row)})" for row in rows]
 
-    reacts, false = told("reacts"), told("false response")
-    stays = [_name(row) for row in found[(found.finding == "stays") & ~found.must_stay].itertuples()]
-    parts = [
-        f"{label} reacts to {', '.join(reacts)}." if reacts else f"{label} reacts to nothing that it should."
-    ]
-    if stays:
-        parts.append(f"Not told from none with {int(found.n.min())} clips: {', '.join(stays)}.")
+    reacts = ", ".join(with_amounts("reacts")) or "nothing that it should"
+    sentences = [f"{METRICS[metric].label} reacts to {reacts}."]
+    undetected = findings[(findings.finding == "stays") & ~findings.must_stay]
+    if len(undetected):
+        names = ", ".join(_name(row) for row in undetected.itertuples())
+        sentences.append(f"Not detected with {int(findings.n.min())} clips: {names}.")
+    false = with_amounts("false response")
     if false:
-        parts.append(f"Answers to what it should not see: {', '.join(false)}.")
-    return " ".join(parts)
+        sentences.append(f"Reacts to what it should ignore: {', '.join(false)}.")
+    return " ".join(sentences)
 
 
 def from_amount(row) -> str:
     """From which amount on; for ``AAC``, whose bit rate falls, to which."""
     if pd.isna(row.smallest):
         return "not at every level"
-    kind = REGISTRY[row.distortion]
-    return f"{kind.amount(row.smallest)} and {'less' if kind.levels[0] > kind.levels[-1] else 'more'}"
+    distortion = REGISTRY[row.distortion]
+    falls = distortion.levels[0] > distortion.levels[-1]
+    return f"{distortion.amount(row.smallest)} and {'less' if falls else 'more'}"
 
 
 def _name(row) -> str:

@@ -34,7 +34,7 @@ def root() -> None:
 @app.command("run")
 def run_command(
     clips: Annotated[Path, typer.Option(help="Folder of real videos, or a corpus's clips.parquet.")],
-    out: Annotated[Path, typer.Option(help="Folder for tables, pictures and index.html.")] = Path("audit"),
+    out: Annotated[Path, typer.Option(help="Folder for tables, figures and index.html.")] = Path("audit"),
     labels: LabelsOption = None,
     metrics: Annotated[
         str | None, typer.Option(help="Only these metrics, comma-separated.", show_default=False)
@@ -56,7 +56,7 @@ def run_command(
     config: ConfigFiles = None,
 ) -> None:
     """Distort clips by known amounts, score every level with every metric, and say what
-    each metric sees.
+    each metric reacts to.
 
     An interrupted run goes on where it stopped.
 
@@ -65,19 +65,20 @@ def run_command(
         eadbench audit run --clips results/clips/demo_mead/clips.parquet \\
           --evaluators demo --jobs 2 --out audit
     """
-    given = core_settings.load(settings, config, "audit run") if settings or config else None
-    has = given.given if given else ()
-    wanted = config_of(given, metrics)
-    named = clips.resolve().parent.name if clips.is_file() else clips.name
-    base = given.audit.model_dump() if "audit" in has else {"corpus": named}
-    over = {
+    loaded = core_settings.load(settings, config, "audit run") if settings or config else None
+    sections = loaded.given if loaded else ()
+    scores = config_of(loaded, metrics)
+    if "audit" in sections:
+        values = loaded.audit.model_dump()
+    else:
+        values = {"corpus": clips.resolve().parent.name if clips.is_file() else clips.name}
+    options = {
         "max_clips": max_clips,
         "max_seconds": max_seconds,
         "distortions": distortions and names_of(distortions, DISTORTIONS, "distortion"),
     }
-    chosen = AuditConfig.model_validate(
-        base | {key: value for key, value in over.items() if value is not None}
-    )
+    values |= {key: value for key, value in options.items() if value is not None}
+    audit_config = AuditConfig.model_validate(values)
     parts = parse_parts(part)
     from eadbench.audit.run import audit, clips_of_folder, clips_of_table
     from eadbench.media.files import AUDIO
@@ -86,19 +87,18 @@ def run_command(
     from eadbench.scores.workers import Workers
     from eadbench.zoo.card import read_card
 
-    pool = (
-        clips_of_table(clips, chosen)
-        if clips.is_file()
-        else clips_of_folder(clips, read_labels(labels, AUDIO))
-    )
-    folders = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
-    load = partial(load_chosen, wanted, folders, device_of(given, wanted))
+    if clips.is_file():
+        pool = clips_of_table(clips, audit_config)
+    else:
+        pool = clips_of_folder(clips, read_labels(labels, AUDIO))
+    folders = choose(evaluators, scores, parts, accept_licence or (), ask_on_terminal())
+    load = partial(load_chosen, scores, folders, device_of(loaded, scores))
     ids = {
         name: read_card(folder).id
         for name, folder in folders.parts.items()
         if (folder / "card.json").exists()
     }
-    drawn = "corpora" in has and chosen.corpus in given.corpora.drawn
-    with Workers(jobs, wanted, load) if jobs > 1 else nullcontext() as workers:
-        audit(pool, chosen, wanted, load(), seed_of(given), out, workers, ids, drawn)
+    drawn = "corpora" in sections and audit_config.corpus in loaded.corpora.drawn
+    with Workers(jobs, scores, load) if jobs > 1 else nullcontext() as workers:
+        audit(pool, audit_config, scores, load(), seed_of(loaded), out, workers, ids, drawn)
     typer.echo(f"open {out / 'index.html'} in a browser")

@@ -72,10 +72,10 @@ class Distortion:
         """A level in words: ``crf 23``, ``20 % of the clip``."""
         if self.unit == "crf":
             return f"crf {level:g}"
-        return (
-            f"{level:g} "
-            f"{self.unit.removesuffix('s') if level == 1 and not self.unit.startswith('%') else self.unit}"
-        )
+        unit = self.unit
+        if level == 1 and not unit.startswith("%"):
+            unit = unit.removesuffix("s")
+        return f"{level:g} {unit}"
 
 
 REGISTRY: dict[str, Distortion] = {}
@@ -88,8 +88,13 @@ def levels_of(names: Iterable[str]) -> Iterator[tuple[str, int]]:
 
 
 def level_of(name: str, level: int) -> str:
-    """How a level is called where it stands in the place of a method."""
+    """Name of a level in the column ``method``."""
     return f"{name}_{level}"
+
+
+def level_names(names: Iterable[str]) -> list[str]:
+    """Names of every level of some distortions in the column ``method``."""
+    return [level_of(name, level) for name, level in levels_of(names)]
 
 
 def distortion(label: str, unit: str, levels: tuple[float, ...]) -> Callable:
@@ -143,25 +148,27 @@ def silence(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
 @distortion("blur", "px", (1.0, 1.5, 2.0, 3.0, 4.0))
 def blur(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     """Gaussian blur of that standard deviation."""
-    return _each(clip, lambda frame: cv2.GaussianBlur(frame, (0, 0), level * clip.pixel))
+    return _each_frame(clip, lambda frame: cv2.GaussianBlur(frame, (0, 0), level * clip.pixel))
 
 
 @distortion("noise", "grey levels", (2, 5, 10, 20, 40))
 def noise(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     """Gaussian noise of that standard deviation, drawn anew for each frame."""
-    return _each(clip, lambda frame: _bytes(frame + level * rng.standard_normal(frame.shape, np.float32)))
+    return _each_frame(
+        clip, lambda frame: _as_uint8(frame + level * rng.standard_normal(frame.shape, np.float32))
+    )
 
 
 @distortion("brightness", "grey levels", (5, 10, 20, 30, 40))
 def brightness(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     """All channels raised."""
-    return _each(clip, lambda frame: cv2.add(frame, np.full_like(frame, level)))
+    return _each_frame(clip, lambda frame: cv2.add(frame, np.full_like(frame, level)))
 
 
 @distortion("colour", "grey levels", (5, 10, 20, 30, 40))
 def colour(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     """A warm cast: red up, blue down."""
-    return _each(clip, lambda frame: _bytes(frame + np.float32([level, 0, -level])))
+    return _each_frame(clip, lambda frame: _as_uint8(frame + np.float32([level, 0, -level])))
 
 
 @distortion("scaled down and up", "times", (1.5, 2, 3, 4, 6))
@@ -170,26 +177,23 @@ def scale(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     height, width = clip.frames.shape[1:3]
     small = max(2, round(width / level)), max(2, round(height / level))
 
-    def one(frame: np.ndarray) -> np.ndarray:
-        return cv2.resize(
-            cv2.resize(frame, small, interpolation=cv2.INTER_AREA),
-            (width, height),
-            interpolation=cv2.INTER_CUBIC,
-        )
+    def rescale(frame: np.ndarray) -> np.ndarray:
+        shrunk = cv2.resize(frame, small, interpolation=cv2.INTER_AREA)
+        return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC)
 
-    return _each(clip, one)
+    return _each_frame(clip, rescale)
 
 
 @distortion("shift", "px", (0.25, 0.5, 1.0, 2.0, 4.0))
 def shift(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     """Every frame moved to the right by the same amount, also by parts of a pixel."""
-    return _each(clip, lambda frame: translated(frame, level * clip.pixel, 0.0))
+    return _each_frame(clip, lambda frame: translated(frame, level * clip.pixel, 0.0))
 
 
 @distortion("spatial jitter", "px", (0.25, 0.5, 1.0, 2.0, 4.0))
 def jitter(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     """Every frame moved by a random amount of its own, of that standard deviation."""
-    return _each(clip, lambda frame: translated(frame, *(level * clip.pixel * rng.standard_normal(2))))
+    return _each_frame(clip, lambda frame: translated(frame, *(level * clip.pixel * rng.standard_normal(2))))
 
 
 @distortion("frozen frames", "% of the clip", (10, 25, 50, 75, 100))
@@ -206,8 +210,9 @@ def drop(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     """Frames taken out at random; the rest closes up, so that the video ends before its
     audio.
     """
-    keep = np.sort(rng.permutation(len(clip.frames))[: max(2, round(len(clip.frames) * (1 - level / 100)))])
-    return replace(clip, frames=clip.frames[keep])
+    count = max(2, round(len(clip.frames) * (1 - level / 100)))
+    remaining = np.sort(rng.permutation(len(clip.frames))[:count])
+    return replace(clip, frames=clip.frames[remaining])
 
 
 @distortion("doubled frames", "% of the frames", (4, 8, 15, 30, 50))
@@ -215,7 +220,8 @@ def double(clip: Footage, level: float, rng: np.random.Generator) -> Footage:
     """Frames shown twice at random; the rest comes later, and the end is cut."""
     count = len(clip.frames)
     twice = rng.permutation(count)[: round(count * level / 100)]
-    return replace(clip, frames=clip.frames[np.sort(np.concatenate([np.arange(count), twice]))[:count]])
+    frame_numbers = np.sort(np.concatenate([np.arange(count), twice]))[:count]
+    return replace(clip, frames=clip.frames[frame_numbers])
 
 
 @distortion("mouth frozen", "% of the clip", (20, 40, 60, 80, 100))
@@ -244,11 +250,11 @@ def other_emotion(clip: Footage, level: float, rng: np.random.Generator) -> Foot
     return blended(clip, clip.other_emotion, level / 100, "a clip of the same speaker with another emotion")
 
 
-def _each(clip: Footage, one: Callable[[np.ndarray], np.ndarray]) -> Footage:
-    return replace(clip, frames=np.stack([one(frame) for frame in clip.frames]))
+def _each_frame(clip: Footage, transform: Callable[[np.ndarray], np.ndarray]) -> Footage:
+    return replace(clip, frames=np.stack([transform(frame) for frame in clip.frames]))
 
 
-def _bytes(frame: np.ndarray) -> np.ndarray:
+def _as_uint8(frame: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
 
 
@@ -262,10 +268,11 @@ def translated(frame: np.ndarray, right: float, down: float) -> np.ndarray:
 
 def moved(audio: np.ndarray, samples: int) -> np.ndarray:
     """Audio moved by some samples, positive to later; its length stays."""
-    away = min(abs(samples), len(audio))
-    gap = np.zeros(away, audio.dtype)
-    kept = [gap, audio[: len(audio) - away]] if samples > 0 else [audio[away:], gap]
-    return np.concatenate(kept)
+    count = min(abs(samples), len(audio))
+    silence = np.zeros(count, audio.dtype)
+    if samples > 0:
+        return np.concatenate([silence, audio[: len(audio) - count]])
+    return np.concatenate([audio[count:], silence])
 
 
 def blended(clip: Footage, other: np.ndarray | None, share: float, what: str) -> Footage:
@@ -280,8 +287,8 @@ def blended(clip: Footage, other: np.ndarray | None, share: float, what: str) ->
             "audit",
             "give more clips, and labels with speaker and emotion",
         )
-    there = other[np.arange(len(clip.frames)) % len(other)]
-    pairs = zip(clip.frames, there, strict=True)
+    repeated = other[np.arange(len(clip.frames)) % len(other)]
+    pairs = zip(clip.frames, repeated, strict=True)
     return replace(clip, frames=np.stack([cv2.addWeighted(a, 1 - share, b, share, 0) for a, b in pairs]))
 
 
@@ -299,14 +306,16 @@ def with_mouths(clip: Footage, moments: np.ndarray) -> Footage:
     yy, xx = np.mgrid[:height, :width].astype(np.float32)
     out = clip.frames.copy()
     for k, moment in enumerate(moments):
-        if moment == k or not (np.isfinite(centres[k]).all() and np.isfinite(centres[moment]).all()):
+        has_lips = np.isfinite(centres[k]).all() and np.isfinite(centres[moment]).all()
+        if moment == k or not has_lips:
             continue
         eyes = clip.marks[k, EYE_CORNERS[1]] - clip.marks[k, EYE_CORNERS[0]]
-        radius = MOUTH * max(np.ptp(lips[k, :, 0]), 0.4 * float(np.hypot(*eyes))) / 2
+        lip_width = max(np.ptp(lips[k, :, 0]), 0.4 * float(np.hypot(*eyes)))
+        radius = MOUTH * lip_width / 2
         distance = np.hypot((xx - centres[k, 0]) / radius, (yy - centres[k, 1]) / (0.8 * radius))
         alpha = np.clip((1.0 - distance) / 0.25, 0, 1)[..., None]
-        there = translated(clip.frames[moment], *(centres[k] - centres[moment]))
-        out[k] = _bytes(out[k] + alpha * (there.astype(np.float32) - out[k]))
+        source = translated(clip.frames[moment], *(centres[k] - centres[moment]))
+        out[k] = _as_uint8(out[k] + alpha * (source.astype(np.float32) - out[k]))
     return replace(clip, frames=out)
 
 
@@ -333,7 +342,7 @@ def recoded(frames: np.ndarray, fps: float, codec: str, crf: float) -> np.ndarra
 
 def recoded_audio(audio: np.ndarray, bits: int) -> np.ndarray:
     """Samples ``(N,)`` at 16 kHz through AAC and back, at the same time: the encoder's
-    delay is taken off.
+    delay is removed.
     """
     if not len(audio):
         return audio
@@ -342,6 +351,6 @@ def recoded_audio(audio: np.ndarray, bits: int) -> np.ndarray:
         AudioTrack(container, audio, RATE, {"b": str(bits)}).finish()
     buffer.seek(0)
     out = np.zeros_like(audio)
-    heard = read_audio(buffer)[: len(audio)]
-    out[: len(heard)] = heard
+    decoded = read_audio(buffer)[: len(audio)]
+    out[: len(decoded)] = decoded
     return out

@@ -1,4 +1,4 @@
-"""Names of the distortions, without the code that applies them: for whoever only checks
+"""Names of the distortions, without the code that applies them: for code that only checks
 a configuration.
 """
 

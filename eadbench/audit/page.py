@@ -18,7 +18,7 @@ from eadbench.scores.metrics import METRICS
 def write_page(
     out: Path,
     levels: pd.DataFrame,
-    found: pd.DataFrame,
+    findings: pd.DataFrame,
     clips: Sequence,
     skipped: Mapping[str, str],
     evaluators: Mapping[str, str],
@@ -29,7 +29,7 @@ def write_page(
     Args:
         out: Folder.
         levels: Rows of ``schemas.AUDIT_LEVELS``.
-        found: Rows of ``schemas.AUDIT``.
+        findings: Rows of ``schemas.AUDIT``.
         clips: What was distorted.
         skipped: Distortions left out, with the reason.
         evaluators: Name of each network -> its id.
@@ -39,33 +39,32 @@ def write_page(
     from eadbench.tables.figures import save
 
     mark = DRAWN if drawn else ""
-    save(matrix_figure(found), out / "matrix", mark)
-    metrics = list(dict.fromkeys(found.metric))
+    save(matrix_figure(findings), out / "matrix", mark)
+    metrics = list(dict.fromkeys(findings.metric))
     for name in metrics:
         save(curves_figure(levels[levels.metric == name]), out / f"curves_{name}", mark)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(
-        files("eadbench.audit").joinpath("audit.html.j2").read_text(encoding="utf-8")
-    )
-    verdicts = [(METRICS[name], verdict(name, found[found.metric == name])) for name in metrics]
+    source = files("eadbench.audit").joinpath("audit.html.j2").read_text(encoding="utf-8")
+    template = environment.from_string(source)
+    verdicts = [(METRICS[name], verdict(name, findings[findings.metric == name])) for name in metrics]
     text = template.render(
         verdicts=verdicts,
-        false=_false(found),
+        false=_false(findings),
         n=len(clips),
         speakers=len({clip.speaker or clip.clip_id for clip in clips}),
-        skipped={REGISTRY[name].label: why for name, why in skipped.items()},
-        distortions=[kind for name, kind in REGISTRY.items() if name in set(found.distortion)],
+        skipped={REGISTRY[name].label: reason for name, reason in skipped.items()},
+        distortions=[REGISTRY[name] for name in REGISTRY if name in set(findings.distortion)],
         evaluators=evaluators,
         mark=mark,
     )
     write_text(out / "index.html", text)
 
 
-def _false(found: pd.DataFrame) -> list[dict[str, str]]:
+def _false(findings: pd.DataFrame) -> list[dict[str, str]]:
     """The false responses for print, the largest first."""
-    rows = found[found.finding == "false response"].sort_values("size", ascending=False, kind="stable")
+    rows = findings[findings.finding == "false response"].sort_values("size", ascending=False, kind="stable")
     return [
         {
             "metric": label_of(row),
@@ -82,9 +81,9 @@ def label_of(row) -> str:
     return METRICS[row.metric].label + (f" ({row.variant})" if row.variant else "")
 
 
-def matrix_figure(found: pd.DataFrame):
+def matrix_figure(findings: pd.DataFrame):
     """Rank correlations as colours, metrics in rows and distortions in columns; the
-    number is the smallest level told from none.
+    number is the smallest detected level.
 
     A red frame marks a false response, a grey field what was not measured.
     """
@@ -93,9 +92,9 @@ def matrix_figure(found: pd.DataFrame):
 
     from eadbench.tables.figures import STYLE
 
-    metrics = list(dict.fromkeys(label_of(row) for row in found.itertuples()))
-    distortions = list(dict.fromkeys(found.distortion))
-    rows = list(found.itertuples())
+    metrics = list(dict.fromkeys(label_of(row) for row in findings.itertuples()))
+    distortions = list(dict.fromkeys(findings.distortion))
+    rows = list(findings.itertuples())
     placed = [(metrics.index(label_of(row)), distortions.index(row.distortion), row) for row in rows]
     values = np.full((len(metrics), len(distortions)), np.nan)
     for i, j, row in placed:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from eadbench.audit.config import AuditConfig
-from eadbench.audit.distortions import REGISTRY, Footage, level_of, levels_of
+from eadbench.audit.distortions import REGISTRY, Footage, level_names, level_of
 from eadbench.core import provenance, schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.progress import track
@@ -92,7 +92,7 @@ def audit(
     """Distort, score and sum up. What an interrupted run has scored is not scored again.
 
     Writes ``levels.parquet`` (``schemas.AUDIT_LEVELS``), ``audit.parquet``
-    (``schemas.AUDIT``), ``matrix.png``, one picture of curves per metric and
+    (``schemas.AUDIT``), ``matrix.png``, one figure of curves per metric and
     ``index.html`` into ``out``; the cells' scores lie in ``out/cells``.
 
     Args:
@@ -120,9 +120,7 @@ def audit(
     skipped = write_videos(clips, pool, config, seed, scores.fps, videos)
     distorted = [name for name in config.distortions if name not in skipped]
     zero = None
-    for name in track(
-        [ZERO, *(level_of(*one) for one in levels_of(distorted))], "score the levels", unit="level"
-    ):
+    for name in track([ZERO, *level_names(distorted)], "score the levels", unit="level"):
         tasks = [
             ScoreTask(
                 clip.clip_id,
@@ -140,8 +138,8 @@ def audit(
         measured = SummaryCell.read(cells / name)
         zero = zero or measured
         write_summary(measured, zero, scores, seed, cells / name / "summary.parquet")
-    levels, found = analyse(cells, distorted, scores, out)
-    write_page(out, levels, found, clips, skipped, ids or {}, drawn)
+    levels, findings = analyse(cells, distorted, scores, out)
+    write_page(out, levels, findings, clips, skipped, ids or {}, drawn)
     provenance.write(out, config.model_dump(mode="json"))
 
 
@@ -166,13 +164,13 @@ def write_videos(
         for name in config.distortions:
             if name in skipped:
                 continue
-            kind = REGISTRY[name]
-            for k, level in enumerate(kind.levels, 1):
+            distortion = REGISTRY[name]
+            for k, level in enumerate(distortion.levels, 1):
                 try:
-                    distorted = kind.apply(footage, level, rng_for(seed, "audit", name, clip.clip_id))
+                    distorted = distortion.apply(footage, level, rng_for(seed, "audit", name, clip.clip_id))
                 except EadbenchError as error:
                     skipped[name] = f"{clip.clip_id}: {error.what}"
-                    log.warning("%s left out: %s", kind.label, skipped[name])
+                    log.warning("%s left out: %s", distortion.label, skipped[name])
                     break
                 _write(video_of(videos, level_of(name, k), number), distorted)
     mesh.close()
@@ -180,9 +178,8 @@ def write_videos(
 
 
 def _write(path: Path, footage: Footage) -> None:
-    write_video(
-        path, footage.frames, footage.fps, crf=CRF, audio=footage.audio if len(footage.audio) else None
-    )
+    audio = footage.audio if len(footage.audio) else None
+    write_video(path, footage.frames, footage.fps, crf=CRF, audio=audio)
 
 
 def load(
@@ -193,22 +190,23 @@ def load(
     seconds = len(frames) / fps
     audio = _audio(clip, seconds)
     size = frames.shape[2], frames.shape[1]
-    others = [one for one in pool if one.speaker and clip.speaker and one.speaker != clip.speaker]
-    moods = [
-        one
-        for one in pool
-        if clip.speaker
-        and one.speaker == clip.speaker
-        and clip.emotion
-        and one.emotion not in (None, clip.emotion)
-    ]
-    pair = (next(iter(others), None), next(iter(moods), None))
+
+    def first_frames(candidates: list[SourceClip]) -> np.ndarray | None:
+        return _fitted(_frames(candidates[0], config, fps), size) if candidates else None
+
+    other_speakers, other_emotions = [], []
+    if clip.speaker:
+        other_speakers = [other for other in pool if other.speaker and other.speaker != clip.speaker]
+    if clip.speaker and clip.emotion:
+        same_speaker = [other for other in pool if other.speaker == clip.speaker]
+        other_emotions = [other for other in same_speaker if other.emotion not in (None, clip.emotion)]
     return Footage(
         frames,
         audio,
         fps,
-        mesh_of(frames, mesh),
-        *(None if one is None else _fitted(_frames(one, config, fps), size) for one in pair),
+        marks=mesh_of(frames, mesh),
+        other_speaker=first_frames(other_speakers),
+        other_emotion=first_frames(other_emotions),
     )
 
 

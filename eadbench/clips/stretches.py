@@ -8,7 +8,7 @@ from eadbench.clips.recording import Recording
 from eadbench.clips.shots import CutDetector
 from eadbench.clips.track import FaceTracker, Sight
 from eadbench.clips.windows import FPS, split_point
-from eadbench.core.errors import nobodys_fault
+from eadbench.core.errors import fatal_cause
 from eadbench.media.faces import Detector, FaceMesh
 from eadbench.media.video import DecodedFrame
 
@@ -67,7 +67,7 @@ class Cutter:
             try:
                 frame = next(frames, None)
             except Exception as error:
-                if nobodys_fault(error):
+                if fatal_cause(error):
                     raise
                 frame, broken = None, error
             if frame is None:

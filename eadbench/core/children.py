@@ -21,7 +21,7 @@ from eadbench.core import guard
 MARK = "EADBENCH_PARENT"  # environment variable of all programs that a process starts, and of theirs
 PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-SECONDS_TO_TIDY = 10.0
+SECONDS_TO_CLEAN_UP = 10.0
 
 
 def popen(command: list[str], env: Mapping[str, str] | None = None, **options: object) -> subprocess.Popen:
@@ -40,7 +40,7 @@ def popen(command: list[str], env: Mapping[str, str] | None = None, **options: o
     child = subprocess.Popen(
         command, env={**os.environ, **(env or {}), MARK: mark}, start_new_session=True, **options
     )
-    _tell(pipe, f"+{child.pid}\n")
+    _write_line(pipe, f"+{child.pid}\n")
     return child
 
 
@@ -51,7 +51,8 @@ def kill_group(child: subprocess.Popen, number: signal.Signals = signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)
     if number == signal.SIGKILL:
-        _tell(_guard(os.getpid())[0], f"-{child.pid}\n")
+        pipe, _ = _guard(os.getpid())
+        _write_line(pipe, f"-{child.pid}\n")
 
 
 def die_with_parent() -> None:
@@ -64,9 +65,9 @@ def die_with_parent() -> None:
 
 def exit_on_signals() -> None:
     """Let SIGTERM, which batch systems send, and SIGHUP unwind this process like an
-    exception, so that it tidies up.
+    exception, so that it cleans up.
 
-    What takes longer than ``SECONDS_TO_TIDY`` (a request under way, a step on the GPU)
+    What takes longer than ``SECONDS_TO_CLEAN_UP`` (a request under way, a step on the GPU)
     is cut short, before the batch system does it.
     """
     reader, writer = os.pipe()
@@ -82,12 +83,12 @@ def exit_on_signals() -> None:
 def _end_in_time(reader: int) -> None:
     while (number := os.read(reader, 1)[0]) not in ENDING:
         pass
-    time.sleep(SECONDS_TO_TIDY)
+    time.sleep(SECONDS_TO_CLEAN_UP)
     os._exit(128 + number)
 
 
 def _exit(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough; the second would cut the tidying short
+    signal.signal(number, signal.SIG_IGN)  # once is enough; the second would cut the cleanup short
     raise SystemExit(128 + number)
 
 
@@ -104,6 +105,6 @@ def _guard(process: int) -> tuple[int, str]:
     return os.dup(child.stdin.fileno()), mark
 
 
-def _tell(pipe: int, line: str) -> None:
-    with suppress(BrokenPipeError):  # somebody killed the guard
+def _write_line(pipe: int, line: str) -> None:
+    with suppress(BrokenPipeError):  # the guard was killed
         os.write(pipe, line.encode())

@@ -100,10 +100,8 @@ def _table(model: type[BaseModel]) -> str:
         if not models_in(field.annotation) and not _is_tag(field)
     ]
     lines = [COLUMNS, ("---",) * len(COLUMNS), *rows] if rows else []
-    return "\n".join(
-        "| " + " | ".join(cell.replace("``", "`").replace("|", "\\|") for cell in line) + " |"
-        for line in lines
-    )
+    escaped = [[cell.replace("``", "`").replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
 
 
 def _is_tag(field: FieldInfo) -> bool:
@@ -150,4 +148,5 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return ""
     value = field.get_default(call_default_factory=True)
-    return f"`{json.dumps(value) if not isinstance(value, str) else value}`"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"`{text}`"

@@ -4,7 +4,7 @@ from eadbench.core.errors import EadbenchError
 
 
 def pick_device(name: str = "auto"):
-    """``auto`` takes a GPU when there is one; ``cpu`` or ``cuda`` insist.
+    """``auto`` takes a GPU when there is one; ``cpu`` or ``cuda`` is taken or refused.
 
     Raises:
         EadbenchError: If ``cuda`` is asked for and no GPU is usable.

@@ -55,14 +55,14 @@ def download(
         FatalError: When the disk is full.
     """
 
-    def here() -> bool:
+    def is_complete() -> bool:
         return target.exists() and bool(size or checksum) and not integrity_error(target, size, checksum)
 
-    if here():
+    if is_complete():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(target), requests.Session() as session:
-        if not here():
+    with _locked(target), requests.Session() as session:
+        if not is_complete():
             _fetch(session, url, target, size, checksum, tries, wait, direct)
 
 
@@ -82,20 +82,21 @@ def _fetch(
         pause = min(wait * 2 ** (attempt - 1), LONGEST_WAIT)
         try:
             _stream(session, url, partial)
-            if not (fault := integrity_error(partial, size, checksum)):
+            mismatch = integrity_error(partial, size, checksum)
+            if not mismatch:
                 partial.replace(target)
                 return
-            if disguise := nature(partial):
+            if content := nature(partial):
                 partial.unlink()
                 raise EadbenchError(
-                    f"what came is {disguise}",
+                    f"what came is {content}",
                     url,
                     f"open the address in a browser, or put the file at {target}",
                 )
             partial.replace(target.with_name(target.name + ".wrong"))
-            trouble: object = f"{fault}; kept as {target.name}.wrong"
+            failure: object = f"{mismatch}; kept as {target.name}.wrong"
         except requests.HTTPError as error:
-            trouble = error
+            failure = error
             if error.response.status_code in (401, 403, 404, 410):
                 raise EadbenchError(
                     f"the server refuses: {error}", url, f"check the address, or put the file at {target}"
@@ -104,21 +105,21 @@ def _fetch(
         except OSError as error:  # requests' exceptions are OSErrors, too
             if disk_is_full(error, target.parent):
                 raise full_disk(partial) from error
-            trouble = error
-        log.warning("%s, try %d of %d: %s", url, attempt, tries, trouble)
+            failure = error
+        log.warning("%s, try %d of %d: %s", url, attempt, tries, failure)
         if attempt < tries:
             time.sleep(pause)
     raise EadbenchError(
-        f"download failed after {tries} tries: {trouble}",
+        f"download failed after {tries} tries: {failure}",
         url,
         f"check the network, or put the file at {target}",
     )
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Hold the right to fetch a file; two processes that append to one partial file
-    would spoil it. Some network disks know no locks.
+def _locked(target: Path) -> Iterator[None]:
+    """Hold the lock of a file to fetch; two processes that append to one partial file
+    would damage it. Some network disks have no locks.
     """
     path = target.with_name(f".{target.name}.lock")
     while True:
@@ -130,7 +131,7 @@ def _alone(target: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             except OSError as error:
                 log.debug("no lock on %s: %s", path, error)
-            if not _is_still(path, handle):  # its last holder removed it while we waited
+            if not _is_same_file(path, handle):  # its last holder removed it while we waited
                 continue
             try:
                 yield
@@ -139,7 +140,7 @@ def _alone(target: Path) -> Iterator[None]:
             return
 
 
-def _is_still(path: Path, handle: IO) -> bool:
+def _is_same_file(path: Path, handle: IO) -> bool:
     try:
         return path.stat().st_ino == os.fstat(handle.fileno()).st_ino
     except FileNotFoundError:
@@ -160,23 +161,25 @@ def integrity_error(path: Path, size: int | None, checksum: str | None) -> str:
 
 
 def _stream(session: requests.Session, url: str, partial: Path) -> None:
-    have = partial.stat().st_size if partial.exists() else 0
-    # ranges and lengths are of what is sent
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-        if answer.status_code == 416:  # nothing left to fetch
+    present = partial.stat().st_size if partial.exists() else 0
+    headers = {"Accept-Encoding": "identity"}  # ranges and lengths are of what is sent
+    if present:
+        headers["Range"] = f"bytes={present}-"
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        if response.status_code == 416:  # nothing left to fetch
             return
-        answer.raise_for_status()
-        resumed = answer.status_code == 206
-        expected = int(answer.headers.get("Content-Length") or 0) + (have if resumed else 0)
+        response.raise_for_status()
+        resumed = response.status_code == 206
+        length = int(response.headers.get("Content-Length") or 0)
+        expected = length + (present if resumed else 0)
         with partial.open("ab" if resumed else "wb") as handle:
-            blocks = -(-int(answer.headers.get("Content-Length") or 0) // BLOCK) or None
-            for block in track(answer.iter_content(BLOCK), f"fetch {partial.stem}", blocks, "x 64 KiB"):
+            blocks = -(-length // BLOCK) or None
+            for block in track(response.iter_content(BLOCK), f"fetch {partial.stem}", blocks, "x 64 KiB"):
                 handle.write(block)
     if expected and partial.stat().st_size < expected:
         raise OSError(f"connection cut after {partial.stat().st_size} of {expected} bytes")
 
 
-def _retry_after(answer: requests.Response) -> float:
-    text = answer.headers.get("Retry-After", "")
+def _retry_after(response: requests.Response) -> float:
+    text = response.headers.get("Retry-After", "")
     return min(float(text), LONGEST_WAIT) if text.isdigit() else 0.0

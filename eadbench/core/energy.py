@@ -8,7 +8,7 @@ import os
 
 def millijoules() -> dict[str, int]:
     """Counter of each visible GPU since its driver was loaded, by index or uuid; empty
-    without one. Whoever else used the GPU is counted in.
+    without one. Other users of the GPU are counted in.
     """
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
@@ -27,9 +27,9 @@ def _visible(nvml: ctypes.CDLL) -> list[str]:
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip()]
     count = ctypes.c_uint()
-    return (
-        [str(k) for k in range(count.value)] if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0 else []
-    )
+    if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
+        return []
+    return [str(k) for k in range(count.value)]
 
 
 def _counter(nvml: ctypes.CDLL, name: str) -> int | None:

@@ -1,5 +1,5 @@
-"""The exceptions users meet: what happened, where, and how to fix it; and what is
-nobody's fault.
+"""The exceptions that users see: what happened, where, and how to fix it; and failures
+that no clip is to blame for.
 """
 
 import errno
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-LONGEST = 500  # characters of a foreign message
+LONGEST = 500  # characters of a message of another library
 
 
 class ExplainedError(Exception):
@@ -73,11 +73,11 @@ _DEVICE = re.compile(
 )
 
 
-def nobodys_fault(error: BaseException) -> FatalError | None:
+def fatal_cause(error: BaseException) -> FatalError | None:
     """The error to end a job with if no file, clip or metric is to blame for a failure,
     else ``None``.
 
-    Nobody's fault are memory (Python's, numpy's, torch's on CPU and GPU, OpenCV's), a
+    Such causes are memory (Python's, numpy's, torch's on CPU and GPU, OpenCV's), a
     GPU that failed, and of the operating system's errors a full disk or quota, too many
     open files, no memory and a device that does not answer; also as the cause of
     another error. What FFmpeg says of memory and input counts as the file's: damaged
@@ -93,17 +93,14 @@ def nobodys_fault(error: BaseException) -> FatalError | None:
                 os.strerror(number).lower(), getattr(cause, "filename", None) or "", _SYSTEM[number]
             )
         if not by_ffmpeg and not isinstance(cause, ExplainedError):
-            text = f"{type(cause).__name__}: {cause}"
-            if (
-                isinstance(cause, MemoryError)
-                or _MEMORY.search(text)
-                or type(cause).__name__ == "OutOfMemoryError"
-            ):
+            kind = type(cause).__name__
+            text = f"{kind}: {cause}"
+            if isinstance(cause, MemoryError) or _MEMORY.search(text) or kind == "OutOfMemoryError":
                 return FatalError(f"out of memory: {_line(cause)}", "", _MORE_MEMORY)
             for number, hint in _SYSTEM.items():  # of some libraries, such as safetensors, in words alone
                 if os.strerror(number).lower() in text.lower():
                     return FatalError(os.strerror(number).lower(), "", hint)
-            if type(cause).__name__ == "AcceleratorError" or _DEVICE.search(text):
+            if kind == "AcceleratorError" or _DEVICE.search(text):
                 return FatalError(
                     f"the GPU failed: {_line(cause)}",
                     "",
@@ -131,24 +128,23 @@ def reason_of(error: Exception, where: object) -> str:
         except Exception as error:
             row["reason"] = reason_of(error, clip_id)
 
-    What nobody expected is logged with its traceback. Of absolute paths the names are
-    left: a table travels to other machines.
+    Unexpected errors are logged with their traceback. Absolute paths are cut to their
+    names: a table travels to other machines.
 
     Args:
         error: What was caught.
         where: The file, clip or metric.
 
     Raises:
-        FatalError: If it is not to blame, see :func:`nobodys_fault`: the job must end,
+        FatalError: If it is not to blame, see :func:`fatal_cause`: the job must end,
             or the tables would rest on fewer clips.
     """
-    fatal = nobodys_fault(error)
+    fatal = fatal_cause(error)
     if fatal is error:
         raise error
     if fatal is not None:
-        raise FatalError(
-            fatal.what, "; ".join(filter(None, [str(where), fatal.where])), fatal.hint
-        ) from error
+        places = "; ".join(filter(None, [str(where), fatal.where]))
+        raise FatalError(fatal.what, places, fatal.hint) from error
     if isinstance(error, EadbenchError):
         return " ".join(_names_of_paths(error.what, error).split())
     log.warning("%s: unexpected %s", where, type(error).__name__, exc_info=error)

@@ -20,7 +20,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def alone(handle: IO[str], where: Path, hint: str) -> Iterator[None]:
+def exclusive_lock(handle: IO[str], where: Path, hint: str) -> Iterator[None]:
     """Hold the lock of an open file, which is removed afterwards.
 
     Raises:
@@ -44,7 +44,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``target``; rename it to ``target`` if the block
     succeeds.
 
-    Works for files and folders (the block creates whichever it wants). The suffix is
+    Works for files and folders (the block creates either). The suffix is
     kept, since codecs look at it. On failure the temporary file or folder is removed
     and ``target`` is left as it was. A folder that is replaced is moved aside before
     the new one takes its name; :func:`restore` takes it up if a kill came in between.
@@ -75,7 +75,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 def restore(target: Path) -> None:
     """Undo or complete the replacement of a folder that a kill interrupted.
 
-    Whoever reads a folder that :func:`atomic_path` replaces calls this first: without
+    Code that reads a folder that :func:`atomic_path` replaces calls this first: without
     the new folder under its name, the old one gets it back; with it, the old one is
     removed.
     """
@@ -109,7 +109,7 @@ def disk_is_full(error: BaseException, folder: Path) -> bool:
         return False
 
 
-TROUBLES = {
+PATH_ERRORS = {
     errno.ENOENT: ("there is no such file or folder", "check the path"),
     errno.EACCES: (
         "no permission",
@@ -133,15 +133,15 @@ def explained(error: OSError) -> FatalError | None:
     """
     if error.errno in NO_SPACE:
         return full_disk(error.filename or "")
-    if error.filename is None or error.errno not in TROUBLES:
+    if error.filename is None or error.errno not in PATH_ERRORS:
         return None
-    what, hint = TROUBLES[error.errno]
+    what, hint = PATH_ERRORS[error.errno]
     path = error.filename2 if error.filename2 is not None else error.filename
     return FatalError(what, os.fsdecode(path) if isinstance(path, bytes) else path, hint)
 
 
 def full_disk(where: object) -> FatalError:
-    """The error to raise then."""
+    """The error to raise where the disk is full."""
     return FatalError("the disk is full", where, "free some space and run again; what is finished is kept")
 
 

@@ -24,9 +24,7 @@ def template_points(size: int) -> np.ndarray:
 
 
 def spread(count: int, most: int | None) -> np.ndarray:
-    """Indices of ``most`` things spread evenly over ``count``; all if ``None`` or more."""
-    return (
-        np.arange(count)
-        if most is None or most >= count
-        else np.unique(np.linspace(0, count - 1, most).round().astype(int))
-    )
+    """Indices of ``most`` items spread evenly over ``count``; all if ``None`` or more."""
+    if most is None or most >= count:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).round().astype(int))

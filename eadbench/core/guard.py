@@ -2,7 +2,7 @@
 programs that the parent left.
 
 Run by path with the standard library alone, so that it starts in 20 ms and holds 8 MB.
-Its standard input tells the process groups, ``+NUMBER`` when one began and ``-NUMBER``
+Its standard input lists the process groups, ``+NUMBER`` when one began and ``-NUMBER``
 when it ended, and closes when the parent is gone, however it ended. What left its group
 is found by a variable of its environment.
 """
@@ -18,7 +18,7 @@ SECONDS = 5.0  # how long it tries; a process that waits for a dead disk cannot 
 
 
 def marked(mark: bytes) -> list[int]:
-    """Processes of this user whose environment holds ``mark``, where /proc tells."""
+    """Processes of this user whose environment holds ``mark``, where there is /proc."""
     processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""One command's work on many items: what an interrupted run finished is taken up, the
+"""One command's work on many items: what an interrupted run finished is used again, the
 table is written, and what lies beside it is sealed.
 
 A stage reads its rows, asks :meth:`Job.done` for each item, computes those that are
-not, hands each to :meth:`Job.keep`, and ends with :meth:`Job.write`. "Unchanged" means
+not, gives each to :meth:`Job.keep`, and ends with :meth:`Job.write`. "Unchanged" means
 the same everywhere: the content of the files that went in, by their sha256, and what of
 the settings shapes an item; and the files that came out are still what they were.
 """
@@ -35,7 +35,7 @@ class Job:
         media: Folder of the files that come with the rows; that of ``out`` by default.
         record: Folder of ``provenance.json``; that of ``out`` by default.
         lasting: Keep what is finished for later runs, not only for one that goes on:
-            for work that is dear, and whose files stay where they are.
+            for work that is expensive, and whose files stay where they are.
         begin: Whether to :meth:`begin` at once; a stage that may find everything done
             already does it later.
     """
@@ -60,15 +60,15 @@ class Job:
         self._started, self._lasting = time.time(), lasting
         self._shaping = _digest([VERSION, shaping])
         self._hashes: dict[Path, str] = {}
-        self._asked: set[str] = set()
+        self._keys: set[str] = set()  # of this run's items
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self._notes = Notes(out.with_name(f".{out.stem}.done.jsonl"))
         if begin:
             self.begin()
 
     def begin(self) -> None:
-        """Take the old table away: a kill must not leave it beside files that are not
-        its own.
+        """Remove the old table: a kill must not leave it beside files that are not its
+        own.
         """
         self.out.unlink(missing_ok=True)
 
@@ -81,7 +81,7 @@ class Job:
                 made it.
         """
         key = _digest([self._shaping, item, [self._hash(path) for path in files]])
-        self._asked.add(key)
+        self._keys.add(key)
         return key
 
     def done(self, key: str) -> dict[str, Any] | None:
@@ -89,22 +89,23 @@ class Job:
         they were.
         """
         entry = self._notes.entries.get(key)
-        if entry is None or any(
-            not (self.folder / name).is_file() or sha256_of(self.folder / name) != checksum
-            for name, checksum in entry["sums"].items()
-        ):
+        if entry is None:
             return None
+        for name, checksum in entry["sums"].items():
+            path = self.folder / name
+            if not path.is_file() or sha256_of(path) != checksum:
+                return None
         return entry["value"]
 
     def keep(self, key: str, value: dict[str, Any], files: Iterable[Path] = ()) -> None:
-        """Note what came out, before the next item is begun; what failed is left out,
-        so that a rerun tries it again.
+        """Record a result before the next item is begun; what failed is left out, so that
+        a rerun tries it again.
 
         Args:
             key: Of :meth:`key`.
             value: The row, or whatever the stage makes its rows of; with a ``status``
                 if it can fail.
-            files: What lies in the job's folder because of it.
+            files: Files of the result, in the job's folder.
         """
         if value.get("status") == FAILED:
             return
@@ -121,14 +122,14 @@ class Job:
         **facts: object,
     ) -> None:
         """Write the table, the checksums of what lies beside it and the record of
-        provenance; forget what was kept for a rerun.
+        provenance; remove the records for a rerun.
 
         Args:
             rows: The rows.
             table: Their contract.
             sort_by: Column or columns that order them.
             what: The items, for the message if all failed; ``None`` if the stage has
-                looked at that itself.
+                checked that itself.
             files: Files to seal; ``None`` if the job leaves none beside the table.
             where: Place for that message; the table by default.
             facts: For the record.
@@ -138,23 +139,19 @@ class Job:
                 a row breaks the contract.
         """
         if what:
-            tried = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
-            check_not_all_failed((row for row in tried if row["status"] != DROPPED), what, where or self.out)
+            records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+            attempted = (row for row in records if row["status"] != DROPPED)
+            check_not_all_failed(attempted, what, where or self.out)
         if files is not None:
-            known = {
-                name: checksum
-                for key in self._asked & self._notes.entries.keys()
-                for name, checksum in self._notes.entries[key]["sums"].items()
-            }
-            named = {path.relative_to(self.folder).as_posix(): path for path in files}
-            seals.seal(
-                self.folder,
-                {name: known.get(name) or sha256_of(path) for name, path in named.items()},
-                self.out,
-            )
+            checksums: dict[str, str] = {}
+            for key in self._keys & self._notes.entries.keys():
+                checksums |= self._notes.entries[key]["sums"]
+            paths = {path.relative_to(self.folder).as_posix(): path for path in files}
+            sums = {name: checksums.get(name) or sha256_of(path) for name, path in paths.items()}
+            seals.seal(self.folder, sums, self.out)
         write_table(self.out, rows, table, sort_by)
         provenance.write(self.record, self.settings, self.inputs, self._started, **facts)
-        self._notes.keep_only(self._asked if self._lasting else set())
+        self._notes.keep_only(self._keys if self._lasting else set())
         remove_partial(self.out.parent)
 
     def _hash(self, path: Path) -> str:
@@ -167,17 +164,18 @@ class Job:
 
 
 class Notes:
-    """What is finished, a line of JSON each, behind the hash of its text: a letter that
-    changes, or a line that a kill cuts, takes it out.
+    """What is finished, a line of JSON each, behind the hash of its text: a line that was
+    changed, or cut by a kill, does not count.
 
     Args:
-        path: The file; reading heals it.
+        path: The file; reading removes such lines.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: dict[str, dict[str, Any]] = {}
-        for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        content = path.read_bytes() if path.exists() else b""
+        for line in content.split(b"\n"):
             digest, _, text = line.partition(b" ")
             if hashlib.sha256(text).hexdigest().encode() == digest:
                 key, entry = json.loads(text)
@@ -195,12 +193,14 @@ class Notes:
             with self.path.open("a", encoding="utf-8") as handle:
                 handle.write(_line(key, entry))
         except OSError as error:
-            raise (full_disk(self.path) if disk_is_full(error, self.path.parent) else error) from error
+            if disk_is_full(error, self.path.parent):
+                raise full_disk(self.path) from error
+            raise
 
     def keep_only(self, keys: Iterable[str]) -> None:
         """Write the file anew with some entries; without any it is removed."""
-        kept = set(keys)
-        self.entries = {key: entry for key, entry in self.entries.items() if key in kept}
+        to_keep = set(keys)
+        self.entries = {key: entry for key, entry in self.entries.items() if key in to_keep}
         if self.entries:
             write_text(self.path, "".join(_line(*item) for item in self.entries.items()))
         else:

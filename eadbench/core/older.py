@@ -1,5 +1,5 @@
-"""Results of an older eadbench: told before anything is planned, so that old and new
-never stand in one table.
+"""Results of an older eadbench: refused before anything is planned, so that old and new
+are never in one table.
 """
 
 import json
@@ -28,7 +28,7 @@ def refuse_older(results: Path) -> None:
                 for entry in records
             )
         except (OSError, ValueError, AttributeError, TypeError):
-            continue  # whoever reads it says what is wrong
+            continue  # the job that reads it reports what is wrong
         if older:
             hint = (
                 "move the folder away, or plan in another one with --directory; `eadbench tables "

@@ -82,14 +82,17 @@ def _checked(callback: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(callback)
     def call(**values: Any) -> Any:
-        passed = {
-            name: value for name, value in values.items() if value is not None and value != defaults[name]
-        }
-        parts = {"part": list(parse_parts(passed["part"]).values())} if "part" in passed else {}
-        for name, value in sorted({**passed, **parts}.items(), key=lambda item: item[0] in WRITTEN):
+        passed = {}
+        for name, value in values.items():
+            if value is not None and value != defaults[name]:
+                passed[name] = value
+        if "part" in passed:
+            passed["part"] = list(parse_parts(passed["part"]).values())
+        for name, value in sorted(passed.items(), key=lambda item: item[0] in WRITTEN):
+            check_path = check_target if name in WRITTEN else check_there
             for path in value if isinstance(value, list) else [value]:
                 if isinstance(path, Path):
-                    (check_target if name in WRITTEN else check_there)(path, option_of[name])
+                    check_path(path, option_of[name])
         return callback(**values)
 
     return call
@@ -120,14 +123,10 @@ def check_there(path: Path, option: str) -> None:
             near = nearest(path.name, [sibling.name for sibling in path.parent.iterdir()])
         except OSError:
             near = ""
-        made = (
-            f"; the workflow makes its files: snakemake --cores all {path}"
-            if "results" in path.parts and path.suffix in (".parquet", ".json")
-            else ""
-        )
-        raise EadbenchError(
-            f"there is no such file or folder{near}", f"{option} {path}", f"check the path{made}"
-        )
+        hint = "check the path"
+        if "results" in path.parts and path.suffix in (".parquet", ".json"):
+            hint += f"; the workflow makes its files: snakemake --cores all {path}"
+        raise EadbenchError(f"there is no such file or folder{near}", f"{option} {path}", hint)
 
 
 def check_target(path: Path, option: str) -> None:

@@ -26,7 +26,7 @@ def track(
     Args:
         items: What to work on.
         what: Words for it.
-        total: Units in all, where ``len(items)`` does not tell.
+        total: Units in all, where ``len(items)`` is not their number.
         unit: What is counted.
         size: Units that an item holds.
     """

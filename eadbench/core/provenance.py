@@ -44,7 +44,9 @@ _UNIT = (1 << 20) if sys.platform == "darwin" else (1 << 10)  # of ru_maxrss in 
 
 @dataclass
 class _Process:
-    """What this process was given and how far it is."""
+    """Start, energy and configuration of the running command, and whether its record is
+    written.
+    """
 
     started: float = field(default_factory=time.time)
     energy: dict[str, int] = field(default_factory=dict)
@@ -56,13 +58,13 @@ _process = _Process()
 
 
 def begin() -> None:
-    """Note time and the GPUs' energy at the start of a command."""
+    """Record time and the GPUs' energy at the start of a command."""
     global _process
     _process = _Process(energy=energy.millijoules())
 
 
-def given(config: dict[str, Any]) -> None:
-    """Note the configuration that a command was given; its secrets are masked."""
+def record_config(config: dict[str, Any]) -> None:
+    """Record the configuration of the command; its secrets are masked."""
     secrets.note(config)
     _process.config = secrets.masked(config)
 
@@ -72,18 +74,17 @@ def git_commit() -> str:
     """Commit of the checkout that the package runs from, with ``+dirty`` when it has
     changes; else ``unknown``.
     """
-    here = Path(__file__).resolve().parent
     try:
-        run = ["git", "-C", str(here)]
-        commit = subprocess.run(
-            [*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        dirty = subprocess.run(
-            [*run, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "-uno")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit + ("+dirty" if dirty else "")
+    return commit + ("+dirty" if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def versions() -> dict[str, str]:
@@ -135,12 +136,10 @@ def write(
         **facts,
     }
     path = Path(folder) / NAME
-    earlier = _earlier(path, _what(sys.argv))
-    write_text(
-        path,
-        json.dumps(secrets.masked(record | ({"earlier": earlier} if earlier else {})), indent=1, default=str)
-        + "\n",
-    )
+    earlier = _earlier(path, _name_of_command(sys.argv))
+    if earlier:
+        record["earlier"] = earlier
+    write_text(path, json.dumps(secrets.masked(record), indent=1, default=str) + "\n")
     _process.written = True
 
 
@@ -154,7 +153,7 @@ def complete(argv: list[str]) -> None:
             write(out.parent if out.parent.name else Path())
 
 
-def _what(argv: list[str]) -> str:
+def _name_of_command(argv: list[str]) -> str:
     """A command by its stage, verb and the name of its output, e.g.
     ``clips merge cut.parquet``.
     """
@@ -162,39 +161,40 @@ def _what(argv: list[str]) -> str:
     while words and words[0].startswith("--"):  # --log FILE, --threads N
         words = words[2:]
     verb = " ".join(takewhile(lambda word: not word.startswith("-"), words[:2]))
-    return f"{verb} {Path(argv[argv.index('--out') + 1]).name}" if "--out" in argv[:-1] else verb
+    if "--out" not in argv[:-1]:
+        return verb
+    return f"{verb} {Path(argv[argv.index('--out') + 1]).name}"
 
 
-def _earlier(path: Path, what: str) -> dict[str, Any]:
+def _earlier(path: Path, command: str) -> dict[str, Any]:
     """Records that other commands left in the file."""
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
-        records = old.pop("earlier", {}) | {_what(old["command"]): old}
+        records = old.pop("earlier", {}) | {_name_of_command(old["command"]): old}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return {}
-    records.pop(what, None)
+    records.pop(command, None)
     return records
 
 
 def _cpu_seconds() -> float:
     """Processor time of this process and of its finished children."""
-    return sum(
-        u.ru_utime + u.ru_stime
-        for u in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def peak_mb() -> float:
     """Resident set of the largest process of this command so far, this one or a
     finished child, MiB. No spike is missed: the kernel counts.
     """
-    return round(max(own_peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _UNIT), 1)
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _UNIT
+    return round(max(own_peak_mb(), of_children), 1)
 
 
 def own_peak_mb() -> float:
     """Largest resident set of this process, MiB.
 
-    Where /proc tells, from there: ``ru_maxrss`` starts with what the process had that
+    Where there is /proc, from there: ``ru_maxrss`` starts with what the process had that
     began this program, and a test under a large pytest, or a job under a large
     Snakemake, would inherit that. (A child's is at least ours, for the same reason,
     which does no harm to the larger of the two.)
@@ -207,7 +207,7 @@ def own_peak_mb() -> float:
 
 
 def _joules() -> float | None:
-    """Energy of the visible GPUs since the command began; null where none tells."""
+    """Energy of the visible GPUs since the command began; null where none counts it."""
     used = [
         value - _process.energy[name]
         for name, value in energy.millijoules().items()

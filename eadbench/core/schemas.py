@@ -564,8 +564,8 @@ AUDIT_LEVELS = Table(
         Column(
             "told",
             BOOL,
-            "whether the interval leaves out 0; of a metric that hears nothing under a distortion of the "
-            "audio, whether it changed at all",
+            "whether the change is detected: the interval leaves out 0; of a metric that needs no audio "
+            "under a distortion of the audio, whether it changed at all",
             nullable=False,
         ),
         Column("n", INT, "clips that went in", nullable=False),
@@ -590,13 +590,13 @@ AUDIT = Table(
         Column(
             "smallest",
             F64,
-            "smallest amount from which on every level is told from none; null if there is none",
+            "smallest amount from which on every level is detected; null if there is none",
         ),
         Column("smallest_level", INT, "its level, 1 to 5"),
         Column(
             "size",
             F64,
-            "largest change over the metric's largest change by any distortion that it is there to see",
+            "largest change over the metric's largest change by any distortion that it is meant to show",
         ),
         Column("unit", STR, "unit of `smallest`", nullable=False),
         Column(

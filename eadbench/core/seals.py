@@ -3,7 +3,7 @@ it.
 
 Tables carry their own (`core.tables`). Media, safetensors and JSON carry none, and a
 video with a flipped byte decodes to other pixels without a word. So a job writes
-``sums.sha256`` into its folder (``sha256sum --check`` reads it), and whoever reads a
+``sums.sha256`` into its folder (``sha256sum --check`` reads it), and code that reads a
 file of that folder calls :func:`check`. Files that no list names, such as those of
 users, are taken as they are.
 """
@@ -30,8 +30,8 @@ def sums_of(folder: Path, files: Iterable[Path]) -> dict[str, str]:
 
 
 def seal(folder: Path, sums: Mapping[str, str], made_by: Path) -> None:
-    """Write the list of a folder, replacing an earlier one, and clear away halves of
-    files that a kill left.
+    """Write the list of a folder, replacing an earlier one, and remove partial files that
+    a kill left.
 
     Args:
         folder: Folder of the files, one that no other job seals.
@@ -122,11 +122,9 @@ def _plain(path: str | Path) -> Path:
 
 
 def _compare(path: Path, expected: str, made_by: Path) -> None:
-    here = Path.cwd()
-    hint = (
-        f"delete {made_by.relative_to(here) if made_by.is_relative_to(here) else made_by} and run the "
-        "workflow again"
-    )
+    if made_by.is_relative_to(Path.cwd()):
+        made_by = made_by.relative_to(Path.cwd())
+    hint = f"delete {made_by} and run the workflow again"
     try:
         state = _state(path)
     except FileNotFoundError as error:
@@ -144,6 +142,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _list_of(folder: Path) -> tuple[dict[str, str], str] | None:
+    """Checksums by name, and the output whose deletion makes the files anew."""
     path = folder / NAME
     try:
         return _parse(path, *_state(path))
@@ -163,6 +162,8 @@ def _parse(path: Path, size: int, changed: int) -> tuple[dict[str, str], str] | 
             "delete the file and run the workflow again, or have the files of its folder made anew",
         )
     first, *lines = body.decode().splitlines()
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}, first.partition(
-        "delete: "
-    )[2]
+    sums = {}
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        sums[name] = digest
+    return sums, first.partition("delete: ")[2]

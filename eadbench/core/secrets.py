@@ -48,7 +48,7 @@ def expand(text: str, where: str) -> str:
 
 
 def missing(text: str) -> list[str]:
-    """Names of the variables that :func:`expand` would lack."""
+    """Names of the variables of a text that the environment does not have."""
     names = [match[1] or match[2] for match in REFERENCE.finditer(text)]
     return [name for name in names if name not in os.environ]
 

@@ -48,7 +48,7 @@ NAME_RULE = (
     "a name starts with a letter and goes on with letters, digits, `_`, `-` and `.`, at most 100 in all"
 )
 WHOLE = "compare with config.yaml, which explains every key"
-LACKING = "pass it with --settings, or use --config"
+NOT_GIVEN = "pass it with --settings, or use --config"
 Entry = TypeVar("Entry")
 INNER = re.compile(r"Value error, ([A-Za-z_]\w*(?:\.\w+)*): ")  # our own messages that name a key
 # Names of an earlier version -> those of now; understood, with a warning, for one
@@ -77,8 +77,7 @@ MethodName = Annotated[str, Ref("samples.methods")]
 
 @dataclass(frozen=True)
 class Requires:
-    """What the making of something needs of the stages before, by the names in the
-    configuration.
+    """What an output needs of the stages before, by the names in the configuration.
 
     Attributes:
         artefacts: Of the zoo.
@@ -101,7 +100,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def trim(self, dump: dict[str, Any]) -> None:
-        """Take out of a dump of these values what they make irrelevant, e.g. the
+        """Remove from a dump of these values what they make irrelevant, e.g. the
         captioners that are not chosen.
         """
 
@@ -109,18 +108,18 @@ class Section(BaseModel):
         """The fields whose names of other entries must be there; all by default."""
         return self.__dict__
 
-    def needless(self) -> tuple[str, ...]:
+    def unused_scalars(self) -> tuple[str, ...]:
         """Of ``seed`` and ``device``, what this entry of a named mapping does not use."""
         return ()
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).model_fields:
-            raise EadbenchError(f"the settings lack {name!r} ({type(self).__name__})", name, LACKING)
+            raise EadbenchError(f"the settings lack {name!r} ({type(self).__name__})", name, NOT_GIVEN)
         return super().__getattr__(name)
 
 
 class Scalars(Section):
-    """What stands beside the sections.
+    """Settings beside the sections.
 
     Attributes:
         seed: Every random choice derives from it.
@@ -154,31 +153,34 @@ class Settings:
     """
 
     def __init__(self, raw: dict[str, Any]) -> None:
-        known = (*SCALARS, *SECTIONS)
+        valid_keys = (*SCALARS, *SECTIONS)
         for key in raw:
-            if key not in (*known, VERB):
+            if key not in (*valid_keys, VERB):
                 raise EadbenchError(
-                    f"unknown key {key!r} in the configuration{nearest(key, known)}",
+                    f"unknown key {key!r} in the configuration{nearest(key, valid_keys)}",
                     key,
-                    f"known keys: {', '.join(known)}",
+                    f"known keys: {', '.join(valid_keys)}",
                 )
         self.raw = raw = with_new_names(raw)
         self._values: dict[str, Any] = {}
         scalars = {key: raw[key] for key in SCALARS if key in raw}
         with _explained("", Scalars, scalars):
-            self._values |= {key: part_of(Scalars, scalars).__dict__[key] for key in scalars}
+            validated = part_of(Scalars, scalars).__dict__
+            self._values |= {key: validated[key] for key in scalars}
         for name in self.given:
-            with _explained(name, model := section_model(name), raw[name]):
-                self._values[name] = (
-                    part_of(model, raw[name]) if VERB in raw else model.model_validate(raw[name])
-                )
+            model = section_model(name)
+            with _explained(name, model, raw[name]):
+                if VERB in raw:
+                    self._values[name] = part_of(model, raw[name])
+                else:
+                    self._values[name] = model.model_validate(raw[name])
 
     def __getattr__(self, name: str) -> Any:
         if name not in (*SCALARS, *SECTIONS):
             raise AttributeError(name)
         if name not in self._values:
             what = "section " if name in SECTIONS else ""
-            raise EadbenchError(f"the settings lack {what}{name!r}", name, LACKING)
+            raise EadbenchError(f"the settings lack {what}{name!r}", name, NOT_GIVEN)
         return self._values[name]
 
     @property
@@ -201,33 +203,33 @@ class Settings:
         """
         return {VERB: verb, **self._picked(verb, names, shaping)}
 
-    def aside_for(self, verb: str, **names: str) -> dict[str, Any]:
+    def incidental_for(self, verb: str, **names: str) -> dict[str, Any]:
         """What a command reads beside that and no result depends on."""
         return self._picked(verb, names, incidental)
 
     def only(self, verb: str) -> "Settings":
         """These settings as the command gets them: what it does not read raises."""
-        where = {"pathvars": self.raw["pathvars"]} if "pathvars" in self.raw else {}
-        return Settings(merge(self.read_by(verb), self.aside_for(verb)) | where)
+        raw = merge(self.read_by(verb), self.incidental_for(verb))
+        if "pathvars" in self.raw:
+            raw["pathvars"] = self.raw["pathvars"]
+        return Settings(raw)
 
     def _picked(self, verb: str, names: dict[str, str], dump: Any) -> dict[str, Any]:
-        paths = [
-            [names.get(part[1:-1], "*") if part.startswith("{") else part for part in path.split(".")]
-            for path in reads(verb)
-        ]
+        paths = _paths_of(verb, names)
         picked: dict[str, Any] = {}
-        needless: set[str] = set()
+        unused_scalars: set[str] = set()
         for path in paths:
-            if path[0] in self._values and path[0] not in SCALARS:
-                _copy(self._dumped(path[0], dump), path[1:], picked.setdefault(path[0], {}))
-                entry = (
-                    getattr(self._values[path[0]], NAMED.get(path[0], ""), {}).get(path[2])
-                    if len(path) == 3
-                    else None
-                )
-                needless |= set(entry.needless()) if entry is not None else set()
+            section = path[0]
+            if section not in self._values or section in SCALARS:
+                continue
+            _copy(self._dumped(section, dump), path[1:], picked.setdefault(section, {}))
+            if len(path) == 3:
+                entries = getattr(self._values[section], NAMED.get(section, ""), {})
+                entry = entries.get(path[2])
+                if entry is not None:
+                    unused_scalars.update(entry.unused_scalars())
         for name in SCALARS:
-            if [name] in paths and name in self._values and (name in needless) is (dump is incidental):
+            if [name] in paths and name in self._values and (name in unused_scalars) is (dump is incidental):
                 picked[name] = self._values[name]
         for path in paths:
             if path[0].startswith("-"):
@@ -235,7 +237,7 @@ class Settings:
         return {name: value for name, value in picked.items() if not _empty(value)}
 
     def _dumped(self, name: str, dump: Any) -> Any:
-        key = f" {dump.__name__} {name}"  # kept: a plan asks hundreds of times
+        key = f" {dump.__name__} {name}"  # cached: a plan calls this hundreds of times
         if key not in self._values:
             self._values[key] = dump(self._values[name])
         return self._values[key]
@@ -248,6 +250,15 @@ def reads(verb: str) -> tuple[str, ...]:
     """
     stage, name = verb.split()
     return import_module(f"eadbench.{stage}.config").READS[name]
+
+
+def _paths_of(verb: str, names: dict[str, str]) -> list[list[str]]:
+    """Keys of each path of :func:`reads`; placeholders become the names, or ``*``."""
+    paths = []
+    for path in reads(verb):
+        keys = path.split(".")
+        paths.append([names.get(key[1:-1], "*") if key.startswith("{") else key for key in keys])
+    return paths
 
 
 def section_model(name: str) -> type[Section]:
@@ -275,7 +286,7 @@ def shaping_for(verb: str, section: Section) -> Any:
     it has finished is found again.
     """
     name, dump = verb.split()[0], shaping(section)
-    paths = [["*" if part.startswith("{") else part for part in path.split(".")] for path in reads(verb)]
+    paths = _paths_of(verb, {})
     picked: dict[str, Any] = {}
     for path in paths:
         if path[0] == name:
@@ -290,12 +301,13 @@ def incidental(value: Any) -> dict[str, Any]:
     """The rest: what a command reads and no result depends on."""
     if not isinstance(value, (Section, dict)):
         return {}
+    is_section = isinstance(value, Section)
     rest = {}
-    for key, item in (value.__dict__ if isinstance(value, Section) else value).items():
-        if isinstance(value, Section) and not _shapes(type(value), key):
+    for key, item in (value.__dict__ if is_section else value).items():
+        if is_section and not _shapes(type(value), key):
             rest[key] = shaping(item)
-        elif below := incidental(item):
-            rest[key] = below
+        elif inner := incidental(item):
+            rest[key] = inner
     return rest
 
 
@@ -313,7 +325,10 @@ def _copy(tree: dict[str, Any], path: list[str], into: dict[str, Any]) -> None:
     if not path:
         into |= tree
         return
-    for key in list(tree) if path[0] == "*" else [path[0]] if path[0] in tree else []:
+    keys = list(tree) if path[0] == "*" else [path[0]]
+    for key in keys:
+        if key not in tree:
+            continue
         if len(path) == 1 or not isinstance(tree[key], dict):
             into[key] = dict(tree[key]) if isinstance(tree[key], dict) else tree[key]
         else:
@@ -341,23 +356,22 @@ def part_of(model: type[Section], values: Any) -> Any:
     """A section that may lack fields: those given are validated, reading another one
     raises (unless it shapes nothing: its default).
     """
+    if not isinstance(values, dict):
+        return model.model_validate(values)
     fields = model.model_fields
-    complete = isinstance(values, dict) and {key for key in fields if _shapes(model, key)} <= set(values)
-    if not isinstance(values, dict) or (
-        complete and not any(models_in(field.annotation) for field in fields.values())
-    ):
+    is_complete = {key for key in fields if _shapes(model, key)} <= set(values)
+    has_inner_models = any(models_in(field.annotation) for field in fields.values())
+    if is_complete and not has_inner_models:
         return model.model_validate(values)
     validated = {}
     for key, value in values.items():
         if key not in fields:
             model.model_validate({key: value})  # says which
-        field = fields[key]
+        whole = annotation = fields[key].annotation
+        if fields[key].metadata:
+            whole = Annotated[(annotation, *fields[key].metadata)]
         with _located(key):
-            validated[key] = _part_of(
-                field.annotation,
-                Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation,
-                value,
-            )
+            validated[key] = _part_of(annotation, whole, value)
     for key, field in fields.items():
         if key not in validated and not _shapes(model, key) and not field.is_required():
             validated[key] = field.get_default(call_default_factory=True)
@@ -377,16 +391,15 @@ def _part_of(annotation: Any, whole: Any, value: Any) -> Any:
             with _located(key):
                 validated[key] = _part_of(entry, entry, item)
         return validated
-    if len(models) > 1:
-        models = [
-            model for model in models if value.get("kind") in get_args(model.model_fields["kind"].annotation)
-        ] or models
+    for model in models if len(models) > 1 else ():
+        if value.get("kind") in get_args(model.model_fields["kind"].annotation):
+            return part_of(model, value)
     return part_of(models[0], value)
 
 
 @contextmanager
 def _located(key: str) -> Iterator[None]:
-    """Says of a mistake below a key where it stands."""
+    """Adds a key to the place of the mistakes below it."""
     try:
         yield
     except ValidationError as error:
@@ -403,14 +416,15 @@ def _is_mapping(annotation: Any) -> bool:
 
 @contextmanager
 def _explained(section: str, model: type[Section], raw: Any) -> Iterator[None]:
-    """Turns pydantic's error into ours."""
+    """Turns pydantic's error into an :class:`EadbenchError`."""
     try:
         yield
     except ValidationError as error:
         errors = _as_written(error.errors(), raw)
-        places = dict.fromkeys(
-            ".".join(filter(None, (section, *_keys(_loc(mistake, raw), raw)))) for mistake in errors
-        )
+        places: dict[str, None] = {}
+        for mistake in errors:
+            keys = (section, *_keys(_loc(mistake, raw), raw))
+            places[".".join(filter(None, keys))] = None
         message = "; ".join(dict.fromkeys(_mistake(mistake, model) for mistake in errors))
         raise EadbenchError(f"invalid configuration: {message}", "; ".join(places), WHOLE) from error
 
@@ -441,9 +455,9 @@ def _loc(error: Any, raw: Any) -> tuple[Any, ...]:
 def _stands(loc: tuple[Any, ...], raw: Any) -> bool:
     """Whether the configuration holds the key of a place."""
     for number, key in enumerate(loc):
-        if (isinstance(raw, dict) and key in raw) or (
-            isinstance(raw, (list, tuple)) and isinstance(key, int) and key < len(raw)
-        ):
+        in_mapping = isinstance(raw, dict) and key in raw
+        in_list = isinstance(raw, (list, tuple)) and isinstance(key, int) and key < len(raw)
+        if in_mapping or in_list:
             raw = raw[key]
         elif number + 1 == len(loc):
             return False
@@ -519,9 +533,10 @@ def _mistake(error: Any, model: type[Section]) -> str:
         return f"{path}: is missing"
     if error["type"] in ("literal_error", "union_tag_invalid"):  # one of a few words: the nearest of them
         value = error["ctx"].get("tag", error["input"])
-        known = re.findall(r"'([^']*)'", error["ctx"].get("expected") or error["ctx"]["expected_tags"])
-        path += f".{error['ctx']['discriminator'].strip(chr(39))}" if "discriminator" in error["ctx"] else ""
-        return f"{path}: {value!r} is not known{nearest(value, known)}; known: {', '.join(known)}"
+        words = re.findall(r"'([^']*)'", error["ctx"].get("expected") or error["ctx"]["expected_tags"])
+        if "discriminator" in error["ctx"]:
+            path += f".{error['ctx']['discriminator'].strip(chr(39))}"
+        return f"{path}: {value!r} is not known{nearest(value, words)}; known: {', '.join(words)}"
     suffix = "" if INNER.match(error["msg"]) else f" (given: {error['input']!r:.80})"
     return f"{path}: {error['msg'].removeprefix('Value error, ')}{suffix}"
 
@@ -530,24 +545,19 @@ def _fields_at(model: type[Section], loc: tuple[Any, ...]) -> list[str]:
     """Names of the fields that can stand at a place of a section."""
     models = [model]
     for key in loc:
-        below = [
-            inner
-            for m in models
-            if key in m.model_fields
-            for inner in models_in(m.model_fields[key].annotation)
-        ]
-        named = [
-            m
-            for m in models
-            if "kind" in m.model_fields and key in get_args(m.model_fields["kind"].annotation)
-        ]
-        models = below or named or models
+        inner_models, of_kind = [], []
+        for m in models:
+            if key in m.model_fields:
+                inner_models += models_in(m.model_fields[key].annotation)
+            if "kind" in m.model_fields and key in get_args(m.model_fields["kind"].annotation):
+                of_kind.append(m)
+        models = inner_models or of_kind or models
     return [name for m in models for name in m.model_fields]
 
 
-def nearest(word: object, known: Any) -> str:
-    """`` (did you mean 'x'?)`` where a known word is near, else nothing."""
-    matches = get_close_matches(str(word), [str(name) for name in known], 1)
+def nearest(word: object, names: Any) -> str:
+    """`` (did you mean 'x'?)`` where a name is near, else nothing."""
+    matches = get_close_matches(str(word), [str(name) for name in names], 1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
@@ -577,25 +587,21 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """
     merged = dict(base)
     for key, value in over.items():
-        merged[key] = (
-            merge(merged[key], value)
-            if isinstance(value, dict) and isinstance(merged.get(key), dict)
-            else value
-        )
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = merge(merged[key], value)
+        merged[key] = value
     return merged
 
 
 def without_dropped(raw: dict[str, Any]) -> dict[str, Any]:
     """The configuration without the named entries (corpora, artefacts, runs, methods)
-    that a later file took out with ``name: null``.
+    that a later file removed with ``name: null``.
     """
-    kept = dict(raw)
+    without = dict(raw)
     for section, key, entries in _named(raw):
-        kept[section] = {
-            **raw[section],
-            key: {name: entry for name, entry in entries.items() if entry is not None},
-        }
-    return kept
+        remaining = {name: entry for name, entry in entries.items() if entry is not None}
+        without[section] = {**raw[section], key: remaining}
+    return without
 
 
 def _named(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[Any, Any]]]:
@@ -607,8 +613,8 @@ def _named(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[Any, Any]]]:
 
 @cache
 def new_name(name: str) -> str:
-    """The name of now for one of an earlier version (``RENAMED``), which is warned of
-    once per process; any other as it is.
+    """The present name for one of an earlier version (``RENAMED``), with one warning per
+    process; any other as it is.
     """
     if name in RENAMED:
         log.warning("%r is now called %r; the old name will go", name, RENAMED[name])
@@ -616,7 +622,7 @@ def new_name(name: str) -> str:
 
 
 def with_new_names(raw: dict[str, Any]) -> dict[str, Any]:
-    """The configuration in the names of now, see :func:`new_name`."""
+    """The configuration in present names, see :func:`new_name`."""
 
     def new(value: Any) -> Any:
         if isinstance(value, str):
@@ -638,7 +644,7 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
     there.
 
     Args:
-        raw: As read; ``name: null`` takes an entry out.
+        raw: As read; ``name: null`` removes an entry.
         whole: Whether all sections must be there, as the workflow needs them.
 
     Raises:
@@ -667,8 +673,8 @@ def check(raw: dict[str, Any], whole: bool = False) -> Settings:
 def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
     """All that is named must be there, and nothing may wait for itself.
 
-    ``tables`` may go on naming what a later file took out: its rows and columns are
-    left out.
+    ``tables`` may go on naming what a later file removed: its rows and columns are left
+    out.
     """
     wrong: list[str] = []
     edges: dict[tuple[str, str], dict[str, str]] = {}
@@ -677,21 +683,14 @@ def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
             owner, _, key = mapping.partition(".")
             if owner not in settings.given:
                 continue
-            known = getattr(getattr(settings, owner), key)
-            if name not in known and not (section == "tables" and name in dropped.get(mapping, ())):
-                wrong.append(
-                    f"{path}: {name!r} is not in "
-                    f"{mapping}{nearest(name, known) or ' (known: ' + (', '.join(known) or 'none') + ')'}"
-                )
+            entries = getattr(getattr(settings, owner), key)
+            may_be_dropped = section == "tables" and name in dropped.get(mapping, ())
+            if name not in entries and not may_be_dropped:
+                suggestion = nearest(name, entries) or f" (known: {', '.join(entries) or 'none'})"
+                wrong.append(f"{path}: {name!r} is not in {mapping}{suggestion}")
             elif path.startswith(f"{mapping}."):
-                entry = next(
-                    (
-                        candidate
-                        for candidate in known
-                        if path[len(mapping) + 1 :].startswith(f"{candidate}.")
-                    ),
-                    None,
-                )
+                rest = path.removeprefix(f"{mapping}.")
+                entry = next((other for other in entries if rest.startswith(f"{other}.")), None)
                 edges.setdefault((mapping, entry), {})[name] = path
     if wrong:
         raise EadbenchError(
@@ -723,7 +722,7 @@ def references(
     value: Any, path: str, annotation: Any = None, metadata: tuple[Any, ...] = ()
 ) -> Iterator[tuple[str, str, str]]:
     """Every name in a section that names an entry of some mapping: (where it stands,
-    the mapping, the name). What is not read is not looked at.
+    the mapping, the name). Unread fields are skipped.
     """
     if isinstance(value, Section):
         read = value.in_use()
@@ -744,21 +743,21 @@ def references(
             yield from references(key, f"{path}.{key}", keys)
             yield from references(item, f"{path}.{key}", values)
     elif isinstance(value, (list, tuple)):
-        arguments = get_args(annotation) if get_origin(annotation) in (list, tuple) else ()
-        inner = arguments or next(
-            (get_args(option) for option in get_args(annotation) if get_origin(option) in (list, tuple)), ()
-        )
+        # ``list[X]``, or one of the choices of ``list[X] | None``
+        choices = (annotation, *get_args(annotation))
+        lists = [get_args(choice) for choice in choices if get_origin(choice) in (list, tuple)]
+        inner = next(filter(None, lists), (None,))[0]
         for number, item in enumerate(value):
-            yield from references(item, f"{path}.{number}", inner[0] if inner else None)
+            yield from references(item, f"{path}.{number}", inner)
 
 
 def _ref_of(annotation: Any) -> Ref | None:
     """The mark in ``RunName | None``."""
     for choice in get_args(annotation):
-        if get_origin(choice) is Annotated and (
-            marks := [mark for mark in get_args(choice)[1:] if isinstance(mark, Ref)]
-        ):
-            return marks[0]
+        if get_origin(choice) is Annotated:
+            for mark in get_args(choice)[1:]:
+                if isinstance(mark, Ref):
+                    return mark
     return None
 
 
@@ -777,8 +776,8 @@ def load(
         config_files: YAML files, later ones over earlier ones. Default ``config.yaml``.
         verb: The command, e.g. ``clips cut``, which is then given what it reads and
             nothing else.
-        defaults: What holds where nothing was given and no ``config.yaml`` lies here;
-            for commands that people call anywhere.
+        defaults: Values where nothing was given and the working folder has no
+            ``config.yaml``; for commands that people call anywhere.
         whole: Whether all sections must be there.
 
     Raises:
@@ -794,7 +793,7 @@ def load(
     elif not texts:
         for path in config_files or [Path("config.yaml")]:
             raw = merge(raw, _from_yaml(path))
-    provenance.given(without_dropped(raw))
+    provenance.record_config(without_dropped(raw))
     if VERB in raw:
         if verb and raw[VERB] != verb:
             raise EadbenchError(

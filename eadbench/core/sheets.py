@@ -17,7 +17,7 @@ class Sheet:
         headings: In small letters, without blanks around them; empty where the file
             holds no line.
         rows: Where each row stands (``line 3``), and its values by heading, without
-            blanks around them. Short lines lack their last ones.
+            blanks around them. Short lines do not have the last ones.
     """
 
     headings: list[str]
@@ -39,9 +39,8 @@ def read_sheet(path: Path, what: str, form: str) -> Sheet:
         EadbenchError: If it cannot be read, has a heading twice, or a line with more
             values than headings.
     """
-    headings, rows = (
-        _parquet(path, what, form) if path.suffix.lower() == ".parquet" else _text(path, what, form)
-    )
+    read = _parquet if path.suffix.lower() == ".parquet" else _text
+    headings, rows = read(path, what, form)
     if doubled := sorted({heading for heading in headings if heading and headings.count(heading) > 1}):
         raise EadbenchError(f"{what} have the column {doubled[0]!r} twice", path, "leave one of them")
     return Sheet(headings, rows)
@@ -55,10 +54,11 @@ def _parquet(path: Path, what: str, form: str) -> tuple[list[str], list[tuple[st
     except (OSError, ValueError) as error:
         raise EadbenchError(f"{what} cannot be read: {error}", path, form) from error
     frame.columns = [str(c).strip().lower() for c in frame.columns]
-    rows = [
-        {k: "" if pd.isna(v) else str(v).strip() for k, v in row.items()} for row in frame.to_dict("records")
-    ]
-    return list(frame.columns), [(f"row {k}", row) for k, row in enumerate(rows, 1)]
+    rows = []
+    for k, record in enumerate(frame.to_dict("records"), 1):
+        row = {key: "" if pd.isna(value) else str(value).strip() for key, value in record.items()}
+        rows.append((f"row {k}", row))
+    return list(frame.columns), rows
 
 
 def _text(path: Path, what: str, form: str) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:

@@ -101,8 +101,8 @@ def write_table(
     table: Table,
     sort_by: str | list[str] | None = None,
 ) -> None:
-    """Write rows under a table's contract. Columns that a row lacks are null; unknown
-    ones are refused.
+    """Write rows under a table's contract. Columns that a row does not have are null;
+    unknown ones are refused.
 
     Raises:
         EadbenchError: If there is a column too many, a wrong type, a null where none
@@ -123,13 +123,12 @@ def write_table(
         if not column.nullable and frame[column.name].isna().any():
             raise EadbenchError(f"table {table.name!r} has nulls in column {column.name!r}", path)
     try:
-        arrow = pa.Table.from_pandas(
-            frame, schema=table.schema, preserve_index=False
-        ).replace_schema_metadata(table.schema.metadata)
+        arrow = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False)
+        arrow = arrow.replace_schema_metadata(table.schema.metadata)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError) as error:
         raise EadbenchError(f"rows do not fit table {table.name!r}: {error}", path) from error
-    if twice := _doubled(frame, table):
-        raise EadbenchError(twice, path)
+    if duplicate := _duplicate_row(frame, table):
+        raise EadbenchError(duplicate, path)
     with atomic_path(path) as part:
         with pq.ParquetWriter(part, arrow.schema, compression="zstd") as writer:
             writer.write_table(arrow)
@@ -142,7 +141,7 @@ def write_table(
 
 def _place(data: bytes) -> int | None:
     """Where the digest stands in a table's bytes: behind its key and two bytes of
-    Thrift (type, length); ``None`` in a file of someone else's.
+    Thrift (type, length); ``None`` in a file of another program.
     """
     start = data.rfind(DIGEST)
     return None if start < 0 else start + len(DIGEST) + 2
@@ -180,7 +179,7 @@ def read_rows(path: str | Path, table: Table) -> Iterator[Any]:
     """The rows of a table, one by one, as its :attr:`Table.row_type`: null is ``None``,
     integers and booleans are that although others are null, paths are absolute.
 
-    Whether the file that a path names is still what it was is not looked at; see
+    Whether the file that a path names is still what it was is not checked; see
     :func:`eadbench.core.seals.checked`.
 
     Raises:
@@ -194,11 +193,11 @@ def _rows(arrow: pa.Table, table: Table, folder: Path) -> Iterator[Any]:
     for batch in arrow.select(table.names).to_batches(BATCH):
         columns = []
         for column, values in zip(table.columns, batch.columns, strict=True):
-            known: dict[Any, Any] = {}
-            cells = [known.setdefault(value, value) for value in values.to_pylist()]
+            shared: dict[Any, Any] = {}  # equal values are one object
+            cells = [shared.setdefault(value, value) for value in values.to_pylist()]
             if column.path:
-                known = {value: value and Path(os.path.normpath(folder / value)) for value in known}
-                cells = [known[value] for value in cells]
+                paths = {value: value and Path(os.path.normpath(folder / value)) for value in shared}
+                cells = [paths[value] for value in cells]
             columns.append(cells)
         yield from map(table.row_type, *columns)
 
@@ -222,8 +221,8 @@ def _read(path: str | Path, table: Table, columns: list[str] | None) -> pa.Table
                 f"column {column.name!r} of table {table.name!r} is empty in row {row + 1}", path, ANEW
             )
     key = [name for name in table.key if name in arrow.column_names]
-    if twice := _doubled(arrow.select(key).to_pandas(), table):
-        raise EadbenchError(twice, path, ANEW)
+    if duplicate := _duplicate_row(arrow.select(key).to_pandas(), table):
+        raise EadbenchError(duplicate, path, ANEW)
     return arrow
 
 
@@ -235,37 +234,37 @@ def _check_footer(schema: pa.Schema, path: str | Path, table: Table) -> None:
     version = facts.get(b"version", b"?").decode(errors="replace")
     missing = [name for name in table.names if name not in schema.names]
     if version != str(table.version) or missing:
-        detail = f"version {version}, expected {table.version}" + (
-            f"; lacks {', '.join(missing)}" if missing else ""
-        )
+        detail = f"version {version}, expected {table.version}"
+        if missing:
+            detail += f"; lacks {', '.join(missing)}"
         raise EadbenchError(f"table {table.name!r} is of another version ({detail})", path, ANEW)
     for column in table.columns:
-        if (held := schema.field(column.name).type) != column.type:
+        actual = schema.field(column.name).type
+        if actual != column.type:
             raise EadbenchError(
-                f"column {column.name!r} of table {table.name!r} holds {held}, expected {column.type}",
+                f"column {column.name!r} of table {table.name!r} holds {actual}, expected {column.type}",
                 path,
                 ANEW,
             )
 
 
-def _doubled(frame: pd.DataFrame, table: Table) -> str:
+def _duplicate_row(frame: pd.DataFrame, table: Table) -> str:
     """Which row of a frame that holds the key is there twice, in words; empty if none
     is.
     """
     key = list(table.key)
     if not key or not set(key) <= set(frame.columns):
         return ""
-    twice = frame.duplicated(key, keep=False).to_numpy().nonzero()[0]
-    if not len(twice):
+    duplicates = frame.duplicated(key, keep=False).to_numpy().nonzero()[0]
+    if not len(duplicates):
         return ""
-    values = frame[key].iloc[twice[0]]
-    same = (frame[key].isna() == values.isna()).all(axis=1) & ((frame[key] == values) | values.isna()).all(
-        axis=1
-    )
-    first, second, *_ = same.to_numpy().nonzero()[0]
-    key_text = ", ".join(
-        f"{name} {'(none)' if pd.isna(value) else repr(value)}" for name, value in values.items()
-    )
+    keys = frame[key]
+    values = keys.iloc[duplicates[0]]
+    same_nulls = (keys.isna() == values.isna()).all(axis=1)
+    same_values = ((keys == values) | values.isna()).all(axis=1)
+    first, second, *_ = (same_nulls & same_values).to_numpy().nonzero()[0]
+    texts = {name: "(none)" if pd.isna(value) else repr(value) for name, value in values.items()}
+    key_text = ", ".join(f"{name} {text}" for name, text in texts.items())
     return f"rows {first + 1} and {second + 1} of table {table.name!r} are both that of {key_text}"
 
 
@@ -292,12 +291,12 @@ def concat_tables(
         for column in table.columns:
             if column.path:
                 frame[column.name] = [
-                    relative_to(folder / v, target.parent) if isinstance(v, str) and v else v
-                    for v in frame[column.name]
+                    relative_to(folder / value, target.parent) if isinstance(value, str) and value else value
+                    for value in frame[column.name]
                 ]
         frames.append(frame)
-    filled = [f for f in frames if len(f)]
-    merged = pd.concat(filled, ignore_index=True) if filled else frames[0]
+    with_rows = [frame for frame in frames if len(frame)]
+    merged = pd.concat(with_rows, ignore_index=True) if with_rows else frames[0]
     write_table(target, merged, table, sort_by)
     return merged
 
@@ -313,8 +312,8 @@ def check_not_all_failed(rows: Iterable[Mapping[str, Any]], what: str, where: ob
     """A shard in which everything failed is a failed job.
 
     Args:
-        rows: One per item, with ``status`` and, where it failed, ``reason``; the first
-            reason is told.
+        rows: One per item, with ``status`` and, where it failed, ``reason``; the message
+            has the first reason.
         what: The items, for the message.
         where: Their place, for the message.
 
@@ -323,9 +322,8 @@ def check_not_all_failed(rows: Iterable[Mapping[str, Any]], what: str, where: ob
     """
     rows = list(rows)
     if rows and all(row["status"] == FAILED for row in rows):
-        first = next((row["reason"] for row in rows if row.get("reason")), "")
-        raise EadbenchError(
-            f"all {len(rows)} {what} failed" + (f"; the first: {first}" if first else ""),
-            where,
-            "mend what the reason names; the log has those of all",
-        )
+        message = f"all {len(rows)} {what} failed"
+        first_reason = next((row["reason"] for row in rows if row.get("reason")), "")
+        if first_reason:
+            message += f"; the first: {first_reason}"
+        raise EadbenchError(message, where, "fix what the reason names; the log has those of all")

@@ -16,8 +16,8 @@ def job_threads() -> int:
     """Threads of this job: as ``--threads`` or ``OMP_NUM_THREADS`` say, else the cores
     that the process may run on.
 
-    For libraries that heed neither, such as DuckDB, which start a thread for each core
-    of the machine.
+    For libraries that ignore both, such as DuckDB, which start a thread for each core of
+    the machine.
     """
     threads = os.environ.get("OMP_NUM_THREADS", "")
     return int(threads) if threads.isdigit() and int(threads) else len(os.sched_getaffinity(0))

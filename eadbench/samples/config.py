@@ -108,7 +108,7 @@ class BaseMethodConfig(Section):
         log.warning("a method's `title` names nothing and will be refused: use `tables: labels:`")
         return {key: value for key, value in given.items() if key != "title"}
 
-    def needless(self) -> tuple[str, ...]:
+    def unused_scalars(self) -> tuple[str, ...]:
         return ("device",)
 
     def trim(self, dump: dict[str, Any]) -> None:
@@ -188,7 +188,7 @@ class TrainedMethodConfig(BaseMethodConfig):
     reference: Reference = "other_clip"
     artefacts: ClassVar[tuple[str, ...]] = ()
 
-    def needless(self) -> tuple[str, ...]:
+    def unused_scalars(self) -> tuple[str, ...]:
         return ()
 
     def requires(self, corpus: str, protocol: str = "self") -> Requires:

@@ -166,7 +166,7 @@ def load_chosen(config: ScoresConfig, chosen: EvaluatorFolders, device: Any = "c
     """
     from eadbench.scores.evaluators import load_evaluators
 
-    evaluators = load_evaluators(config, chosen.parts, device, may_miss=True)
+    evaluators = load_evaluators(config, chosen.parts, device, allow_missing=True)
     evaluators.missing |= chosen.missing
     return evaluators
 

@@ -36,7 +36,7 @@ def alone(out: Path) -> Iterator[None]:
         raise EadbenchError(
             f"--out cannot be written: {error.strerror}", out, "name a file in a folder of yours"
         ) from error
-    with files.alone(handle, out, "wait for it, or give another --out"):
+    with files.exclusive_lock(handle, out, "wait for it, or give another --out"):
         yield
 
 

@@ -5,10 +5,10 @@ set metrics.
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
-import scipy  # which imports scipy.linalg when it is asked for
+import scipy  # which imports scipy.linalg at its first use
 
 from eadbench.core.seeds import rng_for
-from eadbench.scores.frechet import Moments, distance, nuclear_norm, root_factor, roots, trace_of_root
+from eadbench.scores.frechet import Moments, distance, nuclear_norm, root_factor, root_sum, trace_of_root
 
 DIRECTIONS, ROWS = 256, 4000  # see FrechetBootstrap
 
@@ -66,15 +66,15 @@ class FrechetBootstrap:
     """Fréchet distance of resampled clips, quick enough for a thousand replicates, with
     bounded memory.
 
-    The replicates look at no more than about ``ROWS`` samples a side, spread evenly.
+    The replicates look at no more than about ``ROWS`` samples of a set, spread evenly.
     Means and total variances of a resampling are exact for those; the trace of the root
     is taken in the ``DIRECTIONS`` strongest directions of the pooled features, and what
     lies outside counts in proportion to its variance, as at the point estimate. With
     fewer samples and dimensions nothing is left out.
 
     Args:
-        x: Features ``(n_k, d)`` of each clip of the one side; iterated over twice.
-        y: The other side.
+        x: Features ``(n_k, d)`` of each clip of the one set; iterated over twice.
+        y: The other set.
 
     Attributes:
         value: The distance of all clips, exact.
@@ -82,65 +82,63 @@ class FrechetBootstrap:
     """
 
     def __init__(self, x: Collection[np.ndarray], y: Collection[np.ndarray]) -> None:
-        left, right = Moments.of(x), Moments.of(y)
-        trace = trace_of_root(left, right)
-        self.value, self.rows = distance(left, right, trace), right.n
-        origin = (left.mean + right.mean) / 2
-        basis = _basis(left, right)
-        self.sides = [_Side(x, left.n, origin, basis), _Side(y, right.n, origin, basis)]
+        moments_x, moments_y = Moments.of(x), Moments.of(y)
+        trace = trace_of_root(moments_x, moments_y)
+        self.value, self.rows = distance(moments_x, moments_y, trace), moments_y.n
+        origin = (moments_x.mean + moments_y.mean) / 2
+        basis = _basis(moments_x, moments_y)
+        self.sample_sets = [
+            _SampleSet(x, moments_x.n, origin, basis),
+            _SampleSet(y, moments_y.n, origin, basis),
+        ]
         self.outside = 0.0
         if basis is not None:
-            kept_x, kept_y = (_variance_within(m, basis) for m in (left, right))
-            inside = self._root(*(side.factor(np.ones(len(side.n))) for side in self.sides))
-            left_out = np.sqrt(max(left.total_variance - kept_x, 0) * max(right.total_variance - kept_y, 0))
-            self.outside = (trace - inside) / left_out if left_out > 0 else 0.0
+            factors = [samples.factor(np.ones(len(samples.n))) for samples in self.sample_sets]
+            trace_inside = self._root(*factors)
+            outside_x = max(moments_x.total_variance - _variance_within(moments_x, basis), 0)
+            outside_y = max(moments_y.total_variance - _variance_within(moments_y, basis), 0)
+            variance_outside = np.sqrt(outside_x * outside_y)
+            self.outside = (trace - trace_inside) / variance_outside if variance_outside > 0 else 0.0
 
     def replicate(self, weights_x: np.ndarray, weights_y: np.ndarray) -> float:
         """The distance with each clip counted as often as its weight says."""
-        (mean_x, variance_x), (mean_y, variance_y) = (
-            side.moments(w) for side, w in zip(self.sides, (weights_x, weights_y), strict=True)
-        )
-        a, b = (side.factor(w) for side, w in zip(self.sides, (weights_x, weights_y), strict=True))
-        left_out = (
-            max(variance_x - np.square(a).sum(), 0) * max(variance_y - np.square(b).sum(), 0)
-            if self.outside
-            else 0.0
-        )
-        gap = mean_x - mean_y
-        return float(
-            max(
-                gap @ gap
-                + variance_x
-                + variance_y
-                - 2 * (self._root(a, b) + self.outside * np.sqrt(left_out)),
-                0.0,
-            )
-        )
+        samples_x, samples_y = self.sample_sets
+        mean_x, variance_x = samples_x.moments(weights_x)
+        mean_y, variance_y = samples_y.moments(weights_y)
+        factor_x, factor_y = samples_x.factor(weights_x), samples_y.factor(weights_y)
+        trace = self._root(factor_x, factor_y)
+        if self.outside:
+            outside_x = max(variance_x - np.square(factor_x).sum(), 0)
+            outside_y = max(variance_y - np.square(factor_y).sum(), 0)
+            trace = trace + self.outside * np.sqrt(outside_x * outside_y)
+        difference = mean_x - mean_y
+        return float(max(difference @ difference + variance_x + variance_y - 2 * trace, 0.0))
 
     @staticmethod
-    def _root(a: np.ndarray, b: np.ndarray) -> float:
-        if min(len(a), len(b)) <= a.shape[1]:
-            return nuclear_norm(a @ b.T)
-        first = root_factor(a.T @ a)
-        return roots(first.T @ (b.T @ b) @ first)
+    def _root(factor_x: np.ndarray, factor_y: np.ndarray) -> float:
+        """Trace of the root of the product of both covariances in the basis."""
+        if min(len(factor_x), len(factor_y)) <= factor_x.shape[1]:
+            return nuclear_norm(factor_x @ factor_y.T)
+        root = root_factor(factor_x.T @ factor_x)
+        return root_sum(root.T @ (factor_y.T @ factor_y) @ root)
 
 
-class _Side:
-    """One side's samples in the basis, and what its exact means and variances need."""
+class _SampleSet:
+    """One set's samples in the basis, and what its exact means and variances need."""
 
     def __init__(
         self, clips: Collection[np.ndarray], n: int, origin: np.ndarray, basis: np.ndarray | None
     ) -> None:
-        thin = -(-n // ROWS)
+        step = -(-n // ROWS)
         self.n, self.squares = np.zeros(len(clips)), np.zeros(len(clips))
         self.sums = np.zeros((len(clips), len(origin)))
-        rows, clip = [], []
+        rows, clip_numbers = [], []
         for k, features in enumerate(clips):
-            centred = np.asarray(features, np.float64)[::thin] - origin
+            centred = np.asarray(features, np.float64)[::step] - origin
             self.n[k], self.sums[k], self.squares[k] = len(centred), centred.sum(0), np.square(centred).sum()
             rows.append(centred if basis is None else centred @ basis)
-            clip += [k] * len(centred)
-        self.rows, self.clip = np.concatenate(rows), np.array(clip)
+            clip_numbers += [k] * len(centred)
+        self.rows, self.clip_numbers = np.concatenate(rows), np.array(clip_numbers)
 
     def moments(self, weights: np.ndarray) -> tuple[np.ndarray, float]:
         """Mean ``(d,)`` and trace of the covariance of a resampling."""
@@ -152,50 +150,50 @@ class _Side:
         """Centred, weighted samples whose Gram matrix is the covariance of a resampling
         in the basis.
         """
-        of_row = weights[self.clip].astype(float)
-        used = of_row > 0
-        rows, of_row = self.rows[used], of_row[used]
-        total = of_row.sum()
-        rows = rows - of_row @ rows / total
-        return rows * np.sqrt(of_row / max(total - 1, 1))[:, None]
+        row_weights = weights[self.clip_numbers].astype(float)
+        drawn = row_weights > 0
+        rows, row_weights = self.rows[drawn], row_weights[drawn]
+        total = row_weights.sum()
+        rows = rows - row_weights @ rows / total
+        return rows * np.sqrt(row_weights / max(total - 1, 1))[:, None]
 
 
-def _basis(left: Moments, right: Moments) -> np.ndarray | None:
-    """The strongest directions ``(d, DIRECTIONS)`` of both sides together; ``None``
+def _basis(x: Moments, y: Moments) -> np.ndarray | None:
+    """The strongest directions ``(d, DIRECTIONS)`` of both sets together; ``None``
     where all are kept.
     """
-    if left.dim <= DIRECTIONS or min(left.n, right.n) <= DIRECTIONS:
+    if x.dim <= DIRECTIONS or min(x.n, y.n) <= DIRECTIONS:
         return None
-    gap = (left.mean - right.mean) / np.sqrt(2)
+    difference = (x.mean - y.mean) / np.sqrt(2)
     # few samples: the eigenproblem of their Gram matrix is the smaller one
-    if left.factor is not None and right.factor is not None:
-        rows = np.concatenate([left.factor, right.factor, gap[None]])
-        if len(rows) < left.dim:
-            values, vectors = scipy.linalg.eigh(
-                rows @ rows.T, subset_by_index=(len(rows) - DIRECTIONS, len(rows) - 1), check_finite=False
-            )
+    if x.factor is not None and y.factor is not None:
+        rows = np.concatenate([x.factor, y.factor, difference[None]])
+        if len(rows) < x.dim:
+            values, vectors = _strongest(rows @ rows.T)
             return rows.T @ (vectors / np.sqrt(np.maximum(values, 1e-300)))
-    pooled = left.covariance + right.covariance + np.outer(gap, gap)
-    return scipy.linalg.eigh(
-        pooled, subset_by_index=(left.dim - DIRECTIONS, left.dim - 1), check_finite=False
-    )[1]
+    _, vectors = _strongest(x.covariance + y.covariance + np.outer(difference, difference))
+    return vectors
+
+
+def _strongest(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ``DIRECTIONS`` greatest eigenvalues of a symmetric matrix, and their vectors."""
+    size = len(matrix)
+    return scipy.linalg.eigh(matrix, subset_by_index=(size - DIRECTIONS, size - 1), check_finite=False)
 
 
 def _variance_within(moments: Moments, basis: np.ndarray) -> float:
     """Trace of the covariance within a basis."""
     factor = moments.factor
-    return float(
-        np.square(factor @ basis).sum()
-        if factor is not None
-        else (basis * (moments.covariance @ basis)).sum()
-    )
+    if factor is not None:
+        return float(np.square(factor @ basis).sum())
+    return float((basis * (moments.covariance @ basis)).sum())
 
 
 def replicate_all(
     metric: Callable[[np.ndarray, np.ndarray], float], counts_x: np.ndarray, counts_y: np.ndarray
 ) -> np.ndarray:
-    """``(R,)`` values of a set metric under resamplings of both sides' clips."""
-    found = np.full(len(counts_x), np.nan)
-    for k, (a, b) in enumerate(zip(counts_x, counts_y, strict=True)):
-        found[k] = metric(a, b)
-    return found
+    """``(R,)`` values of a set metric under resamplings of both sets' clips."""
+    values = np.full(len(counts_x), np.nan)
+    for k, (weights_x, weights_y) in enumerate(zip(counts_x, counts_y, strict=True)):
+        values[k] = metric(weights_x, weights_y)
+    return values

@@ -52,18 +52,20 @@ def measure_command(
           --part face_id=results/zoo/face_id \\
           --out results/scores/still/demo_hdtf/self/per_clip.parquet
     """
-    given = core_settings.load(settings, config, "scores measure")
+    loaded = core_settings.load(settings, config, "scores measure")
     from eadbench.core.device import pick_device
-    from eadbench.scores.evaluators import load_evaluators, noted_evaluators
+    from eadbench.scores.evaluators import lazy_evaluators, load_evaluators
     from eadbench.scores.measure import cell_tasks, measure_cell
 
     parts = parse_parts(part)
-    evaluators = noted_evaluators(signatures, given.scores, parts, given.device) if signatures else None
+    evaluators = None
+    if signatures:
+        evaluators = lazy_evaluators(signatures, loaded.scores, parts, loaded.device)
     if evaluators is None:
-        evaluators = load_evaluators(given.scores, parts, pick_device(given.device))
+        evaluators = load_evaluators(loaded.scores, parts, pick_device(loaded.device))
     cell = {"method": method, "corpus": corpus, "protocol": protocol}
-    tasks = cell_tasks(samples, clips, protocol, _drives(given).get(method, "video"))
-    measure_cell(cell, tasks, given.scores, evaluators, out, real)
+    tasks = cell_tasks(samples, clips, protocol, _drives(loaded).get(method, "video"))
+    measure_cell(cell, tasks, loaded.scores, evaluators, out, real)
 
 
 @app.command("corpus")
@@ -78,7 +80,7 @@ def corpus_command(
         ),
     ],
     clips: Annotated[Path, typer.Option(help="Table of the corpus's clips.")],
-    out: Annotated[Path, typer.Option(help="Note of the networks to write, in a folder of its own.")],
+    out: Annotated[Path, typer.Option(help="Record of the networks to write, in a folder of its own.")],
     part: Parts = None,
     real: Annotated[
         Path | None,
@@ -104,18 +106,19 @@ def corpus_command(
           --part face_id=results/zoo/face_id \\
           --out results/scores/together/demo_hdtf/signatures.json
     """
-    given = core_settings.load(settings, config, "scores corpus")
+    loaded = core_settings.load(settings, config, "scores corpus")
     from eadbench.core.device import pick_device
     from eadbench.scores.evaluators import load_evaluators
     from eadbench.scores.measure import measure_corpus
 
-    evaluators = load_evaluators(given.scores, parse_parts(part), pick_device(given.device))
-    measure_corpus(corpus, parse_parts(cell), clips, given.scores, evaluators, out, real, _drives(given))
+    evaluators = load_evaluators(loaded.scores, parse_parts(part), pick_device(loaded.device))
+    cells, drives = parse_parts(cell), _drives(loaded)
+    measure_corpus(corpus, cells, clips, loaded.scores, evaluators, out, real, drives)
 
 
-def _drives(given: core_settings.Settings) -> dict[str, str]:
+def _drives(loaded: core_settings.Settings) -> dict[str, str]:
     """Method -> what it declares to drive."""
-    methods = given.samples.methods if "samples" in given.raw else {}
+    methods = loaded.samples.methods if "samples" in loaded.raw else {}
     return {name: method.drives for name, method in methods.items()}
 
 
@@ -166,7 +169,7 @@ def summarise_command(
           --real results/scores/ground_truth/demo_hdtf/self \\
           --out results/scores/still/demo_hdtf/self/summary.parquet
     """
-    given = core_settings.load(settings, config, "scores summarise")
+    loaded = core_settings.load(settings, config, "scores summarise")
     from eadbench.scores.summarise import SummaryCell, write_summary
 
-    write_summary(SummaryCell.read(cell), SummaryCell.read(real), given.scores, given.seed, out)
+    write_summary(SummaryCell.read(cell), SummaryCell.read(real), loaded.scores, loaded.seed, out)

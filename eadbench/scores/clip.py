@@ -32,28 +32,29 @@ from eadbench.scores.reference import References
 from eadbench.scores.stream import CROP_FRAMES, Source, as_shares, face_square, lockstep
 from eadbench.scores.task import ScoreTask
 
-TRIM_BYTES = 32 << 20  # of frames between two calls of give_memory_back
+TRIM_BYTES = 32 << 20  # of frames between two calls of release_free_pages
 M_MMAP_THRESHOLD, LARGE = -3, 8 << 20  # the first is glibc's number for the option
-SOUND_MARGIN = 1.0  # seconds of sound that are read past the end of the picture
-ASPECTS_DIFFER = 0.02
-# Faces that are this many times as large in one picture as in the other, or this share
-# of its sides apart, are framed in another way. Of 42 clips that a demo's methods made
-# of the same picture none goes beyond 1.13 and 0.04.
+AUDIO_MARGIN = 1.0  # seconds of audio that are read past the end of the video
+NEEDS_REAL = frozenset(("real", "pair", "real_landmarks"))  # inputs that the real video gives
+ASPECTS_DIFFER = 0.02  # logarithm of the ratio of two aspect ratios
+# Faces that are this many times as large in one frame as in the other, or this share of
+# its sides apart, are framed in another way. Of 42 clips that a demo's methods made of
+# the same image none goes beyond 1.13 and 0.04.
 OTHER_SIZE, OTHER_PLACE = 1.15, 0.05
 
 
 @dataclass
 class Measured:
-    """What came out.
+    """Values, features and notes of one clip.
 
     Attributes:
         values: By metric.
         features: By kind.
         notes: What was done to the video before.
-        size: Longer side of the frames that were judged.
+        size: Longer side of the frames that were evaluated.
         pair_size: That of the frames that were compared.
-        reference: What was learnt of the clip's own video, for other methods; empty if
-            it was known.
+        reference: What was computed of the clip's own video, for other methods; empty
+            if nothing was.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
@@ -64,9 +65,9 @@ class Measured:
     reference: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def passing(self) -> bool:
+    def retryable(self) -> bool:
         """Whether another try may give more."""
-        return any(value.passing for value in self.values.values())
+        return any(value.retryable for value in self.values.values())
 
 
 class Measurer:
@@ -76,8 +77,8 @@ class Measurer:
     Args:
         config: What to measure.
         evaluators: The networks.
-        references: What earlier work learnt of the clips' own videos.
-        shows: Whether progress within a clip is shown.
+        references: What earlier work computed of the clips' own videos.
+        show_progress: Whether progress within a clip is shown.
     """
 
     def __init__(
@@ -85,13 +86,13 @@ class Measurer:
         config: ScoresConfig,
         evaluators: Evaluators,
         references: References | None = None,
-        shows: bool = True,
+        show_progress: bool = True,
     ) -> None:
         self.config, self.evaluators, self.references = config, evaluators, references or References([])
-        self.shows = shows
-        self.wanted = [name for name in config.metrics if name in CLIP_METRICS]
+        self.show_progress = show_progress
+        self.clip_metrics = [name for name in config.metrics if name in CLIP_METRICS]
         self._meshes: dict[str, FaceMesh] = {}
-        keep_large_blocks_apart()
+        map_large_blocks()
 
     def content(self, path: Path | None) -> str:
         """sha256 of a file; empty if there is none."""
@@ -108,20 +109,20 @@ class Measurer:
                 return ClipPair(task, self, Path(scratch)).measure()
         except FatalError:
             raise
-        except Exception as error:  # whatever a strange file provokes costs that clip alone
+        except Exception as error:  # whatever a damaged file provokes costs that clip alone
             reason = reason_of(error, task.clip_id)
-            return self._all_missing(
-                FAILED, one_line(error) if isinstance(error, EadbenchError) else reason, passing=True
-            )
+            if isinstance(error, EadbenchError):
+                reason = one_line(error)
+            return self._all_missing(FAILED, reason, retryable=True)
 
-    def _all_missing(self, status: str, reason: str, passing: bool = False) -> Measured:
-        return Measured({name: Value(None, None, status, reason, passing) for name in self.wanted})
+    def _all_missing(self, status: str, reason: str, retryable: bool = False) -> Measured:
+        return Measured({name: Value(None, None, status, reason, retryable) for name in self.clip_metrics})
 
-    def tracker(self, side: str) -> MeshTracker:
-        """A tracker for the next video of one side."""
-        if side not in self._meshes:
-            self._meshes[side] = FaceMesh()
-        return MeshTracker(self._meshes[side])
+    def tracker(self, video: str) -> MeshTracker:
+        """A tracker for the next video, ``fake`` or ``real``."""
+        if video not in self._meshes:
+            self._meshes[video] = FaceMesh()
+        return MeshTracker(self._meshes[video])
 
     def close(self) -> None:
         """Free the face meshes."""
@@ -130,7 +131,7 @@ class Measurer:
         self._meshes.clear()
 
 
-def keep_large_blocks_apart() -> None:
+def map_large_blocks() -> None:
     """Have the C library map blocks of ``LARGE`` bytes and more each for itself from now
     on, so that they go back when they are freed; without glibc this does nothing.
 
@@ -141,7 +142,7 @@ def keep_large_blocks_apart() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
-def give_memory_back() -> None:
+def release_free_pages() -> None:
     """Have the C library return the free pages between what is in use; without glibc
     this does nothing.
 
@@ -152,15 +153,15 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-class Marks:
-    """Landmarks of one video: found as its frames come, and kept on disk for a second
-    pass; or known from before.
+class VideoLandmarks:
+    """Landmarks of one video: tracked as its frames come, and stored on disk for a
+    second pass; or stored by an earlier run.
 
     Args:
-        path: File to keep them in.
-        tracker: Finds them; ``None`` where nobody asks.
-        known: Gives those from one number of frame to another.
-        still: Whether the known ones are of a picture that stands still.
+        path: File to store them in.
+        tracker: Finds them; ``None`` where no metric needs them.
+        stored: Gives those of an earlier run from one frame number to another.
+        still: Whether those of an earlier run are of a still image.
     """
 
     ROW = 478 * 2 * 4  # bytes
@@ -169,39 +170,40 @@ class Marks:
         self,
         path: Path,
         tracker: MeshTracker | None,
-        known: Callable[[int, int], np.ndarray] | None = None,
+        stored: Callable[[int, int], np.ndarray] | None = None,
         still: bool = False,
     ) -> None:
-        self.path, self.tracker, self.known, self._still = path, tracker, known, still
+        self.path, self.tracker, self.stored, self._still = path, tracker, stored, still
         self.frames, self.seen = 0, 0
 
     @property
     def still(self) -> bool:
-        """Whether all frames show the same picture."""
-        return self._still if self.tracker is None else self.tracker.still and self.frames > 0
+        """Whether all frames show the same image."""
+        if self.tracker is None:
+            return self._still
+        return self.tracker.still and self.frames > 0
 
-    def of(self, frames: np.ndarray, start: int) -> np.ndarray:
-        """Landmarks ``(N, 478, 2)`` of frames that begin at a number."""
-        if self.known is not None:
-            return self.known(start, start + len(frames))
+    def of_frames(self, frames: np.ndarray, start: int) -> np.ndarray:
+        """Landmarks ``(N, 478, 2)`` of frames, the first of which has number ``start``."""
+        if self.stored is not None:
+            return self.stored(start, start + len(frames))
         if start < self.frames:
             with self.path.open("rb") as file:
                 file.seek(start * self.ROW)
-                return np.frombuffer(file.read(len(frames) * self.ROW), np.float32).reshape(-1, 478, 2)
-        found = self.tracker(frames)
+                content = file.read(len(frames) * self.ROW)
+            return np.frombuffer(content, np.float32).reshape(-1, 478, 2)
+        marks = self.tracker(frames)
         with self.path.open("ab") as file:
-            file.write(found.tobytes())
-        self.frames += len(found)
-        self.seen += int(np.isfinite(found[:, 0, 0]).sum())
-        return found
+            file.write(marks.tobytes())
+        self.frames += len(marks)
+        self.seen += int(np.isfinite(marks[:, 0, 0]).sum())
+        return marks
 
     def all(self) -> np.ndarray:
-        """All that were found."""
-        return (
-            np.fromfile(self.path, np.float32).reshape(-1, 478, 2)
-            if self.frames
-            else np.empty((0, 478, 2), np.float32)
-        )
+        """All that were tracked ``(T, 478, 2)``."""
+        if not self.frames:
+            return np.empty((0, 478, 2), np.float32)
+        return np.fromfile(self.path, np.float32).reshape(-1, 478, 2)
 
 
 class ClipPair:
@@ -219,41 +221,37 @@ class ClipPair:
     """
 
     def __init__(self, task: ScoreTask, measurer: Measurer, scratch: Path) -> None:
-        self.task, self.measurer, self.config, self.evaluators = (
-            task,
-            measurer,
-            measurer.config,
-            measurer.evaluators,
-        )
+        self.task, self.measurer = task, measurer
+        self.config, self.evaluators = measurer.config, measurer.evaluators
         self.out, self.features = Measured(), {}
-        self.same = task.real is not None and measurer.content(task.fake) == measurer.content(task.real)
-        self.reference = measurer.references.of(
-            measurer.content(task.real), task, self.config, self.evaluators
-        )
+        real_content = measurer.content(task.real)
+        self.same = task.real is not None and measurer.content(task.fake) == real_content
+        self.reference = measurer.references.of(real_content, task, self.config, self.evaluators)
         self._parts: dict[type[Part], Part] = {}
         self._audio: np.ndarray | None = None
-        self._sound_limit: int | None = None
-        self._sound_notes: list[str] = []
+        self._audio_limit: int | None = None  # frames whose audio was read
+        self._audio_notes: list[str] = []
         self._framing: list[np.ndarray] = []
         self._stretched = False
         self._scratch = scratch
         self.fake, self.real = self._source(task.fake, "the video"), None
         self._real_error: EadbenchError | None = None
-        if task.real is not None:
+        if task.real is None:
+            self._real_error = EadbenchError("no real video to compare with")
+        elif self.same:
+            self.real = self.fake
+        else:
             try:
-                self.real = (
-                    self.fake if self.same else self._source(task.real, "the real video", self.fake.square)
-                )
+                self.real = self._source(task.real, "the real video", self.fake.square)
             except EadbenchError as error:
                 self._real_error = error
-        else:
-            self._real_error = EadbenchError("no real video to compare with")
         self.expected = self.fake.expected()
-        self.expected_real = (
-            (self.expected if self.same else self.reference.frames or self.real.expected())
-            if self.real
-            else 0
-        )
+        if not self.real:
+            self.expected_real = 0
+        elif self.same:
+            self.expected_real = self.expected
+        else:
+            self.expected_real = self.reference.frames or self.real.expected()
         self.expected_common = min(self.expected, self.expected_real)
         self.expected_faces = self.expected_real_faces = None
         self.counts = {"fake": 0, "real": 0}
@@ -269,16 +267,15 @@ class ClipPair:
         return source
 
     def _square(self) -> Any:
-        """Where the face of the real video is, looked for in a few frames spread over
-        it.
-        """
+        """The square about the face of the real video, from frames spread over it."""
         if self.task.real is None:
             raise EadbenchError("no real video to compare with")
         source = Source(self.task.real, self.config.fps, self.task.frames)
-        wanted, marks, size = set(spread(source.expected(), CROP_FRAMES).tolist()), [], (1, 1)
+        frame_numbers = set(spread(source.expected(), CROP_FRAMES).tolist())
+        marks, size = [], (1, 1)
         tracker = self.measurer.tracker("real")
         for number, frame in enumerate(source.frames()):
-            if number in wanted:
+            if number in frame_numbers:
                 size = frame.shape[1], frame.shape[0]
                 marks.append(tracker(frame[None]))
         if not marks or not np.isfinite(np.concatenate(marks)).any():
@@ -286,30 +283,30 @@ class ClipPair:
         return as_shares(face_square(np.concatenate(marks)), *size)
 
     def audio(self) -> np.ndarray:
-        """The sound, mono at 16 kHz, no longer than the picture and a second.
+        """The audio, mono at 16 kHz, no longer than the video and a second.
 
         Raises:
             EadbenchError: If there is none.
         """
         if self._audio is None:
-            self._sound_limit = self.expected or None
-            end = self._sound_limit / self.config.fps + SOUND_MARGIN if self._sound_limit else None
-            self._audio = read_audio(self.task.audio or self.task.fake, end=end, notes=self._sound_notes)
+            self._audio_limit = self.expected or None
+            end = self._audio_limit / self.config.fps + AUDIO_MARGIN if self._audio_limit else None
+            self._audio = read_audio(self.task.audio or self.task.fake, end=end, notes=self._audio_notes)
         return self._audio
 
-    def sound_was_cut(self) -> bool:
-        """Whether more sound is needed than was read, since there were more frames than
+    def audio_was_cut(self) -> bool:
+        """Whether more audio is needed than was read, since there were more frames than
         expected.
         """
-        return self._sound_limit is not None and self.counts["fake"] > self._sound_limit
+        return self._audio_limit is not None and self.counts["fake"] > self._audio_limit
 
-    def part(self, which: type[Part]) -> Part:
-        """The part of that class; made when first asked for. What goes wrong then is
-        its ``error``.
+    def part(self, part_class: type[Part]) -> Part:
+        """The part of that class, made at the first call. What goes wrong then is its
+        ``error``.
         """
-        if which not in self._parts:
-            self._parts[which] = guarded(which, self)
-        return self._parts[which]
+        if part_class not in self._parts:
+            self._parts[part_class] = construct(part_class, self)
+        return self._parts[part_class]
 
     def identity_of_real(self) -> np.ndarray | None:
         """Mean identity embedding of the clip's own video, if it is known."""
@@ -322,33 +319,38 @@ class ClipPair:
         """
         metrics = self._metrics()
         self._feed(metrics)
-        again = [r for r in (*self._parts.values(), *metrics.values()) if r.error is None and r.misjudged()]
-        if again:
-            self._prepare_again()
-            parts = [type(r) for r in again if isinstance(r, Part)]
-            for which in parts:
-                del self._parts[which]
-            for which in parts:
-                self.part(which)
+        to_repeat = [reader for reader in self._working_readers(metrics) if reader.needs_second_pass()]
+        if to_repeat:
+            self._prepare_second_pass()
+            part_classes = [type(reader) for reader in to_repeat if isinstance(reader, Part)]
+            for part_class in part_classes:
+                del self._parts[part_class]
+            for part_class in part_classes:
+                self.part(part_class)
             for name, metric in list(metrics.items()):
-                if metric in again:
-                    metrics[name] = guarded(type(metric), self)
-            fresh = {type(r) for r in again}
-            self._feed(metrics, lambda reader: type(reader) in fresh)
+                if metric in to_repeat:
+                    metrics[name] = construct(type(metric), self)
+            repeated_classes = {type(reader) for reader in to_repeat}
+            self._feed(metrics, lambda reader: type(reader) in repeated_classes)
         for part in self._parts.values():
             attempt(part, part.finish)
-        for name in self.measurer.wanted:
+        for name in self.measurer.clip_metrics:
             if name in metrics:
                 self.out.values[name] = self._computed(metrics[name])
-        self.out.values = {name: self.out.values[name] for name in self.measurer.wanted}
+        self.out.values = {name: self.out.values[name] for name in self.measurer.clip_metrics}
         self.out.features = self.features
         self._note()
         if self.same or (self.real is not None and self._real_error is None):
-            self.out.reference = self.reference.learnt(self)
+            self.out.reference = self.reference.to_store(self)
         return self.out
 
+    def _working_readers(self, metrics: dict[str, Metric]) -> list[Reader]:
+        """Parts and metrics that have not failed."""
+        return [reader for reader in (*self._parts.values(), *metrics.values()) if reader.error is None]
+
     def _metrics(self) -> dict[str, Metric]:
-        found: dict[str, Metric] = {}
+        """The metrics of clips that apply; those that do not have their value at once."""
+        metrics: dict[str, Metric] = {}
         for name in self.config.metrics:
             metric = METRICS[name]
             if metric.evaluator in self.evaluators.missing:
@@ -358,73 +360,68 @@ class ClipPair:
             elif metric.aligned and self.task.unaligned:
                 self.out.values[name] = Value(None, None, DROPPED, self.task.unaligned)
             elif metric.kind == "clip":
-                found[name] = guarded(metric, self)
+                metrics[name] = construct(metric, self)
             else:
                 for part in metric.parts:
                     self.part(part)
         self._audio = None
-        wanted = {
-            what for r in (*self._parts.values(), *found.values()) if r.error is None for what in r.reads
-        }
-        own = "landmarks" in wanted or (self.same and "real_landmarks" in wanted)
-        other = "real_landmarks" in wanted and not self.same and self.reference.marks is None
-        fake = Marks(self._scratch / "fake", self.measurer.tracker("fake") if own else None)
-        real = Marks(
+        inputs = {kind for reader in self._working_readers(metrics) for kind in reader.reads}
+        track_fake = "landmarks" in inputs or (self.same and "real_landmarks" in inputs)
+        track_real = "real_landmarks" in inputs and not self.same and self.reference.marks is None
+        fake = VideoLandmarks(self._scratch / "fake", self.measurer.tracker("fake") if track_fake else None)
+        real = VideoLandmarks(
             self._scratch / "real",
-            self.measurer.tracker("real") if other else None,
+            self.measurer.tracker("real") if track_real else None,
             self.reference.marks,
             self.reference.still,
         )
         self.marks = {"fake": fake, "real": fake if self.same else real}
-        return found
+        return metrics
 
-    def still(self, side: str) -> bool:
-        """Whether the video of that side, ``fake`` or ``real``, shows one picture from
-        beginning to end.
-        """
-        return self.marks[side].still
+    def still(self, video: str) -> bool:
+        """Whether the video, ``fake`` or ``real``, is one still image."""
+        return self.marks[video].still
 
-    def _prepare_again(self) -> None:
+    def _prepare_second_pass(self) -> None:
         self.expected, self.expected_real = self.counts["fake"], self.counts["real"]
         self.expected_common = min(self.expected, self.expected_real)
-        self.expected_faces, self.expected_real_faces = (
-            m.seen if m.tracker else None for m in (self.marks["fake"], self.marks["real"])
-        )
+        fake, real = self.marks["fake"], self.marks["real"]
+        self.expected_faces = fake.seen if fake.tracker else None
+        self.expected_real_faces = real.seen if real.tracker else None
 
     def _feed(self, metrics: dict[str, Metric], chosen: Callable[[Reader], bool] = lambda _: True) -> None:
-        readers = [r for r in (*self._parts.values(), *metrics.values()) if r.error is None and chosen(r)]
-        needs_real = any(what in r.reads for r in readers for what in ("real", "pair", "real_landmarks"))
+        readers = [reader for reader in self._working_readers(metrics) if chosen(reader)]
+        needs_real = any(NEEDS_REAL.intersection(reader.reads) for reader in readers)
         self.counts = {"fake": 0, "real": 0 if needs_real else self.counts["real"]}
-        start = untrimmed = 0
+        start = untrimmed_bytes = 0
         stretches = self._stretches(needs_real)
-        if self.measurer.shows:
-            stretches = track(
-                stretches, self.task.clip_id, max(self.expected, self.expected_real) or None, "frame", longer
-            )
+        if self.measurer.show_progress:
+            total = max(self.expected, self.expected_real) or None
+            stretches = track(stretches, self.task.clip_id, total, "frame", stretch_length)
         for fake, real in stretches:
             chunk = self._chunk(fake, real, start, readers)
-            untrimmed += chunk.fake.nbytes
-            if untrimmed > TRIM_BYTES:
-                give_memory_back()
-                untrimmed = 0
-            start += longer((fake, real))
+            untrimmed_bytes += chunk.fake.nbytes
+            if untrimmed_bytes > TRIM_BYTES:
+                release_free_pages()
+                untrimmed_bytes = 0
+            start += stretch_length((fake, real))
             for reader in readers:
                 if reader.error is None:
                     self._update(reader, chunk)
 
     def _stretches(self, needs_real: bool) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
-        """Stretches of both videos; a real video that breaks off leaves the other to
-        its own metrics.
+        """Stretches of both videos; where the real one breaks off, metrics of the other
+        alone go on.
         """
         fake = self.fake.chunks()
         if self.same:
             yield from ((chunk, chunk if needs_real else None) for chunk in fake)
         elif needs_real and self.real is not None:
-            yield from lockstep(fake, self._guarded_real())
+            yield from lockstep(fake, self._real_chunks())
         else:
             yield from ((chunk, None) for chunk in fake)
 
-    def _guarded_real(self) -> Iterator[np.ndarray]:
+    def _real_chunks(self) -> Iterator[np.ndarray]:
         try:
             yield from self.real.chunks()
         except EadbenchError as error:
@@ -433,26 +430,26 @@ class ClipPair:
     def _chunk(
         self, fake: np.ndarray | None, real: np.ndarray | None, start: int, readers: list[Reader]
     ) -> Chunk:
-        wanted = {what for reader in readers if reader.error is None for what in reader.reads}
+        working = [reader for reader in readers if reader.error is None]
+        inputs = {kind for reader in working for kind in reader.reads}
         if fake is None:
             fake = np.empty((0, *self._shape), np.uint8)
         self._shape = fake.shape[1:]
         self.out.size = max(fake.shape[1:3])
         self.counts["fake"] += len(fake)
         chunk = Chunk(fake, real, start=start)
-        if "landmarks" in wanted or (self.same and "real_landmarks" in wanted):
-            chunk.marks = self.marks["fake"].of(fake, start)
+        if "landmarks" in inputs or (self.same and "real_landmarks" in inputs):
+            chunk.marks = self.marks["fake"].of_frames(fake, start)
         if real is not None:
             self.out.pair_size = max(real.shape[1:3])
             self.counts["real"] += len(real)
-            if "real_landmarks" in wanted:
-                chunk.real_marks = chunk.marks if self.same else self.marks["real"].of(real, start)
+            if "real_landmarks" in inputs:
+                chunk.real_marks = chunk.marks if self.same else self.marks["real"].of_frames(real, start)
                 if chunk.marks is not None and not self.same:
                     n = min(len(fake), len(real))
-                    self._framing.append(
-                        framing(chunk.marks[:n], fake.shape) - framing(chunk.real_marks[:n], real.shape)
-                    )
-            if "pair" in wanted and chunk.pair is None:
+                    fake_framing = framing(chunk.marks[:n], fake.shape)
+                    self._framing.append(fake_framing - framing(chunk.real_marks[:n], real.shape))
+            if "pair" in inputs and chunk.pair is None:
                 chunk.pair = self._resized(fake, real)
         return chunk
 
@@ -460,61 +457,54 @@ class ClipPair:
         """The frames that both have, the generated ones at the real ones' size."""
         common = min(len(fake), len(real))
         fake, real = fake[:common], real[:common]
-        (own_high, own_wide), (high, wide) = fake.shape[1:3], real.shape[1:3]
-        note = f"resized from {own_wide}x{own_high} to {wide}x{high}"
+        (fake_height, fake_width), (height, width) = fake.shape[1:3], real.shape[1:3]
+        note = f"resized from {fake_width}x{fake_height} to {width}x{height}"
         if note not in self.out.notes:
             self.out.notes.append(note)
-            if abs(math.log(own_wide / own_high * high / wide)) > ASPECTS_DIFFER:
+            if abs(math.log(fake_width / fake_height * height / width)) > ASPECTS_DIFFER:
                 self._stretched = True
-                self.out.notes.append(
-                    f"other framing: aspect ratio {own_wide / own_high:.2f} stretched to {wide / high:.2f}"
-                )
-        way = cv2.INTER_AREA if own_high > high else cv2.INTER_CUBIC
-        resized = [cv2.resize(frame, (wide, high), interpolation=way) for frame in fake]
+                ratios = f"{fake_width / fake_height:.2f} stretched to {width / height:.2f}"
+                self.out.notes.append(f"other framing: aspect ratio {ratios}")
+        interpolation = cv2.INTER_AREA if fake_height > height else cv2.INTER_CUBIC
+        resized = [cv2.resize(frame, (width, height), interpolation=interpolation) for frame in fake]
         return np.stack(resized) if resized else np.empty((0, *real.shape[1:]), np.uint8), real
 
     def _update(self, reader: Reader, chunk: Chunk) -> None:
-        needs_real = [what for what in reader.reads if what in ("real", "pair", "real_landmarks")]
+        needs_real = bool(NEEDS_REAL.intersection(reader.reads))
         if needs_real and self._real_error is not None:
             reader.error = self._real_error
         elif not (needs_real and chunk.real is None):
             attempt(reader, lambda: reader.update(chunk))
 
     def _computed(self, metric: Metric) -> Value:
-        if (
-            any(what in ("real", "pair", "real_landmarks") for what in metric.reads)
-            and self._real_error is not None
-        ):
+        if self._real_error is not None and NEEDS_REAL.intersection(metric.reads):
             metric.error = metric.error or self._real_error
-        value: list[Value] = []
+        values: list[Value] = []
         if metric.error is None:
-            attempt(metric, lambda: value.append(metric.compute()))
+            attempt(metric, lambda: values.append(metric.compute()))
         if metric.error is not None:
-            passing = isinstance(metric.error, UnexpectedError)
-            return Value(None, None, FAILED, one_line(metric.error), passing)
-        return _checked(value[0])
+            retryable = isinstance(metric.error, UnexpectedError)
+            return Value(None, None, FAILED, one_line(metric.error), retryable)
+        return _failed_unless_finite(values[0])
 
     def _note(self) -> None:
-        """Say what was done to the files, and where their lengths differ; each once."""
+        """Note what was done to the files, and where their lengths differ; each once."""
         fake, real = self.counts["fake"], self.counts["real"]
         if self.real is not None and real and fake != real and not self.task.unpaired:
             self.out.notes.append(
                 f"{fake} frames beside {real} of the real video: {min(fake, real)} compared"
             )
         if self._framing and not (self.task.unpaired or self.task.unaligned or self._stretched):
-            self.out.notes += other_framing(np.concatenate(self._framing))
-        sources = (
-            {"the video": self.fake}
-            if self.real is None or self.same
-            else {"the video": self.fake, "the real video": self.real}
-        )
-        self.out.notes += [f"{what}: {note}" for what, source in sources.items() for note in source.notes]
-        self.out.notes += [f"the audio: {note}" for note in self._sound_notes]
+            self.out.notes += framing_notes(np.concatenate(self._framing))
+        self.out.notes += [f"the video: {note}" for note in self.fake.notes]
+        if self.real is not None and not self.same:
+            self.out.notes += [f"the real video: {note}" for note in self.real.notes]
+        self.out.notes += [f"the audio: {note}" for note in self._audio_notes]
         self.out.notes = list(dict.fromkeys(self.out.notes))
 
 
 def framing(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """How large the face is and where it lies in each picture, by points that speech
+    """How large the face is and where it lies in each frame, by points that speech
     hardly moves.
 
     Args:
@@ -522,55 +512,53 @@ def framing(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         shape: Of the frames ``(T, H, W, 3)``.
 
     Returns:
-        ``(T, 3)``: logarithm of the size as a share of the picture's, centre as shares
-        of width and height.
+        ``(T, 3)``: logarithm of the size as a share of the frame's, centre as shares of
+        width and height.
     """
     shares = marks[:, STABLE] / [shape[2], shape[1]]
     centre = shares.mean(1)
-    return np.column_stack([np.log(np.square(shares - centre[:, None]).sum(2).mean(1)) / 2, centre])
+    squared_size = np.square(shares - centre[:, None]).sum(2).mean(1)
+    return np.column_stack([np.log(squared_size) / 2, centre])
 
 
-def other_framing(differences: np.ndarray) -> list[str]:
+def framing_notes(differences: np.ndarray) -> list[str]:
     """A note where the faces of both videos are framed in another way, from differences
     of :func:`framing`.
     """
-    known = differences[np.isfinite(differences).all(1)]
-    if not len(known):
+    with_face = differences[np.isfinite(differences).all(1)]
+    if not len(with_face):
         return []
-    larger, *moved = np.median(known, 0)
-    if abs(larger) > math.log(OTHER_SIZE):
-        return [
-            f"other framing: the face is {math.exp(larger):.2f} times as large in the picture as the real one"
-        ]
-    apart = math.hypot(*moved)
-    return (
-        [f"other framing: the face lies {100 * apart:.0f} % of the picture beside the real one"]
-        if apart > OTHER_PLACE
-        else []
-    )
+    log_scale, *shift = np.median(with_face, 0)
+    if abs(log_scale) > math.log(OTHER_SIZE):
+        times = f"{math.exp(log_scale):.2f} times"
+        return [f"other framing: the face is {times} as large in the frame as the real one"]
+    distance = math.hypot(*shift)
+    if distance > OTHER_PLACE:
+        return [f"other framing: the face lies {100 * distance:.0f} % of the frame beside the real one"]
+    return []
 
 
-def longer(stretch: tuple[np.ndarray | None, np.ndarray | None]) -> int:
-    """Frames of a stretch of two videos."""
-    return max(len(side) for side in stretch if side is not None)
+def stretch_length(stretch: tuple[np.ndarray | None, np.ndarray | None]) -> int:
+    """Frames of a stretch of two videos: those of the one that has more."""
+    return max(len(frames) for frames in stretch if frames is not None)
 
 
 class UnexpectedError(EadbenchError):
     """A fault of the program or the machine, not of the clip."""
 
 
-def guarded(reader: type, clip: ClipPair) -> Any:
+def construct(reader_class: type, clip: ClipPair) -> Any:
     """A reader; if its constructor fails, one that has that failure as its error and is
     never fed.
     """
-    made = object.__new__(reader)
-    made.clip = clip
-    attempt(made, lambda: made.__init__(clip))
-    return made
+    reader = object.__new__(reader_class)
+    reader.clip = clip
+    attempt(reader, lambda: reader.__init__(clip))
+    return reader
 
 
 def attempt(reader: Reader, work: Callable[[], Any]) -> None:
-    """Do work of a reader; what fails is that reader's error alone."""
+    """Call a reader's method; what fails is that reader's error alone."""
     if reader.error is not None:
         return
     try:
@@ -582,15 +570,11 @@ def attempt(reader: Reader, work: Callable[[], Any]) -> None:
         reader.error = error if isinstance(error, EadbenchError) else UnexpectedError(reason)
 
 
-def _checked(value: Value) -> Value:
-    if value.status == KEPT and (value.value is None or not math.isfinite(value.value)):
-        return Value(
-            None,
-            value.frames,
-            FAILED,
-            value.reason or "cannot be measured: nothing moves, or no face in enough frames",
-        )
-    return value
+def _failed_unless_finite(value: Value) -> Value:
+    if value.status != KEPT or (value.value is not None and math.isfinite(value.value)):
+        return value
+    reason = value.reason or "cannot be measured: nothing moves, or no face in enough frames"
+    return Value(None, value.frames, FAILED, reason)
 
 
 def one_line(error: EadbenchError) -> str:

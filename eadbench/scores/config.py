@@ -1,5 +1,5 @@
 """Section ``scores`` of the config: what is measured, with which evaluators, how the
-intervals are had.
+intervals are computed.
 """
 
 from typing import Any, Literal, get_args
@@ -71,7 +71,7 @@ class ScoresConfig(Section):
         bootstrap: Replicates of the intervals.
         bin_seconds: Length of the bins of metrics over time; clips of fewer than three
             have none.
-        silence_db: Sound this much below the clip's loudest tenth counts as silence.
+        silence_db: Audio this much below the clip's loudest tenth counts as silence.
         few_clips: Below this many clips a value carries a warning.
         together: Whether the workflow measures all cells of a corpus in one process,
             for cells that take less time than its start; it then waits until all
@@ -99,8 +99,8 @@ class ScoresConfig(Section):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [name for name in names if name not in evaluator_roles()]
         if unknown:
-            told = ", ".join(f"{name}{nearest(name, evaluator_roles())}" for name in unknown)
-            raise ValueError(f"unknown metrics {told}; known: {', '.join(evaluator_roles())}")
+            suggestions = ", ".join(f"{name}{nearest(name, evaluator_roles())}" for name in unknown)
+            raise ValueError(f"unknown metrics {suggestions}; known: {', '.join(evaluator_roles())}")
         return with_foundations(names)
 
     def roles(self) -> list[str]:

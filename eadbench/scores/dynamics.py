@@ -5,16 +5,16 @@ Formulas as in its public code (github.com/Newbyl/THEval, commit cfe23fe); what 
 
 - One pass of the mesh over the frames as they are, followed from frame to frame, serves
   all measures. THEval runs it five times, partly on frames scaled to 256 x 256, partly
-  picture by picture. Coordinates are scaled to 256 x 256 here, which is the same up to
+  frame by frame. Coordinates are scaled to 256 x 256 here, which is the same up to
   the mesh's answer.
 - Angles of the head come from 14 points of the mesh and a mean face under weak
   perspective (:func:`angles`), in THEval from FaceXFormer's network on RetinaFace's
   boxes; the place of the head is the mean of those points in pixels of a frame of 256,
   there the centre of the box in pixels of the video, so that the size of the video
   counts.
-- Speech and silence are told by level (:func:`eadbench.scores.landmarks.silent`), in
+- Speech and silence are told apart by level (:func:`eadbench.scores.landmarks.silent`), in
   THEval by Silero VAD.
-- Frames without a face are skipped; a video that shows one picture has motion 0 exactly.
+- Frames without a face are skipped; a video of a still image has motion 0 exactly.
 - Eyes and lips are measured in pixels; THEval's lip sync divides shares of the height
   by shares of the width, which is the same where the video is square.
 """
@@ -31,8 +31,8 @@ RIGHT_EYE = (7, 33, 133, 144, 145, 153, 154, 155, 157, 158, 159, 160, 161, 163, 
 LEFT_CORNERS, RIGHT_CORNERS = (33, 133), (362, 263)
 PAIRS = np.triu_indices(len(LIPS), 1)
 SHORTEST_SILENCE, LEAST_SPEECH = 0.3, 0.1  # seconds; share of the frames
-WINDOW = 0.05  # seconds of sound of one value of loudness
-STRETCH = 1200  # of these that are computed at a time
+WINDOW = 0.05  # seconds of audio of one value of loudness
+STRETCH = 1200  # windows that are computed at a time
 
 # Places in space of points that speech and expression hardly move, in units of the
 # distance between the outer corners of the eyes, origin between them, y down, z away
@@ -51,27 +51,28 @@ _SOLVE = np.linalg.pinv(_MODEL - _MODEL.mean(0))  # (3, K)
 def angles(marks: np.ndarray) -> np.ndarray:
     """Pitch, yaw and roll of the head in degrees ``(T, 3)``, NaN without a face.
 
-    The turn of :data:`HEAD_POINTS` whose picture under weak perspective (turned, scaled,
-    moved) comes nearest to the landmarks. A face unlike the mean one shifts the angles
-    by a constant, which is no motion.
+    The rotation of :data:`HEAD_POINTS` whose weak-perspective projection (rotated,
+    scaled, moved) comes nearest to the landmarks. A face unlike the mean one shifts the
+    angles by a constant, which is no motion.
 
     Args:
         marks: ``(T, 478, 2)`` in square pixels.
     """
     points = marks[:, list(HEAD_POINTS)].astype(np.float64)
-    known = np.isfinite(points).all((1, 2))
-    found = np.full((len(points), 3), np.nan)
-    seen = points[known]
-    if len(seen):
-        seen = seen - seen.mean(1, keepdims=True)
-        left, _, right = np.linalg.svd(np.einsum("kn,tnc->tck", _SOLVE, seen), full_matrices=False)
-        rows = left @ right  # (T, 2, 3): the first two rows of the turn
+    has_face = np.isfinite(points).all((1, 2))
+    degrees = np.full((len(points), 3), np.nan)
+    face_points = points[has_face]
+    if len(face_points):
+        face_points = face_points - face_points.mean(1, keepdims=True)
+        fitted = np.einsum("kn,tnc->tck", _SOLVE, face_points)
+        u, _, vt = np.linalg.svd(fitted, full_matrices=False)
+        rows = u @ vt  # (T, 2, 3): the first two rows of the rotation
         third = np.cross(rows[:, 0], rows[:, 1])
         pitch = np.arctan2(third[:, 1], third[:, 2])
         yaw = np.arcsin(np.clip(-third[:, 0], -1, 1))
         roll = np.arctan2(rows[:, 1, 0], rows[:, 0, 0])
-        found[known] = np.degrees(np.column_stack([pitch, yaw, roll]))
-    return found
+        degrees[has_face] = np.degrees(np.column_stack([pitch, yaw, roll]))
+    return degrees
 
 
 class FaceDynamics:
@@ -80,13 +81,13 @@ class FaceDynamics:
 
     Attributes:
         frames: Frames so far.
-        frozen: Whether the picture stands still, so that nothing moves.
+        frozen: Whether the video is a still image, so that nothing moves.
     """
 
     def __init__(self) -> None:
         self.frames, self.frozen = 0, False
         self._rows: list[np.ndarray] = []
-        self._origin: np.ndarray | None = None
+        self._origin: np.ndarray | None = None  # sums are taken about it, which keeps digits
         self._sum, self._squares = np.zeros(len(PAIRS[0])), np.zeros(len(PAIRS[0]))
 
     def add(self, marks: np.ndarray, height: int, width: int) -> None:
@@ -96,31 +97,24 @@ class FaceDynamics:
         points = marks.astype(np.float64)
         self.frames += len(points)
         upper, lower = points[:, UPPER], points[:, LOWER]
-        corners = np.linalg.norm(points[:, EYE_CORNERS[0]] - points[:, EYE_CORNERS[1]], axis=1)
-        apart = np.abs(points[:, RIGHT_CORNERS, 0].mean(1) - points[:, LEFT_CORNERS, 0].mean(1))
+        corner_distance = np.linalg.norm(points[:, EYE_CORNERS[0]] - points[:, EYE_CORNERS[1]], axis=1)
+        centre_distance = np.abs(points[:, RIGHT_CORNERS, 0].mean(1) - points[:, LEFT_CORNERS, 0].mean(1))
         eyes = [points[:, list(eye)].mean(1) for eye in (LEFT_EYE, RIGHT_EYE)]
         brows = [points[:, list(brow)].mean(1) for brow in (LEFT_BROW, RIGHT_BROW)]
         scale = np.linalg.norm(eyes[0] - eyes[1], axis=1)
         heights = [np.linalg.norm(b - e, axis=1) / scale for b, e in zip(brows, eyes, strict=True)]
         place = points[:, list(HEAD_POINTS)].mean(1) * (SIDE / max(height, width))
-        self._rows.append(
-            np.column_stack(
-                [
-                    np.abs(upper[..., 1] - lower[..., 1]).mean(1) / corners,
-                    np.abs(upper[..., 1].mean(1) - lower[..., 1].mean(1)) / apart,
-                    *heights,
-                    angles(marks),
-                    place,
-                ]
-            )
-        )
+        mean_gap = np.abs(upper[..., 1] - lower[..., 1]).mean(1)
+        gap_of_means = np.abs(upper[..., 1].mean(1) - lower[..., 1].mean(1))
+        openings = [mean_gap / corner_distance, gap_of_means / centre_distance]
+        self._rows.append(np.column_stack([*openings, *heights, angles(marks), place]))
         lips = points[:, LIPS] * (SIDE / width, SIDE / height)
         lips = lips[np.isfinite(lips).all((1, 2))]
-        apart = np.linalg.norm(lips[:, PAIRS[0]] - lips[:, PAIRS[1]], axis=2)
-        if len(apart):
-            self._origin = apart[0] if self._origin is None else self._origin
-            self._sum += (apart - self._origin).sum(0)
-            self._squares += np.square(apart - self._origin).sum(0)
+        distances = np.linalg.norm(lips[:, PAIRS[0]] - lips[:, PAIRS[1]], axis=2)
+        if len(distances):
+            self._origin = distances[0] if self._origin is None else self._origin
+            self._sum += (distances - self._origin).sum(0)
+            self._squares += np.square(distances - self._origin).sum(0)
 
     @property
     def rows(self) -> np.ndarray:
@@ -130,12 +124,12 @@ class FaceDynamics:
         """
         rows = np.concatenate(self._rows) if self._rows else np.empty((0, 9))
         if self.frozen:
-            known = rows[np.isfinite(rows).all(1)][:1]
-            rows = np.repeat(known, len(rows), 0)
+            first_face = rows[np.isfinite(rows).all(1)][:1]
+            rows = np.repeat(first_face, len(rows), 0)
         return rows
 
     @property
-    def known(self) -> np.ndarray:
+    def face_rows(self) -> np.ndarray:
         """:attr:`rows` of the frames with a face."""
         rows = self.rows
         return rows[np.isfinite(rows).all(1)]
@@ -144,7 +138,7 @@ class FaceDynamics:
         """Mean over all pairs of lip points of the standard deviation over time of their
         distance, in pixels of a frame of 256 x 256; NaN without a face.
         """
-        count = len(self.known)
+        count = len(self.face_rows)
         if not count or self.frozen:
             return 0.0 if count else float("nan")
         variance = self._squares / count - np.square(self._sum / count)
@@ -154,7 +148,7 @@ class FaceDynamics:
         """Mean change from frame to frame of the distance of each brow to its eye, in
         distances between the eyes; NaN with fewer than two faces.
         """
-        changes = np.abs(np.diff(self.known[:, 2:4], axis=0))
+        changes = np.abs(np.diff(self.face_rows[:, 2:4], axis=0))
         return float(changes.mean()) if changes.size else float("nan")
 
     def head(self) -> float:
@@ -162,12 +156,12 @@ class FaceDynamics:
         deviation in degrees, D that of the variance of their changes, P that of the
         variance of the place in pixels of a frame of 256; NaN with fewer than two faces.
         """
-        known = self.known
-        if len(known) < 2:
+        rows = self.face_rows
+        if len(rows) < 2:
             return float("nan")
-        turns, place = known[:, 4:7] - known[0, 4:7], known[:, 7:9] - known[0, 7:9]
-        restless = np.diff(turns, axis=0).var(0).mean() if len(known) > 2 else 0.0
-        return float(np.sqrt(turns.std(0).mean() * restless + place.var(0).mean()))
+        turns, place = rows[:, 4:7] - rows[0, 4:7], rows[:, 7:9] - rows[0, 7:9]
+        change_variance = np.diff(turns, axis=0).var(0).mean() if len(rows) > 2 else 0.0
+        return float(np.sqrt(turns.std(0).mean() * change_variance + place.var(0).mean()))
 
     def stability(self, silent: np.ndarray) -> float:
         """Median distance of the lips' opening from its mean over the silent frames, in
@@ -188,21 +182,22 @@ class FaceDynamics:
         chosen frames ``(T,)`` bool that show a face, and the numbers of these frames.
         """
         opening = self.rows[:, 1]
-        at = np.flatnonzero(chosen & np.isfinite(opening))
-        return opening[at], at
+        frame_numbers = np.flatnonzero(chosen & np.isfinite(opening))
+        return opening[frame_numbers], frame_numbers
 
 
 def loudness(audio: np.ndarray, rate: int = 16000) -> np.ndarray:
     """RMS of windows of 50 ms, ``(windows,)`` float64: one after the other, the first
-    about 0 s. The sound is looked at a stretch at a time, so that no copy of it is held.
+    about 0 s. The audio is read a stretch at a time, so that no copy of it is in memory.
     """
     size = round(rate * WINDOW)
-    half, count = size // 2, (len(audio) + size // 2 * 2) // size
+    half = size // 2
+    count = (len(audio) + half * 2) // size
     levels = [np.empty(0)]
     for first in range(0, count, STRETCH):
         begin, end = first * size - half, min(first + STRETCH, count) * size - half
-        piece = audio[max(0, begin) : end].astype(np.float64)
-        padded = np.pad(piece, (max(0, -begin), max(0, end - len(audio))))
+        samples = audio[max(0, begin) : end].astype(np.float64)
+        padded = np.pad(samples, (max(0, -begin), max(0, end - len(audio))))
         levels.append(np.sqrt(np.square(padded.reshape(-1, size)).mean(1)))
     return np.concatenate(levels)
 
@@ -219,10 +214,10 @@ def at_frames(levels: np.ndarray, frames: int, fps: float) -> np.ndarray:
 def long_silence(silent: np.ndarray, fps: float) -> np.ndarray:
     """Silent frames ``(T,)`` that lie in a stretch of ``SHORTEST_SILENCE`` or longer."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], silent.astype(int), [0]])))
-    kept = np.zeros(len(silent), bool)
+    long_enough = np.zeros(len(silent), bool)
     for first, last in zip(edges[::2], edges[1::2], strict=True):
-        kept[first:last] = last - first >= SHORTEST_SILENCE * fps
-    return kept
+        long_enough[first:last] = last - first >= SHORTEST_SILENCE * fps
+    return long_enough
 
 
 def gap(opening: np.ndarray, volume: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""The networks that measure, by role, and what a table must say of each."""
+"""The networks that measure, by role, and the metric signature of each."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,8 @@ MESH = "mediapipe-face-mesh"
 @dataclass(frozen=True)
 class MetricSignature:
     """What measured: the extractor's id, the sha256 of its weights, the side of the
-    frames as it sees them, how it came to be, what else to say.
+    frames as it sees them, how it came to be (fetched, trained, random), its variant and
+    classes.
     """
 
     extractor: str
@@ -44,17 +45,18 @@ class Evaluators:
         """The signature of a metric; ``size`` is the side of the frames for those
         without a network, and for networks that take any.
         """
-        found = METRICS[metric]
-        if found.evaluator in self.missing:
-            return MetricSignature(f"no evaluator for {found.evaluator}")
-        if found.evaluator:
-            signature = self.signatures[found.evaluator]
+        metric_class = METRICS[metric]
+        role = metric_class.evaluator
+        if role in self.missing:
+            return MetricSignature(f"no evaluator for {role}")
+        if role:
+            signature = self.signatures[role]
             return signature if signature.resolution is not None else replace(signature, resolution=size)
-        return MetricSignature(MESH if found.landmarks else f"eadbench-{metric}", resolution=size)
+        return MetricSignature(MESH if metric_class.landmarks else f"eadbench-{metric}", resolution=size)
 
 
 def load_evaluators(
-    config: ScoresConfig, parts: dict[str, Path], device: Any, may_miss: bool = False
+    config: ScoresConfig, parts: dict[str, Path], device: Any, allow_missing: bool = False
 ) -> Evaluators:
     """Load what the chosen metrics need.
 
@@ -62,11 +64,11 @@ def load_evaluators(
         config: Names the artefacts.
         parts: Artefact -> folder.
         device: Where they run.
-        may_miss: Whether an absent artefact leaves its metrics unmeasured, with the
+        allow_missing: Whether an absent artefact leaves its metrics unmeasured, with the
             reason, instead of ending the work.
 
     Raises:
-        EadbenchError: If an evaluator is not named, not handed over or not there.
+        EadbenchError: If an evaluator is not named, not given or not there.
     """
     evaluators = Evaluators()
     for role in config.roles():
@@ -79,14 +81,14 @@ def load_evaluators(
             )
         if name not in parts:
             raise EadbenchError(
-                f"artefact {name!r} was not handed over",
+                f"artefact {name!r} was not given",
                 f"--part {name}=FOLDER",
                 "give its folder, e.g. results/zoo/" + name,
             )
         try:
             evaluators.nets[role] = zoo.load(parts[name], device)
         except EadbenchError as error:
-            if not may_miss:
+            if not allow_missing:
                 raise
             evaluators.missing[role] = f"{error.what} ({error.where})"
             continue
@@ -94,8 +96,8 @@ def load_evaluators(
     return evaluators
 
 
-class OnDemand(dict):
-    """Networks by role, each loaded when it is first asked for."""
+class LazyNetworks(dict):
+    """Networks by role, each loaded at its first use."""
 
     def __init__(self, load: Callable[[str], Any]) -> None:
         super().__init__()
@@ -107,42 +109,43 @@ class OnDemand(dict):
 
 
 def write_signatures(path: Path, evaluators: Evaluators, config: ScoresConfig) -> None:
-    """Note what loaded networks say of themselves, so that a process that runs none of
-    them need not load them. The folder is the note's own.
+    """Record the signatures of loaded networks, so that a process that runs none of them
+    need not load them. The folder is the record's own.
     """
     signatures = {role: asdict(signature) for role, signature in evaluators.signatures.items()}
-    found = {"settings": shaping_for("scores measure", config), "signatures": signatures}
-    write_text(path, json.dumps(found, indent=1, sort_keys=True) + "\n")
+    record = {"settings": shaping_for("scores measure", config), "signatures": signatures}
+    write_text(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
     seals.seal_files(path.parent, [path], path)
 
 
-def noted_evaluators(
+def lazy_evaluators(
     path: Path, config: ScoresConfig, parts: dict[str, Path], device: str
 ) -> Evaluators | None:
-    """The networks that :func:`write_signatures` noted, each loaded when it is first
-    asked for; ``None`` if the settings or a network are others now.
+    """The networks that :func:`write_signatures` recorded, each loaded at its first use;
+    ``None`` if the settings or a network are others now.
 
     Args:
-        path: The note.
+        path: The record.
         config: Names the artefacts.
         parts: Artefact -> folder.
         device: Where they run, as the settings name it.
 
     Raises:
         EadbenchError: If a network is not there.
-        FatalError: If the note was changed.
+        FatalError: If the record was changed.
     """
     seals.check(path)
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found["settings"] != json.loads(json.dumps(shaping_for("scores measure", config))):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record["settings"] != json.loads(json.dumps(shaping_for("scores measure", config))):
         return None
     signatures = {}
-    for role, facts in found["signatures"].items():
+    for role, facts in record["signatures"].items():
         folder = parts.get(config.evaluators[role])
-        card = read_card(folder) if folder else None
-        if card is None or [card.id, card.sha256, card.how] != [
-            facts[key] for key in ("extractor", "weights_sha256", "how")
-        ]:
+        if not folder:
+            return None
+        card = read_card(folder)
+        recorded = (facts["extractor"], facts["weights_sha256"], facts["how"])
+        if (card.id, card.sha256, card.how) != recorded:
             return None
         signatures[role] = MetricSignature(**facts | {"classes": tuple(facts["classes"])})
 
@@ -151,15 +154,16 @@ def noted_evaluators(
 
         return zoo.load(parts[config.evaluators[role]], pick_device(device))
 
-    return Evaluators(OnDemand(load), signatures)
+    return Evaluators(LazyNetworks(load), signatures)
 
 
 def _signature(role: str, net: Any, card: Card, config: ScoresConfig) -> MetricSignature:
-    frames = {
+    sampled_frames = {
         "fid": config.fid_frames,
         "lpips": config.lpips_frames,
         **dict.fromkeys(("aesthetics", "mouth_quality", "face_quality"), config.quality_frames),
-    }.get(role)
+    }
+    frames = sampled_frames.get(role)
     sampled = "" if frames is None else f"{frames} frame{'s' if frames > 1 else ''} per clip"
     return MetricSignature(
         card.id,

@@ -5,7 +5,7 @@ quick at any number of samples, with bounded memory.
 from collections.abc import Iterable
 
 import numpy as np
-import scipy  # which imports scipy.linalg when it is asked for
+import scipy  # which imports scipy.linalg at its first use
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -18,7 +18,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     comes from a symmetric eigenproblem.
 
     Raises:
-        ValueError: If a side has no sample, or the features are not finite.
+        ValueError: If a set has no sample, or the features are not finite.
     """
     return distance(Moments.of([x]), Moments.of([y]))
 
@@ -36,10 +36,8 @@ class Moments:
 
     def __init__(self, dim: int) -> None:
         self.dim, self.n = dim, 0
-        self._kept: list[np.ndarray] | None = []
-        self._origin: np.ndarray | None = (
-            None  # moments are taken about the first batch's mean, which keeps digits
-        )
+        self._samples: list[np.ndarray] | None = []  # None once they are folded
+        self._origin: np.ndarray | None = None  # moments are taken about it, which keeps digits
         self._sum = self._outer = None
 
     @classmethod
@@ -69,15 +67,15 @@ class Moments:
         if not np.isfinite(features).all():
             raise ValueError("features are not finite")
         self.n += len(features)
-        if self._kept is not None:
-            self._kept.append(features)
-            if self.n > self.dim:
-                kept, self._kept = np.concatenate(self._kept), None
-                self._origin = kept.mean(0)
-                self._sum, self._outer = np.zeros(self.dim), np.zeros((self.dim, self.dim))
-                self._fold(kept)
-        else:
+        if self._samples is None:
             self._fold(features)
+            return
+        self._samples.append(features)
+        if self.n > self.dim:
+            samples, self._samples = np.concatenate(self._samples), None
+            self._origin = samples.mean(0)
+            self._sum, self._outer = np.zeros(self.dim), np.zeros((self.dim, self.dim))
+            self._fold(samples)
 
     def _fold(self, features: np.ndarray) -> None:
         centred = features - self._origin
@@ -89,20 +87,18 @@ class Moments:
         """``(dim,)``."""
         if self.n == 0:
             raise ValueError("no samples")
-        return (
-            np.concatenate(self._kept).mean(0)
-            if self._kept is not None
-            else self._origin + self._sum / self.n
-        )
+        if self._samples is not None:
+            return np.concatenate(self._samples).mean(0)
+        return self._origin + self._sum / self.n
 
     @property
     def factor(self) -> np.ndarray | None:
         """``(n, dim)``: centred samples over the root of n - 1, whose Gram matrix is
         the covariance; ``None`` once the samples are folded.
         """
-        if self._kept is None:
+        if self._samples is None:
             return None
-        samples = np.concatenate(self._kept)
+        samples = np.concatenate(self._samples)
         return (samples - samples.mean(0)) / np.sqrt(max(self.n - 1, 1))
 
     @property
@@ -124,27 +120,28 @@ class Moments:
         return float((np.trace(self._outer) - self.n * mean @ mean) / (self.n - 1))
 
 
-def distance(left: Moments, right: Moments, trace: float | None = None) -> float:
+def distance(x: Moments, y: Moments, trace: float | None = None) -> float:
     """Fréchet distance of two sets given by their moments; at least 0. ``trace``: that
     of the root, where it is known already.
     """
-    difference = left.mean - right.mean
-    trace = trace_of_root(left, right) if trace is None else trace
-    value = difference @ difference + left.total_variance + right.total_variance - 2 * trace
+    difference = x.mean - y.mean
+    trace = trace_of_root(x, y) if trace is None else trace
+    value = difference @ difference + x.total_variance + y.total_variance - 2 * trace
     return float(max(value, 0.0))
 
 
-def trace_of_root(left: Moments, right: Moments) -> float:
+def trace_of_root(x: Moments, y: Moments) -> float:
     """Trace of the root of the product of two covariances."""
-    a, b = left.factor, right.factor
-    if a is not None and b is not None:
-        return nuclear_norm(a @ b.T)
-    # one side of low rank: its samples turn the other covariance into a small matrix
-    if a is not None or b is not None:
-        low, full = (a, right.covariance) if a is not None else (b, left.covariance)
-        return roots(low @ full @ low.T)
-    first = root_factor(left.covariance)
-    return roots(first.T @ right.covariance @ first)
+    factor_x, factor_y = x.factor, y.factor
+    if factor_x is not None and factor_y is not None:
+        return nuclear_norm(factor_x @ factor_y.T)
+    # one set of low rank: its samples turn the other covariance into a small matrix
+    if factor_x is not None:
+        return root_sum(factor_x @ y.covariance @ factor_x.T)
+    if factor_y is not None:
+        return root_sum(factor_y @ x.covariance @ factor_y.T)
+    root = root_factor(x.covariance)
+    return root_sum(root.T @ y.covariance @ root)
 
 
 def root_factor(covariance: np.ndarray) -> np.ndarray:
@@ -163,7 +160,7 @@ def nuclear_norm(matrix: np.ndarray) -> float:
     return float(scipy.linalg.svdvals(matrix, check_finite=False).sum())
 
 
-def roots(matrix: np.ndarray) -> float:
+def root_sum(matrix: np.ndarray) -> float:
     """Sum of the roots of the eigenvalues of a symmetric positive semi-definite matrix;
     noise below zero counts as zero.
     """

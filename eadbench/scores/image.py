@@ -8,7 +8,7 @@ import numpy as np
 SIGMA, RADIUS = 1.5, 5  # skimage: radius = int(3.5 * sigma + 0.5)
 K1, K2, RANGE = 0.01, 0.03, 255.0
 PSNR_CAP = 100.0
-BLOCK = 1 << 16  # pixels of a stripe of one channel, so that what is computed of it stays in the cache
+BLOCK = 1 << 16  # pixels of a stripe of one channel, so that its intermediates stay in the cache
 _KERNEL = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
 _KERNEL /= _KERNEL.sum()
 
@@ -33,7 +33,7 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
     """
     if min(x.shape[:2]) < 2 * RADIUS + 1:
         raise ValueError(f"SSIM needs sides of at least {2 * RADIUS + 1} pixels, got {x.shape[:2]}")
-    if one_frame(x, y):
+    if same_memory(x, y):
         return 1.0
     rows = x.shape[0] - 2 * RADIUS
     step = max(1, BLOCK // x.shape[1])
@@ -41,15 +41,14 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
     for a, b in zip(cv2.split(x), cv2.split(y), strict=True):
         for top in range(0, rows, step):
             count = min(step, rows - top)
-            total += count * _ssim_of_channel(
-                a[top : top + count + 2 * RADIUS], b[top : top + count + 2 * RADIUS]
-            )
+            bottom = top + count + 2 * RADIUS
+            total += count * _ssim_of_channel(a[top:bottom], b[top:bottom])
     return total / (3 * rows)
 
 
 def _ssim_of_channel(x: np.ndarray, y: np.ndarray) -> float:
     """Mean over a stripe ``(H, W)`` without its borders of ``RADIUS`` pixels."""
-    # small numbers keep digits; what is taken off changes no variance
+    # small numbers keep digits; subtracting a constant changes no variance
     x, y = (np.float32(x) - 128, np.float32(y) - 128)
     # the variances appear only as their sum
     mean_x, mean_y, squares, xy = (_blur(plane) for plane in (x, y, x * x + y * y, x * y))
@@ -69,7 +68,7 @@ def _blur(plane: np.ndarray) -> np.ndarray:
     return cv2.sepFilter2D(plane, cv2.CV_32F, _KERNEL, _KERNEL)[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
 
-def one_frame(x: np.ndarray, y: np.ndarray) -> bool:
+def same_memory(x: np.ndarray, y: np.ndarray) -> bool:
     """Whether two arrays are the same pixels in memory, as where a video is measured
     against itself.
     """
@@ -85,7 +84,8 @@ def psnr(x: np.ndarray, y: np.ndarray) -> float:
     """Peak signal-to-noise ratio of two uint8 frames in dB, capped at 100 (equal
     frames).
     """
-    return float(min(PSNR_CAP, 10 * np.log10(RANGE**2 / max(squared_difference(x, y), 1e-12))))
+    error = max(squared_difference(x, y), 1e-12)
+    return float(min(PSNR_CAP, 10 * np.log10(RANGE**2 / error)))
 
 
 def sharpness(frame: np.ndarray) -> float:

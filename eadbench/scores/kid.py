@@ -16,9 +16,9 @@ class ClipKernels:
     without touching the features again.
 
     Args:
-        x: ``(n, d)`` features of the one side.
+        x: ``(n, d)`` features of the one set.
         x_clip: ``(n,)`` number of the clip of each.
-        y: The other side, with numbers of the same clips.
+        y: The other set, with numbers of the same clips.
         y_clip: As for ``x``.
         clips: Number of clips.
         degree: Of the kernel.
@@ -38,29 +38,31 @@ class ClipKernels:
         biased: bool = False,
     ) -> None:
         member_x, member_y = _membership(x_clip, clips), _membership(y_clip, clips)
-        self.xx, self.yy, self.xy = (kernel(a, b, degree, offset) for a, b in ((x, x), (y, y), (x, y)))
+        kernel_xx = kernel(x, x, degree, offset)
+        kernel_yy = kernel(y, y, degree, offset)
+        if not biased:
+            np.fill_diagonal(kernel_xx, 0)
+            np.fill_diagonal(kernel_yy, 0)
         self.biased = biased
-        for own in () if biased else (self.xx, self.yy):
-            np.fill_diagonal(own, 0)
-        self.xx, self.yy, self.xy = (
-            member_x @ self.xx @ member_x.T,
-            member_y @ self.yy @ member_y.T,
-            member_x @ self.xy @ member_y.T,
-        )
+        self.xx = member_x @ kernel_xx @ member_x.T
+        self.yy = member_y @ kernel_yy @ member_y.T
+        self.xy = member_x @ kernel(x, y, degree, offset) @ member_y.T
         self.nx, self.ny = member_x.sum(1), member_y.sum(1)
 
     def value(self, weights_x: np.ndarray, weights_y: np.ndarray) -> float:
         """The estimate with each clip counted as often as its weight says. Unbiased,
         copies of a sample are not paired with each other.
         """
-        parts = []
-        for own, n, w in ((self.xx, self.nx, weights_x), (self.yy, self.ny, weights_y)):
-            pairs = (w @ n) ** 2 - (0 if self.biased else np.square(w) @ n)
-            parts.append((w @ own @ w) / pairs if pairs > 0 else np.nan)
-        return float(
-            sum(parts)
-            - 2 * (weights_x @ self.xy @ weights_y) / ((weights_x @ self.nx) * (weights_y @ self.ny))
-        )
+        within = self._within(self.xx, self.nx, weights_x) + self._within(self.yy, self.ny, weights_y)
+        pairs = (weights_x @ self.nx) * (weights_y @ self.ny)
+        return float(within - 2 * (weights_x @ self.xy @ weights_y) / pairs)
+
+    def _within(self, sums: np.ndarray, sizes: np.ndarray, weights: np.ndarray) -> float:
+        """Mean of the kernel over the pairs of one set; NaN without a pair."""
+        pairs = (weights @ sizes) ** 2
+        if not self.biased:
+            pairs = pairs - np.square(weights) @ sizes
+        return (weights @ sums @ weights) / pairs if pairs > 0 else np.nan
 
 
 def _membership(clip: np.ndarray, clips: int) -> np.ndarray:

@@ -28,25 +28,24 @@ EYES = (33, 133, 362, 263)
 EYE_CORNERS = (RIGHT_EYE_OUTER, LEFT_EYE_OUTER)
 FACE = 468  # points without the irises
 BLOCKS, STILL = 16, 12.0
-SILENCE_DBFS = -60.0  # sound whose loudest frame lies below this is silence
+SILENCE_DBFS = -60.0  # audio whose loudest frame lies below this is silence
 
 
 class MeshTracker:
     """Follows the face of one video with a face mesh.
 
-    A frame that equals the one before has its landmarks, and a picture that stands
-    still from beginning to end is told by ``still``, so that nothing in it is taken to
-    move: the mesh is a tracker, whose answer swings by up to a pixel on the same
-    picture. Giving the landmarks of a frame to those that look like it instead would
-    leave a jitter of 0.05 to 0.3 per cent of the eye distance from crf 23 on, and took
-    0.694 to 0.426 on a drawn speaker that does move; on a filmed one (2.324) it changed
-    nothing.
+    A frame that equals the one before has its landmarks, and ``still`` marks a video
+    that is one image from beginning to end, so that nothing in it is taken to move: the
+    mesh is a tracker, whose answer swings by up to a pixel on the same image. Giving the
+    landmarks of a frame to those that look like it instead would leave a jitter of 0.05
+    to 0.3 per cent of the eye distance from crf 23 on, and took 0.694 to 0.426 on a drawn
+    speaker that does move; on a filmed one (2.324) it changed nothing.
 
     Args:
         mesh: The mesh; it belongs to this tracker from now on.
 
     Attributes:
-        still: Whether all frames so far show the first one, but for what coding adds.
+        still: Whether all frames so far equal the first one but for coding noise.
     """
 
     def __init__(self, mesh: "FaceMesh") -> None:
@@ -58,28 +57,27 @@ class MeshTracker:
         """Landmarks ``(T, 478, 2)`` float32 in pixels of the next ``(T, H, W, 3)`` RGB
         uint8 frames; NaN where no face was found.
         """
-        found = np.full((len(frames), POINTS, 2), np.nan, np.float32)
+        marks = np.full((len(frames), POINTS, 2), np.nan, np.float32)
         for k, frame in enumerate(frames):
             if self._last is None or not np.array_equal(frame, self._last):
                 self._first = frame if self._first is None else self._first
                 self._points, self._last = self.mesh(frame), frame
-                self.still = self.still and same_picture(frame, self._first)
+                self.still = self.still and same_image(frame, self._first)
             if self._points is not None:
-                found[k] = self._points[:, :2]
-        return found
+                marks[k] = self._points[:, :2]
+        return marks
 
 
-def same_picture(frame: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two frames differ by no more than coding one picture twice does, in any
-    of 16 x 16 blocks.
+def same_image(frame: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two frames differ by no more than coding one image twice does, in any of
+    16 x 16 blocks.
 
-    A still picture coded with x264 at crf 18 to 35 stays below 11 grey levels against
+    A still image coded with x264 at crf 18 to 35 stays below 11 grey levels against
     its first frame; of 22 clips of real and drawn speakers the stillest reaches 22
     within half a second and 34 within two.
     """
-    blocks = cv2.resize(
-        cv2.absdiff(frame, other).astype(np.float32), (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA
-    )
+    difference = cv2.absdiff(frame, other).astype(np.float32)
+    blocks = cv2.resize(difference, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
     return float(blocks.mean(2).max()) <= STILL
 
 
@@ -98,7 +96,8 @@ def centred_gap(fake: np.ndarray, real: np.ndarray, points: slice | tuple[int, .
         points: Which points.
     """
     a, b = fake[:, points].astype(np.float64), real[:, points].astype(np.float64)
-    return np.linalg.norm((a - a.mean(1, keepdims=True)) - (b - b.mean(1, keepdims=True)), axis=2)
+    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+    return np.linalg.norm(a - b, axis=2)
 
 
 class MeshMotion:
@@ -108,8 +107,8 @@ class MeshMotion:
     Attributes:
         frames: Frames so far.
         seen: Those with a face.
-        frozen: Whether the picture stands still, so that whatever the mesh says nothing
-            moves.
+        frozen: Whether the video is a still image, so that nothing moves whatever the
+            mesh says.
     """
 
     def __init__(self) -> None:
@@ -130,10 +129,10 @@ class MeshMotion:
         turn = np.arctan2(axis[:, 1], axis[:, 0])
         self._rows.append(np.column_stack([length, mouth, brows, points[:, STABLE].mean(1), turn]))
         joined = np.concatenate([self._tail, points[:, :FACE]])
-        second = np.square(np.diff(joined, n=2, axis=0)).sum(2)
-        known = second[np.isfinite(second)]
-        self._squares += float(known.sum())
-        self._count += known.size
+        second = np.square(np.diff(joined, n=2, axis=0)).sum(2)  # squared second differences
+        finite = second[np.isfinite(second)]
+        self._squares += float(finite.sum())
+        self._count += finite.size
         self._tail = joined[-2:]
 
     def curves(self) -> dict[str, np.ndarray]:
@@ -177,45 +176,43 @@ def curves(landmarks: np.ndarray) -> dict[str, np.ndarray]:
 
 def spread(curve: np.ndarray) -> float:
     """Standard deviation over time, the root of the sum of squares over several curves
-    ``(T, K)``; NaN with fewer than two known values.
+    ``(T, K)``; NaN with fewer than two finite values.
     """
-    known = curve[np.isfinite(curve).reshape(len(curve), -1).all(1)]
-    if len(known) < 2:
+    finite = curve[np.isfinite(curve).reshape(len(curve), -1).all(1)]
+    if len(finite) < 2:
         return float("nan")
     # less the first: what does not move has exactly 0
-    return float(np.sqrt(np.square((known - known[0]).std(0)).sum()))
+    return float(np.sqrt(np.square((finite - finite[0]).std(0)).sum()))
 
 
 def jitter(landmarks: np.ndarray) -> float:
     """RMS second difference over time of all face points, in per cent of the eye
-    distance: unrest from frame to frame.
+    distance: trembling from frame to frame.
     """
     return _motion(landmarks).jitter()
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson correlation where both are known; NaN if either does not move."""
-    known = np.isfinite(a) & np.isfinite(b)
-    a, b = a[known], b[known]
+    """Pearson correlation where both are finite; NaN if either does not move."""
+    finite = np.isfinite(a) & np.isfinite(b)
+    a, b = a[finite], b[finite]
     if len(a) < 3 or a.std() < 1e-9 or b.std() < 1e-9:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
 
 
 def levels(audio: np.ndarray, fps: float = 25.0, rate: int = 16000) -> np.ndarray:
-    """RMS of the sound of each frame, ``(frames,)`` float64; a last incomplete one
+    """RMS of the audio of each frame, ``(frames,)`` float64; a last incomplete one
     counts as filled with silence.
     """
     hop = round(rate / fps)
-    starts = range(0, len(audio), hop)
-    return np.array(
-        [np.sqrt(np.square(audio[at : at + hop].astype(np.float64)).sum() / hop) for at in starts]
-    )
+    frames = [audio[start : start + hop].astype(np.float64) for start in range(0, len(audio), hop)]
+    return np.array([np.sqrt(np.square(samples).sum() / hop) for samples in frames])
 
 
 def silent(levels: np.ndarray, frames: int, below_db: float) -> np.ndarray:
     """Which frames are silent, ``(frames,)`` bool: their RMS is ``below_db`` under the
-    loudest tenth's. Frames without sound count as silent, and all do where even the
+    loudest tenth's. Frames without audio count as silent, and all do where even the
     loudest lies below ``SILENCE_DBFS``.
     """
     level = np.zeros(frames)

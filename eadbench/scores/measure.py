@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PER_CLIP, PARTS, LOCK = "per_clip.parquet", ".measured", ".lock"
-METHOD = 3  # counted up when values change that no key tells of
+METHOD = 3  # counted up when values change for a reason that is in no key
 
 
 def cell_tasks(
@@ -50,14 +50,14 @@ def cell_tasks(
     unknown = sorted({sample.clip_id for sample in samples} - clips.keys())
     if unknown:
         raise EadbenchError(
-            f"{len(unknown)} samples are of clips that the table lacks, e.g. {unknown[0]}",
+            f"{len(unknown)} samples are of clips that the table does not hold, e.g. {unknown[0]}",
             clips_table,
             "give the corpus's own table",
         )
 
     tasks = []
     for sample in samples:
-        kept = sample.status == KEPT
+        has_video = sample.status == KEPT
         real, driving = clips[sample.clip_id], clips.get(sample.driving_clip or sample.clip_id)
         tasks.append(
             ScoreTask(
@@ -65,20 +65,20 @@ def cell_tasks(
                 speaker=sample.speaker,
                 emotion=sample.target_emotion,
                 intensity=sample.target_intensity,
-                fake=_checked(sample.video) if kept else None,
-                real=_checked(real.video),
-                audio=_checked(driving.audio) if driving and protocol != "silent" else None,
+                fake=_verified(sample.video) if has_video else None,
+                real=_verified(real.video),
+                audio=_verified(driving.audio) if driving and protocol != "silent" else None,
                 frames=sample.frames,
                 unpaired="" if protocol == "self" else f"frames do not correspond under protocol {protocol}",
                 unaligned=ANIMATES if drives == "image" else "",
-                problem="" if kept else sample.reason or f"sample {sample.status}",
-                status=FAILED if kept else sample.status,
+                problem="" if has_video else sample.reason or f"sample {sample.status}",
+                status=FAILED if has_video else sample.status,
             )
         )
     return tasks
 
 
-def _checked(path: Path | None) -> Path | None:
+def _verified(path: Path | None) -> Path | None:
     return path and seals.checked(path)
 
 
@@ -96,8 +96,8 @@ def measure_cell(
     """Measure tasks and write ``per_clip.parquet``, ``features.safetensors`` and
     ``measure.json``.
 
-    Finished clips are kept aside while the work goes on; after an interruption they are
-    not measured again unless the video, the config or an evaluator changed. Clips that
+    Finished clips are stored while the work goes on; after an interruption they are not
+    measured again unless the video, the config or an evaluator changed. Clips that
     failed for a reason that may pass are tried again.
 
     Args:
@@ -106,13 +106,13 @@ def measure_cell(
         config: How.
         evaluators: The networks.
         out: ``per_clip.parquet``; the others lie beside it.
-        real: Folder of the ground truth's cell; what it learnt of the real videos is
-            used again.
+        real: Folder of the ground truth's cell; what it holds of the real videos is used
+            again.
         reuse: Whether of a finished cell the clips that did not change are left as they
             are.
         workers: Processes that measure; ``None`` for this one.
-        join: Whether the files are written; if not, what was measured is kept aside for
-            the next call, as after an interruption.
+        join: Whether the files are written; if not, what was measured is stored for the
+            next call, as after an interruption.
 
     Returns:
         The rows of ``per_clip.parquet``; ``None`` without ``join``.
@@ -127,12 +127,12 @@ def measure_cell(
     signatures = {role: asdict(signature) for role, signature in evaluators.signatures.items()}
     weights = {role: signature.weights_sha256 for role, signature in evaluators.signatures.items()}
     shaping = [METHOD, signature_of_landmarks(), settings, signatures, evaluators.missing]
-    with _alone(folder):
-        earlier = Earlier.read(out) if reuse else None
+    with _locked(folder):
+        earlier = FinishedCell.read(out) if reuse else None
         job = Job(out, settings, shaping, weights, begin=False)
-        keys = [job.key(*_goes_in(task)) for task in tasks]
+        keys = [job.key(*_key_parts(task)) for task in tasks]
         digest = _digest([[key, task.speaker] for task, key in zip(tasks, keys, strict=True)])
-        if earlier is not None and earlier.digest == digest and not earlier.passing:
+        if earlier is not None and earlier.digest == digest and not earlier.retryable:
             log.info("%s is measured already", folder)
             return read_table(out, schemas.PER_CLIP)
         items = [
@@ -142,7 +142,7 @@ def measure_cell(
         items[0].part.parent.mkdir(exist_ok=True)
         references = [*([real] if real else []), folder]
         measurer = Measurer(config, evaluators, References(references))
-        found = _measured(cell, items, job, earlier, measurer, references, workers)
+        results = _measured(cell, items, job, earlier, measurer, references, workers)
         if not join:
             return None
         job.begin()
@@ -153,18 +153,16 @@ def measure_cell(
             "clips": len(tasks),
             "signatures": signatures,
             "missing": evaluators.missing,
-            "notes": {clip: facts["notes"] for clip, facts in found.items() if facts["notes"]},
+            "notes": {clip: result["notes"] for clip, result in results.items() if result["notes"]},
             "keys": {item.task.clip_id: item.key for item in items},
-            "passing": [item.task.clip_id for item in items if found[item.task.clip_id]["passing"]],
-            "references": {
-                content: facts for one in found.values() for content, facts in one["reference"].items()
-            },
+            "passing": [item.task.clip_id for item in items if results[item.task.clip_id]["passing"]],
+            "references": dict(pair for result in results.values() for pair in result["reference"].items()),
         }
         write_text(folder / META, json.dumps(meta, indent=1, sort_keys=True) + "\n")
         rows = [
             {**cell, **row, "speaker": item.task.speaker}
             for item in items
-            for row in found[item.task.clip_id]["rows"]
+            for row in results[item.task.clip_id]["rows"]
         ]
         frame = pd.DataFrame(rows, columns=schemas.PER_CLIP.names)
         frame = frame.astype({"value": float, "resolution": "Int64", "frames": "Int64"})
@@ -184,7 +182,7 @@ def measure_corpus(
     drives: Mapping[str, str] | None = None,
 ) -> None:
     """Measure the clips of cells of one corpus, for :func:`measure_cell` to join. A cell
-    that cannot be measured is left to it, which says why.
+    that cannot be measured is left to that function, which says why.
 
     Args:
         corpus: Its name.
@@ -192,7 +190,7 @@ def measure_corpus(
         clips: The corpus's table of clips.
         config: How.
         evaluators: The networks.
-        out: Note of the networks to write when all is done.
+        out: Record of the networks to write when all is done.
         real: As :func:`measure_cell` takes it.
         drives: Method to what it declares to drive; ``video`` where nothing is said.
 
@@ -202,8 +200,8 @@ def measure_corpus(
     """
     started = time.time()
     for folder, samples in cells.items():
-        method, of, protocol = ("", "", *Path(folder).parts)[-3:]
-        if of != corpus:
+        method, corpus_of_folder, protocol = ("", "", *Path(folder).parts)[-3:]
+        if corpus_of_folder != corpus:
             raise EadbenchError(
                 f"not the folder of a cell of {corpus}", folder, "give METHOD/CORPUS/PROTOCOL"
             )
@@ -232,59 +230,69 @@ def _measured(
     cell: dict[str, str],
     items: list[Item],
     job: Job,
-    earlier: "Earlier | None",
+    earlier: "FinishedCell | None",
     measurer: Measurer,
     references: list[Path],
     workers: "Workers | None",
 ) -> dict[str, dict[str, Any]]:
-    """By clip, what :func:`measure_item` gives; what an interrupted run or a finished
-    cell holds is taken up.
+    """By clip, the results of :func:`measure_item`; those of an interrupted run or a
+    finished cell are used again.
     """
-    found = {}
+    results = {}
     for item in items:
-        facts = job.done(item.key)
-        if facts is None and earlier is not None:
-            facts = earlier.restore(item.task.clip_id, item.key, item.part)
-            if facts is not None:
-                job.keep(item.key, facts, [item.part])
-        if facts is not None:
-            found[item.task.clip_id] = facts
-    left = [item for item in items if item.task.clip_id not in found]
-    done = (
-        workers.measure(left, references)
-        if workers
-        else ((item, measure_item(item, measurer)) for item in left)
-    )
-    for item, facts in track(done, f"measure {cell['method']} on {cell['corpus']}", len(left), "clip"):
-        found[item.task.clip_id] = facts
-        if not facts["passing"]:
-            job.keep(item.key, facts, [item.part])
+        result = job.done(item.key)
+        if result is None and earlier is not None:
+            result = earlier.restore(item.task.clip_id, item.key, item.part)
+            if result is not None:
+                job.keep(item.key, result, [item.part])
+        if result is not None:
+            results[item.task.clip_id] = result
+    remaining = [item for item in items if item.task.clip_id not in results]
+    if workers:
+        measured = workers.measure(remaining, references)
+    else:
+        measured = ((item, measure_item(item, measurer)) for item in remaining)
+    title = f"measure {cell['method']} on {cell['corpus']}"
+    for item, result in track(measured, title, len(remaining), "clip"):
+        results[item.task.clip_id] = result
+        if not result["passing"]:
+            job.keep(item.key, result, [item.part])
     measurer.close()
-    return found
+    return results
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the right to write a cell."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a cell."""
     folder.mkdir(parents=True, exist_ok=True)
-    with files.alone((folder / LOCK).open("w"), folder, "wait for it, or give another place"):
+    with files.exclusive_lock((folder / LOCK).open("w"), folder, "wait for it, or give another place"):
         yield
 
 
 @dataclass
-class Earlier:
-    """A finished cell, whose clips are used again."""
+class FinishedCell:
+    """A cell of an earlier run, whose clips are used again.
+
+    Attributes:
+        digest: Of the keys of all clips.
+        keys: Clip -> name of its result, which changes with the files and settings.
+        retryable: Clips that another try may measure.
+        notes: Clip -> what was done to its files.
+        references: sha256 of a real video -> what was computed of it.
+        rows: Clip -> its rows, without the names of the cell.
+        features: The features of all clips.
+    """
 
     digest: str
     keys: dict[str, str]
-    passing: list[str]
+    retryable: list[str]
     notes: dict[str, list[str]]
     references: dict[str, dict[str, Any]]
     rows: dict[str, list[dict[str, Any]]]
     features: Features
 
     @classmethod
-    def read(cls, out: Path) -> "Earlier | None":
+    def read(cls, out: Path) -> "FinishedCell | None":
         """The cell of that ``per_clip.parquet``; ``None`` if there is none, or not
         whole.
         """
@@ -294,23 +302,33 @@ class Earlier:
             rows: dict[str, list[dict[str, Any]]] = {}
             for row in read_rows(out, schemas.PER_CLIP):
                 rows.setdefault(row.clip_id, []).append({name: getattr(row, name) for name in columns})
-            features = Features(out.parent / FEATURES)
             return cls(
-                meta["key"], meta["keys"], meta["passing"], meta["notes"], meta["references"], rows, features
+                digest=meta["key"],
+                keys=meta["keys"],
+                retryable=meta["passing"],
+                notes=meta["notes"],
+                references=meta["references"],
+                rows=rows,
+                features=Features(out.parent / FEATURES),
             )
         except (OSError, ValueError, KeyError, EadbenchError, FatalError):
             return None
 
     def restore(self, clip_id: str, key: str, part: Path) -> dict[str, Any] | None:
-        """A clip's facts and part as they were while the cell was measured, if nothing
+        """A clip's result and part as they were while the cell was measured, if nothing
         changed and it did not fail.
         """
-        if self.keys.get(clip_id) != key or clip_id in self.passing or clip_id not in self.rows:
+        if self.keys.get(clip_id) != key or clip_id in self.retryable or clip_id not in self.rows:
             return None
         save_part(part, self.features.of_clip(clip_id))
-        reference = {content: facts for content, facts in self.references.items() if facts["clip"] == clip_id}
-        notes = self.notes.get(clip_id, [])
-        return {"rows": self.rows[clip_id], "notes": notes, "passing": False, "reference": reference}
+        return {
+            "rows": self.rows[clip_id],
+            "notes": self.notes.get(clip_id, []),
+            "passing": False,
+            "reference": {
+                content: facts for content, facts in self.references.items() if facts["clip"] == clip_id
+            },
+        }
 
 
 def measure_item(item: Item, measurer: Measurer) -> dict[str, Any]:
@@ -318,17 +336,17 @@ def measure_item(item: Item, measurer: Measurer) -> dict[str, Any]:
 
     Returns:
         ``rows``, ``notes``, ``passing`` (whether another try may give more) and
-        ``reference`` (what was learnt of the real video).
+        ``reference`` (what was computed of the real video).
     """
     task, measured = item.task, measurer.measure(item.task)
-    learnt = measured.reference
-    tensors = measured.features | (learnt["tensors"] if learnt else {})
+    reference = measured.reference
+    tensors = measured.features | (reference["tensors"] if reference else {})
     save_part(item.part, {f"{kind}/{task.clip_id}": value for kind, value in tensors.items()})
     return {
         "rows": list(_rows(task, measured, measurer.evaluators)),
         "notes": measured.notes,
-        "passing": measured.passing,
-        "reference": {measurer.content(task.real): learnt["facts"]} if learnt else {},
+        "passing": measured.retryable,
+        "reference": {measurer.content(task.real): reference["facts"]} if reference else {},
     }
 
 
@@ -336,17 +354,19 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _goes_in(task: ScoreTask) -> tuple[Any, ...]:
+def _key_parts(task: ScoreTask) -> tuple[Any, ...]:
     """What a clip's values depend on: its facts, and the files."""
-    files = {name: path for name in ("fake", "real", "audio") if (path := getattr(task, name)) is not None}
+    paths = {"fake": task.fake, "real": task.real, "audio": task.audio}
+    paths = {name: path for name, path in paths.items() if path is not None}
     facts = [task.clip_id, task.emotion, task.frames, task.unpaired, task.unaligned, task.problem]
     facts += [task.status, task.crop, task.intensity]
-    return [*facts, list(files)], *files.values()
+    return [*facts, list(paths)], *paths.values()
 
 
 def _rows(task: ScoreTask, measured: Measured, evaluators: Evaluators) -> Iterable[dict[str, Any]]:
     for name, value in measured.values.items():
-        signature = evaluators.signature(name, measured.pair_size if METRICS[name].paired else measured.size)
+        size = measured.pair_size if METRICS[name].paired else measured.size
+        signature = evaluators.signature(name, size)
         yield {
             "clip_id": task.clip_id,
             "speaker": task.speaker,

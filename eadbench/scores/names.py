@@ -1,10 +1,11 @@
 """Names of the metrics and the evaluator that each needs, without the code that measures:
-for whoever only checks a configuration.
+for code that only checks a configuration.
 """
 
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
+from itertools import chain
 
 # As in eadbench.scores.metrics, which a test compares.
 OWN = {
@@ -112,4 +113,5 @@ def default_names() -> tuple[str, ...]:
 
 def with_foundations(names: Iterable[str]) -> tuple[str, ...]:
     """Metrics, each once, and those whose values they build on."""
-    return tuple(dict.fromkeys(one for name in names for one in (*BUILDS_ON.get(name, ()), name)))
+    with_sources = [(*BUILDS_ON.get(name, ()), name) for name in names]
+    return tuple(dict.fromkeys(chain.from_iterable(with_sources)))

@@ -33,21 +33,23 @@ class Band:
         """Take in the next elements ``(N, D)`` of both sequences."""
         if not len(first):
             return
-        sides = (first, second)
+        added = len(first)
         if self._last is not None:
-            sides = tuple(np.concatenate(pair) for pair in zip(self._last, sides, strict=True))
-        if np.array_equal(*sides):
-            sides = sides[:1] * 2  # BLAS rounds X X' otherwise than X Y'
-        apart = np.arange(-self.width, self.width + 1)
-        later = np.arange(len(sides[0]) - len(first), len(sides[0]))[:, None]
-        t, s = later - np.maximum(apart, 0), later + np.minimum(apart, 0)
-        known = (t >= 0) & (s >= 0)
-        pairs = (sides, (sides[0], sides[0]), (sides[1], sides[1]))
+            first = np.concatenate([self._last[0], first])
+            second = np.concatenate([self._last[1], second])
+        if np.array_equal(first, second):
+            second = first  # BLAS rounds X X' otherwise than X Y'
+        offsets = np.arange(-self.width, self.width + 1)
+        later = np.arange(len(first) - added, len(first))[:, None]
+        t, s = later - np.maximum(offsets, 0), later + np.minimum(offsets, 0)
+        exists = (t >= 0) & (s >= 0)
+        pairs = ((first, second), (first, first), (second, second))
         t, s = np.maximum(t, 0), np.maximum(s, 0)
-        found = np.stack([squared_distances(*pair)[t, s] for pair in pairs])
-        self._rows.append(np.where(known, found, np.inf))
-        self._last = tuple(side[max(0, len(side) - self.width) :].copy() for side in sides)
-        self.count += len(first)
+        distances = np.stack([squared_distances(*pair)[t, s] for pair in pairs])
+        self._rows.append(np.where(exists, distances, np.inf))
+        begin = max(0, len(first) - self.width)
+        self._last = first[begin:].copy(), second[begin:].copy()
+        self.count += added
 
     def divergence(self, gamma: float) -> float:
         """Soft-DTW divergence per element; 0 for equal sequences.
@@ -66,9 +68,9 @@ class Band:
 
 def squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Squared Euclidean distances ``(N, M)`` between the rows of two matrices."""
-    squares = (np.einsum("td,td->t", side, side) for side in (first, second))
-    found = np.add.outer(*squares) - 2 * (first @ second.T)
-    return np.maximum(found, 0).astype(np.float64)
+    squares = (np.einsum("td,td->t", rows, rows) for rows in (first, second))
+    distances = np.add.outer(*squares) - 2 * (first @ second.T)
+    return np.maximum(distances, 0).astype(np.float64)
 
 
 def soft_dtw(costs: np.ndarray, gamma: float) -> np.ndarray:
@@ -82,19 +84,22 @@ def soft_dtw(costs: np.ndarray, gamma: float) -> np.ndarray:
     Returns:
         ``(R,)``; below 0 where many paths are cheap.
     """
-    pairs, count, wide = costs.shape
-    width = wide // 2
+    pairs, count, band = costs.shape
+    width = band // 2
     weights = costs / -gamma
     # By the distance from the diagonal, one border on either side: logarithms of the
     # sums over all paths to a cell. Of an antidiagonal every other one is a cell; the
     # rest are still those of the antidiagonal before.
-    sums = np.full((pairs, wide + 2), -np.inf)
+    sums = np.full((pairs, band + 2), -np.inf)
     for step in range(2 * count - 1):
-        at = np.arange((step + width) % 2, wide, 2)
-        t = (step - at + width) // 2
+        column = np.arange((step + width) % 2, band, 2)
+        t = (step - column + width) // 2
         s = step - t
         inside = (t >= 0) & (s >= 0) & (t < count) & (s < count)
-        at, later = at[inside], np.maximum(t, s)[inside]
-        before = np.logaddexp(np.logaddexp(sums[:, at], sums[:, at + 2]), sums[:, at + 1]) if step else 0.0
-        sums[:, at + 1] = weights[:, later, at] + before
+        column, later = column[inside], np.maximum(t, s)[inside]
+        before = 0.0
+        if step:
+            before = np.logaddexp(sums[:, column], sums[:, column + 2])
+            before = np.logaddexp(before, sums[:, column + 1])
+        sums[:, column + 1] = weights[:, later, column] + before
     return -gamma * sums[:, width + 1]

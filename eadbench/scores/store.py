@@ -32,33 +32,33 @@ def merge_parts(parts: Iterable[Path], target: Path) -> None:
     """Join parts to one safetensors file, ``BLOCK`` bytes at a time: neither the
     library's map of a file nor its copies of a tensor are in memory.
     """
-    places: list[tuple[Path, int, int]] = []
+    places: list[tuple[Path, int, int]] = []  # file, start and length of each tensor
     facts: list[tuple[str, str, list[int], int]] = []
     for path in parts:
         with path.open("rb") as part:
             size = int.from_bytes(part.read(8), "little")
-            held = json.loads(part.read(size))
-        for name in sorted(held):
-            first, last = held[name]["data_offsets"]
-            facts.append((name, held[name]["dtype"], held[name]["shape"], last - first))
+            header = json.loads(part.read(size))
+        for name in sorted(header):
+            first, last = header[name]["data_offsets"]
+            facts.append((name, header[name]["dtype"], header[name]["shape"], last - first))
             places.append((path, 8 + size + first, last - first))
     with atomic_path(target) as whole, whole.open("wb") as out:
         out.write(_header(facts))
         for path, start, count in places:
             with path.open("rb") as part:
                 part.seek(start)
-                for at in range(0, count, BLOCK):
-                    out.write(part.read(min(BLOCK, count - at)))
+                for done in range(0, count, BLOCK):
+                    out.write(part.read(min(BLOCK, count - done)))
 
 
 def _header(facts: list[tuple[str, str, list[int], int]]) -> bytes:
     """Beginning of a safetensors file with tensors of these names, types, shapes and
     sizes in bytes, one after the other.
     """
-    header, at = {}, 0
+    header, offset = {}, 0
     for name, dtype, shape, size in facts:
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
-        at += size
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
@@ -101,7 +101,8 @@ class Features:
     def of_clip(self, clip_id: str) -> dict[str, np.ndarray]:
         """All features of one clip, by their names in the file."""
         with safe_open(self.path, "numpy") as handle:
-            return {name: handle.get_tensor(name) for name in self._names if name.split("/", 1)[1] == clip_id}
+            names = [name for name in self._names if name.split("/", 1)[1] == clip_id]
+            return {name: handle.get_tensor(name) for name in names}
 
     def clips(self, kind: str) -> list[str]:
         """Ids of the clips that have features of that kind, sorted."""
@@ -113,7 +114,7 @@ class Features:
 
 
 class View:
-    """Some tensors of a file, read one at a time, as often as wanted."""
+    """Some tensors of a file, read one at a time, as often as needed."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self.path, self.names = path, names

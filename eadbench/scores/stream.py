@@ -1,5 +1,5 @@
-"""Two videos read in lockstep, a few frames at a time, cut to the face where that is
-wanted.
+"""Two videos read in lockstep, a few frames at a time, cut to the face where the task
+says so.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from eadbench.media.image import warp_area
 from eadbench.media.reading import open_media, pick
 from eadbench.media.video import iter_frames, probe
 
-# of one side; with 16 MB, 10 s at 512 x 512 peaked 90 MB higher and were no faster
+# of one video; with 16 MB, 10 s at 512 x 512 peaked 90 MB higher and were no faster
 CHUNK_BYTES, CHUNK_FRAMES = (4 << 20, 32)
 CROP = 256  # side of a face that is cut out
 CROP_FRAMES = 32  # spread evenly, in which the face is looked for
@@ -31,7 +31,7 @@ class Source:
         fps: Rate that it is brought to.
         limit: Frames that count; ``None`` for all.
         square: Corners ``(2, 2)`` of what is cut out, as shares of the sides; ``None``
-            for the whole picture.
+            for the whole frame.
         notes: What was done to the file beyond decoding it is appended here.
     """
 
@@ -47,11 +47,12 @@ class Source:
         Raises:
             EadbenchError: If there is none, or the file breaks off.
         """
-        first = True
-        for _, frame in islice(iter_frames(self.path, fps=self.fps, notes=self.notes), self.limit or None):
-            first = False
+        empty = True
+        frames = iter_frames(self.path, fps=self.fps, notes=self.notes)
+        for _, frame in islice(frames, self.limit or None):
+            empty = False
             yield frame if self.square is None else cut_square(frame, self.square)
-        if first:
+        if empty:
             raise EadbenchError("the video holds no frame", self.path)
 
     def chunks(self) -> Iterator[np.ndarray]:
@@ -76,13 +77,11 @@ class Source:
         return min(count, self.limit) if self.limit else count
 
     def rate_note(self, what: str) -> str | None:
-        """What to say of the rate, if it is another."""
+        """A note on the rate, if the file has another; ``what`` names the video."""
         rate = probe(self.path).fps
-        return (
-            f"{what} resampled from {rate:g} to {self.fps:g} fps"
-            if rate is not None and abs(rate - self.fps) > 0.01
-            else None
-        )
+        if rate is None or abs(rate - self.fps) <= 0.01:
+            return None
+        return f"{what} resampled from {rate:g} to {self.fps:g} fps"
 
 
 def lockstep(
@@ -91,17 +90,18 @@ def lockstep(
     """Stretches of the same times of two videos, of equal length until one ends; then
     ``None`` for that one.
     """
-    rest: list[np.ndarray | None] = [None, None]
+    pending: list[np.ndarray | None] = [None, None]
     while True:
-        for side, source in enumerate((fake, real)):
-            if rest[side] is None:
-                rest[side] = next(source, None)
-        lengths = [len(r) for r in rest if r is not None]
+        for k, video in enumerate((fake, real)):
+            if pending[k] is None:
+                pending[k] = next(video, None)
+        lengths = [len(frames) for frames in pending if frames is not None]
         if not lengths:
             return
         step = min(lengths)
-        yield tuple(r[:step] if r is not None else None for r in rest)
-        rest = [r[step:] if r is not None and len(r) > step else None for r in rest]
+        yield tuple(frames[:step] if frames is not None else None for frames in pending)
+        for k, frames in enumerate(pending):
+            pending[k] = frames[step:] if frames is not None and len(frames) > step else None
 
 
 def face_square(marks: np.ndarray) -> np.ndarray:
@@ -117,8 +117,8 @@ def as_shares(
     corners: np.ndarray, width: int, height: int
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Corners in pixels (whole numbers are pixel centres) as shares of the sides."""
-    (left, top), (right, bottom) = ((corners + 0.5) / [width, height]).tolist()
-    return (left, top), (right, bottom)
+    top_left, bottom_right = ((corners + 0.5) / [width, height]).tolist()
+    return tuple(top_left), tuple(bottom_right)
 
 
 def cut_square(frame: np.ndarray, square: tuple[tuple[float, float], tuple[float, float]]) -> np.ndarray:
@@ -126,6 +126,7 @@ def cut_square(frame: np.ndarray, square: tuple[tuple[float, float], tuple[float
     shrinks; what lies outside repeats the border.
     """
     corners = np.float64(square) * [frame.shape[1], frame.shape[0]] - 0.5
-    scale = CROP / (corners[1] - corners[0])
-    matrix = np.float64([[scale[0], 0, -corners[0, 0] * scale[0]], [0, scale[1], -corners[0, 1] * scale[1]]])
+    scale_x, scale_y = CROP / (corners[1] - corners[0])
+    x, y = corners[0]
+    matrix = np.float64([[scale_x, 0, -x * scale_x], [0, scale_y, -y * scale_y]])
     return warp_area(frame, matrix, (CROP, CROP), enlarge=cv2.INTER_CUBIC)

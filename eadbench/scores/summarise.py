@@ -1,5 +1,5 @@
-"""From per-clip values and features to one row per metric, with an interval and what to
-know before quoting it.
+"""From per-clip values and features to one row per metric, with an interval and the
+warnings to read before quoting it.
 """
 
 import json
@@ -64,8 +64,8 @@ class SummaryCell:
 
     def speakers(self, clips: Iterable[str]) -> list[str]:
         """Speakers of clips; a clip without one is a cluster of its own."""
-        known = self.rows.drop_duplicates("clip_id").set_index("clip_id").speaker
-        return [known[c] if isinstance(known[c], str) else f"clip {c}" for c in clips]
+        speakers = self.rows.drop_duplicates("clip_id").set_index("clip_id").speaker
+        return [speakers[c] if isinstance(speakers[c], str) else f"clip {c}" for c in clips]
 
 
 def summarise_cell(cell: SummaryCell, real: SummaryCell, config: ScoresConfig, seed: int) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def summarise_cell(cell: SummaryCell, real: SummaryCell, config: ScoresConfig, s
     Args:
         cell: What a method made.
         real: The ground truth's cell of the same corpus, protocol ``self``.
-        config: As the cell was measured, and how intervals are had.
+        config: As the cell was measured, and how intervals are computed.
         seed: Seed of the bootstrap.
     """
     summary = Summary(cell, real, config, seed)
@@ -96,22 +96,22 @@ def write_summary(
 
 
 def confusion(cell: SummaryCell) -> pd.DataFrame:
-    """How often each emotion asked for was judged to be which (`schemas.CONFUSION`),
-    zeros included; no rows if none was asked for or none judged.
+    """How often each target emotion was classified as which (`schemas.CONFUSION`), zeros
+    included; no rows without target emotions or without the evaluator's logits.
     """
     classes = cell.meta["signatures"].get("emotion", {}).get("classes", [])
     rows = cell.rows[(cell.rows.metric == "acc_emo") & cell.rows.emotion.notna()]
     logits = {clip: cell.features.get("emotion", clip) for clip in rows.clip_id} if classes else {}
     counts = Counter(
-        (asked, classes[int(logits[clip].argmax())])
-        for clip, asked in zip(rows.clip_id, rows.emotion, strict=True)
+        (target, classes[int(logits[clip].argmax())])
+        for clip, target in zip(rows.clip_id, rows.emotion, strict=True)
         if logits.get(clip) is not None
     )
     pairs = product(sorted(set(rows.emotion)), classes)
     return pd.DataFrame(
         [
-            cell.name | {"asked": asked, "judged": judged, "n": counts[asked, judged]}
-            for asked, judged in pairs
+            cell.name | {"asked": target, "judged": predicted, "n": counts[target, predicted]}
+            for target, predicted in pairs
         ]
     )
 
@@ -141,7 +141,7 @@ class Summary:
         self.cell, self.real, self.config, self.seed = cell, real, config, seed
         self.rows: list[dict[str, Any]] = []
         self.total = cell.rows.clip_id.nunique()
-        self._drawn: dict[tuple[str, ...], np.ndarray] = {}
+        self._resamplings: dict[tuple[str, ...], np.ndarray] = {}
 
     def add(self, name: str) -> None:
         """Append the row, or rows, of a metric."""
@@ -152,32 +152,36 @@ class Summary:
         the same clips.
         """
         key = tuple(clips)
-        if key not in self._drawn:
-            self._drawn[key] = resamplings(
-                self.cell.speakers(clips), self.config.bootstrap, self.seed, self.cell.name["corpus"]
-            )
-        return self._drawn[key]
+        if key not in self._resamplings:
+            speakers, corpus = self.cell.speakers(clips), self.cell.name["corpus"]
+            self._resamplings[key] = resamplings(speakers, self.config.bootstrap, self.seed, corpus)
+        return self._resamplings[key]
 
     def variant(self, name: str) -> str | None:
+        """Variant of the network that measured a metric."""
         return self.cell.meta["signatures"].get(METRICS[name].evaluator, {}).get("variant") or None
 
     def mean(
         self, name: str, rows: pd.DataFrame, total: int, variant: str | None, warnings: tuple[str, ...] = ()
     ) -> None:
-        used = rows[(rows.status == KEPT) & rows.value.notna()].sort_values("clip_id")
-        clips, values = used.clip_id.tolist(), used.value.to_numpy(float)
-        value = float(values.mean()) if len(values) else None
-        low, high = mean_interval(values, self.counts(clips)) if len(values) else (None, None)
-        signature = signature_of(used if len(used) else rows)
-        frames = int(used.frames.fillna(0).sum()) if len(used) else None
-        told = [*warnings, *self.warnings(name, clips, total)]
-        if not len(values) and len(rows):
-            told.insert(0, f"nothing measured: {', '.join(rows.reason.value_counts().index[:3])}")
-        if used.resolution.nunique() > 1:
-            told.append(
-                f"resolutions differ: {', '.join(map(str, sorted(used.resolution.dropna().unique())))}"
-            )
-        self.row(name, value, low, high, clips, total, signature, frames, variant, told)
+        """Append the mean of rows of ``per_clip.parquet``."""
+        measured = rows[(rows.status == KEPT) & rows.value.notna()].sort_values("clip_id")
+        clips, values = measured.clip_id.tolist(), measured.value.to_numpy(float)
+        all_warnings = [*warnings, *self.warnings(name, clips, total)]
+        if len(values):
+            value, frames = float(values.mean()), int(measured.frames.fillna(0).sum())
+            low, high = mean_interval(values, self.counts(clips))
+            signature = signature_of(measured)
+        else:
+            value = frames = low = high = None
+            signature = signature_of(rows)
+            if len(rows):
+                reasons = ", ".join(rows.reason.value_counts().index[:3])
+                all_warnings.insert(0, f"nothing measured: {reasons}")
+        if measured.resolution.nunique() > 1:
+            resolutions = sorted(measured.resolution.dropna().unique())
+            all_warnings.append(f"resolutions differ: {', '.join(map(str, resolutions))}")
+        self.row(name, value, low, high, clips, total, signature, frames, variant, all_warnings)
 
     def mean_of(
         self,
@@ -191,10 +195,11 @@ class Summary:
         """Append the mean of values that are in no row of their own, one per clip."""
         if len(clips):
             low, high = mean_interval(values, self.counts(clips))
-            told = self.warnings(name, clips, total)
-            self.row(name, float(values.mean()), low, high, clips, total, signature, None, variant, told)
+            value, warnings = float(values.mean()), self.warnings(name, clips, total)
+            self.row(name, value, low, high, clips, total, signature, None, variant, warnings)
 
     def row(self, name, value, low, high, clips, total, signature, frames, variant, warnings) -> None:
+        """Append a row; numbers that are not finite become null."""
         if len(clips) < 2:
             low = high = None  # resampling one clip gives that clip
         numbers = {
@@ -209,28 +214,32 @@ class Summary:
             "n_missing": total - len(clips),
             **signature,
         }
-        warning = "; ".join(w.replace(";", ",") for w in warnings if w)  # readers part them at the semicolons
+        # readers split them at the semicolons
+        warning = "; ".join(text.replace(";", ",") for text in warnings if text)
         self.rows.append(row | {"frames": frames, "variant": variant, "warning": warning})
 
     def warnings(self, name: str, clips: list[str], total: int) -> list[str]:
-        found = []
+        """What to know before quoting a value of a metric over these of all clips."""
+        warnings = []
         role = METRICS[name].evaluator
         how = self.cell.meta["signatures"].get(role, {}).get("how")
         if how == "trained":
-            found.append("evaluator trained here, not the official one: compares within this benchmark only")
+            warnings.append(
+                "evaluator trained here, not the official one: compares within this benchmark only"
+            )
         if how == "random":
-            found.append("random features, not the official ones: compares within this benchmark only")
-        named = self.cell.rows.drop_duplicates("clip_id").set_index("clip_id").speaker.reindex(clips)
-        speakers = named.nunique()
+            warnings.append("random features, not the official ones: compares within this benchmark only")
+        speaker_of_clip = self.cell.rows.drop_duplicates("clip_id").set_index("clip_id").speaker
+        speakers = speaker_of_clip.reindex(clips)
+        count = speakers.nunique()
         # without labels nobody knows how many there are
-        if 0 < speakers < FEW_SPEAKERS and named.notna().all() and len(clips) > 1:
-            found.append(f"the interval rests on {speakers} speaker{'s' if speakers > 1 else ''}")
+        if 0 < count < FEW_SPEAKERS and speakers.notna().all() and len(clips) > 1:
+            warnings.append(f"the interval rests on {count} speaker{'s' if count > 1 else ''}")
         if len(clips) < total:
-            found.append(f"{total - len(clips)} of {total} clips are missing")
-        found += self.adapted(clips)
-        return found
+            warnings.append(f"{total - len(clips)} of {total} clips are missing")
+        return warnings + self.note_warnings(clips)
 
-    def adapted(self, clips: list[str]) -> list[str]:
+    def note_warnings(self, clips: list[str]) -> list[str]:
         """What was done to clips before they were measured: a sentence per kind of
         note, the most frequent one first.
         """
@@ -238,26 +247,34 @@ class Summary:
         for clip in clips:
             for note in self.cell.meta["notes"].get(clip, []):
                 kinds.setdefault(NUMBER.sub("#", note), {})[clip] = note
-        told = []
-        for noted in sorted(kinds.values(), key=len, reverse=True):
-            example = next(iter(noted.values()))
-            such = "" if len(set(noted.values())) == 1 else "e.g. "
-            named = ", ".join([*list(noted)[:NAMED], *(["..."] if len(noted) > NAMED else [])])
-            told.append(f"{len(noted)} clip{'s' if len(noted) > 1 else ''} ({named}): {such}{example}")
-        return told
+        warnings = []
+        for note_of_clip in sorted(kinds.values(), key=len, reverse=True):
+            count, example = len(note_of_clip), next(iter(note_of_clip.values()))
+            prefix = "" if len(set(note_of_clip.values())) == 1 else "e.g. "
+            named = list(note_of_clip)[:NAMED]
+            if count > NAMED:
+                named.append("...")
+            warnings.append(f"{count} clip{'s' if count > 1 else ''} ({', '.join(named)}): {prefix}{example}")
+        return warnings
 
     # --- sets ---
 
-    def sides(self, kind: str) -> tuple[View, View, list[str]]:
-        """Features of the clips that both cells have."""
+    def feature_views(self, kind: str) -> tuple[View, View, list[str]]:
+        """Features of the real and the generated videos of the clips that both cells
+        have, and these clips.
+        """
         clips = sorted(set(self.cell.features.clips(kind)) & set(self.real.features.clips(kind)))
         return self.real.features.view(kind, clips), self.cell.features.view(kind, clips), clips
 
     def set_signature(self, role: str) -> dict[str, Any]:
+        """Signature of the network that measured both cells.
+
+        Raises:
+            EadbenchError: If the cells were measured with different networks.
+        """
         signature = self.cell.meta["signatures"].get(role, {})
-        if self.real.meta["signatures"].get(role, {}).get("weights_sha256") != signature.get(
-            "weights_sha256"
-        ):
+        real_signature = self.real.meta["signatures"].get(role, {})
+        if real_signature.get("weights_sha256") != signature.get("weights_sha256"):
             what = f"the cell and the ground truth were measured with different extractors for {role!r}"
             raise EadbenchError(what, self.real.folder, "measure both again")
         return {
@@ -266,18 +283,9 @@ class Summary:
             "resolution": signature.get("resolution"),
         }
 
-    def nothing(self, name: str, too_few: str, variant: str | None = None) -> None:
+    def empty_row(self, name: str, reason: str, variant: str | None = None) -> None:
+        """Append a row without a value; a missing evaluator comes before the reason."""
         role = METRICS[name].evaluator
-        why = self.cell.meta["missing"].get(role, too_few)
-        self.row(
-            name,
-            None,
-            None,
-            None,
-            [],
-            self.total,
-            self.set_signature(role),
-            None,
-            variant,
-            [f"nothing measured: {why}"],
-        )
+        warning = f"nothing measured: {self.cell.meta['missing'].get(role, reason)}"
+        signature = self.set_signature(role)
+        self.row(name, None, None, None, [], self.total, signature, None, variant, [warning])

@@ -1,5 +1,5 @@
-"""What is asked of a measurement; imports nothing large, so that folders are paired and
-refused at once.
+"""What is to be measured of one clip; imports nothing large, so that folders are paired
+and refused at once.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ class ScoreTask:
     Attributes:
         clip_id: Its id.
         speaker: Who is shown.
-        emotion: Emotion asked for.
-        intensity: How strong it was asked for, in (0, 1]; ``None`` where nobody said.
+        emotion: Target emotion.
+        intensity: Intensity of the target emotion, in (0, 1]; ``None`` if unknown.
         fake: The video to evaluate; ``None`` with ``problem`` where there is none.
         real: The clip's own video, for paired metrics; ``None`` where they do not
             apply.
-        audio: Sound that drives; ``None``: that of ``fake``.
+        audio: Driving audio; ``None``: that of ``fake``.
         frames: Frames that count; ``None`` for all.
         crop: Whether both videos are first cut to the face of the real one.
         unpaired: Why paired metrics do not apply; empty if they do.

@@ -16,7 +16,7 @@ from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.measure import Item, measure_item
 from eadbench.scores.reference import References
 
-_own: dict[str, Any] = {}  # of a worker: what it was begun with, and its measurer
+_worker: dict[str, Any] = {}  # of this process: what it was started with, and its measurer
 
 
 class Workers:
@@ -30,9 +30,11 @@ class Workers:
 
     def __init__(self, count: int, config: ScoresConfig, load: Callable[[], Evaluators]) -> None:
         self.count = count
-        threads = max(1, len(os.sched_getaffinity(0)) // count) if hasattr(os, "sched_getaffinity") else 1
-        context = multiprocessing.get_context("spawn")  # a fork would share what the libraries' threads hold
-        self._pool = ProcessPoolExecutor(count, context, _begin, (config, load, threads))
+        threads = 1
+        if hasattr(os, "sched_getaffinity"):
+            threads = max(1, len(os.sched_getaffinity(0)) // count)
+        context = multiprocessing.get_context("spawn")  # a fork would share locks of the libraries' threads
+        self._pool = ProcessPoolExecutor(count, context, _start, (config, load, threads))
 
     def __enter__(self) -> "Workers":
         return self
@@ -49,25 +51,25 @@ class Workers:
 
         Args:
             items: The clips.
-            references: Folders of cells that know reference clips.
+            references: Folders of cells that hold reference clips.
 
         Raises:
-            FatalError: If a process was ended from outside, e.g. for want of memory, or
-                a clip raised it.
+            FatalError: If a process was ended from outside, e.g. for lack of memory, or a
+                clip raised it.
         """
-        waiting = {self._pool.submit(_measure, item, tuple(references)): item for item in items}
+        item_of = {self._pool.submit(_measure, item, tuple(references)): item for item in items}
         try:
-            for one in as_completed(waiting):
-                yield waiting[one], one.result()
+            for future in as_completed(item_of):
+                yield item_of[future], future.result()
         except BrokenProcessPool as error:
-            hint = "the memory may not do for so many: give a smaller --jobs; what is finished is kept"
+            hint = "memory may not suffice for so many: give a smaller --jobs; finished clips are kept"
             raise FatalError("a process that measures was ended from outside", "--jobs", hint) from error
         finally:
-            for one in waiting:
-                one.cancel()
+            for future in item_of:
+                future.cancel()
 
 
-def _begin(config: ScoresConfig, load: Callable[[], Evaluators], threads: int) -> None:
+def _start(config: ScoresConfig, load: Callable[[], Evaluators], threads: int) -> None:
     children.die_with_parent()
     import cv2
 
@@ -77,14 +79,14 @@ def _begin(config: ScoresConfig, load: Callable[[], Evaluators], threads: int) -
         import torch
 
         torch.set_num_threads(threads)
-    _own.update(config=config, evaluators=evaluators, references=None, measurer=None)
+    _worker.update(config=config, evaluators=evaluators, references=None, measurer=None)
 
 
 def _measure(item: Item, references: tuple[Path, ...]) -> dict[str, Any]:
-    if _own["references"] != references:
-        if _own["measurer"] is not None:
-            _own["measurer"].close()
-        known = References(list(references))
-        measurer = Measurer(_own["config"], _own["evaluators"], known, shows=False)
-        _own.update(measurer=measurer, references=references)
-    return measure_item(item, _own["measurer"])
+    if _worker["references"] != references:
+        if _worker["measurer"] is not None:
+            _worker["measurer"].close()
+        cells = References(list(references))
+        measurer = Measurer(_worker["config"], _worker["evaluators"], cells, show_progress=False)
+        _worker.update(measurer=measurer, references=references)
+    return measure_item(item, _worker["measurer"])

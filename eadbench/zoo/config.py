@@ -79,7 +79,7 @@ class ArtefactConfig(Section):
             )
         return self
 
-    def needless(self) -> tuple[str, ...]:
+    def unused_scalars(self) -> tuple[str, ...]:
         return ("seed",) if self.how == "fetched" else ()
 
     def trim(self, dump: dict[str, Any]) -> None:

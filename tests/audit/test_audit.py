@@ -21,7 +21,7 @@ MEASURED = "ssim,psnr,sharpness_ratio,motion_energy_ratio"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three clips of moving texture with sound."""
+    """Three clips of moving texture with audio."""
     root = tmp_path_factory.mktemp("audit") / "clips"
     root.mkdir()
     for n in range(3):
@@ -46,15 +46,14 @@ def audited(folder):
         "--distortions",
         DISTORTED,
     ]
-    done = CliRunner().invoke(
-        app, [*arguments, "--evaluators", str(folder), "--max-seconds", "0.8"], catch_exceptions=False
-    )
-    assert done.exit_code == 0, done.output
+    arguments += ["--evaluators", str(folder), "--max-seconds", "0.8"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
     return out
 
 
 @pytest.fixture(scope="module")
-def found(audited):
+def findings(audited):
     return read_table(audited / "audit.parquet", schemas.AUDIT).set_index(["metric", "distortion"])
 
 
@@ -74,17 +73,19 @@ def found(audited):
         ("motion_energy_ratio", "freeze", -1),
     ],
 )
-def test_metrics_without_network_move_the_way_they_must(found, metric, distortion, sign):
-    row = found.loc[(metric, distortion)]
+def test_metrics_without_network_move_in_the_expected_direction(findings, metric, distortion, sign):
+    row = findings.loc[(metric, distortion)]
     assert row.rho * sign > 0.9 and row.finding == "reacts" and row.n == 3
 
 
 @pytest.mark.parametrize("metric", MEASURED.split(","))
-def test_audio_moves_nothing_that_hears_nothing_not_even_in_the_last_digit(audited, found, metric):
+def test_audio_does_not_move_metrics_without_audio_not_even_in_the_last_digit(audited, findings, metric):
     levels = read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS)
     part = levels[(levels.metric == metric) & (levels.distortion == "audio_late")]
     assert (
-        len(part) == 5 and (part.change == 0).all() and found.loc[(metric, "audio_late")].finding == "stays"
+        len(part) == 5
+        and (part.change == 0).all()
+        and findings.loc[(metric, "audio_late")].finding == "stays"
     )
 
 
@@ -101,18 +102,15 @@ def test_the_page_has_verdicts_matrix_and_curves(audited):
         assert (audited / name).stat().st_size > 1000
 
 
-def test_page_and_pictures_of_drawn_people_say_so(audited, tmp_path):
-    levels, found = (
-        read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS),
-        read_table(audited / "audit.parquet", schemas.AUDIT),
-    )
+def test_page_and_figures_of_drawn_people_say_so(audited, tmp_path):
+    levels = read_table(audited / "levels.parquet", schemas.AUDIT_LEVELS)
+    findings = read_table(audited / "audit.parquet", schemas.AUDIT)
     write_page(
-        tmp_path, levels[levels.metric == "ssim"], found[found.metric == "ssim"], [], {}, {}, drawn=True
+        tmp_path, levels[levels.metric == "ssim"], findings[findings.metric == "ssim"], [], {}, {}, drawn=True
     )
-    words = "Drawn people, synthetic voices: nobody real"
-    assert (
-        words in (tmp_path / "index.html").read_text() and words not in (audited / "index.html").read_text()
-    )
+    mark = "Drawn people, synthetic voices: nobody real"
+    assert mark in (tmp_path / "index.html").read_text()
+    assert mark not in (audited / "index.html").read_text()
     assert (tmp_path / "curves_ssim.png").read_bytes() != (audited / "curves_ssim.png").read_bytes()
 
 
@@ -126,7 +124,7 @@ def test_what_must_not_move_is_declared_for_known_metrics_and_distortions():
 
 
 @pytest.mark.parametrize("metric", ["stable_sync", "loudness_correlation", "theval_sync", "theval_silence"])
-def test_what_hears_may_answer_to_the_sound_and_not_to_the_codec(metric):
+def test_metrics_with_audio_may_react_to_it_and_not_to_the_codec(metric):
     assert all(must_stay(d, metric) for d in ("h264", "h265", "aac", "noise", "brightness"))
     assert not any(must_stay(d, metric) for d in ("audio_late", "silence", "mouth_frozen", "freeze"))
 
@@ -134,12 +132,12 @@ def test_what_hears_may_answer_to_the_sound_and_not_to_the_codec(metric):
 @pytest.mark.parametrize(
     "metric", ["theval_lips", "theval_brows", "theval_head", "cd_fvd", "jedi", "theval_face"]
 )
-def test_what_hears_nothing_must_not_answer_to_the_sound(metric):
+def test_metrics_without_audio_must_not_react_to_it(metric):
     assert must_stay("audio_late", metric) and must_stay("silence", metric)
     assert not must_stay("freeze", metric)
 
 
-def test_a_verdict_names_reactions_gaps_and_false_responses():
+def test_a_verdict_names_reactions_undetected_distortions_and_false_responses():
     rows = [
         ("blur", 2.0, False, "reacts"),
         ("noise", None, False, "stays"),
@@ -148,19 +146,19 @@ def test_a_verdict_names_reactions_gaps_and_false_responses():
     names = ["distortion", "smallest", "must_stay", "finding"]
     frame = pd.DataFrame(rows, columns=names).assign(variant="", n=5)
     assert verdict("ssim", frame) == (
-        f"{METRICS['ssim'].label} reacts to blur (2 px and more). Not told from none with 5 clips: noise. "
-        "Answers to what it should not see: audio late (1 frame and more)."
+        f"{METRICS['ssim'].label} reacts to blur (2 px and more). Not detected with 5 clips: noise. "
+        "Reacts to what it should ignore: audio late (1 frame and more)."
     )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--clips", "nowhere"], "there is no such file or folder"),
         (["--clips", ".", "--distortions", "blurr"], "did you mean 'blur'"),
         (["--clips", ".", "--metrics", "ssmi"], "no metric is named 'ssmi'"),
     ],
 )
-def test_mistakes_are_refused_at_once(arguments, said):
-    with pytest.raises(EadbenchError, match=said):
+def test_mistakes_are_refused_at_once(arguments, message):
+    with pytest.raises(EadbenchError, match=message):
         prepared(app).main(["run", *arguments], standalone_mode=False)

@@ -30,8 +30,8 @@ def clip() -> Footage:
 
 
 def applied(clip: Footage, name: str, k: int) -> Footage:
-    kind = REGISTRY[name]
-    return kind.apply(clip, kind.levels[k - 1], np.random.default_rng(3))
+    distortion = REGISTRY[name]
+    return distortion.apply(clip, distortion.levels[k - 1], np.random.default_rng(3))
 
 
 def test_the_list_of_names_is_that_of_the_functions():
@@ -40,16 +40,15 @@ def test_the_list_of_names_is_that_of_the_functions():
 
 @pytest.mark.parametrize("name", DISTORTIONS)
 def test_there_are_five_levels_each_stronger_than_the_one_before_and_described(clip, name):
-    kind = REGISTRY[name]
-    steps = np.diff(kind.levels)
-    assert len(kind.levels) == 5 and (all(steps > 0) or all(steps < 0)) and kind.apply.__doc__
+    distortion = REGISTRY[name]
+    steps = np.diff(distortion.levels)
+    assert len(distortion.levels) == 5 and (all(steps > 0) or all(steps < 0))
+    assert distortion.apply.__doc__
     weak, strong = applied(clip, name, 1), applied(clip, name, 5)
-    for one in (weak, strong):
-        assert (
-            one.frames.dtype == np.uint8
-            and one.frames.shape[1:] == clip.frames.shape[1:]
-            and one.audio.shape == clip.audio.shape
-        )
+    for distorted in (weak, strong):
+        assert distorted.frames.dtype == np.uint8
+        assert distorted.frames.shape[1:] == clip.frames.shape[1:]
+        assert distorted.audio.shape == clip.audio.shape
     if name in AUDIO:
         assert np.array_equal(strong.frames, clip.frames) and not np.array_equal(strong.audio, clip.audio)
     elif name in ("drop",):
@@ -61,8 +60,8 @@ def test_there_are_five_levels_each_stronger_than_the_one_before_and_described(c
 @pytest.mark.parametrize(("name", "sign"), [("audio_early", -1), ("audio_late", 1)])
 def test_audio_moves_by_whole_frames(clip, name, sign):
     for k, frames in enumerate(REGISTRY[name].levels, 1):
-        found = correlate(applied(clip, name, k).audio, clip.audio).argmax() - (len(clip.audio) - 1)
-        assert found == sign * frames * 640
+        correlations = correlate(applied(clip, name, k).audio, clip.audio)
+        assert correlations.argmax() - (len(clip.audio) - 1) == sign * frames * 640
 
 
 def test_audio_shorter_than_the_delay_is_silent_and_none_stays_none(clip):
@@ -75,8 +74,8 @@ def test_audio_shorter_than_the_delay_is_silent_and_none_stays_none(clip):
 
 @pytest.mark.parametrize("name", DISTORTIONS)
 def test_the_same_seed_gives_the_same_bytes(clip, name):
-    one, two = applied(clip, name, 3), applied(clip, name, 3)
-    assert np.array_equal(one.frames, two.frames) and np.array_equal(one.audio, two.audio)
+    first, second = applied(clip, name, 3), applied(clip, name, 3)
+    assert np.array_equal(first.frames, second.frames) and np.array_equal(first.audio, second.audio)
 
 
 def test_aac_keeps_the_time(clip):
@@ -117,21 +116,21 @@ def test_a_mouth_is_replaced_around_the_lips_and_nowhere_else(clip):
 
 
 def test_frames_without_a_face_keep_their_mouth(clip):
-    blind = Footage(clip.frames, clip.audio, 25.0, np.full_like(clip.marks, np.nan))
-    assert np.array_equal(applied(blind, "mouth_frozen", 5).frames, clip.frames)
+    faceless = replace(clip, marks=np.full_like(clip.marks, np.nan))
+    assert np.array_equal(applied(faceless, "mouth_frozen", 5).frames, clip.frames)
 
 
 @pytest.mark.parametrize(
     ("name", "what"),
     [("other_speaker", "clip of another speaker"), ("other_emotion", "clip of the same speaker")],
 )
-def test_what_cannot_be_blended_says_what_is_lacking(clip, name, what):
+def test_what_cannot_be_blended_says_what_is_missing(clip, name, what):
     with pytest.raises(EadbenchError, match=what):
         applied(Footage(clip.frames, clip.audio, 25.0, clip.marks), name, 1)
 
 
 @pytest.mark.parametrize(
-    ("name", "level", "said"),
+    ("name", "level", "text"),
     [
         ("h264", 23, "crf 23"),
         ("audio_late", 1, "1 frame"),
@@ -139,5 +138,5 @@ def test_what_cannot_be_blended_says_what_is_lacking(clip, name, what):
         ("freeze", 25, "25 % of the clip"),
     ],
 )
-def test_an_amount_in_words(name, level, said):
-    assert REGISTRY[name].amount(level) == said
+def test_an_amount_in_words(name, level, text):
+    assert REGISTRY[name].amount(level) == text

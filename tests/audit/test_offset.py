@@ -1,5 +1,5 @@
-"""The AV offset returns the delay that was put in, through files, the reader of sound
-and picture, and the metric itself.
+"""The AV offset returns the delay that was put in, through files, the reader of audio
+and video, and the metric itself.
 """
 
 from pathlib import Path
@@ -22,34 +22,35 @@ FRAMES, WINDOW = 60, 5
 
 
 class LevelSync:
-    """In the place of SyncNet: windows of five frames are told by their brightness,
-    those of the sound by its level. Distances are the real ones.
+    """Replaces SyncNet: the embedding of five frames is their brightness, that of the
+    audio its level. Distances are computed as by the real one.
     """
 
     def stream(self, audio: np.ndarray, batch: int = 0) -> "LevelSync":
-        made = LevelSync()
-        made.sound = np.sqrt(np.square(audio[: len(audio) // 640 * 640].reshape(-1, 640)).mean(1)) * 255
-        made.light = []
-        return made
+        stream = LevelSync()
+        by_frame = audio[: len(audio) // 640 * 640].reshape(-1, 640)
+        stream.levels = np.sqrt(np.square(by_frame).mean(1)) * 255
+        stream.brightness = []
+        return stream
 
     def add(self, frames: np.ndarray) -> None:
-        self.light += frames.mean((1, 2, 3)).tolist()
+        self.brightness += frames.mean((1, 2, 3)).tolist()
 
     def result(self) -> dict[str, float]:
-        count = min(len(self.light), len(self.sound)) - WINDOW
-        lips, sound = (
-            torch.tensor(np.stack([side[k : k + WINDOW] for k in range(count)]), dtype=torch.float32)
-            for side in (self.light, self.sound)
+        count = min(len(self.brightness), len(self.levels)) - WINDOW
+        lips, audio = (
+            torch.tensor(np.stack([values[k : k + WINDOW] for k in range(count)]), dtype=torch.float32)
+            for values in (self.brightness, self.levels)
         )
-        return sync_from_distances(distances_around(lips, functional.pad(sound, (0, 0, SHIFT, SHIFT))))
+        return sync_from_distances(distances_around(lips, functional.pad(audio, (0, 0, SHIFT, SHIFT))))
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Footage]:
-    """A video whose brightness is the level of its sound, frame by frame."""
-    level = np.random.default_rng(0).uniform(0.1, 0.9, FRAMES)
-    frames = np.stack([np.full((32, 32, 3), round(255 * one), np.uint8) for one in level])
-    tone = np.sqrt(2) * np.sin(2 * np.pi * 400 * np.arange(FRAMES * 640) / 16000) * np.repeat(level, 640)
+    """A video whose brightness is the level of its audio, frame by frame."""
+    levels = np.random.default_rng(0).uniform(0.1, 0.9, FRAMES)
+    frames = np.stack([np.full((32, 32, 3), round(255 * level), np.uint8) for level in levels])
+    tone = np.sqrt(2) * np.sin(2 * np.pi * 400 * np.arange(FRAMES * 640) / 16000) * np.repeat(levels, 640)
     path = tmp_path_factory.mktemp("offset") / "clip.mp4"
     write_video(path, frames)
     return path, Footage(
@@ -68,12 +69,11 @@ def test_the_offset_is_the_delay_that_was_put_in_positive_where_the_audio_is_ear
     measurer = Measurer(
         config, Evaluators({"sync": LevelSync()}, {"sync": MetricSignature("levels", "0" * 64)})
     )
-    found = {}
+    offsets = {}
     for frames in range(11):
-        sound = tmp_path / f"{frames}.wav"
-        write_wav(sound, REGISTRY[name].apply(footage, frames, np.random.default_rng(0)).audio)
-        found[frames] = (
-            measurer.measure(ScoreTask("clip", fake=video, audio=sound)).values["sync_offset"].value
-        )
+        audio = tmp_path / f"{frames}.wav"
+        write_wav(audio, REGISTRY[name].apply(footage, frames, np.random.default_rng(0)).audio)
+        measured = measurer.measure(ScoreTask("clip", fake=video, audio=audio))
+        offsets[frames] = measured.values["sync_offset"].value
     measurer.close()
-    assert found == {frames: sign * frames for frames in range(11)}
+    assert offsets == {frames: sign * frames for frames in range(11)}

@@ -79,7 +79,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from eadbench.core import children
-children.SECONDS_TO_TIDY = 1
+children.SECONDS_TO_CLEAN_UP = 1
 children.exit_on_signals()
 ready = Path({str(tmp_path / "ready")!r})
 try:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from eadbench.core.errors import EadbenchError, FatalError, nobodys_fault, reason_of
+from eadbench.core.errors import EadbenchError, FatalError, fatal_cause, reason_of
 from eadbench.media.reading import open_media
 
 HUGE = 1 << 50
@@ -65,7 +65,7 @@ def test_real_failures_of_memory_end_the_job(doing, what):
     ],
 )
 @pytest.mark.parametrize("dress", [lambda e: e, wrapped])
-def test_what_is_nobodys_fault_ends_the_job_however_it_is_wrapped(error, what, dress):
+def test_a_fatal_cause_ends_the_job_however_it_is_wrapped(error, what, dress):
     with pytest.raises(FatalError, match=what):
         reason_of(dress(error), "a-000")
 
@@ -92,7 +92,7 @@ def test_what_is_nobodys_fault_ends_the_job_however_it_is_wrapped(error, what, d
 )
 def test_a_files_own_fault_is_a_reason(error, reason, caplog):
     assert reason_of(error, "a-000") == reason
-    assert nobodys_fault(error) is None and nobodys_fault(wrapped(error)) is None
+    assert fatal_cause(error) is None and fatal_cause(wrapped(error)) is None
     assert ("a-000" in caplog.text) == (not isinstance(error, EadbenchError)), (
         "what nobody expected goes to the log"
     )
@@ -110,9 +110,9 @@ def test_of_a_path_of_this_machine_a_reason_keeps_the_name(tmp_path):
 def test_a_cause_that_was_put_aside_does_not_count_and_circles_end():
     error = ValueError("x")
     error.__context__, error.__suppress_context__ = MemoryError(), True
-    assert nobodys_fault(error) is None
+    assert fatal_cause(error) is None
     error.__suppress_context__ = False
-    assert nobodys_fault(error) is not None
+    assert fatal_cause(error) is not None
     a, b = ValueError("a"), ValueError("b")
     a.__cause__, b.__cause__ = b, a
-    assert nobodys_fault(a) is None
+    assert fatal_cause(a) is None

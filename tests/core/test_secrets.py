@@ -64,7 +64,7 @@ def test_provenance_holds_no_secret_and_its_settings_stay_json(
         "sys.argv", ["eadbench", "samples", "make", "--settings", json.dumps(CONFIG), "--out", "x"]
     )
     provenance.begin()
-    provenance.given(CONFIG)
+    provenance.record_config(CONFIG)
     provenance.write(
         tmp_path,
         CONFIG["samples"],
@@ -84,7 +84,7 @@ def test_logs_and_tracebacks_hold_no_secret(tmp_path: Path, capfd: pytest.Captur
     before = list(root.handlers), root.level
     try:
         log.set_up(tmp_path / "log")
-        provenance.given(CONFIG)
+        provenance.record_config(CONFIG)
         logging.getLogger("eadbench.x").info("POST https://me:%s@example.org/v1", PASSWORD)
         try:
             raise ValueError(f"bad token {TOKEN}, threads 4")

@@ -324,7 +324,7 @@ def test_several_settings_are_merged_and_what_shapes_nothing_has_its_default():
         json.dumps(values)
         for values in (
             settings.read_by("training run", run="full"),
-            settings.aside_for("training run", run="full"),
+            settings.incidental_for("training run", run="full"),
         )
     )
     assert load([read, aside], None, "training run").training.run("full").optim.validate_every == 250

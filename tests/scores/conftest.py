@@ -49,16 +49,16 @@ ARTEFACTS = {
 
 
 def astronaut(frames: int = FRAMES, size: int = SIZE, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A real face that sways and whose mouth region stretches with the sound: frames
-    ``(T, S, S, 3)`` and sound.
+    """A real face that sways and whose mouth region stretches with the audio: frames
+    ``(T, S, S, 3)`` and audio.
     """
     from skimage import data
 
     rng = np.random.default_rng(seed)
-    picture = cv2.resize(data.astronaut()[0:256, 96:352], (size, size), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(data.astronaut()[0:256, 96:352], (size, size), interpolation=cv2.INTER_AREA)
     opening = np.abs(np.sin(np.arange(frames) * rng.uniform(0.5, 0.9) + rng.uniform(0, 3)))
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32) / size
-    images = []
+    frame_list = []
     for k, amount in enumerate(opening):
         mouth = (
             0.04
@@ -67,20 +67,20 @@ def astronaut(frames: int = FRAMES, size: int = SIZE, seed: int = 0) -> tuple[np
             * np.sign(rows - 0.68)
         )
         shift = 0.02 * np.sin(k / 7 + seed)
-        images.append(
+        frame_list.append(
             cv2.remap(
-                picture,
+                image,
                 (columns + shift).astype(np.float32) * size,
                 (rows - mouth).astype(np.float32) * size,
                 cv2.INTER_LINEAR,
             )
         )
     loud = np.repeat(opening, 640)
-    sound = (
+    audio = (
         0.3 * loud * np.sin(np.arange(frames * 640) * 0.08 * (1 + seed % 3))
         + 0.001 * rng.standard_normal(frames * 640)
     ).astype(np.float32)
-    return np.stack(images), sound
+    return np.stack(frame_list), audio
 
 
 @pytest.fixture(scope="session")
@@ -114,9 +114,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for k, (speaker, emotion) in enumerate([("A", "happy"), ("A", "sad"), ("B", "happy"), ("B", "calm")]):
         name = f"{speaker}{k}-000"
-        images, sound = astronaut(seed=k)
-        write_video(folder / f"{name}.mp4", images, audio=sound)
-        write_wav(folder / f"{name}.wav", sound)
+        images, audio = astronaut(seed=k)
+        write_video(folder / f"{name}.mp4", images, audio=audio)
+        write_wav(folder / f"{name}.wav", audio)
         rows.append(
             {
                 "clip_id": name,

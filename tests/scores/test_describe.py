@@ -21,21 +21,23 @@ def test_the_page_of_metrics_is_current() -> None:
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_metric_tells_what_a_reader_must_know(name: str) -> None:
-    found = facts(METRICS[name])
+    texts = facts(METRICS[name])
     assert {"Definition", "Better", "Values", "Evaluator", "Compares with", "Reacts to", "Source"} <= set(
-        found
+        texts
     )
-    assert all(text == text.strip(" .") for text in found.values())
+    assert all(text == text.strip(" .") for text in texts.values())
     assert METRICS[name].evaluator in {"", *EVALUATOR_NAMES}
     assert set(METRICS[name].cites) <= KEYS
 
 
 def test_what_a_video_is_compared_with_follows_from_what_is_read() -> None:
-    found = {name: compares(METRICS[name]) for name in ("ssim", "csim", "sync", "fid", "acc_emo", "jitter")}
-    assert found == {
+    references = {
+        name: compares(METRICS[name]) for name in ("ssim", "csim", "sync", "fid", "acc_emo", "jitter")
+    }
+    assert references == {
         "ssim": "the real clip, frame by frame; not where a method animates one image",
         "csim": "the real clip whose face is shown, as a whole",
-        "sync": "its sound",
+        "sync": "its audio",
         "fid": "all real clips together",
         "acc_emo": "the emotion asked for",
         "jitter": "nothing: looks at the video alone",

@@ -34,12 +34,12 @@ def config(scores_config):
 def folder(tmp_path_factory):
     """A clip, and two that get worse: blurred more and more, shaking more and more."""
     folder = tmp_path_factory.mktemp("drift")
-    frames, sound = astronaut(FRAMES)
+    frames, audio = astronaut(FRAMES)
     rng = np.random.default_rng(0)
     blurred = [cv2.GaussianBlur(f, (0, 0), 0.3 + 2 * k / FRAMES) for k, f in enumerate(frames)]
     shaken = [np.roll(f, rng.integers(-1, 2, 2) * (2 * k // FRAMES), (0, 1)) for k, f in enumerate(frames)]
     for name, images in {"steady": frames, "blurred": blurred, "shaken": shaken}.items():
-        write_video(folder / f"{name}.mp4", images, audio=sound, crf=10)
+        write_video(folder / f"{name}.mp4", images, audio=audio, crf=10)
     return folder
 
 
@@ -68,7 +68,7 @@ def test_what_gets_worse_has_a_slope(cells):
 def test_bins_hold_the_whole_clips_numbers(cells, config):
     read = SummaryCell.read(cells / "steady")
     bins = {what: read.features.get(f"bins-{what}", "a") for what in ("csim", "sharpness", "sync", "jitter")}
-    assert {what: len(found) for what, found in bins.items()} == dict.fromkeys(bins, 4)
+    assert {what: len(values) for what, values in bins.items()} == dict.fromkeys(bins, 4)
     whole = read.rows.set_index("metric").value
     assert bins["jitter"].mean() == pytest.approx(whole.jitter, rel=0.3)
     assert bins["sharpness"][0] == 1.0 and bins["csim"].mean() == pytest.approx(whole.csim, abs=0.1)
@@ -81,16 +81,16 @@ def test_the_summary_has_a_row_per_bin_and_the_tables_print_them(cells, config):
         summarise_cell(SummaryCell.read(cells / name), SummaryCell.read(cells / "steady"), config, 1)
         for name in ("steady", "blurred")
     ]
-    found = rows[1][rows[1].metric == "sharpness_bins"]
-    assert found.variant.tolist() == ["0-1s", "1-2s", "2-3s", "3-4s"]
-    assert (found.value.diff().dropna() < 0).all() and (found.n == 1).all()
+    bin_rows = rows[1][rows[1].metric == "sharpness_bins"]
+    assert bin_rows.variant.tolist() == ["0-1s", "1-2s", "2-3s", "3-4s"]
+    assert (bin_rows.value.diff().dropna() < 0).all() and (bin_rows.n == 1).all()
     sync = rows[1][rows[1].metric == "sync_bins"].iloc[0]
     own = rows[1][rows[1].metric == "sync"].iloc[0]
     assert sync.extractor == own.extractor and sync.weights_sha256 == own.weights_sha256
     main = {"title": "t", "corpora": ["c"], "metrics": ["csim"]}
     tables = TablesConfig.model_validate({"methods": ["steady", "blurred"], "main": main})
     shown = in_time(pd.concat(rows), tables)
-    (table,) = (one for title, one in shown.items() if title.startswith("Sharpness in time"))
+    (table,) = (shown_table for title, shown_table in shown.items() if title.startswith("Sharpness in time"))
     assert list(table.columns) == ["Method", "0-1s", "1-2s", "2-3s", "3-4s"]
     assert table.Method.tolist() == ["steady", "blurred"] and table["0-1s"].iloc[0] == "1.00 (1)"
     assert set(rows[0].columns) == set(schemas.SUMMARY.names)
@@ -112,9 +112,9 @@ def test_values_do_not_depend_on_the_chunks_or_on_a_wrong_guess(folder, config, 
 
 def test_short_clips_have_none_with_the_reason(folder, config, zoo):
     measurer = Measurer(config.model_copy(update={"bin_seconds": 2.0}), load_evaluators(config, zoo, "cpu"))
-    found = measurer.measure(ScoreTask("a", fake=folder / "shaken.mp4", real=folder / "steady.mp4"))
+    measured = measurer.measure(ScoreTask("a", fake=folder / "shaken.mp4", real=folder / "steady.mp4"))
     measurer.close()
     for name in NAMES[:4]:
-        value = found.values[name]
+        value = measured.values[name]
         assert (value.value, value.status, value.reason) == (None, "dropped", "4.4 s are no 3 bins of 2 s")
-    assert not [kind for kind in found.features if kind.startswith("bins-")]
+    assert not [kind for kind in measured.features if kind.startswith("bins-")]

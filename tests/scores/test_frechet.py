@@ -71,18 +71,18 @@ def test_not_finite_or_misshapen_or_empty_is_refused():
 @settings(max_examples=25, deadline=None)
 def test_batches_do_not_matter(cuts, d):
     x, y = features(80, d, 1), features(80, d, 2)
-    sides = Moments(d), Moments(d)
+    sample_sets = Moments(d), Moments(d)
     for part in np.split(x, sorted(cuts)):
-        sides[0].update(part)
-    sides[1].update(y)
-    assert distance(*sides) == pytest.approx(frechet_distance(x, y), rel=1e-8, abs=1e-9)
+        sample_sets[0].update(part)
+    sample_sets[1].update(y)
+    assert distance(*sample_sets) == pytest.approx(frechet_distance(x, y), rel=1e-8, abs=1e-9)
 
 
 def test_memory_is_bounded_by_the_dimension():
     moments = Moments(8)
     for k in range(50):
         moments.update(features(10, 8, k))
-    assert moments.n == 500 and moments._kept is None
+    assert moments.n == 500 and moments._samples is None
 
 
 def kid(x: np.ndarray, y: np.ndarray) -> float:
@@ -110,18 +110,18 @@ def repeated(clips, weights):
 @pytest.mark.parametrize("d", [6, 40])
 def test_replicate_is_the_distance_of_the_repeated_clips(d):
     x, y = clips_of([4, 7, 5, 9, 3], d, 1), clips_of([4, 6, 5, 9, 8], d, 50)
-    found = FrechetBootstrap(x, y)
-    assert found.value == pytest.approx(frechet_distance(np.concatenate(x), np.concatenate(y)), rel=1e-9)
+    frechet = FrechetBootstrap(x, y)
+    assert frechet.value == pytest.approx(frechet_distance(np.concatenate(x), np.concatenate(y)), rel=1e-9)
     for weights in ([1, 1, 1, 1, 1], [2, 0, 1, 1, 1], [0, 3, 0, 2, 0]):
         w = np.array(weights, float)
-        assert found.replicate(w, w) == pytest.approx(
+        assert frechet.replicate(w, w) == pytest.approx(
             frechet_distance(repeated(x, w), repeated(y, w)), rel=1e-6
         )
 
 
-def ends_of(found: FrechetBootstrap, clips: int) -> tuple[float, float]:
+def ends_of(frechet: FrechetBootstrap, clips: int) -> tuple[float, float]:
     counts = resamplings([str(k) for k in range(clips)], 60, 0)
-    return interval_about(found.value, np.array([found.replicate(w, w) for w in counts]), 0.0)
+    return interval_about(frechet.value, np.array([frechet.replicate(w, w) for w in counts]), 0.0)
 
 
 def test_leaving_out_directions_hardly_moves_the_interval(monkeypatch):
@@ -145,7 +145,7 @@ def test_thinning_like_frames_hardly_moves_the_interval(monkeypatch):
     exact = FrechetBootstrap(x, y)
     monkeypatch.setattr(bootstrap, "ROWS", 240)
     few = FrechetBootstrap(x, y)
-    assert few.value == exact.value and len(few.sides[0].rows) == 240 < len(exact.sides[0].rows)
+    assert few.value == exact.value and len(few.sample_sets[0].rows) == 240 < len(exact.sample_sets[0].rows)
     ends = ends_of(exact, 12), ends_of(few, 12)
     assert np.abs(np.subtract(*ends)).max() < 0.1 * (ends[0][1] - ends[0][0])
 
@@ -185,11 +185,11 @@ def test_interval_covers_the_mean_and_widens_with_clustering():
 
 def test_interval_of_a_set_metric_surrounds_its_value():
     x, y = clips_of([6] * 12, 30, 1), clips_of([6] * 12, 30, 99)
-    found = FrechetBootstrap(x, y)
+    frechet = FrechetBootstrap(x, y)
     counts = resamplings([str(k // 2) for k in range(12)], 100, 0)
-    replicates = np.array([found.replicate(w, w) for w in counts])
-    low, high = interval_about(found.value, replicates, 0.0)
-    assert 0 <= low < found.value < high
+    replicates = np.array([frechet.replicate(w, w) for w in counts])
+    low, high = interval_about(frechet.value, replicates, 0.0)
+    assert 0 <= low < frechet.value < high
 
 
 def test_clips_without_speakers_are_drawn_as_speakers_of_one_clip_each():

@@ -81,7 +81,7 @@ def test_stripes_change_nothing_and_a_frame_equals_itself(monkeypatch):
     monkeypatch.setattr(image, "BLOCK", 7 * 30)
     assert image.ssim(x, y) == pytest.approx(whole, abs=1e-8)
     assert image.ssim(x, x) == 1.0 == pytest.approx(image.ssim(x, x.copy()), abs=1e-6)
-    assert image.ssim(x, x[:, ::-1]) < 0.99, "the same memory read otherwise is another picture"
+    assert image.ssim(x, x[:, ::-1]) < 0.99, "the same memory read otherwise is another image"
 
 
 def test_sharpness_is_the_variance_of_the_laplacian_of_the_luma():

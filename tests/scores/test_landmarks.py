@@ -85,9 +85,9 @@ def test_head_motion_sees_shift_turn_and_scale():
 
 
 def test_silence_is_found():
-    sound = np.sin(np.arange(16000) * 0.3).astype(np.float32)
-    sound[6400:9600] *= 0.001
-    assert np.flatnonzero(lm.silent(lm.levels(sound), 30, 30)).tolist() == [
+    audio = np.sin(np.arange(16000) * 0.3).astype(np.float32)
+    audio[6400:9600] *= 0.001
+    assert np.flatnonzero(lm.silent(lm.levels(audio), 30, 30)).tolist() == [
         10,
         11,
         12,
@@ -103,14 +103,14 @@ def test_real_face_is_found_and_followed():
 
     from eadbench.media.faces import FaceMesh
 
-    picture = data.astronaut()[0:256, 96:352]
-    frames = np.stack([np.roll(picture, shift, 1) for shift in (0, 2, 4)] + [np.zeros_like(picture)])
+    image = data.astronaut()[0:256, 96:352]
+    frames = np.stack([np.roll(image, shift, 1) for shift in (0, 2, 4)] + [np.zeros_like(image)])
     mesh = FaceMesh()
-    found = lm.mesh_of(frames, mesh)
-    assert np.isfinite(found[:3]).all() and np.isnan(found[3]).all()
-    assert (found[2] - found[0])[:, 0].mean() == pytest.approx(4, abs=1)
+    marks = lm.mesh_of(frames, mesh)
+    assert np.isfinite(marks[:3]).all() and np.isnan(marks[3]).all()
+    assert (marks[2] - marks[0])[:, 0].mean() == pytest.approx(4, abs=1)
     # nothing is remembered from clip to clip
-    assert np.array_equal(lm.mesh_of(frames, mesh), found, equal_nan=True)
+    assert np.array_equal(lm.mesh_of(frames, mesh), marks, equal_nan=True)
     mesh.close()
 
 
@@ -142,9 +142,9 @@ class Swinging:
 
 @pytest.mark.parametrize("crf", [16, 23, 28, 35])
 def test_an_encoded_still_has_no_jitter(tmp_path, crf):
-    picture = np.random.default_rng(0).integers(20, 236, (12, 12, 3), np.uint8)
+    image = np.random.default_rng(0).integers(20, 236, (12, 12, 3), np.uint8)
     write_video(
-        tmp_path / "still.mp4", [cv2.resize(picture, (192, 192), interpolation=cv2.INTER_CUBIC)] * 40, crf=crf
+        tmp_path / "still.mp4", [cv2.resize(image, (192, 192), interpolation=cv2.INTER_CUBIC)] * 40, crf=crf
     )
     frames = read_frames(tmp_path / "still.mp4")
     assert not all(np.array_equal(frames[0], frame) for frame in frames), "the codec changes something"
@@ -156,17 +156,17 @@ def test_an_encoded_still_has_no_jitter(tmp_path, crf):
 
 def test_equal_frames_have_equal_landmarks_and_coding_noise_is_still():
     rng = np.random.default_rng(0)
-    picture = cv2.resize(rng.integers(20, 236, (16, 16, 3), np.uint8), (128, 128))
-    noise = [np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8) for _ in range(5)]
+    image = cv2.resize(rng.integers(20, 236, (16, 16, 3), np.uint8), (128, 128))
+    noise = [np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8) for _ in range(5)]
     tracker = lm.MeshTracker(Swinging())
-    found = tracker(np.stack([picture, picture, *noise]))
-    assert (found[0] == found[1]).all() and (found[1] != found[2]).all() and tracker.still
-    moved = picture.copy()
+    marks = tracker(np.stack([image, image, *noise]))
+    assert (marks[0] == marks[1]).all() and (marks[1] != marks[2]).all() and tracker.still
+    moved = image.copy()
     moved[40:60, 40:70] = 255 - moved[40:60, 40:70]
     tracker(moved[None])
     assert not tracker.still
     motion = lm.MeshMotion()
-    motion.add(found)
+    motion.add(marks)
     assert motion.jitter() > 0
     motion.frozen = True
     assert motion.jitter() == 0 and all(lm.spread(curve) == 0 for curve in motion.curves().values())

@@ -19,7 +19,7 @@ from eadbench.media.video import read_frames, write_video
 from eadbench.scores import measure as measure_module
 from eadbench.scores import reference
 from eadbench.scores.cli import app
-from eadbench.scores.clip import framing, other_framing
+from eadbench.scores.clip import framing, framing_notes
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.measure import cell_tasks, measure_cell
@@ -140,25 +140,27 @@ def test_blur_shows_and_a_failed_sample_counts_as_missing(truth, blurred):
         SummaryCell.read(blurred), SummaryCell.read(truth), _config(blurred), 1, blurred / "summary.parquet"
     )
     rows = read_table(blurred / "summary.parquet", schemas.SUMMARY).set_index("metric")
-    one = rows[~rows.index.isin(["fvd", "fvd_fixed", "acc_emo_recall"])]
+    single = rows[~rows.index.isin(["fvd", "fvd_fixed", "acc_emo_recall"])]
     assert (
-        one.loc["ssim", "value"] < 0.98
-        and one.loc["sharpness_ratio", "value"] < 0.5
-        and one.loc["fid", "value"] > 0
+        single.loc["ssim", "value"] < 0.98
+        and single.loc["sharpness_ratio", "value"] < 0.5
+        and single.loc["fid", "value"] > 0
     )
     assert (
-        one.loc["ssim", ["n", "n_missing"]].tolist() == [3, 1] == one.loc["fid", ["n", "n_missing"]].tolist()
+        single.loc["ssim", ["n", "n_missing"]].tolist()
+        == [3, 1]
+        == single.loc["fid", ["n", "n_missing"]].tolist()
     )
-    assert one.loc["ssim", "low"] <= one.loc["ssim", "value"] <= one.loc["ssim", "high"]
-    assert one.loc["fid", "low"] <= one.loc["fid", "value"] <= one.loc["fid", "high"]
+    assert single.loc["ssim", "low"] <= single.loc["ssim", "value"] <= single.loc["ssim", "high"]
+    assert single.loc["fid", "low"] <= single.loc["fid", "value"] <= single.loc["fid", "high"]
     assert (
-        "1 of 4 clips are missing" in one.loc["ssim", "warning"]
-        and "random features" in one.loc["fid", "warning"]
+        "1 of 4 clips are missing" in single.loc["ssim", "warning"]
+        and "random features" in single.loc["fid", "warning"]
     )
-    assert "2 speakers" in one.loc["ssim", "warning"]
-    assert one.loc["sync", "variant"] == "aligned-64" and "trained here" in one.loc["sync", "warning"]
+    assert "2 speakers" in single.loc["ssim", "warning"]
+    assert single.loc["sync", "variant"] == "aligned-64" and "trained here" in single.loc["sync", "warning"]
     assert set(rows.loc["fvd", "variant"]) == {"stylegan-v", "latentsync"}
-    sampled = {name: one.loc[name, "variant"] for name in ("fid", "kid", "lpips")}
+    sampled = {name: single.loc[name, "variant"] for name in ("fid", "kid", "lpips")}
     assert sampled == {"fid": "10 frames per clip", "kid": "10 frames per clip", "lpips": "2 frames per clip"}
     assert set(rows.index) == set(METRICS) - ON_REQUEST
 
@@ -229,12 +231,12 @@ def test_what_animates_one_image_is_not_compared_place_by_place(
     empty = rows[rows.value.isna()]
     assert set(empty.metric) == {"ssim", "psnr", "lpips", "m_lmd", "f_lmd"}
     assert (empty.status == "dropped").all() and empty.reason.str.contains("animates one image").all()
-    found = summarise_cell(SummaryCell.read(tmp_path / "cell"), SummaryCell.read(truth), few, 1).set_index(
+    summary = summarise_cell(SummaryCell.read(tmp_path / "cell"), SummaryCell.read(truth), few, 1).set_index(
         "metric"
     )
     assert (
-        "animates one image" in found.warning["ssim"]
-        and found.value[["jitter_ratio", "csim", "fid"]].notna().all()
+        "animates one image" in summary.warning["ssim"]
+        and summary.value[["jitter_ratio", "csim", "fid"]].notna().all()
     )
 
 
@@ -249,27 +251,27 @@ def test_the_workflow_tells_the_scores_what_a_method_drives():
 def test_under_silence_the_mouth_is_measured_and_nothing_that_hears(
     corpus, scores_config, evaluators, tmp_path, truth
 ):
-    """A mouth that moves without a sound leaks; one that stands still does not."""
+    """A mouth that moves without audio leaks; one that stands still does not."""
     moving = samples_of(corpus, tmp_path / "moving", lambda frames: frames)
     frozen = samples_of(corpus, tmp_path / "frozen", lambda frames: frames[:1].repeat(len(frames), 0))
     for path in tmp_path.glob("*/*.mp4"):
         write_video(path, frames := read_frames(path), audio=np.zeros(len(frames) * 640, np.float32))
     names = ("open_mouth", "silence_mouth_motion", "sync", "ssim", "csim")
     few = scores_config.model_copy(update={"metrics": names})
-    found = {}
+    values = {}
     for name, samples in (("moving", moving), ("frozen", frozen)):
         rows = measured(corpus, samples, few, evaluators, tmp_path / name, "silent", real=truth)
-        found[name] = rows.pivot(index="clip_id", columns="metric", values="value")
+        values[name] = rows.pivot(index="clip_id", columns="metric", values="value")
         empty = rows[rows.metric.isin(["sync", "ssim"])]
         assert empty.value.isna().all() and set(empty.status) == {"dropped"}
         assert set(empty.reason[empty.metric == "ssim"]) == {"frames do not correspond under protocol silent"}
         assert empty.reason[empty.metric == "sync"].str.contains("silent").all()
-    assert (found["moving"].silence_mouth_motion > 0).all() and found["moving"].csim.notna().all()
-    assert (found["frozen"].silence_mouth_motion == 0).all()
-    assert found["frozen"].open_mouth.isin([0, 1]).all() and found["moving"].open_mouth.between(0, 1).all()
+    assert (values["moving"].silence_mouth_motion > 0).all() and values["moving"].csim.notna().all()
+    assert (values["frozen"].silence_mouth_motion == 0).all()
+    assert values["frozen"].open_mouth.isin([0, 1]).all() and values["moving"].open_mouth.between(0, 1).all()
 
 
-def test_driving_clip_gives_the_sound(corpus, scores_config, evaluators, tmp_path):
+def test_the_driving_clip_gives_the_audio(corpus, scores_config, evaluators, tmp_path):
     other = samples_of(corpus, tmp_path / "a", A0_000={"driving_clip": "B2-000"})
     few = scores_config.model_copy(update={"metrics": ("sync", "lse_d")})
     first = (
@@ -347,13 +349,13 @@ def test_landmarks_of_another_tracking_are_not_used_again(
 
 
 def test_features_are_kept_for_all_set_metrics(truth):
-    kept = Features(truth / "features.safetensors")
-    assert kept.get("inception", "A0-000").shape == (10, 10)
-    assert kept.get("i3d-stylegan-v", "A0-000").shape == (2, 10) and kept.get(
+    features = Features(truth / "features.safetensors")
+    assert features.get("inception", "A0-000").shape == (10, 10)
+    assert features.get("i3d-stylegan-v", "A0-000").shape == (2, 10) and features.get(
         "i3d-latentsync", "A0-000"
     ).shape == (1, 10)
-    assert kept.clips("emotion") == ["A0-000", "A1-000", "B2-000", "B3-000"]
-    assert kept.get("inception", "nobody") is None
+    assert features.clips("emotion") == ["A0-000", "A1-000", "B2-000", "B3-000"]
+    assert features.get("inception", "nobody") is None
 
 
 def test_different_evaluators_are_not_compared(truth, blurred, tmp_path):
@@ -370,12 +372,12 @@ def test_different_evaluators_are_not_compared(truth, blurred, tmp_path):
 def test_an_evaluator_that_is_not_there_says_how_to_get_it(scores_config, zoo, tmp_path):
     with pytest.raises(EadbenchError, match="is not there"):
         load_evaluators(scores_config, zoo | {"inception": tmp_path / "nothing"}, "cpu")
-    with pytest.raises(EadbenchError, match="was not handed over"):
+    with pytest.raises(EadbenchError, match="was not given"):
         load_evaluators(scores_config, {}, "cpu")
 
 
 def test_samples_of_another_corpus_are_refused(corpus, tmp_path, tiny_clips):
-    with pytest.raises(EadbenchError, match="lacks"):
+    with pytest.raises(EadbenchError, match="does not hold"):
         cell_tasks(samples_of(corpus, tmp_path), tiny_clips, "self")
 
 
@@ -422,7 +424,7 @@ def test_cells_that_are_measured_together_are_joined_without_a_network(
     corpus, scores_config, zoo, evaluators, tmp_path, monkeypatch
 ):
     """The same bytes as alone; a cell that changes is measured again, clip by clip, and
-    the others are not; without the note or what was kept a cell measures itself.
+    the others are not; without the record or stored results a cell measures itself.
     """
     few = scores_config.model_copy(update={"metrics": ("ssim", "fid", "sync")})
     tables = {name: samples_of(corpus, tmp_path / "samples" / name) for name in ("a", "b")}
@@ -455,13 +457,13 @@ def test_cells_that_are_measured_together_are_joined_without_a_network(
     folders = []
     for name in tables:
         folders.append(join(name))
-        assert not seen and not loaded, "the note and what was kept suffice"
+        assert not seen and not loaded, "the record and the stored results suffice"
     measured(corpus, tables["a"], few, evaluators, tmp_path / "alone")
     both = folders[0], tmp_path / "alone"
-    one, other = (read_table(folder / "per_clip.parquet", schemas.PER_CLIP).value for folder in both)
-    assert one.equals(other)
-    one, other = ((folder / "features.safetensors").read_bytes() for folder in both)
-    assert one == other
+    joined, alone = (read_table(folder / "per_clip.parquet", schemas.PER_CLIP).value for folder in both)
+    assert joined.equals(alone)
+    joined, alone = ((folder / "features.safetensors").read_bytes() for folder in both)
+    assert joined == alone
 
     video = tables["b"].parent / "A0-000.mp4"
     write_video(video, read_frames(video)[:, :, ::-1])
@@ -472,7 +474,7 @@ def test_cells_that_are_measured_together_are_joined_without_a_network(
     assert not seen and not loaded
     (folders[0] / "per_clip.parquet").unlink()
     join("a")
-    assert len(seen) == 4 and loaded, "nothing was kept"
+    assert len(seen) == 4 and loaded, "nothing was stored"
 
 
 def test_unknown_metric_is_refused():
@@ -485,28 +487,28 @@ def test_notes_of_a_kind_are_one_warning_with_their_count_and_first_clips(blurre
     clips = sorted(set(cell.rows.clip_id))
     cell.meta["notes"] = {clip: [f"resized from {k}x{k} to 64x64"] for k, clip in enumerate(clips)}
     cell.meta["notes"][clips[-1]].append("cut to the face")
-    told = Summary(cell, SummaryCell.read(truth), _config(blurred), 1).adapted(clips)
+    warnings = Summary(cell, SummaryCell.read(truth), _config(blurred), 1).note_warnings(clips)
     named = ", ".join(clips[:3])
-    assert told == [
+    assert warnings == [
         f"4 clips ({named}, ...): e.g. resized from 0x0 to 64x64",
         f"1 clip ({clips[-1]}): cut to the face",
     ]
 
 
 @pytest.mark.parametrize(
-    ("larger", "moved", "told"),
+    ("larger", "moved", "notes"),
     [
         (1.0, 0.0, []),
         (1.1, 2.0, []),
-        (1.3, 0.0, ["other framing: the face is 1.30 times as large in the picture as the real one"]),
-        (0.5, 0.0, ["other framing: the face is 0.50 times as large in the picture as the real one"]),
-        (1.0, 16.0, ["other framing: the face lies 10 % of the picture beside the real one"]),
+        (1.3, 0.0, ["other framing: the face is 1.30 times as large in the frame as the real one"]),
+        (0.5, 0.0, ["other framing: the face is 0.50 times as large in the frame as the real one"]),
+        (1.0, 16.0, ["other framing: the face lies 10 % of the frame beside the real one"]),
     ],
 )
-def test_a_face_of_another_size_or_place_in_the_picture_is_other_framing(larger, moved, told):
+def test_a_face_of_another_size_or_place_in_the_frame_is_noted(larger, moved, notes):
     real = np.random.default_rng(0).normal(80, 20, (9, 478, 2)).astype(np.float32)
     fake = 80 + (real - 80) * larger + [moved, 0]
     fake[3] = np.nan
     gaps = framing(2 * fake, (9, 320, 320, 3)) - framing(real, (9, 160, 160, 3))
-    assert other_framing(gaps) == told
-    assert other_framing(gaps[3:4]) == [], "no face in either"
+    assert framing_notes(gaps) == notes
+    assert framing_notes(gaps[3:4]) == [], "no face in either"

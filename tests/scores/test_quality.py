@@ -85,7 +85,7 @@ def test_the_mouth_is_cut_out_with_ten_pixels_about_the_lips_within_the_frame():
     marks[list(LIPS[:2])] = [(40, 55), (70, 95)]
     assert mouth_of(frame, marks).shape == (55, 50, 3)
     marks[list(LIPS)] = (500, 60)
-    with pytest.raises(EadbenchError, match="outside the picture"):
+    with pytest.raises(EadbenchError, match="outside the frame"):
         mouth_of(frame, marks)
 
 
@@ -122,9 +122,9 @@ def test_the_weights_come_by_our_own_road(stand_in, tmp_path, monkeypatch):
     overlay = server.overlay(tmp_path / "registry.yaml", more=IDS)
     monkeypatch.setenv("EADBENCH_REGISTRY", str(overlay))
     monkeypatch.setenv("EADBENCH_CACHE", str(tmp_path / "cache"))
-    frames, sound = astronaut(30, 96)
+    frames, audio = astronaut(30, 96)
     for side in ("real", "mine"):
-        write_video(tmp_path / side / "a.mp4", frames, audio=sound)
+        write_video(tmp_path / side / "a.mp4", frames, audio=audio)
     arguments = ["--real", str(tmp_path / "real"), "--fake", str(tmp_path / "mine")]
     out = tmp_path / "s.parquet"
     done = CliRunner().invoke(
@@ -163,7 +163,7 @@ def test_the_package_builds_every_network_without_a_download(file, tmp_path, mon
     card = Card(artefact="q", kind="image_quality", how="fetched", id="q", source="", licence="",
                 files={file: ""})  # fmt: skip
     evaluator = image_quality.load(tmp_path, card)
-    picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     with torch.no_grad():
-        pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-        assert evaluator.score(picture) == pytest.approx(float(net.eval()(pixels)), rel=1e-5)
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+        assert evaluator.score(image) == pytest.approx(float(net.eval()(pixels)), rel=1e-5)

@@ -116,34 +116,34 @@ def test_expression_forgets_place_turn_and_size_and_keeps_the_rest():
 
 @pytest.fixture(scope="module")
 def measured(zoo, scores_config, tmp_path_factory):
-    """A clip against itself, itself three frames late, and a picture."""
+    """A clip against itself, itself three frames late, and a still image."""
     folder = tmp_path_factory.mktemp("sequences")
-    frames, sound = astronaut(40)
+    frames, audio = astronaut(40)
     shown = {
         "itself": frames,
         "late": np.concatenate([frames[:1].repeat(3, 0), frames[:-3]]),
         "still": frames[:1].repeat(40, 0),
     }
     for name, images in shown.items():
-        write_video(folder / f"{name}.mp4", images, audio=sound)
+        write_video(folder / f"{name}.mp4", images, audio=audio)
     config = scores_config.model_copy(
         update={"metrics": (*FACE, "lpips_seq", "lpips", "m_lmd"), "lpips_frames": None}
     )
     measurer = Measurer(config, load_evaluators(config, zoo, "cpu"))
-    found = {
+    values = {
         name: measurer.measure(
             ScoreTask(name, fake=folder / f"{name}.mp4", real=folder / "itself.mp4", unaligned=ANIMATES)
         ).values
         for name in shown
     }
-    found["aligned"] = measurer.measure(
+    values["aligned"] = measurer.measure(
         ScoreTask("late", fake=folder / "late.mp4", real=folder / "itself.mp4")
     ).values
-    found["cross"] = measurer.measure(
+    values["cross"] = measurer.measure(
         ScoreTask("late", fake=folder / "late.mp4", real=folder / "itself.mp4", unpaired="cross")
     ).values
     measurer.close()
-    return found
+    return values
 
 
 @pytest.mark.parametrize("feature", [lambda m: _flat(lips(expression(m))), lambda m: _flat(expression(m))])
@@ -156,7 +156,7 @@ def test_motion_that_comes_later_costs_little(feature):
 
 
 @pytest.mark.parametrize(("metric", "share"), [*((name, 0.75) for name in FACE), ("lpips_seq", 0.1)])
-def test_of_videos_a_delay_costs_less_than_a_picture(measured, metric, share):
+def test_of_videos_a_delay_costs_less_than_a_still_image(measured, metric, share):
     """The mesh's unrest on a face of 40 pixels is a good part of this."""
     value = {name: measured[name][metric].value for name in ("itself", "late", "still")}
     assert value["itself"] == 0

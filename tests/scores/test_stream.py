@@ -30,10 +30,10 @@ from .conftest import astronaut
 def pair(tmp_path_factory) -> tuple[Path, Path]:
     """A generated video and its real one, of other size, of 37 and 40 frames."""
     folder = tmp_path_factory.mktemp("pair")
-    frames, sound = astronaut(40)
-    write_video(folder / "real.mp4", frames, audio=sound)
+    frames, audio = astronaut(40)
+    write_video(folder / "real.mp4", frames, audio=audio)
     soft = [cv2.resize(cv2.GaussianBlur(f, (0, 0), 1), (80, 80)) for f in frames[:37]]
-    write_video(folder / "fake.mp4", soft, audio=sound)
+    write_video(folder / "fake.mp4", soft, audio=audio)
     return folder / "fake.mp4", folder / "real.mp4"
 
 
@@ -76,13 +76,13 @@ def test_a_wrong_guess_of_the_number_of_frames_changes_nothing(pair, measurer, m
 
 def test_a_real_video_in_which_the_face_is_gone_for_a_while_is_still_its_own_person(measurer, tmp_path):
     """The frames to look at are then chosen anew, and with them the clip's own mean."""
-    frames, sound = astronaut(40)
+    frames, audio = astronaut(40)
     frames[10:20] = 0
-    write_video(tmp_path / "a.mp4", frames, audio=sound)
-    found = measurer.measure(ScoreTask("a", fake=tmp_path / "a.mp4", real=tmp_path / "a.mp4"))
-    assert found.values["face_rate"].value < 1
-    assert found.values["csim"].value == pytest.approx(1, abs=0.05)
-    assert "face_id_mean" in found.reference["tensors"]
+    write_video(tmp_path / "a.mp4", frames, audio=audio)
+    measured = measurer.measure(ScoreTask("a", fake=tmp_path / "a.mp4", real=tmp_path / "a.mp4"))
+    assert measured.values["face_rate"].value < 1
+    assert measured.values["csim"].value == pytest.approx(1, abs=0.05)
+    assert "face_id_mean" in measured.reference["tensors"]
 
 
 def test_lockstep_keeps_times_together():
@@ -104,17 +104,17 @@ def test_a_real_video_that_breaks_off_costs_what_needs_it(pair, measurer, monkey
 
     monkeypatch.setattr(stream, "CHUNK_FRAMES", 8)
     monkeypatch.setattr(Source, "chunks", chunks)
-    found = measurer.measure(ScoreTask("a", emotion="happy", fake=pair[0], real=pair[1])).values
-    assert found["sync"].status == found["acc_emo"].status == found["lip_motion"].status == "kept"
+    measured = measurer.measure(ScoreTask("a", emotion="happy", fake=pair[0], real=pair[1])).values
+    assert measured["sync"].status == measured["acc_emo"].status == measured["lip_motion"].status == "kept"
     for name in ("ssim", "lpips", "m_lmd", "csim"):
-        assert found[name].status == "failed" and "breaks off" in found[name].reason, name
+        assert measured[name].status == "failed" and "breaks off" in measured[name].reason, name
 
 
 def test_one_metrics_fault_costs_that_metric_and_no_memory_ends_the_job(pair, measurer, monkeypatch):
     monkeypatch.setattr(Ssim, "of_pair", lambda *_: 1 / 0)
-    found = measurer.measure(ScoreTask("a", fake=pair[0], real=pair[1]))
-    assert "ZeroDivisionError" in found.values["ssim"].reason and found.passing
-    assert found.values["psnr"].status == "kept"
+    measured = measurer.measure(ScoreTask("a", fake=pair[0], real=pair[1]))
+    assert "ZeroDivisionError" in measured.values["ssim"].reason and measured.retryable
+    assert measured.values["psnr"].status == "kept"
 
     def no_memory(*_):
         raise MemoryError
@@ -127,17 +127,17 @@ def test_one_metrics_fault_costs_that_metric_and_no_memory_ends_the_job(pair, me
 @pytest.mark.parametrize(("level", "reason"), [(0.0, "digital silence"), (3e-4, "dBFS")])
 def test_silence_has_no_sync(pair, measurer, tmp_path, level, reason):
     write_wav(tmp_path / "s.wav", level * np.sin(np.arange(40 * 640) * 0.1).astype(np.float32))
-    found = measurer.measure(ScoreTask("a", fake=pair[0], real=pair[1], audio=tmp_path / "s.wav")).values
+    measured = measurer.measure(ScoreTask("a", fake=pair[0], real=pair[1], audio=tmp_path / "s.wav")).values
     for name in ("sync", "lse_d", "sync_offset"):
-        assert found[name].status == "dropped" and reason in found[name].reason
+        assert measured[name].status == "dropped" and reason in measured[name].reason
 
 
 def test_other_framing_is_told(pair, measurer, tmp_path):
-    frames, sound = astronaut(40)
-    write_video(tmp_path / "wide.mp4", np.concatenate([frames, frames], 2), audio=sound)
-    found = measurer.measure(ScoreTask("a", fake=tmp_path / "wide.mp4", real=pair[1]))
-    assert any("aspect ratio 2.00 stretched to 1.00" in note for note in found.notes)
-    assert (found.size, found.pair_size) == (192, 96)
+    frames, audio = astronaut(40)
+    write_video(tmp_path / "wide.mp4", np.concatenate([frames, frames], 2), audio=audio)
+    measured = measurer.measure(ScoreTask("a", fake=tmp_path / "wide.mp4", real=pair[1]))
+    assert any("aspect ratio 2.00 stretched to 1.00" in note for note in measured.notes)
+    assert (measured.size, measured.pair_size) == (192, 96)
 
 
 def test_a_large_face_is_averaged_not_sampled():
@@ -167,8 +167,8 @@ from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.task import ScoreTask
 config = ScoresConfig.model_validate({{"evaluators": {{}}, "metrics": ["brightness", "psnr"]}})
 task = ScoreTask("a", fake=Path({str(pair[0])!r}), real=Path({str(pair[1])!r}))
-found = Measurer(config, Evaluators()).measure(task).values
-print(found["brightness"].value, found["brightness"].frames, found["psnr"].value)
+values = Measurer(config, Evaluators()).measure(task).values
+print(values["brightness"].value, values["brightness"].frames, values["psnr"].value)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     value, frames, psnr = map(float, done.stdout.split())
@@ -207,7 +207,7 @@ def test_every_metric_says_what_it_is():
         )
         assert metric.needs() or metric.kind == "set"
     assert (
-        METRICS["sync"].needs() == ("fake", "sound")
+        METRICS["sync"].needs() == ("fake", "audio")
         and METRICS["m_lmd"].landmarks
         and not METRICS["ssim"].landmarks
     )
@@ -302,5 +302,5 @@ def test_labels_count_and_another_run_is_refused(pair, measurer, scores_config, 
 
 def test_the_documented_use_runs():
     page = Path(__file__).parents[2] / "docs" / "scoring.md"
-    found = doctest.testfile(str(page), module_relative=False)
-    assert found.attempted > 8 and found.failed == 0
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted > 8 and result.failed == 0

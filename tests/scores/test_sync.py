@@ -24,11 +24,11 @@ def evaluator() -> SyncEvaluator:
     return SyncEvaluator(net, SyncNetOptions(width=0.1, size=64, dim=24))
 
 
-def clip(frames: int, seconds_of_sound: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+def clip(frames: int, seconds_of_audio: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(frames)
-    sound = rng.standard_normal(int((seconds_of_sound or frames / 25) * 16000)) * 0.1
+    audio = rng.standard_normal(int((seconds_of_audio or frames / 25) * 16000)) * 0.1
     return rng.integers(0, 256, (frames, 64, 64, 3), np.uint8), (
-        np.round(sound.clip(-1, 0.99) * 32768) / 32768
+        np.round(audio.clip(-1, 0.99) * 32768) / 32768
     ).astype(np.float32)
 
 
@@ -43,10 +43,10 @@ def reference(net: SyncNetV2, frames: np.ndarray, audio: np.ndarray, shift: int 
         lips = torch.cat(
             [net.netfclip(net.netcnnlip(video[:, :, i : i + 5]).flatten(1)) for i in range(last)]
         )
-        sound = torch.cat(
+        audio_embeddings = torch.cat(
             [net.netfcaud(net.netcnnaud(mfcc[..., 4 * i : 4 * i + 20]).flatten(1)) for i in range(last)]
         )
-    padded = torch.nn.functional.pad(sound, (0, 0, shift, shift))
+    padded = torch.nn.functional.pad(audio_embeddings, (0, 0, shift, shift))
     rows = [
         torch.nn.functional.pairwise_distance(
             lips[[i]].repeat(2 * shift + 1, 1), padded[i : i + 2 * shift + 1]
@@ -54,9 +54,9 @@ def reference(net: SyncNetV2, frames: np.ndarray, audio: np.ndarray, shift: int 
         for i in range(last)
     ]
     mean = torch.stack(rows, 1).mean(1)
-    least, at = mean.min(0)
+    least, position = mean.min(0)
     return {
-        "offset": float(shift - at),
+        "offset": float(shift - position),
         "confidence": float(mean.median() - least),
         "min_distance": float(least),
     }
@@ -65,8 +65,8 @@ def reference(net: SyncNetV2, frames: np.ndarray, audio: np.ndarray, shift: int 
 @pytest.mark.parametrize(("frames", "seconds"), [(40, None), (22, None), (6, None), (40, 1.1), (30, 2.0)])
 def test_equals_the_definition(evaluator, frames, seconds):
     x, a = clip(frames, seconds)
-    found, expected = evaluator.score(x, a, batch=7), reference(evaluator.net, x, a)
-    assert found == pytest.approx(expected, abs=1e-4)
+    scores, expected = evaluator.score(x, a, batch=7), reference(evaluator.net, x, a)
+    assert scores == pytest.approx(expected, abs=1e-4)
 
 
 def test_too_short_says_so(evaluator):
@@ -78,15 +78,15 @@ def test_too_short_says_so(evaluator):
 
 @pytest.mark.parametrize("lead", [-4, 0, 3])
 def test_offset_is_positive_when_the_audio_leads(lead):
-    """Audio that leads by k frames: the sound that belongs to frame i comes at frame i
+    """Audio that leads by k frames: the audio that belongs to frame i comes at frame i
     - k.
     """
     rng = np.random.default_rng(0)
     code = torch.from_numpy(rng.standard_normal((60, 8)).astype(np.float32)) * 10
     lips, audio = code[10:50], code[10 + lead : 50 + lead]
-    found = sync_from_distances(distances_around(lips, functional.pad(audio, (0, 0, SHIFT, SHIFT))))
-    assert found["offset"] == lead
-    assert found["min_distance"] < 5 < found["confidence"]
+    scores = sync_from_distances(distances_around(lips, functional.pad(audio, (0, 0, SHIFT, SHIFT))))
+    assert scores["offset"] == lead
+    assert scores["min_distance"] < 5 < scores["confidence"]
 
 
 def test_published_network_has_the_published_parameters():

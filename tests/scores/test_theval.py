@@ -47,9 +47,9 @@ def measured(marks: np.ndarray, size: int = 256, step: int = 7) -> dynamics.Face
 
 @pytest.fixture(scope="module")
 def marks() -> np.ndarray:
-    found = talking()
-    found[[5, 6, 30]] = np.nan
-    return found
+    marks = talking()
+    marks[[5, 6, 30]] = np.nan
+    return marks
 
 
 def test_angles_return_the_turn_that_was_put_in():
@@ -114,13 +114,13 @@ def test_short_silences_do_not_count():
 
 
 def test_loudness_is_taken_in_centred_windows_of_50_ms():
-    sound = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    audio = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
     centred = [
-        np.sqrt(np.mean(np.square(np.pad(sound.astype(float), 400)[k * 800 : k * 800 + 800])))
+        np.sqrt(np.mean(np.square(np.pad(audio.astype(float), 400)[k * 800 : k * 800 + 800])))
         for k in range(21)
     ]
     expected = np.interp(np.arange(30) / 25, np.arange(21) * 0.05, centred)
-    assert dynamics.at_frames(dynamics.loudness(sound), 30, 25.0) == pytest.approx(expected, rel=1e-9)
+    assert dynamics.at_frames(dynamics.loudness(audio), 30, 25.0) == pytest.approx(expected, rel=1e-9)
     assert not dynamics.at_frames(dynamics.loudness(np.zeros(0, np.float32)), 5, 25.0).any()
 
 
@@ -131,7 +131,7 @@ def test_the_gap_is_nought_for_a_mouth_that_follows_and_large_for_one_that_oppos
     assert dynamics.gap(np.ones(50), volume) == pytest.approx((volume - volume.min()).mean() / np.ptp(volume))
 
 
-def test_a_picture_that_stands_still_has_no_motion_at_all(marks):
+def test_a_still_image_has_no_motion_at_all(marks):
     face = measured(marks)
     face.frozen = True
     every = np.ones(60, bool)
@@ -187,8 +187,10 @@ def test_the_score_of_the_real_clips_is_one_and_what_lacks_is_named():
     real = {name: [1.0, 2.0, 3.0, 4.0] for name in DYNAMICS} | {"theval_silence": [np.nan] * 4}
     summed = Summed(real, real)
     ThevalScore.sum_up(summed)
-    _, value, low, high, *_, variant, told = summed.rows[0]
-    assert (value, low, high) == (1, 1, 1) and variant == "dynamics without silence" and "silence" in told[0]
+    _, value, low, high, *_, variant, warnings = summed.rows[0]
+    assert (
+        (value, low, high) == (1, 1, 1) and variant == "dynamics without silence" and "silence" in warnings[0]
+    )
     nothing = {name: [np.nan] * 4 for name in DYNAMICS}
     summed = Summed(nothing, nothing)
     ThevalScore.sum_up(summed)
@@ -208,10 +210,12 @@ def test_a_clip_has_every_measure(corpus, zoo, scores_config):
     few = scores_config.model_copy(update={"metrics": (*DYNAMICS, "loudness_correlation")})
     measurer = Measurer(few, load_evaluators(few, zoo, "cpu"))
     video = corpus.parent / "A0-000.mp4"
-    found = measurer.measure(ScoreTask("a", fake=video, real=video)).values
+    values = measurer.measure(ScoreTask("a", fake=video, real=video)).values
     measurer.close()
     assert (
-        found["theval_lips"].value > 0 and found["theval_brows"].value > 0 and found["theval_head"].value > 0
+        values["theval_lips"].value > 0
+        and values["theval_brows"].value > 0
+        and values["theval_head"].value > 0
     )
-    assert 0 < found["theval_sync"].value < 1 and -1 <= found["loudness_correlation"].value <= 1
-    assert found["theval_silence"].status == "dropped" and "0.3 s" in found["theval_silence"].reason
+    assert 0 < values["theval_sync"].value < 1 and -1 <= values["loudness_correlation"].value <= 1
+    assert values["theval_silence"].status == "dropped" and "0.3 s" in values["theval_silence"].reason

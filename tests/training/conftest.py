@@ -78,7 +78,7 @@ def as_given(section: dict[str, Any], name: str) -> TrainingConfig:
     not read is not in it.
     """
     whole = settings.Settings({"seed": 1, "device": "cpu", "training": section})
-    sections = [whole.read_by("training run", run=name), whole.aside_for("training run", run=name)]
+    sections = [whole.read_by("training run", run=name), whole.incidental_for("training run", run=name)]
     return settings.load([json.dumps(part) for part in sections], None, "training run").training
 
 

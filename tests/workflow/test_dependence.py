@@ -307,5 +307,5 @@ def test_a_command_reads_nothing_that_its_rule_does_not_hand_over():
         for rule in re.split(r"\nrule (?=\w+:)", "\n" + path.read_text())[1:]:
             if given := re.search(r'settings_of\("([\w ]+)"\)', rule):
                 names = {"corpus": "demo_hdtf", "artefact": "vae", "run": "full", "method": "still"}
-                aside = known().aside_for(given[1], **names)
+                aside = known().incidental_for(given[1], **names)
                 assert ("{params.aside}" in rule) >= bool(aside), f"{rule.split(':')[0]} reads {aside}"

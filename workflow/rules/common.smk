@@ -70,7 +70,7 @@ def aside_of(verb):
     """
 
     def aside(wildcards, threads):
-        found = SETTINGS.aside_for(verb, **dict(wildcards.items()))
+        found = SETTINGS.incidental_for(verb, **dict(wildcards.items()))
         return (
             f"--settings {shlex.quote(json.dumps(found, sort_keys=True))}"
             if found

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from eadbench.core.errors import EadbenchError, nobodys_fault
+from eadbench.core.errors import EadbenchError, fatal_cause
 from eadbench.core.protocols import PROTOCOLS
 from eadbench.core.scratch import scratch_folder
 from eadbench.core.secrets import expand
@@ -113,7 +113,7 @@ class CommandMethod(Described):
             try:
                 inputs = write_inputs(job, own).as_strings()
             except Exception as error:
-                if fatal := nobodys_fault(error):
+                if fatal := fatal_cause(error):
                     raise fatal from error
                 self._unreadable[job.clip_id] = error
                 continue

@@ -24,62 +24,47 @@ __all__ = ["CLIP_METRICS", "METRICS", "Chunk", "Metric", "Part", "Value"]
 
 log = logging.getLogger(__name__)
 GROUP = "eadbench.metrics"
+MODULES = (distribution, drift, emotion, frames, identity, motion, quality, sequence, sync, theval)
+REQUIRED = ("name", "label", "direction", "meaning", "source")
 
 
 def _offered() -> list[type[Metric]]:
-    """Metrics of other packages. One that cannot be imported, or is none, is told of
-    and left out.
+    """Metrics of other packages. One that cannot be imported, or is none, is left out
+    with a warning.
     """
-    found = []
+    offered = []
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         try:
             metric = point.load()
-        except Exception as error:  # whatever a stranger's module raises
-            log.warning(
-                "metric %s (%s) cannot be loaded: %s: %s",
-                point.name,
-                point.value,
-                type(error).__name__,
-                error,
-            )
+        except Exception as error:  # whatever the module of another package raises
+            kind = type(error).__name__
+            log.warning("metric %s (%s) cannot be loaded: %s: %s", point.name, point.value, kind, error)
             continue
-        missing = [
-            a for a in ("name", "label", "direction", "meaning", "source") if not getattr(metric, a, "")
-        ]
-        if not (isinstance(metric, type) and issubclass(metric, Metric)) or missing:
+        missing = [name for name in REQUIRED if not getattr(metric, name, "")]
+        is_metric = isinstance(metric, type) and issubclass(metric, Metric)
+        if missing or not is_metric:
             log.warning(
-                "metric %s (%s) is no complete eadbench.scores.metrics.Metric: lacks %s",
+                "metric %s (%s) is no complete eadbench.scores.metrics.Metric: missing %s",
                 point.name,
                 point.value,
                 missing or "the base class",
             )
             continue
-        found.append(metric)
-    return found
+        offered.append(metric)
+    return offered
 
 
 def _collect() -> dict[str, type[Metric]]:
     order = list(OWN)
-    modules = (
-        distribution,
-        drift,
-        emotion,
-        frames,
-        identity,
-        motion,
-        quality,
-        sequence,
-        sync,
-        theval,
-    )
-    own = sorted((one for module in modules for one in module.METRICS), key=lambda one: order.index(one.name))
-    found: dict[str, type[Metric]] = {}
+    own = [metric for module in MODULES for metric in module.METRICS]
+    own.sort(key=lambda metric: order.index(metric.name))
+    metrics: dict[str, type[Metric]] = {}
     for metric in (*own, *_offered()):
-        if metric.name in found:
+        if metric.name in metrics:
             log.warning("metric %r is defined twice: %s is left out", metric.name, metric)
             continue
-        found[metric.name] = metric
-    return found
+        metrics[metric.name] = metric
+    return metrics
 
 
 METRICS: dict[str, type[Metric]] = _collect()

@@ -29,7 +29,7 @@ class Value:
         frames: Frames that it rests on.
         status: ``kept``, ``dropped`` (does not apply) or ``failed``.
         reason: Why there is no value.
-        passing: Whether another try may succeed: the fault lay in the program or the
+        retryable: Whether another try may succeed: the fault lay in the program or the
             machine.
     """
 
@@ -37,7 +37,7 @@ class Value:
     frames: int | None = None
     status: str = KEPT
     reason: str = ""
-    passing: bool = False
+    retryable: bool = False
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Chunk:
     Attributes:
         fake: Frames of the video to evaluate, ``(N, H, W, 3)`` RGB uint8; none once it has
             ended.
-        real: Frames of the clip's own video at the same times; another number only
+        real: Frames of the clip's own video at the same times; a different number only
             where one of the two ends.
         pair: The frames that both have, ``(fake, real)``, the former scaled to the size
             of the latter.
@@ -75,13 +75,13 @@ class Chunk:
 
 
 class Reader:
-    """What is fed with chunks. A part is shared by the metrics of a clip that build on
-    it; a metric may be fed itself.
+    """Reads the chunks of a clip. A part is shared by the metrics of a clip that build on
+    it; a metric may read chunks itself.
 
     Attributes:
-        reads: What of a chunk it looks at: ``fake``, ``real``, ``pair``, ``landmarks``,
+        reads: What of a chunk it uses: ``fake``, ``real``, ``pair``, ``landmarks``,
             ``real_landmarks``.
-        error: What went wrong while it was fed.
+        error: What went wrong while it read.
     """
 
     reads: ClassVar[tuple[Reads, ...]] = ()
@@ -93,31 +93,31 @@ class Reader:
     def update(self, chunk: Chunk) -> None:
         """Take in the next frames."""
 
-    def misjudged(self) -> bool:
-        """Whether the number of frames that was expected, and that the choice of frames
-        rests on, was wrong: then it is fed once more.
+    def needs_second_pass(self) -> bool:
+        """Whether the expected number of frames, which the choice of frames rests on, was
+        wrong: then it reads the clip once more.
         """
         return False
 
-    def part(self, which: "type[Part]") -> Any:
+    def part(self, part_class: "type[Part]") -> Any:
         """A part that it builds on.
 
         Raises:
             EadbenchError: What went wrong with it.
         """
-        found = self.clip.part(which)
-        if found.error is not None:
-            raise found.error
-        return found
+        part = self.clip.part(part_class)
+        if part.error is not None:
+            raise part.error
+        return part
 
 
 class Part(Reader):
-    """A computation that several metrics of a clip share, or whose result is kept as a
+    """A computation that several metrics of a clip share, or whose result is stored as a
     feature.
     """
 
     def finish(self) -> None:
-        """Complete the work after the last chunk, e.g. run the last batch and hand
+        """Complete the work after the last chunk, e.g. run the last batch and add
         features to ``self.clip.features``.
         """
 
@@ -150,7 +150,7 @@ class Metric(Reader):
         ideal: Value of a perfect method where neither up nor down is better, e.g. 1 for
             a ratio.
         parts: Computations that it builds on.
-        sound: Whether it needs the sound.
+        needs_audio: Whether it needs the audio.
         landmarks: Whether it rests on the face mesh; follows from what is read.
     """
 
@@ -170,27 +170,28 @@ class Metric(Reader):
     elastic: ClassVar[bool] = False
     ideal: ClassVar[float | None] = None
     parts: ClassVar[tuple[type[Part], ...]] = ()
-    sound: ClassVar[bool] = False
+    needs_audio: ClassVar[bool] = False
     landmarks: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.landmarks = any("landmarks" in what for what in cls.needs())
+        cls.landmarks = any("landmarks" in kind for kind in cls.needs())
 
     def __init__(self, clip: "ClipPair | None" = None) -> None:
         super().__init__(clip)
-        for part in self.parts if clip is not None else ():
-            clip.part(part)
+        if clip is not None:
+            for part_class in self.parts:
+                clip.part(part_class)
 
     @classmethod
     def needs(cls) -> tuple[str, ...]:
         """Everything that it reads, itself or through its parts."""
-        found = [
-            *cls.reads,
-            *(what for part in cls.parts for what in part.reads),
-            *(["sound"] if cls.sound else []),
-        ]
-        return tuple(dict.fromkeys(found))
+        kinds = [*cls.reads]
+        for part_class in cls.parts:
+            kinds += part_class.reads
+        if cls.needs_audio:
+            kinds.append("audio")
+        return tuple(dict.fromkeys(kinds))
 
     def compute(self) -> Value:
         """The value of the clip, after its last chunk.
@@ -237,33 +238,33 @@ class FrameMean(Metric):
 
 
 @dataclass
-class Spread:
+class FrameSampler:
     """Picks frames that lie evenly over a video while it is read, from the number
     expected.
 
     Args:
-        wanted: How many; ``None`` for all.
+        size: How many; ``None`` for all.
         expected: How many there will be to choose from.
     """
 
-    wanted: int | None
+    size: int | None
     expected: int
     seen: int = 0
-    taken: set[int] = field(default_factory=set)
+    picked: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.taken = set(spread(self.expected, self.wanted).tolist())
+        self.picked = set(spread(self.expected, self.size).tolist())
 
     def pick(self, count: int) -> list[int]:
         """Which of the next ``count`` frames are chosen, counted from the first of
         them.
         """
         first, self.seen = self.seen, self.seen + count
-        return [k for k in range(count) if self.wanted is None or first + k in self.taken]
+        return [k for k in range(count) if self.size is None or first + k in self.picked]
 
-    def misjudged(self) -> bool:
+    def needs_second_pass(self) -> bool:
         """Whether other frames would have been chosen had the number been known."""
-        return self.wanted is not None and self.taken != set(spread(self.seen, self.wanted).tolist())
+        return self.size is not None and self.picked != set(spread(self.seen, self.size).tolist())
 
 
 def batch_size(net: Any, on_cpu: int, on_gpu: int) -> int:
@@ -282,22 +283,24 @@ class Batches:
     """
 
     def __init__(self, run: Any, size: int) -> None:
-        self.run, self.size, self.waiting, self.done = run, size, [], []
+        self.run, self.size = run, size
+        self.pending: list[Any] = []
+        self.batch_results: list[np.ndarray] = []
 
     def add(self, inputs: Any) -> None:
         """Take in one input after the other."""
-        for one in inputs:
-            self.waiting.append(one)
-            if len(self.waiting) >= self.size:
+        for network_input in inputs:
+            self.pending.append(network_input)
+            if len(self.pending) >= self.size:
                 self.flush()
 
     def flush(self) -> None:
-        """Run what is waiting."""
-        if self.waiting:
-            self.done.append(np.asarray(self.run(self.waiting)))
-            self.waiting = []
+        """Run the network on the pending inputs."""
+        if self.pending:
+            self.batch_results.append(np.asarray(self.run(self.pending)))
+            self.pending = []
 
     def results(self) -> np.ndarray | None:
         """All results, ``None`` if there was no input."""
         self.flush()
-        return np.concatenate(self.done) if self.done else None
+        return np.concatenate(self.batch_results) if self.batch_results else None

@@ -58,16 +58,15 @@ def better(metric: type[Metric]) -> str:
 def values(metric: type[Metric]) -> str:
     """Range and unit, e.g. ``0 to 100 dB``."""
     low, high = metric.range
-    ends = (
-        f"{low:g} to {high:g}"
-        if None not in (low, high)
-        else f"from {low:g}"
-        if low is not None
-        else f"up to {high:g}"
-        if high is not None
-        else "any number"
-    )
-    return f"{ends} {metric.unit}".strip()
+    if low is not None and high is not None:
+        bounds = f"{low:g} to {high:g}"
+    elif low is not None:
+        bounds = f"from {low:g}"
+    elif high is not None:
+        bounds = f"up to {high:g}"
+    else:
+        bounds = "any number"
+    return f"{bounds} {metric.unit}".strip()
 
 
 def measured_by(metric: type[Metric]) -> str:
@@ -89,12 +88,12 @@ def compares(metric: type[Metric]) -> str:
         return "the emotion asked for"
     if "real" in metric.needs():
         return "the real clip whose face is shown, as a whole"
-    return "its sound" if "sound" in metric.needs() else "nothing: looks at the video alone"
+    return "its audio" if "audio" in metric.needs() else "nothing: looks at the video alone"
 
 
 def facts(metric: type[Metric]) -> dict[str, str]:
     """Everything that a reader should know of a metric, by heading."""
-    found = {
+    texts = {
         "Definition": metric.meaning,
         "Better": better(metric),
         "Values": values(metric),
@@ -103,7 +102,7 @@ def facts(metric: type[Metric]) -> dict[str, str]:
         "Reacts to": metric.reacts,
         "Source": metric.source,
     }
-    return {heading: text for heading, text in found.items() if text}
+    return {heading: text for heading, text in texts.items() if text}
 
 
 def markdown() -> str:
@@ -115,11 +114,12 @@ def markdown() -> str:
     ]
     parts = [HEAD + "\n".join(rows)]
     for name, metric in own.items():
-        told = [f"- {heading}: {_plain(text)}." for heading, text in facts(metric).items()]
-        cited = [f"- Cite: {', '.join(f'`{key}`' for key in metric.cites)}."] if metric.cites else []
-        parts.append("\n".join([f"## {name}", "", f"In tables: {metric.label}.", "", *told, *cited]))
+        items = [f"- {heading}: {_escaped(text)}." for heading, text in facts(metric).items()]
+        if metric.cites:
+            items.append(f"- Cite: {', '.join(f'`{key}`' for key in metric.cites)}.")
+        parts.append("\n".join([f"## {name}", "", f"In tables: {metric.label}.", "", *items]))
     return "\n\n".join(parts) + "\n"
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     return text.replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")

@@ -8,46 +8,46 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from eadbench.core.seeds import rng_for
-from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, batch_size
+from eadbench.scores.metrics.base import Batches, Chunk, FrameSampler, Metric, Part, batch_size
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
     from eadbench.scores.store import View
     from eadbench.scores.summarise import Summary
 
-FRAMES, WINDOWS = (8, 32), 4  # of a batch, on a CPU and on a GPU
+FRAMES, WINDOWS = (8, 32), 4  # to a batch; frames on a CPU and on a GPU
 LATENTSYNC_START = 20  # LatentSync's FVD script looks at frames 20 to 35
-KID_ROWS = 2000  # frames a side that KID looks at, spread evenly: its kernel matrix is of that size
+KID_ROWS = 2000  # frames of a set that KID uses, spread evenly: its kernel matrix is of that size
 FIXED_DRAWS = 50
 TRANSFORMER_FRAMES = 16  # of a window of cd-FVD and JEDi
 
 
 class FrameFeatures(Part):
-    """Features of evenly spread frames; kept as feature ``inception``."""
+    """Features of evenly spread frames; stored as feature ``inception``."""
 
     reads = ("fake",)
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.net = clip.evaluators.nets["fid"]
-        self.choice = Spread(clip.config.fid_frames, clip.expected)
+        self.sampler = FrameSampler(clip.config.fid_frames, clip.expected)
         self.batches = Batches(self.net.run, batch_size(self.net, *FRAMES))
 
     def update(self, chunk: Chunk) -> None:
-        for k in self.choice.pick(len(chunk.fake)):
+        for k in self.sampler.pick(len(chunk.fake)):
             self.batches.add(self.net.prepare(chunk.fake[k : k + 1]))
 
-    def misjudged(self) -> bool:
-        return self.choice.misjudged()
+    def needs_second_pass(self) -> bool:
+        return self.sampler.needs_second_pass()
 
     def finish(self) -> None:
-        found = self.batches.results()
-        if found is not None:
-            self.clip.features["inception"] = found
+        features = self.batches.results()
+        if features is not None:
+            self.clip.features["inception"] = features
 
 
 class WindowFeatures(Part):
-    """Features of windows of frames, by protocol; kept as ``i3d-{protocol}``. A clip
+    """Features of windows of frames, by protocol; stored as ``i3d-{protocol}``. A clip
     too short for a protocol has none of it.
     """
 
@@ -55,12 +55,8 @@ class WindowFeatures(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.net, self.length, self.stride = (
-            clip.evaluators.nets["fvd"],
-            clip.config.fvd_window,
-            clip.config.fvd_stride,
-        )
-        protocols = clip.config.fvd_protocols
+        self.net, protocols = clip.evaluators.nets["fvd"], clip.config.fvd_protocols
+        self.length, self.stride = clip.config.fvd_window, clip.config.fvd_stride
         self.recent = {protocol: deque(maxlen=self.length) for protocol in protocols}
         self.batches = {p: Batches(lambda windows, p=p: self.net.run(windows, p), WINDOWS) for p in protocols}
         self.frames = 0
@@ -74,11 +70,9 @@ class WindowFeatures(Part):
     def update(self, chunk: Chunk) -> None:
         for frame in chunk.fake:
             self.frames += 1
+            in_latentsync = LATENTSYNC_START < self.frames <= LATENTSYNC_START + self.length
             for protocol, recent in self.recent.items():
-                if (
-                    protocol == "latentsync"
-                    and not LATENTSYNC_START < self.frames <= LATENTSYNC_START + self.length
-                ):
+                if protocol == "latentsync" and not in_latentsync:
                     continue
                 recent.append(self.net.prepare(frame, protocol))
                 if len(recent) == self.length and self._starts(protocol, self.frames - self.length):
@@ -86,13 +80,13 @@ class WindowFeatures(Part):
 
     def finish(self) -> None:
         for protocol, batches in self.batches.items():
-            found = batches.results()
-            if found is not None:
-                self.clip.features[f"i3d-{protocol}"] = found
+            features = batches.results()
+            if features is not None:
+                self.clip.features[f"i3d-{protocol}"] = features
 
 
 class _TransformerWindows(Part):
-    """Features of windows of 16 frames by a transformer; kept under the role's name. A
+    """Features of windows of 16 frames by a transformer; stored under the role's name. A
     clip of fewer frames has none.
     """
 
@@ -114,9 +108,9 @@ class _TransformerWindows(Part):
                 self.batches.add([np.stack(self.recent)])
 
     def finish(self) -> None:
-        found = self.batches.results()
-        if found is not None:
-            self.clip.features[self.role] = found
+        features = self.batches.results()
+        if features is not None:
+            self.clip.features[self.role] = features
 
 
 class MaeWindows(_TransformerWindows):
@@ -141,33 +135,23 @@ class _Frechet(Metric):
         """Add the row of one kind of features."""
         from eadbench.scores.bootstrap import FrechetBootstrap, interval_about, replicate_all
 
-        real, fake, clips = summary.sides(feature)
+        real, fake, clips = summary.feature_views(feature)
         if sum(map(len, fake)) < 2:
-            summary.nothing(cls.name, f"fewer than two {unit} in common", variant)
+            summary.empty_row(cls.name, f"fewer than two {unit} in common", variant)
             return
         bootstrap = FrechetBootstrap(real, fake)
-        counts = summary.counts(clips)
-        low, high = (
-            interval_about(bootstrap.value, replicate_all(bootstrap.replicate, counts, counts), 0.0)
-            if len(counts)
-            else (None, None)
-        )
-        rows, dims = bootstrap.rows, bootstrap.sides[1].sums.shape[1]
-        told = summary.warnings(cls.name, clips, summary.total)
+        value, counts = bootstrap.value, summary.counts(clips)
+        low = high = None
+        if len(counts):
+            replicates = replicate_all(bootstrap.replicate, counts, counts)
+            low, high = interval_about(value, replicates, 0.0)
+        rows, dims = bootstrap.rows, bootstrap.sample_sets[1].sums.shape[1]
+        warnings = summary.warnings(cls.name, clips, summary.total)
         if rows <= dims:
-            told.insert(0, f"{rows} {unit} for {dims} features: biased upwards, compare only at the same n")
-        summary.row(
-            cls.name,
-            bootstrap.value,
-            low,
-            high,
-            clips,
-            summary.total,
-            summary.set_signature(cls.evaluator),
-            rows,
-            variant,
-            told,
-        )
+            bias = f"{rows} {unit} for {dims} features: biased upwards, compare only at the same n"
+            warnings.insert(0, bias)
+        signature = summary.set_signature(cls.evaluator)
+        summary.row(cls.name, value, low, high, clips, summary.total, signature, rows, variant, warnings)
 
 
 class Fid(_Frechet):
@@ -176,7 +160,7 @@ class Fid(_Frechet):
     source = "Heusel et al. 2017; features and distance equal to pytorch-fid"
     reacts = (
         "blur, noise, colour and the codec; also the number of frames (few give larger values, so compare "
-        "at the same n). Blind to sound, to the order of the frames and to who is shown"
+        "at the same n). Blind to audio, to the order of the frames and to who is shown"
     )
     cites = ("heusel2017fid",)
 
@@ -193,8 +177,8 @@ class Fvd(_Frechet):
         "LatentSync's script"
     )
     reacts = (
-        "the same as FID, and jerks; also the number of windows. Sees single pictures more than "
-        "motion. Blind to sound"
+        "the same as FID, and jerks; also the number of windows. Sees single frames more than "
+        "motion. Blind to audio"
     )
     cites = ("unterthiner2018fvd", "carreira2017i3d", "skorokhodov2022styleganv")
 
@@ -209,8 +193,8 @@ class CdFvd(_Frechet):
     meaning = "Fréchet distance of VideoMAE v2's features of 16-frame windows"
     source = "Ge et al. 2024, package cd-fvd; docs/reference_code.md names the differences"
     reacts = (
-        "jerks, frozen and shuffled motion more than FVD, single pictures less; also the number of windows. "
-        "Blind to sound"
+        "jerks, frozen and shuffled motion more than FVD, single frames less; also the number of windows. "
+        "Blind to audio"
     )
     cites = ("ge2024cdfvd", "wang2023videomaev2")
 
@@ -239,33 +223,24 @@ class _Mmd(Metric):
         from eadbench.scores.bootstrap import interval_about, replicate_all
         from eadbench.scores.kid import ClipKernels
 
-        *sides, clips = summary.sides(cls.feature)
+        real_view, fake_view, clips = summary.feature_views(cls.feature)
+        variant = summary.variant(cls.name)
         if len(clips) < 2:
-            summary.nothing(cls.name, "fewer than two clips in common", summary.variant(cls.name))
+            summary.empty_row(cls.name, "fewer than two clips in common", variant)
             return
-        (real, real_clip), (fake, fake_clip) = map(_thinned, sides)
+        (real, real_clip), (fake, fake_clip) = _thinned(real_view), _thinned(fake_view)
         kernels = ClipKernels(real, real_clip, fake, fake_clip, len(clips), **cls.options)
         ones, counts = np.ones(len(clips)), summary.counts(clips)
         value = kernels.value(ones, ones)
-        low, high = (
-            interval_about(value, replicate_all(kernels.value, counts, counts), cls.floor)
-            if len(counts)
-            else (None, None)
-        )
-        told = summary.warnings(cls.name, clips, summary.total)
+        low = high = None
+        if len(counts):
+            replicates = replicate_all(kernels.value, counts, counts)
+            low, high = interval_about(value, replicates, cls.floor)
+        warnings = summary.warnings(cls.name, clips, summary.total)
         value, low, high = (None if x is None else x * cls.factor for x in (value, low, high))
-        summary.row(
-            cls.name,
-            value,
-            low,
-            high,
-            clips,
-            summary.total,
-            summary.set_signature(cls.evaluator),
-            len(fake),
-            summary.variant(cls.name),
-            told,
-        )
+        signature = summary.set_signature(cls.evaluator)
+        total, frames = summary.total, len(fake)
+        summary.row(cls.name, value, low, high, clips, total, signature, frames, variant, warnings)
 
 
 class Kid(_Mmd):
@@ -289,14 +264,8 @@ class Jedi(_Mmd):
 
 
 class FvdFixed(Metric):
-    name, label, direction, kind, evaluator, parts = (
-        "fvd_fixed",
-        "FVD at fixed n",
-        "down",
-        "set",
-        "fvd",
-        (WindowFeatures,),
-    )
+    name, label, direction = "fvd_fixed", "FVD at fixed n", "down"
+    kind, evaluator, parts = "set", "fvd", (WindowFeatures,)
     meaning = "mean FVD over draws of the same number of windows in every cell"
     reacts = "the same as FVD; values of cells of unequal size compare, those of another n do not"
     cites = ("unterthiner2018fvd",)
@@ -308,41 +277,31 @@ class FvdFixed(Metric):
 
         size = summary.config.fvd_fixed_n
         for protocol in summary.config.fvd_protocols:
-            *sides, clips = summary.sides(f"i3d-{protocol}")
+            real_view, fake_view, clips = summary.feature_views(f"i3d-{protocol}")
             variant = f"{protocol},n={size}"
-            windows = min(sum(map(len, side)) for side in sides)
+            windows = min(sum(map(len, real_view)), sum(map(len, fake_view)))
             if windows < size:
-                summary.nothing(cls.name, f"{windows} windows in common, {size} needed", variant)
+                summary.empty_row(cls.name, f"{windows} windows in common, {size} needed", variant)
                 continue
-            real, fake = (np.concatenate(list(side)) for side in sides)
+            real, fake = np.concatenate(list(real_view)), np.concatenate(list(fake_view))
             rng = rng_for(summary.seed, "fvd_fixed", protocol)
-            values = np.array([_fixed(real, fake, size, rng) for _ in range(FIXED_DRAWS)])
-            told = [
+            values = np.array([_fvd_of_draw(real, fake, size, rng) for _ in range(FIXED_DRAWS)])
+            warnings = [
                 "the interval is that of the draws of windows, not of clips",
                 *summary.warnings(cls.name, clips, summary.total),
             ]
-            low, high = interval(values)
-            summary.row(
-                cls.name,
-                float(values.mean()),
-                low,
-                high,
-                clips,
-                summary.total,
-                summary.set_signature(cls.evaluator),
-                size,
-                variant,
-                told,
-            )
+            value, (low, high) = float(values.mean()), interval(values)
+            signature = summary.set_signature(cls.evaluator)
+            summary.row(cls.name, value, low, high, clips, summary.total, signature, size, variant, warnings)
 
 
-def _fixed(real: np.ndarray, fake: np.ndarray, size: int, rng: np.random.Generator) -> float:
-    """FVD of ``size`` windows a side, the same ones where both have as many."""
+def _fvd_of_draw(real: np.ndarray, fake: np.ndarray, size: int, rng: np.random.Generator) -> float:
+    """FVD of ``size`` windows of either set, the same ones where both have as many."""
     from eadbench.scores.frechet import frechet_distance
 
-    chosen = rng.choice(len(real), size, replace=False)
-    other = chosen if len(real) == len(fake) else rng.choice(len(fake), size, replace=False)
-    return frechet_distance(real[chosen], fake[other])
+    real_rows = rng.choice(len(real), size, replace=False)
+    fake_rows = real_rows if len(real) == len(fake) else rng.choice(len(fake), size, replace=False)
+    return frechet_distance(real[real_rows], fake[fake_rows])
 
 
 def _thinned(view: "View") -> tuple[np.ndarray, np.ndarray]:
@@ -350,8 +309,9 @@ def _thinned(view: "View") -> tuple[np.ndarray, np.ndarray]:
     each.
     """
     step = -(-sum(map(len, view)) // KID_ROWS)
-    kept = [features[::step] for features in view]
-    return np.concatenate(kept), np.repeat(np.arange(len(kept)), [len(k) for k in kept])
+    clips = [features[::step] for features in view]
+    clip_numbers = np.repeat(np.arange(len(clips)), [len(features) for features in clips])
+    return np.concatenate(clips), clip_numbers
 
 
 METRICS: tuple[type[Metric], ...] = (Fid, Kid, Fvd, FvdFixed, CdFvd, Jedi)

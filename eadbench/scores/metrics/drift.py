@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from eadbench.scores.summarise import Summary
 
 FEWEST = 3  # bins that a slope rests on
-FACES = 4  # of each bin, whose identity is looked at
-STEP = 5  # every so many frames the sharpness is measured
+FACES = 4  # of each bin, whose identity is measured
+STEP = 5  # frames between two whose sharpness is measured
 
 
 def bin_frames(config: "ScoresConfig") -> int:
@@ -33,7 +33,7 @@ def bin_frames(config: "ScoresConfig") -> int:
 
 
 def bins_of(frames: int, config: "ScoresConfig") -> int:
-    """Whole bins of a clip; what is left at its end belongs to none. 0 where there are
+    """Whole bins of a clip; the remainder at its end belongs to none. 0 where there are
     too few for a slope.
     """
     count = frames // bin_frames(config)
@@ -47,7 +47,8 @@ class _InTime(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.frames, self.bins, self.length = 0, bins_of(clip.expected, clip.config), bin_frames(clip.config)
+        self.frames, self.length = 0, bin_frames(clip.config)
+        self.bins = bins_of(clip.expected, clip.config)
         if not self.bins:
             self.reads = ()
 
@@ -59,15 +60,16 @@ class _InTime(Part):
     def take(self, chunk: Chunk) -> None:
         """Take in the next frames; ``self.frames`` came before them."""
 
-    def misjudged(self) -> bool:
+    def needs_second_pass(self) -> bool:
         return bins_of(self.frames, self.clip.config) != self.bins
 
     @property
     def values(self) -> np.ndarray:
         """The number of each bin."""
-        return np.array([self.of(at * self.length, (at + 1) * self.length) for at in range(self.bins)])
+        starts = range(0, self.bins * self.length, self.length)
+        return np.array([self.bin_value(first, first + self.length) for first in starts])
 
-    def of(self, first: int, last: int) -> float:
+    def bin_value(self, first: int, last: int) -> float:
         """The number of frames ``first`` to ``last``; NaN if there is none."""
         raise NotImplementedError
 
@@ -88,20 +90,20 @@ class IdentityInTime(_InTime):
     def take(self, chunk: Chunk) -> None:
         self.inputs.add(chunk.fake, chunk.marks)
 
-    def misjudged(self) -> bool:
-        return super().misjudged() or (self.bins > 0 and self.inputs.choice.misjudged())
+    def needs_second_pass(self) -> bool:
+        return super().needs_second_pass() or (self.bins > 0 and self.inputs.sampler.needs_second_pass())
 
     def finish(self) -> None:
         if self.bins:
             self.embeddings = self.inputs.results()
 
-    def of(self, first: int, last: int) -> float:
-        at = np.array(self.inputs.at)
-        inside = self.embeddings[(at >= first) & (at < last)]
+    def bin_value(self, first: int, last: int) -> float:
+        frame_numbers = np.array(self.inputs.frame_numbers)
+        embeddings = self.embeddings[(frame_numbers >= first) & (frame_numbers < last)]
         real = self.part(RealIdentity).mean
-        if not len(inside):
+        if not len(embeddings):
             return np.nan
-        mean = inside.mean(0, dtype=np.float64)
+        mean = embeddings.mean(0, dtype=np.float64)
         return float(mean @ real / (np.linalg.norm(mean) * np.linalg.norm(real)))
 
 
@@ -112,21 +114,20 @@ class SharpnessInTime(_InTime):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.found: list[tuple[int, float]] = []
+        self.by_frame: dict[int, float] = {}
 
     def take(self, chunk: Chunk) -> None:
         from eadbench.scores.image import sharpness
 
-        first = -self.frames % STEP
-        self.found += [
-            (self.frames + k, sharpness(chunk.fake[k])) for k in range(first, len(chunk.fake), STEP)
-        ]
+        for k in range(-self.frames % STEP, len(chunk.fake), STEP):
+            self.by_frame[self.frames + k] = sharpness(chunk.fake[k])
 
     def mean(self, first: int, last: int) -> float:
-        inside = [value for at, value in self.found if first <= at < last]
-        return float(np.mean(inside)) if inside else np.nan
+        """Mean over frames ``first`` to ``last``."""
+        values = [value for number, value in self.by_frame.items() if first <= number < last]
+        return float(np.mean(values)) if values else np.nan
 
-    def of(self, first: int, last: int) -> float:
+    def bin_value(self, first: int, last: int) -> float:
         start = self.mean(0, self.length)
         if not start > 0:
             raise EadbenchError("the beginning has no texture to compare with")
@@ -143,8 +144,8 @@ class JitterInTime(_InTime):
         self.motions: list[MeshMotion] = [MeshMotion() for _ in range(self.bins)]
 
     def take(self, chunk: Chunk) -> None:
-        for at, motion in enumerate(self.motions):
-            first, last = at * self.length - self.frames, (at + 1) * self.length - self.frames
+        for k, motion in enumerate(self.motions):
+            first, last = k * self.length - self.frames, (k + 1) * self.length - self.frames
             marks = chunk.marks[max(0, first) : max(0, last)]
             if len(marks):
                 motion.add(marks)
@@ -153,7 +154,7 @@ class JitterInTime(_InTime):
         for motion in self.motions:
             motion.frozen = self.clip.still("fake")
 
-    def of(self, first: int, last: int) -> float:
+    def bin_value(self, first: int, last: int) -> float:
         motion = self.motions[first // self.length]
         return motion.jitter() if motion.seen else np.nan
 
@@ -163,14 +164,14 @@ class SyncInTime(_InTime):
 
     reads = ("fake",)
 
-    def of(self, first: int, last: int) -> float:
+    def bin_value(self, first: int, last: int) -> float:
         from eadbench.models.syncnet_evaluator import sync_from_distances
 
-        whole = self.part(SyncDistances)
-        if whole.stream is None:
-            raise EadbenchError("the sound is silent")
-        inside = whole.stream.distances()[first:last]
-        return float(sync_from_distances(inside)["confidence"]) if len(inside) else np.nan
+        clip_distances = self.part(SyncDistances)
+        if clip_distances.stream is None:
+            raise EadbenchError("the audio is silent")
+        distances = clip_distances.stream.distances()[first:last]
+        return float(sync_from_distances(distances)["confidence"]) if len(distances) else np.nan
 
 
 class _Slope(Metric):
@@ -180,19 +181,19 @@ class _Slope(Metric):
     source = "ours"
 
     def compute(self) -> Value:
-        (which,) = self.parts[:1]
-        part, config = self.part(which), self.clip.config
+        part, config = self.part(self.parts[0]), self.clip.config
         if not part.bins:
             seconds = part.frames / config.fps
             reason = f"{seconds:.1f} s are no {FEWEST} bins of {config.bin_seconds:g} s"
             return Value(None, part.frames, DROPPED, reason)
         values = part.values
         self.clip.features[f"bins-{self.name.removesuffix('_slope')}"] = np.float64(values)
-        known = np.isfinite(values)
-        if known.sum() < FEWEST:
-            raise EadbenchError(f"{known.sum()} bins have a value, {FEWEST} needed")
+        finite = np.isfinite(values)
+        if finite.sum() < FEWEST:
+            raise EadbenchError(f"{finite.sum()} bins have a value, {FEWEST} needed")
         seconds = (np.arange(part.bins) + 0.5) * config.bin_seconds
-        return Value(float(np.polyfit(seconds[known], values[known], 1)[0]), part.bins * part.length)
+        slope, _ = np.polyfit(seconds[finite], values[finite], 1)
+        return Value(float(slope), part.bins * part.length)
 
 
 class _Bins(Metric):
@@ -211,18 +212,14 @@ class _Bins(Metric):
         values = dict(zip(clips, summary.cell.features.view(kind, clips), strict=True))
         signature = signature_of(rows)
         if not values:
-            why = f"nothing measured: no clip has {FEWEST} bins of {length:g} s"
-            summary.row(cls.name, None, None, None, [], summary.total, signature, None, None, [why])
-        for at in range(max((len(one) for one in values.values()), default=0)):
-            having = [clip for clip in clips if len(values[clip]) > at and np.isfinite(values[clip][at])]
-            summary.mean_of(
-                cls.name,
-                having,
-                np.array([values[clip][at] for clip in having]),
-                sum(len(one) > at for one in values.values()),
-                signature,
-                f"{at * length:g}-{(at + 1) * length:g}s",
-            )
+            warning = f"nothing measured: no clip has {FEWEST} bins of {length:g} s"
+            summary.row(cls.name, None, None, None, [], summary.total, signature, None, None, [warning])
+        for k in range(max(map(len, values.values()), default=0)):
+            long_clips = [clip for clip in clips if len(values[clip]) > k]
+            measured = [clip for clip in long_clips if np.isfinite(values[clip][k])]
+            bin_values = np.array([values[clip][k] for clip in measured])
+            stretch = f"{k * length:g}-{(k + 1) * length:g}s"
+            summary.mean_of(cls.name, measured, bin_values, len(long_clips), signature, stretch)
 
 
 class CsimSlope(_Slope):
@@ -240,7 +237,7 @@ class SharpnessSlope(_Slope):
     name, label, direction = "sharpness_slope", "Sharpness per second", "none"
     meaning = (
         "slope over time of the sharpness by bins (variance of the Laplacian, as a share of the first "
-        "bin's), per second; below 0 the picture blurs"
+        "bin's), per second; below 0 the video blurs"
     )
     reacts = "noise that grows, which counts as sharpness; a face that comes nearer"
     parts = (SharpnessInTime,)
@@ -248,10 +245,10 @@ class SharpnessSlope(_Slope):
 
 class SyncSlope(_Slope):
     name, label, direction = "sync_slope", "Sync per second", "none"
-    meaning = "slope over time of Sync (LSE-C) by bins, per second; below 0 lips and sound part"
+    meaning = "slope over time of Sync (LSE-C) by bins, per second; below 0 lips and audio drift apart"
     reacts = "the same as Sync (LSE-C); pauses of speech, whose bins have a low confidence"
     cites = ("chung2016syncnet", "prajwal2020wav2lip")
-    evaluator, parts, sound = "sync", (SyncInTime, SyncDistances), True
+    evaluator, parts, needs_audio = "sync", (SyncInTime, SyncDistances), True
 
 
 class JitterSlope(_Slope):

@@ -1,4 +1,4 @@
-"""Whether the emotion asked for shows, by an evaluator of emotion."""
+"""Whether the video shows the target emotion, by an evaluator of emotion."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,14 +7,14 @@ import numpy as np
 from eadbench.core.emotions import VALENCE_AROUSAL, valence_arousal_intensity
 from eadbench.core.errors import EadbenchError
 from eadbench.core.status import DROPPED, KEPT
-from eadbench.scores.metrics.base import Batches, Chunk, Metric, Part, Spread, Value, batch_size
+from eadbench.scores.metrics.base import Batches, Chunk, FrameSampler, Metric, Part, Value, batch_size
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
     from eadbench.scores.summarise import Summary
 
 BATCH = 16, 64  # faces, on a CPU and on a GPU
-UNASKED = "no emotion was asked for: no label names one"
+NO_TARGET = "no emotion was asked for: no label names one"
 SOURCE = "EAT (Gan et al. 2023), by Emotion-FAN (Meng et al. 2019)"
 
 
@@ -24,43 +24,44 @@ class FaceInputs:
 
     Args:
         net: Has ``inputs(frames, landmarks)`` and ``run(inputs)``.
-        wanted: How many frames it looks at; ``None`` for all.
+        size: How many frames it uses; ``None`` for all.
         expected: Frames of the video.
-        seen: How many of them show a face, where that is known.
+        with_face: How many of them show a face, where that is known.
 
     Attributes:
-        at: Numbers of the frames that were chosen.
+        frame_numbers: Of the frames that were chosen.
     """
 
-    def __init__(self, net: Any, wanted: int | None, expected: int, seen: int | None = None) -> None:
-        self.net, self.choice = net, Spread(wanted, expected if seen is None else seen)
+    def __init__(self, net: Any, size: int | None, expected: int, with_face: int | None = None) -> None:
+        self.net = net
+        self.sampler = FrameSampler(size, expected if with_face is None else with_face)
         self.batches = Batches(lambda inputs: net.run(np.stack(inputs)), batch_size(net, *BATCH))
-        self.at: list[int] = []
+        self.frame_numbers: list[int] = []
         self._frames = 0
 
     def add(self, frames: np.ndarray, marks: np.ndarray) -> None:
         """Take in the next frames and their landmarks."""
-        shown = np.flatnonzero(np.isfinite(marks[:, 0, 0]))
-        chosen = shown[self.choice.pick(len(shown))]
-        self.at += (chosen + self._frames).tolist()
+        with_face = np.flatnonzero(np.isfinite(marks[:, 0, 0]))
+        chosen = with_face[self.sampler.pick(len(with_face))]
+        self.frame_numbers += (chosen + self._frames).tolist()
         self._frames += len(frames)
         if len(chosen):
             self.batches.add(self.net.inputs(frames[chosen], marks[chosen]))
 
     def results(self) -> np.ndarray:
-        """What the network made of each frame, ``(N, D)``.
+        """The network's outputs, one per chosen frame, ``(N, D)``.
 
         Raises:
             EadbenchError: If no frame shows a face.
         """
-        found = self.batches.results()
-        if found is None:
+        outputs = self.batches.results()
+        if outputs is None:
             raise EadbenchError("no frame shows a face")
-        return found
+        return outputs
 
 
 class EmotionLogits(Part):
-    """The evaluator's logits of the video; kept as feature ``emotion``."""
+    """The evaluator's logits of the video; stored as feature ``emotion``."""
 
     reads = ("fake", "landmarks")
 
@@ -75,33 +76,34 @@ class EmotionLogits(Part):
         self.frames += len(chunk.fake)
         self.inputs.add(chunk.fake, chunk.marks)
 
-    def misjudged(self) -> bool:
-        return self.inputs.choice.misjudged()
+    def needs_second_pass(self) -> bool:
+        return self.inputs.sampler.needs_second_pass()
 
     def finish(self) -> None:
         self.logits = self.net.classify(self.inputs.results())
         self.clip.features["emotion"] = self.logits.astype(np.float32)
 
 
-class _AskedEmotion(Metric):
-    """Something of the logits and the emotion asked for, which the evaluator knows."""
+class _TargetEmotion(Metric):
+    """A value of the logits and the target emotion, which the evaluator knows."""
 
     evaluator, parts = "emotion", (EmotionLogits,)
 
-    def of(self, logits: np.ndarray, asked: int) -> float:
-        """The value from the logits ``(K,)`` and the number of the class asked for."""
+    def value_of(self, logits: np.ndarray, target: int) -> float:
+        """The value from the logits ``(K,)`` and the number of the target class."""
         raise NotImplementedError
 
     def compute(self) -> Value:
         part, target = self.part(EmotionLogits), self.clip.task.emotion
         if target is None:
-            return Value(None, None, DROPPED, UNASKED)
+            return Value(None, None, DROPPED, NO_TARGET)
         if target not in part.net.classes:
             return Value(None, None, DROPPED, f"the evaluator does not know {target!r}")
-        return Value(self.of(part.logits, part.net.classes.index(target)), part.frames)
+        value = self.value_of(part.logits, part.net.classes.index(target))
+        return Value(value, part.frames)
 
 
-class EmotionAccuracy(_AskedEmotion):
+class EmotionAccuracy(_TargetEmotion):
     name, label, direction = "acc_emo", "Acc_emo", "up"
     meaning = "share of clips whose shown emotion the evaluator names as asked for, 0..1"
     reacts = (
@@ -111,11 +113,11 @@ class EmotionAccuracy(_AskedEmotion):
     cites = ("meng2019fan", "gan2023eat")
     source, range = SOURCE, (0, 1)
 
-    def of(self, logits: np.ndarray, asked: int) -> float:
-        return float(logits.argmax() == asked)
+    def value_of(self, logits: np.ndarray, target: int) -> float:
+        return float(logits.argmax() == target)
 
 
-class EmotionProbability(_AskedEmotion):
+class EmotionProbability(_TargetEmotion):
     name, label, direction = "p_emo", "P(asked emotion)", "up"
     meaning = "probability that the evaluator gives the emotion asked for (softmax of its logits), 0..1"
     reacts = (
@@ -125,8 +127,8 @@ class EmotionProbability(_AskedEmotion):
     cites = ("meng2019fan",)
     source, range = "ours, by the evaluator of Acc_emo", (0, 1)
 
-    def of(self, logits: np.ndarray, asked: int) -> float:
-        return float(softmax(logits)[asked])
+    def value_of(self, logits: np.ndarray, target: int) -> float:
+        return float(softmax(logits)[target])
 
 
 class ValenceArousalError(Metric):
@@ -146,18 +148,19 @@ class ValenceArousalError(Metric):
     def compute(self) -> Value:
         part, task = self.part(EmotionLogits), self.clip.task
         if task.emotion is None:
-            return Value(None, None, DROPPED, UNASKED)
+            return Value(None, None, DROPPED, NO_TARGET)
         if task.intensity is None and task.emotion != "neutral":
             return Value(None, None, DROPPED, "no intensity was asked for")
-        asked = valence_arousal_intensity(task.emotion, task.intensity or 0.0)[:2]
+        target = valence_arousal_intensity(task.emotion, task.intensity or 0.0)[:2]
         places = np.array([VALENCE_AROUSAL[name] for name in part.net.classes])
-        return Value(float(np.linalg.norm(softmax(part.logits) @ places - asked)), part.frames)
+        error = np.linalg.norm(softmax(part.logits) @ places - target)
+        return Value(float(error), part.frames)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities ``(N,)`` of logits."""
-    grown = np.exp(np.asarray(logits, np.float64) - np.max(logits))
-    return grown / grown.sum()
+    exponentials = np.exp(np.asarray(logits, np.float64) - np.max(logits))
+    return exponentials / exponentials.sum()
 
 
 class EmotionRecall(Metric):
@@ -178,16 +181,16 @@ class EmotionRecall(Metric):
 class EmotionAccuracyOfReal(Metric):
     name, label, direction, kind = "acc_emo_real", "Acc_emo of the real clips", "none", "set"
     meaning = "what the evaluator makes of the ground truth of the same clips"
-    reacts = "the evaluator alone: it is the most that Acc_emo can tell"
+    reacts = "the evaluator alone: Acc_emo can show no more than this"
     cites = ("meng2019fan",)
     source, range, evaluator = SOURCE, (0, 1), "emotion"
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
-        own, real = (
-            rows[rows.metric == EmotionAccuracy.name] for rows in (summary.cell.rows, summary.real.rows)
-        )
-        clips = own[own.status == KEPT].clip_id
+        fake, real = summary.cell.rows, summary.real.rows
+        fake = fake[fake.metric == EmotionAccuracy.name]
+        real = real[real.metric == EmotionAccuracy.name]
+        clips = fake[fake.status == KEPT].clip_id
         summary.mean(cls.name, real[real.clip_id.isin(clips)], len(clips), None)
 
 

@@ -1,18 +1,19 @@
-"""Metrics that compare the pictures of two videos frame by frame."""
+"""Metrics that compare two videos frame by frame."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eadbench.core.errors import EadbenchError
-from eadbench.scores.metrics.base import Chunk, FrameMean, Metric, Part, Spread, Value, batch_size
+from eadbench.scores.metrics.base import Chunk, FrameMean, FrameSampler, Metric, Part, Value, batch_size
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
 
 SIDE = 256
-BATCH = 2, 8  # frames of this side that LPIPS takes at a time, fewer of larger ones; on a CPU and on a GPU
+BATCH = 2, 8  # frames of SIDE pixels to an LPIPS batch, fewer of larger ones; on a CPU and on a GPU
 
 
 class Ssim(FrameMean):
@@ -55,47 +56,44 @@ class PerceptualDistances(Part):
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
-        self.choice = Spread(clip.config.lpips_frames, clip.expected_common)
-        self.net, self.waiting, self.found = clip.evaluators.nets["lpips"], [], []
+        self.sampler = FrameSampler(clip.config.lpips_frames, clip.expected_common)
+        self.net = clip.evaluators.nets["lpips"]
+        self.pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self.distances: list[float] = []
         self.pixels = batch_size(self.net, *BATCH) * SIDE**2
 
     def update(self, chunk: Chunk) -> None:
-        from eadbench.scores.image import one_frame
+        from eadbench.scores.image import same_memory
 
         if chunk.pair is None:
             return
         fake, real = chunk.pair
-        for k in self.choice.pick(len(fake)):
-            if one_frame(fake[k], real[k]):
-                self.found.append(0.0)
+        for k in self.sampler.pick(len(fake)):
+            if same_memory(fake[k], real[k]):
+                self.distances.append(0.0)
                 continue
-            self.waiting.append((fake[k], real[k]))
-            if len(self.waiting) >= max(1, self.pixels // fake[k][..., 0].size):
+            self.pending.append((fake[k], real[k]))
+            if len(self.pending) >= max(1, self.pixels // fake[k][..., 0].size):
                 self._run()
 
     def _run(self) -> None:
         import torch
 
-        if not self.waiting:
+        if not self.pending:
             return
-        sides = (
-            torch.from_numpy(np.stack(side))
-            .to(self.net.device)
-            .permute(0, 3, 1, 2)
-            .float()
-            .div_(127.5)
-            .sub_(1)
-            for side in zip(*self.waiting, strict=True)
-        )
+        videos = []
+        for frames in zip(*self.pending, strict=True):
+            images = torch.from_numpy(np.stack(frames)).to(self.net.device).permute(0, 3, 1, 2)
+            videos.append(images.float().div_(127.5).sub_(1))
         with torch.inference_mode():
-            self.found += self.net(*sides).double().tolist()
-        self.waiting = []
+            self.distances += self.net(*videos).double().tolist()
+        self.pending = []
 
     def finish(self) -> None:
         self._run()
 
-    def misjudged(self) -> bool:
-        return self.choice.misjudged()
+    def needs_second_pass(self) -> bool:
+        return self.sampler.needs_second_pass()
 
 
 class Lpips(Metric):
@@ -113,8 +111,8 @@ class Lpips(Metric):
     evaluator, paired, aligned, parts = "lpips", True, True, (PerceptualDistances,)
 
     def compute(self) -> Value:
-        found = self.part(PerceptualDistances).found
-        return Value(float(np.mean(found)) if found else None, len(found))
+        distances = self.part(PerceptualDistances).distances
+        return Value(float(np.mean(distances)) if distances else None, len(distances))
 
 
 class _Ratio(Metric):
@@ -132,15 +130,15 @@ class _Ratio(Metric):
         self.sums[1] += real
         self.counts += 1
 
-    def real_value(self, number: int, own: float, of: Callable[[], float]) -> float:
-        """The number of a frame of the clip's own video: known from before, that of the
-        other side if it is the same video, or computed now.
+    def real_value(self, number: int, fake_value: float, compute: Callable[[], float]) -> float:
+        """The value of a frame of the clip's own video: stored by an earlier run, that of
+        the video to evaluate if it is the same one, or computed now.
         """
         if self.clip is None:
-            return of()
-        return self.clip.reference.per_frame(
-            self.name.removesuffix("_ratio"), number, (lambda: own) if self.clip.same else of
-        )
+            return compute()
+        kind = self.name.removesuffix("_ratio")
+        value_of_real = (lambda: fake_value) if self.clip.same else compute
+        return self.clip.reference.per_frame(kind, number, value_of_real)
 
     def compute(self) -> Value:
         if self.sums[1] <= 0:
@@ -163,16 +161,10 @@ class MotionEnergyRatio(_Ratio):
 
         for fake, real in chunk.pairs():
             if self.last is not None:
-                before = self.last
-                own = squared_difference(before[0], fake)
-                self.add(
-                    own,
-                    self.real_value(
-                        self.frames - 1,
-                        own,
-                        lambda before=before, real=real: squared_difference(before[1], real),
-                    ),
-                )
+                last_fake, last_real = self.last
+                fake_value = squared_difference(last_fake, fake)
+                compute = partial(squared_difference, last_real, real)
+                self.add(fake_value, self.real_value(self.frames - 1, fake_value, compute))
             self.last = fake, real
             self.frames += 1
 
@@ -187,8 +179,8 @@ class SharpnessRatio(_Ratio):
         from eadbench.scores.image import sharpness
 
         for fake, real in chunk.pairs():
-            own = sharpness(fake)
-            self.add(own, self.real_value(self.frames, own, lambda real=real: sharpness(real)))
+            fake_value = sharpness(fake)
+            self.add(fake_value, self.real_value(self.frames, fake_value, partial(sharpness, real)))
             self.frames += 1
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Identity(Part):
-    """Mean identity embedding of the video; kept as feature ``face_id``."""
+    """Mean identity embedding of the video; stored as feature ``face_id``."""
 
     reads = ("fake", "landmarks")
 
@@ -25,17 +25,17 @@ class Identity(Part):
     def update(self, chunk: Chunk) -> None:
         self.inputs.add(chunk.fake, chunk.marks)
 
-    def misjudged(self) -> bool:
-        return self.inputs.choice.misjudged()
+    def needs_second_pass(self) -> bool:
+        return self.inputs.sampler.needs_second_pass()
 
     def finish(self) -> None:
-        found = self.inputs.results()
-        self.mean, self.count = found.mean(0, dtype=np.float64), len(found)
-        self.clip.features["face_id"] = found.mean(0).astype(np.float32)
+        embeddings = self.inputs.results()
+        self.mean, self.count = embeddings.mean(0, dtype=np.float64), len(embeddings)
+        self.clip.features["face_id"] = embeddings.mean(0).astype(np.float32)
 
 
 class RealIdentity(Part):
-    """The same of the clip's own video, known from before or computed now."""
+    """The same of the clip's own video, stored by an earlier run or computed now."""
 
     reads = ("real", "real_landmarks")
 
@@ -47,14 +47,14 @@ class RealIdentity(Part):
         if clip.same:
             clip.part(Identity)
         if clip.same or self._mean is not None:
-            self.reads = ()  # nothing is left to compute
+            self.reads = ()  # nothing to compute
 
     def update(self, chunk: Chunk) -> None:
         if self.reads:
             self.inputs.add(chunk.real, chunk.real_marks)
 
-    def misjudged(self) -> bool:
-        return bool(self.reads) and self.inputs.choice.misjudged()
+    def needs_second_pass(self) -> bool:
+        return bool(self.reads) and self.inputs.sampler.needs_second_pass()
 
     def finish(self) -> None:
         if self.reads:
@@ -77,16 +77,12 @@ class Csim(Metric):
         "pose, light and blur; a method that pastes the real frame around the mouth is high by that alone"
     )
     cites = ("deng2019arcface",)
-    source, range, evaluator, parts = (
-        "ArcFace (Deng et al. 2019)",
-        (-1, 1),
-        "face_id",
-        (Identity, RealIdentity),
-    )
+    source, range = "ArcFace (Deng et al. 2019)", (-1, 1)
+    evaluator, parts = "face_id", (Identity, RealIdentity)
 
     def compute(self) -> Value:
-        own, real = self.part(Identity), self.part(RealIdentity).mean
-        return Value(float(own.mean @ real / np.linalg.norm(real)), own.count)
+        fake, real = self.part(Identity), self.part(RealIdentity).mean
+        return Value(float(fake.mean @ real / np.linalg.norm(real)), fake.count)
 
 
 METRICS: tuple[type[Metric], ...] = (Csim,)

@@ -12,8 +12,8 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.core.status import DROPPED
 from eadbench.scores import landmarks
+from eadbench.scores.metrics.audio import AudioLevels
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
-from eadbench.scores.metrics.sound import SoundLevels
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
@@ -27,7 +27,7 @@ EAT = "EAT's evaluation (Gan et al. 2023), on MediaPipe's mesh"
 PER_CENT = "% of eye distance"
 
 
-class OwnMotion(Part):
+class FakeMotion(Part):
     """Movement in the video to evaluate."""
 
     reads = ("fake", "landmarks")
@@ -55,8 +55,8 @@ class OwnMotion(Part):
 
 
 class MotionPair(Part):
-    """Movement of both sides over the common frames, and how far their points lie
-    apart, in pixels of the real frames.
+    """Movement of both videos over the common frames, and the distance of their points in
+    pixels of the real frames.
     """
 
     reads = ("pair", "landmarks", "real_landmarks")
@@ -65,25 +65,24 @@ class MotionPair(Part):
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.fake, self.real = landmarks.MeshMotion(), landmarks.MeshMotion()
-        self.sums, self.counts, self.side = dict.fromkeys(self.POINTS, 0.0), dict.fromkeys(self.POINTS, 0), 0
+        self.sums, self.counts = dict.fromkeys(self.POINTS, 0.0), dict.fromkeys(self.POINTS, 0)
+        self.longer_side = 0  # of the real frames
 
     def update(self, chunk: Chunk) -> None:
         common = len(chunk.pair[0]) if chunk.pair else 0
         if not common:
             return
-        (high, wide), (own_high, own_wide) = chunk.pair[1].shape[1:3], chunk.fake.shape[1:3]
-        self.side = max(high, wide)
-        fake, real = (
-            chunk.marks[:common] * np.float32([wide / own_wide, high / own_high]),
-            chunk.real_marks[:common],
-        )
+        (height, width), (fake_height, fake_width) = chunk.pair[1].shape[1:3], chunk.fake.shape[1:3]
+        self.longer_side = max(height, width)
+        fake = chunk.marks[:common] * np.float32([width / fake_width, height / fake_height])
+        real = chunk.real_marks[:common]
         self.fake.add(fake)
         self.real.add(real)
         for name, points in self.POINTS.items():
-            gap = landmarks.centred_gap(fake, real, points)
-            known = gap[np.isfinite(gap)]
-            self.sums[name] += float(known.sum())
-            self.counts[name] += known.size
+            distances = landmarks.centred_gap(fake, real, points)
+            distances = distances[np.isfinite(distances)]
+            self.sums[name] += float(distances.sum())
+            self.counts[name] += distances.size
 
     def finish(self) -> None:
         self.fake.frozen, self.real.frozen = self.clip.still("fake"), self.clip.still("real")
@@ -92,7 +91,7 @@ class MotionPair(Part):
         """Itself.
 
         Raises:
-            EadbenchError: If a side shows no face.
+            EadbenchError: If a video shows no face.
         """
         for motion, what in ((self.fake, "the video"), (self.real, "the real video")):
             if not motion.seen:
@@ -107,7 +106,8 @@ class _LandmarkDistance(Metric):
     def compute(self) -> Value:
         pair = self.part(MotionPair).checked()
         count = pair.counts[self.name]
-        return Value(pair.sums[self.name] / count * 256 / pair.side if count else None, pair.fake.frames)
+        distance = pair.sums[self.name] / count * 256 / pair.longer_side if count else None
+        return Value(distance, pair.fake.frames)
 
 
 class LipDistance(_LandmarkDistance):
@@ -130,50 +130,39 @@ class _MotionRatio(Metric):
     direction, paired, ideal, parts, source, range = "none", True, 1.0, (MotionPair,), OURS, (0, None)
     curve: str
 
-    def of(self, motion: landmarks.MeshMotion) -> float:
+    def amount(self, motion: landmarks.MeshMotion) -> float:
+        """How much one video moves."""
         return landmarks.spread(motion.curves()[self.curve])
 
     def compute(self) -> Value:
         pair = self.part(MotionPair).checked()
-        fake, real = self.of(pair.fake), self.of(pair.real)
+        fake, real = self.amount(pair.fake), self.amount(pair.real)
         return Value(fake / real if real > 0 else None, pair.fake.frames)
 
 
 class JitterRatio(_MotionRatio):
     name, label, meaning = "jitter_ratio", "Jitter ratio", "jitter over the clip's; below 1 is smoother"
-    reacts = "trembling of the points; a still picture has none, so read it beside the motion energy"
+    reacts = "trembling of the points; a still image has none, so read it beside the motion energy"
 
-    def of(self, motion: landmarks.MeshMotion) -> float:
+    def amount(self, motion: landmarks.MeshMotion) -> float:
         return motion.jitter()
 
 
 class LipMotionRatio(_MotionRatio):
-    name, label, meaning, curve = (
-        "lip_motion_ratio",
-        "Lip dynamics ratio",
-        "spread of mouth opening over the clip's",
-        "mouth",
-    )
+    name, label, curve = "lip_motion_ratio", "Lip dynamics ratio", "mouth"
+    meaning = "spread of mouth opening over the clip's"
     reacts = "how wide the mouth moves, not when"
 
 
 class BrowMotionRatio(_MotionRatio):
-    name, label, meaning, curve = (
-        "brow_motion_ratio",
-        "Brow motion ratio",
-        "spread of brow height over the clip's",
-        "brows",
-    )
+    name, label, curve = "brow_motion_ratio", "Brow motion ratio", "brows"
+    meaning = "spread of brow height over the clip's"
     reacts = "how much the brows move; a method that keeps those of the input is at 1"
 
 
 class HeadMotionRatio(_MotionRatio):
-    name, label, meaning, curve = (
-        "head_motion_ratio",
-        "Head motion ratio",
-        "spread of the head's place over the clip's",
-        "head",
-    )
+    name, label, curve = "head_motion_ratio", "Head motion ratio", "head"
+    meaning = "spread of the head's place over the clip's"
     reacts = "how much the head moves; a method that keeps the pose of the input is at 1"
 
 
@@ -185,20 +174,19 @@ class LipCorrelation(Metric):
 
     def compute(self) -> Value:
         pair = self.part(MotionPair).checked()
-        return Value(
-            landmarks.correlation(pair.fake.curves()["mouth"], pair.real.curves()["mouth"]), pair.fake.frames
-        )
+        fake, real = pair.fake.curves()["mouth"], pair.real.curves()["mouth"]
+        return Value(landmarks.correlation(fake, real), pair.fake.frames)
 
 
 class _Motion(Metric):
     """Spread of one curve."""
 
-    direction, parts, source, unit, range = "none", (OwnMotion,), OURS, PER_CENT, (0, None)
+    direction, parts, source, unit, range = "none", (FakeMotion,), OURS, PER_CENT, (0, None)
     curve: str
 
     def compute(self) -> Value:
-        own = self.part(OwnMotion)
-        return Value(landmarks.spread(own.curves[self.curve]), own.motion.frames)
+        fake = self.part(FakeMotion)
+        return Value(landmarks.spread(fake.curves[self.curve]), fake.motion.frames)
 
 
 class LipMotion(_Motion):
@@ -221,28 +209,29 @@ class HeadMotion(_Motion):
 
 class Jitter(_Motion):
     name, label = "jitter", "Jitter"
-    reacts = "trembling and fast motion alike; a still picture has none"
+    reacts = "trembling and fast motion alike; a still image has none"
     meaning = "RMS second difference of landmarks over time, in per cent of eye distance"
 
     def compute(self) -> Value:
-        own = self.part(OwnMotion)
-        if not own.motion.seen:
+        motion = self.part(FakeMotion).motion
+        if not motion.seen:
             raise EadbenchError("the video shows no face")
-        return Value(own.motion.jitter(), own.motion.frames)
+        return Value(motion.jitter(), motion.frames)
 
 
 class SilenceMouthMotion(Metric):
     name, label, direction = "silence_mouth_motion", "Mouth motion in silence", "down"
-    meaning = "lip dynamics while the sound is silent, same unit"
-    reacts = "motion that the sound does not ask for; breathing and smiles of real clips, too"
-    source, unit, range, parts, sound = OURS, PER_CENT, (0, None), (OwnMotion, SoundLevels), True
+    meaning = "lip dynamics while the audio is silent, same unit"
+    reacts = "motion that the audio does not ask for; breathing and smiles of real clips, too"
+    source, unit, range, parts, needs_audio = OURS, PER_CENT, (0, None), (FakeMotion, AudioLevels), True
 
     def compute(self) -> Value:
-        own = self.part(OwnMotion)
-        silent = self.part(SoundLevels).silent(own.motion.frames)
-        if silent.sum() < FEWEST_SILENT:
-            return Value(None, int(silent.sum()), DROPPED, f"only {silent.sum()} silent frames")
-        return Value(landmarks.spread(own.curves["mouth"][silent]), int(silent.sum()))
+        fake = self.part(FakeMotion)
+        silent = self.part(AudioLevels).silent(fake.motion.frames)
+        count = int(silent.sum())
+        if count < FEWEST_SILENT:
+            return Value(None, count, DROPPED, f"only {count} silent frames")
+        return Value(landmarks.spread(fake.curves["mouth"][silent]), count)
 
 
 class OpenMouth(Metric):
@@ -256,23 +245,22 @@ class OpenMouth(Metric):
         "where the face is small"
     )
     source = "ours, after LipLeak (Bigata et al. 2025, arXiv 2505.00497), which counts such frames in silence"
-    range, parts = (0, 1), (OwnMotion,)
+    range, parts = (0, 1), (FakeMotion,)
 
     def compute(self) -> Value:
-        own = self.part(OwnMotion)
-        mouth = own.curves["mouth"]
-        known = mouth[np.isfinite(mouth)]
-        return Value(float((known > OPEN).mean()), len(known))
+        mouth = self.part(FakeMotion).curves["mouth"]
+        mouth = mouth[np.isfinite(mouth)]
+        return Value(float((mouth > OPEN).mean()), len(mouth))
 
 
 class FaceRate(Metric):
     name, label, direction = "face_rate", "Faces found", "up"
     meaning = "share of frames in which the face mesh finds a face, 0..1"
     reacts = "pose, blur and masks over the face"
-    source, range, parts = "ours", (0, 1), (OwnMotion,)
+    source, range, parts = "ours", (0, 1), (FakeMotion,)
 
     def compute(self) -> Value:
-        motion = self.part(OwnMotion).motion
+        motion = self.part(FakeMotion).motion
         return Value(motion.seen / motion.frames if motion.frames else 0.0, motion.frames)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from eadbench.core.errors import EadbenchError
 from eadbench.media.image import warp_area
 from eadbench.scores.landmarks import LIPS
-from eadbench.scores.metrics.base import Chunk, Metric, Spread, Value
+from eadbench.scores.metrics.base import Chunk, FrameSampler, Metric, Value
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
@@ -23,7 +23,7 @@ FACE_SIDE = 512
 
 
 class _Quality(Metric):
-    """Mean over evenly spread frames of what a network says of the face in each; those
+    """Mean over evenly spread frames of a network's score of the face in each; those
     without one do not count.
     """
 
@@ -34,21 +34,21 @@ class _Quality(Metric):
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.net = clip.evaluators.nets[self.evaluator]
-        self.choice = Spread(clip.config.quality_frames, clip.expected)
+        self.sampler = FrameSampler(clip.config.quality_frames, clip.expected)
         self.scores: list[float] = []
 
-    def seen(self, frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    def region(self, frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
         """What the network sees of a frame ``(H, W, 3)`` with landmarks ``(478, 2)``."""
         raise NotImplementedError
 
     def update(self, chunk: Chunk) -> None:
-        for k in self.choice.pick(len(chunk.fake)):
+        for k in self.sampler.pick(len(chunk.fake)):
             marks = chunk.marks[k]
             if np.isfinite(marks).all():
-                self.scores.append(self.net.score(self.seen(chunk.fake[k], marks)))
+                self.scores.append(self.net.score(self.region(chunk.fake[k], marks)))
 
-    def misjudged(self) -> bool:
-        return self.choice.misjudged()
+    def needs_second_pass(self) -> bool:
+        return self.sampler.needs_second_pass()
 
     def compute(self) -> Value:
         if not self.scores:
@@ -63,24 +63,24 @@ class Aesthetics(_Quality):
     reads, range = ("fake",), (1, 10)
 
     def update(self, chunk: Chunk) -> None:
-        self.scores += [self.net.score(chunk.fake[k]) for k in self.choice.pick(len(chunk.fake))]
+        self.scores += [self.net.score(chunk.fake[k]) for k in self.sampler.pick(len(chunk.fake))]
 
 
 class MouthQuality(_Quality):
     name, label, evaluator = "theval_mouth", "Mouth quality (THEval)", "mouth_quality"
     meaning = "mean over frames of MUSIQ's quality of the cut-out mouth, about 0 to 100"
-    reacts = "blur, noise and coding of the mouth; also the size of the face in the picture"
+    reacts = "blur, noise and coding of the mouth; also the size of the face in the frame"
 
-    def seen(self, frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    def region(self, frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
         return mouth_of(frame, marks)
 
 
 class FaceQuality(_Quality):
     name, label, evaluator = "theval_face", "Face quality (THEval)", "face_quality"
     meaning = "mean over frames of TOPIQ's quality of the aligned face, about 0 to 1"
-    reacts = "blur, noise and coding of the face; also its size in the picture, light and pose"
+    reacts = "blur, noise and coding of the face; also its size in the frame, light and pose"
 
-    def seen(self, frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    def region(self, frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
         return face_of(frame, marks)
 
 
@@ -90,12 +90,12 @@ def mouth_of(frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
     Raises:
         EadbenchError: If it lies outside the frame.
     """
-    lips, (high, wide) = marks[list(LIPS)], frame.shape[:2]
-    left, top = np.maximum(lips.min(0).astype(int) - PADDING, 0)
-    right, bottom = np.minimum(lips.max(0).astype(int) + PADDING, (wide, high))
-    if left >= right or top >= bottom:
-        raise EadbenchError("the mouth lies outside the picture")
-    return frame[top:bottom, left:right]
+    lips, (height, width) = marks[list(LIPS)], frame.shape[:2]
+    x_min, y_min = np.maximum(lips.min(0).astype(int) - PADDING, 0)
+    x_max, y_max = np.minimum(lips.max(0).astype(int) + PADDING, (width, height))
+    if x_min >= x_max or y_min >= y_max:
+        raise EadbenchError("the mouth lies outside the frame")
+    return frame[y_min:y_max, x_min:x_max]
 
 
 def face_of(frame: np.ndarray, marks: np.ndarray) -> np.ndarray:

@@ -30,9 +30,9 @@ _PLACES -= _PLACES.mean()
 
 
 def expression(marks: np.ndarray) -> np.ndarray:
-    """Points of the face without the head's place, turn in the picture and size: each
-    frame moved, turned and scaled so that the points that speech hardly moves come
-    nearest to those of a mean face.
+    """Points of the face without the head's place, in-plane rotation and size: each frame
+    moved, rotated and scaled so that the points that speech hardly moves come nearest to
+    those of a mean face.
 
     Args:
         marks: Landmarks ``(T, 478, 2)`` in square pixels.
@@ -73,14 +73,15 @@ class FaceSequences(Part):
 
     def update(self, chunk: Chunk) -> None:
         common = len(chunk.pair[0]) if chunk.pair else 0
-        sides = chunk.marks[:common], chunk.real_marks[:common]
-        known = np.isfinite(sides[0][:, 0, 0]) & np.isfinite(sides[1][:, 0, 0])
-        if not known.any():
+        fake, real = chunk.marks[:common], chunk.real_marks[:common]
+        has_face = np.isfinite(fake[:, 0, 0]) & np.isfinite(real[:, 0, 0])
+        if not has_face.any():
             return
-        faces = [expression(side[known]) for side in sides]
-        self.bands["expression"].add(*(_flat(face) for face in faces))
-        self.bands["lips"].add(*(_flat(lips(face)) for face in faces))
-        self.bands["pose"].add(*(dynamics.angles(side[known]) for side in sides))
+        fake, real = fake[has_face], real[has_face]
+        fake_points, real_points = expression(fake), expression(real)
+        self.bands["expression"].add(_flat(fake_points), _flat(real_points))
+        self.bands["lips"].add(_flat(lips(fake_points)), _flat(lips(real_points)))
+        self.bands["pose"].add(dynamics.angles(fake), dynamics.angles(real))
 
 
 class LpipsSequences(Part):
@@ -94,17 +95,20 @@ class LpipsSequences(Part):
         self.batch = batch_size(self.net, *BATCH)
 
     def update(self, chunk: Chunk) -> None:
-        for at in range(0, len(chunk.pair[0]) if chunk.pair else 0, self.batch):
-            self.band.add(*(self._features(side[at : at + self.batch]) for side in chunk.pair))
+        if chunk.pair is None:
+            return
+        fake, real = chunk.pair
+        for start in range(0, len(fake), self.batch):
+            end = start + self.batch
+            self.band.add(self._features(fake[start:end]), self._features(real[start:end]))
 
     def _features(self, frames: np.ndarray) -> np.ndarray:
         import torch
 
         scale = SIDE / max(frames.shape[1:3])
         if scale < 1:
-            frames = np.stack(
-                [cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for f in frames]
-            )
+            resized = [cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for f in frames]
+            frames = np.stack(resized)
         with torch.inference_mode():
             images = torch.from_numpy(frames).to(self.net.device).permute(0, 3, 1, 2).float()
             return self.net.features(images.div_(127.5).sub_(1)).cpu().numpy()
@@ -147,7 +151,7 @@ class LipSequence(_FaceSequence):
     name, label, trajectory = "lips_seq", "Lips (Soft-DTW)", "lips"
     meaning = (
         "squared distance of the lip points to the clip's along the best correspondence of frames in time, "
-        "mean over points and frames; lips about their mean, the head's place, turn in the picture and size "
+        "mean over points and frames; lips about their mean, the head's place, in-plane rotation and size "
         "taken out"
     )
     reacts = "the shape of the mouth and the order of its shapes" + SHIFTED
@@ -158,10 +162,10 @@ class ExpressionSequence(_FaceSequence):
     name, label, trajectory = "expression_seq", "Expression (Soft-DTW)", "expression"
     meaning = (
         "squared distance of the face's points to the clip's along the best correspondence of frames in "
-        "time, mean over points and frames; the head's place, turn in the picture and size taken out"
+        "time, mean over points and frames; the head's place, in-plane rotation and size taken out"
     )
     reacts = (
-        "expression, mouth and jaw, and turns out of the picture, which move the points too; errors of the "
+        "expression, mouth and jaw, and out-of-plane rotation, which moves the points too; errors of the "
         "face mesh" + SHIFTED
     )
     unit = "squared % of eye distance"
@@ -174,8 +178,8 @@ class PoseSequence(_FaceSequence):
         "frames in time, sum over the three, mean over frames"
     )
     reacts = (
-        "where the head turns to, which sound does not tell: a method whose head moves otherwise than the "
-        "clip's is not worse by that alone" + SHIFTED
+        "where the head turns to, which the audio does not determine: a method whose head moves otherwise "
+        "than the clip's is not worse by that alone" + SHIFTED
     )
     unit = "squared degrees"
 

@@ -1,4 +1,4 @@
-"""How well lips and sound match, by SyncNet and by LatentSync's StableSyncNet."""
+"""How well lips and audio match, by SyncNet and by LatentSync's StableSyncNet."""
 
 from typing import TYPE_CHECKING
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from eadbench.core.status import DROPPED
 from eadbench.scores.landmarks import SILENCE_DBFS
+from eadbench.scores.metrics.audio import AudioLevels
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value, batch_size
-from eadbench.scores.metrics.sound import SoundLevels
 
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
@@ -20,7 +20,7 @@ SOURCE = "Chung and Zisserman 2016, named as in Wav2Lip (Prajwal et al. 2020); e
 
 
 class SyncDistances(Part):
-    """Distances of lips and sound at all shifts, windows embedded as the frames come.
+    """Distances of lips and audio at all shifts, windows embedded as the frames come.
 
     Attributes:
         role: Of the network.
@@ -34,13 +34,13 @@ class SyncDistances(Part):
         super().__init__(clip)
         audio = clip.audio()
         self.samples, self.frames = len(audio), 0
-        self.loudest = self.part(SoundLevels).loudest
+        self.loudest = self.part(AudioLevels).loudest
         net = clip.evaluators.nets[self.role]
         self.stream = None if self.silent else net.stream(audio, batch_size(net, *self.batch))
 
     @property
     def silent(self) -> bool:
-        """Whether there is nothing to hear."""
+        """Whether the audio is silence."""
         return self.samples > 0 and self.loudest < SILENCE_DBFS
 
     def update(self, chunk: Chunk) -> None:
@@ -48,25 +48,26 @@ class SyncDistances(Part):
         if self.stream is not None:
             self.stream.add(chunk.fake)
 
-    def misjudged(self) -> bool:
-        return self.clip.sound_was_cut()
+    def needs_second_pass(self) -> bool:
+        return self.clip.audio_was_cut()
 
     def result(self, key: str) -> Value:
         """One of SyncNet's numbers.
 
         Raises:
-            EadbenchError: If picture or sound is too short.
+            EadbenchError: If video or audio is too short.
         """
         if self.stream is None:
-            how = (
-                "digital silence" if self.loudest == -np.inf else f"loudest frame at {self.loudest:.0f} dBFS"
-            )
-            return Value(None, None, DROPPED, f"the sound is silent ({how}, {SILENCE_DBFS:g} dBFS needed)")
+            level = f"loudest frame at {self.loudest:.0f} dBFS"
+            if self.loudest == -np.inf:
+                level = "digital silence"
+            reason = f"the audio is silent ({level}, {SILENCE_DBFS:g} dBFS needed)"
+            return Value(None, None, DROPPED, reason)
         return Value(self.stream.result()[key], min(self.frames, self.samples // 640))
 
 
 class StableSimilarities(SyncDistances):
-    """Cosines of lips and sound at all shifts by the second network."""
+    """Cosines of lips and audio at all shifts by the second network."""
 
     reads = ("fake", "landmarks")
     role, batch = "sync2", (2, 32)
@@ -78,7 +79,7 @@ class StableSimilarities(SyncDistances):
 
 
 class _Sync(Metric):
-    evaluator, parts, source, sound = "sync", (SyncDistances,), SOURCE, True
+    evaluator, parts, source, needs_audio = "sync", (SyncDistances,), SOURCE, True
     key: str
 
     def compute(self) -> Value:
@@ -92,9 +93,9 @@ class SyncConfidence(_Sync):
         "silence has none"
     )
     reacts = (
-        "a mouth that does not follow the sound; hardly a constant delay, which the search over shifts "
+        "a mouth that does not follow the audio; hardly a constant delay, which the search over shifts "
         "undoes (see AV offset). Also the codec, the sharpness and the crop of the mouth. A method "
-        "trained against a SyncNet pleases this one more than people"
+        "trained against a SyncNet scores better here than viewers would rate it"
     )
     cites = ("chung2016syncnet", "prajwal2020wav2lip")
     range = (0, None)
@@ -122,13 +123,13 @@ class SyncOffset(_Sync):
 class StableSync(_Sync):
     name, label, direction, key = "stable_sync", "StableSync", "up", "similarity"
     meaning = (
-        "mean cosine of lips and sound by StableSyncNet over windows of 16 frames, the sound where it is; "
+        "mean cosine of lips and audio by StableSyncNet over windows of 16 frames, the audio where it is; "
         "silence has none"
     )
     reacts = (
-        "a mouth that does not follow the sound, a delay (nothing searches for it), the sharpness of the "
-        "mouth. Methods trained against this network, LatentSync first, please it more than people; "
-        "those trained against the first SyncNet do not by construction"
+        "a mouth that does not follow the audio, a delay (nothing searches for it), the sharpness of the "
+        "mouth. Methods trained against this network, LatentSync first, score better than viewers would "
+        "rate them; those trained against the first SyncNet do not by construction"
     )
     cites = ("li2024latentsync",)
     evaluator, parts, source, range = "sync2", (StableSimilarities,), STABLE_SOURCE, (0, 1)

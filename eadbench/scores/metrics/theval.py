@@ -11,8 +11,8 @@ import numpy as np
 
 from eadbench.core.status import DROPPED, KEPT
 from eadbench.scores import dynamics, landmarks
+from eadbench.scores.metrics.audio import AudioLevels
 from eadbench.scores.metrics.base import Chunk, Metric, Part, Value
-from eadbench.scores.metrics.sound import SoundLevels
 from eadbench.scores.names import BUILDS_ON
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SOURCE = (
 )
 CITES = ("quignon2026theval",)
 NOISE = "; where the face is small or blurred, noise of the face mesh"
-LEAST = 1e-9  # of a value of the real clips that a share can be taken of
+LEAST = 1e-9  # magnitude of a mean of the real clips that others can be divided by
 
 
 class Dynamics(Part):
@@ -44,14 +44,14 @@ class Dynamics(Part):
 
 
 class Loudness(Part):
-    """RMS of the sound that drives the video in windows of 50 ms."""
+    """RMS of the driving audio in windows of 50 ms."""
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.loudness = dynamics.loudness(clip.audio())
 
-    def misjudged(self) -> bool:
-        return self.clip.sound_was_cut()
+    def needs_second_pass(self) -> bool:
+        return self.clip.audio_was_cut()
 
     def volume(self, frames: int) -> np.ndarray:
         """Loudness at each frame's time, ``(frames,)``."""
@@ -61,12 +61,13 @@ class Loudness(Part):
 class _Dynamics(Metric):
     direction, source, cites, parts, range = "none", SOURCE, CITES, (Dynamics,), (0, None)
 
-    def of(self, face: dynamics.FaceDynamics) -> float:
+    def value_of(self, face: dynamics.FaceDynamics) -> float:
+        """The value of one video."""
         raise NotImplementedError
 
     def compute(self) -> Value:
         face = self.part(Dynamics).face
-        return Value(self.of(face), len(face.known))
+        return Value(self.value_of(face), len(face.face_rows))
 
 
 class ThevalLips(_Dynamics):
@@ -75,9 +76,9 @@ class ThevalLips(_Dynamics):
         "mean over all pairs of lip points of the standard deviation over time of their distance, "
         "pixels of a 256-pixel frame"
     )
-    reacts = "how much the lips change shape, the size of the face in the picture" + NOISE
+    reacts = "how much the lips change shape, the size of the face in the frame" + NOISE
 
-    def of(self, face: dynamics.FaceDynamics) -> float:
+    def value_of(self, face: dynamics.FaceDynamics) -> float:
         return face.lips()
 
 
@@ -88,7 +89,7 @@ class ThevalBrows(_Dynamics):
     )
     reacts = "motion of the brows, blinks, trembling" + NOISE
 
-    def of(self, face: dynamics.FaceDynamics) -> float:
+    def value_of(self, face: dynamics.FaceDynamics) -> float:
         return face.brows()
 
 
@@ -100,7 +101,7 @@ class ThevalHead(_Dynamics):
     )
     reacts = "turns and shifts of the head, most of all their unrest" + NOISE
 
-    def of(self, face: dynamics.FaceDynamics) -> float:
+    def value_of(self, face: dynamics.FaceDynamics) -> float:
         return face.head()
 
 
@@ -110,12 +111,12 @@ class ThevalSilence(Metric):
         "median distance of the lips' opening from its mean over silences of 0.3 s and longer, in distances "
         "between the eyes' outer corners"
     )
-    reacts = "motion that the sound does not ask for; breathing and smiles of real clips, too"
-    source, cites, range, parts, sound = SOURCE, CITES, (0, None), (Dynamics, SoundLevels), True
+    reacts = "motion that the audio does not ask for; breathing and smiles of real clips, too"
+    source, cites, range, parts, needs_audio = SOURCE, CITES, (0, None), (Dynamics, AudioLevels), True
 
     def compute(self) -> Value:
         face = self.part(Dynamics).face
-        silent = dynamics.long_silence(self.part(SoundLevels).silent(face.frames), self.clip.config.fps)
+        silent = dynamics.long_silence(self.part(AudioLevels).silent(face.frames), self.clip.config.fps)
         count = int(silent.sum())
         if not count:
             return Value(None, 0, DROPPED, f"no silence of {dynamics.SHORTEST_SILENCE:g} s")
@@ -123,48 +124,51 @@ class ThevalSilence(Metric):
 
 
 class _Speech(Metric):
-    """Something of the lips' opening and the loudness while somebody speaks."""
+    """A value of the lips' opening and the loudness during speech."""
 
-    parts, sound = (Dynamics, SoundLevels, Loudness), True
+    parts, needs_audio = (Dynamics, AudioLevels, Loudness), True
 
-    def of(self, opening: np.ndarray, volume: np.ndarray) -> float:
+    def value_of(self, opening: np.ndarray, volume: np.ndarray) -> float:
+        """The value from both curves ``(T,)``."""
         raise NotImplementedError
 
     def compute(self) -> Value:
         face = self.part(Dynamics).face
-        speech = ~self.part(SoundLevels).silent(face.frames)
-        opening, at = face.opening(speech)
-        if speech.sum() < dynamics.LEAST_SPEECH * face.frames or len(at) < 2:
-            return Value(None, len(at), DROPPED, f"only {len(at)} frames of speech with a face")
-        return Value(self.of(opening, self.part(Loudness).volume(face.frames)[at]), len(at))
+        speech = ~self.part(AudioLevels).silent(face.frames)
+        opening, frame_numbers = face.opening(speech)
+        count = len(frame_numbers)
+        if speech.sum() < dynamics.LEAST_SPEECH * face.frames or count < 2:
+            return Value(None, count, DROPPED, f"only {count} frames of speech with a face")
+        volume = self.part(Loudness).volume(face.frames)[frame_numbers]
+        return Value(self.value_of(opening, volume), count)
 
 
 class ThevalSync(_Speech):
     name, label, direction = "theval_sync", "Lips against loudness (THEval)", "none"
     meaning = (
-        "mean distance of the lips' opening from the loudness of the sound in speech, each scaled to 0..1 "
+        "mean distance of the lips' opening from the loudness of the audio in speech, each scaled to 0..1 "
         "over the clip"
     )
     reacts = (
-        "whether the mouth opens where the sound is loud; also speech with loud closed and quiet open "
-        "sounds, so read it beside the real clips' value"
+        "whether the mouth opens where the audio is loud; also speech with loud closed and quiet open "
+        "phonemes, so read it beside the real clips' value"
     )
     source, cites, range = SOURCE, CITES, (0, 1)
 
-    def of(self, opening: np.ndarray, volume: np.ndarray) -> float:
+    def value_of(self, opening: np.ndarray, volume: np.ndarray) -> float:
         return dynamics.gap(opening, volume)
 
 
 class LoudnessCorrelation(_Speech):
     name, label, direction = "loudness_correlation", "Loudness correlation", "up"
-    meaning = "correlation of the lips' opening with the loudness of the sound in speech, -1..1"
+    meaning = "correlation of the lips' opening with the loudness of the audio in speech, -1..1"
     reacts = (
-        "whether the mouth opens where the sound is loud, needs neither a real clip nor SyncNet; real "
+        "whether the mouth opens where the audio is loud, needs neither a real clip nor SyncNet; real "
         "speech is far from 1. A mouth that stands still has none"
     )
     source, cites, range = "ours, after THEval's lip sync (Quignon et al. 2026)", CITES, (-1, 1)
 
-    def of(self, opening: np.ndarray, volume: np.ndarray) -> float:
+    def value_of(self, opening: np.ndarray, volume: np.ndarray) -> float:
         return landmarks.correlation(opening, volume)
 
 
@@ -191,65 +195,57 @@ class ThevalScore(Metric):
         "whatever moves one of its measures away from the real clips', in either direction; a method that "
         "copies the real video has 1"
     )
-    source, cites, range, parts, sound = SOURCE, CITES, (None, 1), (Dynamics,), True
+    source, cites, range, parts, needs_audio = SOURCE, CITES, (None, 1), (Dynamics,), True
 
     @classmethod
     def sum_up(cls, summary: "Summary") -> None:
         from eadbench.scores.bootstrap import interval_about
 
-        wanted = [n for n in (*DYNAMICS, *QUALITY) if n in summary.config.metrics]
-        tables = {name: _both(summary, name) for name in wanted}
+        configured = [name for name in (*DYNAMICS, *QUALITY) if name in summary.config.metrics]
+        tables = {name: _paired_values(summary, name) for name in configured}
         used = [n for n, table in tables.items() if len(table) and abs(table.real.mean()) > LEAST]
         if not used:
-            summary.nothing(cls.name, "none of its measures has values of both sides")
+            summary.empty_row(cls.name, "none of its measures has values of both cells")
             return
         clips = sorted(set().union(*(tables[name].index for name in used)))
+        # the first row of weights counts every clip once and gives the value itself
         counts = np.vstack([np.ones(len(clips)), summary.counts(clips)])
         parts = []
         for name in used:
             table = tables[name].reindex(clips)
             weights = counts * table.fake.notna().to_numpy()
             with np.errstate(invalid="ignore", divide="ignore"):
-                fake, real = (
-                    (weights @ table[side].fillna(0).to_numpy()) / weights.sum(1) for side in ("fake", "real")
-                )
+                fake = (weights @ table.fake.fillna(0).to_numpy()) / weights.sum(1)
+                real = (weights @ table.real.fillna(0).to_numpy()) / weights.sum(1)
                 parts.append(dynamics.closeness(fake, real))
         value, *replicates = np.mean(parts, 0)
-        low, high = interval_about(value, np.array(replicates)) if replicates else (None, None)
-        whole = "all" if set(QUALITY) <= set(wanted) else "dynamics"
-        expected = (*DYNAMICS, *QUALITY) if whole == "all" else DYNAMICS
+        low = high = None
+        if replicates:
+            low, high = interval_about(value, np.array(replicates))
+            high = min(high, 1.0)
+        all_measures = set(QUALITY) <= set(configured)
+        expected = (*DYNAMICS, *QUALITY) if all_measures else DYNAMICS
         missing = [n.removeprefix("theval_") for n in expected if n not in used]
         more = [n.removeprefix("theval_") for n in used if n not in expected]
-        variant = whole + "".join(
-            f" {word} {'+'.join(names)}" for word, names in (("with", more), ("without", missing)) if names
-        )
-        told = summary.warnings(cls.name, clips, summary.total)
+        variant = "all" if all_measures else "dynamics"
+        if more:
+            variant += f" with {'+'.join(more)}"
         if missing:
-            told.insert(0, f"without {', '.join(missing)}, which have no values of both sides")
-        summary.row(
-            cls.name,
-            float(value),
-            low,
-            None if high is None else min(high, 1.0),
-            clips,
-            summary.total,
-            _signature([tables[name] for name in used]),
-            None,
-            variant,
-            told,
-        )
+            variant += f" without {'+'.join(missing)}"
+        warnings = summary.warnings(cls.name, clips, summary.total)
+        if missing:
+            warnings.insert(0, f"without {', '.join(missing)}, which have no values of both cells")
+        signature, total = _signature([tables[name] for name in used]), summary.total
+        summary.row(cls.name, float(value), low, high, clips, total, signature, None, variant, warnings)
 
 
-def _both(summary: "Summary", name: str):
+def _paired_values(summary: "Summary", name: str):
     """By clip, the values of a measure in both cells, with the signature of the first."""
-    sides = {}
-    for side, cell in (("fake", summary.cell), ("real", summary.real)):
-        rows = cell.rows[(cell.rows.metric == name) & (cell.rows.status == KEPT)].set_index("clip_id")
-        sides[side] = rows
-    table = sides["fake"][["value", "extractor", "weights_sha256", "resolution"]].rename(
-        columns={"value": "fake"}
-    )
-    return table.join(sides["real"].value.rename("real"), how="inner").dropna(subset=["fake", "real"])
+    fake, real = summary.cell.rows, summary.real.rows
+    fake = fake[(fake.metric == name) & (fake.status == KEPT)].set_index("clip_id")
+    real = real[(real.metric == name) & (real.status == KEPT)].set_index("clip_id")
+    table = fake[["value", "extractor", "weights_sha256", "resolution"]].rename(columns={"value": "fake"})
+    return table.join(real.value.rename("real"), how="inner").dropna(subset=["fake", "real"])
 
 
 def _signature(tables: list) -> dict[str, object]:

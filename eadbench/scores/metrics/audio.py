@@ -1,4 +1,4 @@
-"""How loud the sound is: what metrics of silence, of lip sync and of loudness share."""
+"""How loud the audio is: what metrics of silence, of lip sync and of loudness share."""
 
 from typing import TYPE_CHECKING
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
 
 
-class SoundLevels(Part):
-    """RMS of the sound that drives the video, frame by frame."""
+class AudioLevels(Part):
+    """RMS of the driving audio, frame by frame."""
 
     def __init__(self, clip: "ClipPair") -> None:
         super().__init__(clip)
         self.levels = landmarks.levels(clip.audio(), clip.config.fps)
 
-    def misjudged(self) -> bool:
-        return self.clip.sound_was_cut()
+    def needs_second_pass(self) -> bool:
+        return self.clip.audio_was_cut()
 
     @property
     def loudest(self) -> float:
         """Level of the loudest frame in dBFS."""
-        most = self.levels.max(initial=0.0)
-        return 20 * np.log10(most) if most > 0 else -np.inf
+        peak = self.levels.max(initial=0.0)
+        return 20 * np.log10(peak) if peak > 0 else -np.inf
 
     def silent(self, frames: int) -> np.ndarray:
         """Which frames are silent, ``(frames,)`` bool."""
