@@ -14,7 +14,7 @@ from eadbench.core.tables import read_table, write_table
 from eadbench.tables.breakdown import breakdown, clustered_mean, groups_of, levels, printed
 from eadbench.tables.build import TableInputs, build
 from eadbench.tables.cli import app
-from eadbench.tables.config import BY, BreakdownConfig, TablesConfig, standing
+from eadbench.tables.config import BY, BreakdownConfig, TablesConfig, with_automatic_tables
 from eadbench.tables.gather import open_per_clip
 
 # Columns of the clips table that part nothing: names, files, places, states.
@@ -164,11 +164,11 @@ def test_the_table_of_silence_comes_by_itself():
         ("still", "demo_mead", "silent"),
         ("wav2lip", "demo_hdtf", "silent"),
     ]
-    found = standing(config, cells, {"open_mouth", "ssim"}).comparisons()["silent"]
+    found = with_automatic_tables(config, cells, {"open_mouth", "ssim"}).comparisons()["silent"]
     assert (found.methods, found.reference) == (["wav2lip", "still"], "wav2lip")
     assert (found.metrics, found.corpora) == (["open_mouth"], ["demo_hdtf", "demo_mead"])
-    assert standing(config, cells[:1], {"open_mouth"}) == config
-    drift = standing(config, cells, {"csim_slope"}).comparisons()["drift"]
+    assert with_automatic_tables(config, cells[:1], {"open_mouth"}) == config
+    drift = with_automatic_tables(config, cells, {"csim_slope"}).comparisons()["drift"]
     assert (drift.methods, drift.metrics, drift.protocol) == (["full"], ["csim_slope"], "self")
     shown = config.model_copy(update={"more": {"leaks": found}})
-    assert set(standing(shown, cells, {"open_mouth"}).more) == {"leaks"}
+    assert set(with_automatic_tables(shown, cells, {"open_mouth"}).more) == {"leaks"}

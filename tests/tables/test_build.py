@@ -19,7 +19,7 @@ from eadbench.core.tables import read_table, write_table
 from eadbench.tables.build import SUFFIXES, TableInputs, build
 from eadbench.tables.cli import app
 from eadbench.tables.compare import compare, compare_settings, compare_values
-from eadbench.tables.config import TAKEN, TablesConfig
+from eadbench.tables.config import RESERVED_NAMES, TablesConfig
 from eadbench.tables.dictionary import dictionary
 from eadbench.tables.load import load_built
 from eadbench.tables.report import report
@@ -47,8 +47,8 @@ def test_long_scores_hold_everything(results: Path) -> None:
 
 def test_no_table_may_have_the_name_of_another_file(results: Path, config: TablesConfig) -> None:
     files = [path for path in (results / "tables").iterdir() if path.suffix[1:] in SUFFIXES]
-    assert {path.stem for path in files} <= TAKEN | set(config.more)
-    for name in sorted(TAKEN):
+    assert {path.stem for path in files} <= RESERVED_NAMES | set(config.more)
+    for name in sorted(RESERVED_NAMES):
         with pytest.raises(ValueError, match=f"may not hold a table named {name}"):
             TablesConfig.model_validate(synthetic.CONFIG | {"more": {name: synthetic.CONFIG["main"]}})
 

@@ -14,7 +14,7 @@ from eadbench.tables import render, wide
 from eadbench.tables.build import facts_of
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.latex import BELOW, SMALLEST, escape_latex, to_latex
-from eadbench.tables.notes import Note, grouped, kept_emotion, marks, missing
+from eadbench.tables.notes import Note, grouped, input_emotion, marks, missing
 from eadbench.tables.wide import Facts, comparison
 
 NASTY = '<script>alert("x")</script> & 100% $\\alpha_1$ {~^} [*] | 方法 é'
@@ -136,13 +136,13 @@ def test_a_method_that_keeps_the_brows_is_explained() -> None:
     frame = scores(a=0.3, b=0.6, d=0.7, e=0.5).assign(metric="acc_emo")
     brows = scores(a=0.5, b=1.0, d=1.0, e=0.4).assign(metric="brow_motion_ratio")
     table, both = comparison("main", cfg.main, cfg, frame, FACTS), pd.concat([frame, brows])
-    (note,) = kept_emotion(table, both, Facts({}, {}, kinds={"b": "command", "d": "eadnet", "e": "wav2lip"}))
+    (note,) = input_emotion(table, both, Facts({}, {}, kinds={"b": "command", "d": "eadnet", "e": "wav2lip"}))
     assert (
         "here b (0.60), e (0.50), shows" in note.text
         and "d (" not in note.text
         and "cross_emotion" in note.text
     )
-    assert not kept_emotion(table, frame, FACTS), "of a stranger without the brows nobody knows"
+    assert not input_emotion(table, frame, FACTS), "of a stranger without the brows nobody knows"
 
 
 def test_the_same_gap_of_all_methods_is_told_once() -> None:
