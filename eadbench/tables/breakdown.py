@@ -60,16 +60,16 @@ def groups_of(clips: Sequence[Path], by: Iterable[str], labels: Path | None = No
     return pd.concat(group_frames, ignore_index=True) if group_frames else pd.DataFrame(columns=GROUP)
 
 
-def check_known(names: Iterable[str], known: Collection[str], what: str, option: str) -> None:
+def check_known(names: Iterable[str], valid_names: Collection[str], what: str, option: str) -> None:
     """Verify that columns, or metrics, exist.
 
     Raises:
         EadbenchError: If one does not, with the nearest name.
     """
     for name in names:
-        if name not in known:
-            hint = f"known: {', '.join(dict.fromkeys(known))}"
-            raise EadbenchError(f"no {what} {name!r}{nearest(name, known)}", option, hint)
+        if name not in valid_names:
+            hint = f"known: {', '.join(dict.fromkeys(valid_names))}"
+            raise EadbenchError(f"no {what} {name!r}{nearest(name, valid_names)}", option, hint)
 
 
 def levels(frame: pd.DataFrame, by: str) -> pd.DataFrame:
