@@ -101,7 +101,7 @@ def test_weights_that_do_not_fit_are_not_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: Usage(1e9, 0, 1e6))
-    monkeypatch.setattr("eadbench.plan.prepare.fetch_files", lambda *given: pytest.fail("it was fetched"))
+    monkeypatch.setattr("eadbench.plan.prepare.fetch_files", lambda *arguments: pytest.fail("it was fetched"))
     assert not prepare([PAPER], Path("results"), accepted=["lpips-alex"])
     assert "too little space: 0.0 GB free" in capsys.readouterr().out
 
