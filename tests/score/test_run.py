@@ -308,8 +308,7 @@ def test_folders_that_share_no_name_are_refused(media, tmp_path):
         (
             [-3, 4, 0],
             "No steady offset: mine. SyncNet finds the audio early in some clips and late in others, as "
-            "where lips and "
-            "sound do not belong together; their mean AV offset says nothing.",
+            "where lips and audio do not belong together; their mean AV offset says nothing.",
         ),
         ([1, 0, -1], None),
     ],
