@@ -120,7 +120,7 @@ def page(results: Path, configs: list[str], modules_csv: Path | None) -> str:
         body.strip().replace("(forest.png)", "(images/study_forest.png)"),
         "## Validation split: noise loss after training",
         "Mean and standard deviation over seeds; `audio_sensitivity` and `emotion_sensitivity` say how much "
-        "the loss rises with the sound, or the emotion, of another clip.",
+        "the loss rises with the audio, or the emotion, of another clip.",
         frame_to_markdown(validation(results, runs)),
     ]
     if modules_csv:

@@ -1,4 +1,4 @@
-"""``tables build``: from the stages' tables to everything that is read."""
+"""``tables build``: from the stages' tables to the tables for readers, in all formats."""
 
 import json
 import time

@@ -26,7 +26,7 @@ KEY = [*CELL, "metric", "variant"]
 SIGNATURE = ["extractor", "weights_sha256", "resolution"]
 ALPHA = 0.05
 REPLICATES = 1000
-FILE_WIDTH = 180  # letters of a line that no terminal breaks
+FILE_WIDTH = 180  # characters of a line in a file or pipe
 ORDER = ("changed", "other signature", "unknown", "noise", "only in A", "only in B", "same")
 
 
@@ -99,24 +99,24 @@ def compare_values(first: Path, second: Path) -> pd.DataFrame:
 
 def _verdict(row, paired: Paired | None) -> dict:
     """Difference, interval and verdict of one value."""
-    nothing = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
+    no_difference = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
     if row.side != "both":
-        return nothing | {"verdict": "only in A" if row.side == "left_only" else "only in B"}
+        return no_difference | {"verdict": "only in A" if row.side == "left_only" else "only in B"}
     signatures = [
         describe_signature(*(str(getattr(row, f"{name}_{suffix}")) for name in SIGNATURE), "")
         for suffix in "ab"
     ]
     if signatures[0] != signatures[1]:
-        return nothing | {"verdict": "other signature", "detail": f"{signatures[0]} / {signatures[1]}"}
+        return no_difference | {"verdict": "other signature", "detail": f"{signatures[0]} / {signatures[1]}"}
     if pd.isna(row.value_a) or pd.isna(row.value_b):
         same = pd.isna(row.value_a) and pd.isna(row.value_b)
-        return nothing | {
+        return no_difference | {
             "verdict": "same" if same else "changed",
             "detail": "not measured" if same else "measured on one side only",
         }
     difference = row.value_b - row.value_a
     if difference == 0 and row.n_a == row.n_b:
-        return nothing | {"difference": 0.0, "verdict": "same"}
+        return no_difference | {"difference": 0.0, "verdict": "same"}
     if paired is not None:
         detail = f"{paired.n} clips in common"
         verdict = "changed" if paired.p < ALPHA else "noise"
@@ -130,7 +130,7 @@ def _verdict(row, paired: Paired | None) -> dict:
         }
     ends = (row.low_a, row.high_a, row.low_b, row.high_b)
     if any(pd.isna(e) for e in ends):
-        return nothing | {"difference": difference, "verdict": "unknown", "detail": "no interval"}
+        return no_difference | {"difference": difference, "verdict": "unknown", "detail": "no interval"}
     low, high = mover([-1, 1], [row.value_a, row.value_b], [row.low_a, row.low_b], [row.high_a, row.high_b])
     return {
         "difference": difference,

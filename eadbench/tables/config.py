@@ -26,7 +26,7 @@ READS = {
 
 
 CELLS, TABLES = ".cells", ".tables"  # folders beside the table that `eadbench score` writes
-# What a title may leave to be filled in, so that it claims nothing by hand.
+# Placeholders of titles: corpora and modules are filled in, not claimed by hand.
 PLACEHOLDERS = ("corpora", "modules", "trained_on")
 
 
@@ -162,14 +162,14 @@ class FiguresConfig(Section):
     generalisation_emotion: str = "happy"
 
 
-# Names of what else lies in the folder of the tables.
+# File names of the other tables in the folder.
 RESERVED_NAMES = {
     "main", "generalisation", "ablation", "ablation_report", "speed", "scores", "effects", "breakdown",
     "history", "dial", "in_time",
 }  # fmt: skip
-# Tables that come by themselves where a protocol was rendered that no table of the
-# configuration shows: title and metrics by protocol.
-DRIFT = ("csim_slope", "sharpness_slope", "sync_slope", "jitter_slope")  # of long clips
+# Tables that are added without configuration: of long clips, and of protocols that were
+# rendered and that no configured table shows (title and metrics by protocol).
+DRIFT = ("csim_slope", "sharpness_slope", "sync_slope", "jitter_slope")
 AUTOMATIC = {"silent": ("Driven with silence", ("open_mouth", "silence_mouth_motion", "csim"))}
 
 # Columns of the clips table by which clips can be grouped (a test compares).
@@ -328,8 +328,8 @@ class TablesConfig(Section):
 def with_automatic_tables(
     config: TablesConfig, cells: Iterable[tuple[str, str, str]], measured: Collection[str]
 ) -> TablesConfig:
-    """The section with the tables that come by themselves: of protocols (``AUTOMATIC``)
-    and of long clips (``DRIFT``) that no table of the configuration shows.
+    """The section with the automatic tables: of protocols (``AUTOMATIC``) and of long
+    clips (``DRIFT``) that no table of the configuration shows.
 
     Args:
         config: The section of the configuration.
@@ -388,8 +388,8 @@ def check_jitter(metrics: list[str]) -> None:
 
 
 def check(settings: Any) -> None:
-    """Metrics of the tables are metrics, and no run of the table of generalisation was
-    trained on what it shows.
+    """Verify that the metrics of the tables exist, and that no run of the table of
+    generalisation was trained on a corpus that it shows.
 
     Raises:
         EadbenchError: If a metric is unknown, with the nearest name; or with the run

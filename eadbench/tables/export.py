@@ -82,9 +82,9 @@ def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
     entry per metric of the tables, and ``datasets/CORPUS/eval.yaml``, which makes the
     repository of the test clips a benchmark with these tasks.
 
-    The task is ``METRIC``, with protocol and variant where these are not the usual
-    ones. The notes of an entry tell its interval, n, what measured it, and what forbids
-    to cite it. Source: https://huggingface.co/docs/hub/eval-results.
+    The task is ``METRIC``, with protocol and variant where these are not the default.
+    The notes of an entry hold its interval, n, its metric signature, and why it may not
+    be cited. Source: https://huggingface.co/docs/hub/eval-results.
 
     Args:
         built: The tables.
@@ -202,7 +202,7 @@ def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:
         path = built.folder / f"{table}.parquet"
         if not path.exists():
             continue
-        read_table(path, contract)  # what is described is what is there
+        read_table(path, contract)  # fails where the file does not fit its description
         file = f"{table}.parquet"
         files.append(
             {
@@ -252,9 +252,8 @@ def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:
 
 def _description(built: Built) -> str:
     """What the values are, in a few sentences."""
-    metrics = ", ".join(
-        METRICS[name].label if name in METRICS else name for name in sorted(set(built.scores.metric))
-    )
+    names = sorted(set(built.scores.metric))
+    metrics = ", ".join(METRICS[name].label if name in METRICS else name for name in names)
     corpora = built.config.listed(sorted(set(built.scores.corpus)))
     notes = " ".join(note.text for note in built.notes if note.kind in ("data", "evaluators", "citing"))
     return (

@@ -60,8 +60,8 @@ STYLE = {
 
 
 def save(figure: Figure, stem: Path, mark: str = "") -> None:
-    """Write ``stem.png`` and ``stem.pdf`` and close the figure; ``mark`` is what it
-    must say of its data, below it.
+    """Write ``stem.png`` and ``stem.pdf`` and close the figure; ``mark``, e.g. that its
+    people are drawn, is printed below it.
     """
     if mark:
         figure.text(1, -0.01, _plain(mark), fontsize=7, ha="right", va="top", color=MARK_COLOUR)
@@ -284,5 +284,5 @@ def block_name(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which matplotlib finds no formula."""
+    """Text in which matplotlib reads no formula."""
     return text.replace("$", r"\$")

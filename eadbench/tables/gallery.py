@@ -25,7 +25,7 @@ from eadbench.tables.load import Built
 
 @dataclass(frozen=True)
 class GalleryVideos:
-    """What there is to play.
+    """The videos of the players.
 
     Attributes:
         data: For the page: cells with their clips, and per clip the methods that have

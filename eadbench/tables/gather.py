@@ -1,4 +1,4 @@
-"""What the stages before wrote, checked, and the paired tests over it."""
+"""Tables of the stages before, read and checked, and the paired tests over them."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What ``tables build`` wrote, read back."""
+"""Reads what ``tables build`` wrote."""
 
 import json
 from collections.abc import Callable
