@@ -143,7 +143,7 @@ def wall_time(jobs: list[PlannedJob], job_costs: list[Cost], cores: int, gpus: i
     after them start first (a simulation, no waiting in queues).
 
     Args:
-        jobs, found: Jobs and their costs.
+        jobs, job_costs: Jobs and their costs.
         cores: Total cores; a job that asks for more gets all of them.
         gpus: Total GPUs.
 
