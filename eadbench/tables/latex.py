@@ -275,13 +275,13 @@ def _groups(column: WideColumn) -> tuple[str, str]:
 
 
 def _value(table: WideTable, row: Row, column: WideColumn, alpha: float) -> PrintedCell:
-    cell_value = table.cells.get((row.method, column.key))
-    if cell_value is None or cell_value.value is None:
+    cell = table.cells.get((row.method, column.key))
+    if cell is None or cell.value is None:
         return printed_cell("–")
-    marks = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell_value.rank, "%s")
-    marks += r"$^\dagger$" if is_marked(cell_value, alpha) else ""
-    below = interval(cell_value, column.decimals), differing_n(cell_value, column_n(table, column))
-    text = number(cell_value.value, column.decimals)
+    marks = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s")
+    marks += r"$^\dagger$" if is_marked(cell, alpha) else ""
+    below = interval(cell, column.decimals), differing_n(cell, column_n(table, column))
+    text = number(cell.value, column.decimals)
     return printed_cell(text, " ".join(filter(None, below)), lambda source: marks % source)
 
 
