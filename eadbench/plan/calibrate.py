@@ -43,9 +43,7 @@ COMMANDS = {
 
 @dataclass
 class Sample:
-    """What was measured under ``results`` of the jobs of one kind under the same
-    settings.
-    """
+    """Measurements under ``results`` of the jobs of one kind under the same settings."""
 
     results: Path
     amounts: list[float] = field(default_factory=list)
@@ -56,21 +54,20 @@ class Sample:
     def figure(self, assumed: Figure) -> Figure:
         """Seconds of the start and per unit, by non-negative least squares where the
         jobs differ in size; else all is counted per unit, or, if there was no work (a
-        corpus that was not fetched), for the start. What nobody measured is taken from
+        corpus that was not fetched), for the start. What was not measured is taken from
         ``assumed``.
         """
         total = sum(self.amounts)
         if len(set(self.amounts)) > 1:
-            start, each = nnls(
-                np.column_stack([np.ones(len(self.amounts)), self.amounts]), np.array(self.seconds)
-            )[0]
+            design = np.column_stack([np.ones(len(self.amounts)), self.amounts])
+            (start, per_unit), _ = nnls(design, np.array(self.seconds))
         elif total:
-            start, each = 0.0, sum(self.seconds) / total
+            start, per_unit = 0.0, sum(self.seconds) / total
         else:
-            start, each = sum(self.seconds) / len(self.seconds), assumed.seconds
+            start, per_unit = sum(self.seconds) / len(self.seconds), assumed.seconds
         disk = {"disk_mb": sum(self.disk) / total, "disk_job_mb": 0.0} if self.disk and total else {}
         measured = {
-            "seconds": float(each),
+            "seconds": float(per_unit),
             "start": float(start),
             "memory_mb": max(self.memory) or None,
             **disk,
@@ -85,8 +82,8 @@ class Sample:
 
 
 def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
-    """Everything that a finished run tells, by the name of the figure and the settings
-    that it was measured under.
+    """All measurements of a finished run, by the name of the figure and the settings
+    under which they were made.
 
     Args:
         results: Its folder of results.
@@ -96,8 +93,8 @@ def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
         EadbenchError: If the folder holds no benchmark file, or no provenance with
             settings.
     """
-    found = sorted((results / "benchmarks").rglob("*.tsv"))
-    if not found:
+    benchmark_files = sorted((results / "benchmarks").rglob("*.tsv"))
+    if not benchmark_files:
         raise EadbenchError(
             "no benchmark files",
             results / "benchmarks",
@@ -106,7 +103,7 @@ def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
     settings = Settings(settings_of(results))
     corpora = counts(settings, results)
     samples: dict[tuple[str, str], Sample] = defaultdict(lambda: Sample(results))
-    for path in found:
+    for path in benchmark_files:
         name = path.relative_to(results / "benchmarks").as_posix()
         rule, wildcards = _job(name, plan)
         if not rule:
@@ -115,7 +112,7 @@ def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
             key = figure_key(rule, wildcards, settings), signature(rule, wildcards, settings)
             work = amount(rule, wildcards, settings, corpora)
         except (EadbenchError, KeyError):
-            continue  # of a method or run that the run's provenance no longer tells of
+            continue  # a method or run that the run's provenance no longer holds
         seconds, memory = _read(path)
         sample = samples[key]
         sample.amounts.append(work)
@@ -128,8 +125,8 @@ def calibrate(results: Path, plan: Plan) -> dict[tuple[str, str], Sample]:
 
 
 def settings_of(results: Path) -> dict[str, Any]:
-    """What is known of the configuration of a finished run, put together from the
-    settings that its jobs were given (in every ``provenance.json``).
+    """The configuration of a finished run, merged from the settings that its jobs
+    recorded (in every ``provenance.json``).
 
     Raises:
         EadbenchError: If no job recorded any.
@@ -137,8 +134,8 @@ def settings_of(results: Path) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for path in sorted(results.rglob("provenance.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        for one in (record, *record.get("earlier", {}).values()):
-            raw = merge(raw, one.get("config") or {})
+        for job_record in (record, *record.get("earlier", {}).values()):
+            raw = merge(raw, job_record.get("config") or {})
     if not raw:
         raise EadbenchError(
             "no provenance.json with settings",
@@ -146,7 +143,7 @@ def settings_of(results: Path) -> dict[str, Any]:
             "--calibrate wants the results folder of a finished run of this workflow",
         )
     methods = raw.get("samples", {}).get("methods", {})
-    # which cells there are, no job depends on
+    # no job depends on, and so none recorded, which cells there are
     for path in sorted(results.glob("scores/*/*/*/per_clip.parquet")):
         name, corpus, protocol = path.parts[-4:-1]
         if name in methods:
@@ -164,19 +161,19 @@ def _job(name: str, plan: Plan) -> tuple[str, dict[str, str]]:
 
 
 def _peak(folder: Path, command: str) -> float:
-    """Peak memory in MB that a job noted of itself, which misses no spike between two
-    of Snakemake's looks; 0 where it noted none.
+    """Peak memory in MB that a job recorded of itself, which misses no spike between two
+    samples of Snakemake; 0 where it recorded none.
     """
     try:
         record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0.0
-    noted = [
-        one.get("peak_mb") or 0.0
-        for one in (record, *record.get("earlier", {}).values())
-        if f" {command} " in f" {' '.join(one.get('command', []))} "
-    ]
-    return max(noted, default=0.0) * 1.048576
+    peaks = [0.0]
+    for job_record in (record, *record.get("earlier", {}).values()):
+        job_command = " ".join(job_record.get("command", []))
+        if f" {command} " in f" {job_command} ":
+            peaks.append(job_record.get("peak_mb") or 0.0)
+    return max(peaks) * 1.048576
 
 
 def _read(path: Path) -> tuple[float, float]:

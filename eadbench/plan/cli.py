@@ -18,7 +18,7 @@ def plan_command(
     results: Annotated[
         Path | None,
         typer.Option(
-            help="Where index and clips tables are looked for; corpora without them have customary sizes. "
+            help="Where index and clips tables are looked for; corpora without them have typical sizes. "
             "[default: the configuration's results]",
             show_default=False,
         ),
@@ -67,9 +67,9 @@ def plan_command(
     from eadbench.core.files import write_text
     from eadbench.core.schemas import PLAN
     from eadbench.core.tables import write_table
-    from eadbench.plan.report import as_json, make, show
+    from eadbench.plan.report import as_json, make_report, show
 
-    report = make(
+    report = make_report(
         config or [Path("config.yaml")], results, calibrate, figures, workers or [16, 200], gpus or [1, 8]
     )
     show(report, details)

@@ -1,4 +1,4 @@
-"""How much there is of each corpus: from the tables that are there, else customary
+"""How much there is of each corpus: from the tables that are there, else typical
 sizes (which are assumptions).
 """
 
@@ -15,10 +15,10 @@ from eadbench.core.settings import Settings
 from eadbench.core.tables import KEPT, Table, read_table
 
 MEASURED, ASSUMED = "measured", "assumed"
-KEPT_SHARE = 0.9  # share of the clips that pass the checks, as long as nobody has looked
+KEPT_SHARE = 0.9  # assumed share of the clips that pass the checks
 # recordings, hours, recordings of the test split, GB to fetch, where the numbers are
 # from
-CUSTOMARY = {
+TYPICAL = {
     ("mead", "front"): (
         31_300,
         31_300 * 4.0 / 3600,
@@ -45,7 +45,7 @@ CUSTOMARY = {
         1_440 * 3.7 / 3600,
         1_440,
         13.4,
-        "24 actors x 60 with sound, 3.7 s; sizes on Zenodo",
+        "24 actors x 60 with audio, 3.7 s; sizes on Zenodo",
     ),
 }
 
@@ -82,26 +82,29 @@ def counts(settings: Settings, results: Path) -> dict[str, Counts]:
         settings: The whole configuration.
         results: Folder of results in which index and clips tables are looked for.
     """
-    return {name: _of(name, settings, results) for name in settings.corpora.sets}
+    return {name: _counts_of(name, settings, results) for name in settings.corpora.sets}
 
 
-def _of(name: str, settings: Settings, results: Path) -> Counts:
+def _counts_of(name: str, settings: Settings, results: Path) -> Counts:
     index, clips = results / "corpora" / name / "index.parquet", results / "clips" / name / "clips.parquet"
     if not index.exists():
-        return _customary(name, settings)
+        return _typical(name, settings)
     rows = _kept(index, schemas.INDEX)
     length = (rows["end"].fillna(rows["duration"]) - rows["start"].fillna(0)).clip(lower=0)
     if clips.exists():
         source, rows = clips, _kept(clips, schemas.CLIPS)
-        pieces, seconds = pd.Series(1, rows.index), rows["frames"] / rows["fps"]
+        clip_counts, seconds = pd.Series(1, rows.index), rows["frames"] / rows["fps"]
     else:
         source = index
-        pieces, seconds = np.ceil(length / settings.clips.max_seconds) * KEPT_SHARE, length * KEPT_SHARE
+        clip_counts = np.ceil(length / settings.clips.max_seconds) * KEPT_SHARE
+        seconds = length * KEPT_SHARE
     test = rows["split"] == settings.samples.split
-    amounts = (float(found.sum()) for found in (pieces, seconds, pieces[test], seconds[test]))
     return _capped(
         (len(length), float(length.sum())),
-        *amounts,
+        float(clip_counts.sum()),
+        float(seconds.sum()),
+        float(clip_counts[test].sum()),
+        float(seconds[test].sum()),
         settings,
         _fetched(index.with_name("fetch.json")),
         MEASURED,
@@ -120,40 +123,40 @@ def _fetched(record: Path) -> float:
     return sum(file["bytes"] or 0 for file in files) / 1e9
 
 
-def _customary(name: str, settings: Settings) -> Counts:
+def _typical(name: str, settings: Settings) -> Counts:
     corpus = settings.corpora.sets[name]
     if corpus.studio:
         from eadbench.synthetic.jobs import MEAN_SECONDS, jobs_of
 
         jobs = jobs_of(corpus.studio, settings.seed)
-        test = sum(job.actor in corpus.studio.test_actors for job in jobs) or len(jobs) * (
-            corpus.split.rest == settings.samples.split
-        )
+        test = sum(job.actor in corpus.studio.test_actors for job in jobs)
+        if not test and corpus.split.rest == settings.samples.split:
+            test = len(jobs)
         hours = sum(job.seconds or MEAN_SECONDS for job in jobs) / 3600
-        return _assumed(
-            (len(jobs), hours, test, 0.01, f"the studio's plan; a sentence lasts {MEAN_SECONDS} s"), settings
-        )
+        note = f"the studio's plan; a sentence lasts {MEAN_SECONDS} s"
+        return _assumed((len(jobs), hours, test, 0.01, note), settings)
     if corpus.kind == "mead":
-        parts = [CUSTOMARY["mead", "front" if view == "front" else "other"] for view in corpus.views]
-        return _assumed((*(sum(p[n] for p in parts) for n in range(4)), parts[0][4]), settings)
-    if (corpus.kind, "") in CUSTOMARY:
-        return _assumed(CUSTOMARY[corpus.kind, ""], settings)
-    return _assumed(
-        (100, 0.3, 20, 0, "a folder nobody has looked into: 100 recordings of 11 s is a guess"), settings
-    )
+        sizes = [TYPICAL["mead", "front" if view == "front" else "other"] for view in corpus.views]
+        totals = [sum(size[n] for size in sizes) for n in range(4)]
+        return _assumed((*totals, sizes[0][4]), settings)
+    if (corpus.kind, "") in TYPICAL:
+        return _assumed(TYPICAL[corpus.kind, ""], settings)
+    note = "a folder that was not indexed: 100 recordings of 11 s is a guess"
+    return _assumed((100, 0.3, 20, 0, note), settings)
 
 
 def _assumed(row: tuple, settings: Settings) -> Counts:
     recordings, hours, test, gigabytes, note = row
     seconds = hours * 3600
-    clips = recordings * max(1, math.ceil(seconds / recordings / settings.clips.max_seconds)) * KEPT_SHARE
-    share = test / recordings
+    clips_each = max(1, math.ceil(seconds / recordings / settings.clips.max_seconds))
+    clips = recordings * clips_each * KEPT_SHARE
+    test_share = test / recordings
     return _capped(
         (recordings, seconds),
         clips,
         seconds * KEPT_SHARE,
-        clips * share,
-        seconds * KEPT_SHARE * share,
+        clips * test_share,
+        seconds * KEPT_SHARE * test_share,
         settings,
         gigabytes,
         ASSUMED,
@@ -162,18 +165,26 @@ def _assumed(row: tuple, settings: Settings) -> Counts:
 
 
 def _capped(
-    base: tuple[float, float],
+    recordings_and_seconds: tuple[float, float],
     clips: float,
     seconds: float,
     test: float,
     test_seconds: float,
     settings: Settings,
     gigabytes: float,
-    *why: str,
+    *source_and_note: str,
 ) -> Counts:
     """Test clips are cut to ``max_seconds`` and ``max_clips`` of them are rendered."""
     samples = settings.samples
-    each = test_seconds / test if test else 0.0
-    each = min(each, samples.max_seconds) if samples.max_seconds else each
-    shown = min(test, samples.max_clips) if samples.max_clips else test
-    return Counts(*base, clips, seconds, shown, shown * each, gigabytes, *why)
+    clip_seconds = test_seconds / test if test else 0.0
+    clip_seconds = min(clip_seconds, samples.max_seconds) if samples.max_seconds else clip_seconds
+    rendered = min(test, samples.max_clips) if samples.max_clips else test
+    return Counts(
+        *recordings_and_seconds,
+        clips,
+        seconds,
+        rendered,
+        rendered * clip_seconds,
+        gigabytes,
+        *source_and_note,
+    )

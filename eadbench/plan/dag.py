@@ -20,8 +20,8 @@ class PlannedJob:
     """One job.
 
     Attributes:
-        rule, stage, wildcards: What it is; the stage is the name of the rule's file.
-        threads, gpus: What it holds while it runs.
+        rule, stage, wildcards: Its rule; the stage is the name of the rule's file.
+        threads, gpus: Resources that it holds while it runs.
         mem_mb: Memory that its rule asks for on the first attempt, MB.
         needs: Numbers of the jobs that must be done before, as positions in the list.
         benchmark, log: Its files, below the folders of benchmarks and logs; empty where
@@ -82,7 +82,7 @@ def workflow_of(configs: list[Path]) -> Iterator[Any]:
         ) from error
     # An empty folder: nothing is there yet, so that every job is counted.
     with tempfile.TemporaryDirectory() as empty, SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        logging.disable(logging.WARNING)  # what Snakemake tells of a run that nobody started
+        logging.disable(logging.WARNING)  # Snakemake logs as if a run had been started
         try:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=1024),
@@ -106,8 +106,8 @@ def workflow_of(configs: list[Path]) -> Iterator[Any]:
 
 
 def _read(workflow: Any) -> Plan:
-    found = [job for job in workflow.dag.jobs if job.output]  # `all` only lists
-    numbers = {job: number for number, job in enumerate(found)}
+    dag_jobs = [job for job in workflow.dag.jobs if job.output]  # `all` only lists
+    numbers = {job: number for number, job in enumerate(dag_jobs)}
     jobs = [
         PlannedJob(
             job.rule.name,
@@ -120,9 +120,10 @@ def _read(workflow: Any) -> Plan:
             str(job.benchmark).split("benchmarks/", 1)[1] if job.benchmark else "",
             str(job.log[0]).split("logs/", 1)[1] if job.log else "",
         )
-        for job in found
+        for job in dag_jobs
     ]
-    return Plan(jobs, {rule.name: _pattern(str(rule.benchmark)) for rule in workflow.rules if rule.benchmark})
+    measured_rules = [rule for rule in workflow.rules if rule.benchmark]
+    return Plan(jobs, {rule.name: _pattern(str(rule.benchmark)) for rule in measured_rules})
 
 
 def _pattern(text: str) -> re.Pattern[str]:

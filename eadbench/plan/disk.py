@@ -30,7 +30,7 @@ NOT_COUNTED = (
 
 
 @dataclass(frozen=True)
-class Place:
+class FolderSpace:
     """A folder that will be written to: what for, and the bytes still to come."""
 
     what: str
@@ -39,7 +39,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Room:
+class FileSystem:
     """A file system: where it is mounted, the bytes still to come, and those free."""
 
     mount: Path
@@ -47,49 +47,53 @@ class Room:
     free: float
 
 
-def places(configs: list[Path], settings: Settings, results: Path) -> list[Place]:
-    """What a run from here on will write, by folder.
+def folder_spaces(configs: list[Path], settings: Settings, results: Path) -> list[FolderSpace]:
+    """What a run will still write, by folder.
 
     Args:
         configs: Configuration files.
-        settings: What they say.
-        results: Folder of results; what lies in a stage's folder counts as written.
+        settings: Their settings.
+        results: Folder of results; files in a stage's folder count as written.
 
     Raises:
         EadbenchError: If Snakemake is not installed or refuses the configuration.
     """
     jobs = planned(configs).jobs
-    found = costs(jobs, settings, counts(settings, results), load(None), {})
-    stages: pd.Series = by_stage(jobs, found).set_index("stage")["disk_gb"].drop("all") * 1e9
-    kept = [
-        Place(
+    job_costs = costs(jobs, settings, counts(settings, results), load(None), {})
+    stages: pd.Series = by_stage(jobs, job_costs).set_index("stage")["disk_gb"].drop("all") * 1e9
+    stage_folders = [
+        FolderSpace(
             "downloads" if name == "corpora" else "", results / name, max(0.0, size - _size(results / name))
         )
         for name, size in stages.items()
     ]
-    largest = {
-        rule: max((c.disk_mb * 1e6 for j, c in zip(jobs, found, strict=True) if j.rule == rule), default=0.0)
-        for rule in (TRAIN, RENDER)
-    }
-    coming = sum(one.expected_bytes for one, here in published(settings, results).values() if not here)
+    largest = {TRAIN: 0.0, RENDER: 0.0}
+    for job, cost in zip(jobs, job_costs, strict=True):
+        if job.rule in largest:
+            largest[job.rule] = max(largest[job.rule], cost.disk_mb * 1e6)
+    weight_bytes = sum(
+        registry_entry.expected_bytes
+        for registry_entry, folder in published(settings, results).values()
+        if not folder
+    )
     return [
-        *(place for place in kept if place.bytes),
-        Place("while one run trains", results / "training", WHILE_TRAINING * largest[TRAIN]),
-        Place("weights to fetch", user_cache(), coming),
-        Place("while one method renders, at most", Path(tempfile.gettempdir()), largest[RENDER]),
+        *(space for space in stage_folders if space.bytes),
+        FolderSpace("while one run trains", results / "training", WHILE_TRAINING * largest[TRAIN]),
+        FolderSpace("weights to fetch", user_cache(), weight_bytes),
+        FolderSpace("while one method renders, at most", Path(tempfile.gettempdir()), largest[RENDER]),
     ]
 
 
-def rooms(found: Iterable[Place]) -> list[Room]:
+def file_systems(folders: Iterable[FolderSpace]) -> list[FileSystem]:
     """The file systems of these folders."""
     needed: dict[int, list[float]] = {}
     mounts: dict[int, Path] = {}
-    for place in found:
-        there = _existing(place.folder)
-        device = there.stat().st_dev
+    for place in folders:
+        folder = _existing(place.folder)
+        device = folder.stat().st_dev
         needed.setdefault(device, []).append(place.bytes)
-        mounts.setdefault(device, _mount(there, device))
-    return [Room(mount, sum(needed[device]), free_at(mount)) for device, mount in mounts.items()]
+        mounts.setdefault(device, _mount(folder, device))
+    return [FileSystem(mount, sum(needed[device]), free_at(mount)) for device, mount in mounts.items()]
 
 
 def free_at(folder: Path) -> float:
@@ -97,31 +101,34 @@ def free_at(folder: Path) -> float:
     return shutil.disk_usage(_existing(folder)).free
 
 
-def needs_of(found: Iterable[Room]) -> list[Need]:
+def needs_of(systems: Iterable[FileSystem]) -> list[Need]:
     """File systems with too little space."""
     return [
         Need(
             STEPS[0],
-            f"{room.mount}: {gigabytes(room.needed)} needed, {gigabytes(room.free)} free: "
-            f"{gigabytes(room.needed - room.free)} too little",
+            f"{system.mount}: {gigabytes(system.needed)} needed, {gigabytes(system.free)} free: "
+            f"{gigabytes(system.needed - system.free)} too little",
             (
                 "make room, or give another disk: `results:` of the configuration (a folder in it may be a "
                 "link), EADBENCH_CACHE for weights, TMPDIR for the temporary folder",
             ),
         )
-        for room in found
-        if room.needed > room.free
+        for system in systems
+        if system.needed > system.free
     ]
 
 
-def told(found: list[Place], there: list[Room]) -> list[str]:
+def summary_lines(folders: list[FolderSpace], systems: list[FileSystem]) -> list[str]:
     """Lines for print: every folder, then every file system."""
-    width = max(len(str(place.folder)) for place in found)
+    width = max(len(str(planned.folder)) for planned in folders)
     return [
-        *(f"{place.folder!s:{width}}  {gigabytes(place.bytes):>8}  {place.what}".rstrip() for place in found),
         *(
-            f"in all on {room.mount}: {gigabytes(room.needed)}, free: {gigabytes(room.free)}"
-            for room in there
+            f"{planned.folder!s:{width}}  {gigabytes(planned.bytes):>8}  {planned.what}".rstrip()
+            for planned in folders
+        ),
+        *(
+            f"in all on {system.mount}: {gigabytes(system.needed)}, free: {gigabytes(system.free)}"
+            for system in systems
         ),
         NOT_COUNTED,
     ]
@@ -133,9 +140,9 @@ def gigabytes(size: float) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or the nearest above it that exists."""
     folder = folder.expanduser().absolute()
-    return next(one for one in (folder, *folder.parents) if one.exists()).resolve()
+    return next(candidate for candidate in (folder, *folder.parents) if candidate.exists()).resolve()
 
 
 def _mount(folder: Path, device: int) -> Path:
@@ -148,8 +155,8 @@ def _mount(folder: Path, device: int) -> Path:
 def _size(folder: Path) -> float:
     """Bytes of all files below; 0 where there is no folder."""
     total = 0
-    for where, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
-            with suppress(OSError):  # a run that works there may take a file away
-                total += Path(where, name).lstat().st_size
+            with suppress(OSError):  # a running job may remove a file
+                total += Path(parent, name).lstat().st_size
     return total

@@ -18,7 +18,7 @@ from eadbench.plan.work import UNITS, amount, figure_key, signature
 
 @dataclass(frozen=True)
 class Cost:
-    """What one job takes: the name of its figure and the figure, its amount of work,
+    """Cost of one job: the name of its figure and the figure, its amount of work,
     seconds, disk and memory in MB.
     """
 
@@ -46,8 +46,8 @@ def costs(
     same_key: dict[str, list[Sample]] = defaultdict(list)
     for (key, _), sample in measured.items():
         same_key[key].append(sample)
-    known: dict[tuple[str, str], Figure] = {}
-    found = []
+    figure_of: dict[tuple[str, str], Figure] = {}
+    job_costs = []
     for job in jobs:
         key = figure_key(job.rule, job.wildcards, settings)
         if key not in figures:
@@ -55,12 +55,12 @@ def costs(
                 f"no figure for {key!r}", "eadbench/plan/assumed.yaml", "give one with --figures"
             )
         pair = key, signature(job.rule, job.wildcards, settings)
-        if pair not in known:
-            known[pair] = _figure(pair, figures[key], measured, same_key[key])
-        figure = known[pair]
+        if pair not in figure_of:
+            figure_of[pair] = _figure(pair, figures[key], measured, same_key[key])
+        figure = figure_of[pair]
         work = amount(job.rule, job.wildcards, settings, corpora)
         memory = figure.memory_mb or float(job.mem_mb)
-        found.append(
+        job_costs.append(
             Cost(
                 key,
                 figure,
@@ -70,39 +70,34 @@ def costs(
                 memory,
             )
         )
-    return found
+    return job_costs
 
 
 def _figure(
-    pair: tuple[str, str], known: Figure, measured: dict[tuple[str, str], Sample], same_key: list[Sample]
+    pair: tuple[str, str], assumed: Figure, measured: dict[tuple[str, str], Sample], same_key: list[Sample]
 ) -> Figure:
-    if known.source == "given" or not same_key:
-        return known
+    if assumed.source == "given" or not same_key:
+        return assumed
     if pair in measured:
-        return measured[pair].figure(known)
-    each = [sample.figure(known).seconds for sample in same_key]
-    low, high = min(each), max(each)
-    text = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-    return known.model_copy(
-        update={"note": f"{known.note} ({text} s measured with other settings under {same_key[0].results})"}
-    )
+        return measured[pair].figure(assumed)
+    measured_seconds = [sample.figure(assumed).seconds for sample in same_key]
+    low, high = min(measured_seconds), max(measured_seconds)
+    range_text = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    measured_text = f"{range_text} s measured with other settings under {same_key[0].results}"
+    return assumed.model_copy(update={"note": f"{assumed.note} ({measured_text})"})
 
 
-def by_stage(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
+def by_stage(jobs: list[PlannedJob], job_costs: list[Cost]) -> pd.DataFrame:
     """One row per stage and one for the whole (``schemas.PLAN``)."""
-    rows = [
-        _row(stage, [(j, c) for j, c in zip(jobs, found, strict=True) if j.stage == stage])
-        for stage in STAGES
-    ]
-    return pd.DataFrame(
-        [*(row for row in rows if row["jobs"]), _row("all", list(zip(jobs, found, strict=True)))]
-    )
+    pairs = list(zip(jobs, job_costs, strict=True))
+    rows = [_row(stage, [(job, cost) for job, cost in pairs if job.stage == stage]) for stage in STAGES]
+    return pd.DataFrame([*(row for row in rows if row["jobs"]), _row("all", pairs)])
 
 
 def _row(stage: str, pairs: list[tuple[PlannedJob, Cost]]) -> dict:
     core = [c.seconds * j.threads / 3600 for j, c in pairs]
     gpu = [c.seconds * j.gpus / 3600 for j, c in pairs]
-    told = [h for h, (_, c) in zip(core, pairs, strict=True) if c.figure.source != "assumed"]
+    known_hours = [h for h, (_, c) in zip(core, pairs, strict=True) if c.figure.source != "assumed"]
     sources = Counter(c.figure.source for _, c in pairs)
     on_gpu = [c.figure.gpu_memory_mb for j, c in pairs if j.gpus and c.figure.gpu_memory_mb]
     return {
@@ -113,22 +108,19 @@ def _row(stage: str, pairs: list[tuple[PlannedJob, Cost]]) -> dict:
         "disk_gb": sum(c.disk_mb for _, c in pairs) / 1000,
         "peak_memory_gb": max((c.memory_mb for _, c in pairs), default=0.0) / 1000,
         "peak_gpu_memory_gb": max(on_gpu) / 1000 if on_gpu else None,
-        "measured_share": sum(told) / sum(core) if sum(core) else 0.0,
+        "measured_share": sum(known_hours) / sum(core) if sum(core) else 0.0,
         "source": ", ".join(
             f"{name} {sources[name]}" for name in ("measured", "given", "assumed") if sources[name]
         ),
     }
 
 
-def by_figure(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
-    """One row per figure used: how many jobs, how much work, what it says, where it is
-    from.
-    """
+def by_figure(jobs: list[PlannedJob], job_costs: list[Cost]) -> pd.DataFrame:
+    """One row per figure used: its jobs and their work, its values, where it is from."""
     groups: dict[tuple, list[tuple[PlannedJob, Cost]]] = defaultdict(list)
-    for job, cost in zip(jobs, found, strict=True):
-        groups[cost.key, cost.figure.source, cost.figure.seconds, cost.figure.start, cost.figure.note].append(
-            (job, cost)
-        )
+    for job, cost in zip(jobs, job_costs, strict=True):
+        figure = cost.figure
+        groups[cost.key, figure.source, figure.seconds, figure.start, figure.note].append((job, cost))
     return pd.DataFrame(
         {
             "figure": key,
@@ -146,56 +138,58 @@ def by_figure(jobs: list[PlannedJob], found: list[Cost]) -> pd.DataFrame:
     )
 
 
-def wall_time(jobs: list[PlannedJob], found: list[Cost], cores: int, gpus: int) -> float:
-    """Seconds until the last job is done, when the jobs with the longest way to the end
-    go first (a simulation, no waiting in queues).
+def wall_time(jobs: list[PlannedJob], job_costs: list[Cost], cores: int, gpus: int) -> float:
+    """Seconds until the last job is done, when the jobs with the longest chain of jobs
+    after them start first (a simulation, no waiting in queues).
 
     Args:
-        jobs, found: Jobs and their costs.
-        cores: Cores in all; a job that wants more gets all of them.
-        gpus: GPUs in all.
+        jobs, job_costs: Jobs and their costs.
+        cores: Total cores; a job that asks for more gets all of them.
+        gpus: Total GPUs.
 
     Raises:
         EadbenchError: If a job needs more GPUs than there are.
     """
-    most = max((job.gpus for job in jobs), default=0)
-    if most > gpus:
+    most_gpus = max((job.gpus for job in jobs), default=0)
+    if most_gpus > gpus:
         raise EadbenchError(
-            f"a job needs {most} GPU, and there are {gpus}", "--gpus", "raise it, or plan with `device: cpu`"
+            f"a job needs {most_gpus} GPU, and there are {gpus}",
+            "--gpus",
+            "raise it, or plan with `device: cpu`",
         )
-    after: dict[int, list[int]] = defaultdict(list)
+    successors: dict[int, list[int]] = defaultdict(list)
     for number, job in enumerate(jobs):
         for other in job.needs:
-            after[other].append(number)
-    urgency = _longest_to_the_end(jobs, found, after)
+            successors[other].append(number)
+    priority = _critical_paths(jobs, job_costs, successors)
     missing = [len(job.needs) for job in jobs]
-    ready = [(-urgency[n], n) for n, count in enumerate(missing) if not count]
+    ready = [(-priority[n], n) for n, count in enumerate(missing) if not count]
     heapq.heapify(ready)
     running: list[tuple[float, int]] = []
     now, free_cores, free_gpus = 0.0, cores, gpus
     while ready or running:
         waiting = []
         while ready and free_cores:
-            urgent, n = heapq.heappop(ready)
+            negative_priority, n = heapq.heappop(ready)
             threads = min(jobs[n].threads, cores)
             if threads > free_cores or jobs[n].gpus > free_gpus:
-                waiting.append((urgent, n))
+                waiting.append((negative_priority, n))
                 continue
             free_cores, free_gpus = free_cores - threads, free_gpus - jobs[n].gpus
-            heapq.heappush(running, (now + found[n].seconds, n))
+            heapq.heappush(running, (now + job_costs[n].seconds, n))
         for item in waiting:
             heapq.heappush(ready, item)
         now, n = heapq.heappop(running)
         free_cores, free_gpus = free_cores + min(jobs[n].threads, cores), free_gpus + jobs[n].gpus
-        for other in after[n]:
+        for other in successors[n]:
             missing[other] -= 1
             if not missing[other]:
-                heapq.heappush(ready, (-urgency[other], other))
+                heapq.heappush(ready, (-priority[other], other))
     return now
 
 
-def _longest_to_the_end(
-    jobs: list[PlannedJob], found: list[Cost], after: dict[int, list[int]]
+def _critical_paths(
+    jobs: list[PlannedJob], job_costs: list[Cost], successors: dict[int, list[int]]
 ) -> list[float]:
     """Seconds from the start of each job to the end of the longest chain that it
     begins.
@@ -203,5 +197,5 @@ def _longest_to_the_end(
     longest = [0.0] * len(jobs)
     in_order = TopologicalSorter({n: job.needs for n, job in enumerate(jobs)}).static_order()
     for n in reversed(list(in_order)):
-        longest[n] = found[n].seconds + max((longest[other] for other in after[n]), default=0.0)
+        longest[n] = job_costs[n].seconds + max((longest[other] for other in successors[n]), default=0.0)
     return longest

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Section, merge
 
-WHILE_TRAINING = 4  # times its weights that a training run needs beside them while it runs
+WHILE_TRAINING = 4  # disk that a training run needs while it runs, in multiples of its weights
 
 
 class Figure(Section):
-    """What a job of one kind costs.
+    """Cost of a job of one kind.
 
     Attributes:
         seconds: Per unit of work (``work.UNITS``).
@@ -37,33 +37,32 @@ class Figure(Section):
     note: str = ""
 
 
-def load(given: Path | None) -> dict[str, Figure]:
+def load(path: Path | None) -> dict[str, Figure]:
     """The assumed figures, with those of a file over them.
 
     Args:
-        given: YAML of the form of ``assumed.yaml``; only what differs needs to stand in
-            it.
+        path: YAML of the form of ``assumed.yaml``; only keys that differ are needed.
 
     Raises:
         EadbenchError: If the file is missing or a key is unknown.
     """
     raw = yaml.safe_load(files("eadbench.plan").joinpath("assumed.yaml").read_text(encoding="utf-8"))
-    if given:
-        raw = merge(raw, _given(given, raw))
+    if path:
+        raw = merge(raw, _given(path, raw))
     try:
         return {key: Figure.model_validate(value) for key, value in raw.items()}
     except ValidationError as error:
         raise EadbenchError(
-            f"invalid figures: {error}", given or "assumed.yaml", "compare with eadbench/plan/assumed.yaml"
+            f"invalid figures: {error}", path or "assumed.yaml", "compare with eadbench/plan/assumed.yaml"
         ) from error
 
 
-def _given(path: Path, known: dict[str, Any]) -> dict[str, Any]:
+def _given(path: Path, assumed: dict[str, Any]) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
         raise EadbenchError(f"figures cannot be read: {error}", path) from error
-    unknown = sorted(set(raw) - set(known)) if isinstance(raw, dict) else ["(not a mapping)"]
+    unknown = sorted(set(raw) - set(assumed)) if isinstance(raw, dict) else ["(not a mapping)"]
     if unknown:
-        raise EadbenchError(f"no figure {unknown[0]!r}", path, f"known: {', '.join(sorted(known))}")
+        raise EadbenchError(f"no figure {unknown[0]!r}", path, f"known: {', '.join(sorted(assumed))}")
     return {key: {"note": str(path), **value, "source": "given"} for key, value in raw.items()}

@@ -17,7 +17,7 @@ from eadbench.plan.dag import planned
 from eadbench.plan.estimate import by_figure, by_stage, costs, wall_time
 from eadbench.plan.figures import WHILE_TRAINING, load
 
-WHAT_IT_IS_NOT = (
+CAVEATS = (
     "Assumed figures mean one A100-class GPU and the sizes of config/paper.yaml. Wall times are simulated, "
     "without queues, retries and failures. "
     f"Disk is what is left at the end; a training run needs about {WHILE_TRAINING} times its weights more "
@@ -38,11 +38,11 @@ class Report:
     walls: list[dict[str, float]]
 
 
-def make(
+def make_report(
     configs: list[Path],
     results: Path,
     finished: Path | None,
-    given: Path | None,
+    figures: Path | None,
     workers: list[int],
     gpus: list[int],
 ) -> Report:
@@ -52,28 +52,29 @@ def make(
         configs: Configuration files, later ones over earlier ones.
         results: Folder with index and clips tables, if they are there.
         finished: Results of a finished run to calibrate on.
-        given: YAML with figures.
+        figures: YAML with figures.
         workers, gpus: Cores and GPUs to give the wall time for, each with each.
 
     Raises:
-        EadbenchError: If the configuration, the finished run or the figures are no
-            good.
+        EadbenchError: If the configuration, the finished run or the figures are not
+            valid.
     """
     settings = core_settings.load(None, configs, whole=True)
     plan = planned(configs)
     corpora = counts(settings, results)
-    found = costs(plan.jobs, settings, corpora, load(given), calibrate(finished, plan) if finished else {})
+    measured = calibrate(finished, plan) if finished else {}
+    job_costs = costs(plan.jobs, settings, corpora, load(figures), measured)
     on_gpu = any(job.gpus for job in plan.jobs)
     walls = [
-        {"workers": n, "gpus": g, "hours": wall_time(plan.jobs, found, n, g) / 3600}
+        {"workers": n, "gpus": g, "hours": wall_time(plan.jobs, job_costs, n, g) / 3600}
         for n in workers
         for g in (gpus if on_gpu else [0])
     ]
     return Report(
         [str(path) for path in configs],
         corpora,
-        by_stage(plan.jobs, found),
-        by_figure(plan.jobs, found),
+        by_stage(plan.jobs, job_costs),
+        by_figure(plan.jobs, job_costs),
         walls,
     )
 
@@ -90,7 +91,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def show(report: Report, details: bool) -> None:
-    """Print it, what it comes to last."""
+    """Print it, the totals last."""
     console = Console()
     corpora = _table("Corpora", "corpus", "recordings", "hours", "clips", "clip hours", "rendered", "source")
     for name, c in report.corpora.items():
@@ -133,7 +134,7 @@ def show(report: Report, details: bool) -> None:
     for wall in report.walls:
         walls.add_row(str(wall["workers"]), str(wall["gpus"]), f"{wall['hours']:,.1f}")
     console.print(walls)
-    console.print(WHAT_IT_IS_NOT)
+    console.print(CAVEATS)
 
 
 def _figures(rows: pd.DataFrame) -> Table:
@@ -157,8 +158,8 @@ def _print_notes(console: Console, notes: Iterable[tuple[str, str]]) -> None:
 
 
 def _table(title: str, *columns: str) -> Table:
-    """A table that breaks no word at 80 columns: headings are stacked, cells stay
-    whole.
+    """A table that breaks no word at 80 columns: headings are stacked, cells are not
+    wrapped.
     """
     table = Table(title=title, title_justify="left", box=SIMPLE, collapse_padding=True, pad_edge=False)
     for column in columns:

@@ -1,5 +1,5 @@
-"""What a job works on: the name of its figure, its amount of work, and the settings
-that decide its speed.
+"""The work of a job: the name of its figure, its amount, and the settings that decide
+its speed.
 """
 
 import json
@@ -53,13 +53,13 @@ def figure_key(rule: str, wildcards: dict[str, str], settings: Settings) -> str:
         return "fetch_corpus/" + ("studio" if corpus.studio else corpus.kind)
     if rule == "write_captions":
         return f"write_captions/{settings.captions.captioner}"
-    if rule == "measure_corpus" or (rule == "measure" and not _joins(wildcards, settings)):
+    if rule == "measure_corpus" or (rule == "measure" and not _is_joined(wildcards, settings)):
         return "measure"
     return "measure/joined" if rule == "measure" else rule
 
 
-def _joins(wildcards: dict[str, str], settings: Settings) -> bool:
-    """Whether a cell's job joins what the job of its corpus has measured."""
+def _is_joined(wildcards: dict[str, str], settings: Settings) -> bool:
+    """Whether a cell's job only joins values that the job of its corpus measured."""
     truth = (wildcards["method"], wildcards["protocol"]) == ("ground_truth", "self")
     return settings.scores.together and not truth
 
@@ -123,8 +123,8 @@ def _speed(rule: str, wildcards: dict[str, str], settings: Settings) -> dict[str
     if rule == "make_samples":
         method = settings.samples.methods[wildcards["method"]]
         trained = {"model": settings.training.run(method.run).model} if hasattr(method, "run") else {}
-        kept = {key: value for key, value in shaping(method).items() if key not in ("run", "after", "env")}
-        return {"size": settings.clips.size, **kept, **trained}
+        options = {key: value for key, value in shaping(method).items() if key not in ("run", "after", "env")}
+        return {"size": settings.clips.size, **options, **trained}
     if rule in ("measure", "measure_corpus"):
         scores = shaping_for("scores measure", settings.scores)
         return {
@@ -146,9 +146,9 @@ def _artefact(settings: Settings, name: str) -> dict[str, Any]:
 def _run(name: str, settings: Settings) -> dict[str, Any]:
     run = settings.training.run(name)
     optim = run.optim.model_dump(include={"batch", "accumulate", "precision", "gradient_checkpointing"})
-    kept = {
+    options = {
         key: value
         for key, value in shaping(run).items()
         if key in ("kind", "stage", "model", "losses", "windows", "loss")
     }
-    return {"optim": optim, **kept, "size": settings.features.size}
+    return {"optim": optim, **options, "size": settings.features.size}

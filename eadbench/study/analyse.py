@@ -33,7 +33,7 @@ COLUMNS = ["method", "corpus", "protocol", "clip_id", "speaker", "emotion", "met
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured of the study's methods.
+    """Values of the study's methods.
 
     Attributes:
         per_clip: Rows of ``schemas.PER_CLIP`` with a value.
@@ -63,8 +63,8 @@ class Scores:
         """
         name, _, variant = key.partition("@")
         source = self.summary if METRICS[name].kind == "set" else self.per_clip
-        asked = (source.protocol == protocol) & (source.metric == name)
-        rows = source[asked & source.method.isin(methods)]
+        of_metric = (source.protocol == protocol) & (source.metric == name)
+        rows = source[of_metric & source.method.isin(methods)]
         if variant:
             rows = rows[rows.variant == variant]
         if rows.empty:
@@ -156,16 +156,18 @@ def effects(values: Values, config: StudyConfig) -> list[dict]:
         config: The section.
 
     Raises:
-        EadbenchError: If a hypothesis is about what was not measured, or of clips of
-            one speaker.
+        EadbenchError: If a hypothesis is about a metric that was not measured, or only
+            on clips of one speaker.
     """
     grid = [contrast for contrast in contrasts(config.factors) if contrast.kind in ("main", "interaction")]
     main = {contrast.effect: contrast for contrast in grid if contrast.kind == "main"}
     cells = {name: cell.methods for name, cell in config.cells.items()}
-    asked = []
+    confirmatory = []
     for name, hypothesis in config.hypotheses.items():
         pair = (hypothesis.protocol, hypothesis.metric)
-        row = _row(values[pair], main[hypothesis.effect], *pair, config, cells) if pair in values else None
+        row = None
+        if pair in values:
+            row = _row(values[pair], main[hypothesis.effect], *pair, config, cells)
         if row is None:
             raise EadbenchError(
                 f"{hypothesis.metric!r} under {hypothesis.protocol!r}: the methods of the grid have no clips "
@@ -173,24 +175,26 @@ def effects(values: Values, config: StudyConfig) -> list[dict]:
                 f"study.hypotheses.{name}",
                 "the per-clip tables say with `reason` which clips were not measured",
             )
-        asked.append(row | {"hypothesis": name, "claim": hypothesis.claim, "smallest": hypothesis.smallest})
-    for row, p in zip(asked, holm(np.array([row["p_value"] for row in asked])), strict=True):
+        confirmatory.append(
+            row | {"hypothesis": name, "claim": hypothesis.claim, "smallest": hypothesis.smallest}
+        )
+    for row, p in zip(confirmatory, holm(np.array([row["p_value"] for row in confirmatory])), strict=True):
         row["p_holm"] = p
         row["verdict"] = verdict(
             row["value"], row["low"], row["high"], p, row["claim"], row["smallest"], config.alpha
         )
-    explored = [
-        _row(of_metric, contrast, *pair, config, cells, emotion)
-        for pair, of_metric in values.items()
-        for contrast in grid
-        for emotion in ["", *(_emotions(of_metric) if contrast.kind == "main" else [])]
-    ]
-    return asked + [row for row in explored if row is not None]
+    explored = []
+    for pair, metric_values in values.items():
+        for contrast in grid:
+            emotions = _emotions(metric_values) if contrast.kind == "main" else []
+            for emotion in ["", *emotions]:
+                explored.append(_row(metric_values, contrast, *pair, config, cells, emotion))
+    return confirmatory + [row for row in explored if row is not None]
 
 
 def readings(scores: Scores, config: StudyConfig) -> list[dict]:
-    """Every other reading minus the cell with everything on, of the same seeds, under
-    protocol ``self`` (rows of ``schemas.STUDY``).
+    """Effects of the other readings: each minus the cell with everything on, seed by
+    seed, under protocol ``self`` (rows of ``schemas.STUDY``).
     """
     keys = dict.fromkeys(key for protocol, key in config.metrics if protocol == "self")
     complete, rows = config.cells[config.complete].methods, []
@@ -262,9 +266,9 @@ def means_of_cells(values: Values, config: StudyConfig) -> pd.DataFrame:
     ``protocol, metric, cell, mean, sd``.
     """
     rows = []
-    for (protocol, key), of_metric in values.items():
+    for (protocol, key), metric_values in values.items():
         for name, cell in config.cells.items():
-            by_seed = of_metric[cell.methods].mean()
+            by_seed = metric_values[cell.methods].mean()
             rows.append(
                 {
                     "protocol": protocol,
@@ -286,8 +290,8 @@ def ranks(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
     wide = means[means.protocol == "self"].pivot(index="cell", columns="metric", values="mean")
     columns = {}
     for key in (key for key in config.overall if key in wide):
-        ranked_by = metric(key).spec
-        off = wide[key] if ranked_by.ideal is None else (wide[key] - ranked_by.ideal).abs()
-        columns[key] = off.rank(ascending=ranked_by.direction != "up", method="average")
+        spec = metric(key).spec
+        distance = wide[key] if spec.ideal is None else (wide[key] - spec.ideal).abs()
+        columns[key] = distance.rank(ascending=spec.direction != "up", method="average")
     frame = pd.DataFrame(columns, index=wide.index)
     return frame.assign(mean=frame.mean(axis=1)).sort_values("mean", kind="stable")

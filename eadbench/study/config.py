@@ -27,8 +27,8 @@ class CellConfig(Section):
 
 
 class ReadingConfig(Section):
-    """Another reading of a module, everything else on; compared with the complete cell,
-    seed by seed, without a verdict.
+    """Another reading of a module (another way to build it), everything else on; compared
+    with the complete cell, seed by seed, without a verdict.
 
     Attributes:
         module: The module that is built in another way.
@@ -62,7 +62,7 @@ class HypothesisConfig(Section):
 
 
 class StudyConfig(Section):
-    """What was asked, and of which methods.
+    """The hypotheses, and the methods that they are tested on.
 
     Attributes:
         title: Heading of the page.
@@ -96,7 +96,7 @@ class StudyConfig(Section):
     def _complete_cell_first(
         cls, cells: dict[str, CellConfig], info: ValidationInfo
     ) -> dict[str, CellConfig]:
-        """One order, whichever way the cells were given: a job is handed them by name."""
+        """One order of the cells, since a job gets them sorted by name."""
         modules = info.data.get("modules", [])
         return dict(sorted(cells.items(), key=lambda cell: [m not in cell[1].modules for m in modules]))
 
@@ -171,15 +171,15 @@ class StudyConfig(Section):
     @property
     def metrics(self) -> list[tuple[str, str]]:
         """Pairs of protocol and metric that the analysis looks at, hypotheses first."""
-        asked = [(hypothesis.protocol, hypothesis.metric) for hypothesis in self.hypotheses.values()]
+        tested = [(hypothesis.protocol, hypothesis.metric) for hypothesis in self.hypotheses.values()]
         ranked = [("self", metric) for metric in self.overall]
-        explored = [(protocol, metric) for protocol, _ in asked for metric in self.explore]
-        return list(dict.fromkeys([*asked, *ranked, *explored]))
+        explored = [(protocol, metric) for protocol, _ in tested for metric in self.explore]
+        return list(dict.fromkeys([*tested, *ranked, *explored]))
 
 
 def check(settings: Any) -> None:
-    """Metrics are metrics, and each method of the grid renders the corpus under the
-    protocols asked for.
+    """Verify that every metric exists, and that each method of the grid renders the
+    corpus under the protocols asked for.
 
     Raises:
         EadbenchError: If not; with the nearest name.

@@ -41,9 +41,8 @@ class Estimate:
         """Smallest true effect that a two-sided test of this design finds with that
         power.
         """
-        return float(
-            (stats.t.ppf(1 - alpha / 2, self.freedom) + stats.t.ppf(power, self.freedom)) * self.error
-        )
+        quantiles = stats.t.ppf(1 - alpha / 2, self.freedom) + stats.t.ppf(power, self.freedom)
+        return float(quantiles * self.error)
 
 
 def crossed_estimate(differences: np.ndarray) -> Estimate:
@@ -51,7 +50,7 @@ def crossed_estimate(differences: np.ndarray) -> Estimate:
 
     The variance of the mean is
     ``(MS_seed + MS_speaker - MS_residual) / (seeds * speakers)``, and never less than
-    what one of the two alone gives, which makes the interval a little wide when both
+    that of seeds or speakers alone, which makes the interval a little wide when both
     vary little. The degrees of freedom are Satterthwaite's. A percentile bootstrap over
     five seeds would be far too narrow.
 
@@ -76,15 +75,12 @@ def crossed_estimate(differences: np.ndarray) -> Estimate:
     f_seed, f_speaker = seeds - 1, speakers - 1
     f_rest = f_seed * f_speaker
     ms_rest = float(np.square(residual).sum() / f_rest)
-    both = ms_seed + ms_speaker - ms_rest
-    both_freedom = (
-        both**2 / (ms_seed**2 / f_seed + ms_speaker**2 / f_speaker + ms_rest**2 / f_rest)
-        if both > 0
-        else np.inf
-    )
-    mean_square, freedom = max(
-        [(both, both_freedom), (ms_seed, f_seed), (ms_speaker, f_speaker)], key=lambda pair: pair[0]
-    )
+    crossed = ms_seed + ms_speaker - ms_rest
+    crossed_freedom = np.inf
+    if crossed > 0:
+        crossed_freedom = crossed**2 / (ms_seed**2 / f_seed + ms_speaker**2 / f_speaker + ms_rest**2 / f_rest)
+    candidates = [(crossed, crossed_freedom), (ms_seed, f_seed), (ms_speaker, f_speaker)]
+    mean_square, freedom = max(candidates, key=lambda pair: pair[0])
     seed_sd, speaker_sd = (
         np.sqrt(max(ms - ms_rest, 0) / n) for ms, n in ((ms_seed, speakers), (ms_speaker, seeds))
     )
@@ -101,21 +97,25 @@ def seed_estimate(differences: np.ndarray) -> Estimate:
     Raises:
         ValueError: If there are fewer, or values that are not finite.
     """
-    d = np.asarray(differences, float)
-    if len(d) < 2 or not np.isfinite(d).all():
-        raise ValueError(f"two seeds at least, all finite: got {len(d)}")
-    return _estimate(d.mean(), d.std(ddof=1) / np.sqrt(len(d)), len(d) - 1, (d.std(ddof=1), 0.0), (len(d), 0))
+    values = np.asarray(differences, float)
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"two seeds at least, all finite: got {len(values)}")
+    n, sd = len(values), values.std(ddof=1)
+    return _estimate(values.mean(), sd / np.sqrt(n), n - 1, (sd, 0.0), (n, 0))
 
 
 def _estimate(
     mean: float, error: float, freedom: float, spreads: tuple[float, float], shape: tuple[int, ...]
 ) -> Estimate:
-    half = stats.t.ppf(0.975, freedom) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error > 0 else (1.0 if mean == 0 else 0.0)
+    half_width = stats.t.ppf(0.975, freedom) * error
+    if error > 0:
+        p = float(2 * stats.t.sf(abs(mean) / error, freedom))
+    else:
+        p = 1.0 if mean == 0 else 0.0
     return Estimate(
         float(mean),
-        float(mean - half),
-        float(mean + half),
+        float(mean - half_width),
+        float(mean + half_width),
         p,
         float(error),
         float(freedom),
@@ -137,11 +137,11 @@ def contrast_of_clips(values: pd.DataFrame, cells: dict[str, list[str]], contras
         ``(clips, seeds)``, the index as given.
     """
     seeds = len(next(iter(cells.values())))
-    total = [
+    differences = [
         sum(weight * values[cells[cell][seed]] for cell, weight in contrast.weights.items())
         for seed in range(seeds)
     ]
-    return pd.concat(total, axis=1, keys=range(seeds))
+    return pd.concat(differences, axis=1, keys=range(seeds))
 
 
 def by_speaker(clips: pd.DataFrame) -> np.ndarray:
@@ -164,7 +164,7 @@ def verdict(
         smallest: Smallest effect that would matter, 0 or above.
         alpha: Level.
     """
-    towards, most = (value, high) if claim == "up" else (-value, -low)
-    if towards > 0 and p_adjusted < alpha:
+    claimed_effect, largest_effect = (value, high) if claim == "up" else (-value, -low)
+    if claimed_effect > 0 and p_adjusted < alpha:
         return "confirmed"
-    return "refuted" if most < smallest else "undecided"
+    return "refuted" if largest_effect < smallest else "undecided"

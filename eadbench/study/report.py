@@ -43,8 +43,8 @@ def write(
     """
     from eadbench.tables.figures import save
 
-    other = frame.kind == "reading"
-    asked, rest = frame[frame.hypothesis.notna()], frame[frame.hypothesis.isna() & ~other]
+    is_reading = frame.kind == "reading"
+    confirmatory, exploratory = frame[frame.hypothesis.notna()], frame[frame.hypothesis.isna() & ~is_reading]
     sets = (
         f"{len(config.cells)} cells of {int(frame.seeds.max())} trainings, {int(frame.clips.max())} "
         f"clips of {int(frame.speakers.max())} speakers"
@@ -55,18 +55,20 @@ def write(
         *([f"**{DRAWN.capitalize()}: nobody real is seen or heard in this corpus.**"] if drawn else []),
         "## What was asked",
         RULES.format(alpha=config.alpha),
-        render.frame_to_markdown(hypotheses(asked, config)),
-        "\n".join(f"- {render.escape_markdown(sentence(row))}" for row in asked.itertuples(index=False)),
+        render.frame_to_markdown(hypotheses(confirmatory, config)),
+        "\n".join(
+            f"- {render.escape_markdown(sentence(row))}" for row in confirmatory.itertuples(index=False)
+        ),
         "![Effects of the modules with intervals](forest.png)",
         *overall(ranks, config),
         "## Cells (mean over seeds, standard deviation between seeds)",
         render.frame_to_markdown(cells(means, config)),
         "## Explored: all effects",
         "Not corrected for their number: what stands here is for the next study to test.",
-        render.frame_to_markdown(explored(rest[rest.by == "all"])),
+        render.frame_to_markdown(explored(exploratory[exploratory.by == "all"])),
         "## Explored: by emotion",
-        render.frame_to_markdown(explored(rest[rest.by == "emotion"])),
-        *readings(frame[other], config),
+        render.frame_to_markdown(explored(exploratory[exploratory.by == "emotion"])),
+        *readings(frame[is_reading], config),
     ]
     write_text(out / "study.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
     save(forest_figure(frame[frame.by == "all"], config), out / "forest", DRAWN if drawn else "")
@@ -77,21 +79,21 @@ def overall(ranks: pd.DataFrame, config: StudyConfig) -> list[str]:
     if not config.overall:
         return []
     best, mean = ranks.index[0], ranks["mean"]
-    alone = best == config.complete and (mean == mean.min()).sum() == 1
-    place = f"{mean[config.complete]:.2f}, the best cell ({best}) {mean[best]:.2f}"
+    is_best = best == config.complete and (mean == mean.min()).sum() == 1
+    rank_text = f"{mean[config.complete]:.2f}, the best cell ({best}) {mean[best]:.2f}"
     table = ranks.rename(columns=lambda key: "mean rank" if key == "mean" else metric(key).label).round(2)
     return [
         "## Everything on against the rest",
-        f"**{'Supported' if alone else 'Not supported'}**: the cell with everything on has the mean "
-        f"rank {place} (of {len(ranks)} cells, protocol `self`, 1 is the best).",
+        f"**{'Supported' if is_best else 'Not supported'}**: the cell with everything on has the mean "
+        f"rank {rank_text} (of {len(ranks)} cells, protocol `self`, 1 is the best).",
         render.frame_to_markdown(table.rename_axis("Cell").reset_index()),
     ]
 
 
-def hypotheses(asked: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
+def hypotheses(confirmatory: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
     """The confirmatory table for print."""
     rows = []
-    for row in asked.itertuples(index=False):
+    for row in confirmatory.itertuples(index=False):
         line = {
             "Hypothesis": row.hypothesis,
             "Claim": f"{row.effect} moves {metric(row.metric).label} {row.claim} ({row.protocol})",
@@ -111,19 +113,19 @@ def sentence(row) -> str:
     """One finding in words, e.g.
     ``H1 (confirmed): with tfrm, Jitter changes by -0.1 [-0.2, -0.05].``.
     """
-    end = f"seeds differ by {row.seed_sd:.2g}" + (
-        f", speakers by {row.speaker_sd:.2g}" if row.speakers else ""
-    )
-    reach = {
-        "confirmed": ""
-        if abs(row.value) >= row.smallest
-        else f" It is smaller than {row.smallest:g}, which was said to matter.",
-        "refuted": f" An effect of {row.smallest:g} or more in the claimed direction is ruled out.",
-        "undecided": f" The design would find {row.detectable:.2g} with the power asked for.",
-    }[row.verdict]
+    spread_text = f"seeds differ by {row.seed_sd:.2g}"
+    if row.speakers:
+        spread_text += f", speakers by {row.speaker_sd:.2g}"
+    verdict_text = ""
+    if row.verdict == "refuted":
+        verdict_text = f" An effect of {row.smallest:g} or more in the claimed direction is ruled out."
+    elif row.verdict == "undecided":
+        verdict_text = f" The design would find {row.detectable:.2g} with the power asked for."
+    elif abs(row.value) < row.smallest:
+        verdict_text = f" It is smaller than {row.smallest:g}, which was said to matter."
     return (
         f"{row.hypothesis} ({row.verdict}): with {row.effect}, {metric(row.metric).label} changes by "
-        f"{with_interval(row)}; {end}.{reach}"
+        f"{with_interval(row)}; {spread_text}.{verdict_text}"
     )
 
 
@@ -156,12 +158,12 @@ def readings(rows: pd.DataFrame, config: StudyConfig) -> list[str]:
     if not config.readings:
         return []
     numbers = sorted({len(reading.methods) for reading in config.readings.values()})
+    trainings = " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]])))
     names = {name: f"{reading.module} as {name}" for name, reading in config.readings.items()}
     return [
         "## Explored: other readings of the modules",
         f"Each minus the cell with everything on ({render.escape_markdown(config.complete)}), seed by seed "
-        f"({' to '.join(map(str, dict.fromkeys([numbers[0], numbers[-1]])))} trainings each), not corrected "
-        "for their number.",
+        f"({trainings} trainings each), not corrected for their number.",
         render.frame_to_markdown(explored(rows.assign(effect=rows.effect.map(names)))),
     ]
 

@@ -52,33 +52,31 @@ def contrasts(factors: dict[str, dict[str, bool]]) -> list[Contrast]:
     if not factors:
         return []
     modules = list(next(iter(factors.values())))
-    place = {tuple(states[m] for m in modules): method for method, states in factors.items()}
-    found = []
-    if len(place) == 2 ** len(modules):
+    method_of = {tuple(states[m] for m in modules): method for method, states in factors.items()}
+    allowed = []
+    if len(method_of) == 2 ** len(modules):
+        scale = 2 ** (len(modules) - 1)
         for size in range(1, len(modules) + 1):
+            kind = "main" if size == 1 else "interaction"
             for chosen in combinations(range(len(modules)), size):
-                scale = 2 ** (len(modules) - 1)
-                weights = {
-                    method: float(np.prod([1 if states[i] else -1 for i in chosen])) / scale
-                    for states, method in place.items()
+                signs = {
+                    method: np.prod([1 if states[i] else -1 for i in chosen])
+                    for states, method in method_of.items()
                 }
-                found.append(
-                    Contrast(
-                        "main" if size == 1 else "interaction",
-                        ":".join(modules[i] for i in chosen),
-                        None,
-                        weights,
-                    )
-                )
-    for at, module in enumerate(modules):
-        for states in sorted(
-            product((True, False), repeat=len(modules)), key=lambda s: (-sum(s), [not on for on in s])
-        ):
-            without = (*states[:at], False, *states[at + 1 :])
-            if states[at] and states in place and without in place:
-                given = tuple(m for m, on in zip(modules, states, strict=True) if on and m != module)
-                found.append(Contrast("given", module, given, {place[states]: 1.0, place[without]: -1.0}))
-    return found
+                weights = {method: float(sign) / scale for method, sign in signs.items()}
+                allowed.append(Contrast(kind, ":".join(modules[i] for i in chosen), None, weights))
+    # most modules on first, the first-named modules before the others
+    all_states = product((True, False), repeat=len(modules))
+    ordered_states = sorted(all_states, key=lambda states: (-sum(states), [not on for on in states]))
+    for index, module in enumerate(modules):
+        for states in ordered_states:
+            without = (*states[:index], False, *states[index + 1 :])
+            if states[index] and states in method_of and without in method_of:
+                modules_on = [name for name, on in zip(modules, states, strict=True) if on]
+                others_on = tuple(name for name in modules_on if name != module)
+                weights = {method_of[states]: 1.0, method_of[without]: -1.0}
+                allowed.append(Contrast("given", module, others_on, weights))
+    return allowed
 
 
 def mover(
@@ -120,25 +118,27 @@ def effects(
     rows: list[dict] = []
     for corpus in spec.corpora:
         draws = Draws(config.bootstrap, seed)
-        here = scores[(scores.corpus == corpus) & (scores.protocol == spec.protocol) & scores.value.notna()]
+        cell_scores = scores[
+            (scores.corpus == corpus) & (scores.protocol == spec.protocol) & scores.value.notna()
+        ]
         for key in spec.metrics:
-            one = metric(key)
-            of_metric = here[here.metric == one.name]
-            if one.variant:
-                of_metric = of_metric[of_metric.variant == one.variant]
-            present = {m: states for m, states in spec.factors.items() if m in set(of_metric.method)}
-            wanted = contrasts(present)
-            clips = _clips(base, corpus, spec.protocol, one.name, list(present))
+            label = metric(key)
+            of_metric = cell_scores[cell_scores.metric == label.name]
+            if label.variant:
+                of_metric = of_metric[of_metric.variant == label.variant]
+            factors = {m: states for m, states in spec.factors.items() if m in set(of_metric.method)}
+            planned = contrasts(factors)
+            clip_values = _clips(base, corpus, spec.protocol, label.name, list(factors))
             head = {
                 "corpus": corpus,
                 "protocol": spec.protocol,
                 "metric": key,
-                "direction": one.spec.direction,
+                "direction": label.spec.direction,
             }
-            if len(clips):
-                rows += [head | row for row in _per_clip_effects(clips, wanted, draws)]
+            if len(clip_values):
+                rows += [head | row for row in _per_clip_effects(clip_values, planned, draws)]
             else:
-                rows += [head | row for row in _set_effects(of_metric.set_index("method"), wanted)]
+                rows += [head | row for row in _set_effects(of_metric.set_index("method"), planned)]
     if not rows:
         return pd.DataFrame(columns=schemas.EFFECTS.names)
     frame = pd.DataFrame(rows)
@@ -172,49 +172,49 @@ def _clips(
     return wide
 
 
-def _per_clip_effects(clips: pd.DataFrame, wanted: list[Contrast], draws: "Draws") -> list[dict]:
+def _per_clip_effects(clip_values: pd.DataFrame, planned: list[Contrast], draws: "Draws") -> list[dict]:
     """Effects over all clips, and the leading ones per emotion and per speaker."""
     rows = []
-    for contrast in wanted:
-        if not set(contrast.weights) <= set(clips.columns):
+    for contrast in planned:
+        if not set(contrast.weights) <= set(clip_values.columns):
             continue
-        values = (
-            (clips[list(contrast.weights)] * pd.Series(contrast.weights)).sum(axis=1, skipna=False).dropna()
-        )
+        weighted = clip_values[list(contrast.weights)] * pd.Series(contrast.weights)
+        values = weighted.sum(axis=1, skipna=False).dropna()
         groups = [("all", "all", values)]
-        if _leads(contrast, wanted):
+        if _is_leading(contrast, planned):
             groups += [
-                (by, level, part)
+                (by, level, group_values)
                 for by in ("emotion", "speaker")
-                for level, part in values.groupby(level=by, sort=True)
+                for level, group_values in values.groupby(level=by, sort=True)
             ]
-        for by, level, part in groups:
-            rows.append(_estimate(contrast, part, draws, by, str(level)))
+        for by, level, group_values in groups:
+            rows.append(_estimate(contrast, group_values, draws, by, str(level)))
     return rows
 
 
-def _leads(contrast: Contrast, wanted: list[Contrast]) -> bool:
+def _is_leading(contrast: Contrast, planned: list[Contrast]) -> bool:
     """Main effects lead; without a complete grid, the effects with the most other
     modules on do.
     """
-    if any(c.kind == "main" for c in wanted):
+    if any(c.kind == "main" for c in planned):
         return contrast.kind == "main"
-    return len(contrast.given or ()) == max(len(c.given or ()) for c in wanted if c.effect == contrast.effect)
+    same_effect = [c for c in planned if c.effect == contrast.effect]
+    return len(contrast.given or ()) == max(len(c.given or ()) for c in same_effect)
 
 
 def _estimate(contrast: Contrast, values: pd.Series, draws: "Draws", by: str, level: str) -> dict:
     low = high = None
     speakers = values.index.get_level_values("speaker")
-    numbers = values.to_numpy(float)
-    if len(numbers) > 1:
-        low, high = mean_interval(numbers, draws.of(values.index))
+    clip_values = values.to_numpy(float)
+    if len(clip_values) > 1:
+        low, high = mean_interval(clip_values, draws.of(values.index))
     return _row(contrast, by, level) | {
-        "value": numbers.mean() if len(numbers) else None,
+        "value": clip_values.mean() if len(clip_values) else None,
         "low": low,
         "high": high,
         "interval": "bootstrap",
-        "p_value": signed_rank(numbers),
-        "n": len(numbers),
+        "p_value": signed_rank(clip_values),
+        "n": len(clip_values),
         "speakers": speakers.nunique(),
     }
 
@@ -237,23 +237,25 @@ class Draws:
         return self._made[key]
 
 
-def _set_effects(summary: pd.DataFrame, wanted: list[Contrast]) -> list[dict]:
+def _set_effects(summary: pd.DataFrame, planned: list[Contrast]) -> list[dict]:
     """Effects on a metric of sets, from the methods' values and intervals."""
     rows = []
-    for contrast in wanted:
-        part = summary.loc[list(contrast.weights)]
+    for contrast in planned:
+        method_rows = summary.loc[list(contrast.weights)]
         weights = list(contrast.weights.values())
-        known = part.low.notna().all() and part.high.notna().all()
-        low, high = mover(weights, part.value, part.low, part.high) if known else (None, None)
+        has_intervals = method_rows.low.notna().all() and method_rows.high.notna().all()
+        low = high = None
+        if has_intervals:
+            low, high = mover(weights, method_rows.value, method_rows.low, method_rows.high)
         rows.append(
             _row(contrast, "all", "all")
             | {
-                "value": float(np.dot(weights, part.value)),
+                "value": float(np.dot(weights, method_rows.value)),
                 "low": low,
                 "high": high,
                 "interval": "mover",
                 "p_value": None,
-                "n": int(part.n.min()),
+                "n": int(method_rows.n.min()),
                 "speakers": None,
             }
         )
@@ -261,8 +263,8 @@ def _set_effects(summary: pd.DataFrame, wanted: list[Contrast]) -> list[dict]:
 
 
 def _row(contrast: Contrast, by: str, level: str) -> dict:
-    given = None if contrast.given is None else "+".join(contrast.given)
-    return {"kind": contrast.kind, "effect": contrast.effect, "given": given, "by": by, "level": level}
+    modules_on = None if contrast.given is None else "+".join(contrast.given)
+    return {"kind": contrast.kind, "effect": contrast.effect, "given": modules_on, "by": by, "level": level}
 
 
 def _verdict(row, alpha: float) -> str:
@@ -285,33 +287,31 @@ def _sentences(frame: pd.DataFrame, config: TablesConfig) -> list[str]:
     effect.
     """
     keys = ["corpus", "kind", "effect", "given", "by", "level"]
-    motion = {
-        tuple(str(getattr(r, k)) for k in keys): r
-        for r in frame[frame.metric.str.contains("motion_energy", regex=False)].itertuples(index=False)
-    }
-    told = []
+    motion_frame = frame[frame.metric.str.contains("motion_energy", regex=False)]
+    motion = {tuple(str(getattr(row, k)) for k in keys): row for row in motion_frame.itertuples(index=False)}
+    sentences = []
     for row in frame.itertuples(index=False):
         sentence = _sentence(row, metric(row.metric), config)
-        beside = motion.get(tuple(str(getattr(row, k)) for k in keys)) if "jitter" in row.metric else None
-        if beside is not None:
-            sentence += f" Motion energy at the same time: {_change(beside, metric(beside.metric))}."
-        told.append(sentence)
-    return told
+        motion_row = motion.get(tuple(str(getattr(row, k)) for k in keys))
+        if "jitter" in row.metric and motion_row is not None:
+            sentence += f" Motion energy at the same time: {_change(motion_row, metric(motion_row.metric))}."
+        sentences.append(sentence)
+    return sentences
 
 
-def _sentence(row, one: MetricLabel, config: TablesConfig) -> str:
+def _sentence(row, label: MetricLabel, config: TablesConfig) -> str:
     where = f"on {config.label(row.corpus)}" + ("" if row.by == "all" else f", {row.by} {row.level}")
     subject = _subject(row, config)
     if row.verdict == "too few clips":
-        return f"{subject}, {one.label} {where}: too few clips to tell ({row.n}); {_change(row, one)}."
+        return f"{subject}, {label.label} {where}: too few clips to tell ({row.n}); {_change(row, label)}."
     if row.verdict == "none detected":
-        return f"{subject}: no detectable effect on {one.label} {where}: {_change(row, one)}."
-    judgement = {"better": ", which is better", "worse": ", which is worse", "changed": ""}[row.verdict]
+        return f"{subject}: no detectable effect on {label.label} {where}: {_change(row, label)}."
+    verdict_text = {"better": ", which is better", "worse": ", which is worse", "changed": ""}[row.verdict]
     if row.kind == "interaction":
-        return f"{subject} changes {one.label} {where} by {_change(row, one)}{judgement}."
+        return f"{subject} changes {label.label} {where} by {_change(row, label)}{verdict_text}."
     return (
-        f"{subject} {'raises' if row.value > 0 else 'lowers'} {one.label} {where}{judgement}: "
-        f"{_change(row, one)}."
+        f"{subject} {'raises' if row.value > 0 else 'lowers'} {label.label} {where}{verdict_text}: "
+        f"{_change(row, label)}."
     )
 
 
@@ -334,7 +334,7 @@ def _subject(row, config: TablesConfig) -> str:
     return f"{names} (with {_others(row, config)} on)"
 
 
-def _change(row, one: MetricLabel) -> str:
+def _change(row, label: MetricLabel) -> str:
     """``+0.012 (95 % interval [0.003, 0.020], n = 24 clips of 4 speakers, p = 0.01,
     0.04 after Holm)``.
     """
@@ -342,7 +342,9 @@ def _change(row, one: MetricLabel) -> str:
     sign = "+" if row.value > 0 else ""
     text = f"{sign}{number(row.value, decimals)}"
     parts = ["no interval" if pd.isna(row.low) else f"95 % interval {ends(row.low, row.high, decimals)}"]
-    speakers = "" if pd.isna(row.speakers) else f" of {int(row.speakers)} speaker{'s' * (row.speakers != 1)}"
+    speakers = ""
+    if not pd.isna(row.speakers):
+        speakers = f" of {int(row.speakers)} speaker{'s' * (row.speakers != 1)}"
     parts.append(f"n = {row.n} clip{'s' * (row.n != 1)}{speakers}")
     if row.interval == "mover":
         parts.append("a metric of sets: interval from those of the runs, no paired test")

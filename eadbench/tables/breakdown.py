@@ -1,5 +1,5 @@
-"""Means of the clips' values by what is known of the clips: emotion, speaker, any column
-of the clips table, any column of the user's own labels.
+"""Means of the clips' values by group: emotion, speaker, any column of the clips table,
+any column of the user's own labels.
 """
 
 import math
@@ -24,9 +24,9 @@ from eadbench.tables.render import estimate
 from eadbench.tables.wide import decimals_for
 
 CELL = ["method", "corpus", "protocol"]
-ALWAYS = ("emotion", "speaker")  # what the scores themselves tell
+ALWAYS = ("emotion", "speaker")  # columns of the scores themselves
 GROUP = ["corpus", "clip_id", "by", "level"]
-MANY, PARTS = 10, 3  # numbers of more distinct values than the one are cut into the other's number of parts
+MANY, PARTS = 10, 3  # numbers of more than MANY distinct values are cut into PARTS groups
 FEW_SPEAKERS = 3
 LABELS = "a CSV with a column clip_id, optionally corpus, and others of your choice"
 
@@ -44,32 +44,32 @@ def groups_of(clips: Sequence[Path], by: Iterable[str], labels: Path | None = No
     Raises:
         EadbenchError: If a column is in neither, or the labels cannot be read.
     """
-    wanted = [name for name in dict.fromkeys(by) if name not in ALWAYS]
-    own = read_labels(labels) if labels is not None else pd.DataFrame(columns=["clip_id"])
-    taken = [name for name in wanted if name in own.columns]
-    columns = own.columns.drop(["clip_id", "corpus"], errors="ignore")
-    check_known(wanted, [*BY, *columns], "column", "--by")
-    found = []
-    for path in clips if wanted else ():
-        of_clips = [name for name in wanted if name not in taken]
-        frame = read_table(path, schemas.CLIPS, ["corpus", "clip_id", *of_clips])
-        if taken:
-            keys = [key for key in ("corpus", "clip_id") if key in own.columns]
-            frame = frame.merge(own[[*keys, *taken]], on=keys, how="left")
-        found += [levels(frame, name) for name in wanted]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=GROUP)
+    names = [name for name in dict.fromkeys(by) if name not in ALWAYS]
+    label_frame = read_labels(labels) if labels is not None else pd.DataFrame(columns=["clip_id"])
+    from_labels = [name for name in names if name in label_frame.columns]
+    label_columns = label_frame.columns.drop(["clip_id", "corpus"], errors="ignore")
+    check_known(names, [*BY, *label_columns], "column", "--by")
+    group_frames = []
+    from_clips = [name for name in names if name not in from_labels]
+    for path in clips if names else ():
+        frame = read_table(path, schemas.CLIPS, ["corpus", "clip_id", *from_clips])
+        if from_labels:
+            keys = [key for key in ("corpus", "clip_id") if key in label_frame.columns]
+            frame = frame.merge(label_frame[[*keys, *from_labels]], on=keys, how="left")
+        group_frames += [levels(frame, name) for name in names]
+    return pd.concat(group_frames, ignore_index=True) if group_frames else pd.DataFrame(columns=GROUP)
 
 
-def check_known(wanted: Iterable[str], known: Collection[str], what: str, option: str) -> None:
-    """Columns, or metrics, are there.
+def check_known(names: Iterable[str], valid_names: Collection[str], what: str, option: str) -> None:
+    """Verify that columns, or metrics, exist.
 
     Raises:
-        EadbenchError: If one is not, with the nearest name.
+        EadbenchError: If one does not, with the nearest name.
     """
-    for name in wanted:
-        if name not in known:
-            hint = f"known: {', '.join(dict.fromkeys(known))}"
-            raise EadbenchError(f"no {what} {name!r}{nearest(name, known)}", option, hint)
+    for name in names:
+        if name not in valid_names:
+            hint = f"known: {', '.join(dict.fromkeys(valid_names))}"
+            raise EadbenchError(f"no {what} {name!r}{nearest(name, valid_names)}", option, hint)
 
 
 def levels(frame: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -131,17 +131,21 @@ def clustered_mean(
     from scipy.special import stdtrit
 
     n, mean = len(values), math.fsum(values) / len(values)
-    off = values - mean
-    sums: dict[str, list[float]] = {}
-    for speaker, one in zip(speakers, off, strict=True):
-        sums.setdefault(speaker, []).append(one)
-    clusters = [math.fsum(one) for one in sums.values()] if len(sums) > 1 else list(off)
-    count = len(clusters)
-    if count < 2:
-        return mean, None, None, len(sums)
-    error = math.sqrt(count / (count - 1) * math.fsum(one * one for one in clusters)) / n
-    half = float(stdtrit(count - 1, 0.975)) * error
-    return mean, mean - half, mean + half, len(sums)
+    deviations = values - mean
+    deviations_of: dict[str, list[float]] = {}
+    for speaker, deviation in zip(speakers, deviations, strict=True):
+        deviations_of.setdefault(speaker, []).append(deviation)
+    if len(deviations_of) > 1:
+        cluster_sums = [math.fsum(of_speaker) for of_speaker in deviations_of.values()]
+    else:
+        cluster_sums = list(deviations)
+    n_clusters = len(cluster_sums)
+    if n_clusters < 2:
+        return mean, None, None, len(deviations_of)
+    squares = math.fsum(cluster_sum * cluster_sum for cluster_sum in cluster_sums)
+    standard_error = math.sqrt(n_clusters / (n_clusters - 1) * squares) / n
+    half_width = float(stdtrit(n_clusters - 1, 0.975)) * standard_error
+    return mean, mean - half_width, mean + half_width, len(deviations_of)
 
 
 def breakdown(
@@ -157,10 +161,12 @@ def breakdown(
         groups: See :func:`groups_of`.
         few_clips: Groups of fewer clips carry a warning.
     """
-    given = groups if groups is not None else pd.DataFrame(columns=GROUP)
+    group_rows = groups if groups is not None else pd.DataFrame(columns=GROUP)
     types = pa.schema([(name, pa.string()) for name in GROUP])
-    own = base.cursor()  # what is registered with it goes with it
-    own.register("groups", pa.Table.from_pandas(given[GROUP].astype(object), types, preserve_index=False))
+    cursor = base.cursor()  # what is registered with it goes with it
+    cursor.register(
+        "groups", pa.Table.from_pandas(group_rows[GROUP].astype(object), types, preserve_index=False)
+    )
     names = [*CELL, "metric", "by", "level"]
     grouped = " UNION ALL ".join(
         [
@@ -171,42 +177,42 @@ def breakdown(
             'SELECT p.*, g."by", g.level FROM per_clip p JOIN groups g USING (corpus, clip_id)',
         ]
     )
-    rows = own.execute(
+    rows = cursor.execute(
         f"""
         SELECT method, corpus, protocol, metric, "by", level, list(value ORDER BY clip_id) AS values,
             list(coalesce(speaker, 'clip ' || clip_id) ORDER BY clip_id) AS speakers,
-            bool_and(speaker IS NOT NULL) AS known
+            bool_and(speaker IS NOT NULL) AS speakers_known
         FROM ({grouped}) GROUP BY ALL ORDER BY ALL
         """
     ).fetchnumpy()
-    own.close()
+    cursor.close()
     frame = pd.DataFrame({name: rows[name] for name in names})
-    found = [
+    estimates = [
         clustered_mean(np.asarray(values, float), speakers)
         for values, speakers in zip(rows["values"], rows["speakers"], strict=True)
     ]
     frame["value"], frame["low"], frame["high"], frame["speakers"] = (
-        zip(*found, strict=True) if found else ([], [], [], [])
+        zip(*estimates, strict=True) if estimates else ([], [], [], [])
     )
     frame = frame.astype({"low": float, "high": float})
-    for name, known in METRICS.items():  # no interval goes beyond what the metric can be
-        frame.loc[frame.metric == name, ["low", "high"]] = frame.loc[
-            frame.metric == name, ["low", "high"]
-        ].clip(*known.range)
+    for name, spec in METRICS.items():  # no interval goes beyond what the metric can be
+        of_metric = frame.metric == name
+        frame.loc[of_metric, ["low", "high"]] = frame.loc[of_metric, ["low", "high"]].clip(*spec.range)
     frame["n"] = [len(values) for values in rows["values"]]
+    counted = rows["speakers_known"] & (frame.by != "speaker").to_numpy()
     frame["warning"] = [
-        _warning(n, speakers if known and by != "speaker" else None, few_clips)
-        for n, speakers, known, by in zip(frame.n, frame.speakers, rows["known"], frame.by, strict=True)
+        _warning(n, speakers if is_counted else None, few_clips)
+        for n, speakers, is_counted in zip(frame.n, frame.speakers, counted, strict=True)
     ]
     return frame[schemas.BREAKDOWN.names]
 
 
 def _warning(n: int, speakers: int | None, few_clips: int) -> str:
     """What to know of a group that is small."""
-    told = [f"only {n} clip{'s' if n > 1 else ''}"] if n < few_clips else []
+    parts = [f"only {n} clip{'s' if n > 1 else ''}"] if n < few_clips else []
     if speakers is not None and speakers < FEW_SPEAKERS:
-        told.append(f"{speakers} speaker{'s' if speakers > 1 else ''}")
-    return ", ".join(told)
+        parts.append(f"{speakers} speaker{'s' if speakers > 1 else ''}")
+    return ", ".join(parts)
 
 
 SMALL = "*"
@@ -229,7 +235,7 @@ def printed(
         metrics: Those shown; all if none is named.
     """
     chosen = frame[(frame.by == by) & (frame.metric.isin(metrics) if metrics else True)]
-    marked = chosen.assign(mark=[SMALL if told else "" for told in chosen.warning])
+    marked = chosen.assign(mark=[SMALL if warning else "" for warning in chosen.warning])
     return against_levels(marked, config, _order, f" by {by}")
 
 
@@ -245,20 +251,20 @@ def against_levels(
         order_of: Key by which the levels are sorted.
         by: Put behind the metric in the heading.
     """
-    order = {method: at for at, method in enumerate(config.methods)}
+    order = {method: index for index, method in enumerate(config.methods)}
     tables = {}
     for (corpus, protocol, name), rows in frame.groupby(["corpus", "protocol", "metric"], sort=False):
-        one = metric(name)
-        d = decimals_for(rows.value, one.spec.unit)
+        label = metric(name)
+        d = decimals_for(rows.value, label.spec.unit)
         lines: dict[str, dict[str, str]] = {}
-        for row in rows.sort_values("method", key=lambda m: m.map(order).fillna(len(order))).itertuples():
+        rows = rows.sort_values("method", key=lambda methods: methods.map(order).fillna(len(order)))
+        for row in rows.itertuples():
             line = lines.setdefault(row.method, {"Method": config.label(row.method)})
             line[row.level] = f"{estimate(row.value, row.low, row.high, d)} ({row.n}){row.mark}"
         heads = ["Method", *sorted(set(rows.level), key=order_of)]
         where = "" if protocol == "self" else f", protocol {protocol}"
-        tables[f"{one.heading}{by} on {config.label(corpus)}{where}"] = (
-            pd.DataFrame(list(lines.values())).reindex(columns=heads).fillna("–")
-        )
+        heading = f"{label.heading}{by} on {config.label(corpus)}{where}"
+        tables[heading] = pd.DataFrame(list(lines.values())).reindex(columns=heads).fillna("–")
     return tables
 
 
@@ -287,8 +293,8 @@ def of_results(results: Path) -> tuple[list[Path], list[Path]]:
 def labelled(by_clip: Mapping[str, Mapping[str, str]], corpus: str, by: Iterable[str]) -> pd.DataFrame:
     """Groups from labels by clip: ``{clip: {column: value}}``, for ``eadbench score``."""
     frame = pd.DataFrame(
-        [{"corpus": corpus, "clip_id": clip, **told} for clip, told in by_clip.items()],
+        [{"corpus": corpus, "clip_id": clip, **labels} for clip, labels in by_clip.items()],
         columns=["corpus", "clip_id", *by],
     ).replace("", None)
-    found = [levels(frame, name) for name in by if name not in ALWAYS]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=GROUP)
+    group_frames = [levels(frame, name) for name in by if name not in ALWAYS]
+    return pd.concat(group_frames, ignore_index=True) if group_frames else pd.DataFrame(columns=GROUP)

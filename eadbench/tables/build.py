@@ -1,4 +1,4 @@
-"""``tables build``: from the stages' tables to everything that is read."""
+"""``tables build``: from the stages' tables to the tables for readers, in all formats."""
 
 import json
 import time
@@ -18,34 +18,35 @@ from eadbench.core.tables import DROPPED, KEPT, write_table
 from eadbench.corpora.config import DRAWN
 from eadbench.tables import ablation, gather, latex, render
 from eadbench.tables.breakdown import breakdown, groups_of
-from eadbench.tables.config import SpeedTable, TablesConfig, standing
+from eadbench.tables.config import SpeedTable, TablesConfig, with_automatic_tables
 from eadbench.tables.dial import LEGEND as DIAL_LEGEND
 from eadbench.tables.dial import TITLE as DIAL_TITLE
 from eadbench.tables.dial import dial, dial_text
 from eadbench.tables.in_time import LEGEND as IN_TIME_LEGEND
 from eadbench.tables.in_time import in_time
 from eadbench.tables.metrics import metric
-from eadbench.tables.notes import Note, all_notes, covered, for_table, grouped, to_json, training
+from eadbench.tables.notes import Note, all_notes, for_table, grouped, list_coverage, to_json, training
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison, decimals_for
 from eadbench.training.card import corpora_of, read_run_card
 
 CELL = gather.CELL
-# of a run's card, what the tables tell
-TOLD = ("run", "trained_on", "steps", "initialised_from", "sync_loss_from")
+# what the tables show of a run's card
+CARD_KEYS = ("run", "trained_on", "steps", "initialised_from", "sync_loss_from")
 OPTIONAL = ("speed", "dial", "in_time", "ablation_report")  # tables that not every run has
 SUFFIXES = ("csv", "md", "tex", "parquet")
-FOUND = ("better", "worse", "changed")  # verdicts of effects that were detected
+DETECTED = ("better", "worse", "changed")  # verdicts of effects that were detected
 
 
 @dataclass(frozen=True)
 class TableInputs:
-    """Tables of the stages before, and what else to say below the main table; ``kinds``
-    and ``corpora`` as in ``Facts``.
+    """Tables of the stages before, and remarks for below the main table; ``kinds`` and
+    ``corpora`` as in ``Facts``.
 
-    ``clips`` and ``measured`` tell, where results are merged, whether values compare:
+    ``clips`` and ``measured`` decide, where results are merged, whether values compare:
     ``corpus/protocol`` -> a hash of its test clips (of their ids, if nothing is given),
-    and settings that no metric signature tells. ``clip_tables`` and ``labels`` tell the
-    groups of clips (``breakdown.groups_of``), unless ``groups`` holds them.
+    and settings that no metric signature holds. The groups of clips come from
+    ``clip_tables`` and ``labels`` (``breakdown.groups_of``), unless ``groups`` holds
+    them.
     """
 
     summary: Sequence[Path]
@@ -94,31 +95,33 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
             samples,
             seed,
         )
-        config = standing(
-            config, scores[CELL].itertuples(index=False, name=None), set(scores.metric[scores.value.notna()])
+        measured_metrics = set(scores.metric[scores.value.notna()])
+        config = with_automatic_tables(
+            config, scores[CELL].itertuples(index=False, name=None), measured_metrics
         )
         facts = replace(
             facts_of(samples, inputs.run_card), kinds=dict(inputs.kinds), corpora=dict(inputs.corpora)
         )
-        against = cache(
-            lambda reference: scores if reference == config.reference else _against(base, scores, reference)
-        )
+
+        @cache
+        def against(reference: str) -> pd.DataFrame:
+            return scores if reference == config.reference else _against(base, scores, reference)
+
         tables = [
             comparison(name, spec, config, against(config.reference_of(spec)), facts)
             for name, spec in config.comparisons().items()
         ]
-        found = pd.DataFrame(columns=schemas.EFFECTS.names)
+        effects = pd.DataFrame(columns=schemas.EFFECTS.names)
         if config.ablation is not None:
             tables.append(ablation_grid(config.ablation, config, against(config.ablation.reference), facts))
-            found = ablation.effects(base, scores, config.ablation, config, seed)
-        broken_down, offsets, clips = (
-            breakdown(base, groups, few_clips),
-            gather.offsets(base),
-            inputs.clips or gather.clip_sets(base, config.ground_truth),
-        )
+            effects = ablation.effects(base, scores, config.ablation, config, seed)
+        breakdown_rows = breakdown(base, groups, few_clips)
+        offsets = gather.offsets(base)
+        clips = inputs.clips or gather.clip_sets(base, config.ground_truth)
         response = dial(base)
     notes = all_notes(tables, scores, config, facts, gather.failures(inputs.per_clip), offsets)
-    notes += [note for table in tables for note in covered(table, gather.coverages(inputs.coverage))]
+    coverages = gather.coverages(inputs.coverage)
+    notes += [note for table in tables for note in list_coverage(table, coverages)]
     notes += [Note("input", "main", text) for text in inputs.remarks]
 
     for table in tables:
@@ -126,7 +129,7 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
     if config.speed is not None:
         write_speed(folder, gather.speed(samples), config.speed, config, facts)
     write_table(
-        folder / "breakdown.parquet", broken_down, schemas.BREAKDOWN, [*CELL, "metric", "by", "level"]
+        folder / "breakdown.parquet", breakdown_rows, schemas.BREAKDOWN, [*CELL, "metric", "by", "level"]
     )
     if len(response):
         write_dial(folder, response, config)
@@ -137,11 +140,11 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
         ]
         text = "\n".join(["## Over time\n", *parts, render.escape_markdown(IN_TIME_LEGEND) + "\n"])
         write_text(folder / "in_time.md", text)
-    write_table(folder / "effects.parquet", found, schemas.EFFECTS)
+    write_table(folder / "effects.parquet", effects, schemas.EFFECTS)
     history = gather.read_all(inputs.history, schemas.HISTORY)
     write_table(folder / "history.parquet", history, schemas.HISTORY, ["run", "quantity", "split", "step"])
     curves = training_curves(history, folder / "training_curves", config.labels, mark_of_runs(facts))
-    write_ablation_report(folder, found, curves, tables, notes, config)
+    write_ablation_report(folder, effects, curves, tables, notes, config)
     write_record(out, config, seed, tables, facts, clips, notes, inputs.measured, few_clips)
     files = [
         *inputs.summary,
@@ -158,7 +161,7 @@ def build(inputs: TableInputs, config: TablesConfig, seed: int, out: Path, few_c
 
 
 def remove_optional(folder: Path) -> None:
-    """Take away what an earlier build may have left and this one may not make."""
+    """Remove what an earlier build may have left and this one may not make."""
     for name, suffix in product(OPTIONAL, SUFFIXES):
         (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
@@ -210,35 +213,35 @@ def run_hashes(samples: pd.DataFrame) -> pd.DataFrame:
     Raises:
         EadbenchError: If a cell holds clips of two checkpoints.
     """
-    known = samples[samples.run_hash.notna()]
-    mixed = known.groupby(CELL).run_hash.nunique()
+    hashed = samples[samples.run_hash.notna()]
+    mixed = hashed.groupby(CELL).run_hash.nunique()
     if (mixed > 1).any():
         raise EadbenchError(
             "samples of one cell come from different checkpoints",
             ", ".join(mixed.index[mixed > 1][0]),
             "render the cell again",
         )
-    return known.drop_duplicates(CELL)[[*CELL, "run_hash"]]
+    return hashed.drop_duplicates(CELL)[[*CELL, "run_hash"]]
 
 
 def facts_of(samples: pd.DataFrame, run_cards: Sequence[Path] = ()) -> Facts:
     """Run hash, source of the text and card of the run of every method, and why one
     could not be run.
     """
-    kept = samples[samples.status == KEPT]
-    hashes = {m: "+".join(sorted(set(g.run_hash.dropna()))) or None for m, g in kept.groupby("method")}
-    sources = {m: "+".join(sorted(set(g.caption_source.dropna()))) or None for m, g in kept.groupby("method")}
+    hashes, sources = {}, {}
+    for method, group in samples[samples.status == KEPT].groupby("method"):
+        hashes[method] = "+".join(sorted(set(group.run_hash.dropna()))) or None
+        sources[method] = "+".join(sorted(set(group.caption_source.dropna()))) or None
     unable = {}
     for (method, protocol), group in samples.groupby(["method", "protocol"]):
         if (group.status == DROPPED).all():
             unable[f"{method}/{protocol}"] = group.reason.iloc[0]
     cards = {
-        card["sha256"]: {key: card[key] for key in TOLD if key in card}
+        card["sha256"]: {key: card[key] for key in CARD_KEYS if key in card}
         for card in map(read_run_card, (path.parent for path in run_cards))
     }
-    return Facts(
-        hashes, sources, unable, {method: cards[one] for method, one in hashes.items() if one in cards}
-    )
+    cards_of_methods = {method: cards[run_hash] for method, run_hash in hashes.items() if run_hash in cards}
+    return Facts(hashes, sources, unable, cards_of_methods)
 
 
 def _against(base, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
@@ -276,8 +279,8 @@ def speed_rows(speed: pd.DataFrame, spec: SpeedTable, config: TablesConfig) -> p
     chosen = speed[(speed.protocol == spec.protocol) & speed.corpus.isin(spec.corpora)].set_index(
         ["method", "corpus"]
     )
-    wanted = pd.MultiIndex.from_product([config.rows_of(spec), spec.corpora], names=["method", "corpus"])
-    rows = chosen.reindex(wanted).reset_index()
+    row_index = pd.MultiIndex.from_product([config.rows_of(spec), spec.corpora], names=["method", "corpus"])
+    rows = chosen.reindex(row_index).reset_index()
     rows["protocol"] = spec.protocol
     rows[["n", "n_missing"]] = rows[["n", "n_missing"]].fillna(0).astype(int)
     return rows[schemas.SPEED.names]
@@ -294,7 +297,7 @@ def speed_text(rows: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
     ):
         d = decimals_for(rows[name].dropna())
         values = zip(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
-        shown[title] = [render.estimate(*told, d) for told in values]
+        shown[title] = [render.estimate(*bounds, d) for bounds in values]
     shown["Peak MiB ↓"] = [render.number(v, 0) for v in rows.peak_mb]
     return shown
 
@@ -314,9 +317,8 @@ def write_speed(
     write_csv(folder / "speed.csv", rows)
     shown = speed_text(rows, config)
     title = config.title_of(spec)
-    cards = {
-        config.label(method): facts.cards[method] for method in config.rows_of(spec) if method in facts.cards
-    }
+    trained_methods = [method for method in config.rows_of(spec) if method in facts.cards]
+    cards = {config.label(method): facts.cards[method] for method in trained_methods}
     below = [SPEED_LEGEND, *(note.text for note in training("speed", cards, spec.corpora, config))]
     text = "\n\n".join(map(render.escape_markdown, below))
     write_text(
@@ -338,7 +340,7 @@ def write_dial(folder: Path, response: pd.DataFrame, config: TablesConfig) -> No
 
 def write_ablation_report(
     folder: Path,
-    found: pd.DataFrame,
+    effects: pd.DataFrame,
     curves: bool,
     tables: list[WideTable],
     notes: list[Note],
@@ -366,7 +368,9 @@ def write_ablation_report(
         ("By speaker", None, "speaker"),
     )
     for title, kind, by in parts:
-        chosen = found[(found.by == by) & ((found.kind == kind) if kind else True)]
+        chosen = effects[effects.by == by]
+        if kind:
+            chosen = chosen[chosen.kind == kind]
         lines += [f"## {title}", ""]
         if chosen.empty:
             lines += [
@@ -376,9 +380,9 @@ def write_ablation_report(
             continue
         if by == "all":
             lines += [render.frame_to_markdown(effects_text(chosen, config)), ""]
-        told = chosen[chosen.verdict.isin(FOUND)]
-        lines += [f"- {render.escape_markdown(s)}" for s in told.sentence]
-        rest = chosen[~chosen.verdict.isin(FOUND)]
+        detected = chosen[chosen.verdict.isin(DETECTED)]
+        lines += [f"- {render.escape_markdown(s)}" for s in detected.sentence]
+        rest = chosen[~chosen.verdict.isin(DETECTED)]
         if by == "all":
             lines += [f"- {render.escape_markdown(s)}" for s in rest.sentence]
         elif len(rest):
@@ -397,20 +401,22 @@ def effects_text(chosen: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
     orders them): change, interval, and the verdict.
     """
     rows: dict[tuple, dict[str, str]] = {}
-    for one in chosen.itertuples(index=False):
-        name = ablation.effect_name(one, config)
-        d = decimals_for([v for v in (one.value, one.low, one.high) if pd.notna(v)])
-        row = rows.setdefault((one.corpus, name), {"Corpus": config.label(one.corpus), "Effect": name})
-        row[metric(one.metric).heading] = render.estimate(one.value, one.low, one.high, d) + (
-            f" {one.verdict}" if one.verdict in FOUND else ""
-        )
+    for effect in chosen.itertuples(index=False):
+        name = ablation.effect_name(effect, config)
+        d = decimals_for([v for v in (effect.value, effect.low, effect.high) if pd.notna(v)])
+        row = rows.setdefault((effect.corpus, name), {"Corpus": config.label(effect.corpus), "Effect": name})
+        verdict = f" {effect.verdict}" if effect.verdict in DETECTED else ""
+        change = render.estimate(effect.value, effect.low, effect.high, d)
+        row[metric(effect.metric).heading] = change + verdict
     return pd.DataFrame(list(rows.values())).fillna("–")
 
 
 def mark_of_runs(facts: Facts) -> str:
     """What figures of training say where the people are drawn."""
-    trained = {corpus for card in facts.cards.values() for corpus in corpora_of(card)}
-    return DRAWN if set(facts.drawn) & trained or (facts.drawn and not trained) else ""
+    trained_on = {corpus for card in facts.cards.values() for corpus in corpora_of(card)}
+    # without a card that names corpora, drawn people cannot be ruled out
+    is_drawn = set(facts.drawn) & trained_on or (facts.drawn and not trained_on)
+    return DRAWN if is_drawn else ""
 
 
 def training_curves(history: pd.DataFrame, stem: Path, labels: Mapping[str, str], mark: str) -> bool:

@@ -28,6 +28,7 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
     """
     config = built.config
     methods = list(dict.fromkeys([*config.methods, *sorted(set(built.scores.method))]))
+    shown_metrics = [column.metric for table in built.tables for column in table.columns]
     absent: list[str] = []
     history = read_table(built.folder / "history.parquet", schemas.HISTORY)
     data = {
@@ -35,10 +36,8 @@ def page_data(built: Built, results: Path) -> dict[str, Any]:
         "corpora": {c: config.label(c) for c in sorted(set(built.scores.corpus))},
         "metrics": {m: _metric(built.scores, m) for m in sorted(set(built.scores.metric))},
         "emotions": list(EMOTIONS),
-        "shown": list(dict.fromkeys(key for t in built.tables for key in (c.metric.name for c in t.columns))),
-        "variants": {
-            c.metric.name: c.metric.variant for t in built.tables for c in t.columns if c.metric.variant
-        },
+        "shown": list(dict.fromkeys(metric.name for metric in shown_metrics)),
+        "variants": {metric.name: metric.variant for metric in shown_metrics if metric.variant},
         "scores": _scores(built.scores),
         "breakdown": _breakdown(built.breakdown),
         "effects": _effects(read_table(built.folder / "effects.parquet", schemas.EFFECTS), built),
@@ -82,13 +81,13 @@ def _short(value: float, digits: int = 5) -> float | None:
 
 
 def _metric(scores: pd.DataFrame, name: str) -> dict:
-    one = metric(name)
-    decimals = decimals_for(scores[(scores.metric == name)].value.dropna(), one.spec.unit)
+    label = metric(name)
+    decimals = decimals_for(scores[(scores.metric == name)].value.dropna(), label.spec.unit)
     return {
-        "label": one.label,
-        "direction": one.spec.direction,
-        "ideal": one.spec.ideal,
-        "meaning": one.spec.meaning,
+        "label": label.label,
+        "direction": label.spec.direction,
+        "ideal": label.spec.ideal,
+        "meaning": label.spec.meaning,
         "decimals": decimals,
     }
 
@@ -132,12 +131,12 @@ def _history(frame: pd.DataFrame) -> list[dict]:
 def _per_clip_frames(built: Built, results: Path) -> dict[tuple[str, str, str], pd.DataFrame]:
     """Per-clip values of every cell in the scores, where they are there."""
     cells = built.scores[["method", "corpus", "protocol"]].drop_duplicates()
-    found = {}
+    frames = {}
     for cell in track(list(cells.itertuples(index=False)), "reading per-clip values", unit="cell"):
         path = results / "scores" / cell.method / cell.corpus / cell.protocol / "per_clip.parquet"
         if path.exists():
-            found[tuple(cell)] = read_table(path, schemas.PER_CLIP, ["clip_id", "metric", "value"])
-    return found
+            frames[tuple(cell)] = read_table(path, schemas.PER_CLIP, ["clip_id", "metric", "value"])
+    return frames
 
 
 def _per_clip(built: Built, results: Path) -> dict[str, dict]:
@@ -145,29 +144,31 @@ def _per_clip(built: Built, results: Path) -> dict[str, dict]:
     order.
     """
     frames = _per_clip_frames(built, results)
-    found: dict[str, dict] = {}
+    cells: dict[str, dict] = {}
     for corpus, protocol in sorted({key[1:] for key in frames}):
-        mine = {m: f for (m, c, p), f in frames.items() if (c, p) == (corpus, protocol)}
-        clips = sorted(set().union(*(f.clip_id for f in mine.values())))
+        method_frames = {m: f for (m, c, p), f in frames.items() if (c, p) == (corpus, protocol)}
+        clips = sorted(set().union(*(f.clip_id for f in method_frames.values())))
         values: dict[str, dict] = {}
-        for method, frame in mine.items():
+        for method, frame in method_frames.items():
             wide = frame.pivot_table(index="metric", columns="clip_id", values="value").reindex(columns=clips)
             for name, row in zip(wide.index, wide.to_numpy(float), strict=True):
                 values.setdefault(name, {})[method] = [_short(v, 4) for v in row]
-        found[f"{corpus}/{protocol}"] = {"clips": clips, "values": values}
-    return found
+        cells[f"{corpus}/{protocol}"] = {"clips": clips, "values": values}
+    return cells
 
 
 def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
-    """Confusion matrices of the emotion evaluator: rows asked for, columns judged."""
-    found = []
+    """Confusion matrices of the emotion evaluator: rows the emotion asked for, columns
+    the emotion recognised.
+    """
+    matrices = []
     for cell in built.scores[["method", "corpus", "protocol"]].drop_duplicates().itertuples(index=False):
         path = results / "scores" / cell.method / cell.corpus / cell.protocol / "confusion.parquet"
         if not path.exists():
             continue
         matrix = read_table(path, schemas.CONFUSION).pivot(index="asked", columns="judged", values="n")
         if len(matrix):
-            found.append(
+            matrices.append(
                 cell._asdict()
                 | {
                     "asked": list(matrix.index),
@@ -175,43 +176,43 @@ def _confusion(built: Built, results: Path, absent: list[str]) -> list[dict]:
                     "counts": matrix.to_numpy().tolist(),
                 }
             )
-    if not found:
+    if not matrices:
         absent.append("confusion matrices of the emotion evaluator (results/scores/*/*/*/confusion.parquet)")
-    return found
+    return matrices
 
 
 def _captions(results: Path, absent: list[str]) -> list[dict]:
     """Histograms of the cosine similarity, per corpus and split into kept and dropped."""
-    found = []
+    histograms = []
     for path in sorted((results / "captions").glob("*/captions.parquet")):
         frame = read_table(path, schemas.CAPTIONS)
-        known = frame[frame.similarity.notna()]
-        if known.empty:
-            found.append({"corpus": path.parent.name, "clips": len(frame), "bars": {}})
+        scored = frame[frame.similarity.notna()]
+        if scored.empty:
+            histograms.append({"corpus": path.parent.name, "clips": len(frame), "bars": {}})
             continue
-        edges = np.linspace(min(0.0, known.similarity.min()), max(1.0, known.similarity.max()), BINS + 1)
+        edges = np.linspace(min(0.0, scored.similarity.min()), max(1.0, scored.similarity.max()), BINS + 1)
         bars = {
             status: np.histogram(group.similarity, edges)[0].tolist()
-            for status, group in known.groupby("status")
+            for status, group in scored.groupby("status")
         }
-        thresholds = sorted(set(known.threshold.dropna()))
-        found.append(
+        thresholds = sorted(set(scored.threshold.dropna()))
+        histograms.append(
             {
                 "corpus": path.parent.name,
                 "edges": edges.tolist(),
                 "bars": bars,
                 "thresholds": thresholds,
-                "kind": ", ".join(sorted(set(known.similarity_kind.dropna()))),
+                "kind": ", ".join(sorted(set(scored.similarity_kind.dropna()))),
             }
         )
-    if not found:
+    if not histograms:
         absent.append("captions (results/captions/*/captions.parquet): no cosine similarities")
-    return found
+    return histograms
 
 
 def _losses(results: Path, absent: list[str]) -> list[dict]:
     """What each stage kept, dropped and failed on, with reasons."""
-    found = []
+    losses = []
     stages = (
         ("corpora", "*/index.parquet", schemas.INDEX),
         ("clips", "*/clips.parquet", schemas.CLIPS),
@@ -233,7 +234,7 @@ def _losses(results: Path, absent: list[str]) -> list[dict]:
             .reset_index(name="count")
         )
         for row in counts.itertuples(index=False):
-            found.append(
+            losses.append(
                 {
                     "stage": stage,
                     "corpus": row.corpus,
@@ -242,43 +243,42 @@ def _losses(results: Path, absent: list[str]) -> list[dict]:
                     "count": int(row.count),
                 }
             )
-    return found
+    return losses
 
 
 def _provenance(results: Path) -> list[dict]:
     """All ``provenance.json`` of the results, by folder."""
-    found = []
+    records = []
     for path in sorted(results.glob("**/provenance.json")):
-        found.append({"folder": path.parent.relative_to(results).as_posix(), "record": read_json(path)})
-    return found
+        records.append({"folder": path.parent.relative_to(results).as_posix(), "record": read_json(path)})
+    return records
 
 
 def _signatures(built: Built, results: Path) -> list[dict]:
     """Every extractor in the scores with its hash, what it measured, and its card where
     there is one.
     """
-    cards: dict[
-        str, Card
-    ] = {}  # by the hashes by which scores may name an artefact: of its files, and of all of them
+    # by the hashes by which scores may name an artefact: of its files, and of all of them
+    cards: dict[str, Card] = {}
     for path in sorted((results / "zoo").glob("*/card.json")):
         card = read_card(path.parent)
         for sha256 in (*card.files.values(), card.sha256):
             cards.setdefault(sha256, card)
-    found = []
+    signatures = []
     frame = built.scores[built.scores.value.notna()].assign(
         weights_sha256=lambda f: f.weights_sha256.fillna("")
     )
     for (extractor, sha256), group in frame.groupby(["extractor", "weights_sha256"], sort=True):
         card = cards.get(sha256)
         facts = card.model_dump(include={"how", "source", "licence"}) if card else None
-        sides = sorted(set(group.resolution.dropna().astype(int)))
-        found.append(
+        resolutions = sorted(set(group.resolution.dropna().astype(int)))
+        signatures.append(
             {
                 "extractor": extractor,
                 "sha256": sha256,
                 "metrics": sorted(set(group.metric)),
-                "resolutions": sides,
+                "resolutions": resolutions,
                 "card": facts,
             }
         )
-    return found
+    return signatures

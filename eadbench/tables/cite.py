@@ -25,7 +25,7 @@ ENTRY = re.compile(r"^@\w+\{([^,\s]+),\n.*?^\}$", re.M | re.S)
 def entries() -> dict[str, str]:
     """Key -> BibTeX entry of ``core/references.bib``."""
     text = resources.files("eadbench.core").joinpath("references.bib").read_text(encoding="utf-8")
-    return {found[1]: found[0] for found in ENTRY.finditer(text)}
+    return {match[1]: match[0] for match in ENTRY.finditer(text)}
 
 
 def keys_of(metrics: Iterable[str], corpora: Iterable[str], methods: Iterable[str]) -> dict[str, list[str]]:
@@ -36,13 +36,13 @@ def keys_of(metrics: Iterable[str], corpora: Iterable[str], methods: Iterable[st
         corpora: Kinds of corpora, e.g. ``mead``.
         methods: Kinds of methods, or recipes of published ones, e.g. ``latentsync``.
     """
-    found = {
+    keys_for = {
         "Corpora": [CORPORA[kind] for kind in corpora if kind in CORPORA],
         "Methods": [key for kind in methods for key in METHODS.get(kind, ())],
         "Metrics": [key for name in metrics if name in METRICS for key in METRICS[name].cites],
         "This software": [OURS],
     }
-    return {what: list(dict.fromkeys(keys)) for what, keys in found.items() if keys}
+    return {what: list(dict.fromkeys(keys)) for what, keys in keys_for.items() if keys}
 
 
 def bibtex(keys: dict[str, list[str]], drawn: bool = False) -> str:
@@ -50,15 +50,15 @@ def bibtex(keys: dict[str, list[str]], drawn: bool = False) -> str:
 
     Args:
         keys: As ``keys_of`` gives them.
-        drawn: Whether people are drawn: the corpora then lend their layout alone.
+        drawn: Whether people are drawn: then only the layout of the corpora is used.
     """
-    parts, told = [], set()
+    parts, cited = [], set()
     for what, names in keys.items():
         layout = (
             " (their layout; the people here are drawn, the voices synthetic)"
             if drawn and what == "Corpora"
             else ""
         )
-        parts += [f"% {what}{layout}", *(entries()[name] for name in names if name not in told)]
-        told |= set(names)
+        parts += [f"% {what}{layout}", *(entries()[name] for name in names if name not in cited)]
+        cited |= set(names)
     return "\n\n".join(parts) + "\n"

@@ -72,20 +72,18 @@ def build_command(
           --per-clip results/scores/$cell/per_clip.parquet \\
           --samples results/samples/$cell/samples.parquet
     """
-    given = core_settings.load(settings, config, "tables build")
+    run_settings = core_settings.load(settings, config, "tables build")
     from eadbench.tables.build import TableInputs, build
 
-    kinds = (
-        {name: getattr(method, "recipe", method.kind) for name, method in given.samples.methods.items()}
-        if "samples" in given.raw
-        else {}
-    )
-    told = given.corpora if "corpora" in given.raw else None
-    corpora = (
-        {name: {"kind": corpus.kind, "drawn": name in told.drawn} for name, corpus in told.sets.items()}
-        if told
-        else {}
-    )
+    kinds: dict[str, str] = {}
+    if "samples" in run_settings.raw:
+        methods = run_settings.samples.methods
+        kinds = {name: getattr(method, "recipe", method.kind) for name, method in methods.items()}
+    corpora: dict[str, dict] = {}
+    if "corpora" in run_settings.raw:
+        drawn = run_settings.corpora.drawn
+        sets = run_settings.corpora.sets
+        corpora = {name: {"kind": corpus.kind, "drawn": name in drawn} for name, corpus in sets.items()}
     files = (
         summary or [],
         per_clip or [],
@@ -97,7 +95,7 @@ def build_command(
         labels,
     )
     inputs = TableInputs(*files, kinds=kinds, corpora=corpora)
-    build(inputs, given.tables, given.seed, out, given.scores.few_clips)
+    build(inputs, run_settings.tables, run_settings.seed, out, run_settings.scores.few_clips)
 
 
 @app.command("report")
@@ -137,12 +135,12 @@ def report_command(
 
         eadbench tables report --out page/index.html
     """
-    given = core_settings.load(settings, config, "tables report") if settings or config else None
-    results = results or (given.results if given else Path("results"))
+    run_settings = core_settings.load(settings, config, "tables report") if settings or config else None
+    results = results or (run_settings.results if run_settings else Path("results"))
     out = out or results / "report/index.html"
     from eadbench.tables.report import bundle_page, report
 
-    report(tables or results / "tables", results, out, given.tables if given else None)
+    report(tables or results / "tables", results, out, run_settings.tables if run_settings else None)
     if bundle:
         bundle_page(out, bundle)
     typer.echo(f"open {out} in a browser")
@@ -230,9 +228,9 @@ def breakdown_command(
 
     built = load_built(results / "tables")
     cells, clips = groups.of_results(results)
-    found = groups.groups_of(clips, by, labels)
+    group_rows = groups.groups_of(clips, by, labels)
     with gather.open_per_clip(cells, results / "tables") as base:
-        frame = groups.breakdown(base, found, built.few_clips)
+        frame = groups.breakdown(base, group_rows, built.few_clips)
     if metrics:
         shown = [name.strip() for name in metrics.split(",")]
         groups.check_known(shown, sorted(set(frame.metric)), "metric per clip", "--metrics")
@@ -291,8 +289,8 @@ def merge_command(
         name, equals, folder = text.partition("=")
         path = Path(folder if equals else text)
         if not equals:
-            usual = path.name in ("results", "tables", "scores.parquet")
-            name = path.resolve().parent.name if usual else path.name.removesuffix(".parquet")
+            is_default_name = path.name in ("results", "tables", "scores.parquet")
+            name = path.resolve().parent.name if is_default_name else path.name.removesuffix(".parquet")
         if name in folders:
             raise EadbenchError(f"two results are named {name!r}", text, "give them names: NAME=PATH")
         folders[name] = path

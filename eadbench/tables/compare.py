@@ -26,7 +26,7 @@ KEY = [*CELL, "metric", "variant"]
 SIGNATURE = ["extractor", "weights_sha256", "resolution"]
 ALPHA = 0.05
 REPLICATES = 1000
-FILE_WIDTH = 180  # letters of a line that no terminal breaks
+FILE_WIDTH = 180  # characters of a line in a file or pipe
 ORDER = ("changed", "other signature", "unknown", "noise", "only in A", "only in B", "same")
 
 
@@ -68,27 +68,28 @@ def compare(first: Path, second: Path, out: Path | None = None, everything: bool
 
 
 def compare_values(first: Path, second: Path) -> pd.DataFrame:
-    """Every value of either side, the difference, its interval, p, and a verdict (see
+    """Every value of either result, the difference, its interval, p, and a verdict (see
     ``ORDER``).
     """
-    sides = [read_table(tables_folder(f) / "scores.parquet", schemas.SCORES) for f in (first, second)]
-    for side in sides:
-        side["variant"] = side.variant.fillna("")
-        side["resolution"] = side.resolution.astype("Int64").astype(str).replace("<NA>", "")
+    results = [read_table(tables_folder(f) / "scores.parquet", schemas.SCORES) for f in (first, second)]
+    for frame in results:
+        frame["variant"] = frame.variant.fillna("")
+        frame["resolution"] = frame.resolution.astype("Int64").astype(str).replace("<NA>", "")
     columns = [*KEY, "value", "low", "high", "n", *SIGNATURE, "run_hash", "seed", "commit"]
-    both = sides[0][columns].merge(
-        sides[1][columns], on=KEY, how="outer", suffixes=("_a", "_b"), indicator="side"
+    both = results[0][columns].merge(
+        results[1][columns], on=KEY, how="outer", suffixes=("_a", "_b"), indicator="side"
     )
-    p_values = _paired(first, second, both)
+    tests = _paired(first, second, both)
     rows = []
     for row in both.itertuples(index=False):
-        found = {name: getattr(row, name) for name in KEY} | {
+        values = {name: getattr(row, name) for name in KEY} | {
             "a": row.value_a,
             "b": row.value_b,
             "n_a": row.n_a,
             "n_b": row.n_b,
         }
-        rows.append(found | _verdict(row, p_values.get((row.method, row.corpus, row.protocol, row.metric))))
+        test = tests.get((row.method, row.corpus, row.protocol, row.metric))
+        rows.append(values | _verdict(row, test))
     frame = pd.DataFrame(
         rows,
         columns=[*KEY, "a", "b", "n_a", "n_b", "difference", "low", "high", "p_value", "verdict", "detail"],
@@ -98,23 +99,24 @@ def compare_values(first: Path, second: Path) -> pd.DataFrame:
 
 def _verdict(row, paired: Paired | None) -> dict:
     """Difference, interval and verdict of one value."""
-    nothing = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
+    no_difference = {"difference": None, "low": None, "high": None, "p_value": None, "detail": ""}
     if row.side != "both":
-        return nothing | {"verdict": "only in A" if row.side == "left_only" else "only in B"}
+        return no_difference | {"verdict": "only in A" if row.side == "left_only" else "only in B"}
     signatures = [
-        describe_signature(*(str(getattr(row, f"{name}_{side}")) for name in SIGNATURE), "") for side in "ab"
+        describe_signature(*(str(getattr(row, f"{name}_{suffix}")) for name in SIGNATURE), "")
+        for suffix in "ab"
     ]
     if signatures[0] != signatures[1]:
-        return nothing | {"verdict": "other signature", "detail": f"{signatures[0]} / {signatures[1]}"}
+        return no_difference | {"verdict": "other signature", "detail": f"{signatures[0]} / {signatures[1]}"}
     if pd.isna(row.value_a) or pd.isna(row.value_b):
         same = pd.isna(row.value_a) and pd.isna(row.value_b)
-        return nothing | {
+        return no_difference | {
             "verdict": "same" if same else "changed",
             "detail": "not measured" if same else "measured on one side only",
         }
     difference = row.value_b - row.value_a
     if difference == 0 and row.n_a == row.n_b:
-        return nothing | {"difference": 0.0, "verdict": "same"}
+        return no_difference | {"difference": 0.0, "verdict": "same"}
     if paired is not None:
         detail = f"{paired.n} clips in common"
         verdict = "changed" if paired.p < ALPHA else "noise"
@@ -128,7 +130,7 @@ def _verdict(row, paired: Paired | None) -> dict:
         }
     ends = (row.low_a, row.high_a, row.low_b, row.high_b)
     if any(pd.isna(e) for e in ends):
-        return nothing | {"difference": difference, "verdict": "unknown", "detail": "no interval"}
+        return no_difference | {"difference": difference, "verdict": "unknown", "detail": "no interval"}
     low, high = mover([-1, 1], [row.value_a, row.value_b], [row.low_a, row.low_b], [row.high_a, row.high_b])
     return {
         "difference": difference,
@@ -141,10 +143,10 @@ def _verdict(row, paired: Paired | None) -> dict:
 
 
 def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ...], Paired]:
-    """Paired tests per (method, corpus, protocol, metric) where both sides hold
+    """Paired tests per (method, corpus, protocol, metric) where both results hold
     per-clip values.
     """
-    found: dict[tuple[str, ...], Paired] = {}
+    paired_tests: dict[tuple[str, ...], Paired] = {}
     draws: dict[tuple[str, ...], np.ndarray] = {}
     columns = ["clip_id", "speaker", "metric", "value"]
     for cell in both[both.side == "both"][CELL].drop_duplicates().itertuples(index=False):
@@ -165,22 +167,25 @@ def _paired(first: Path, second: Path, both: pd.DataFrame) -> dict[tuple[str, ..
             if clips not in draws:
                 draws[clips] = resamplings(group.speaker_a.tolist(), REPLICATES, 0, "compare", *clips)
             low, high = mean_interval(difference, draws[clips])
-            found[(*cell, str(name))] = Paired(signed_rank(difference), low, high, len(difference))
-    return found
+            paired_tests[(*cell, str(name))] = Paired(signed_rank(difference), low, high, len(difference))
+    return paired_tests
 
 
 def compare_settings(first: Path, second: Path) -> pd.DataFrame:
     """Seeds, commits, checkpoints, settings and versions that differ, as rows of
-    ``what, A, B``; records that one side lacks are a row per stage.
+    ``what, A, B``; records that one of the results lacks are a row per stage.
     """
-    sides = [_facts(folder) for folder in (first, second)]
-    records = [{key.partition(": ")[0] for key in side if ": " in key} for side in sides]
-    lone = [mine - other for mine, other in (records, records[::-1])]
-    stages = [Counter(record.partition("/")[0] for record in one) for one in lone]
+    facts = [_facts(folder) for folder in (first, second)]
+    records = [{key.partition(": ")[0] for key in result_facts if ": " in key} for result_facts in facts]
+    only_a, only_b = records[0] - records[1], records[1] - records[0]
+    stages = [Counter(record.partition("/")[0] for record in lone) for lone in (only_a, only_b)]
+    differing = [
+        key for key in sorted(set(facts[0]) | set(facts[1])) if facts[0].get(key) != facts[1].get(key)
+    ]
     rows = [
-        {"what": key, "A": str(sides[0].get(key, "–")), "B": str(sides[1].get(key, "–"))}
-        for key in sorted(set(sides[0]) | set(sides[1]))
-        if sides[0].get(key) != sides[1].get(key) and key.partition(": ")[0] not in lone[0] | lone[1]
+        {"what": key, "A": str(facts[0].get(key, "–")), "B": str(facts[1].get(key, "–"))}
+        for key in differing
+        if key.partition(": ")[0] not in only_a | only_b
     ]
     rows += [
         {
@@ -225,20 +230,19 @@ def _flat(value: Any, prefix: str) -> dict[str, Any]:
 
 
 def in_order(values: pd.DataFrame) -> pd.DataFrame:
-    """What changed first; a cell that only one side has is one row."""
+    """What changed first; a cell that only one of the results has is one row."""
     lone = values[values.verdict.str.startswith("only")].groupby([*CELL, "verdict"], sort=True)
     counts = values.groupby(CELL).size()
     whole = {key: group for key, group in lone if len(group) == counts[key[:3]]}
-    rest = values.drop(index=[at for group in whole.values() for at in group.index])
+    rest = values.drop(index=[index for group in whole.values() for index in group.index])
     rows = [
         dict(zip([*CELL, "verdict"], key, strict=True))
         | {"metric": f"all {len(g)}", "variant": "", "detail": ""}
         for key, g in whole.items()
     ]
-    joined = (
-        pd.concat([rest, pd.DataFrame(rows, columns=values.columns)], ignore_index=True) if rows else rest
-    )
-    return joined.sort_values("verdict", key=lambda v: v.map(ORDER.index), kind="stable", ignore_index=True)
+    if rows:
+        rest = pd.concat([rest, pd.DataFrame(rows, columns=values.columns)], ignore_index=True)
+    return rest.sort_values("verdict", key=lambda v: v.map(ORDER.index), kind="stable", ignore_index=True)
 
 
 def as_text(values: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ READS = {
 
 
 CELLS, TABLES = ".cells", ".tables"  # folders beside the table that `eadbench score` writes
-# What a title may leave to be filled in, so that it claims nothing by hand.
+# Placeholders of titles: corpora and modules are filled in, not claimed by hand.
 PLACEHOLDERS = ("corpora", "modules", "trained_on")
 
 
@@ -35,9 +35,9 @@ class ComparisonTable(Section):
 
     Attributes:
         title: Heading. ``{corpora}`` stands for the names of the corpora in print,
-            ``{trained_on}`` for those that the reference was trained on, as the cards
-            of its run and of what that started from tell, ``{modules}`` (ablation) for
-            the modules.
+            ``{trained_on}`` for those that the reference was trained on, by the cards
+            of its run and of what that started from, ``{modules}`` (ablation) for the
+            modules.
         corpora: Corpora, in the order of the columns.
         metrics: Metrics, in the order of the columns; ``name`` or ``name@variant``
             where a metric was computed by several protocols.
@@ -94,7 +94,7 @@ class AblationTable(Section):
     quoted: dict[CorpusName, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _grid_is_sound(self) -> "AblationTable":
+    def _grid_is_consistent(self) -> "AblationTable":
         check_title(self.title, PLACEHOLDERS)
         check_jitter(self.metrics)
         if self.reference not in self.factors:
@@ -116,8 +116,7 @@ class AblationTable(Section):
         if self.modules:
             if sorted(self.modules) != sorted(names):
                 raise ValueError(f"modules are {self.modules}, the factors name {sorted(names)}")
-            # settings travel as JSON with sorted keys, so the order of a mapping says
-            # nothing
+            # settings are passed on as JSON with sorted keys: a mapping keeps no order
             for states in self.factors.values():
                 ordered = {module: states[module] for module in self.modules}
                 states.clear()
@@ -163,17 +162,17 @@ class FiguresConfig(Section):
     generalisation_emotion: str = "happy"
 
 
-# Names of what else lies in the folder of the tables.
-TAKEN = {
+# File names of the other tables in the folder.
+RESERVED_NAMES = {
     "main", "generalisation", "ablation", "ablation_report", "speed", "scores", "effects", "breakdown",
     "history", "dial", "in_time",
 }  # fmt: skip
-# Tables that come by themselves where a protocol was rendered that no table of the
-# configuration shows: title and metrics by protocol.
-DRIFT = ("csim_slope", "sharpness_slope", "sync_slope", "jitter_slope")  # of long clips
-STANDING = {"silent": ("Driven with silence", ("open_mouth", "silence_mouth_motion", "csim"))}
+# Tables that are added without configuration: of long clips, and of protocols that were
+# rendered and that no configured table shows (title and metrics by protocol).
+DRIFT = ("csim_slope", "sharpness_slope", "sync_slope", "jitter_slope")
+AUTOMATIC = {"silent": ("Driven with silence", ("open_mouth", "silence_mouth_motion", "csim"))}
 
-# What of the clips table can part the clips into groups (a test compares).
+# Columns of the clips table by which clips can be grouped (a test compares).
 BY = (
     "emotion", "speaker", "sex", "emotion_raw", "level", "intensity", "view", "sentence", "split", "frames",
     "fps", "size", "detection_rate", "faces", "face_size", "yaw", "jitter", "sharpness", "brightness",
@@ -213,7 +212,7 @@ class TablesConfig(Section):
         methods: All methods in the order of the rows. The first is the one that paired
             tests compare with.
         ground_truth: The method that shows the test clips themselves; never ranked.
-        controls: Methods that no sound metric should prefer (still frame, shuffled
+        controls: Methods that no valid metric should prefer (still frame, shuffled
             audio, copied input); never ranked.
         labels: Method, corpus or module -> name in print.
         main: Main comparison (paper: HDTF and MEAD).
@@ -243,12 +242,14 @@ class TablesConfig(Section):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> "TablesConfig":
-        taken = TAKEN & set(self.more)
-        if taken:
-            raise ValueError(f"`more` may not hold a table named {', '.join(sorted(taken))}")
-        bad = [name for name in self.more if not name.isidentifier()]
-        if bad:
-            raise ValueError(f"a table's name becomes a file's: letters, digits and _ only, got {bad[0]!r}")
+        reserved = RESERVED_NAMES & set(self.more)
+        if reserved:
+            raise ValueError(f"`more` may not hold a table named {', '.join(sorted(reserved))}")
+        invalid = [name for name in self.more if not name.isidentifier()]
+        if invalid:
+            raise ValueError(
+                f"a table's name becomes a file's: letters, digits and _ only, got {invalid[0]!r}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -268,8 +269,8 @@ class TablesConfig(Section):
 
     def comparisons(self) -> dict[str, ComparisonTable]:
         """All comparison tables by name: main, generalisation, then ``more``."""
-        found = {"main": self.main, "generalisation": self.generalisation, **self.more}
-        return {name: table for name, table in found.items() if table is not None}
+        tables = {"main": self.main, "generalisation": self.generalisation, **self.more}
+        return {name: table for name, table in tables.items() if table is not None}
 
     def reference_of(self, table: ComparisonTable | AblationTable) -> str:
         """The method that the paired tests of a table compare with."""
@@ -283,7 +284,7 @@ class TablesConfig(Section):
         Args:
             table: One of this section.
             trained_on: Corpora that its reference was trained on; none if no card
-                tells.
+                names them.
         """
         modules = list(table.factors[table.reference]) if isinstance(table, AblationTable) else []
         names = {"corpora": table.corpora, "modules": modules, "trained_on": trained_on}
@@ -324,31 +325,33 @@ class TablesConfig(Section):
         return self.labels.get(name, name)
 
 
-def standing(
+def with_automatic_tables(
     config: TablesConfig, cells: Iterable[tuple[str, str, str]], measured: Collection[str]
 ) -> TablesConfig:
-    """The section with the tables that come by themselves: of protocols (``STANDING``)
-    and of long clips (``DRIFT``) that no table of the configuration shows.
+    """The section with the automatic tables: of protocols (``AUTOMATIC``) and of long
+    clips (``DRIFT``) that no table of the configuration shows.
 
     Args:
-        config: As it was given.
+        config: The section of the configuration.
         cells: Method, corpus and protocol of all that was scored.
         measured: Metrics that have values.
     """
-    more, scored, given = dict(config.more), set(cells), config.comparisons().values()
-    wanted = {
-        name: (name, *told) for name, told in STANDING.items() if name not in {t.protocol for t in given}
-    }
-    if not any(set(table.metrics) & set(DRIFT) for table in given):
-        wanted["drift"] = ("self", "Change per second in the course of long clips", DRIFT)
-    for name, (protocol, title, known) in wanted.items():
-        here = [(method, corpus) for method, corpus, one in scored if one == protocol]
-        methods = [method for method in config.methods if method in {m for m, _ in here}]
-        metrics = [metric for metric in known if metric in measured]
+    more, scored, tables = dict(config.more), set(cells), config.comparisons().values()
+    protocols_shown = {table.protocol for table in tables}
+    candidates = {name: (name, *spec) for name, spec in AUTOMATIC.items() if name not in protocols_shown}
+    if not any(set(table.metrics) & set(DRIFT) for table in tables):
+        candidates["drift"] = ("self", "Change per second in the course of long clips", DRIFT)
+    for name, (protocol, title, candidate_metrics) in candidates.items():
+        cells_shown = [
+            (method, corpus) for method, corpus, cell_protocol in scored if cell_protocol == protocol
+        ]
+        scored_methods = {method for method, _ in cells_shown}
+        methods = [method for method in config.methods if method in scored_methods]
+        metrics = [metric for metric in candidate_metrics if metric in measured]
         if name not in more and methods and metrics:
             more[name] = ComparisonTable(
                 title=title,
-                corpora=sorted({corpus for _, corpus in here}),
+                corpora=sorted({corpus for _, corpus in cells_shown}),
                 metrics=metrics,
                 protocol=protocol,
                 methods=methods,
@@ -357,37 +360,36 @@ def standing(
     return config.model_copy(update={"more": more})
 
 
-def check_title(title: str, known: Sequence[str]) -> None:
+def check_title(title: str, placeholders: Sequence[str]) -> None:
     """Braces in a title are placeholders.
 
     Raises:
         ValueError: If one is not known.
     """
     for name in re.findall(r"\{([^{}]*)\}", title):
-        if name not in known:
-            raise ValueError(
-                f"title: unknown placeholder {{{name}}}{nearest(name, known)}; known: {', '.join(known)}"
-            )
+        if name not in placeholders:
+            hint = f"{nearest(name, placeholders)}; known: {', '.join(placeholders)}"
+            raise ValueError(f"title: unknown placeholder {{{name}}}{hint}")
 
 
 def check_jitter(metrics: list[str]) -> None:
-    """Less jitter is easily had by moving less: refuse a list that shows it without the
-    motion energy right after it.
+    """A method that moves less has less jitter: refuse a list that shows jitter without
+    the motion energy right after it.
 
     Raises:
         ValueError: If it does.
     """
-    for at, name in enumerate(metrics):
-        follower = next((later for later in metrics[at + 1 :] if "jitter" not in later), "")
+    for index, name in enumerate(metrics):
+        follower = next((later for later in metrics[index + 1 :] if "jitter" not in later), "")
         if "jitter" in name and "motion_energy" not in follower:
             raise ValueError(
-                f"list the motion energy right after {name!r}: a still picture has no jitter either"
+                f"list the motion energy right after {name!r}: a still image has no jitter either"
             )
 
 
 def check(settings: Any) -> None:
-    """Metrics of the tables are metrics, and no run of the table of generalisation was
-    trained on what it shows.
+    """Verify that the metrics of the tables exist, and that no run of the table of
+    generalisation was trained on a corpus that it shows.
 
     Raises:
         EadbenchError: If a metric is unknown, with the nearest name; or with the run
@@ -397,9 +399,9 @@ def check(settings: Any) -> None:
     labels = settings.tables.breakdown.labels
     if labels and not Path(labels).is_file():
         raise EadbenchError("the file does not exist", f"tables.breakdown.labels: {labels}", "correct it")
-    tables = settings.tables.comparisons() | (
-        {"ablation": settings.tables.ablation} if settings.tables.ablation else {}
-    )
+    tables = settings.tables.comparisons()
+    if settings.tables.ablation:
+        tables = tables | {"ablation": settings.tables.ablation}
     for name, table in tables.items():
         for metric in table.metrics:
             if metric.split("@")[0] not in evaluator_roles():

@@ -15,7 +15,7 @@ SHARES = ("probability", "rising")  # from 0 to 1, and so are their intervals
 TITLE = "Response to the intensity asked for"
 MEASURES = {"probability": "p_emo", "va_error": "va_error"}  # of a clip at one intensity
 LEGEND = (
-    "Another emotion than the clip's is asked for at rising intensity, with the same face, sound, reference, "
+    "Another emotion than the clip's is asked for at rising intensity, with the same face, audio, reference, "
     "text source and noise. P: probability that the evaluator gives that emotion, mean over clips. Slope: of "
     "a line through a clip's probabilities, per unit of intensity, mean over the clips that have all "
     f"{len(INTENSITIES)}. Rising: share of those clips whose probability never falls; "
@@ -31,8 +31,8 @@ def dial(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     Args:
         base: With the table ``per_clip``, see ``gather.open_per_clip``.
     """
-    own = base.cursor()
-    clips = own.execute(
+    cursor = base.cursor()
+    clips = cursor.execute(
         """
         SELECT method, corpus, protocol, metric, clip_id, coalesce(speaker, 'clip ' || clip_id) AS speaker,
             value
@@ -41,7 +41,7 @@ def dial(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         """,
         {"cells": list(DIAL), "metrics": list(MEASURES.values())},
     ).df()
-    own.close()
+    cursor.close()
     clips["intensity"] = clips.protocol.map(DIAL)
     rows = []
     for (method, corpus), cell in clips.groupby(["method", "corpus"]):
@@ -49,15 +49,19 @@ def dial(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
             chosen = cell[cell.metric == name]
             for intensity, group in chosen.groupby("intensity"):
                 rows.append(_row(method, corpus, quantity, intensity, group.value, group.speaker))
-        grid = cell[cell.metric == "p_emo"].pivot(index="clip_id", columns="intensity", values="value")
-        grid = grid.reindex(columns=INTENSITIES).dropna()
-        whole = cell[cell.metric == "va_error"].groupby("clip_id").value.mean()
-        rising = (np.diff(grid.to_numpy(), axis=1) >= 0).all(1).astype(float)
+        probabilities = cell[cell.metric == "p_emo"].pivot(
+            index="clip_id", columns="intensity", values="value"
+        )
+        probabilities = probabilities.reindex(columns=INTENSITIES).dropna()
+        clip_errors = cell[cell.metric == "va_error"].groupby("clip_id").value.mean()
+        rising = (np.diff(probabilities.to_numpy(), axis=1) >= 0).all(1).astype(float)
         speakers = cell.drop_duplicates("clip_id").set_index("clip_id").speaker
         rows += [
-            _row(method, corpus, "va_error", None, whole, speakers[whole.index]),
-            _row(method, corpus, "slope", None, slopes(grid.to_numpy()), speakers[grid.index]),
-            _row(method, corpus, "rising", None, rising, speakers[grid.index]),
+            _row(method, corpus, "va_error", None, clip_errors, speakers[clip_errors.index]),
+            _row(
+                method, corpus, "slope", None, slopes(probabilities.to_numpy()), speakers[probabilities.index]
+            ),
+            _row(method, corpus, "rising", None, rising, speakers[probabilities.index]),
         ]
     return pd.DataFrame(filter(None, rows), columns=schemas.DIAL.names).astype({"intensity": float})
 
@@ -66,8 +70,8 @@ def slopes(probabilities: np.ndarray) -> np.ndarray:
     """Slope of a least-squares line through each row ``(N, intensities)``, per unit of
     intensity.
     """
-    off = np.array(INTENSITIES) - np.mean(INTENSITIES)
-    return probabilities @ off / (off @ off)
+    centred = np.array(INTENSITIES) - np.mean(INTENSITIES)
+    return probabilities @ centred / (centred @ centred)
 
 
 def _row(method, corpus, quantity, intensity, values, speakers) -> dict | None:
@@ -93,29 +97,27 @@ def _row(method, corpus, quantity, intensity, values, speakers) -> dict | None:
 
 def dial_text(frame: pd.DataFrame, config: TablesConfig) -> pd.DataFrame:
     """The table for print: methods in rows."""
-    order = {method: at for at, method in enumerate(config.methods)}
+    order = {method: index for index, method in enumerate(config.methods)}
     lines = []
-    cells = sorted(
-        set(zip(frame.method, frame.corpus, strict=True)), key=lambda c: (c[1], order.get(c[0], len(order)))
-    )
-    for method, corpus in cells:
-        mine = frame[(frame.method == method) & (frame.corpus == corpus)]
+    cells = set(zip(frame.method, frame.corpus, strict=True))
+    for method, corpus in sorted(cells, key=lambda cell: (cell[1], order.get(cell[0], len(order)))):
+        cell_rows = frame[(frame.method == method) & (frame.corpus == corpus)]
         line = {"Method": config.label(method), "Corpus": config.label(corpus)}
         for intensity in INTENSITIES:
-            line[f"P at {intensity:g}"] = _shown(mine, "probability", intensity)
-        line["Slope ↑"] = _shown(mine, "slope")
-        line["Rising ↑"] = _shown(mine, "rising")
-        line["V-A error ↓"] = _shown(mine, "va_error")
-        whole = mine[mine.quantity == "slope"].n
-        lines.append(line | {"n": str(whole.iloc[0]) if len(whole) else "0"})
+            line[f"P at {intensity:g}"] = _shown(cell_rows, "probability", intensity)
+        line["Slope ↑"] = _shown(cell_rows, "slope")
+        line["Rising ↑"] = _shown(cell_rows, "rising")
+        line["V-A error ↓"] = _shown(cell_rows, "va_error")
+        slope_clips = cell_rows[cell_rows.quantity == "slope"].n
+        lines.append(line | {"n": str(slope_clips.iloc[0]) if len(slope_clips) else "0"})
     return pd.DataFrame(lines)
 
 
-def _shown(mine: pd.DataFrame, quantity: str, intensity: float | None = None) -> str:
+def _shown(cell_rows: pd.DataFrame, quantity: str, intensity: float | None = None) -> str:
     """``0.41 [0.32, 0.50]``."""
-    rows = mine[
-        (mine.quantity == quantity)
-        & (mine.intensity.isna() if intensity is None else mine.intensity.eq(intensity))
+    rows = cell_rows[
+        (cell_rows.quantity == quantity)
+        & (cell_rows.intensity.isna() if intensity is None else cell_rows.intensity.eq(intensity))
     ]
     if not len(rows):
         return "–"

@@ -82,9 +82,9 @@ def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
     entry per metric of the tables, and ``datasets/CORPUS/eval.yaml``, which makes the
     repository of the test clips a benchmark with these tasks.
 
-    The task is ``METRIC``, with protocol and variant where these are not the usual
-    ones. The notes of an entry tell its interval, n, what measured it, and what forbids
-    to cite it. Source: https://huggingface.co/docs/hub/eval-results.
+    The task is ``METRIC``, with protocol and variant where these are not the default.
+    The notes of an entry hold its interval, n, its metric signature, and why it may not
+    be cited. Source: https://huggingface.co/docs/hub/eval-results.
 
     Args:
         built: The tables.
@@ -146,26 +146,26 @@ def to_hub(built: Built, out: Path, datasets: Mapping[str, str]) -> list[Path]:
 
 def _task(row: Any) -> str:
     """Id of the task that a value belongs to."""
-    told = filter(None, [row.metric, "" if row.protocol == "self" else row.protocol, row.variant])
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(told)).strip("_")
+    parts = filter(None, [row.metric, "" if row.protocol == "self" else row.protocol, row.variant])
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts)).strip("_")
 
 
 def _hub_entry(row: Any, dataset: str, built: Built) -> dict[str, Any]:
     """One value in the Hub's form."""
     resolution = "" if pd.isna(row.resolution) else str(int(row.resolution))
-    told = [f"95 % interval {row.low:.6g} to {row.high:.6g}"] if pd.notna(row.low) else []
-    told += [
+    notes = [f"95 % interval {row.low:.6g} to {row.high:.6g}"] if pd.notna(row.low) else []
+    notes += [
         f"n = {row.n}",
         describe_signature(row.extractor, row.weights_sha256 or "", resolution, ""),
         f"eadbench {row.commit[:12]}",
     ]
-    told += [
+    notes += [
         note.text.partition(". ")[0].rstrip(".") for note in built.notes if note.kind in ("data", "citing")
     ]
     return {
         "dataset": {"id": dataset, "task_id": _task(row)},
         "value": float(row.value),
-        "notes": "; ".join(told),
+        "notes": "; ".join(notes),
     }
 
 
@@ -202,7 +202,7 @@ def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:
         path = built.folder / f"{table}.parquet"
         if not path.exists():
             continue
-        read_table(path, contract)  # what is described is what is there
+        read_table(path, contract)  # fails where the file does not fit its description
         file = f"{table}.parquet"
         files.append(
             {
@@ -252,12 +252,11 @@ def to_croissant(built: Built, out: Path, name: str, licence: str) -> None:
 
 def _description(built: Built) -> str:
     """What the values are, in a few sentences."""
-    metrics = ", ".join(
-        METRICS[name].label if name in METRICS else name for name in sorted(set(built.scores.metric))
-    )
+    names = sorted(set(built.scores.metric))
+    metrics = ", ".join(METRICS[name].label if name in METRICS else name for name in names)
     corpora = built.config.listed(sorted(set(built.scores.corpus)))
-    told = " ".join(note.text for note in built.notes if note.kind in ("data", "evaluators", "citing"))
+    notes = " ".join(note.text for note in built.notes if note.kind in ("data", "evaluators", "citing"))
     return (
         f"Scores of {built.scores.method.nunique()} talking-head methods on {corpora} by eadbench: "
-        f"{metrics}. {told}"
+        f"{metrics}. {notes}"
     )

@@ -27,17 +27,17 @@ TITLE_WIDTH = 34  # letters of a panel's title before it is broken
 MARK_COLOUR = "#a04000"
 LABEL_WIDTH = 24  # letters of a row's name before it is broken
 FEW_POINTS = 5  # curves with fewer show their points
-# Quantities of a training history in words, the most telling first; of validation where
-# there are values.
+# Quantities of a training history in words, the most informative first; of validation
+# where there are values.
 QUANTITIES = {
     "noise": "noise prediction error",
-    "audio_sensitivity": "use of the sound: error with another sound, relative",
+    "audio_sensitivity": "use of the audio: error with other audio, relative",
     "emotion_sensitivity": "use of the emotion: error with another one, relative",
-    "noise_other_sound": "error with another clip's sound",
+    "noise_other_sound": "error with another clip's audio",
     "noise_other_emotion": "error with another clip's emotion",
     "within_one_frame": "offset right within one frame, share",
-    "found": "lips and sound matched, share",
-    "cosine_in_sync": "cosine of lips and sound in sync",
+    "found": "lips and audio matched, share",
+    "cosine_in_sync": "cosine of lips and audio in sync",
     "l1": "pixel error (L1)",
     "sync": "sync loss",
     "lpips": "LPIPS loss",
@@ -46,7 +46,7 @@ QUANTITIES = {
 }
 # how a run went, not how good it is
 RUNNING = ("data_wait", "gradient_norm", "learning_rate", "lr", "seconds_per_step")
-# Okabe & Ito, told apart by the colour-blind
+# Okabe & Ito, which the colour-blind can distinguish
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 # fonttype 42 embeds the letters as letters; the fixed salt keeps ids equal from run to
 # run.
@@ -60,8 +60,8 @@ STYLE = {
 
 
 def save(figure: Figure, stem: Path, mark: str = "") -> None:
-    """Write ``stem.png`` and ``stem.pdf`` and close the figure; ``mark`` is what it
-    must say of its data, below it.
+    """Write ``stem.png`` and ``stem.pdf`` and close the figure; ``mark``, e.g. that its
+    people are drawn, is printed below it.
     """
     if mark:
         figure.text(1, -0.01, _plain(mark), fontsize=7, ha="right", va="top", color=MARK_COLOUR)
@@ -75,16 +75,14 @@ def save(figure: Figure, stem: Path, mark: str = "") -> None:
 
 
 def quality(history: pd.DataFrame) -> list[str]:
-    """Quantities that tell how good a run is, those of validation first, in the order
+    """Quantities that measure how good a run is, those of validation first, in the order
     of ``QUANTITIES``.
     """
     order = list(QUANTITIES)
     validated = set(history.quantity[history.split == "val"])
     names = [name for name in history.quantity.unique() if name not in RUNNING]
-    return sorted(
-        names,
-        key=lambda name: (name not in validated, order.index(name) if name in order else len(order), name),
-    )
+    places = {name: order.index(name) if name in order else len(order) for name in names}
+    return sorted(names, key=lambda name: (name not in validated, places[name], name))
 
 
 def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = None) -> Figure:
@@ -141,11 +139,11 @@ def history_figure(history: pd.DataFrame, labels: Mapping[str, str] | None = Non
 
 
 def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> Figure:
-    """Methods in rows, time in columns, the driving sound above: the form of the
+    """Methods in rows, time in columns, the driving audio above: the form of the
     paper's figures 4, 5 and 6.
 
     Args:
-        rows: (name, video) of the same clip, driven by the same sound.
+        rows: (name, video) of the same clip, driven by the same audio.
         frames: Columns, spread evenly over the shortest video.
         title: Heading.
     """
@@ -157,17 +155,16 @@ def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> F
     )
     labels = [_plain(textwrap.fill(name, LABEL_WIDTH)) for name, _ in rows]
     with plt.rc_context(STYLE):
-        sheet = _Sheet(
-            len(rows), len(chosen), max(len(line) for label in labels for line in label.split("\n"))
-        )
-        wave = _wave(sheet, _sound(rows[0][1]), length, chosen)
+        longest = max(len(line) for label in labels for line in label.split("\n"))
+        sheet = _Sheet(len(rows), len(chosen), longest)
+        wave = _wave(sheet, _waveform(rows[0][1]), length, chosen)
         for r, (label, (_, video)) in enumerate(zip(labels, rows, strict=True)):
             for c, (frame, image) in enumerate(zip(chosen, pick_frames(video, chosen), strict=True)):
                 axis = sheet.cell(r, c)
                 axis.imshow(image, aspect="equal", interpolation="lanczos")
                 if c == 0:
                     axis.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
-                if r == 0:  # the moment in the sound, led down to its column
+                if r == 0:  # a line from the moment in the audio down to its column
                     ends = {
                         "xyA": (frame / FPS, 0),
                         "coordsA": wave.get_xaxis_transform(),
@@ -182,11 +179,11 @@ def strip_figure(rows: Sequence[tuple[str, Path]], frames: int, title: str) -> F
 
 
 class _Sheet:
-    """A figure of square pictures without gaps worth the name; all lengths in inches.
+    """A figure of square images with narrow gaps; all lengths in inches.
 
     Attributes:
         figure: The figure.
-        left: Where the pictures begin, as a share of the width.
+        left: Left edge of the images, as a share of the width.
         height: Of the figure.
     """
 
@@ -200,7 +197,7 @@ class _Sheet:
         self.figure = plt.figure(figsize=(self.width, self.height))
 
     def place(self, x: float, top: float, width: float, height: float) -> Axes:
-        """Axes without frame or ticks at inches from the pictures' left edge and the
+        """Axes without frame or ticks at inches from the images' left edge and the
         top.
         """
         axis = self.figure.add_axes(
@@ -217,25 +214,25 @@ class _Sheet:
         return axis
 
     def cell(self, row: int, column: int) -> Axes:
-        """Axes of one picture."""
+        """Axes of one image."""
         step = self.SIDE + self.GAP
         return self.place(column * step, self.HEAD + row * step, self.SIDE, self.SIDE)
 
 
-def _wave(sheet: _Sheet, sound: np.ndarray, length: int, chosen: np.ndarray) -> Axes:
-    """The driving sound over the pictures, with a mark at each chosen moment."""
+def _wave(sheet: _Sheet, waveform: np.ndarray, length: int, chosen: np.ndarray) -> Axes:
+    """The driving audio over the images, with a mark at each chosen moment."""
     wave = sheet.place(0, 0.3, sheet.width - sheet._label - 0.05, 0.5)
-    wave.plot(np.arange(len(sound)) / RATE, sound, color="0.35", lw=0.3, rasterized=True)
+    wave.plot(np.arange(len(waveform)) / RATE, waveform, color="0.35", lw=0.3, rasterized=True)
     for frame in chosen:
         wave.axvline(frame / FPS, color=COLOURS[1], lw=0.7)
-    peak = max(float(np.abs(sound).max(initial=0)), 1e-3)
+    peak = max(float(np.abs(waveform).max(initial=0)), 1e-3)
     wave.set(xlim=(0, length / FPS), ylim=(-peak, peak))
-    wave.set_ylabel("driving sound", rotation=0, ha="right", va="center", labelpad=6, color="0.35")
+    wave.set_ylabel("driving audio", rotation=0, ha="right", va="center", labelpad=6, color="0.35")
     return wave
 
 
-def _sound(video: Path) -> np.ndarray:
-    """A video's sound; of one without, silence."""
+def _waveform(video: Path) -> np.ndarray:
+    """A video's audio; of one without, silence."""
     return np.zeros(0, np.float32) if probe(video).sample_rate is None else read_audio(video)
 
 
@@ -246,8 +243,8 @@ def count_frames(video: Path) -> int:
 
 def pick_frames(video: Path, chosen: np.ndarray) -> list[np.ndarray]:
     """The frames at these places, decoded one after the other."""
-    wanted = set(chosen.tolist())
-    return [image for k, (_, image) in enumerate(iter_frames(video)) if k in wanted]
+    frame_numbers = set(chosen.tolist())
+    return [image for k, (_, image) in enumerate(iter_frames(video)) if k in frame_numbers]
 
 
 def adjacency_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
@@ -266,10 +263,10 @@ def adjacency_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
             layout="constrained",
             sharey=True,
         )
-        for at, (axis, (name, matrix)) in enumerate(zip(axes.flat, maps.items(), strict=False)):
+        for index, (axis, (name, matrix)) in enumerate(zip(axes.flat, maps.items(), strict=False)):
             image = axis.imshow(matrix, cmap="viridis", interpolation="nearest", vmin=0, vmax=top)
             axis.set_title(_plain(block_name(name)), fontsize=8)
-            axis.set(xlabel="from frame", ylabel="to frame" if at % columns == 0 else "")
+            axis.set(xlabel="from frame", ylabel="to frame" if index % columns == 0 else "")
             axis.spines[:].set_visible(False)
         for axis in list(axes.flat)[len(maps) :]:
             axis.remove()
@@ -280,12 +277,12 @@ def adjacency_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
 
 def block_name(name: str) -> str:
     """``down_blocks.1`` as ``down, level 2``."""
-    way, _, level = name.partition("_blocks.")
+    direction, _, level = name.partition("_blocks.")
     if name == "mid_block":
         return "middle"
-    return f"{way}, level {int(level) + 1}" if level.isdigit() else name
+    return f"{direction}, level {int(level) + 1}" if level.isdigit() else name
 
 
 def _plain(text: str) -> str:
-    """Text in which matplotlib finds no formula."""
+    """Text in which matplotlib reads no formula."""
     return text.replace("$", r"\$")

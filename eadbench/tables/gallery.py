@@ -25,7 +25,7 @@ from eadbench.tables.load import Built
 
 @dataclass(frozen=True)
 class GalleryVideos:
-    """What there is to play.
+    """The videos of the players.
 
     Attributes:
         data: For the page: cells with their clips, and per clip the methods that have
@@ -69,13 +69,13 @@ def collect_videos(built: Built, results: Path, folder: Path) -> GalleryVideos:
     order = {m: k for k, m in enumerate(built.config.methods)}
     files: dict[tuple[str, str, str, str], Path] = {}
     missing: list[str] = []
-    found: dict[tuple[str, str], dict[str, dict]] = {}
+    clips_of_cell: dict[tuple[str, str], dict[str, dict]] = {}
     for cell in track(list(cells.itertuples(index=False)), "linking videos", unit="cell"):
         path = results / "samples" / cell.method / cell.corpus / cell.protocol / "samples.parquet"
         if not path.exists():
             missing.append("/".join(cell))
             continue
-        clips = found.setdefault((cell.corpus, cell.protocol), {})
+        clips = clips_of_cell.setdefault((cell.corpus, cell.protocol), {})
         for row in read_rows(path, schemas.SAMPLES):
             if row.status != KEPT or not row.video:
                 continue
@@ -90,28 +90,14 @@ def collect_videos(built: Built, results: Path, folder: Path) -> GalleryVideos:
             facts = {"id": row.clip_id, "methods": {}, "speaker": row.speaker, "emotion": row.target_emotion}
             clip = clips.setdefault(row.clip_id, facts)
             clip["methods"][cell.method] = address
-    data = {
-        "missing": missing,
-        "cells": [
-            {
-                "corpus": corpus,
-                "protocol": protocol,
-                "clips": [
-                    clip
-                    | {
-                        "methods": dict(
-                            sorted(clip["methods"].items(), key=lambda m: (order.get(m[0], len(order)), m[0]))
-                        )
-                    }
-                    for _, clip in sorted(clips.items())
-                ],
-            }
-            for (corpus, protocol), clips in sorted(
-                found.items(), key=lambda item: _cell_order(built, *item[0])
-            )
-        ],
-    }
-    return GalleryVideos(data, files)
+    page_cells = []
+    for corpus, protocol in sorted(clips_of_cell, key=lambda cell: _cell_order(built, *cell)):
+        page_clips = []
+        for _, clip in sorted(clips_of_cell[corpus, protocol].items()):
+            methods = sorted(clip["methods"], key=lambda method: (order.get(method, len(order)), method))
+            page_clips.append(clip | {"methods": {method: clip["methods"][method] for method in methods}})
+        page_cells.append({"corpus": corpus, "protocol": protocol, "clips": page_clips})
+    return GalleryVideos({"missing": missing, "cells": page_cells}, files)
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
@@ -140,7 +126,7 @@ def make_figures(built: Built, results: Path, videos: GalleryVideos, folder: Pat
     maps, as PNG and PDF in ``folder/figures``.
     """
     config, cards = built.config, []
-    wanted = [
+    strips = [
         (
             "main",
             config.main,
@@ -151,7 +137,7 @@ def make_figures(built: Built, results: Path, videos: GalleryVideos, folder: Pat
     ]
     if config.ablation is not None:
         ablated = [m for m in config.methods if m in config.ablation.factors]
-        wanted.append(
+        strips.append(
             (
                 "ablation",
                 config.ablation,
@@ -162,7 +148,7 @@ def make_figures(built: Built, results: Path, videos: GalleryVideos, folder: Pat
         )
     if config.generalisation is not None:
         spec = config.generalisation
-        wanted.append(
+        strips.append(
             (
                 "generalisation",
                 spec,
@@ -171,10 +157,10 @@ def make_figures(built: Built, results: Path, videos: GalleryVideos, folder: Pat
                 "as the paper's figure 6",
             )
         )
-    for name, spec, methods, emotion, like in wanted:
+    for name, spec, methods, emotion, paper_figure in strips:
         for corpus in spec.corpora:
             cards += _strip(
-                built, videos, folder, name, spec, corpus, list(dict.fromkeys(methods)), emotion, like
+                built, videos, folder, name, spec, corpus, list(dict.fromkeys(methods)), emotion, paper_figure
             )
     curves = built.folder / "training_curves.png"
     if curves.exists():
@@ -224,23 +210,23 @@ def _strip(
     corpus: str,
     methods: list[str],
     emotion: str | None,
-    like: str,
+    paper_figure: str,
 ) -> list[FigureCard]:
     """A frame strip of the clip that most methods have, of the emotion where there is
     one.
     """
     name = f"strip_{table}_{slug(corpus)}"
-    chosen = pick_clip(videos, corpus, spec.protocol, methods, emotion)
-    if chosen is None:
+    clip = pick_clip(videos, corpus, spec.protocol, methods, emotion)
+    if clip is None:
         return []
     truth, title = built.config.ground_truth, next(t.title for t in built.tables if t.name == table)
     rows = [
-        (m, videos.files.get((m, corpus, spec.protocol, chosen["id"])))
+        (m, videos.files.get((m, corpus, spec.protocol, clip["id"])))
         for m in dict.fromkeys([truth, *methods])
     ]
     rows = [(built.config.label(m), path) for m, path in rows if path is not None]
-    caption = f"{built.config.label(corpus)}, clip {chosen['id']}" + (
-        f" ({chosen['emotion']})" if chosen["emotion"] else ""
+    caption = f"{built.config.label(corpus)}, clip {clip['id']}" + (
+        f" ({clip['emotion']})" if clip["emotion"] else ""
     )
     try:
         mark = DRAWN if corpus in built.facts.drawn else ""
@@ -255,14 +241,14 @@ def _strip(
         ) from error
     alt = (
         f"Frames of {len(rows)} methods at {built.config.figures.frames} moments of the same clip, driven "
-        "by the same sound: " + ", ".join(n for n, _ in rows)
+        "by the same audio: " + ", ".join(n for n, _ in rows)
     )
-    told = f" {DRAWN.capitalize()}." if mark else ""
+    mark_sentence = f" {DRAWN.capitalize()}." if mark else ""
     return [
         _card(
             folder,
             name,
-            f"{title}: {caption}. Methods in rows, time in columns, {like}.{told}",
+            f"{title}: {caption}. Methods in rows, time in columns, {paper_figure}.{mark_sentence}",
             alt,
             "strips",
         )
@@ -287,7 +273,7 @@ def pick_clip(
 
 
 def read_adjacency(run: Path) -> dict[str, np.ndarray]:
-    """Frame graphs that a run left in ``adjacency.safetensors``: block ->
+    """Frame graphs that a run wrote to ``adjacency.safetensors``: block ->
     ``(frames, frames)``, the mean over the rounds.
 
     Raises:

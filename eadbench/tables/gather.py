@@ -1,4 +1,4 @@
-"""What the stages before wrote, checked, and the paired tests over it."""
+"""Tables of the stages before, read and checked, and the paired tests over them."""
 
 import hashlib
 import json
@@ -50,21 +50,21 @@ def read_summaries(paths: Sequence[Path], few_clips: int = 0) -> pd.DataFrame:
             twice.
     """
     frame = read_all(paths, schemas.SUMMARY)
-    bad = frame.value.notna() & ~np.isfinite(frame.value.astype(float))
+    not_finite = frame.value.notna() & ~np.isfinite(frame.value.astype(float))
     for column in ("value", "low", "high"):
         values = frame[column].astype(float)
         # one clip has no interval
         frame[column] = values.where(np.isfinite(values) & ((frame.n > 1) | (column == "value")))
     missing = frame.value.isna() & (frame.n > 0)
-    told = frame.warning.fillna("").astype(str)
-    frame["warning"] = told.where(
-        ~(bad | (missing & (told == ""))),
-        told.str.cat(["the value is not a finite number"] * len(told), sep="; ").str.lstrip("; "),
-    )
+    warnings = frame.warning.fillna("").astype(str)
+    extended = warnings.str.cat(["the value is not a finite number"] * len(warnings), sep="; ")
+    unexplained = not_finite | (missing & (warnings == ""))
+    frame["warning"] = warnings.where(~unexplained, extended.str.lstrip("; "))
     few = (frame.n > 0) & (frame.n < few_clips)
+    few_texts = [f"only {n} clip{'s' if n > 1 else ''}" for n in frame.n]
     frame["warning"] = [
-        "; ".join(filter(None, [warning, f"only {n} clip{'s' if n > 1 else ''}"])) if is_few else warning
-        for warning, n, is_few in zip(frame.warning, frame.n, few, strict=True)
+        "; ".join(filter(None, [warning, few_text])) if is_few else warning
+        for warning, few_text, is_few in zip(frame.warning, few_texts, few, strict=True)
     ]
     frame["variant"] = frame.variant.fillna("").astype(str)
     twice = frame[frame.duplicated([*CELL, "metric", "variant"])]
@@ -80,9 +80,9 @@ def open_per_clip(paths: Sequence[Path], spill: Path) -> Iterator[duckdb.DuckDBP
     """A DuckDB with the table ``per_clip``: the rows with a finite value. It takes the
     job's threads.
 
-    DuckDB never sees the paths: it would take a folder ``corpus=old`` for a partition
-    and its word for the column (``hive_partitioning``, on by itself in 2.0), and
-    brackets in a name for a pattern.
+    The files are read here, not by DuckDB: it would take a folder ``corpus=old`` for a
+    partition and ``old`` for the column's value (``hive_partitioning``, on by default in
+    2.0), and brackets in a name for a pattern.
 
     Args:
         paths: Per-clip tables.
@@ -120,18 +120,19 @@ def open_per_clip(paths: Sequence[Path], spill: Path) -> Iterator[duckdb.DuckDBP
 
 
 def coverages(paths: Sequence[Path]) -> dict[str, str]:
-    """Corpus -> what became of its test list, in words; only of those that have one.
+    """Corpus -> how much of its test list was used, in words; only of those that have
+    one.
 
     Raises:
         EadbenchError: If a file is damaged.
     """
-    found = {}
+    sentences = {}
     for path in paths:
         seals.check(path)
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told:
-            found[path.parent.name] = Coverage(**told).sentence()
-    return found
+        coverage = json.loads(path.read_text(encoding="utf-8"))
+        if coverage:
+            sentences[path.parent.name] = Coverage(**coverage).sentence()
+    return sentences
 
 
 def failures(paths: Sequence[Path]) -> pd.DataFrame:
@@ -141,27 +142,27 @@ def failures(paths: Sequence[Path]) -> pd.DataFrame:
     The last says whether the clip lacks everything.
     """
     names = [*CELL, "clip_id", "metric", "status", "reason"]
-    found = [pd.DataFrame(columns=[*names, "whole"])]
+    frames = [pd.DataFrame(columns=[*names, "whole"])]
     for path in paths:
         frame = read_table(path, schemas.PER_CLIP, names)
-        kept = frame.status == KEPT
-        frame["whole"] = ~kept.groupby(frame.clip_id).transform("any")
-        found.append(frame[~kept])
-    filled = [f for f in found if len(f)]
-    return pd.concat(filled, ignore_index=True) if filled else found[0]
+        is_kept = frame.status == KEPT
+        frame["whole"] = ~is_kept.groupby(frame.clip_id).transform("any")
+        frames.append(frame[~is_kept])
+    filled = [f for f in frames if len(f)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]
 
 
 def offsets(base: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Offsets of sound and picture of all clips, in frames, positive where the sound is
-    early: rows of ``method, corpus, protocol, values, clips``.
+    """AV offsets of all clips, in frames, positive where the audio is early: rows of
+    ``method, corpus, protocol, values, clips``.
     """
     rows = base.execute(
-        "SELECT method, corpus, protocol, list(value ORDER BY clip_id) AS found, "
+        "SELECT method, corpus, protocol, list(value ORDER BY clip_id) AS offsets, "
         "list(clip_id ORDER BY clip_id) AS clips FROM per_clip WHERE metric = 'sync_offset' "
         "GROUP BY ALL ORDER BY ALL"
     ).fetchnumpy()
     frame = pd.DataFrame({name: rows[name] for name in CELL})
-    return frame.assign(values=[np.asarray(v, float) for v in rows["found"]], clips=list(rows["clips"]))
+    return frame.assign(values=[np.asarray(v, float) for v in rows["offsets"]], clips=list(rows["clips"]))
 
 
 def clip_sets(base: duckdb.DuckDBPyConnection, method: str) -> dict[str, str]:
@@ -185,8 +186,8 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     """
     p = np.asarray(p_values, float)
     adjusted = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
     return adjusted
 
@@ -208,11 +209,11 @@ def paired_tests(base: duckdb.DuckDBPyConnection, reference: str) -> pd.DataFram
         """,
         {"reference": reference},
     ).fetchnumpy()
-    found = pd.DataFrame({name: rows[name] for name in (*CELL, "metric")})
-    found["reference_method"] = reference
-    found["p_value"] = [signed_rank(d) for d in track(rows["difference"], "paired tests", unit="test")]
-    found["n_common"] = [len(d) for d in rows["difference"]]
-    return found
+    tests = pd.DataFrame({name: rows[name] for name in (*CELL, "metric")})
+    tests["reference_method"] = reference
+    tests["p_value"] = [signed_rank(d) for d in track(rows["difference"], "paired tests", unit="test")]
+    tests["n_common"] = [len(d) for d in rows["difference"]]
+    return tests
 
 
 def median_interval(values: np.ndarray) -> tuple[float | None, float | None]:

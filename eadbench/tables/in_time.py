@@ -1,4 +1,4 @@
-"""What changes in the course of long clips, by bins of time (metrics ``*_bins``)."""
+"""How values change in the course of long clips, by bins of time (metrics ``*_bins``)."""
 
 import pandas as pd
 
@@ -14,8 +14,8 @@ LEGEND = (
 
 
 def in_time(scores: pd.DataFrame, config: TablesConfig) -> dict[str, pd.DataFrame]:
-    """Heading -> a table of methods against stretches of time, for every corpus,
-    protocol and metric; empty if no clip was long enough.
+    """Heading -> a table of methods against bins of time, for every corpus, protocol and
+    metric; empty if no clip was long enough.
 
     Args:
         scores: ``schemas.SCORES``.
@@ -23,4 +23,4 @@ def in_time(scores: pd.DataFrame, config: TablesConfig) -> dict[str, pd.DataFram
     """
     chosen = scores[scores.metric.str.endswith(SUFFIX) & scores.value.notna()]
     chosen = chosen.assign(level=chosen.variant, mark="").sort_values(["corpus", "protocol", "metric"])
-    return against_levels(chosen, config, lambda stretch: float(stretch.split("-")[0]))
+    return against_levels(chosen, config, lambda time_bin: float(time_bin.split("-")[0]))

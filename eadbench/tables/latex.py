@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from eadbench.tables.render import (
-    APART,
+    NOT_COMPARABLE,
     QUOTED,
     column_n,
     differing_n,
@@ -50,14 +50,15 @@ LATEX_SPECIAL = {
     "✓": r"$\checkmark$",
 }
 LATIN_END = 0x180  # pdflatex with T1 fonts has these letters; others are written as their code points
-# Points of `article` at 10 pt, whose text is the narrowest of the usual classes.
-PAGE, COLUMN, HEIGHT = 345, 229, 450  # text; one of two columns; a table without caption and marks
-SMALLEST = 6  # no print is scaled down below this
+# Points of `article` at 10 pt, whose text is the narrowest of the usual classes: widths of
+# the text and of one of two columns; height of a table without caption and marks.
+PAGE, COLUMN, HEIGHT = 345, 229, 450
+SMALLEST = 6  # points below which no text is scaled down
 ABOVE, BELOW, BETWEEN = 8, 7, 7  # \footnotesize, \scriptsize, space between columns
 
 
 @dataclass(frozen=True)
-class Print:
+class PrintedCell:
     """A cell's source, and how many points it is wide and high, roughly."""
 
     source: str
@@ -71,23 +72,23 @@ class Column:
 
     Attributes:
         align: ``l``, ``c`` or ``r``.
-        head: What it is called.
+        head: Its heading.
         cells: One per row.
-        groups: What it shares with neighbours, the widest first: a table is split
-            between these.
-        block: What stands above it and its neighbours.
+        groups: Keys that it shares with neighbours, the widest group first: a table is
+            split between groups.
+        block: Heading above it and its neighbours.
     """
 
     align: str
-    head: Print
-    cells: Sequence[Print]
+    head: PrintedCell
+    cells: Sequence[PrintedCell]
     groups: tuple[str, ...] = ()
     block: str = ""
 
     @property
     def width(self) -> float:
         """Points, with the space beside it."""
-        return BETWEEN + max(one.width for one in (self.head, *self.cells))
+        return BETWEEN + max(printed.width for printed in (self.head, *self.cells))
 
 
 def escape_latex(text: str) -> str:
@@ -107,9 +108,11 @@ def points(text: str, size: float) -> float:
     return size * letters * (1.07 if size == BELOW else 1)  # small print is cut wider
 
 
-def cell(above: str, below: str = "", mark: Callable[[str], str] = str, at: str = "t") -> Print:
-    """Plain text, marked up by ``mark``, over smaller text or nothing; ``at`` is the end
-    (``t`` or ``b``) that stands level with the row.
+def printed_cell(
+    above: str, below: str = "", mark: Callable[[str], str] = str, align: str = "t"
+) -> PrintedCell:
+    """Plain text, marked up by ``mark``, over smaller text or nothing; ``align`` is the
+    line (``t``: top, ``b``: bottom) that is level with the row.
     """
     lines = above.split("\n")
     sources = [mark(escape_latex(line)) for line in lines]
@@ -118,45 +121,45 @@ def cell(above: str, below: str = "", mark: Callable[[str], str] = str, at: str 
         sources.append(rf"{{\scriptsize {escape_latex(below)}}}")
         width = max(width, points(below, BELOW))
     if len(sources) == 1:
-        return Print(sources[0], width)
+        return PrintedCell(sources[0], width)
     stack = r"\\[-3pt]".join(sources)
-    return Print(
-        rf"\begin{{tabular}}[{at}]{{@{{}}r@{{}}}}{stack}\end{{tabular}}",
+    return PrintedCell(
+        rf"\begin{{tabular}}[{align}]{{@{{}}r@{{}}}}{stack}\end{{tabular}}",
         width,
         len(sources) * (1.5 * ABOVE - 2),
     )
 
 
-def head_over(text: str, below: str, cells: Sequence[Print]) -> Print:
-    """A heading in as many lines as its column is narrow; an arrow stays with its word."""
-    letters = max(one.width for one in cells) / points("n", ABOVE)
-    arrow = re.sub(r" ([↑↓→])", "\N{NO-BREAK SPACE}\\1", text)
-    lines = textwrap.wrap(arrow, max(10, int(letters)), break_long_words=False, break_on_hyphens=False)
-    return cell("\n".join(lines), below, at="b")
+def heading_cell(text: str, below: str, cells: Sequence[PrintedCell]) -> PrintedCell:
+    """A heading, wrapped to the width of its column; an arrow stays with its word."""
+    letters = max(printed.width for printed in cells) / points("n", ABOVE)
+    text = re.sub(r" ([↑↓→])", "\N{NO-BREAK SPACE}\\1", text)
+    lines = textwrap.wrap(text, max(10, int(letters)), break_long_words=False, break_on_hyphens=False)
+    return printed_cell("\n".join(lines), below, align="b")
 
 
 def to_latex(table: WideTable, notes: dict[str, list[str]], labels: dict[str, str], alpha: float) -> str:
-    """A document that compiles as it is; what stands between the marks can be pasted
-    into a paper.
+    """A document that compiles as it is; the lines between the two comments can be
+    pasted into a paper.
 
-    What the marks mean stands below the table, its first part where it has several; the
-    notes follow after the floats.
+    The legend is below the table, or its first part where it has several; the notes
+    follow after the floats.
     """
-    front = [Column("l", cell("Method"), [cell(row_name(row)) for row in table.rows])]
+    front = [Column("l", printed_cell("Method"), [printed_cell(row_name(row)) for row in table.rows])]
     for flag in table.flags:
-        states = [cell("✓" if row.flags[flag] else "") for row in table.rows]
-        front.append(Column("c", cell(labels.get(flag, flag)), states))
+        states = [printed_cell("✓" if row.flags[flag] else "") for row in table.rows]
+        front.append(Column("c", printed_cell(labels.get(flag, flag)), states))
     columns = []
     for column in table.columns:
         n = column_n(table, column)
         cells = [_value(table, row, column, alpha) for row in table.rows]
-        head = head_over(column.metric.heading, f"n={n}" if n is not None else "", cells)
+        head = heading_cell(column.metric.heading, f"n={n}" if n is not None else "", cells)
         groups = (column.corpus, *_groups(column))
         columns.append(Column("r", head, cells, groups, column.corpus_label))
     floats = latex_floats(table.title, front, columns, [legend(table, labels, alpha)])
     quoted = quoted_frame(table)
     if quoted is not None:
-        floats += frame_floats(quoted, QUOTED, [APART])
+        floats += frame_floats(quoted, QUOTED, [NOT_COMPARABLE])
     return latex_document(floats, notes)
 
 
@@ -169,8 +172,8 @@ def frame_floats(frame: pd.DataFrame, title: str, below: list[str]) -> list[str]
     """A plain frame of text as floats."""
     columns = []
     for name in frame.columns:
-        cells = [cell(str(value)) for value in frame[name]]
-        columns.append(Column("r", head_over(str(name), "", cells), cells, (str(name),)))
+        cells = [printed_cell(str(value)) for value in frame[name]]
+        columns.append(Column("r", heading_cell(str(name), "", cells), cells, (str(name),)))
     return latex_floats(title, [replace(columns[0], align="l")], columns[1:], below)
 
 
@@ -178,24 +181,32 @@ def latex_floats(title: str, front: list[Column], columns: list[Column], below: 
     """Floats of a table that hold nothing below ``SMALLEST`` points.
 
     A table too wide for that is split by the groups of its columns, one too long between
-    its rows; parts that fit on a page share a float. Where a column of a paper is wide
-    enough, that is where the float goes, else across the page. What the estimate of the
-    width left too wide is scaled down.
+    its rows; parts that fit on a page share a float. The float goes into a column of the
+    paper where that is wide enough, else across the page. A part that is still too wide,
+    since its width is only estimated, is scaled down.
     """
 
-    def fits(some: Sequence[Column]) -> bool:
-        return sum(c.width for c in (*front, *some)) * SMALLEST / BELOW <= PAGE
+    def width_of(part_columns: Sequence[Column]) -> float:
+        return sum(c.width for c in (*front, *part_columns))
+
+    def fits_width(part_columns: Sequence[Column]) -> bool:
+        return width_of(part_columns) * SMALLEST / BELOW <= PAGE
 
     heights = [max(c.cells[k].height for c in (*front, *columns)) for k in range(len(front[0].cells))]
-    stretches = packed(range(len(heights)), lambda rows: sum(heights[k] for k in rows) <= HEIGHT)
-    parts = [(some, rows) for some in split(columns, fits) for rows in stretches]
     heads = 8 * ABOVE
-    pages = packed(
-        parts, lambda found: sum(heads + sum(heights[k] for k in rows) for _, rows in found) <= HEIGHT
-    )
+
+    def height_of(rows: Sequence[int]) -> float:
+        return sum(heights[k] for k in rows)
+
+    def fits_page(page_parts: list[tuple[list[Column], list[int]]]) -> bool:
+        return sum(heads + height_of(rows) for _, rows in page_parts) <= HEIGHT
+
+    row_groups = packed(range(len(heights)), lambda rows: height_of(rows) <= HEIGHT)
+    column_groups = split(columns, fits_width)
+    pages = packed([(group, rows) for group in column_groups for rows in row_groups], fits_page)
     lines = []
     for k, page in enumerate(pages, 1):
-        widest = max(sum(c.width for c in (*front, *some)) for some, _ in page)
+        widest = max(width_of(part_columns) for part_columns, _ in page)
         name = "table" if widest <= COLUMN else "table*"
         part = f" (part {k} of {len(pages)})" if len(pages) > 1 else ""
         lines += [
@@ -204,29 +215,27 @@ def latex_floats(title: str, front: list[Column], columns: list[Column], below: 
             rf"\setlength{{\tabcolsep}}{{{BETWEEN / 2:g}pt}}\renewcommand{{\arraystretch}}{{1.2}}",
             rf"\caption{{{escape_latex(title + part)}}}",
         ]
-        for some, rows in page:
+        for part_columns, rows in page:
             lines += [
                 r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-                *_tabular(front, some, rows),
+                *_tabular(front, part_columns, rows),
                 r"}\par\smallskip",
             ]
-        lines += [
-            rf"\begin{{minipage}}{{\linewidth}}{escape_latex(line)}\end{{minipage}}"
-            for line in (below if k == 1 else ())
-        ]
+        for text in below if k == 1 else ():
+            lines.append(rf"\begin{{minipage}}{{\linewidth}}{escape_latex(text)}\end{{minipage}}")
         lines.append(rf"\end{{{name}}}")
     return lines
 
 
 def packed(items: Iterable[Any], fits: Callable[[list], bool]) -> list[list]:
     """Neighbours together as long as they fit."""
-    found: list[list] = []
-    for one in items:
-        if found and fits([*found[-1], one]):
-            found[-1].append(one)
+    groups: list[list] = []
+    for item in items:
+        if groups and fits([*groups[-1], item]):
+            groups[-1].append(item)
         else:
-            found.append([one])
-    return found
+            groups.append([item])
+    return groups
 
 
 def split(
@@ -236,51 +245,52 @@ def split(
     if fits(columns) or level > len(columns[0].groups):
         return [columns]
     groups = [list(group) for _, group in groupby(columns, key=lambda c: c.groups[:level])]
-    together = packed(groups, lambda some: fits([*chain(*some)]))
-    return [part for some in together for part in split([*chain(*some)], fits, level + 1)]
+    neighbours = packed(groups, lambda some_groups: fits([*chain(*some_groups)]))
+    return [part for some_groups in neighbours for part in split([*chain(*some_groups)], fits, level + 1)]
 
 
 def _tabular(front: list[Column], columns: list[Column], rows: Sequence[int]) -> list[str]:
-    every = [*front, *columns]
-    lines = [rf"\begin{{tabular}}{{{''.join(c.align for c in every)}}}", r"\toprule"]
+    all_columns = [*front, *columns]
+    lines = [rf"\begin{{tabular}}{{{''.join(c.align for c in all_columns)}}}", r"\toprule"]
     if any(c.block for c in columns):
-        top, rules, at = " & " * (len(front) - 1), "", len(front) + 1
+        top, rules, first_column = " & " * (len(front) - 1), "", len(front) + 1
         for block, group in groupby(columns, key=lambda c: c.block):
             width = len(list(group))
             top += rf" & \multicolumn{{{width}}}{{c}}{{{escape_latex(block)}}}"
-            rules += rf"\cmidrule(lr){{{at}-{at + width - 1}}}"
-            at += width
+            rules += rf"\cmidrule(lr){{{first_column}-{first_column + width - 1}}}"
+            first_column += width
         lines += [top + r" \\", rules]
-    lines += [" & ".join(c.head.source for c in every) + r" \\", r"\midrule"]
+    lines += [" & ".join(c.head.source for c in all_columns) + r" \\", r"\midrule"]
     # {}: a name that starts with [ or * is no argument of the row before
-    lines += ["{}" + " & ".join(c.cells[k].source for c in every) + r" \\" for k in rows]
+    lines += ["{}" + " & ".join(c.cells[k].source for c in all_columns) + r" \\" for k in rows]
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
 
 def _groups(column: WideColumn) -> tuple[str, str]:
-    """Family and own name, but for jitter and motion energy, which no part holds without
-    the other: less jitter is had by moving less.
+    """Module and key of the metric. Jitter and motion energy form one group and share a
+    part: a method that moves less has less jitter.
     """
     together = any(word in column.metric.name for word in ("jitter", "motion_energy"))
     return ("motion", "motion") if together else (column.metric.spec.__module__, column.key)
 
 
-def _value(table: WideTable, row: Row, column: WideColumn, alpha: float) -> Print:
-    found = table.cells.get((row.method, column.key))
-    if found is None or found.value is None:
-        return cell("–")
-    marks = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(found.rank, "%s")
-    marks += r"$^\dagger$" if is_marked(found, alpha) else ""
-    told = interval(found, column.decimals), differing_n(found, column_n(table, column))
-    return cell(number(found.value, column.decimals), " ".join(filter(None, told)), lambda text: marks % text)
+def _value(table: WideTable, row: Row, column: WideColumn, alpha: float) -> PrintedCell:
+    cell = table.cells.get((row.method, column.key))
+    if cell is None or cell.value is None:
+        return printed_cell("–")
+    marks = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s")
+    marks += r"$^\dagger$" if is_marked(cell, alpha) else ""
+    below = interval(cell, column.decimals), differing_n(cell, column_n(table, column))
+    text = number(cell.value, column.decimals)
+    return printed_cell(text, " ".join(filter(None, below)), lambda source: marks % source)
 
 
 def latex_document(floats: list[str], notes: dict[str, list[str]]) -> str:
     """A document of floats and, after them, notes under headings. It compiles as it is."""
-    told = []
+    note_lines = []
     for title, texts in notes.items():
         items = [r"\item " + "{}" + escape_latex(text) for text in texts]
-        told += [
+        note_lines += [
             rf"\paragraph{{{escape_latex(title)}}}",
             r"\begin{itemize}\raggedright\footnotesize",
             *items,
@@ -299,8 +309,8 @@ def latex_document(floats: list[str], notes: dict[str, list[str]]) -> str:
             r"\begin{document}",
             "% ---- from here on, for a paper (needs booktabs, amssymb, graphicx) ----",
             *floats,
-            "% ---- up to here; what follows is what to know before quoting the table ----",
-            *told,
+            "% ---- up to here; the notes below are to be read before quoting the table ----",
+            *note_lines,
             r"\end{document}",
             "",
         ]

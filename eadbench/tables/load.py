@@ -1,4 +1,4 @@
-"""What ``tables build`` wrote, read back."""
+"""Reads what ``tables build`` wrote."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from eadbench.core import schemas, seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
 from eadbench.tables.cite import bibtex, keys_of
-from eadbench.tables.config import CELLS, TABLES, TablesConfig, standing
+from eadbench.tables.config import CELLS, TABLES, TablesConfig, with_automatic_tables
 from eadbench.tables.notes import Note
 from eadbench.tables.wide import Facts, WideTable, ablation_grid, comparison
 
@@ -45,25 +45,25 @@ def folder_of(scores: Path) -> Path:
     return scores.with_name(scores.name + TABLES)
 
 
-def tables_folder(given: Path) -> Path:
+def tables_folder(path: Path) -> Path:
     """The tables of a results folder, the folder itself, or those of a table that
     ``eadbench score`` wrote.
 
     Raises:
         EadbenchError: If there are none.
     """
-    for candidate in (given / "tables", given, folder_of(given)):
+    for candidate in (path / "tables", path, folder_of(path)):
         if (candidate / "scores.parquet").exists():
             return candidate
-    if given.is_file():
+    if path.is_file():
         raise EadbenchError(
             "the tables of this file are not beside it",
-            folder_of(given),
+            folder_of(path),
             "bring that folder too, or run `eadbench score` again",
         )
     raise EadbenchError(
         "no tables here",
-        given,
+        path,
         "give a results folder with tables in it, or the table that `eadbench score --out` wrote",
     )
 
@@ -119,20 +119,20 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
     except (ValueError, KeyError, TypeError) as error:
         raise EadbenchError(f"the tables' description cannot be read: {error}", path, REBUILD) from error
     cells = scores[["method", "corpus", "protocol"]].itertuples(index=False, name=None)
-    config = standing(config, cells, set(scores.metric[scores.value.notna()]))
-    made = {name: partial(comparison, name, spec) for name, spec in config.comparisons().items()}
+    config = with_automatic_tables(config, cells, set(scores.metric[scores.value.notna()]))
+    makers = {name: partial(comparison, name, spec) for name, spec in config.comparisons().items()}
     if config.ablation is not None:
-        made["ablation"] = partial(ablation_grid, config.ablation)
+        makers["ablation"] = partial(ablation_grid, config.ablation)
     tables = [
-        _with_tests(one(config, scores, facts), one, folder, config, scores, facts) for one in made.values()
+        _with_tests(make_table(config, scores, facts), make_table, folder, config, scores, facts)
+        for make_table in makers.values()
     ]
-    speed = (
-        read_table(folder / "speed.parquet", schemas.SPEED) if (folder / "speed.parquet").exists() else None
-    )
-    down = read_table(folder / "breakdown.parquet", schemas.BREAKDOWN)
-    response = (
-        read_table(folder / "dial.parquet", schemas.DIAL) if (folder / "dial.parquet").exists() else None
-    )
+    speed = response = None
+    if (folder / "speed.parquet").exists():
+        speed = read_table(folder / "speed.parquet", schemas.SPEED)
+    if (folder / "dial.parquet").exists():
+        response = read_table(folder / "dial.parquet", schemas.DIAL)
+    breakdown = read_table(folder / "breakdown.parquet", schemas.BREAKDOWN)
     return Built(
         folder,
         config,
@@ -145,33 +145,33 @@ def load_built(folder: Path, config: TablesConfig | None = None) -> Built:
         record.get("measured", {}),
         record.get("few_clips", 0),
         response,
-        down,
+        breakdown,
     )
 
 
 def _with_tests(
     table: WideTable,
-    made: Callable[..., WideTable],
+    make_table: Callable[..., WideTable],
     folder: Path,
     config: TablesConfig,
     scores: pd.DataFrame,
     facts: Facts,
 ) -> WideTable:
-    """The long scores compare with the first-listed method; where a table compares with
-    another, its tests stand in its own file.
+    """A table with the paired tests against its own reference. Those in the long scores
+    are against the first-listed method; those against another are in the table's file.
     """
     if table.reference == config.reference:
         return table
     wide = read_table(folder / f"{table.name}.parquet", table.contract()).set_index("method")
     scores = scores.copy()
     for column in table.columns:
-        here = (
+        of_column = (
             (scores.metric == column.metric.name)
             & (scores.corpus == column.corpus)
             & (scores.protocol == table.protocol)
         )
-        scores.loc[here, "p_value"] = scores.method[here].map(wide[f"{column.key}_p"])
-    return made(config, scores, facts)
+        scores.loc[of_column, "p_value"] = scores.method[of_column].map(wide[f"{column.key}_p"])
+    return make_table(config, scores, facts)
 
 
 def references(built: Built, name: str | None = None) -> str:

@@ -25,7 +25,7 @@ from eadbench.tables.wide import Facts, comparison, describe_signature
 COLUMN = ["corpus", "protocol", "metric"]
 SIGNATURE = {"extractor": "network", "weights_sha256": "hash of the weights", "resolution": "resolution"}
 TOLERANCE = 1e-3  # relative difference of one video's values on two machines
-SUMS = "leave it out with --without, or measure both alike"
+HINT = "leave it out with --without, or measure both alike"
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,11 @@ class MergedResults:
 def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -> Built:
     """Join results and write their tables.
 
-    A method that stands in several with the same values is one; with other values, it
-    gets the name of its results. The tables show what those of the first show; ablation,
-    speed and the response to the intensity are not joined. Paired tests stay where
-    their reference is the first results' own, since per-clip values do not travel.
+    A method that several results hold with the same values is one; with other values,
+    the name of its results is added to its name. The tables show what those of the first
+    show; ablation, speed and the response to the intensity are not joined. Only the
+    first results' paired tests are kept: they need per-clip values, which are not
+    merged.
 
     Args:
         folders: Name -> results folder, its tables folder, or the table that
@@ -75,22 +76,21 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
             ", ".join(folders),
             "name two results or more, e.g. mine=results theirs=../other/results",
         )
-    builts, renamed = _one_name(builts)
+    builts, renamed = _unify_corpus_names(builts)
     check_clips(builts)
     check_settings(builts)
     check_signatures(builts)
-    sources = _named(builts, renamed)
+    sources = _merged_results(builts, renamed)
     first = sources[0]
-    scores = pd.concat([_with_tests(source, first) for source in sources], ignore_index=True).drop_duplicates(
-        [*CELL, "metric", "variant"]
-    )
+    scores = pd.concat([_with_tests(source, first) for source in sources], ignore_index=True)
+    scores = scores.drop_duplicates([*CELL, "metric", "variant"])
     config, facts = _config(sources, set(scores.metric)), _facts(sources)
     tables = [comparison(name, spec, config, scores, facts) for name, spec in config.comparisons().items()]
-    told = [
+    source_texts = [
         f"{source.name}: {', '.join(config.label(m) for m in sorted(set(source.names.values())))}"
         for source in sources
     ]
-    remark = f"Merged from {'; '.join(told)}. Paired tests are those within {first.name}."
+    remark = f"Merged from {'; '.join(source_texts)}. Paired tests are those within {first.name}."
     notes = [
         *all_notes(tables, scores, config, facts),
         *(Note("input", table.name, remark) for table in tables),
@@ -99,10 +99,10 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
     remove_optional(out.parent)
     for table in tables:
         write_wide(out.parent, table, grouped(notes, table.name), config)
-    down = [_renamed(source, "breakdown", schemas.BREAKDOWN) for source in sources]
+    breakdown_frames = [_renamed_rows(source, "breakdown", schemas.BREAKDOWN) for source in sources]
     write_table(
         out.parent / "breakdown.parquet",
-        pd.concat(down).drop_duplicates([*CELL, "metric", "by", "level"]),
+        pd.concat(breakdown_frames).drop_duplicates([*CELL, "metric", "by", "level"]),
         schemas.BREAKDOWN,
     )
     for name, contract in (("effects", schemas.EFFECTS), ("history", schemas.HISTORY)):
@@ -111,9 +111,8 @@ def merge(folders: Mapping[str, Path], out: Path, without: Sequence[str] = ()) -
     seed, measured = int(first.scores.seed.iloc[0]), first.built.measured
     write_record(out, config, seed, tables, facts, clips, notes, measured)
     write_table(out, scores, schemas.SCORES, [*CELL, "metric", "variant"])
-    inputs = {
-        str(s.built.folder / "scores.parquet"): sha256_of(s.built.folder / "scores.parquet") for s in sources
-    }
+    files = [source.built.folder / "scores.parquet" for source in sources]
+    inputs = {str(path): sha256_of(path) for path in files}
     provenance.write(out.parent, config.model_dump(mode="json"), inputs, started)
     return load_built(out.parent)
 
@@ -131,30 +130,29 @@ def check_signatures(builts: Mapping[str, Built]) -> None:
     for key, rows in frame.groupby(COLUMN, sort=True):
         variants = {name: frozenset(g.variant) for name, g in rows.groupby("source")}
         if len(variants) > 1 and not frozenset.intersection(*variants.values()):
-            _refuse(
-                key,
-                {name: ", ".join(sorted(found)) or "none" for name, found in variants.items()},
-                ["variant"],
-            )
-        for variant, alike in rows.groupby("variant", sort=True):
-            differ = [words for field, words in SIGNATURE.items() if alike[field].nunique() > 1]
-            if differ and alike.source.nunique() > 1:
-                told = {
+            texts = {name: ", ".join(sorted(names)) or "none" for name, names in variants.items()}
+            _refuse(key, texts, ["variant"])
+        for variant, same_variant in rows.groupby("variant", sort=True):
+            differing = [
+                description for field, description in SIGNATURE.items() if same_variant[field].nunique() > 1
+            ]
+            if differing and same_variant.source.nunique() > 1:
+                signatures = {
                     n: describe_signature(*g.iloc[0][list(SIGNATURE)], variant)
-                    for n, g in alike.groupby("source", sort=False)
+                    for n, g in same_variant.groupby("source", sort=False)
                 }
-                _refuse(key, told, differ)
+                _refuse(key, signatures, differing)
 
 
-def _refuse(key: tuple[str, ...], told: Mapping[str, str], differ: list[str]) -> None:
+def _refuse(key: tuple[str, ...], values: Mapping[str, str], differing: list[str]) -> None:
     corpus, protocol, metric = key
-    lines = "".join(f"\n    {name}: {text}" for name, text in told.items())
+    lines = "".join(f"\n    {name}: {text}" for name, text in values.items())
     what = (
-        f"{metric} of the results differs in {', '.join(differ)}, so that its values may not share a "
+        f"{metric} of the results differs in {', '.join(differing)}, so that its values may not share a "
         f"column:{lines}"
     )
     raise EadbenchError(
-        what, f"{metric} on {corpus}, protocol {protocol}", f"{SUMS}, e.g. --without {metric}"
+        what, f"{metric} on {corpus}, protocol {protocol}", f"{HINT}, e.g. --without {metric}"
     )
 
 
@@ -165,54 +163,53 @@ def check_clips(builts: Mapping[str, Built]) -> None:
     Raises:
         EadbenchError: With the corpus and the results.
     """
-    (one, first), *others = builts.items()
+    (first_name, first_built), *others = builts.items()
     for name, built in others:
-        if not set(first.scores.corpus) & set(built.scores.corpus):
-            told = {n: ", ".join(sorted(set(b.scores.corpus))) for n, b in {one: first, name: built}.items()}
+        if not set(first_built.scores.corpus) & set(built.scores.corpus):
+            first_corpora = ", ".join(sorted(set(first_built.scores.corpus)))
+            corpora = ", ".join(sorted(set(built.scores.corpus)))
             raise EadbenchError(
-                "the results have no corpus in common: " + "; ".join(f"{n}: {c}" for n, c in told.items()),
-                f"{one}, {name}",
+                f"the results have no corpus in common: {first_name}: {first_corpora}; {name}: {corpora}",
+                f"{first_name}, {name}",
                 "score the same test clips",
             )
     for cell in sorted({cell for b in builts.values() for cell in b.clips}):
-        found = {name: b.clips[cell] for name, b in builts.items() if cell in b.clips}
-        if len(set(found.values())) > 1:
+        clip_hashes = {name: b.clips[cell] for name, b in builts.items() if cell in b.clips}
+        if len(set(clip_hashes.values())) > 1:
             raise EadbenchError(
                 f"the results show other clips of {cell}",
-                ", ".join(found),
+                ", ".join(clip_hashes),
                 "use the same split and max_clips, and score again",
             )
     for corpus in sorted({corpus for b in builts.values() for corpus in b.facts.corpora}):
-        found = {
-            name: b.facts.corpora[corpus]["drawn"] for name, b in builts.items() if corpus in b.facts.corpora
-        }
-        if len(set(found.values())) > 1:
-            drawn = ", ".join(name for name, is_drawn in found.items() if is_drawn)
+        facts_of = {name: b.facts.corpora[corpus] for name, b in builts.items() if corpus in b.facts.corpora}
+        drawn = [name for name, facts in facts_of.items() if facts["drawn"]]
+        if 0 < len(drawn) < len(facts_of):
             raise EadbenchError(
                 f"the people of {corpus} are drawn in some of the results",
-                drawn,
+                ", ".join(drawn),
                 "give the corpora different names",
             )
 
 
 def check_settings(builts: Mapping[str, Built]) -> None:
-    """Refuse videos that were measured with other settings which no signature tells,
+    """Refuse videos that were measured with other settings which no signature holds,
     e.g. cut to the face or not.
 
     Raises:
         EadbenchError: With the setting and its values.
     """
     for key in sorted({key for built in builts.values() for key in built.measured}):
-        found = {name: built.measured[key] for name, built in builts.items() if key in built.measured}
-        if len(set(map(str, found.values()))) > 1:
+        settings_of = {name: built.measured[key] for name, built in builts.items() if key in built.measured}
+        if len(set(map(str, settings_of.values()))) > 1:
             raise EadbenchError(
                 f"the videos were measured with different settings: {key}",
-                "; ".join(f"{name}: {value}" for name, value in found.items()),
+                "; ".join(f"{name}: {value}" for name, value in settings_of.items()),
                 "measure both alike",
             )
 
 
-def _one_name(builts: Mapping[str, Built]) -> tuple[dict[str, Built], dict[str, dict[str, str]]]:
+def _unify_corpus_names(builts: Mapping[str, Built]) -> tuple[dict[str, Built], dict[str, dict[str, str]]]:
     """Results of ``eadbench score`` name a corpus after the folder of real videos. Where
     those are the same videos, its name becomes that of the first results.
 
@@ -221,7 +218,7 @@ def _one_name(builts: Mapping[str, Built]) -> tuple[dict[str, Built], dict[str, 
     """
     first = next(iter(builts.values()))
     names = {clips: _corpus(cell) for cell, clips in first.clips.items() if first.measured}
-    found, renamed = {}, {}
+    renamed_builts, renamed = {}, {}
     for name, built in builts.items():
         cells = {cell: _corpus(cell) for cell in built.clips if built.measured}
         new = {
@@ -230,9 +227,9 @@ def _one_name(builts: Mapping[str, Built]) -> tuple[dict[str, Built], dict[str, 
             if corpus not in names.values() and built.clips[cell] in names
         }
         scores = built.scores.assign(corpus=built.scores.corpus.replace(new))
-        clips = {_renamed_cell(cell, new): told for cell, told in built.clips.items()}
-        found[name], renamed[name] = replace(built, scores=scores, clips=clips), new
-    return found, renamed
+        clips = {_renamed_cell(cell, new): clips_hash for cell, clips_hash in built.clips.items()}
+        renamed_builts[name], renamed[name] = replace(built, scores=scores, clips=clips), new
+    return renamed_builts, renamed
 
 
 def _corpus(cell: str) -> str:
@@ -256,37 +253,40 @@ def _without(built: Built, metrics: Sequence[str]) -> Built:
     return replace(built, scores=built.scores[~built.scores.metric.isin(metrics)])
 
 
-def _named(builts: Mapping[str, Built], renamed: Mapping[str, dict[str, str]]) -> list[MergedResults]:
-    """New names: what the results before hold with other values gets the name of its
-    results.
+def _merged_results(
+    builts: Mapping[str, Built], renamed: Mapping[str, dict[str, str]]
+) -> list[MergedResults]:
+    """The results with new names of their methods: a method that earlier results hold
+    with other values gets the name of its results added.
     """
     sources: list[MergedResults] = []
-    held: dict[str, pd.DataFrame] = {}
+    rows_of: dict[str, pd.DataFrame] = {}
     for name, built in builts.items():
         names = {}
         for method, rows in built.scores.groupby("method"):
-            known = held.get(method)
-            if known is not None and not _same(known, rows) and method == built.config.ground_truth:
+            held_rows = rows_of.get(method)
+            keeps_name = held_rows is None or _same(held_rows, rows)
+            if not keeps_name and method == built.config.ground_truth:
                 raise EadbenchError(
                     "the values of the ground truth differ",
                     f"{name}, {method}",
                     "score both with the same version of eadbench",
                 )
-            names[method] = method if known is None or _same(known, rows) else f"{method}.{name}"
-            if names[method] in held and known is None:
+            names[method] = method if keeps_name else f"{method}.{name}"
+            if names[method] in rows_of and held_rows is None:
                 raise EadbenchError(
                     "two results would give a method the same name",
                     names[method],
                     "give the results other names, NAME=PATH",
                 )
-            held.setdefault(names[method], rows)
+            rows_of.setdefault(names[method], rows)
         sources.append(MergedResults(name, built, names, renamed[name]))
     return sources
 
 
-def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+def _same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
     """Whether the values that both have are the same, of the same clips."""
-    both = one.merge(other, on=["corpus", "protocol", "metric", "variant"], suffixes=("", "_other"))
+    both = first.merge(second, on=["corpus", "protocol", "metric", "variant"], suffixes=("", "_other"))
     values, others = both.value.to_numpy(float), both.value_other.to_numpy(float)
     return bool(
         len(both)
@@ -307,7 +307,7 @@ def _with_tests(source: MergedResults, first: MergedResults) -> pd.DataFrame:
     )
 
 
-def _renamed(source: MergedResults, name: str, contract) -> pd.DataFrame:
+def _renamed_rows(source: MergedResults, name: str, contract) -> pd.DataFrame:
     frame = read_table(source.built.folder / f"{name}.parquet", contract)
     frame = frame[frame.method.isin(source.names) & frame.metric.isin(set(source.built.scores.metric))]
     return frame.assign(method=frame.method.map(source.names), corpus=frame.corpus.replace(source.corpora))
@@ -339,10 +339,8 @@ def _config(sources: list[MergedResults], metrics: set[str]) -> TablesConfig:
     }
     for spec in (raw["main"], raw["generalisation"], *raw["more"].values()):
         if spec is not None:
-            spec["methods"], spec["metrics"] = (
-                None,
-                [key for key in spec["metrics"] if key.partition("@")[0] in metrics],
-            )
+            spec["methods"] = None
+            spec["metrics"] = [key for key in spec["metrics"] if key.partition("@")[0] in metrics]
     raw["more"] = {name: spec for name, spec in raw["more"].items() if spec["metrics"]}
     if raw["generalisation"] and not raw["generalisation"]["metrics"]:
         raw["generalisation"] = None
@@ -352,10 +350,10 @@ def _config(sources: list[MergedResults], metrics: set[str]) -> TablesConfig:
 
 
 def _facts(sources: list[MergedResults]) -> Facts:
-    """What is known of methods and corpora, under the new names; what the first says
-    stands.
+    """Facts of methods and corpora under the new names; the first results that hold one
+    count.
     """
-    found: dict[str, dict] = {
+    merged: dict[str, dict] = {
         "run_hash": {},
         "caption_source": {},
         "cards": {},
@@ -364,11 +362,19 @@ def _facts(sources: list[MergedResults]) -> Facts:
         "corpora": {},
     }
     for source in sources:
-        for field, told in found.items():
+        for field, values in merged.items():
             for key, value in getattr(source.built.facts, field).items():
-                method, slash, protocol = key.partition("/") if field == "unable" else (key, "", "")
-                told.setdefault(
-                    key if field == "corpora" else f"{source.names.get(method, method)}{slash}{protocol}",
-                    value,
-                )
-    return Facts(**found)
+                values.setdefault(_new_key(source, field, key), value)
+    return Facts(**merged)
+
+
+def _new_key(source: MergedResults, field: str, key: str) -> str:
+    """A key of a field of ``Facts`` (method, corpus or ``method/protocol``) with the
+    method's new name.
+    """
+    if field == "corpora":
+        return key
+    if field == "unable":
+        method, slash, protocol = key.partition("/")
+        return f"{source.names.get(method, method)}{slash}{protocol}"
+    return source.names.get(key, key)

@@ -1,4 +1,4 @@
-"""A metric in print: what ``eadbench.scores.metrics`` defines, as a table asks for it."""
+"""A metric in print: what ``eadbench.scores.metrics`` defines, as a table names it."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ ARROWS = {"up": "↑", "down": "↓"}
 
 
 class NotInstalled(Metric):
-    """In the place of a metric of another package, in a table of somebody who has that:
-    a description without direction.
+    """Placeholder for a metric of a package that is not installed, where a table of
+    others shows it: without description or direction.
     """
 
     name = label = meaning = source = ""
@@ -19,7 +19,7 @@ class NotInstalled(Metric):
 
 @dataclass(frozen=True)
 class MetricLabel:
-    """A metric as a table asks for it.
+    """A metric as a table names it.
 
     Attributes:
         key: As the config names it: ``name`` or ``name@variant``.
@@ -54,9 +54,7 @@ class MetricLabel:
 
 
 def explained(name: str) -> dict[str, str]:
-    """What the scores tell of a metric, by heading; nothing of one that they do not
-    know.
-    """
+    """Explanation of a metric, by heading; empty for one that is not installed."""
     return facts(METRICS[name]) if name in METRICS else {}
 
 

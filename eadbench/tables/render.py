@@ -1,4 +1,4 @@
-"""Wide tables as Markdown, and what all print has in common."""
+"""Wide tables as Markdown, and the pieces that all formats share."""
 
 import html
 import re
@@ -19,7 +19,7 @@ LEGEND = (
     "Where a cell has fewer clips than the column's n, it says so."
 )
 QUOTED = "Quoted from the paper, not measured here"
-APART = (
+NOT_COMPARABLE = (
     "Measured by the paper's authors on other clips with other evaluators: not comparable with the "
     "table above."
 )
@@ -52,10 +52,9 @@ def column_n(table: WideTable, column: WideColumn) -> int | None:
     count only if there is nothing else.
     """
     ranked = {row.method for row in table.rows if row.role not in UNRANKED}
-    counts = [
-        (m in ranked, c.n) for (m, key), c in table.cells.items() if key == column.key and c.value is not None
-    ]
-    counts = [n for mine, n in counts if mine or not any(m for m, _ in counts)]
+    column_cells = {method: cell for (method, key), cell in table.cells.items() if key == column.key}
+    n_of = {method: cell.n for method, cell in column_cells.items() if cell.value is not None}
+    counts = [n for method, n in n_of.items() if method in ranked] or list(n_of.values())
     return max(set(counts), key=lambda n: (counts.count(n), n)) if counts else None
 
 
@@ -67,7 +66,7 @@ def differing_n(cell: Cell, usual: int | None) -> str:
 
 
 def is_marked(cell: Cell, alpha: float) -> bool:
-    """Whether the paired test tells the cell from the reference."""
+    """Whether the paired test finds a difference from the reference."""
     return cell.p is not None and cell.p < alpha
 
 
@@ -83,17 +82,17 @@ def quoted_frame(table: WideTable) -> pd.DataFrame | None:
     rows: dict[tuple[str, str], dict[str, str]] = {}
     names = {row.method: row_name(row) for row in table.rows}
     for column in table.columns:
-        for method, found in column.quoted.items():
+        for method, quoted in column.quoted.items():
             row = rows.setdefault(
                 (method, column.quoted_corpus),
                 {"Method": names[method], "Corpus of the paper": column.quoted_corpus},
             )
-            row[column.metric.heading] = found["printed"]
+            row[column.metric.heading] = quoted["printed"]
     return pd.DataFrame(list(rows.values())).fillna("–") if rows else None
 
 
 def row_name(row: Row) -> str:
-    """Name with its role, where the name does not tell."""
+    """Name with its role, where the name does not contain it."""
     role = ROLES[row.role]
     return row.label + (f" ({role})" if role and role not in row.label.lower() else "")
 
@@ -115,8 +114,8 @@ def to_markdown(table: WideTable, notes: dict[str, list[str]], labels: dict[str,
         heads.append(labels.get(flag, flag))
         marks.append(":-:")
     for column in table.columns:
-        many = f"{column.corpus_label}: " if len({c.corpus for c in table.columns}) > 1 else ""
-        heads.append(many + heading(column, column_n(table, column)))
+        prefix = f"{column.corpus_label}: " if len({c.corpus for c in table.columns}) > 1 else ""
+        heads.append(prefix + heading(column, column_n(table, column)))
         marks.append("--:")
     lines = [
         f"## {escape_markdown(table.title)}",
@@ -132,7 +131,7 @@ def to_markdown(table: WideTable, notes: dict[str, list[str]], labels: dict[str,
         lines += [f"**{escape_markdown(title)}**", "", *(f"- {escape_markdown(text)}" for text in texts), ""]
     quoted = quoted_frame(table)
     if quoted is not None:
-        lines += [f"### {QUOTED}", "", APART, "", frame_to_markdown(quoted)]
+        lines += [f"### {QUOTED}", "", NOT_COMPARABLE, "", frame_to_markdown(quoted)]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -28,7 +28,7 @@ from eadbench.training.card import corpora_of
 
 ASSETS = "report_assets"
 PAGE = "eadbench.tables.page"
-# what the page itself holds; its script does not look at it
+# data of the template alone, which the page's script does not need
 FOR_THE_TEMPLATE = ("absent", "provenance", "signatures")
 
 
@@ -70,7 +70,7 @@ def report(tables: Path, results: Path, out: Path, config: TablesConfig | None =
 
 def bundle_page(page: Path, folder: Path) -> None:
     """Put the page and what it needs into a folder that holds nothing else: hard links,
-    or copies where those cannot be.
+    or copies where links are not possible.
     """
     with atomic_path(folder) as part:
         shutil.copytree(page.parent / ASSETS, part / ASSETS, copy_function=gallery.link_or_copy)
@@ -87,14 +87,14 @@ def _copy_tables(built: Built, folder: Path) -> dict[str, list[str]]:
     """Copy the tables' files; returns table -> file names."""
     (folder / "tables").mkdir()
     names = [table.name for table in built.tables] + [*build.OPTIONAL, "scores", "effects", "breakdown"]
-    found: dict[str, list[str]] = {}
+    files_of: dict[str, list[str]] = {}
     for name in names:
         for suffix in build.SUFFIXES:
             source = built.folder / f"{name}.{suffix}"
             if source.exists():
                 shutil.copyfile(source, folder / "tables" / source.name)
-                found.setdefault(name, []).append(source.name)
-    return found
+                files_of.setdefault(name, []).append(source.name)
+    return files_of
 
 
 def _html(
@@ -128,12 +128,12 @@ def _html(
         }
     response = None if built.dial is None else dial_text(built.dial, built.config)
     general = grouped(built.notes, "")
-    told = {
+    page_values = {
         "general": general,
         "first": {heading: texts for heading, texts in general.items() if heading != GROUPS["data"]},
         "mark": DRAWN,
         "drawn": built.facts.drawn,
-        "apart": render.APART,
+        "not_comparable": render.NOT_COMPARABLE,
         "quotations": quotations(),
         "trained": _trained(built),
         "references": references(built),
@@ -156,7 +156,7 @@ def _html(
         dial_title=TITLE,
         dial_legend=LEGEND,
         metric=metric,
-        **told,
+        **page_values,
     )
 
 
@@ -179,46 +179,51 @@ def _quoted(table) -> dict | None:
 
 
 def _trained(built: Built) -> list[dict]:
-    """What each method of the tables was trained on, for how long, from what, with
-    which text.
+    """What each method of the tables was trained on, for how long, from which weights
+    and with which text.
     """
     rows = {row.method: row for table in built.tables for row in table.rows}
-    found = []
+    trained_rows = []
     for row in rows.values():
         card = training_columns(row.card)
-        on = built.config.listed(corpora_of(row.card)) if row.card else ""
-        made = {"control": "a control, nothing to train", "ground_truth": "the test clips themselves"}.get(
-            row.role, "not trained here"
-        )
-        text = (row.caption_source or "").split("+")
-        found.append(
+        corpora = built.config.listed(corpora_of(row.card)) if row.card else ""
+        untrained_text = {
+            "control": "a control, nothing to train",
+            "ground_truth": "the test clips themselves",
+        }.get(row.role, "not trained here")
+        sources = (row.caption_source or "").split("+")
+        trained_rows.append(
             {
                 "label": row.label,
-                "on": on or ("its card does not say" if row.card else made),
+                "on": corpora or ("its card does not say" if row.card else untrained_text),
                 "steps": card["steps"],
                 "from": card["initialised_from"] or ("random weights" if row.card else ""),
-                "text": ", ".join(TEXTS.get(source, source) for source in text if source),
+                "text": ", ".join(TEXTS.get(source, source) for source in sources if source),
             }
         )
-    return found
+    return trained_rows
 
 
 def head_counts(built: Built, data: dict) -> list[tuple[str, str]]:
     """Numbers of the page's head with what they count."""
-    # once, whatever the protocols
+    # a clip counts once, however many protocols use it
     clips = {
-        (cell.rpartition("/")[0], clip) for cell, found in data["perclip"].items() for clip in found["clips"]
+        (cell.rpartition("/")[0], clip)
+        for cell, cell_data in data["perclip"].items()
+        for clip in cell_data["clips"]
     }
-    found = [(len(data["methods"]), "method", "methods"), (len(data["corpora"]), "corpus", "corpora")]
-    found += [
+    counts = [
+        (len(data["methods"]), "method", "methods"),
+        (len(data["corpora"]), "corpus", "corpora"),
         (len(clips) or int(built.scores.n.max()), "test clip", "test clips"),
         (len(data["metrics"]), "metric", "metrics"),
-    ]
-    found += [
         (len(data["scores"]), "value", "values"),
         (len(data["signatures"]), "network or formula", "networks and formulas"),
     ]
-    shown = [(f"{count:,}".replace(",", "\u202f"), one if count == 1 else many) for count, one, many in found]
+    shown = [
+        (f"{count:,}".replace(",", "\u202f"), singular if count == 1 else plural)
+        for count, singular, plural in counts
+    ]
     commits = sorted({c[:8] for c in built.scores.commit.dropna()})
     return [*shown, (", ".join(commits), "commit")] if commits else shown
 
@@ -226,36 +231,35 @@ def head_counts(built: Built, data: dict) -> list[tuple[str, str]]:
 def _controls(built: Built) -> dict:
     """The main comparison's verdicts against the controls, as a table."""
     main = next(t for t in built.tables if t.name == "main")
-    found = control_verdicts(main, built.config)
-    counts = Counter(v for verdicts in found.values() for v in verdicts.values())
+    verdicts_of = control_verdicts(main, built.config)
+    counts = Counter(v for verdicts in verdicts_of.values() for v in verdicts.values())
+    compared = {metric for verdicts in verdicts_of.values() for metric in verdicts}
+    labels = dict.fromkeys(column.metric.label for column in main.columns)
     return {
         "ours": built.config.label(built.config.reference),
         "total": counts.total(),
         **{k: counts[k] for k in ("beats", "worse", "open")},
-        "metrics": list(
-            dict.fromkeys(
-                c.metric.label for c in main.columns if any(c.metric.label in v for v in found.values())
-            )
-        ),
+        "metrics": [label for label in labels if label in compared],
         "rows": [
-            {"corpus": corpus, "control": control, "verdicts": v} for (corpus, control), v in found.items()
+            {"corpus": corpus, "control": control, "verdicts": v}
+            for (corpus, control), v in verdicts_of.items()
         ],
     }
 
 
 def _by_stage(records: list[dict]) -> list[tuple[str, list[dict]]]:
     """Records of provenance under the first folder of their path."""
-    found: dict[str, list[dict]] = {}
+    records_of: dict[str, list[dict]] = {}
     for item in records:
-        found.setdefault(item["folder"].split("/")[0], []).append(item)
-    return list(found.items())
+        records_of.setdefault(item["folder"].split("/")[0], []).append(item)
+    return list(records_of.items())
 
 
-def _better(one: type[Metric]) -> str:
+def _better(spec: type[Metric]) -> str:
     """The arrow in words, for screen readers."""
-    if one.direction == "none":
-        return "" if one.ideal is None else f"(ideal {one.ideal:g})"
-    return {"up": "(higher is better)", "down": "(lower is better)"}[one.direction]
+    if spec.direction == "none":
+        return "" if spec.ideal is None else f"(ideal {spec.ideal:g})"
+    return {"up": "(higher is better)", "down": "(lower is better)"}[spec.direction]
 
 
 def _cell_view(built: Built, table, row, column) -> dict:
@@ -284,20 +288,20 @@ def _cell_view(built: Built, table, row, column) -> dict:
 
 def _speed_view(rows, config: TablesConfig) -> list[list[dict]]:
     """Cells of the speed table with what they sort by."""
-    text = build.speed_text(rows, config)
+    printed = build.speed_text(rows, config)
     keys = {2: "n", 3: "seconds", 4: "realtime_factor", 5: "peak_mb"}
     view = []
-    for shown, raw in zip(text.itertuples(index=False), rows.itertuples(index=False), strict=True):
+    for shown, raw in zip(printed.itertuples(index=False), rows.itertuples(index=False), strict=True):
         cells = []
-        for at, value in enumerate(shown):
-            number = getattr(raw, keys[at], None) if at in keys else None
-            head, _, ends = str(value).partition(" [")
-            if at not in keys:
-                head, ends = str(value), ""
+        for index, value in enumerate(shown):
+            number = getattr(raw, keys[index], None) if index in keys else None
+            text, _, interval = str(value).partition(" [")
+            if index not in keys:
+                text, interval = str(value), ""
             cells.append(
                 {
-                    "text": head,
-                    "interval": f"[{ends}" if ends else "",
+                    "text": text,
+                    "interval": f"[{interval}" if interval else "",
                     "sort": "" if number is None or number != number else repr(float(number)),
                 }
             )

@@ -15,7 +15,7 @@ from eadbench.tables.in_time import in_time
 from eadbench.tables.load import Built, load_built
 from eadbench.tables.notes import Note, grouped
 from eadbench.tables.render import (
-    APART,
+    NOT_COMPARABLE,
     QUOTED,
     column_n,
     differing_n,
@@ -28,7 +28,7 @@ from eadbench.tables.render import (
 )  # fmt: skip
 from eadbench.tables.wide import Row, WideColumn, WideTable
 
-WIDTH = 80  # of a file or a pipe, which have none of their own
+WIDTH = 80  # characters a line of a file or a pipe, which have no width of their own
 NAMES = 24  # characters that the names of the methods take at most
 BETWEEN = 3  # characters between two columns
 
@@ -43,17 +43,17 @@ def show(folder: Path, report: Path) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
-    told = [n for n in built.notes if not n.table]
-    print_notes(console, told, "")
+    general_notes = [n for n in built.notes if not n.table]
+    print_notes(console, general_notes, "")
     for table in built.tables:
         for corpus in dict.fromkeys(c.corpus for c in table.columns):
-            for columns in abreast(table, corpus, console.width):
+            for columns in columns_that_fit(table, corpus, console.width):
                 console.print(to_rich(table, columns, built))
         print_notes(console, [n for n in built.notes if n.table], table.name)
         quoted = quoted_frame(table)
         if quoted is not None:
             console.print(plain_table(QUOTED, quoted), style="dim")
-            console.print(APART, style="dim", highlight=False)
+            console.print(NOT_COMPARABLE, style="dim", highlight=False)
         console.print()
     if built.speed is not None and built.config.speed is not None:
         console.print(
@@ -86,19 +86,20 @@ def print_notes(console: Console, notes: list[Note], table: str) -> None:
             console.print(f"• {escape(text)}", highlight=False, soft_wrap=not console.is_terminal)
 
 
-def abreast(table: WideTable, corpus: str, width: int) -> Iterator[list[WideColumn]]:
+def columns_that_fit(table: WideTable, corpus: str, width: int) -> Iterator[list[WideColumn]]:
     """The columns of a corpus in parts that fit a width, value over interval."""
-    room = width - min(NAMES, max(len(row_name(row)) for row in table.rows)) - BETWEEN - 5 * len(table.flags)
+    names_width = min(NAMES, max(len(row_name(row)) for row in table.rows))
+    available = width - names_width - BETWEEN - 5 * len(table.flags)
     part: list[WideColumn] = []
     used = 0
     for column in (c for c in table.columns if c.corpus == corpus):
-        cells = (line for row in table.rows for line in _cell(table, row, column).split("\n"))
-        wide = max(map(len, [*_heading(table, column).split("\n"), *cells])) + BETWEEN
-        if part and used + wide > room:
+        texts = [_heading(table, column), *(_cell(table, row, column) for row in table.rows)]
+        column_width = max(len(line) for text in texts for line in text.split("\n")) + BETWEEN
+        if part and used + column_width > available:
             yield part
             part, used = [], 0
         part.append(column)
-        used += wide
+        used += column_width
     if part:
         yield part
 
@@ -139,14 +140,9 @@ def _cell(table: WideTable, row: Row, column: WideColumn, alpha: float = 0.0) ->
     cell = table.cells.get((row.method, column.key))
     if cell is None or cell.value is None:
         return "–"
-    below = "\n".join(
-        p for p in (interval(cell, column.decimals), differing_n(cell, column_n(table, column))) if p
-    )
-    return (
-        number(cell.value, column.decimals)
-        + ("†" if is_marked(cell, alpha) else "")
-        + (f"\n{below}" if below else "")
-    )
+    value = number(cell.value, column.decimals) + ("†" if is_marked(cell, alpha) else "")
+    lines = [value, interval(cell, column.decimals), differing_n(cell, column_n(table, column))]
+    return "\n".join(filter(None, lines))
 
 
 def plain_table(title: str, frame: pd.DataFrame) -> Table:

@@ -17,7 +17,7 @@ from eadbench.tables.metrics import MetricLabel, metric
 from eadbench.training.card import ancestors, corpora_of
 
 UNRANKED = ("ground_truth", "control")
-NOISE = 1e-6  # a distance of a set to itself is rounding noise of this size at most: FID 7e-18 and the like
+NOISE = 1e-6  # largest rounding noise of the distance of a set to itself, e.g. FID 7e-18
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value with what must stand beside it.
+    """A value with its interval, counts, test and warning.
 
     ``rank`` is 1 for the best, 2 for the second, 0 otherwise; ``short`` where a method
     is not ranked because clips that others have are missing.
@@ -132,8 +132,8 @@ class WideTable:
     @cached_property
     def without_scores(self) -> list[Row]:
         """Rows that hold no value at all."""
-        have = {method for (method, _), cell in self.cells.items() if cell.value is not None}
-        return [row for row in self.rows if row.method not in have]
+        valued = {method for (method, _), cell in self.cells.items() if cell.value is not None}
+        return [row for row in self.rows if row.method not in valued]
 
     def contract(self) -> Table:
         """Its declared columns."""
@@ -166,13 +166,13 @@ class WideTable:
 
 @dataclass(frozen=True)
 class Facts:
-    """What samples and cards of runs tell of a method, by its name; ``unable``, by
-    ``method/protocol``: why it could render no clip.
+    """Facts of methods, by their names, from samples and cards of runs; ``unable``, by
+    ``method/protocol``: why a method could render no clip.
 
-    ``cards`` holds of the runs' cards what ``training.card.read_run_card`` explains.
-    ``kinds`` holds the kind of a method, or the recipe of a published one; ``corpora``
-    the kind of a corpus and whether its people are ``drawn`` (and their voices
-    synthetic).
+    ``cards`` holds the entries of the runs' cards that ``training.card.read_run_card``
+    explains. ``kinds`` holds the kind of a method, or the recipe of a published one;
+    ``corpora`` the kind of a corpus and whether its people are ``drawn`` (and their
+    voices synthetic).
     """
 
     run_hash: dict[str, str]
@@ -185,7 +185,7 @@ class Facts:
     @property
     def drawn(self) -> list[str]:
         """Corpora whose people are drawn."""
-        return [name for name, told in self.corpora.items() if told["drawn"]]
+        return [name for name, facts in self.corpora.items() if facts["drawn"]]
 
 
 def comparison(
@@ -196,7 +196,7 @@ def comparison(
     Raises:
         EadbenchError: If one metric was measured with different metric signatures.
     """
-    return _make(name, spec, config, scores, facts, config.rows_of(spec), config.reference_of(spec), {})
+    return _wide_table(name, spec, config, scores, facts, config.rows_of(spec), config.reference_of(spec), {})
 
 
 def ablation_grid(spec: AblationTable, config: TablesConfig, scores: pd.DataFrame, facts: Facts) -> WideTable:
@@ -210,10 +210,10 @@ def ablation_grid(spec: AblationTable, config: TablesConfig, scores: pd.DataFram
         spec.factors,
         key=lambda m: (sum(spec.factors[m].values()), [not on for on in spec.factors[m].values()]),
     )
-    return _make("ablation", spec, config, scores, facts, methods, spec.reference, spec.factors)
+    return _wide_table("ablation", spec, config, scores, facts, methods, spec.reference, spec.factors)
 
 
-def _make(
+def _wide_table(
     name,
     spec,
     config,
@@ -223,8 +223,8 @@ def _make(
     reference: str,
     flags: dict[str, dict[str, bool]],
 ) -> WideTable:
-    wanted = _told_apart([metric(key) for key in spec.metrics])
-    here = scores[
+    labels = _with_variant_labels([metric(key) for key in spec.metrics])
+    cell_scores = scores[
         scores.method.isin(methods) & scores.corpus.isin(spec.corpora) & (scores.protocol == spec.protocol)
     ]
     rows = tuple(
@@ -240,34 +240,35 @@ def _make(
         )
         for m in dict.fromkeys(methods)
     )
+    ranked_methods = [row.method for row in rows if row.role not in UNRANKED]
     columns, cells, signatures, undecided = [], {}, {}, []
-    for one in wanted:
-        chosen = here[here.metric == one.name]
-        if one.variant is not None:
-            chosen = chosen[chosen.variant == one.variant]
+    for label in labels:
+        chosen = cell_scores[cell_scores.metric == label.name]
+        if label.variant is not None:
+            chosen = chosen[chosen.variant == label.variant]
         measured = chosen[chosen.value.notna()]
-        signatures[one.key] = the_signature(measured, one, name)
+        signatures[label.key] = common_signature(measured, label, name)
         for corpus in spec.corpora:
-            quoted = quoted_values(spec.quoted.get(corpus), one.name, reference)
-            known = measured[measured.corpus == corpus]
+            quoted = quoted_values(spec.quoted.get(corpus), label.name, reference)
+            corpus_scores = measured[measured.corpus == corpus]
             # a clip's SSIM with itself is 1, which takes a digit of all others
-            compared = known.value[known.method != config.ground_truth]
-            decimals = decimals_for(compared if len(compared) else known.value, one.spec.unit)
-            column = WideColumn(one, corpus, config.label(corpus), decimals, quoted, spec.quoted.get(corpus))
+            values = corpus_scores.value[corpus_scores.method != config.ground_truth]
+            decimals = decimals_for(values if len(values) else corpus_scores.value, label.spec.unit)
+            column = WideColumn(
+                label, corpus, config.label(corpus), decimals, quoted, spec.quoted.get(corpus)
+            )
             columns.append(column)
             # A summary without a value may stand beside one of another variant: the one
             # with the value counts.
-            found = (
+            method_rows = (
                 chosen[chosen.corpus == corpus]
                 .sort_values("value", na_position="last", kind="stable")
                 .drop_duplicates("method")
             )
-            compared = found[
-                found.value.notna() & ~found.method.map({r.method: r.role for r in rows}).isin(UNRANKED)
-            ]
-            ranking = rank(compared, one.spec.direction, reference, config.alpha)
+            compared = method_rows[method_rows.value.notna() & method_rows.method.isin(ranked_methods)]
+            ranking = rank(compared, label.spec.direction, reference, config.alpha)
             undecided += [column.key] * ranking.undecided
-            cells |= _cells(found, column, ranking)
+            cells |= _cells(method_rows, column, ranking)
     columns.sort(key=lambda c: spec.corpora.index(c.corpus))
     title = config.title_of(spec, corpora_of(facts.cards.get(reference, {})))
     return WideTable(
@@ -285,9 +286,9 @@ def _make(
 
 
 def training_columns(card: dict | None) -> dict[str, object]:
-    """What a run's card tells, as columns of ``schemas.WIDE_ROW``."""
+    """The training by a run's card, as columns of ``schemas.WIDE_ROW``."""
     card = card or {}
-    names = " < ".join(one["name"] for one in ancestors(card))
+    names = " < ".join(ancestor["name"] for ancestor in ancestors(card))
     return {
         "trained_on": "+".join(corpora_of(card)) or None,
         "steps": card.get("steps"),
@@ -295,16 +296,16 @@ def training_columns(card: dict | None) -> dict[str, object]:
     }
 
 
-def _told_apart(wanted: list[MetricLabel]) -> list[MetricLabel]:
-    """Metrics with their variant in the label where several variants of one stand side
-    by side.
+def _with_variant_labels(labels: list[MetricLabel]) -> list[MetricLabel]:
+    """Metrics with their variant in the label where a table has several variants of
+    one.
     """
-    names = [one.name for one in wanted]
+    names = [label.name for label in labels]
     return [
-        replace(one, label=f"{one.label} ({one.variant})")
-        if one.variant and names.count(one.name) > 1
-        else one
-        for one in wanted
+        replace(label, label=f"{label.label} ({label.variant})")
+        if label.variant and names.count(label.name) > 1
+        else label
+        for label in labels
     ]
 
 
@@ -328,11 +329,11 @@ def rank(rows: pd.DataFrame, direction: str, reference: str, alpha: float) -> Ra
         return Ranking({}, short)
     levels = sorted(set(whole.value), reverse=direction == "up")[:2]
     best, others = whole[whole.value == levels[0]], whole[whole.value != levels[0]]
-    if not _told_from_any(best, others, reference, alpha):
+    if not _differs_from_any(best, others, reference, alpha):
         return Ranking({}, short, undecided=True)
-    return Ranking(
-        {m: levels.index(v) + 1 for m, v in zip(whole.method, whole.value, strict=True) if v in levels}, short
-    )
+    ranked = whole[whole.value.isin(levels)]
+    places = {m: levels.index(v) + 1 for m, v in zip(ranked.method, ranked.value, strict=True)}
+    return Ranking(places, short)
 
 
 def _lacks_clips(rows: pd.DataFrame, reference: str) -> pd.Series:
@@ -348,26 +349,26 @@ def _lacks_clips(rows: pd.DataFrame, reference: str) -> pd.Series:
     return (rows.n < most) | others
 
 
-def _told_from_any(best: pd.DataFrame, others: pd.DataFrame, reference: str, alpha: float) -> bool:
+def _differs_from_any(best: pd.DataFrame, others: pd.DataFrame, reference: str, alpha: float) -> bool:
     """Whether an interval of the best leaves out the value of another method, or a
     paired test tells the two apart.
     """
-    outside = any(
-        ((others.value < row.low) | (others.value > row.high)).any() for row in best.itertuples() if row.n > 1
-    )
+    for row in best.itertuples():
+        if row.n > 1 and ((others.value < row.low) | (others.value > row.high)).any():
+            return True
     tested = others if reference in set(best.method) else best
-    return outside or bool((tested.p_value.astype(float) < alpha).any())
+    return bool((tested.p_value.astype(float) < alpha).any())
 
 
 def _cells(rows: pd.DataFrame, column: WideColumn, ranking: Ranking) -> dict[tuple[str, str], Cell]:
     """Cells of one column."""
-    found = {}
+    cells = {}
     for row in rows.itertuples(index=False):
         optional = {
             name: None if pd.isna(v := getattr(row, name)) else v
             for name in ("value", "low", "high", "p_value")
         }
-        found[row.method, column.key] = Cell(
+        cells[row.method, column.key] = Cell(
             value=optional["value"],
             low=optional["low"],
             high=optional["high"],
@@ -378,10 +379,10 @@ def _cells(rows: pd.DataFrame, column: WideColumn, ranking: Ranking) -> dict[tup
             rank=ranking.places.get(row.method, 0),
             short=row.method in ranking.short,
         )
-    return found
+    return cells
 
 
-def the_signature(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
+def common_signature(measured: pd.DataFrame, label: MetricLabel, table: str) -> str:
     """Name the one metric signature of a metric in a table: extractor, hash of its
     weights, resolution, variant.
 
@@ -396,17 +397,17 @@ def the_signature(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
         for signature, g in marks.groupby(["extractor", "weights_sha256", "resolution", "variant"], sort=True)
     }
     if len(groups) > 1:
-        told = "\n".join(
+        lines = "\n".join(
             f"    {describe_signature(*signature)}: {', '.join(methods)}"
             for signature, methods in groups.items()
         )
         hint = (
             "score them all with one metric signature; where only the variant differs, name one in the "
-            f"config, e.g. {one.name}@VARIANT"
+            f"config, e.g. {label.name}@VARIANT"
         )
         raise EadbenchError(
-            f"{one.name} was measured with different metric signatures, which may not share a "
-            f"column:\n{told}",
+            f"{label.name} was measured with different metric signatures, which may not share a "
+            f"column:\n{lines}",
             f"table {table!r}",
             hint,
         )
@@ -415,7 +416,7 @@ def the_signature(measured: pd.DataFrame, one: MetricLabel, table: str) -> str:
 
 def describe_signature(extractor: str, sha256: str, resolution: str, variant: str) -> str:
     """``i3d-trained (sha256 1234abcd) at 64 px, protocol stylegan-v``. A variant that the
-    extractor's name ends with is not said again.
+    extractor's name ends with is not repeated.
     """
     text = (
         extractor
@@ -431,12 +432,12 @@ def quoted_values(paper_corpus: str | None, name: str, method: str) -> dict[str,
     """Values quoted from the paper for a metric, shown in the row of ``method``."""
     if paper_corpus is None:
         return {}
-    found = [
+    quotes = [
         entry["values"][name]
         for entry in quotations()
         if entry["corpus"] == paper_corpus and name in entry["values"]
     ]
-    return {method: found[0]} if found else {}
+    return {method: quotes[0]} if quotes else {}
 
 
 def quotations() -> list[dict]:

@@ -1,4 +1,4 @@
-"""`eadbench plan`: Snakemake's jobs, amounts from tables or customary sizes, figures
+"""`eadbench plan`: Snakemake's jobs, amounts from tables or typical sizes, figures
 with their origin, simulated wall time.
 """
 
@@ -98,14 +98,15 @@ def test_a_configuration_that_snakemake_refuses_is_an_error(tmp_path):
         planned([PAPER, tmp_path / "over.yaml"])
 
 
-def test_corpora_that_nobody_indexed_have_customary_sizes(settings, tmp_path):
-    found = counts(settings, tmp_path)
-    assert {c.source for c in found.values()} == {ASSUMED}
-    assert found["ravdess"].recordings == 1440 and found["hdtf"].seconds == pytest.approx(17.07 * 3600)
-    assert found["ravdess"].test_clips == found["ravdess"].clips, "all of RAVDESS is tested on"
-    for c in found.values():
+def test_corpora_that_were_not_indexed_have_typical_sizes(settings, tmp_path):
+    amounts = counts(settings, tmp_path)
+    assert {corpus.source for corpus in amounts.values()} == {ASSUMED}
+    assert amounts["ravdess"].recordings == 1440 and amounts["hdtf"].seconds == pytest.approx(17.07 * 3600)
+    assert amounts["ravdess"].test_clips == amounts["ravdess"].clips, "all of RAVDESS is tested on"
+    for corpus in amounts.values():
         assert (
-            c.test_clips <= c.clips and c.test_seconds <= c.test_clips * settings.samples.max_seconds + 1e-6
+            corpus.test_clips <= corpus.clips
+            and corpus.test_seconds <= corpus.test_clips * settings.samples.max_seconds + 1e-6
         )
 
 
@@ -123,24 +124,26 @@ def index_rows(n: int, seconds: float, **labels) -> list[dict]:
     ]
 
 
-def test_an_index_decides_over_customary_sizes(settings, tmp_path):
+def test_an_index_decides_over_typical_sizes(settings, tmp_path):
     rows = index_rows(3, 25.0, split="train") + [
         {**r, "recording_id": r["recording_id"] + "t"} for r in index_rows(2, 4.0, split="test")
     ]
     rows.append({**rows[0], "recording_id": "bad", "status": "failed", "reason": "no face"})
     rows[0] |= {"start": 5.0, "end": 20.0}
     write_table(tmp_path / "corpora/hdtf/index.parquet", rows, schemas.INDEX)
-    found = counts(settings, tmp_path)
+    amounts = counts(settings, tmp_path)
     assert (
-        found["mead"].source == ASSUMED and found["hdtf"].source == MEASURED and found["hdtf"].gigabytes == 0
+        amounts["mead"].source == ASSUMED
+        and amounts["hdtf"].source == MEASURED
+        and amounts["hdtf"].gigabytes == 0
     )
     files = [{"bytes": 1_500_000_000}, {"bytes": 500_000_000}, {"bytes": None}]
     (tmp_path / "corpora/hdtf/fetch.json").write_text(json.dumps({"files": files}))
     assert counts(settings, tmp_path)["hdtf"].gigabytes == 2, (
         "a run from nothing fetches again what was fetched"
     )
-    assert (found["hdtf"].recordings, found["hdtf"].seconds) == (5, 15 + 2 * 25 + 2 * 4)
-    assert found["hdtf"].clips == pytest.approx((2 + 3 + 3 + 1 + 1) * 0.9), (
+    assert (amounts["hdtf"].recordings, amounts["hdtf"].seconds) == (5, 15 + 2 * 25 + 2 * 4)
+    assert amounts["hdtf"].clips == pytest.approx((2 + 3 + 3 + 1 + 1) * 0.9), (
         "25 s are three clips of at most 10 s"
     )
     clips = [
@@ -161,19 +164,22 @@ def test_an_index_decides_over_customary_sizes(settings, tmp_path):
         [*clips, {**clips[0], "clip_id": "x", "status": "dropped", "reason": "blurred"}],
         schemas.CLIPS,
     )
-    found = counts(settings, tmp_path)["hdtf"]
-    assert (found.clips, found.clip_seconds, found.test_clips, found.test_seconds) == (4, 80, 3, 3 * 10), (
-        "cut to max_seconds"
-    )
+    amounts = counts(settings, tmp_path)["hdtf"]
+    assert (amounts.clips, amounts.clip_seconds, amounts.test_clips, amounts.test_seconds) == (
+        4,
+        80,
+        3,
+        3 * 10,
+    ), "cut to max_seconds"
 
 
 def finished_run(
-    folder: Path, settings: Settings, start: float, each: float, noted: float | None = None
+    folder: Path, settings: Settings, start: float, per_second: float, peak_mb: float | None = None
 ) -> None:
     """A results folder in which cutting took ``start + each * seconds of recordings``
     seconds per job.
     """
-    given = {
+    job_settings = {
         "clips": settings.raw["clips"],
         "corpora": settings.raw["corpora"],
         "samples": settings.raw["samples"],
@@ -185,27 +191,29 @@ def finished_run(
             folder / f"corpora/{corpus}/index.parquet", index_rows(n, 10.0, split="test"), schemas.INDEX
         )
         shards = settings.corpora.sets[corpus].shards
-        bench = folder / f"benchmarks/clips/cut/{corpus}/0-of-{shards}.tsv"
-        bench.parent.mkdir(parents=True)
-        bench.write_text(f"s\th:m:s\tmax_rss\tmax_vms\n{start + each * n * 10 / shards}\t0:00:01\t1000\tNA\n")
+        benchmark_file = folder / f"benchmarks/clips/cut/{corpus}/0-of-{shards}.tsv"
+        benchmark_file.parent.mkdir(parents=True)
+        benchmark_file.write_text(
+            f"s\th:m:s\tmax_rss\tmax_vms\n{start + per_second * n * 10 / shards}\t0:00:01\t1000\tNA\n"
+        )
         out = folder / f"clips/{corpus}/shards/0-of-{shards}"
         out.mkdir(parents=True)
         (out / "clip.mp4").write_bytes(bytes(5_000_000))
         command = ["eadbench", "--log", "x.log", "clips", "cut"]
         record = {
             "command": command,
-            "config": given,
-            "peak_mb": noted,
+            "config": job_settings,
+            "peak_mb": peak_mb,
             "earlier": {"x": {"peak_mb": 9e9, "command": []}},
         }
         (out / "provenance.json").write_text(json.dumps(record))
 
 
 def test_a_finished_run_gives_start_speed_memory_and_disk(paper, settings, tmp_path):
-    finished_run(tmp_path, settings, start=7, each=0.5)
+    finished_run(tmp_path, settings, start=7, per_second=0.5)
     samples = calibrate(tmp_path, paper)
-    [(key, _)] = samples
-    assert key == "cut_clips"
+    [(figure_key, _)] = samples
+    assert figure_key == "cut_clips"
     figure = next(iter(samples.values())).figure(Figure(seconds=1))
     assert (figure.start, figure.seconds) == (pytest.approx(7), pytest.approx(0.5))
     assert figure.memory_mb == pytest.approx(1048.576) and figure.source == "measured"
@@ -213,15 +221,13 @@ def test_a_finished_run_gives_start_speed_memory_and_disk(paper, settings, tmp_p
 
 
 @pytest.mark.parametrize(("noted", "peak"), [(1500, 1500), (500, 1000), (None, 1000)])
-def test_memory_that_a_job_noted_of_itself_counts_where_snakemake_missed_it(
-    paper, settings, tmp_path, noted, peak
-):
-    finished_run(tmp_path, settings, start=7, each=0.5, noted=noted)
+def test_a_job_s_own_peak_memory_counts_where_snakemake_missed_it(paper, settings, tmp_path, noted, peak):
+    finished_run(tmp_path, settings, start=7, per_second=0.5, peak_mb=noted)
     figure = next(iter(calibrate(tmp_path, paper).values())).figure(Figure(seconds=1))
     assert figure.memory_mb == pytest.approx(peak * 1.048576)
 
 
-def test_jobs_without_work_say_what_a_job_takes_and_nothing_of_a_unit(tmp_path):
+def test_jobs_without_work_measure_the_start_but_no_unit(tmp_path):
     figure = Sample(tmp_path, amounts=[0, 0], seconds=[3, 5], memory=[1, 1]).figure(
         Figure(seconds=9, disk_mb=2)
     )
@@ -233,13 +239,13 @@ def test_measured_figures_are_used_only_under_the_same_settings(paper, settings,
     other = load(None, [PAPER])
     if not same:
         other.raw["clips"]["size"] = 512
-    finished_run(tmp_path, other, start=7, each=0.5)
-    found = costs(
+    finished_run(tmp_path, other, start=7, per_second=0.5)
+    job_costs = costs(
         paper.jobs, settings, counts(settings, tmp_path), load_figures(None), calibrate(tmp_path, paper)
     )
     cut = [
         c
-        for j, c in zip(paper.jobs, found, strict=True)
+        for j, c in zip(paper.jobs, job_costs, strict=True)
         if j.rule == "cut_clips" and j.wildcards["corpus"] == "hdtf"
     ]
     assert {c.figure.source for c in cut} == {"measured" if same else "assumed"}
@@ -247,7 +253,7 @@ def test_measured_figures_are_used_only_under_the_same_settings(paper, settings,
         assert all(c.seconds == pytest.approx(7 + 0.5 * 10) for c in cut)
     else:
         assert "0.5 s measured with other settings" in cut[0].figure.note
-    stages = by_stage(paper.jobs, found).set_index("stage")
+    stages = by_stage(paper.jobs, job_costs).set_index("stage")
     assert (stages.loc["clips", "measured_share"] > 0) == same
     assert stages.loc["training", "measured_share"] == 0 and stages.loc["all", "jobs"] == len(paper.jobs)
     parts = stages.drop("all")
@@ -287,12 +293,12 @@ def test_own_figures_override_assumed_ones_and_say_so(tmp_path):
 
 def test_wall_time_of_a_known_graph():
     jobs = [job(), job(), job(0, 1, gpus=1), job(0, gpus=1), job(2, 3)]
-    found = [cost(s) for s in (3, 5, 10, 4, 1)]
-    assert wall_time(jobs, found, 1, 1) == 23, "one core: the sum"
-    assert wall_time(jobs, found, 8, 8) == 16, "enough of all: the longest chain"
-    assert wall_time(jobs, found, 8, 1) == 18, "one GPU: the two jobs that want it follow each other"
+    job_costs = [cost(s) for s in (3, 5, 10, 4, 1)]
+    assert wall_time(jobs, job_costs, 1, 1) == 23, "one core: the sum"
+    assert wall_time(jobs, job_costs, 8, 8) == 16, "enough of all: the longest chain"
+    assert wall_time(jobs, job_costs, 8, 1) == 18, "one GPU: the two jobs that want it follow each other"
     with pytest.raises(EadbenchError, match="needs 1 GPU"):
-        wall_time(jobs, found, 8, 0)
+        wall_time(jobs, job_costs, 8, 0)
 
 
 @given(
@@ -304,15 +310,15 @@ def test_wall_time_of_a_known_graph():
     st.integers(1, 6),
 )
 def test_wall_time_is_bounded_by_work_and_by_the_longest_chain(spec, cores):
-    jobs, found, chain = [], [], []
+    jobs, job_costs, chain = [], [], []
     for n, (seconds, threads, gpu, back) in enumerate(spec):
         needs = (n - back,) if 0 < back <= n else ()
         jobs.append(job(*needs, threads=threads, gpus=int(gpu)))
-        found.append(cost(seconds))
+        job_costs.append(cost(seconds))
         chain.append(seconds + max((chain[k] for k in needs), default=0))
-    wall = wall_time(jobs, found, cores, 1)
-    work = sum(c.seconds * min(j.threads, cores) for j, c in zip(jobs, found, strict=True)) / cores
-    assert max(max(chain), work) - 1e-6 <= wall <= sum(c.seconds for c in found) + 1e-6
+    wall = wall_time(jobs, job_costs, cores, 1)
+    work = sum(c.seconds * min(j.threads, cores) for j, c in zip(jobs, job_costs, strict=True)) / cores
+    assert max(max(chain), work) - 1e-6 <= wall <= sum(c.seconds for c in job_costs) + 1e-6
 
 
 def test_command_prints_and_writes(tmp_path):
@@ -320,33 +326,33 @@ def test_command_prints_and_writes(tmp_path):
 
     arguments = ["--config", str(PAPER), "--results", str(tmp_path), "--workers", "32", "--gpus", "4"]
     options = ["--details", "--out", str(tmp_path / "plan.json")]
-    done = CliRunner().invoke(app, [*arguments, *options], env={"COLUMNS": "80"})
-    assert done.exit_code == 0, done.output
-    assert "…" not in done.output and max(map(len, done.output.splitlines())) <= 80
-    for whole in ("captions", "features", "make_samples/shuffled_audio"):
-        assert re.search(rf"^ {whole} .*\d", done.output, re.M), f"{whole} is broken at 80 columns"
-    assert "assumed" in done.output and "Wall time" in done.output
-    told = json.loads((tmp_path / "plan.json").read_text())
+    result = CliRunner().invoke(app, [*arguments, *options], env={"COLUMNS": "80"})
+    assert result.exit_code == 0, result.output
+    assert "…" not in result.output and max(map(len, result.output.splitlines())) <= 80
+    for name in ("captions", "features", "make_samples/shuffled_audio"):
+        assert re.search(rf"^ {name} .*\d", result.output, re.M), f"{name} is broken at 80 columns"
+    assert "assumed" in result.output and "Wall time" in result.output
+    written = json.loads((tmp_path / "plan.json").read_text())
     assert (
-        told["walls"][0]["hours"] > 0
-        and told["stages"][-1]["stage"] == "all"
-        and told["stages"][-1]["measured_share"] == 0
+        written["walls"][0]["hours"] > 0
+        and written["stages"][-1]["stage"] == "all"
+        and written["stages"][-1]["measured_share"] == 0
     )
-    stages = {row["stage"]: row for row in told["stages"]}
+    stages = {row["stage"]: row for row in written["stages"]}
     for pattern, stage, key in COSTS:
         number = float(
             re.search(pattern, " ".join((ROOT / "docs/paper_run.md").read_text(encoding="utf-8").split()))[1]
         )
         assert number == pytest.approx(stages[stage][key], rel=0.05), (pattern, stages[stage][key])
     assert CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.parquet")]).exit_code == 0
-    assert len(read_table(tmp_path / "plan.parquet", schemas.PLAN)) == len(told["stages"])
+    assert len(read_table(tmp_path / "plan.parquet", schemas.PLAN)) == len(written["stages"])
     assert CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plan.txt")]).exit_code == 2
 
 
 def test_the_demo_can_be_planned_without_a_gpu(tmp_path):
-    from eadbench.plan.report import make
+    from eadbench.plan.report import make_report
 
-    report = make([ROOT / "config.yaml"], tmp_path, None, None, [2], [0])
+    report = make_report([ROOT / "config.yaml"], tmp_path, None, None, [2], [0])
     assert report.stages.set_index("stage").loc["all", "gpu_hours"] == 0
     assert all(c.test_clips > 0 for c in report.corpora.values())
     assert list(report.corpora) == list(yaml.safe_load((ROOT / "config.yaml").read_text())["corpora"]["sets"])

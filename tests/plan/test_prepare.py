@@ -1,5 +1,5 @@
-"""``eadbench prepare``: what is missing, in order; what can be fetched is; one truth
-with the documentation.
+"""``eadbench prepare``: prints what is missing, in order, and fetches weights; the
+documentation says the same.
 """
 
 import re
@@ -46,56 +46,62 @@ class Usage(NamedTuple):
     free: float
 
 
-def test_the_space_that_a_run_needs_is_the_plan_s_and_what_is_there_counts(tmp_path: Path) -> None:
-    given = settings.load(None, [PAPER], whole=True)
-    before = {place.folder.name: place.bytes for place in disk.places([PAPER], given, Path("results"))[:-3]}
+def test_needed_space_is_that_of_the_plan_minus_files_that_exist(tmp_path: Path) -> None:
+    paper_settings = settings.load(None, [PAPER], whole=True)
+    before = {
+        place.folder.name: place.bytes
+        for place in disk.folder_spaces([PAPER], paper_settings, Path("results"))[:-3]
+    }
     assert before["features"] == pytest.approx(950e9, rel=0.05) and before["corpora"] > 60e9
     Path("results/features").mkdir(parents=True)
     with Path("results/features/latents.safetensors").open("wb") as file:
         file.truncate(10**9)
-    found = disk.places([PAPER], given, Path("results"))
-    after = {place.folder.name: place.bytes for place in found[:-3]}
+    folders = disk.folder_spaces([PAPER], paper_settings, Path("results"))
+    after = {place.folder.name: place.bytes for place in folders[:-3]}
     assert before["features"] - after["features"] == 10**9
-    training, weights, temporary = found[-3:]
+    training, weights, temporary = folders[-3:]
     assert weights.folder == tmp_path / "cache/weights" and weights.bytes > 20e9
     assert training.bytes > 4 * 4e9 and 1e9 < temporary.bytes < 10e9
-    (room,) = disk.rooms(found)
+    (system,) = disk.file_systems(folders)
     assert (
-        room.needed == sum(place.bytes for place in found)
-        and room.mount.is_mount()
-        and not disk.needs_of([room])
+        system.needed == sum(place.bytes for place in folders)
+        and system.mount.is_mount()
+        and not disk.needs_of([system])
     )
 
 
-def test_too_little_space_is_told_by_file_system(
+def test_too_little_space_is_reported_by_file_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: Usage(4e12, 0, 61e9))
     assert not prepare([PAPER], Path("results"), fetch=False)
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert re.search(
-        r"1\. Disk space: 1 missing\n   - /\S*: 1,3\d\d GB needed, 61 GB free: 1,\d+ GB too little", told
+        r"1\. Disk space: 1 missing\n   - /\S*: 1,3\d\d GB needed, 61 GB free: 1,\d+ GB too little", output
     )
-    assert re.search(r"results/features +95\d GB$", told, re.M) and "TMPDIR" in told
+    assert re.search(r"results/features +95\d GB$", output, re.M) and "TMPDIR" in output
 
 
-def test_folders_on_several_disks_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_on_several_disks_are_counted_separately(monkeypatch: pytest.MonkeyPatch) -> None:
     shared = Path("/dev/shm")
     if not shared.is_mount():
         pytest.skip("/dev/shm is no file system of its own here")
-    found = [disk.Place("", Path("results/zoo"), 3e9), disk.Place("", shared / "not/there", 5e9)]
-    here, other = disk.rooms(found)
-    assert (here.needed, other.needed, other.mount) == (3e9, 5e9, shared)
-    assert [need.what.partition(":")[0] for need in disk.needs_of([here, disk.Room(shared, 5e9, 4e9)])] == [
-        str(shared)
+    folders = [
+        disk.FolderSpace("", Path("results/zoo"), 3e9),
+        disk.FolderSpace("", shared / "not/there", 5e9),
     ]
+    own, other = disk.file_systems(folders)
+    assert (own.needed, other.needed, other.mount) == (3e9, 5e9, shared)
+    assert [
+        need.what.partition(":")[0] for need in disk.needs_of([own, disk.FileSystem(shared, 5e9, 4e9)])
+    ] == [str(shared)]
 
 
 def test_weights_that_do_not_fit_are_not_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: Usage(1e9, 0, 1e6))
-    monkeypatch.setattr("eadbench.plan.prepare.fetch_files", lambda *given: pytest.fail("it was fetched"))
+    monkeypatch.setattr("eadbench.plan.prepare.fetch_files", lambda *arguments: pytest.fail("it was fetched"))
     assert not prepare([PAPER], Path("results"), accepted=["lpips-alex"])
     assert "too little space: 0.0 GB free" in capsys.readouterr().out
 
@@ -111,37 +117,37 @@ def test_without_snakemake_the_space_is_not_estimated(
     assert "Not estimated: Snakemake is not installed." in capsys.readouterr().out
 
 
-def overlay(tmp_path: Path, **given: object) -> Path:
+def overlay(tmp_path: Path, **sections: object) -> Path:
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(given))
+    path.write_text(yaml.safe_dump(sections))
     return path
 
 
 def test_the_demo_needs_nothing(capsys: pytest.CaptureFixture) -> None:
     assert prepare([DEMO], Path("results"))
-    told = capsys.readouterr().out
-    assert f"Ready: snakemake --cores all --configfile {DEMO}" in told and not hint(
+    output = capsys.readouterr().out
+    assert f"Ready: snakemake --cores all --configfile {DEMO}" in output and not hint(
         settings.load(None, [DEMO]), Path("results")
     )
 
 
-def test_the_paper_run_is_told_everything_in_order(capsys: pytest.CaptureFixture) -> None:
+def test_everything_missing_for_the_paper_run_is_printed_in_order(capsys: pytest.CaptureFixture) -> None:
     assert not prepare([PAPER], Path("results"), fetch=False)
-    told = capsys.readouterr().out
-    assert [match[1] for match in re.finditer(r"^\d\. ([\w ]+): ", told, re.M)] == list(STEPS)
-    given = settings.load(None, [PAPER], whole=True)
-    for artefact in given.zoo.artefacts.values():
-        assert re.search(rf"- {re.escape(artefact.id)}, (about )?[\d,]+ MB|- {artefact.id}, by hand", told), (
-            artefact.id
-        )
-    for name, method in given.samples.methods.items():
+    output = capsys.readouterr().out
+    assert [match[1] for match in re.finditer(r"^\d\. ([\w ]+): ", output, re.M)] == list(STEPS)
+    paper_settings = settings.load(None, [PAPER], whole=True)
+    for artefact in paper_settings.zoo.artefacts.values():
+        assert re.search(
+            rf"- {re.escape(artefact.id)}, (about )?[\d,]+ MB|- {artefact.id}, by hand", output
+        ), artefact.id
+    for name, method in paper_settings.samples.methods.items():
         if method.kind == "external":
             recipe, _ = load_recipe(method.recipe)
-            assert f"git clone {recipe.repository} {name} && git -C {name} checkout {recipe.commit}" in told
-            assert f"conda env create -p {name}/env -f envs/{recipe.environment}.yaml" in told
-            assert all(weight.path in told for weight in recipe.weights if not weight.when)
-    assert "corpora: {accept_licence: [hdtf, ravdess]}" in told and "there is no folder data/MEAD" in told
-    assert LEFT_OUT in told and "Not ready" in told
+            assert f"git clone {recipe.repository} {name} && git -C {name} checkout {recipe.commit}" in output
+            assert f"conda env create -p {name}/env -f envs/{recipe.environment}.yaml" in output
+            assert all(weight.path in output for weight in recipe.weights if not weight.when)
+    assert "corpora: {accept_licence: [hdtf, ravdess]}" in output and "there is no folder data/MEAD" in output
+    assert LEFT_OUT in output and "Not ready" in output
 
 
 def test_what_the_documentation_says_of_methods_left_out_is_what_is_printed() -> None:
@@ -152,8 +158,8 @@ def test_what_the_documentation_says_of_methods_left_out_is_what_is_printed() ->
 def test_what_is_printed_for_a_configuration_of_mine_is_one(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """Every line that it gives to paste is a configuration, and with all of them
-    nothing more is asked of the licences.
+    """Every line that it prints to paste is a configuration; with all of them no licence
+    is missing.
     """
     prepare([PAPER], Path("results"), fetch=False)
     lines = re.findall(r"^ +((?:corpora|zoo): \{accept_licence.*)$", capsys.readouterr().out, re.M)
@@ -165,7 +171,7 @@ def test_what_is_printed_for_a_configuration_of_mine_is_one(
     ]
 
 
-def test_weights_with_an_accepted_licence_are_fetched_and_a_failure_costs_itself(
+def test_weights_with_an_accepted_licence_are_fetched_and_a_failure_does_not_stop_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "served").mkdir()
@@ -177,27 +183,27 @@ def test_weights_with_an_accepted_licence_are_fetched_and_a_failure_costs_itself
         monkeypatch.setenv("EADBENCH_REGISTRY", str(tmp_path / "registry.yaml"))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert not prepare([PAPER], Path("results"), accepted=list(files))
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (tmp_path / "cache/weights/lpips-alex" / ALEXNET).read_bytes() == b"weights" * 100
-    assert "weights lpips-alex" not in told and "- lpips-alex" not in told
-    assert re.search(r"- inception-fid, .*\n +from .*\n +.*not-there.pth", told), (
-        "what failed is told with its reason"
+    assert "weights lpips-alex" not in output and "- lpips-alex" not in output
+    assert re.search(r"- inception-fid, .*\n +from .*\n +.*not-there.pth", output), (
+        "a failure is printed with its reason"
     )
-    assert "- syncnet-v2, 55 MB" in told, "not accepted: not asked for"
+    assert "- syncnet-v2, 55 MB" in output, "not accepted: not asked for"
 
 
-def test_a_method_with_a_checkout_is_looked_at_and_the_others_are_left_out(
+def test_a_method_with_a_checkout_is_checked_and_the_others_are_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "checkout").mkdir()
     mine = overlay(tmp_path, samples={"methods": {"wav2lip": {"path": str(tmp_path / "checkout")}}})
     prepare([PAPER, mine], Path("results"), fetch=False)
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        "- wav2lip: repository is not a git checkout, expected" in told
-        and "- wav2lip: weights are missing" in told
+        "- wav2lip: repository is not a git checkout, expected" in output
+        and "- wav2lip: weights are missing" in output
     )
-    assert "Left out: ip_lap, musetalk, latentsync, eat, edtalk." in told
+    assert "Left out: ip_lap, musetalk, latentsync, eat, edtalk." in output
 
 
 def test_what_an_earlier_run_fetched_is_not_asked_for_again() -> None:
@@ -216,7 +222,7 @@ def test_what_an_earlier_run_fetched_is_not_asked_for_again() -> None:
     assert any("sd-vae-ft-mse" in what for what in needs)
 
 
-def test_cookies_and_folders_that_are_not_there_are_told(tmp_path: Path) -> None:
+def test_missing_cookies_and_folders_are_reported(tmp_path: Path) -> None:
     mine = overlay(
         tmp_path, corpora={"sets": {"hdtf": {"cookies": "nowhere.txt"}, "mead": {"root": "elsewhere"}}}
     )
@@ -237,11 +243,11 @@ def test_every_fetched_artefact_has_a_size_or_comes_by_hand() -> None:
 
 def test_planning_needs_none_of_the_large_libraries_for_it() -> None:
     code = "import sys, eadbench.plan.missing; print(*sys.modules)"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
     )
-    loaded = set(done.stdout.split())
-    assert "pydantic" in loaded, done.stderr
+    loaded = set(result.stdout.split())
+    assert "pydantic" in loaded, result.stderr
     assert not loaded & {
         "torch",
         "numpy",

@@ -28,7 +28,7 @@ from eadbench.score.place import alone
 from eadbench.scores.names import evaluator_roles
 from eadbench.tables.cli import app as tables_app
 from eadbench.tables.compare import compare_values
-from eadbench.tables.notes import apart
+from eadbench.tables.notes import av_offsets
 from eadbench.tables.wide import decimals_for
 from eadbench.zoo.config import ZooConfig
 from eadbench.zoo.make import ArtefactInputs, make
@@ -308,8 +308,7 @@ def test_folders_that_share_no_name_are_refused(media, tmp_path):
         (
             [-3, 4, 0],
             "No steady offset: mine. SyncNet finds the audio early in some clips and late in others, as "
-            "where lips and "
-            "sound do not belong together; their mean AV offset says nothing.",
+            "where lips and audio do not belong together; their mean AV offset says nothing.",
         ),
         ([1, 0, -1], None),
     ],
@@ -325,7 +324,7 @@ def test_the_offset_is_told_in_words_beyond_one_frame(values, words):
         {"method": ["mine"], "corpus": ["real"], "protocol": ["self"], "values": [np.array(values, float)]}
         | {"clips": [[f"c{k}" for k in range(len(values))]]}
     )
-    notes = [n.text for n in apart(table, offsets)]
+    notes = [n.text for n in av_offsets(table, offsets)]
     assert [n.split(" (AV")[0] for n in notes] == ([words] if words else [])
 
 

@@ -1,4 +1,4 @@
-"""The study's tables and page, from scores made on the spot."""
+"""The study's tables and page, from synthetic scores."""
 
 import itertools
 
@@ -30,13 +30,13 @@ def config(**over) -> StudyConfig:
         "H3": {"effect": "b", "metric": "ssim", "claim": "up", "smallest": 0.05},
         "H4": {"effect": "a", "metric": "csim", "claim": "up", "smallest": 0.01, "protocol": "cross_emotion"},
     }
-    shown = {"hypotheses": hypotheses, "explore": ["psnr"], "overall": ["ssim", "fvd@stylegan-v"]}
-    whole = {"title": "A study", "corpus": "toy", "modules": list(MODULES), "cells": cells, "complete": "11"}
-    return StudyConfig(**(whole | shown | over))
+    questions = {"hypotheses": hypotheses, "explore": ["psnr"], "overall": ["ssim", "fvd@stylegan-v"]}
+    grid = {"title": "A study", "corpus": "toy", "modules": list(MODULES), "cells": cells, "complete": "11"}
+    return StudyConfig(**(grid | questions | over))
 
 
 def filled(table, rows) -> pd.DataFrame:
-    """Rows of a table; what is not given is empty."""
+    """Rows of a table; columns that are not given are empty."""
     frame = pd.DataFrame(rows)
     for column in table.columns:
         if column.name not in frame:
@@ -89,29 +89,29 @@ def scored(tmp_path):
     return [p / "per_clip.parquet" for p in paths], [p / "summary.parquet" for p in paths]
 
 
-def test_what_was_put_in_is_found_and_what_was_not_is_refuted(scored, tmp_path):
+def test_true_effects_are_confirmed_and_an_absent_one_is_refuted(scored, tmp_path):
     analyse(*scored, config(), tmp_path / "out")
     assert "drawn" not in (tmp_path / "out/study.md").read_text().lower()
     frame = read_table(tmp_path / "out/effects.parquet", schemas.STUDY)
-    asked = frame[frame.hypothesis.notna()].set_index("hypothesis")
-    assert asked.verdict.to_dict() == {
+    confirmatory = frame[frame.hypothesis.notna()].set_index("hypothesis")
+    assert confirmatory.verdict.to_dict() == {
         "H1": "confirmed",
         "H2": "confirmed",
         "H3": "refuted",
         "H4": "confirmed",
     }
-    assert asked.loc["H1", "value"] == pytest.approx(0.1, abs=0.01) and asked.loc[
+    assert confirmatory.loc["H1", "value"] == pytest.approx(0.1, abs=0.01) and confirmatory.loc[
         "H2", "value"
     ] == pytest.approx(-5, abs=1)
     assert (
-        asked.loc["H1", "clips"] == 24
-        and asked.loc["H1", "speakers"] == 6
-        and asked.loc["H2", "speakers"] == 0
+        confirmatory.loc["H1", "clips"] == 24
+        and confirmatory.loc["H1", "speakers"] == 6
+        and confirmatory.loc["H2", "speakers"] == 0
     )
-    assert (asked.p_holm >= asked.p_value).all()
+    assert (confirmatory.p_holm >= confirmatory.p_value).all()
 
 
-def test_what_no_method_was_measured_by_is_left_out_and_a_hypothesis_about_it_refused(scored, tmp_path):
+def test_unmeasured_metrics_are_left_out_and_a_hypothesis_about_one_is_refused(scored, tmp_path):
     """SSIM is explored under both protocols; under cross_emotion it does not apply."""
     frame = analyse(*scored, config(explore=["ssim"]), tmp_path / "out")
     assert set(frame[frame.metric == "ssim"].protocol) == {"self"}
@@ -136,18 +136,18 @@ def test_the_ranks_are_those_of_all_cells_and_the_best_comes_first():
 def test_each_emotion_and_interaction_is_explored_without_a_verdict(scored, tmp_path):
     frame = analyse(*scored, config(), tmp_path / "out", drawn=True)
     assert "**Drawn people, synthetic voices: nobody real" in (tmp_path / "out/study.md").read_text()
-    rest = frame[frame.hypothesis.isna()]
+    exploratory = frame[frame.hypothesis.isna()]
     assert (
-        set(rest.effect) == {"a", "b", "a:b"}
-        and set(rest.level) == {"all", "happy", "sad"}
-        and rest.verdict.isna().all()
+        set(exploratory.effect) == {"a", "b", "a:b"}
+        and set(exploratory.level) == {"all", "happy", "sad"}
+        and exploratory.verdict.isna().all()
     )
-    assert set(rest.metric) == {"ssim", "fvd@stylegan-v", "psnr", "csim"}
+    assert set(exploratory.metric) == {"ssim", "fvd@stylegan-v", "psnr", "csim"}
 
 
 def test_another_reading_is_compared_with_the_complete_cell_of_its_seeds(scored, tmp_path):
-    """Where a reading is what switching b off makes, it costs what b gives, in the
-    seeds that it has; the grid's effects stay as they are.
+    """A reading equal to the cell without b loses what b gains, in its own seeds; the
+    grid's effects stay as they are.
     """
     plain = analyse(*scored, config(), tmp_path / "plain")
     reading = {"off": {"module": "b", "methods": ["m10s0", "m10s1"]}}
@@ -166,8 +166,8 @@ def test_another_reading_is_compared_with_the_complete_cell_of_its_seeds(scored,
 def test_the_order_in_which_cells_are_given_changes_nothing(scored, tmp_path):
     other = config(cells=dict(reversed(config().model_dump()["cells"].items())))
     assert list(other.cells) == ["11", "10", "01", "00"]
-    for name, given in {"one": config(), "other": other}.items():
-        analyse(*scored, given, tmp_path / name)
+    for name, study_config in {"one": config(), "other": other}.items():
+        analyse(*scored, study_config, tmp_path / name)
     for name in ("effects.parquet", "study.md"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
@@ -197,7 +197,7 @@ def test_a_metric_of_sets_with_two_variants_must_be_named_in_full(scored, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("over", "said"),
+    ("over", "message"),
     [
         (
             {
@@ -218,6 +218,6 @@ def test_a_metric_of_sets_with_two_variants_must_be_named_in_full(scored, tmp_pa
         ({"readings": {"r": {"module": "b", "methods": list("mnop")}}}, "4 methods for 3 seeds of '11'"),
     ],
 )
-def test_a_grid_that_cannot_be_analysed_is_refused(over, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_grid_that_cannot_be_analysed_is_refused(over, message):
+    with pytest.raises(ValueError, match=message):
         config(**over)

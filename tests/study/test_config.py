@@ -75,7 +75,7 @@ def test_the_document_states_the_hypotheses_that_the_configuration_tests(setting
 
 
 @pytest.mark.parametrize(
-    ("over", "said"),
+    ("over", "message"),
     [
         ({"study": {"explore": ["ssmi"]}}, "did you mean 'ssim'"),
         (
@@ -85,12 +85,12 @@ def test_the_document_states_the_hypotheses_that_the_configuration_tests(setting
         ({"samples": {"methods": {"full_1": None}}}, "full_1"),
     ],
 )
-def test_mistakes_are_refused_before_anything_is_planned(tmp_path, over, said):
+def test_mistakes_are_refused_before_anything_is_planned(tmp_path, over, message):
     import yaml
 
     path = tmp_path / "over.yaml"
     path.write_text(yaml.safe_dump(over))
-    with pytest.raises(EadbenchError, match=said):
+    with pytest.raises(EadbenchError, match=message):
         core_settings.load(None, [*FILES, path], whole=True)
 
 

@@ -100,7 +100,7 @@ def test_contrasts_go_seed_by_seed_and_each_speaker_counts_once():
 
 
 @pytest.mark.parametrize(
-    ("value", "half", "p", "claim", "said"),
+    ("value", "half", "p", "claim", "expected"),
     [
         (0.5, 0.2, 0.01, "up", "confirmed"),
         (-0.5, 0.2, 0.01, "down", "confirmed"),
@@ -110,5 +110,5 @@ def test_contrasts_go_seed_by_seed_and_each_speaker_counts_once():
         (0.0, 0.3, 1.0, "down", "undecided"),
     ],
 )
-def test_verdicts_follow_the_rules_that_were_fixed_before(value, half, p, claim, said):
-    assert verdict(value, value - half, value + half, p, claim, 0.1, 0.05) == said
+def test_verdicts_follow_the_rules_that_were_fixed_before(value, half, p, claim, expected):
+    assert verdict(value, value - half, value + half, p, claim, 0.1, 0.05) == expected

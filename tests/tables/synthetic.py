@@ -1,5 +1,5 @@
-"""Results of a benchmark that never ran: random numbers and tiny real videos under the
-real contracts.
+"""Synthetic results of a benchmark: random numbers and tiny videos in the declared
+tables.
 """
 
 import json
@@ -43,7 +43,7 @@ SHA = {
 
 @dataclass
 class World:
-    """What is made.
+    """Size and content of the synthetic results.
 
     Attributes:
         methods: Method -> quality in 0..1 that shifts its values.
@@ -164,7 +164,7 @@ CORPORA = {
 
 
 def inputs_of(folder: Path) -> dict:
-    """What ``tables build`` takes."""
+    """Arguments of ``TableInputs``."""
     return {
         "kinds": KINDS,
         "corpora": CORPORA,
@@ -216,7 +216,7 @@ def _captions(folder: Path, corpus: str, clips: pd.DataFrame, seed: int) -> None
     rows = []
     for clip in clips.itertuples():
         similarity = float(np.clip(rng.normal(0.6, 0.15), -1, 1))
-        kept = similarity >= 0.5
+        is_kept = similarity >= 0.5
         rows.append(
             {
                 "clip_id": clip.clip_id,
@@ -230,8 +230,8 @@ def _captions(folder: Path, corpus: str, clips: pd.DataFrame, seed: int) -> None
                 "similarity_kind": "text-label",
                 "embedder": "hash",
                 "threshold": 0.5,
-                "status": "kept" if kept else "dropped",
-                "reason": "" if kept else "similarity below the threshold",
+                "status": "kept" if is_kept else "dropped",
+                "reason": "" if is_kept else "similarity below the threshold",
             }
         )
     write_table(folder / "captions" / corpus / "captions.parquet", rows, schemas.CAPTIONS, "clip_id")
@@ -243,7 +243,7 @@ def _scores(
     cell = {"method": method, "corpus": corpus, "protocol": "self"}
     out = folder / "scores" / method / corpus / "self"
     per_clip, summary = [], []
-    # clips differ in difficulty, alike for all methods
+    # clips differ in difficulty, in the same way for all methods
     shared = np.random.default_rng(len(corpus)).normal(0, 1, len(clips))
     for metric, (mean, spread, effect, extractor) in PER_CLIP.items():
         values = mean + effect * quality + spread * (0.8 * shared + 0.5 * rng.normal(0, 1, len(clips)))
@@ -265,15 +265,15 @@ def _scores(
             }
             for c, v in zip(clips.itertuples(), values, strict=True)
         ]
-        half = 1.96 * values.std() / np.sqrt(len(values))
+        half_width = 1.96 * values.std() / np.sqrt(len(values))
         summary.append(
             cell
             | signature
             | {
                 "metric": metric,
                 "value": values.mean(),
-                "low": values.mean() - half,
-                "high": values.mean() + half,
+                "low": values.mean() - half_width,
+                "high": values.mean() + half_width,
                 "n": len(values),
                 "n_missing": 0,
                 "frames": 50 * len(values),
@@ -305,10 +305,10 @@ def _scores(
     named = np.where(
         rng.random(len(clips)) < 0.3 + 0.6 * quality, truth, rng.integers(0, len(EMOTIONS), len(clips))
     )
-    asked = sorted(set(clips.emotion))
+    target_emotions = sorted(set(clips.emotion))
     confusion = [
         cell | {"asked": e, "judged": judged, "n": ((truth == EMOTIONS.index(e)) & (named == k)).sum()}
-        for e in asked
+        for e in target_emotions
         for k, judged in enumerate(EMOTIONS)
     ]
     write_table(out / "confusion.parquet", confusion, schemas.CONFUSION)
@@ -387,9 +387,7 @@ def _training(folder: Path, run: str, seed: int) -> None:
 
 
 def moving_face(frames: int, size: int, seed: int, quality: float) -> np.ndarray:
-    """An oval with a mouth; a frame counter is written as brightness of the top row, so
-    that frames can be told apart.
-    """
+    """An oval with a mouth that opens and closes."""
     import cv2
 
     rng = np.random.default_rng(seed)
@@ -399,10 +397,10 @@ def moving_face(frames: int, size: int, seed: int, quality: float) -> np.ndarray
     for t, image in enumerate(images):
         opening = max(0.0, np.sin(t / 3)) * quality
         cv2.ellipse(image, (c, c), (int(0.36 * size), int(0.46 * size)), 0, 0, 360, skin, -1, cv2.LINE_AA)
-        for side in (-1, 1):
+        for sign in (-1, 1):
             cv2.circle(
                 image,
-                (int(c + side * 0.14 * size), int(0.42 * size)),
+                (int(c + sign * 0.14 * size), int(0.42 * size)),
                 max(1, size // 24),
                 (20, 20, 20),
                 -1,
@@ -423,7 +421,7 @@ def moving_face(frames: int, size: int, seed: int, quality: float) -> np.ndarray
 
 
 def tone(frames: int, pitch: float) -> np.ndarray:
-    """A sound as long as the frames at 25 fps, 16 kHz."""
+    """Audio as long as the frames at 25 fps, 16 kHz."""
     time = np.arange(frames * 640) / 16000
     return (0.2 * np.sin(2 * np.pi * pitch * time) * (0.5 + 0.5 * np.sin(2 * np.pi * 2 * time))).astype(
         np.float32

@@ -25,27 +25,27 @@ def test_contrasts_agree_with_least_squares() -> None:
     fitted = dict(
         zip(terms, np.linalg.lstsq(design, np.array(list(values.values())), rcond=None)[0][1:], strict=True)
     )
-    found = {
+    effect_values = {
         c.effect: sum(w * values[m] for m, w in c.weights.items())
         for c in contrasts(GRID)
         if c.kind != "given"
     }
-    assert len(found) == 7
+    assert len(effect_values) == 7
     for term, slope in fitted.items():
-        assert found[":".join(m for m, used in zip(MODULES, term, strict=True) if used)] == pytest.approx(
-            2 * slope
-        )
+        assert effect_values[
+            ":".join(m for m, used in zip(MODULES, term, strict=True) if used)
+        ] == pytest.approx(2 * slope)
 
 
 def test_an_incomplete_grid_gives_single_differences_only() -> None:
-    some = {m: s for m, s in GRID.items() if sum(s.values()) >= 2}  # all on, and one off at a time
-    found = contrasts(some)
-    assert {(c.kind, c.effect, c.given) for c in found} == {
+    factors = {m: s for m, s in GRID.items() if sum(s.values()) >= 2}  # all on, and one off at a time
+    differences = contrasts(factors)
+    assert {(c.kind, c.effect, c.given) for c in differences} == {
         ("given", "a", ("b", "c")),
         ("given", "b", ("a", "c")),
         ("given", "c", ("a", "b")),
     }
-    assert all(sum(c.weights.values()) == 0 for c in found)
+    assert all(sum(c.weights.values()) == 0 for c in differences)
     assert contrasts({"m7": GRID["m7"]}) == [] == contrasts({})
 
 
@@ -100,6 +100,6 @@ def test_set_metrics_have_no_paired_test(effects) -> None:
     )
 
 
-def test_jitter_is_never_told_without_motion(effects) -> None:
-    told = effects[effects.metric.str.contains("jitter")].sentence
-    assert len(told) and told.str.contains("Motion energy at the same time").all()
+def test_jitter_is_never_described_without_motion(effects) -> None:
+    sentences = effects[effects.metric.str.contains("jitter")].sentence
+    assert len(sentences) and sentences.str.contains("Motion energy at the same time").all()

@@ -14,10 +14,10 @@ from eadbench.core.tables import read_table, write_table
 from eadbench.tables.breakdown import breakdown, clustered_mean, groups_of, levels, printed
 from eadbench.tables.build import TableInputs, build
 from eadbench.tables.cli import app
-from eadbench.tables.config import BY, BreakdownConfig, TablesConfig, standing
+from eadbench.tables.config import BY, BreakdownConfig, TablesConfig, with_automatic_tables
 from eadbench.tables.gather import open_per_clip
 
-# Columns of the clips table that part nothing: names, files, places, states.
+# Columns of the clips table that form no groups: names, files, places, states.
 GROUPLESS = {
     "clip_id", "recording_id", "corpus", "video", "audio", "track", "source", "status", "reason", "note",
     "source_start", "source_end",
@@ -38,9 +38,9 @@ def clips_table(results: Path, corpus: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory) -> Path:
+def grouped_results(tmp_path_factory) -> Path:
     """Results with tables of clips, built with sex and level."""
-    folder = synthetic.make_results(tmp_path_factory.mktemp("told"))
+    folder = synthetic.make_results(tmp_path_factory.mktemp("grouped"))
     clips = [clips_table(folder, corpus) for corpus in ("demo_hdtf", "demo_mead", "demo_ravdess")]
     config = TablesConfig.model_validate(synthetic.CONFIG | {"breakdown": {"by": ["sex", "level"]}})
     inputs = TableInputs(**synthetic.inputs_of(folder), clip_tables=clips)
@@ -54,25 +54,25 @@ def test_all_columns_of_the_clips_table_are_known():
         BreakdownConfig(by=["sexx"])
 
 
-def test_built_tables_hold_the_groups_with_n_and_small_ones_marked(told):
-    frame = read_table(told / "tables/breakdown.parquet", schemas.BREAKDOWN)
+def test_built_tables_hold_the_groups_with_n_and_small_ones_marked(grouped_results):
+    frame = read_table(grouped_results / "tables/breakdown.parquet", schemas.BREAKDOWN)
     assert set(frame.by) == {"emotion", "speaker", "sex", "level"}
-    rows = read_table(told / "scores/full/demo_mead/self/per_clip.parquet", schemas.PER_CLIP)
-    clips = read_table(told / "clips/demo_mead/clips.parquet", schemas.CLIPS)
-    mine = rows[(rows.metric == "sync") & rows.clip_id.isin(clips[clips.sex == "male"].clip_id)]
+    rows = read_table(grouped_results / "scores/full/demo_mead/self/per_clip.parquet", schemas.PER_CLIP)
+    clips = read_table(grouped_results / "clips/demo_mead/clips.parquet", schemas.CLIPS)
+    male_rows = rows[(rows.metric == "sync") & rows.clip_id.isin(clips[clips.sex == "male"].clip_id)]
     (row,) = frame[
         (frame.method == "full")
         & (frame.corpus == "demo_mead")
         & (frame.metric == "sync")
         & (frame.level == "male")
     ].itertuples()
-    assert row.value == pytest.approx(mine.value.mean()) and (row.n, row.speakers) == (len(mine), 2)
-    assert row.low < row.value < row.high and row.warning == f"only {len(mine)} clips, 2 speakers"
+    assert row.value == pytest.approx(male_rows.value.mean()) and (row.n, row.speakers) == (len(male_rows), 2)
+    assert row.low < row.value < row.high and row.warning == f"only {len(male_rows)} clips, 2 speakers"
     assert (frame[frame.by == "speaker"].warning.str.contains("speaker") == False).all()  # noqa: E712
 
 
-def test_no_interval_goes_beyond_what_a_metric_can_be(told):
-    frame = read_table(told / "tables/breakdown.parquet", schemas.BREAKDOWN)
+def test_no_interval_goes_beyond_what_a_metric_can_be(grouped_results):
+    frame = read_table(grouped_results / "tables/breakdown.parquet", schemas.BREAKDOWN)
     shares = frame[(frame.metric == "acc_emo") & frame.low.notna()]
     assert len(shares) and shares.low.min() == 0 and shares.high.max() == 1
 
@@ -82,9 +82,9 @@ def test_the_interval_holds_clips_of_a_speaker_together():
 
     rng = np.random.default_rng(3)
     values = rng.normal(0, 1, 12)
-    own = clustered_mean(values, [f"s{k}" for k in range(12)])
+    by_clip = clustered_mean(values, [f"s{k}" for k in range(12)])
     ends = t.interval(0.95, 11, values.mean(), values.std(ddof=1) / np.sqrt(12))
-    assert own[:3] == pytest.approx((values.mean(), *ends)) and own[3] == 12
+    assert by_clip[:3] == pytest.approx((values.mean(), *ends)) and by_clip[3] == 12
     assert clustered_mean(values, ["a"] * 12)[1:3] == pytest.approx(ends), "one speaker: over the clips"
     # Four speakers of three equal clips each hold as much as four clips.
     speakers = np.repeat(["a", "b", "c", "d"], 3)
@@ -110,14 +110,14 @@ def test_the_interval_covers_what_it_says():
 
 def test_many_numbers_are_cut_into_thirds():
     frame = pd.DataFrame({"corpus": "c", "clip_id": [f"k{k}" for k in range(30)], "yaw": np.arange(30) / 2})
-    found = levels(frame, "yaw")
-    assert found.level.value_counts().tolist() == [10, 10, 10] and found.level.iloc[-1] == "9.67 to 14.5"
+    groups = levels(frame, "yaw")
+    assert groups.level.value_counts().tolist() == [10, 10, 10] and groups.level.iloc[-1] == "9.67 to 14.5"
     assert levels(frame.assign(yaw=[1, 2, 3] * 10), "yaw").level.unique().tolist() == ["1", "2", "3"]
     assert not len(levels(frame.assign(yaw=None), "yaw"))
 
 
-def test_labels_of_ones_own(told, tmp_path):
-    clips = [told / "clips/demo_mead/clips.parquet"]
+def test_labels_of_ones_own(grouped_results, tmp_path):
+    clips = [grouped_results / "clips/demo_mead/clips.parquet"]
     names = read_table(clips[0], schemas.CLIPS).clip_id
     labels = tmp_path / "mine.csv"
     labels.write_text(
@@ -125,7 +125,7 @@ def test_labels_of_ones_own(told, tmp_path):
     )
     groups = groups_of(clips, ["accent", "sex"], labels)
     assert (groups.by == "accent").sum() == len(names) // 2 and set(groups.by) == {"accent", "sex"}
-    with open_per_clip([told / "scores/full/demo_mead/self/per_clip.parquet"], tmp_path) as base:
+    with open_per_clip([grouped_results / "scores/full/demo_mead/self/per_clip.parquet"], tmp_path) as base:
         frame = breakdown(base, groups)
     assert set(frame[frame.by == "accent"].level) == {"north"}
     with pytest.raises(EadbenchError, match=r"no column 'acent' .did you mean 'accent'"):
@@ -135,21 +135,33 @@ def test_labels_of_ones_own(told, tmp_path):
         groups_of(clips, ["accent"], labels)
 
 
-def test_the_command_prints_groups_of_what_was_scored(told, tmp_path):
+def test_the_command_prints_groups_of_what_was_scored(grouped_results, tmp_path):
     out = tmp_path / "by.csv"
-    args = ["breakdown", "--by", "yaw", "--metrics", "ssim", "--results", str(told), "--out", str(out)]
+    args = [
+        "breakdown",
+        "--by",
+        "yaw",
+        "--metrics",
+        "ssim",
+        "--results",
+        str(grouped_results),
+        "--out",
+        str(out),
+    ]
     result = CliRunner().invoke(app, args, catch_exceptions=False)
     assert "SSIM ↑ by yaw on HDTF (demo)" in result.output and "clustered by" in result.output
     frame = pd.read_csv(out)
     assert set(frame.by) == {"yaw"} and frame.level.nunique() == 3 and set(frame.metric) > {"ssim", "sync"}
     with pytest.raises(EadbenchError, match="no column 'yow'"):
-        CliRunner().invoke(app, ["breakdown", "--by", "yow", "--results", str(told)], catch_exceptions=False)
+        CliRunner().invoke(
+            app, ["breakdown", "--by", "yow", "--results", str(grouped_results)], catch_exceptions=False
+        )
     with pytest.raises(EadbenchError, match="no metric per clip 'fid'"):
         CliRunner().invoke(app, [*args, "--metrics", "ssim, fid"], catch_exceptions=False)
 
 
-def test_print_orders_numbers_and_marks_small_groups(told):
-    frame = read_table(told / "tables/breakdown.parquet", schemas.BREAKDOWN)
+def test_print_orders_numbers_and_marks_small_groups(grouped_results):
+    frame = read_table(grouped_results / "tables/breakdown.parquet", schemas.BREAKDOWN)
     config = TablesConfig.model_validate(synthetic.CONFIG)
     tables = printed(frame, config, "level", ["sync"])
     table = tables["Sync (LSE-C) ↑ by level on MEAD (demo)"]
@@ -164,11 +176,11 @@ def test_the_table_of_silence_comes_by_itself():
         ("still", "demo_mead", "silent"),
         ("wav2lip", "demo_hdtf", "silent"),
     ]
-    found = standing(config, cells, {"open_mouth", "ssim"}).comparisons()["silent"]
-    assert (found.methods, found.reference) == (["wav2lip", "still"], "wav2lip")
-    assert (found.metrics, found.corpora) == (["open_mouth"], ["demo_hdtf", "demo_mead"])
-    assert standing(config, cells[:1], {"open_mouth"}) == config
-    drift = standing(config, cells, {"csim_slope"}).comparisons()["drift"]
+    silent = with_automatic_tables(config, cells, {"open_mouth", "ssim"}).comparisons()["silent"]
+    assert (silent.methods, silent.reference) == (["wav2lip", "still"], "wav2lip")
+    assert (silent.metrics, silent.corpora) == (["open_mouth"], ["demo_hdtf", "demo_mead"])
+    assert with_automatic_tables(config, cells[:1], {"open_mouth"}) == config
+    drift = with_automatic_tables(config, cells, {"csim_slope"}).comparisons()["drift"]
     assert (drift.methods, drift.metrics, drift.protocol) == (["full"], ["csim_slope"], "self")
-    shown = config.model_copy(update={"more": {"leaks": found}})
-    assert set(standing(shown, cells, {"open_mouth"}).more) == {"leaks"}
+    shown = config.model_copy(update={"more": {"leaks": silent}})
+    assert set(with_automatic_tables(shown, cells, {"open_mouth"}).more) == {"leaks"}

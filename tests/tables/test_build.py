@@ -1,4 +1,4 @@
-"""``tables build`` end to end, and what reads its output."""
+"""``tables build`` end to end, and the commands that read its output."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from eadbench.core.tables import read_table, write_table
 from eadbench.tables.build import SUFFIXES, TableInputs, build
 from eadbench.tables.cli import app
 from eadbench.tables.compare import compare, compare_settings, compare_values
-from eadbench.tables.config import TAKEN, TablesConfig
+from eadbench.tables.config import RESERVED_NAMES, TablesConfig
 from eadbench.tables.dictionary import dictionary
 from eadbench.tables.load import load_built
 from eadbench.tables.report import report
@@ -47,8 +47,8 @@ def test_long_scores_hold_everything(results: Path) -> None:
 
 def test_no_table_may_have_the_name_of_another_file(results: Path, config: TablesConfig) -> None:
     files = [path for path in (results / "tables").iterdir() if path.suffix[1:] in SUFFIXES]
-    assert {path.stem for path in files} <= TAKEN | set(config.more)
-    for name in sorted(TAKEN):
+    assert {path.stem for path in files} <= RESERVED_NAMES | set(config.more)
+    for name in sorted(RESERVED_NAMES):
         with pytest.raises(ValueError, match=f"may not hold a table named {name}"):
             TablesConfig.model_validate(synthetic.CONFIG | {"more": {name: synthetic.CONFIG["main"]}})
 
@@ -58,13 +58,19 @@ def test_no_table_may_have_the_name_of_another_file(results: Path, config: Table
 )
 def test_pandas_polars_and_duckdb_read_alike(results: Path, name: str) -> None:
     path = results / "tables" / f"{name}.parquet"
-    one, two, three = pd.read_parquet(path), pl.read_parquet(path), duckdb.sql(f"SELECT * FROM '{path}'").df()
-    assert list(one) == two.columns == list(three) and len(one) == len(two) == len(three)
-    for column in one.select_dtypes("number"):
+    by_pandas, by_polars, by_duckdb = (
+        pd.read_parquet(path),
+        pl.read_parquet(path),
+        duckdb.sql(f"SELECT * FROM '{path}'").df(),
+    )
+    assert list(by_pandas) == by_polars.columns == list(by_duckdb) and len(by_pandas) == len(
+        by_polars
+    ) == len(by_duckdb)
+    for column in by_pandas.select_dtypes("number"):
         assert (
-            one[column].sum()
-            == pytest.approx(two[column].fill_nan(None).sum() or 0)
-            == pytest.approx(three[column].sum())
+            by_pandas[column].sum()
+            == pytest.approx(by_polars[column].fill_nan(None).sum() or 0)
+            == pytest.approx(by_duckdb[column].sum())
         )
     assert all((field.metadata or {}).get(b"meaning") for field in pq.read_schema(path))
 
@@ -92,12 +98,12 @@ def test_same_inputs_same_bytes(results: Path, config: TablesConfig, tmp_path: P
             assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
 
-def test_notes_tell_evaluators_controls_and_gaps(results: Path) -> None:
-    told = [n["text"] for n in json.loads((results / "tables" / "tables.json").read_text())["notes"]]
-    assert any("Not the published networks, trained here" in t and "syncnet-trained" in t for t in told)
-    assert any("Not the published networks, fixed random features" in t and "i3d-random" in t for t in told)
-    assert any("beats the control still" in t for t in told)
-    assert any("does not beat the control copied_input" in t for t in told)
+def test_notes_name_evaluators_controls_and_gaps(results: Path) -> None:
+    texts = [n["text"] for n in json.loads((results / "tables" / "tables.json").read_text())["notes"]]
+    assert any("Not the published networks, trained here" in t and "syncnet-trained" in t for t in texts)
+    assert any("Not the published networks, fixed random features" in t and "i3d-random" in t for t in texts)
+    assert any("beats the control still" in t for t in texts)
+    assert any("does not beat the control copied_input" in t for t in texts)
 
 
 def test_notes_say_whose_people_are_drawn_and_what_may_be_cited(
@@ -112,9 +118,7 @@ def test_notes_say_whose_people_are_drawn_and_what_may_be_cited(
     assert "drawn" not in text and "Not as results on published corpora: evaluators marked above" in text
 
 
-def test_what_a_command_knows_of_corpora_and_methods_comes_from_the_configuration(
-    results: Path, tmp_path: Path
-) -> None:
+def test_facts_of_corpora_and_methods_come_from_the_configuration(results: Path, tmp_path: Path) -> None:
     inputs = synthetic.inputs_of(results)
     files = [
         text
@@ -122,9 +126,9 @@ def test_what_a_command_knows_of_corpora_and_methods_comes_from_the_configuratio
         for path in inputs[name]
         for text in (f"--{name.replace('_', '-')}", str(path))
     ]
-    told = ("--config", str(ROOT / "config.yaml"), "--out", str(tmp_path / "scores.parquet"))
-    found = CliRunner().invoke(app, ["build", *files, *told])
-    assert found.exit_code == 0, found.output
+    options = ("--config", str(ROOT / "config.yaml"), "--out", str(tmp_path / "scores.parquet"))
+    result = CliRunner().invoke(app, ["build", *files, *options])
+    assert result.exit_code == 0, result.output
     facts = json.loads((tmp_path / "tables.json").read_text())["facts"]
     assert (
         facts["corpora"]["demo_mead"] == {"kind": "mead", "drawn": True}
@@ -156,8 +160,8 @@ def test_one_clip(config: TablesConfig, tmp_path: Path) -> None:
 
 
 def test_the_reference_and_the_grid_without_scores(config: TablesConfig, tmp_path: Path) -> None:
-    some = {m: synthetic.METHODS[m] for m in ("wav2lip", "still", "ground_truth")}
-    folder = synthetic.make_results(tmp_path / "r", synthetic.World(methods=some, history=()))
+    methods = {m: synthetic.METHODS[m] for m in ("wav2lip", "still", "ground_truth")}
+    folder = synthetic.make_results(tmp_path / "r", synthetic.World(methods=methods, history=()))
     build(TableInputs(**synthetic.inputs_of(folder)), config, 1, folder / "tables" / "scores.parquet")
     report(folder / "tables", folder, folder / "report" / "index.html")
     text = (folder / "tables" / "ablation_report.md").read_text()
@@ -185,7 +189,7 @@ def test_no_scores_and_mixed_checkpoints_are_refused(
     assert not (tmp_path / "scores.parquet").exists()
 
 
-def test_loading_tells_what_is_wrong(results: Path, tmp_path: Path) -> None:
+def test_loading_names_what_is_wrong(results: Path, tmp_path: Path) -> None:
     with pytest.raises(EadbenchError, match="missing"):
         load_built(tmp_path)
     shutil.copytree(results / "tables", tmp_path / "tables")
@@ -250,14 +254,14 @@ def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:
         update={"main": config.main.model_copy(update={"methods": ["full", "wav2lip"]}), "alpha": 0.01}
     )
     build(TableInputs(**synthetic.inputs_of(other)), config, 2, other / "tables" / "scores.parquet")
-    found = compare_values(results, other).set_index(["method", "corpus", "metric"])
+    values_frame = compare_values(results, other).set_index(["method", "corpus", "metric"])
     assert (
-        found.loc[("full", "demo_hdtf", "sync"), "verdict"] == "changed"
-        and found.loc[("full", "demo_hdtf", "sync"), "difference"] > 1
+        values_frame.loc[("full", "demo_hdtf", "sync"), "verdict"] == "changed"
+        and values_frame.loc[("full", "demo_hdtf", "sync"), "difference"] > 1
     )
-    assert found.loc[("wav2lip", "demo_hdtf", "sync"), "verdict"] == "same"
-    assert found.loc[("plain", "demo_hdtf", "sync"), "verdict"] == "only in A"
-    assert found.loc[("still", "demo_hdtf", "fid"), "verdict"] == "other signature"
+    assert values_frame.loc[("wav2lip", "demo_hdtf", "sync"), "verdict"] == "same"
+    assert values_frame.loc[("plain", "demo_hdtf", "sync"), "verdict"] == "only in A"
+    assert values_frame.loc[("still", "demo_hdtf", "fid"), "verdict"] == "other signature"
     assert {"seed", "tables: settings.alpha"} <= set(compare_settings(results, other).what)
     (other / "zoo/vae").mkdir(parents=True)
     for name in ("card.json", "provenance.json"):
@@ -269,15 +273,15 @@ def test_compare(results: Path, config: TablesConfig, tmp_path: Path) -> None:
         "not a row for each of its settings"
     )
     compare(results, other, tmp_path / "differences.md")
-    told = (tmp_path / "differences.md").read_text()
-    values = told.partition("## Settings")[0].splitlines()
+    text = (tmp_path / "differences.md").read_text()
+    values = text.partition("## Settings")[0].splitlines()
     verdicts = [line.split("|")[-2].strip() for line in values if line.startswith("| ") and "demo\\_" in line]
     assert verdicts[0].startswith("changed") and verdicts[-1].startswith("only in A")
     plain = [line for line in values if line.startswith("| plain ")]
     assert len(plain) == 3 and all("| all " in line for line in plain), (
         "a cell that is gone is one row per corpus"
     )
-    assert "settings.alpha" in told
+    assert "settings.alpha" in text
 
 
 def test_configurations_are_valid() -> None:

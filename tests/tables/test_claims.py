@@ -1,4 +1,4 @@
-"""What titles, names and notes say of the training is what was trained."""
+"""Titles, names and notes agree with the training that the cards describe."""
 
 import json
 from pathlib import Path
@@ -68,7 +68,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tables"
 
 
-def test_every_table_has_what_the_cards_tell_as_columns(tables: Path) -> None:
+def test_every_table_has_the_training_of_the_cards_as_columns(tables: Path) -> None:
     for name in ("main", "ablation"):
         frame = pd.read_parquet(tables / f"{name}.parquet").set_index("method")
         row = frame.loc["full"]
@@ -145,11 +145,11 @@ def test_without_a_card_no_corpus_is_claimed(tables: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_no_title_or_name_claims_by_hand_what_the_configuration_decides(name: str) -> None:
-    given = settings.load(None, [ROOT / file for file in CONFIGURATIONS[name]], whole=True)
-    tables, training = given.tables, given.training
+    configured = settings.load(None, [ROOT / file for file in CONFIGURATIONS[name]], whole=True)
+    tables, training = configured.tables, configured.training
     specs = {**tables.comparisons(), "ablation": tables.ablation, "speed": tables.speed}
-    words = {tables.label(corpus) for corpus in given.corpora.sets} | {
-        corpus.kind.upper() for corpus in given.corpora.sets.values()
+    words = {tables.label(corpus) for corpus in configured.corpora.sets} | {
+        corpus.kind.upper() for corpus in configured.corpora.sets.values()
     }
     for key, spec in specs.items():
         assert not [word for word in (*words, "STDA", "TFRM", "unseen") if word in spec.title], (
@@ -161,11 +161,11 @@ def test_no_title_or_name_claims_by_hand_what_the_configuration_decides(name: st
             key,
             spec.title,
         )
-    for method, options in given.samples.methods.items():
+    for method, options in configured.samples.methods.items():
         run = getattr(options, "run", None)
         alone = [word for word in words if f"({word} alone)" in tables.label(method)]
         assert not alone or [tables.label(corpus) for corpus in training.seen_by(run)] == alone, method
-    seen = training.seen_by(given.samples.methods[tables.reference_of(tables.generalisation)].run)
+    seen = training.seen_by(configured.samples.methods[tables.reference_of(tables.generalisation)].run)
     assert not seen & set(tables.generalisation.corpora)
     expected = {"demo": {"demo_mead", "demo_hdtf"}, "smoke": {"demo_mead"}, "paper": {"mead"}}
     assert seen == expected[name], "the paper's generalisation is of a model that was trained on MEAD alone"
@@ -197,7 +197,7 @@ def test_corpora_of_published_weights_are_not_known() -> None:
 
 
 def test_tables_say_what_of_a_test_list_was_covered(tables: Path, tmp_path: Path) -> None:
-    told = {
+    coverage = {
         "name": "ravdess",
         "listed": 3,
         "covered": 2,
@@ -206,7 +206,7 @@ def test_tables_say_what_of_a_test_list_was_covered(tables: Path, tmp_path: Path
         "beyond": 4,
     }
     paths = []
-    for corpus, content in (("demo_ravdess", told), ("demo_mead", None)):
+    for corpus, content in (("demo_ravdess", coverage), ("demo_mead", None)):
         paths.append(tmp_path / corpus / "coverage.json")
         paths[-1].parent.mkdir()
         paths[-1].write_text(json.dumps(content))

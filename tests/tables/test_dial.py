@@ -19,11 +19,11 @@ from eadbench.tables.report import report
 
 
 def write_dial(folder: Path, method: str, answers: dict[str, list[float]]) -> list[Path]:
-    """Per-clip tables of a method: clip -> probability at each intensity; the error is
-    one less it.
+    """Per-clip tables of a method: clip -> probability at each intensity; the error is 1
+    minus it.
     """
     paths = []
-    for at, cell in enumerate(DIAL):
+    for index, cell in enumerate(DIAL):
         rows = [
             {
                 "method": method,
@@ -40,7 +40,7 @@ def write_dial(folder: Path, method: str, answers: dict[str, list[float]]) -> li
                 "reason": "",
             }
             for clip, curve in answers.items()
-            for metric, value in (("p_emo", curve[at]), ("va_error", curve[at]))
+            for metric, value in (("p_emo", curve[index]), ("va_error", curve[index]))
             if value is not None
         ]
         path = folder / "scores" / method / "demo_mead" / cell / "per_clip.parquet"
@@ -64,20 +64,20 @@ def frame(tmp_path_factory) -> pd.DataFrame:
         return dial(base)
 
 
-def one(frame: pd.DataFrame, quantity: str, intensity: float | None = None):
+def row_of(frame: pd.DataFrame, quantity: str, intensity: float | None = None):
     same = frame.intensity.isna() if intensity is None else frame.intensity == intensity
     (row,) = frame[(frame.quantity == quantity) & same].itertuples()
     return row
 
 
 def test_probabilities_slopes_and_rising_clips_are_counted(frame):
-    assert one(frame, "probability", 0.2).value == pytest.approx(np.mean([0.1, 0.2, 0.5, 0.1]))
-    assert (one(frame, "probability", 0.6).n, one(frame, "probability", 0.2).n) == (3, 4)
-    slope, rising = one(frame, "slope"), one(frame, "rising")
+    assert row_of(frame, "probability", 0.2).value == pytest.approx(np.mean([0.1, 0.2, 0.5, 0.1]))
+    assert (row_of(frame, "probability", 0.6).n, row_of(frame, "probability", 0.2).n) == (3, 4)
+    slope, rising = row_of(frame, "slope"), row_of(frame, "rising")
     assert (slope.n, rising.n) == (3, 3) and slope.value == pytest.approx(0, abs=1e-12)
     assert rising.value == pytest.approx(2 / 3) and slope.low < 0 < slope.high
-    assert one(frame, "va_error", 1.0).value == pytest.approx(1 - one(frame, "probability", 1.0).value)
-    assert one(frame, "va_error").n == 4
+    assert row_of(frame, "va_error", 1.0).value == pytest.approx(1 - row_of(frame, "probability", 1.0).value)
+    assert row_of(frame, "va_error").n == 4
 
 
 def test_a_slope_is_that_of_numpys_line():

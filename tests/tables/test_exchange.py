@@ -1,4 +1,4 @@
-"""Results that travel: export, merge, cite."""
+"""Exchange of results: export, merge, cite."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def make(
     **world,
 ) -> Path:
     """Results of fewer methods, with tables built."""
-    made = synthetic.make_results(
+    results = synthetic.make_results(
         folder, synthetic.World(methods=methods, corpora=corpora, history=(), **world)
     )
     listed = [m for m in methods if m != "ground_truth"] + ["ground_truth"]
@@ -46,8 +46,8 @@ def make(
             "bootstrap": 100,
         }
     )
-    build(TableInputs(**synthetic.inputs_of(made)), config, 1, made / "tables" / "scores.parquet")
-    return made
+    build(TableInputs(**synthetic.inputs_of(results)), config, 1, results / "tables" / "scores.parquet")
+    return results
 
 
 def rebuilt(folder: Path) -> Path:
@@ -58,7 +58,7 @@ def rebuilt(folder: Path) -> Path:
 
 
 def changed(folder: Path, metric: str, **values: object) -> Path:
-    """Results in which a metric was measured otherwise."""
+    """Results with other values in the summary rows of a metric."""
     for path in folder.glob("scores/*/*/*/summary.parquet"):
         frame = read_table(path, schemas.SUMMARY)
         for column, value in values.items():
@@ -184,8 +184,8 @@ def test_the_hub_gets_a_file_per_method_that_its_own_library_reads(mine: Path, t
         "datasets/demo_mead/eval.yaml",
     ]
     entries = hub.parse_eval_result_entries(yaml.safe_load(written[0].read_text(encoding="utf-8")))
-    told = {entry.task_id: entry for entry in entries}
-    assert set(told) == {"ssim", "fid", "fvd_stylegan-v", "sync", "acc_emo"} and {
+    entry_of = {entry.task_id: entry for entry in entries}
+    assert set(entry_of) == {"ssim", "fid", "fvd_stylegan-v", "sync", "acc_emo"} and {
         e.dataset_id for e in entries
     } == {"someone/mead-like"}
     row = built.scores[
@@ -193,16 +193,16 @@ def test_the_hub_gets_a_file_per_method_that_its_own_library_reads(mine: Path, t
         & (built.scores.corpus == "demo_mead")
         & (built.scores.metric == "fid")
     ].iloc[0]
-    assert told["fid"].value == row.value
+    assert entry_of["fid"].value == row.value
     assert (
-        "n = 24; inception-random (sha256 333333333333) at 64 px" in told["fid"].notes
-        and "drawn" in told["fid"].notes
+        "n = 24; inception-random (sha256 333333333333) at 64 px" in entry_of["fid"].notes
+        and "drawn" in entry_of["fid"].notes
     )
     # https://huggingface.co/docs/hub/eval-results: the keys, and tasks that entries name
     benchmark = yaml.safe_load(written[-1].read_text(encoding="utf-8"))
     assert list(benchmark) == ["name", "description", "evaluation_framework", "tasks"]
     assert benchmark["evaluation_framework"] == "eadbench" and "drawn" in benchmark["description"]
-    assert {task["id"] for task in benchmark["tasks"]} == set(told)
+    assert {task["id"] for task in benchmark["tasks"]} == set(entry_of)
     assert all(set(task) == {"id", "config", "split"} for task in benchmark["tasks"])
     for ids, words in (
         ({}, "no corpus is named"),
@@ -218,20 +218,21 @@ def test_the_hub_gets_a_file_per_method_that_its_own_library_reads(mine: Path, t
 def test_croissant_describes_the_files_that_are_there(mine: Path) -> None:
     built, out = load_built(mine / "tables"), mine / "tables" / "croissant.json"
     to_croissant(built, out, "scores", "CC0-1.0")
-    found = json.loads(out.read_text(encoding="utf-8"))
+    description = json.loads(out.read_text(encoding="utf-8"))
     assert (
-        found["conformsTo"] == "http://mlcommons.org/croissant/1.0"
-        and "drawn" in found["description"]
-        and "@inproceedings" in found["citeAs"]
+        description["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+        and "drawn" in description["description"]
+        and "@inproceedings" in description["citeAs"]
     )
-    files = {one["@id"]: one["sha256"] for one in found["distribution"]}
+    files = {item["@id"]: item["sha256"] for item in description["distribution"]}
     assert {"scores.parquet", "main.parquet"} <= set(files)
     assert all(
         hashlib.sha256((mine / "tables" / name).read_bytes()).hexdigest() == sha256
         for name, sha256 in files.items()
     )
     fields = {
-        one["@id"]: [f["source"]["extract"]["column"] for f in one["field"]] for one in found["recordSet"]
+        item["@id"]: [f["source"]["extract"]["column"] for f in item["field"]]
+        for item in description["recordSet"]
     }
     assert all(
         columns == list(pd.read_parquet(mine / "tables" / f"{name}.parquet"))
@@ -249,10 +250,10 @@ def test_croissant_is_valid_for_its_own_library(mine: Path) -> None:
 
 
 def test_an_unknown_form_is_refused_with_the_nearest(mine: Path, tmp_path: Path) -> None:
-    found = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["export", "--to", "croisant", "--out", str(tmp_path / "x"), "--tables", str(mine / "tables")]
     )
-    assert "'croissant'" in str(found.exception)
+    assert "'croissant'" in str(result.exception)
 
 
 def test_references_are_those_of_the_table(mine: Path) -> None:
@@ -279,7 +280,7 @@ def test_references_are_those_of_the_table(mine: Path) -> None:
 def test_every_key_has_an_entry_with_title_author_and_year() -> None:
     keys = {
         *cite.CORPORA.values(),
-        *(key for found in cite.METHODS.values() for key in found),
+        *(key for method_keys in cite.METHODS.values() for key in method_keys),
         *(k for m in METRICS.values() for k in m.cites),
         cite.OURS,
     }

@@ -65,9 +65,9 @@ def test_paired_test_is_scipys_over_common_clips(tmp_path: Path) -> None:
     write_table(tmp_path / "p.parquet", clip_rows({"a": a.tolist(), "b": b.tolist()}), schemas.PER_CLIP)
     with gather.open_per_clip([tmp_path / "p.parquet"], tmp_path) as base:
         (row,) = gather.paired_tests(base, "a").itertuples()
-    kept = ~np.isnan(b)
+    common = ~np.isnan(b)
     assert row.method == "b" and row.n_common == 19
-    assert row.p_value == pytest.approx(wilcoxon(b[kept] - a[kept]).pvalue)
+    assert row.p_value == pytest.approx(wilcoxon(b[common] - a[common]).pvalue)
 
 
 @pytest.mark.parametrize(("differences", "expected"), [([], None), ([0.3], None), ([0.0, 0.0, 0.0], 1.0)])
@@ -85,7 +85,7 @@ def test_holm_agrees_with_the_definition() -> None:
     np.testing.assert_allclose(gather.holm(p), [0.03, np.nan, 0.06, 0.06, 0.02])
 
 
-def test_values_that_are_no_numbers_become_null_and_are_told(tmp_path: Path) -> None:
+def test_values_that_are_no_numbers_become_null_with_a_warning(tmp_path: Path) -> None:
     write_table(tmp_path / "s.parquet", [summary_row(value=np.inf, high=np.nan)], schemas.SUMMARY)
     (row,) = gather.read_summaries([tmp_path / "s.parquet"]).itertuples()
     assert pd.isna(row.value) and "not a finite number" in row.warning
@@ -98,11 +98,11 @@ def test_one_clip_has_no_interval_and_unlabelled_clips_no_number_of_speakers(tmp
 
 
 @pytest.mark.parametrize(
-    ("speakers", "told"),
+    ("speakers", "warning"),
     [(["a", "b"], "the interval rests on 2 speakers"), ([None, None], ""), (["a", None], ""), (["a"], "")],
 )
-def test_few_speakers_are_told_only_where_clips_are_labelled(
-    tmp_path: Path, speakers: list[str | None], told: str
+def test_few_speakers_are_a_warning_only_where_clips_are_labelled(
+    tmp_path: Path, speakers: list[str | None], warning: str
 ) -> None:
     values = list(np.linspace(0.4, 0.6, len(speakers)))
     rows = [r | {"speaker": s} for r, s in zip(clip_rows({"m": values}), speakers, strict=True)]
@@ -111,29 +111,29 @@ def test_few_speakers_are_told_only_where_clips_are_labelled(
     summary = Summary(cell, cell, ScoresConfig(evaluators={}, metrics=["ssim"], bootstrap=20), 1)
     summary.mean("ssim", cell.rows.assign(resolution=64, frames=9), len(speakers), None)
     (row,) = summary.rows
-    assert row["warning"] == told and (row["low"] is None) == (len(speakers) == 1)
+    assert row["warning"] == warning and (row["low"] is None) == (len(speakers) == 1)
 
 
-@pytest.mark.parametrize("make", ["twice", "half", "old", "absent"])
-def test_bad_summaries_are_named(tmp_path: Path, make: str) -> None:
+@pytest.mark.parametrize("fault", ["twice", "half", "old", "absent"])
+def test_bad_summaries_are_named(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "bad.parquet"
     paths = [path]
-    if make == "twice":
+    if fault == "twice":
         write_table(path, [summary_row()], schemas.SUMMARY)
         paths = [path, path]
-    elif make == "half":
+    elif fault == "half":
         write_table(path, [summary_row()], schemas.SUMMARY)
         path.write_bytes(path.read_bytes()[:200])
-    elif make == "old":
+    elif fault == "old":
         pd.DataFrame([{k: v for k, v in summary_row().items() if k != "extractor"}]).to_parquet(path)
     with pytest.raises(
-        FatalError if make == "half" else EadbenchError,
+        FatalError if fault == "half" else EadbenchError,
         match={
             "twice": "same value",
             "half": "damaged",
             "old": "was not written by eadbench",
             "absent": "missing",
-        }[make],
+        }[fault],
     ):
         gather.read_summaries(paths)
 
@@ -190,21 +190,21 @@ def test_the_breakdown_is_the_same_bits_with_any_number_of_threads(
 ) -> None:
     rows = many_rows(300_000)  # DuckDB gives a thread no less than a row group of 122,880
     write_table(tmp_path / "p.parquet", rows, schemas.PER_CLIP)
-    found, averages = [], set()
+    frames, averages = [], set()
     for threads in (1, 2, 3, 4):
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         with gather.open_per_clip([tmp_path / "p.parquet"], tmp_path) as base:
             assert base.execute("SELECT current_setting('threads')").fetchone() == (threads,)
-            found.append(breakdown(base))
+            frames.append(breakdown(base))
             averages |= set(
                 base.execute("SELECT avg(value) FROM per_clip GROUP BY method, emotion").fetchall()
             )
     assert len(averages) > 4  # as they come, the sums do differ
-    for other in found[1:]:
-        pd.testing.assert_frame_equal(found[0], other, check_exact=True)
-    first = found[0].iloc[0]
-    mine = rows[(rows.method == first.method) & (rows.emotion == first.level)].value
-    assert first.value == pytest.approx(mine.mean()) and first.n == len(mine)
+    for other in frames[1:]:
+        pd.testing.assert_frame_equal(frames[0], other, check_exact=True)
+    first = frames[0].iloc[0]
+    values = rows[(rows.method == first.method) & (rows.emotion == first.level)].value
+    assert first.value == pytest.approx(values.mean()) and first.n == len(values)
 
 
 def test_duckdb_spills_beside_the_output_and_leaves_nothing(
@@ -226,17 +226,17 @@ def test_breakdown_is_the_mean_with_students_t(results: Path) -> None:
     clips = read_table(
         results / "scores" / "full" / "demo_mead" / "self" / "per_clip.parquet", schemas.PER_CLIP
     )
-    mine = clips[(clips.metric == "sync") & (clips.speaker == "S01")].value
+    values = clips[(clips.metric == "sync") & (clips.speaker == "S01")].value
     (row,) = frame[
         (frame.method == "full")
         & (frame.corpus == "demo_mead")
         & (frame.metric == "sync")
         & (frame.level == "S01")
     ].itertuples()
-    assert row.value == pytest.approx(mine.mean()) and row.n == len(mine)
+    assert row.value == pytest.approx(values.mean()) and row.n == len(values)
     from scipy.stats import t
 
-    low, high = t.interval(0.95, len(mine) - 1, mine.mean(), mine.std() / np.sqrt(len(mine)))
+    low, high = t.interval(0.95, len(values) - 1, values.mean(), values.std() / np.sqrt(len(values)))
     assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
     assert row.speakers == 1
 

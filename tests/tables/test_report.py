@@ -48,7 +48,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "device_s
 
 @pytest.fixture(scope="module")
 def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page over seven methods with videos; one method's name tries to break out."""
+    """A page over seven methods with videos; one method's name is an HTML injection."""
     folder = synthetic.make_results(
         tmp_path_factory.mktemp("page") / "results",
         synthetic.World(
@@ -102,16 +102,16 @@ def test_the_bundle_is_the_page_and_nothing_else(page_folder: Path, tmp_path: Pa
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "of_an_older_page").touch()
     bundle_page(page_folder / "index.html", tmp_path / "bundle")
-    found = {
+    bundled = {
         path.relative_to(tmp_path / "bundle"): path.read_bytes()
         for path in (tmp_path / "bundle").rglob("*")
         if path.is_file()
     }
-    wanted = {
+    page_files = {
         path.relative_to(page_folder): path.read_bytes() for path in page_folder.rglob("*") if path.is_file()
     }
-    wanted.pop(Path("notes.txt"))
-    assert found == wanted and len(found) > 10
+    page_files.pop(Path("notes.txt"))
+    assert bundled == page_files and len(bundled) > 10
 
 
 def test_the_page_says_whose_people_are_drawn_and_how_to_cite(page_folder: Path) -> None:
@@ -140,15 +140,15 @@ def test_measured_and_quoted_values_never_share_a_table(page_folder: Path) -> No
 
 def test_every_head_explains_its_metric(page_folder: Path) -> None:
     html = (page_folder / "index.html").read_text()
-    asked = set(re.findall(r'popovertarget="([^"]+)"', html))
+    targets = set(re.findall(r'popovertarget="([^"]+)"', html))
     assert (
-        asked
+        targets
         == set(re.findall(r'<div popover id="([^"]+)"', html))
         == {f"m-{m}" for m in ("ssim", "fid", "fvd", "sync", "acc_emo", *MOTION)}
     )
-    told = html[html.index('id="m-sync"') :].partition("</div>")[0]
+    explanation = html[html.index('id="m-sync"') :].partition("</div>")[0]
     assert all(
-        f"<dt>{word}</dt>" in told
+        f"<dt>{word}</dt>" in explanation
         for word in ("Definition", "Better", "Values", "Evaluator", "Reacts to", "Source")
     )
 
@@ -171,7 +171,7 @@ def test_curves_show_validation_quality_with_names_and_mark(tmp_path: Path) -> N
     }
     plain = save(figure, tmp_path / "plain") or (tmp_path / "plain.png").read_bytes()
     save(history_figure(history, {"full": "EAD-Net"}), tmp_path / "marked", "drawn people, synthetic voices")
-    assert (tmp_path / "marked.png").read_bytes() != plain, "the mark stands in the picture"
+    assert (tmp_path / "marked.png").read_bytes() != plain, "the mark is in the image"
     alone = history_figure(history[history.split == "train"])
     assert [axis.get_title() for axis in alone.axes] == ["TREPA loss", "loss"], (
         "without validation, what there is of training"
@@ -231,9 +231,9 @@ def test_clips_count_once_however_many_protocols_use_them(results: Path) -> None
 
 def test_slugs_are_safe_and_distinct() -> None:
     names = ["a", "a b", "a/b", "../a", "方法", "a-b", ".."]
-    found = [slug(n) for n in names]
-    assert len(set(found)) == len(names) and all(
-        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*|-[0-9a-f]{8}", f) for f in found
+    slugs = [slug(n) for n in names]
+    assert len(set(slugs)) == len(names) and all(
+        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*|-[0-9a-f]{8}", f) for f in slugs
     )
 
 
@@ -291,9 +291,9 @@ def open_page(browser, folder: Path, **options) -> Iterator:
     assert not problems
 
 
-def column(page, at: int) -> list[str]:
+def column(page, index: int) -> list[str]:
     return page.eval_on_selector_all(
-        f"#t-main tbody tr:not([hidden]) > :nth-child({at})", "cells => cells.map(c => c.dataset.sort)"
+        f"#t-main tbody tr:not([hidden]) > :nth-child({index})", "cells => cells.map(c => c.dataset.sort)"
     )
 
 
@@ -333,7 +333,7 @@ def test_filter(page) -> None:
 
 
 @pytest.mark.browser
-def test_a_head_tells_what_its_metric_is(page) -> None:
+def test_a_head_explains_its_metric(page) -> None:
     page.get_by_role("button", name="What is Sync (LSE-C)?").first.click()
     box = page.locator("#m-sync")
     assert box.is_visible() and "SyncNet confidence" in box.inner_text() and "higher" in box.inner_text()
@@ -363,7 +363,7 @@ def test_charts_and_players_open_on_the_corpus_with_labels(page) -> None:
 
 @pytest.mark.browser
 def test_a_cell_of_one_clip_is_marked_and_has_no_colour(page) -> None:
-    found = page.evaluate(
+    cells = page.evaluate(
         """() => {
         const rows = DATA.breakdown.map(r => (r[5] === 'happy' ? [...r.slice(0, 7), null, null, 1] : r));
         breakdownTable(document.querySelector('#breakdown'), rows, 'demo_mead/self', 'sync', 'emotion');
@@ -371,7 +371,7 @@ def test_a_cell_of_one_clip_is_marked_and_has_no_colour(page) -> None:
         return cells.map(td => [td.textContent.endsWith('n = 1'), td.className, td.style.background !== '']);
       }"""
     )
-    assert {tuple(cell) for cell in found} == {(True, "single", False), (False, "", True)}
+    assert {tuple(cell) for cell in cells} == {(True, "single", False), (False, "", True)}
 
 
 @pytest.mark.browser
@@ -384,8 +384,8 @@ def test_figures_of_drawn_people_say_so(page) -> None:
 @pytest.mark.browser
 def test_the_last_column_is_in_sight_at_1400_pixels(browser, page_folder: Path) -> None:
     with open_page(browser, page_folder, viewport={"width": 1400, "height": 900}) as page:
-        room = page.locator("#table-main .scroll")
-        assert room.evaluate("e => e.scrollWidth <= e.clientWidth"), (
+        scroll_box = page.locator("#table-main .scroll")
+        assert scroll_box.evaluate("e => e.scrollWidth <= e.clientWidth"), (
             "the main table has to be scrolled sideways"
         )
 
@@ -404,13 +404,13 @@ def test_videos_are_loaded_when_asked_for_and_play_in_step(page) -> None:
     )
     spread = page.evaluate(
         """async () => {
-        const videos = [...document.querySelectorAll('#p-grid video')], found = [];
-        while (videos.every(v => !v.paused && !v.ended) && found.length < 60) {
+        const videos = [...document.querySelectorAll('#p-grid video')], spreads = [];
+        while (videos.every(v => !v.paused && !v.ended) && spreads.length < 60) {
           const times = videos.map(v => v.currentTime);
-          found.push(Math.max(...times) - Math.min(...times));
+          spreads.push(Math.max(...times) - Math.min(...times));
           await new Promise(requestAnimationFrame);
         }
-        return found;
+        return spreads;
       }"""
     )
     assert len(spread) > 5

@@ -14,7 +14,7 @@ from eadbench.tables import render, wide
 from eadbench.tables.build import facts_of
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.latex import BELOW, SMALLEST, escape_latex, to_latex
-from eadbench.tables.notes import Note, grouped, kept_emotion, marks, missing
+from eadbench.tables.notes import Note, grouped, input_emotion, marks, missing
 from eadbench.tables.wide import Facts, comparison
 
 NASTY = '<script>alert("x")</script> & 100% $\\alpha_1$ {~^} [*] | 方法 é'
@@ -90,7 +90,7 @@ def test_nothing_is_marked_where_the_best_cannot_be_told_from_the_others() -> No
     tested = scores(a=2, b=2.5, d=2.9)
     tested.loc[1, "p_value"] = 0.01
     assert [c.rank for c in table_of(cfg, tested).cells.values()] == [1, 2, 0], (
-        "the paired test against a tells b from it"
+        "the paired test finds a difference between a and b"
     )
     alone = scores(a=2, b=20, d=30).assign(n=1, low=None, high=None)
     assert {c.rank for c in table_of(cfg, alone.astype({"low": float, "high": float})).cells.values()} == {0}
@@ -136,30 +136,32 @@ def test_a_method_that_keeps_the_brows_is_explained() -> None:
     frame = scores(a=0.3, b=0.6, d=0.7, e=0.5).assign(metric="acc_emo")
     brows = scores(a=0.5, b=1.0, d=1.0, e=0.4).assign(metric="brow_motion_ratio")
     table, both = comparison("main", cfg.main, cfg, frame, FACTS), pd.concat([frame, brows])
-    (note,) = kept_emotion(table, both, Facts({}, {}, kinds={"b": "command", "d": "eadnet", "e": "wav2lip"}))
+    (note,) = input_emotion(table, both, Facts({}, {}, kinds={"b": "command", "d": "eadnet", "e": "wav2lip"}))
     assert (
         "here b (0.60), e (0.50), shows" in note.text
         and "d (" not in note.text
         and "cross_emotion" in note.text
     )
-    assert not kept_emotion(table, frame, FACTS), "of a stranger without the brows nobody knows"
+    assert not input_emotion(table, frame, FACTS), "nothing is said of an unknown method without brow motion"
 
 
-def test_the_same_gap_of_all_methods_is_told_once() -> None:
+def test_the_same_gap_of_all_methods_is_noted_once() -> None:
     cfg = config("a", "b")
     frame = scores(a=2, b=3).assign(n_missing=1)
     rows = [(m, "c", "self", "k1", "fid", "failed", "no face", False) for m in ("a", "b")]
     names = ["method", "corpus", "protocol", "clip_id", "metric", "status", "reason", "whole"]
-    told = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows, columns=names))]
-    alone = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows[:1], columns=names))]
-    assert alone[0] == "a: 1 of 10 clips is missing from FID: k1 (no face).", "a name keeps its letters"
-    assert told == [
+    texts = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows, columns=names))]
+    single_texts = [n.text for n in missing(table_of(cfg, frame), pd.DataFrame(rows[:1], columns=names))]
+    assert single_texts[0] == "a: 1 of 10 clips is missing from FID: k1 (no face).", (
+        "a name keeps its letters"
+    )
+    assert texts == [
         "All methods: 1 of 10 clips is missing from FID: k1 (no face).",
         "Paired tests use the clips in common.",
     ]
 
 
-def test_notes_stand_under_headings_in_a_fixed_order() -> None:
+def test_notes_are_under_headings_in_a_fixed_order() -> None:
     notes = [Note("warning", "main", "w"), Note("evaluators", "", "j"), Note("missing", "other", "m")]
     assert grouped(notes, "main") == {"Evaluators": ["j"], "Warnings": ["w"]}
 
@@ -174,7 +176,7 @@ def test_a_method_without_scores_keeps_its_row() -> None:
     ("column", "value"),
     [("extractor", "inception-v3"), ("weights_sha256", "cd" * 32), ("resolution", 299), ("variant", "clean")],
 )
-def test_mixed_rulers_are_refused_with_names(column: str, value: object) -> None:
+def test_mixed_metric_signatures_are_refused_with_names(column: str, value: object) -> None:
     frame = scores(a=2, b=3)
     frame.loc[1, column] = value
     with pytest.raises(EadbenchError, match="different metric signatures") as caught:
@@ -197,11 +199,13 @@ def test_quoted_values_stand_alone_and_only_the_known_ones() -> None:
     measured, quoted = render.to_markdown(table, {}, {}, 0.05).split(render.QUOTED)
     assert "41.81" not in measured and "not comparable" in quoted and "| a | MEAD | 41.81 |" in quoted
     assert to_latex(table, {}, {}, 0.05).count(r"\begin{table}") == 2
-    known = {metric: entry["value"] for q in wide.quotations() for metric, entry in q["values"].items()}
-    assert known == {"fid": 41.81, "fvd": 265.082, "sync": 7.45, "acc_emo": pytest.approx(0.4667)}
+    quoted_entries = {
+        metric: entry["value"] for q in wide.quotations() for metric, entry in q["values"].items()
+    }
+    assert quoted_entries == {"fid": 41.81, "fvd": 265.082, "sync": 7.45, "acc_emo": pytest.approx(0.4667)}
 
 
-def test_another_n_is_told_in_the_cell() -> None:
+def test_another_n_is_shown_in_the_cell() -> None:
     frame = scores(a=2, b=3, d=4)
     frame.loc[2, "n"] = 5
     text = render.to_markdown(table_of(config("a", "b", "d"), frame), {}, {}, 0.05)
@@ -225,8 +229,8 @@ def test_markdown_neutralises_names() -> None:
 def test_latex_compiles_alone_and_in_a_paper(results: Path, tmp_path: Path, name: str) -> None:
     path = results / "tables" / f"{name}.tex"
     compile_both_ways(path, tmp_path)
-    said = compile_latex(path.read_text(encoding="utf-8"), tmp_path)
-    assert re.search(r"Output written on t.pdf \([12] page", said), "more than two pages"
+    output = compile_latex(path.read_text(encoding="utf-8"), tmp_path)
+    assert re.search(r"Output written on t.pdf \([12] page", output), "more than two pages"
 
 
 @needs_pdflatex
@@ -246,11 +250,11 @@ SIXTEEN = (
 )  # fmt: skip
 
 
-def wide_one(methods: int, metrics: tuple[str, ...] = SIXTEEN) -> wide.WideTable:
+def many_columns(methods: int, metrics: tuple[str, ...] = SIXTEEN) -> wide.WideTable:
     """A table of many methods and metrics on two corpora."""
     names = [f"Method {k} (trained)" for k in range(methods)]
-    one = scores(**{m: 20.5 + k for k, m in enumerate(names)})
-    frame = pd.concat([one.assign(metric=m, corpus=c) for m in metrics for c in ("c", "d")])
+    base_frame = scores(**{m: 20.5 + k for k, m in enumerate(names)})
+    frame = pd.concat([base_frame.assign(metric=m, corpus=c) for m in metrics for c in ("c", "d")])
     cfg = config(*names, metrics=list(metrics))
     spec = cfg.main.model_copy(update={"corpora": ["c", "d"]})
     return comparison("main", spec, cfg, frame, FACTS)
@@ -259,7 +263,7 @@ def wide_one(methods: int, metrics: tuple[str, ...] = SIXTEEN) -> wide.WideTable
 @needs_pdflatex
 @pytest.mark.parametrize("methods", [3, 14, 45])
 def test_latex_of_many_metrics_and_methods_is_legible(tmp_path: Path, methods: int) -> None:
-    source = to_latex(wide_one(methods), {"Notes": ["one"]}, {}, 0.05)
+    source = to_latex(many_columns(methods), {"Notes": ["one"]}, {}, 0.05)
     compile_latex(source, tmp_path)
     scales = scales_in_papers(source, tmp_path)
     assert min(scales) * BELOW > SMALLEST - 0.2, "the width is an estimate"
@@ -267,7 +271,7 @@ def test_latex_of_many_metrics_and_methods_is_legible(tmp_path: Path, methods: i
 
 
 def test_latex_splits_by_corpus_then_by_family_and_loses_no_column() -> None:
-    source = to_latex(wide_one(3), {}, {}, 0.05)
+    source = to_latex(many_columns(3), {}, {}, 0.05)
     parts = re.findall(r"begin{tabular}{lr+}\n(.*?)\n\\midrule", source, re.S)
     assert len(parts) > 4 and all(part.count(r"\multicolumn") == 1 for part in parts), "a corpus to a part"
     assert sum(part.count("n=9") for part in parts) == 2 * len(SIXTEEN), "a head for every column"
@@ -278,7 +282,7 @@ def test_latex_splits_by_corpus_then_by_family_and_loses_no_column() -> None:
         ("Jitter", "energy"),
     ):
         assert {sum(name in part for name in family) for part in parts} == {0, len(family)}
-    few = to_latex(wide_one(3, ("ssim", "fid")), {}, {}, 0.05)
+    few = to_latex(many_columns(3, ("ssim", "fid")), {}, {}, 0.05)
     assert few.count(r"\begin{tabular}{l") == 1 and "table*" in few
     assert r"\begin{table}" in to_latex(table_of(config("a", "b"), scores(a=2, b=3)), {}, {}, 0.05)
 

@@ -34,21 +34,20 @@ const cellLabel = (key) => {
 const show = (value, decimals) => (value === null || value === undefined ? "–" : value.toFixed(decimals).replace("-", "−"));
 const isDrawn = (key) => DATA.drawn.includes(key.slice(0, key.lastIndexOf("/")));
 const markOf = (key) => (isDrawn(key) ? DATA.mark : "");
-/* Corpus and protocol of the first cell whose clips carry a label of emotion; the first of all if none does. */
-const labelled = (cells) => {
-  const found = DATA.breakdown.find((r) => r[4] === "emotion" && cells.includes(`${r[1]}/${r[2]}`) && r[2] === "self");
-  return found ? `${found[1]}/${found[2]}` : cells[0];
+/* Corpus and protocol of the first cell whose clips have emotion labels; the first of all if none has. */
+const firstLabelled = (cells) => {
+  const row = DATA.breakdown.find((r) => r[4] === "emotion" && cells.includes(`${r[1]}/${r[2]}`) && r[2] === "self");
+  return row ? `${row[1]}/${row[2]}` : cells[0];
 };
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const unique = (items) => [...new Set(items)];
 
 /* ---- tables: sort and filter ---- */
 
-/* First click: the better end first; second: the other way round; third: the order that the table came in. */
+/* First click: the better values first; second: the reverse; third: the original order. */
 function sortTable(table, column, header) {
-  const first = header.dataset.better === "up" ? "descending" : "ascending";
-  const now = header.getAttribute("aria-sort");
-  const next = now === "none" ? first : now === first ? (first === "ascending" ? "descending" : "ascending") : "none";
+  const [first, second] = header.dataset.better === "up" ? ["descending", "ascending"] : ["ascending", "descending"];
+  const next = { none: first, [first]: second, [second]: "none" }[header.getAttribute("aria-sort")];
   for (const other of table.tHead.querySelectorAll("th[aria-sort]")) other.setAttribute("aria-sort", "none");
   header.setAttribute("aria-sort", next);
   const body = table.tBodies[0];
@@ -62,7 +61,7 @@ function sortTable(table, column, header) {
   const numeric = rows.every((row) => key(row) === "" || !Number.isNaN(Number(key(row))));
   rows.sort((a, b) => {
     const [x, y] = [key(a), key(b)];
-    if (x === "" || y === "") return (x === "") - (y === ""); // what has no value stays at the end
+    if (x === "" || y === "") return (x === "") - (y === ""); // rows without a value stay at the end
     const order = numeric ? Number(x) - Number(y) : x.localeCompare(y);
     return ascending ? order : -order;
   });
@@ -120,7 +119,7 @@ const watcher = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "300px" });
 
-/* What a figure must say of its data stands below it, on the right. */
+/* The mark of a figure's data (drawn people) is below it, on the right. */
 function marked(layout, text) {
   if (!text) return layout;
   const below = (layout.margin || { b: 36 }).b;
@@ -135,7 +134,7 @@ function render(node) {
   window.Plotly.react(node, traces, baseLayout(layout), { displayModeBar: false, responsive: true, displaylogo: false });
 }
 
-/* A legend above the plot, where it meets no axis title. */
+/* A legend above the plot, where it covers no axis title. */
 const LEGEND = { showlegend: true, legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" } };
 
 /* Draw when the element comes near the viewport; draw again when the colour scheme changes. */
@@ -148,7 +147,7 @@ dark.addEventListener("change", () => {
   for (const node of drawn.keys()) if (node.classList.contains("js-plotly-plot")) render(node);
 });
 
-/* Text that Plotly shows as text: it knows a few tags. */
+/* Text without the few tags that Plotly interprets. */
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
 const SCORES = new Map(); // corpus/protocol -> metric key -> rows
@@ -205,14 +204,14 @@ function drawDots() {
   drawOverview(metrics, keys);
 }
 
-/* Less jitter is easily had by moving less, so jitter never stands without the motion energy. */
+/* A method that moves less has less jitter, so jitter is always shown with the motion energy. */
 const MOTION = "motion_energy_ratio";
 const isJitter = (key) => key.startsWith("jitter");
 
 function rank(key) {
   const name = key.split("@")[0];
-  const at = DATA.shown.indexOf(isJitter(name) && DATA.shown.includes(MOTION) ? MOTION : name);
-  return at < 0 ? DATA.shown.length : at - 0.5 * isJitter(name);
+  const index = DATA.shown.indexOf(isJitter(name) && DATA.shown.includes(MOTION) ? MOTION : name);
+  return index < 0 ? DATA.shown.length : index - 0.5 * isJitter(name);
 }
 
 function drawOverview(metrics, keys) {
@@ -247,7 +246,7 @@ function drawOverview(metrics, keys) {
 
 function setUpCharts() {
   const cells = [...SCORES.keys()];
-  fill(byId("c-cell"), cells.map((c) => [c, cellLabel(c)]), labelled(cells));
+  fill(byId("c-cell"), cells.map((c) => [c, cellLabel(c)]), firstLabelled(cells));
   byId("c-cell").addEventListener("change", drawDots);
   byId("c-all").addEventListener("change", drawDots);
   drawDots();
@@ -302,7 +301,7 @@ function effectsChart(node, metric, rows, corpus) {
 
 function setUpHistory() {
   if (!byId("h-quantity")) return;
-  fill(byId("h-quantity"), Object.entries(DATA.quantities)); // those of validation come first
+  fill(byId("h-quantity"), Object.entries(DATA.quantities)); // quantities of validation come first
   const draw = () => {
     const quantity = byId("h-quantity").value;
     const runs = unique(DATA.history.map((h) => h.run));
@@ -320,7 +319,7 @@ function setUpHistory() {
   draw();
 }
 
-/* ---- breakdown and confusion: tables, so that all can read them ---- */
+/* ---- breakdown and confusion: tables, so that screen readers can read them ---- */
 
 function tint(node, part) {
   if (part !== null && Number.isFinite(part)) node.style.background = `rgba(${style("--tint")}, ${(0.04 + 0.5 * part).toFixed(3)})`;
@@ -330,7 +329,7 @@ function setUpBreakdown() {
   const rows = DATA.breakdown;
   if (!rows.length) return;
   const cells = unique(rows.map((r) => cellKey(r[1], r[2])));
-  fill(byId("b-cell"), cells.map((c) => [c, cellLabel(c)]), labelled(cells));
+  fill(byId("b-cell"), cells.map((c) => [c, cellLabel(c)]), firstLabelled(cells));
   const metrics = unique(rows.map((r) => r[3])).sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   fill(byId("b-by"), unique(["emotion", "speaker", ...rows.map((r) => r[4])]).map((b) => [b, b]));
   fill(byId("b-metric"), metrics.map((m) => [m, metricLabel(m)]), metrics.includes("acc_emo") ? "acc_emo" : undefined);
@@ -351,7 +350,7 @@ function breakdownTable(table, rows, cell, key, by) {
   const methods = METHOD_ORDER.filter((m) => chosen.some((r) => r[0] === m));
   const info = metricOf(key);
   if (!chosen.length) levels.push(by === "emotion" ? "no clip of this corpus carries a label, or the metric is one of sets" : "no values");
-  const values = chosen.filter((r) => r[9] > 1).map((r) => r[6]); // one clip says nothing of the others
+  const values = chosen.filter((r) => r[9] > 1).map((r) => r[6]); // the value of a single clip does not set the scale
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const head = element("tr", {}, element("th", { scope: "col", textContent: "Method" }), ...levels.map((l) => element("th", { scope: "col", textContent: l })));
   const body = methods.map((m) => element("tr", {}, element("th", { scope: "row", textContent: methodLabel(m) }), ...levels.map((l) => {
@@ -373,32 +372,31 @@ function breakdownTable(table, rows, cell, key, by) {
 function setUpConfusion() {
   if (!byId("m-cell")) return;
   fill(byId("m-cell"), unique(DATA.confusion.map((c) => cellKey(c.corpus, c.protocol))).map((c) => [c, cellLabel(c)]));
-  const methods = () => {
-    const here = DATA.confusion.filter((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value);
-    const before = byId("m-method").value;
-    fill(byId("m-method"), inOrder(here).map((c) => [c.method, methodLabel(c.method)]), before);
+  const listMethods = () => {
+    const matrices = DATA.confusion.filter((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value);
+    fill(byId("m-method"), inOrder(matrices).map((c) => [c.method, methodLabel(c.method)]), byId("m-method").value);
     draw();
   };
   const draw = () => {
-    const one = DATA.confusion.find((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value && c.method === byId("m-method").value);
+    const matrix = DATA.confusion.find((c) => cellKey(c.corpus, c.protocol) === byId("m-cell").value && c.method === byId("m-method").value);
     const inOrderOf = (names) => [...names.keys()].sort((a, b) => DATA.emotions.indexOf(names[a]) - DATA.emotions.indexOf(names[b]));
-    const columns = inOrderOf(one.classes);
-    const head = element("tr", {}, element("th", { scope: "col", textContent: "asked for" }), ...columns.map((c) => element("th", { scope: "col", textContent: one.classes[c] })));
-    const body = inOrderOf(one.asked).map((r) => {
-      const total = one.counts[r].reduce((a, b) => a + b, 0);
-      return element("tr", {}, element("th", { scope: "row", textContent: one.asked[r] }), ...columns.map((c) => {
-        const n = one.counts[r][c];
+    const columns = inOrderOf(matrix.classes);
+    const head = element("tr", {}, element("th", { scope: "col", textContent: "asked for" }), ...columns.map((c) => element("th", { scope: "col", textContent: matrix.classes[c] })));
+    const body = inOrderOf(matrix.asked).map((r) => {
+      const total = matrix.counts[r].reduce((a, b) => a + b, 0);
+      return element("tr", {}, element("th", { scope: "row", textContent: matrix.asked[r] }), ...columns.map((c) => {
+        const n = matrix.counts[r][c];
         const td = element("td", { className: n ? "" : "zero" }, total ? `${Math.round((100 * n) / total)} %` : "–", element("small", { textContent: `(${n})` }));
         if (n) tint(td, n / total);
-        if (one.classes[c] === one.asked[r]) td.classList.add("diagonal");
+        if (matrix.classes[c] === matrix.asked[r]) td.classList.add("diagonal");
         return td;
       }));
     });
-    byId("confusion").replaceChildren(element("caption", { textContent: `${methodLabel(one.method)} on ${cellLabel(cellKey(one.corpus, one.protocol))}` }), element("thead", {}, head), element("tbody", {}, ...body));
+    byId("confusion").replaceChildren(element("caption", { textContent: `${methodLabel(matrix.method)} on ${cellLabel(cellKey(matrix.corpus, matrix.protocol))}` }), element("thead", {}, head), element("tbody", {}, ...body));
   };
-  byId("m-cell").addEventListener("change", methods);
+  byId("m-cell").addEventListener("change", listMethods);
   byId("m-method").addEventListener("change", draw);
-  methods();
+  listMethods();
 }
 
 /* ---- data ---- */
@@ -431,8 +429,8 @@ function setUpData() {
 
 /* ---- players ---- */
 
-const player = { cell: null, clip: null, tiles: [], hidden: new Set(), sound: null, timer: 0, playing: false };
-const MANY = 8; // with more methods only these many are shown at first
+const player = { cell: null, clip: null, tiles: [], hidden: new Set(), audible: null, timer: 0, playing: false };
+const MANY = 8; // of more methods only this many are shown at first
 
 function setUpPlayer() {
   const cells = DATA.videos.cells;
@@ -482,7 +480,7 @@ function setUpPlayer() {
   const start = new IntersectionObserver((entries) => {
     if (entries.some((e) => e.isIntersecting)) {
       start.disconnect();
-      chooseCell(); // videos are loaded when the players come near, not before
+      chooseCell(); // videos are loaded when the players come near the viewport
     }
   }, { rootMargin: "200px" });
   start.observe(byId("player"));
@@ -506,8 +504,9 @@ function chooseCell() {
 /* Spread of a metric between the shown methods on one clip. */
 function disagreement(clip, metric) {
   const table = perClip();
-  const at = table.clips.indexOf(clip.id);
-  const values = Object.entries(table.values[metric]).filter(([m]) => !player.hidden.has(m)).map(([, v]) => v[at]).filter((v) => v !== null && v !== undefined);
+  const index = table.clips.indexOf(clip.id);
+  const shown = Object.entries(table.values[metric]).filter(([m]) => !player.hidden.has(m));
+  const values = shown.map(([, v]) => v[index]).filter((v) => v !== null && v !== undefined);
   return values.length ? Math.max(...values) - Math.min(...values) : -1;
 }
 
@@ -536,13 +535,13 @@ function showClip() {
   player.clip = player.cell.clips.find((c) => c.id === byId("p-clip").value) || null;
   const clip = player.clip;
   byId("p-info").textContent = clip ? [`Clip ${clip.id}`, clip.emotion && `emotion ${clip.emotion}`, clip.speaker && `speaker ${clip.speaker}`, markOf(cellKey(player.cell.corpus, player.cell.protocol))].filter(Boolean).join(", ") : "No clip matches.";
-  const anywhere = METHOD_ORDER.filter((m) => player.cell.clips.some((c) => c.methods[m]));
-  const methods = anywhere.filter((m) => !player.hidden.has(m)).sort((a, b) => importance(a) - importance(b));
-  byId("p-shown").textContent = `${methods.length} of ${anywhere.length}`;
-  if (!methods.includes(player.sound)) player.sound = methods.find((m) => clip && clip.methods[m]) || null;
+  const withVideo = METHOD_ORDER.filter((m) => player.cell.clips.some((c) => c.methods[m]));
+  const methods = withVideo.filter((m) => !player.hidden.has(m)).sort((a, b) => importance(a) - importance(b));
+  byId("p-shown").textContent = `${methods.length} of ${withVideo.length}`;
+  if (!methods.includes(player.audible)) player.audible = methods.find((m) => clip && clip.methods[m]) || null;
   player.tiles = clip ? methods.map((m) => makeTile(m, clip)) : [];
   byId("p-grid").replaceChildren(...player.tiles.map((t) => t.node));
-  hear(player.sound);
+  unmute(player.audible);
   updateTime();
 }
 
@@ -559,32 +558,33 @@ function makeTile(method, clip) {
   } else {
     frame.append(element("p", { className: "gone", textContent: "this method has no video of this clip" }));
   }
-  const radio = element("input", { type: "radio", name: "p-sound", value: method, disabled: !video });
-  radio.addEventListener("change", () => hear(method));
+  const radio = element("input", { type: "radio", name: "p-audio", value: method, disabled: !video });
+  radio.addEventListener("change", () => unmute(method));
   const facts = element("dl", { className: "facts" });
   const table = perClip();
-  const at = table ? table.clips.indexOf(clip.id) : -1;
+  const index = table ? table.clips.indexOf(clip.id) : -1;
   for (const metric of DATA.shown) {
-    const value = at >= 0 && table.values[metric] && table.values[metric][method] ? table.values[metric][method][at] : null;
+    const value = index >= 0 && table.values[metric] && table.values[metric][method] ? table.values[metric][method][index] : null;
     if (value !== null && value !== undefined) facts.append(element("dt", { textContent: metricLabel(metric) }), element("dd", { textContent: show(value, metricOf(metric).decimals) }));
   }
-  const name = element("div", { className: "row" }, element("span", { className: "name", textContent: methodLabel(method) }), element("label", {}, radio, " sound", element("span", { className: "visually-hidden", textContent: ` of ${methodLabel(method)}` })));
+  const name = element("div", { className: "row" }, element("span", { className: "name", textContent: methodLabel(method) }), element("label", {}, radio, " audio", element("span", { className: "visually-hidden", textContent: ` of ${methodLabel(method)}` })));
   const node = element("figure", { className: "tile" }, frame, element("figcaption", {}, name, facts));
   return { method, node, video, radio };
 }
 
-function hear(method) {
-  player.sound = method;
+/* Play the audio of one method alone. */
+function unmute(method) {
+  player.audible = method;
   for (const tile of player.tiles) {
-    const mine = tile.method === method;
-    if (tile.video) tile.video.muted = !mine;
-    tile.radio.checked = mine;
-    tile.node.classList.toggle("heard", mine);
+    const audible = tile.method === method;
+    if (tile.video) tile.video.muted = !audible;
+    tile.radio.checked = audible;
+    tile.node.classList.toggle("audible", audible);
   }
 }
 
 const active = () => player.tiles.map((t) => t.video).filter((v) => v && v.readyState > 0 && !v.error);
-const leader = () => (player.tiles.find((t) => t.method === player.sound && t.video && t.video.readyState > 0) || {}).video || active()[0];
+const leader = () => (player.tiles.find((t) => t.method === player.audible && t.video && t.video.readyState > 0) || {}).video || active()[0];
 const now = () => (leader() ? leader().currentTime : 0);
 const length = () => Math.min(...active().map((v) => v.duration).filter(Number.isFinite));
 
@@ -622,7 +622,7 @@ async function playAll() {
   keepTogether();
 }
 
-/* Followers run a little faster or slower until they are on the leader's frame; far off, they jump. At the end all start again, or stop, together. */
+/* Followers run a little faster or slower until they are on the leader's frame; more than three frames off, they seek. At the end all start again, or stop, together. */
 function keepTogether() {
   cancelAnimationFrame(player.timer);
   if (!player.playing) return;
@@ -659,25 +659,25 @@ function pauseAll() {
 
 byId("cite-copy").addEventListener("click", () => {
   const text = byId("cite-text");
-  const picked = () => { // where the clipboard is closed to pages from disk, the text is selected at least
+  const selectText = () => { // where pages from disk may not use the clipboard
     getSelection().selectAllChildren(text);
     byId("cite-done").textContent = "selected: copy with Ctrl+C";
   };
-  if (navigator.clipboard) navigator.clipboard.writeText(text.textContent).then(() => (byId("cite-done").textContent = "copied"), picked);
-  else picked();
+  if (navigator.clipboard) navigator.clipboard.writeText(text.textContent).then(() => (byId("cite-done").textContent = "copied"), selectText);
+  else selectText();
 });
 
-/* ---- where the reader is ---- */
+/* ---- navigation: marks the section in view ---- */
 
 function setUpNavigation() {
   const links = new Map([...document.querySelectorAll("nav a")].map((a) => [byId(a.hash.slice(1)), a]));
-  const seen = new IntersectionObserver((entries) => {
+  const observer = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       if (entry.isIntersecting) links.get(entry.target).setAttribute("aria-current", "true");
       else links.get(entry.target).removeAttribute("aria-current");
     }
   }, { rootMargin: "-25% 0px -70% 0px" });
-  for (const section of links.keys()) seen.observe(section);
+  for (const section of links.keys()) observer.observe(section);
 }
 
 setUpNavigation();
