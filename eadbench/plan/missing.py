@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eadbench.core.settings import Settings
 from eadbench.corpora.config import TERMS, CorpusConfig
-from eadbench.zoo.registry import Entry, entry, kept, user_cache
+from eadbench.zoo.registry import Entry, cached_folder, entry, user_cache
 
 STEPS = ("Disk space", "Licences", "Weights", "Corpora", "Methods of others", "Libraries and programs")
 
@@ -70,7 +70,7 @@ def published(settings: Settings, results: Path) -> dict[str, tuple[Entry, Path 
             made = results / "zoo" / name
             one = entry(artefact.id)
             here = made if _id_of(made / "card.json") == artefact.id else None
-            found[artefact.id] = (one, here or kept(artefact.id, one, settings.zoo.cache))
+            found[artefact.id] = (one, here or cached_folder(artefact.id, one, settings.zoo.cache))
     return found
 
 

@@ -83,7 +83,7 @@ class ArtefactConfig(Section):
         return ("seed",) if self.how == "fetched" else ()
 
     def trim(self, dump: dict[str, Any]) -> None:
-        # they say which inputs there are, and a job depends on its inputs anyway
+        # they say which inputs there are, and a job depends on its inputs in any case
         for key in ("uses_clips", "uses_captions", "needs"):
             dump.pop(key, None)
 

@@ -253,7 +253,7 @@ def _read(tables: list[Path], split: str, options: EmotionOptions, seed: int) ->
         seed,
         options.region,
         spread_out=True,
-        sound=False,
+        with_audio=False,
     )
     return [clip for clip in found if clip.emotion]
 

@@ -202,7 +202,7 @@ def _read(tables: list[Path], split: str, options: FaceIdOptions, seed: int) -> 
             seed,
             options.region,
             spread_out=True,
-            sound=False,
+            with_audio=False,
         )
     )
 

@@ -21,7 +21,7 @@ from eadbench.zoo.video_features import (
     WindowTransformer,
     draw,
     encoder_of,
-    places_of,
+    frame_size_of,
     sizes_of,
     window_net,
 )
@@ -62,7 +62,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
     state = _tensors(path, "target_encoder", "blocks.0.attn.qkv.weight", ("module.", "backbone."))
     probe = _tensors(folder / PROBE, "classifier", "pooler.query_tokens", ("module.",))
     places, patch = state["pos_embed"], state["patch_embed.proj.weight"].shape[-1]
-    options = sizes_of(state, places_of(places.shape[1], patch, path))
+    options = sizes_of(state, frame_size_of(places.shape[1], patch, path))
     net = network(options)
     own = encoder_of(state, lambda block: state[f"{block}attn.qkv.bias"]) | {"encoder.places": places}
     own |= {f"encoder.norm.{part}": state[f"norm.{part}"] for part in ("weight", "bias")}

@@ -18,7 +18,7 @@ from eadbench.zoo.fetch import fetch_files
 from eadbench.zoo.kinds import vae
 from eadbench.zoo.kinds.text_encoder import make_tokenizer
 from eadbench.zoo.make import ArtefactInputs, make
-from eadbench.zoo.registry import kept, registry
+from eadbench.zoo.registry import cached_folder, registry
 from eadbench.zoo.text_data import training_texts
 
 SUBJECTS = ["mouth corners", "inner brows", "upper lids", "lower lids", "lips"]
@@ -483,8 +483,8 @@ def test_a_snapshot_that_broke_off_does_not_pass_for_a_whole_one_and_goes_on(tmp
     monkeypatch.setattr(huggingface_hub, "snapshot_download", breaks_off)
     with pytest.raises(EadbenchError, match="the line is cut"):
         fetch_files("t5-small", entry, folder, ["t5-small"])
-    assert kept("t5-small", entry) is None
+    assert cached_folder("t5-small", entry) is None
     fetch_files("t5-small", entry, folder, ["t5-small"])
-    assert kept("t5-small", entry) == folder
+    assert cached_folder("t5-small", entry) == folder
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
     assert not folder.with_name("t5-small.partial").exists()
