@@ -1,4 +1,4 @@
-"""Kind ``clap``: sounds and texts in one space (CLAP) through transformers. Fetched
+"""Kind ``clap``: audio and texts in one space (CLAP) through transformers. Fetched
 only.
 """
 
@@ -13,9 +13,9 @@ from eadbench.zoo.hub import from_folder, model_from_folder
 from eadbench.zoo.kinds.clip import unit
 
 
-class SoundText:
-    """Unit vectors of sounds and of texts whose cosine says how well they match.
-    ``rate`` is the sample rate that sounds must have.
+class AudioText:
+    """Unit vectors of waveforms and of texts whose cosine says how well they match.
+    ``rate`` is the sample rate that waveforms must have.
     """
 
     def __init__(self, model: Any, processor: Any, device: Any, batch: int = 16) -> None:
@@ -28,17 +28,19 @@ class SoundText:
         self.rate = processor.feature_extractor.sampling_rate
 
     @torch.inference_mode()
-    def embed_audio(self, sounds: list[np.ndarray]) -> torch.Tensor:
+    def embed_audio(self, waveforms: list[np.ndarray]) -> torch.Tensor:
         """Mono float32 samples at ``rate`` to ``(N, D)`` float32 on the CPU,
-        L2-normalised; of longer sounds the middle stretch counts.
+        L2-normalised; of longer waveforms the middle stretch counts.
         """
-        longest = self.processor.feature_extractor.nb_max_samples
+        max_samples = self.processor.feature_extractor.nb_max_samples
         # the extractor itself would cut at random
-        sounds = [s[max(0, len(s) - longest) // 2 :][:longest] for s in sounds]
+        waveforms = [
+            waveform[max(0, len(waveform) - max_samples) // 2 :][:max_samples] for waveform in waveforms
+        ]
         found = []
-        for start in range(0, len(sounds), self.batch):
+        for start in range(0, len(waveforms), self.batch):
             given = self.processor.feature_extractor(
-                sounds[start : start + self.batch],
+                waveforms[start : start + self.batch],
                 sampling_rate=self.rate,
                 return_tensors="pt",
                 truncation="rand_trunc",
@@ -71,8 +73,8 @@ class SoundText:
         return torch.cat(found)
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> SoundText:
+def load(folder: Path, card: Card, device: Any = "cpu") -> AudioText:
     """An object with ``embed_audio``, ``embed_texts`` and ``rate``."""
     from transformers import AutoModel, AutoProcessor
 
-    return SoundText(model_from_folder(AutoModel, folder, card), from_folder(AutoProcessor, folder), device)
+    return AudioText(model_from_folder(AutoModel, folder, card), from_folder(AutoProcessor, folder), device)
