@@ -16,6 +16,8 @@ from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
 from eadbench.zoo.material import training_clips
 
+WHOLE = (0.0, 1.0, 0.0, 1.0)  # region of a whole frame: top, bottom, left, right as shares of the sides
+
 
 @dataclass(frozen=True)
 class TrainingClip:
@@ -30,9 +32,7 @@ class TrainingClip:
     audio: np.ndarray
 
 
-def resize(
-    frames: np.ndarray, size: int, region: tuple[float, float, float, float] = (0, 1, 0, 1)
-) -> np.ndarray:
+def resize(frames: np.ndarray, size: int, region: tuple[float, float, float, float] = WHOLE) -> np.ndarray:
     """Cut a region (top, bottom, left, right as shares of the sides) out of
     ``(T, H, W, 3)`` frames and scale it to ``size`` squared, bilinear.
     """
@@ -53,7 +53,7 @@ def iter_clips(
     max_clips: int,
     max_frames: int,
     seed: int,
-    region: tuple[float, float, float, float] = (0, 1, 0, 1),
+    region: tuple[float, float, float, float] = WHOLE,
     spread_out: bool = False,
     with_audio: bool = True,
 ) -> Iterator[TrainingClip]:
@@ -89,6 +89,31 @@ def iter_clips(
         yield TrainingClip(
             row.clip_id, f"{row.corpus}/{row.speaker}", row.emotion, resize(frames, size, region), audio
         )
+
+
+def face_clips(tables: list[Path], split: str, options: Any, seed: int) -> list[TrainingClip]:
+    """Clips without audio, a few frames each, spread over their length, cut to the
+    evaluator's region already.
+
+    Args:
+        tables: Tables of clips.
+        split: As in :func:`iter_clips`.
+        options: Options of a kind, with ``size``, ``region``, ``max_clips`` and
+            ``frames_per_clip``.
+        seed: Of the draw.
+    """
+    clips = iter_clips(
+        tables,
+        split,
+        options.size,
+        options.max_clips,
+        options.frames_per_clip,
+        seed,
+        options.region,
+        spread_out=True,
+        with_audio=False,
+    )
+    return list(clips)
 
 
 def per_split(

@@ -10,7 +10,7 @@ import torch
 
 from eadbench.zoo.card import Card
 from eadbench.zoo.hub import from_folder, model_from_folder
-from eadbench.zoo.kinds.clip import unit
+from eadbench.zoo.kinds.clip import unit_vectors
 
 
 class AudioText:
@@ -34,43 +34,32 @@ class AudioText:
         """
         max_samples = self.processor.feature_extractor.nb_max_samples
         # the extractor itself would cut at random
-        waveforms = [
-            waveform[max(0, len(waveform) - max_samples) // 2 :][:max_samples] for waveform in waveforms
-        ]
-        found = []
-        for start in range(0, len(waveforms), self.batch):
-            given = self.processor.feature_extractor(
-                waveforms[start : start + self.batch],
-                sampling_rate=self.rate,
-                return_tensors="pt",
-                truncation="rand_trunc",
-                padding="repeatpad",
-            ).to(self.device)
-            given["input_features"] = given["input_features"].to(self.model.dtype)
-            found.append(unit(self.model.get_audio_features(**given)))
-        return torch.cat(found)
+        middles = [w[max(0, len(w) - max_samples) // 2 :][:max_samples] for w in waveforms]
+        return unit_vectors(self._audio_features, middles, self.batch)
+
+    def _audio_features(self, waveforms: list[np.ndarray]) -> Any:
+        inputs = self.processor.feature_extractor(
+            waveforms,
+            sampling_rate=self.rate,
+            return_tensors="pt",
+            truncation="rand_trunc",
+            padding="repeatpad",
+        ).to(self.device)
+        inputs["input_features"] = inputs["input_features"].to(self.model.dtype)
+        return self.model.get_audio_features(**inputs)
 
     @torch.inference_mode()
     def embed_texts(self, texts: list[str]) -> torch.Tensor:
         """``(N, D)`` float32 on the CPU, L2-normalised."""
-        found = []
-        for start in range(0, len(texts), self.batch):
-            given = self.processor.tokenizer(
-                texts[start : start + self.batch],
-                padding=True,
-                truncation=True,
-                max_length=77,
-                return_tensors="pt",
-            )
-            given = given.to(self.device)
-            found.append(
-                unit(
-                    self.model.get_text_features(
-                        input_ids=given["input_ids"], attention_mask=given["attention_mask"]
-                    )
-                )
-            )
-        return torch.cat(found)
+        return unit_vectors(self._text_features, texts, self.batch)
+
+    def _text_features(self, texts: list[str]) -> Any:
+        tokens = self.processor.tokenizer(
+            texts, padding=True, truncation=True, max_length=77, return_tensors="pt"
+        ).to(self.device)
+        return self.model.get_text_features(
+            input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
+        )
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> AudioText:

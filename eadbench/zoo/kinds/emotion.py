@@ -20,12 +20,11 @@ from eadbench.core.geometry import spread
 from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import dlib_chips
-from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, per_split, resize
+from eadbench.zoo.evaluator_data import WHOLE, TrainingClip, face_clips, per_split, resize
 from eadbench.zoo.fit import fit
 from eadbench.zoo.weights import load_weights, read_weights, save_weights
 
 log = logging.getLogger(__name__)
-WHOLE = (0.0, 1.0, 0.0, 1.0)
 
 
 class EmotionOptions(BaseModel):
@@ -209,7 +208,7 @@ def train(folder: Path, raw_options: dict[str, Any], inputs: Any, seed: int) -> 
     options = EmotionOptions.model_validate(raw_options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    clips = _read(inputs.clips, "train", options, seed)
+    clips = _labelled_clips(inputs.clips, "train", options, seed)
     classes = tuple(sorted({clip.emotion for clip in clips}))
     if len(classes) < 2:
         raise EadbenchError(
@@ -231,28 +230,14 @@ def train(folder: Path, raw_options: dict[str, Any], inputs: Any, seed: int) -> 
         "train_clips": len(clips),
         "train_speakers": len({clip.speaker for clip in clips}),
     }
-    held_out = _read(inputs.clips, "val", options, seed)
+    held_out = _labelled_clips(inputs.clips, "val", options, seed)
     facts |= per_split(partial(accuracy, evaluator), train=clips[:64], val=held_out)
     log.info("evaluator of emotion: %s", facts)
     return facts
 
 
-def _read(tables: list[Path], split: str, options: EmotionOptions, seed: int) -> list[TrainingClip]:
-    """Labelled clips with a few frames each, spread over their length, cut to the
-    evaluator's region already.
-    """
-    clips = iter_clips(
-        tables,
-        split,
-        options.size,
-        options.max_clips,
-        options.frames_per_clip,
-        seed,
-        options.region,
-        spread_out=True,
-        with_audio=False,
-    )
-    return [clip for clip in clips if clip.emotion]
+def _labelled_clips(tables: list[Path], split: str, options: EmotionOptions, seed: int) -> list[TrainingClip]:
+    return [clip for clip in face_clips(tables, split, options, seed) if clip.emotion]
 
 
 def _losses(

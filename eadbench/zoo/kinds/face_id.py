@@ -17,14 +17,14 @@ from eadbench.core.errors import EadbenchError
 from eadbench.models.emotion_fan import ResNet18Trunk
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import arcface_chips
-from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
+from eadbench.zoo.evaluator_data import WHOLE, TrainingClip, face_clips, resize
 from eadbench.zoo.fit import fit
 from eadbench.zoo.kinds.emotion import augment, to_unit, with_face
 from eadbench.zoo.onnx import open_onnx
 from eadbench.zoo.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
-WHOLE = (0.0, 1.0, 0.0, 1.0)
+
 SCALE, MARGIN = 16.0, 0.2  # of the cosine softmax
 
 
@@ -161,7 +161,7 @@ def train(folder: Path, raw_options: dict[str, Any], inputs: Any, seed: int) -> 
     options = FaceIdOptions.model_validate(raw_options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    clips = _read(inputs.clips, "train", options, seed)
+    clips = face_clips(inputs.clips, "train", options, seed)
     speakers = sorted({clip.speaker for clip in clips})
     if len(speakers) < 2:
         raise EadbenchError(
@@ -183,30 +183,15 @@ def train(folder: Path, raw_options: dict[str, Any], inputs: Any, seed: int) -> 
     )
     save_weights(net, folder / "model.safetensors")
     evaluator = TrainedFaceId(net, options.model_copy(update={"region": WHOLE}))
-    held_out = _read(inputs.clips, "val", options, seed)
-    facts = {"train_speakers": len(speakers), "train_clips": len(clips)}
-    facts |= {
+    held_out = face_clips(inputs.clips, "val", options, seed)
+    facts = {
+        "train_speakers": len(speakers),
+        "train_clips": len(clips),
         "train_accuracy": round(values["accuracy"], 4),
         "val_auc": verification_auc(evaluator, held_out),
     }
     log.info("identity network: %s", facts)
     return facts
-
-
-def _read(tables: list[Path], split: str, options: FaceIdOptions, seed: int) -> list[TrainingClip]:
-    return list(
-        iter_clips(
-            tables,
-            split,
-            options.size,
-            options.max_clips,
-            options.frames_per_clip,
-            seed,
-            options.region,
-            spread_out=True,
-            with_audio=False,
-        )
-    )
 
 
 def _losses(

@@ -32,13 +32,13 @@ from eadbench.models.syncnet_evaluator import (
     window_count,
 )
 from eadbench.zoo.card import Card
-from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, per_split, resize
+from eadbench.zoo.evaluator_data import WHOLE, TrainingClip, iter_clips, per_split, resize
 from eadbench.zoo.fit import fit
 from eadbench.zoo.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
 OFFICIAL = "syncnet_v2.model"
-WHOLE = (0.0, 1.0, 0.0, 1.0)
+
 LENGTH, HOP = 400, 160  # samples of a step of the MFCC, and from one to the next
 
 

@@ -207,9 +207,8 @@ def make_tokenizer(texts: list[str], size: int) -> Any:
     words = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:size]
     scores = {word: math.log(count / total) for word, count in words}
     rarest = min(scores.values())
-    for character in sorted(
-        {c for word in counts for c in word} | set(string.ascii_lowercase + string.digits)
-    ):
+    characters = {c for word in counts for c in word} | set(string.ascii_lowercase + string.digits)
+    for character in sorted(characters):
         scores.setdefault(character, rarest - 10)  # a known word must score above its characters
     special_tokens = [(token, 0.0) for token in (PAD, EOS, UNKNOWN, MASK)]
     tokenizer = Tokenizer(models.Unigram([*special_tokens, *scores.items()], unk_id=2))
