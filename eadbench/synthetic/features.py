@@ -19,7 +19,7 @@ F = np.float32
 
 @dataclass
 class Pose:
-    """What the moving parts do in one frame; units and signs as in ``Expression``,
+    """State of the moving parts in one frame; units and signs as in ``Expression``,
     mouth channels as in ``MouthTrack``.
     """
 
@@ -117,7 +117,7 @@ class Eyes:
         ]
         self.y = [(p.y - 115).astype(F) for p in self.patches]
         self.iris = self._iris(rng)
-        # in a dark face the full white would glare
+        # in a dark face full white would look too bright
         self.white = colour([232, 228, 224], 1 - 0.17 * a.darkness)
         self.caruncle = colour([178, 112, 104])
         self.lash = colour([30, 20, 18]) if a.lashes > 0.6 else colour(a.skin, 0.22)
@@ -125,8 +125,8 @@ class Eyes:
 
     def _iris(self, rng: np.random.Generator) -> np.ndarray:
         """Iris with pupil, ``(60, 60, 4)`` float32, alpha in 0..1."""
-        side = 60
-        y, x = (np.mgrid[0:side, 0:side].astype(F) - (side - 1) / 2) / self.TEXTURE
+        size = 60
+        y, x = (np.mgrid[0:size, 0:size].astype(F) - (size - 1) / 2) / self.TEXTURE
         r, angle = np.hypot(x, y) / self.RADIUS, np.arctan2(y, x)
         streaks = np.interp(
             angle.ravel(), np.linspace(-np.pi, np.pi, 61), rng.normal(0, 1, 61), period=2 * np.pi
@@ -140,16 +140,20 @@ class Eyes:
         body = np.clip(body * (1 - pupil) + 8 * pupil, 0, 255)
         alpha = np.clip((1 - r) * 11 + 0.5, 0, 1)
         texture = np.dstack([body, alpha]).astype(F)
-        return cv2.GaussianBlur(texture, (0, 0), 0.9)  # it is drawn smaller than it is
+        return cv2.GaussianBlur(texture, (0, 0), 0.9)  # drawn at a smaller size
 
     def paint(self, image: np.ndarray, pose: Pose) -> None:
-        """Draw both eyes over the closed lids of the still layer."""
-        for patch, x, y, side in zip(self.patches, self.x, self.y, (-1, 1), strict=True):
+        """Draw both eyes over the closed lids of the still layer; ``sign`` is -1 for
+        the eye on the image's left.
+        """
+        for patch, x, y, sign in zip(self.patches, self.x, self.y, (-1, 1), strict=True):
             skin = patch.load(image)
-            self._one(skin, x, y, side, patch.density, pose)
+            self._paint_eye(skin, x, y, sign, patch.density, pose)
             patch.store(image, skin)
 
-    def _one(self, skin: np.ndarray, x: np.ndarray, y: np.ndarray, side: int, d: float, pose: Pose) -> None:
+    def _paint_eye(
+        self, skin: np.ndarray, x: np.ndarray, y: np.ndarray, sign: int, d: float, pose: Pose
+    ) -> None:
         a = self.actor
         u = x / a.eye_width
         au = np.abs(u)
@@ -178,7 +182,7 @@ class Eyes:
         aperture = unit(below * d + 0.5) * unit(above * d + 0.5) * (arch > 0)
         inside = unit((1.16 - au) * 6)
         if pose.blink < 0.97:
-            self._ball(skin, aperture, x, y, u, au, below, side, d, pose)
+            self._paint_eyeball(skin, aperture, x, y, u, au, below, sign, d, pose)
         # folds of the lids: crease above, bag below, edge of the lower lid
         rise = 3.2 + 0.8 * a.crease + 1.2 * max(pose.lid, 0.0) - 1.2 * max(-pose.lid, 0.0)
         fold = tilt - (wide * (1 - 0.28 * pose.blink) + rise) * arch**0.55 * (1 - 0.06 * u) * (
@@ -195,24 +199,24 @@ class Eyes:
         lash = blob((below + 0.35 + flick) / thick) * (inside * (0.78 + 0.2 * a.lashes))
         blend(skin, self.lash, lash)
 
-    def _ball(self, skin, aperture, x, y, u, au, below, side, d, pose) -> None:
+    def _paint_eyeball(self, skin, aperture, x, y, u, au, below, sign, d, pose) -> None:
         """Sclera, iris and reflections within the aperture."""
         under = np.maximum(below, 0)
         shade = (0.98 - 0.20 * np.minimum(au, 1) ** 2) - 0.36 * np.exp(under * F(-0.5))
         ball = self.white * shade
         blend(ball, self.caruncle, blob((u + 0.95) / 0.12))
-        gx, gy = pose.gaze_x * side, pose.gaze_y - 0.7
+        gx, gy = pose.gaze_x * sign, pose.gaze_y - 0.7
         centre = (self.iris.shape[0] - 1) / 2
         k = d / self.TEXTURE
-        step = side * k
+        step = sign * k
         matrix = np.array(
-            [[step, 0, (gx - x[0]) * side * d - centre * step], [0, k, (gy - y[0, 0]) * d - centre * k]], F
+            [[step, 0, (gx - x[0]) * sign * d - centre * step], [0, k, (gy - y[0, 0]) * d - centre * k]], F
         )
         iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR).transpose(
             2, 0, 1
         )
         blend(ball, iris[:3] * (0.55 + 0.45 * unit(under / 3.2)), iris[3])
-        px, py = (x - gx) * side, y - gy
+        px, py = (x - gx) * sign, y - gy
         ball += 225 * blob((px - self.glint[0]) / 1.15) * blob((py - self.glint[1]) / 1.15)
         ball += 24 * blob((px + self.glint[0]) / 1.6) * blob((py - 2.4) / 1.2)
         np.minimum(ball, 252, out=ball)
@@ -266,7 +270,7 @@ class Brows:
     def paint(self, image: np.ndarray, pose: Pose) -> None:
         """Draw both brows."""
         a = self.actor
-        for patch, x, side in zip(self.patches, self.x, (-1, 1), strict=True):
+        for patch, x, sign in zip(self.patches, self.x, (-1, 1), strict=True):
             q = (x + 1.0 + 2.6 * pose.furrow * unit(0.5 - x / 30)) / a.brow_width
             inner, outer = (
                 np.minimum(np.maximum((0.55 - q) / 1.5, 0), 1.1),
@@ -280,11 +284,11 @@ class Brows:
             line = (
                 line - (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in * inner - 6.5 * pose.brow_out * outer
             )
-            line = line - 4.5 * pose.brow_asym * side * (0.4 + outer) + 1.6 * pose.furrow * inner
-            half = a.brow_thick * (1.45 - 0.30 * np.maximum(np.minimum(q, 1), -1))
-            away = patch.y - line
-            u = np.broadcast_to(((q / 2.04 + 0.5) * (self.COLUMNS - 1)).astype(F), away.shape)
-            v = (away / (half * 2.3) + 0.5) * (self.ROWS - 1)
+            line = line - 4.5 * pose.brow_asym * sign * (0.4 + outer) + 1.6 * pose.furrow * inner
+            half_thickness = a.brow_thick * (1.45 - 0.30 * np.maximum(np.minimum(q, 1), -1))
+            above_line = patch.y - line
+            u = np.broadcast_to(((q / 2.04 + 0.5) * (self.COLUMNS - 1)).astype(F), above_line.shape)
+            v = (above_line / (half_thickness * 2.3) + 0.5) * (self.ROWS - 1)
             strip = cv2.remap(
                 self.strip,
                 np.ascontiguousarray(u),
@@ -293,14 +297,14 @@ class Brows:
                 borderMode=cv2.BORDER_CONSTANT,
             ).transpose(2, 0, 1)
             skin = patch.load(image)
-            skin *= 1 - 0.06 * blob((away - 1.4 * half) / 3.0) * unit(1.1 - np.abs(q))
+            skin *= 1 - 0.06 * blob((above_line - 1.4 * half_thickness) / 3.0) * unit(1.1 - np.abs(q))
             blend(skin, strip[:3], strip[3])
             patch.store(image, skin)
 
 
 class Mouth:
-    """Lips, teeth, tongue and the dark between, over the skin; ``jaw`` tells how far
-    the chin goes down.
+    """Lips, teeth, tongue and the dark between, over the skin; ``jaw`` is the drop of
+    the chin.
     """
 
     def __init__(self, actor: Actor, canvas: Canvas, light: Light, rng: np.random.Generator) -> None:

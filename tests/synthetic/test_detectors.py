@@ -8,7 +8,7 @@ from eadbench.synthetic.acting import EXPRESSIONS
 from eadbench.synthetic.canvas import Light
 from eadbench.synthetic.cast import cast
 from eadbench.synthetic.features import Pose
-from eadbench.synthetic.scene import Camera, Shot, Turn, backdrop
+from eadbench.synthetic.scene import Camera, HeadPose, Shot, backdrop
 from eadbench.synthetic.take import SHARED
 
 DARK, PALE = "M005", "W014"
@@ -26,8 +26,8 @@ def frames(request):
         pose = {field: getattr(e, field) for field in SHARED} | {"rest_open": e.open}
         layer = shot.layer(e)
         images[name] = [
-            shot.frame(layer, Pose(**pose), Turn()).copy(),
-            shot.frame(layer, Pose(**pose, open=0.9), Turn(yaw=0.08)).copy(),
+            shot.frame(layer, Pose(**pose), HeadPose()).copy(),
+            shot.frame(layer, Pose(**pose, open=0.9), HeadPose(yaw=0.08)).copy(),
         ]
     return images
 

@@ -12,7 +12,7 @@ from eadbench.synthetic.acting import EXPRESSIONS, PROSODIES
 from eadbench.synthetic.cast import cast, speaker_of
 from eadbench.synthetic.config import StudioConfig
 from eadbench.synthetic.jobs import hdtf_cuts, jobs_of, video_id
-from eadbench.synthetic.production import made_to_measure
+from eadbench.synthetic.production import mead_like_config
 
 
 def test_every_emotion_has_a_face_and_a_voice():
@@ -98,10 +98,10 @@ def test_video_ids_look_like_the_sites():
 
 
 def test_made_to_measure_gives_the_asked_length():
-    config = made_to_measure(40, 60, 256)
+    config = mead_like_config(40, 60, 256)
     seconds = 2.6 * len(jobs_of(config, 1))
     assert len(config.actors) == 40 and 60 * 60 <= seconds < 2.2 * 60 * 60
-    assert made_to_measure(48, 1, 128).sentences == 1
+    assert mead_like_config(48, 1, 128).sentences == 1
 
 
 def test_levels_in_turn_give_each_actor_each_emotion_once_and_each_emotion_all_levels():
