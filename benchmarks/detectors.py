@@ -21,7 +21,7 @@ import skimage.data
 from skimage.feature import Cascade
 
 from eadbench.synthetic.acting import EXPRESSIONS
-from eadbench.synthetic.crew import MOTIONS, studio_shot
+from eadbench.synthetic.filming import MOTIONS, studio_shot
 from eadbench.synthetic.take import Line, Performance, Speech
 
 SEED = 20260425

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from eadbench.core.files import atomic_path, write_text
-from eadbench.synthetic.crew import cameras
+from eadbench.synthetic.filming import cameras
 from eadbench.synthetic.jobs import TAKES, FilmJob, hdtf_cuts
 
 GROUPS = ("RD", "WDA", "WRA")

@@ -17,7 +17,7 @@ from eadbench.core.files import sha256_of, write_text
 from eadbench.core.job import Notes
 from eadbench.core.progress import track
 from eadbench.synthetic.config import MEAD_EMOTIONS, StudioConfig
-from eadbench.synthetic.crew import as_json, cast_facts, film
+from eadbench.synthetic.filming import as_json, cast_facts, film
 from eadbench.synthetic.jobs import MEAN_SECONDS, TAKES, FilmJob, jobs_of
 from eadbench.synthetic.lists import write_hdtf_lists, write_ravdess_archives
 

@@ -11,7 +11,7 @@ from eadbench.synthetic.acting import Expression
 from eadbench.synthetic.canvas import Canvas, Light, blur, bump, noise, smooth
 from eadbench.synthetic.cast import Actor
 from eadbench.synthetic.features import Brows, Eyes, Mouth, Patch, Pose
-from eadbench.synthetic.sculpture import Sculpture
+from eadbench.synthetic.head import Head
 
 PIVOT = 225.0  # the head nods and tilts about the neck
 AXIS = 26.0  # depth of the axis that it rotates about
@@ -103,7 +103,7 @@ class Shot:
     ) -> None:
         self.actor, self.camera, self.light = actor, camera, light
         self.canvas = camera.canvas()
-        self.sculpture = Sculpture(actor, self.canvas, rng)
+        self.head = Head(actor, self.canvas, rng)
         self.eyes = Eyes(actor, self.canvas, light, rng)
         self.brows = Brows(actor, self.canvas, rng)
         self.mouth = Mouth(actor, self.canvas, light, rng)
@@ -126,9 +126,7 @@ class Shot:
         off_shoulders = 1 - smooth(104, 122, np.abs(x)) * smooth(190, 215, y)
         weight = (above_neck * off_shoulders).astype(F)
         points = self._to_canvas(x, y)
-        depth = (
-            cv2.remap(self.sculpture.depth, *points, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) - AXIS
-        )
+        depth = cv2.remap(self.head.depth, *points, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) - AXIS
         self._rest_points = np.stack([m.ravel() for m in points])
         fields = (np.ones_like(x), x, PIVOT - y, depth, y - 128)
         self._fields = np.stack([(weight * field).ravel() for field in fields]).astype(F)
@@ -189,7 +187,7 @@ class Shot:
     def layer(self, expression: Expression) -> np.ndarray:
         """Still layer under an expression; drawn once per expression."""
         if expression not in self._layers:
-            self._layers[expression] = self.sculpture.layer(expression, self.light)
+            self._layers[expression] = self.head.layer(expression, self.light)
         return self._layers[expression]
 
     def drop_layers(self) -> None:

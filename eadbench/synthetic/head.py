@@ -12,7 +12,7 @@ from eadbench.synthetic.cast import Actor
 from eadbench.synthetic.hair import Hair
 
 
-class Sculpture(Silhouette):
+class Head(Silhouette):
     """An actor's still parts on a canvas.
 
     Args:
