@@ -145,7 +145,7 @@ def _ravdess(config: StudioConfig, seed: int) -> list[FilmJob]:
 
 
 def video_id(name: str) -> str:
-    """Eleven characters that stand for a video's name as on a video site."""
+    """Eleven characters made from a video's name, like the ids of a video site."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 

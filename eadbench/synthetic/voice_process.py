@@ -1,4 +1,4 @@
-"""Stand-alone helper, standard library only: speaks utterances with espeak-ng, each in
+"""Separate program, standard library only: speaks utterances with espeak-ng, each in
 a fresh process.
 
 Run as ``python -I -S voice_process.py LIBRARY DATA``. Reads one JSON request per line,
