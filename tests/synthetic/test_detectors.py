@@ -41,9 +41,9 @@ def test_the_face_mesh_finds_every_face_and_sees_the_mouth_open(frames):
         for name, pair in frames.items():
             gaps = []
             for image in pair:
-                found = mesh.process(image).multi_face_landmarks
-                assert found, name
-                points = np.array([(p.x, p.y) for p in found[0].landmark]) * 256
+                faces = mesh.process(image).multi_face_landmarks
+                assert faces, name
+                points = np.array([(p.x, p.y) for p in faces[0].landmark]) * 256
                 assert abs(points[:, 0].mean() - 128) < 15 and 70 < np.ptp(points[:, 1]) < 230
                 gaps.append(points[14, 1] - points[13, 1])
             assert gaps[1] > gaps[0] + 2, name

@@ -29,8 +29,8 @@ def shot():
     )
 
 
-def draw(shot, pose=None, turn=None, expression=REST):
-    return shot.frame(shot.layer(expression), pose or Pose(), turn or HeadPose()).copy()
+def draw(shot, pose=None, head=None, expression=REST):
+    return shot.frame(shot.layer(expression), pose or Pose(), head or HeadPose()).copy()
 
 
 def rows_of_change(a, b, least=12):
@@ -98,8 +98,8 @@ def test_teeth_show_in_a_bite_and_the_tongue_in_th(shot):
 
 
 def test_turning_moves_the_nose_more_than_the_outline(shot):
-    def flow(turn):
-        a, b = (cv2.cvtColor(draw(shot, turn=t), cv2.COLOR_RGB2GRAY) for t in (HeadPose(), turn))
+    def flow(head):
+        a, b = (cv2.cvtColor(draw(shot, head=t), cv2.COLOR_RGB2GRAY) for t in (HeadPose(), head))
         return cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 3, 13, 5, 5, 1.1, 0)
 
     right = flow(HeadPose(yaw=0.1))
@@ -111,7 +111,7 @@ def test_turning_moves_the_nose_more_than_the_outline(shot):
 
 def test_the_ground_stays_where_the_actor_is_not(shot):
     frames = [
-        draw(shot, turn=turn) for turn in (HeadPose(), HeadPose(yaw=0.12, x=3), HeadPose(roll=0.1, y=-3))
+        draw(shot, head=head) for head in (HeadPose(), HeadPose(yaw=0.12, x=3), HeadPose(roll=0.1, y=-3))
     ]
     corner = np.s_[:30, :14]
     assert all(np.array_equal(frames[0][corner], frame[corner]) for frame in frames)
