@@ -161,9 +161,8 @@ class Eyes:
         tilt = -a.eye_tilt * x - 0.2
         squint = max(pose.squint, 0.0)
         wide = 7.4 * a.eye_height * (1 + 0.36 * pose.lid) * (1 - 0.22 * squint) - 0.5 * abs(pose.slant)
-        down = (4.2 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid) * (
-            1 - 0.35 * pose.blink
-        ) + 0.8 * pose.blink
+        open_down = 4.2 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid
+        down = open_down * (1 - 0.35 * pose.blink) + 0.8 * pose.blink
         # a slanting lid cuts the arch towards the nose (anger) or towards the temple
         # (sorrow)
         cut = (
@@ -185,12 +184,10 @@ class Eyes:
             self._paint_eyeball(skin, aperture, x, y, u, au, below, sign, d, pose)
         # folds of the lids: crease above, bag below, edge of the lower lid
         rise = 3.2 + 0.8 * a.crease + 1.2 * max(pose.lid, 0.0) - 1.2 * max(-pose.lid, 0.0)
-        fold = tilt - (wide * (1 - 0.28 * pose.blink) + rise) * arch**0.55 * (1 - 0.06 * u) * (
-            0.5 + 0.5 * cut
-        )
-        dark = blob((y - fold) / 1.1) * (
-            unit((1.05 - au) * 3) * (0.10 + 0.26 * a.crease) * (1 - 0.5 * pose.blink)
-        )
+        height = wide * (1 - 0.28 * pose.blink) + rise
+        fold = tilt - height * arch**0.55 * (1 - 0.06 * u) * (0.5 + 0.5 * cut)
+        crease = unit((1.05 - au) * 3) * (0.10 + 0.26 * a.crease) * (1 - 0.5 * pose.blink)
+        dark = blob((y - fold) / 1.1) * crease
         dark += blob((y - bottom - 3.6) / 1.3) * (arch * (0.05 + 0.12 * a.age + 0.16 * squint))
         dark += blob((above + 0.35) / 0.75) * (inside * 0.30 * unit(0.7 + 0.4 * u))
         skin *= 1 - 0.75 * np.minimum(dark, 0.8)
@@ -212,9 +209,8 @@ class Eyes:
         matrix = np.array(
             [[step, 0, (gx - x[0]) * sign * d - centre * step], [0, k, (gy - y[0, 0]) * d - centre * k]], F
         )
-        iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR).transpose(
-            2, 0, 1
-        )
+        iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR)
+        iris = iris.transpose(2, 0, 1)
         blend(ball, iris[:3] * (0.55 + 0.45 * unit(under / 3.2)), iris[3])
         px, py = (x - gx) * sign, y - gy
         ball += 225 * blob((px - self.glint[0]) / 1.15) * blob((py - self.glint[1]) / 1.15)
@@ -272,23 +268,20 @@ class Brows:
         a = self.actor
         for patch, x, sign in zip(self.patches, self.x, (-1, 1), strict=True):
             q = (x + 1.0 + 2.6 * pose.furrow * unit(0.5 - x / 30)) / a.brow_width
-            inner, outer = (
-                np.minimum(np.maximum((0.55 - q) / 1.5, 0), 1.1),
-                np.minimum(np.maximum((q + 0.45) / 1.4, 0), 1.1),
-            )
+            inner = np.minimum(np.maximum((0.55 - q) / 1.5, 0), 1.1)
+            outer = np.minimum(np.maximum((q + 0.45) / 1.4, 0), 1.1)
             line = (
                 a.brow_y
                 - a.brow_arch * (1 - np.minimum(np.abs(q - 0.30) / 1.25, 1.2) ** 2)
                 + 2.5 * unit(q - 0.35) ** 1.5
             )
-            line = (
-                line - (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in * inner - 6.5 * pose.brow_out * outer
-            )
+            inner_rise = (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in
+            line = line - inner_rise * inner - 6.5 * pose.brow_out * outer
             line = line - 4.5 * pose.brow_asym * sign * (0.4 + outer) + 1.6 * pose.furrow * inner
             half_thickness = a.brow_thick * (1.45 - 0.30 * np.maximum(np.minimum(q, 1), -1))
-            above_line = patch.y - line
-            u = np.broadcast_to(((q / 2.04 + 0.5) * (self.COLUMNS - 1)).astype(F), above_line.shape)
-            v = (above_line / (half_thickness * 2.3) + 0.5) * (self.ROWS - 1)
+            offset = patch.y - line
+            u = np.broadcast_to(((q / 2.04 + 0.5) * (self.COLUMNS - 1)).astype(F), offset.shape)
+            v = (offset / (half_thickness * 2.3) + 0.5) * (self.ROWS - 1)
             strip = cv2.remap(
                 self.strip,
                 np.ascontiguousarray(u),
@@ -297,7 +290,7 @@ class Brows:
                 borderMode=cv2.BORDER_CONSTANT,
             ).transpose(2, 0, 1)
             skin = patch.load(image)
-            skin *= 1 - 0.06 * blob((above_line - 1.4 * half_thickness) / 3.0) * unit(1.1 - np.abs(q))
+            skin *= 1 - 0.06 * blob((offset - 1.4 * half_thickness) / 3.0) * unit(1.1 - np.abs(q))
             blend(skin, strip[:3], strip[3])
             patch.store(image, skin)
 
@@ -334,15 +327,12 @@ class Mouth:
     def opening(self, pose: Pose) -> tuple[float, float]:
         """Gap between the lips above and below the line where they meet, in units."""
         free = (1 - pose.close) * (1 - pose.bite)
-        jaw = (15.0 * pose.open + 10.0 * pose.rest_open * (1 - 0.5 * min(pose.open, 1))) * (
-            1 - 0.15 * pose.round
-        )
-        up = (0.14 * jaw + 3.4 * pose.upper + 0.35 * max(pose.stretch, 0.0)) * (
-            1 - 0.3 * pose.press
-        ) * free + 2.1 * pose.bite * (1 - pose.close)
-        low = (0.86 * jaw * (1 - 0.15 * pose.press) + 2.6 * pose.lower) * free + 1.4 * pose.bite * (
-            1 - pose.close
-        )
+        jaw = 15.0 * pose.open + 10.0 * pose.rest_open * (1 - 0.5 * min(pose.open, 1))
+        jaw = jaw * (1 - 0.15 * pose.round)
+        up = (0.14 * jaw + 3.4 * pose.upper + 0.35 * max(pose.stretch, 0.0)) * (1 - 0.3 * pose.press)
+        low = 0.86 * jaw * (1 - 0.15 * pose.press) + 2.6 * pose.lower
+        up = up * free + 2.1 * pose.bite * (1 - pose.close)
+        low = low * free + 1.4 * pose.bite * (1 - pose.close)
         return up, low
 
     def jaw(self, pose: Pose) -> float:
@@ -426,12 +416,9 @@ class Mouth:
         """Dark, lower teeth, tongue, upper teeth between the lips; only the rows that
         are open.
         """
-        rows = np.s_[
-            max(int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1, 0) : int(
-                (float(bottom.max()) - self.y[0, 0]) * self.patch.density
-            )
-            + 3
-        ]
+        first = int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1
+        last = int((float(bottom.max()) - self.y[0, 0]) * self.patch.density) + 3
+        rows = np.s_[max(first, 0) : last]
         x, ax, y, d = self.x, self.ax, self.y[rows], self.patch.density
         under = np.maximum(y - top, 0)
         inside = unit((y - top) * d + 0.5) * unit((bottom - y) * d + 0.5) * (k > 0.02)

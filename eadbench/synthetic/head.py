@@ -52,9 +52,8 @@ class Head(Silhouette):
         a, x, y = self.actor, self.x, self.y
         wide = np.clip(self.rho / 1.16, 0, 1)
         dome = 70 * np.sqrt(np.clip(1 - wide**2.2, 0, 1))
-        z = dome + 15 * np.exp(-((x / 9) ** 2)) * smooth(104, a.nose_tip - 4, y) * (
-            1 - smooth(a.nose_tip, a.nose_tip + 9, y)
-        )
+        below_nose = smooth(a.nose_tip, a.nose_tip + 9, y)
+        z = dome + 15 * np.exp(-((x / 9) ** 2)) * smooth(104, a.nose_tip - 4, y) * (1 - below_nose)
         return blur(z.astype(np.float32), 2.5 * self.canvas.density)
 
     def _relief(self) -> np.ndarray:
@@ -99,9 +98,8 @@ class Head(Silhouette):
             + 3.0 * np.sin(np.pi * t) * raised
         )
         distance = self.ax - line
-        window = smooth(a.nose_tip - 9, a.nose_tip - 1, self.y) * (
-            1 - smooth(a.mouth_y - 3, a.mouth_y + 12, self.y)
-        )
+        below_mouth = smooth(a.mouth_y - 3, a.mouth_y + 12, self.y)
+        window = smooth(a.nose_tip - 9, a.nose_tip - 1, self.y) * (1 - below_mouth)
         return (np.exp(-((distance / 2.1) ** 2)) - 0.75 * np.exp(-(((distance - 7.5) / 5.5) ** 2))) * window
 
     def _expressed(self, e: Expression) -> np.ndarray:
@@ -184,9 +182,8 @@ class Head(Silhouette):
         colour = colour * (
             1 + (0.05 + 0.10 * pale) * red[..., None] * np.array([0.7, -0.9, -0.75], np.float32)
         )
-        socket = bump(ax, y, a.eye_distance, 113, 17, 10) + 0.6 * bump(
-            ax, y, a.eye_distance - 4, 125, 10, 5
-        ) * (0.4 + a.age)
+        eye_bag = bump(ax, y, a.eye_distance - 4, 125, 10, 5)
+        socket = bump(ax, y, a.eye_distance, 113, 17, 10) + 0.6 * eye_bag * (0.4 + a.age)
         colour = colour * (1 - socket[..., None] * np.array([0.13, 0.17, 0.13], np.float32))
         nostril = bump(ax, y, a.nose_width * 0.52, a.nose_tip + 2.2, 3.4 + 0.15 * (a.nose_width - 9), 1.7)
         colour = colour * (1 - 0.72 * nostril[..., None])
@@ -207,9 +204,8 @@ class Head(Silhouette):
         line = a.nose_tip + 7 + 0.0 * ax
         moustache = bump(ax, y, 9, a.mouth_y - 11.5 + 0.055 * (ax - 6) ** 2 * (ax > 6), 13, 4.6)
         chin = bump(ax, y, 0, a.chin - 6, 17, 16) * smooth(a.mouth_y + 6, a.mouth_y + 12, y)
-        jaw = smooth(a.nose_tip + 8, a.mouth_y + 4, y + 0.42 * (ax - 20)) * smooth(
-            0.60, 0.78, self.rho
-        ) + smooth(a.mouth_y + 8, a.mouth_y + 16, y)
+        jaw = smooth(a.nose_tip + 8, a.mouth_y + 4, y + 0.42 * (ax - 20)) * smooth(0.60, 0.78, self.rho)
+        jaw = jaw + smooth(a.mouth_y + 8, a.mouth_y + 16, y)
         jaw = (
             np.clip(jaw, 0, 1)
             * (1 - smooth(a.half_width * 1.1, a.half_width * 1.2, ax))
@@ -258,9 +254,8 @@ class Head(Silhouette):
         norm = np.sqrt(hx * hx + hy * hy + hz * hz)
         gloss = np.clip((nx * hx + ny * hy + nz * hz) / norm, 0, 1)
         oily = (0.95 + 0.08 * self.pores) * (0.45 + 0.6 * bump(self.x, self.y, 0, 112, 24, 46))
-        shine = (0.07 + 0.13 * self.actor.darkness) * gloss**18 + (
-            0.05 + 0.10 * self.actor.darkness
-        ) * gloss**70
+        broad, narrow = 0.07 + 0.13 * self.actor.darkness, 0.05 + 0.10 * self.actor.darkness
+        shine = broad * gloss**18 + narrow * gloss**70
         beardless = (
             1.0
             if self.actor.beard in ("none", "stubble", "moustache")

@@ -24,7 +24,6 @@ from eadbench.zoo.onnx import open_onnx
 from eadbench.zoo.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
-
 SCALE, MARGIN = 16.0, 0.2  # of the cosine softmax
 
 

@@ -38,7 +38,6 @@ from eadbench.zoo.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
 OFFICIAL = "syncnet_v2.model"
-
 LENGTH, HOP = 400, 160  # samples of a step of the MFCC, and from one to the next
 
 
