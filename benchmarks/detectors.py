@@ -21,7 +21,7 @@ import skimage.data
 from skimage.feature import Cascade
 
 from eadbench.synthetic.acting import EXPRESSIONS
-from eadbench.synthetic.crew import MOTIONS, studio_shot
+from eadbench.synthetic.filming import MOTIONS, studio_shot
 from eadbench.synthetic.take import Line, Performance, Speech
 
 SEED = 20260425
@@ -68,7 +68,7 @@ def frames(layout: str, actor: str, emotion: str, count: int, step: int = 3) -> 
     speech = Speech(audio, 22050, events, [(0.0, Line("", emotion, 1.0))])
     show = Performance(shot.actor, speech, 25.0, MOTIONS[layout], SEED, "detectors", actor, emotion)
     images = [frame.copy() for frame in show.frames(shot, 0, count * step)][::step]
-    shot.forget()
+    shot.drop_layers()
     return images
 
 

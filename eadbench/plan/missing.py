@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eadbench.core.settings import Settings
 from eadbench.corpora.config import TERMS, CorpusConfig
-from eadbench.zoo.registry import Entry, entry, kept, user_cache
+from eadbench.zoo.registry import Entry, cached_folder, entry, user_cache
 
 STEPS = ("Disk space", "Licences", "Weights", "Corpora", "Methods of others", "Libraries and programs")
 
@@ -69,7 +69,7 @@ def published(settings: Settings, results: Path) -> dict[str, tuple[Entry, Path 
             registry_entry = entry(artefact.id)
             folder: Path | None = results / "zoo" / name
             if _id_of(folder / "card.json") != artefact.id:
-                folder = kept(artefact.id, registry_entry, settings.zoo.cache)
+                folder = cached_folder(artefact.id, registry_entry, settings.zoo.cache)
             weights[artefact.id] = (registry_entry, folder)
     return weights
 

@@ -13,7 +13,7 @@ import typer
 from eadbench.core.errors import EadbenchError
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.metrics import METRICS
-from eadbench.zoo.fetch import ALL, by_hand, check_file, fetch_files, user_cache
+from eadbench.zoo.fetch import ALL, check_file, fetch_files, manual_hint, user_cache
 from eadbench.zoo.registry import Entry, entry, megabytes
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _official(
         found[one.name] = one.folder
         if not one.here and one.entry.manual:
             missing[one.role] = (
-                f"{one.id} has no direct download: {one.entry.manual}; {by_hand(one.id, one.entry)}"
+                f"{one.id} has no direct download: {one.entry.manual}; {manual_hint(one.id, one.entry)}"
             )
             typer.echo(f"{', '.join(one.metrics)} left out: {missing[one.role]}", err=True)
             continue
@@ -270,7 +270,7 @@ def describe(wanted: list[Published]) -> None:
         typer.echo(f"      licence: {one.entry.licence} {one.entry.licence_url}".rstrip())
         typer.echo(f"      from:    {one.entry.source}")
         if one.entry.manual and not one.here:
-            typer.echo(f"      by hand: {by_hand(one.id, one.entry)}")
+            typer.echo(f"      by hand: {manual_hint(one.id, one.entry)}")
 
 
 def ask_on_terminal() -> Callable[[Published], bool] | None:

@@ -1,5 +1,5 @@
-"""How emotions look and sound: facial actions after the Facial Action Coding System,
-prosody, and the strength of each level.
+"""Emotions in face and voice: facial actions after the Facial Action Coding System
+(FACS), prosody, and the strength of each level.
 """
 
 from dataclasses import dataclass, fields, replace

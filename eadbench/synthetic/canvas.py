@@ -1,5 +1,5 @@
 """What heads are drawn on: the light, the grid of coordinates, the outline of a head
-on it, and the brushes.
+on it, and functions that shape brightness.
 """
 
 from dataclasses import dataclass
@@ -65,10 +65,10 @@ def bump(x: np.ndarray, y: np.ndarray, cx: float, cy: float, sx: float, sy: floa
     return np.exp(-(((x - cx) / sx) ** 2) - ((y - cy) / sy) ** 2)
 
 
-def smooth(a: float, b: float, x: np.ndarray) -> np.ndarray:
-    """Smooth step from 0 at ``a`` to 1 at ``b``."""
-    t = np.clip((x - a) / (b - a), 0, 1)
-    return t * t * (3 - 2 * t)
+def smooth(start: float, end: float, x: np.ndarray) -> np.ndarray:
+    """Smooth step from 0 at ``start`` to 1 at ``end``."""
+    share = np.clip((x - start) / (end - start), 0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -77,7 +77,7 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise with unit deviation."""
+    """Smooth noise of standard deviation 1."""
     field = blur(rng.standard_normal(shape).astype(np.float32), max(sigma, 0.3))
     return field / (field.std() + 1e-6)
 
@@ -97,8 +97,8 @@ class Silhouette:
     """An actor's outline on a canvas, in polar coordinates around the head's centre.
 
     Args:
-        actor: Who.
-        canvas: Where.
+        actor: Whose outline.
+        canvas: Where it is drawn.
 
     Attributes:
         x, y, ax: Coordinates of the pixels and ``|x|``, ``(H, W)`` float32 in units.

@@ -1,4 +1,4 @@
-"""Who acts: an identity drawn from the seed and the name, the same whatever else is
+"""The actors: an identity drawn from the seed and the name, the same whatever else is
 filmed.
 """
 
@@ -49,8 +49,8 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Actor:
-    """Everything that makes an identity. Lengths are in canonical units: the face
-    stands in a square of 256, eyes at y = 115, mouth near 174.
+    """Everything that makes an identity. Lengths are in canonical units: the face lies
+    in a square of 256, eyes at y = 115, mouth near 174.
     """
 
     name: str
@@ -107,7 +107,7 @@ def _sex(name: str, rng: np.random.Generator) -> str:
 
 def speaker_of(name: str) -> str:
     """Who appears in an HDTF video: its name without group and digits
-    (``WDA/OliveMarsh1`` is OliveMarsh); ``Radio7`` and ids are nobody else.
+    (``WDA/OliveMarsh1`` is OliveMarsh); ``Radio7`` and ids are speakers of their own.
     """
     name = name.rpartition("/")[2]
     short = name.rstrip("0123456789")
@@ -122,7 +122,7 @@ def cast(seed: int, layout: str, name: str) -> Actor:
         layout: ``hdtf``, ``mead`` or ``ravdess``; the same name in another layout is
             another person.
         name: Id of the speaker or, for HDTF, of the video; MEAD's and RAVDESS's ids
-            tell the sex.
+            contain the sex.
     """
     name = speaker_of(name)
     rng = rng_for(seed, "studio", "actor", layout, name)
@@ -130,33 +130,31 @@ def cast(seed: int, layout: str, name: str) -> Actor:
     sex = _sex(name, rng)
     male = sex == "male"
     tone = (len(SKINS) - 1) * u(0, 1) ** 1.3
-    low = int(tone)
-    skin = np.array(SKINS[low]) * (1 - tone + low) + np.array(SKINS[min(low + 1, len(SKINS) - 1)]) * (
-        tone - low
-    )
+    paler = int(tone)
+    darker = min(paler + 1, len(SKINS) - 1)
+    skin = np.array(SKINS[paler]) * (1 - tone + paler) + np.array(SKINS[darker]) * (tone - paler)
     skin = np.clip(skin * u(0.96, 1.03) + rng.normal(0, 3, 3), 30, 250)
     darkness = float(np.clip(1 - (skin.mean() - 60) / 150, 0, 1))
     age = float(rng.beta(1.3, 1.8))
-    colours = (
-        ["black", "dark brown", "black"]
-        if tone > 4
-        else ["black", "dark brown", "brown", "chestnut", "blond", "red", "blond", "brown"]
-    )
-    colour = ["grey", "white"][int(u(0, 2))] if age > 0.72 else colours[int(u(0, len(colours)))]
-    hair_colour = np.array(HAIRS[colour]) * u(0.88, 1.12)
+    hair_colours = ["black", "dark brown", "brown", "chestnut", "blond", "red", "blond", "brown"]
+    if age > 0.72:
+        hair_colours = ["grey", "white"]
+    elif tone > 4:
+        hair_colours = ["black", "dark brown", "black"]
+    hair_colour_name = hair_colours[int(u(0, len(hair_colours)))]
+    hair_colour = np.array(HAIRS[hair_colour_name]) * u(0.88, 1.12)
     hair = (MALE_HAIR if male else FEMALE_HAIR)[int(u(0, 9))]
     if tone < 3.5 and hair == "afro":
         hair = "curly"
     beard = ["none", "none", "stubble", "full", "goatee", "moustache"][int(u(0, 6))] if male else "none"
     brow_colour = np.array(HAIRS["dark brown"]) * 0.6 + np.minimum(hair_colour, 120) * 0.4
     brow_colour = np.minimum(brow_colour, skin * 0.55)
-    red = np.array([0.86, 0.60, 0.58]) if tone < 4.5 else np.array([0.92, 0.72, 0.74])
-    lip = skin * red + np.array([u(-6, 14), u(-8, 4), u(-8, 6)])
+    lip_tint = np.array([0.86, 0.60, 0.58]) if tone < 4.5 else np.array([0.92, 0.72, 0.74])
+    lip_colour = skin * lip_tint + np.array([u(-6, 14), u(-8, 4), u(-8, 6)])
     if not male and u(0, 1) < 0.55:
-        lip = lip * 0.6 + np.array([(176, 52, 62), (196, 86, 92), (150, 44, 66)][int(u(0, 3))]) * 0.4 * (
-            0.75 if tone > 4.5 else 1
-        )
-    thick = 1.25 if tone > 4.5 else 1.0
+        lipstick = np.array([(176, 52, 62), (196, 86, 92), (150, 44, 66)][int(u(0, 3))])
+        lip_colour = lip_colour * 0.6 + lipstick * 0.4 * (0.75 if tone > 4.5 else 1)
+    lip_factor = 1.25 if tone > 4.5 else 1.0
     return Actor(
         name=name, sex=sex, age=age, skin=tuple(skin), darkness=darkness, hair=hair,
         hair_colour=tuple(hair_colour), beard=beard,
@@ -175,8 +173,8 @@ def cast(seed: int, layout: str, name: str) -> Actor:
         brow_arch=u(1.5, 4.0),
         brow_colour=tuple(brow_colour), nose_tip=u(142, 149),
         nose_width=u(9.8, 12.0) * (1.15 if tone > 4.5 else 1), nose_bridge=u(0.75, 1.2),
-        mouth_y=u(173, 177), mouth_width=u(21, 25.5), lip_upper=u(3.4, 5.2) * thick,
-        lip_lower=u(5.0, 7.2) * thick, lip_colour=tuple(np.clip(lip, 20, 235)),
+        mouth_y=u(173, 177), mouth_width=u(21, 25.5), lip_upper=u(3.4, 5.2) * lip_factor,
+        lip_lower=u(5.0, 7.2) * lip_factor, lip_colour=tuple(np.clip(lip_colour, 20, 235)),
         freckles=float(u(0, 1) < 0.3) * u(0.3, 1.0) if tone < 2.5 else 0.0,
         neck=u(34, 40) if male else u(26, 31), ears=u(0.85, 1.15),
     )  # fmt: skip

@@ -60,10 +60,11 @@ def film_command(
     gives the same files. An interrupted run goes on where it stopped.
     """
     target = out if out.suffix == ".json" else out / "studio.json"
-    given = core_settings.load(settings, config, "corpora film") if corpus or seed is None else None
+    needs_settings = corpus or seed is None
+    loaded_settings = core_settings.load(settings, config, "corpora film") if needs_settings else None
     if corpus:
-        wanted = entry_of(given.corpora.sets, corpus, "corpora.sets")
-        if wanted.studio is None:
+        corpus_config = entry_of(loaded_settings.corpora.sets, corpus, "corpora.sets")
+        if corpus_config.studio is None:
             raise EadbenchError(
                 "this corpus is not filmed",
                 f"corpora: sets: {corpus}: studio",
@@ -73,7 +74,7 @@ def film_command(
         raise EadbenchError(
             "nothing to film", "synthetic film", "give --corpus NAME, or --actors N and --minutes M"
         )
-    from eadbench.synthetic.production import made_to_measure, produce
+    from eadbench.synthetic.production import mead_like_config, produce
 
-    studio = wanted.studio if corpus else made_to_measure(actors, minutes, size)
-    produce(studio, given.seed if seed is None else seed, target, workers)
+    studio = corpus_config.studio if corpus else mead_like_config(actors, minutes, size)
+    produce(studio, loaded_settings.seed if seed is None else seed, target, workers)

@@ -14,6 +14,7 @@ Fault = Literal["silent", "faceless", "broken", "untimed"]
 ACTOR_FORM = {"hdtf": r"(RD|WDA|WRA)/[A-Za-z]+\d*", "mead": r"[MW]\d{3}", "ravdess": r"Actor_\d{2}"}
 MEAD_EMOTIONS = ("angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
 RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+LAYOUT_EMOTIONS = {"mead": MEAD_EMOTIONS, "ravdess": RAVDESS_EMOTIONS, "hdtf": ()}
 
 
 class StudioConfig(Section):
@@ -42,7 +43,7 @@ class StudioConfig(Section):
             about 0.42 of the height, the others' about 0.7.
         fps: Frame rate, a number or a fraction such as ``30000/1001``.
         crf: Quality of the x264 encoding; lower is better.
-        faults: HDTF only: extra videos with one fault each: ``silent`` (no sound),
+        faults: HDTF only: extra videos with one fault each: ``silent`` (no audio),
             ``faceless`` (no face), ``broken`` (truncated file), ``untimed`` (no time
             stamps in the lists).
     """
@@ -76,7 +77,7 @@ class StudioConfig(Section):
     @field_validator("size")
     @classmethod
     def _sides_are_even(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if any(side % 2 or side < 96 for side in value):
+        if any(length % 2 or length < 96 for length in value):
             raise ValueError("both sides must be even and at least 96 pixels")
         return value
 
@@ -89,19 +90,19 @@ class StudioConfig(Section):
                 )
         if len(set(self.actors)) != len(self.actors):
             raise ValueError("an actor is listed twice")
-        strangers = sorted(set(self.test_actors) - set(self.actors))
-        if strangers:
-            raise ValueError(f"test_actors that are not among actors: {', '.join(strangers)}")
-        known = {"mead": MEAD_EMOTIONS, "ravdess": RAVDESS_EMOTIONS, "hdtf": ()}[self.layout]
-        unknown = [word for word in self.emotions if word not in known]
-        if unknown:
+        unlisted_actors = sorted(set(self.test_actors) - set(self.actors))
+        if unlisted_actors:
+            raise ValueError(f"test_actors that are not among actors: {', '.join(unlisted_actors)}")
+        layout_emotions = LAYOUT_EMOTIONS[self.layout]
+        unknown_words = [word for word in self.emotions if word not in layout_emotions]
+        if unknown_words:
             raise ValueError(
-                f"emotions unknown to {self.layout}: {', '.join(unknown)}; known: "
-                f"{', '.join(known) or 'none'}"
+                f"emotions unknown to {self.layout}: {', '.join(unknown_words)}; known: "
+                f"{', '.join(layout_emotions) or 'none'}"
             )
-        top = 2 if self.layout == "ravdess" else 3
-        if any(not 1 <= level <= top for level in self.levels):
-            raise ValueError(f"levels of {self.layout} are 1..{top}")
+        highest_level = 2 if self.layout == "ravdess" else 3
+        if any(not 1 <= level <= highest_level for level in self.levels):
+            raise ValueError(f"levels of {self.layout} are 1..{highest_level}")
         if self.layout == "ravdess" and self.sentences > 2:
             raise ValueError("RAVDESS has two statements")
         if self.faults and self.layout != "hdtf":
@@ -116,10 +117,10 @@ class StudioConfig(Section):
     @property
     def words(self) -> tuple[str, ...]:
         """The emotions to film, in the corpus's own words."""
-        known = {"mead": MEAD_EMOTIONS, "ravdess": RAVDESS_EMOTIONS, "hdtf": ()}[self.layout]
-        return tuple(self.emotions) or known
+        return tuple(self.emotions) or LAYOUT_EMOTIONS[self.layout]
 
     @property
     def strengths(self) -> tuple[int, ...]:
         """The intensity levels to film."""
-        return tuple(self.levels) or ((1, 2) if self.layout == "ravdess" else (1, 2, 3))
+        layout_levels = (1, 2) if self.layout == "ravdess" else (1, 2, 3)
+        return tuple(self.levels) or layout_levels

@@ -19,7 +19,7 @@ F = np.float32
 
 @dataclass
 class Pose:
-    """What the moving parts do in one frame; units and signs as in ``Expression``,
+    """State of the moving parts in one frame; units and signs as in ``Expression``,
     mouth channels as in ``MouthTrack``.
     """
 
@@ -117,7 +117,7 @@ class Eyes:
         ]
         self.y = [(p.y - 115).astype(F) for p in self.patches]
         self.iris = self._iris(rng)
-        # in a dark face the full white would glare
+        # in a dark face full white would look too bright
         self.white = colour([232, 228, 224], 1 - 0.17 * a.darkness)
         self.caruncle = colour([178, 112, 104])
         self.lash = colour([30, 20, 18]) if a.lashes > 0.6 else colour(a.skin, 0.22)
@@ -125,8 +125,8 @@ class Eyes:
 
     def _iris(self, rng: np.random.Generator) -> np.ndarray:
         """Iris with pupil, ``(60, 60, 4)`` float32, alpha in 0..1."""
-        side = 60
-        y, x = (np.mgrid[0:side, 0:side].astype(F) - (side - 1) / 2) / self.TEXTURE
+        size = 60
+        y, x = (np.mgrid[0:size, 0:size].astype(F) - (size - 1) / 2) / self.TEXTURE
         r, angle = np.hypot(x, y) / self.RADIUS, np.arctan2(y, x)
         streaks = np.interp(
             angle.ravel(), np.linspace(-np.pi, np.pi, 61), rng.normal(0, 1, 61), period=2 * np.pi
@@ -140,16 +140,20 @@ class Eyes:
         body = np.clip(body * (1 - pupil) + 8 * pupil, 0, 255)
         alpha = np.clip((1 - r) * 11 + 0.5, 0, 1)
         texture = np.dstack([body, alpha]).astype(F)
-        return cv2.GaussianBlur(texture, (0, 0), 0.9)  # it is drawn smaller than it is
+        return cv2.GaussianBlur(texture, (0, 0), 0.9)  # drawn at a smaller size
 
     def paint(self, image: np.ndarray, pose: Pose) -> None:
-        """Draw both eyes over the closed lids of the still layer."""
-        for patch, x, y, side in zip(self.patches, self.x, self.y, (-1, 1), strict=True):
+        """Draw both eyes over the closed lids of the still layer; ``sign`` is -1 for
+        the eye on the image's left.
+        """
+        for patch, x, y, sign in zip(self.patches, self.x, self.y, (-1, 1), strict=True):
             skin = patch.load(image)
-            self._one(skin, x, y, side, patch.density, pose)
+            self._paint_eye(skin, x, y, sign, patch.density, pose)
             patch.store(image, skin)
 
-    def _one(self, skin: np.ndarray, x: np.ndarray, y: np.ndarray, side: int, d: float, pose: Pose) -> None:
+    def _paint_eye(
+        self, skin: np.ndarray, x: np.ndarray, y: np.ndarray, sign: int, d: float, pose: Pose
+    ) -> None:
         a = self.actor
         u = x / a.eye_width
         au = np.abs(u)
@@ -157,9 +161,8 @@ class Eyes:
         tilt = -a.eye_tilt * x - 0.2
         squint = max(pose.squint, 0.0)
         wide = 7.4 * a.eye_height * (1 + 0.36 * pose.lid) * (1 - 0.22 * squint) - 0.5 * abs(pose.slant)
-        down = (4.2 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid) * (
-            1 - 0.35 * pose.blink
-        ) + 0.8 * pose.blink
+        open_down = 4.2 * a.eye_height * (1 - 0.45 * pose.squint) + 0.6 * pose.lid
+        down = open_down * (1 - 0.35 * pose.blink) + 0.8 * pose.blink
         # a slanting lid cuts the arch towards the nose (anger) or towards the temple
         # (sorrow)
         cut = (
@@ -178,15 +181,13 @@ class Eyes:
         aperture = unit(below * d + 0.5) * unit(above * d + 0.5) * (arch > 0)
         inside = unit((1.16 - au) * 6)
         if pose.blink < 0.97:
-            self._ball(skin, aperture, x, y, u, au, below, side, d, pose)
+            self._paint_eyeball(skin, aperture, x, y, u, au, below, sign, d, pose)
         # folds of the lids: crease above, bag below, edge of the lower lid
         rise = 3.2 + 0.8 * a.crease + 1.2 * max(pose.lid, 0.0) - 1.2 * max(-pose.lid, 0.0)
-        fold = tilt - (wide * (1 - 0.28 * pose.blink) + rise) * arch**0.55 * (1 - 0.06 * u) * (
-            0.5 + 0.5 * cut
-        )
-        dark = blob((y - fold) / 1.1) * (
-            unit((1.05 - au) * 3) * (0.10 + 0.26 * a.crease) * (1 - 0.5 * pose.blink)
-        )
+        height = wide * (1 - 0.28 * pose.blink) + rise
+        fold = tilt - height * arch**0.55 * (1 - 0.06 * u) * (0.5 + 0.5 * cut)
+        crease = unit((1.05 - au) * 3) * (0.10 + 0.26 * a.crease) * (1 - 0.5 * pose.blink)
+        dark = blob((y - fold) / 1.1) * crease
         dark += blob((y - bottom - 3.6) / 1.3) * (arch * (0.05 + 0.12 * a.age + 0.16 * squint))
         dark += blob((above + 0.35) / 0.75) * (inside * 0.30 * unit(0.7 + 0.4 * u))
         skin *= 1 - 0.75 * np.minimum(dark, 0.8)
@@ -195,24 +196,23 @@ class Eyes:
         lash = blob((below + 0.35 + flick) / thick) * (inside * (0.78 + 0.2 * a.lashes))
         blend(skin, self.lash, lash)
 
-    def _ball(self, skin, aperture, x, y, u, au, below, side, d, pose) -> None:
+    def _paint_eyeball(self, skin, aperture, x, y, u, au, below, sign, d, pose) -> None:
         """Sclera, iris and reflections within the aperture."""
         under = np.maximum(below, 0)
         shade = (0.98 - 0.20 * np.minimum(au, 1) ** 2) - 0.36 * np.exp(under * F(-0.5))
         ball = self.white * shade
         blend(ball, self.caruncle, blob((u + 0.95) / 0.12))
-        gx, gy = pose.gaze_x * side, pose.gaze_y - 0.7
+        gx, gy = pose.gaze_x * sign, pose.gaze_y - 0.7
         centre = (self.iris.shape[0] - 1) / 2
         k = d / self.TEXTURE
-        step = side * k
+        step = sign * k
         matrix = np.array(
-            [[step, 0, (gx - x[0]) * side * d - centre * step], [0, k, (gy - y[0, 0]) * d - centre * k]], F
+            [[step, 0, (gx - x[0]) * sign * d - centre * step], [0, k, (gy - y[0, 0]) * d - centre * k]], F
         )
-        iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR).transpose(
-            2, 0, 1
-        )
+        iris = cv2.warpAffine(self.iris, matrix, (x.size, y.shape[0]), flags=cv2.INTER_LINEAR)
+        iris = iris.transpose(2, 0, 1)
         blend(ball, iris[:3] * (0.55 + 0.45 * unit(under / 3.2)), iris[3])
-        px, py = (x - gx) * side, y - gy
+        px, py = (x - gx) * sign, y - gy
         ball += 225 * blob((px - self.glint[0]) / 1.15) * blob((py - self.glint[1]) / 1.15)
         ball += 24 * blob((px + self.glint[0]) / 1.6) * blob((py - 2.4) / 1.2)
         np.minimum(ball, 252, out=ball)
@@ -266,25 +266,22 @@ class Brows:
     def paint(self, image: np.ndarray, pose: Pose) -> None:
         """Draw both brows."""
         a = self.actor
-        for patch, x, side in zip(self.patches, self.x, (-1, 1), strict=True):
+        for patch, x, sign in zip(self.patches, self.x, (-1, 1), strict=True):
             q = (x + 1.0 + 2.6 * pose.furrow * unit(0.5 - x / 30)) / a.brow_width
-            inner, outer = (
-                np.minimum(np.maximum((0.55 - q) / 1.5, 0), 1.1),
-                np.minimum(np.maximum((q + 0.45) / 1.4, 0), 1.1),
-            )
+            inner = np.minimum(np.maximum((0.55 - q) / 1.5, 0), 1.1)
+            outer = np.minimum(np.maximum((q + 0.45) / 1.4, 0), 1.1)
             line = (
                 a.brow_y
                 - a.brow_arch * (1 - np.minimum(np.abs(q - 0.30) / 1.25, 1.2) ** 2)
                 + 2.5 * unit(q - 0.35) ** 1.5
             )
-            line = (
-                line - (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in * inner - 6.5 * pose.brow_out * outer
-            )
-            line = line - 4.5 * pose.brow_asym * side * (0.4 + outer) + 1.6 * pose.furrow * inner
-            half = a.brow_thick * (1.45 - 0.30 * np.maximum(np.minimum(q, 1), -1))
-            away = patch.y - line
-            u = np.broadcast_to(((q / 2.04 + 0.5) * (self.COLUMNS - 1)).astype(F), away.shape)
-            v = (away / (half * 2.3) + 0.5) * (self.ROWS - 1)
+            inner_rise = (7.5 if pose.brow_in > 0 else 6.0) * pose.brow_in
+            line = line - inner_rise * inner - 6.5 * pose.brow_out * outer
+            line = line - 4.5 * pose.brow_asym * sign * (0.4 + outer) + 1.6 * pose.furrow * inner
+            half_thickness = a.brow_thick * (1.45 - 0.30 * np.maximum(np.minimum(q, 1), -1))
+            offset = patch.y - line
+            u = np.broadcast_to(((q / 2.04 + 0.5) * (self.COLUMNS - 1)).astype(F), offset.shape)
+            v = (offset / (half_thickness * 2.3) + 0.5) * (self.ROWS - 1)
             strip = cv2.remap(
                 self.strip,
                 np.ascontiguousarray(u),
@@ -293,14 +290,14 @@ class Brows:
                 borderMode=cv2.BORDER_CONSTANT,
             ).transpose(2, 0, 1)
             skin = patch.load(image)
-            skin *= 1 - 0.06 * blob((away - 1.4 * half) / 3.0) * unit(1.1 - np.abs(q))
+            skin *= 1 - 0.06 * blob((offset - 1.4 * half_thickness) / 3.0) * unit(1.1 - np.abs(q))
             blend(skin, strip[:3], strip[3])
             patch.store(image, skin)
 
 
 class Mouth:
-    """Lips, teeth, tongue and the dark between, over the skin; ``jaw`` tells how far
-    the chin goes down.
+    """Lips, teeth, tongue and the dark between, over the skin; ``jaw`` is the drop of
+    the chin.
     """
 
     def __init__(self, actor: Actor, canvas: Canvas, light: Light, rng: np.random.Generator) -> None:
@@ -330,15 +327,12 @@ class Mouth:
     def opening(self, pose: Pose) -> tuple[float, float]:
         """Gap between the lips above and below the line where they meet, in units."""
         free = (1 - pose.close) * (1 - pose.bite)
-        jaw = (15.0 * pose.open + 10.0 * pose.rest_open * (1 - 0.5 * min(pose.open, 1))) * (
-            1 - 0.15 * pose.round
-        )
-        up = (0.14 * jaw + 3.4 * pose.upper + 0.35 * max(pose.stretch, 0.0)) * (
-            1 - 0.3 * pose.press
-        ) * free + 2.1 * pose.bite * (1 - pose.close)
-        low = (0.86 * jaw * (1 - 0.15 * pose.press) + 2.6 * pose.lower) * free + 1.4 * pose.bite * (
-            1 - pose.close
-        )
+        jaw = 15.0 * pose.open + 10.0 * pose.rest_open * (1 - 0.5 * min(pose.open, 1))
+        jaw = jaw * (1 - 0.15 * pose.round)
+        up = (0.14 * jaw + 3.4 * pose.upper + 0.35 * max(pose.stretch, 0.0)) * (1 - 0.3 * pose.press)
+        low = 0.86 * jaw * (1 - 0.15 * pose.press) + 2.6 * pose.lower
+        up = up * free + 2.1 * pose.bite * (1 - pose.close)
+        low = low * free + 1.4 * pose.bite * (1 - pose.close)
         return up, low
 
     def jaw(self, pose: Pose) -> float:
@@ -422,12 +416,9 @@ class Mouth:
         """Dark, lower teeth, tongue, upper teeth between the lips; only the rows that
         are open.
         """
-        rows = np.s_[
-            max(int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1, 0) : int(
-                (float(bottom.max()) - self.y[0, 0]) * self.patch.density
-            )
-            + 3
-        ]
+        first = int((float(top.min()) - self.y[0, 0]) * self.patch.density) - 1
+        last = int((float(bottom.max()) - self.y[0, 0]) * self.patch.density) + 3
+        rows = np.s_[max(first, 0) : last]
         x, ax, y, d = self.x, self.ax, self.y[rows], self.patch.density
         under = np.maximum(y - top, 0)
         inside = unit((y - top) * d + 0.5) * unit((bottom - y) * d + 0.5) * (k > 0.02)

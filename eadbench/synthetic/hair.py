@@ -1,4 +1,4 @@
-"""Hair: outline, strands, highlights, and the shadow that it throws on the skin."""
+"""Hair: outline, strands, highlights, and its shadow on the skin."""
 
 from functools import cached_property
 
@@ -30,9 +30,8 @@ class Hair:
         self.actor, self.head = actor, head
         self.top, self.side, self.end, self.curly = STYLES[actor.hair]
         self.over_shoulders = actor.hair in LONG
-        self.part = {"side": -22.0, "side_long": -20.0, "medium": 14.0}.get(actor.hair, 0.0) * (
-            1 if rng.random() < 0.5 else -1
-        )
+        parting = {"side": -22.0, "side_long": -20.0, "medium": 14.0}.get(actor.hair, 0.0)
+        self.parting = parting * (1 if rng.random() < 0.5 else -1)
         shape = head.x.shape
         d = head.canvas.density
         self._strand_noise = noise((512, 128), 0.6, rng)
@@ -68,7 +67,7 @@ class Hair:
     def _hairline(self) -> np.ndarray:
         """Y of the front edge of the hair over the forehead."""
         a, h = self.actor, self.head
-        x = h.x - self.part * 0.25
+        x = h.x - self.parting * 0.25
         line = (
             a.hairline
             + 0.004 * x**2
@@ -84,7 +83,7 @@ class Hair:
                 a.hairline
                 - 2
                 + 0.006 * x**2
-                + 9 * np.tanh((h.x - self.part) * -np.sign(self.part) / 18)
+                + 9 * np.tanh((h.x - self.parting) * -np.sign(self.parting) / 18)
                 + 1.0 * self._tip
             )
         if a.hair == "long":
@@ -109,13 +108,13 @@ class Hair:
             "medium": 0.0,
             "afro": 0.0,
         }.get(a.hair, -1.0)
-        flare = 0.02 * np.clip(h.y - 120, 0, None) if a.hair != "bob" else -0.02 * np.clip(h.y - 120, 0, None)
+        flare = (-0.02 if a.hair == "bob" else 0.02) * np.clip(h.y - 120, 0, None)
         beside = (h.ax - (a.half_width * 0.985 - inset + flare + 0.6 * self._tip)) * 0.7
         # sideburns: within the face's edge, down to the ear
-        burn = np.minimum((h.ax - a.half_width * 0.91) * 0.5, (min(self.end, 122) - h.y) * 0.35)
+        sideburns = np.minimum((h.ax - a.half_width * 0.91) * 0.5, (min(self.end, 122) - h.y) * 0.35)
         mask = np.maximum(over_forehead, np.minimum(beside, (self.end - h.y) * 0.4 + self._tip))
         if a.hair not in ("bun", "receding", "crew"):
-            mask = np.maximum(mask, burn)
+            mask = np.maximum(mask, sideburns)
         mask = np.minimum(mask * 1.0, self._outer * 0.8)
         return np.clip(mask * d + 0.5, 0, 1).astype(np.float32)
 
@@ -129,7 +128,9 @@ class Hair:
         if self.actor.hair == "bun":
             knot = 17 - np.hypot(h.x, (h.y - self.actor.crown + 10) * 1.15)
             cover = np.maximum(cover, np.clip(knot * h.canvas.density * 0.7 + 0.5, 0, 1))
-        return cover if self.over_shoulders else cover * np.clip((128 - h.y) * 0.3 - 0.08 * h.ax + 5, 0, 1)
+        if self.over_shoulders:
+            return cover
+        return cover * np.clip((128 - h.y) * 0.3 - 0.08 * h.ax + 5, 0, 1)
 
     @cached_property
     def strands(self) -> np.ndarray:
@@ -137,7 +138,7 @@ class Hair:
         h = self.head
         if self.curly:
             return (self._curl - 0.4).astype(np.float32)
-        px, py = self.part, self.actor.crown + 4
+        px, py = self.parting, self.actor.crown + 4
         angle = np.arctan2(h.x - px, -(h.y - py) + 18)
         distance = np.hypot(h.x - px, h.y - py)
         hanging = np.clip((h.y - 100) / 50, 0, 1)

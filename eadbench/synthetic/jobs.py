@@ -47,9 +47,9 @@ class FilmJob:
         lines: ``(text, emotion, strength)``.
         size, fps, crf, seed: As in the config.
         seconds: Length where the layout fixes it, else 0.
-        audio: Separate sound file, if the layout has one.
-        fault: See ``StudioConfig.faults``; empty for a sound recording.
-        sound: Whether the video carries sound.
+        audio: Separate audio file, if the layout has one.
+        fault: See ``StudioConfig.faults``; empty for a recording without fault.
+        sound: Whether the video has an audio track.
     """
 
     key: str
@@ -92,20 +92,20 @@ def _common(config: StudioConfig, seed: int) -> dict:
 
 def _mead(config: StudioConfig, seed: int) -> list[FilmJob]:
     jobs = []
-    for place_of_actor, actor in enumerate(config.actors):
+    for actor_index, actor in enumerate(config.actors):
         texts = pool(actor in config.test_actors)
         number = 0
         order = rng_for(seed, "studio", "order", actor).permutation(len(texts))
-        for place_of_word, word in enumerate(config.words):
-            for level in _levels(config, word, place_of_actor + place_of_word):
+        for word_index, word in enumerate(config.words):
+            for level in _levels(config, word, actor_index + word_index):
                 for n in range(1, config.sentences + 1):
                     text = texts[order[number % len(texts)]]
                     number += 1
-                    place = f"{word}/level_{level}/{n:03d}"
+                    take = f"{word}/level_{level}/{n:03d}"
                     strength = 0.0 if word == "neutral" else STRENGTH[level]
                     jobs.append(
                         FilmJob(
-                            key=f"{actor}/video/front/{place}.mp4", audio=f"{actor}/audio/{place}.m4a",
+                            key=f"{actor}/video/front/{take}.mp4", audio=f"{actor}/audio/{take}.m4a",
                             actor=actor, sound=False,
                             lines=((text, common_name(word), strength),), **_common(config, seed),
                         )
@@ -117,7 +117,9 @@ def _levels(config: StudioConfig, word: str, turn: int) -> tuple[int, ...]:
     """Levels at which an actor plays an emotion."""
     if word == "neutral":
         return (1,)
-    return (config.strengths[turn % len(config.strengths)],) if config.levels_in_turn else config.strengths
+    if config.levels_in_turn:
+        return (config.strengths[turn % len(config.strengths)],)
+    return config.strengths
 
 
 def _ravdess(config: StudioConfig, seed: int) -> list[FilmJob]:
@@ -129,12 +131,12 @@ def _ravdess(config: StudioConfig, seed: int) -> list[FilmJob]:
                     for repetition in range(1, config.repetitions + 1):
                         strength = 0.0 if word == "neutral" else RAVDESS_STRENGTH[intensity]
                         numbers = (1, RAVDESS_NUMBER[word], intensity, statement, repetition)
-                        fields = "-".join([*(f"{one:02d}" for one in numbers), actor[-2:]])
+                        fields = "-".join([*(f"{number:02d}" for number in numbers), actor[-2:]])
                         line = (RAVDESS[statement - 1], common_name(word), strength)
                         common = _common(config, seed) | {"actor": actor, "lines": (line,)}
                         jobs.append(FilmJob(key=f"{TAKES}/{actor}/01-{fields}.mp4", **common))
-                        # the real archives hold each picture without sound, too; one
-                        # per actor will do
+                        # the real archives hold each video without audio, too; one per
+                        # actor is enough here
                         if word == "neutral":
                             jobs.append(
                                 FilmJob(key=f"{TAKES}/{actor}/02-{fields}.mp4", sound=False, **common)
@@ -143,10 +145,9 @@ def _ravdess(config: StudioConfig, seed: int) -> list[FilmJob]:
 
 
 def video_id(name: str) -> str:
-    """Eleven characters that stand for a video's name as on a video site."""
-    return (
-        base64.urlsafe_b64encode(hashlib.blake2b(name.encode(), digest_size=8).digest()).decode().rstrip("=")
-    )
+    """Eleven characters made from a video's name, like the ids of a video site."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def _hdtf(config: StudioConfig, seed: int) -> list[FilmJob]:
@@ -159,11 +160,11 @@ def _hdtf(config: StudioConfig, seed: int) -> list[FilmJob]:
         order = rng.permutation(len(texts))
         count = math.ceil(seconds / 2.2)
         moods = rng.permutation([e for e in EXPRESSIONS if e != "neutral"])[:3]
-        plan = ["neutral", *moods]
+        mood_order = ["neutral", *moods]
         lines = tuple(
             (
                 texts[order[k % len(texts)]],
-                str(plan[(k // 4) % 4]),
+                str(mood_order[(k // 4) % 4]),
                 float(np.round(rng.uniform(0.5, 0.9), 2)) if (k // 4) % 4 else 0.0,
             )
             for k in range(count)

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from eadbench.core.files import atomic_path, write_text
-from eadbench.synthetic.crew import cameras
+from eadbench.synthetic.filming import cameras
 from eadbench.synthetic.jobs import TAKES, FilmJob, hdtf_cuts
 
 GROUPS = ("RD", "WDA", "WRA")
@@ -24,12 +24,13 @@ def write_hdtf_lists(folder: Path, jobs: list[FilmJob]) -> list[str]:
     in the order x, w, y, h; a video without times, a stretch without crop, a listed
     height that is too small; a space at a line's end; files that end without a newline.
     """
-    sound = [job for job in jobs if not job.fault]
-    moved = sound[1].actor if len(sound) > 1 else None
+    faultless = [job for job in jobs if not job.fault]
+    # the actor whose address has ``&t=`` and whose listed height is too small
+    quirky_actor = faultless[1].actor if len(faultless) > 1 else None
     written = []
     for group in GROUPS:
-        mine = [job for job in jobs if job.actor.startswith(f"{group}/")]
-        if not mine:
+        group_jobs = [job for job in jobs if job.actor.startswith(f"{group}/")]
+        if not group_jobs:
             continue
         lines: dict[str, list[str]] = {
             "video_url": [],
@@ -38,38 +39,37 @@ def write_hdtf_lists(folder: Path, jobs: list[FilmJob]) -> list[str]:
             "crop_wh": [],
             "crop_ratio": [],
         }
-        for job in mine:
+        for job in group_jobs:
             name, key = job.actor.partition("/")[2], Path(job.key).stem
-            lines["video_url"].append(
-                f"{name} {ADDRESS}/watch?v={key}" + ("&t=4s" if job.actor == moved else "")
-            )
-            lines["resolution"].append(
-                f"{name}.mp4 {job.size[1] // 2 if job.actor == moved else job.size[1]}"
-            )
+            has_quirks = job.actor == quirky_actor
+            lines["video_url"].append(f"{name} {ADDRESS}/watch?v={key}" + ("&t=4s" if has_quirks else ""))
+            height = job.size[1] // 2 if has_quirks else job.size[1]
+            lines["resolution"].append(f"{name}.mp4 {height}")
             if job.fault == "untimed":
                 continue
             stretches = _stretches(job.seconds)
-            times = " ".join(f"{_clock(a)}-{_clock(b)}" for a, b in stretches)
+            times = " ".join(f"{_clock(start)}-{_clock(end)}" for start, end in stretches)
             lines["annotion_time"].append(f"{name}.mp4 {times}" + (" " if group == "WRA" else ""))
             for number in range(len(stretches)):
-                if job is sound[0] and number == 1:
+                if job is faultless[0] and number == 1:
                     continue
                 x, y, side = _crop(job, number)
                 lines["crop_wh"].append(f"{name}_{number}.mp4 {x} {side} {y} {side}")
                 lines["crop_ratio"].append(f"{name}_{number}.mp4 1.2")
-        for kind, rows in lines.items():
-            text = "\n".join(rows) + ("\n" if kind in ("crop_wh", "crop_ratio") else "")
-            write_text(
-                folder / f"{group}_{kind}.txt", (BOM if (group, kind) == ("WDA", "video_url") else "") + text
-            )
-            written.append(f"{group}_{kind}.txt")
+        for list_name, rows in lines.items():
+            start = BOM if (group, list_name) == ("WDA", "video_url") else ""
+            end = "\n" if list_name in ("crop_wh", "crop_ratio") else ""
+            write_text(folder / f"{group}_{list_name}.txt", start + "\n".join(rows) + end)
+            written.append(f"{group}_{list_name}.txt")
     return written
 
 
 def _stretches(seconds: float) -> list[tuple[int, int]]:
     cuts = hdtf_cuts(seconds)
     first = [(int(cuts["card"]), int(cuts["slide"]))]
-    return first if cuts["after"] >= cuts["end"] else [*first, (int(cuts["after"]), int(cuts["end"]))]
+    if cuts["after"] >= cuts["end"]:
+        return first
+    return [*first, (int(cuts["after"]), int(cuts["end"]))]
 
 
 def _clock(seconds: int) -> str:
@@ -80,14 +80,12 @@ def _crop(job: FilmJob, number: int) -> tuple[int, int, int]:
     """Left, top and side of the square around the face in a stretch; the first stretch
     has two cameras.
     """
-    used = cameras(job.layout, job.actor, job.size, job.seed)[: 2 if number == 0 and job.seconds >= 20 else 1]
-    boxes = [(c.x - 98 * c.scale, c.y - 108 * c.scale, c.x + 98 * c.scale, c.y + 104 * c.scale) for c in used]
-    left, top, right, bottom = (
-        min(b[0] for b in boxes),
-        min(b[1] for b in boxes),
-        max(b[2] for b in boxes),
-        max(b[3] for b in boxes),
-    )
+    camera_count = 2 if number == 0 and job.seconds >= 20 else 1
+    stretch_cameras = cameras(job.layout, job.actor, job.size, job.seed)[:camera_count]
+    left = min(camera.x - 98 * camera.scale for camera in stretch_cameras)
+    top = min(camera.y - 108 * camera.scale for camera in stretch_cameras)
+    right = max(camera.x + 98 * camera.scale for camera in stretch_cameras)
+    bottom = max(camera.y + 104 * camera.scale for camera in stretch_cameras)
     width, height = job.size
     side = min(int(max(right - left, bottom - top)), width, height)
     x = min(max(int((left + right - side) / 2), 0), width - side)
@@ -103,7 +101,8 @@ def write_ravdess_archives(folder: Path, jobs: list[FilmJob]) -> list[str]:
     for actor in dict.fromkeys(job.actor for job in jobs):
         name = f"Video_Speech_{actor}.zip"
         with atomic_path(folder / name) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            for job in sorted((job for job in jobs if job.actor == actor), key=lambda job: job.key):
+            actor_jobs = [job for job in jobs if job.actor == actor]
+            for job in sorted(actor_jobs, key=lambda job: job.key):
                 entry = zipfile.ZipInfo(job.key.removeprefix(f"{TAKES}/"), (2018, 4, 5, 0, 0, 0))
                 archive.writestr(entry, (folder / job.key).read_bytes())
         data = (folder / name).read_bytes()

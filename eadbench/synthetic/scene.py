@@ -1,4 +1,4 @@
-"""Backdrop, camera and the turning of the head: from still layers and moving parts to
+"""Backdrop, camera and the motion of the head: from still layers and moving parts to
 frames.
 """
 
@@ -11,10 +11,10 @@ from eadbench.synthetic.acting import Expression
 from eadbench.synthetic.canvas import Canvas, Light, blur, bump, noise, smooth
 from eadbench.synthetic.cast import Actor
 from eadbench.synthetic.features import Brows, Eyes, Mouth, Patch, Pose
-from eadbench.synthetic.sculpture import Sculpture
+from eadbench.synthetic.head import Head
 
 PIVOT = 225.0  # the head nods and tilts about the neck
-AXIS = 26.0  # depth of the axis that it turns about
+AXIS = 26.0  # depth of the axis that it rotates about
 F = np.float32
 
 
@@ -42,8 +42,8 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Place of the head in one frame: angles in radians (yaw to the right, pitch down,
+class HeadPose:
+    """Pose of the head in one frame: angles in radians (yaw to the right, pitch down,
     roll clockwise), shifts in units, zoom as a share.
     """
 
@@ -61,16 +61,15 @@ def backdrop(camera: Camera, kind: str, rng: np.random.Generator) -> np.ndarray:
     Args:
         camera: For the frame's size.
         kind: ``paper`` (plain studio paper), ``white``, or ``room`` (window, shelves,
-            pictures out of focus).
+            framed images out of focus).
         rng: Colours and furniture.
     """
     h, w = camera.height, camera.width
     y, x = np.mgrid[0:h, 0:w].astype(F) / max(h, w)
-    base = (
-        np.array([214, 214, 216], F)
-        if kind == "white"
-        else rng.uniform(70, 190) + rng.normal(0, 16, 3).astype(F)
-    )
+    if kind == "white":
+        base = np.array([214, 214, 216], F)
+    else:
+        base = rng.uniform(70, 190) + rng.normal(0, 16, 3).astype(F)
     cx, cy = rng.uniform(0.3, 0.7) * w / max(h, w), rng.uniform(0.2, 0.5) * h / max(h, w)
     falloff = 1.10 - (0.22 if kind == "white" else 0.5) * ((x - cx) ** 2 + (y - cy) ** 2) ** 0.6
     image = base * falloff[..., None]
@@ -95,23 +94,23 @@ def backdrop(camera: Camera, kind: str, rng: np.random.Generator) -> np.ndarray:
 
 
 class Shot:
-    """One actor before one camera, light and backdrop. ``frame`` renders; moods are
-    drawn when first used and kept.
+    """One actor before one camera, light and backdrop. ``frame`` renders; the still
+    layers of expressions are drawn when first used and cached.
     """
 
     def __init__(
-        self, actor: Actor, camera: Camera, light: Light, ground: np.ndarray, rng: np.random.Generator
+        self, actor: Actor, camera: Camera, light: Light, background: np.ndarray, rng: np.random.Generator
     ) -> None:
         self.actor, self.camera, self.light = actor, camera, light
         self.canvas = camera.canvas()
-        self.sculpture = Sculpture(actor, self.canvas, rng)
+        self.head = Head(actor, self.canvas, rng)
         self.eyes = Eyes(actor, self.canvas, light, rng)
         self.brows = Brows(actor, self.canvas, rng)
         self.mouth = Mouth(actor, self.canvas, light, rng)
         self._layers: dict[Expression, np.ndarray] = {}
         self._plan_motion()
         self._plan_jaw()
-        self._plate = self._with_torso(ground)
+        self._plate = self._with_torso(background)
 
     # ---- plans made once ------------------------------------------------------------
 
@@ -123,15 +122,14 @@ class Shot:
         self.window = np.s_[r0:r1, c0:c1]
         x = ((np.arange(c0, c1) + 0.5 - cam.x) / s).astype(F)[None, :].repeat(r1 - r0, 0)
         y = ((np.arange(r0, r1) + 0.5 - cam.y) / s + 128).astype(F)[:, None].repeat(c1 - c0, 1)
-        weight = 1 - smooth(203, 264, y)
-        side = 1 - smooth(104, 122, np.abs(x)) * smooth(190, 215, y)
-        weight = (weight * side).astype(F)
-        at = self._to_canvas(x, y)
-        depth = cv2.remap(self.sculpture.depth, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) - AXIS
-        self._rest = np.stack([m.ravel() for m in at])
-        self._fields = np.stack(
-            [(weight * f).ravel() for f in (np.ones_like(x), x, PIVOT - y, depth, y - 128)]
-        ).astype(F)
+        above_neck = 1 - smooth(203, 264, y)
+        off_shoulders = 1 - smooth(104, 122, np.abs(x)) * smooth(190, 215, y)
+        weight = (above_neck * off_shoulders).astype(F)
+        points = self._to_canvas(x, y)
+        depth = cv2.remap(self.head.depth, *points, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) - AXIS
+        self._rest_points = np.stack([m.ravel() for m in points])
+        fields = (np.ones_like(x), x, PIVOT - y, depth, y - 128)
+        self._fields = np.stack([(weight * field).ravel() for field in fields]).astype(F)
         self._window_shape = x.shape
 
     def _to_canvas(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,16 +137,16 @@ class Shot:
         return ((x - c.left) * c.density - 0.5).astype(F), ((y - c.top) * c.density - 0.5).astype(F)
 
     def _plan_jaw(self) -> None:
-        """The patch of skin that the jaw and the mouth's corners drag along, and by how
+        """The patch of skin that moves with the jaw and the mouth's corners, and by how
         much.
         """
         a = self.actor
-        top, bottom, half = (
+        top, bottom, half_width = (
             a.nose_tip - 4,
             min(a.chin + 34, 128 + (self.camera.height - self.camera.y) / self.camera.scale + 6),
             72.0,
         )
-        patch = Patch(self.canvas, -half, top, 2 * half, bottom - top)
+        patch = Patch(self.canvas, -half_width, top, 2 * half_width, bottom - top)
         x, y = (
             np.broadcast_to(patch.x, (patch.y.shape[0], patch.x.size)),
             np.broadcast_to(patch.y, (patch.y.shape[0], patch.x.size)),
@@ -168,7 +166,7 @@ class Shot:
         )
         self._jaw_fields = tuple((f * d).astype(F) for f in (drop, drag, lift, lip))
 
-    def _with_torso(self, ground: np.ndarray) -> np.ndarray:
+    def _with_torso(self, background: np.ndarray) -> np.ndarray:
         """Backdrop and the still body over the whole frame; the window is painted anew
         in each frame.
         """
@@ -182,34 +180,34 @@ class Shot:
             borderMode=cv2.BORDER_REPLICATE,
         )
         alpha = body[..., 3:].astype(F) / 255
-        plate = (ground * (1 - alpha) + body[..., :3] * alpha + 0.5).astype(np.uint8)
-        self._window_ground = np.ascontiguousarray(ground[self.window])
+        plate = (background * (1 - alpha) + body[..., :3] * alpha + 0.5).astype(np.uint8)
+        self._window_background = np.ascontiguousarray(background[self.window])
         return plate
 
     def layer(self, expression: Expression) -> np.ndarray:
         """Still layer under an expression; drawn once per expression."""
         if expression not in self._layers:
-            self._layers[expression] = self.sculpture.layer(expression, self.light)
+            self._layers[expression] = self.head.layer(expression, self.light)
         return self._layers[expression]
 
-    def forget(self) -> None:
-        """Drop the layers drawn so far; a next take draws its own."""
+    def drop_layers(self) -> None:
+        """Drop the cached layers; the next take draws its own."""
         self._layers.clear()
 
     # ---- one frame ------------------------------------------------------------------
 
-    def frame(self, layer: np.ndarray, pose: Pose, turn: Turn) -> np.ndarray:
+    def frame(self, layer: np.ndarray, pose: Pose, head: HeadPose) -> np.ndarray:
         """Render.
 
         Args:
             layer: Still layer (from ``layer``, or a mixture of two), ``(H, W, 4)``
                 uint8.
             pose: Eyes, brows, mouth.
-            turn: Place of the head.
+            head: Pose of the head.
 
         Returns:
-            ``(height, width, 3)`` RGB uint8; the next call paints over it, so copy what
-            is to stay.
+            ``(height, width, 3)`` RGB uint8; the next call overwrites it, so copy what
+            is needed later.
         """
         image = layer.copy()
         self._drag_jaw(layer, image, pose)
@@ -217,23 +215,23 @@ class Shot:
         self.brows.paint(image, pose)
         self.mouth.paint(image, pose)
         d = self.canvas.density
-        shrink = turn.zoom - turn.yaw**2 / 2
-        moves = -d * np.array(
+        shrink = head.zoom - head.yaw**2 / 2
+        coefficients = -d * np.array(
             [
-                [turn.x, shrink, turn.roll, turn.yaw, 0.0],
-                [turn.y, turn.roll, 0.0, turn.pitch, turn.zoom - turn.pitch**2 / 2],
+                [head.x, shrink, head.roll, head.yaw, 0.0],
+                [head.y, head.roll, 0.0, head.pitch, head.zoom - head.pitch**2 / 2],
             ],
             F,
         )
-        at = (self._rest + moves @ self._fields).reshape(2, *self._window_shape)
-        moved = cv2.remap(image, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        alpha = cv2.extractChannel(moved, 3)
-        inside = cv2.copyTo(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), alpha, self._window_ground.copy())
+        points = (self._rest_points + coefficients @ self._fields).reshape(2, *self._window_shape)
+        warped = cv2.remap(image, points[0], points[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        alpha = cv2.extractChannel(warped, 3)
+        inside = cv2.copyTo(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), alpha, self._window_background.copy())
         edge = np.flatnonzero((alpha - np.uint8(1)).ravel() < 254)  # neither 0 nor 255
         share = (alpha.ravel()[edge] * F(1 / 255))[:, None]
         pixels = inside.reshape(-1, 3)
         pixels[edge] = (
-            pixels[edge] * share + self._window_ground.reshape(-1, 3)[edge] * (1 - share) + 0.5
+            pixels[edge] * share + self._window_background.reshape(-1, 3)[edge] * (1 - share) + 0.5
         ).astype(np.uint8)
         self._plate[self.window] = inside
         return self._plate
@@ -241,9 +239,9 @@ class Shot:
     def _drag_jaw(self, layer: np.ndarray, image: np.ndarray, pose: Pose) -> None:
         drop, drag, lift, lip = self._jaw_fields
         jaw = self.mouth.jaw(pose)
-        across = 4.5 * pose.stretch + 3.0 * max(pose.corner, 0) + 2.0 * pose.wide - 6.0 * pose.round
+        outward = 4.5 * pose.stretch + 3.0 * max(pose.corner, 0) + 2.0 * pose.wide - 6.0 * pose.round
         up, _ = self.mouth.opening(pose)
-        x = self._jaw_rest[0] - across * drag
+        x = self._jaw_rest[0] - outward * drag
         y = self._jaw_rest[1] - jaw * drop + 3.2 * pose.corner * lift + 0.8 * up * lip
         image[self._jaw_patch.slices] = cv2.remap(
             layer, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -81,18 +81,20 @@ def _targets(events: list[tuple[float, str]], seconds: float) -> np.ndarray:
     """
     count = int(np.ceil(seconds * GRID)) + 1
     track = np.zeros((count, len(CHANNELS)), np.float32)
-    ends = [*(at for at, _ in events[1:]), seconds]
+    ends = [*(start for start, _ in events[1:]), seconds]
     for (start, name), end in zip(events, ends, strict=True):
         shapes = _shapes(name)
         edges = np.linspace(start, end, len(shapes) + 1)
-        for shape, a, b in zip(shapes, edges[:-1], edges[1:], strict=True):
-            track[round(a * GRID) : max(round(b * GRID), round(a * GRID) + 1), [0, 1, 2, 5]] = shape
+        for shape, shape_start, shape_end in zip(shapes, edges[:-1], edges[1:], strict=True):
+            first = round(shape_start * GRID)
+            track[first : max(round(shape_end * GRID), first + 1), [0, 1, 2, 5]] = shape
         letter = name.lstrip("',%=")[:1]
         if letter in CLOSED or letter in BITTEN:
             channel = 3 if letter in CLOSED else 4
             start -= EARLY
-            short = max(SHORTEST - (end - start), 0) / 2
-            track[max(round((start - short) * GRID), 0) : max(round((end + short) * GRID), 1), channel] = 1
+            missing = max(SHORTEST - (end - start), 0) / 2
+            first, last = round((start - missing) * GRID), round((end + missing) * GRID)
+            track[max(first, 0) : max(last, 1), channel] = 1
     return track
 
 
@@ -113,22 +115,22 @@ def mouth_track(samples: np.ndarray, rate: int, events: list[tuple[float, str]],
 
     Vowel-like channels are low-passed (coarticulation, about 60 ms); lip closures and
     bites keep their plateau, so that each is seen for at least one frame. The jaw opens
-    with the phoneme and with loudness: what is louder is more open.
+    with the phoneme and with loudness.
     """
     seconds = len(samples) / rate
     frames = int(seconds * fps)
-    fine = _targets(events, seconds)
-    soft = gaussian_filter1d(fine, sigma=0.026 * GRID, axis=0, mode="nearest")
-    soft[:, 3:5] = np.clip(
-        gaussian_filter1d(fine[:, 3:5], sigma=0.012 * GRID, axis=0, mode="nearest") * 1.15, 0, 1
+    targets = _targets(events, seconds)
+    smoothed = gaussian_filter1d(targets, sigma=0.026 * GRID, axis=0, mode="nearest")
+    smoothed[:, 3:5] = np.clip(
+        gaussian_filter1d(targets[:, 3:5], sigma=0.012 * GRID, axis=0, mode="nearest") * 1.15, 0, 1
     )
-    loud = gaussian_filter1d(loudness(samples, rate, len(fine), GRID), sigma=0.02 * GRID, mode="nearest")
-    soft[:, 0] *= 0.45 + 0.6 * np.minimum(loud, 1.1)
-    middle = (np.arange(frames) + 0.5) / fps * GRID
-    at = np.stack(
-        [np.interp(middle, np.arange(len(fine)), soft[:, k]) for k in range(len(CHANNELS))], 1
+    loud = gaussian_filter1d(loudness(samples, rate, len(targets), GRID), sigma=0.02 * GRID, mode="nearest")
+    smoothed[:, 0] *= 0.45 + 0.6 * np.minimum(loud, 1.1)
+    frame_times = (np.arange(frames) + 0.5) / fps * GRID
+    shapes = np.stack(
+        [np.interp(frame_times, np.arange(len(targets)), smoothed[:, k]) for k in range(len(CHANNELS))], 1
     ).astype(np.float32)
     return MouthTrack(
-        *(at[:, k] for k in range(len(CHANNELS))),
-        np.interp(middle, np.arange(len(fine)), loud).astype(np.float32),
+        *(shapes[:, k] for k in range(len(CHANNELS))),
+        np.interp(frame_times, np.arange(len(targets)), loud).astype(np.float32),
     )

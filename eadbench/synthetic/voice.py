@@ -79,12 +79,16 @@ class Voices:
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        head = json.loads(line) if line else {"error": "the helper ended"}
-        if "error" in head:
+        header = json.loads(line) if line else {"error": "the helper ended"}
+        if "error" in header:
             raise EadbenchError(
-                f"espeak-ng failed: {head['error']}", request, "check that the wheel espeakng-loader is whole"
+                f"espeak-ng failed: {header['error']}",
+                request,
+                "check that the wheel espeakng-loader is whole",
             )
         samples = (
-            np.frombuffer(self._process.stdout.read(2 * head["samples"]), "<i2").astype(np.float32) / 32768
+            np.frombuffer(self._process.stdout.read(2 * header["samples"]), "<i2").astype(np.float32) / 32768
         )
-        return Utterance(samples, head["rate"], [(float(at), name) for at, name in head["events"]])
+        return Utterance(
+            samples, header["rate"], [(float(seconds), name) for seconds, name in header["events"]]
+        )

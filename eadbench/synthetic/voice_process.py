@@ -1,4 +1,4 @@
-"""Stand-alone helper, standard library only: speaks utterances with espeak-ng, each in
+"""Separate program, standard library only: speaks utterances with espeak-ng, each in
 a fresh process.
 
 Run as ``python -I -S voice_process.py LIBRARY DATA``. Reads one JSON request per line,
@@ -40,11 +40,11 @@ CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 
 def speak(library, data, request):
     """Samples as bytes, their rate, phoneme events."""
-    pieces, events = [], []
+    parts, events = [], []
 
     def receive(samples, count, event):
         if count > 0 and samples:
-            pieces.append(ctypes.string_at(samples, 2 * count))
+            parts.append(ctypes.string_at(samples, 2 * count))
         k = 0
         while event[k].type != 0:
             if event[k].type == PHONEME:
@@ -69,17 +69,17 @@ def speak(library, data, request):
     text = request["text"].encode()
     library.espeak_Synth(text, len(text) + 1, 0, 1, 0, UTF8, None, None)
     library.espeak_Synchronize()
-    return b"".join(pieces), rate, events
+    return b"".join(parts), rate, events
 
 
 def answer(library, data, request):
     """Serve one request in this (forked) process."""
     try:
         samples, rate, events = speak(library, data, request)
-        head = {"rate": rate, "samples": len(samples) // 2, "events": events}
+        header = {"rate": rate, "samples": len(samples) // 2, "events": events}
     except Exception as error:
-        samples, head = b"", {"error": str(error)}
-    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + samples)
+        samples, header = b"", {"error": str(error)}
+    sys.stdout.buffer.write(json.dumps(header).encode() + b"\n" + samples)
     sys.stdout.buffer.flush()
 
 

@@ -38,7 +38,7 @@ from eadbench.training.loop import Trainer, TrainingTask
 from eadbench.training.syncnet import SyncNetTask
 from eadbench.training.wav2lip import Wav2LipTask
 from eadbench.zoo.card import read_card
-from eadbench.zoo.weights import explained, load_weights, read_weights, refuse_disguised
+from eadbench.zoo.weights import explained, load_weights, read_weights, refuse_non_weights
 
 log = logging.getLogger(__name__)
 MODELS = {
@@ -354,7 +354,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], Callable[[], nn.Module]]:
     card, weights = read_run_card(folder), folder / "model.safetensors"
     seals.check(folder / "config.json")
     for path in (folder / "config.json", weights):
-        refuse_disguised(path)
+        refuse_non_weights(path)
     if (seals.check(weights) or sha256_of(weights)) != card["sha256"]:
         raise EadbenchError(
             "weights were changed since the run's card was written", weights, "train the run again"

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def load(folder: str | Path, device: Any = "cpu") -> Any:
-    """Load an artefact by its card: files verified against their hashes, then handed to
+    """Load an artefact by its card: verify its files against their hashes, then call
     ``eadbench.zoo.kinds.<kind>.load``.
 
     Raises:
@@ -16,19 +16,19 @@ def load(folder: str | Path, device: Any = "cpu") -> Any:
             needs.
         FatalError: If it was changed.
     """
-    # Not above: that would load torch wherever a configuration is checked.
+    # Not at the top: that would load torch wherever a configuration is checked.
     from eadbench.zoo.card import read_card, verify
-    from eadbench.zoo.weights import explained, refuse_broken, refuse_disguised
+    from eadbench.zoo.weights import explained, refuse_non_weights, refuse_not_finite_parameters
 
     card = read_card(folder)
     verify(folder, card)
     for name in card.files:
-        refuse_disguised(Path(folder) / name)
+        refuse_non_weights(Path(folder) / name)
     with explained(
         f"artefact {card.artefact!r} (kind {card.kind})",
         Path(folder),
         "make the artefact again, see `eadbench zoo list`",
     ):
         loaded = import_module(f"eadbench.zoo.kinds.{card.kind}").load(Path(folder), card, device)
-    refuse_broken(loaded, folder)
+    refuse_not_finite_parameters(loaded, folder)
     return loaded

@@ -28,9 +28,9 @@ class Card(BaseModel):
         licence: Licence of the weights.
         files: File name to sha256.
         options: Options of the config that shaped it.
-        dtype: Numbers that a network loaded from it computes in, whatever its files
-            hold.
-        facts: Whatever is worth knowing: losses, accuracies, number of clips.
+        dtype: Floating-point type in which a network loaded from it computes; its files
+            may hold another.
+        facts: Results of its training: losses, accuracies, number of clips.
     """
 
     model_config = ConfigDict(extra="forbid")

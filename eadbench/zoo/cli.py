@@ -44,38 +44,39 @@ def make_command(
         eadbench zoo make vae --demo --clips results/clips/demo_mead/cut.parquet \\
           --out results/zoo/vae/card.json
     """
-    given = core_settings.load(settings, config, "zoo make")
-    wanted = entry_of(given.zoo.artefacts, artefact, "zoo.artefacts")
-    if wanted.how != "fetched" and not (demo or settings):
-        refuse_demo(artefact, wanted.kind, wanted.how)
+    loaded_settings = core_settings.load(settings, config, "zoo make")
+    artefact_config = entry_of(loaded_settings.zoo.artefacts, artefact, "zoo.artefacts")
+    if artefact_config.how != "fetched" and not (demo or settings):
+        refuse_demo(artefact, artefact_config.kind, artefact_config.how)
     from eadbench.zoo.make import ArtefactInputs, make
 
     make(
         artefact,
-        given.zoo,
-        given.seed,
+        loaded_settings.zoo,
+        loaded_settings.seed,
         ArtefactInputs(clips or [], parse_parts(part), captions or []),
         out.parent,
     )
 
 
 def refuse_demo(artefact: str, kind: str, how: str) -> None:
-    """Demo networks only for those who ask for them by that word.
+    """Refuse to make a demo network without ``--demo``.
 
     Raises:
         EadbenchError: Always.
     """
     from eadbench.zoo.registry import registry
 
-    what = {"trained": "a small network trained on the clips", "random": "random features of a fixed seed"}[
-        how
-    ]
+    description = {
+        "trained": "a small network trained on the clips",
+        "random": "random features of a fixed seed",
+    }[how]
     published = [name for name, entry in registry().items() if entry.kind == kind]
-    hint = "add --demo if that is what you want" + (
-        f"; the published weights: `eadbench zoo fetch {published[0]}`" if published else ""
-    )
+    hint = "add --demo if that is what you want"
+    if published:
+        hint += f"; the published weights: `eadbench zoo fetch {published[0]}`"
     raise EadbenchError(
-        f"{artefact!r} is {what} in this configuration, not the published weights",
+        f"{artefact!r} is {description} in this configuration, not the published weights",
         f"zoo: artefacts: {artefact}",
         hint,
     )
@@ -105,13 +106,13 @@ def fetch_command(
     """
     from eadbench.zoo.registry import entry
 
-    found = entry(artefact)
+    registry_entry = entry(artefact)
     from eadbench.zoo.fetch import fetch_files, user_cache
     from eadbench.zoo.make import card_of_published
 
     folder = out or user_cache() / artefact
-    fetch_files(artefact, found, folder, [artefact] if accept else [])
-    if found.files:
+    fetch_files(artefact, registry_entry, folder, [artefact] if accept else [])
+    if registry_entry.files:
         card_of_published(artefact, artefact, folder)
     typer.echo(f"{artefact}: {folder}")
 
@@ -138,17 +139,14 @@ def list_command(
     cache = cache or user_cache()
     console = Console(soft_wrap=True, highlight=False)
     for name, entry in registry().items():
-        wanted = [f.name for f in entry.files] or ["config.json"]
-        here = sum((cache / name / file).exists() for file in wanted)
-        state = (
-            "here"
-            if here == len(wanted)
-            else f"{here} of {len(wanted)} files here"
-            if here
-            else "by hand"
-            if entry.manual
-            else "not here"
-        )
+        file_names = [f.name for f in entry.files] or ["config.json"]
+        present = sum((cache / name / file).exists() for file in file_names)
+        if present == len(file_names):
+            state = "here"
+        elif present:
+            state = f"{present} of {len(file_names)} files here"
+        else:
+            state = "by hand" if entry.manual else "not here"
         console.print(f"[bold]{escape(name)}[/bold]  ({entry.kind}, {entry.size}, {state})")
         for line in (entry.title, f"licence: {entry.licence}", f"from: {entry.source}", entry.note):
             if line:

@@ -46,9 +46,10 @@ class ArtefactConfig(Section):
         how: ``fetched`` (named in the registry), ``trained`` on the training split, or
             ``random`` features of a fixed seed.
         id: Id in the registry; needed when fetched.
-        dtype: Numbers that the network computes in, whatever the files hold; other than
-            ``float32`` for the kinds that are folders of transformers: ``clap``,
-            ``clip``, ``sentence``, ``text_encoder``, ``videomae``.
+        dtype: Floating-point type in which the network computes; its files may hold
+            another. Other than ``float32`` for the kinds that are folders of
+            transformers: ``clap``, ``clip``, ``sentence``, ``text_encoder``,
+            ``videomae``.
         options: Sizes, steps and the like of a trained or random one; each kind
             documents its own.
         needs: Artefacts that its training uses.
@@ -83,7 +84,7 @@ class ArtefactConfig(Section):
         return ("seed",) if self.how == "fetched" else ()
 
     def trim(self, dump: dict[str, Any]) -> None:
-        # they say which inputs there are, and a job depends on its inputs anyway
+        # they say which inputs there are, and a job depends on its inputs in any case
         for key in ("uses_clips", "uses_captions", "needs"):
             dump.pop(key, None)
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from eadbench.core.download import download, integrity_error
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, nature, sha256_of, write_text
-from eadbench.zoo.registry import Entry, RemoteFile, kept, user_cache
+from eadbench.zoo.registry import Entry, RemoteFile, cached_folder, user_cache
 
 log = logging.getLogger(__name__)
 ALL = "all"
 TRIES = 4
-FIRST = ".first.json"  # after the name of a file whose hash nobody publishes: what came first
+# After the name of a file whose hash nobody publishes: what the first download was.
+FIRST = ".first.json"
 
 
 def fetch_files(
@@ -29,7 +30,7 @@ def fetch_files(
         entry: The entry.
         folder: Target folder.
         accepted: Ids whose licence the user accepted; ``all`` for all.
-        cache: Folder in which the user keeps weights already, looked into before
+        cache: Folder in which the user has weights already, looked into before
             :func:`user_cache`: ``cache/{id}/{file}`` is copied instead of downloaded.
 
     Raises:
@@ -40,23 +41,23 @@ def fetch_files(
     if entry.snapshot:
         fetch_snapshot(name, entry, folder, accepted, cache)
         return
-    if (local := kept(name, entry, cache)) is not None:
+    if (cached := cached_folder(name, entry, cache)) is not None:
         for remote in entry.files:
-            path = local / remote.name
+            path = cached / remote.name
             check_file(name, remote, path)
             if path.resolve() != (folder / remote.name).resolve():
                 with atomic_path(folder / remote.name) as part:
                     shutil.copyfile(path, part)
         return
     if entry.manual:
-        raise EadbenchError(f"{name} has no direct download", entry.manual, by_hand(name, entry))
+        raise EadbenchError(f"{name} has no direct download", entry.manual, manual_hint(name, entry))
     check_accepted(name, entry, accepted)
     for remote in entry.files:
         _fetch(name, remote, folder)
 
 
-def by_hand(name: str, entry: Entry) -> str:
-    """Which files to put where, of weights that no program can fetch."""
+def manual_hint(name: str, entry: Entry) -> str:
+    """Which files to put where, for weights that no program can fetch."""
     return f"get {', '.join(f.name for f in entry.files)} by hand and put it into {user_cache() / name}"
 
 
@@ -70,41 +71,41 @@ def check_file(name: str, remote: RemoteFile, path: Path) -> None:
     fault = nature(path) or integrity_error(path, remote.size, remote.checksum)
     if fault:
         raise EadbenchError(
-            f"not the file that {name} is: {fault}", path, "put the published file there, or take it away"
+            f"not the file that {name} is: {fault}", path, "put the published file there, or remove it"
         )
     if remote.checksum is None:
-        _hold_to_the_first(name, remote, path)
+        _check_against_first_download(name, remote, path)
 
 
-def _hold_to_the_first(name: str, remote: RemoteFile, path: Path) -> None:
-    """Take the first file from an address as the right one, with a warning; note its
+def _check_against_first_download(name: str, remote: RemoteFile, path: Path) -> None:
+    """Take the first file from an address as the right one, with a warning; record its
     hash beside the user's weights and refuse another one from then on.
     """
-    note = user_cache() / name / f"{remote.name}{FIRST}"
-    found = {"url": remote.url, "sha256": sha256_of(path)}
+    record_path = user_cache() / name / f"{remote.name}{FIRST}"
+    current = {"url": remote.url, "sha256": sha256_of(path)}
     try:
-        first = json.loads(note.read_text(encoding="utf-8"))
+        first = json.loads(record_path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         first = None
     if first is not None and first["url"] == remote.url:
-        if first["sha256"] != found["sha256"]:
+        if first["sha256"] != current["sha256"]:
             raise EadbenchError(
-                f"not the {remote.name} that {name} was at first: its sha256 is {found['sha256']}, it was "
+                f"not the {remote.name} that {name} was at first: its sha256 is {current['sha256']}, it was "
                 f"{first['sha256']}, and nobody has published the right one",
                 path,
-                f"take the file away and fetch it again; to trust the new one, delete {note}",
+                f"remove the file and fetch it again; to trust the new one, delete {record_path}",
             )
         return
     log.warning(
         "%s: no sha256 of %s is published, so it is trusted as it came: %s (noted in %s)",
         name,
         remote.name,
-        found["sha256"],
-        note,
+        current["sha256"],
+        record_path,
     )
     try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_text(note, json.dumps(found) + "\n")
+        record_path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(record_path, json.dumps(current) + "\n")
     except OSError as error:
         log.warning("%s: the hash of %s cannot be noted: %s", name, remote.name, error)
 
@@ -113,7 +114,7 @@ def _fetch(name: str, remote: RemoteFile, folder: Path) -> None:
     target = folder / remote.name
     if remote.archive is None:
         download(remote.url, target, remote.size, remote.checksum, TRIES)
-        _refuse_disguised(remote, target)
+        _refuse_other_content(remote, target)
         try:
             check_file(name, remote, target)
         except EadbenchError:
@@ -122,42 +123,40 @@ def _fetch(name: str, remote: RemoteFile, folder: Path) -> None:
         return
     if target.exists() and not integrity_error(target, remote.size, remote.checksum):
         return
-    packed = folder / remote.url.rpartition("/")[2]
+    archive_path = folder / remote.url.rpartition("/")[2]
     download(
         remote.url,
-        packed,
+        archive_path,
         remote.archive.size,
         f"sha256:{remote.archive.sha256}" if remote.archive.sha256 else None,
         TRIES,
     )
-    _refuse_disguised(remote, packed)
+    _refuse_other_content(remote, archive_path)
     try:
-        with zipfile.ZipFile(packed) as archive:
-            inside = next(
-                (m for m in archive.namelist() if m.rpartition("/")[2] == remote.archive.member), None
-            )
-            if inside is None:
+        with zipfile.ZipFile(archive_path) as archive:
+            members = [m for m in archive.namelist() if m.rpartition("/")[2] == remote.archive.member]
+            if not members:
                 raise EadbenchError(
                     f"the archive of {name} holds no {remote.archive.member}",
-                    packed,
+                    archive_path,
                     "delete it and fetch it again",
                 )
-            with atomic_path(target) as part, archive.open(inside) as source, part.open("wb") as sink:
+            with atomic_path(target) as part, archive.open(members[0]) as source, part.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
     except zipfile.BadZipFile as error:
         raise EadbenchError(
-            f"the archive of {name} is damaged: {error}", packed, "delete it and fetch it again"
+            f"the archive of {name} is damaged: {error}", archive_path, "delete it and fetch it again"
         ) from error
     check_file(name, remote, target)
-    packed.unlink()
+    archive_path.unlink()
 
 
-def _refuse_disguised(remote: RemoteFile, path: Path) -> None:
+def _refuse_other_content(remote: RemoteFile, path: Path) -> None:
     """A file of unknown hash and size could be anything."""
-    if disguise := nature(path):
+    if content := nature(path):
         path.unlink()
         raise EadbenchError(
-            f"what came is {disguise}",
+            f"what came is {content}",
             remote.url,
             f"open the address in a browser, or put the file at {path}",
         )
@@ -181,10 +180,10 @@ def fetch_snapshot(
     name: str, entry: Entry, folder: Path, accepted: Collection[str], cache: Path | None = None
 ) -> None:
     """Fetch the wanted files of a hub repository at its pinned commit; a broken
-    download goes on. ``cache/{id}/`` is copied instead, if it is there.
+    download is continued. ``cache/{id}/`` is copied instead, if it is there.
 
-    What comes lies in ``{folder}.partial`` until all of it is there, so that half a
-    model never passes for one.
+    Files lie in ``{folder}.partial`` until all of them are there, so that half a model
+    is never taken for a whole one.
 
     Raises:
         EadbenchError: If the licence was not accepted or the hub cannot be reached.
@@ -193,32 +192,32 @@ def fetch_snapshot(
     from huggingface_hub.errors import HfHubHTTPError
 
     snapshot = entry.snapshot
-    if (local := kept(name, entry, cache)) is not None:
-        if local.resolve() != folder.resolve():
-            shutil.copytree(local, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("card.json"))
+    if (cached := cached_folder(name, entry, cache)) is not None:
+        if cached.resolve() != folder.resolve():
+            shutil.copytree(cached, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("card.json"))
         return
     check_accepted(name, entry, accepted)
-    coming = folder.with_name(f"{folder.name}.partial")
+    partial = folder.with_name(f"{folder.name}.partial")
     try:
         snapshot_download(
-            snapshot.repo, revision=snapshot.revision, allow_patterns=snapshot.patterns, local_dir=coming
+            snapshot.repo, revision=snapshot.revision, allow_patterns=snapshot.patterns, local_dir=partial
         )
     except (
         HfHubHTTPError,
         OSError,
         ValueError,
-    ) as error:  # requests' and httpx's errors of the network are among them
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    ) as error:  # network errors of requests and httpx are among them
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise EadbenchError(
-            f"download failed: {first}",
+            f"download failed: {first_line}",
             snapshot.url,
             f"check the network, or put the files into {user_cache() / name}",
         ) from error
-    # the hub's own notes, by which a broken download goes on
-    shutil.rmtree(coming / ".cache", ignore_errors=True)
+    # the hub's own records, by which a broken download is continued
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    # last: by it the folder counts as whole
-    for path in sorted(coming.iterdir(), key=lambda one: one.name == "config.json"):
+    # config.json last: with it the folder counts as complete
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
         shutil.rmtree(folder / path.name, ignore_errors=True)
         path.replace(folder / path.name)
-    coming.rmdir()
+    partial.rmdir()

@@ -19,7 +19,7 @@ def fit(
     losses: Callable[[], dict[str, torch.Tensor]],
     steps: int,
     lr: float,
-    what: str,
+    title: str,
     warm_up: float = 0.1,
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 1e-2,
@@ -27,23 +27,23 @@ def fit(
 ) -> dict[str, float]:
     """Train for a number of steps.
 
-    There is no early stopping: the learning rate falls to nothing over all steps, and a
-    run that ends before has not settled. How many steps are enough is seen in the
-    quantities of the validation split in the cards.
+    There is no early stopping: the learning rate falls to zero over all steps, and a
+    run that ends before has not converged. Whether the steps were enough is seen in the
+    cards' values on the validation split.
 
     Args:
         parameters: What is trained.
         losses: Draws a batch and gives scalars; ``loss`` is minimised, the others are
-            told.
+            logged.
         steps: Optimiser steps, at least 1.
         lr: Peak learning rate, see :func:`one_cycle`.
-        what: Name in messages.
+        title: Name in messages.
         warm_up: Share of the steps until the peak, 0 to 1.
         betas, weight_decay: Of AdamW.
         clip: Largest norm of the gradient; ``None``: any.
 
     Returns:
-        Mean of each quantity over the last tenth of the steps.
+        Mean of each scalar over the last tenth of the steps.
 
     Raises:
         EadbenchError: If the loss is not finite.
@@ -51,29 +51,26 @@ def fit(
     parameters = list(parameters)
     optimiser = torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
     schedule = one_cycle(optimiser, lr, steps, warm_up)
-    tenth, recent = max(1, steps // 10), defaultdict(list)
-    for step in track(range(1, steps + 1), f"train {what}", unit="steps"):
-        found = losses()
+    tenth = max(1, steps // 10)
+    recent: dict[str, list[float]] = defaultdict(list)
+    for step in track(range(1, steps + 1), f"train {title}", unit="steps"):
+        values = losses()
         optimiser.zero_grad(set_to_none=True)
-        found["loss"].backward()
+        values["loss"].backward()
         if clip is not None:
             nn.utils.clip_grad_norm_(parameters, clip)
         optimiser.step()
         schedule.step()
-        for name, value in found.items():
+        for name, value in values.items():
             recent[name].append(float(value.detach()))
         if not math.isfinite(recent["loss"][-1]):
             raise EadbenchError(
-                f"{what}: the loss is not finite at step {step}", "zoo.artefacts.*.options", "lower `lr`"
+                f"{title}: the loss is not finite at step {step}", "zoo.artefacts.*.options", "lower `lr`"
             )
         if step % tenth == 0:
-            log.info(
-                "%s, step %d: %s",
-                what,
-                step,
-                ", ".join(f"{name} {sum(v[-tenth:]) / tenth:.4g}" for name, v in recent.items()),
-            )
-    return {name: sum(values[-tenth:]) / tenth for name, values in recent.items()}
+            means = ", ".join(f"{name} {sum(v[-tenth:]) / tenth:.4g}" for name, v in recent.items())
+            log.info("%s, step %d: %s", title, step, means)
+    return {name: sum(v[-tenth:]) / tenth for name, v in recent.items()}
 
 
 def one_cycle(

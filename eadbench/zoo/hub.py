@@ -19,9 +19,9 @@ def from_folder(auto: Any, folder: Path, **options: Any) -> Any:
     try:
         return auto.from_pretrained(str(folder), local_files_only=True, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         hint = "fetch the artefact again, see `eadbench zoo list`"
-        raise EadbenchError(f"{auto.__name__} cannot read the folder: {first}", folder, hint) from error
+        raise EadbenchError(f"{auto.__name__} cannot read the folder: {message}", folder, hint) from error
 
 
 def model_from_folder(auto: Any, folder: Path, card: Card, unused: str = "", **options: Any) -> Any:
@@ -29,15 +29,15 @@ def model_from_folder(auto: Any, folder: Path, card: Card, unused: str = "", **o
     libraries draw missing ones at random.
 
     It computes in the card's ``dtype``. By itself transformers 5 would take the one in
-    which the folder was saved, so that a bfloat16 folder gave other numbers without a
-    word.
+    which the folder was saved, so that a bfloat16 folder gave other numbers without
+    notice.
 
     Args:
         auto: A model class of transformers or diffusers.
         folder: Its files.
         card: Its card.
-        unused: Beginning of the names of tensors that may lack, since nothing here
-            reads what they give.
+        unused: Beginning of the names of tensors that may be missing, since nothing
+            here uses their output.
         options: Further options of ``from_pretrained``.
 
     Raises:
@@ -50,9 +50,9 @@ def model_from_folder(auto: Any, folder: Path, card: Card, unused: str = "", **o
     )
     missing = sorted(name for name in report["missing_keys"] if not (unused and name.startswith(unused)))
     if missing:
-        few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise EadbenchError(
-            f"the weights lack {len(missing)} tensors of {auto.__name__}: {few}",
+            f"the weights lack {len(missing)} tensors of {auto.__name__}: {names}",
             folder,
             "fetch the artefact again, see `eadbench zoo list`",
         )

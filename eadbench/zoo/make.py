@@ -16,7 +16,7 @@ from eadbench.zoo.card import Card, write_card
 from eadbench.zoo.config import ArtefactConfig, ZooConfig
 from eadbench.zoo.fetch import fetch_files
 from eadbench.zoo.registry import entry
-from eadbench.zoo.weights import refuse_disguised
+from eadbench.zoo.weights import refuse_non_weights
 
 log = logging.getLogger(__name__)
 
@@ -43,37 +43,37 @@ def make(name: str, config: ZooConfig, seed: int, inputs: ArtefactInputs, folder
         EadbenchError: If the kind cannot be made that way, or a download fails.
     """
     started = time.time()
-    wanted = entry_of(config.artefacts, name, "zoo.artefacts")
+    artefact_config = entry_of(config.artefacts, name, "zoo.artefacts")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.json").unlink(missing_ok=True)
-    if wanted.how == "fetched":
-        facts, source, licence, artefact_id = _fetch(wanted, config, folder)
+    if artefact_config.how == "fetched":
+        facts, source, licence, artefact_id = _fetch(artefact_config, config, folder)
     else:
-        facts = _build(name, wanted, seed, inputs, folder)
-        source = f"{wanted.how} by eadbench, seed {seed}"
-        licence = "that of the training clips" if wanted.how == "trained" else "none"
-        artefact_id = f"{name}-{wanted.how}"
+        facts = _build(name, artefact_config, seed, inputs, folder)
+        source = f"{artefact_config.how} by eadbench, seed {seed}"
+        licence = "that of the training clips" if artefact_config.how == "trained" else "none"
+        artefact_id = f"{name}-{artefact_config.how}"
     hashes = {
         p.relative_to(folder).as_posix(): sha256_of(p)
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and not _aside(p)
+        if p.is_file() and not _is_side_file(p)
     }
-    for file in hashes:
-        refuse_disguised(folder / file)
+    for file_name in hashes:
+        refuse_non_weights(folder / file_name)
     card = Card(
         artefact=name,
-        kind=wanted.kind,
-        how=wanted.how,
+        kind=artefact_config.kind,
+        how=artefact_config.how,
         id=artefact_id,
         source=source,
         licence=licence,
         files=hashes,
-        options=wanted.options,
-        dtype=wanted.dtype,
+        options=artefact_config.options,
+        dtype=artefact_config.dtype,
         facts=facts,
     )
     provenance.write(
-        folder, wanted.model_dump(), {str(p): "" for p in (*inputs.clips, *inputs.captions)}, started
+        folder, artefact_config.model_dump(), {str(p): "" for p in (*inputs.clips, *inputs.captions)}, started
     )
     write_card(folder, card)
     log.info("artefact %s (%s) is ready: %s", name, card.id, card.sha256[:12])
@@ -82,46 +82,48 @@ def make(name: str, config: ZooConfig, seed: int, inputs: ArtefactInputs, folder
 
 def card_of_published(name: str, artefact_id: str, folder: Path) -> Card:
     """Write the card of published weights whose files lie in ``folder``."""
-    found = entry(artefact_id)
+    registry_entry = entry(artefact_id)
     card = Card(
         artefact=name,
-        kind=found.kind,
+        kind=registry_entry.kind,
         how="fetched",
         id=artefact_id,
-        source=found.source,
-        licence=found.licence,
-        files={f.name: sha256_of(folder / f.name) for f in found.files},
-        facts={"title": found.title},
+        source=registry_entry.source,
+        licence=registry_entry.licence,
+        files={f.name: sha256_of(folder / f.name) for f in registry_entry.files},
+        facts={"title": registry_entry.title},
     )
     write_card(folder, card)
     return card
 
 
-def _aside(path: Path) -> bool:
-    return path.name.startswith((".part-", "provenance.json", "card.json", seals.NAME)) or path.suffix in (
-        ".parquet",
-        ".log",
-    )
+def _is_side_file(path: Path) -> bool:
+    """Whether a file lies beside the weights only: a card, a checksum, a table, a log."""
+    prefixes = (".part-", "provenance.json", "card.json", seals.NAME)
+    return path.name.startswith(prefixes) or path.suffix in (".parquet", ".log")
 
 
 def _build(
-    name: str, wanted: ArtefactConfig, seed: int, inputs: ArtefactInputs, folder: Path
+    name: str, artefact_config: ArtefactConfig, seed: int, inputs: ArtefactInputs, folder: Path
 ) -> dict[str, Any]:
-    module = import_module(f"eadbench.zoo.kinds.{wanted.kind}")
-    build = getattr(module, {"trained": "train", "random": "random"}[wanted.how], None)
+    module = import_module(f"eadbench.zoo.kinds.{artefact_config.kind}")
+    build = getattr(module, {"trained": "train", "random": "random"}[artefact_config.how], None)
     if build is None:
         raise EadbenchError(
-            f"kind {wanted.kind!r} cannot be {wanted.how}",
+            f"kind {artefact_config.kind!r} cannot be {artefact_config.how}",
             f"zoo.artefacts.{name}.how",
             "use `how: fetched` with an `id`",
         )
     own_seed = seed_for(seed, "zoo", name)
-    if wanted.how == "random":
-        return build(folder, wanted.options, own_seed)
-    return build(folder, wanted.options, inputs, own_seed)
+    if artefact_config.how == "random":
+        return build(folder, artefact_config.options, own_seed)
+    return build(folder, artefact_config.options, inputs, own_seed)
 
 
-def _fetch(wanted: ArtefactConfig, config: ZooConfig, folder: Path) -> tuple[dict[str, Any], str, str, str]:
-    found = entry(wanted.id)
-    fetch_files(wanted.id, found, folder, config.accept_licence, Path(config.cache) if config.cache else None)
-    return {"title": found.title}, found.source, found.licence, wanted.id
+def _fetch(
+    artefact_config: ArtefactConfig, config: ZooConfig, folder: Path
+) -> tuple[dict[str, Any], str, str, str]:
+    registry_entry = entry(artefact_config.id)
+    cache = Path(config.cache) if config.cache else None
+    fetch_files(artefact_config.id, registry_entry, folder, config.accept_licence, cache)
+    return {"title": registry_entry.title}, registry_entry.source, registry_entry.licence, artefact_config.id

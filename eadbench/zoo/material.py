@@ -13,8 +13,8 @@ from eadbench.core.tables import KEPT, read_rows
 def training_clips(
     tables: list[Path], limit: int | None = None, seed: int = 0, split: str = "train"
 ) -> list[ClipsRow]:
-    """Kept clips of one split over several clip tables, by corpus and name; their files
-    are still what they were.
+    """Kept clips of one split over several clip tables, by corpus and name, after a
+    check that their files are unchanged.
 
     Args:
         tables: Tables of ``schemas.CLIPS``.

@@ -5,7 +5,7 @@ from typing import Any
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.onnx import session_options
-from eadbench.zoo.weights import refuse_disguised
+from eadbench.zoo.weights import refuse_non_weights
 
 
 def open_onnx(path: Path, device: Any = "cpu"):
@@ -16,13 +16,11 @@ def open_onnx(path: Path, device: Any = "cpu"):
     """
     import onnxruntime
 
-    refuse_disguised(path)
-    wanted = (
-        ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        if str(device).startswith("cuda")
-        else ["CPUExecutionProvider"]
-    )
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    refuse_non_weights(path)
+    preferred = ["CPUExecutionProvider"]
+    if str(device).startswith("cuda"):
+        preferred.insert(0, "CUDAExecutionProvider")
+    providers = [name for name in preferred if name in onnxruntime.get_available_providers()]
     try:
         return onnxruntime.InferenceSession(str(path), session_options(), providers=providers)
     except Exception as error:  # onnxruntime's errors have no common base but Exception

@@ -32,7 +32,8 @@ class RemoteFile(BaseModel):
     """A file to fetch; with ``archive``, ``url`` is that of the zip.
 
     ``sha256`` (all digits, or the first eight and more) is null where no trustworthy
-    value is known; :func:`eadbench.zoo.fetch.check_file` then holds to what came first.
+    value is known; :func:`eadbench.zoo.fetch.check_file` then compares with the first
+    download.
     ``size`` in bytes.
     """
 
@@ -73,7 +74,7 @@ class Entry(BaseModel):
     """One published artefact: single ``files``, or a ``snapshot``. ``manual`` says how
     to get it where no direct download exists.
 
-    ``about_mb`` is told where no exact size is known: the number of parameters times
+    ``about_mb`` is given where no exact size is known: the number of parameters times
     their bytes, in MB.
     """
 
@@ -91,11 +92,9 @@ class Entry(BaseModel):
     @property
     def size(self) -> str:
         """What a download takes, in words."""
-        return (
-            f"about {megabytes(self.about_mb * 10**6)}"
-            if self.about_mb and self.transfer is None
-            else megabytes(self.transfer)
-        )
+        if self.about_mb and self.transfer is None:
+            return f"about {megabytes(self.about_mb * 10**6)}"
+        return megabytes(self.transfer)
 
     @property
     def source(self) -> str:
@@ -118,7 +117,7 @@ class Entry(BaseModel):
 
 def registry() -> dict[str, Entry]:
     """All entries by id. The YAML file that ``EADBENCH_REGISTRY`` names, e.g. with the
-    addresses of a mirror, goes over those of the package.
+    addresses of a mirror, overrides those of the package.
 
     Raises:
         EadbenchError: If that file cannot be read or is no registry.
@@ -129,12 +128,13 @@ def registry() -> dict[str, Entry]:
 @cache
 def _read(overlay: str | None) -> dict[str, Entry]:
     raw = yaml.load(files("eadbench.zoo").joinpath("registry.yaml").read_text(encoding="utf-8"), LOADER)
-    found = {name: Entry.model_validate(value) for name, value in raw.items()}
+    entries = {name: Entry.model_validate(value) for name, value in raw.items()}
     if overlay:
         try:
-            over = yaml.safe_load(Path(overlay).read_text(encoding="utf-8")) or {}
-            found |= {
-                name: Entry.model_validate({**raw.get(name, {}), **value}) for name, value in over.items()
+            overlay_entries = yaml.safe_load(Path(overlay).read_text(encoding="utf-8")) or {}
+            entries |= {
+                name: Entry.model_validate({**raw.get(name, {}), **value})
+                for name, value in overlay_entries.items()
             }
         except (
             OSError,
@@ -149,7 +149,7 @@ def _read(overlay: str | None) -> dict[str, Entry]:
                 f"{OVERLAY}={overlay}",
                 "see eadbench/zoo/registry.yaml",
             ) from error
-    return found
+    return entries
 
 
 def entry(name: str) -> Entry:
@@ -158,17 +158,20 @@ def entry(name: str) -> Entry:
     Raises:
         EadbenchError: If there is none; with the nearest ids.
     """
-    found = registry()
-    if name in found:
-        return found[name]
-    near = [
-        one for one, e in found.items() if e.kind == name or name.lower() in one.lower()
-    ] or difflib.get_close_matches(name, found, 3, 0.5)
-    hint = " or ".join(f"`eadbench zoo fetch {one}`" for one in near[:3]) or "`eadbench zoo list` shows all"
+    entries = registry()
+    if name in entries:
+        return entries[name]
+    nearest_ids = [
+        entry_id for entry_id, e in entries.items() if e.kind == name or name.lower() in entry_id.lower()
+    ]
+    if not nearest_ids:
+        nearest_ids = difflib.get_close_matches(name, entries, 3, 0.5)
+    hint = " or ".join(f"`eadbench zoo fetch {entry_id}`" for entry_id in nearest_ids[:3])
+    hint = hint or "`eadbench zoo list` shows all"
     raise EadbenchError(
         f"no published weights have the id {name!r}",
         "the registry",
-        f"{hint}; known: {', '.join(sorted(found))}",
+        f"{hint}; known: {', '.join(sorted(entries))}",
     )
 
 
@@ -176,8 +179,8 @@ def user_cache() -> Path:
     """Where this user's weights are kept as ``ID/FILE``: ``weights`` in
     ``$EADBENCH_CACHE``, else below the platform's cache folder.
     """
-    if given := os.environ.get(CACHE):
-        return Path(given).expanduser() / "weights"
+    if cache_root := os.environ.get(CACHE):
+        return Path(cache_root).expanduser() / "weights"
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         base = Path(xdg)
     elif sys.platform == "darwin":
@@ -189,18 +192,21 @@ def user_cache() -> Path:
     return base / "eadbench" / "weights"
 
 
-def kept(name: str, entry: Entry, cache: str | Path | None = None) -> Path | None:
-    """The folder in which the user keeps all files of published weights already:
-    ``{cache}/{id}``, else that of :func:`user_cache`.
+def cached_folder(name: str, entry: Entry, cache: str | Path | None = None) -> Path | None:
+    """The folder in which the user has all files of published weights already:
+    ``{cache}/{id}``, else that of :func:`user_cache`; ``None`` where neither is complete.
 
     Args:
         name: Id of the entry.
         entry: The entry.
         cache: The configuration's ``zoo: cache:``.
     """
-    names = [file.name for file in entry.files] or ["config.json"]
-    folders = [Path(one) / name for one in (cache, user_cache()) if one]
-    return next((folder for folder in folders if all((folder / file).exists() for file in names)), None)
+    file_names = [file.name for file in entry.files] or ["config.json"]
+    for cache_root in filter(None, (cache, user_cache())):
+        folder = Path(cache_root) / name
+        if all((folder / file).exists() for file in file_names):
+            return folder
+    return None
 
 
 def megabytes(size: int | None) -> str:

@@ -25,11 +25,14 @@ def training_texts(paths: list[Path], limit: int | None = None) -> list[str]:
             "set `uses_captions: true` for the artefact, or pass --captions TABLE",
         )
     rows = chain.from_iterable(read_rows(path, schemas.CAPTIONS) for path in paths)
-    texts = sorted({row.caption for row in rows if row.split == "train" and row.status == KEPT} - {None})
+    captions = {row.caption for row in rows if row.split == "train" and row.status == KEPT}
+    texts = sorted(captions - {None})
     if len(texts) < 2:
         raise EadbenchError(
             f"{len(texts)} distinct captions in the train split",
             ", ".join(map(str, paths)),
             "see the reasons in these tables",
         )
-    return [texts[k * len(texts) // limit] for k in range(limit)] if limit and len(texts) > limit else texts
+    if not limit or len(texts) <= limit:
+        return texts
+    return [texts[k * len(texts) // limit] for k in range(limit)]

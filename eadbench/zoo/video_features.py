@@ -44,7 +44,7 @@ class TransformerOptions(BaseModel):
 
 
 class WindowNet(nn.Module):
-    """Tokens of a transformer and what makes one vector of them."""
+    """A transformer's encoder and the pooling of its tokens to one vector."""
 
     def __init__(self, encoder: VideoViT, pool: nn.Module) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ class WindowNet(nn.Module):
 
 class WindowTransformer:
     """Features of windows of 16 frames: ``dims`` of them; ``resolution`` is the side at
-    which the network sees them.
+    which the network sees the frames.
 
     Args:
         net: The network.
         dims: Width of the features.
         resolution: Side of its frames.
-        mean: Of each channel of [0, 1], taken off first.
-        deviation: Of each channel, divided by.
+        mean: Of each channel in [0, 1]; subtracted first.
+        deviation: Standard deviation of each channel; divided by.
         device: Where it runs.
     """
 
@@ -82,12 +82,12 @@ class WindowTransformer:
 
     def prepare(self, frame: np.ndarray) -> np.ndarray:
         """One frame ``(H, W, 3)`` RGB uint8 as a window holds it: ``(3, S, S)`` float32,
-        scaled without smoothing as the reference does.
+        scaled without antialiasing as the reference does.
         """
         pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float() / 255
-        side = (self.resolution, self.resolution)
-        if pixels.shape[2:] != side:
-            pixels = F.interpolate(pixels, side, mode="bilinear", align_corners=False)
+        size = (self.resolution, self.resolution)
+        if pixels.shape[2:] != size:
+            pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False)
         return ((pixels[0] - self.mean) / self.deviation).numpy()
 
     @torch.no_grad()
@@ -98,11 +98,12 @@ class WindowTransformer:
 
 
 def window_net(options: TransformerOptions, pool: nn.Module, final_norm: bool) -> WindowNet:
-    """An untrained network of those sizes, its places VideoMAE's."""
-    count = FRAMES // TUBE * (options.size // options.patch) ** 2
+    """An untrained network of those sizes, with VideoMAE's sinusoidal positions."""
+    token_count = FRAMES // TUBE * (options.size // options.patch) ** 2
     patch = (TUBE, options.patch, options.patch)
-    places = sinusoids(count, options.width)
-    return WindowNet(VideoViT(places, options.depth, options.heads, options.inner, patch, final_norm), pool)
+    positions = sinusoids(token_count, options.width)
+    encoder = VideoViT(positions, options.depth, options.heads, options.inner, patch, final_norm)
+    return WindowNet(encoder, pool)
 
 
 def sizes_of(state: Mapping[str, torch.Tensor], size: int) -> TransformerOptions:
@@ -118,34 +119,38 @@ def sizes_of(state: Mapping[str, torch.Tensor], size: int) -> TransformerOptions
     )
 
 
-def places_of(count: int, patch: int, where: Path) -> int:
-    """Side of the frames whose tubes are ``count`` in windows of 16 frames.
+def frame_size_of(token_count: int, patch: int, where: Path) -> int:
+    """Side in pixels of the frames that give ``token_count`` tokens in a window of 16
+    frames, with patches of ``patch`` pixels.
 
     Raises:
-        EadbenchError: If they make no square.
+        EadbenchError: If the tokens of a frame make no square.
     """
-    side = round((count / (FRAMES // TUBE)) ** 0.5)
-    if side * side * (FRAMES // TUBE) != count:
-        raise EadbenchError(f"{count} places, no square in 8 steps of time", where, "use the published file")
-    return side * patch
+    grid_side = round((token_count / (FRAMES // TUBE)) ** 0.5)
+    if grid_side * grid_side * (FRAMES // TUBE) != token_count:
+        raise EadbenchError(
+            f"{token_count} positions are no square in each of 8 time steps", where, "use the published file"
+        )
+    return grid_side * patch
 
 
 def encoder_of(
-    state: Mapping[str, torch.Tensor], bias: Callable[[str], torch.Tensor]
+    state: Mapping[str, torch.Tensor], qkv_bias: Callable[[str], torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Tensors of the patches' convolution and of the blocks under our names of a
+    """Tensors of the patches' convolution and of the blocks under their names in our
     :class:`WindowNet`.
 
     Args:
         state: Names ``blocks.N.attn.qkv.weight`` and so on.
-        bias: Gives the bias of query, key and value together, from the block's prefix.
+        qkv_bias: Gives the bias of query, key and value together, from the block's
+            prefix.
     """
-    found = {f"embed.{part}": state[f"patch_embed.proj.{part}"] for part in ("weight", "bias")}
+    tensors = {f"embed.{part}": state[f"patch_embed.proj.{part}"] for part in ("weight", "bias")}
     for k in range(depth_of(state)):
         block = f"blocks.{k}."
-        found |= {block + ours: state[block + theirs] for ours, theirs in ATTENTION.items()}
-        found[block + "self_attn.in_proj_bias"] = bias(block)
-    return {f"encoder.{name}": value for name, value in found.items()}
+        tensors |= {block + ours: state[block + theirs] for ours, theirs in ATTENTION.items()}
+        tensors[block + "self_attn.in_proj_bias"] = qkv_bias(block)
+    return {f"encoder.{name}": value for name, value in tensors.items()}
 
 
 def depth_of(state: Mapping[str, torch.Tensor]) -> int:
@@ -154,18 +159,18 @@ def depth_of(state: Mapping[str, torch.Tensor]) -> int:
 
 
 def draw(
-    network: Callable[[TransformerOptions], WindowNet], folder: Path, options: dict[str, Any], seed: int
+    network: Callable[[TransformerOptions], WindowNet], folder: Path, raw_options: dict[str, Any], seed: int
 ) -> dict[str, Any]:
     """Give a network random weights and write them: matrices and kernels from a normal
     distribution of standard deviation ``scale``, biases 0.
     """
-    wanted = TransformerOptions.model_validate(options)
-    net, generator = network(wanted), torch.Generator().manual_seed(seed)
+    options = TransformerOptions.model_validate(raw_options)
+    net, generator = network(options), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in net.named_parameters():
             if value.ndim > 1:
-                value.normal_(0, wanted.scale, generator=generator)
+                value.normal_(0, options.scale, generator=generator)
             elif name.endswith("bias"):
                 value.zero_()
     save_weights(net, folder / RANDOM)
-    return {"dims": wanted.width, "resolution": wanted.size}
+    return {"dims": options.width, "resolution": options.size}

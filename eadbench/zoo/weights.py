@@ -1,5 +1,5 @@
-"""Read weights files without running code that they may hold, and say what a file is
-that holds none.
+"""Read weights files without running code that they may hold, and name what a file
+holds in place of weights.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from torch import nn
 from eadbench.core.errors import EadbenchError, ExplainedError
 from eadbench.core.files import atomic_path, nature
 
-AGAIN = "fetch it again from the named source"
+FETCH_AGAIN = "fetch it again from the named source"
 # What loading a file of the wrong kind, or half of one, raises in torch, transformers,
 # diffusers, json and pydantic.
-UNFIT = (
+LOAD_ERRORS = (
     RuntimeError,
     ValueError,
     KeyError,
@@ -36,9 +36,9 @@ UNFIT = (
 )
 _BUILDERS = (np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0])  # multiarray's scalar, _reconstruct
 # Beside tensors and plain containers, what training scripts leave in their checkpoints
-# (a best score as a numpy scalar, the parsed options, a path) and what runs nothing
+# (a best score as a numpy scalar, the parsed options, a path) and what runs no code
 # when it is read. numpy 2 writes ``numpy._core``, numpy 1 ``numpy.core``; torch 2.14
-# knows neither.
+# allows neither by itself.
 HARMLESS = [
     argparse.Namespace,
     PosixPath,
@@ -61,7 +61,7 @@ def read_weights(path: Path) -> dict[str, Any]:
         EadbenchError: If the file is absent, damaged, something else, a pickle with
             code, or holds a number that is not finite.
     """
-    refuse_disguised(path)
+    refuse_non_weights(path)
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -69,18 +69,16 @@ def read_weights(path: Path) -> dict[str, Any]:
             with torch.serialization.safe_globals(HARMLESS):
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        kind = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = (
-            f"something other than tensors, {kind[1]}, which could run code"
-            if kind
-            else "something other than tensors"
-        )
+        code_name = re.search(r"GLOBAL ([\w.]+)", str(error))
+        contents = "something other than tensors"
+        if code_name:
+            contents += f", {code_name[1]}, which could run code"
         hint = (
             "use the file of the named source; of a file of yours, save the tensors alone, e.g. with "
             "safetensors.torch.save_file"
         )
-        raise EadbenchError(f"refused: the weights file holds {what}", path, hint) from error
-    except UNFIT as error:
+        raise EadbenchError(f"refused: the weights file holds {contents}", path, hint) from error
+    except LOAD_ERRORS as error:
         raise EadbenchError(f"weights file is damaged: {error}", path, "fetch or make it again") from error
     if not isinstance(state, dict):
         raise EadbenchError(
@@ -101,17 +99,17 @@ def load_weights(net: nn.Module, path: Path, state: dict[str, Any] | None = None
     """
     state = read_weights(path) if state is None else state
     hint = "file and options belong together; make the artefact again"
-    for name, own in net.state_dict().items():
-        given = state.get(name)
-        if isinstance(given, torch.Tensor) and given.is_floating_point() != own.is_floating_point():
+    for name, expected in net.state_dict().items():
+        tensor = state.get(name)
+        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() != expected.is_floating_point():
             raise EadbenchError(
-                f"weights do not fit the network: {name} holds {given.dtype}, expected {own.dtype}",
+                f"weights do not fit the network: {name} holds {tensor.dtype}, expected {expected.dtype}",
                 path,
                 hint,
             )
     try:
         net.load_state_dict(state)
-    except UNFIT as error:
+    except LOAD_ERRORS as error:
         raise EadbenchError(f"weights do not fit the network: {_first_lines(error)}", path, hint) from error
 
 
@@ -122,43 +120,43 @@ def save_weights(net: nn.Module, path: Path) -> None:
 
 
 def refuse_not_finite(name: str, tensor: torch.Tensor, where: object) -> None:
-    """Refuse a tensor with NaN or infinity, with which a network gives pictures or
-    numbers without a word.
+    """Refuse a tensor with NaN or infinity, with which a network gives wrong images or
+    numbers without any error.
 
     Raises:
         EadbenchError: If there is one.
     """
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        bad = int((~torch.isfinite(tensor)).sum())
+        bad_count = int((~torch.isfinite(tensor)).sum())
         raise EadbenchError(
-            f"{bad} of {tensor.numel()} numbers of tensor {name!r} are not finite",
+            f"{bad_count} of {tensor.numel()} numbers of tensor {name!r} are not finite",
             where,
             "fetch or make the weights again",
         )
 
 
-def refuse_disguised(path: Path) -> None:
+def refuse_non_weights(path: Path) -> None:
     """Refuse a file that is absent, empty, a web page or a git-lfs pointer.
 
     Raises:
         EadbenchError: If it is.
     """
     try:
-        found = nature(path)
+        content = nature(path)
     except FileNotFoundError as error:
         raise EadbenchError(
             "weights file is missing", path, "make the artefact again, see `eadbench zoo list`"
         ) from error
     except OSError as error:
-        raise EadbenchError(f"weights file cannot be read: {error.strerror}", path, AGAIN) from error
-    if found:
-        raise EadbenchError(f"the file is {found}", path, AGAIN)
+        raise EadbenchError(f"weights file cannot be read: {error.strerror}", path, FETCH_AGAIN) from error
+    if content:
+        raise EadbenchError(f"the file is {content}", path, FETCH_AGAIN)
 
 
 @contextmanager
 def explained(what: str, folder: Path, hint: str) -> Iterator[None]:
-    """Turn whatever a loader raises over the files of a folder into one message; what
-    is explained already stays as it is.
+    """Turn whatever a loader raises over the files of a folder into one message; errors
+    that have a message of ours pass unchanged.
 
     Raises:
         EadbenchError: In place of it.
@@ -167,23 +165,21 @@ def explained(what: str, folder: Path, hint: str) -> Iterator[None]:
         yield
     except (ExplainedError, torch.OutOfMemoryError):
         raise
-    except UNFIT as error:
+    except LOAD_ERRORS as error:
         raise EadbenchError(f"{what} cannot be loaded: {_first_lines(error)}", folder, hint) from error
 
 
-def refuse_broken(loaded: object, where: object) -> None:
+def refuse_not_finite_parameters(loaded: object, where: object) -> None:
     """Look for numbers that are not finite in the parameters of a loaded network, or of
     the networks that an object holds.
 
     Raises:
         EadbenchError: If there is one.
     """
-    held = (
-        [loaded]
-        if isinstance(loaded, nn.Module)
-        else [value for value in getattr(loaded, "__dict__", {}).values() if isinstance(value, nn.Module)]
-    )
-    for net in held:
+    values = [loaded] if isinstance(loaded, nn.Module) else getattr(loaded, "__dict__", {}).values()
+    for net in values:
+        if not isinstance(net, nn.Module):
+            continue
         for name, tensor in net.named_parameters():
             refuse_not_finite(name, tensor, where)
 
@@ -198,6 +194,6 @@ def _tensors(state: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _first_lines(error: Exception) -> str:
     """A library's message without the hundreds of names that it may list."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = f"no entry {text}" if isinstance(error, KeyError) else text
-    return text if len(text) <= 400 else f"{text[:400]} ..."
+    message = " ".join(str(error).split()) or type(error).__name__
+    message = f"no entry {message}" if isinstance(error, KeyError) else message
+    return message if len(message) <= 400 else f"{message[:400]} ..."

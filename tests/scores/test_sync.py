@@ -70,7 +70,7 @@ def test_equals_the_definition(evaluator, frames, seconds):
 
 
 def test_too_short_says_so(evaluator):
-    with pytest.raises(EadbenchError, match="5 frames of picture with sound, at least 6"):
+    with pytest.raises(EadbenchError, match="5 frames of video with audio, at least 6"):
         evaluator.score(*clip(5))
     with pytest.raises(EadbenchError, match="0 frames"):
         evaluator.score(clip(40)[0], np.zeros(0, np.float32))

@@ -8,7 +8,7 @@ from eadbench.synthetic.acting import EXPRESSIONS
 from eadbench.synthetic.canvas import Light
 from eadbench.synthetic.cast import cast
 from eadbench.synthetic.features import Pose
-from eadbench.synthetic.scene import Camera, Shot, Turn, backdrop
+from eadbench.synthetic.scene import Camera, HeadPose, Shot, backdrop
 from eadbench.synthetic.take import SHARED
 
 DARK, PALE = "M005", "W014"
@@ -26,8 +26,8 @@ def frames(request):
         pose = {field: getattr(e, field) for field in SHARED} | {"rest_open": e.open}
         layer = shot.layer(e)
         images[name] = [
-            shot.frame(layer, Pose(**pose), Turn()).copy(),
-            shot.frame(layer, Pose(**pose, open=0.9), Turn(yaw=0.08)).copy(),
+            shot.frame(layer, Pose(**pose), HeadPose()).copy(),
+            shot.frame(layer, Pose(**pose, open=0.9), HeadPose(yaw=0.08)).copy(),
         ]
     return images
 
@@ -41,9 +41,9 @@ def test_the_face_mesh_finds_every_face_and_sees_the_mouth_open(frames):
         for name, pair in frames.items():
             gaps = []
             for image in pair:
-                found = mesh.process(image).multi_face_landmarks
-                assert found, name
-                points = np.array([(p.x, p.y) for p in found[0].landmark]) * 256
+                faces = mesh.process(image).multi_face_landmarks
+                assert faces, name
+                points = np.array([(p.x, p.y) for p in faces[0].landmark]) * 256
                 assert abs(points[:, 0].mean() - 128) < 15 and 70 < np.ptp(points[:, 1]) < 230
                 gaps.append(points[14, 1] - points[13, 1])
             assert gaps[1] > gaps[0] + 2, name

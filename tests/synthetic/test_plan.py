@@ -12,7 +12,7 @@ from eadbench.synthetic.acting import EXPRESSIONS, PROSODIES
 from eadbench.synthetic.cast import cast, speaker_of
 from eadbench.synthetic.config import StudioConfig
 from eadbench.synthetic.jobs import hdtf_cuts, jobs_of, video_id
-from eadbench.synthetic.production import made_to_measure
+from eadbench.synthetic.production import mead_like_config
 
 
 def test_every_emotion_has_a_face_and_a_voice():
@@ -64,10 +64,10 @@ def test_mead_crosses_actors_with_emotions_and_keeps_test_sentences_apart():
     jobs = jobs_of(config, 1)
     assert len(jobs) == 3 * 22 and len({job.key for job in jobs}) == len(jobs)
     for actor in config.actors:
-        mine = [job for job in jobs if job.actor == actor]
-        count = Counter(job.lines[0][1] for job in mine)
+        actor_jobs = [job for job in jobs if job.actor == actor]
+        count = Counter(job.lines[0][1] for job in actor_jobs)
         assert count == {e: 1 if e == "neutral" else 3 for e in EMOTIONS if e != "calm"}
-        spoken = {job.lines[0][0] for job in mine}
+        spoken = {job.lines[0][0] for job in actor_jobs}
         assert spoken <= set(texts.TEST if actor == "M003" else texts.TRAIN)
     assert (
         jobs[0].key == "M003/video/front/angry/level_1/001.mp4"
@@ -80,9 +80,9 @@ def test_ravdess_names_have_the_seven_fields():
     jobs = jobs_of(StudioConfig(layout="ravdess", actors=["Actor_02"], sentences=2, repetitions=2), 1)
     names = [job.key.rpartition("/")[2].removesuffix(".mp4").split("-") for job in jobs]
     assert all(len(n) == 7 and all(len(f) == 2 for f in n) and n[6] == "02" for n in names)
-    with_sound = [n for n in names if n[0] == "01"]
-    assert len(with_sound) == 60  # as in the original: 4 neutral, 7 x 8 others
-    assert not [n for n in with_sound if n[2] == "01" and n[3] == "02"]
+    with_audio = [n for n in names if n[0] == "01"]
+    assert len(with_audio) == 60  # as in the original: 4 neutral, 7 x 8 others
+    assert not [n for n in with_audio if n[2] == "01" and n[3] == "02"]
     assert all(not job.sound for job in jobs if "/02-" in job.key)
 
 
@@ -97,11 +97,11 @@ def test_video_ids_look_like_the_sites():
     assert len(video_id("WDA/OliveMarsh0")) == 11 and video_id("a") != video_id("b")
 
 
-def test_made_to_measure_gives_the_asked_length():
-    config = made_to_measure(40, 60, 256)
+def test_mead_like_config_gives_the_length_that_is_asked():
+    config = mead_like_config(40, 60, 256)
     seconds = 2.6 * len(jobs_of(config, 1))
     assert len(config.actors) == 40 and 60 * 60 <= seconds < 2.2 * 60 * 60
-    assert made_to_measure(48, 1, 128).sentences == 1
+    assert mead_like_config(48, 1, 128).sentences == 1
 
 
 def test_levels_in_turn_give_each_actor_each_emotion_once_and_each_emotion_all_levels():
@@ -113,4 +113,4 @@ def test_levels_in_turn_give_each_actor_each_emotion_once_and_each_emotion_all_l
     assert len(keys) == 8 * len(actors)
     levels = {word: {key[4] for key in keys if key[3] == word} for word in {key[3] for key in keys}}
     assert levels.pop("neutral") == {"level_1"}
-    assert all(found == {"level_1", "level_2", "level_3"} for found in levels.values())
+    assert all(word_levels == {"level_1", "level_2", "level_3"} for word_levels in levels.values())

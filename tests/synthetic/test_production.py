@@ -71,12 +71,12 @@ def hdtf(tmp_path_factory):
     return folder
 
 
-def test_mead_has_picture_and_sound_apart_and_of_one_length(mead):
+def test_mead_has_video_and_audio_apart_and_of_one_length(mead):
     video, audio = mead / "M003/video/front/happy/level_3/001.mp4", mead / "M003/audio/happy/level_3/001.m4a"
-    info, sound = probe(video), probe(audio)
+    info, audio_info = probe(video), probe(audio)
     assert (info.width, info.height, info.fps, info.codec, info.sample_rate) == (96, 96, 30.0, "h264", None)
-    assert sound.width is None and sound.sample_rate == 48000
-    assert abs(sound.audio_duration - info.duration) < 0.1 and info.duration > 1.5
+    assert audio_info.width is None and audio_info.sample_rate == 48000
+    assert abs(audio_info.audio_duration - info.duration) < 0.1 and info.duration > 1.5
     assert np.abs(read_audio(audio)).max() > 0.1
 
 
@@ -110,9 +110,9 @@ def test_a_harmed_take_is_named_by_whoever_reads_it(mead, tmp_path, harm):
 
 def test_two_processes_write_the_same_bytes(mead, tmp_path):
     produce(MEAD, 7, tmp_path / "studio.json", workers=2)
-    ours, theirs = digests(mead), digests(tmp_path)
-    ours.pop(".filmed.jsonl"), theirs.pop(".filmed.jsonl")  # in the order of finishing
-    assert ours == theirs
+    one_process, two_processes = digests(mead), digests(tmp_path)
+    one_process.pop(".filmed.jsonl"), two_processes.pop(".filmed.jsonl")  # in the order of finishing
+    assert one_process == two_processes
 
 
 def test_resume_films_only_what_is_missing(mead, tmp_path, monkeypatch):
@@ -213,17 +213,17 @@ def test_hdtf_faults_are_real(hdtf):
     assert 2 <= np.sum(cuts > 12) <= 5
 
 
-def test_the_verb_takes_a_plan_to_measure_and_explains_itself(tmp_path, monkeypatch):
+def test_the_command_films_a_mead_like_corpus_of_a_given_size(tmp_path, monkeypatch):
     with pytest.raises(EadbenchError, match="nothing to film"):
         film_command(out=tmp_path, seed=1)
-    asked = []
-    monkeypatch.setattr(production, "produce", lambda *what: asked.append(what))
+    calls = []
+    monkeypatch.setattr(production, "produce", lambda *what: calls.append(what))
     film_command(out=tmp_path / "mine", actors=40, minutes=60, seed=1, workers=3)
-    ((studio, seed, target, workers),) = asked
+    ((studio, seed, target, workers),) = calls
     assert len(studio.actors) == 40 and (seed, target, workers) == (1, tmp_path / "mine" / "studio.json", 3)
 
 
-def test_the_verb_is_understood_by_its_name_of_before_which_the_rule_calls():
+def test_the_command_has_its_older_name_too_which_the_rule_calls():
     with parsing_only() as parse:
         for stage in ("synthetic", "corpora"):
             parse([stage, "film", "--corpus", "demo_mead", "--out", "studio.json"])

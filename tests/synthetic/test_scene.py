@@ -11,7 +11,7 @@ from eadbench.synthetic.acting import EXPRESSIONS, Expression
 from eadbench.synthetic.canvas import Light
 from eadbench.synthetic.cast import cast
 from eadbench.synthetic.features import Pose
-from eadbench.synthetic.scene import Camera, Shot, Turn, backdrop
+from eadbench.synthetic.scene import Camera, HeadPose, Shot, backdrop
 from eadbench.synthetic.take import SHARED, blinks, wander
 
 REST = Expression()
@@ -29,8 +29,8 @@ def shot():
     )
 
 
-def draw(shot, pose=None, turn=None, expression=REST):
-    return shot.frame(shot.layer(expression), pose or Pose(), turn or Turn()).copy()
+def draw(shot, pose=None, head=None, expression=REST):
+    return shot.frame(shot.layer(expression), pose or Pose(), head or HeadPose()).copy()
 
 
 def rows_of_change(a, b, least=12):
@@ -41,7 +41,7 @@ def rows_of_change(a, b, least=12):
 
 def test_a_frame_is_reproducible_and_leaves_no_trace(shot):
     first = draw(shot)
-    draw(shot, Pose(open=1.0, blink=1.0, brow_in=1.0), Turn(yaw=0.1))
+    draw(shot, Pose(open=1.0, blink=1.0, brow_in=1.0), HeadPose(yaw=0.1))
     assert first.shape == (160, 160, 3) and first.dtype == np.uint8
     assert np.array_equal(first, draw(shot))
 
@@ -98,19 +98,21 @@ def test_teeth_show_in_a_bite_and_the_tongue_in_th(shot):
 
 
 def test_turning_moves_the_nose_more_than_the_outline(shot):
-    def flow(turn):
-        a, b = (cv2.cvtColor(draw(shot, turn=t), cv2.COLOR_RGB2GRAY) for t in (Turn(), turn))
+    def flow(head):
+        a, b = (cv2.cvtColor(draw(shot, head=t), cv2.COLOR_RGB2GRAY) for t in (HeadPose(), head))
         return cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 3, 13, 5, 5, 1.1, 0)
 
-    right = flow(Turn(yaw=0.1))
+    right = flow(HeadPose(yaw=0.1))
     nose = right[82 + 6 : 82 + 13, 76:85, 0].mean()
     cheek = right[82 + 6 : 82 + 13, 46:50, 0].mean()
     assert nose > 2.0 and cheek < 0.5 * nose
-    assert flow(Turn(pitch=0.1))[82 + 6 : 82 + 13, 76:85, 1].mean() > 2.0
+    assert flow(HeadPose(pitch=0.1))[82 + 6 : 82 + 13, 76:85, 1].mean() > 2.0
 
 
 def test_the_ground_stays_where_the_actor_is_not(shot):
-    frames = [draw(shot, turn=turn) for turn in (Turn(), Turn(yaw=0.12, x=3), Turn(roll=0.1, y=-3))]
+    frames = [
+        draw(shot, head=head) for head in (HeadPose(), HeadPose(yaw=0.12, x=3), HeadPose(roll=0.1, y=-3))
+    ]
     corner = np.s_[:30, :14]
     assert all(np.array_equal(frames[0][corner], frame[corner]) for frame in frames)
 
@@ -141,7 +143,7 @@ def test_any_frame_size_and_place(size):
         backdrop(camera, "room", rng_for(1, "g")),
         rng_for(1, "t"),
     )
-    frame = shot.frame(shot.layer(REST), Pose(open=0.5), Turn(yaw=0.2, pitch=-0.1, x=4))
+    frame = shot.frame(shot.layer(REST), Pose(open=0.5), HeadPose(yaw=0.2, pitch=-0.1, x=4))
     assert frame.shape == (size[1], size[0], 3) and frame.std() > 15
 
 

@@ -23,14 +23,14 @@ def voices():
 
 
 @pytest.fixture(scope="module")
-def said(voices):
+def utterance(voices):
     return voices.speak(TEXT, "en-us+m3", 165, 40, 50)
 
 
-def test_the_same_request_gives_the_same_samples_whatever_came_before(voices, said):
+def test_the_same_request_gives_the_same_samples_whatever_came_before(voices, utterance):
     voices.speak("Something else altogether.", "en-us+f2", 120, 80, 99)
     again = voices.speak(TEXT, "en-us+m3", 165, 40, 50)
-    assert np.array_equal(said.samples, again.samples) and said.events == again.events
+    assert np.array_equal(utterance.samples, again.samples) and utterance.events == again.events
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS["male"], *VARIANTS["female"]])
@@ -42,16 +42,18 @@ def test_no_voice_of_the_cast_is_breathy(variant):
     assert lines and not any(line.split()[:1] == ["breath"] for line in lines)
 
 
-def test_events_are_in_order_and_known(said):
-    times = [at for at, _ in said.events]
-    assert times == sorted(times) and times[-1] <= said.seconds
-    names = {name.lstrip("',%=") for _, name in said.events}
+def test_events_are_in_order_and_known(utterance):
+    times = [seconds for seconds, _ in utterance.events]
+    assert times == sorted(times) and times[-1] <= utterance.seconds
+    names = {name.lstrip("',%=") for _, name in utterance.events}
     assert {n for n in names if not n.startswith("_")} <= {*VOWELS, *CONSONANTS}
 
 
-def test_rate_pitch_and_voice_change_the_speech(voices, said):
-    assert voices.speak(TEXT, "en-us+m3", 110, 40, 50).seconds > 1.2 * said.seconds
-    assert not np.array_equal(voices.speak(TEXT, "en-us+m3", 165, 90, 50).samples[:2000], said.samples[:2000])
+def test_rate_pitch_and_voice_change_the_speech(voices, utterance):
+    assert voices.speak(TEXT, "en-us+m3", 110, 40, 50).seconds > 1.2 * utterance.seconds
+    assert not np.array_equal(
+        voices.speak(TEXT, "en-us+m3", 165, 90, 50).samples[:2000], utterance.samples[:2000]
+    )
 
 
 def test_an_unknown_voice_is_an_error_and_the_helper_lives_on(voices):
@@ -61,20 +63,20 @@ def test_an_unknown_voice_is_an_error_and_the_helper_lives_on(voices):
 
 
 @pytest.mark.parametrize("fps", [25.0, 30.0])
-def test_each_closure_and_each_bite_is_seen(said, fps):
-    track = mouth_track(said.samples, said.rate, said.events, fps)
-    for at, name in said.events:
+def test_each_closure_and_each_bite_is_seen(utterance, fps):
+    track = mouth_track(utterance.samples, utterance.rate, utterance.events, fps)
+    for seconds, name in utterance.events:
         letter = name.lstrip("',")[:1]
-        frames = slice(max(int((at - 0.05) * fps), 0), int((at + 0.09) * fps) + 1)
+        frames = slice(max(int((seconds - 0.05) * fps), 0), int((seconds + 0.09) * fps) + 1)
         if letter in ("p", "b", "m") and letter:
-            assert track.close[frames].max() > 0.8, (at, name)
+            assert track.close[frames].max() > 0.8, (seconds, name)
         if letter in ("f", "v") and letter:
-            assert track.bite[frames].max() > 0.8, (at, name)
+            assert track.bite[frames].max() > 0.8, (seconds, name)
     assert 0.1 < np.mean(track.close > 0.5) < 0.5
 
 
-def test_the_mouth_opens_with_the_sound(said):
-    track = mouth_track(said.samples, said.rate, said.events, 25.0)
+def test_the_mouth_opens_with_the_loudness(utterance):
+    track = mouth_track(utterance.samples, utterance.rate, utterance.events, 25.0)
     opening = track.open * (1 - track.close)
     right = np.corrcoef(opening, track.loud)[0, 1]
     assert right > 0.55
@@ -115,5 +117,5 @@ def test_lines_follow_each_other_and_moods_start_with_them(voices):
         rng_for(1, "r"),
     )
     assert [line.emotion for _, line in speech.moods] == ["happy", "sad"] and speech.moods[1][0] > 0.6
-    times = [at for at, _ in speech.events]
+    times = [seconds for seconds, _ in speech.events]
     assert times == sorted(times) and times[-1] < len(speech.samples) / speech.rate

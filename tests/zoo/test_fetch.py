@@ -1,5 +1,5 @@
-"""Official weights from a server on this machine; how downloads bear cuts and lies is
-shown in tests/corpora/test_download.py.
+"""Official weights from a server on this machine; how downloads survive broken and wrong
+answers is shown in tests/corpora/test_download.py.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ def test_ends_with_the_right_bytes(server, tmp_path, sha256, size):
     assert (tmp_path / "w.bin").read_bytes() == BODY
 
 
-def test_without_a_published_hash_the_first_file_is_trusted_aloud_and_no_other(
+def test_without_a_published_hash_the_first_file_is_trusted_with_a_warning_and_no_other(
     server, tmp_path, caplog, monkeypatch
 ):
     entry = entry_of(server, None)
@@ -80,15 +80,15 @@ def test_without_a_published_hash_the_first_file_is_trusted_aloud_and_no_other(
     assert "trusted as it came" in caplog.text
 
 
-def test_a_file_that_lies_here_is_held_to_the_first_one_too(tmp_path, monkeypatch, caplog):
+def test_a_cached_file_is_compared_with_the_first_one_too(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("EADBENCH_CACHE", str(tmp_path / "cache"))
     entry = entry_of("http://127.0.0.1:9", None)
-    kept = tmp_path / "cache/weights/thing/w.bin"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(b"first")
+    cached_file = tmp_path / "cache/weights/thing/w.bin"
+    cached_file.parent.mkdir(parents=True)
+    cached_file.write_bytes(b"first")
     fetch_files("thing", entry, tmp_path / "a", accepted=[])
     assert (tmp_path / "a/w.bin").read_bytes() == b"first" and "trusted as it came" in caplog.text
-    kept.write_bytes(b"second")
+    cached_file.write_bytes(b"second")
     with pytest.raises(EadbenchError, match="that thing was at first"):
         fetch_files("thing", entry, tmp_path / "b", accepted=[])
 
@@ -129,7 +129,7 @@ def test_cache_is_used_and_checked(tmp_path):
         fetch_files("thing", entry, tmp_path / "out", accepted=[], cache=tmp_path / "cache")
 
 
-def test_registry_is_sound():
+def test_registry_is_valid():
     for name, entry in registry().items():
         assert entry.licence, name
         assert entry.files or entry.manual or entry.snapshot, name

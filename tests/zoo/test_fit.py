@@ -19,11 +19,11 @@ def line_through_noise(seed: int):
     return weights, losses
 
 
-def test_a_line_is_found_and_the_end_is_told():
+def test_a_line_is_found_and_the_last_means_are_returned():
     weights, losses = line_through_noise(0)
-    told = fit([weights], losses, 200, 0.3, "line", weight_decay=0.0)
+    means = fit([weights], losses, 200, 0.3, "line", weight_decay=0.0)
     assert weights.tolist() == pytest.approx([2, -1], abs=1e-2)
-    assert told["loss"] < 1e-3 and told["largest"] < 0.1
+    assert means["loss"] < 1e-3 and means["largest"] < 0.1
 
 
 def test_the_same_seed_gives_the_same_weights():

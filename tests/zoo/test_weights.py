@@ -40,7 +40,7 @@ def test_what_stands_in_the_place_of_weights_is_named(
 
 
 @pytest.mark.parametrize(("name", "read"), READERS)
-def test_a_folder_and_a_missing_file_are_told(tmp_path: Path, name: str, read: Any) -> None:
+def test_a_folder_and_a_missing_file_are_named(tmp_path: Path, name: str, read: Any) -> None:
     with pytest.raises(EadbenchError, match="missing"):
         read(tmp_path / name)
     (tmp_path / name).mkdir()
@@ -73,7 +73,7 @@ def as_numpy_1_writes_it(path: Path) -> None:
 
 @pytest.mark.parametrize("spelling", ["numpy._core", "numpy.core"])
 def test_what_training_scripts_leave_beside_the_tensors_is_read(tmp_path: Path, spelling: str) -> None:
-    left = {
+    extras = {
         "prec1": np.float64(71.5),
         "best": np.float32(0.25),
         "epoch": np.int64(3),
@@ -81,13 +81,18 @@ def test_what_training_scripts_leave_beside_the_tensors_is_read(tmp_path: Path, 
         "curve": np.arange(3.0),
         "args": argparse.Namespace(lr=0.1, out=Path("runs")),
     }
-    torch.save({"state_dict": {"a": torch.ones(2)}} | left, tmp_path / "w.pth")
+    torch.save({"state_dict": {"a": torch.ones(2)}} | extras, tmp_path / "w.pth")
     if spelling == "numpy.core":
         as_numpy_1_writes_it(tmp_path / "w.pth")
-    found = read_weights(tmp_path / "w.pth")
-    assert torch.equal(found["state_dict"]["a"], torch.ones(2))
-    assert (found["prec1"], found["best"], found["epoch"], found["done"]) == (71.5, 0.25, 3, True)
-    assert found["curve"].tolist() == [0, 1, 2] and found["args"] == left["args"]
+    checkpoint = read_weights(tmp_path / "w.pth")
+    assert torch.equal(checkpoint["state_dict"]["a"], torch.ones(2))
+    assert (checkpoint["prec1"], checkpoint["best"], checkpoint["epoch"], checkpoint["done"]) == (
+        71.5,
+        0.25,
+        3,
+        True,
+    )
+    assert checkpoint["curve"].tolist() == [0, 1, 2] and checkpoint["args"] == extras["args"]
 
 
 class Harm:
@@ -225,6 +230,6 @@ def test_a_broken_artefact_ends_in_one_message(
     assert str(folder) in caught.value.where and len(caught.value.what) < 600
 
 
-def test_sound_artefacts_load(tiny_parts: dict[str, Path], tmp_path: Path) -> None:
+def test_whole_artefacts_load(tiny_parts: dict[str, Path], tmp_path: Path) -> None:
     for kind, folder in tiny_parts.items():
         zoo.load(broken(folder, tmp_path / kind, lambda target: None))

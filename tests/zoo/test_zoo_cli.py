@@ -31,8 +31,8 @@ def config(tmp_path):
 
 def test_list_cuts_no_id_and_says_size_licence_and_place(tmp_path):
     output = run("list", "--cache", str(tmp_path)).output
-    for name, found in registry().items():
-        assert f"{name}  (" in output and found.licence in output, name
+    for name, registry_entry in registry().items():
+        assert f"{name}  (" in output and registry_entry.licence in output, name
     assert "inception-fid  (inception, 96 MB, not here)" in output and "by hand" in output
 
 
@@ -48,7 +48,7 @@ def test_random_features_by_hand_only_with_demo(tmp_path, config):
     assert run("make", "inception", "--out", str(card), "--demo", *config).exit_code == 0 and card.exists()
 
 
-def test_an_unknown_name_is_told_with_the_nearest(tmp_path, config):
+def test_an_unknown_name_is_refused_with_the_nearest(tmp_path, config):
     with pytest.raises(EadbenchError, match="has no 'incepton'") as caught:
         run("make", "incepton", "--out", str(tmp_path / "card.json"), *config)
     assert "did you mean 'inception'?" in str(caught.value)
@@ -69,7 +69,7 @@ def test_fetch_names_the_flag_that_accepts_the_licence(tmp_path, monkeypatch):
     assert str(tmp_path / "weights" / "emotion-fan-mead") in str(caught.value)
 
 
-def test_a_registry_of_ones_own_goes_over_the_packages(tmp_path, monkeypatch):
+def test_a_registry_of_ones_own_overrides_the_packages(tmp_path, monkeypatch):
     path = tmp_path / "mirror.yaml"
     path.write_text(
         "lpips-alex: {files: [{name: alexnet-owt-7be5be79.pth, url: 'http://mirror/alexnet.pth'}]}\n"

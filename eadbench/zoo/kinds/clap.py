@@ -1,4 +1,4 @@
-"""Kind ``clap``: sounds and texts in one space (CLAP) through transformers. Fetched
+"""Kind ``clap``: audio and texts in one space (CLAP) through transformers. Fetched
 only.
 """
 
@@ -10,12 +10,12 @@ import torch
 
 from eadbench.zoo.card import Card
 from eadbench.zoo.hub import from_folder, model_from_folder
-from eadbench.zoo.kinds.clip import unit
+from eadbench.zoo.kinds.clip import unit_vectors
 
 
-class SoundText:
-    """Unit vectors of sounds and of texts whose cosine says how well they match.
-    ``rate`` is the sample rate that sounds must have.
+class AudioText:
+    """Unit vectors of waveforms and of texts whose cosine says how well they match.
+    ``rate`` is the sample rate that waveforms must have.
     """
 
     def __init__(self, model: Any, processor: Any, device: Any, batch: int = 16) -> None:
@@ -28,51 +28,42 @@ class SoundText:
         self.rate = processor.feature_extractor.sampling_rate
 
     @torch.inference_mode()
-    def embed_audio(self, sounds: list[np.ndarray]) -> torch.Tensor:
+    def embed_audio(self, waveforms: list[np.ndarray]) -> torch.Tensor:
         """Mono float32 samples at ``rate`` to ``(N, D)`` float32 on the CPU,
-        L2-normalised; of longer sounds the middle stretch counts.
+        L2-normalised; of longer waveforms the middle stretch counts.
         """
-        longest = self.processor.feature_extractor.nb_max_samples
+        max_samples = self.processor.feature_extractor.nb_max_samples
         # the extractor itself would cut at random
-        sounds = [s[max(0, len(s) - longest) // 2 :][:longest] for s in sounds]
-        found = []
-        for start in range(0, len(sounds), self.batch):
-            given = self.processor.feature_extractor(
-                sounds[start : start + self.batch],
-                sampling_rate=self.rate,
-                return_tensors="pt",
-                truncation="rand_trunc",
-                padding="repeatpad",
-            ).to(self.device)
-            given["input_features"] = given["input_features"].to(self.model.dtype)
-            found.append(unit(self.model.get_audio_features(**given)))
-        return torch.cat(found)
+        middles = [w[max(0, len(w) - max_samples) // 2 :][:max_samples] for w in waveforms]
+        return unit_vectors(self._audio_features, middles, self.batch)
+
+    def _audio_features(self, waveforms: list[np.ndarray]) -> Any:
+        inputs = self.processor.feature_extractor(
+            waveforms,
+            sampling_rate=self.rate,
+            return_tensors="pt",
+            truncation="rand_trunc",
+            padding="repeatpad",
+        ).to(self.device)
+        inputs["input_features"] = inputs["input_features"].to(self.model.dtype)
+        return self.model.get_audio_features(**inputs)
 
     @torch.inference_mode()
     def embed_texts(self, texts: list[str]) -> torch.Tensor:
         """``(N, D)`` float32 on the CPU, L2-normalised."""
-        found = []
-        for start in range(0, len(texts), self.batch):
-            given = self.processor.tokenizer(
-                texts[start : start + self.batch],
-                padding=True,
-                truncation=True,
-                max_length=77,
-                return_tensors="pt",
-            )
-            given = given.to(self.device)
-            found.append(
-                unit(
-                    self.model.get_text_features(
-                        input_ids=given["input_ids"], attention_mask=given["attention_mask"]
-                    )
-                )
-            )
-        return torch.cat(found)
+        return unit_vectors(self._text_features, texts, self.batch)
+
+    def _text_features(self, texts: list[str]) -> Any:
+        tokens = self.processor.tokenizer(
+            texts, padding=True, truncation=True, max_length=77, return_tensors="pt"
+        ).to(self.device)
+        return self.model.get_text_features(
+            input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
+        )
 
 
-def load(folder: Path, card: Card, device: Any = "cpu") -> SoundText:
+def load(folder: Path, card: Card, device: Any = "cpu") -> AudioText:
     """An object with ``embed_audio``, ``embed_texts`` and ``rate``."""
     from transformers import AutoModel, AutoProcessor
 
-    return SoundText(model_from_folder(AutoModel, folder, card), from_folder(AutoProcessor, folder), device)
+    return AudioText(model_from_folder(AutoModel, folder, card), from_folder(AutoProcessor, folder), device)

@@ -2,6 +2,7 @@
 Fetched only.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ class ImageText:
             device,
             batch,
         )
-        text = getattr(model.config, "text_config", model.config)
-        self.longest = text.max_position_embeddings
+        text_config = getattr(model.config, "text_config", model.config)
+        self.max_tokens = text_config.max_position_embeddings
         # SigLIP was trained on full-length texts
         self.padding = "max_length" if model.config.model_type.startswith("siglip") else True
 
@@ -33,39 +34,44 @@ class ImageText:
         """Frames ``(N, H, W, 3)`` RGB uint8 to ``(N, D)`` float32 on the CPU,
         L2-normalised.
         """
-        found = []
-        for start in range(0, len(frames), self.batch):
-            given = self.processor(images=list(frames[start : start + self.batch]), return_tensors="pt").to(
-                self.device
-            )
-            found.append(
-                unit(self.model.get_image_features(pixel_values=given["pixel_values"].to(self.model.dtype)))
-            )
-        return torch.cat(found)
+        return unit_vectors(self._image_features, frames, self.batch)
+
+    def _image_features(self, frames: np.ndarray) -> Any:
+        inputs = self.processor(images=list(frames), return_tensors="pt").to(self.device)
+        return self.model.get_image_features(pixel_values=inputs["pixel_values"].to(self.model.dtype))
 
     @torch.inference_mode()
     def embed_texts(self, texts: list[str]) -> torch.Tensor:
         """``(N, D)`` float32 on the CPU, L2-normalised; longer texts are cut."""
-        found = []
-        for start in range(0, len(texts), self.batch):
-            given = self.processor.tokenizer(
-                texts[start : start + self.batch],
-                padding=self.padding,
-                truncation=True,
-                max_length=self.longest,
-                return_tensors="pt",
-            ).to(self.device)
-            mask = {"attention_mask": given["attention_mask"]} if "attention_mask" in given else {}
-            found.append(unit(self.model.get_text_features(input_ids=given["input_ids"], **mask)))
-        return torch.cat(found)
+        return unit_vectors(self._text_features, texts, self.batch)
+
+    def _text_features(self, texts: list[str]) -> Any:
+        tokens = self.processor.tokenizer(
+            texts,
+            padding=self.padding,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        ).to(self.device)
+        mask = {"attention_mask": tokens["attention_mask"]} if "attention_mask" in tokens else {}
+        return self.model.get_text_features(input_ids=tokens["input_ids"], **mask)
 
 
-def unit(features: Any) -> torch.Tensor:
-    """Features to unit vectors ``(N, D)`` float32 on the CPU; transformers 5 returns an
-    output object whose pooled vector is meant.
+def unit_vectors(features_of: Callable[[Any], Any], items: Sequence[Any], batch: int) -> torch.Tensor:
+    """``(N, D)`` float32 on the CPU, L2-normalised.
+
+    Args:
+        features_of: A model's features of some items: a tensor, or (transformers 5) an
+            output object that holds it as ``pooler_output``.
+        items: What is embedded.
+        batch: Items at a time.
     """
-    vectors = features if isinstance(features, torch.Tensor) else features.pooler_output
-    return F.normalize(vectors.float(), dim=-1).cpu()
+    vectors = []
+    for start in range(0, len(items), batch):
+        features = features_of(items[start : start + batch])
+        pooled = features if isinstance(features, torch.Tensor) else features.pooler_output
+        vectors.append(F.normalize(pooled.float(), dim=-1).cpu())
+    return torch.cat(vectors)
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> ImageText:

@@ -20,12 +20,11 @@ from eadbench.core.geometry import spread
 from eadbench.models.emotion_fan import MEAD_CLASSES, EmotionFAN
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import dlib_chips
-from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, per_split, resize
+from eadbench.zoo.evaluator_data import WHOLE, TrainingClip, face_clips, per_split, resize
 from eadbench.zoo.fit import fit
 from eadbench.zoo.weights import load_weights, read_weights, save_weights
 
 log = logging.getLogger(__name__)
-WHOLE = (0.0, 1.0, 0.0, 1.0)
 
 
 class EmotionOptions(BaseModel):
@@ -74,11 +73,11 @@ class EmotionEvaluator(Protocol):
         ...
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """What the network makes of each frame, ``(N, D)``."""
+        """The network's output for each frame, ``(N, D)``."""
         ...
 
-    def classify(self, found: np.ndarray) -> np.ndarray:
-        """Logits ``(K,)`` of a video from what was found in its frames."""
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """Logits ``(K,)`` of a video from its frames' ``(N, D)`` of :meth:`run`."""
         ...
 
 
@@ -89,21 +88,20 @@ def logits(evaluator: EmotionEvaluator, frames: np.ndarray, landmarks: np.ndarra
     Raises:
         EadbenchError: If no frame shows a face.
     """
-    return evaluator.classify(
-        evaluator.run(evaluator.inputs(*with_face(frames, landmarks, evaluator.frames)))
-    )
+    inputs = evaluator.inputs(*with_face(frames, landmarks, evaluator.frames))
+    return evaluator.classify(evaluator.run(inputs))
 
 
-def with_face(frames: np.ndarray, landmarks: np.ndarray, wanted: int | None) -> tuple[np.ndarray, np.ndarray]:
+def with_face(frames: np.ndarray, landmarks: np.ndarray, count: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Evenly spread frames among those that show a face, with their landmarks.
 
     Raises:
         EadbenchError: If there is none.
     """
-    seen = np.flatnonzero(np.isfinite(landmarks[:, 0, 0]))
-    if not len(seen):
+    face_frames = np.flatnonzero(np.isfinite(landmarks[:, 0, 0]))
+    if not len(face_frames):
         raise EadbenchError("no frame shows a face")
-    chosen = seen[spread(len(seen), wanted)]
+    chosen = face_frames[spread(len(face_frames), count)]
     return frames[chosen], landmarks[chosen]
 
 
@@ -137,11 +135,9 @@ class FanEvaluator:
 
     def inputs(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """As :class:`EmotionEvaluator` says."""
-        return (
-            dlib_chips(frames, landmarks, self.options.size)
-            if self.chips
-            else resize(frames, self.options.size, self.options.region)
-        )
+        if self.chips:
+            return dlib_chips(frames, landmarks, self.options.size)
+        return resize(frames, self.options.size, self.options.region)
 
     @torch.no_grad()
     def run(self, inputs: np.ndarray) -> np.ndarray:
@@ -150,9 +146,9 @@ class FanEvaluator:
         return torch.cat([self.net.features(to_unit(part).to(self.device)) for part in parts]).cpu().numpy()
 
     @torch.no_grad()
-    def classify(self, found: np.ndarray) -> np.ndarray:
+    def classify(self, features: np.ndarray) -> np.ndarray:
         """As :class:`EmotionEvaluator` says."""
-        return self.net.classify(torch.from_numpy(found)[None].to(self.device))[0].cpu().numpy()
+        return self.net.classify(torch.from_numpy(features)[None].to(self.device))[0].cpu().numpy()
 
 
 def to_unit(frames: np.ndarray) -> torch.Tensor:
@@ -189,8 +185,8 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> FanEvaluator:
 
 
 def fan_state(path: Path) -> dict[str, torch.Tensor]:
-    """The state dict within a checkpoint of the released training code (which may have
-    run on several GPUs).
+    """The state dict within a checkpoint of the released training code, whose names
+    begin with ``module.`` if it ran on several GPUs.
 
     Raises:
         EadbenchError: If there is none.
@@ -205,14 +201,14 @@ def fan_state(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
-    """Train on the emotions of the training speakers; the card tells the accuracy per
+def train(folder: Path, raw_options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
+    """Train on the emotions of the training speakers; the card states the accuracy per
     class on those of the validation split.
     """
-    wanted = EmotionOptions.model_validate(options)
+    options = EmotionOptions.model_validate(raw_options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    clips = _read(inputs.clips, "train", wanted, seed)
+    clips = _labelled_clips(inputs.clips, "train", options, seed)
     classes = tuple(sorted({clip.emotion for clip in clips}))
     if len(classes) < 2:
         raise EadbenchError(
@@ -220,42 +216,28 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
             "zoo: train_on:",
             "use a corpus with labels",
         )
-    net = EmotionFAN(len(classes), wanted.width, dropout=wanted.dropout)
-    losses = _losses(net.train(), clips, classes, wanted, rng)
-    loss = fit(
-        net.parameters(), losses, wanted.steps, wanted.lr, "evaluator of emotion", warm_up=0.2, clip=None
-    )["loss"]
+    net = EmotionFAN(len(classes), options.width, dropout=options.dropout)
+    losses = _losses(net.train(), clips, classes, options, rng)
+    values = fit(
+        net.parameters(), losses, options.steps, options.lr, "evaluator of emotion", warm_up=0.2, clip=None
+    )
     write_text(folder / "classes.json", json.dumps(classes))
     save_weights(net, folder / "model.safetensors")
-    evaluator = FanEvaluator(net, classes, wanted.model_copy(update={"region": WHOLE}), False)
+    evaluator = FanEvaluator(net, classes, options.model_copy(update={"region": WHOLE}), False)
     facts = {
         "classes": list(classes),
-        "loss": loss,
+        "loss": values["loss"],
         "train_clips": len(clips),
         "train_speakers": len({clip.speaker for clip in clips}),
     }
-    held_out = _read(inputs.clips, "val", wanted, seed)
+    held_out = _labelled_clips(inputs.clips, "val", options, seed)
     facts |= per_split(partial(accuracy, evaluator), train=clips[:64], val=held_out)
     log.info("evaluator of emotion: %s", facts)
     return facts
 
 
-def _read(tables: list[Path], split: str, options: EmotionOptions, seed: int) -> list[TrainingClip]:
-    """Labelled clips with a few frames each, spread over their length, cut to the
-    evaluator's region already.
-    """
-    found = iter_clips(
-        tables,
-        split,
-        options.size,
-        options.max_clips,
-        options.frames_per_clip,
-        seed,
-        options.region,
-        spread_out=True,
-        sound=False,
-    )
-    return [clip for clip in found if clip.emotion]
+def _labelled_clips(tables: list[Path], split: str, options: EmotionOptions, seed: int) -> list[TrainingClip]:
+    return [clip for clip in face_clips(tables, split, options, seed) if clip.emotion]
 
 
 def _losses(
@@ -265,8 +247,8 @@ def _losses(
     options: EmotionOptions,
     rng: np.random.Generator,
 ) -> Callable[[], dict[str, torch.Tensor]]:
-    """Of three frames per clip, one from each third, as the released code does; each
-    emotion is drawn equally often.
+    """Losses on three frames per clip, one from each third, as the released code does;
+    each emotion is drawn equally often.
     """
     target = torch.tensor([classes.index(clip.emotion) for clip in clips])
     balance = 1 / torch.bincount(target, minlength=len(classes))[target].double().numpy()
@@ -281,8 +263,8 @@ def _losses(
         video_wise = F.cross_entropy(
             net.classify(features.unflatten(0, (-1, 3))), target[chosen], label_smoothing=0.05
         )
-        # The first, through the head that relation-attention leaves unused, makes the
-        # trunk learn sooner.
+        # The frame-wise loss, through the head that relation-attention leaves unused,
+        # makes the trunk learn sooner.
         return {"loss": frame_wise + video_wise}
 
     return losses
@@ -294,8 +276,8 @@ def _thirds(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Change ``(T, 3, S, S)`` frames in [0, 1], all alike, by what must not matter:
-    mirror, shift by up to a sixteenth, colours, blur, noise.
+    """Augment ``(T, 3, S, S)`` frames in [0, 1], all alike: mirror, shift by up to a
+    sixteenth, colours, blur, noise.
     """
     size = frames.shape[-1]
     if rng.random() < 0.5:
@@ -310,7 +292,7 @@ def augment(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Blur a quarter of the ``(T, 3, S, S)`` videos, down to a third of the size, and
-    add noise to some: generated ones are soft too.
+    add noise to some: generated videos are blurred too.
     """
     size = frames.shape[-1]
     if rng.random() < 0.25:
@@ -324,20 +306,19 @@ def degrade(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def accuracy(evaluator: FanEvaluator, clips: list[TrainingClip]) -> dict[str, Any]:
-    """Share of clips named right, the same per class, and the number of clips and
-    speakers.
+    """Share of clips classified correctly, the same per class, and the number of clips
+    and speakers.
     """
-    known = [clip for clip in clips if clip.emotion in evaluator.classes]
-    right = {name: [] for name in evaluator.classes}
-    for clip in known:
-        everywhere = np.zeros((len(clip.frames), 1, 2))
-        right[clip.emotion].append(
-            evaluator.classes[int(logits(evaluator, clip.frames, everywhere).argmax())] == clip.emotion
-        )
-    total = sum(map(sum, right.values()))
+    known_clips = [clip for clip in clips if clip.emotion in evaluator.classes]
+    hits_by_class = {name: [] for name in evaluator.classes}
+    for clip in known_clips:
+        landmarks = np.zeros((len(clip.frames), 1, 2))  # finite: every frame counts as one with a face
+        predicted = evaluator.classes[int(logits(evaluator, clip.frames, landmarks).argmax())]
+        hits_by_class[clip.emotion].append(predicted == clip.emotion)
+    total = sum(map(sum, hits_by_class.values()))
     return {
-        "accuracy": round(total / len(known), 4) if known else None,
-        "recall": {name: round(float(np.mean(hits)), 4) for name, hits in right.items() if hits},
-        "scored": len(known),
-        "speakers": len({clip.speaker for clip in known}),
+        "accuracy": round(total / len(known_clips), 4) if known_clips else None,
+        "recall": {name: round(float(np.mean(hits)), 4) for name, hits in hits_by_class.items() if hits},
+        "scored": len(known_clips),
+        "speakers": len({clip.speaker for clip in known_clips}),
     }

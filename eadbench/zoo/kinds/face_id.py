@@ -1,5 +1,5 @@
 """Kind ``face_id``: identity embeddings for CSIM: ArcFace (insightface's
-``w600k_r50.onnx``), or a small network trained here to tell speakers apart.
+``w600k_r50.onnx``), or a small network trained here to distinguish speakers.
 """
 
 import logging
@@ -17,14 +17,13 @@ from eadbench.core.errors import EadbenchError
 from eadbench.models.emotion_fan import ResNet18Trunk
 from eadbench.zoo.card import Card
 from eadbench.zoo.chips import arcface_chips
-from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, resize
+from eadbench.zoo.evaluator_data import WHOLE, TrainingClip, face_clips, resize
 from eadbench.zoo.fit import fit
 from eadbench.zoo.kinds.emotion import augment, to_unit, with_face
 from eadbench.zoo.onnx import open_onnx
 from eadbench.zoo.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
-WHOLE = (0.0, 1.0, 0.0, 1.0)
 SCALE, MARGIN = 16.0, 0.2  # of the cosine softmax
 
 
@@ -137,32 +136,31 @@ class ArcFace:
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """As :class:`FaceId` says."""
         batch = ((inputs.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
-        found = np.concatenate(
-            [self.session.run(None, {self._input: np.ascontiguousarray(one[None])})[0] for one in batch]
+        vectors = np.concatenate(
+            [self.session.run(None, {self._input: np.ascontiguousarray(image[None])})[0] for image in batch]
         )
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> FaceId:
     """The network of an artefact's folder."""
     if card.how == "fetched":
-        return ArcFace(
-            open_onnx(next(folder / name for name in card.files), device), card.options.get("frames")
-        )
+        path = next(folder / name for name in card.files)
+        return ArcFace(open_onnx(path, device), card.options.get("frames"))
     options = FaceIdOptions.model_validate(card.options)
     net = IdNet(options.width, options.dim)
     load_weights(net, folder / "model.safetensors")
     return TrainedFaceId(net, options, device)
 
 
-def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
+def train(folder: Path, raw_options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
     """Train by cosine softmax with a margin (CosFace) over the training speakers; the
-    card tells how well unseen ones are told apart.
+    card states how well unseen ones are distinguished.
     """
-    wanted = FaceIdOptions.model_validate(options)
+    options = FaceIdOptions.model_validate(raw_options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    clips = _read(inputs.clips, "train", wanted, seed)
+    clips = face_clips(inputs.clips, "train", options, seed)
     speakers = sorted({clip.speaker for clip in clips})
     if len(speakers) < 2:
         raise EadbenchError(
@@ -170,41 +168,29 @@ def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict
             "zoo: train_on:",
             "use more clips",
         )
-    net = IdNet(wanted.width, wanted.dim)
-    centres = nn.Parameter(torch.randn(len(speakers), wanted.dim))
-    losses = _losses(net.train(), centres, clips, speakers, wanted, rng)
-    found = fit(
+    net = IdNet(options.width, options.dim)
+    centres = nn.Parameter(torch.randn(len(speakers), options.dim))
+    losses = _losses(net.train(), centres, clips, speakers, options, rng)
+    values = fit(
         [*net.parameters(), centres],
         losses,
-        wanted.steps,
-        wanted.lr,
+        options.steps,
+        options.lr,
         "identity network",
         warm_up=0.2,
         clip=None,
     )
     save_weights(net, folder / "model.safetensors")
-    evaluator = TrainedFaceId(net, wanted.model_copy(update={"region": WHOLE}))
-    held_out = _read(inputs.clips, "val", wanted, seed)
-    facts = {"train_speakers": len(speakers), "train_clips": len(clips)}
-    facts |= {"train_accuracy": round(found["accuracy"], 4), "val_auc": verification_auc(evaluator, held_out)}
+    evaluator = TrainedFaceId(net, options.model_copy(update={"region": WHOLE}))
+    held_out = face_clips(inputs.clips, "val", options, seed)
+    facts = {
+        "train_speakers": len(speakers),
+        "train_clips": len(clips),
+        "train_accuracy": round(values["accuracy"], 4),
+        "val_auc": verification_auc(evaluator, held_out),
+    }
     log.info("identity network: %s", facts)
     return facts
-
-
-def _read(tables: list[Path], split: str, options: FaceIdOptions, seed: int) -> list[TrainingClip]:
-    return list(
-        iter_clips(
-            tables,
-            split,
-            options.size,
-            options.max_clips,
-            options.frames_per_clip,
-            seed,
-            options.region,
-            spread_out=True,
-            sound=False,
-        )
-    )
 
 
 def _losses(
@@ -215,19 +201,22 @@ def _losses(
     options: FaceIdOptions,
     rng: np.random.Generator,
 ) -> Callable[[], dict[str, torch.Tensor]]:
-    target = torch.tensor([speakers.index(clip.speaker) for clip in clips])
+    speaker_index = torch.tensor([speakers.index(clip.speaker) for clip in clips])
 
     def losses() -> dict[str, torch.Tensor]:
         chosen = rng.integers(len(clips), size=options.batch)
-        images = torch.cat(
-            [augment(to_unit(clips[k].frames[rng.integers(len(clips[k].frames))][None]), rng) for k in chosen]
-        )
-        wanted = target[chosen]
+        images = torch.cat([augment(_random_frame(clips[k], rng), rng) for k in chosen])
+        labels = speaker_index[chosen]
         cosine = net(images) @ F.normalize(centres, dim=1).T
-        loss = F.cross_entropy(SCALE * (cosine - MARGIN * F.one_hot(wanted, len(speakers))), wanted)
-        return {"loss": loss, "accuracy": (cosine.argmax(1) == wanted).float().mean()}
+        loss = F.cross_entropy(SCALE * (cosine - MARGIN * F.one_hot(labels, len(speakers))), labels)
+        return {"loss": loss, "accuracy": (cosine.argmax(1) == labels).float().mean()}
 
     return losses
+
+
+def _random_frame(clip: TrainingClip, rng: np.random.Generator) -> torch.Tensor:
+    """One frame ``(1, 3, S, S)`` in [0, 1]."""
+    return to_unit(clip.frames[rng.integers(len(clip.frames))][None])
 
 
 def verification_auc(evaluator: FaceId, clips: list[TrainingClip]) -> float | None:
@@ -236,10 +225,12 @@ def verification_auc(evaluator: FaceId, clips: list[TrainingClip]) -> float | No
     """
     if len({clip.speaker for clip in clips}) < 2:
         return None
-    means = np.stack(
-        [embed(evaluator, clip.frames, np.zeros((len(clip.frames), 1, 2))).mean(0) for clip in clips]
-    )
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    means = []
+    for clip in clips:
+        landmarks = np.zeros((len(clip.frames), 1, 2))  # finite: every frame counts as one with a face
+        means.append(embed(evaluator, clip.frames, landmarks).mean(0))
+    vectors = np.stack(means)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     first, second = np.triu_indices(len(clips), 1)
     names = np.array([clip.speaker for clip in clips])
     same = names[first] == names[second]
@@ -247,4 +238,4 @@ def verification_auc(evaluator: FaceId, clips: list[TrainingClip]) -> float | No
         return None
     from sklearn.metrics import roc_auc_score
 
-    return round(float(roc_auc_score(same, (means[first] * means[second]).sum(1))), 4)
+    return round(float(roc_auc_score(same, (vectors[first] * vectors[second]).sum(1))), 4)

@@ -37,14 +37,13 @@ class HsEmotionEvaluator:
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """As :class:`eadbench.zoo.kinds.emotion.EmotionEvaluator` says."""
-        batch = np.ascontiguousarray(
-            ((inputs / np.float32(255) - MEAN) / DEVIATION).transpose(0, 3, 1, 2), np.float32
-        )
-        return np.concatenate([self.session.run(None, {self._input: one[None]})[0] for one in batch])
+        normalised = (inputs / np.float32(255) - MEAN) / DEVIATION
+        batch = np.ascontiguousarray(normalised.transpose(0, 3, 1, 2), np.float32)
+        return np.concatenate([self.session.run(None, {self._input: image[None]})[0] for image in batch])
 
-    def classify(self, found: np.ndarray) -> np.ndarray:
+    def classify(self, frame_logits: np.ndarray) -> np.ndarray:
         """As :class:`eadbench.zoo.kinds.emotion.EmotionEvaluator` says."""
-        return found.mean(0)
+        return frame_logits.mean(0)
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> HsEmotionEvaluator:
@@ -56,14 +55,14 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> HsEmotionEvaluator:
     path = next(folder / name for name in card.files)
     session = open_onnx(path, device)
     resolution = session.get_inputs()[0].shape[-1]
-    resolution = resolution if isinstance(resolution, int) else 260 if "b2" in path.name else 224
+    if not isinstance(resolution, int):  # a file with a free size
+        resolution = 260 if "b2" in path.name else 224
     evaluator = HsEmotionEvaluator(session, resolution, card.options.get("frames"))
-    outputs = session.run(None, {evaluator._input: np.zeros((1, 3, resolution, resolution), np.float32)})[
-        0
-    ].shape[-1]
-    if outputs != len(CLASSES):
+    black = np.zeros((1, 3, resolution, resolution), np.float32)
+    class_count = session.run(None, {evaluator._input: black})[0].shape[-1]
+    if class_count != len(CLASSES):
         raise EadbenchError(
-            f"the model has {outputs} outputs, expected {len(CLASSES)}",
+            f"the model has {class_count} outputs, expected {len(CLASSES)}",
             path,
             "use one of the 8-class models without valence-arousal",
         )

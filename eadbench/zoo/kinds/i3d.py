@@ -3,9 +3,9 @@
 ``fetched``: the I3D torchscript file of StyleGAN-V (Kinetics-400 logits). ``random``: a
 small fixed-seed network for the demo; options ``channels`` and ``size``.
 
-Two protocols: ``stylegan-v`` hands over 0..255 and lets the network scale to [-1, 1]
-and resize to 224; ``latentsync`` resizes by area and feeds [0, 1] unscaled, as
-LatentSync's script does, whose values are on another scale.
+Two protocols: ``stylegan-v`` feeds 0..255 and lets the network scale to [-1, 1] and
+resize to 224; ``latentsync`` resizes by area and feeds [0, 1] unscaled, as LatentSync's
+script does, whose FVD is on another scale.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,50 +49,47 @@ class I3DFeatures:
 
     def __init__(self, net: torch.nn.Module, dims: int, resolution: int, device: Any) -> None:
         self.net, self.dims, self.resolution, self.device = net.eval().to(device), dims, resolution, device
-        self._frame: torch.Tensor | None = None  # one frame as float32, taken once for all
+        self._frame: torch.Tensor | None = None  # buffer for one frame as float32
 
     def features(self, windows: np.ndarray, protocol: Protocol = "stylegan-v", batch: int = 4) -> np.ndarray:
         """``(N, T, H, W, 3)`` RGB uint8 to ``(N, dims)`` float32."""
         prepared = (np.stack([self.prepare(frame, protocol) for frame in window]) for window in windows)
-        parts = [list(part) for part in batched(prepared, batch)]
-        return (
-            np.concatenate([self.run(part, protocol) for part in parts])
-            if parts
-            else np.zeros((0, self.dims), np.float32)
-        )
+        parts = [self.run(list(part), protocol) for part in batched(prepared, batch)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.dims), np.float32)
 
     def prepare(self, frame: np.ndarray, protocol: Protocol) -> np.ndarray:
         """One frame ``(H, W, 3)`` RGB uint8 as a window holds it: of the network's
         size, unless the network itself scales it.
         """
-        side = (self.resolution, self.resolution)
+        size = (self.resolution, self.resolution)
         if protocol == "latentsync":
-            return cv2.resize(frame, side, interpolation=cv2.INTER_AREA)
-        if not isinstance(self.net, RandomFeatures) or frame.shape[:2] == side:
+            return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        if not isinstance(self.net, RandomFeatures) or frame.shape[:2] == size:
             return frame
         if self._frame is None or self._frame.shape[2:] != frame.shape[:2]:
             self._frame = torch.empty(1, 3, *frame.shape[:2])
         x = self._frame.copy_(torch.from_numpy(frame).permute(2, 0, 1)[None])
-        return F.interpolate(x, side, mode="bilinear", align_corners=False)[0].permute(1, 2, 0).numpy()
+        return F.interpolate(x, size, mode="bilinear", align_corners=False)[0].permute(1, 2, 0).numpy()
 
     @torch.no_grad()
     def run(self, windows: list[np.ndarray], protocol: Protocol) -> np.ndarray:
         """Windows ``(T, H, W, 3)`` of prepared frames to features ``(N, dims)``
-        float32; large ones go one by one.
+        float32; as many at a time as hold :data:`LARGE` pixels.
         """
-        at_once = max(1, len(windows) * LARGE // sum(window[..., 0].size for window in windows))
+        pixels = sum(window[..., 0].size for window in windows)
+        step = max(1, len(windows) * LARGE // pixels)
         return np.concatenate(
-            [self._run(windows[at : at + at_once], protocol) for at in range(0, len(windows), at_once)]
+            [self._run(windows[start : start + step], protocol) for start in range(0, len(windows), step)]
         )
 
     def _run(self, windows: list[np.ndarray], protocol: Protocol) -> np.ndarray:
         x = torch.from_numpy(np.stack(windows)).to(self.device).permute(0, 4, 1, 2, 3).float()
         scaled = protocol == "stylegan-v"
         if isinstance(self.net, RandomFeatures):
-            found = self.net(x / 127.5 - 1 if scaled else x / 255)
+            features = self.net(x / 127.5 - 1 if scaled else x / 255)
         else:
-            found = self.net(x if scaled else x / 255, rescale=scaled, resize=scaled, return_features=True)
-        return found.cpu().numpy()
+            features = self.net(x if scaled else x / 255, rescale=scaled, resize=scaled, return_features=True)
+        return features.cpu().numpy()
 
 
 def batched(items: Iterable[np.ndarray], size: int) -> Iterator[tuple[np.ndarray, ...]]:
@@ -122,9 +119,9 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> I3DFeatures:
     return I3DFeatures(net, net.dim, options.size, device)
 
 
-def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
+def random(folder: Path, raw_options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a random network."""
-    wanted = I3DOptions.model_validate(options)
-    net = RandomFeatures(3, wanted.channels, seed)
+    options = I3DOptions.model_validate(raw_options)
+    net = RandomFeatures(3, options.channels, seed)
     save_weights(net, folder / "model.safetensors")
-    return {"dims": net.dim, "resolution": wanted.size}
+    return {"dims": net.dim, "resolution": options.size}

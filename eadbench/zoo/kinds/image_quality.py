@@ -1,9 +1,9 @@
-"""Kind ``image_quality``: quality of single pictures without a reference, by networks
-of the package pyiqa.
+"""Kind ``image_quality``: quality of single images without a reference, by networks of
+the package pyiqa.
 
 The package is no part of any other extra: its licence is PolyForm Noncommercial 1.0.0,
-that of its weights CC BY-NC-SA 4.0. It builds the networks; the weights come by our own
-road, read as tensors alone, where the package would fetch and unpickle them itself.
+that of its weights CC BY-NC-SA 4.0. It builds the networks; the weights are fetched and
+read here, as tensors alone, where the package would download and unpickle them itself.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from eadbench.zoo.weights import load_weights, read_weights
 
 PACKAGE, INSTALL = "pyiqa", "pip install 'eadbench[quality]'"
 TOPIQ = {"use_ref": False, "pretrained": False, "backbone_pretrain": False, "align_crop_face": False}
-# File -> module and class of the package, options, side that is seen (0: the picture's).
-# A name with "gfiqa" would have the package fetch a detector of faces.
+# File -> module and class of the package, options, side of the input (0: the image's).
+# A name with "gfiqa" would make the package download a face detector.
 NETWORKS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "musiq_koniq_ckpt-e95806b9.pth": ("musiq_arch", "MUSIQ", {"pretrained": False}, 0),
     "topiq_nr_cgfiqa_res50-0a8b8e4f.pth": (
@@ -50,11 +50,11 @@ NETWORKS: dict[str, tuple[str, str, dict[str, Any], int]] = {
 
 
 class ImageQualityEvaluator:
-    """One number per picture, higher is better.
+    """One number per image, higher is better.
 
     Args:
         net: Takes ``(1, 3, H, W)`` in [0, 1].
-        resolution: Side of what the network sees; ``None`` for the picture's own.
+        resolution: Side of what the network sees; ``None`` for the image's own.
         device: Where it runs.
     """
 
@@ -63,13 +63,13 @@ class ImageQualityEvaluator:
 
     @torch.no_grad()
     def score(self, image: np.ndarray) -> float:
-        """The quality of a picture ``(H, W, 3)`` RGB uint8."""
+        """The quality of an image ``(H, W, 3)`` RGB uint8."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
         return float(self.net(pixels.to(self.device).float() / 255).squeeze())
 
 
 def refuse_without_package() -> None:
-    """Look for pyiqa.
+    """Refuse to go on where pyiqa is missing.
 
     Raises:
         EadbenchError: If it is not installed; with the extra that brings it.
@@ -90,28 +90,30 @@ def build(file: str) -> nn.Module:
         EadbenchError: If the package is not installed.
     """
     refuse_without_package()
-    module, kind, options, _ = NETWORKS[file]
-    found = import_module(f"{PACKAGE}.archs.{module}")
-    with _no_pretrained_trunk(found):
-        return getattr(found, kind)(**options)
+    module, class_name, options, _ = NETWORKS[file]
+    architecture = import_module(f"{PACKAGE}.archs.{module}")
+    with _no_pretrained_trunk(architecture):
+        return getattr(architecture, class_name)(**options)
 
 
 @contextmanager
 def _no_pretrained_trunk(module: Any) -> Iterator[None]:
-    """Have the package draw its Swin trunk, which it would fetch whatever is asked."""
-    real = getattr(module, "create_swin", None)
-    if real is None:
+    """Make the package draw the weights of its Swin trunk at random; it would download
+    them whatever its options say.
+    """
+    create_swin = getattr(module, "create_swin", None)
+    if create_swin is None:
         yield
         return
 
-    def drawn(name: str, **options: Any) -> nn.Module:
-        return real(name, **options | {"pretrained": False})
+    def create_untrained_swin(name: str, **options: Any) -> nn.Module:
+        return create_swin(name, **options | {"pretrained": False})
 
-    module.create_swin = drawn
+    module.create_swin = create_untrained_swin
     try:
         yield
     finally:
-        module.create_swin = real
+        module.create_swin = create_swin
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> ImageQualityEvaluator:

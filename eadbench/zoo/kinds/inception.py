@@ -46,23 +46,26 @@ class InceptionFeatures:
 
     def features(self, frames: np.ndarray, batch: int = 32) -> np.ndarray:
         """``(N, H, W, 3)`` RGB uint8 to ``(N, dims)`` float32."""
-        found = [self.run(list(self.prepare(frames[at : at + batch]))) for at in range(0, len(frames), batch)]
-        return np.concatenate(found) if found else np.zeros((0, self.dims), np.float32)
+        parts = []
+        for start in range(0, len(frames), batch):
+            parts.append(self.run(list(self.prepare(frames[start : start + batch]))))
+        return np.concatenate(parts) if parts else np.zeros((0, self.dims), np.float32)
 
     def prepare(self, frames: np.ndarray) -> torch.Tensor:
         """``(N, H, W, 3)`` RGB uint8 to the network's input ``(N, 3, S, S)`` in [0, 1];
         equal to what pytorch-fid's network does first.
         """
-        side = (self.resolution, self.resolution)
+        size = (self.resolution, self.resolution)
         x = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float().div_(255)
-        return x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=False)
+        return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
     @torch.no_grad()
     def run(self, inputs: list[torch.Tensor]) -> np.ndarray:
         """Prepared frames to features ``(N, dims)`` float32."""
         x = torch.stack(inputs)
-        found = self.net(2 * x - 1) if isinstance(self.net, RandomFeatures) else self.net(x)[0].flatten(1)
-        return found.cpu().numpy()
+        if isinstance(self.net, RandomFeatures):
+            return self.net(2 * x - 1).cpu().numpy()
+        return self.net(x)[0].flatten(1).cpu().numpy()
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> InceptionFeatures:
@@ -86,9 +89,9 @@ def pytorch_fid_inception(weights: Path) -> torch.nn.Module:
         return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
 
 
-def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:
+def random(folder: Path, raw_options: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a random network."""
-    wanted = InceptionOptions.model_validate(options)
-    net = RandomFeatures(2, wanted.channels, seed)
+    options = InceptionOptions.model_validate(raw_options)
+    net = RandomFeatures(2, options.channels, seed)
     save_weights(net, folder / "model.safetensors")
-    return {"dims": net.dim, "resolution": wanted.size}
+    return {"dims": net.dim, "resolution": options.size}

@@ -67,21 +67,20 @@ class LPIPSNetwork(nn.Module):
         """``(B, D)`` of images ``(B, 3, H, W)`` in [-1, 1]: the squared distance of two
         rows is the distance of the images.
         """
-        x, found = (x - self.shift) / self.scale, []
+        x = (x - self.shift) / self.scale
+        layers = []
         for number, piece in enumerate(self.trunk.children()):
             x = piece(x)
             weights = self.get_buffer(f"linear{number}") / x[0, 0].numel()
-            found.append((_unit(x) * weights.sqrt()).flatten(1))
-        return torch.cat(found, 1)
+            layers.append((_unit(x) * weights.sqrt()).flatten(1))
+        return torch.cat(layers, 1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = ((side - self.shift) / self.scale for side in (x, y))
+        x, y = ((images - self.shift) / self.scale for images in (x, y))
         total: Tensor | float = 0.0
         for number, piece in enumerate(self.trunk.children()):
-            x, y = (
-                piece(x),
-                piece(y),
-            )  # the maps of one layer at a time: those of a large frame are larger yet
+            # The maps of one layer at a time: those of a large frame take much memory.
+            x, y = piece(x), piece(y)
             linear = self.get_buffer(f"linear{number}")
             total = total + nn.functional.conv2d((_unit(x) - _unit(y)) ** 2, linear).mean((2, 3))
         return total.flatten()
@@ -129,15 +128,15 @@ def load_alexnet(metric: LPIPSNetwork, path: Path) -> None:
     """
     state = read_weights(path)
     trunk = metric.trunk
-    wanted = {name: ".".join(("features", *name.split(".")[-2:])) for name in trunk.state_dict()}
-    missing = sorted(set(wanted.values()) - set(state))
+    published_names = {name: ".".join(("features", *name.split(".")[-2:])) for name in trunk.state_dict()}
+    missing = sorted(set(published_names.values()) - set(state))
     if missing:
         raise EadbenchError(
             f"not torchvision's AlexNet: lacks {', '.join(missing[:3])}",
             path,
             "fetch it again from the named source",
         )
-    load_weights(trunk, path, {name: state[key] for name, key in wanted.items()})
+    load_weights(trunk, path, {name: state[key] for name, key in published_names.items()})
 
 
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -22,8 +22,8 @@ class QwenVl:
         model: What ``AutoModelForImageTextToText`` gives.
         processor: What ``AutoProcessor`` gives.
         frames_as: Show frames as one ``video`` or as ``images``.
-        repetition_penalty: Divides the scores of tokens that stand in prompt or answer;
-            1 leaves them alone.
+        repetition_penalty: Divides the scores of tokens that occur in prompt or answer;
+            1 for none.
     """
 
     def __init__(
@@ -61,19 +61,18 @@ class QwenVl:
             rates: Frames per second among the frames shown, of each.
 
         Words may differ with the batch that a video is in where half precision rounds;
-        in float32 they have not been seen to.
+        in float32 no difference was seen.
 
         Raises:
             EadbenchError: If the GPU's memory does not suffice.
         """
-        given = self.inputs(videos, dialogues, rates)
-        given = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in given.items()}
-        given = {
-            k: v.to(self.model.dtype) if isinstance(v, torch.Tensor) and v.is_floating_point() else v
-            for k, v in given.items()
-        }
+        inputs = self.inputs(videos, dialogues, rates)
+        for name, value in inputs.items():
+            if isinstance(value, torch.Tensor):
+                dtype = self.model.dtype if value.is_floating_point() else value.dtype
+                inputs[name] = value.to(self.model.device).to(dtype)
         try:
-            tokens = self.model.generate(**given, max_new_tokens=max_tokens, do_sample=False)
+            tokens = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
         except torch.OutOfMemoryError as error:
             raise EadbenchError(
                 "the GPU's memory does not suffice for the batch",
@@ -81,7 +80,7 @@ class QwenVl:
                 "lower captions.batch or frames",
             ) from error
         return self.processor.batch_decode(
-            tokens[:, given["input_ids"].shape[1] :],
+            tokens[:, inputs["input_ids"].shape[1] :],
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
@@ -89,31 +88,31 @@ class QwenVl:
     def inputs(
         self, videos: Sequence[np.ndarray], dialogues: Sequence[Sequence[Turn]], rates: Sequence[float]
     ) -> dict[str, Any]:
-        """What the model is given for :meth:`answer`, on the CPU."""
+        """Inputs of the model for :meth:`answer`, on the CPU."""
         texts = [self._prompt(len(video), turns) for video, turns in zip(videos, dialogues, strict=True)]
         if self.frames_as == "video":
-            shown, facts = zip(*map(as_video, videos, rates), strict=True)
+            paired_videos, metadata = zip(*map(as_video, videos, rates), strict=True)
             media = {
-                "videos": [list(v) for v in shown],
-                "videos_kwargs": {"do_sample_frames": False, "video_metadata": list(facts)},
+                "videos": [list(video) for video in paired_videos],
+                "videos_kwargs": {"do_sample_frames": False, "video_metadata": list(metadata)},
             }
         else:
             media = {"images": [list(video) for video in videos]}
         return dict(self.processor(text=texts, padding=True, return_tensors="pt", **media))
 
     def _prompt(self, frames: int, turns: Sequence[Turn]) -> str:
-        shown = [{"type": "video"}] if self.frames_as == "video" else [{"type": "image"}] * frames
+        media = [{"type": "video"}] if self.frames_as == "video" else [{"type": "image"}] * frames
         messages = []
         for number, (role, text) in enumerate(turns):
-            content = [*(shown if number == 0 else []), {"type": "text", "text": text}]
+            content = [*(media if number == 0 else []), {"type": "text", "text": text}]
             messages.append({"role": role, "content": content})
         text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         start, end = (getattr(self.processor, f"vision_{name}_token", None) for name in ("start", "end"))
         if self.frames_as == "video" and start:
-            # Qwen3-VL's processor sets these tokens around each pair of frames. That of
-            # the model's release (transformers 4.57), and vLLM, put its text in the
-            # place of the template's pair, too; transformers 5.23 leaves that pair
-            # around it, and the model sees it doubled.
+            # Qwen3-VL's processor sets these tokens around each pair of frames. In the
+            # model's release (transformers 4.57) and in vLLM, its text replaces the
+            # template's own start and end tokens, too; transformers 5.23 leaves those
+            # around it, and the model sees them twice.
             video = self.processor.video_token
             text = text.replace(f"{start}{video}{end}", video)
         return text
@@ -121,21 +120,20 @@ class QwenVl:
 
 def as_video(frames: np.ndarray, rate: float) -> tuple[np.ndarray, dict[str, Any]]:
     """Frames as one video: in pairs, as the models take them (of an odd number the last
-    one twice), and what there is to know of it, as transformers' ``VideoMetadata`` and
-    vLLM name it.
+    one twice), and its metadata, as transformers' ``VideoMetadata`` and vLLM name it.
 
     Args:
         frames: ``(F, H, W, 3)`` RGB uint8.
         rate: Frames per second.
     """
-    shown = np.concatenate([frames, frames[-1:]]) if len(frames) % 2 else frames
-    facts = {
+    video = np.concatenate([frames, frames[-1:]]) if len(frames) % 2 else frames
+    metadata = {
         "fps": rate,
-        "total_num_frames": len(shown),
-        "duration": len(shown) / rate,
-        "frames_indices": list(range(len(shown))),
+        "total_num_frames": len(video),
+        "duration": len(video) / rate,
+        "frames_indices": list(range(len(video))),
     }
-    return shown, facts
+    return video, metadata
 
 
 def open_model(
@@ -161,7 +159,7 @@ def open_model(
     if four_bit:
         options |= {"quantization_config": _four_bit(device), "device_map": {"": device}}
     elif device.type == "cuda":
-        # weights go to the GPU as they are read, never whole through the CPU's memory
+        # weights are read straight to the GPU, never as a whole into the CPU's memory
         options["device_map"] = {"": device}
     local = Path(source).is_dir()
     try:
@@ -170,18 +168,18 @@ def open_model(
             source, revision=revision, local_files_only=local, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         hint = (
             "for a local folder: fetch it whole; for a hub id: check id, revision and network, or use "
             "an artefact (`eadbench zoo list`)"
         )
-        raise EadbenchError(f"the vision-language model cannot be read: {first}", source, hint) from error
+        raise EadbenchError(f"the vision-language model cannot be read: {message}", source, hint) from error
     return QwenVl(model, processor, frames_as, repetition_penalty)
 
 
-def _dtype(wanted: str, device: torch.device) -> str:
-    if wanted != "auto":
-        return wanted
+def _dtype(dtype: str, device: torch.device) -> str:
+    if dtype != "auto":
+        return dtype
     return "bfloat16" if device.type == "cuda" else "float32"
 
 

@@ -62,20 +62,20 @@ class TransformerSentences:
         if not texts:
             return torch.zeros(0, self.model.config.hidden_size)
         longest = min(getattr(self.model.config, "max_position_embeddings", 512), 512)
-        found = []
+        vectors = []
         for start in range(0, len(texts), self.batch):
-            given = self.tokenizer(
+            tokens = self.tokenizer(
                 texts[start : start + self.batch],
                 padding=True,
                 truncation=True,
                 max_length=longest,
                 return_tensors="pt",
-            )
-            given = given.to(self.device)
-            states = self.model(**given).last_hidden_state.float()
-            mask = given["attention_mask"][..., None].float()
-            found.append(F.normalize((states * mask).sum(1) / mask.sum(1).clamp(min=1), dim=1).cpu())
-        return torch.cat(found)
+            ).to(self.device)
+            states = self.model(**tokens).last_hidden_state.float()
+            mask = tokens["attention_mask"][..., None].float()
+            means = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+            vectors.append(F.normalize(means, dim=1).cpu())
+        return torch.cat(vectors)
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> LsaSentences | TransformerSentences:
@@ -91,11 +91,11 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> LsaSentences | Transf
     )
 
 
-def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
+def train(folder: Path, raw_options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
     """Fit on the training captions."""
-    wanted = SentenceOptions.model_validate(options)
+    options = SentenceOptions.model_validate(raw_options)
     texts = training_texts(inputs.captions)
-    lsa, variance = fit_lsa(texts, wanted.dim, wanted.ngrams, seed)
+    lsa, variance = fit_lsa(texts, options.dim, options.ngrams, seed)
     lsa.save(folder)
     return {
         "texts": len(texts),

@@ -5,7 +5,7 @@ Frames are first cut to the face as LatentSync aligns it. What differs from its 
 centres of brows and nose come from the face mesh, there from InsightFace's 106 points;
 one warp of the frame gives the crop, there one to 210 x 280 pixels and one to 256 x 256;
 a shift of less than a pixel that smooths its template over time is left out; numbers are
-float32, there float16; beyond the ends the sound's spectrum is mirrored, there zero.
+float32, there float16; beyond the ends the audio's spectrum is mirrored, there zero.
 """
 
 from collections import deque
@@ -26,14 +26,14 @@ from eadbench.zoo.weights import load_weights, read_weights
 OFFICIAL = "stable_syncnet.pt"
 FPS, SHIFT, STRIDE = 25, 15, 4  # frames per second, largest shift, from window to window
 # Points of the face mesh and where LatentSync's template has their centres, in a face
-# of 75 x 100 that is stretched to the square: brows left and right in the picture, nose.
+# of 75 x 100 that is stretched to the square: brows left and right in the image, nose.
 POINTS = (RIGHT_BROW, LEFT_BROW, (5, 4, 129, 358))
 TEMPLATE = np.array([[17.0, 20.0], [58.0, 20.0], [37.5, 40.0]])
 STRETCH = np.array([SIDE / 75, SIDE / 100])
 
 
 class StableSyncEvaluator:
-    """Says how well lips and sound match, window by window."""
+    """Scores how well lips and audio match, window by window."""
 
     resolution = SIDE
     crop = f"latentsync-{SIDE}, every {STRIDE} frames"
@@ -47,8 +47,8 @@ class StableSyncEvaluator:
 
 
 class StableSyncStream:
-    """Scores one clip while its frames come; of the past it keeps 16 crops and the
-    embeddings.
+    """Scores one clip whose frames come a stretch at a time; of the past it keeps 16
+    crops and the embeddings.
 
     Args:
         evaluator: The evaluator.
@@ -58,76 +58,75 @@ class StableSyncStream:
 
     def __init__(self, evaluator: StableSyncEvaluator, audio: np.ndarray, batch: int = 4) -> None:
         self.evaluator, self.batch = evaluator, batch
-        mel = mel_spectrogram(audio) if len(audio) > MEL_STEPS * 200 else torch.empty(80, 0)
-        starts = np.arange(len(audio) * FPS // 16000 + 1) * MEL_RATE // FPS
-        self.mel, self.starts = mel, starts[starts + MEL_STEPS <= mel.shape[1]]
+        self.mel = mel_spectrogram(audio) if len(audio) > MEL_STEPS * 200 else torch.empty(80, 0)
+        mel_starts = np.arange(len(audio) * FPS // 16000 + 1) * MEL_RATE // FPS  # one per frame
+        self.mel_starts = mel_starts[mel_starts + MEL_STEPS <= self.mel.shape[1]]
         self.frames = 0
-        self._recent: deque[np.ndarray] = deque(maxlen=FRAMES)
-        self._waiting: list[torch.Tensor] = []
-        self._at: list[int] = []
+        self._recent_crops: deque[np.ndarray] = deque(maxlen=FRAMES)
+        self._pending: list[torch.Tensor] = []
+        self._starts: list[int] = []
         self._lips: list[torch.Tensor] = []
 
-    def add(self, frames: np.ndarray, marks: np.ndarray) -> None:
+    def add(self, frames: np.ndarray, landmarks: np.ndarray) -> None:
         """Take in the next frames ``(T, H, W, 3)`` RGB uint8 with their landmarks
         ``(T, 478, 2)``. A window in which a frame shows no face does not count.
         """
-        for frame, points in zip(frames, marks, strict=True):
+        for frame, points in zip(frames, landmarks, strict=True):
             self.frames += 1
             if not np.isfinite(points).all():
-                self._recent.clear()
+                self._recent_crops.clear()
                 continue
-            self._recent.append(face_of(frame, points)[SIDE // 2 :])
+            self._recent_crops.append(face_of(frame, points)[SIDE // 2 :])
             start = self.frames - FRAMES
-            if len(self._recent) == FRAMES and start % STRIDE == 0:
-                stacked = torch.from_numpy(np.stack(self._recent)).permute(0, 3, 1, 2).flatten(0, 1)
-                self._waiting.append(stacked)
-                self._at.append(start)
-                if len(self._waiting) == self.batch:
+            if len(self._recent_crops) == FRAMES and start % STRIDE == 0:
+                window = torch.from_numpy(np.stack(self._recent_crops)).permute(0, 3, 1, 2).flatten(0, 1)
+                self._pending.append(window)
+                self._starts.append(start)
+                if len(self._pending) == self.batch:
                     self._embed()
 
     @torch.no_grad()
     def _embed(self) -> None:
-        if self._waiting:
-            pixels = torch.stack(self._waiting).to(self.evaluator.device).float() / 127.5 - 1
+        if self._pending:
+            pixels = torch.stack(self._pending).to(self.evaluator.device).float() / 127.5 - 1
             self._lips.append(self.evaluator.net.embed_lips(pixels).cpu())
-            self._waiting = []
+            self._pending = []
 
-    def _embed_sound(self, starts: torch.Tensor) -> torch.Tensor:
+    def _embed_audio(self, starts: torch.Tensor) -> torch.Tensor:
         windows = self.mel[:, starts[:, None] + torch.arange(MEL_STEPS)].transpose(0, 1)[:, None]
         return self.evaluator.net.embed_audio(windows.to(self.evaluator.device)).cpu()
 
     @torch.no_grad()
     def similarities(self) -> np.ndarray:
-        """Cosines of each window of lips with the sound at all shifts, ``(windows, 31)``
+        """Cosines of each window of lips with the audio at all shifts, ``(windows, 31)``
         from audio that comes 15 frames late to 15 frames early; NaN where there is no
-        sound.
+        audio.
 
         Raises:
-            EadbenchError: If no window of 16 frames has a face and sound.
+            EadbenchError: If no window of 16 frames has a face and audio.
         """
         self._embed()
-        whole = [at for at in self._at if at < len(self.starts)]
-        if not whole:
+        if not any(start < len(self.mel_starts) for start in self._starts):
             raise EadbenchError(
                 f"too short for StableSyncNet: no {FRAMES} frames in a row with a face and "
-                f"{MEL_STEPS / MEL_RATE:g} s of sound"
+                f"{MEL_STEPS / MEL_RATE:g} s of audio"
             )
-        parts = torch.as_tensor(self.starts).split(4 * self.batch)
-        sound = torch.cat([self._embed_sound(starts) for starts in parts]).numpy()
-        found = np.full((len(self._at), 2 * SHIFT + 1), np.nan)
-        for row, (at, lips) in enumerate(zip(self._at, torch.cat(self._lips).numpy(), strict=True)):
-            heard = at - np.arange(-SHIFT, SHIFT + 1)
-            there = (heard >= 0) & (heard < len(self.starts))
-            found[row, there] = sound[heard[there]] @ lips
-        return found
+        parts = torch.as_tensor(self.mel_starts).split(4 * self.batch)
+        audio = torch.cat([self._embed_audio(starts) for starts in parts]).numpy()
+        cosines = np.full((len(self._starts), 2 * SHIFT + 1), np.nan)
+        for row, (start, lips) in enumerate(zip(self._starts, torch.cat(self._lips).numpy(), strict=True)):
+            audio_starts = start - np.arange(-SHIFT, SHIFT + 1)
+            has_audio = (audio_starts >= 0) & (audio_starts < len(self.mel_starts))
+            cosines[row, has_audio] = audio[audio_starts[has_audio]] @ lips
+        return cosines
 
     def result(self) -> dict[str, float]:
         """``similarity``: mean cosine over the windows at no shift; ``offset``: shift of
         the greatest mean cosine in frames, positive when the audio leads.
         """
-        found = self.similarities()
-        counts = np.isfinite(found).sum(0)
-        means = np.where(counts > 0, np.nansum(found, 0) / np.maximum(counts, 1), -np.inf)
+        cosines = self.similarities()
+        counts = np.isfinite(cosines).sum(0)
+        means = np.where(counts > 0, np.nansum(cosines, 0) / np.maximum(counts, 1), -np.inf)
         return {"similarity": float(means[SHIFT]), "offset": float(means.argmax() - SHIFT)}
 
 
@@ -143,15 +142,15 @@ def face_of(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def alignment(centres: np.ndarray) -> np.ndarray:
-    """Matrix ``(2, 3)`` from a frame to the aligned face: the turn and scale that bring
-    the centres ``(3, 2)`` nearest to the template, then the stretch to the square.
+    """Matrix ``(2, 3)`` from a frame to the aligned face: the rotation and scale that
+    bring the centres ``(3, 2)`` nearest to the template, then the stretch to the square.
     """
-    middle, target = centres.mean(0), TEMPLATE.mean(0)
-    own, wanted = centres - middle, TEMPLATE - target
-    left, _, right = np.linalg.svd(own.T @ wanted)
-    right[-1] *= np.sign(np.linalg.det(left @ right))
-    turn = (left @ right).T * (wanted.std(ddof=1) / own.std(ddof=1))
-    return np.column_stack([turn, target - turn @ middle]) * STRETCH[:, None]
+    centre, target = centres.mean(0), TEMPLATE.mean(0)
+    points, template = centres - centre, TEMPLATE - target
+    u, _, vt = np.linalg.svd(points.T @ template)
+    vt[-1] *= np.sign(np.linalg.det(u @ vt))
+    rotation = (u @ vt).T * (template.std(ddof=1) / points.std(ddof=1))
+    return np.column_stack([rotation, target - rotation @ centre]) * STRETCH[:, None]
 
 
 def load(folder: Path, card: Card, device: Any = "cpu") -> StableSyncEvaluator:

@@ -32,14 +32,13 @@ from eadbench.models.syncnet_evaluator import (
     window_count,
 )
 from eadbench.zoo.card import Card
-from eadbench.zoo.evaluator_data import TrainingClip, iter_clips, per_split, resize
+from eadbench.zoo.evaluator_data import WHOLE, TrainingClip, iter_clips, per_split, resize
 from eadbench.zoo.fit import fit
 from eadbench.zoo.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
 OFFICIAL = "syncnet_v2.model"
-WHOLE = (0.0, 1.0, 0.0, 1.0)
-LONG, HOP = 400, 160  # samples of a step of the MFCC, and from one to the next
+LENGTH, HOP = 400, 160  # samples of a step of the MFCC, and from one to the next
 
 
 class SyncNetOptions(BaseModel):
@@ -53,7 +52,7 @@ class SyncNetOptions(BaseModel):
             shares of its side.
         steps: Length of training.
         clips: Clips per training step.
-        windows: Windows of each clip that are told from one another.
+        windows: Windows of each clip that training contrasts with one another.
         lr: Peak learning rate.
         max_clips, max_frames: How many training clips, and first frames of each.
     """
@@ -72,8 +71,8 @@ class SyncNetOptions(BaseModel):
 
 
 class SyncEvaluator:
-    """Scores how well lips and sound match. ``crop`` names what part of the aligned
-    frame it looks at.
+    """Scores how well lips and audio match. ``crop`` names the part of the aligned
+    frame that it sees.
     """
 
     def __init__(self, net: SyncNetV2, options: SyncNetOptions, device: Any = "cpu") -> None:
@@ -101,7 +100,7 @@ class SyncEvaluator:
             ``min_distance``.
 
         Raises:
-            EadbenchError: If picture or sound is shorter than 6 frames.
+            EadbenchError: If video or audio is shorter than 6 frames.
         """
         stream = self.stream(audio, batch)
         stream.add(frames)
@@ -113,8 +112,8 @@ class SyncEvaluator:
 
 
 class SyncStream:
-    """Scores one clip while its frames come; of the past it keeps the distances and
-    what the next windows need.
+    """Scores one clip whose frames come a stretch at a time; of the past it keeps the
+    distances and what the next windows need.
 
     Args:
         evaluator: The evaluator.
@@ -127,9 +126,10 @@ class SyncStream:
         self.mfcc = mfcc_of(audio) if window_count(SHORTEST, len(audio)) > 0 else None
         self.frames, self.windows = 0, 0  # seen, embedded
         self._video: torch.Tensor | None = None  # (3, T, S, S), from the next window on
-        # embeddings that still wait for a partner; the sound begins SHIFT windows
-        # earlier
-        self._lips, self._sound = (None, None)
+        # embeddings that are not compared with all shifts yet; those of the audio begin
+        # SHIFT windows earlier
+        self._lips: torch.Tensor | None = None
+        self._audio: torch.Tensor | None = None
         self._distances: list[torch.Tensor] = []
 
     def add(self, frames: np.ndarray) -> None:
@@ -137,14 +137,14 @@ class SyncStream:
         self.frames += len(frames)
         if not len(frames) or self.windows >= self.samples // 640 - WINDOW:
             return
-        new = lip_input(frames, self.evaluator.options)
-        self._video = new if self._video is None else torch.cat([self._video, new], 1)
+        video = lip_input(frames, self.evaluator.options)
+        self._video = video if self._video is None else torch.cat([self._video, video], 1)
         while self._ready() >= self.batch:
             self._embed(self.batch)
 
     def _ready(self) -> int:
-        """Windows that can be embedded: those that will count however the video goes
-        on.
+        """Number of windows that can be embedded now: those that count whatever frames
+        follow.
         """
         return window_count(self.frames, self.samples) - self.windows
 
@@ -152,39 +152,38 @@ class SyncStream:
     def _embed(self, count: int) -> None:
         net, device = self.evaluator.net, self.evaluator.device
         lips = net.embed_lips(lip_windows(self._video, np.arange(count)).to(device)).cpu()
-        sound = net.embed_audio(
-            audio_windows(self.mfcc, np.arange(self.windows, self.windows + count)).to(device)
-        ).cpu()
-        before = sound.new_zeros(SHIFT, sound.shape[1]) if self._sound is None else self._sound
+        mfcc = audio_windows(self.mfcc, np.arange(self.windows, self.windows + count))
+        audio = net.embed_audio(mfcc.to(device)).cpu()
+        previous_audio = audio.new_zeros(SHIFT, audio.shape[1]) if self._audio is None else self._audio
         self._lips = lips if self._lips is None else torch.cat([self._lips, lips])
-        self._sound = torch.cat([before, sound])
+        self._audio = torch.cat([previous_audio, audio])
         self._video = self._video[:, count:]
         self.windows += count
-        self._compare(self._sound)
+        self._compare(self._audio)
 
-    def _compare(self, sound: torch.Tensor) -> None:
-        ready = len(sound) - 2 * SHIFT
+    def _compare(self, audio: torch.Tensor) -> None:
+        ready = len(audio) - 2 * SHIFT
         if ready > 0:
-            self._distances.append(distances_around(self._lips[:ready], sound))
-            self._lips, self._sound = self._lips[ready:], sound[ready:]
+            self._distances.append(distances_around(self._lips[:ready], audio))
+            self._lips, self._audio = self._lips[ready:], audio[ready:]
 
     def distances(self) -> torch.Tensor:
         """Distances of all windows at all shifts, ``(T, 2 * SHIFT + 1)``, once the last
         frame is in.
 
         Raises:
-            EadbenchError: If picture or sound is shorter than 6 frames.
+            EadbenchError: If video or audio is shorter than 6 frames.
         """
         if window_count(self.frames, self.samples) < 1:
             length = min(self.frames, self.samples // 640)
             raise EadbenchError(
-                f"too short for SyncNet: {length} frames of picture with sound, at least {SHORTEST} needed"
+                f"too short for SyncNet: {length} frames of video with audio, at least {SHORTEST} needed"
             )
         while self._ready() > 0:
             self._embed(min(self.batch, self._ready()))
         if len(self._lips):
-            self._compare(F.pad(self._sound, (0, 0, 0, SHIFT)))
-            self._lips = self._lips[:0]  # asked again, it is the same
+            self._compare(F.pad(self._audio, (0, 0, 0, SHIFT)))
+            self._lips = self._lips[:0]  # a second call gives the same
         return torch.cat(self._distances)
 
     def result(self) -> dict[str, float]:
@@ -204,19 +203,19 @@ def _bgr(frames: np.ndarray) -> torch.Tensor:
 
 
 def mfcc_of(audio: np.ndarray, block: int = 1000) -> torch.Tensor:
-    """``(13, steps)`` MFCC at 100 Hz of 16 kHz sound, computed on 16-bit values as in
+    """``(13, steps)`` MFCC at 100 Hz of 16 kHz audio, computed on 16-bit values as in
     the original, ``block`` steps at a time.
     """
-    steps = 1 + max(0, -(-(len(audio) - LONG) // HOP))
-    found = []
-    for at in range(0, steps, block):
-        count = min(block, steps - at)
-        piece = np.asarray(audio[max(0, at * HOP - 1) : (at + count - 1) * HOP + LONG], np.float64)
+    steps = 1 + max(0, -(-(len(audio) - LENGTH) // HOP))
+    parts = []
+    for start in range(0, steps, block):
+        count = min(block, steps - start)
+        piece = np.asarray(audio[max(0, start * HOP - 1) : (start + count - 1) * HOP + LENGTH], np.float64)
         piece = np.clip(np.round(piece * 32768), -32768, 32767)
-        # as the package does over the whole
-        emphasised = np.append(piece[:1], piece[1:] - 0.97 * piece[:-1])[min(at, 1) :]
-        found.append(python_speech_features.mfcc(emphasised, 16000, preemph=0).T.astype(np.float32))
-    return torch.from_numpy(np.concatenate(found, 1))
+        # pre-emphasis as the package applies it to the whole waveform
+        emphasised = np.append(piece[:1], piece[1:] - 0.97 * piece[:-1])[min(start, 1) :]
+        parts.append(python_speech_features.mfcc(emphasised, 16000, preemph=0).T.astype(np.float32))
+    return torch.from_numpy(np.concatenate(parts, 1))
 
 
 def lip_windows(video: torch.Tensor, starts: np.ndarray) -> torch.Tensor:
@@ -241,34 +240,32 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> SyncEvaluator:
     return SyncEvaluator(net, options, device)
 
 
-def train(folder: Path, options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
-    """Train a small evaluator: InfoNCE over windows of one clip, so that only time can
-    tell them apart.
+def train(folder: Path, raw_options: dict[str, Any], inputs: Any, seed: int) -> dict[str, Any]:
+    """Train a small evaluator: InfoNCE over windows of one clip, which differ in time
+    alone.
 
-    Negatives from other clips are left out on purpose: they can be told by voice and
-    face, and then the loss falls while timing is not learnt.
+    Negatives from other clips are left out on purpose: voice and face would identify
+    them, and the loss would fall while timing is not learnt.
     """
-    wanted = SyncNetOptions.model_validate(options)
+    options = SyncNetOptions.model_validate(raw_options)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    clips = _read(inputs.clips, "train", wanted, seed)
-    material = [
-        (_bgr(clip.frames), mfcc_of(clip.audio)) for clip in clips if _windows(clip) >= wanted.windows
-    ]
+    clips = _read(inputs.clips, "train", options, seed)
+    long_enough = [clip for clip in clips if _windows(clip) >= options.windows]
+    material = [(_bgr(clip.frames), mfcc_of(clip.audio)) for clip in long_enough]
     if len(material) < 2:
         raise EadbenchError(
             f"only {len(material)} training clips are long enough for SyncNet",
             "zoo: train_on:",
             "use more or longer clips",
         )
-    net = SyncNetV2(wanted.width, wanted.size, wanted.dim).train()
-    loss = fit(
-        net.parameters(), _losses(net, material, wanted, rng), wanted.steps, wanted.lr, "SyncNet evaluator"
-    )["loss"]
+    net = SyncNetV2(options.width, options.size, options.dim).train()
+    losses = _losses(net, material, options, rng)
+    loss = fit(net.parameters(), losses, options.steps, options.lr, "SyncNet evaluator")["loss"]
     save_weights(net, folder / "model.safetensors")
-    evaluator = SyncEvaluator(net, wanted.model_copy(update={"region": WHOLE}))
-    facts = {"train_clips": len(material), "loss": loss, "chance_loss": float(np.log(wanted.windows))}
-    held_out = _read(inputs.clips, "val", wanted, seed)
+    evaluator = SyncEvaluator(net, options.model_copy(update={"region": WHOLE}))
+    facts = {"train_clips": len(material), "loss": loss, "chance_loss": float(np.log(options.windows))}
+    held_out = _read(inputs.clips, "val", options, seed)
     facts |= per_split(partial(accuracy, evaluator), train=clips[:16], val=held_out)
     log.info("SyncNet evaluator: %s", facts)
     return facts
@@ -292,54 +289,45 @@ def _losses(
     rng: np.random.Generator,
 ) -> Callable[[], dict[str, torch.Tensor]]:
     def losses() -> dict[str, torch.Tensor]:
-        lips, sound = zip(
-            *[
-                _draw(*material[k], options.windows, rng)
-                for k in rng.integers(len(material), size=options.clips)
-            ],
-            strict=True,
-        )
-        return {
-            "loss": in_clip_loss(
-                net.embed_lips(torch.cat(lips)), net.embed_audio(torch.cat(sound)), options.windows
-            )
-        }
+        chosen = rng.integers(len(material), size=options.clips)
+        lips, mfcc = zip(*[_draw(*material[k], options.windows, rng) for k in chosen], strict=True)
+        lip_vectors, audio_vectors = net.embed_lips(torch.cat(lips)), net.embed_audio(torch.cat(mfcc))
+        return {"loss": in_clip_loss(lip_vectors, audio_vectors, options.windows)}
 
     return losses
 
 
 def _draw(
-    video: torch.Tensor, mfcc: torch.Tensor, windows: int, rng: np.random.Generator
+    video: torch.Tensor, mfcc: torch.Tensor, count: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows of one clip at random times, all changed alike in brightness and
-    sharpness, since generated frames are soft at times.
+    """``count`` windows of one clip at random times, all changed alike in brightness
+    and sharpness, since generated frames are blurred at times.
     """
-    count = min(video.shape[1] - WINDOW, (mfcc.shape[1] - MFCC_STEPS) // MFCC_PER_FRAME)
-    starts = rng.choice(count, windows, replace=False)
+    possible_starts = min(video.shape[1] - WINDOW, (mfcc.shape[1] - MFCC_STEPS) // MFCC_PER_FRAME)
+    starts = rng.choice(possible_starts, count, replace=False)
     gain, bias = rng.uniform(0.8, 1.2), rng.uniform(-20, 20)
     windows = lip_windows(video, starts)
     if rng.random() < 0.4:
-        windows = soften(windows, float(rng.uniform(0.3, 0.9)))
+        windows = blur(windows, float(rng.uniform(0.3, 0.9)))
     return (windows * gain + bias).clamp(0, 255), audio_windows(mfcc, starts)
 
 
-def soften(windows: torch.Tensor, share: float) -> torch.Tensor:
+def blur(windows: torch.Tensor, share: float) -> torch.Tensor:
     """Blur ``(N, 3, 5, S, S)`` frames by scaling them to a share of their size and
     back.
     """
     flat, size = windows.flatten(0, 2)[:, None], windows.shape[-1]
-    small = F.interpolate(
-        flat, (int(size * share),) * 2, mode="bilinear", align_corners=False, antialias=True
-    )
+    small_size = (int(size * share),) * 2
+    small = F.interpolate(flat, small_size, mode="bilinear", align_corners=False, antialias=True)
     return F.interpolate(small, (size, size), mode="bilinear", align_corners=False).view_as(windows)
 
 
-def in_clip_loss(lips: torch.Tensor, sound: torch.Tensor, windows: int) -> torch.Tensor:
+def in_clip_loss(lips: torch.Tensor, audio: torch.Tensor, windows: int) -> torch.Tensor:
     """InfoNCE in both directions over groups of ``windows`` from one clip each;
     similarity is minus the Euclidean distance, as in the score.
     """
-    lips, sound = lips.unflatten(0, (-1, windows)), sound.unflatten(0, (-1, windows))
-    logits = -((lips[:, :, None] - sound[:, None]).square().sum(-1) + 1e-6).sqrt()
+    lips, audio = lips.unflatten(0, (-1, windows)), audio.unflatten(0, (-1, windows))
+    logits = -((lips[:, :, None] - audio[:, None]).square().sum(-1) + 1e-6).sqrt()
     target = torch.arange(windows).expand(len(logits), -1)
     return 0.5 * (F.cross_entropy(logits.transpose(1, 2), target) + F.cross_entropy(logits, target))
 
@@ -348,28 +336,29 @@ def accuracy(evaluator: SyncEvaluator, clips: list[TrainingClip]) -> dict[str, f
     """How often the right offset, 0, is found.
 
     Returns:
-        ``window_accuracy``: share of windows whose nearest sound, of those up to 15
-        frames away, is at most one frame off. ``clip_accuracy``: the same of whole
+        ``window_accuracy``: share of windows whose nearest audio, of the windows up to
+        15 frames away, is at most one frame off. ``clip_accuracy``: the same of whole
         clips, with the offset as scored. ``confidence``: mean LSE-C. ``scored``: clips.
     """
-    windows, whole, confidence = [], [], []
+    window_hits, clip_hits, confidences = [], [], []
     for clip in clips:
         if _windows(clip) < 1:
             continue
         stream = evaluator.stream(clip.audio)
         stream.add(clip.frames)
         distances = stream.distances()
-        found = sync_from_distances(distances)
+        sync = sync_from_distances(distances)
         source = torch.arange(len(distances))[:, None] + torch.arange(2 * SHIFT + 1) - SHIFT
-        nearest = distances.masked_fill((source < 0) | (source >= len(distances)), torch.inf).argmin(1)
-        windows.append(((nearest - SHIFT).abs() <= 1).float())
-        whole.append(abs(found["offset"]) <= 1)
-        confidence.append(found["confidence"])
-    if not windows:
+        beyond_ends = (source < 0) | (source >= len(distances))
+        nearest = distances.masked_fill(beyond_ends, torch.inf).argmin(1)
+        window_hits.append(((nearest - SHIFT).abs() <= 1).float())
+        clip_hits.append(abs(sync["offset"]) <= 1)
+        confidences.append(sync["confidence"])
+    if not window_hits:
         return {"window_accuracy": None, "clip_accuracy": None, "confidence": None, "scored": 0}
     return {
-        "window_accuracy": round(torch.cat(windows).mean().item(), 4),
-        "clip_accuracy": round(float(np.mean(whole)), 4),
-        "confidence": round(float(np.mean(confidence)), 4),
-        "scored": len(windows),
+        "window_accuracy": round(torch.cat(window_hits).mean().item(), 4),
+        "clip_accuracy": round(float(np.mean(clip_hits)), 4),
+        "confidence": round(float(np.mean(confidences)), 4),
+        "scored": len(window_hits),
     }

@@ -90,27 +90,24 @@ class T5TextEncoder:
         """
         if not texts:
             return torch.zeros(0, 0, self.dim), torch.zeros(0, 0, dtype=torch.bool)
-        # batches of like length waste little padding
+        # batches of similar length need little padding
         order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
-        found: list[torch.Tensor | None] = [None] * len(texts)
+        rows: list[torch.Tensor | None] = [None] * len(texts)
         for start in range(0, len(order), self.batch):
-            which = order[start : start + self.batch]
-            given = self.tokenizer(
-                [texts[k] for k in which],
+            indices = order[start : start + self.batch]
+            tokens = self.tokenizer(
+                [texts[k] for k in indices],
                 padding=True,
                 truncation=True,
                 max_length=self.max_tokens,
                 return_tensors="pt",
             )
-            mask = given["attention_mask"].to(self.device)
-            states = (
-                self.model(input_ids=given["input_ids"].to(self.device), attention_mask=mask)
-                .last_hidden_state.float()
-                .cpu()
-            )
-            for k, row, length in zip(which, states, mask.sum(1).tolist(), strict=True):
-                found[k] = row[:length]
-        return _padded(found)
+            mask = tokens["attention_mask"].to(self.device)
+            output = self.model(input_ids=tokens["input_ids"].to(self.device), attention_mask=mask)
+            states = output.last_hidden_state.float().cpu()
+            for k, text_states, length in zip(indices, states, mask.sum(1).tolist(), strict=True):
+                rows[k] = text_states[:length]
+        return _padded(rows)
 
     def embed(self, texts: list[str]) -> torch.Tensor:
         """``(N, D)``: the mean over the tokens, L2-normalised."""
@@ -139,9 +136,10 @@ class LsaTextEncoder:
             return torch.zeros(0, 0, self.dim), torch.zeros(0, 0, dtype=torch.bool)
         vocabulary = self.lsa.vectorizer.vocabulary
         rows = []
-        for text, whole in zip(texts, self.lsa.embed(texts), strict=True):
-            known = [self.words[vocabulary[w]] for w in self.analyse(text) if w in vocabulary]
-            rows.append(torch.from_numpy(np.stack([whole, *known[: self.max_tokens - 1]])))
+        for text, text_vector in zip(texts, self.lsa.embed(texts), strict=True):
+            words = [word for word in self.analyse(text) if word in vocabulary]
+            word_vectors = [self.words[vocabulary[word]] for word in words]
+            rows.append(torch.from_numpy(np.stack([text_vector, *word_vectors[: self.max_tokens - 1]])))
         return _padded(rows)
 
     def embed(self, texts: list[str]) -> torch.Tensor:
@@ -151,9 +149,8 @@ class LsaTextEncoder:
 
 def _padded(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     lengths = torch.tensor([len(row) for row in rows])
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.arange(int(lengths.max()))[
-        None
-    ] < lengths[:, None]
+    mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True), mask
 
 
 def mean_embedding(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -175,12 +172,12 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> T5TextEncoder | LsaTe
     )
 
 
-def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
+def train(folder: Path, raw_options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
     """Fit on the training captions."""
-    wanted = TextEncoderOptions.model_validate(options)
-    texts = training_texts(inputs.captions, wanted.max_texts)
-    if wanted.model == "lsa":
-        lsa, variance = fit_lsa(texts, wanted.dim, 1, seed)
+    options = TextEncoderOptions.model_validate(raw_options)
+    texts = training_texts(inputs.captions, options.max_texts)
+    if options.model == "lsa":
+        lsa, variance = fit_lsa(texts, options.dim, 1, seed)
         lsa.save(folder)
         return {
             "texts": len(texts),
@@ -188,7 +185,7 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
             "dim": lsa.dim,
             "explained_variance": round(variance, 4),
         }
-    return _train_t5(folder, wanted, texts, seed)
+    return _train_t5(folder, options, texts, seed)
 
 
 def make_tokenizer(texts: list[str], size: int) -> Any:
@@ -196,7 +193,7 @@ def make_tokenizer(texts: list[str], size: int) -> Any:
     single characters for all others.
 
     Its pieces are counted here, since the trainer of the package ``tokenizers`` gives
-    others each time.
+    different ones each time.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -210,19 +207,17 @@ def make_tokenizer(texts: list[str], size: int) -> Any:
     words = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:size]
     scores = {word: math.log(count / total) for word, count in words}
     rarest = min(scores.values())
-    for character in sorted(
-        {c for word in counts for c in word} | set(string.ascii_lowercase + string.digits)
-    ):
-        scores.setdefault(character, rarest - 10)  # a known word must beat its spelling
-    inner = Tokenizer(
-        models.Unigram(
-            [*((special, 0.0) for special in (PAD, EOS, UNKNOWN, MASK)), *scores.items()], unk_id=2
-        )
-    )
-    inner.normalizer, inner.pre_tokenizer, inner.decoder = normaliser, splitter, decoders.Metaspace()
-    inner.post_processor = processors.TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, 1)])
+    characters = {c for word in counts for c in word} | set(string.ascii_lowercase + string.digits)
+    for character in sorted(characters):
+        scores.setdefault(character, rarest - 10)  # a known word must score above its characters
+    special_tokens = [(token, 0.0) for token in (PAD, EOS, UNKNOWN, MASK)]
+    tokenizer = Tokenizer(models.Unigram([*special_tokens, *scores.items()], unk_id=2))
+    tokenizer.normalizer = normaliser
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
+        tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=EOS,
         unk_token=UNKNOWN,
@@ -253,36 +248,32 @@ def _train_t5(folder: Path, options: TextEncoderOptions, texts: list[str], seed:
         eos_token_id=tokenizer.eos_token_id,
     )
     model = T5EncoderModel(config)
-    given = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
-    ids, mask = given["input_ids"], given["attention_mask"]
+    tokens = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+    ids, mask = tokens["input_ids"], tokens["attention_mask"]
     targets = torch.from_numpy(fit_lsa(texts, 64, 2, seed)[0].embed(texts))
 
     def losses() -> dict[str, torch.Tensor]:
-        which = torch.randint(len(texts), (options.batch,), generator=generator)
-        x, m = ids[which], mask[which]
-        hidden = (
-            (torch.rand(x.shape, generator=generator) < options.masked)
-            & (m > 0)
-            & (x != tokenizer.eos_token_id)
-        )
-        states = model(
-            input_ids=x.masked_fill(hidden, tokenizer.mask_token_id), attention_mask=m
-        ).last_hidden_state
-        logits = states[hidden] @ model.shared.weight.T * options.dim**-0.5
-        restoring = F.cross_entropy(logits, x[hidden]) if hidden.any() else states.sum() * 0
-        pooled = mean_embedding(states, (m > 0) & ~hidden)
-        cosines = F.mse_loss(pooled @ pooled.T, targets[which] @ targets[which].T)
-        right = (logits.argmax(1) == x[hidden]).float().mean() if hidden.any() else torch.zeros(())
+        drawn = torch.randint(len(texts), (options.batch,), generator=generator)
+        x, valid = ids[drawn], mask[drawn]
+        words = (valid > 0) & (x != tokenizer.eos_token_id)
+        masked = (torch.rand(x.shape, generator=generator) < options.masked) & words
+        masked_ids = x.masked_fill(masked, tokenizer.mask_token_id)
+        states = model(input_ids=masked_ids, attention_mask=valid).last_hidden_state
+        logits = states[masked] @ model.shared.weight.T * options.dim**-0.5
+        restoring = F.cross_entropy(logits, x[masked]) if masked.any() else states.sum() * 0
+        pooled = mean_embedding(states, (valid > 0) & ~masked)
+        cosines = F.mse_loss(pooled @ pooled.T, targets[drawn] @ targets[drawn].T)
+        restored = (logits.argmax(1) == x[masked]).float().mean() if masked.any() else torch.zeros(())
         return {
             "loss": cosines + options.restore * restoring,
             "cosine_loss": cosines,
             "restore_loss": restoring,
-            "restored": right,
+            "restored": restored,
         }
 
-    found = fit(model.parameters(), losses, options.steps, options.lr, "text encoder", warm_up=0.3)
+    values = fit(model.parameters(), losses, options.steps, options.lr, "text encoder", warm_up=0.3)
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    told = {name: round(found[name], 4) for name in ("cosine_loss", "restore_loss", "restored")}
-    log.info("text encoder: %s", told)
-    return {"texts": len(texts), "tokens": len(tokenizer), **told}
+    facts = {name: round(values[name], 4) for name in ("cosine_loss", "restore_loss", "restored")}
+    log.info("text encoder: %s", facts)
+    return {"texts": len(texts), "tokens": len(tokenizer), **facts}

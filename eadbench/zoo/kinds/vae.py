@@ -49,8 +49,8 @@ class VaeOptions(BaseModel):
             errors of pixels; Stable Diffusion's is of that order, too).
         gradient: Weight of the L1 loss on image gradients, which keeps lip and brow
             edges.
-        recolour: Mix the colour channels at random and shift them, so that the few
-            faces of the demo stand for more.
+        recolour: Mix the colour channels at random and shift them, to augment the few
+            faces of the demo.
         centre: Extra weight of the loss at the mouth and eyes, where the talking
             happens.
     """
@@ -99,7 +99,7 @@ def encode(vae, frames: torch.Tensor) -> torch.Tensor:
 
 def decode(vae, latents: torch.Tensor) -> torch.Tensor:
     """Scaled latents ``(N, C, h, w)`` to frames ``(N, 3, H, W)``, about [-1, 1] (not
-    clipped, so that gradients live).
+    clipped, so that gradients do not vanish).
     """
     shift = vae.config.shift_factor or 0.0
     return vae.decode(latents / vae.config.scaling_factor + shift).sample
@@ -122,7 +122,7 @@ def normalise(frames: torch.Tensor) -> torch.Tensor:
     return frames.float() / 127.5 - 1
 
 
-def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
+def train(folder: Path, raw_options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
     """Train a small VAE on frames of the training split; writes a diffusers folder.
 
     Returns:
@@ -134,54 +134,47 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     """
     from diffusers import AutoencoderKL
 
-    wanted = VaeOptions.model_validate(options)
-    frames = _frames(wanted, inputs, seed)
+    options = VaeOptions.model_validate(raw_options)
+    frames = _frames(options, inputs, seed)
     torch.manual_seed(seed % 2**63)
-    levels = len(wanted.channels)
+    levels = len(options.channels)
     model = AutoencoderKL(
-        block_out_channels=wanted.channels,
+        block_out_channels=options.channels,
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
-        layers_per_block=wanted.layers_per_block,
-        latent_channels=wanted.latent_channels,
-        norm_num_groups=wanted.norm_groups,
-        sample_size=wanted.size,
+        layers_per_block=options.layers_per_block,
+        latent_channels=options.latent_channels,
+        norm_num_groups=options.norm_groups,
+        sample_size=options.size,
         mid_block_add_attention=False,
     )
-    held_out = min(max(16, len(frames) // 20), len(frames) // 2)
+    held_out_count = min(max(16, len(frames) // 20), len(frames) // 2)
     order = rng_for(seed, "held out").permutation(len(frames))
-    seen, check = frames[torch.from_numpy(order[held_out:])], frames[torch.from_numpy(order[:held_out])]
+    training_frames = frames[torch.from_numpy(order[held_out_count:])]
+    held_out_frames = frames[torch.from_numpy(order[:held_out_count])]
     start_from_mean_colours(model)
-    model.train().to(memory_format=torch.channels_last)  # a tenth of a step on CPUs
+    model.train().to(memory_format=torch.channels_last)  # saves a tenth of a step on CPUs
     fit(
         model.parameters(),
-        _losses(model, seen, wanted, seed),
-        wanted.steps,
-        wanted.lr,
+        _losses(model, training_frames, options, seed),
+        options.steps,
+        options.lr,
         "VAE",
         betas=(0.9, 0.99),
         weight_decay=1e-4,
     )
     model.eval()
     with torch.no_grad():
-        latents = torch.cat(
-            [
-                model.encode(normalise(part)).latent_dist.mode()
-                for part in seen[:: max(1, len(seen) // 256)].split(32)
-            ]
-        )
+        some_frames = training_frames[:: max(1, len(training_frames) // 256)]
+        latents = torch.cat([_posterior_mode(model, part) for part in some_frames.split(32)])
         scale = float(1 / latents.std())
         model.register_to_config(scaling_factor=scale)
-        rebuilt = torch.cat(
-            [
-                model.decode(model.encode(normalise(part)).latent_dist.mode()).sample.clamp(-1, 1)
-                for part in check.split(32)
-            ]
-        )
-    error = (rebuilt - normalise(check)) * 127.5
+        decoded = [model.decode(_posterior_mode(model, part)).sample for part in held_out_frames.split(32)]
+        rebuilt = torch.cat(decoded).clamp(-1, 1)
+    error = (rebuilt - normalise(held_out_frames)) * 127.5
     model.to(memory_format=torch.contiguous_format).save_pretrained(folder, safe_serialization=True)
     return {
-        "frames": len(seen),
+        "frames": len(training_frames),
         "parameters": sum(p.numel() for p in model.parameters()),
         "scaling_factor": round(scale, 5),
         "held_out_mean_abs_error": round(float(error.abs().mean()), 3),
@@ -189,14 +182,19 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     }
 
 
-def _frames(wanted: VaeOptions, inputs: ArtefactInputs, seed: int) -> torch.Tensor:
-    clips = training_clips(inputs.clips, wanted.clips, seed)
-    pieces = []
+def _posterior_mode(model, frames: torch.Tensor) -> torch.Tensor:
+    """Unscaled latents of uint8 frames ``(N, 3, H, W)``."""
+    return model.encode(normalise(frames)).latent_dist.mode()
+
+
+def _frames(options: VaeOptions, inputs: ArtefactInputs, seed: int) -> torch.Tensor:
+    clips = training_clips(inputs.clips, options.clips, seed)
+    parts = []
     for clip in track(clips, "frames for the VAE", unit="clips"):
         images = read_frames(clip.video)
-        chosen = np.unique(np.linspace(0, len(images) - 1, wanted.frames_per_clip).round().astype(int))
-        pieces.append(to_tensor(images[chosen], wanted.size))
-    return torch.cat(pieces)
+        chosen = np.unique(np.linspace(0, len(images) - 1, options.frames_per_clip).round().astype(int))
+        parts.append(to_tensor(images[chosen], options.size))
+    return torch.cat(parts)
 
 
 def face_weight(size: int, extra: float) -> torch.Tensor:
@@ -208,7 +206,10 @@ def face_weight(size: int, extra: float) -> torch.Tensor:
     right_eye, left_eye, _, mouth_right, mouth_left = torch.from_numpy(template_points(size))
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
     bumps = [(right_eye, 0.10), (left_eye, 0.10), ((mouth_right + mouth_left) / 2, 0.14)]
-    weight = sum(torch.exp(-((x - p[0]) ** 2 + (y - p[1]) ** 2) / (2 * (s * size) ** 2)) for p, s in bumps)
+    weight = torch.zeros(size, size)
+    for centre, sigma in bumps:
+        squared_distance = (x - centre[0]) ** 2 + (y - centre[1]) ** 2
+        weight = weight + torch.exp(-squared_distance / (2 * (sigma * size) ** 2))
     return 1 + extra * weight.clamp(max=1)
 
 
@@ -218,9 +219,9 @@ def start_from_mean_colours(model) -> None:
     colours of their cells and the decoder interpolates them.
 
     A short training then has to learn detail alone, and colours that it has not seen
-    come out right. Residual branches start at zero, so that the path from pixels to
+    are reproduced. Residual branches start at zero, so that the path from pixels to
     latents and back is linear but for the last norm and SiLU of encoder and decoder. To
-    pass those, each colour travels as a pair ``(x, -x)``, since
+    pass those, each colour is carried as a pair ``(x, -x)``, since
     ``silu(x) - silu(-x) = x``, beside a large constant pair that keeps the norm from
     rescaling each image. Ours.
     """
@@ -233,31 +234,31 @@ def start_from_mean_colours(model) -> None:
         elif isinstance(module, Downsample2D):
             _carry(model, module.conv, torch.tensor([[0.25, 0.25, 0], [0.25, 0.25, 0], [0, 0, 0]]))
         elif isinstance(module, Upsample2D):
-            _carry(
-                model, module.conv, torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])) / 16
-            )
-    for half in (model.encoder, model.decoder):
-        _carry(model, half.conv_in, _centre(), first=True)
-        width = half.conv_out.weight.shape[1]
+            binomial = torch.tensor([1.0, 2.0, 1.0])
+            _carry(model, module.conv, binomial.outer(binomial) / 16)
+    for network in (model.encoder, model.decoder):
+        _carry(model, network.conv_in, _centre(), first=True)
+        width = network.conv_out.weight.shape[1]
         group = width // model.config.norm_num_groups
         # The constant pair dominates the norm of its group.
         undo = CONSTANT / (group / 2) ** 0.5
-        half.conv_out.weight[:3] *= 0.1
+        network.conv_out.weight[:3] *= 0.1
         for j in range(3):
-            half.conv_out.weight[j, j * group] = undo * _centre()
-            half.conv_out.weight[j, j * group + 1] = -undo * _centre()
-        nn.init.zeros_(half.conv_out.bias)
+            network.conv_out.weight[j, j * group] = undo * _centre()
+            network.conv_out.weight[j, j * group + 1] = -undo * _centre()
+        nn.init.zeros_(network.conv_out.bias)
     for conv in (model.quant_conv, model.post_quant_conv):
         conv.weight.copy_(torch.eye(len(conv.weight))[..., None, None])
         nn.init.zeros_(conv.bias)
-    # Start with little posterior noise; at the library's unit variance the first steps
-    # would drown in it.
+    # Start with little posterior noise; at the library's unit variance it would dominate
+    # the first steps.
     channels = model.config.latent_channels
     model.encoder.conv_out.weight[channels:] *= 0.1
     model.quant_conv.bias[channels:] = START_LOGVAR
 
 
 def _centre() -> torch.Tensor:
+    """The kernel of the identity."""
     kernel = torch.zeros(3, 3)
     kernel[1, 1] = 1
     return kernel
@@ -288,20 +289,20 @@ def _recolour(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def _losses(
-    model, frames: torch.Tensor, wanted: VaeOptions, seed: int
+    model, frames: torch.Tensor, options: VaeOptions, seed: int
 ) -> Callable[[], dict[str, torch.Tensor]]:
-    weight = face_weight(wanted.size, wanted.centre)
+    weight = face_weight(options.size, options.centre)
     rng = rng_for(seed, "batches")
 
     def losses() -> dict[str, torch.Tensor]:
-        real = normalise(frames[torch.from_numpy(rng.integers(0, len(frames), wanted.batch))])
-        if wanted.recolour:
-            real = _recolour(real, rng)
-        posterior = model.encode(real.contiguous(memory_format=torch.channels_last)).latent_dist
-        difference = model.decode(posterior.sample()).sample - real
-        loss = (weight * difference.abs()).mean() + wanted.kl * posterior.kl().mean()
+        originals = normalise(frames[torch.from_numpy(rng.integers(0, len(frames), options.batch))])
+        if options.recolour:
+            originals = _recolour(originals, rng)
+        posterior = model.encode(originals.contiguous(memory_format=torch.channels_last)).latent_dist
+        difference = model.decode(posterior.sample()).sample - originals
+        loss = (weight * difference.abs()).mean() + options.kl * posterior.kl().mean()
         for dim in (2, 3):
-            loss = loss + wanted.gradient * difference.diff(dim=dim).abs().mean()
+            loss = loss + options.gradient * difference.diff(dim=dim).abs().mean()
         return {"loss": loss, "mean_abs_error": 127.5 * difference.abs().mean()}
 
     return losses

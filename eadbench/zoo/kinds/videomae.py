@@ -42,15 +42,14 @@ class VideoMAEFeatures(nn.Module):
         """
         batch, count = frames.shape[:2]
         if count != self.frames:
-            at = torch.linspace(0, count - 1, self.frames, device=frames.device).round().long()
-            frames = frames[:, at]
+            indices = torch.linspace(0, count - 1, self.frames, device=frames.device).round().long()
+            frames = frames[:, indices]
         size = self.model.config.image_size
         pixels = (frames.flatten(0, 1) + 1) / 2
         if pixels.shape[-1] != size:
             pixels = functional.interpolate(pixels, (size, size), mode="bicubic", align_corners=False)
-        tokens = self.model(
-            pixels.unflatten(0, (batch, self.frames)).to(self.model.dtype)
-        ).last_hidden_state.float()
+        videos = pixels.unflatten(0, (batch, self.frames)).to(self.model.dtype)
+        tokens = self.model(videos).last_hidden_state.float()
         return functional.normalize(tokens.mean(1), dim=-1)
 
 

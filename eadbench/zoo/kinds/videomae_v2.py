@@ -50,7 +50,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
     """The extractor of an artefact's folder.
 
     Raises:
-        EadbenchError: If the file is another.
+        EadbenchError: If the file is not of the published one's form.
     """
     if card.how != "fetched":
         options = TransformerOptions.model_validate(card.options)
@@ -69,9 +69,9 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
 
     options = sizes_of(state, SIDE)
     net = network(options)
-    own = encoder_of(state, bias) | {"encoder.places": net.encoder.places}
-    own |= {f"pool.norm.{part}": state[f"fc_norm.{part}"] for part in ("weight", "bias")}
-    load_weights(net, path, own)
+    tensors = encoder_of(state, bias) | {"encoder.places": net.encoder.places}
+    tensors |= {f"pool.norm.{part}": state[f"fc_norm.{part}"] for part in ("weight", "bias")}
+    load_weights(net, path, tensors)
     return WindowTransformer(net, options.width, SIDE, device=device)
 
 

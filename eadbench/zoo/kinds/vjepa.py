@@ -2,7 +2,7 @@
 Something-Something v2, features of 16-frame windows for JEDi (Luo et al. 2024).
 
 ``fetched``: the published pair of files; the first, of 10 GB, also holds the predictor,
-the optimiser and a second encoder, which are left. ``random``: a small fixed-seed
+the optimiser and a second encoder, which are not used. ``random``: a small fixed-seed
 network; options as :class:`eadbench.zoo.video_features.TransformerOptions`.
 """
 
@@ -21,7 +21,7 @@ from eadbench.zoo.video_features import (
     WindowTransformer,
     draw,
     encoder_of,
-    places_of,
+    frame_size_of,
     sizes_of,
     window_net,
 )
@@ -51,7 +51,7 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
     """The extractor of an artefact's folder.
 
     Raises:
-        EadbenchError: If a file is another.
+        EadbenchError: If a file is not of the published one's form.
     """
     if card.how != "fetched":
         options = TransformerOptions.model_validate(card.options)
@@ -61,30 +61,30 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> WindowTransformer:
     path = folder / ENCODER
     state = _tensors(path, "target_encoder", "blocks.0.attn.qkv.weight", ("module.", "backbone."))
     probe = _tensors(folder / PROBE, "classifier", "pooler.query_tokens", ("module.",))
-    places, patch = state["pos_embed"], state["patch_embed.proj.weight"].shape[-1]
-    options = sizes_of(state, places_of(places.shape[1], patch, path))
+    positions, patch = state["pos_embed"], state["patch_embed.proj.weight"].shape[-1]
+    options = sizes_of(state, frame_size_of(positions.shape[1], patch, path))
     net = network(options)
-    own = encoder_of(state, lambda block: state[f"{block}attn.qkv.bias"]) | {"encoder.places": places}
-    own |= {f"encoder.norm.{part}": state[f"norm.{part}"] for part in ("weight", "bias")}
+    tensors = encoder_of(state, lambda block: state[f"{block}attn.qkv.bias"]) | {"encoder.places": positions}
+    tensors |= {f"encoder.norm.{part}": state[f"norm.{part}"] for part in ("weight", "bias")}
     pool = {ours: probe[theirs] for ours, theirs in POOL.items()}
     for part in ("weight", "bias"):
         joined = [probe[f"{BLOCK}xattn.{name}.{part}"] for name in ("q", "kv")]
         pool[f"attention.in_proj_{part}"] = torch.cat(joined)
-    load_weights(net, path, own | {f"pool.{name}": value for name, value in pool.items()})
+    load_weights(net, path, tensors | {f"pool.{name}": value for name, value in pool.items()})
     return WindowTransformer(net, options.width, options.size, MEAN, DEVIATION, device)
 
 
-def _tensors(path: Path, key: str, sign: str, prefixes: tuple[str, ...]) -> dict[str, torch.Tensor]:
+def _tensors(path: Path, key: str, expected_name: str, prefixes: tuple[str, ...]) -> dict[str, torch.Tensor]:
     """Entry ``key`` of a checkpoint, names without the prefixes of its training."""
     state = read_weights(path).get(key)
-    found = {}
+    tensors = {}
     for name, value in (state if isinstance(state, dict) else {}).items():
         for prefix in prefixes:
             name = name.replace(prefix, "")
-        found[name] = value
-    if sign not in found:
-        raise EadbenchError(f"entry {key!r} holds no {sign}", path, "use the published file")
-    return found
+        tensors[name] = value
+    if expected_name not in tensors:
+        raise EadbenchError(f"entry {key!r} holds no {expected_name}", path, "use the published file")
+    return tensors
 
 
 def random(folder: Path, options: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Speech features: the encoder of openai-whisper.
 
 Fetched official weights at full size; at demo size a small encoder of the same
-architecture, trained here on the sound of the training clips by predicting the cluster
+architecture, trained here on the audio of the training clips by predicting the cluster
 of masked stretches (as HuBERT does; k-means of the log-mel frames), and saved in
 Whisper's own checkpoint format, so that both load by ``whisper.load_model(path)``.
 """
@@ -104,8 +104,8 @@ def _states(encoder: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     return states
 
 
-def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
-    """Train a small encoder without labels on the sound of the training clips; writes
+def train(folder: Path, raw_options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
+    """Train a small encoder without labels on the audio of the training clips; writes
     ``encoder.pt``.
 
     Returns:
@@ -114,28 +114,28 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
     """
     import whisper
 
-    wanted = WhisperOptions.model_validate(options)
+    options = WhisperOptions.model_validate(raw_options)
     torch.manual_seed(seed)
-    mels = _mels(wanted, inputs, seed)
-    labels = _cluster(mels, wanted, seed)
+    mels = _mels(options, inputs, seed)
+    labels = _cluster(mels, options, seed)
     dims = whisper.model.ModelDimensions(
-        n_mels=80, n_audio_ctx=1500, n_audio_state=wanted.state, n_audio_head=wanted.heads,
-        n_audio_layer=wanted.layers,
-        n_vocab=16, n_text_ctx=4, n_text_state=wanted.state, n_text_head=wanted.heads, n_text_layer=0,
+        n_mels=80, n_audio_ctx=1500, n_audio_state=options.state, n_audio_head=options.heads,
+        n_audio_layer=options.layers,
+        n_vocab=16, n_text_ctx=4, n_text_state=options.state, n_text_head=options.heads, n_text_layer=0,
     )  # fmt: skip
     model = whisper.model.Whisper(dims)
-    head = nn.Sequential(nn.LayerNorm(wanted.state), nn.Linear(wanted.state, wanted.clusters))
-    mask_vector = nn.Parameter(torch.zeros(wanted.state))
+    head = nn.Sequential(nn.LayerNorm(options.state), nn.Linear(options.state, options.clusters))
+    mask_vector = nn.Parameter(torch.zeros(options.state))
     held_out = max(1, len(mels) // 10)
-    losses = _losses(model.encoder, head, mask_vector, mels[held_out:], labels[held_out:], wanted, seed)
+    losses = _losses(model.encoder, head, mask_vector, mels[held_out:], labels[held_out:], options, seed)
     fit(
         [*model.encoder.parameters(), *head.parameters(), mask_vector],
         losses,
-        wanted.steps,
-        wanted.lr,
+        options.steps,
+        options.lr,
         "speech encoder",
     )
-    accuracy = _accuracy(model.encoder, head, mask_vector, mels[:held_out], labels[:held_out], wanted, seed)
+    accuracy = _accuracy(model.encoder, head, mask_vector, mels[:held_out], labels[:held_out], options, seed)
     with atomic_path(folder / "encoder.pt") as part:
         torch.save(
             {
@@ -148,31 +148,31 @@ def train(folder: Path, options: dict[str, Any], inputs: ArtefactInputs, seed: i
         "seconds_of_speech": round(sum(mel.shape[1] for mel in mels) / 100, 1),
         "parameters": sum(p.numel() for p in model.encoder.parameters()),
         "masked_accuracy_held_out": round(accuracy, 4),
-        "clusters": wanted.clusters,
+        "clusters": options.clusters,
     }
 
 
-def _mels(wanted: WhisperOptions, inputs: ArtefactInputs, seed: int) -> list[torch.Tensor]:
+def _mels(options: WhisperOptions, inputs: ArtefactInputs, seed: int) -> list[torch.Tensor]:
     """Log-mel ``(80, 2 * T50)`` of each clip that is long enough for a stretch."""
     import whisper
 
-    clips = training_clips(inputs.clips, wanted.clips, seed)
+    clips = training_clips(inputs.clips, options.clips, seed)
     order = rng_for(seed, "order").permutation(len(clips))
     mels = []
-    for at in track(order, "sound for the encoder", total=len(clips), unit="clips"):
-        mel = whisper.log_mel_spectrogram(read_audio(clips[at].audio))
+    for k in track(order, "audio for the encoder", total=len(clips), unit="clips"):
+        mel = whisper.log_mel_spectrogram(read_audio(clips[k].audio))
         mels.append(mel[:, : mel.shape[1] // 2 * 2])
-    wide = [mel for mel in mels if mel.shape[1] >= 2 * wanted.crop]
-    if len(wide) < 2:
+    long_enough = [mel for mel in mels if mel.shape[1] >= 2 * options.crop]
+    if len(long_enough) < 2:
         raise EadbenchError(
-            f"{len(wide)} clips are as long as `crop`, at least 2 are needed",
+            f"{len(long_enough)} clips are as long as `crop`, at least 2 are needed",
             "zoo.artefacts.*.options.crop",
             "lower `crop`",
         )
-    return wide
+    return long_enough
 
 
-def _cluster(mels: list[torch.Tensor], wanted: WhisperOptions, seed: int) -> list[torch.Tensor]:
+def _cluster(mels: list[torch.Tensor], options: WhisperOptions, seed: int) -> list[torch.Tensor]:
     """k-means label of each 20 ms step, from a few standardised log-mel cepstra of the
     step and its neighbours.
     """
@@ -183,28 +183,28 @@ def _cluster(mels: list[torch.Tensor], wanted: WhisperOptions, seed: int) -> lis
     for mel in mels:
         steps = mel.reshape(80, -1, 2).mean(2).T.numpy()
         cepstra = dct(steps, type=2, norm="ortho", axis=1)[:, :16]
-        padded = np.pad(cepstra, ((wanted.context, wanted.context), (0, 0)), mode="edge")
-        vectors.append(np.concatenate([padded[k : k + len(steps)] for k in range(2 * wanted.context + 1)], 1))
-    together = np.concatenate(vectors)
-    mean, std = together.mean(0), together.std(0) + 1e-6
-    kmeans = MiniBatchKMeans(wanted.clusters, random_state=seed % 2**32, n_init=3, batch_size=2048).fit(
-        (together - mean) / std
-    )
+        padded = np.pad(cepstra, ((options.context, options.context), (0, 0)), mode="edge")
+        neighbours = [padded[k : k + len(steps)] for k in range(2 * options.context + 1)]
+        vectors.append(np.concatenate(neighbours, 1))
+    all_vectors = np.concatenate(vectors)
+    mean, std = all_vectors.mean(0), all_vectors.std(0) + 1e-6
+    kmeans = MiniBatchKMeans(options.clusters, random_state=seed % 2**32, n_init=3, batch_size=2048)
+    kmeans.fit((all_vectors - mean) / std)
     return [torch.from_numpy(kmeans.predict((v - mean) / std)).long() for v in vectors]
 
 
 def _batch(
-    mels: list[torch.Tensor], labels: list[torch.Tensor], wanted: WhisperOptions, rng: np.random.Generator
+    mels: list[torch.Tensor], labels: list[torch.Tensor], options: WhisperOptions, rng: np.random.Generator
 ):
     """Stretches ``(B, 80, 2 * crop)``, labels ``(B, crop)``, mask ``(B, crop)``."""
     x, y = [], []
-    for index in rng.integers(0, len(mels), wanted.batch):
-        start = rng.integers(0, len(labels[index]) - wanted.crop + 1)
-        x.append(mels[index][:, 2 * start : 2 * (start + wanted.crop)])
-        y.append(labels[index][start : start + wanted.crop])
-    starts = rng.random((wanted.batch, wanted.crop)) < wanted.mask_share / wanted.mask_length
+    for index in rng.integers(0, len(mels), options.batch):
+        start = rng.integers(0, len(labels[index]) - options.crop + 1)
+        x.append(mels[index][:, 2 * start : 2 * (start + options.crop)])
+        y.append(labels[index][start : start + options.crop])
+    starts = rng.random((options.batch, options.crop)) < options.mask_share / options.mask_length
     mask = starts.copy()
-    for shift in range(1, wanted.mask_length):
+    for shift in range(1, options.mask_length):
         mask[:, shift:] |= starts[:, :-shift]
     return torch.stack(x), torch.stack(y), torch.from_numpy(mask)
 
@@ -215,24 +215,23 @@ def _predict(encoder, head, mask_vector, x, mask):
 
 
 def _losses(
-    encoder, head, mask_vector, mels, labels, wanted: WhisperOptions, seed: int
+    encoder, head, mask_vector, mels, labels, options: WhisperOptions, seed: int
 ) -> Callable[[], dict[str, torch.Tensor]]:
     rng = rng_for(seed, "stretches")
 
     def losses() -> dict[str, torch.Tensor]:
-        x, y, mask = _batch(mels, labels, wanted, rng)
-        each = functional.cross_entropy(
-            _predict(encoder, head, mask_vector, x, mask).transpose(1, 2), y, reduction="none"
-        )
+        x, y, mask = _batch(mels, labels, options, rng)
+        logits = _predict(encoder, head, mask_vector, x, mask)
+        step_losses = functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
         # Unmasked steps count a little: they teach the lower layers phonetic classes
         # directly.
-        return {"loss": (each * torch.where(mask, 1.0, 0.3)).mean()}
+        return {"loss": (step_losses * torch.where(mask, 1.0, 0.3)).mean()}
 
     return losses
 
 
 @torch.no_grad()
-def _accuracy(encoder, head, mask_vector, mels, labels, wanted: WhisperOptions, seed: int) -> float:
-    x, y, mask = _batch(mels, labels, wanted.model_copy(update={"batch": 64}), rng_for(seed, "held out"))
-    right = _predict(encoder, head, mask_vector, x, mask).argmax(-1) == y
-    return float(right[mask].float().mean())
+def _accuracy(encoder, head, mask_vector, mels, labels, options: WhisperOptions, seed: int) -> float:
+    x, y, mask = _batch(mels, labels, options.model_copy(update={"batch": 64}), rng_for(seed, "held out"))
+    correct = _predict(encoder, head, mask_vector, x, mask).argmax(-1) == y
+    return float(correct[mask].float().mean())

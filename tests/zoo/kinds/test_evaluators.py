@@ -68,7 +68,7 @@ def test_pickles_with_code_are_refused(tmp_path, kind, name):
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights at all", b"PK\x03\x04broken"])
-def test_damaged_files_are_told(tmp_path, content):
+def test_damaged_files_are_refused(tmp_path, content):
     for name in ("w.pth", "w.safetensors"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(EadbenchError):
@@ -77,7 +77,7 @@ def test_damaged_files_are_told(tmp_path, content):
         read_weights(tmp_path / "absent.pth")
 
 
-def test_weights_of_another_network_are_told(tmp_path):
+def test_weights_of_another_network_are_refused(tmp_path):
     with pytest.raises(EadbenchError, match="do not fit"):
         zoo.load(fetched(tmp_path, "syncnet_evaluator", "syncnet_v2.model", {"a": torch.zeros(2)}))
 
@@ -85,8 +85,10 @@ def test_weights_of_another_network_are_told(tmp_path):
 def test_full_size_syncnet_loads_and_scores(tmp_path):
     torch.manual_seed(0)
     evaluator = zoo.load(fetched(tmp_path, "syncnet_evaluator", "syncnet_v2.model", SyncNetV2().state_dict()))
-    found = evaluator.score(frames_of(8), np.random.default_rng(0).normal(0, 0.1, 8 * 640).astype(np.float32))
-    assert evaluator.crop == "aligned-224" and np.isfinite(list(found.values())).all()
+    values = evaluator.score(
+        frames_of(8), np.random.default_rng(0).normal(0, 0.1, 8 * 640).astype(np.float32)
+    )
+    assert evaluator.crop == "aligned-224" and np.isfinite(list(values.values())).all()
 
 
 # --- FID ---
@@ -112,7 +114,7 @@ def inception_weights(tmp_path_factory) -> Path:
     return fetched(folder, "inception", inception.OFFICIAL, network.state_dict())
 
 
-def test_fid_equals_pytorch_fid_on_the_same_pictures(inception_weights, tmp_path, monkeypatch):
+def test_fid_equals_pytorch_fid_on_the_same_images(inception_weights, tmp_path, monkeypatch):
     """Features of the package from PNG files; the distance in 64 random directions of
     them, since its matrix root takes half a minute in all 2048.
     """
@@ -139,7 +141,7 @@ def test_fid_equals_pytorch_fid_on_the_same_pictures(inception_weights, tmp_path
         assert ours[-1] == pytest.approx(theirs[-1], rel=1e-3, abs=1e-3 * np.abs(theirs[-1]).mean())
     assert (extractor.dims, extractor.resolution) == (2048, 299)
     directions = np.random.default_rng(0).standard_normal((2048, 64))
-    (x, y), (p, q) = ([side @ directions for side in sides] for sides in (ours, theirs))
+    (x, y), (p, q) = ([features @ directions for features in both] for both in (ours, theirs))
     expected = calculate_frechet_distance(
         p.mean(0), np.cov(p, rowvar=False), q.mean(0), np.cov(q, rowvar=False)
     )
@@ -148,15 +150,15 @@ def test_fid_equals_pytorch_fid_on_the_same_pictures(inception_weights, tmp_path
 
 def test_random_features_depend_on_the_seed_alone(tmp_path):
     frames = frames_of(3)
-    found = []
+    features = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
         inception.random(tmp_path / name, {"channels": [4, 8], "size": 32}, seed)
         network = RandomFeatures(2, (4, 8))
         network.load_state_dict(read_weights(tmp_path / name / "model.safetensors"))
-        found.append(inception.InceptionFeatures(network, network.dim, 32, "cpu").features(frames))
-    assert np.array_equal(found[0], found[1]) and not np.allclose(found[0], found[2])
-    assert found[0].shape == (3, 12) and inception.InceptionFeatures(network, 12, 32, "cpu").features(
+        features.append(inception.InceptionFeatures(network, network.dim, 32, "cpu").features(frames))
+    assert np.array_equal(features[0], features[1]) and not np.allclose(features[0], features[2])
+    assert features[0].shape == (3, 12) and inception.InceptionFeatures(network, 12, 32, "cpu").features(
         frames[:0]
     ).shape == (0, 12)
 
@@ -221,18 +223,20 @@ def test_lpips_equals_the_package(tmp_path):
     torch.manual_seed(0)
     trunk = alexnet(weights=None)
     metric = zoo.load(fetched(tmp_path, "lpips", lpips.OFFICIAL, trunk.state_dict()))
-    theirs = package.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
-    for name, parameter in theirs.net.named_parameters():
+    reference = package.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    for name, parameter in reference.net.named_parameters():
         parameter.data = trunk.state_dict()[".".join(("features", *name.split(".")[-2:]))]
     x, y = (torch.rand(3, 3, 64, 64) * 2 - 1 for _ in range(2))
     assert metric(x, y).shape == (3,) and torch.allclose(
-        metric(x, y), theirs(x, y).flatten(), rtol=1e-5, atol=1e-7
+        metric(x, y), reference(x, y).flatten(), rtol=1e-5, atol=1e-7
     )
     assert metric(x, x).abs().max() == 0
-    ours, wanted = x.clone().requires_grad_(), x.clone().requires_grad_()
-    metric(ours, y).sum().backward()
-    theirs(wanted, y).sum().backward()
-    assert wanted.grad.abs().max() > 0 and torch.allclose(ours.grad, wanted.grad, rtol=1e-4, atol=1e-6)
+    x_ours, x_reference = x.clone().requires_grad_(), x.clone().requires_grad_()
+    metric(x_ours, y).sum().backward()
+    reference(x_reference, y).sum().backward()
+    assert x_reference.grad.abs().max() > 0 and torch.allclose(
+        x_ours.grad, x_reference.grad, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_random_lpips_is_what_the_package_draws_from_the_same_seed(tmp_path):
@@ -248,7 +252,7 @@ def test_random_lpips_is_what_the_package_draws_from_the_same_seed(tmp_path):
     )
 
 
-def test_lpips_with_another_network_is_told(tmp_path):
+def test_lpips_with_another_network_is_refused(tmp_path):
     with pytest.raises(EadbenchError, match="not torchvision's AlexNet"):
         zoo.load(fetched(tmp_path, "lpips", lpips.OFFICIAL, {"conv.weight": torch.zeros(1)}))
 
@@ -285,14 +289,14 @@ def test_fan_evaluates_as_the_released_code(tmp_path):
     torch.manual_seed(0)
     net = EmotionFAN(8, released_evaluation=True).eval()
     features = torch.rand(1, 7, 512)
-    found = net.classify(features)[0]
+    classified = net.classify(features)[0]
     f = features[0]
     alpha = net.alpha(f)
     mean = (alpha * f).sum(0) / alpha.sum()
     both = torch.cat([f, mean.expand(7, -1)], 1)
     beta = net.beta(both)
     expected = net.pred_fc2((alpha * both).sum(0) / (alpha * beta).sum())
-    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(classified, expected, atol=1e-5)
     consistent = EmotionFAN(8).eval()
     consistent.load_state_dict(net.state_dict())
     assert torch.allclose(

@@ -29,7 +29,12 @@ PUBLISHED = {
 
 def test_at_the_published_size_names_and_shapes_are_those_of_the_file():
     with torch.device("meta"):
-        net = StableSyncNet(*([(c, k in at) for k, c in enumerate(cs)] for cs, at in PUBLISHED.values()))
+        net = StableSyncNet(
+            *(
+                [(c, k in stages_with_attention) for k, c in enumerate(cs)]
+                for cs, stages_with_attention in PUBLISHED.values()
+            )
+        )
     state = net.state_dict()
     assert sum(value.numel() for value in state.values()) == 401_306_080
     assert state["visual_encoder.conv_in.weight"].shape == (64, 48, 3, 3)
@@ -54,20 +59,20 @@ def test_a_file_of_the_published_form_is_loaded_and_another_refused(tmp_path):
     )
     write_card(tmp_path, card)
     evaluator = load(tmp_path)
-    lips, sound = (
+    lips, audio = (
         evaluator.net.embed_lips(torch.rand(2, 48, 128, 256)),
         evaluator.net.embed_audio(torch.rand(1, 1, 80, 52)),
     )
-    assert lips.shape == (2, 64) and sound.shape == (1, 64)
+    assert lips.shape == (2, 64) and audio.shape == (1, 64)
     assert lips.norm(dim=1).tolist() == pytest.approx([1, 1]) and (lips >= 0).all()
     state = stable_syncnet_state()
     state.pop("visual_encoder.down_blocks.9.conv1.weight")
-    for broken, said in (
+    for broken, message in (
         ({"state_dict": state}, "7 stages of the visual encoder"),
         ({"model": 1}, "no entry"),
     ):
         torch.save(broken, tmp_path / evaluator_module.OFFICIAL)
-        with pytest.raises(EadbenchError, match=said):
+        with pytest.raises(EadbenchError, match=message):
             load(tmp_path)
 
 
@@ -79,10 +84,10 @@ def marks_at(centres: np.ndarray) -> np.ndarray:
 
 
 def test_the_alignment_brings_brows_and_nose_to_the_template():
-    turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
-    centres = 2.5 * TEMPLATE @ turn.T + [40, 60]
-    found = np.column_stack([centres, np.ones(3)]) @ alignment(centres).T
-    assert found == pytest.approx(TEMPLATE * STRETCH, abs=1e-9)
+    rotation = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    centres = 2.5 * TEMPLATE @ rotation.T + [40, 60]
+    aligned = np.column_stack([centres, np.ones(3)]) @ alignment(centres).T
+    assert aligned == pytest.approx(TEMPLATE * STRETCH, abs=1e-9)
     frame = np.zeros((400, 400, 3), np.uint8)
     cv2.circle(frame, tuple(int(x) for x in centres[2]), 12, (255, 255, 255), -1)
     face = face_of(frame, marks_at(centres))
@@ -91,7 +96,7 @@ def test_the_alignment_brings_brows_and_nose_to_the_template():
 
 
 class Echo:
-    """Embeds windows by their course: lips by brightness, sound by loudness."""
+    """Embeds windows by their course: lips by brightness, audio by loudness."""
 
     def eval(self):
         return self
@@ -116,27 +121,27 @@ def test_the_offset_is_positive_when_the_audio_leads(early):
     light = rng.uniform(0.1, 1, 120)
     centres = TEMPLATE * STRETCH
     frames = np.stack([np.full((SIDE, SIDE, 3), round(230 * b), np.uint8) for b in light])
-    sound = rng.standard_normal((120, 640)) * 10 ** (2 * np.roll(light, -early)[:, None] - 3)
-    stream = StableSyncEvaluator(Echo()).stream(sound.ravel().astype(np.float32))
+    audio = rng.standard_normal((120, 640)) * 10 ** (2 * np.roll(light, -early)[:, None] - 3)
+    stream = StableSyncEvaluator(Echo()).stream(audio.ravel().astype(np.float32))
     marks = np.repeat(marks_at(centres)[None], 120, 0)
-    for at in range(0, 120, 11):
-        stream.add(frames[at : at + 11], marks[at : at + 11])
-    found = stream.result()
-    assert found["offset"] == early
-    assert (found["similarity"] > 0.6) == (early == 0)
+    for start in range(0, 120, 11):
+        stream.add(frames[start : start + 11], marks[start : start + 11])
+    result = stream.result()
+    assert result["offset"] == early
+    assert (result["similarity"] > 0.6) == (early == 0)
 
 
 def test_windows_without_a_face_do_not_count_and_too_little_is_refused():
     frames, centres = np.zeros((60, SIDE, SIDE, 3), np.uint8), TEMPLATE * STRETCH
     marks = np.repeat(marks_at(centres)[None], 60, 0)
     marks[30] = np.nan
-    sound = np.random.default_rng(0).standard_normal(60 * 640).astype(np.float32)
+    audio = np.random.default_rng(0).standard_normal(60 * 640).astype(np.float32)
     evaluator = StableSyncEvaluator(Echo())
-    stream = evaluator.stream(sound)
+    stream = evaluator.stream(audio)
     stream.add(frames, marks)
-    assert stream._at == [0, 4, 8, 12, 32, 36, 40, 44] and stream.similarities().shape == (8, 31)
-    for length, heard in ((15, 60), (60, 15)):
-        stream = evaluator.stream(sound[: heard * 640])
+    assert stream._starts == [0, 4, 8, 12, 32, 36, 40, 44] and stream.similarities().shape == (8, 31)
+    for length, audio_frames in ((15, 60), (60, 15)):
+        stream = evaluator.stream(audio[: audio_frames * 640])
         stream.add(frames[:length], marks[:1].repeat(length, 0))
         with pytest.raises(EadbenchError, match="too short for StableSyncNet"):
             stream.result()

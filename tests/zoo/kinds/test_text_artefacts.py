@@ -18,7 +18,7 @@ from eadbench.zoo.fetch import fetch_files
 from eadbench.zoo.kinds import vae
 from eadbench.zoo.kinds.text_encoder import make_tokenizer
 from eadbench.zoo.make import ArtefactInputs, make
-from eadbench.zoo.registry import kept, registry
+from eadbench.zoo.registry import cached_folder, registry
 from eadbench.zoo.text_data import training_texts
 
 SUBJECTS = ["mouth corners", "inner brows", "upper lids", "lower lids", "lips"]
@@ -178,9 +178,9 @@ def test_t5_folder_of_transformers_loads(tmp_path):
     encoder = fetched(tmp_path, "text_encoder")
     text = TEXTS["angry"][0]
     tokens, mask = encoder.encode([text, "The lips are drooping."])
-    given = words(text, return_tensors="pt")
+    token_ids = words(text, return_tensors="pt")
     with torch.no_grad():
-        reference = model.encoder(input_ids=given["input_ids"]).last_hidden_state[0]
+        reference = model.encoder(input_ids=token_ids["input_ids"]).last_hidden_state[0]
     torch.testing.assert_close(tokens[0][mask[0]], reference, atol=1e-5, rtol=1e-4)
 
 
@@ -231,17 +231,17 @@ def test_clip_folder_of_transformers_gives_its_cosines(tmp_path):
         "patch_size": 8,
     }
     model = tf.CLIPModel(tf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).eval()
-    pictures = tf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    processor = tf.CLIPProcessor(pictures, words)
+    image_processor = tf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    processor = tf.CLIPProcessor(image_processor, words)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     embedder = fetched(tmp_path, "clip")
     frames = np.random.default_rng(0).integers(0, 255, (3, 48, 48, 3), dtype=np.uint8)
     texts = ["The lips are drooping.", " ".join(TEXTS["sad"])]  # the second is longer than the model can take
     cosines = embedder.embed_images(frames) @ embedder.embed_texts(texts).T
-    given = processor(text=texts[:1], images=list(frames), return_tensors="pt")
+    inputs = processor(text=texts[:1], images=list(frames), return_tensors="pt")
     with torch.no_grad():
-        reference = model(**given).logits_per_image / model.logit_scale.exp()
+        reference = model(**inputs).logits_per_image / model.logit_scale.exp()
     torch.testing.assert_close(cosines[:, :1], reference, atol=1e-5, rtol=1e-4)
     assert embedder.embed_texts(texts).shape == (2, 16)
 
@@ -288,8 +288,8 @@ def test_clap_folder_of_transformers_gives_its_cosines(tmp_path):
     embedder = fetched(tmp_path, "clap")
     assert embedder.rate == 16000
     rng = np.random.default_rng(0)
-    sounds = [rng.normal(0, 0.1, n).astype(np.float32) for n in (8000, 16000, 40000)]
-    first, second = embedder.embed_audio(sounds), embedder.embed_audio(sounds)
+    waveforms = [rng.normal(0, 0.1, n).astype(np.float32) for n in (8000, 16000, 40000)]
+    first, second = embedder.embed_audio(waveforms), embedder.embed_audio(waveforms)
     torch.testing.assert_close(first, second)
     torch.testing.assert_close(first.norm(dim=1), torch.ones(3))
     assert embedder.embed_texts(["The lips.", "Rage"]).shape == (2, 16)
@@ -303,20 +303,20 @@ def small_model(kind: str):
     torch.manual_seed(0)
     words = {"vocab_size": len(tokenizer()), "pad_token_id": tokenizer().pad_token_id}
     ends = {"eos_token_id": tokenizer().eos_token_id, "bos_token_id": tokenizer().eos_token_id}
-    picture = SIZES | {"image_size": 32, "patch_size": 16}
+    image_sizes = SIZES | {"image_size": 32, "patch_size": 16}
     if kind == "text_encoder":
         return tf.T5EncoderModel(tf.T5Config(**words, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4))
     if kind == "sentence":
         return tf.BertModel(tf.BertConfig(**words, **SIZES))
     if kind == "videomae":
-        return tf.VideoMAEModel(tf.VideoMAEConfig(**picture, num_frames=2))
+        return tf.VideoMAEModel(tf.VideoMAEConfig(**image_sizes, num_frames=2))
     if kind == "vae":
         return AutoencoderKL(block_out_channels=(16,), norm_num_groups=4)
     if kind == "clip":
         return tf.CLIPModel(
-            tf.CLIPConfig(text_config=words | ends | SIZES, vision_config=picture, projection_dim=16)
+            tf.CLIPConfig(text_config=words | ends | SIZES, vision_config=image_sizes, projection_dim=16)
         )
-    sound = {
+    audio_config = {
         "spec_size": 64,
         "patch_size": 4,
         "patch_stride": [4, 4],
@@ -325,7 +325,7 @@ def small_model(kind: str):
         "depths": [1, 1],
         "projection_dim": 16,
     }
-    sound |= {
+    audio_config |= {
         "patch_embeds_hidden_size": 8,
         "num_attention_heads": [1, 2],
         "hidden_size": 16,
@@ -334,7 +334,7 @@ def small_model(kind: str):
     }
     return tf.ClapModel(
         tf.ClapConfig(
-            text_config=words | SIZES | {"projection_dim": 16}, audio_config=sound, projection_dim=16
+            text_config=words | SIZES | {"projection_dim": 16}, audio_config=audio_config, projection_dim=16
         )
     )
 
@@ -401,7 +401,11 @@ def test_a_bfloat16_folder_computes_in_float32_unless_the_card_says_otherwise(tm
     held = {name: tensor for net in networks(part) for name, tensor in net.named_parameters()}
     assert {tensor.dtype for tensor in held.values()} == {torch.float32}
     assert sum(
-        any(torch.equal(tensor, one) for one in rounded.values() if one.shape == tensor.shape)
+        any(
+            torch.equal(tensor, rounded_tensor)
+            for rounded_tensor in rounded.values()
+            if rounded_tensor.shape == tensor.shape
+        )
         for tensor in held.values()
     ) == len(held)
     exact = use(kind, part)
@@ -453,17 +457,17 @@ def test_snapshot_needs_the_licence_comes_from_the_cache_and_says_when_the_hub_i
     (cached / "config.json").write_text("{}")
     fetch_files("t5-small", entry, tmp_path / "out", [], tmp_path / "cache")
     assert (tmp_path / "out/config.json").read_text() == "{}"
-    asked = {}
+    request = {}
 
     def away(repo, **options):
-        asked.update(options, repo=repo)
+        request.update(options, repo=repo)
         raise OSError("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", away)
     with pytest.raises(EadbenchError, match="no route to host"):
         fetch_files("t5-small", entry, tmp_path / "other", ["t5-small"])
-    assert asked["repo"] == "google-t5/t5-small"
-    assert asked["revision"] == entry.snapshot.revision
+    assert request["repo"] == "google-t5/t5-small"
+    assert request["revision"] == entry.snapshot.revision
 
 
 def test_a_snapshot_that_broke_off_does_not_pass_for_a_whole_one_and_goes_on(tmp_path, monkeypatch):
@@ -483,8 +487,8 @@ def test_a_snapshot_that_broke_off_does_not_pass_for_a_whole_one_and_goes_on(tmp
     monkeypatch.setattr(huggingface_hub, "snapshot_download", breaks_off)
     with pytest.raises(EadbenchError, match="the line is cut"):
         fetch_files("t5-small", entry, folder, ["t5-small"])
-    assert kept("t5-small", entry) is None
+    assert cached_folder("t5-small", entry) is None
     fetch_files("t5-small", entry, folder, ["t5-small"])
-    assert kept("t5-small", entry) == folder
+    assert cached_folder("t5-small", entry) == folder
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
     assert not folder.with_name("t5-small.partial").exists()

@@ -66,9 +66,9 @@ def features(net, windows):
     return net.run([np.stack([net.prepare(frame) for frame in window]) for window in windows])
 
 
-def pixels_of(windows, side):
+def pixels_of(windows, size):
     frames = torch.from_numpy(windows).permute(0, 1, 4, 2, 3).flatten(0, 1).float() / 255
-    scaled = interpolate(frames, (side, side), mode="bilinear", align_corners=False)
+    scaled = interpolate(frames, (size, size), mode="bilinear", align_corners=False)
     return scaled.unflatten(0, windows.shape[:2]).transpose(1, 2)
 
 
@@ -81,9 +81,9 @@ def test_videomae_gives_the_normalised_mean_of_its_tokens(tmp_path, windows):
         value = state[f"{block}attn.v_bias"]
         return torch.cat([state[f"{block}attn.q_bias"], torch.zeros_like(value), value])
 
-    at = np.arange(2048)[:, None] / np.power(10000, 2 * (np.arange(32) // 2) / 32)
-    places = torch.tensor(np.where(np.arange(32) % 2, np.cos(at), np.sin(at)), dtype=torch.float)
-    tokens = encoded(state, pixels_of(windows, 224), places, bias)
+    angles = np.arange(2048)[:, None] / np.power(10000, 2 * (np.arange(32) // 2) / 32)
+    positions = torch.tensor(np.where(np.arange(32) % 2, np.cos(angles), np.sin(angles)), dtype=torch.float)
+    tokens = encoded(state, pixels_of(windows, 224), positions, bias)
     expected = normed(state, "fc_norm", tokens.mean(1))
     assert net.resolution == 224 and features(net, windows) == pytest.approx(expected.numpy(), abs=2e-5)
 
@@ -99,11 +99,11 @@ def test_vjepa_gives_what_its_probe_pools(tmp_path, windows):
     block = "pooler.cross_attention_block."
     query, seen = probe["pooler.query_tokens"].expand(2, -1, -1), normed(probe, f"{block}norm1", tokens, 1e-5)
     pair = linear(probe, f"{block}xattn.kv", seen).chunk(2, -1)
-    found = query + linear(
+    attended_query = query + linear(
         probe, f"{block}xattn.proj", attended(linear(probe, f"{block}xattn.q", query), *pair)
     )
-    inner = gelu(linear(probe, f"{block}mlp.fc1", normed(probe, f"{block}norm2", found, 1e-5)))
-    expected = (found + linear(probe, f"{block}mlp.fc2", inner))[:, 0]
+    inner = gelu(linear(probe, f"{block}mlp.fc1", normed(probe, f"{block}norm2", attended_query, 1e-5)))
+    expected = (attended_query + linear(probe, f"{block}mlp.fc2", inner))[:, 0]
     assert net.resolution == 64 and features(net, windows) == pytest.approx(expected.numpy(), abs=2e-5)
 
 
@@ -156,16 +156,16 @@ def test_cd_fvd_of_the_package_is_ours_but_for_n_less_1():
     from scipy.linalg import sqrtm
 
     rng = np.random.default_rng(0)
-    sides = [rng.normal(m, 1, (120, 16)) for m in (0, 0.4)]
+    both_sets = [rng.normal(m, 1, (120, 16)) for m in (0, 0.4)]
     moments = []
-    for side in sides:
+    for one_set in both_sets:
         stats = package.FeatureStats(capture_mean_cov=True)
-        stats.append(side)
+        stats.append(one_set)
         moments.append(stats.get_mean_cov())
     (m, a), (n, b) = moments
-    theirs = np.square(m - n).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
-    means = np.square(sides[0].mean(0) - sides[1].mean(0)).sum()
-    assert theirs == pytest.approx(means + (frechet_distance(*sides) - means) * 119 / 120, rel=1e-6)
+    expected = np.square(m - n).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
+    means = np.square(both_sets[0].mean(0) - both_sets[1].mean(0)).sum()
+    assert expected == pytest.approx(means + (frechet_distance(*both_sets) - means) * 119 / 120, rel=1e-6)
 
 
 def test_jedi_of_the_package_is_ours():

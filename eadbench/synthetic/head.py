@@ -12,12 +12,12 @@ from eadbench.synthetic.cast import Actor
 from eadbench.synthetic.hair import Hair
 
 
-class Sculpture(Silhouette):
+class Head(Silhouette):
     """An actor's still parts on a canvas.
 
     Args:
-        actor: Who.
-        canvas: Where.
+        actor: Whose head.
+        canvas: Where it is drawn.
         rng: For textures; seed it by the actor's name.
     """
 
@@ -52,9 +52,8 @@ class Sculpture(Silhouette):
         a, x, y = self.actor, self.x, self.y
         wide = np.clip(self.rho / 1.16, 0, 1)
         dome = 70 * np.sqrt(np.clip(1 - wide**2.2, 0, 1))
-        z = dome + 15 * np.exp(-((x / 9) ** 2)) * smooth(104, a.nose_tip - 4, y) * (
-            1 - smooth(a.nose_tip, a.nose_tip + 9, y)
-        )
+        below_nose = smooth(a.nose_tip, a.nose_tip + 9, y)
+        z = dome + 15 * np.exp(-((x / 9) ** 2)) * smooth(104, a.nose_tip - 4, y) * (1 - below_nose)
         return blur(z.astype(np.float32), 2.5 * self.canvas.density)
 
     def _relief(self) -> np.ndarray:
@@ -99,9 +98,8 @@ class Sculpture(Silhouette):
             + 3.0 * np.sin(np.pi * t) * raised
         )
         distance = self.ax - line
-        window = smooth(a.nose_tip - 9, a.nose_tip - 1, self.y) * (
-            1 - smooth(a.mouth_y - 3, a.mouth_y + 12, self.y)
-        )
+        below_mouth = smooth(a.mouth_y - 3, a.mouth_y + 12, self.y)
+        window = smooth(a.nose_tip - 9, a.nose_tip - 1, self.y) * (1 - below_mouth)
         return (np.exp(-((distance / 2.1) ** 2)) - 0.75 * np.exp(-(((distance - 7.5) / 5.5) ** 2))) * window
 
     def _expressed(self, e: Expression) -> np.ndarray:
@@ -110,8 +108,8 @@ class Sculpture(Silhouette):
         """
         a, ax, x, y = self.actor, self.ax, self.x, self.y
         mature = 0.75 + 0.6 * a.age
-        side = np.where(x > 0, 1.0, -1.0)
-        one_sided = np.clip(e.fold_asym * side, 0, 1) * smooth(-4, 4, side * x)
+        sign = np.where(x > 0, 1.0, -1.0)
+        one_sided = np.clip(e.fold_asym * sign, 0, 1) * smooth(-4, 4, sign * x)
         z = np.zeros_like(x)
         fold = e.fold + one_sided
         if np.any(fold > 0):
@@ -125,11 +123,11 @@ class Sculpture(Silhouette):
                 2.0 * bump(ax, y, a.eye_distance, 122.5, 11, 2.4)
                 - 1.6 * bump(ax, y, a.eye_distance + 1, 127, 11, 1.5)
             )
-            crow = sum(
+            crow_feet = sum(
                 bump(ax, y, a.eye_distance + 19, 113 + k * (ax - a.eye_distance - 19) * 0.3 + 4 * k, 4.5, 0.9)
                 for k in (-1, 0, 1)
             )
-            z -= 1.1 * e.squint * mature * crow
+            z -= 1.1 * e.squint * mature * crow_feet
         if e.furrow:
             z -= 3.0 * e.furrow * mature * bump(ax, y, 4.8 - 1.2 * smooth(94, 108, y), 98, 1.5, 8.5)
             z += 2.4 * e.furrow * (bump(x, y, 0, 98, 2.6, 8) + bump(ax, y, 9.5, 97, 4, 6))
@@ -139,26 +137,26 @@ class Sculpture(Silhouette):
             z -= 2.0 * e.nose * bump(x, y, 0, 104, 10, 1.4)
             z += 2.6 * e.nose * bump(ax, y, a.nose_width + 2, a.nose_tip - 5, 5, 5)
         if e.forehead:
-            for k, at in enumerate((88 - a.brow_arch, 80, 72)):
-                wave = at + 2.5 * (ax / 34) ** 2 - 0.9 * np.sin(x / 7 + 2 * k)
+            for k, base_y in enumerate((88 - a.brow_arch, 80, 72)):
+                wrinkle_y = base_y + 2.5 * (ax / 34) ** 2 - 0.9 * np.sin(x / 7 + 2 * k)
                 reach = 36 if e.brow_out > 0 else 17
                 z -= (
                     (2.6 - 0.4 * k)
                     * e.forehead
                     * mature
-                    * np.exp(-(((y - wave) / 1.3) ** 2) - (ax / reach) ** 4)
+                    * np.exp(-(((y - wrinkle_y) / 1.3) ** 2) - (ax / reach) ** 4)
                 )
-                z += 1.6 * e.forehead * np.exp(-(((y - wave - 4) / 2.4) ** 2) - (ax / reach) ** 4)
+                z += 1.6 * e.forehead * np.exp(-(((y - wrinkle_y - 4) / 2.4) ** 2) - (ax / reach) ** 4)
         if e.chin:
             z += e.chin * (
                 2.6 * bump(x, y, 0, a.mouth_y + 22, 9, 7) - 2.6 * bump(x, y, 0, a.mouth_y + 14, 14, 2.4)
             )
             z += 0.5 * e.chin * self.mottle * bump(x, y, 0, a.mouth_y + 24, 9, 7)
-        down = max(-e.corner, 0)
-        if down:
+        corners_down = max(-e.corner, 0)
+        if corners_down:
             z -= (
                 2.6
-                * down
+                * corners_down
                 * bump(ax, y, a.mouth_width + 3.0 + 0.30 * (y - a.mouth_y - 6), a.mouth_y + 12, 1.9, 8)
             )
         return z
@@ -184,9 +182,8 @@ class Sculpture(Silhouette):
         colour = colour * (
             1 + (0.05 + 0.10 * pale) * red[..., None] * np.array([0.7, -0.9, -0.75], np.float32)
         )
-        socket = bump(ax, y, a.eye_distance, 113, 17, 10) + 0.6 * bump(
-            ax, y, a.eye_distance - 4, 125, 10, 5
-        ) * (0.4 + a.age)
+        eye_bag = bump(ax, y, a.eye_distance - 4, 125, 10, 5)
+        socket = bump(ax, y, a.eye_distance, 113, 17, 10) + 0.6 * eye_bag * (0.4 + a.age)
         colour = colour * (1 - socket[..., None] * np.array([0.13, 0.17, 0.13], np.float32))
         nostril = bump(ax, y, a.nose_width * 0.52, a.nose_tip + 2.2, 3.4 + 0.15 * (a.nose_width - 9), 1.7)
         colour = colour * (1 - 0.72 * nostril[..., None])
@@ -207,9 +204,8 @@ class Sculpture(Silhouette):
         line = a.nose_tip + 7 + 0.0 * ax
         moustache = bump(ax, y, 9, a.mouth_y - 11.5 + 0.055 * (ax - 6) ** 2 * (ax > 6), 13, 4.6)
         chin = bump(ax, y, 0, a.chin - 6, 17, 16) * smooth(a.mouth_y + 6, a.mouth_y + 12, y)
-        jaw = smooth(a.nose_tip + 8, a.mouth_y + 4, y + 0.42 * (ax - 20)) * smooth(
-            0.60, 0.78, self.rho
-        ) + smooth(a.mouth_y + 8, a.mouth_y + 16, y)
+        jaw = smooth(a.nose_tip + 8, a.mouth_y + 4, y + 0.42 * (ax - 20)) * smooth(0.60, 0.78, self.rho)
+        jaw = jaw + smooth(a.mouth_y + 8, a.mouth_y + 16, y)
         jaw = (
             np.clip(jaw, 0, 1)
             * (1 - smooth(a.half_width * 1.1, a.half_width * 1.2, ax))
@@ -239,7 +235,7 @@ class Sculpture(Silhouette):
             blur(self.skull + 0.72 * self.relief + 0.62 * self._expressed(expression), 0.7 * d)
             + 0.03 * self.pores
         )
-        # steeper slopes would ink the outline
+        # steeper slopes would make the outline black
         dy, dx = (np.clip(slope, -2.0, 2.0) for slope in np.gradient(z, 1 / d))
         n = 1 / np.sqrt(1 + dx * dx + dy * dy)
         nx, ny, nz = -dx * n, -dy * n, n
@@ -249,7 +245,7 @@ class Sculpture(Silhouette):
         occlusion = np.clip(1 - 0.10 * hollow, 0.5, 1)
         ambient = light.ambient * (0.82 + 0.30 * (-ny)) * occlusion
         shade = []
-        # red light wraps further round: it scatters in skin
+        # red light reaches further round: it scatters in skin
         for wrap, tint in zip((0.34, 0.20, 0.16), light.tint, strict=True):
             diffuse = np.clip((facing + wrap) / (1 + wrap), 0, None)
             shade.append(ambient + light.strength * 1.12 * tint * diffuse * (0.55 + 0.45 * occlusion))
@@ -258,15 +254,14 @@ class Sculpture(Silhouette):
         norm = np.sqrt(hx * hx + hy * hy + hz * hz)
         gloss = np.clip((nx * hx + ny * hy + nz * hz) / norm, 0, 1)
         oily = (0.95 + 0.08 * self.pores) * (0.45 + 0.6 * bump(self.x, self.y, 0, 112, 24, 46))
-        shine = (0.07 + 0.13 * self.actor.darkness) * gloss**18 + (
-            0.05 + 0.10 * self.actor.darkness
-        ) * gloss**70
-        bearded = (
+        broad, narrow = 0.07 + 0.13 * self.actor.darkness, 0.05 + 0.10 * self.actor.darkness
+        shine = broad * gloss**18 + narrow * gloss**70
+        beardless = (
             1.0
             if self.actor.beard in ("none", "stubble", "moustache")
             else 1 - 0.7 * smooth(160, 175, self.y)
         )
-        colour = colour + (255 * light.strength * shine * oily * bearded)[..., None] * light.tint
+        colour = colour + (255 * light.strength * shine * oily * beardless)[..., None] * light.tint
         return colour
 
     def lit_neck(self, light: Light) -> tuple[np.ndarray, np.ndarray]:
@@ -275,9 +270,9 @@ class Sculpture(Silhouette):
         half = a.neck + 10 * smooth(206, 246, y) ** 2
         across = np.clip(x / half, -1, 1)
         round_shade = np.sqrt(np.clip(1 - across**2, 0, 1))
-        side = 0.16 * np.sin(np.radians(light.azimuth)) * across
+        side_light = 0.16 * np.sin(np.radians(light.azimuth)) * across
         jaw_shadow = 1 - 0.42 * np.exp(-((np.clip((self.rho - 1) * self.radius, 0, None) / 15) ** 2))
-        shade = (0.56 + 0.36 * round_shade + side) * jaw_shadow
+        shade = (0.56 + 0.36 * round_shade + side_light) * jaw_shadow
         tendon = (
             1 - 0.08 * bump(self.ax, y, 15 - 0.12 * (y - 200), 226, 2.5, 16) - 0.10 * bump(x, y, 0, 243, 7, 6)
         )
@@ -296,13 +291,13 @@ class Sculpture(Silhouette):
         cx, cy, sx, sy = a.half_width + 2.5, 124.0, 8.0 * a.ears, 18.0 * a.ears
         u, v = (ax - cx - 0.10 * (124 - y)) / sx, (y - cy) / sy
         r = np.sqrt(u * u + v * v * (1 + 0.15 * np.sign(v)))
-        side = 1 + 0.22 * np.sin(np.radians(light.azimuth)) * np.sign(self.x)
+        side_light = 1 + 0.22 * np.sin(np.radians(light.azimuth)) * np.sign(self.x)
         inner = (
             1
             - 0.30 * bump(u, v, -0.15, 0.05, 0.45, 0.55)
             - 0.25 * np.exp(-(((r - 0.72) / 0.10) ** 2)) * (v < 0.5)
         )
-        shade = (0.80 + 0.16 * np.clip(1 - r, 0, 1)) * inner * side
+        shade = (0.80 + 0.16 * np.clip(1 - r, 0, 1)) * inner * side_light
         colour = np.array(a.skin, np.float32) * shade[..., None] * np.array([1.03, 0.93, 0.9], np.float32)
         return colour, np.clip((1 - r) * sx * self.canvas.density * 0.8 + 0.5, 0, 1)
 
@@ -310,8 +305,8 @@ class Sculpture(Silhouette):
         """Shoulders and what covers them."""
         a, x, y, ax = self.actor, self.x, self.y, self.ax
         d = self.canvas.density
-        broad = 112 if a.sex == "male" else 98
-        t = np.clip((ax - a.neck) / (broad - a.neck), 0, None)
+        half_shoulders = 112 if a.sex == "male" else 98
+        t = np.clip((ax - a.neck) / (half_shoulders - a.neck), 0, None)
         line = 233 + 17 * t**1.2 + 70 * np.clip(t - 0.82, 0, None) ** 1.6
         neckline = {"crew": 243.0, "vneck": 262.0, "shirt": 256.0, "jacket": 264.0, "turtle": 222.0}[
             a.clothes
@@ -324,9 +319,13 @@ class Sculpture(Silhouette):
             open_at_neck = line
         top = np.maximum(line, np.where(ax < a.neck + 4, open_at_neck, line))
         alpha = np.clip((y - top) * d * 0.8 + 0.5, 0, 1)
-        side = 0.16 * np.sin(np.radians(light.azimuth)) * np.clip(x / broad, -1, 1)
+        side_light = 0.16 * np.sin(np.radians(light.azimuth)) * np.clip(x / half_shoulders, -1, 1)
         shade = (
-            0.92 - 0.30 * np.clip(ax / broad, 0, 1.2) ** 2 + side + 0.06 * self.folds + 0.05 * self.cloth_map
+            0.92
+            - 0.30 * np.clip(ax / half_shoulders, 0, 1.2) ** 2
+            + side_light
+            + 0.06 * self.folds
+            + 0.05 * self.cloth_map
         )
         shade = shade * (1 - 0.28 * np.exp(-(((y - top) / 3.5) ** 2)) * (ax < a.neck + 14))
         colour = np.array(a.clothes_colour, np.float32) * shade[..., None]
@@ -348,27 +347,15 @@ class Sculpture(Silhouette):
         rows, columns = self.canvas.shape
         colour, alpha = np.zeros((rows, columns, 3), np.float32), np.zeros((rows, columns), np.float32)
         back, front = self.hair.lit(light)
-        parts = [
-            back,
-            self.lit_neck(light),
-            self.lit_clothes(light),
-            self.lit_ears(light),
-            (self.lit_skin(expression, light), self.face_alpha),
-            front,
-        ]
-        if self.hair.over_shoulders:
-            parts = [
-                back,
-                self.lit_neck(light),
-                self.lit_clothes(light),
-                (self.lit_skin(expression, light), self.face_alpha),
-                front,
-            ]
+        parts = [back, self.lit_neck(light), self.lit_clothes(light)]
+        if not self.hair.over_shoulders:
+            parts.append(self.lit_ears(light))
+        parts += [(self.lit_skin(expression, light), self.face_alpha), front]
         for over, cover in parts:
             joint = cover + alpha * (1 - cover)
             share = np.where(joint > 1e-4, cover / np.maximum(joint, 1e-4), 0)[..., None]
             colour, alpha = colour * (1 - share) + over * share, joint
-        # colour beyond the edge, so that interpolation does not mix in the void
+        # colour beyond the edge, so that interpolation does not mix in black
         d = self.canvas.density
         spread = blur(colour * alpha[..., None], 2.5 * d) / np.maximum(blur(alpha, 2.5 * d), 1e-3)[..., None]
         colour = np.where(alpha[..., None] < 0.02, spread, colour)
