@@ -44,7 +44,8 @@ def check_leaks(training: list[Path], tested: list[Path], out: Path, config: Cor
             if other == corpus:
                 continue
             if _name_speakers_alike(config.sets.get(corpus), config.sets.get(other)):
-                speakers, other_speakers = ({row["speaker"] for row in part} for part in (rows, others))
+                speakers = {row["speaker"] for row in rows}
+                other_speakers = {row["speaker"] for row in others}
                 for speaker in speakers & other_speakers - {None}:
                     leaks[corpus][speaker] = f"speaker {speaker} is tested in {other}"
             for row, duplicate in same_recordings(rows, others):

@@ -97,12 +97,14 @@ def same_recordings(outside: list[dict[str, Any]], inside: list[dict[str, Any]])
     """Rows of ``outside`` that show the same recording as one of ``inside``, with that
     one: equal sha256, or first frames that are near-identical and one length.
     """
-    by_hash = {row["sha256"]: row for row in inside if row.get("sha256") and row.get("start") is None}
-    pairs = {
-        id(row): (row, by_hash[row["sha256"]])
-        for row in outside
-        if row.get("sha256") in by_hash and row.get("start") is None
-    }
+    # excerpts of one video share its sha256: only whole files are compared by it
+    whole_inside = [row for row in inside if row.get("start") is None]
+    whole_outside = [row for row in outside if row.get("start") is None]
+    by_hash = {row["sha256"]: row for row in whole_inside if row.get("sha256")}
+    pairs = {}
+    for row in whole_outside:
+        if row.get("sha256") in by_hash:
+            pairs[id(row)] = (row, by_hash[row["sha256"]])
     rows_a = [row for row in outside if row.get("look") is not None]
     rows_b = [row for row in inside if row.get("look") is not None]
     if rows_a and rows_b:

@@ -201,7 +201,7 @@ class EADNetMethodConfig(TrainedMethodConfig):
             asked for: leaks), ``label`` (a sentence made from the label),
             ``other_clip`` (the caption of a training clip with the same label, so of
             another speaker) or ``same_speaker`` (the caption of another clip of the
-            speaker with the same label: tells how this speaker shows the emotion).
+            speaker with the same label: shows how this speaker expresses the emotion).
         sampler: Overrides of ``samples.sampler``; what is not given is taken from
             there.
     """
@@ -243,7 +243,7 @@ class VideosConfig(BaseMethodConfig):
             renders that one first.
         licence: Licence for the listing.
         emotion_control: How the method was given the emotion.
-        missing_frames: Frames that a result may lack at its end.
+        missing_frames: Frames that may be missing at the end of a result.
         resample: Accept another frame rate and resample by time stamps.
         region: Part of the frame that is the result.
     """
@@ -320,7 +320,7 @@ class ExternalConfig(BaseMethodConfig):
         prepared: Folder with ``{clip_id}/`` made by the method's own preprocessing, for
             those that need it.
         persistent: Keep the program loaded from clip to clip where the recipe knows
-            how; ``false`` starts it anew for each.
+            how; ``false`` starts it for each clip.
         any_commit: Accept another commit than the recipe's (reported, not refused).
         any_weights: Accept weights of another hash (reported, not refused).
         timeout: Seconds per clip.

@@ -232,10 +232,9 @@ class _Source:
         """The chunk's frames ``(length, S, S, 3)``; past the end the last one is
         repeated.
         """
-        overlap = self.buffer[chunk.first - self.buffer_start :]
-        new_frames = list(islice(self.stream, chunk.length - len(overlap)))
-        pieces = ([overlap] if len(overlap) else []) + ([np.stack(new_frames)] if new_frames else [])
-        buffer = np.concatenate(pieces)
+        reused = self.buffer[chunk.first - self.buffer_start :]
+        new_frames = list(islice(self.stream, chunk.length - len(reused)))
+        buffer = np.stack([*reused, *new_frames])
         if len(buffer) < chunk.length:
             buffer = np.concatenate([buffer, np.repeat(buffer[-1:], chunk.length - len(buffer), 0)])
         self.buffer, self.buffer_start = buffer, chunk.first

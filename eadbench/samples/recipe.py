@@ -77,7 +77,7 @@ class Output(Strict):
             folder; exactly one file must fit.
         region: Part of the frame that is the result.
         skip: Leading frames that are not part of it.
-        missing: Frames that may lack at its end.
+        missing: Frames that may be missing at its end.
         resample: Whether its own frame rate is accepted.
         note: Frames as observed, and where.
     """

@@ -92,4 +92,6 @@ def load_vae(folder: Path, run: TrainedRun) -> nn.Module:
 
 def hash_of_run(folder: Path | None) -> str:
     """sha256 of a run's weights, from its card; empty without a run."""
-    return read_run_card(folder)["sha256"] if folder and (Path(folder) / "card.json").exists() else ""
+    if not folder or not (Path(folder) / "card.json").exists():
+        return ""
+    return read_run_card(folder)["sha256"]

@@ -137,7 +137,9 @@ class CommandMethod(UserMethod):
             "python": sys.executable,
             "checkout": CHECKOUT,
         }
-        cwd = Path(fill_one(self.options.cwd, values, self._where)) if self.options.cwd else Path.cwd()
+        cwd = Path.cwd()
+        if self.options.cwd:
+            cwd = Path(fill_one(self.options.cwd, values, self._where))
         env = {name: expand(value, self._where) for name, value in self.options.env.items()}
         return process.run(
             fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, env

@@ -95,7 +95,9 @@ def keep(name):
         keep_class(target)
     else:
         cached_call = keep_function(target)
-        setattr(owner, attributes[-1], staticmethod(cached_call) if isinstance(owner, type) else cached_call)
+        if isinstance(owner, type):
+            cached_call = staticmethod(cached_call)
+        setattr(owner, attributes[-1], cached_call)
 
 
 def load_adapter(path):
