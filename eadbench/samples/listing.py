@@ -79,7 +79,10 @@ def _made_with_other_settings(folder: Path, settings: Settings, verb: str, **nam
     except (OSError, ValueError, KeyError, TypeError, EadbenchError):
         return []  # no readable record; Snakemake compares again before it uses the files
     change = _first_change(recorded, expected)
-    hint = "the workflow would make it again; to keep both, give this configuration folders of its own (pathvars)"
+    hint = (
+        "the workflow would make it again; to keep both, give this configuration folders of its own "
+        "(pathvars)"
+    )
     return [MissingItem("made with other settings", f"{folder}: {change}", hint)] if change else []
 
 
