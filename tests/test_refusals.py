@@ -145,7 +145,7 @@ def test_a_name_that_is_not_known_is_refused_at_once(tmp_path):
     [
         (
             ["samples", "render", "--run", "there", "--audio", "file", "--out", "x.mp4"],
-            "give either a video or a picture",
+            "give either a video or an image",
         ),
         (
             ["samples", "render", "--run", "there", "--audio", "file", "--out", "x.mp4", "--intensity", "2"],

@@ -54,9 +54,8 @@ def members(archive: Path) -> dict[str, Member]:
     """
     try:
         if archive.suffix.lower() == ".zip":
-            return {
-                info.filename: _zip_member(info) for info in _zip(archive).infolist() if not info.is_dir()
-            }
+            infos = [info for info in _zip(archive).infolist() if not info.is_dir()]
+            return {info.filename: _zip_member(info) for info in infos}
         if archive.suffix.lower() == ".tar":
             with tarfile.open(archive, "r:") as handle:
                 return {member.name: _tar_member(member) for member in handle if not member.isdir()}
@@ -77,8 +76,9 @@ def _zip_member(info: zipfile.ZipInfo) -> Member:
     refused = _refusal(info.filename, info.file_size)
     if stat.S_ISLNK(info.external_attr >> 16):
         refused = "it is a link"
-    if info.file_size > MAX_RATIO * max(info.compress_size, 1) and info.file_size > 1 << 20:
-        refused = f"it grows {info.file_size // max(info.compress_size, 1)}-fold, as zip bombs do"
+    packed_size = max(info.compress_size, 1)
+    if info.file_size > MAX_RATIO * packed_size and info.file_size > 1 << 20:
+        refused = f"it grows {info.file_size // packed_size}-fold, as zip bombs do"
     return Member(info.filename, info.file_size, refused=refused)
 
 

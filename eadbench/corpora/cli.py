@@ -12,7 +12,7 @@ from eadbench.synthetic.cli import film_command
 
 CorpusName = Annotated[str, typer.Option(help="Name of the corpus in the config's `corpora: sets:`.")]
 app = typer.Typer(add_completion=False, help="Fetch corpora and list their recordings.", no_args_is_help=True)
-# Its name of before, which the workflow's rule still calls (workflow/rules/synthetic.smk).
+# The former name of `synthetic film`, which workflow/rules/synthetic.smk still calls.
 app.command("film", hidden=True)(film_command)
 
 
@@ -29,19 +29,19 @@ def fetch_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Download a corpus (after its terms are accepted in the config), or note where it
-    is. Interrupted downloads are resumed.
+    """Download a corpus (after its terms are accepted in the config), or record where
+    it is. Interrupted downloads are resumed.
 
     Example:
 
         eadbench corpora fetch --corpus hdtf --config config/paper.yaml \\
           --out results/corpora/hdtf/fetch.json
     """
-    given = core_settings.load(settings, config, "corpora fetch").corpora
-    entry_of(given.sets, corpus, "corpora.sets")
+    corpora_config = core_settings.load(settings, config, "corpora fetch").corpora
+    entry_of(corpora_config.sets, corpus, "corpora.sets")
     from eadbench.corpora.fetch import fetch
 
-    fetch(corpus, studio, out, given)
+    fetch(corpus, studio, out, corpora_config)
 
 
 @app.command("index")
@@ -61,11 +61,11 @@ def index_command(
           --fetch results/corpora/demo_mead/fetch.json \\
           --out results/corpora/demo_mead/index.parquet
     """
-    given = core_settings.load(settings, config, "corpora index").corpora
-    entry_of(given.sets, corpus, "corpora.sets")
+    corpora_config = core_settings.load(settings, config, "corpora index").corpora
+    entry_of(corpora_config.sets, corpus, "corpora.sets")
     from eadbench.corpora.index import index
 
-    index(corpus, fetch, out, given)
+    index(corpus, fetch, out, corpora_config)
 
 
 @app.command("leaks")
@@ -90,7 +90,7 @@ def leaks_command(
         eadbench corpora leaks --train results/corpora/demo_mead/index.parquet \\
           --test results/corpora/demo_ravdess/index.parquet --out leaks.json
     """
-    given = core_settings.load(settings, config, "corpora leaks").corpora
+    corpora_config = core_settings.load(settings, config, "corpora leaks").corpora
     from eadbench.corpora.leaks import check_leaks
 
-    check_leaks(train, test, out, given)
+    check_leaks(train, test, out, corpora_config)

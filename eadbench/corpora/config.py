@@ -21,7 +21,7 @@ TERMS = {
     "ravdess": "RAVDESS: CC BY-NC-SA 4.0, no commercial use, derived clips under the same licence "
     "(https://doi.org/10.5281/zenodo.1188976).",
 }
-DRAWN = "drawn people, synthetic voices"  # what figures and pages of such a corpus say
+DRAWN = "drawn people, synthetic voices"  # stands on figures and pages of a filmed corpus
 _ENTRY = "corpora.sets.{corpus}"
 _LISTING = tuple(
     f"{_ENTRY}.{key}" for key in ("kind", "labels", "views", "max_length_gap", "groups", "videos")
@@ -113,7 +113,7 @@ class FolderCorpus(CorpusConfig):
         labels: Table in the folder (CSV with a header) whose column ``file`` names
             videos and whose other columns may be ``speaker``, ``sex``, ``emotion``,
             ``level``, ``intensity``, ``view``, ``sentence``, ``audio`` (a separate
-            sound file), ``start`` and ``end``. Videos that it does not name are taken
+            audio file), ``start`` and ``end``. Videos that it does not name are taken
             too, each as a speaker of its own; without a table all are.
     """
 
@@ -128,14 +128,16 @@ class FolderCorpus(CorpusConfig):
         return self
 
     def reads(self) -> dict[str, str]:
-        """Names, sizes and times of the files in the folder; which of them changed is
-        for the index to find out.
+        """A hash of the names, sizes and times of all files in the folder; ``corpora
+        index`` finds out which of them changed.
         """
         root, digest = Path(self.root).expanduser(), hashlib.sha256()
-        for found in walk(root) if root.is_dir() else ():
-            state = found.path.stat() if not found.problem else None
-            told = found.problem if state is None else f"{state.st_size} {state.st_mtime_ns}"
-            digest.update(f"{found.path} {told}\n".encode(errors="surrogateescape"))
+        for file in walk(root) if root.is_dir() else ():
+            state = file.problem
+            if not state:
+                status = file.path.stat()
+                state = f"{status.st_size} {status.st_mtime_ns}"
+            digest.update(f"{file.path} {state}\n".encode(errors="surrogateescape"))
         return {"root": digest.hexdigest()}
 
 
@@ -145,7 +147,7 @@ class MeadCorpus(CorpusConfig):
 
     Attributes:
         views: Camera views to take.
-        max_length_gap: Seconds by which sound and picture of a recording may differ in
+        max_length_gap: Seconds by which audio and video of a recording may differ in
             length.
     """
 

@@ -1,4 +1,4 @@
-"""``corpora fetch``: bring a corpus here, or note where it is already."""
+"""``corpora fetch``: download a corpus, or record where it is already."""
 
 import json
 import logging
@@ -25,13 +25,13 @@ def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) ->
     files are and what became of each.
 
     Raises:
-        EadbenchError: If the terms were not accepted, or nothing could be had.
+        EadbenchError: If the terms were not accepted, or nothing could be fetched.
     """
     started = time.time()
     settings = entry_of(config.sets, corpus, "corpora.sets")
     raw = out.parent / "raw"
     if settings.root:
-        root, files, how = _folder(settings), [], "root"
+        root, files, how = _corpus_folder(settings), [], "root"
     else:
         for name in seals.drop_damaged(out.parent):
             log.warning("%s: %s was changed since it was fetched and is fetched again", corpus, name)
@@ -57,15 +57,15 @@ def fetch(corpus: str, studio: Path | None, out: Path, config: CorporaConfig) ->
         "files": [asdict(file) for file in files],
     }
     write_text(out, json.dumps(record, indent=1) + "\n")
-    brought = (
-        [path for path in raw.rglob("*") if path.is_file()] if not settings.root and raw.exists() else []
-    )
-    seals.seal_files(out.parent, [out, *brought], out)
+    downloaded = []
+    if not settings.root and raw.exists():
+        downloaded = [path for path in raw.rglob("*") if path.is_file()]
+    seals.seal_files(out.parent, [out, *downloaded], out)
     log.info("%s: %s from %s, files: %s", corpus, how, root, dict(counts) or "as they are")
     provenance.write(out.parent, settings.model_dump(), started=started)
 
 
-def _folder(settings: CorpusConfig) -> Path:
+def _corpus_folder(settings: CorpusConfig) -> Path:
     root = Path(settings.root).expanduser()
     if not root.is_dir():
         raise EadbenchError(

@@ -30,17 +30,17 @@ def recordings(root: Path, config: FolderCorpus) -> list[dict[str, Any]]:
         raise EadbenchError("the corpus folder does not exist", root, "set `root:` of the corpus")
     labels = _labels(root / config.labels)
     listed = media_files(root)
-    skipped = {
-        suffix: n for suffix, n in listed.skipped.items() if suffix != Path(config.labels).suffix or n > 1
-    }
+    # the table of labels itself is not worth a note
+    labels_suffix = Path(config.labels).suffix
+    skipped = {suffix: n for suffix, n in listed.skipped.items() if suffix != labels_suffix or n > 1}
     if note := replace(listed, skipped=skipped).note():
         log.warning("%s", note)
     files: dict[str, Path | None] = {**listed.files, **dict.fromkeys(listed.problems)}
     files |= {name: find_file(root, name) for name in labels if name not in files}
-    names = safe_ids(sorted(files))
+    ids = safe_ids(sorted(files))
     rows = []
     for file in sorted(files):
-        row = _row(root, files[file], names[file], labels.get(file, {}))
+        row = _row(root, files[file], ids[file], labels.get(file, {}))
         if file in listed.problems:
             row["problem"] = f"unreadable: {file}: {listed.problems[file]}"
         rows.append(row)
@@ -67,36 +67,36 @@ def _labels(path: Path) -> dict[str, dict[str, str]]:
             if label:
                 raise EadbenchError("a label without a file", f"{path}, {place}", "name the video")
             continue
-        file = _plain(row["file"])
+        file = _listed_name(row["file"])
         if labels.setdefault(file, label) != label:
-            what = f"two lines say different things of {file!r}: {places[file]} and {place}"
-            raise EadbenchError(what, path, "leave one of them")
+            message = f"two lines say different things of {file!r}: {places[file]} and {place}"
+            raise EadbenchError(message, path, "leave one of them")
         places.setdefault(file, place)
     return labels
 
 
-def _plain(file: str) -> str:
-    """A path as people write it, as the listing has it: slashes, composed letters, no
+def _listed_name(file: str) -> str:
+    """A path from the table in the form of the listing: slashes, composed letters, no
     ``./`` in front.
     """
     return composed(posixpath.normpath(file.strip().replace("\\", "/")))
 
 
-def _row(root: Path, source: Path | None, name: str, label: dict[str, str]) -> dict[str, Any]:
+def _row(root: Path, source: Path | None, recording_id: str, label: dict[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "recording_id": name,
+        "recording_id": recording_id,
         "source": source,
-        "speaker": label.get("speaker") or name,
+        "speaker": label.get("speaker") or recording_id,
         "view": label.get("view") or "front",
     }
     row |= {key: label[key] for key in ("sex", "sentence") if label.get(key)}
     if label.get("audio"):
-        row["audio_source"] = find_file(root, _plain(label["audio"]))
+        row["audio_source"] = find_file(root, _listed_name(label["audio"]))
     problems = []
     for key, kind in NUMBERS.items():
         if label.get(key):
             try:
-                row[key] = kind(label[key].replace(",", "."))  # as spreadsheets of many countries write
+                row[key] = kind(label[key].replace(",", "."))  # many countries write a decimal comma
             except ValueError:
                 problems.append(f"{key} {label[key]!r} is not a number")
     if label.get("emotion"):

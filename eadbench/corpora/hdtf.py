@@ -1,5 +1,5 @@
 """HDTF: lists of web videos with times and face crops; the videos are fetched with
-yt-dlp, picture and sound.
+yt-dlp, video and audio.
 """
 
 import importlib.util
@@ -19,15 +19,14 @@ from eadbench.core.tables import FAILED, KEPT
 from eadbench.corpora.archives import members
 from eadbench.corpora.config import HdtfCorpus
 from eadbench.corpora.hdtf_lists import LISTS, Video, read_lists, scaled_crop
-from eadbench.corpora.origin import Fetched, Origin
+from eadbench.corpora.origin import FetchedFile, Origin
 from eadbench.media.files import VIDEO, Found, walk
 from eadbench.media.video import probe
 
 log = logging.getLogger(__name__)
-# What a video site says of a video that will not come back, unless it says one of the
-# second, too: YouTube's limit of requests reads "Video unavailable. This content isn't
-# available, try again later", and elsewhere, or with cookies, a blocked video can be
-# had.
+# Messages of a video site about a video that is gone for good, unless LATER matches too:
+# YouTube's limit of requests reads "Video unavailable. This content isn't available, try
+# again later", and a blocked video can be fetched from another country or with cookies.
 GONE = re.compile(
     r"video (is )?(unavailable|private)|private video|removed|terminated|no longer "
     r"available|copyright|HTTP Error 4(04|10)",
@@ -39,7 +38,6 @@ LATER = re.compile(
     re.IGNORECASE,
 )
 READY = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<name>.+)_\d{3}")
-LEAST_PARTS = 1  # no parallel fragments: be polite
 
 
 def is_gone(reason: str) -> bool:
@@ -47,64 +45,56 @@ def is_gone(reason: str) -> bool:
     return bool(GONE.search(reason)) and not LATER.search(reason)
 
 
-def fetch(origin: Origin, raw: Path, config: HdtfCorpus) -> tuple[Path, list[Fetched]]:
-    """Fetch the lists, then every video once; what became of each is remembered in
+def fetch(origin: Origin, raw: Path, config: HdtfCorpus) -> tuple[Path, list[FetchedFile]]:
+    """Fetch the lists, then every video once; the result of each is written to
     ``videos/{id}.json``, so that a later call only tries the rest.
 
     Raises:
-        EadbenchError: If the lists cannot be had, or YouTube's videos not, for want of
-            a JavaScript runtime.
+        EadbenchError: If the lists cannot be downloaded, or there is no JavaScript
+            runtime for YouTube's videos.
     """
     _fetch_lists(origin, raw / "lists", config)
     videos = {video.key: video for video in _videos(raw / "lists", config) if video.key}
-    states = {key: _state(raw, key) for key in sorted(videos)}
-    wanted = {
+    states = {key: _saved_state(raw, key) for key in sorted(videos)}
+    missing_keys = {
         key
         for key, state in states.items()
         if state is None or (state["status"] == FAILED and not is_gone(state["reason"]))
     }
-    if not origin.served and any("youtu" in videos[key].url for key in wanted):
+    if not origin.address and any("youtu" in videos[key].url for key in missing_keys):
         check_javascript()
-    done = []
+    files = []
     for key, state in track(states.items(), "fetch videos", total=len(states), unit="video"):
         video = videos[key]
-        if key in wanted:
+        if key in missing_keys:
             state = _fetch_video(origin, raw, key, video, config)
             write_text(raw / "videos" / f"{key}.json", json.dumps(state, indent=1) + "\n")
-            if not origin.served:
+            if not origin.address:
                 time.sleep(config.pause)
-        size = (
-            sum((raw / "videos" / name).stat().st_size for name in (state["video"], state["audio"]) if name)
-            if state["status"] == KEPT
-            else None
-        )
-        done.append(Fetched(video.name, video.url, state["status"], state["reason"], size))
-    return raw, done
+        size = None
+        if state["status"] == KEPT:
+            names = [name for name in (state["video"], state["audio"]) if name]
+            size = sum((raw / "videos" / name).stat().st_size for name in names)
+        files.append(FetchedFile(video.name, video.url, state["status"], state["reason"], size))
+    return raw, files
 
 
 def check_javascript() -> None:
-    """Look for what yt-dlp needs for YouTube's videos since 2025.11: a JavaScript
+    """Check for what yt-dlp needs for YouTube's videos since 2025.11: a JavaScript
     runtime, of which it enables deno alone, and the scripts that it runs there. Without
-    them it asks one client of several, finds few formats or none, and says so in a
-    warning only.
+    them it asks one client of several, finds few formats or none, and only warns.
 
     Raises:
-        EadbenchError: If one of them is not there.
+        EadbenchError: If one of them is not installed.
     """
     from yt_dlp.globals import supported_js_runtimes
 
-    found = supported_js_runtimes.value["deno"]().info
-    what = (
-        "no JavaScript runtime"
-        if found is None
-        else f"deno {found.version}, which is too old"
-        if not found.supported
-        else ""
-    )
-    if what:
+    deno = supported_js_runtimes.value["deno"]().info
+    if deno is None or not deno.supported:
+        runtime = "no JavaScript runtime" if deno is None else f"deno {deno.version}, which is too old"
         hint = "install deno 2.3 or later: it is in envs/media.yaml (conda-forge); else `pip install deno`"
         raise EadbenchError(
-            f"YouTube's videos need a JavaScript runtime, and yt-dlp finds {what}", "corpora fetch", hint
+            f"YouTube's videos need a JavaScript runtime, and yt-dlp finds {runtime}", "corpora fetch", hint
         )
     if importlib.util.find_spec("yt_dlp_ejs") is None:
         raise EadbenchError(
@@ -119,12 +109,12 @@ def _fetch_lists(origin: Origin, folder: Path, config: HdtfCorpus) -> None:
         for name in LISTS:
             file = f"{group}_{name}.txt"
             try:
-                url = origin.url(origin.find(file)) if origin.served else config.lists + file
+                url = origin.url(origin.find(file)) if origin.address else config.lists + file
             except FileNotFoundError:
                 log.info("the studio made no %s", file)
                 continue
-            if origin.served or not (folder / file).exists():
-                download(url, folder / file, tries=config.tries, direct=bool(origin.served))
+            if origin.address or not (folder / file).exists():
+                download(url, folder / file, tries=config.tries, direct=bool(origin.address))
 
 
 def _videos(folder: Path, config: HdtfCorpus) -> list[Video]:
@@ -132,8 +122,8 @@ def _videos(folder: Path, config: HdtfCorpus) -> list[Video]:
     return [video for video in videos if not config.videos or video.name in config.videos]
 
 
-def _state(raw: Path, key: str) -> dict[str, Any] | None:
-    """What an earlier call noted of a video, unless its files have gone since."""
+def _saved_state(raw: Path, key: str) -> dict[str, Any] | None:
+    """What an earlier call wrote about a video; ``None`` if its files are gone since."""
     try:
         state = json.loads((raw / "videos" / f"{key}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -162,10 +152,10 @@ class _Logger:
 
 
 def choose_formats(context: dict[str, Any], max_height: int) -> list[dict[str, Any]]:
-    """Format selector for yt-dlp: the best picture and the best sound as two files
-    where the site has them apart, so that no ffmpeg is needed to merge them; else the
-    best file with both. (``bv,ba`` in yt-dlp's own language would take the picture
-    alone where there is no sound apart.)
+    """Format selector for yt-dlp: the best video and the best audio as two files where
+    the site has them apart, so that no ffmpeg is needed to merge them; else the best
+    file with both. (``bv,ba`` in yt-dlp's own language would take the video alone where
+    there is no separate audio.)
 
     Args:
         context: yt-dlp's; ``formats`` go from worst to best.
@@ -173,35 +163,41 @@ def choose_formats(context: dict[str, Any], max_height: int) -> list[dict[str, A
     """
     formats = context["formats"]
 
-    def within(some: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [one for one in some if (one.get("height") or 0) <= max_height] or some
+    def has(stream: str, format_: dict[str, Any]) -> bool:
+        return format_.get(stream) not in (None, "none")
 
-    pictures = within(
-        [one for one in formats if one.get("vcodec") not in (None, "none") and one.get("acodec") == "none"]
+    def within(candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        low = [format_ for format_ in candidates if (format_.get("height") or 0) <= max_height]
+        return low or candidates
+
+    without_audio = [format_ for format_ in formats if format_.get("acodec") == "none"]
+    without_video = [format_ for format_ in formats if format_.get("vcodec") == "none"]
+    videos = within([format_ for format_ in without_audio if has("vcodec", format_)])
+    audios = [format_ for format_ in without_video if has("acodec", format_)]
+    if videos and audios:
+        return [_best(videos, "mp4"), _best(audios, "m4a")]
+    # a codec may be unknown (None); only "none" says that there is no such stream
+    both = within(
+        [format_ for format_ in formats if "none" not in (format_.get("vcodec"), format_.get("acodec"))]
     )
-    sounds = [
-        one for one in formats if one.get("acodec") not in (None, "none") and one.get("vcodec") == "none"
-    ]
-    if pictures and sounds:
-        return [_best(pictures, "mp4"), _best(sounds, "m4a")]
-    both = within([one for one in formats if "none" not in (one.get("vcodec"), one.get("acodec"))])
     return [(both or formats)[-1]]
 
 
 def _best(formats: list[dict[str, Any]], extension: str) -> dict[str, Any]:
-    return ([one for one in formats if one.get("ext") == extension] or formats)[-1]
+    preferred = [format_ for format_ in formats if format_.get("ext") == extension]
+    return (preferred or formats)[-1]
 
 
 def options(raw: Path, key: str, config: HdtfCorpus) -> dict[str, Any]:
     """Options of yt-dlp for one video."""
-    chosen: dict[str, Any] = {
+    ydl_options: dict[str, Any] = {
         "format": lambda context: choose_formats(context, config.max_height),
         "outtmpl": {"default": f"{raw / 'videos' / key}.%(format_id)s.%(ext)s"},
         "continuedl": True,
         "retries": config.tries,
         "fragment_retries": config.tries,
         "extractor_retries": config.tries,
-        "concurrent_fragment_downloads": LEAST_PARTS,
+        "concurrent_fragment_downloads": 1,  # to be polite to the site
         "noplaylist": True,
         "quiet": True,
         "noprogress": True,
@@ -211,20 +207,20 @@ def options(raw: Path, key: str, config: HdtfCorpus) -> dict[str, Any]:
         "fixup": "never",
     }
     if config.rate_limit:
-        chosen["ratelimit"] = config.rate_limit
+        ydl_options["ratelimit"] = config.rate_limit
     if config.cookies:
-        chosen["cookiefile"] = config.cookies
-    return chosen
+        ydl_options["cookiefile"] = config.cookies
+    return ydl_options
 
 
 def _fetch_video(origin: Origin, raw: Path, key: str, video: Video, config: HdtfCorpus) -> dict[str, Any]:
     import yt_dlp
 
     logger = _Logger()
-    chosen = options(raw, key, config) | {"logger": logger}
-    if origin.served:
-        chosen["proxy"] = ""
-    url = f"{origin.served}videos/{key}.mp4" if origin.served else video.url
+    ydl_options = options(raw, key, config) | {"logger": logger}
+    if origin.address:
+        ydl_options["proxy"] = ""
+    url = f"{origin.address}videos/{key}.mp4" if origin.address else video.url
     (raw / "videos").mkdir(parents=True, exist_ok=True)
     state = {
         "name": video.name,
@@ -236,10 +232,10 @@ def _fetch_video(origin: Origin, raw: Path, key: str, video: Video, config: Hdtf
         "audio": None,
     }
     try:
-        with yt_dlp.YoutubeDL(chosen) as downloader:
+        with yt_dlp.YoutubeDL(ydl_options) as downloader:
             info = downloader.extract_info(url)
         paths = [Path(part["filepath"]) for part in (info or {}).get("requested_downloads", [])]
-        return state | {"status": KEPT} | _sort_out(paths)
+        return state | {"status": KEPT} | _video_and_audio(paths)
     except (yt_dlp.utils.YoutubeDLError, EadbenchError, OSError) as error:
         reason = logger.reason or getattr(error, "what", str(error))
         if disk_is_full(error, raw):
@@ -247,82 +243,76 @@ def _fetch_video(origin: Origin, raw: Path, key: str, video: Video, config: Hdtf
         return state | {"reason": f"not fetched: {reason}", "gone": is_gone(reason)}
 
 
-def _sort_out(paths: list[Path]) -> dict[str, str | None]:
-    """Which of the files fetched has the picture, and which the sound where that is
-    apart.
+def _video_and_audio(paths: list[Path]) -> dict[str, str | None]:
+    """Names of the fetched video file, and of the audio file where that is separate.
 
-    Whether the picture can be decoded is for the index to find out: a damaged video is
-    fetched, too.
+    Whether the video can be decoded is not checked here but by ``corpora index``.
     """
     if not paths:
         raise EadbenchError("the site gave no file")
     if len(paths) == 1:
         return {"video": paths[0].name, "audio": None}
-    with_picture = [path for path in paths if probe(path).width is not None]
-    others = [path for path in paths if path not in with_picture]
-    if not with_picture:
-        raise EadbenchError("the site gave sound only")
-    return {"video": with_picture[0].name, "audio": others[0].name if others else None}
+    videos = [path for path in paths if probe(path).width is not None]
+    others = [path for path in paths if path not in videos]
+    if not videos:
+        raise EadbenchError("the site gave audio only")
+    return {"video": videos[0].name, "audio": others[0].name if others else None}
 
 
 def recordings(root: Path, config: HdtfCorpus) -> list[dict[str, Any]]:
     """Rows of the index, without what probing adds: one per annotated stretch, and one
     per video that has none.
 
-    A stretch that lies below ``root`` as a ready video named after it
-    (``WDA_TinaSmith_000.mp4``), or in a zip there, as mirrors of the corpus have them,
-    is taken as it is where its original is not there: whole, and without the lists'
-    crop. Ready videos need no lists.
+    Mirrors of the corpus hold ready videos, one per stretch and named after it
+    (``WDA_TinaSmith_000.mp4``), as files or in a zip. One below ``root`` is taken where
+    the original is not there: whole, and without the lists' crop. Ready videos need no
+    lists.
 
     Raises:
         EadbenchError: If there are neither lists nor ready videos below ``root``.
     """
-    found = list(walk(root)) if root.is_dir() else []
-    lists = [one.path for one in found if one.name.endswith("_video_url.txt")]
-    ready = dict(_ready(found, config))
+    files = list(walk(root)) if root.is_dir() else []
+    lists = [file.path for file in files if file.name.endswith("_video_url.txt")]
+    ready = dict(_ready_rows(files, config))
     if not lists and not ready:
         hint = (
             "run `corpora fetch`, or put them into the folder; or ready videos named as WDA_TinaSmith_000.mp4"
         )
         raise EadbenchError("HDTF's lists (RD_video_url.txt, ...) are not there", root, hint)
-    own = {
-        PurePosixPath(one.stem).name: one.path
-        for one in reversed(found)
-        if one.suffix in VIDEO and not one.problem
-    }
+    usable = [file for file in files if file.suffix in VIDEO and not file.problem]
+    # reversed: of several files of one name the first counts
+    files_by_stem = {PurePosixPath(file.stem).name: file.path for file in reversed(usable)}
     rows = []
     for video in _videos(lists[0].parent, config) if lists else []:
-        rows += [
-            row if "problem" not in row else row | ready.get(row["recording_id"], {})
-            for row in _rows(root, video, own)
-        ]
-    listed = {row["recording_id"] for row in rows}
-    return rows + [row for recording, row in sorted(ready.items()) if recording not in listed]
+        for row in _rows(root, video, files_by_stem):
+            if "problem" in row:
+                row |= ready.get(row["recording_id"], {})
+            rows.append(row)
+    listed_ids = {row["recording_id"] for row in rows}
+    return rows + [row for recording_id, row in sorted(ready.items()) if recording_id not in listed_ids]
 
 
-def _ready(found: list[Found], config: HdtfCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Recording -> its row, for ready videos and members of zips that are named after a
-    stretch.
-    """
-    for one in found:
-        if one.suffix in VIDEO and not one.problem:
-            yield from _ready_row(PurePosixPath(one.stem).name, one.path, None, config)
-        elif one.suffix == ".zip" and not one.problem:
-            for name, member in members(one.path).items():
+def _ready_rows(files: list[Found], config: HdtfCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Recording id and row of the ready videos, which are files or members of zips."""
+    for file in files:
+        if file.problem:
+            continue
+        if file.suffix in VIDEO:
+            yield from _ready_row(PurePosixPath(file.stem).name, file.path, None, config)
+        elif file.suffix == ".zip":
+            for name, member in members(file.path).items():
                 path = PurePosixPath(name)
                 if path.suffix.lower() in VIDEO and not member.refused:
-                    yield from _ready_row(path.stem, one.path, name, config)
+                    yield from _ready_row(path.stem, file.path, name, config)
 
 
 def _ready_row(
     stem: str, path: Path, member: str | None, config: HdtfCorpus
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     match = READY.fullmatch(stem)
-    if (
-        match is None
-        or match["group"] not in config.groups
-        or (config.videos and match["name"] not in config.videos)
-    ):
+    if match is None or match["group"] not in config.groups:
+        return
+    if config.videos and match["name"] not in config.videos:
         return
     row = {
         "recording_id": stem,
@@ -333,18 +323,13 @@ def _ready_row(
     yield stem, row | {"member": member, "audio_source": None, "start": None, "end": None, "problem": ""}
 
 
-def _rows(root: Path, video: Video, own: dict[str, Path]) -> list[dict[str, Any]]:
+def _rows(root: Path, video: Video, files_by_stem: dict[str, Path]) -> list[dict[str, Any]]:
     common: dict[str, Any] = {"speaker": video.speaker, "video_key": video.key or video.name, "source": None}
-    source, sound, problem = _place(root, video, own)
-    common |= {"source": source, "audio_source": sound}
+    source, audio, problem = _source_files(root, video, files_by_stem)
+    common |= {"source": source, "audio_source": audio}
     if not video.stretches:
-        return [
-            common
-            | {
-                "recording_id": f"{video.group}_{video.name}_none",
-                "problem": "untimed: the lists have no times for this video",
-            }
-        ]
+        untimed = "untimed: the lists have no times for this video"
+        return [common | {"recording_id": f"{video.group}_{video.name}_none", "problem": untimed}]
     size = None
     if not problem:
         try:
@@ -358,10 +343,8 @@ def _rows(root: Path, video: Video, own: dict[str, Path]) -> list[dict[str, Any]
         if crop and size and (fitted := scaled_crop(crop, video.height, *size)):
             row |= dict(zip(("crop_x", "crop_y", "crop_w", "crop_h"), fitted, strict=True))
         elif size:
-            log.info(
-                "%s: no usable crop in the lists, the face is looked for in the whole frame",
-                row["recording_id"],
-            )
+            message = "%s: no usable crop in the lists, the face is looked for in the whole frame"
+            log.info(message, row["recording_id"])
         if end <= start:
             row["problem"] = f"untimed: {'; '.join(video.problems)}"
         elif problem:
@@ -370,22 +353,23 @@ def _rows(root: Path, video: Video, own: dict[str, Path]) -> list[dict[str, Any]
     return rows
 
 
-def _place(root: Path, video: Video, own: dict[str, Path]) -> tuple[Path | None, Path | None, str]:
-    """Files of a video and what is wrong: as fetched, else any file below ``root``
-    named after its id or its name (a folder of the user's).
+def _source_files(
+    root: Path, video: Video, files_by_stem: dict[str, Path]
+) -> tuple[Path | None, Path | None, str]:
+    """The video file, the separate audio file if there is one, and why there is none.
+
+    They are those fetched, else any file below ``root`` that is named after the video's
+    id or its name (in a folder of the user's).
     """
     if video.key is None:
         return None, None, f"no address: {'; '.join(video.problems) or 'the lists have none'}"
-    state = _state(root, video.key)
+    state = _saved_state(root, video.key)
     if state is not None:
         if state["status"] == FAILED:
             return None, None, state["reason"]
-        return (
-            root / "videos" / state["video"],
-            root / "videos" / state["audio"] if state["audio"] else None,
-            "",
-        )
+        folder = root / "videos"
+        return folder / state["video"], folder / state["audio"] if state["audio"] else None, ""
     for stem in (video.key, video.name):
-        if stem in own:
-            return own[stem], None, ""
+        if stem in files_by_stem:
+            return files_by_stem[stem], None, ""
     return None, None, "not fetched: no file of this video is here"

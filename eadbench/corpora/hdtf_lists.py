@@ -49,35 +49,37 @@ def read_lists(folder: Path, group: str) -> list[Video]:
     lines = {name: _lines(folder / f"{group}_{name}.txt") for name in LISTS}
     videos: dict[str, Video] = {}
 
-    def video(name: str) -> Video:
+    def video_of(name: str) -> Video:
         name = name.removesuffix(".mp4")
         return videos.setdefault(name, Video(name, group))
 
-    for name, *rest in lines["video_url"]:
-        one = video(name)
-        one.url = rest[0] if rest else None
-        one.key = _key(one.url)
-        if one.key is None:
-            one.problems.append(f"address {one.url!r} has no video id")
+    for name, *urls in lines["video_url"]:
+        video = video_of(name)
+        video.url = urls[0] if urls else None
+        video.key = _key(video.url)
+        if video.key is None:
+            video.problems.append(f"address {video.url!r} has no video id")
     for name, *times in lines["annotion_time"]:
-        one = video(name)
+        video = video_of(name)
         for text in times:
             stretch = _stretch(text)
             if stretch is None:
-                one.problems.append(f"time {text!r} cannot be read")
-            one.stretches.append(stretch or (0.0, 0.0))
-    for name, *rest in lines["resolution"]:
-        video(name).height = int(rest[0]) if rest and rest[0].isdigit() else None
-    crops = {name.removesuffix(".mp4"): rest for name, *rest in lines["crop_wh"]}
-    for one in videos.values():
-        one.crops = [_crop(crops.get(f"{one.name}_{k}")) for k in range(len(one.stretches))]
+                video.problems.append(f"time {text!r} cannot be read")
+            video.stretches.append(stretch or (0.0, 0.0))
+    for name, *heights in lines["resolution"]:
+        is_number = bool(heights) and heights[0].isdigit()
+        video_of(name).height = int(heights[0]) if is_number else None
+    crops = {name.removesuffix(".mp4"): numbers for name, *numbers in lines["crop_wh"]}
+    for video in videos.values():
+        video.crops = [_crop(crops.get(f"{video.name}_{k}")) for k in range(len(video.stretches))]
     return [videos[name] for name in sorted(videos)]
 
 
 def _lines(path: Path) -> list[list[str]]:
     if not path.exists():
         return []
-    return [parts for line in path.read_text(encoding="utf-8-sig").splitlines() if (parts := line.split())]
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [line.split() for line in lines if line.strip()]
 
 
 def _key(url: str | None) -> str | None:
@@ -111,5 +113,6 @@ def scaled_crop(
         return None
     scale = height / listed_height
     x, y, w, h = (round(value * scale) for value in crop)
+    starts_inside = x < width and y < height
     fits = x + w <= width + 2 and y + h <= height + 2
-    return (x, y, min(w, width - x), min(h, height - y)) if fits and x < width and y < height else None
+    return (x, y, min(w, width - x), min(h, height - y)) if starts_inside and fits else None

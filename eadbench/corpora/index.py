@@ -37,9 +37,9 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
     """
     started = time.time()
     settings = entry_of(config.sets, corpus, "corpora.sets")
-    record = _read(fetched)
+    record = _read_fetched(fetched)
     root = (fetched.parent / record["root"]).resolve()
-    seals.check_all(root)  # MEAD lies in the studio's folder, which fetching only looks at
+    seals.check_all(root)  # MEAD stays in the studio's folder, which fetching does not check
     rows = import_module(f"eadbench.corpora.{settings.kind}").recordings(root, settings)
     if not rows:
         raise EadbenchError(
@@ -59,18 +59,13 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
     splits.assign(rows, settings.split)
     leaks = splits.drop_leaks(rows)
     for row in rows:
-        _finish(row, corpus, out.parent)
-    write_table(
-        out,
-        [{k: v for k, v in row.items() if k not in NOT_COLUMNS} for row in rows],
-        schemas.INDEX,
-        "recording_id",
-    )
-    counts = Counter((row["split"], row["status"]) for row in rows)
-    log.info(
-        "%s: %s", corpus, ", ".join(f"{split} {status} {n}" for (split, status), n in sorted(counts.items()))
-    )
-    for reason, n in Counter(row["reason"].split(":")[0] for row in rows if row["reason"]).most_common():
+        _complete_row(row, corpus, out.parent)
+    columns = [{key: value for key, value in row.items() if key not in NOT_COLUMNS} for row in rows]
+    write_table(out, columns, schemas.INDEX, "recording_id")
+    counts = Counter(f"{row['split']} {row['status']}" for row in rows)
+    log.info("%s: %s", corpus, ", ".join(f"{cell} {n}" for cell, n in sorted(counts.items())))
+    reasons = Counter(row["reason"].split(":")[0] for row in rows if row["reason"])
+    for reason, n in reasons.most_common():
         log.info("%s: %d lost: %s", corpus, n, reason)
     if not any(row["status"] == KEPT for row in rows):
         raise EadbenchError(
@@ -81,8 +76,8 @@ def index(corpus: str, fetched: Path, out: Path, config: CorporaConfig) -> None:
     )
 
 
-def _read(fetched: Path) -> dict[str, Any]:
-    # all that was fetched: a damaged recording would be listed as an unreadable one
+def _read_fetched(fetched: Path) -> dict[str, Any]:
+    # check all files first: a damaged recording would be listed as an unreadable one
     seals.check_all(fetched.parent)
     try:
         return json.loads(fetched.read_text(encoding="utf-8"))
@@ -93,17 +88,15 @@ def _read(fetched: Path) -> dict[str, Any]:
 
 
 def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
-    """Add what the media say, or why they cannot be used."""
+    """Add the properties of the media, or why they cannot be used."""
     row["status"], row["reason"] = (FAILED, row["problem"]) if row.get("problem") else (KEPT, "")
     if row["reason"] and row.get("source") is None:
         return row
-    if any(
-        escaped(str(row.get(key))) != str(row.get(key))
-        for key in ("source", "member", "audio_source", "audio_member")
-    ):
+    names = [str(row.get(key)) for key in ("source", "member", "audio_source", "audio_member")]
+    if any(escaped(name) != name for name in names):
         return row | {"status": FAILED, "reason": row["reason"] or f"unreadable: {NOT_UTF8}"}
     try:
-        info, picture = probe_with_frame(open_media(row["source"], row.get("member")))
+        info, frame = probe_with_frame(open_media(row["source"], row.get("member")))
         if info.width is None:
             raise EadbenchError("no video in it" if info.codec is None else "not one frame can be decoded")
         row |= {
@@ -113,16 +106,17 @@ def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
             "height": info.height,
             "codec": info.codec,
         }
-        row["sample_rate"], length = info.sample_rate, info.audio_duration
+        row["sample_rate"], audio_seconds = info.sample_rate, info.audio_duration
         if row.get("audio_source") is not None:
-            other = probe(open_media(row["audio_source"], row.get("audio_member")))
-            row["sample_rate"], length = other.sample_rate, other.audio_duration
-            if other.sample_rate is None:
-                raise EadbenchError("the separate sound file has no sound in it")
-        gap = row.get("max_gap")
-        if gap and length and info.duration and abs(length - info.duration) > gap:
-            raise EadbenchError(f"sound lasts {length:.2f} s, the picture {info.duration:.2f} s")
-        row["look"] = splits.look_of(picture.thumbnail(160))
+            audio = probe(open_media(row["audio_source"], row.get("audio_member")))
+            row["sample_rate"], audio_seconds = audio.sample_rate, audio.audio_duration
+            if audio.sample_rate is None:
+                raise EadbenchError("the separate audio file has no audio in it")
+        max_gap = row.get("max_gap")
+        has_lengths = audio_seconds and info.duration
+        if max_gap and has_lengths and abs(audio_seconds - info.duration) > max_gap:
+            raise EadbenchError(f"the audio lasts {audio_seconds:.2f} s, the video {info.duration:.2f} s")
+        row["look"] = splits.look_of(frame.thumbnail(160))
         if hash_files and not row.get("member"):
             row["sha256"] = seals.check(row["source"]) or sha256_of(row["source"])
     except Exception as error:
@@ -132,7 +126,7 @@ def _probe(row: dict[str, Any], hash_files: bool) -> dict[str, Any]:
     return row
 
 
-def _finish(row: dict[str, Any], corpus: str, folder: Path) -> None:
+def _complete_row(row: dict[str, Any], corpus: str, folder: Path) -> None:
     row["corpus"] = corpus
     row.setdefault("view", "front")
     for column in ("source", "audio_source"):
@@ -140,13 +134,7 @@ def _finish(row: dict[str, Any], corpus: str, folder: Path) -> None:
             row[column] = relative_to(row[column], folder)
     # a table holds UTF-8 only
     row |= {column: escaped(value) for column, value in row.items() if isinstance(value, str)}
-    if (
-        row.get("start") is not None
-        and row["status"] == KEPT
-        and row.get("duration")
-        and row["start"] >= row["duration"]
-    ):
-        row["status"], row["reason"] = (
-            FAILED,
-            f"outside: starts at {row['start']:.1f} s, the video ends at {row['duration']:.1f} s",
-        )
+    start, duration = row.get("start"), row.get("duration")
+    if row["status"] == KEPT and duration and start is not None and start >= duration:
+        row["status"] = FAILED
+        row["reason"] = f"outside: starts at {start:.1f} s, the video ends at {duration:.1f} s"

@@ -3,8 +3,7 @@ corpus.
 
 Within a corpus ``corpora index`` keeps speakers and recordings apart. Two corpora of
 one configuration may hold the same recordings under other names, or, where both come
-from one dataset, the same speakers. All indices meet before the first training; to be
-wrong there costs seconds.
+from one dataset, the same speakers. All indices are compared before the first training.
 """
 
 import logging
@@ -17,7 +16,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.tables import KEPT, read_rows
 from eadbench.corpora.config import CorporaConfig, CorpusConfig
-from eadbench.corpora.splits import twins
+from eadbench.corpora.splits import same_recordings
 
 log = logging.getLogger(__name__)
 COMPARED = ("recording_id", "speaker", "start", "duration", "sha256", "look")
@@ -31,70 +30,71 @@ def check_leaks(training: list[Path], tested: list[Path], out: Path, config: Cor
         training: Indices (``schemas.INDEX``) of the corpora that something is trained
             on.
         tested: Indices of the corpora that methods are tested on.
-        out: A note that all is well, the same bytes whatever the corpora.
-        config: The corpora, which tells which of them name speakers alike.
+        out: Written if nothing is shared, the same bytes whatever the corpora.
+        config: The corpora; of one kind and origin they name speakers alike.
 
     Raises:
         EadbenchError: If a recording or speaker is in both, with the entry of the
-            config that mends it.
+            config that removes the leak.
     """
-    learnt, held_out = _rows(training, ("train", "val")), _rows(tested, ("test",))
-    found: dict[str, dict[str, str]] = defaultdict(dict)  # corpus -> speaker -> why
-    for corpus, rows in learnt.items():
-        for other, others in held_out.items():
+    training_rows, test_rows = _rows(training, ("train", "val")), _rows(tested, ("test",))
+    leaks: dict[str, dict[str, str]] = defaultdict(dict)  # corpus -> speaker -> why
+    for corpus, rows in training_rows.items():
+        for other, others in test_rows.items():
             if other == corpus:
                 continue
             if _name_speakers_alike(config.sets.get(corpus), config.sets.get(other)):
-                for speaker in {row["speaker"] for row in rows} & {row["speaker"] for row in others} - {None}:
-                    found[corpus][speaker] = f"speaker {speaker} is tested in {other}"
-            for row, twin in twins(rows, others):
-                found[corpus][row["speaker"]] = (
-                    f"{row['recording_id']} is the same recording as {twin['recording_id']} of {other}"
+                speakers = {row["speaker"] for row in rows}
+                other_speakers = {row["speaker"] for row in others}
+                for speaker in speakers & other_speakers - {None}:
+                    leaks[corpus][speaker] = f"speaker {speaker} is tested in {other}"
+            for row, duplicate in same_recordings(rows, others):
+                leaks[corpus][row["speaker"]] = (
+                    f"{row['recording_id']} is the same recording as {duplicate['recording_id']} of {other}"
                 )
-    if found:
-        raise EadbenchError(_told(found), ", ".join(map(str, training)), _mend(found))
+    if leaks:
+        raise EadbenchError(_leak_message(leaks), ", ".join(map(str, training)), _leak_hint(leaks))
     log.info(
         "%d corpora that train and %d that test share no recording and no known speaker",
-        len(learnt),
-        len(held_out),
+        len(training_rows),
+        len(test_rows),
     )
     write_text(out, '{"leaks": 0}\n')
 
 
 def _rows(paths: list[Path], splits: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    rows_of: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
         for row in read_rows(path, schemas.INDEX):
             if row.status == KEPT and row.split in splits:
-                found.setdefault(row.corpus, []).append({name: getattr(row, name) for name in COMPARED})
-    return found
+                rows_of.setdefault(row.corpus, []).append({name: getattr(row, name) for name in COMPARED})
+    return rows_of
 
 
-def _name_speakers_alike(one: CorpusConfig | None, other: CorpusConfig | None) -> bool:
+def _name_speakers_alike(first: CorpusConfig | None, second: CorpusConfig | None) -> bool:
     """Whether a name means the same person in both: parts of one dataset, or of one
     folder.
     """
-    if one is None or other is None or one.kind != other.kind:
+    if first is None or second is None or first.kind != second.kind:
         return False
-    if one.kind == "folder":
-        return Path(one.root).resolve() == Path(other.root).resolve()
-    return bool(one.studio) == bool(other.studio)
+    if first.kind == "folder":
+        return Path(first.root).resolve() == Path(second.root).resolve()
+    return bool(first.studio) == bool(second.studio)
 
 
-def _told(found: dict[str, dict[str, str]]) -> str:
-    count = sum(map(len, found.values()))
-    corpus, speakers = next(iter(sorted(found.items())))
+def _leak_message(leaks: dict[str, dict[str, str]]) -> str:
+    count = sum(map(len, leaks.values()))
+    corpus, speakers = next(iter(sorted(leaks.items())))
     return (
         f"{count} speakers who may train are tested in another corpus, e.g. in {corpus}: "
         f"{speakers[min(speakers)]}"
     )
 
 
-def _mend(found: dict[str, dict[str, str]]) -> str:
+def _leak_hint(leaks: dict[str, dict[str, str]]) -> str:
     lines = [
         f"corpora: sets: {corpus}: split: test: [{', '.join(sorted(speakers))}]"
-        for corpus, speakers in sorted(found.items())
+        for corpus, speakers in sorted(leaks.items())
     ]
-    return "add them to the test split, or leave one of the corpora out:\n         " + "\n         ".join(
-        lines
-    )
+    indented = "".join(f"\n         {line}" for line in lines)
+    return f"add them to the test split, or leave one of the corpora out:{indented}"

@@ -20,13 +20,13 @@ class RangeHandler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        byte_range = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         path = Path(self.translate_path(self.path))
-        if not wanted or not path.is_file():
+        if not byte_range or not path.is_file():
             super().do_GET()
             return
         size = path.stat().st_size
-        first, last = int(wanted[1]), min(int(wanted[2] or size - 1), size - 1)
+        first, last = int(byte_range[1]), min(int(byte_range[2] or size - 1), size - 1)
         if first >= size:
             self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
             self.send_header("Content-Range", f"bytes */{size}")
@@ -41,13 +41,13 @@ class RangeHandler(SimpleHTTPRequestHandler):
         self.end_headers()
         with path.open("rb") as handle:
             handle.seek(first)
-            left = last - first + 1
-            while left and (block := handle.read(min(left, 1 << 16))):
+            remaining = last - first + 1
+            while remaining and (block := handle.read(min(remaining, 1 << 16))):
                 self.wfile.write(block)
-                left -= len(block)
+                remaining -= len(block)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing per request."""
+        """Log nothing per request."""
 
 
 class _Server(ThreadingHTTPServer):

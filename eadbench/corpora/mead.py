@@ -8,7 +8,7 @@ is there is listed, never assumed.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eadbench.core.emotions import common_name
@@ -16,7 +16,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.corpora.archives import members
 from eadbench.corpora.config import MeadCorpus
 from eadbench.corpora.names import safe_id
-from eadbench.corpora.origin import Fetched, Origin
+from eadbench.corpora.origin import FetchedFile, Origin
 from eadbench.media.files import walk
 
 ACTOR = re.compile(r"[MW]\d{3}")
@@ -28,7 +28,7 @@ LEVELS = 3
 
 
 @dataclass(frozen=True)
-class Place:
+class MediaPlace:
     """A file, or a member of a tar; ``refused`` says why a member must not be read."""
 
     path: Path
@@ -36,8 +36,8 @@ class Place:
     refused: str = ""
 
 
-def fetch(origin: Origin, raw: Path, config: MeadCorpus) -> tuple[Path, list[Fetched]]:
-    """MEAD cannot be downloaded; a filmed one is used where it lies."""
+def fetch(origin: Origin, raw: Path, config: MeadCorpus) -> tuple[Path, list[FetchedFile]]:
+    """MEAD cannot be downloaded; one filmed by the studio is used in place."""
     actors = sorted(path for path in origin.folder.rglob("*") if path.is_dir() and ACTOR.fullmatch(path.name))
     if not actors:
         raise EadbenchError(
@@ -48,58 +48,54 @@ def fetch(origin: Origin, raw: Path, config: MeadCorpus) -> tuple[Path, list[Fet
 
 def recordings(root: Path, config: MeadCorpus) -> list[dict[str, Any]]:
     """Rows of the index, without what probing adds: one per video of the chosen views,
-    and one per sound that has no video at all.
+    and one per audio file that has no video at all.
 
     Raises:
         EadbenchError: If no actor's folder is there.
     """
-    actors = (
-        sorted(path for path in root.iterdir() if path.is_dir() and ACTOR.fullmatch(path.name))
-        if root.is_dir()
-        else []
-    )
+    folders = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+    actors = sorted(path for path in folders if ACTOR.fullmatch(path.name))
     if not actors:
         raise EadbenchError(
             "no actor's folder (M003, W009, ...)", root, "set `root:` to the folder that holds them"
         )
-    return [row for actor in actors for row in _of_actor(actor, config)]
+    return [row for actor in actors for row in _rows_of_actor(actor, config)]
 
 
-def _of_actor(actor: Path, config: MeadCorpus) -> Iterator[dict[str, Any]]:
-    sounds = {}
+def _rows_of_actor(actor: Path, config: MeadCorpus) -> Iterator[dict[str, Any]]:
+    audio_places = {}
     for name, place in _listing(actor, "audio"):
         if match := AUDIO.fullmatch(name):
-            sounds[match["emotion"], match["level"], match["number"]] = place
-    heard = set()
+            audio_places[match["emotion"], match["level"], match["number"]] = place
+    keys_with_video = set()
     for name, place in _listing(actor, "video"):
         match = VIDEO.fullmatch(name)
         if match is None:
+            problem = f"name: {name!r} does not follow MEAD's layout"
             yield {
                 "recording_id": safe_id(f"{actor.name}_{name}"),
                 "speaker": actor.name,
                 "source": place.path,
                 "member": place.member,
-                "problem": f"refused: {place.refused}"
-                if place.refused
-                else f"name: {name!r} does not follow MEAD's layout",
+                "problem": f"refused: {place.refused}" if place.refused else problem,
             }
             continue
         key = match["emotion"], match["level"], match["number"]
-        heard.add(key)
+        keys_with_video.add(key)
         if match["view"] in config.views:
-            yield _row(actor.name, match, place, sounds.get(key), config)
-    for key in sorted(set(sounds) - heard):
+            yield _row(actor.name, match, place, audio_places.get(key), config)
+    for key in sorted(set(audio_places) - keys_with_video):
         emotion, level, number = key
         yield {
             "recording_id": f"{actor.name}_none_{emotion}_{level}_{number}",
             "speaker": actor.name,
             "source": None,
-            "problem": "no picture: sound only",
+            "problem": "no video: audio only",
         }
 
 
 def _row(
-    actor: str, match: re.Match, place: Place, sound: Place | None, config: MeadCorpus
+    actor: str, match: re.Match, place: MediaPlace, audio: MediaPlace | None, config: MeadCorpus
 ) -> dict[str, Any]:
     emotion, level, number = match["emotion"], int(match["level"]), match["number"]
     row: dict[str, Any] = {
@@ -115,9 +111,10 @@ def _row(
         "member": place.member,
         "max_gap": config.max_length_gap,
     }
-    if sound is not None:
-        row |= {"audio_source": sound.path, "audio_member": sound.member}
-    problems = [f"refused: {part.refused}" for part in (place, sound) if part is not None and part.refused]
+    if audio is not None:
+        row |= {"audio_source": audio.path, "audio_member": audio.member}
+    places = [place] if audio is None else [place, audio]
+    problems = [f"refused: {file.refused}" for file in places if file.refused]
     try:
         row["emotion"] = common_name(emotion)
     except KeyError as error:
@@ -127,16 +124,16 @@ def _row(
     return row
 
 
-def _listing(actor: Path, part: str) -> Iterator[tuple[str, Place]]:
+def _listing(actor: Path, part: str) -> Iterator[tuple[str, MediaPlace]]:
     """Names such as ``video/front/happy/level_1/001.mp4`` with their places: from the
     folder, else from the tar.
     """
     folder, tar = actor / part, actor / f"{part}.tar"
     if folder.is_dir():
-        for found in walk(folder):
-            yield f"{part}/{found.name}", Place(found.path, refused=found.problem)
+        for file in walk(folder):
+            yield f"{part}/{file.name}", MediaPlace(file.path, refused=file.problem)
     elif tar.is_file():
         for name, member in sorted(members(tar).items()):
-            plain = name.removeprefix("./")
-            if not plain.rpartition("/")[2].startswith("."):
-                yield plain, Place(tar, name, member.refused)
+            path = name.removeprefix("./")
+            if not PurePosixPath(path).name.startswith("."):
+                yield path, MediaPlace(tar, name, member.refused)

@@ -22,10 +22,8 @@ def safe_ids(files: Iterable[str]) -> dict[str, str]:
     files = list(files)
     stems = {file: safe_id(re.sub(r"\.[^./]{1,5}$", "", file).replace("/", "_")) for file in files}
     counts = Counter(stem.lower() for stem in stems.values())
-    unclear = {file for file, stem in stems.items() if counts[stem.lower()] > 1 or not stem}
-    return {
-        file: f"{stem}~{hashlib.sha256(file.encode()).hexdigest()[:8]}".lstrip("~")
-        if file in unclear
-        else stem
-        for file, stem in stems.items()
-    }
+    ambiguous = {file for file, stem in stems.items() if counts[stem.lower()] > 1 or not stem}
+    for file in ambiguous:
+        digest = hashlib.sha256(file.encode()).hexdigest()[:8]
+        stems[file] = f"{stems[file]}~{digest}".lstrip("~")
+    return stems

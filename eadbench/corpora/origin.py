@@ -1,5 +1,5 @@
-"""What the readers of the kinds of corpora share: where they fetch from and what they
-tell of each file.
+"""What the readers of all kinds of corpora share: where they fetch from, and the record
+of each fetched file.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ class Origin:
     """Where to fetch from.
 
     Attributes:
-        served: Address of the studio's server, ending in ``/``; ``None`` for the
+        address: Address of the studio's server, ending in ``/``; ``None`` for the
             corpus's real home.
         folder: The folder that it serves.
     """
 
-    served: str | None = None
+    address: str | None = None
     folder: Path | None = None
 
     def find(self, pattern: str) -> Path:
@@ -26,18 +26,18 @@ class Origin:
         Raises:
             FileNotFoundError: If none does.
         """
-        found = sorted(self.folder.rglob(pattern))
-        if not found:
+        matches = sorted(self.folder.rglob(pattern))
+        if not matches:
             raise FileNotFoundError(f"{pattern} in {self.folder}")
-        return found[0]
+        return matches[0]
 
     def url(self, path: Path) -> str:
         """Address of a served file."""
-        return self.served + path.relative_to(self.folder).as_posix()
+        return self.address + path.relative_to(self.folder).as_posix()
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedFile:
     """What became of one file.
 
     Attributes:

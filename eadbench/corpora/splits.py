@@ -12,10 +12,10 @@ from eadbench.corpora.config import SplitConfig
 
 log = logging.getLogger(__name__)
 SAME_BITS = 3  # of 64 bits of the perceptual hash that near-identical frames may differ in
-SAME_LEVELS = 4.0  # grey levels by which their small pictures may differ on average
+SAME_LEVELS = 4.0  # grey levels by which their thumbnails may differ on average
 SAME_SECONDS = 0.1
 BLOCK = 2048
-ONES = np.array([byte.bit_count() for byte in range(256)], np.uint8)  # in each value of a byte
+ONE_BITS = np.array([byte.bit_count() for byte in range(256)], np.uint8)  # in each value of a byte
 
 
 def assign(rows: list[dict[str, Any]], split: SplitConfig) -> None:
@@ -28,27 +28,28 @@ def assign(rows: list[dict[str, Any]], split: SplitConfig) -> None:
         EadbenchError: If the config puts one of them into two splits.
     """
     groups = _groups(rows)
-    chosen: dict[str, tuple[str, str]] = {}
+    split_of_group: dict[str, tuple[str, str]] = {}
     for name in ("test", "val"):
         for pattern in getattr(split, name):
-            hit = {
+            matched_groups = {
                 groups[row["speaker"]]
                 for row in rows
                 if fnmatchcase(row["speaker"], pattern) or fnmatchcase(row["recording_id"], pattern)
             }
-            if not hit:
+            if not matched_groups:
                 log.warning("split %s: %r matches no speaker and no recording", name, pattern)
-            for group in hit:
-                if group in chosen and chosen[group][0] != name:
+            for group in matched_groups:
+                other_name, other_pattern = split_of_group.get(group, (name, pattern))
+                if other_name != name:
                     raise EadbenchError(
-                        f"speaker {group!r} would be in {chosen[group][0]} (by {chosen[group][1]!r}) and "
+                        f"speaker {group!r} would be in {other_name} (by {other_pattern!r}) and "
                         f"in {name} (by {pattern!r})",
                         "corpora: sets: split",
                         "splits are speaker-disjoint; name the speaker in one of them",
                     )
-                chosen[group] = (name, pattern)
+                split_of_group[group] = (name, pattern)
     for row in rows:
-        row["split"] = chosen.get(groups[row["speaker"]], (split.rest, ""))[0]
+        row["split"], _ = split_of_group.get(groups[row["speaker"]], (split.rest, ""))
 
 
 def _groups(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -81,39 +82,39 @@ def drop_leaks(rows: list[dict[str, Any]]) -> int:
     train rows against val): equal sha256, or first frames that are near-identical in
     videos of the same length. Returns how many.
     """
-    found = 0
+    count = 0
     for guarded, others in (("test", ("train", "val")), ("val", ("train",))):
         inside = [row for row in rows if row["split"] == guarded and row["status"] == "kept"]
         outside = [row for row in rows if row["split"] in others and row["status"] == "kept"]
-        for row, twin in twins(outside, inside):
-            row["status"], row["reason"] = (
-                "dropped",
-                f"duplicate: the same recording as {twin['recording_id']} in {guarded}",
-            )
-            found += 1
-    return found
+        for row, duplicate in same_recordings(outside, inside):
+            row["status"] = "dropped"
+            row["reason"] = f"duplicate: the same recording as {duplicate['recording_id']} in {guarded}"
+            count += 1
+    return count
 
 
-def twins(outside: list[dict[str, Any]], inside: list[dict[str, Any]]) -> list[tuple[dict, dict]]:
+def same_recordings(outside: list[dict[str, Any]], inside: list[dict[str, Any]]) -> list[tuple[dict, dict]]:
     """Rows of ``outside`` that show the same recording as one of ``inside``, with that
-    one: equal sha256, or alike to look at and of one length.
+    one: equal sha256, or first frames that are near-identical and one length.
     """
-    by_hash = {row["sha256"]: row for row in inside if row.get("sha256") and row.get("start") is None}
-    pairs = {
-        id(row): (row, by_hash[row["sha256"]])
-        for row in outside
-        if row.get("sha256") in by_hash and row.get("start") is None
-    }
-    a = [row for row in outside if row.get("look") is not None]
-    b = [row for row in inside if row.get("look") is not None]
-    if a and b:
-        bits_b = _hashes(b)
-        for at in range(0, len(a), BLOCK):
-            bits_a = _hashes(a[at : at + BLOCK])
+    # excerpts of one video share its sha256: only whole files are compared by it
+    whole_inside = [row for row in inside if row.get("start") is None]
+    whole_outside = [row for row in outside if row.get("start") is None]
+    by_hash = {row["sha256"]: row for row in whole_inside if row.get("sha256")}
+    pairs = {}
+    for row in whole_outside:
+        if row.get("sha256") in by_hash:
+            pairs[id(row)] = (row, by_hash[row["sha256"]])
+    rows_a = [row for row in outside if row.get("look") is not None]
+    rows_b = [row for row in inside if row.get("look") is not None]
+    if rows_a and rows_b:
+        bits_b = _hashes(rows_b)
+        for start in range(0, len(rows_a), BLOCK):
+            bits_a = _hashes(rows_a[start : start + BLOCK])
             for i, j in np.argwhere(_bits_set(bits_a[:, None] ^ bits_b[None]) <= SAME_BITS):
-                row, twin = a[at + i], b[j]
-                if _alike(row, twin):
-                    pairs.setdefault(id(row), (row, twin))
+                row, duplicate = rows_a[start + i], rows_b[j]
+                if _alike(row, duplicate):
+                    pairs.setdefault(id(row), (row, duplicate))
     return list(pairs.values())
 
 
@@ -121,30 +122,32 @@ def _hashes(rows: list[dict[str, Any]]) -> np.ndarray:
     return np.frombuffer(b"".join(row["look"][:8] for row in rows), ">u8").astype(np.uint64)
 
 
-def _picture(row: dict[str, Any]) -> np.ndarray:
+def _thumbnail(row: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(row["look"], np.uint8, offset=8).astype(float)
 
 
 def _bits_set(words: np.ndarray) -> np.ndarray:
-    """Number of ones in each uint64; numpy 1, which mediapipe's wheel asks for, has no
+    """Number of one bits in each uint64; numpy 1, which mediapipe's wheel asks for, has no
     ``bitwise_count``.
     """
-    return ONES[np.ascontiguousarray(words)[..., None].view(np.uint8)].sum(-1)
+    return ONE_BITS[np.ascontiguousarray(words)[..., None].view(np.uint8)].sum(-1)
 
 
-def _alike(row: dict[str, Any], twin: dict[str, Any]) -> bool:
+def _alike(row: dict[str, Any], duplicate: dict[str, Any]) -> bool:
     same_length = (
         row.get("duration")
-        and twin.get("duration")
-        and abs(row["duration"] - twin["duration"]) <= SAME_SECONDS
+        and duplicate.get("duration")
+        and abs(row["duration"] - duplicate["duration"]) <= SAME_SECONDS
     )
-    same_start = row.get("start") == twin.get("start")
-    return bool(same_length and same_start and np.abs(_picture(row) - _picture(twin)).mean() <= SAME_LEVELS)
+    if not same_length or row.get("start") != duplicate.get("start"):
+        return False
+    return bool(np.abs(_thumbnail(row) - _thumbnail(duplicate)).mean() <= SAME_LEVELS)
 
 
 def look_of(grey: np.ndarray) -> bytes | None:
-    """A 64-bit difference hash (8 bytes) and a 16 x 16 picture (256 bytes) of a grey
-    image; ``None`` for a nearly uniform one (fade-in), which resembles others.
+    """The column ``look``: a 64-bit difference hash (8 bytes) and a 16 x 16 thumbnail
+    (256 bytes) of a grey image; ``None`` for a nearly uniform one (fade-in), which
+    resembles others.
     """
     import cv2
 

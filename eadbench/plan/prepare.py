@@ -19,7 +19,7 @@ from eadbench.plan.counts import TYPICAL
 from eadbench.plan.disk import file_systems, folder_spaces, free_at, gigabytes, needs_of, summary_lines
 from eadbench.plan.missing import STEPS, Need, licences, missing, published, to_fetch
 from eadbench.samples.config import ExternalConfig
-from eadbench.samples.listing import listed
+from eadbench.samples.listing import missing_by_method
 from eadbench.samples.methods.external import NO_GPU
 from eadbench.zoo.fetch import fetch_files
 from eadbench.zoo.make import card_of_published
@@ -152,7 +152,7 @@ def methods(settings: Settings, results: Path) -> tuple[list[str], list[Need]]:
     other ones lack, except a GPU.
     """
     left_out, needs = [], []
-    for method, missing_parts in listed(settings, results):
+    for method, missing_parts in missing_by_method(settings, results):
         if isinstance(method.options, ExternalConfig) and not method.options.path:
             left_out.append(method.name)
         elif not hasattr(method.options, "run"):  # runs of this workflow are made by it

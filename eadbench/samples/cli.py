@@ -49,7 +49,7 @@ def make_command(
     """Render the test clips of a corpus with one method.
 
     One row per clip: `kept` with its video, `failed` with the reason, or `dropped`
-    where the method cannot (what it lacks, or a protocol it does not know). An
+    where the method cannot run (something is missing, or it cannot do the protocol). An
     interrupted run goes on where it stopped.
 
     Example:
@@ -58,13 +58,19 @@ def make_command(
           --clips results/clips/demo_hdtf/clips.parquet \\
           --out results/samples/still/demo_hdtf/self/samples.parquet
     """
-    given = core_settings.load(settings, config, "samples make")
-    entry_of(given.samples.methods, method, "samples.methods")
+    loaded_settings = core_settings.load(settings, config, "samples make")
+    entry_of(loaded_settings.samples.methods, method, "samples.methods")
     from eadbench.samples.make import make
     from eadbench.samples.methods.base import MethodContext
 
     context = MethodContext(
-        given.seed, given.device, given.samples, features, run, parse_parts(part), out.parent / "logs"
+        loaded_settings.seed,
+        loaded_settings.device,
+        loaded_settings.samples,
+        features,
+        run,
+        parse_parts(part),
+        out.parent / "logs",
     )
     make(method, corpus, protocol, clips, context, out)
 
@@ -75,7 +81,7 @@ def render_command(
     audio: Annotated[Path, typer.Option(help="Speech that drives; any media file.")],
     out: Annotated[Path, typer.Option(help="The mp4 to write.")],
     video: Annotated[Path | None, typer.Option(help="Video whose face speaks.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Or a picture.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Or an image.")] = None,
     emotion: Annotated[str | None, typer.Option(help="Emotion, e.g. angry.")] = None,
     intensity: Annotated[
         float, typer.Option(help="Its intensity, from 0 (none) to 1 (full).", min=0.0, max=1.0)
@@ -111,10 +117,10 @@ def render_command(
     settings: SettingsJson = None,
     config: ConfigFiles = None,
 ) -> None:
-    """Let one face speak: align, sample, paste back into the full frame, add the sound.
+    """Let one face speak: align, sample, paste back into the full frame, add the audio.
 
-    The result is as long as the shorter of video and speech, at 25 frames per second; a
-    picture stands still around the face. The file's metadata say that it is synthetic.
+    The result is as long as the shorter of video and speech, at 25 frames per second; of
+    an image only the face moves. The file's metadata say that it is synthetic.
     A demo's model has seen drawn faces alone: on a real one it paints a blur.
 
     Example:
@@ -125,7 +131,9 @@ def render_command(
     from eadbench.samples.request import RenderRequest
 
     request = RenderRequest(video, image, audio, emotion, intensity, text, valence, arousal)
-    given = core_settings.load(settings, config, defaults={"seed": 1, "device": "auto", "samples": {}})
+    loaded_settings = core_settings.load(
+        settings, config, defaults={"seed": 1, "device": "auto", "samples": {}}
+    )
     overrides = {"steps": steps, "audio_guidance": audio_guidance, "text_guidance": text_guidance}
     from eadbench.samples.render import render
 
@@ -134,8 +142,8 @@ def render_command(
         run,
         zoo or run.resolve().parents[1] / "zoo",
         parse_parts(part),
-        given,
-        {k: v for k, v in overrides.items() if v is not None},
+        loaded_settings,
+        {key: value for key, value in overrides.items() if value is not None},
         out,
     )
 
@@ -168,7 +176,7 @@ def list_command(
 
         eadbench methods list --config config/paper.yaml
     """
-    given = core_settings.load(settings, config)
+    loaded_settings = core_settings.load(settings, config)
     from eadbench.samples.listing import show
 
-    show(given, results or given.results)
+    show(loaded_settings, results or loaded_settings.results)

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 
 SHARPEN_SIGMA = 0.6  # pixels of the generated frames that the unsharp mask blurs by
-COLOUR_MEMORY = (
-    0.9  # share of the colour shift that stays from one batch to the next, so that it cannot flicker
-)
+# share of the previous batch's colour shift in that of the next, so that it cannot flicker
+COLOUR_SMOOTHING = 0.9
 
 
 class Compositor:
@@ -61,8 +60,8 @@ class Compositor:
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
     def _colour_shift(self, original: np.ndarray, generated: np.ndarray) -> np.ndarray:
-        found = (original[:, self.band].astype(np.float32) - generated[:, self.band]).mean((0, 1))
-        self._shift = (
-            found if self._shift is None else COLOUR_MEMORY * self._shift + (1 - COLOUR_MEMORY) * found
-        )
-        return self._shift
+        shift = (original[:, self.band].astype(np.float32) - generated[:, self.band]).mean((0, 1))
+        if self._shift is not None:
+            shift = COLOUR_SMOOTHING * self._shift + (1 - COLOUR_SMOOTHING) * shift
+        self._shift = shift
+        return shift

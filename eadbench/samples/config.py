@@ -24,11 +24,11 @@ READS = {
         "samples.crf",
         "samples.preset",
         "samples.methods.{method}",
-        "-samples.methods.{method}.drives",  # the scores look at it
+        "-samples.methods.{method}.drives",  # only the scores read it
     ),
 }
 
-Also = Literal["cross", "cross_emotion", "silent", "dial"]  # what a run may be asked for beside
+Also = Literal["cross", "cross_emotion", "silent", "dial"]  # protocols of `samples.also`
 Drives = Literal["video", "image"]
 CaptionSource = Literal["target", "label", "other_clip", "same_speaker"]
 Reference = Literal["other_clip", "other_stretch", "first_frame", "current"]
@@ -46,7 +46,7 @@ class SamplerConfig(Section):
         text_guidance: Guidance scale of the text or of the valence-arousal-intensity
             vector, apart from the audio's; 1 is off (ours).
         temperature: Factor on the noise that sampling starts from. Below 1 it keeps
-            nearer to what is likeliest (as Kingma & Dhariwal 2018 do with a flow); what
+            closer to the likeliest result (as Kingma & Dhariwal 2018 do with a flow); what
             noise a network cannot take out again shows as blotches of colour
             (LatentSync: 1).
         overlap: Frames that neighbouring windows share; blended in latent space at
@@ -88,9 +88,9 @@ class BaseMethodConfig(Section):
         protocols: Driving protocols: ``self`` (own audio), ``cross`` (another clip's
             audio), ``cross_emotion`` (audio and emotion of another clip), ``silent``
             (silence), ``dial`` (own audio, another emotion at rising intensity).
-        drives: What the sound drives: ``video`` (the method edits the clip: frame k of
+        drives: What the audio drives: ``video`` (the method edits the clip: frame k of
             the result shows the head where frame k of the clip does) or ``image`` (it
-            animates one picture: head and framing are its own, so that SSIM, PSNR,
+            animates one image: head and framing are its own, so that SSIM, PSNR,
             LPIPS and landmark distances do not apply).
     """
 
@@ -101,26 +101,24 @@ class BaseMethodConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_title(cls, given: Any) -> Any:
-        """``title``, which no code ever read, is taken for one release."""
-        if not isinstance(given, dict) or "title" not in given:
-            return given
-        log.warning("a method's `title` names nothing and will be refused: use `tables: labels:`")
-        return {key: value for key, value in given.items() if key != "title"}
+    def _without_title(cls, values: Any) -> Any:
+        """``title``, which no code ever read, is accepted for one release."""
+        if not isinstance(values, dict) or "title" not in values:
+            return values
+        log.warning("a method's `title` has no effect and will be refused: use `tables: labels:`")
+        return {key: value for key, value in values.items() if key != "title"}
 
     def unused_scalars(self) -> tuple[str, ...]:
         return ("device",)
 
     def trim(self, dump: dict[str, Any]) -> None:
-        """What says which cells there are (a job is one cell), and what is for people
-        to read.
-        """
+        """Remove what only defines the cells (a job is one cell) or is only printed."""
         for key in ("corpora", "protocols", "licence"):
             dump.pop(key, None)
 
     def can(self, protocol: str) -> bool:
-        """Whether the method renders a protocol that every method is asked for
-        (``samples.also``).
+        """Whether the method renders a protocol that ``samples.also`` asks of every
+        method.
         """
         return protocol != "dial"
 
@@ -130,7 +128,7 @@ class BaseMethodConfig(Section):
 
 
 def rendering(method: BaseMethodConfig) -> Any:
-    """What of a method's settings shapes its videos, as JSON can hold it."""
+    """The settings of a method that change its videos, in types of JSON."""
     return {key: value for key, value in shaping(method).items() if key != "drives"}
 
 
@@ -203,7 +201,7 @@ class EADNetMethodConfig(TrainedMethodConfig):
             asked for: leaks), ``label`` (a sentence made from the label),
             ``other_clip`` (the caption of a training clip with the same label, so of
             another speaker) or ``same_speaker`` (the caption of another clip of the
-            speaker with the same label: tells how this speaker shows the emotion).
+            speaker with the same label: shows how this speaker expresses the emotion).
         sampler: Overrides of ``samples.sampler``; what is not given is taken from
             there.
     """
@@ -214,11 +212,11 @@ class EADNetMethodConfig(TrainedMethodConfig):
     artefacts: ClassVar[tuple[str, ...]] = ("vae",)
 
     def can(self, protocol: str) -> bool:
-        return True  # one that hears no intensity says so in its rows
+        return True  # a run without intensity has rows with that reason
 
     def requires(self, corpus: str, protocol: str = "self") -> Requires:
         needs = super().requires(corpus, protocol)
-        silence = ("whisper",) if protocol == "silent" else ()  # its states are in no features
+        silence = ("whisper",) if protocol == "silent" else ()  # features hold no states of silence
         return replace(needs, artefacts=(*needs.artefacts, *silence))
 
 
@@ -243,11 +241,11 @@ class VideosConfig(BaseMethodConfig):
             ``path``.
         after: Method of the config whose results the folder holds; the workflow then
             renders that one first.
-        licence: What the listing says.
-        emotion_control: What the method was told of the emotion.
-        missing_frames: Frames that a result may lack at its end.
+        licence: Licence for the listing.
+        emotion_control: How the method was given the emotion.
+        missing_frames: Frames that may be missing at the end of a result.
         resample: Accept another frame rate and resample by time stamps.
-        region: Part of the picture that is the result.
+        region: Part of the frame that is the result.
     """
 
     kind: Literal["videos"]
@@ -261,8 +259,8 @@ class VideosConfig(BaseMethodConfig):
     region: Literal["full", "left_half", "right_half"] = "full"
 
     def can(self, protocol: str) -> bool:
-        named = "{protocol}" in self.path  # else they are of the protocols that are named
-        return named and protocol != "dial"
+        # a folder without the placeholder holds videos of `protocols` only
+        return "{protocol}" in self.path and protocol != "dial"
 
     def requires(self, corpus: str, protocol: str = "self") -> Requires:
         return Requires(after=self.after)
@@ -322,7 +320,7 @@ class ExternalConfig(BaseMethodConfig):
         prepared: Folder with ``{clip_id}/`` made by the method's own preprocessing, for
             those that need it.
         persistent: Keep the program loaded from clip to clip where the recipe knows
-            how; ``false`` starts it anew for each.
+            how; ``false`` starts it for each clip.
         any_commit: Accept another commit than the recipe's (reported, not refused).
         any_weights: Accept weights of another hash (reported, not refused).
         timeout: Seconds per clip.
@@ -346,16 +344,18 @@ class ExternalConfig(BaseMethodConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_the_recipe_drives(cls, given: Any) -> Any:
+    def _drives_of_the_recipe(cls, values: Any) -> Any:
         from eadbench.samples.recipe import load_recipe
 
-        if not isinstance(given, dict) or "drives" in given or not isinstance(given.get("recipe"), str):
-            return given
+        if not isinstance(values, dict) or "drives" in values:
+            return values
+        if not isinstance(values.get("recipe"), str):
+            return values
         try:
-            recipe, _ = load_recipe(given["recipe"])
-        except EadbenchError:  # :func:`check` says so, with the place
-            return given
-        return {**given, "drives": recipe.drives}
+            recipe, _ = load_recipe(values["recipe"])
+        except EadbenchError:  # :func:`check` reports it, with the place
+            return values
+        return {**values, "drives": recipe.drives}
 
     def can(self, protocol: str) -> bool:
         from eadbench.samples.recipe import load_recipe
@@ -375,6 +375,10 @@ Method = Annotated[
     | ExternalConfig,
     Field(discriminator="kind"),
 ]
+
+
+def _dumped(sampler: Any) -> Any:
+    return sampler.model_dump() if isinstance(sampler, SamplerConfig) else sampler
 
 
 class SamplesConfig(Section):
@@ -403,26 +407,22 @@ class SamplesConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _inherit(cls, given: Any) -> Any:
-        """Write the methods' samplers out in full: what all share, then what is their
-        own.
+    def _inherit(cls, values: Any) -> Any:
+        """Write the samplers of the methods in full: the section's, with the method's
+        overrides.
         """
-        methods, shared = (
-            (given.get("methods"), given.get("sampler")) if isinstance(given, dict) else (None, None)
-        )
-        if not isinstance(methods, dict) or not shared:
-            return given
-        shared = shared.model_dump() if isinstance(shared, SamplerConfig) else shared
+        if not isinstance(values, dict):
+            return values
+        methods, shared = values.get("methods"), _dumped(values.get("sampler"))
+        if not isinstance(methods, dict) or not isinstance(shared, dict) or not shared:
+            return values
         full = {}
         for name, method in methods.items():
-            if isinstance(method, dict) and method.get("kind") == "eadnet" and isinstance(shared, dict):
-                own = method.get("sampler") or {}
-                method = {
-                    **method,
-                    "sampler": {**shared, **(own.model_dump() if isinstance(own, SamplerConfig) else own)},
-                }
+            if isinstance(method, dict) and method.get("kind") == "eadnet":
+                overrides = _dumped(method.get("sampler")) or {}
+                method = {**method, "sampler": {**shared, **overrides}}
             full[name] = method
-        return {**given, "methods": full}
+        return {**values, "methods": full}
 
     def sampler_of(self, name: str) -> SamplerConfig:
         """The sampler of a method: the section's, with the method's overrides."""
@@ -431,20 +431,21 @@ class SamplesConfig(Section):
     def cells(self) -> list[tuple[str, str, str]]:
         """Method, corpus and protocol of all that is rendered."""
         return [
-            (name, c, p)
+            (name, corpus, cell)
             for name, method in self.methods.items()
-            for c in method.corpora
+            for corpus in method.corpora
             for protocol in self.protocols_of(name)
-            for p in cells_of(protocol)
+            for cell in cells_of(protocol)
         ]
 
     def protocols_of(self, name: str) -> list[str]:
-        """Protocols that a method renders: its own, then those that all are asked for."""
+        """Protocols that a method renders: its own, then those of ``also`` that it can."""
         method = self.methods[name]
-        return [*method.protocols, *(p for p in self.also if p not in method.protocols and method.can(p))]
+        others = [protocol for protocol in self.also if protocol not in method.protocols]
+        return [*method.protocols, *filter(method.can, others)]
 
 
-# What a command line may name (docs/methods.md). Once for all clips, or for each.
+# Placeholders of a command line (docs/methods.md), run once for all clips or for each.
 FOR_ALL = ("manifest", "out", "output", "work", "python", "checkout")
 FOR_EACH = (
     "clip_id",
@@ -481,17 +482,17 @@ FOR_EACH = (
 
 
 def check(settings: Any) -> None:
-    """What only the whole configuration can tell: every cell has its ground truth, and
-    what methods read is there.
+    """Check what needs the whole configuration: every cell has its ground truth, and
+    what methods read exists.
 
     Raises:
         EadbenchError: With the method, and what to do.
     """
     methods = settings.samples.methods
-    truth = methods["ground_truth"].corpora if "ground_truth" in methods else []
+    with_ground_truth = methods["ground_truth"].corpora if "ground_truth" in methods else []
     for name, method in methods.items():
         for corpus in method.corpora:
-            if corpus not in truth:
+            if corpus not in with_ground_truth:
                 hint = f"add {corpus} to samples.methods.ground_truth.corpora"
                 raise EadbenchError(
                     f"method {name!r} is compared with the ground truth of {corpus!r}, which is not made",
@@ -500,16 +501,17 @@ def check(settings: Any) -> None:
                 )
         where = f"samples.methods.{name}"
         if isinstance(method, CommandConfig):
-            known = FOR_ALL if method.per == "manifest" else FOR_EACH
-            _check_placeholders(method.command, known, f"{where}.command")
-            _check_placeholders(method.cwd or "", known, f"{where}.cwd")
+            valid_names = FOR_ALL if method.per == "manifest" else FOR_EACH
+            _check_placeholders(method.command, valid_names, f"{where}.command")
+            _check_placeholders(method.cwd or "", valid_names, f"{where}.cwd")
             if not placeholders(method.cwd or ""):
-                _check_there(method.cwd, f"{where}.cwd")
+                _check_exists(method.cwd, f"{where}.cwd")
             for path in method.reads or []:
-                _check_there(path, f"{where}.reads")
+                _check_exists(path, f"{where}.reads")
         elif isinstance(method, VideosConfig):
             _check_placeholders(method.path, ("corpus", "protocol"), f"{where}.path")
-            cells = [cell for one in settings.samples.protocols_of(name) for cell in cells_of(one)]
+            protocols = settings.samples.protocols_of(name)
+            cells = [cell for protocol in protocols for cell in cells_of(protocol)]
             for corpus, protocol in product(method.corpora, cells):
                 folder = Path(method.path.format(corpus=corpus, protocol=protocol)).expanduser()
                 if not method.after and not folder.is_dir():
@@ -518,37 +520,37 @@ def check(settings: Any) -> None:
                         f"{where}.path: {folder}",
                         "correct the path, or take the method out",
                     )
-            _check_there(method.mapping, f"{where}.mapping")
+            _check_exists(method.mapping, f"{where}.mapping")
         elif isinstance(method, ExternalConfig):
             _check_recipe(method.recipe, f"{where}.recipe")
             for key in ("path", "weights", "prepared", "python"):
-                _check_there(getattr(method, key), f"{where}.{key}")
+                _check_exists(getattr(method, key), f"{where}.{key}")
 
 
-def _check_placeholders(text: str, known: tuple[str, ...], where: str) -> None:
+def _check_placeholders(text: str, valid_names: tuple[str, ...], where: str) -> None:
     try:
-        unknown = sorted(placeholders(text) - set(known))
+        unknown = sorted(placeholders(text) - set(valid_names))
     except ValueError as error:
         raise EadbenchError(
             f"a brace is not closed: {error}", where, "a placeholder is {name}; {{ and }} stand for braces"
         ) from error
     if unknown:
-        near = nearest(f"{{{unknown[0]}}}", [f"{{{one}}}" for one in known])
+        near = nearest(f"{{{unknown[0]}}}", [f"{{{name}}}" for name in valid_names])
         raise EadbenchError(
-            f"unknown placeholder {{{unknown[0]}}}{near}", where, f"known: {', '.join(known)}"
+            f"unknown placeholder {{{unknown[0]}}}{near}", where, f"known: {', '.join(valid_names)}"
         )
 
 
 def _check_recipe(name: str, where: str) -> None:
-    from eadbench.samples.recipe import load_recipe, shipped
+    from eadbench.samples.recipe import load_recipe, shipped_recipes
 
-    if not name.endswith((".yaml", ".yml")) and name not in shipped():
-        hint = f"shipped: {', '.join(shipped())}; or give the path of a YAML file"
-        raise EadbenchError(f"no recipe {name!r}{nearest(name, shipped())}", where, hint)
+    if not name.endswith((".yaml", ".yml")) and name not in shipped_recipes():
+        hint = f"shipped: {', '.join(shipped_recipes())}; or give the path of a YAML file"
+        raise EadbenchError(f"no recipe {name!r}{nearest(name, shipped_recipes())}", where, hint)
     load_recipe(name)
 
 
-def _check_there(path: str | None, where: str) -> None:
+def _check_exists(path: str | None, where: str) -> None:
     if path and not Path(path).expanduser().exists():
         raise EadbenchError(
             "the path does not exist",

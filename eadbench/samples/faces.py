@@ -1,4 +1,4 @@
-"""One face of a video or picture of any size, followed and aligned as `clips` does, in
+"""One face of a video or image of any size, tracked and aligned as `clips` does, in
 memory that hardly grows with the length.
 """
 
@@ -27,18 +27,19 @@ NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass
-class FollowedFace:
-    """Where the face is in every frame.
+class TrackedFace:
+    """The place of the face in every frame.
 
     Attributes:
-        path: The video or picture.
-        sights: What was seen, without pixels; one per frame at 25 per second (a
-            picture: one). ``None`` where no face is: a title card, a cut to something
-            else, a face that is gone for longer than `clips: max_gap_seconds`.
-        matrix: ``(T, 2, 3)`` source to aligned pixels; not a number where no face is.
+        path: The video or image.
+        sights: What was detected, without pixels; one per frame at 25 per second (an
+            image: one). ``None`` where there is no face: a title card, a cut to
+            something else, a face that is absent for longer than
+            `clips: max_gap_seconds`.
+        matrix: ``(T, 2, 3)`` source to aligned pixels; not a number without a face.
         size: Side of the aligned square.
-        frames: Frames to show; more than there are sights only for a picture, which
-            stands still.
+        frames: Frames to show; more than there are sights only for an image, which is
+            repeated.
     """
 
     path: Path
@@ -61,13 +62,13 @@ class FollowedFace:
         return self.matrix[min(number, len(self.matrix) - 1)]
 
     def aligned(self) -> Iterator[np.ndarray]:
-        """The aligned frames ``(size, size, 3)`` uint8, one for each frame: where no
-        face is, the last one before or else the first one.
+        """The aligned frames ``(size, size, 3)`` uint8, one for each frame: without a
+        face, the last one before or else the first one.
         """
         last = None
-        for number, picture in enumerate(self._pictures()):
+        for number, frame in enumerate(self._frames()):
             if self.has_face(number):
-                last = self._align(number, picture)
+                last = self._align(number, frame)
             elif last is None:
                 last = next(self.aligned_faces())
             yield last
@@ -75,47 +76,45 @@ class FollowedFace:
     def aligned_faces(self) -> Iterator[np.ndarray]:
         """The aligned frames that show the face."""
         return (
-            self._align(number, picture)
-            for number, picture in enumerate(self._pictures())
-            if self.has_face(number)
+            self._align(number, frame) for number, frame in enumerate(self._frames()) if self.has_face(number)
         )
 
     def whole(self) -> Iterator[np.ndarray]:
-        """The whole frames ``(H, W, 3)`` uint8, cut to even sides as H.264 wants them."""
-        for picture in self._pictures():
-            image = picture.rgb()
+        """The whole frames ``(H, W, 3)`` uint8, cut to even sides as H.264 needs them."""
+        for frame in self._frames():
+            image = frame.rgb()
             yield image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
 
     def _sight(self, number: int) -> Sight | None:
         return self.sights[min(number, len(self.sights) - 1)]
 
-    def _align(self, number: int, picture: DecodedFrame) -> np.ndarray:
+    def _align(self, number: int, frame: DecodedFrame) -> np.ndarray:
         square = self._sight(number).square
-        image = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
+        image = frame.region(square.left, square.top, square.left + square.side, square.top + square.side)
         return warp_area(image, self.matrix_of(number) @ square.matrix(square.side), (self.size, self.size))
 
-    def _pictures(self) -> Iterator[DecodedFrame]:
+    def _frames(self) -> Iterator[DecodedFrame]:
         if len(self.sights) == 1:
-            picture = next(iter_decoded_frames(self.path))
-            yield from (picture for _ in range(self.frames))
+            frame = next(iter_decoded_frames(self.path))
+            yield from (frame for _ in range(self.frames))
         else:
-            yield from islice(pictures_of(self.path), self.frames)
+            yield from islice(resampled_frames(self.path), self.frames)
 
 
-def pictures_of(path: Path, notes: list[str] | None = None) -> Iterator[DecodedFrame]:
-    """A video at 25 frames per second, by time stamps."""
+def resampled_frames(path: Path, notes: list[str] | None = None) -> Iterator[DecodedFrame]:
+    """The frames of a video, resampled to 25 per second by time stamps."""
     return iter_decoded_frames(path, fps=FPS, notes=notes)
 
 
-def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool) -> FollowedFace:
-    """Find the face and follow it.
+def track_face(path: Path, frames: int, config: ClipsConfig, size: int, still: bool) -> TrackedFace:
+    """Detect the face and track it.
 
     Args:
-        path: Video, or with ``still`` a picture.
-        frames: Frames wanted.
+        path: Video, or with ``still`` an image.
+        frames: Number of frames to show.
         config: How ``clips`` aligns.
         size: Side of the aligned square.
-        still: The file is a picture.
+        still: The file is an image.
 
     Raises:
         EadbenchError: If there is no face.
@@ -132,32 +131,32 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
     is_cut = CutDetector(config.cut_threshold)
     patience = round(config.max_gap_seconds * FPS)
     sights: list[Sight | None] = []
-    runs: list[
-        list[int]
-    ] = []  # numbers of the frames in which the same face was seen without a cut or a long gap between
-    gone, looked = 0, None
+    # numbers of the frames that show the same face without a cut or a long gap between
+    runs: list[list[int]] = []
+    frames_without_face, last_thumbnail = 0, None
     notes: list[str] = []
-    pictures = (
-        islice(iter_decoded_frames(path, notes=notes), 1)
-        if still
-        else islice(pictures_of(path, notes), frames)
-    )
-    for picture in track(pictures, "follow the face", total=1 if still else frames, unit="frames"):
-        if is_cut(picture):
+    if still:
+        decoded = islice(iter_decoded_frames(path, notes=notes), 1)
+    else:
+        decoded = islice(resampled_frames(path, notes), frames)
+    for frame in track(decoded, "track the face", total=1 if still else frames, unit="frames"):
+        if is_cut(frame):
             tracker.reset()
-        sight = tracker.step(picture)
+        sight = tracker.step(frame)
         sights.append(replace(sight, image=NO_PIXELS) if sight else None)
         if sight is not None and sight.landmarks is not None:
             runs += [[]] if sight.fresh else []
             runs[-1].append(len(sights) - 1)
-            gone, looked = 0, _look(picture, sight)
+            frames_without_face, last_thumbnail = 0, _thumbnail(frame, sight)
             continue
-        gone += 1
-        # Blurred or hidden for a moment, and drawn; or gone, and left as it is: then
-        # its place looks otherwise.
-        if gone > patience or (
-            sight is not None and np.abs(_look(picture, sight) - looked).mean() > config.cut_threshold
-        ):
+        frames_without_face += 1
+        # A face that is only blurred or hidden for a moment is drawn all the same; where
+        # it has left, the image at its place has changed.
+        has_left = frames_without_face > patience
+        if not has_left and sight is not None:
+            change = np.abs(_thumbnail(frame, sight) - last_thumbnail).mean()
+            has_left = change > config.cut_threshold
+        if has_left:
             tracker.reset()
     for note in notes:
         log.warning("%s: %s", path, note)
@@ -166,28 +165,20 @@ def follow(path: Path, frames: int, config: ClipsConfig, size: int, still: bool)
     matrix = np.full((len(sights), 2, 3), np.nan)
     for run in runs:
         matrix[run[0] : run[-1] + 1] = _matrices(sights[run[0] : run[-1] + 1], config, size)
-    found = FollowedFace(
-        path,
-        [s if known else None for s, known in zip(sights, ~np.isnan(matrix[:, 0, 0]), strict=True)],
-        matrix,
-        size,
-        0,
-    )
-    found.frames = frames if still else len(sights)
-    if found.faceless:
-        log.warning(
-            "%s: no face in %d of %d frames: they stay as they are", path, found.faceless, len(sights)
-        )
-    return found
+    has_matrix = ~np.isnan(matrix[:, 0, 0])
+    sights = [sight if usable else None for sight, usable in zip(sights, has_matrix, strict=True)]
+    face = TrackedFace(path, sights, matrix, size, frames if still else len(sights))
+    if face.faceless:
+        log.warning("%s: no face in %d of %d frames: they stay as they are", path, face.faceless, len(sights))
+    return face
 
 
-def _look(picture: DecodedFrame, sight: Sight) -> np.ndarray:
-    """The face's surroundings, small and grey."""
+def _thumbnail(frame: DecodedFrame, sight: Sight) -> np.ndarray:
+    """The face and its surroundings, ``(32, 32)`` float32, grey."""
     square = sight.square
-    region = picture.region(square.left, square.top, square.left + square.side, square.top + square.side)
-    return cv2.cvtColor(
-        cv2.resize(region, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
-    ).astype(np.float32)
+    region = frame.region(square.left, square.top, square.left + square.side, square.top + square.side)
+    small = cv2.resize(region, (32, 32), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
 def _matrices(shot: list[Sight], config: ClipsConfig, size: int) -> np.ndarray:
@@ -198,12 +189,12 @@ def _matrices(shot: list[Sight], config: ClipsConfig, size: int) -> np.ndarray:
     return align.matrices(turn, centre, size)
 
 
-def reference_frames(face: FollowedFace, limit: int) -> np.ndarray:
+def reference_frames(face: TrackedFace, limit: int) -> np.ndarray:
     """The first aligned frames with a face, ``(R, S, S, 3)``, at most ``limit``."""
     count = 1 if len(face.sights) == 1 else limit
     return np.stack(list(islice(face.aligned_faces(), count)))
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Whether a file holds just one frame."""
     return sum(1 for _ in islice(iter_frames(path), 2)) == 1

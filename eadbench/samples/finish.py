@@ -1,4 +1,4 @@
-"""From whatever a method wrote to a result that counts: alignment, the common codec,
+"""From the raw output of a method to a checked result: alignment, the common codec,
 checks.
 """
 
@@ -15,7 +15,7 @@ from eadbench.media.audio import read_audio
 from eadbench.media.video import VideoWriter, iter_frames, probe, replace_audio
 from eadbench.samples.config import SamplesConfig
 from eadbench.samples.manifest import FPS, RATE, SAMPLES_PER_FRAME, RenderJob
-from eadbench.samples.methods.base import Alignment, Raw
+from eadbench.samples.methods.base import Alignment, RawResult
 
 FPS_TOLERANCE = 0.01
 
@@ -28,7 +28,7 @@ class Result:
     frames_raw: int
 
 
-def finish(raw: Raw, job: RenderJob, target: Path, config: SamplesConfig, mark: str | None) -> Result:
+def finish(raw: RawResult, job: RenderJob, target: Path, config: SamplesConfig, mark: str | None) -> Result:
     """Write ``target`` from a raw result and check it.
 
     The rule: frame k of the result belongs to frame k of the clip (after
@@ -36,7 +36,7 @@ def finish(raw: Raw, job: RenderJob, target: Path, config: SamplesConfig, mark: 
     most ``alignment.missing`` frames stays short; everything else fails.
 
     Args:
-        raw: What the method gave.
+        raw: The method's result.
         job: The clip.
         target: The mp4.
         config: Codec.
@@ -45,12 +45,13 @@ def finish(raw: Raw, job: RenderJob, target: Path, config: SamplesConfig, mark: 
     Raises:
         EadbenchError: With the reason why the result does not count.
     """
-    audio = _sound(read_audio(raw.audio, RATE) if raw.audio else job.sound(), job.frames)
+    driving_audio = read_audio(raw.audio, RATE) if raw.audio else job.driving_audio()
+    audio = _fit_audio(driving_audio, job.frames)
     if raw.verbatim:
         replace_audio(raw.file, target, audio, RATE)
         frames = sum(1 for _ in iter_frames(target))
         return check(target, job, min(frames, job.frames), frames)
-    frames, count = _frames(raw, job)
+    frames, count = _raw_frames(raw, job)
     tags = {"comment": mark} if mark else None
     with VideoWriter(
         target, FPS, crf=config.crf, preset=config.preset, audio=audio, rate=RATE, metadata=tags
@@ -60,7 +61,7 @@ def finish(raw: Raw, job: RenderJob, target: Path, config: SamplesConfig, mark: 
             if written == job.frames:
                 count.extra += 1
                 continue
-            writer.add(_fit(image, raw.alignment, job))
+            writer.add(_fit_frame(image, raw.alignment, job))
             written += 1
         if written < max(1, job.frames - raw.alignment.missing):
             allowed = f" ({raw.alignment.missing} may be missing)" if raw.alignment.missing else ""
@@ -72,7 +73,7 @@ class _FrameCount:
     extra = 0
 
 
-def _frames(raw: Raw, job: RenderJob) -> tuple[Iterator[np.ndarray], _FrameCount]:
+def _raw_frames(raw: RawResult, job: RenderJob) -> tuple[Iterator[np.ndarray], _FrameCount]:
     """The frames of a raw result at the clip's rate, without the leading ones that do
     not belong to it.
     """
@@ -100,8 +101,8 @@ def _frames(raw: Raw, job: RenderJob) -> tuple[Iterator[np.ndarray], _FrameCount
     return chain([first], images), count
 
 
-def _fit(image: np.ndarray, alignment: Alignment, job: RenderJob) -> np.ndarray:
-    """Cut out the result's part of the picture and bring it to the clip's size."""
+def _fit_frame(image: np.ndarray, alignment: Alignment, job: RenderJob) -> np.ndarray:
+    """Crop the result's region of a frame and resize it to the clip's size."""
     height, width = image.shape[:2]
     if alignment.region != "full":
         image = image[:, : width // 2] if alignment.region == "left_half" else image[:, width // 2 :]
@@ -112,14 +113,15 @@ def _fit(image: np.ndarray, alignment: Alignment, job: RenderJob) -> np.ndarray:
         )
     if (height, width) == (job.size, job.size):
         return image
-    way = cv2.INTER_AREA if width > job.size else cv2.INTER_CUBIC
-    return cv2.resize(image, (job.size, job.size), interpolation=way)
+    interpolation = cv2.INTER_AREA if width > job.size else cv2.INTER_CUBIC
+    return cv2.resize(image, (job.size, job.size), interpolation=interpolation)
 
 
-def _sound(samples: np.ndarray, frames: int) -> np.ndarray:
-    """The driving sound, cut or padded to ``frames`` video frames."""
-    samples = samples[: frames * SAMPLES_PER_FRAME]
-    return np.pad(samples, (0, frames * SAMPLES_PER_FRAME - len(samples)))
+def _fit_audio(samples: np.ndarray, frames: int) -> np.ndarray:
+    """The driving audio, cut or padded to ``frames`` video frames."""
+    length = frames * SAMPLES_PER_FRAME
+    samples = samples[:length]
+    return np.pad(samples, (0, length - len(samples)))
 
 
 def check(target: Path, job: RenderJob, frames: int, frames_raw: int) -> Result:
@@ -129,17 +131,17 @@ def check(target: Path, job: RenderJob, frames: int, frames_raw: int) -> Result:
         EadbenchError: If it differs; the file is removed.
     """
     info = probe(target)
-    found = sum(1 for _ in iter_frames(target))
-    wrong = []
-    if found < frames or (found != frames and found != frames_raw):
-        wrong.append(f"{found} frames instead of {frames}")
+    decoded = sum(1 for _ in iter_frames(target))
+    differences = []
+    if decoded < frames or decoded not in (frames, frames_raw):
+        differences.append(f"{decoded} frames instead of {frames}")
     if (info.width, info.height) != (job.size, job.size):
-        wrong.append(f"{info.width}x{info.height} instead of {job.size}x{job.size}")
+        differences.append(f"{info.width}x{info.height} instead of {job.size}x{job.size}")
     if info.fps is None or abs(info.fps - job.fps) > FPS_TOLERANCE:
-        wrong.append(f"{info.fps} frames per second instead of {job.fps:g}")
+        differences.append(f"{info.fps} frames per second instead of {job.fps:g}")
     if info.sample_rate is None:
-        wrong.append("no sound")
-    if wrong:
+        differences.append("no audio")
+    if differences:
         target.unlink()
-        raise EadbenchError("the result does not fit: " + ", ".join(wrong), job.clip_id)
+        raise EadbenchError("the result does not fit: " + ", ".join(differences), job.clip_id)
     return Result(frames, frames_raw)

@@ -1,5 +1,5 @@
-"""A job's inputs as other people's programs want them: one plain folder, safe names, 25
-fps, 16 kHz.
+"""A job's inputs in the form that foreign programs expect: one plain folder, safe names,
+25 fps, 16 kHz.
 """
 
 import json
@@ -28,7 +28,7 @@ class ModelInputs:
     boxes: Path
 
     def as_strings(self) -> dict[str, str]:
-        return {k: str(v) for k, v in vars(self).items()}
+        return {name: str(path) for name, path in vars(self).items()}
 
 
 def write_inputs(job: RenderJob, folder: Path) -> ModelInputs:
@@ -38,22 +38,17 @@ def write_inputs(job: RenderJob, folder: Path) -> ModelInputs:
     Raises:
         EadbenchError: If an input cannot be decoded.
     """
-    inputs = ModelInputs(
-        *(folder / name for name in ("input.mp4", "input.wav", "reference.png", "boxes.json"))
-    )
+    names = ("input.mp4", "input.wav", "reference.png", "boxes.json")
+    inputs = ModelInputs(*(folder / name for name in names))
     frames = sum(1 for _ in iter_frames(job.video))
     if frames == job.frames:
         shutil.copyfile(job.video, inputs.video)
     else:
-        write_video(
-            inputs.video,
-            islice((image for _, image in iter_frames(job.video)), job.frames),
-            job.fps,
-            crf=INPUT_CRF,
-        )
-    write_wav(inputs.audio, job.sound(), RATE)
+        images = (image for _, image in iter_frames(job.video))
+        write_video(inputs.video, islice(images, job.frames), job.fps, crf=INPUT_CRF)
+    write_wav(inputs.audio, job.driving_audio(), RATE)
     (image,) = read_frames(job.reference_video, limit=1)
-    # OpenCV's own writing says nothing of a full disk.
+    # cv2.imwrite does not report a full disk
     inputs.reference.write_bytes(cv2.imencode(inputs.reference.suffix, image[..., ::-1])[1])
     inputs.boxes.write_text(json.dumps(face_boxes(job).tolist()))
     return inputs

@@ -1,5 +1,5 @@
-"""Run somebody else's program so that it can do no harm: no shell, a time limit for the
-whole process group, bounded log.
+"""Run a foreign program safely: no shell, a time limit for the whole process group, a
+bounded log.
 """
 
 import contextlib
@@ -16,23 +16,23 @@ from pathlib import Path
 from eadbench.core.children import kill_group, popen
 from eadbench.core.secrets import hide_in_file
 
-HEAD, TAIL, BLOCK = 1 << 20, 1 << 18, 1 << 16
-GRACE = 3.0
+HEAD, TAIL, BLOCK = 1 << 20, 1 << 18, 1 << 16  # bytes of a log's beginning and end, and per read
+GRACE = 3.0  # seconds between the signals that end a program
 POLL = 0.1
 GPU_EVERY = 1.0  # seconds between questions to nvidia-smi
 
 
 @dataclass(frozen=True)
-class Finished:
+class ProcessResult:
     """How a program ended.
 
     Attributes:
         status: Exit status; negative for a signal; null when it could not be started.
         timed_out: Whether we stopped it.
         seconds: Wall time.
-        peak_mb: Largest GPU memory where it says or ``nvidia-smi`` tells, else its
-            largest resident set with that of its children, MiB; null where /proc does
-            not tell, or it was too quick.
+        peak_mb: Peak of GPU memory where the program or ``nvidia-smi`` reports it, else
+            of its resident set with that of its children, MiB; null where /proc does
+            not report it, or the program was too quick.
         note: Why it could not be started.
     """
 
@@ -42,29 +42,28 @@ class Finished:
     peak_mb: float | None
     note: str = ""
 
-    def trouble(self, timeout: float) -> str:
-        """One sentence on what was wrong with its end; empty for an exit status of 0,
-        which proves nothing.
+    def problem(self, timeout: float) -> str:
+        """What was wrong with its end, in words; empty for an exit status of 0, which
+        proves nothing.
         """
         if self.note:
             return self.note
         if self.timed_out:
             return f"stopped after {timeout:g} s"
         if self.status:
-            return (
-                f"ended by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
-            )
+            by_signal = self.status < 0
+            return f"ended by signal {-self.status}" if by_signal else f"ended with status {self.status}"
         return ""
 
 
-def not_started(error: OSError) -> Finished:
-    """The end of a program that never began."""
-    return Finished(None, False, 0.0, None, f"cannot be started: {error}")
+def not_started(error: OSError) -> ProcessResult:
+    """The result of a program that could not be started."""
+    return ProcessResult(None, False, 0.0, None, f"cannot be started: {error}")
 
 
 def run(
     command: list[str], cwd: Path, log: Path, timeout: float, env: dict[str, str] | None = None
-) -> Finished:
+) -> ProcessResult:
     """Run ``command`` in ``cwd``; everything that it prints goes to ``log``, of which
     the first MiB and the last 256 KiB are kept.
 
@@ -78,9 +77,9 @@ def run(
         )
     except OSError as error:
         return not_started(error)
-    drain = Drain(child.stdout.fileno(), log)
+    drain = LogWriter(child.stdout.fileno(), log)
     drain.start()
-    memory = Memory(child.pid)
+    memory = MemoryMonitor(child.pid)
     try:
         status, timed_out = _wait(child, started + timeout, memory)
     finally:
@@ -88,13 +87,13 @@ def run(
     drain.finish()
     child.stdout.close()
     hide_in_file(log)
-    return Finished(status, timed_out, time.monotonic() - started, memory.peak_mb)
+    return ProcessResult(status, timed_out, time.monotonic() - started, memory.peak_mb)
 
 
-def _wait(child: subprocess.Popen, deadline: float, memory: "Memory") -> tuple[int, bool]:
+def _wait(child: subprocess.Popen, deadline: float, memory: "MemoryMonitor") -> tuple[int, bool]:
     timed_out, pause, signals = False, 0.005, [signal.SIGTERM, signal.SIGKILL]
     while True:
-        memory.look()
+        memory.sample()
         status = child.poll()
         if status is not None:
             return status, timed_out
@@ -106,38 +105,33 @@ def _wait(child: subprocess.Popen, deadline: float, memory: "Memory") -> tuple[i
         pause = min(0.1, pause * 1.5)
 
 
-class Memory:
-    """Watches the memory of a process and its children. (``ru_maxrss`` will not do: it
-    holds what we had ourselves when we forked.)
+class MemoryMonitor:
+    """Measures the memory of a process and its children. (``ru_maxrss`` includes our own
+    memory at the time of the fork.)
     """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.main_mb: float | None = None
         self.gpu_mb: float | None = None
-        self._next_gpu = (
-            time.monotonic()
-            if Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi")
-            else float("inf")
-        )
-        with contextlib.suppress(OSError):  # a worker lives on: forget the peak of its earlier clips
+        has_gpu = Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi")
+        self._next_gpu = time.monotonic() if has_gpu else float("inf")
+        with contextlib.suppress(OSError):  # reset the peak of a worker's earlier clips
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     @property
     def peak_mb(self) -> float | None:
         return self.gpu_mb or self.main_mb
 
-    def look(self) -> None:
-        """Take a sample: the process's own high water, and what it and its children
-        hold now.
+    def sample(self) -> None:
+        """Measure once: the peak of the process itself, and the present memory of it
+        and its children.
         """
         family = [self.pid, *descendants(self.pid)]
-        own, *others = [_status_mb(pid) for pid in family]
-        # A child of the very size is one that was forked just now: it still shares our
-        # memory.
-        now = own.get("VmRSS", 0.0) + sum(
-            one.get("VmRSS", 0.0) for one in others if one.get("VmSize") != own.get("VmSize")
-        )
+        own, *children = [_status_mb(pid) for pid in family]
+        # A child of exactly the same size was forked just now and still shares the memory.
+        separate = [child for child in children if child.get("VmSize") != own.get("VmSize")]
+        now = own.get("VmRSS", 0.0) + sum(child.get("VmRSS", 0.0) for child in separate)
         self.main_mb = max(self.main_mb or 0.0, now, own.get("VmHWM", 0.0)) or None
         if time.monotonic() >= self._next_gpu:
             self._next_gpu = time.monotonic() + GPU_EVERY
@@ -158,18 +152,21 @@ def _status_mb(pid: int) -> dict[str, float]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Children of a running process, and theirs; what ends while we look has none."""
+    """Process ids of the children of a running process, and of theirs."""
     children: list[int] = []
     with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():  # by the thread that made them
-            with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():  # children are listed by thread
+            with contextlib.suppress(OSError):  # a thread may end meanwhile
                 children += [int(word) for word in (thread / "children").read_text().split()]
-    return [one for child in children for one in (child, *descendants(child))]
+    pids = []
+    for child in children:
+        pids += [child, *descendants(child)]
+    return pids
 
 
 def _gpu_mb(pids: set[int]) -> float:
-    """GPU memory of some processes by ``nvidia-smi``, MiB; 0 where it does not tell (in
-    containers it knows other numbers).
+    """GPU memory of some processes by ``nvidia-smi``, MiB; 0 where it does not list them
+    (in containers their numbers are others).
     """
     query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
     try:
@@ -182,49 +179,49 @@ def _gpu_mb(pids: set[int]) -> float:
         return 0.0
 
 
-class Drain(threading.Thread):
-    """Reads a pipe to its end, or until :meth:`finish`, and keeps the beginning and the
-    end of what it brings on disk.
+class LogWriter(threading.Thread):
+    """Reads a pipe to its end, or until :meth:`finish`, and writes the beginning and the
+    end of the output to a log file.
     """
 
     def __init__(self, pipe: int, log: Path) -> None:
         super().__init__(daemon=True)
         self.pipe, self.log = pipe, log
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     def finish(self) -> None:
-        """Take the rest, and leave the pipe to the caller; a grandchild that outlived
-        its group may hold it open for ever.
+        """Read the rest and stop; a grandchild that outlived its group may hold the pipe
+        open for ever.
         """
         self.join(GRACE)
-        self._over.set()
+        self._stopped.set()
         self.join()
 
     def run(self) -> None:
         try:
-            self._keep()
-        except OSError:  # a full disk: the log ends here, and the program must not wait for us
+            self._write_log()
+        except OSError:  # a full disk: the log ends here, but the program must not block
             while self._next():
                 pass
 
-    def _keep(self) -> None:
-        seen, tail = 0, bytearray()
-        with self.log.open("wb", buffering=0) as kept:
+    def _write_log(self) -> None:
+        read_bytes, tail = 0, bytearray()
+        with self.log.open("wb", buffering=0) as log:
             while block := self._next():
-                room = max(0, HEAD - seen)
-                kept.write(block[:room])
+                room = max(0, HEAD - read_bytes)
+                log.write(block[:room])
                 tail += block[room:]
                 if len(tail) > 2 * TAIL:
                     del tail[:-TAIL]
-                seen += len(block)
+                read_bytes += len(block)
             rest = tail[-TAIL:]
-            left_out = seen - HEAD - len(rest)
+            left_out = read_bytes - HEAD - len(rest)
             if left_out > 0:
-                kept.write(f"\n... {left_out} bytes left out ...\n".encode())
-            kept.write(rest)
+                log.write(f"\n... {left_out} bytes left out ...\n".encode())
+            log.write(rest)
 
     def _next(self) -> bytes:
-        while not self._over.is_set():
+        while not self._stopped.is_set():
             if select.select([self.pipe], [], [], POLL)[0]:
                 return os.read(self.pipe, BLOCK)
         return b""

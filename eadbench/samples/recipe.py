@@ -20,8 +20,8 @@ class Weight(Strict):
     """A file that the method needs.
 
     Attributes:
-        path: Where it must lie, relative to the folder of weights.
-        source: Where it can be had.
+        path: Where it must be, relative to the folder of weights.
+        source: Where to get it.
         sha256: Its hash; null where none is known to us, the hash found is then written
             to the log.
         size: Its size in bytes, where known.
@@ -39,11 +39,11 @@ class Weight(Strict):
 
 
 class Jpeg(Strict):
-    """A picture written anew as JPEG of the best quality.
+    """An image encoded as JPEG of the best quality.
 
     Attributes:
         source: A PNG; template.
-        size: Side in pixels; null leaves it.
+        size: Side in pixels; null keeps it.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Workdir(Strict):
     Attributes:
         folders: Folders to make.
         links: Name to target; targets are templates. Missing targets are an error.
-        jpegs: Name to picture.
+        jpegs: Name to image.
         files: Name to text; texts are templates (write ``{{`` for a brace).
         landmarks: Write our landmarks there as ``.npy``: ``(T, 478, 2)`` float32 in
             pixels of ``{video}``, MediaPipe's numbering.
@@ -70,14 +70,14 @@ class Workdir(Strict):
 
 
 class Output(Strict):
-    """Where the result appears and how it comes back to our frames.
+    """Where the result appears and how its frames map to those of the clip.
 
     Attributes:
         path: Template of a path or of a pattern with ``*``, relative to the working
             folder; exactly one file must fit.
-        region: Part of the picture that is the result.
+        region: Part of the frame that is the result.
         skip: Leading frames that are not part of it.
-        missing: Frames that may lack at its end.
+        missing: Frames that may be missing at its end.
         resample: Whether its own frame rate is accepted.
         note: Frames as observed, and where.
     """
@@ -109,19 +109,19 @@ class Recipe(Strict):
 
     Attributes:
         title, paper, repository, commit, licence, weights_licence: What it is.
-        ran: How far this recipe was really run, by whom, with what.
+        ran: How far this recipe was run in practice, when and with what.
         environment: Name in ``envs/``.
         protocols: What it can do. Lip editors keep the source's emotion, so
             ``cross_emotion`` is not theirs.
         drives: ``video`` (edits the clip) or ``image`` (animates the reference; head and
             framing are not the clip's, frame by frame).
-        emotion_control: What it can be told of the emotion.
-        emotions: Our names to its own; clips of others are refused. Empty: it is told
-            nothing.
+        emotion_control: How it can be given the emotion.
+        emotions: Our names to its own; clips of others are refused. Empty: it is given
+            no emotion.
         gpu: Whether it cannot run without a GPU.
         prepared: Whether it needs the user's ``prepared/{clip_id}`` folder, and what
             must be in it; empty if not.
-        reference: What it sees of the identity, for the column ``reference_clip``:
+        reference: Clip that shows it the identity, for the column ``reference_clip``:
             ``current`` or ``reference``.
         weights: Files needed.
         workdir: The working folder.
@@ -133,7 +133,7 @@ class Recipe(Strict):
             be ``{python}``.
         cwd: Folder in which it is run; template.
         output: Where the result appears.
-        traps: What to know; shown by ``methods list``.
+        traps: Known pitfalls; shown by ``methods list``.
     """
 
     title: str
@@ -168,22 +168,17 @@ class Recipe(Strict):
         return self
 
 
-def shipped() -> list[str]:
+def shipped_recipes() -> list[str]:
     """Names of the recipes in the package."""
-    return sorted(
-        p.name[:-5]
-        for p in files("eadbench.samples").joinpath("recipes").iterdir()
-        if p.name.endswith(".yaml")
-    )
+    names = [path.name for path in files("eadbench.samples").joinpath("recipes").iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def folder_of(name: str) -> Path:
-    """Where the recipe's adapter lies."""
-    return (
-        Path(name).parent
-        if name.endswith((".yaml", ".yml"))
-        else Path(str(files("eadbench.samples").joinpath("recipes")))
-    )
+    """The folder of a recipe and its adapter."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name).parent
+    return Path(str(files("eadbench.samples").joinpath("recipes")))
 
 
 @cache  # a plan asks for the recipe of every cell
@@ -200,14 +195,14 @@ def load_recipe(name: str) -> tuple[Recipe, str]:
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if not path.exists():
-            raise EadbenchError("no such recipe", path, f"shipped ones: {', '.join(shipped())}")
-    elif name in shipped():
+            raise EadbenchError("no such recipe", path, f"shipped ones: {', '.join(shipped_recipes())}")
+    elif name in shipped_recipes():
         path = files("eadbench.samples").joinpath("recipes", f"{name}.yaml")
     else:
         raise EadbenchError(
             f"no recipe {name!r}",
             "samples.methods.*.recipe",
-            f"shipped: {', '.join(shipped())}; or give the path of a YAML file",
+            f"shipped: {', '.join(shipped_recipes())}; or give the path of a YAML file",
         )
     text = path.read_text(encoding="utf-8")
     try:

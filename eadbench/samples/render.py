@@ -1,4 +1,4 @@
-"""``samples render``: one face, one sound, one emotion."""
+"""``samples render``: one face, one audio track, one emotion."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ from eadbench.media.audio import read_audio
 from eadbench.media.video import VideoWriter
 from eadbench.models.masks import mask_for
 from eadbench.samples.config import SamplerConfig
-from eadbench.samples.faces import FPS, FollowedFace, follow, is_picture, reference_frames
+from eadbench.samples.faces import FPS, TrackedFace, is_image, reference_frames, track_face
 from eadbench.samples.manifest import RATE, SAMPLES_PER_FRAME
 from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.request import RenderRequest
@@ -30,7 +30,7 @@ from eadbench.samples.run import TrainedRun, load_eadnet, load_vae, states_of
 
 log = logging.getLogger(__name__)
 REFERENCE_SECONDS = 4
-MARK = "synthetic: this face was animated by eadbench (EAD-Net)"
+SYNTHETIC_MARK = "synthetic: this face was animated by eadbench (EAD-Net)"
 
 
 def render(
@@ -38,39 +38,39 @@ def render(
     run_folder: Path,
     zoo_folder: Path,
     parts: dict[str, Path],
-    given: Settings,
+    settings: Settings,
     overrides: dict[str, Any],
     out: Path,
 ) -> None:
-    """Write ``out``: the source's frames with the face speaking, and the sound.
+    """Write ``out``: the source's frames with the face speaking, and the audio.
 
     Raises:
         EadbenchError: If an input cannot be used, no face is found, or a part is
             missing.
     """
     started = time.perf_counter()
-    source, device = request.source, pick_device(given.device)
+    source, device = request.source, pick_device(settings.device)
     run = load_eadnet(run_folder)
-    sampler_config = SamplerConfig.model_validate(given.samples.sampler.model_dump() | overrides)
-    part = {name: parts.get(name, zoo_folder / name) for name in ("vae", "whisper", "text_encoder")}
-    sampler = Sampler(run, load_vae(part["vae"], run).to(device), sampler_config, device, given.seed)
-    text, vai = emotion_of(request, run, part["text_encoder"])
-    sound = read_audio(request.audio, RATE)
-    frames = len(sound) // SAMPLES_PER_FRAME
+    sampler_config = SamplerConfig.model_validate(settings.samples.sampler.model_dump() | overrides)
+    artefacts = {name: parts.get(name, zoo_folder / name) for name in ("vae", "whisper", "text_encoder")}
+    sampler = Sampler(run, load_vae(artefacts["vae"], run).to(device), sampler_config, device, settings.seed)
+    text, vai = emotion_of(request, run, artefacts["text_encoder"])
+    audio = read_audio(request.audio, RATE)
+    frames = len(audio) // SAMPLES_PER_FRAME
     if frames < 1:
         raise EadbenchError("the speech is shorter than one frame", request.audio)
-    face = follow(
+    face = track_face(
         source,
         frames,
-        given.clips,
-        max(given.clips.size, run.size),
-        still=request.video is None or is_picture(source),
+        settings.clips,
+        max(settings.clips.size, run.size),
+        still=request.video is None or is_image(source),
     )
     if face.frames < frames:
         log.warning(
             "the video has %d frames, the speech %d: the result ends with the video", face.frames, frames
         )
-    sound = fit_length(sound, face.frames)
+    audio = fit_length(audio, face.frames)
     reference = reference_frames(face, REFERENCE_SECONDS * FPS)
     clip = RenderClip(
         name=str(source.name),
@@ -78,36 +78,33 @@ def render(
         count=face.frames,
         reference=reference,
         reference_at=len(reference) // 2,  # as in training, the reference is not the frame itself
-        audio=states_of(sound, run, part["whisper"], device),
+        audio=states_of(audio, run, artefacts["whisper"], device),
         text=text,
         vai=vai,
     )
     tags = {
-        "comment": MARK,
+        "comment": SYNTHETIC_MARK,
         "description": f"emotion: {request.text or request.emotion or 'none'}; run: {run_folder.name}",
     }
-    with VideoWriter(
-        out, FPS, crf=given.samples.crf, preset=given.samples.preset, audio=sound, rate=RATE, metadata=tags
-    ) as writer:
-        for image in track(
-            pasted(face, sampler.render(clip), run.mask), "render", total=face.frames, unit="frames"
-        ):
+    crf, preset = settings.samples.crf, settings.samples.preset
+    with VideoWriter(out, FPS, crf=crf, preset=preset, audio=audio, rate=RATE, metadata=tags) as writer:
+        frames = paste_frames(face, sampler.render(clip), run.mask)
+        for image in track(frames, "render", total=face.frames, unit="frames"):
             writer.add(image)
     seconds = time.perf_counter() - started
     log.info("%s: %d frames in %.1f s (%.2f frames/s)", out, face.frames, seconds, face.frames / seconds)
 
 
-def pasted(face: FollowedFace, drawn: Iterator[np.ndarray], mask: str) -> Iterator[np.ndarray]:
+def paste_frames(face: TrackedFace, drawn: Iterator[np.ndarray], mask: str) -> Iterator[np.ndarray]:
     """Whole frames with the drawn faces in them; those without face as they are.
     Colours were matched in the aligned frames already.
     """
     replace = 1 - mask_for(mask, face.size)[0].numpy()
     for number, (whole, aligned) in enumerate(zip(face.whole(), drawn, strict=True)):
-        yield (
-            paste_back(whole, aligned, face.matrix_of(number), replace, match_colour=False)
-            if face.has_face(number)
-            else whole
-        )
+        if face.has_face(number):
+            yield paste_back(whole, aligned, face.matrix_of(number), replace, match_colour=False)
+        else:
+            yield whole
 
 
 def emotion_of(
@@ -116,7 +113,7 @@ def emotion_of(
     """Encoded text and valence-arousal-intensity, as far as the run reads them.
 
     Raises:
-        EadbenchError: If the run cannot be told what is asked for.
+        EadbenchError: If the run reads none of what the request gives.
     """
     sources = run.model.sources
     emotion = common_name(request.emotion) if request.emotion else None
@@ -130,11 +127,12 @@ def emotion_of(
             vai = (request.valence or 0.0, request.arousal or 0.0, request.intensity)
         elif emotion:
             vai = valence_arousal_intensity(emotion, request.intensity)
-    if text is None and vai is None and (words or request.valence is not None or request.arousal is not None):
-        told = ", ".join(sources[1:]) or "nothing"
+    has_emotion = words or request.valence is not None or request.arousal is not None
+    if has_emotion and text is None and vai is None:
+        readable = ", ".join(sources[1:]) or "nothing"
         raise EadbenchError(
-            "this run cannot be told the emotion that way",
-            f"the run listens to: {told}",
+            "this run cannot read the emotion in that form",
+            f"the run reads: {readable}",
             "name another run, or leave the emotion out",
         )
     return text, vai

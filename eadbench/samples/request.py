@@ -1,4 +1,4 @@
-"""What ``samples render`` is asked for, checked before anything large is imported."""
+"""The request to ``samples render``, checked before anything large is imported."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +30,11 @@ class RenderRequest:
     def __post_init__(self) -> None:
         if (self.video is None) == (self.image is None):
             raise EadbenchError(
-                "the face is not told, or twice", "--video, --image", "give either a video or a picture"
+                "name the face exactly once", "--video, --image", "give either a video or an image"
             )
-        for given in (self.source, self.audio):
-            if not given.is_file():
-                raise EadbenchError("no such file", given, "name a file")
+        for path in (self.source, self.audio):
+            if not path.is_file():
+                raise EadbenchError("no such file", path, "name a file")
         try:
             common_name(self.emotion or "neutral")
         except KeyError as error:

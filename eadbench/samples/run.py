@@ -20,7 +20,7 @@ from eadbench.zoo.card import read_card
 
 @dataclass
 class TrainedRun:
-    """A trained EAD-Net and what it was trained with.
+    """A trained EAD-Net and the settings of its training.
 
     Attributes:
         network: The network, frozen.
@@ -29,7 +29,7 @@ class TrainedRun:
         schedule: Arguments of diffusers' schedulers: betas, number of steps, what is
             predicted.
         shared_noise: Weight of the noise that all frames share.
-        features: How its features were made.
+        features: Settings of its features.
     """
 
     network: EADNet
@@ -57,14 +57,12 @@ def load_kind(folder: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
     return network, facts
 
 
-def states_of(sound: np.ndarray, run: TrainedRun, whisper: Path, device: torch.device) -> torch.Tensor:
-    """Whisper states ``(T50, L, D)``, made as those of the training."""
+def states_of(audio: np.ndarray, run: TrainedRun, whisper: Path, device: torch.device) -> torch.Tensor:
+    """Whisper states ``(T50, L, D)`` of 16 kHz audio ``(N,)``, computed as in training."""
     facts = run.features
-    padding, overlap = (
-        str(facts.get("whisper_padding", "true")) == "true",
-        float(facts.get("whisper_overlap", 5.0)),
-    )
-    return whisper_states(zoo.load(whisper, device), sound, padding, overlap)
+    padding = str(facts.get("whisper_padding", "true")) == "true"
+    overlap = float(facts.get("whisper_overlap", 5.0))
+    return whisper_states(zoo.load(whisper, device), audio, padding, overlap)
 
 
 def load_eadnet(folder: Path) -> TrainedRun:
@@ -77,13 +75,13 @@ def load_eadnet(folder: Path) -> TrainedRun:
 
 
 def load_vae(folder: Path, run: TrainedRun) -> nn.Module:
-    """Load the VAE and make sure that it is the one that the run was trained with.
+    """Load the VAE and verify that it is the one that the run was trained with.
 
     Raises:
         EadbenchError: If it is another.
     """
-    found = read_card(folder).sha256
-    if run.features.get("vae", found) != found:
+    sha256 = read_card(folder).sha256
+    if run.features.get("vae", sha256) != sha256:
         raise EadbenchError(
             "the run was trained with another VAE",
             folder,
@@ -94,4 +92,6 @@ def load_vae(folder: Path, run: TrainedRun) -> nn.Module:
 
 def hash_of_run(folder: Path | None) -> str:
     """sha256 of a run's weights, from its card; empty without a run."""
-    return read_run_card(folder)["sha256"] if folder and (Path(folder) / "card.json").exists() else ""
+    if not folder or not (Path(folder) / "card.json").exists():
+        return ""
+    return read_run_card(folder)["sha256"]

@@ -24,7 +24,7 @@ class EvenDDIM(DDIMScheduler):
     def step(
         self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **options: Any
     ) -> Any:
-        """As diffusers'."""
+        """See diffusers."""
         later = self.timesteps[self.timesteps < timestep]
         gap = int(timestep) - (int(later[0]) if len(later) else -1)
         # so that train_steps // steps is the gap
@@ -59,14 +59,14 @@ def make_scheduler(name: str, schedule: dict[str, Any], steps: int, device: Any 
         EadbenchError: If there are no such timesteps, as when there are more than in
             the training.
     """
-    kind, options = SCHEDULERS[name]
-    scheduler = kind(**schedule, **options, timestep_spacing="trailing")
-    last = scheduler.config.num_train_timesteps
-    if not 1 <= steps <= last:
+    scheduler_class, options = SCHEDULERS[name]
+    scheduler = scheduler_class(**schedule, **options, timestep_spacing="trailing")
+    train_steps = scheduler.config.num_train_timesteps
+    if not 1 <= steps <= train_steps:
         raise EadbenchError(
-            f"{steps} steps of sampling for {last} of the training",
+            f"{steps} steps of sampling for {train_steps} of the training",
             "samples.sampler.steps",
-            f"choose 1 to {last}",
+            f"choose 1 to {train_steps}",
         )
     scheduler.set_timesteps(steps, device=device)
     if len(scheduler.timesteps) > steps:
@@ -77,7 +77,8 @@ def make_scheduler(name: str, schedule: dict[str, Any], steps: int, device: Any 
             scheduler.sigmas = torch.cat([scheduler.sigmas[:steps], scheduler.sigmas[-1:]])
         scheduler.num_inference_steps = steps
     times = scheduler.timesteps
-    if len(times) != steps or times.min() < 0 or times.max() >= last or not (times[:-1] > times[1:]).all():
+    in_range = len(times) == steps and times.min() >= 0 and times.max() < train_steps
+    if not in_range or not (times[:-1] > times[1:]).all():
         raise EadbenchError(
             f"scheduler {name} has no {steps} steps of sampling",
             "samples.sampler.steps",

@@ -1,9 +1,9 @@
-"""What a method of the user's reads, by content: finished videos, programs, recipes,
+"""Digests of what a method of the user's reads: finished videos, programs, recipes,
 checkouts, weights.
 
-Neither the configuration nor an earlier job tells of them, yet results depend on them.
-The workflow asks while it plans, so that nothing large is imported here; hashes of
-files are remembered by size and time of change.
+Results depend on them, but they are neither in the configuration nor outputs of earlier
+jobs. The workflow calls this while it plans, so that nothing large is imported here;
+hashes of files are cached by size and time of change.
 """
 
 import contextlib
@@ -28,32 +28,32 @@ class Digests:
     """sha256 of files, each computed once for a size and time of change.
 
     Args:
-        cache: JSON file that remembers them from one planning to the next; ``None``
-            remembers nothing.
+        cache: JSON file that keeps them from one planning to the next; ``None`` for
+            none.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
         self.cache = cache
-        self._known: dict[str, list[Any]] = {}
+        self._cached: dict[str, list[Any]] = {}
         with contextlib.suppress(OSError, ValueError):
-            self._known = json.loads(cache.read_text(encoding="utf-8")) if cache else {}
+            self._cached = json.loads(cache.read_text(encoding="utf-8")) if cache else {}
 
     def of(self, path: Path) -> str:
         """sha256 of a file."""
-        found = path.stat()
-        state = [found.st_size, found.st_mtime_ns, found.st_ino]
+        status = path.stat()
+        state = [status.st_size, status.st_mtime_ns, status.st_ino]
         key = str(path.resolve())
-        if self._known.get(key, [None])[:-1] != state:
-            self._known[key] = [*state, sha256_of(path)]
+        if self._cached.get(key, [None])[:-1] != state:
+            self._cached[key] = [*state, sha256_of(path)]
             self._save()
-        return self._known[key][-1]
+        return self._cached[key][-1]
 
     def _save(self) -> None:
         if self.cache:
             try:
-                write_text(self.cache, json.dumps(self._known))
+                write_text(self.cache, json.dumps(self._cached))
             except OSError:
-                self.cache = None  # a place where nothing can be written: hashed anew the next time
+                self.cache = None  # not writable: files are hashed again the next time
 
 
 def reads(method: BaseMethodConfig, corpus: str, protocol: str, digests: Digests) -> dict[str, str]:
@@ -61,55 +61,72 @@ def reads(method: BaseMethodConfig, corpus: str, protocol: str, digests: Digests
     empty for those of this workflow.
 
     Args:
-        method: Of the configuration.
+        method: Settings of the method.
         corpus, protocol: The cell.
-        digests: Where hashes are remembered.
+        digests: Cache of hashes.
     """
     if isinstance(method, VideosConfig):
-        folder = Path(method.path.replace("{corpus}", corpus).replace("{protocol}", protocol))
-        found = {"mapping": _of([Path(method.mapping)], digests)} if method.mapping else {}
-        # else an earlier job's table tells of them
-        return found if method.after else found | {"videos": _of(_below(folder), digests)}
+        return _digests_of_videos(method, corpus, protocol, digests)
     if isinstance(method, CommandConfig):
-        named = dict(programs(method))
-        found = {word: digests.of(path) for word, path in named.items()}
-        if method.reads is not None:
-            return found | {path: _content(Path(path).expanduser(), digests) for path in method.reads}
-        homes = dict.fromkeys(filter(None, map(repository_of, named.values())))
-        return found | {f"checkout {home}": _content(home, digests) for home in homes if home != CHECKOUT}
+        return _digests_of_command(method, digests)
     if isinstance(method, ExternalConfig):
-        recipe, text = load_recipe(method.recipe)
-        weights = [
-            file
-            for _, path in weights_of(method, recipe)
-            for file in ([path] if path.is_file() else _below(path))
-        ]
-        ours = (
-            [WORKER, *([folder_of(method.recipe) / recipe.worker.adapter] if recipe.worker.adapter else [])]
-            if recipe.worker
-            else []
-        )
-        return {
-            "recipe": hashlib.sha256(text.encode()).hexdigest(),
-            "checkout": hashlib.sha256(
-                f"{commit_of(method.path)}{changes_of(method.path)}".encode()
-            ).hexdigest(),
-            "weights": _of(weights, digests),
-            "worker": _of(ours, digests),
-        }
+        return _digests_of_external(method, digests)
     return {}
+
+
+def _digests_of_videos(method: VideosConfig, corpus: str, protocol: str, digests: Digests) -> dict[str, str]:
+    folder = Path(method.path.replace("{corpus}", corpus).replace("{protocol}", protocol))
+    digest_by_name = {}
+    if method.mapping:
+        digest_by_name["mapping"] = _digest_of([Path(method.mapping)], digests)
+    if not method.after:  # else the table of the earlier job stands for the videos
+        digest_by_name["videos"] = _digest_of(_files_below(folder), digests)
+    return digest_by_name
+
+
+def _digests_of_command(method: CommandConfig, digests: Digests) -> dict[str, str]:
+    files = dict(programs(method))
+    digest_by_name = {word: digests.of(path) for word, path in files.items()}
+    if method.reads is not None:
+        for name in method.reads:
+            digest_by_name[name] = _content_digest(Path(name).expanduser(), digests)
+        return digest_by_name
+    repositories = dict.fromkeys(map(repository_of, files.values()))
+    for repository in repositories:
+        if repository not in (None, CHECKOUT):
+            digest_by_name[f"checkout {repository}"] = _content_digest(repository, digests)
+    return digest_by_name
+
+
+def _digests_of_external(method: ExternalConfig, digests: Digests) -> dict[str, str]:
+    recipe, text = load_recipe(method.recipe)
+    weights = []
+    for _, path in weights_of(method, recipe):
+        weights += [path] if path.is_file() else _files_below(path)
+    worker_files = []
+    if recipe.worker:
+        worker_files.append(WORKER)
+        if recipe.worker.adapter:
+            worker_files.append(folder_of(method.recipe) / recipe.worker.adapter)
+    checkout = f"{commit_of(method.path)}{changes_of(method.path)}"
+    return {
+        "recipe": hashlib.sha256(text.encode()).hexdigest(),
+        "checkout": hashlib.sha256(checkout.encode()).hexdigest(),
+        "weights": _digest_of(weights, digests),
+        "worker": _digest_of(worker_files, digests),
+    }
 
 
 def programs(method: CommandConfig) -> Iterator[tuple[str, Path]]:
     """Files that the words of a command name: the program, scripts, and what options
     such as ``--model=FILE`` point to.
     """
-    home = Path(method.cwd) if method.cwd and not placeholders(method.cwd) else Path()
+    folder = Path(method.cwd) if method.cwd and not placeholders(method.cwd) else Path()
     for number, word in enumerate(split(method.command, "command")):
         name = word.replace("{checkout}", str(CHECKOUT)).rpartition("=")[2]
         if placeholders(name):
             continue
-        path = home / name
+        path = folder / name
         if not path.is_file() and number == 0:
             path = Path(shutil.which(name) or path)
         if path.is_file():
@@ -133,24 +150,23 @@ def repository_of(path: Path) -> Path | None:
     return None
 
 
-def _content(path: Path, digests: Digests) -> str:
+def _content_digest(path: Path, digests: Digests) -> str:
     """Digest of a file or a folder; of a checkout, its commit and the changes of
     tracked files.
     """
     if commit := commit_of(str(path)):
         return hashlib.sha256(f"{commit}{changes_of(str(path))}".encode()).hexdigest()
-    return _of([path] if path.is_file() else _below(path), digests)
+    return _digest_of([path] if path.is_file() else _files_below(path), digests)
 
 
 def commit_of(checkout: str | None) -> str | None:
-    """Commit of a checkout; nothing if the folder is no checkout of its own."""
+    """Commit of a checkout; ``None`` if the folder is not the top of one."""
     if not checkout:
         return None
     try:
         command = ["git", "-C", checkout, "rev-parse", "--show-toplevel", "HEAD"]
-        top, commit = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=30
-        ).stdout.split("\n")[:2]
+        process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        top, commit = process.stdout.split("\n")[:2]
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return commit if Path(top).resolve() == Path(checkout).resolve() else None
@@ -176,23 +192,23 @@ def changes_of(checkout: str | None) -> str:
 
 def weights_of(method: ExternalConfig, recipe: Recipe) -> list[tuple[Weight, Path]]:
     """The weights that a recipe needs under the method's options, and where they must
-    lie.
+    be.
     """
     base = method.weights or method.path
     root = Path(base) if base else Path(f"(weights of {method.recipe})")
     options = recipe.options | method.options
-    return [
-        (w, root / w.path) for w in recipe.weights if all(str(options.get(k)) == v for k, v in w.when.items())
-    ]
+
+    def needed(weight: Weight) -> bool:
+        return all(str(options.get(name)) == value for name, value in weight.when.items())
+
+    return [(weight, root / weight.path) for weight in recipe.weights if needed(weight)]
 
 
-def _below(folder: Path) -> list[Path]:
+def _files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def _of(paths: Iterable[Path], digests: Digests) -> str:
-    """One digest of files, their names included; those that are not there count as
-    such.
-    """
+def _digest_of(paths: Iterable[Path], digests: Digests) -> str:
+    """One digest of names and contents of files; a missing file has an empty content."""
     lines = [f"{path} {digests.of(path) if path.is_file() else ''}" for path in paths]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -50,4 +50,5 @@ def fill_one(text: str, values: Mapping[str, object], where: str) -> str:
         raise EadbenchError(
             f"unknown placeholder {{{min(unknown)}}}", where, f"known: {', '.join(sorted(values))}"
         )
-    return text.format_map({k: "" if v is None else str(v) for k, v in values.items()})
+    texts = {name: "" if value is None else str(value) for name, value in values.items()}
+    return text.format_map(texts)

@@ -13,16 +13,16 @@ class WindowChunk:
     Attributes:
         starts: First frame of each window, in frames of the clip.
         window: Frames per window.
-        carried: Frames at the chunk's beginning that the chunk before has denoised,
+        carried: Frames at the chunk's beginning that the previous chunk has denoised,
             too.
-        kept: Frames that leave with this chunk; those after them are carried to the
-            next.
+        finished: Frames that are final after this chunk; those after them are carried
+            to the next.
     """
 
     starts: tuple[int, ...]
     window: int
     carried: int
-    kept: int
+    finished: int
 
     @property
     def first(self) -> int:
@@ -53,26 +53,28 @@ def chunks(frames: int, window: int, overlap: int, at_once: int) -> Iterator[Win
     starts = [*range(0, frames - window, window - overlap), frames - window]
     groups = [tuple(starts[i : i + at_once]) for i in range(0, len(starts), at_once)]
     end = 0
-    for group, following in zip(groups, [*groups[1:], None], strict=True):
+    for group, next_group in zip(groups, [*groups[1:], None], strict=True):
         carried = max(0, end - group[0])
         end = group[-1] + window
-        yield WindowChunk(group, window, carried, (following[0] if following else end) - group[0])
+        next_start = next_group[0] if next_group else end
+        yield WindowChunk(group, window, carried, next_start - group[0])
 
 
 def blend_weights(chunk: WindowChunk, overlap: int) -> torch.Tensor:
     """Weight of every window in every frame of the chunk, rising linearly over the
     overlap: ``(windows, length)``, columns sum to 1.
     """
-    place = torch.arange(chunk.window)
-    ramp = torch.minimum(place + 1, chunk.window - place).clamp(max=overlap + 1).float()
+    frame = torch.arange(chunk.window)
+    ramp = torch.minimum(frame + 1, chunk.window - frame).clamp(max=overlap + 1).float()
     weights = torch.zeros(len(chunk.starts), chunk.length)
     for row, start in zip(weights, chunk.starts, strict=True):
-        row[start - chunk.first : start - chunk.first + chunk.window] = ramp
+        offset = start - chunk.first
+        row[offset : offset + chunk.window] = ramp
     return weights / weights.sum(0)
 
 
-def hand_over(carried: int) -> torch.Tensor:
-    """Share of the chunk before in the carried frames, falling from almost 1 to almost
-    0: ``(carried,)``.
+def crossfade_weights(carried: int) -> torch.Tensor:
+    """Weight of the previous chunk in the carried frames, falling from almost 1 to
+    almost 0: ``(carried,)``.
     """
     return 1 - torch.arange(1, carried + 1) / (carried + 1)

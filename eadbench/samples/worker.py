@@ -1,5 +1,5 @@
-"""Our side of ``recipes/worker.py``: a published program that stays loaded from clip to
-clip, under the same rules as one that is started anew.
+"""The client of ``recipes/worker.py``: a published program that stays loaded from clip
+to clip, under the same rules as one that is started for each.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from eadbench.core.children import kill_group, popen
 from eadbench.core.scratch import scratch_folder
 from eadbench.core.secrets import hide_in_file
-from eadbench.samples.process import POLL, Drain, Finished, Memory, descendants, not_started
+from eadbench.samples.process import POLL, LogWriter, MemoryMonitor, ProcessResult, descendants, not_started
 
 SCRIPT = Path(str(files("eadbench.samples").joinpath("recipes", "worker.py")))
 
@@ -29,7 +29,7 @@ class WorkerRequest:
     Attributes:
         argv: Words of the command after the interpreter.
         cwd: The clip's private folder.
-        log: Where what is printed goes, bounded as in ``process``.
+        log: File for what the program prints, bounded as in ``process``.
         seed: For the program's generators.
         options: For the adapter.
     """
@@ -51,7 +51,7 @@ class Worker:
         self._child: subprocess.Popen | None = None
         self._replies = -1
 
-    def run(self, request: WorkerRequest, timeout: float) -> Finished:
+    def run(self, request: WorkerRequest, timeout: float) -> ProcessResult:
         """Run one clip; the first one pays for starting and loading."""
         started = time.monotonic()
         if self._child is None:
@@ -62,14 +62,14 @@ class Worker:
         with scratch_folder() as folder:
             return self._run(request, folder / "printed", started, timeout)
 
-    def _run(self, request: WorkerRequest, fifo: Path, started: float, timeout: float) -> Finished:
+    def _run(self, request: WorkerRequest, fifo: Path, started: float, timeout: float) -> ProcessResult:
         os.mkfifo(fifo)
-        # opens at once, where write-only would wait for a reader; closed below, when
-        # the worker is done
-        both = os.open(fifo, os.O_RDWR)
+        # a writer of ours, so that opening the FIFO blocks nobody; closed when the clip
+        # is done
+        keep_open = os.open(fifo, os.O_RDWR)
         reader = os.open(fifo, os.O_RDONLY)
-        drain, memory = Drain(reader, request.log), Memory(self._child.pid)
-        drain.start()
+        log_writer, memory = LogWriter(reader, request.log), MemoryMonitor(self._child.pid)
+        log_writer.start()
         reply, timed_out = self._ask(request, fifo, started + timeout, memory)
         status = reply["status"] if reply else self._child.poll()
         if reply and reply["gpu_mb"]:
@@ -78,11 +78,11 @@ class Worker:
             self.close()
         else:
             self._end_children()
-        os.close(both)
-        drain.finish()
+        os.close(keep_open)
+        log_writer.finish()
         os.close(reader)
         hide_in_file(request.log)
-        return Finished(
+        return ProcessResult(
             -signal.SIGKILL if status is None else status,
             timed_out,
             time.monotonic() - started,
@@ -101,29 +101,29 @@ class Worker:
         self._child = None
 
     def _start(self) -> None:
-        replies, theirs = os.pipe()
+        replies, child_end = os.pipe()
         try:
             self._child = popen(
-                [self.python, str(SCRIPT), str(theirs)],
+                [self.python, str(SCRIPT), str(child_end)],
                 self.env,
                 cwd="/",
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[theirs],
+                pass_fds=[child_end],
             )
         except OSError:
             os.close(replies)
             raise
         finally:
-            os.close(theirs)
+            os.close(child_end)
         self._replies = replies
 
     def _ask(
-        self, request: WorkerRequest, fifo: Path, deadline: float, memory: Memory
+        self, request: WorkerRequest, fifo: Path, deadline: float, memory: MemoryMonitor
     ) -> tuple[dict | None, bool]:
         """Send a request and wait; no reply means that the process died or was stopped."""
-        asked = {
+        message = {
             "argv": request.argv,
             "cwd": str(request.cwd),
             "log": str(fifo),
@@ -133,11 +133,11 @@ class Worker:
             "options": request.options,
         }
         with contextlib.suppress(BrokenPipeError):
-            self._child.stdin.write(json.dumps(asked).encode() + b"\n")
+            self._child.stdin.write(json.dumps(message).encode() + b"\n")
             self._child.stdin.flush()
         line = b""
         while time.monotonic() < deadline:
-            memory.look()
+            memory.sample()
             if not select.select([self._replies], [], [], POLL)[0]:
                 continue
             block = os.read(self._replies, 1 << 16)
@@ -150,8 +150,8 @@ class Worker:
         return None, True
 
     def _end_children(self) -> None:
-        """What a clip leaves running does not go on beside the next one, not even in a
-        group of its own.
+        """End all processes that a clip left running, those in a group of their own
+        too.
         """
         for pid in descendants(self._child.pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -44,7 +44,7 @@ def score_command(
     audio: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of driving sound, same names. [default: the videos' own]", show_default=False
+            help="Folder of driving audio, same names. [default: the videos' own]", show_default=False
         ),
     ] = None,
     labels: LabelsOption = None,
@@ -117,8 +117,8 @@ def score_command(
         eadbench score --real test/real --fake out/mine --fake out/theirs \\
           --labels emotions.csv --out scores.parquet
     """
-    given = core_settings.load(settings, config) if settings or config else None
-    wanted = config_of(given, metrics, lpips_frames)
+    loaded_settings = core_settings.load(settings, config) if settings or config else None
+    scores_config = config_of(loaded_settings, metrics, lpips_frames)
     parts = parse_parts(part)
     if out is None and not dry_run:
         raise EadbenchError(
@@ -130,38 +130,39 @@ def score_command(
     from eadbench.score.evaluators import ask_on_terminal, choose, describe_choice, load_chosen
     from eadbench.score.folders import Folders, pairs_of
     from eadbench.score.labels import read_labels
-    from eadbench.score.place import alone
+    from eadbench.score.output import reserve_output
 
     folders = Folders(real, tuple(fake), audio, tuple(image_driven or ()))
     by = [column.strip().lower() for column in by or ()]
-    known = read_labels(labels, AUDIO, by)
+    video_labels = read_labels(labels, AUDIO, by)
     if dry_run:
-        for method, tasks in pairs_of(folders, known, crop).tasks.items():
-            typer.echo(f"{method}: {sum(not task.problem for task in tasks)} of {len(tasks)} videos paired")
-        describe_choice(evaluators, wanted, parts, accept_licence or ())
+        for method, tasks in pairs_of(folders, video_labels, crop).tasks.items():
+            paired = sum(not task.problem for task in tasks)
+            typer.echo(f"{method}: {paired} of {len(tasks)} videos paired")
+        describe_choice(evaluators, scores_config, parts, accept_licence or ())
         return
-    with alone(out):
-        pairs = pairs_of(folders, known, crop)
-        chosen = choose(evaluators, wanted, parts, accept_licence or (), ask_on_terminal())
+    with reserve_output(out):
+        pairs = pairs_of(folders, video_labels, crop)
+        chosen = choose(evaluators, scores_config, parts, accept_licence or (), ask_on_terminal())
         # What is large is imported only now, when nothing is left to refuse.
         from eadbench.score.run import columns, score_folders
         from eadbench.score.show import show
         from eadbench.scores.workers import Workers
 
-        load = partial(load_chosen, wanted, chosen, device_of(given, wanted))
-        shown = tuple(wanted.metrics) if metrics else columns(bool(image_driven))
-        with Workers(jobs, wanted, load) if jobs > 1 else nullcontext() as workers:
+        load = partial(load_chosen, scores_config, chosen, device_of(loaded_settings, scores_config))
+        shown = tuple(scores_config.metrics) if metrics else columns(bool(image_driven))
+        with Workers(jobs, scores_config, load) if jobs > 1 else nullcontext() as workers:
             built = score_folders(
                 pairs,
                 out,
-                wanted,
+                scores_config,
                 load(),
-                seed_of(given),
+                seed_of(loaded_settings),
                 shown,
                 page,
                 chosen.parts,
                 workers=workers,
                 by=by,
-                labels=known,
+                labels=video_labels,
             )
         show(built, out, page, by=by)

@@ -1,5 +1,5 @@
 """Which networks measure: the published ones, those of a demo, or a folder's; never any
-but those asked for.
+but those chosen.
 """
 
 import sys
@@ -50,9 +50,16 @@ class EvaluatorFolders:
 
 
 @dataclass(frozen=True)
-class Published:
-    """A published network that the chosen metrics need; ``name`` is what the
-    configuration calls its role's.
+class PublishedNetwork:
+    """A published network that the chosen metrics need.
+
+    Attributes:
+        role: What it measures, e.g. ``sync``.
+        name: Name of the role's network in the configuration.
+        id: Its id in the registry.
+        entry: Its entry there.
+        folder: Where its files are, or go.
+        metrics: Labels of the metrics that need it.
     """
 
     role: str
@@ -63,32 +70,37 @@ class Published:
     metrics: tuple[str, ...]
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether its files are all there."""
         return all((self.folder / file.name).exists() for file in self.entry.files)
 
     @property
-    def fetchable(self) -> bool:
+    def must_be_fetched(self) -> bool:
         """Whether it is to be fetched, and can be."""
-        return not self.here and not self.entry.manual
+        return not self.is_local and not self.entry.manual
 
     @property
     def state(self) -> str:
         """``here``, ``by hand`` or what a download takes."""
-        return "here" if self.here else "by hand" if self.entry.manual else f"to fetch, {self.entry.size}"
+        if self.is_local:
+            return "here"
+        return "by hand" if self.entry.manual else f"to fetch, {self.entry.size}"
 
 
-def needed(config: ScoresConfig, given: Collection[str] = ()) -> list[Published]:
+def needed_networks(config: ScoresConfig, part_names: Collection[str] = ()) -> list[PublishedNetwork]:
     """Published networks for the chosen metrics, but for those whose configured name is
-    in ``given``.
+    in ``part_names``.
     """
-    found = []
+    networks = []
     for role in config.roles():
-        name, official = config.evaluators.get(role, role), OFFICIAL[role]
-        if name not in given:
-            metrics = tuple(METRICS[one].label for one in config.metrics if METRICS[one].evaluator == role)
-            found.append(Published(role, name, official, entry(official), user_cache() / official, metrics))
-    return found
+        name, official_id = config.evaluators.get(role, role), OFFICIAL[role]
+        if name in part_names:
+            continue
+        metrics = [METRICS[metric_name] for metric_name in config.metrics]
+        labels = tuple(metric.label for metric in metrics if metric.evaluator == role)
+        folder = user_cache() / official_id
+        networks.append(PublishedNetwork(role, name, official_id, entry(official_id), folder, labels))
+    return networks
 
 
 def choose(
@@ -96,7 +108,7 @@ def choose(
     config: ScoresConfig,
     parts: dict[str, Path],
     accepted: Collection[str],
-    ask: Callable[[Published], bool] | None = None,
+    ask: Callable[[PublishedNetwork], bool] | None = None,
 ) -> EvaluatorFolders:
     """Folders of the networks that the chosen metrics need; published ones are fetched
     first.
@@ -105,7 +117,7 @@ def choose(
         choice: ``official``, ``demo`` or a folder; ``None``: the published ones, if
             they are here already.
         config: Names the networks by role.
-        parts: Networks handed over one by one, which need no choice.
+        parts: Folders of networks given with ``--part``, which need no choice.
         accepted: Ids of published weights whose licence the user accepted; ``all`` for
             all.
         ask: Asks whether a licence is accepted; ``None`` where nobody can be asked.
@@ -118,15 +130,15 @@ def choose(
         from eadbench.zoo.kinds.image_quality import refuse_without_package
 
         refuse_without_package()
-    wanted = needed(config, parts)
-    if not wanted:
+    networks = needed_networks(config, parts)
+    if not networks:
         return EvaluatorFolders(dict(parts))
     if choice is None:
-        lacking = [one for one in wanted if one.fetchable]
-        if lacking:
-            raise _no_choice(config, lacking)
+        unfetched = [network for network in networks if network.must_be_fetched]
+        if unfetched:
+            raise _no_choice_error(config, unfetched)
     if choice in (None, "official"):
-        return _official(config, wanted, parts, accepted, ask)
+        return _choose_official(config, networks, parts, accepted, ask)
     if choice == "demo" and not DEMO.is_dir():
         raise EadbenchError(
             "no networks of a demo are here",
@@ -141,23 +153,26 @@ def choose(
             f"--evaluators {choice}",
             "give official, demo, or a folder with one folder per network",
         )
-    found = dict(parts)
-    for one in wanted:
-        found[one.name] = next(
-            (folder / n for n in (one.name, one.id) if (folder / n / "card.json").exists()), folder / one.name
-        )
-    lacking = [one for one in wanted if not (found[one.name] / "card.json").exists()]
-    if len(lacking) == len(config.roles()) and choice != "demo":
-        names = ", ".join(f"{one.name} or {one.id}" for one in lacking)
+    network_folders = dict(parts)
+    absent = []
+    for network in networks:
+        candidates = [folder / network.name, folder / network.id]
+        with_card = [path for path in candidates if (path / "card.json").exists()]
+        network_folders[network.name] = with_card[0] if with_card else candidates[0]
+        if not with_card:
+            absent.append(network)
+    if len(absent) == len(config.roles()) and choice != "demo":
+        names = ", ".join(f"{network.name} or {network.id}" for network in absent)
         raise EadbenchError(
             f"the folder holds none of the networks: {names}",
             folder,
             "--evaluators official fetches the published ones",
         )
     missing = {
-        one.role: f"{folder} holds no {one.name}; --evaluators official fetches {one.id}" for one in lacking
+        network.role: f"{folder} holds no {network.name}; --evaluators official fetches {network.id}"
+        for network in absent
     }
-    return EvaluatorFolders(found, missing)
+    return EvaluatorFolders(network_folders, missing)
 
 
 def load_chosen(config: ScoresConfig, chosen: EvaluatorFolders, device: Any = "cpu") -> "Evaluators":
@@ -171,67 +186,77 @@ def load_chosen(config: ScoresConfig, chosen: EvaluatorFolders, device: Any = "c
     return evaluators
 
 
-def _no_choice(config: ScoresConfig, lacking: list[Published]) -> EadbenchError:
-    metrics = ", ".join(label for one in lacking for label in one.metrics)
+def _no_choice_error(config: ScoresConfig, unfetched: list[PublishedNetwork]) -> EadbenchError:
+    metrics = _metric_labels(unfetched)
     without = ",".join(name for name in config.metrics if not METRICS[name].evaluator)
     what = (
         "add --evaluators official, which fetches the published networks that are not on this machine "
         f"yet (for {metrics})"
     )
     hint = "add --dry-run to see sizes and licences first; or give --evaluators demo|FOLDER"
-    return EadbenchError(
-        what, user_cache(), hint + (f"; or measure without them: --metrics {without}" if without else "")
-    )
+    if without:
+        hint += f"; or measure without them: --metrics {without}"
+    return EadbenchError(what, user_cache(), hint)
 
 
-def _official(
+def _metric_labels(networks: list[PublishedNetwork]) -> str:
+    return ", ".join(label for network in networks for label in network.metrics)
+
+
+def _choose_official(
     config: ScoresConfig,
-    wanted: list[Published],
+    networks: list[PublishedNetwork],
     parts: dict[str, Path],
     accepted: Collection[str],
-    ask: Callable[[Published], bool] | None,
+    ask: Callable[[PublishedNetwork], bool] | None,
 ) -> EvaluatorFolders:
-    fetch = [one for one in wanted if one.fetchable]
-    if fetch:
-        describe(wanted)
-    refused = [
-        one for one in fetch if not {one.id, ALL} & set(accepted) and not (ask is not None and ask(one))
-    ]
+    to_fetch = [network for network in networks if network.must_be_fetched]
+    if to_fetch:
+        describe_networks(networks)
+    refused = [network for network in to_fetch if not _licence_accepted(network, accepted, ask)]
     if refused:
-        ids = " ".join(f"--accept-licence {one.id}" for one in refused)
-        metrics = ", ".join(label for one in refused for label in one.metrics)
-        what = (
-            f"licences not accepted: {', '.join(one.id for one in refused)} (for {metrics}); nothing "
-            "was fetched"
-        )
-        where = " ".join(one.entry.licence_url for one in refused)
-        raise EadbenchError(
-            what,
-            where,
-            f"read them, then add {ids} (or --accept-licence {ALL}); or leave these metrics out of --metrics",
-        )
-    found, missing = dict(parts), {}
-    for one in wanted:
-        found[one.name] = one.folder
-        if not one.here and one.entry.manual:
-            missing[one.role] = (
-                f"{one.id} has no direct download: {one.entry.manual}; {manual_hint(one.id, one.entry)}"
-            )
-            typer.echo(f"{', '.join(one.metrics)} left out: {missing[one.role]}", err=True)
+        raise _licence_error(refused)
+    network_folders, missing = dict(parts), {}
+    for network in networks:
+        name, folder = network.id, network.folder
+        network_folders[network.name] = folder
+        if not network.is_local and network.entry.manual:
+            reason = f"{name} has no direct download: {network.entry.manual}; {manual_hint(name, network.entry)}"
+            missing[network.role] = reason
+            typer.echo(f"{', '.join(network.metrics)} left out: {reason}", err=True)
             continue
-        if one in fetch:
-            fetch_files(one.id, one.entry, one.folder, [one.id])
-        if not (one.folder / "card.json").exists():
-            for file in one.entry.files:
-                check_file(one.id, file, one.folder / file.name)
+        if network in to_fetch:
+            fetch_files(name, network.entry, folder, [name])
+        if not (folder / "card.json").exists():
+            for file in network.entry.files:
+                check_file(name, file, folder / file.name)
             from eadbench.zoo.make import card_of_published
 
-            card_of_published(one.id, one.id, one.folder)
-    if len(missing) == len(wanted) and not any(not METRICS[name].evaluator for name in config.metrics):
+            card_of_published(name, name, folder)
+    need_a_network = all(METRICS[name].evaluator for name in config.metrics)
+    if len(missing) == len(networks) and need_a_network:
         raise EadbenchError(
             next(iter(missing.values())), user_cache(), "or choose other metrics with --metrics"
         )
-    return EvaluatorFolders(found, missing)
+    return EvaluatorFolders(network_folders, missing)
+
+
+def _licence_accepted(
+    network: PublishedNetwork, accepted: Collection[str], ask: Callable[[PublishedNetwork], bool] | None
+) -> bool:
+    if network.id in accepted or ALL in accepted:
+        return True
+    return ask is not None and ask(network)
+
+
+def _licence_error(refused: list[PublishedNetwork]) -> EadbenchError:
+    ids = ", ".join(network.id for network in refused)
+    options = " ".join(f"--accept-licence {network.id}" for network in refused)
+    return EadbenchError(
+        f"licences not accepted: {ids} (for {_metric_labels(refused)}); nothing was fetched",
+        " ".join(network.entry.licence_url for network in refused),
+        f"read them, then add {options} (or --accept-licence {ALL}); or leave these metrics out of --metrics",
+    )
 
 
 def describe_choice(
@@ -242,11 +267,11 @@ def describe_choice(
     Raises:
         EadbenchError: Where the run would refuse its evaluators, too.
     """
-    wanted = needed(config, parts)
-    if not wanted:
+    networks = needed_networks(config, parts)
+    if not networks:
         typer.echo("The chosen metrics need no network but those of --part." if parts else FORMULAS)
     elif choice in (None, "official"):
-        describe(wanted)
+        describe_networks(networks)
     else:
         chosen = choose(choice, config, parts, accepted)
         typer.echo("Networks for the chosen metrics (nothing to fetch):")
@@ -256,27 +281,27 @@ def describe_choice(
             typer.echo(f"  {role}: none, so its metrics stay empty; {reason}")
 
 
-def describe(wanted: list[Published]) -> None:
+def describe_networks(networks: list[PublishedNetwork]) -> None:
     """Print what is needed: for what, how large, under which licence, from where."""
-    fetch = [one for one in wanted if one.fetchable]
-    total = sum(one.entry.expected_bytes for one in fetch)
-    typer.echo(
-        f"Published networks for the chosen metrics, kept in {user_cache()} "
-        f"({megabytes(total) if fetch else 'nothing'} to fetch):"
-    )
-    for one in wanted:
-        typer.echo(f"  {one.id} ({one.state}): {', '.join(one.metrics)}")
-        typer.echo(f"      {one.entry.title}")
-        typer.echo(f"      licence: {one.entry.licence} {one.entry.licence_url}".rstrip())
-        typer.echo(f"      from:    {one.entry.source}")
-        if one.entry.manual and not one.here:
-            typer.echo(f"      by hand: {manual_hint(one.id, one.entry)}")
+    to_fetch = [network.entry.expected_bytes for network in networks if network.must_be_fetched]
+    size = megabytes(sum(to_fetch)) if to_fetch else "nothing"
+    typer.echo(f"Published networks for the chosen metrics, kept in {user_cache()} ({size} to fetch):")
+    for network in networks:
+        typer.echo(f"  {network.id} ({network.state}): {', '.join(network.metrics)}")
+        typer.echo(f"      {network.entry.title}")
+        typer.echo(f"      licence: {network.entry.licence} {network.entry.licence_url}".rstrip())
+        typer.echo(f"      from:    {network.entry.source}")
+        if network.entry.manual and not network.is_local:
+            typer.echo(f"      by hand: {manual_hint(network.id, network.entry)}")
 
 
-def ask_on_terminal() -> Callable[[Published], bool] | None:
-    """A question about a licence, where somebody sits at a terminal."""
+def ask_on_terminal() -> Callable[[PublishedNetwork], bool] | None:
+    """A function that asks whether a licence is accepted; ``None`` without a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    return lambda one: typer.confirm(
-        f"Do you accept the licence of {one.id} ({one.entry.licence}, {one.entry.licence_url})?", err=True
-    )
+
+    def ask(network: PublishedNetwork) -> bool:
+        licence = f"{network.entry.licence}, {network.entry.licence_url}"
+        return typer.confirm(f"Do you accept the licence of {network.id} ({licence})?", err=True)
+
+    return ask

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.files import AUDIO, VIDEO, media_files
-from eadbench.score.labels import Labels, some
+from eadbench.score.labels import Labels, first_few
 from eadbench.scores.task import ANIMATES, ScoreTask
 
 REAL = "real"
@@ -14,8 +14,8 @@ REAL = "real"
 
 @dataclass(frozen=True)
 class Folders:
-    """What to score: real videos, folders of generated ones, a folder of sound (else
-    the videos' own), and those folders whose method animates one image.
+    """What to score: real videos, folders of generated ones, a folder of driving audio
+    (else the videos' own), and those folders whose method animates one image.
     """
 
     real: Path
@@ -26,8 +26,8 @@ class Folders:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Tasks by method, the real videos' own among them as ``real``, and what to tell
-    about the folders.
+    """Tasks by method, the real videos' own among them as ``real``, and remarks about
+    the folders.
     """
 
     tasks: dict[str, list[ScoreTask]]
@@ -36,9 +36,9 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Named:
-    """The media of a folder by name without suffix: files, and why others cannot be
-    used.
+class MediaFiles:
+    """The media of a folder by name without suffix: files, why others cannot be used,
+    and a note about what was skipped.
     """
 
     files: dict[str, Path]
@@ -46,7 +46,7 @@ class Named:
     note: str = ""
 
 
-def files_by_name(folder: Path, suffixes: Collection[str]) -> Named:
+def files_by_name(folder: Path, suffixes: Collection[str]) -> MediaFiles:
     """Media files of a folder and its subfolders by name without suffix, see
     :func:`eadbench.media.files.walk`.
 
@@ -57,16 +57,19 @@ def files_by_name(folder: Path, suffixes: Collection[str]) -> Named:
     listed = media_files(folder, suffixes)
     files = listed.by_stem()
     if not files:
-        found = "; ".join(
-            filter(None, [listed.note(), *(f"{name}: {why}" for name, why in listed.problems.items())])
-        )
+        reasons = [f"{path}: {reason}" for path, reason in listed.problems.items()]
+        content = "; ".join(filter(None, [listed.note(), *reasons]))
         raise EadbenchError(
-            "the folder holds no media" + (f": {found}" if found else ""),
+            "the folder holds no media" + (f": {content}" if content else ""),
             folder,
             f"read are {', '.join(sorted(suffixes))}",
         )
-    problems = {PurePosixPath(name).with_suffix("").as_posix(): why for name, why in listed.problems.items()}
-    return Named(files, {name: why for name, why in problems.items() if name not in files}, listed.note())
+    problems = {}
+    for path, reason in listed.problems.items():
+        name = PurePosixPath(path).with_suffix("").as_posix()
+        if name not in files:
+            problems[name] = reason
+    return MediaFiles(files, problems, listed.note())
 
 
 def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
@@ -82,98 +85,104 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
         EadbenchError: If a folder is absent, empty or given twice, no label is of a
             video, or one that is said to be image-driven is not scored.
     """
-    free = [path.resolve() for path in folders.image_driven]
+    fakes = [fake.resolve() for fake in folders.fakes]
+    image_driven = [path.resolve() for path in folders.image_driven]
     for path in folders.image_driven:
-        if path.resolve() not in [fake.resolve() for fake in folders.fakes]:
+        if path.resolve() not in fakes:
             raise EadbenchError(
                 "--image-driven names a folder that is not scored",
                 path,
                 f"it is one of --fake: {', '.join(map(str, folders.fakes))}",
             )
     real = files_by_name(folders.real, VIDEO)
-    made = {name: files_by_name(folder, VIDEO) for name, folder in names_of(folders).items()}
-    listed = files_by_name(folders.audio, AUDIO) if folders.audio else Named({}, {})
-    sound = listed.files
-    videos = set(real.files).union(
-        real.problems, *(one.files for one in made.values()), *(one.problems for one in made.values())
-    )
+    method_folders = folders_by_method(folders)
+    generated = {method: files_by_name(folder, VIDEO) for method, folder in method_folders.items()}
+    audio = files_by_name(folders.audio, AUDIO) if folders.audio else MediaFiles({}, {})
+    videos: set[str] = set()
+    for media in (real, *generated.values()):
+        videos.update(media.files, media.problems)
     remarks = labels.check(videos)
     if folders.audio:
-        silent, unused = sorted(videos - set(sound)), sorted(set(sound) - videos)
-        if silent:
-            remarks.append(
-                f"{len(silent)} of {len(videos)} videos have no sound in {folders.audio}: {some(silent)}"
-            )
-        if unused:
-            remarks.append(
-                f"{len(unused)} of {len(sound)} files in {folders.audio} match no video: {some(unused)}"
-            )
-    remarks += [one.note for one in (real, *made.values(), listed) if one.note]
+        remarks += _audio_remarks(folders.audio, audio, videos)
+    remarks += [media.note for media in (real, *generated.values(), audio) if media.note]
     tasks = {}
-    for method, mine in {REAL: real, **made}.items():
-        names = sorted({*real.files, *real.problems, *mine.files, *mine.problems})
-        found = [_task(name, real, mine, labels, _sound(folders.audio, sound, name), crop) for name in names]
-        if method != REAL and names_of(folders)[method].resolve() in free:
-            found = [replace(task, unaligned=ANIMATES) for task in found]
-        tasks[method] = found
-        if not real.files.keys() & mine.files.keys():
-            example = f"{min(mine.files)!r} and {min(real.files)!r}, for example"
+    for method, videos_of_method in {REAL: real, **generated}.items():
+        names = sorted({*real.files, *real.problems, *videos_of_method.files, *videos_of_method.problems})
+        tasks[method] = [
+            _task(name, real, videos_of_method, labels, _audio_file(folders.audio, audio, name), crop)
+            for name in names
+        ]
+        if method != REAL and method_folders[method].resolve() in image_driven:
+            tasks[method] = [replace(task, unaligned=ANIMATES) for task in tasks[method]]
+        if not real.files.keys() & videos_of_method.files.keys():
+            example = f"{min(videos_of_method.files)!r} and {min(real.files)!r}, for example"
             raise EadbenchError(
                 f"no video of the folder has the name of a real one: {example}",
-                names_of(folders)[method],
+                method_folders[method],
                 "name the files alike",
             )
     return Pairs(tasks, folders.real.resolve().name or REAL, tuple(remarks))
 
 
-def _task(name: str, real: Named, made: Named, labels: Labels, sound: Path | None, crop: bool) -> ScoreTask:
+def _audio_remarks(folder: Path, audio: MediaFiles, videos: set[str]) -> list[str]:
+    """Which videos have no file in the folder of audio, and which files no video."""
+    without, unused = sorted(videos - set(audio.files)), sorted(set(audio.files) - videos)
+    remarks = []
+    if without:
+        count = f"{len(without)} of {len(videos)}"
+        remarks.append(f"{count} videos have no audio in {folder}: {first_few(without)}")
+    if unused:
+        count = f"{len(unused)} of {len(audio.files)}"
+        remarks.append(f"{count} files in {folder} match no video: {first_few(unused)}")
+    return remarks
+
+
+def _task(
+    name: str, real: MediaFiles, generated: MediaFiles, labels: Labels, audio: Path | None, crop: bool
+) -> ScoreTask:
     label = labels.of(name)
     task = ScoreTask(
         name,
         speaker=label.speaker,
         emotion=label.emotion,
-        fake=made.files.get(name),
+        fake=generated.files.get(name),
         real=real.files.get(name),
-        audio=sound,
+        audio=audio,
         crop=crop,
     )
-    if name not in made.files:
-        return replace(task, problem=made.problems.get(name, "the method made no video of this name"))
+    if name not in generated.files:
+        return replace(task, problem=generated.problems.get(name, "the method made no video of this name"))
     if name not in real.files:
-        why = real.problems.get(name)
-        return replace(
-            task,
-            problem=f"unpaired: the real video: {why}" if why else "unpaired: no real video of this name",
-        )
+        reason = real.problems.get(name)
+        what = f"the real video: {reason}" if reason else "no real video of this name"
+        return replace(task, problem=f"unpaired: {what}")
     return task
 
 
-def _sound(folder: Path | None, sound: dict[str, Path], name: str) -> Path | None:
-    """The driving sound; one that is not there is the reason of the metrics that need
-    it.
+def _audio_file(folder: Path | None, audio: MediaFiles, name: str) -> Path | None:
+    """The driving audio of a video; ``None`` for the video's own. Where the file is
+    absent, the metrics that need it report so.
     """
-    return None if folder is None else sound.get(name, folder / f"{name}.wav")
+    return None if folder is None else audio.files.get(name, folder / f"{name}.wav")
 
 
-def names_of(folders: Folders) -> dict[str, Path]:
-    """A name for each folder of generated videos: its own, with its parent's where that
-    is not unique.
+def folders_by_method(folders: Folders) -> dict[str, Path]:
+    """The folders of generated videos by the name of their method: the folder's own,
+    with its parent's where that is not unique.
 
     Raises:
         EadbenchError: If a folder is given twice, or two have the same name.
     """
-    names: dict[str, Path] = {}
-    plain = [fake.resolve().name for fake in folders.fakes]
+    by_method: dict[str, Path] = {}
+    folder_names = [fake.resolve().name for fake in folders.fakes]
     for fake in folders.fakes:
         path = fake.resolve()
-        name = (
-            path.name
-            if path.name != REAL and plain.count(path.name) == 1
-            else f"{path.parent.name}_{path.name}"
-        )
-        if name in names:
+        method = path.name
+        if method == REAL or folder_names.count(method) > 1:
+            method = f"{path.parent.name}_{path.name}"
+        if method in by_method:
             raise EadbenchError(
                 "the same folder, or two of the same name, given twice", fake, "rename one of them"
             )
-        names[name] = fake
-    return names
+        by_method[method] = fake
+    return by_method

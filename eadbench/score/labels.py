@@ -30,8 +30,8 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels by the name of the video, see :func:`plain_name`, and what to tell about
-    the file they came from.
+    """Labels by the name of the video, see :func:`plain_name`, and remarks about the
+    file they came from.
     """
 
     by_name: dict[str, Label] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Labels:
         return self.by_name.get(name, Label())
 
     def check(self, videos: Collection[str]) -> list[str]:
-        """What to tell about labels and videos that do not find each other.
+        """Remarks about labels without a video and videos without a label.
 
         Raises:
             EadbenchError: If there are labels and none of them is of a video.
@@ -51,26 +51,28 @@ class Labels:
         if not self.by_name:
             return list(self.remarks)
         unmatched = [name for name in self.by_name if name not in videos]
-        without = sorted(set(videos) - set(self.by_name))
+        unlabelled = sorted(set(videos) - set(self.by_name))
         if len(unmatched) == len(self.by_name):
-            what = (
+            message = (
                 f"none of the {len(self.by_name)} labels is of a video: the first is of "
                 f"{unmatched[0]!r}, a video is {min(videos)!r}"
             )
             raise EadbenchError(
-                what,
+                message,
                 self.path,
                 "the column name holds the path below the folder of the real videos, with or without suffix",
             )
-        told = list(self.remarks)
+        remarks = list(self.remarks)
         if unmatched:
-            told.append(f"{len(unmatched)} of {len(self.by_name)} labels match no video: {some(unmatched)}")
-        if without:
-            told.append(f"{len(without)} of {len(videos)} videos have no label: {some(without)}")
-        return told
+            count = f"{len(unmatched)} of {len(self.by_name)}"
+            remarks.append(f"{count} labels match no video: {first_few(unmatched)}")
+        if unlabelled:
+            count = f"{len(unlabelled)} of {len(videos)}"
+            remarks.append(f"{count} videos have no label: {first_few(unlabelled)}")
+        return remarks
 
 
-def some(names: Iterable[str]) -> str:
+def first_few(names: Iterable[str]) -> str:
     """The first few names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
@@ -95,7 +97,7 @@ def read_labels(path: Path | None, suffixes: Collection[str] = (), by: Collectio
     Args:
         path: The file, or ``None`` for no labels.
         suffixes: Suffixes that names may carry, e.g. ``.mp4``.
-        by: Columns that part the videos into groups, in small letters.
+        by: Columns that divide the videos into groups, in lower case.
 
     Raises:
         EadbenchError: If it cannot be read, lacks ``name`` or a column of ``by``, holds
@@ -112,42 +114,43 @@ def read_labels(path: Path | None, suffixes: Collection[str] = (), by: Collectio
         raise EadbenchError(f"labels lack the column 'name'; found: {', '.join(sheet.headings)}", path, FORM)
     for name in by:
         if name not in sheet.headings or name == "name":
-            known = [one for one in sheet.headings if one not in ("", "name")]
+            columns = [heading for heading in sheet.headings if heading not in ("", "name")]
             raise EadbenchError(
-                f"labels lack the column {name!r}{nearest(name, known)}",
+                f"labels lack the column {name!r}{nearest(name, columns)}",
                 path,
-                f"--by takes one of {', '.join(known)}",
+                f"--by takes one of {', '.join(columns)}",
             )
-    remarks = [_unknown_column(one) for one in sheet.headings if one not in (*COLUMNS, *by) and one]
-    found: dict[str, tuple[Label, str]] = {}
+    unused = [heading for heading in sheet.headings if heading not in ("", *COLUMNS, *by)]
+    remarks = [_unused_column(heading) for heading in unused]
+    labels: dict[str, tuple[Label, str]] = {}
     for place, row in sheet.rows:
         name = plain_name(row.get("name", ""), suffixes)
         if not name:
             if any(row.values()):
-                raise EadbenchError(
-                    "a label without a name", f"{path}, {place}", "name the video, or take the line out"
-                )
+                hint = "name the video, or take the line out"
+                raise EadbenchError("a label without a name", f"{path}, {place}", hint)
             continue
         more = tuple((key, row[key]) for key in by if key not in COLUMNS and row.get(key))
         label = Label(_emotion(row.get("emotion", ""), path, place), row.get("speaker", "") or None, more)
-        if name in found and found[name][0] != label:
-            what = (
-                f"two lines say different things of {name!r}: {_told(found[name][0])} "
-                f"({found[name][1]}), {_told(label)} ({place})"
+        if name in labels and labels[name][0] != label:
+            first, first_place = labels[name]
+            message = (
+                f"two lines say different things of {name!r}: {_label_text(first)} "
+                f"({first_place}), {_label_text(label)} ({place})"
             )
-            raise EadbenchError(what, path, "leave one of them")
-        found[name] = (label, place)
-    if not found:
+            raise EadbenchError(message, path, "leave one of them")
+        labels[name] = (label, place)
+    if not labels:
         raise EadbenchError("the file holds no label", path, FORM)
-    return Labels({name: label for name, (label, _) in found.items()}, tuple(remarks), path)
+    return Labels({name: label for name, (label, _) in labels.items()}, tuple(remarks), path)
 
 
-def _unknown_column(name: str) -> str:
+def _unused_column(name: str) -> str:
     near = difflib.get_close_matches(name, COLUMNS, 1)
     return f"column {name!r} of the labels is not used" + (f"; is it {near[0]!r}?" if near else "")
 
 
-def _told(label: Label) -> str:
+def _label_text(label: Label) -> str:
     more = "".join(f", {key} {text}" for key, text in label.more)
     return f"{label.emotion or 'no emotion'}, {label.speaker or 'no speaker'}{more}"
 

@@ -1,7 +1,7 @@
-"""Options of the commands that measure videos, and what they measure when nothing else
-is said: their own defaults, not those of a demo's configuration.
+"""Options of the commands that measure videos, and their defaults, which are not those
+of a demo's configuration.
 
-Nothing large is imported here, so that a wrong word is refused at once.
+Nothing large is imported here, so that a misspelt name is refused at once.
 """
 
 from collections.abc import Collection
@@ -71,16 +71,17 @@ EVALUATORS = {
 LPIPS_FRAMES = 25
 
 
-def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | None = None) -> ScoresConfig:
-    """The section ``scores`` of the configuration that was given, else the command's
-    own.
+def config_of(
+    settings: Settings | None, metrics: str | None, lpips_frames: str | None = None
+) -> ScoresConfig:
+    """The section ``scores`` of the configuration files, else the command's own.
 
     That is: every metric but those of large networks, all frames of every clip, but
     ``LPIPS_FRAMES`` of them for LPIPS.
 
     Args:
-        given: The configuration, where there is one.
-        metrics: Names of the metrics wanted, comma-separated; ``None`` for the
+        settings: The configuration, where there is one.
+        metrics: Names of metrics, comma-separated; ``None`` for the
             default ones.
         lpips_frames: Frames per clip that LPIPS looks at, or ``all``; ``None`` for the
             default.
@@ -89,29 +90,30 @@ def config_of(given: Settings | None, metrics: str | None, lpips_frames: str | N
         EadbenchError: If a metric is unknown, with the nearest name; or the number of
             frames is none.
     """
-    own = {"evaluators": EVALUATORS, "lpips_frames": LPIPS_FRAMES}
-    found = given.scores if given is not None and "scores" in given.raw else ScoresConfig.model_validate(own)
+    if settings is not None and "scores" in settings.raw:
+        config = settings.scores
+    else:
+        config = ScoresConfig.model_validate({"evaluators": EVALUATORS, "lpips_frames": LPIPS_FRAMES})
     if metrics is not None:
-        found = found.model_copy(
-            update={"metrics": with_motion(with_foundations(names_of(metrics, evaluator_roles(), "metric")))}
-        )
+        names = names_of(metrics, evaluator_roles(), "metric")
+        config = config.model_copy(update={"metrics": with_motion(with_foundations(names))})
     if lpips_frames is not None:
-        found = found.model_copy(update={"lpips_frames": frame_count(lpips_frames)})
-    return found
+        config = config.model_copy(update={"lpips_frames": frame_count(lpips_frames)})
+    return config
 
 
-def device_of(given: Settings | None, wanted: ScoresConfig) -> Any:
+def device_of(settings: Settings | None, scores_config: ScoresConfig) -> Any:
     """Where the networks run; formulas need neither one nor torch."""
     from eadbench.core.device import pick_device
 
-    if not wanted.roles():
+    if not scores_config.roles():
         return "cpu"
-    return pick_device(given.device if given and "device" in given.raw else "auto")
+    return pick_device(settings.device if settings and "device" in settings.raw else "auto")
 
 
-def seed_of(given: Settings | None) -> int:
-    """The seed of the configuration that was given, else 1."""
-    return given.seed if given and "seed" in given.raw else 1
+def seed_of(settings: Settings | None) -> int:
+    """The seed of the configuration files, else 1."""
+    return settings.seed if settings and "seed" in settings.raw else 1
 
 
 def frame_count(text: str) -> int | None:
@@ -129,21 +131,21 @@ def frame_count(text: str) -> int | None:
     return int(text)
 
 
-def names_of(text: str, known: Collection[str], what: str) -> tuple[str, ...]:
-    """Known names from a list with commas; capitals, blanks and repetitions do not
+def names_of(text: str, valid_names: Collection[str], what: str) -> tuple[str, ...]:
+    """Valid names from a comma-separated list; case, blanks and repetitions do not
     matter.
 
     Args:
         text: What was given to the option ``--{what}s``.
-        known: All names.
+        valid_names: All names.
         what: What they are names of, e.g. ``metric``.
 
     Raises:
         EadbenchError: If one is unknown, or there is none.
     """
     listed = [name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()]
-    every = f"known: {', '.join(known)}"
-    unknown = [f"{name!r}{nearest(name, known)}" for name in listed if name not in known]
+    every = f"known: {', '.join(valid_names)}"
+    unknown = [f"{name!r}{nearest(name, valid_names)}" for name in listed if name not in valid_names]
     if unknown:
         raise EadbenchError(f"no {what} is named {' or '.join(unknown)}", f"--{what}s", every)
     if not listed:
@@ -152,8 +154,8 @@ def names_of(text: str, known: Collection[str], what: str) -> tuple[str, ...]:
 
 
 def with_motion(metrics: tuple[str, ...]) -> tuple[str, ...]:
-    """Metrics, and the motion energy where the jitter is among them: a still picture
-    has no jitter either.
+    """Metrics, and the motion energy where the jitter is among them: a still image has
+    no jitter either.
     """
-    wanted = any("jitter" in name for name in metrics) and "motion_energy_ratio" not in metrics
-    return (*metrics, "motion_energy_ratio") if wanted else metrics
+    add_motion = any("jitter" in name for name in metrics) and "motion_energy_ratio" not in metrics
+    return (*metrics, "motion_energy_ratio") if add_motion else metrics

@@ -1,4 +1,4 @@
-"""Measure folders, sum up, and hand over to the tables."""
+"""Measure folders, summarise them and build the tables."""
 
 import hashlib
 import shutil
@@ -18,7 +18,7 @@ from eadbench.media.audio import read_audio
 from eadbench.media.video import iter_frames, probe, write_video
 from eadbench.score.folders import REAL, Pairs
 from eadbench.score.labels import Labels
-from eadbench.score.place import BESIDE, clips_of, groups_file
+from eadbench.score.output import PRINT_SUFFIXES, clips_file, groups_file
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.evaluators import Evaluators
 from eadbench.scores.measure import measure_cell
@@ -46,7 +46,8 @@ MAIN = (
     "jitter_ratio",
     "motion_energy_ratio",
 )
-ELASTIC = ("lips_seq", "expression_seq")  # in the place of those that ask for the same place
+# shown too where a method animates one image: they compare sequences, not places
+SEQUENCE_METRICS = ("lips_seq", "expression_seq")
 CONTAINERS, CODECS = (".mp4", ".m4v", ".mov"), ("h264", "vp9", "av1", "libdav1d")  # what all browsers play
 
 
@@ -54,7 +55,7 @@ def columns(image_driven: bool) -> tuple[str, ...]:
     """Metrics of the table where none are named; ``image_driven``: a method animates
     one image.
     """
-    return (*MAIN, *(ELASTIC if image_driven else ()))
+    return (*MAIN, *(SEQUENCE_METRICS if image_driven else ()))
 
 
 def score_folders(
@@ -82,16 +83,16 @@ def score_folders(
     Args:
         pairs: What to score.
         out: The Parquet table.
-        config: How.
+        config: Settings of the metrics.
         evaluators: The networks.
         seed: Seed of the bootstrap.
         shown: Metrics of the printed table, as far as they are measured.
         page: Folder for the page with the players.
         cards: Folders of the networks, for the page.
-        remarks: What else to say below the table.
+        remarks: Further remarks below the table.
         workers: Processes that measure; ``None`` for this one.
-        by: Columns of the labels that part the clips into groups.
-        labels: Where they stand.
+        by: Columns of the labels that divide the clips into groups.
+        labels: The labels that hold these columns.
 
     Returns:
         The tables as read back.
@@ -110,12 +111,12 @@ def score_folders(
             reuse=True,
             workers=workers,
         )
-    return _printed(
+    return _build_tables(
         pairs, cells, out, config, seed, shown, page, cards or {}, remarks, by, labels or Labels()
     )
 
 
-def _printed(
+def _build_tables(
     pairs: Pairs,
     cells: Path,
     out: Path,
@@ -128,8 +129,8 @@ def _printed(
     by: Sequence[str],
     labels: Labels,
 ) -> "Built":
-    """Sum up measured cells and build the tables; what that needs is imported only now,
-    when the videos are done.
+    """Summarise measured cells and build the tables; what that needs is imported only
+    now, when the videos are measured.
     """
     from eadbench.scores.summarise import SummaryCell, write_summary
     from eadbench.tables.breakdown import labelled
@@ -137,29 +138,30 @@ def _printed(
     from eadbench.tables.load import folder_of, load_built
     from eadbench.tables.report import report
 
-    truth = SummaryCell.read(cells / REAL)
-    for name in pairs.tasks:
-        write_summary(SummaryCell.read(cells / name), truth, config, seed, cells / name / "summary.parquet")
-    per_clip = [cells / name / "per_clip.parquet" for name in pairs.tasks]
+    ground_truth = SummaryCell.read(cells / REAL)
     summaries = [cells / name / "summary.parquet" for name in pairs.tasks]
-    one_resolution(summaries)
+    for path in summaries:
+        write_summary(SummaryCell.read(path.parent), ground_truth, config, seed, path)
+    per_clip = [path.with_name("per_clip.parquet") for path in summaries]
+    clear_mixed_resolutions(summaries)
+    group_labels = {name: dict(label.more) for name, label in labels.by_name.items()}
     inputs = TableInputs(
         summaries,
         per_clip,
         remarks=[*pairs.remarks, *remarks],
-        clips={f"{pairs.corpus}/{PROTOCOL}": real_videos(pairs)},
-        measured=untold(pairs, config),
-        groups=labelled({name: dict(one.more) for name, one in labels.by_name.items()}, pairs.corpus, by),
+        clips={f"{pairs.corpus}/{PROTOCOL}": hash_of_real_videos(pairs)},
+        measured=settings_beside_signatures(pairs, config),
+        groups=labelled(group_labels, pairs.corpus, by),
     )
     tables = folder_of(out)
     build(inputs, tables_config(pairs, summaries, shown), seed, tables / "scores.parquet", config.few_clips)
     built = load_built(tables)
     if page is not None:
         with tempfile.TemporaryDirectory(prefix="eadbench-score-") as scratch:
-            _lay_out(Path(scratch), pairs, cells, cards, config.fps)
+            _write_page_inputs(Path(scratch), pairs, cells, cards, config.fps)
             report(tables, Path(scratch), page / "index.html")
-    write_clips(per_clip, clips_of(out))
-    for suffix in BESIDE:
+    write_clips(per_clip, clips_file(out))
+    for suffix in PRINT_SUFFIXES:
         _copy(tables / f"main.{suffix}", out.with_suffix(f".{suffix}"))
     if by:
         write_csv(groups_file(out), built.breakdown[built.breakdown.by.isin(by)])
@@ -167,7 +169,7 @@ def _printed(
     return built
 
 
-def real_videos(pairs: Pairs) -> str:
+def hash_of_real_videos(pairs: Pairs) -> str:
     """sha256 over names and contents of the real videos: whether two people scored the
     same test clips.
     """
@@ -179,34 +181,32 @@ def real_videos(pairs: Pairs) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def untold(pairs: Pairs, config: ScoresConfig) -> dict[str, Any]:
-    """Settings that shape values and that no metric signature tells."""
+def settings_beside_signatures(pairs: Pairs, config: ScoresConfig) -> dict[str, Any]:
+    """Settings that change values and are in no metric signature."""
     crop = any(task.crop for tasks in pairs.tasks.values() for task in tasks)
     names = ("fps", "fvd_window", "fvd_stride", "fvd_fixed_n", "silence_db")
     return {"crop": crop, **{name: getattr(config, name) for name in names}}
 
 
 def tables_config(pairs: Pairs, summaries: list[Path], shown: tuple[str, ...]) -> TablesConfig:
-    """A configuration of the tables that shows the folders in the order given, the
-    first as reference.
+    """A configuration of the tables that shows the folders in the order of the command
+    line, the first as reference.
 
     Metrics of several variants get a column for each; the motion energy stands beside
     the jitter, as the tables demand.
     """
-    rows = pd.concat(
-        [read_table(path, schemas.SUMMARY, ["metric", "variant"]) for path in summaries]
-    ).drop_duplicates()
-    variants = {name: sorted(group.variant.dropna()) for name, group in rows.groupby("metric")}
+    rows = pd.concat([read_table(path, schemas.SUMMARY, ["metric", "variant"]) for path in summaries])
+    by_metric = rows.drop_duplicates().groupby("metric")
+    variants = {name: sorted(group.variant.dropna()) for name, group in by_metric}
     names = [name for name in shown if name in variants]
     jitters = [name for name in names if "jitter" in name]
-    still = [name for name in names if name not in jitters]
-    at = still.index("motion_energy_ratio") if jitters else 0
-    names = [*still[:at], *jitters, *still[at:]]
-    metrics = [
-        key
-        for name in names
-        for key in ([f"{name}@{v}" for v in variants[name]] if len(variants[name]) > 1 else [name])
-    ]
+    others = [name for name in names if name not in jitters]
+    jitter_place = others.index("motion_energy_ratio") if jitters else 0
+    names = [*others[:jitter_place], *jitters, *others[jitter_place:]]
+    metrics: list[str] = []
+    for name in names:
+        several = len(variants[name]) > 1
+        metrics += [f"{name}@{variant}" for variant in variants[name]] if several else [name]
     main = {
         "title": f"Scores against {pairs.corpus}",
         "corpora": [pairs.corpus],
@@ -217,7 +217,7 @@ def tables_config(pairs: Pairs, summaries: list[Path], shown: tuple[str, ...]) -
     return TablesConfig.model_validate({"methods": [*methods, REAL], "ground_truth": REAL, "main": main})
 
 
-def one_resolution(summaries: list[Path]) -> None:
+def clear_mixed_resolutions(summaries: list[Path]) -> None:
     """Where the videos of one metric have several sizes, no single one is its
     resolution: clear it, and say so in the warning.
     """
@@ -228,20 +228,18 @@ def one_resolution(summaries: list[Path]) -> None:
         .groupby("metric")
         .resolution.unique()
     )
-    mixed = {
-        metric: ", ".join(str(int(s)) for s in sorted(found))
-        for metric, found in sizes.items()
-        if len(found) > 1
+    notes = {
+        metric: f"measured at several sizes ({', '.join(str(int(s)) for s in sorted(resolutions))} px)"
+        for metric, resolutions in sizes.items()
+        if len(resolutions) > 1
     }
     for path, frame in frames.items():
-        chosen = frame.metric.isin(mixed)
-        if chosen.any():
-            frame.loc[chosen, "resolution"] = pd.NA
+        mixed = frame.metric.isin(notes)
+        if mixed.any():
+            frame.loc[mixed, "resolution"] = pd.NA
             frame["warning"] = [
-                "; ".join(filter(None, [w, f"measured at several sizes ({mixed[m]} px)"]))
-                if m in mixed
-                else w
-                for m, w in zip(frame.metric, frame.warning, strict=True)
+                "; ".join(filter(None, [warning, notes[metric]])) if metric in notes else warning
+                for metric, warning in zip(frame.metric, frame.warning, strict=True)
             ]
             write_table(path, frame, schemas.SUMMARY, ["metric", "variant"])
 
@@ -263,11 +261,10 @@ def write_clips(per_clip: list[Path], target: Path) -> None:
         "note",
     ]
     with atomic_path(target) as part:
-        for at, path in enumerate(per_clip):
-            frame = read_table(path, schemas.PER_CLIP)[columns].sort_values(
-                ["clip_id", "metric"], kind="stable"
-            )
-            frame.to_csv(part, mode="a", header=at == 0, index=False, lineterminator="\n")
+        for i, path in enumerate(per_clip):
+            frame = read_table(path, schemas.PER_CLIP)[columns]
+            frame = frame.sort_values(["clip_id", "metric"], kind="stable")
+            frame.to_csv(part, mode="a", header=i == 0, index=False, lineterminator="\n")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -275,18 +272,18 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, part)
 
 
-def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path], fps: float) -> None:
-    """Lay the cells out as the workflow's results are, which is where the page looks
-    for them.
+def _write_page_inputs(
+    results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path], fps: float
+) -> None:
+    """Write the cells in the layout of the workflow's results, which the page reads.
 
-    Videos stay where they are; those that no browser plays, or of another rate than the
-    rest, are encoded anew for the page.
+    Videos stay where they are; those that no browser plays, or of another frame rate
+    than ``fps``, are encoded again for the page.
     """
     for method, tasks in pairs.tasks.items():
         cell = {"method": method, "corpus": pairs.corpus, "protocol": PROTOCOL}
-        scores, samples = (
-            results / stage / method / pairs.corpus / PROTOCOL for stage in ("scores", "samples")
-        )
+        scores = results / "scores" / method / pairs.corpus / PROTOCOL
+        samples = results / "samples" / method / pairs.corpus / PROTOCOL
         scores.mkdir(parents=True)
         for name in ("per_clip.parquet", "confusion.parquet", "provenance.json"):
             if (cells / method / name).exists():
@@ -300,19 +297,14 @@ def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path]
                 "target_emotion": task.emotion,
                 "status": task.status,
             }
-            try:
-                video = (
-                    None
-                    if task.problem or task.fake is None
-                    else playable(task.fake, samples / "videos" / f"{k}.mp4", fps)
-                )
-                rows.append(
-                    row
-                    | {"reason": task.problem}
-                    | ({"video": relative_to(video, samples), "status": KEPT} if video else {})
-                )
-            except EadbenchError as error:
-                rows.append(row | {"reason": error.what})
+            row["reason"] = task.problem
+            if not task.problem and task.fake is not None:
+                try:
+                    video = playable(task.fake, samples / "videos" / f"{k}.mp4", fps)
+                    row |= {"video": relative_to(video, samples), "status": KEPT}
+                except EadbenchError as error:
+                    row["reason"] = error.what
+            rows.append(row)
         write_table(samples / "samples.parquet", rows, schemas.SAMPLES, "clip_id")
     for name, folder in cards.items():
         if (folder / "card.json").exists():
@@ -321,8 +313,8 @@ def _lay_out(results: Path, pairs: Pairs, cells: Path, cards: Mapping[str, Path]
 
 
 def playable(video: Path, target: Path, fps: float) -> Path:
-    """The video itself if browsers play it and it has that rate, else a copy at
-    ``target`` that they play.
+    """The video itself if browsers play it and it has the frame rate ``fps``, else a
+    copy at ``target`` that they play.
 
     Raises:
         EadbenchError: If it cannot be read.
@@ -335,9 +327,10 @@ def playable(video: Path, target: Path, fps: float) -> Path:
         and abs(info.fps - fps) < 0.01
     ):
         return video
-    sound = read_audio(video) if info.sample_rate is not None else None
-    even = (
+    audio = read_audio(video) if info.sample_rate is not None else None
+    # H.264 in 4:2:0 needs even sides
+    even_frames = (
         frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2] for _, frame in iter_frames(video, fps=fps)
     )
-    write_video(target, even, fps, audio=sound)
+    write_video(target, even_frames, fps, audio=audio)
     return target

@@ -47,10 +47,10 @@ def bad_tar(tmp_path):
 
 def test_only_harmless_members_are_read(bad_zip, bad_tar):
     for archive, good in ((bad_zip, "good/a.bin"), (bad_tar, "video/a.bin")):
-        found = members(archive)
-        assert [name for name, member in found.items() if not member.refused] == [good]
+        listed = members(archive)
+        assert [name for name, member in listed.items() if not member.refused] == [good]
         assert read_member(archive, good) == b"hello"
-        for name, member in found.items():
+        for name, member in listed.items():
             if member.refused:
                 with pytest.raises(EadbenchError, match="refused"):
                     read_member(archive, name)

@@ -34,19 +34,19 @@ def get(address, target, **more):
 
 def test_whole(shelf, tmp_path):
     with serve(shelf) as address:
-        get(address, tmp_path / "got" / "file.bin")
-        assert (tmp_path / "got" / "file.bin").read_bytes() == DATA
-    get(address, tmp_path / "got" / "file.bin")  # there already: the server is gone and not asked
-    assert [path.name for path in (tmp_path / "got").iterdir()] == ["file.bin"]
+        get(address, tmp_path / "downloads" / "file.bin")
+        assert (tmp_path / "downloads" / "file.bin").read_bytes() == DATA
+    get(address, tmp_path / "downloads" / "file.bin")  # there already: the server is gone and not asked
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == ["file.bin"]
 
 
 class Cutting(RangeHandler):
     """Sends 300 kB and hangs up, each time."""
 
-    asked = []
+    ranges = []
 
     def do_GET(self):  # noqa: N802
-        self.asked.append(self.headers.get("Range"))
+        self.ranges.append(self.headers.get("Range"))
         start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(DATA) - start))
@@ -56,12 +56,12 @@ class Cutting(RangeHandler):
 
 
 def test_connection_cut_is_resumed(shelf, tmp_path):
-    Cutting.asked = []
+    Cutting.ranges = []
     with serve(shelf, Cutting) as address:
         get(address, tmp_path / "file.bin", tries=6)
     assert (tmp_path / "file.bin").read_bytes() == DATA
-    assert Cutting.asked[0] is None and len(Cutting.asked) in (4, 5)
-    starts = [int(asked[6:-1]) for asked in Cutting.asked[1:]]
+    assert Cutting.ranges[0] is None and len(Cutting.ranges) in (4, 5)
+    starts = [int(byte_range[6:-1]) for byte_range in Cutting.ranges[1:]]
     assert starts == sorted(starts) and starts[0] > 200_000
 
 
@@ -136,19 +136,19 @@ def test_two_runs_at_once_fetch_once(shelf, tmp_path, monkeypatch):
     """The others wait for the first and find the file there; nothing is left but the
     file.
     """
-    asked, waiting = [], threading.Semaphore(0)
+    paths, waiting = [], threading.Semaphore(0)
     monkeypatch.setattr(download_module.log, "info", lambda *_: waiting.release())  # said by whoever waits
 
     class Slow(RangeHandler):
         def send_head(self):
-            asked.append(self.path)
+            paths.append(self.path)
             assert all(waiting.acquire(timeout=10) for _ in range(3))
             return super().send_head()
 
     with serve(shelf, Slow) as address, ThreadPoolExecutor(4) as pool:
         runs = [pool.submit(get, address, tmp_path / "out" / "file.bin") for _ in range(4)]
         assert [run.result() for run in runs] == [None] * 4
-    assert len(asked) == 1
+    assert len(paths) == 1
     assert (tmp_path / "out" / "file.bin").read_bytes() == DATA
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["file.bin"]
 

@@ -91,10 +91,10 @@ def test_an_error_nobody_thought_of_costs_its_recording_and_no_memory_ends_the_j
 ):
     real, error = index_module.probe_with_frame, ValueError("odd header")
 
-    def probe(source, *given):
+    def probe(source, *arguments):
         if Path(source).name == "a.mp4":
             raise error
-        return real(source, *given)
+        return real(source, *arguments)
 
     monkeypatch.setattr(index_module, "probe_with_frame", probe)
     table = run(tmp_path / "out", root)
@@ -169,7 +169,7 @@ def extra_videos() -> Path:
 
 def test_videos_from_outside(tmp_path):
     """A filmed speaker, small in a portrait video, gives well-aligned clips; a drawn
-    one without sound a row with a reason.
+    one without audio a row with a reason.
     """
     table = run(tmp_path / "corpora", extra_videos())
     assert {"real_speaker", "drawn_speaker"} <= set(table.index)

@@ -236,23 +236,23 @@ def test_what_youtube_needs_is_looked_for_before_the_first_video(
 
     monkeypatch.setitem(supported_js_runtimes.value, "deno", lambda: Deno(version))
     monkeypatch.setattr(hdtf.importlib.util, "find_spec", lambda name: scripts or None)
-    asked = []
+    fetched_keys = []
     monkeypatch.setattr(
         hdtf,
         "_fetch_video",
         lambda origin, raw, key, *rest: (
-            asked.append(key) or {"status": "failed", "reason": "x", "gone": False}
+            fetched_keys.append(key) or {"status": "failed", "reason": "x", "gone": False}
         ),
     )
     write_lists(tmp_path / "raw/lists")
     settings = HdtfCorpus(kind="hdtf", groups=["WDA"], pause=0)
     if words is None:
         hdtf.fetch(Origin(), tmp_path / "raw", settings)
-        assert asked
+        assert fetched_keys
         return
     with pytest.raises(EadbenchError, match=words) as caught:
         hdtf.fetch(Origin(), tmp_path / "raw", settings)
-    assert not asked and "install" in str(caught.value)
+    assert not fetched_keys and "install" in str(caught.value)
 
 
 def write_lists(folder: Path) -> None:
@@ -284,23 +284,23 @@ def test_a_folder_of_the_users(studio, tmp_path):
 
 
 def chosen_formats(*formats):
-    return [one["format_id"] for one in choose_formats({"formats": list(formats)}, max_height=720)]
+    return [format_["format_id"] for format_ in choose_formats({"formats": list(formats)}, max_height=720)]
 
 
-def test_picture_and_sound_apart_need_no_merging():
-    sound = {"format_id": "m4a", "ext": "m4a", "vcodec": "none", "acodec": "mp4a"}
+def test_separate_video_and_audio_need_no_merging():
+    audio = {"format_id": "m4a", "ext": "m4a", "vcodec": "none", "acodec": "mp4a"}
     silent = [
         {"format_id": str(height), "ext": "mp4", "height": height, "vcodec": "avc1", "acodec": "none"}
         for height in (360, 720, 1080)
     ]
     both = {"format_id": "both", "ext": "mp4", "height": 360, "vcodec": "avc1", "acodec": "mp4a"}
-    assert chosen_formats(both, sound, *silent) == ["720", "m4a"]
+    assert chosen_formats(both, audio, *silent) == ["720", "m4a"]
     assert chosen_formats(both, *silent) == ["both"]
-    assert chosen_formats(sound, *silent[2:]) == ["1080", "m4a"]  # rather too high than nothing
+    assert chosen_formats(audio, *silent[2:]) == ["1080", "m4a"]  # rather too high than nothing
     assert chosen_formats({"format_id": "direct", "ext": "mp4"}) == ["direct"]
 
 
-def test_nothing_without_leave(tmp_path):
+def test_nothing_is_fetched_before_the_terms_are_accepted(tmp_path):
     settings = CorporaConfig(sets={"h": {"kind": "hdtf"}})
     with pytest.raises(EadbenchError, match="not accepted") as caught:
         fetch("h", None, tmp_path / "fetch.json", settings)

@@ -29,7 +29,7 @@ def row(corpus: str, name: str, split: str, seed: int, **more: object) -> dict[s
         (160, 120),
         interpolation=cv2.INTER_CUBIC,
     )
-    found = {
+    columns = {
         "recording_id": name,
         "corpus": corpus,
         "speaker": f"S{seed}",
@@ -37,7 +37,7 @@ def row(corpus: str, name: str, split: str, seed: int, **more: object) -> dict[s
         "duration": 5.0,
         "look": look_of(grey),
     }
-    return {**found, "status": "kept", "reason": "", **more}
+    return {**columns, "status": "kept", "reason": "", **more}
 
 
 def table(folder: Path, corpus: str, rows: list[dict[str, object]]) -> Path:
@@ -86,7 +86,7 @@ def test_equal_files_are_found_by_their_hash_and_lost_rows_count_for_nothing(tmp
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "alike"),
+    ("first", "second", "alike"),
     [
         (MEAD, MEAD | {"views": ["top"]}, True),
         (MEAD, {"kind": "ravdess"}, False),
@@ -95,15 +95,15 @@ def test_equal_files_are_found_by_their_hash_and_lost_rows_count_for_nothing(tmp
     ],
 )
 def test_a_speaker_is_one_person_only_where_the_corpora_share_their_names(
-    tmp_path: Path, one: dict, other: dict, alike: bool
+    tmp_path: Path, first: dict, second: dict, alike: bool
 ) -> None:
     a = table(tmp_path, "a", [row("a", "r1", "train", 1, speaker="M003")])
     b = table(tmp_path, "b", [row("b", "q1", "test", 2, speaker="M003")])
     if not alike:
-        check_leaks([a], [b], tmp_path / "leaks.json", corpora(a=one, b=other))
+        check_leaks([a], [b], tmp_path / "leaks.json", corpora(a=first, b=second))
         return
     with pytest.raises(EadbenchError, match="speaker M003 is tested in b"):
-        check_leaks([a], [b], tmp_path / "leaks.json", corpora(a=one, b=other))
+        check_leaks([a], [b], tmp_path / "leaks.json", corpora(a=first, b=second))
 
 
 def test_a_re_encoded_copy_in_another_folder_is_found(tmp_path: Path) -> None:
@@ -115,15 +115,15 @@ def test_a_re_encoded_copy_in_another_folder_is_found(tmp_path: Path) -> None:
     write_video(tmp_path / "theirs/b.mp4", read_frames(tmp_path / "mine/a.mp4"), 25, crf=30)
     sets = {name: {"kind": "folder", "root": str(tmp_path / name)} for name in ("mine", "theirs")}
     sets["theirs"]["split"] = {"rest": "test"}
-    config, found = corpora(**sets), []
+    config, indices = corpora(**sets), []
     for name in sets:
         fetch(name, None, tmp_path / "out" / name / "fetch.json", config)
-        found.append(tmp_path / "out" / name / "index.parquet")
-        index(name, tmp_path / "out" / name / "fetch.json", found[-1], config)
+        indices.append(tmp_path / "out" / name / "index.parquet")
+        index(name, tmp_path / "out" / name / "fetch.json", indices[-1], config)
     with pytest.raises(EadbenchError, match="a is the same recording as b of theirs"):
-        check_leaks(found[:1], found[1:], tmp_path / "leaks.json", config)
+        check_leaks(indices[:1], indices[1:], tmp_path / "leaks.json", config)
     (tmp_path / "theirs/b.mp4").unlink()
     shutil.rmtree(tmp_path / "out" / "theirs")
     fetch("theirs", None, tmp_path / "out/theirs/fetch.json", config)
-    index("theirs", tmp_path / "out/theirs/fetch.json", found[1], config)
-    check_leaks(found[:1], found[1:], tmp_path / "leaks.json", config)
+    index("theirs", tmp_path / "out/theirs/fetch.json", indices[1], config)
+    check_leaks(indices[:1], indices[1:], tmp_path / "leaks.json", config)

@@ -29,8 +29,8 @@ def run(folder, name, settings, studio=None):
 
 @pytest.fixture
 def mead(tmp_path):
-    """Two actors with sparse numbers, a side view, a missing sound, a sound too long, a
-    sound alone.
+    """Two actors with sparse numbers, a side view, a missing audio file, one too long, one
+    without a video.
     """
     root = tmp_path / "MEAD"
     first = face_video(root / "M003/video/front/disgusted/level_2/007.mp4", 1.0, fps=30, sound=None, **LOOK)
@@ -43,7 +43,7 @@ def mead(tmp_path):
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(first, root / name)
-    (root / "M003/video/front/disgusted/level_2/._007.mp4").write_bytes(b"a Macintosh left this")
+    (root / "M003/video/front/disgusted/level_2/._007.mp4").write_bytes(b"written by a Macintosh")
     for name, seconds in (
         ("M003/audio/disgusted/level_2/007.wav", 1.0),
         ("W009/audio/neutral/level_1/012.wav", 1.1),
@@ -94,13 +94,13 @@ def test_mead_lists_what_is_there(mead, tmp_path):
     )
     assert row["fps"] == 30 and row["sample_rate"] == 16000 and row["split"] == "test"
     assert (tmp_path / "out" / row["audio_source"]).samefile(mead / "M003/audio/disgusted/level_2/007.wav")
-    assert table["sample_rate"].isna()["M003_front_disgusted_2_033"]  # no sound: for the clips to drop
+    assert table["sample_rate"].isna()["M003_front_disgusted_2_033"]  # no audio: `clips` drops it
     reasons = table["reason"].to_dict()
     assert (
-        "sound lasts 2.50 s" in reasons["W009_front_angry_3_002"]
+        "audio lasts 2.50 s" in reasons["W009_front_angry_3_002"]
         and "confused" in reasons["W009_front_confused_3_003"]
     )
-    assert reasons["W009_none_sad_3_001"].startswith("no picture")
+    assert reasons["W009_none_sad_3_001"].startswith("no video")
 
 
 def test_mead_tars_say_the_same_as_folders(mead, tmp_path):

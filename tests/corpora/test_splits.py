@@ -1,4 +1,4 @@
-"""No speaker and no source video is on both sides; duplicates across splits are found."""
+"""No speaker and no source video is in two splits; duplicates across splits are found."""
 
 import numpy as np
 import pytest
@@ -27,10 +27,10 @@ def test_splits_share_neither_speaker_nor_video(pairs, test, val):
         assert "speaker-disjoint" in error.hint
         return
     for key in ("speaker", "video_key"):
-        sides = {}
+        splits_of = {}
         for row in rows:
-            sides.setdefault(row[key], set()).add(row["split"])
-        assert all(len(splits) == 1 for splits in sides.values())
+            splits_of.setdefault(row[key], set()).add(row["split"])
+        assert all(len(splits) == 1 for splits in splits_of.values())
     assert all(row["split"] == "test" for row in rows if row["speaker"] in test)
 
 
@@ -52,7 +52,7 @@ def test_patterns_recordings_and_conflicts():
     assert {row["split"] for row in everyone} == {"test"}
 
 
-def picture(seed):
+def image(seed):
     import cv2
 
     return cv2.resize(
@@ -69,14 +69,14 @@ def row(name, split, seed=None, **more):
         "status": "kept",
         "reason": "",
         "duration": 5.0,
-        "look": None if seed is None else look_of(picture(seed)),
+        "look": None if seed is None else look_of(image(seed)),
         **more,
     }
 
 
 def test_near_identical_recordings_are_dropped_from_training():
     noisy = np.clip(
-        picture(1).astype(int) + np.random.default_rng(0).integers(-3, 4, (120, 160)), 0, 255
+        image(1).astype(int) + np.random.default_rng(0).integers(-3, 4, (120, 160)), 0, 255
     ).astype(np.uint8)
     rows = [
         row("t", "test", 1),

@@ -43,7 +43,7 @@ class World:
     runs: dict[str, Path]
 
     def context(self, out: Path, methods: dict, run: str | None = None, **samples) -> MethodContext:
-        """What `samples make` hands to a method."""
+        """The context that `samples make` gives to a method."""
         config = SamplesConfig.model_validate(
             {"methods": methods, "sampler": {"steps": 2, "overlap": 2, "chunk": 3}, **samples}
         )

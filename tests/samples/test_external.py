@@ -26,7 +26,7 @@ from eadbench.samples.config import SamplesConfig
 from eadbench.samples.make import make
 from eadbench.samples.methods import make_method
 from eadbench.samples.methods.base import MethodContext
-from eadbench.samples.recipe import folder_of, load_recipe, shipped
+from eadbench.samples.recipe import folder_of, load_recipe, shipped_recipes
 
 ENVS = Path(__file__).parents[2] / "envs"
 
@@ -88,15 +88,15 @@ COUNTS = {
 
 
 def test_recipes_say_what_their_method_drives() -> None:
-    told = {
+    drives_of = {
         name: SamplesConfig.model_validate(
             {"methods": {"m": {"kind": "external", "recipe": name, "corpora": ["tiny"]}}}
         )
         .methods["m"]
         .drives
-        for name in shipped()
+        for name in shipped_recipes()
     }
-    assert {name for name, drives in told.items() if drives == "image"} == {"eat", "edtalk"}
+    assert {name for name, drives in drives_of.items() if drives == "image"} == {"eat", "edtalk"}
     own = {"kind": "external", "recipe": "eat", "corpora": ["tiny"], "drives": "video"}
     assert SamplesConfig.model_validate({"methods": {"m": own}}).methods["m"].drives == "video"
 
@@ -215,7 +215,7 @@ def test_what_a_worker_prints_stays_with_its_clip_and_is_bounded(
     )
 
 
-def test_a_clips_randomness_does_not_hang_on_the_clips_before_it(
+def test_a_clips_randomness_does_not_depend_on_the_clips_before_it(
     checkout, tiny_clips: Path, tmp_path: Path
 ) -> None:
     options = checkout("wav2lip")
@@ -242,10 +242,9 @@ def test_a_worker_ends_with_us_whatever_happens_to_us(tmp_path: Path) -> None:
     )
     code = (
         "import sys\nfrom pathlib import Path\nfrom eadbench.samples.worker import Worker, WorkerRequest\n"
-        "here = "
-        "Path(sys.argv[1])\n"
-        "asked = WorkerRequest([str(here / 'slow.py')], here, here / 'log', 1, {})\n"
-        "Worker(sys.executable, {}, [], None).run(asked, 600)"
+        "folder = Path(sys.argv[1])\n"
+        "request = WorkerRequest([str(folder / 'slow.py')], folder, folder / 'log', 1, {})\n"
+        "Worker(sys.executable, {}, [], None).run(request, 600)"
     )
     ours = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     until = time.monotonic() + 60
@@ -260,18 +259,18 @@ def test_a_worker_ends_with_us_whatever_happens_to_us(tmp_path: Path) -> None:
 
 
 def test_protocols(checkout, tiny_clips: Path, tmp_path: Path) -> None:
-    """``cross`` brings another clip's sound to the program and to the result; what a
+    """``cross`` brings another clip's audio to the program and to the result; what a
     method cannot do is a row that says so.
     """
     options = checkout("wav2lip")
     cross = rendered(tiny_clips, tmp_path / "cross" / "samples.parquet", options, "cross", max_clips=None)
     assert cross["status"].tolist() == ["kept", "kept"] and (cross["driving_clip"] != cross["clip_id"]).all()
     row = cross.iloc[0]
-    heard, meant = (
+    result_audio, driving_audio = (
         read_audio(p)[:16000]
         for p in (tmp_path / "cross" / row["video"], tiny_clips.parent / f"audio/{row['driving_clip']}.wav")
     )
-    assert abs(heard - meant).mean() < 0.02
+    assert abs(result_audio - driving_audio).mean() < 0.02
     table = rendered(
         tiny_clips, tmp_path / "emotion" / "samples.parquet", options, "cross_emotion", max_clips=None
     )
@@ -318,12 +317,10 @@ def test_gigabytes_of_output_do_not_fill_the_disk(tmp_path: Path) -> None:
     code = "import os\nfor _ in range(2000): os.write(1, b'y' * 65536)\nos.write(2, b'the end')"
     end = process.run([sys.executable, "-c", code], tmp_path, tmp_path / "log", 60)
     assert end.status == 0
-    kept = (tmp_path / "log").read_bytes()
+    log = (tmp_path / "log").read_bytes()
     left_out = 2000 * 65536 + 7 - process.HEAD - process.TAIL
     assert (
-        len(kept) < 2 << 20
-        and kept.endswith(b"the end")
-        and f"... {left_out} bytes left out".encode() in kept
+        len(log) < 2 << 20 and log.endswith(b"the end") and f"... {left_out} bytes left out".encode() in log
     )
 
 
@@ -331,13 +328,13 @@ def test_the_end_of_what_is_printed_line_by_line_is_kept(tmp_path: Path) -> None
     from eadbench.samples import process
 
     reader, writer = os.pipe2(os.O_DIRECT)  # a read gets one write
-    drain = process.Drain(reader, tmp_path / "log")
-    drain.start()
+    log_writer = process.LogWriter(reader, tmp_path / "log")
+    log_writer.start()
     lines = [f"line {k}\n".encode() for k in range(2000)]
     for block in [b"y" * 4096] * 256 + lines:
         os.write(writer, block)
     os.close(writer)
-    drain.finish()
+    log_writer.finish()
     os.close(reader)
     assert (tmp_path / "log").read_bytes() == b"y" * (1 << 20) + b"".join(lines)
 
@@ -352,7 +349,7 @@ def test_a_grandchild_in_a_group_of_its_own_holds_nobody_up(
     end = process.run([sys.executable, "-c", code], tmp_path, tmp_path / "log", 60)
     os.kill(int((tmp_path / "log").read_text()), signal.SIGKILL)
     assert end.status == 0 and not any(
-        isinstance(thread, process.Drain) for thread in threading.enumerate()
+        isinstance(thread, process.LogWriter) for thread in threading.enumerate()
     ), "its pipe has gone to somebody else"
 
 
@@ -380,10 +377,10 @@ def test_children_that_end_while_we_look_do_no_harm() -> None:
     from eadbench.samples import process
 
     program = subprocess.Popen(["sh", "-c", "for i in $(seq 400); do sleep 0 & sleep 0; done; wait"])
-    found = set()
+    pids = set()
     while program.poll() is None:
-        found.update(process.descendants(program.pid))
-    assert found
+        pids.update(process.descendants(program.pid))
+    assert pids
 
 
 def test_gpu_memory_counts_where_there_is_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,16 +389,16 @@ def test_gpu_memory_counts_where_there_is_any(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\necho '{os.getpid()}, 1234'\necho '1, 99'\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    memory = process.Memory(os.getpid())
+    memory = process.MemoryMonitor(os.getpid())
     memory._next_gpu = 0.0
-    memory.look()
+    memory.sample()
     assert memory.peak_mb == 1234
 
 
-def test_a_program_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+def test_a_program_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     from eadbench.samples import process
 
-    assert "cannot be started" in process.run(["no-such-program"], tmp_path, tmp_path / "log", 5).trouble(5)
+    assert "cannot be started" in process.run(["no-such-program"], tmp_path, tmp_path / "log", 5).problem(5)
 
 
 def test_missing_repository_names_commit_and_commands(tiny_clips: Path, tmp_path: Path) -> None:
@@ -435,7 +432,7 @@ def test_another_commit_is_refused_unless_allowed(checkout, tiny_clips: Path, tm
     ].tolist() == ["kept"]
 
 
-def test_local_changes_are_told_and_part_of_the_hash(checkout, tiny_clips: Path, tmp_path: Path) -> None:
+def test_local_changes_are_noted_and_part_of_the_hash(checkout, tiny_clips: Path, tmp_path: Path) -> None:
     options = checkout("wav2lip")
     before = rendered(tiny_clips, tmp_path / "a" / "samples.parquet", options)["run_hash"][0]
     script = Path(options["path"]) / "inference.py"
@@ -452,12 +449,12 @@ def test_local_changes_are_told_and_part_of_the_hash(checkout, tiny_clips: Path,
 def test_weights_in_a_folder_are_part_of_the_hash(checkout) -> None:
     options = checkout("wav2lip", weights=[{"path": "pack", "source": "somewhere"}])
     config = SamplesConfig.model_validate({"methods": {"other": options}})
-    file, found = Path(options["weights"]) / "pack" / "models" / "a.onnx", set()
+    file, hashes = Path(options["weights"]) / "pack" / "models" / "a.onnx", set()
     file.parent.mkdir(parents=True)
     for content in (b"some", b"other weights"):
         file.write_bytes(content)
-        found.add(make_method("other", config.methods["other"], MethodContext(7, "cpu", config)).hash)
-    assert len(found) == 2
+        hashes.add(make_method("other", config.methods["other"], MethodContext(7, "cpu", config)).hash)
+    assert len(hashes) == 2
 
 
 def test_a_folder_inside_another_checkout_is_no_checkout(checkout, tiny_clips: Path, tmp_path: Path) -> None:
@@ -501,8 +498,8 @@ def test_an_emotion_that_it_does_not_know_costs_that_clip(checkout, tiny_clips: 
 
 
 def test_shipped_recipes_are_complete() -> None:
-    assert set(shipped()) >= {"wav2lip", "ip_lap", "musetalk", "latentsync", "eat", "edtalk"}
-    for name in shipped():
+    assert set(shipped_recipes()) >= {"wav2lip", "ip_lap", "musetalk", "latentsync", "eat", "edtalk"}
+    for name in shipped_recipes():
         recipe, _ = load_recipe(name)
         assert (
             len(recipe.commit) == 40

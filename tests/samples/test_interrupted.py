@@ -95,7 +95,7 @@ def lives(process: int) -> bool:
 def wait_for_the_end(processes: list[int]) -> None:
     end = time.monotonic() + 20
     while any(map(lives, processes)):
-        assert time.monotonic() < end, f"still there: {[one for one in processes if lives(one)]}"
+        assert time.monotonic() < end, f"still there: {[process for process in processes if lives(process)]}"
         time.sleep(0.05)
 
 
@@ -120,8 +120,8 @@ def test_after_sigkill_the_program_ends_and_the_next_start_removes_the_scratch(
     job.kill()
     job.wait()
     wait_for_the_end(programs)
-    left = set((tmp_path / "scratch").iterdir())
-    assert left
+    leftovers = set((tmp_path / "scratch").iterdir())
+    assert leftovers
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     with scratch.scratch_folder() as folder:
         assert set((tmp_path / "scratch").iterdir()) == {folder}

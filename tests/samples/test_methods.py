@@ -48,7 +48,7 @@ def rendered(
     return read_table(out, schemas.SAMPLES)
 
 
-def test_choice_is_even_and_does_not_hang_on_order() -> None:
+def test_choice_is_even_and_does_not_depend_on_order() -> None:
     pool = [
         SimpleNamespace(clip_id=f"{e}{s}{k}", emotion=e, speaker=s)
         for e in "abcd"
@@ -67,7 +67,7 @@ def test_choice_is_even_and_does_not_hang_on_order() -> None:
     assert len(choose(pool, None, 1)) == 60
 
 
-def test_pairs_are_other_clips_and_do_not_hang_on_the_limit(clips: Path) -> None:
+def test_pairs_are_other_clips_and_do_not_depend_on_the_limit(clips: Path) -> None:
     def jobs(protocol: str, **options) -> dict:
         return {j.clip_id: j for j in build_jobs(clips, "tiny", protocol, SamplesConfig(**options), 1)}
 
@@ -85,7 +85,7 @@ def test_pairs_are_other_clips_and_do_not_hang_on_the_limit(clips: Path) -> None
     assert all(j.frames == 20 for j in jobs("self", max_seconds=0.8).values())
 
 
-def test_length_is_the_shorter_of_video_and_sound(clips: Path, tmp_path: Path) -> None:
+def test_length_is_the_shorter_of_video_and_audio(clips: Path, tmp_path: Path) -> None:
     shutil.copytree(clips.parent, tmp_path / "c")
     table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
     from eadbench.media.audio import write_wav
@@ -126,7 +126,7 @@ def test_controls_show_what_they_say(clips: Path, tmp_path: Path) -> None:
     )
 
 
-def test_ground_truth_without_reencoding_is_the_same_picture(clips: Path, tmp_path: Path) -> None:
+def test_ground_truth_without_reencoding_has_the_same_frames(clips: Path, tmp_path: Path) -> None:
     row = rendered(clips, tmp_path / "samples.parquet", kind="ground_truth", reencode=False).iloc[0]
     assert np.array_equal(
         read_frames(tmp_path / row["video"]), read_frames(clips.parent / f"videos/{row['clip_id']}.mp4")
@@ -164,10 +164,10 @@ def test_an_error_nobody_thought_of_costs_its_clip_and_no_memory_ends_the_job(
     names = read_table(clips, schemas.CLIPS)["clip_id"].tolist()[4:]
     real, error = make_module.finish, TypeError("no such layout")
 
-    def finish(raw, job, *given):
+    def finish(raw, job, *arguments):
         if job.clip_id == names[1]:
             raise error
-        return real(raw, job, *given)
+        return real(raw, job, *arguments)
 
     monkeypatch.setattr(make_module, "finish", finish)
     table = rendered(clips, tmp_path / "a/samples.parquet", kind="ground_truth")
@@ -273,7 +273,7 @@ def test_the_documented_program_runs_by_the_documented_command(clips: Path, tmp_
 def test_a_damaged_clip_costs_itself_in_a_common_run_too(clips: Path, tmp_path: Path) -> None:
     shutil.copytree(clips.parent, tmp_path / "c")
     table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
-    (tmp_path / "c" / table["audio"].iloc[5]).write_bytes(b"not a sound")
+    (tmp_path / "c" / table["audio"].iloc[5]).write_bytes(b"not audio")
     options = {
         "kind": "command",
         "per": "manifest",
@@ -328,7 +328,7 @@ def test_a_damaged_clip_costs_itself(clips: Path, tmp_path: Path) -> None:
     shutil.copytree(clips.parent, tmp_path / "c")
     table = read_table(tmp_path / "c/clips.parquet", schemas.CLIPS)
     (tmp_path / "c" / table["video"].iloc[5]).write_bytes(b"not a video")
-    (tmp_path / "c" / table["audio"].iloc[6]).write_bytes(b"not a sound")
+    (tmp_path / "c" / table["audio"].iloc[6]).write_bytes(b"not audio")
     rows = rendered(tmp_path / "c/clips.parquet", tmp_path / "out/samples.parquet", kind="ground_truth")
     assert (
         rows["status"].tolist() == ["kept", "failed", "failed", "kept"]
@@ -380,9 +380,9 @@ def test_captions_of_the_speaker_are_of_another_clip_with_the_label(
     )
     write_table(tmp_path / "c/clips.parquet", named, schemas.CLIPS)
     by_name = named.set_index("clip_id")
-    found = {}
+    speaker_clips = {}
     for job in build_jobs(tmp_path / "c/clips.parquet", "tiny", protocol, SamplesConfig(), 1):
-        found[job.clip_id] = job.speaker_clip
+        speaker_clips[job.clip_id] = job.speaker_clip
         if job.speaker_clip is not None:
             assert job.speaker_clip not in (job.clip_id, job.emotion_clip)
             assert (by_name.speaker[job.speaker_clip], by_name.emotion[job.speaker_clip]) == (
@@ -390,9 +390,9 @@ def test_captions_of_the_speaker_are_of_another_clip_with_the_label(
                 job.emotion,
             )
     if protocol == "self":
-        assert [clip is None for clip in found.values()] == [False, False, True, False, False, False]
+        assert [clip is None for clip in speaker_clips.values()] == [False, False, True, False, False, False]
     else:
-        assert any(found.values()), "the happy one, asked to be sad, has two sad clips"
+        assert any(speaker_clips.values()), "the happy one, asked to be sad, has two sad clips"
 
 
 def test_config_names_the_mistake() -> None:
@@ -439,7 +439,7 @@ def test_listing_names_everything_that_is_missing(capsys: pytest.CaptureFixture,
 def test_silence_drives_controls_and_programs(clips: Path, tmp_path: Path) -> None:
     jobs = build_jobs(clips, "tiny", "silent", SamplesConfig(max_seconds=1), 1)
     assert {(job.audio, job.driving_clip, job.frames) for job in jobs} == {(None, None, 25)}
-    assert not jobs[0].sound().any() and jobs[0].sound().shape == (25 * 640,)
+    assert not jobs[0].driving_audio().any() and jobs[0].driving_audio().shape == (25 * 640,)
     for name, options in {
         "still": {"kind": "still"},
         "copied_input": {"kind": "copied_input"},
@@ -470,31 +470,34 @@ def test_a_dial_asks_for_one_other_emotion_at_rising_intensity(clips: Path) -> N
 
 def test_a_dial_is_for_methods_that_take_an_intensity(clips: Path, tmp_path: Path) -> None:
     copy = "{python} -c 'import shutil,sys;shutil.copy(*sys.argv[2:])' "
-    told = rendered(
+    with_intensity = rendered(
         clips,
         tmp_path / "a/samples.parquet",
         "dial_0.4",
         kind="command",
         command=copy + "{intensity} {video} {out}",
     )
-    assert set(told.status) == {"kept"} and set(told.target_intensity) == {0.4}
-    deaf = rendered(
+    assert set(with_intensity.status) == {"kept"} and set(with_intensity.target_intensity) == {0.4}
+    without_intensity = rendered(
         clips, tmp_path / "b/samples.parquet", "dial_0.4", kind="command", command=copy + "x {video} {out}"
     )
-    assert set(deaf.status) == {"dropped"} and deaf.reason.str.contains("not told how strong").all()
+    assert (
+        set(without_intensity.status) == {"dropped"}
+        and without_intensity.reason.str.contains("takes no intensity").all()
+    )
     still = rendered(clips, tmp_path / "c/samples.parquet", "dial_0.4", kind="still")
     assert still.reason.str.contains("cannot do protocol 'dial'").all()
     methods = {
         "model": {"kind": "eadnet", "run": "r"},
         "still": {"kind": "still"},
-        "told": {"kind": "command", "command": "run {intensity} {out}"},
+        "intensity": {"kind": "command", "command": "run {intensity} {out}"},
         "listed": {"kind": "command", "command": "run {manifest} {out}", "per": "manifest"},
-        "deaf": {"kind": "command", "command": "run {out}"},
+        "no_intensity": {"kind": "command", "command": "run {out}"},
     }
-    given = {name: {"corpora": ["tiny"], **method} for name, method in methods.items()}
-    config = SamplesConfig.model_validate({"methods": given, "also": ["dial"]})
+    with_corpora = {name: {"corpora": ["tiny"], **method} for name, method in methods.items()}
+    config = SamplesConfig.model_validate({"methods": with_corpora, "also": ["dial"]})
     assert {(n, p) for n, _, p in config.cells() if p != "self"} == {
-        (name, cell) for name in ("model", "told", "listed") for cell in DIAL
+        (name, cell) for name in ("model", "intensity", "listed") for cell in DIAL
     }
 
 
@@ -505,21 +508,21 @@ def test_every_method_that_can_is_asked_for_a_further_protocol() -> None:
         "copied": {"kind": "copied_input", "protocols": ["silent", "cross"]},
         "wav2lip": {"kind": "wav2lip", "run": "r"},
         "model": {"kind": "eadnet", "run": "r"},
-        "here": {"kind": "videos", "path": "{corpus}/{protocol}"},
+        "by_protocol": {"kind": "videos", "path": "{corpus}/{protocol}"},
         "self_only": {"kind": "videos", "path": "mine"},
         "eat": {"kind": "external", "recipe": "eat"},
         "latentsync": {"kind": "external", "recipe": "latentsync"},
     }
-    given = {name: {"corpora": ["tiny"], **method} for name, method in methods.items()}
-    config = SamplesConfig.model_validate({"methods": given, "also": ["silent", "cross_emotion"]})
-    cells = {name: [p for n, _, p in config.cells() if n == name] for name in given}
+    with_corpora = {name: {"corpora": ["tiny"], **method} for name, method in methods.items()}
+    config = SamplesConfig.model_validate({"methods": with_corpora, "also": ["silent", "cross_emotion"]})
+    cells = {name: [p for n, _, p in config.cells() if n == name] for name in with_corpora}
     assert cells == {
         "truth": ["self"],
         "shuffled": ["self"],
         "copied": ["silent", "cross", "cross_emotion"],
         "wav2lip": ["self", "silent"],
         "model": ["self", "silent", "cross_emotion"],
-        "here": ["self", "silent", "cross_emotion"],
+        "by_protocol": ["self", "silent", "cross_emotion"],
         "self_only": ["self"],
         "eat": ["self", "cross_emotion"],
         "latentsync": ["self", "silent"],

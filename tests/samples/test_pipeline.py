@@ -12,10 +12,10 @@ from eadbench.core.errors import EadbenchError
 from eadbench.models.config import EADNetConfig
 from eadbench.samples.composite import Compositor
 from eadbench.samples.config import SamplerConfig
-from eadbench.samples.pipeline import RenderClip, Sampler, to_and_fro
+from eadbench.samples.pipeline import RenderClip, Sampler, ping_pong_indices
 from eadbench.samples.run import TrainedRun, load_eadnet, load_vae
 from eadbench.samples.schedulers import SCHEDULERS, make_scheduler
-from eadbench.samples.windows import blend_weights, chunks, hand_over
+from eadbench.samples.windows import blend_weights, chunks, crossfade_weights
 
 CPU = torch.device("cpu")
 SCHEDULE = {
@@ -30,20 +30,20 @@ SCHEDULE = {
 @pytest.mark.parametrize("frames", [8, 9, 13, 14, 50, 131])
 @pytest.mark.parametrize(("overlap", "at_once"), [(0, 1), (2, 1), (2, 3), (5, 4), (7, 100)])
 def test_chunks_cover_every_frame_once(frames: int, overlap: int, at_once: int) -> None:
-    kept = []
-    before = None
+    covered = []
+    previous = None
     for chunk in chunks(frames, 8, overlap, at_once):
         assert len(chunk.starts) <= at_once and chunk.length <= 8 + (at_once - 1) * (8 - overlap)
-        if before is not None:
+        if previous is not None:
             assert (
-                chunk.first == before.first + before.kept
-                and chunk.carried == before.length - before.kept >= min(overlap, 1)
+                chunk.first == previous.first + previous.finished
+                and chunk.carried == previous.length - previous.finished >= min(overlap, 1)
             )
-        kept += range(chunk.first, chunk.first + chunk.kept)
-        before = chunk
+        covered += range(chunk.first, chunk.first + chunk.finished)
+        previous = chunk
         weights = blend_weights(chunk, overlap)
         assert torch.allclose(weights.sum(0), torch.ones(chunk.length)) and (weights >= 0).all()
-    assert kept == list(range(frames))
+    assert covered == list(range(frames))
 
 
 def test_windows_that_do_not_advance_are_refused() -> None:
@@ -53,14 +53,14 @@ def test_windows_that_do_not_advance_are_refused() -> None:
         list(chunks(7, 8, 2, 1))
 
 
-def test_hand_over_falls_from_one_to_zero() -> None:
-    share = hand_over(3)
-    assert share.tolist() == [0.75, 0.5, 0.25] and len(hand_over(0)) == 0
+def test_crossfade_weights_fall_from_one_to_zero() -> None:
+    weights = crossfade_weights(3)
+    assert weights.tolist() == [0.75, 0.5, 0.25] and len(crossfade_weights(0)) == 0
 
 
-def test_to_and_fro() -> None:
-    assert to_and_fro(torch.arange(8), 4).tolist() == [0, 1, 2, 3, 2, 1, 0, 1]
-    assert to_and_fro(torch.arange(3), 1).tolist() == [0, 0, 0]
+def test_ping_pong_indices() -> None:
+    assert ping_pong_indices(torch.arange(8), 4).tolist() == [0, 1, 2, 3, 2, 1, 0, 1]
+    assert ping_pong_indices(torch.arange(3), 1).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULERS))
@@ -120,12 +120,12 @@ class Oracle(torch.nn.Module):
         self.seen.append(
             {"noisy": noisy, "audio": audio, "vai": vai, "text": text, "scales": (audio_scale, text_scale)}
         )
-        # by what the window hears first
-        own = (
+        # by the first audio state of the window
+        offset = (
             self.disagree
             * torch.sign(torch.sin(audio[:, 0, 0, 0] * 12.9898) + 1e-9)[:, None, None, None, None]
         )
-        clean = masked + own
+        clean = masked + offset
         abar = self.abar[timesteps.long()][:, None, None, None, None]
         return (noisy - abar.sqrt() * clean) / (1 - abar).sqrt()
 
@@ -174,13 +174,13 @@ def test_no_visible_seam_at_window_borders() -> None:
     assert side_by_side.max() > 3, "the measure must be able to see a seam"
     assert blended.max() < 0.5 * side_by_side.max()
     across_chunks = jump(oracle_frames(80, disagree=0.2, constant=True, overlap=4, chunk=1)[0])
-    assert across_chunks.max() < 0.5 * side_by_side.max(), "chunks hand their overlap on"
+    assert across_chunks.max() < 0.5 * side_by_side.max(), "chunks carry their overlap to the next"
 
 
 def test_windows_that_agree_leave_no_trace() -> None:
-    one, _ = oracle_frames(40, overlap=2, chunk=1)
-    many, _ = oracle_frames(40, overlap=4, chunk=5)
-    assert np.abs(one.astype(int) - many.astype(int)).max() <= 1
+    one_window, _ = oracle_frames(40, overlap=2, chunk=1)
+    many_windows, _ = oracle_frames(40, overlap=4, chunk=5)
+    assert np.abs(one_window.astype(int) - many_windows.astype(int)).max() <= 1
 
 
 def test_memory_does_not_grow_with_the_length() -> None:
@@ -216,18 +216,18 @@ def test_any_length(count: int) -> None:
     assert images.shape == (count, 32, 32, 3)
 
 
-def test_every_window_hears_its_own_sound() -> None:
+def test_every_window_gets_its_own_audio() -> None:
     _, network = oracle_frames(40, overlap=2, chunk=3)
     from eadbench.models.conditioning import audio_windows
 
     states = torch.arange(80).float()[:, None, None].expand(-1, 1, 4)
     whole = audio_windows(states, 40)
     starts = [start for chunk in chunks(40, 8, 2, 3) for start in chunk.starts]
-    heard = torch.cat([call["audio"] for call in network.seen[::4]])
-    assert torch.equal(heard, torch.stack([whole[s : s + 8] for s in starts]))
+    audio = torch.cat([call["audio"] for call in network.seen[::4]])
+    assert torch.equal(audio, torch.stack([whole[s : s + 8] for s in starts]))
 
 
-def test_noise_hangs_on_clip_and_frame_only() -> None:
+def test_noise_depends_on_clip_and_frame_only() -> None:
     sampler = Sampler(
         TrainedRun(Oracle(), 32, "mouth", SCHEDULE, shared_noise=1.0),
         Blocks(),
@@ -237,7 +237,7 @@ def test_noise_hangs_on_clip_and_frame_only() -> None:
     )
     first, second = chunks(14, 8, 2, 1)
     a, b = sampler._noise("x", first), sampler._noise("x", second)
-    assert torch.equal(a[first.kept :], b[: second.carried])
+    assert torch.equal(a[first.finished :], b[: second.carried])
     assert not torch.equal(a, sampler._noise("y", first))
     many = torch.cat([sampler._noise(str(k), first) for k in range(60)])
     assert abs(many.std() - 1) < 0.02, "unit variance, as in training"
@@ -262,24 +262,27 @@ def test_overlap_must_be_smaller_than_the_window() -> None:
 
 def test_guidance_scales_reach_the_network(world) -> None:
     """Real network: scales of 1 and 1 are the plain conditional prediction; audio, text
-    and vector each change the picture.
+    and vector each change the frames.
     """
     run = load_eadnet(world.runs["full"])
     vae = load_vae(world.parts["vae"], run)
     frames = talking_oval(12, 64, 3)[0]
-    given = {"text": torch.randn(5, 12, generator=torch.Generator().manual_seed(1)), "vai": (0.5, 0.5, 1.0)}
+    conditions = {
+        "text": torch.randn(5, 12, generator=torch.Generator().manual_seed(1)),
+        "vai": (0.5, 0.5, 1.0),
+    }
     states = torch.randn(24, 2, 16, generator=torch.Generator().manual_seed(2))
 
     def draw(audio=states, audio_guidance=1.0, text_guidance=1.0, **changes) -> np.ndarray:
         config = SamplerConfig(steps=2, overlap=2, audio_guidance=audio_guidance, text_guidance=text_guidance)
-        clip = RenderClip("c", iter(frames), 12, frames[:3], audio, **(given | changes))
+        clip = RenderClip("c", iter(frames), 12, frames[:3], audio, **(conditions | changes))
         return np.stack(list(Sampler(run, vae, config, CPU, 1).render(clip))).astype(int)
 
     plain = draw()
     assert np.abs(plain - draw()).max() == 0
     for other in (
         draw(audio=states.flip(0)),
-        draw(text=-given["text"]),
+        draw(text=-conditions["text"]),
         draw(vai=(-0.5, 0.5, 1.0)),
         draw(audio_guidance=3.0),
         draw(text_guidance=3.0),
@@ -301,7 +304,7 @@ def test_compositor_keeps_everything_outside_and_matches_colours() -> None:
     keep = np.ones((64, 64), np.float32)
     keep[16:48, 16:48] = 0
     original = talking_oval(3, 64, 1)[0]
-    drawn = original.astype(np.float32) + 25  # the right picture, too bright
+    drawn = original.astype(np.float32) + 25  # the right image, too bright
     plain = Compositor(keep, 0.05, colour_match=False)(original, drawn)
     matched = Compositor(keep, 0.05, colour_match=True)(original, drawn)
     outside = keep.astype(bool)
@@ -316,7 +319,7 @@ def test_compositor_keeps_everything_outside_and_matches_colours() -> None:
     assert Compositor(keep, 0.05, True)(original, drawn[:, ::2, ::2]).shape == original.shape
 
 
-def test_an_unsharp_mask_brings_an_enlarged_picture_nearer_to_the_original() -> None:
+def test_an_unsharp_mask_brings_an_enlarged_frame_closer_to_the_original() -> None:
     keep = np.ones((64, 64), np.float32)
     keep[16:48, 16:48] = 0
     original = talking_oval(3, 64, 1)[0]

@@ -14,10 +14,10 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, write_video
-from eadbench.samples.faces import follow, reference_frames
-from eadbench.samples.render import RenderRequest, pasted, render
+from eadbench.samples.faces import reference_frames, track_face
+from eadbench.samples.render import RenderRequest, paste_frames, render
 
-GIVEN = {
+SETTINGS = {
     "seed": 1,
     "device": "cpu",
     "samples": {"sampler": {"steps": 2, "overlap": 2}, "crf": 4},
@@ -27,7 +27,7 @@ GIVEN = {
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video, a picture and half a second of sound."""
+    """A video, an image and half a second of audio."""
     folder = tmp_path_factory.mktemp("render inputs")
     write_video(folder / "face.mp4", face_frames(20, 240, 200), crf=4)
     cv2.imwrite(str(folder / "face.png"), cv2.cvtColor(photo(), cv2.COLOR_RGB2BGR))
@@ -36,8 +36,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(world, out: Path, name: str = "silent", **request) -> np.ndarray:
-    asked = RenderRequest(**({"video": None, "image": None} | request))
-    render(asked, world.runs[name], out.parent, world.parts, Settings(GIVEN), {}, out)
+    render_request = RenderRequest(**({"video": None, "image": None} | request))
+    render(render_request, world.runs[name], out.parent, world.parts, Settings(SETTINGS), {}, out)
     return read_frames(out).astype(int)
 
 
@@ -53,7 +53,7 @@ def test_only_the_face_of_a_video_changes(world, inputs: Path, tmp_path: Path) -
         assert "synthetic" in file.metadata["comment"] and file.streams.audio
 
 
-def test_a_picture_speaks_as_long_as_the_speech(world, inputs: Path, tmp_path: Path) -> None:
+def test_an_image_speaks_as_long_as_the_speech(world, inputs: Path, tmp_path: Path) -> None:
     images = run(world, tmp_path / "out.mp4", image=inputs / "face.png", audio=inputs / "speech.wav")
     assert images.shape == (15, 256, 256, 3)
     assert np.abs(images[0] - photo()).mean((0, 1, 2)) < 30
@@ -65,16 +65,16 @@ def test_same_request_same_bytes(world, inputs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
-def test_coordinates_of_emotion_move_the_picture(world, inputs: Path, tmp_path: Path) -> None:
+def test_coordinates_of_emotion_change_the_frames(world, inputs: Path, tmp_path: Path) -> None:
     common = {"image": inputs / "face.png", "audio": inputs / "speech.wav"}
     sad = run(world, tmp_path / "a.mp4", "full", valence=-0.8, arousal=-0.3, **common)
     happy = run(world, tmp_path / "b.mp4", "full", valence=0.8, arousal=0.5, **common)
     assert np.abs(sad - happy).max() > 5
 
 
-def test_an_emotion_that_cannot_be_told_is_an_error(world, inputs: Path, tmp_path: Path) -> None:
+def test_an_emotion_that_the_run_cannot_read_is_an_error(world, inputs: Path, tmp_path: Path) -> None:
     common = {"image": inputs / "face.png", "audio": inputs / "speech.wav"}
-    with pytest.raises(EadbenchError, match="cannot be told"):
+    with pytest.raises(EadbenchError, match="cannot read the emotion"):
         run(world, tmp_path / "a.mp4", "silent", emotion="angry", **common)
     with pytest.raises(EadbenchError, match="unknown emotion 'furious'"):
         run(world, tmp_path / "a.mp4", "full", emotion="furious", **common)
@@ -86,15 +86,15 @@ def test_an_emotion_that_cannot_be_told_is_an_error(world, inputs: Path, tmp_pat
 )
 def test_bad_requests(world, inputs: Path, tmp_path: Path, request_: dict, message: str) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
-    given = {key: tmp_path / value for key, value in request_.items()}
+    paths = {key: tmp_path / value for key, value in request_.items()}
     with pytest.raises(EadbenchError, match=message):
-        run(world, tmp_path / "out.mp4", audio=inputs / "speech.wav", **given)
+        run(world, tmp_path / "out.mp4", audio=inputs / "speech.wav", **paths)
     assert not (tmp_path / "out.mp4").exists()
 
 
 def test_alignment_goes_there_and_back(inputs: Path) -> None:
     """The aligned frames are the source seen through the matrices."""
-    face = follow(inputs / "face.mp4", 10, ClipsConfig(size=96, margin=0.5), 96, still=False)
+    face = track_face(inputs / "face.mp4", 10, ClipsConfig(size=96, margin=0.5), 96, still=False)
     assert face.frames == 10 and face.matrix.shape == (10, 2, 3)
     for whole, aligned, matrix in zip(face.whole(), face.aligned(), face.matrix, strict=True):
         direct = cv2.warpAffine(
@@ -125,8 +125,8 @@ def test_frames_without_face_pass_through_and_every_other_is_in_its_place(
 ) -> None:
     frames, shown = arranged(*pieces)
     write_video(tmp_path / "a.mp4", frames, crf=4)
-    alone = follow(inputs / "face.mp4", 20, ClipsConfig(size=96, margin=0.5), 96, still=False)
-    face = follow(tmp_path / "a.mp4", 100, ClipsConfig(size=96, margin=0.5), 96, still=False)
+    alone = track_face(inputs / "face.mp4", 20, ClipsConfig(size=96, margin=0.5), 96, still=False)
+    face = track_face(tmp_path / "a.mp4", 100, ClipsConfig(size=96, margin=0.5), 96, still=False)
     assert face.frames == len(face.sights) == len(face.matrix) == len(frames)
     assert [face.has_face(k) for k in range(len(frames))] == shown.tolist()
     assert f"no face in {(~shown).sum()} of {len(frames)} frames" in caplog.text
@@ -138,12 +138,14 @@ def test_frames_without_face_pass_through_and_every_other_is_in_its_place(
     )
     assert len(reference_frames(face, 50)) == shown.sum()
     drawn = [np.full((96, 96, 3), 255, np.uint8)] * len(frames)
-    for k, (whole, pasted_) in enumerate(zip(face.whole(), pasted(face, iter(drawn), "mouth"), strict=True)):
-        changed = (whole != pasted_).any(2).mean()
+    for k, (whole, pasted) in enumerate(
+        zip(face.whole(), paste_frames(face, iter(drawn), "mouth"), strict=True)
+    ):
+        changed = (whole != pasted).any(2).mean()
         assert changed > 0.02 if shown[k] else changed == 0
 
 
-def test_a_card_before_the_face_keeps_length_and_sound(world, tmp_path: Path) -> None:
+def test_a_card_before_the_face_keeps_length_and_audio(world, tmp_path: Path) -> None:
     frames, shown = arranged(-6, 14)
     write_video(tmp_path / "a.mp4", frames, crf=4)
     write_wav(tmp_path / "speech.wav", hum(0.8))
@@ -161,11 +163,11 @@ def test_a_face_that_is_blurred_for_a_moment_is_drawn_and_one_that_left_is_not(t
     # the bare backdrop: too short a gap to count by itself
     hidden[8:11] = face_frames(24, 240, 200, scale=0.01)[8:11]
     write_video(tmp_path / "left.mp4", hidden, crf=4)
-    face = follow(
+    face = track_face(
         tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5, cut_threshold=200), 96, still=False
     )
     assert face.faceless == 0, "with a threshold that nothing reaches, the gap is a moment's"
-    face = follow(tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5), 96, still=False)
+    face = track_face(tmp_path / "left.mp4", 24, ClipsConfig(size=96, margin=0.5), 96, still=False)
     assert [k for k in range(24) if not face.has_face(k)] == [8, 9, 10]
 
 

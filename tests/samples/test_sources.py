@@ -14,7 +14,7 @@ from eadbench.samples.sources import Digests, reads
 ROOT = Path(__file__).parents[2]
 
 
-def told(**entry):
+def digests_of(**entry):
     return reads(TypeAdapter(Method).validate_python({"corpora": ["c"], **entry}), "c", "self", Digests())
 
 
@@ -28,27 +28,32 @@ def test_another_content_of_a_video_counts_and_another_time_stamp_does_not(tmp_p
     (tmp_path / "other").mkdir()
     for name in ("c/a.mp4", "c/b.mp4", "other/x.mp4"):
         (tmp_path / name).write_bytes(name.encode())
-    ask = {"kind": "videos", "path": str(tmp_path / "{corpus}")}
-    before = told(**ask)
+    options = {"kind": "videos", "path": str(tmp_path / "{corpus}")}
+    before = digests_of(**options)
     touch(tmp_path / "c/a.mp4")
     (tmp_path / "other/x.mp4").write_bytes(b"of another corpus")
-    assert told(**ask) == before and before
+    assert digests_of(**options) == before and before
     (tmp_path / "c/a.mp4").write_bytes(b"c/A.mp4")
-    assert told(**ask) != before
+    assert digests_of(**options) != before
     (tmp_path / "c/a.mp4").write_bytes(b"c/a.mp4")
-    assert told(**ask) == before
+    assert digests_of(**options) == before
     (tmp_path / "c/new.mp4").touch()
-    assert told(**ask) != before
+    assert digests_of(**options) != before
 
 
 def test_the_mapping_counts_and_a_folder_that_an_earlier_job_fills_is_left_to_it(tmp_path):
     (tmp_path / "map.csv").write_text("clip_id,video\n")
-    ask = {"kind": "videos", "path": str(tmp_path), "mapping": str(tmp_path / "map.csv"), "after": "other"}
-    before = told(**ask)
+    options = {
+        "kind": "videos",
+        "path": str(tmp_path),
+        "mapping": str(tmp_path / "map.csv"),
+        "after": "other",
+    }
+    before = digests_of(**options)
     (tmp_path / "a.mp4").touch()
-    assert told(**ask) == before and set(before) == {"mapping"}
+    assert digests_of(**options) == before and set(before) == {"mapping"}
     (tmp_path / "map.csv").write_text("clip_id,video\na,b\n")
-    assert told(**ask) != before
+    assert digests_of(**options) != before
 
 
 @pytest.mark.parametrize(
@@ -57,12 +62,12 @@ def test_the_mapping_counts_and_a_folder_that_an_earlier_job_fills_is_left_to_it
 def test_the_files_that_a_command_names_count(tmp_path, command):
     script = tmp_path / "run it.py"
     script.write_text("print(1)\n")
-    ask = {"kind": "command", "command": command.replace("SCRIPT", f"'{script}'").replace("=''", "=")}
-    before = told(**ask)
+    options = {"kind": "command", "command": command.replace("SCRIPT", f"'{script}'").replace("=''", "=")}
+    before = digests_of(**options)
     touch(script)
-    assert told(**ask) == before and any("run it.py" in word for word in before)
+    assert digests_of(**options) == before and any("run it.py" in word for word in before)
     script.write_text("print(2)\n")
-    assert told(**ask) != before
+    assert digests_of(**options) != before
 
 
 def committed(repo: Path, message: str = "one") -> None:
@@ -74,17 +79,17 @@ def committed(repo: Path, message: str = "one") -> None:
 def test_what_a_program_imports_counts_where_its_checkout_tracks_it(tmp_path):
     for name in ("infer.py", "model.py"):
         (tmp_path / name).write_text("1\n")
-    ask = {"kind": "command", "command": "{python} infer.py {video} {out}", "cwd": str(tmp_path)}
+    options = {"kind": "command", "command": "{python} infer.py {video} {out}", "cwd": str(tmp_path)}
     (tmp_path / "model.py").write_text("2\n")
-    assert list(told(**ask)) == ["infer.py"], "no checkout: only what the command line names"
+    assert list(digests_of(**options)) == ["infer.py"], "no checkout: only what the command line names"
     committed(tmp_path)
-    seen = [told(**ask)]
+    results = [digests_of(**options)]
     (tmp_path / "model.py").write_text("3\n")
-    seen.append(told(**ask))
+    results.append(digests_of(**options))
     committed(tmp_path, "two")
-    seen.append(told(**ask))
-    assert len({str(one) for one in seen}) == 3, "changed module, commit"
-    assert told(**ask) == seen[-1]
+    results.append(digests_of(**options))
+    assert len({str(result) for result in results}) == 3, "changed module, commit"
+    assert digests_of(**options) == results[-1]
 
 
 def test_files_and_folders_that_the_user_names_count_in_place_of_the_checkout(tmp_path):
@@ -93,29 +98,29 @@ def test_files_and_folders_that_the_user_names_count_in_place_of_the_checkout(tm
         (tmp_path / name).write_text("1\n")
     committed(tmp_path)
     names = [str(tmp_path / "model.py"), str(tmp_path / "weights")]
-    ask = {
+    options = {
         "kind": "command",
         "command": "{python} infer.py {video} {out}",
         "cwd": str(tmp_path),
         "reads": names,
     }
-    before = told(**ask)
+    before = digests_of(**options)
     assert set(before) == {"infer.py", *names}
     (tmp_path / "README").write_text("words\n")
     committed(tmp_path, "words")
     touch(tmp_path / "weights/a.pt")
-    assert told(**ask) == before
+    assert digests_of(**options) == before
     (tmp_path / "weights/a.pt").write_text("2\n")
-    assert {name for name in before if told(**ask)[name] != before[name]} == {names[1]}
+    assert {name for name in before if digests_of(**options)[name] != before[name]} == {names[1]}
 
 
-def test_the_shipped_example_is_told_by_its_script():
-    found = told(
+def test_the_shipped_example_is_identified_by_its_script():
+    digests = digests_of(
         kind="command",
         command="{python} {checkout}/examples/mirror_method.py {manifest} {out}",
         per="manifest",
     )
-    assert list(found) == ["{checkout}/examples/mirror_method.py"]
+    assert list(digests) == ["{checkout}/examples/mirror_method.py"]
 
 
 def test_commit_changes_weights_and_recipe_of_a_published_method_count(tmp_path):
@@ -129,20 +134,20 @@ def test_commit_changes_weights_and_recipe_of_a_published_method_count(tmp_path)
     (tmp_path / "mine.yaml").write_text(text)
     for adapter in (ROOT / "eadbench/samples/recipes").glob("*.py"):
         (tmp_path / adapter.name).write_bytes(adapter.read_bytes())
-    ask = {"kind": "external", "recipe": str(tmp_path / "mine.yaml"), "path": str(repo)}
-    seen = [told(**ask)]
+    options = {"kind": "external", "recipe": str(tmp_path / "mine.yaml"), "path": str(repo)}
+    results = [digests_of(**options)]
     (repo / "run.py").write_text("2\n")
-    seen.append(told(**ask))
+    results.append(digests_of(**options))
     subprocess.run([*git, "commit", "-qam", "two"], check=True)
-    seen.append(told(**ask))
+    results.append(digests_of(**options))
     (tmp_path / "mine.yaml").write_text(text + "\n")
-    seen.append(told(**ask))
-    assert len({str(one) for one in seen}) == len(seen), "changed file, commit, recipe"
-    assert told(**ask) == seen[-1]
+    results.append(digests_of(**options))
+    assert len({str(result) for result in results}) == len(results), "changed file, commit, recipe"
+    assert digests_of(**options) == results[-1]
 
 
 def test_methods_of_this_workflow_read_nothing_else():
-    assert told(kind="still") == {} == told(kind="eadnet", run="full")
+    assert digests_of(kind="still") == {} == digests_of(kind="eadnet", run="full")
 
 
 def test_hashes_are_remembered_from_one_planning_to_the_next(tmp_path, monkeypatch):

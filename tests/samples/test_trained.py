@@ -49,8 +49,8 @@ def test_eadnet_renders_every_test_clip(world, tmp_path: Path) -> None:
 
 def test_bytes_do_not_depend_on_what_else_is_rendered(world, tmp_path: Path) -> None:
     both = rendered(world, tmp_path / "a" / "samples.parquet")
-    one = rendered(world, tmp_path / "b" / "samples.parquet", max_clips=1)
-    (clip,) = one["clip_id"]
+    single = rendered(world, tmp_path / "b" / "samples.parquet", max_clips=1)
+    (clip,) = single["clip_id"]
     assert len(both) == 2
     assert (tmp_path / "a/videos" / f"{clip}.mp4").read_bytes() == (
         tmp_path / "b/videos" / f"{clip}.mp4"
@@ -73,14 +73,14 @@ def test_outside_of_the_mask_is_the_clip_itself(world, tmp_path: Path) -> None:
     )
 
 
-def test_cross_takes_the_other_clips_sound_and_emotion(world, tmp_path: Path) -> None:
+def test_cross_takes_the_other_clips_audio_and_emotion(world, tmp_path: Path) -> None:
     cross = rendered(world, tmp_path / "c" / "samples.parquet", "cross")
     assert (cross["driving_clip"] != cross["clip_id"]).all() and set(cross["status"]) == {"kept"}
     emotion = rendered(world, tmp_path / "e" / "samples.parquet", "cross_emotion")
     own = read_table(world.clips, schemas.CLIPS).set_index("clip_id")["emotion"]
     assert (emotion["target_emotion"] == own[emotion["driving_clip"]].to_numpy()).all()
     assert (emotion["target_emotion"] != own[emotion["clip_id"]].to_numpy()).all()
-    for clip in cross["clip_id"]:  # other emotion, same sound: other pixels
+    for clip in cross["clip_id"]:  # other emotion, same audio: other pixels
         assert (tmp_path / f"c/videos/{clip}.mp4").read_bytes() != (
             tmp_path / f"e/videos/{clip}.mp4"
         ).read_bytes()
@@ -88,8 +88,8 @@ def test_cross_takes_the_other_clips_sound_and_emotion(world, tmp_path: Path) ->
 
 @pytest.mark.parametrize("kind", ["eadnet", "wav2lip"])
 def test_silence_drives_what_was_trained(world, tmp_path: Path, kind: str) -> None:
-    """What the network hears is silence: other pixels than with the clip's own sound,
-    and a result without any.
+    """The network gets silence: other pixels than with the clip's own audio, and a
+    silent result.
     """
     run = {"eadnet": "full"}.get(kind, kind)
     methods = {kind: {"kind": kind, "run": run, "corpora": ["tiny"]}}
@@ -104,9 +104,11 @@ def test_silence_drives_what_was_trained(world, tmp_path: Path, kind: str) -> No
     assert np.abs(read_audio(tmp_path / "silent" / row.video)).max() < 1e-4
 
 
-def test_the_dial_turns_what_hears_it(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dial_changes_runs_that_read_the_intensity(
+    world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two intensities give other pixels of the same clip; a run without
-    valence-arousal-intensity says that it hears none.
+    valence-arousal-intensity has rows with that reason.
     """
     low, high = (
         rendered(world, tmp_path / cell / "samples.parquet", cell, max_clips=1).iloc[0]
@@ -118,14 +120,14 @@ def test_the_dial_turns_what_hears_it(world, tmp_path: Path, monkeypatch: pytest
     assert np.abs(videos[0] - videos[1]).mean() > 0
     methods = {"silent": {"kind": "eadnet", "run": "silent", "corpora": ["tiny"]}}
     table = rendered(world, tmp_path / "none/samples.parquet", "dial_1", methods, max_clips=1)
-    assert table.reason.str.contains("not told how strong").all()
+    assert table.reason.str.contains("takes no intensity").all()
     monkeypatch.chdir(tmp_path)  # where no run lies
     out = tmp_path / "gone/samples.parquet"
     make("full", "tiny", "dial_1", world.clips, world.context(out, FULL, max_clips=1), out)
     assert read_table(out, schemas.SAMPLES).reason.str.contains("run is not trained").all()
 
 
-def test_silence_without_whisper_names_what_lacks(world, tmp_path: Path) -> None:
+def test_silence_without_whisper_names_what_is_missing(world, tmp_path: Path) -> None:
     context = world.context(tmp_path, FULL, "full")
     context.parts.pop("whisper")
     with pytest.raises(EadbenchError, match=r"every clip|all 2"):
@@ -185,7 +187,7 @@ def test_an_interrupted_run_goes_on(world, tmp_path: Path, monkeypatch: pytest.M
     assert set(table["status"]) == {"kept"} and not list(tmp_path.glob(".*.jsonl"))
 
 
-def test_unlabelled_clips_are_told_in_words_only(world) -> None:
+def test_unlabelled_clips_have_a_text_only(world) -> None:
     """HDTF has no labels, but captions: of the clip itself, or of the speaker's
     reference clip; where neither has one, nothing.
     """
@@ -194,28 +196,32 @@ def test_unlabelled_clips_are_told_in_words_only(world) -> None:
     from eadbench.features.store import FeatureStore
     from eadbench.samples.config import SamplesConfig
     from eadbench.samples.manifest import build_jobs
-    from eadbench.samples.methods.eadnet import Texts
+    from eadbench.samples.methods.eadnet import EmotionTexts
 
-    texts = Texts(FeatureStore([world.features]))
+    texts = EmotionTexts(FeatureStore([world.features]))
     captioned, lost = sorted(
         build_jobs(world.clips, "tiny", "self", SamplesConfig(), 1), key=lambda job: job.clip_id
     )
     job = replace(lost, emotion=None, intensity=None, caption_clip=captioned.clip_id)
-    told = texts.tell(job, "other_clip")
+    emotion = texts.emotion_input(job, "other_clip")
     assert (
-        told.source == "other_clip"
-        and told.vai is None
-        and told.text.equal(texts.tell(captioned, "target").text)
+        emotion.source == "other_clip"
+        and emotion.vai is None
+        and emotion.text.equal(texts.emotion_input(captioned, "target").text)
     )
-    assert texts.tell(job, "target").text is None and texts.tell(job, "label").source is None
-    told = texts.tell(replace(lost, speaker_clip=captioned.clip_id), "same_speaker")
     assert (
-        told.source == "same_speaker"
-        and told.vai is not None
-        and told.text.equal(texts.tell(captioned, "target").text)
+        texts.emotion_input(job, "target").text is None and texts.emotion_input(job, "label").source is None
     )
-    assert texts.tell(replace(lost, speaker_clip=None), "same_speaker").source == "label"
-    assert texts.tell(lost, "target").source == "label", "its own caption was lost, its label was not"
+    emotion = texts.emotion_input(replace(lost, speaker_clip=captioned.clip_id), "same_speaker")
+    assert (
+        emotion.source == "same_speaker"
+        and emotion.vai is not None
+        and emotion.text.equal(texts.emotion_input(captioned, "target").text)
+    )
+    assert texts.emotion_input(replace(lost, speaker_clip=None), "same_speaker").source == "label"
+    assert texts.emotion_input(lost, "target").source == "label", (
+        "its own caption was lost, its label was not"
+    )
 
 
 def weights(change: Callable[[dict], None]) -> Callable[[Path], None]:

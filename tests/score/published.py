@@ -66,7 +66,7 @@ def write_stable_syncnet(folder: Path) -> None:
 
 def _blocks(width: int, inner: int, draw, joint: bool) -> dict[str, torch.Tensor]:
     """Two blocks under timm's names; query and value alone have a bias in VideoMAE."""
-    found = {}
+    tensors = {}
     for k in range(2):
         bias = (
             {"attn.qkv.bias": draw(3 * width)}
@@ -80,8 +80,8 @@ def _blocks(width: int, inner: int, draw, joint: bool) -> dict[str, torch.Tensor
             "mlp.fc1.weight": draw(inner, width), "mlp.fc1.bias": draw(inner),
             "mlp.fc2.weight": draw(width, inner), "mlp.fc2.bias": draw(width),
         }  # fmt: skip
-        found |= {f"blocks.{k}.{name}": value for name, value in (own | bias).items()}
-    return found
+        tensors |= {f"blocks.{k}.{name}": value for name, value in (own | bias).items()}
+    return tensors
 
 
 def _draw():
@@ -188,7 +188,7 @@ class Server:
         """The registry with this server's addresses and the files' own hashes;
         ``changes`` by the file's name; ``more``: further files, with the id of each.
         """
-        found = {}
+        entries = {}
         for entry, name in (FILES | LARGE).items():
             remote = {"name": name, "url": f"{self.url}/{name}"} | facts(self.folder / name)
             if entry.startswith("arcface"):
@@ -196,15 +196,15 @@ class Server:
                     "url": f"{self.url}/buffalo_l.zip",
                     "archive": {"member": name} | facts(self.folder / "buffalo_l.zip"),
                 }
-            found[entry] = {"files": [remote | changes.get(name, {})]}
+            entries[entry] = {"files": [remote | changes.get(name, {})]}
         for entry, names in PAIRS.items():
             remotes = [{"name": n, "url": f"{self.url}/{n}"} | facts(self.folder / n) for n in names]
-            found[entry] = {"files": remotes}
+            entries[entry] = {"files": remotes}
         for name, entry in (more or {}).items():
-            found[entry] = {
+            entries[entry] = {
                 "files": [{"name": name, "url": f"{self.url}/{name}"} | facts(self.folder / name)]
             }
-        path.write_text(yaml.safe_dump(found))
+        path.write_text(yaml.safe_dump(entries))
         return path
 
     def close(self) -> None:

@@ -56,13 +56,13 @@ def test_the_example_prints_what_the_page_shows(tmp_path):
 def test_the_page_names_every_official_network_with_its_size():
     for name in OFFICIAL.values():
         row = next(line for line in PAGE.splitlines() if f"| `{name}` |" in line)
-        found = registry()[name]
-        size = round(found.transfer / 1e6) if found.transfer else found.about_mb
+        network = registry()[name]
+        size = round(network.transfer / 1e6) if network.transfer else network.about_mb
         assert row.split("|")[4].strip() == (f"{size}" if size else "by hand"), name
 
 
 def test_every_option_of_the_page_is_one_of_the_commands():
-    known = subprocess.run(
+    help_text = subprocess.run(
         [sys.executable, "-m", "eadbench", "score", "--help"],
         capture_output=True,
         text=True,
@@ -72,5 +72,5 @@ def test_every_option_of_the_page_is_one_of_the_commands():
     named = set(re.findall(r"`(?:[^`\n]* )?(--[a-z-]+)", PAGE)) - {"--use-conda"}
     assert len(named) > 8
     for option in named:
-        assert option in known, option
+        assert option in help_text, option
     assert Path(ROOT / "docs" / "tables.md").exists()

@@ -16,7 +16,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table
 from eadbench.media.video import write_video
 from eadbench.score.cli import app
-from eadbench.score.evaluators import OFFICIAL, choose, needed
+from eadbench.score.evaluators import OFFICIAL, choose, needed_networks
 from eadbench.score.options import config_of
 from eadbench.scores.names import evaluator_roles
 from eadbench.zoo.card import read_card
@@ -40,19 +40,19 @@ def server(published, tmp_path, monkeypatch):
     monkeypatch.setattr(download_module.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("EADBENCH_CACHE", raising=False)
-    found = Server(published)
-    monkeypatch.setenv("EADBENCH_REGISTRY", str(found.overlay(tmp_path / "registry.yaml")))
-    yield found
-    found.close()
+    registry_server = Server(published)
+    monkeypatch.setenv("EADBENCH_REGISTRY", str(registry_server.overlay(tmp_path / "registry.yaml")))
+    yield registry_server
+    registry_server.close()
 
 
 @pytest.fixture(scope="session")
 def media(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("two videos")
     for k in range(2):
-        frames, sound = astronaut(38, 64, k)
-        for side in ("real", "mine"):
-            write_video(root / side / f"{k}.mp4", frames, audio=sound, crf=18 if side == "real" else 40)
+        frames, audio = astronaut(38, 64, k)
+        for folder in ("real", "mine"):
+            write_video(root / folder / f"{k}.mp4", frames, audio=audio, crf=18 if folder == "real" else 40)
     return root
 
 
@@ -67,13 +67,17 @@ def test_a_dry_run_names_the_networks_chosen_and_refuses_as_the_run_does(media, 
     (tmp_path / "zoo/lpips").mkdir(parents=True)
     (tmp_path / "zoo/lpips/card.json").write_text("{}")
 
-    def told(*more):
+    def output_of(*more):
         return CliRunner().invoke(app, [*args, *more], catch_exceptions=False).output
 
-    assert f"lpips: {tmp_path}/zoo/lpips" in told("--metrics", "lpips", "--evaluators", f"{tmp_path}/zoo")
-    assert "to fetch)" in told("--metrics", "lpips") and "formulas" in told("--metrics", "ssim,psnr")
+    assert f"lpips: {tmp_path}/zoo/lpips" in output_of(
+        "--metrics", "lpips", "--evaluators", f"{tmp_path}/zoo"
+    )
+    assert "to fetch)" in output_of("--metrics", "lpips") and "formulas" in output_of(
+        "--metrics", "ssim,psnr"
+    )
     with pytest.raises(EadbenchError, match="no such folder"):
-        told("--metrics", "lpips", "--evaluators", "dmo")
+        output_of("--metrics", "lpips", "--evaluators", "dmo")
 
 
 def test_a_dry_run_needs_no_table_to_write_and_all_else_does(media):
@@ -101,7 +105,7 @@ def test_metrics_of_large_networks_are_measured_when_they_are_named(server, medi
     assert not {"stable_sync", "cd_fvd", "jedi"} & set(config_of(None, None).metrics)
 
 
-def test_the_whole_road_from_nothing(server, media, tmp_path):
+def test_all_steps_of_a_new_user(server, media, tmp_path):
     out, metrics = tmp_path / "s.parquet", ("--metrics", "fid,fvd,lpips,csim,acc_emo,ssim")
     few = (
         "--settings",
@@ -118,15 +122,15 @@ def test_the_whole_road_from_nothing(server, media, tmp_path):
     assert "--evaluators official" in str(caught.value).splitlines()[0], "the first line holds what helps"
     assert not server.seen and not list(out.parent.glob("*.cells"))
 
-    told = run(media, out, *metrics, "--evaluators", "official", "--dry-run").output
+    output = run(media, out, *metrics, "--evaluators", "official", "--dry-run").output
     assert (
-        "lpips-alex (to fetch, 10 MB): LPIPS" in told
-        and "licence: BSD-3-Clause" in told
-        and server.url in told
+        "lpips-alex (to fetch, 10 MB): LPIPS" in output
+        and "licence: BSD-3-Clause" in output
+        and server.url in output
     )
     assert (
-        "emotion-fan-mead (by hand)" in told
-        and str(user_cache() / "emotion-fan-mead") in told
+        "emotion-fan-mead (by hand)" in output
+        and str(user_cache() / "emotion-fan-mead") in output
         and not server.seen
     )
 
@@ -170,7 +174,7 @@ def test_the_whole_road_from_nothing(server, media, tmp_path):
     )
 
 
-def test_a_wrong_hash_is_told_and_nothing_is_measured(server, media, tmp_path, monkeypatch):
+def test_a_wrong_hash_is_reported_and_nothing_is_measured(server, media, tmp_path, monkeypatch):
     monkeypatch.setenv(
         "EADBENCH_REGISTRY", str(server.overlay(tmp_path / "wrong.yaml", **{ALEXNET: {"sha256": "0" * 64}}))
     )
@@ -188,7 +192,7 @@ def test_a_wrong_hash_is_told_and_nothing_is_measured(server, media, tmp_path, m
     assert not (user_cache() / LPIPS / ALEXNET).exists() and not (tmp_path / "s.parquet").exists()
 
 
-def test_a_web_page_in_place_of_weights_is_told_at_once(server, media, tmp_path):
+def test_a_web_page_in_place_of_weights_is_reported_at_once(server, media, tmp_path):
     server.page = {ALEXNET}
     with pytest.raises(EadbenchError, match="what came is a web page"):
         run(
@@ -204,7 +208,7 @@ def test_a_web_page_in_place_of_weights_is_told_at_once(server, media, tmp_path)
     assert server.seen[ALEXNET] == 1 and not list((user_cache() / LPIPS).glob("*alexnet*"))
 
 
-def test_a_pointer_put_there_by_hand_is_told(server, media, tmp_path):
+def test_a_pointer_put_there_by_hand_is_reported(server, media, tmp_path):
     (user_cache() / LPIPS).mkdir(parents=True)
     (user_cache() / LPIPS / ALEXNET).write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"
@@ -216,17 +220,17 @@ def test_a_pointer_put_there_by_hand_is_told(server, media, tmp_path):
 def test_a_file_put_there_by_hand_needs_no_licence(server, published, media, tmp_path):
     (user_cache() / LPIPS).mkdir(parents=True)
     (user_cache() / LPIPS / ALEXNET).write_bytes((published / ALEXNET).read_bytes())
-    found = choose("official", config_of(None, "lpips"), {}, ())
-    assert found.parts == {"lpips": user_cache() / LPIPS} and not server.seen
+    folders = choose("official", config_of(None, "lpips"), {}, ())
+    assert folders.parts == {"lpips": user_cache() / LPIPS} and not server.seen
 
 
 def test_on_a_terminal_the_licence_is_asked_for(server):
-    asked = []
+    asked_ids = []
     config = config_of(None, "lpips")
     with pytest.raises(EadbenchError, match="not accepted"):
-        choose("official", config, {}, (), lambda one: asked.append(one.id) or False)
-    assert asked == [LPIPS] and not server.seen
-    assert choose("official", config, {}, (), lambda one: True).parts == {"lpips": user_cache() / LPIPS}
+        choose("official", config, {}, (), lambda network: asked_ids.append(network.id) or False)
+    assert asked_ids == [LPIPS] and not server.seen
+    assert choose("official", config, {}, (), lambda network: True).parts == {"lpips": user_cache() / LPIPS}
 
 
 def test_demo_networks_only_by_that_word(server, zoo, tmp_path, monkeypatch):
@@ -254,27 +258,27 @@ def test_a_folder_may_lack_some_networks_but_not_all(server, zoo, tmp_path):
     ):
         choose(str(tmp_path), config, {}, ())
     (tmp_path / "lpips-alex").symlink_to(zoo["lpips"])
-    found = choose(str(tmp_path), config, {}, ())
+    folders = choose(str(tmp_path), config, {}, ())
     assert (
-        found.parts["lpips"] == tmp_path / "lpips-alex"
-        and "--evaluators official fetches inception-fid" in found.missing["fid"]
+        folders.parts["lpips"] == tmp_path / "lpips-alex"
+        and "--evaluators official fetches inception-fid" in folders.missing["fid"]
     )
 
 
-def test_what_is_handed_over_or_needs_no_network_needs_no_choice(server, tmp_path):
+def test_networks_given_one_by_one_and_formulas_need_no_choice(server, tmp_path):
     assert choose(None, config_of(None, "ssim,psnr"), {}, ()).parts == {}
-    given = {"lpips": tmp_path}
-    assert choose(None, config_of(None, "lpips"), given, ()).parts == given
+    parts = {"lpips": tmp_path}
+    assert choose(None, config_of(None, "lpips"), parts, ()).parts == parts
 
 
 def test_every_role_has_a_published_network_of_a_known_size_or_a_page():
-    default = {one.role for one in needed(config_of(None, None))}
-    every = needed(config_of(None, ",".join(evaluator_roles())))
-    assert {one.role for one in every} == set(OFFICIAL) > default
+    default = {network.role for network in needed_networks(config_of(None, None))}
+    every = needed_networks(config_of(None, ",".join(evaluator_roles())))
+    assert {network.role for network in every} == set(OFFICIAL) > default
     for role, name in OFFICIAL.items():
         entry = registry()[name]
-        known = entry.transfer and all(len(f.sha256) == 64 for f in entry.files)
-        assert entry.manual or known or (role not in default and entry.about_mb), name
+        verified = entry.transfer and all(len(f.sha256) == 64 for f in entry.files)
+        assert entry.manual or verified or (role not in default and entry.about_mb), name
         assert entry.licence and entry.licence_url
 
 

@@ -65,12 +65,17 @@ def extras() -> dict[str, set[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     def names(requirements: list[str]) -> set[str]:
-        found = {re.split(r"[><=\[; ]", one)[0].lower().replace("_", "-") for one in requirements}
-        inner = {
-            extra for one in requirements if one.startswith("eadbench[") for extra in one[9:-1].split(",")
+        packages = {
+            re.split(r"[><=\[; ]", requirement)[0].lower().replace("_", "-") for requirement in requirements
         }
-        return (found - {"eadbench"}).union(
-            *(names(project["optional-dependencies"][extra]) for extra in inner)
+        nested_extras = {
+            extra
+            for requirement in requirements
+            if requirement.startswith("eadbench[")
+            for extra in requirement[9:-1].split(",")
+        }
+        return (packages - {"eadbench"}).union(
+            *(names(project["optional-dependencies"][extra]) for extra in nested_extras)
         )
 
     return {"": names(project["dependencies"])} | {
@@ -93,13 +98,13 @@ def test_the_extra_holds_all_that_scoring_imports():
         - ELSEWHERE
     )
     needed = {PACKAGES.get(name, name) for name in needed}
-    found = extras()
+    packages = extras()
     assert "torch" in needed and "duckdb" in needed, "the walk found nothing"
-    assert needed <= found[""] | found["score"], needed - found[""] - found["score"]
+    assert needed <= packages[""] | packages["score"], needed - packages[""] - packages["score"]
 
 
 def test_the_training_stack_is_in_no_small_extra_and_everything_is_in_all():
-    found = extras()
+    packages = extras()
     heavy = {
         "accelerate",
         "diffusers",
@@ -110,10 +115,10 @@ def test_the_training_stack_is_in_no_small_extra_and_everything_is_in_all():
         "transformers",
         "yt-dlp",
     }
-    assert not heavy & (found[""] | found["score"]) and heavy <= found["all"]
+    assert not heavy & (packages[""] | packages["score"]) and heavy <= packages["all"]
     assert (
-        found["score"] <= found["train"] <= found["workflow"] <= found["all"]
-        and {"espeakng-loader"} <= found["all"]
+        packages["score"] <= packages["train"] <= packages["workflow"] <= packages["all"]
+        and {"espeakng-loader"} <= packages["all"]
     )
 
 
@@ -123,17 +128,17 @@ def test_the_tested_versions_cover_every_extra():
         for line in (ROOT / "requirements/lock.txt").read_text().splitlines()
         if "==" in line
     }
-    wanted = set().union(*extras().values()) - {"pyiqa"}  # its licence keeps it out of what is installed
-    assert wanted <= lock, wanted - lock
+    required = set().union(*extras().values()) - {"pyiqa"}  # its licence keeps it out of what is installed
+    assert required <= lock, required - lock
 
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("pair")
-    frames, sound = astronaut(20, 64)
-    for side in ("real", "mine"):
-        write_video(root / side / "a.mp4", frames, audio=sound)
-        write_video(root / side / "b.mp4", frames[::-1], audio=sound)
+    frames, audio = astronaut(20, 64)
+    for folder in ("real", "mine"):
+        write_video(root / folder / "a.mp4", frames, audio=audio)
+        write_video(root / folder / "b.mp4", frames[::-1], audio=audio)
     return root
 
 

@@ -48,10 +48,10 @@ def ten_bit(path: Path, frames: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> Folders:
-    """Real videos, and one generated one for each kind of trouble."""
+    """Real videos, and one generated one for each kind of problem."""
     root = tmp_path_factory.mktemp("folders of videos ü")
     real, fake = root / "real", root / "mine ü"
-    frames, sound = astronaut(30, 64)
+    frames, audio = astronaut(30, 64)
     half = np.stack([cv2.resize(f, (48, 48)) for f in frames])
     names = [
         "as it is",
@@ -68,21 +68,21 @@ def folders(tmp_path_factory) -> Folders:
         "missing",
     ]
     for name in names:
-        write_video(real / f"{name}.mp4", frames, audio=sound)
+        write_video(real / f"{name}.mp4", frames, audio=audio)
     fake.mkdir()
     for name in ("as it is", "fünf"):
         shutil.copy(real / f"{name}.mp4", fake)
     (fake / "text.mp4").write_text("this is no video")
     no_frames(fake / "empty.mp4")
-    write_video(fake / "one.mp4", frames[:1], audio=sound[:640])
-    write_video(fake / "short.mp4", frames[:20], audio=sound)
-    write_video(fake / "small.mp4", half, audio=sound)
-    write_video(fake / "fast.mp4", np.repeat(frames, 2, 0), fps=50, audio=sound)
+    write_video(fake / "one.mp4", frames[:1], audio=audio[:640])
+    write_video(fake / "short.mp4", frames[:20], audio=audio)
+    write_video(fake / "small.mp4", half, audio=audio)
+    write_video(fake / "fast.mp4", np.repeat(frames, 2, 0), fps=50, audio=audio)
     ten_bit(fake / "ten.mp4", frames)
-    write_video(fake / "turned.mp4", np.rot90(frames, 1, (1, 2)), audio=sound)
+    write_video(fake / "turned.mp4", np.rot90(frames, 1, (1, 2)), audio=audio)
     turn(fake / "turned.mp4", 90)
     write_video(fake / "silent.mp4", frames)
-    write_video(fake / "extra.mp4", frames, audio=sound)
+    write_video(fake / "extra.mp4", frames, audio=audio)
     (fake / "notes.txt").write_text("not a video")
     labels = root / "labels.csv"
     labels.write_text(
@@ -117,15 +117,15 @@ def rows_of(out: Path, metric: str):
 
 
 def test_a_folder_that_is_image_driven_is_not_compared_place_by_place(folders, few, zoo, tmp_path):
-    free = Folders(folders.real, folders.fakes, image_driven=folders.fakes)
-    score(free, tmp_path / "scores.parquet", few.model_copy(update={"metrics": ("ssim",)}), zoo)
+    image_driven = Folders(folders.real, folders.fakes, image_driven=folders.fakes)
+    score(image_driven, tmp_path / "scores.parquet", few.model_copy(update={"metrics": ("ssim",)}), zoo)
     rows = rows_of(tmp_path / "scores.parquet", "ssim")
     assert rows.value.isna().all() and "animates one image" in rows.reason["as it is"]
     with pytest.raises(EadbenchError, match="not scored"):
         pairs_of(Folders(folders.real, folders.fakes, image_driven=(tmp_path,)), Labels())
 
 
-def test_each_trouble_is_a_row_with_its_reason(scored):
+def test_each_problem_is_a_row_with_its_reason(scored):
     rows = rows_of(scored, "ssim")
     assert set(rows.index) == {
         "as it is",
@@ -163,7 +163,7 @@ def test_each_trouble_is_a_row_with_its_reason(scored):
     assert rows.loc["small", "value"] < rows.loc["fast", "value"]
 
 
-def test_sound_and_length_matter_to_sync_alone(scored):
+def test_audio_and_length_matter_to_sync_alone(scored):
     rows = rows_of(scored, "sync")
     assert (
         "no audio stream" in rows.loc["silent", "reason"] and "no audio stream" in rows.loc["ten", "reason"]
@@ -199,19 +199,19 @@ def test_a_second_run_measures_nothing_again_but_what_failed(scored, folders, fe
 
 
 def test_methods_are_compared_in_pairs(folders, few, zoo, tmp_path):
-    frames, sound = astronaut(30, 64)
+    frames, audio = astronaut(30, 64)
     for method, sigma in (("sharp", 0.6), ("soft", 2.0)):
         for k in range(6):
             write_video(
                 tmp_path / method / f"{k}.mp4",
                 [cv2.GaussianBlur(f, (0, 0), sigma + 0.01 * k) for f in frames],
-                audio=sound,
+                audio=audio,
             )
     for k in range(6):
-        write_video(tmp_path / "real" / f"{k}.mp4", frames, audio=sound)
+        write_video(tmp_path / "real" / f"{k}.mp4", frames, audio=audio)
     config = few.model_copy(update={"metrics": ("ssim", "fid")})
-    given = Folders(tmp_path / "real", (tmp_path / "sharp", tmp_path / "soft"))
-    table = score(given, tmp_path / "s.parquet", config, zoo).scores.set_index(["method", "metric"])
+    method_folders = Folders(tmp_path / "real", (tmp_path / "sharp", tmp_path / "soft"))
+    table = score(method_folders, tmp_path / "s.parquet", config, zoo).scores.set_index(["method", "metric"])
     assert table.loc[("soft", "ssim"), "value"] < table.loc[("sharp", "ssim"), "value"]
     assert (
         table.loc[("soft", "ssim"), "p_value"] == pytest.approx(2 / 2**6)
@@ -292,17 +292,17 @@ def test_hidden_files_do_not_count_and_a_file_that_cannot_be_used_is_a_row_with_
     assert any("1 .docx" in remark for remark in pairs.remarks)
 
 
-def test_missing_sound_of_one_clip_costs_only_what_needs_it(folders, tmp_path):
-    sound = tmp_path / "sound"
-    sound.mkdir()
+def test_missing_audio_of_one_clip_costs_only_the_metrics_that_need_it(folders, tmp_path):
+    audio = tmp_path / "audio"
+    audio.mkdir()
     for name in ("as it is", "other"):
-        shutil.copy(folders.real / "as it is.mp4", sound / f"{name}.mp4")
-    pairs = pairs_of(Folders(folders.real, folders.fakes, sound), Labels())
+        shutil.copy(folders.real / "as it is.mp4", audio / f"{name}.mp4")
+    pairs = pairs_of(Folders(folders.real, folders.fakes, audio), Labels())
     tasks = {t.clip_id: t for t in pairs.tasks["mine ü"]}
-    assert tasks["as it is"].audio == sound / "as it is.mp4" and not tasks["as it is"].problem
+    assert tasks["as it is"].audio == audio / "as it is.mp4" and not tasks["as it is"].problem
     assert not tasks["fünf"].audio.exists() and not tasks["fünf"].problem
     assert (
-        "12 of 13 videos have no sound in" in pairs.remarks[0]
+        "12 of 13 videos have no audio in" in pairs.remarks[0]
         and "1 of 2 files in" in pairs.remarks[1]
         and "other" in pairs.remarks[1]
     )

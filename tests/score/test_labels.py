@@ -7,7 +7,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.score.labels import Label, plain_name, read_labels
 
 SUFFIXES = (".mp4", ".wav")
-WANTED = {"a/clip 1": Label("happy", "anna"), "b": Label("sad", "ben"), "c": Label(None, None)}
+EXPECTED = {"a/clip 1": Label("happy", "anna"), "b": Label("sad", "ben"), "c": Label(None, None)}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_all_spellings_say_the_same(tmp_path, text):
     path = tmp_path / "labels.csv"
     path.write_bytes(text.encode())
     labels = read_labels(path, SUFFIXES)
-    assert labels.by_name == WANTED and labels.remarks == ()
+    assert labels.by_name == EXPECTED and labels.remarks == ()
 
 
 def test_utf16_and_parquet_are_read_alike(tmp_path):
@@ -47,7 +47,7 @@ def test_utf16_and_parquet_are_read_alike(tmp_path):
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "labels.parquet")
     for name in ("excel.txt", "labels.parquet"):
-        assert read_labels(tmp_path / name, SUFFIXES).by_name == WANTED
+        assert read_labels(tmp_path / name, SUFFIXES).by_name == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_other_encodings_absent_files_and_folders_are_named(tmp_path):
             read_labels(path)
 
 
-def test_an_unknown_column_is_told_with_the_nearest_name(tmp_path):
+def test_an_unknown_column_is_reported_with_the_nearest_name(tmp_path):
     (tmp_path / "labels.csv").write_text("name,emotoin,take\nx,happy,3\n")
     assert read_labels(tmp_path / "labels.csv").remarks == (
         "column 'emotoin' of the labels is not used; is it 'emotion'?",
@@ -87,7 +87,7 @@ def test_an_unknown_column_is_told_with_the_nearest_name(tmp_path):
     )
 
 
-def test_labels_and_videos_that_miss_each_other_are_told(tmp_path):
+def test_labels_without_videos_and_videos_without_labels_are_reported(tmp_path):
     (tmp_path / "labels.csv").write_text("name,speaker\nx,anna\ny,ben\n")
     labels = read_labels(tmp_path / "labels.csv")
     assert labels.check({"x", "y"}) == []

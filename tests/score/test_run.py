@@ -24,7 +24,7 @@ from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import probe, write_video
 from eadbench.score.cli import app
 from eadbench.score.options import config_of, names_of
-from eadbench.score.place import alone
+from eadbench.score.output import reserve_output
 from eadbench.scores.names import evaluator_roles
 from eadbench.tables.cli import app as tables_app
 from eadbench.tables.compare import compare_values
@@ -37,20 +37,20 @@ from eadbench.zoo.make import ArtefactInputs, make
 @pytest.fixture(scope="module")
 def media(tmp_path_factory) -> Path:
     """Seven real videos, two methods with names that markup would take for its own; one
-    lacks three videos, the other a sound.
+    lacks three videos, the other the audio of one.
     """
     root = tmp_path_factory.mktemp("media")
     for k in range(7):
-        frames, sound = astronaut(20, 48, k)
-        write_video(root / f"real/c{k}.mp4", frames, audio=sound)
+        frames, audio = astronaut(20, 48, k)
+        write_video(root / f"real/c{k}.mp4", frames, audio=audio)
         if k > 2:
             write_video(
-                root / f"mine[v1]/c{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in frames], audio=sound
+                root / f"mine[v1]/c{k}.mp4", [cv2.GaussianBlur(f, (0, 0), 1) for f in frames], audio=audio
             )
         write_video(
             root / f"<b>mine_v2/c{k}.mp4",
             [cv2.GaussianBlur(f, (0, 0), 2) for f in frames],
-            audio=None if k == 4 else sound,
+            audio=None if k == 4 else audio,
         )
     return root
 
@@ -68,7 +68,7 @@ def done(media, zoo, tmp_path_factory):
     parts = [
         text for name in ("syncnet_evaluator", "inception") for text in ("--part", f"{name}={zoo[name]}")
     ]
-    found = run(
+    result = run(
         media,
         folder / "s.parquet",
         "--metrics",
@@ -77,8 +77,8 @@ def done(media, zoo, tmp_path_factory):
         str(folder / "page"),
         *parts,
     )
-    assert found.exit_code == 0, found.output
-    return folder, found.output
+    assert result.exit_code == 0, result.output
+    return folder, result.output
 
 
 def test_the_printed_table_fits_80_columns_and_names_every_folder(done):
@@ -204,7 +204,7 @@ def test_means_by_columns_of_the_labels(media, tmp_path):
 def test_corrected_labels_take_effect_at_the_same_place(media, tmp_path):
     def speakers(labels: str) -> set:
         (tmp_path / "labels.csv").write_text(labels)
-        found = run(
+        result = run(
             media,
             tmp_path / "s.parquet",
             "--metrics",
@@ -213,7 +213,7 @@ def test_corrected_labels_take_effect_at_the_same_place(media, tmp_path):
             str(tmp_path / "labels.csv"),
             fakes=("<b>mine_v2",),
         )
-        assert found.exit_code == 0
+        assert result.exit_code == 0
         cell = tmp_path / "s.parquet.cells" / "<b>mine_v2" / "per_clip.parquet"
         return set(read_table(cell, schemas.PER_CLIP).speaker.dropna())
 
@@ -245,26 +245,33 @@ def test_out_must_name_a_parquet_file(media, tmp_path, name, what, monkeypatch):
 
 def test_out_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(EadbenchError, match="cannot be written"), alone(tmp_path / "file" / "s.parquet"):
+    with (
+        pytest.raises(EadbenchError, match="cannot be written"),
+        reserve_output(tmp_path / "file" / "s.parquet"),
+    ):
         pass
 
 
 def test_out_on_a_read_only_place_is_refused():
-    with pytest.raises(EadbenchError, match="cannot be written"), alone(Path("/proc/s.parquet")):
+    with pytest.raises(EadbenchError, match="cannot be written"), reserve_output(Path("/proc/s.parquet")):
         pass
 
 
 def test_a_second_run_at_the_same_out_is_refused_and_the_next_is_not(tmp_path):
     out = tmp_path / "s.parquet"
-    with alone(out), pytest.raises(EadbenchError, match="another run writes here"), alone(out):
+    with (
+        reserve_output(out),
+        pytest.raises(EadbenchError, match="another run writes here"),
+        reserve_output(out),
+    ):
         pass
-    with alone(out):
+    with reserve_output(out):
         pass
     with (tmp_path / ".s.parquet.lock").open(
         "w"
-    ) as left:  # a lock file that a kill left behind holds nobody up
-        fcntl.flock(left, fcntl.LOCK_UN)
-    with alone(out):
+    ) as lock_file:  # a lock file that a kill left behind holds nobody up
+        fcntl.flock(lock_file, fcntl.LOCK_UN)
+    with reserve_output(out):
         pass
 
 
@@ -313,7 +320,7 @@ def test_folders_that_share_no_name_are_refused(media, tmp_path):
         ([1, 0, -1], None),
     ],
 )
-def test_the_offset_is_told_in_words_beyond_one_frame(values, words):
+def test_an_offset_beyond_one_frame_is_put_into_words(values, words):
     from eadbench.tables.metrics import metric
     from eadbench.tables.wide import Row, WideColumn, WideTable
 
@@ -343,8 +350,8 @@ def test_several_processes_give_the_same_bytes(media, zoo, tmp_path, monkeypatch
     made = []
     for jobs in ("1", "2"):
         out = tmp_path / jobs / "s.parquet"
-        found = run(media, out, "--metrics", "ssim,fid,sync,face_rate", "--jobs", jobs, *parts)
-        assert found.exit_code == 0, found.output
+        result = run(media, out, "--metrics", "ssim,fid,sync,face_rate", "--jobs", jobs, *parts)
+        assert result.exit_code == 0, result.output
         made.append(
             {
                 path.name: path.read_bytes()
@@ -359,9 +366,9 @@ REFUSED = """
 import json, sys
 from typer.testing import CliRunner
 from eadbench.score.cli import app
-told = [str(CliRunner().invoke(app, args).exception) for args in json.loads(sys.argv[1])]
+messages = [str(CliRunner().invoke(app, args).exception) for args in json.loads(sys.argv[1])]
 heavy = ["torch", "pandas", "pyarrow", "mediapipe", "av", "scipy", "matplotlib", "duckdb"]
-print(json.dumps([told, [name for name in heavy if name in sys.modules]]))
+print(json.dumps([messages, [name for name in heavy if name in sys.modules]]))
 """
 
 
@@ -380,10 +387,10 @@ def test_refusals_come_before_anything_large_is_imported(media, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "EADBENCH_CACHE": str(tmp_path)}
     program = [sys.executable, "-c", REFUSED, json.dumps(list(cases.values()))]
     done = subprocess.run(program, capture_output=True, text=True, env=environment, check=True)
-    told, loaded = json.loads(done.stdout)
+    messages, loaded = json.loads(done.stdout)
     assert not loaded
-    for message, found in zip(cases, told, strict=True):
-        assert message in found
+    for message, printed in zip(cases, messages, strict=True):
+        assert message in printed
 
 
 def test_formulas_need_no_torch(media, tmp_path):
@@ -398,10 +405,10 @@ def test_formulas_need_no_torch(media, tmp_path):
         "ssim",
     ]
     program = [sys.executable, "-c", REFUSED, json.dumps([args])]
-    told, loaded = json.loads(
+    messages, loaded = json.loads(
         subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
     )
-    assert told == ["None"] and (tmp_path / "s.parquet").exists()
+    assert messages == ["None"] and (tmp_path / "s.parquet").exists()
     assert "pandas" in loaded and "torch" not in loaded
 
 
@@ -414,15 +421,15 @@ def shared(media, zoo, tmp_path_factory) -> Path:
     for name, fake in (("anna", "<b>mine_v2"), ("ben", "mine[v1]")):
         shutil.copytree(media / "real", root / name / f"clips_of_{name}")
         shutil.copytree(media / fake, root / name / "ours")
-        found = scored(root / name, zoo["inception"], root / name / "scores.parquet")
-        assert found.exit_code == 0, found.exception
+        result = scored(root / name, zoo["inception"], root / name / "scores.parquet")
+        assert result.exit_code == 0, result.exception
     return root
 
 
 def scored(folder: Path, inception: Path, out: Path, *more: str):
     args = ["--real", str(next(folder.glob("clips*"))), "--fake", str(folder / "ours"), *more]
-    wanted = ["--out", str(out), "--metrics", "ssim,fid", "--part", f"inception={inception}"]
-    return CliRunner().invoke(app, [*args, *wanted])
+    options = ["--out", str(out), "--metrics", "ssim,fid", "--part", f"inception={inception}"]
+    return CliRunner().invoke(app, [*args, *options])
 
 
 def merged(*args: object):
@@ -431,8 +438,8 @@ def merged(*args: object):
 
 def test_scores_of_two_people_are_merged_where_the_real_videos_are_the_same(shared, tmp_path):
     tables = [shared / name / "scores.parquet" for name in ("anna", "ben")]
-    found = merged(*tables, "--out", tmp_path / "merged/scores.parquet")
-    assert found.exit_code == 0, found.exception
+    result = merged(*tables, "--out", tmp_path / "merged/scores.parquet")
+    assert result.exit_code == 0, result.exception
     scores = read_table(tmp_path / "merged/scores.parquet", schemas.SCORES)
     assert set(scores.method) == {"ours", "ours.ben", "real"} and set(scores.corpus) == {"clips_of_anna"}
     theirs = read_table(tables[1], schemas.SCORES).set_index(["method", "metric"]).value
@@ -442,8 +449,8 @@ def test_scores_of_two_people_are_merged_where_the_real_videos_are_the_same(shar
 
 
 def test_two_scores_are_compared_clip_by_clip_without_speakers_too(shared, recwarn):
-    found = compare_values(*(shared / name / "scores.parquet" for name in ("anna", "ben")))
-    assert found.corpus.nunique() == 2, "other folders of real videos"
+    comparison = compare_values(*(shared / name / "scores.parquet" for name in ("anna", "ben")))
+    assert comparison.corpus.nunique() == 2, "other folders of real videos"
     again = shared / "again.parquet"
     shutil.copytree(shared / "anna/scores.parquet.tables", again.with_name("again.parquet.tables"))
     cells = again.with_name("again.parquet.cells")
@@ -453,8 +460,8 @@ def test_two_scores_are_compared_clip_by_clip_without_speakers_too(shared, recwa
     frame = read_table(scores, schemas.SCORES)
     frame.loc[(frame.method == "ours") & (frame.metric == "ssim"), "value"] = 1.0
     write_table(scores, frame, schemas.SCORES)
-    found = compare_values(shared / "anna/scores.parquet", again).set_index(["method", "metric"])
-    row = found.loc[("ours", "ssim")]
+    comparison = compare_values(shared / "anna/scores.parquet", again).set_index(["method", "metric"])
+    row = comparison.loc[("ours", "ssim")]
     assert row.detail == "7 clips in common" and row.low <= row.difference <= row.high
     assert not [w for w in recwarn if "divide" in str(w.message)]
 
@@ -467,8 +474,8 @@ def test_scores_are_shown_cited_exported_and_compared_from_the_table_that_was_wr
         (["export", "--to", "csv", "--out", str(tmp_path / "all.csv"), "--tables", anna], "4 values"),
         (["compare", anna, anna, "--all"], "4 same"),
     ):
-        found = CliRunner().invoke(tables_app, args)
-        assert found.exit_code == 0 and word in found.output, (args, found.output, found.exception)
+        result = CliRunner().invoke(tables_app, args)
+        assert result.exit_code == 0 and word in result.output, (args, result.output, result.exception)
 
 
 @pytest.mark.parametrize(
@@ -494,11 +501,11 @@ def test_scores_measured_otherwise_are_not_merged_and_the_difference_is_named(
         network = tmp_path / "inception"
         config = ZooConfig.model_validate({"artefacts": {"inception": ARTEFACTS["inception"]}})
         make("inception", config, 2, ArtefactInputs([], {}), network)
-    one, other = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    assert scored(tmp_path / "a", zoo["inception"], one).exit_code == 0
-    assert scored(tmp_path / "b", network, other, *options).exit_code == 0
+    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    assert scored(tmp_path / "a", zoo["inception"], first).exit_code == 0
+    assert scored(tmp_path / "b", network, second, *options).exit_code == 0
     if more == ("no folder",):
         shutil.rmtree(tmp_path / "b.parquet.tables")
-    found = merged(one, other, "--out", tmp_path / "m/scores.parquet")
-    assert found.exit_code and all(word in str(found.exception) for word in words), found.exception
+    result = merged(first, second, "--out", tmp_path / "m/scores.parquet")
+    assert result.exit_code and all(word in str(result.exception) for word in words), result.exception
     assert not (tmp_path / "m").exists()

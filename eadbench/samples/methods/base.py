@@ -1,4 +1,4 @@
-"""The interface that every talking-head method enters by."""
+"""The interface of all talking-head methods."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from eadbench.samples.manifest import RenderJob
 
 
 @dataclass(frozen=True)
-class Lack:
+class MissingItem:
     """Something that a method needs and that is not on this machine."""
 
     what: str
@@ -27,24 +27,24 @@ class Lack:
         return f"{self.what}: {self.where}" + (f" ({self.hint})" if self.hint else "")
 
 
-def lacking_variables(env: dict[str, str]) -> list[Lack]:
-    """What ``${NAME}`` in a method's ``env:`` refers to and the environment does not
-    hold.
+def missing_variables(env: dict[str, str]) -> list[MissingItem]:
+    """Variables that ``${NAME}`` in a method's ``env:`` refers to and that are not in
+    the environment.
     """
     names = [name for value in env.values() for name in secrets.missing(value)]
-    return [Lack("variable is not in the environment", name, f"export {name}=...") for name in names]
+    return [MissingItem("variable is not in the environment", name, f"export {name}=...") for name in names]
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a raw result comes to the clip's frames. Results are aligned at their start,
-    and cut to the frames wanted.
+    """How the frames of a raw result map to those of the clip. Results are aligned at
+    their start, and cut to the job's frames.
 
     Attributes:
-        missing: Frames that may be lacking at the end; more is a failure.
+        missing: Frames that may be missing at the end; more is a failure.
         skip: Leading frames that are not part of the result.
         resample: Resample another frame rate by time stamps instead of refusing it.
-        region: Part of the picture that is the result.
+        region: Part of the frame that is the result.
     """
 
     missing: int = 0
@@ -54,17 +54,15 @@ class Alignment:
 
 
 @dataclass
-class Raw:
-    """What a method gives for one clip: either ``frames`` or ``file``.
+class RawResult:
+    """What a method returns for one clip: either ``frames`` or ``file``.
 
     Attributes:
-        frames: Frames ``(H, W, 3)`` RGB uint8, made as they are drawn from it.
+        frames: Frames ``(H, W, 3)`` RGB uint8, rendered as they are read.
         file: A video file.
-        alignment: How it comes to the clip's frames.
-        verbatim: Copy the picture of ``file`` packet by packet, not through the final
-            codec.
-        audio, driving_clip: Other than the job's, where the method must (shuffled
-            audio).
+        alignment: How its frames map to those of the clip.
+        verbatim: Copy the video stream of ``file`` without encoding it again.
+        audio, driving_clip: Other than the job's, for the control with shuffled audio.
         reference_clip: Clip that showed the identity; null when none was used.
         caption_source: As in ``schemas.SAMPLES``.
         seconds, peak_mb: Cost as the method measured it (a child process, a share of a
@@ -113,9 +111,9 @@ class Method(ABC):
 
     Class attributes:
         protocols: What it can do.
-        emotion_control: What it can be told of the emotion: ``none``, ``label``,
-            ``text`` or ``reference``.
-        takes_intensity: Whether it can be told how strong the emotion shall be.
+        emotion_control: How it can be given the emotion: ``none``, ``label``, ``text``
+            or ``reference``.
+        takes_intensity: Whether it can be given the intensity of the emotion.
     """
 
     protocols: ClassVar[frozenset[str]] = frozenset(PROTOCOLS) - {"dial"}
@@ -132,8 +130,8 @@ class Method(ABC):
         return ""
 
     def reads(self) -> list[Path]:
-        """Outputs of earlier jobs beside the clips, on which results depend and of
-        which :attr:`hash` does not tell.
+        """Outputs of earlier jobs beside the clips, on which results depend and which
+        :attr:`hash` does not cover.
         """
         return []
 
@@ -145,8 +143,8 @@ class Method(ABC):
         """What to know before its numbers are quoted, for the listing."""
         return []
 
-    def lacks(self) -> list[Lack]:
-        """What of it is not here."""
+    def missing_items(self) -> list[MissingItem]:
+        """What it needs and is not on this machine."""
         return []
 
     def prepare(self, jobs: list[RenderJob]) -> None:  # noqa: B027 (most methods need none)
@@ -156,12 +154,12 @@ class Method(ABC):
         """Called once after the last clip, whatever happened."""
 
     def log_path(self, name: str) -> Path:
-        """Where what a program prints is kept."""
+        """The file for what a program prints."""
         self.context.log_folder.mkdir(parents=True, exist_ok=True)
         return self.context.log_folder / f"{name}.log"
 
     @abstractmethod
-    def render(self, job: RenderJob, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> RawResult:
         """Render one clip.
 
         Args:
@@ -173,8 +171,8 @@ class Method(ABC):
         """
 
 
-class Described(Method):
-    """A method whose licence, control of the emotion and alignment the user states."""
+class UserMethod(Method):
+    """A method of the user's, who states licence, control of the emotion and alignment."""
 
     @property
     def emotion_control(self) -> str:

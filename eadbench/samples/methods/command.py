@@ -17,13 +17,13 @@ from eadbench.samples import process
 from eadbench.samples.config import rendering
 from eadbench.samples.inputs import write_inputs
 from eadbench.samples.manifest import RenderJob
-from eadbench.samples.methods.base import Described, Lack, Raw, lacking_variables
+from eadbench.samples.methods.base import MissingItem, RawResult, UserMethod, missing_variables
 from eadbench.samples.templates import fill, fill_one, split
 
 CHECKOUT = Path(__file__).parents[3]
 
 
-class CommandMethod(Described):
+class CommandMethod(UserMethod):
     """``command`` of the config with its placeholders filled; ``{out}`` is a file, or
     with ``per: manifest`` a folder.
     """
@@ -37,7 +37,7 @@ class CommandMethod(Described):
 
     @property
     def takes_intensity(self) -> bool:
-        """A manifest tells it; a command line does where it names it."""
+        """A manifest holds it; a command line only where it has the placeholder."""
         return self.options.can("dial")
 
     @property
@@ -47,13 +47,12 @@ class CommandMethod(Described):
     def needs(self) -> list[str]:
         return [f"program {self._program}"]
 
-    def lacks(self) -> list[Lack]:
-        found = (
-            []
-            if shutil.which(self._program)
-            else [Lack("program is missing", self._program, "check the command in the config")]
-        )
-        return found + lacking_variables(self.options.env)
+    def missing_items(self) -> list[MissingItem]:
+        missing = missing_variables(self.options.env)
+        if not shutil.which(self._program):
+            hint = "check the command in the config"
+            missing.insert(0, MissingItem("program is missing", self._program, hint))
+        return missing
 
     def close(self) -> None:
         self._folders.close()
@@ -62,42 +61,41 @@ class CommandMethod(Described):
         if self.options.per == "manifest":
             self._run_all(jobs)
 
-    def render(self, job: RenderJob, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> RawResult:
         if error := self._unreadable.get(job.clip_id):
             raise error
         if self.options.per == "manifest":
-            file, seconds, peak = self._folder / "out" / f"{job.clip_id}.mp4", self._seconds, self._peak_mb
-            if not file.exists():
-                raise EadbenchError(
-                    self._trouble or "the command wrote no output for this clip",
-                    job.clip_id,
-                    f"see {self._log}",
-                )
-            return Raw(
-                file=file,
-                alignment=self.alignment,
-                reference_clip=job.reference_clip,
-                seconds=seconds,
-                peak_mb=peak,
-            )
+            return self._result_of_common_run(job)
         inputs = write_inputs(job, work)
         out = work / "out.mp4"
         log = self.log_path(job.clip_id)
         end = self._run(job.as_strings() | inputs.as_strings() | {"out": out}, work, log)
+        problem = end.problem(self.options.timeout)
         if not out.exists():
             raise EadbenchError(
-                f"no output was written; the command {end.trouble(self.options.timeout) or 'ended well'}",
-                job.clip_id,
-                f"see {log}",
+                f"no output was written; the command {problem or 'ended well'}", job.clip_id, f"see {log}"
             )
-        if trouble := end.trouble(self.options.timeout):
-            raise EadbenchError(f"the command {trouble}", job.clip_id, f"see {log}")
-        return Raw(
+        if problem:
+            raise EadbenchError(f"the command {problem}", job.clip_id, f"see {log}")
+        return RawResult(
             file=out,
             alignment=self.alignment,
             reference_clip=job.reference_clip,
             seconds=end.seconds,
             peak_mb=end.peak_mb,
+        )
+
+    def _result_of_common_run(self, job: RenderJob) -> RawResult:
+        file = self._folder / "out" / f"{job.clip_id}.mp4"
+        if not file.exists():
+            message = self._problem or "the command wrote no output for this clip"
+            raise EadbenchError(message, job.clip_id, f"see {self._log}")
+        return RawResult(
+            file=file,
+            alignment=self.alignment,
+            reference_clip=job.reference_clip,
+            seconds=self._seconds,
+            peak_mb=self._peak_mb,
         )
 
     def _run_all(self, jobs: list[RenderJob]) -> None:
@@ -108,10 +106,10 @@ class CommandMethod(Described):
         (self._folder / "out").mkdir()
         rows = []
         for job in jobs:
-            own = self._folder / "in" / job.clip_id
-            own.mkdir(parents=True)
+            input_folder = self._folder / "in" / job.clip_id
+            input_folder.mkdir(parents=True)
             try:
-                inputs = write_inputs(job, own).as_strings()
+                inputs = write_inputs(job, input_folder).as_strings()
             except Exception as error:
                 if fatal := fatal_cause(error):
                     raise fatal from error
@@ -128,19 +126,20 @@ class CommandMethod(Described):
             writer.writerows(rows)
         self._log = self.log_path("manifest")
         end = self._run({"manifest": manifest, "out": self._folder / "out"}, self._folder, self._log)
-        self._trouble = (
-            end.trouble(self.options.timeout) and f"the command {end.trouble(self.options.timeout)}"
-        )
+        problem = end.problem(self.options.timeout)
+        self._problem = problem and f"the command {problem}"
         self._seconds, self._peak_mb = end.seconds / len(rows), end.peak_mb
 
-    def _run(self, values: dict[str, object], work: Path, log: Path) -> process.Finished:
+    def _run(self, values: dict[str, object], work: Path, log: Path) -> process.ProcessResult:
         values = values | {
             "output": values["out"],
             "work": work,
             "python": sys.executable,
             "checkout": CHECKOUT,
         }
-        cwd = Path(fill_one(self.options.cwd, values, self._where)) if self.options.cwd else Path.cwd()
+        cwd = Path.cwd()
+        if self.options.cwd:
+            cwd = Path(fill_one(self.options.cwd, values, self._where))
         env = {name: expand(value, self._where) for name, value in self.options.env.items()}
         return process.run(
             fill(self._words(), values, self._where), cwd, log.resolve(), self.options.timeout, env

@@ -1,4 +1,4 @@
-"""Controls: what the scores say of videos of which the answer is known."""
+"""Controls: videos for which the right scores are known."""
 
 from itertools import repeat
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from eadbench.core.errors import EadbenchError
 from eadbench.media.video import read_frames
 from eadbench.samples.manifest import RenderJob
-from eadbench.samples.methods.base import Alignment, Method, Raw
+from eadbench.samples.methods.base import Alignment, Method, RawResult
 
 
 class GroundTruth(Method):
@@ -14,19 +14,19 @@ class GroundTruth(Method):
 
     protocols = frozenset({"self"})
 
-    def render(self, job: RenderJob, work: Path) -> Raw:
-        return Raw(file=job.video, verbatim=not self.options.reencode, reference_clip=job.clip_id)
+    def render(self, job: RenderJob, work: Path) -> RawResult:
+        return RawResult(file=job.video, verbatim=not self.options.reencode, reference_clip=job.clip_id)
 
 
 class ShuffledAudio(Method):
-    """The clip itself with the sound of other words."""
+    """The clip itself with the audio of other words."""
 
     protocols = frozenset({"self"})
 
-    def render(self, job: RenderJob, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> RawResult:
         if job.other_audio is None:
             raise EadbenchError("no other clip with other words", job.clip_id)
-        return Raw(
+        return RawResult(
             file=job.video, audio=job.other_audio, driving_clip=job.other_clip, reference_clip=job.clip_id
         )
 
@@ -36,12 +36,12 @@ class CopiedInput(Method):
     driven clip otherwise.
     """
 
-    def render(self, job: RenderJob, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> RawResult:
         if job.protocol != "self":
-            return Raw(file=job.video, reference_clip=job.clip_id)
+            return RawResult(file=job.video, reference_clip=job.clip_id)
         if job.reference_clip == job.clip_id:
             raise EadbenchError("no other clip of this speaker to copy", job.clip_id)
-        return Raw(
+        return RawResult(
             file=job.reference_video,
             reference_clip=job.reference_clip,
             alignment=Alignment(missing=job.frames),
@@ -51,6 +51,6 @@ class CopiedInput(Method):
 class Still(Method):
     """The first frame of the reference, repeated."""
 
-    def render(self, job: RenderJob, work: Path) -> Raw:
+    def render(self, job: RenderJob, work: Path) -> RawResult:
         (image,) = read_frames(job.reference_video, limit=1)
-        return Raw(frames=repeat(image, job.frames), reference_clip=job.reference_clip)
+        return RawResult(frames=repeat(image, job.frames), reference_clip=job.reference_clip)

@@ -1,4 +1,4 @@
-"""EAD-Net and its ablations, and which words they are told."""
+"""EAD-Net and its ablations, and their emotion input."""
 
 import json
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from eadbench.features.text import TextStore
 from eadbench.media.video import iter_frames
 from eadbench.samples.config import CaptionSource
 from eadbench.samples.manifest import RenderJob
-from eadbench.samples.methods.base import Raw
+from eadbench.samples.methods.base import RawResult
 from eadbench.samples.methods.trained import TrainedMethod
 from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.run import load_eadnet, load_vae, states_of
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a model is told of the emotion: T5 states ``(N, D)``,
-    valence-arousal-intensity, and where the text is from; null: nothing.
+class EmotionInput:
+    """A model's input of the emotion: T5 states ``(N, D)``, valence-arousal-intensity,
+    and where the text is from; null: none.
     """
 
     text: torch.Tensor | None
@@ -34,7 +34,7 @@ class Told:
     source: str | None
 
 
-class Texts:
+class EmotionTexts:
     """Encoded captions and label descriptions of a corpus.
 
     Args:
@@ -45,31 +45,30 @@ class Texts:
         self.store = store
         self.table = TextStore(Path(store.indexes[0]).parent / "text.parquet")
 
-    def tell(self, job: RenderJob, source: CaptionSource) -> Told:
-        """What a job's model is told.
+    def emotion_input(self, job: RenderJob, source: CaptionSource) -> EmotionInput:
+        """The emotion input for a job.
 
-        The captions of clips fall back to ``label`` where there is no such clip or its
-        caption was lost; without a label nothing is told. The result says what was
-        used.
+        Captions of clips fall back to ``label`` where there is no such clip or it has
+        no caption; without a label there is no input. ``source`` of the result says
+        which text was used.
         """
         labelled = job.emotion is not None
-        vai = (
-            valence_arousal_intensity(job.emotion, 1.0 if job.intensity is None else job.intensity)
-            if labelled
-            else None
-        )
-        clip = {
+        vai = None
+        if labelled:
+            intensity = 1.0 if job.intensity is None else job.intensity
+            vai = valence_arousal_intensity(job.emotion, intensity)
+        caption_clip = {
             "target": job.emotion_clip,
             "other_clip": job.caption_clip,
             "same_speaker": job.speaker_clip,
             "label": None,
         }[source]
-        text = self._of_clip(clip) if clip else None
+        text = self._of_clip(caption_clip) if caption_clip else None
         if text is not None:
-            return Told(text, vai, source)
+            return EmotionInput(text, vai, source)
         if not labelled:
-            return Told(None, None, None)
-        return Told(self.table.of_text(label_text(job.emotion, job.intensity)), vai, "label")
+            return EmotionInput(None, None, None)
+        return EmotionInput(self.table.of_text(label_text(job.emotion, job.intensity)), vai, "label")
 
     def _of_clip(self, clip_id: str) -> torch.Tensor | None:
         row = next((row for row in self.store.clips if row.clip_id == clip_id), None)
@@ -85,7 +84,7 @@ class EADNetMethod(TrainedMethod):
 
     @property
     def takes_intensity(self) -> bool:
-        """Whether the run hears valence, arousal and intensity."""
+        """Whether the run reads valence, arousal and intensity."""
         facts = json.loads((self.context.run / "config.json").read_text(encoding="utf-8"))
         return "vai" in facts["model"]["emotion"]
 
@@ -97,31 +96,35 @@ class EADNetMethod(TrainedMethod):
             run, load_vae(self.context.parts["vae"], run).to(device), config, device, self.context.seed
         )
         self._features = self.store()
-        self._texts = Texts(self._features) if set(run.model.sources) & {"text", "vai"} else None
+        self._texts = EmotionTexts(self._features) if set(run.model.sources) & {"text", "vai"} else None
 
-    def features_of(self, sound: np.ndarray) -> torch.Tensor:
-        """Whisper's states, as they are stored."""
+    def features_of(self, audio: np.ndarray) -> torch.Tensor:
+        """Whisper's states, as in the stored features."""
         whisper = self.context.parts.get("whisper")
         if whisper is None:
             raise EadbenchError(
-                "silence is in no features: Whisper has to hear it",
+                "silence is in no features: Whisper has to encode it",
                 "--part",
                 "add --part whisper=results/zoo/whisper",
             )
-        return states_of(sound, self._sampler.run, whisper, pick_device(self.context.device)).half().cpu()
+        return states_of(audio, self._sampler.run, whisper, pick_device(self.context.device)).half().cpu()
 
-    def render(self, job: RenderJob, work: Path) -> Raw:
-        reference, at, reference_clip = self.reference(job)
-        told = self._texts.tell(job, self.options.caption_source) if self._texts else Told(None, None, None)
+    def render(self, job: RenderJob, work: Path) -> RawResult:
+        reference, start_frame, reference_clip = self.reference(job)
+        emotion = EmotionInput(None, None, None)
+        if self._texts:
+            emotion = self._texts.emotion_input(job, self.options.caption_source)
         clip = RenderClip(
             name=job.clip_id,
             frames=(image for _, image in iter_frames(job.video)),
             count=job.frames,
             reference=reference,
-            reference_at=at,
-            audio=self.driving(job, "audio"),
-            text=told.text,
-            vai=told.vai,
+            reference_at=start_frame,
+            audio=self.driving_features(job, "audio"),
+            text=emotion.text,
+            vai=emotion.vai,
         )
-        source = told.source if "text" in self._sampler.run.model.sources else None
-        return Raw(frames=self._sampler.render(clip), reference_clip=reference_clip, caption_source=source)
+        source = emotion.source if "text" in self._sampler.run.model.sources else None
+        return RawResult(
+            frames=self._sampler.render(clip), reference_clip=reference_clip, caption_source=source
+        )

@@ -1,4 +1,4 @@
-"""EAT without a GPU, without dlib, which only crops pictures that are not yet cropped
+"""EAT without a GPU, without dlib, which only crops images that are not yet cropped
 (ours are), and without CLIP, which only its training uses.
 """
 
@@ -10,7 +10,7 @@ import torch
 
 
 def install(options):
-    """Missing modules, device."""
+    """Replace missing modules; run on a CPU if there is no GPU."""
     if importlib.util.find_spec("dlib") is None:
         module = types.ModuleType("dlib")
         module.get_frontal_face_detector = lambda: None

@@ -11,12 +11,10 @@ import torch
 
 
 def install(options):
-    """Missing modules, NumPy, device."""
+    """Replace missing modules and names; run on a CPU if there is no GPU."""
     if importlib.util.find_spec("moviepy") is None:
-        sys.modules["moviepy"], sys.modules["moviepy.editor"] = (
-            types.ModuleType("moviepy"),
-            types.ModuleType("moviepy.editor"),
-        )
+        for name in ("moviepy", "moviepy.editor"):
+            sys.modules[name] = types.ModuleType(name)
     if "float" not in vars(np):
         np.float = float
     if not torch.cuda.is_available():

@@ -17,8 +17,8 @@ BROWS = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300]
 
 
 class GivenLandmarkFaces:
-    """In the place of ``face_alignment.FaceAlignment``: looks for the mesh in the
-    cut-out that it is shown, as IP_LAP itself does in the frame.
+    """Replaces ``face_alignment.FaceAlignment``: detects the mesh in the crop that it
+    gets, as IP_LAP itself does in the frame.
     """
 
     def __init__(self, *args, **kwargs):
@@ -29,15 +29,15 @@ class GivenLandmarkFaces:
         )
 
     def get_landmarks(self, image):
-        found = self.mesh.process(np.ascontiguousarray(image[..., ::-1])).multi_face_landmarks
-        if not found:
+        meshes = self.mesh.process(np.ascontiguousarray(image[..., ::-1])).multi_face_landmarks
+        if not meshes:
             return None
-        points = np.array([[p.x, p.y] for p in found[0].landmark]) * image.shape[1::-1]
+        points = np.array([[p.x, p.y] for p in meshes[0].landmark]) * image.shape[1::-1]
         return [np.concatenate([points[CONTOUR + BROWS], np.zeros((41, 2))]).astype(np.float32)]
 
 
 def install(options):
-    """Missing modules, detector, device."""
+    """Replace missing modules and the detector; run on a CPU if there is no GPU."""
     if importlib.util.find_spec("lws") is None:  # imported, used with use_lws only, which it never sets
         sys.modules["lws"] = types.ModuleType("lws")
     if options["faces"] == "given":

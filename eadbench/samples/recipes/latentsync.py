@@ -18,61 +18,66 @@ GROUPS = [
 
 
 class GivenFaces:
-    """In the place of its ``FaceDetector``: the landmarks of the next frame; it asks
-    once per frame, in order.
+    """Replaces its ``FaceDetector``: returns the landmarks of the next frame, since it
+    is called once per frame, in order.
     """
 
     def __init__(self, device=None):
-        self.left = list(np.load("landmarks.npy"))
-        self.last = self.left[-1]
+        self.remaining = list(np.load("landmarks.npy"))
+        self.last = self.remaining[-1]
 
     def __call__(self, frame, threshold=0.5):
-        points = self.left.pop(0) if self.left else self.last
-        theirs = np.zeros((106, 2))
-        for numbers, ours in GROUPS:
-            theirs[numbers] = points[ours].mean(0)
+        points = self.remaining.pop(0) if self.remaining else self.last
+        insightface_points = np.zeros((106, 2))
+        for insightface_indices, mediapipe_indices in GROUPS:
+            insightface_points[insightface_indices] = points[mediapipe_indices].mean(0)
         low, high = points.min(0), points.max(0)
-        return (*low.astype(int), *high.astype(int)), theirs
+        return (*low.astype(int), *high.astype(int)), insightface_points
 
 
 def install(options):
-    """Faces, device."""
-    given = options["faces"] == "given"
-    if given:  # imported by its detector; non-commercial weights, and no part of what follows
-        app = types.ModuleType("insightface.app")
-        app.FaceAnalysis = None
-        sys.modules["insightface"], sys.modules["insightface.app"] = types.ModuleType("insightface"), app
+    """Replace the detector; run on a CPU if there is no GPU."""
+    given_faces = options["faces"] == "given"
+    if given_faces:
+        # its detector imports InsightFace, which is not needed then
+        for name in ("insightface", "insightface.app"):
+            sys.modules[name] = types.ModuleType(name)
+        sys.modules["insightface.app"].FaceAnalysis = None
 
     import latentsync.pipelines.lipsync_pipeline as pipeline
     import latentsync.utils.image_processor as image_processor
     import latentsync.whisper.audio2feature as audio2feature
 
-    if given:
+    if given_faces:
         image_processor.FaceDetector = GivenFaces
     if torch.cuda.is_available():
         return
 
-    processor, encoder, move = pipeline.ImageProcessor, audio2feature.load_model, pipeline.LipsyncPipeline.to
+    image_processor_class, load_encoder = pipeline.ImageProcessor, audio2feature.load_model
+    to_device = pipeline.LipsyncPipeline.to
 
     def on_cpu(resolution, device, mask_image):
-        made = processor(resolution, device="cpu", mask_image=mask_image)
-        made.face_detector = GivenFaces() if given else own_faces(image_processor.FaceDetector)
-        return made
+        processor = image_processor_class(resolution, device="cpu", mask_image=mask_image)
+        processor.face_detector = GivenFaces() if given_faces else own_faces(image_processor.FaceDetector)
+        return processor
+
+    def to_cpu(self, device, *args, **kwargs):
+        return to_device(self, "cpu", *args, **kwargs)
 
     pipeline.ImageProcessor = on_cpu
-    audio2feature.load_model = lambda path, device: encoder(path, "cpu")
-    pipeline.LipsyncPipeline.to = lambda self, device, *args, **kwargs: move(self, "cpu", *args, **kwargs)
+    pipeline.LipsyncPipeline.to = to_cpu
+    audio2feature.load_model = lambda path, device: load_encoder(path, "cpu")
 
 
 def own_faces(detector):
     """Its ``FaceDetector`` on the CPU."""
     from insightface.app import FaceAnalysis
 
-    made = object.__new__(detector)
-    made.app = FaceAnalysis(
+    detector_on_cpu = object.__new__(detector)
+    detector_on_cpu.app = FaceAnalysis(
         allowed_modules=["detection", "landmark_2d_106"],
         root="checkpoints/auxiliary",
         providers=["CPUExecutionProvider"],
     )
-    made.app.prepare(ctx_id=-1, det_size=(512, 512))
-    return made
+    detector_on_cpu.app.prepare(ctx_id=-1, det_size=(512, 512))
+    return detector_on_cpu

@@ -1,5 +1,5 @@
-"""MuseTalk with faces given: its ``musetalk.utils.preprocessing`` builds DWPose
-(mmpose, mmcv) and S3FD when imported; ours takes its place.
+"""MuseTalk with given faces: its ``musetalk.utils.preprocessing`` builds DWPose
+(mmpose, mmcv) and S3FD when imported; ours replaces it.
 """
 
 import sys
@@ -43,9 +43,10 @@ def box_of(points):
     """Its rule in ``get_landmark_and_bbox``: as far above the bridge of the nose as the
     chin is below it.
     """
-    contour, middle = points[CONTOUR].astype(int), int(points[BRIDGE, 1])
-    left, right, bottom = int(contour[:, 0].min()), int(contour[:, 0].max()), int(contour[:, 1].max())
-    return max(left, 0), max(2 * middle - bottom, 0), right, bottom
+    contour, bridge = points[CONTOUR].astype(int), int(points[BRIDGE, 1])
+    left, right = int(contour[:, 0].min()), int(contour[:, 0].max())
+    bottom = int(contour[:, 1].max())
+    return max(left, 0), max(2 * bridge - bottom, 0), right, bottom
 
 
 def read_imgs(paths):
@@ -62,12 +63,10 @@ def get_landmark_and_bbox(paths, upperbondrange=0):
 
 
 def install(options):
-    """Replace the module unless its own detectors are wanted."""
+    """Replace the module unless its own detectors shall run."""
     if options["faces"] == "given":
         module = types.ModuleType("musetalk.utils.preprocessing")
-        module.read_imgs, module.get_landmark_and_bbox, module.coord_placeholder = (
-            read_imgs,
-            get_landmark_and_bbox,
-            NO_FACE,
-        )
+        module.read_imgs = read_imgs
+        module.get_landmark_and_bbox = get_landmark_and_bbox
+        module.coord_placeholder = NO_FACE
         sys.modules[module.__name__] = module

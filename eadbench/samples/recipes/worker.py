@@ -6,8 +6,7 @@ Requests come as lines of JSON on standard input, replies go as lines of JSON to
 pipe whose number is the argument.
 
     request: argv (words after the interpreter), cwd, log (a FIFO for what is printed),
-        seed, keep,
-             adapter, options
+        seed, keep, adapter, options
     reply: status, gpu_mb
 
 ``keep`` names functions and classes of the program, ``module:name``, that are called
@@ -28,8 +27,8 @@ import sys
 import traceback
 from pathlib import Path
 
-NOTHING = os.open(os.devnull, os.O_RDWR)
-ready = []
+DEV_NULL = os.open(os.devnull, os.O_RDWR)
+prepared = []
 
 
 def key_of(args, kwargs):
@@ -43,60 +42,62 @@ def key_of(args, kwargs):
     return repr(([plain(a) for a in args], sorted((k, plain(v)) for k, v in kwargs.items())))
 
 
-def keep_function(made):
-    """The function, called once per arguments."""
-    kept = {}
+def keep_function(function):
+    """A function that calls another once per arguments."""
+    results = {}
 
-    def once(*args, **kwargs):
+    def cached_call(*args, **kwargs):
         key = key_of(args, kwargs)
-        if key not in kept:
-            kept[key] = made(*args, **kwargs)
-        return kept[key]
+        if key not in results:
+            results[key] = function(*args, **kwargs)
+        return results[key]
 
-    return once
+    return cached_call
 
 
 def keep_class(cls):
-    """The class stays a class, since its methods may name it; what is kept is what
-    calling it gives.
+    """Let the class return one instance per arguments; it stays a class, since its
+    methods may name it.
     """
-    init, kept, done = cls.__init__, {}, set()
+    init, instances, initialised = cls.__init__, {}, set()
 
-    def new(kind, *args, **kwargs):
+    def cached_new(kind, *args, **kwargs):
         if kind is not cls:
             return object.__new__(kind)
         key = key_of(args, kwargs)
-        if key not in kept:
-            kept[key] = object.__new__(cls)
-        return kept[key]
+        if key not in instances:
+            instances[key] = object.__new__(cls)
+        return instances[key]
 
-    def once(self, *args, **kwargs):
-        if type(self) is not cls or id(self) not in done:
+    def init_once(self, *args, **kwargs):
+        if type(self) is not cls or id(self) not in initialised:
             init(self, *args, **kwargs)
-            done.add(id(self))
+            initialised.add(id(self))
 
-    cls.__new__, cls.__init__ = new, once
+    cls.__new__, cls.__init__ = cached_new, init_once
 
 
 def keep(name):
-    """Put the once-called form of ``module:name`` in its place; a name that is not
-    there costs time, nothing else.
+    """Replace ``module:name`` by its cached form; a name that does not exist only costs
+    time.
     """
-    where, _, path = name.partition(":")
+    module, _, path = name.partition(":")
     try:
-        owner = importlib.import_module(where)
-        words = path.split(".")
-        for word in words[:-1]:
-            owner = getattr(owner, word)
-        made = getattr(owner, words[-1])
+        owner = importlib.import_module(module)
+        attributes = path.split(".")
+        for attribute in attributes[:-1]:
+            owner = getattr(owner, attribute)
+        target = getattr(owner, attributes[-1])
     except (ImportError, AttributeError) as error:
         print(f"not kept from clip to clip: {name} ({error})")
         return
-    if isinstance(made, type):
-        keep_class(made)
+    if isinstance(target, type):
+        keep_class(target)
     else:
-        once = keep_function(made)
-        setattr(owner, words[-1], staticmethod(once) if isinstance(owner, type) else once)
+        cached_call = keep_function(target)
+        if isinstance(owner, type):
+            cached_call = staticmethod(cached_call)
+        setattr(owner, attributes[-1], cached_call)
 
 
 def load_adapter(path):
@@ -108,7 +109,7 @@ def load_adapter(path):
 
 
 def seed_all(seed):
-    """A clip's randomness must not hang on the clips before it."""
+    """Seed all generators: a clip must not depend on the clips before it."""
     random.seed(seed)
     try:
         import numpy
@@ -130,19 +131,19 @@ def cuda():
     if torch is None:
         return None
     # torch before 1.4 has only the latter
-    started = getattr(torch.cuda, "is_initialized", torch.cuda.is_available)
-    return torch.cuda if started() else None
+    is_initialised = getattr(torch.cuda, "is_initialized", torch.cuda.is_available)
+    return torch.cuda if is_initialised() else None
 
 
-def forget_peak():
-    """Start the measurement of GPU memory anew."""
-    used = cuda()
-    if used:
-        (getattr(used, "reset_peak_memory_stats", None) or used.reset_max_memory_allocated)()
+def reset_peak():
+    """Reset the measurement of GPU memory."""
+    gpu = cuda()
+    if gpu:
+        (getattr(gpu, "reset_peak_memory_stats", None) or gpu.reset_max_memory_allocated)()
 
 
 def run(argv):
-    """What ``python ARGV`` does; gives the exit status."""
+    """Run like ``python ARGV``; returns the exit status."""
     path = list(sys.path)
     try:
         if argv[0] == "-m":
@@ -163,8 +164,8 @@ def run(argv):
     return 0
 
 
-def answer(request):
-    """Run one clip; whatever happens is in its log, and the reply."""
+def run_request(request):
+    """Run one clip; output and errors go to its log."""
     printed = os.open(request["log"], os.O_WRONLY)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
@@ -172,8 +173,8 @@ def answer(request):
     status = 1
     try:
         os.chdir(request["cwd"])
-        if not ready:
-            ready.append(True)
+        if not prepared:
+            prepared.append(True)
             script = request["argv"][0]
             if script != "-m":
                 sys.path.insert(0, str(Path(script).resolve().parent))
@@ -182,21 +183,22 @@ def answer(request):
             for name in request["keep"]:
                 keep(name)
         seed_all(request["seed"])
-        forget_peak()
+        reset_peak()
         status = run(request["argv"])
     except BaseException:
         traceback.print_exc()
-    used = cuda().max_memory_allocated() / (1 << 20) if cuda() else None
+    gpu = cuda()
+    gpu_mb = gpu.max_memory_allocated() / (1 << 20) if gpu else None
     sys.stdout.flush()
     sys.stderr.flush()
-    os.dup2(NOTHING, 1)
-    os.dup2(NOTHING, 2)
+    os.dup2(DEV_NULL, 1)
+    os.dup2(DEV_NULL, 2)
     os.chdir("/")  # the folder is removed
-    return {"status": status, "gpu_mb": used}
+    return {"status": status, "gpu_mb": gpu_mb}
 
 
 def die_with_parent():
-    """So that nobody goes on for an hour after eadbench was killed; Linux only."""
+    """End this process when eadbench ends; Linux only."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -207,11 +209,11 @@ def main():
     requests = os.fdopen(os.dup(0))
     replies = os.fdopen(int(sys.argv[1]), "w")
     os.set_inheritable(replies.fileno(), False)
-    os.dup2(NOTHING, 0)
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [p for p in sys.path if Path(p).resolve() != here]
+    os.dup2(DEV_NULL, 0)
+    own_folder = Path(__file__).resolve().parent
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != own_folder]
     for line in requests:
-        replies.write(json.dumps(answer(json.loads(line))) + "\n")
+        replies.write(json.dumps(run_request(json.loads(line))) + "\n")
         replies.flush()
 
 

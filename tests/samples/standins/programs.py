@@ -203,12 +203,12 @@ for name in ("latent_evp_25/drive.npy", "poseimg/drive.npy.gz", "deepfeature32/d
     assert (Path(a.root_wav) / name).exists()
 assert Path("ckpt").is_dir() and Path("pad.npy").exists()
 (image,) = Path("demo/imgs_cropped").glob("*.jpg")
-(picture,), _ = read(str(image))
-assert picture.shape == (256, 256, 3)
+(frame,), _ = read(str(image))
+assert frame.shape == (256, 256, 3)
 count = len(list(Path(a.root_wav).glob("images_evp_25/cropped/*.jpg")))
 target = Path(f"demo/output/{a.name}/{image.stem}_{a.emo}_{Path(a.root_wav).name}.mp4")
 target.parent.mkdir(parents=True)
-finish([picture] * count, target)
+finish([frame] * count, target)
 """,
     },
     "edtalk": {
@@ -224,9 +224,9 @@ a = arguments("source_path", "audio_driving_path", "pose_driving_path", "exp_typ
               "audio2lip_model_path")
 assert a.exp_type in ("angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
 assert Path(a.model_path).exists() and Path("ckpts/predefined_exp_weights").is_dir()
-(picture,), _ = read(a.source_path)
+(image,), _ = read(a.source_path)
 frames, _ = read(a.pose_driving_path)
-finish([picture] * (len(frames) - 2), Path(a.save_path))
+finish([image] * (len(frames) - 2), Path(a.save_path))
 """,
     },
 }

@@ -19,7 +19,7 @@ import numpy as np
 
 
 def read(path: str) -> tuple[list[np.ndarray], int]:
-    """Frames of a video or picture, rounded frame rate."""
+    """Frames of a video or image, rounded frame rate."""
     with av.open(path) as video:
         stream = video.streams.video[0]
         return [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)], round(

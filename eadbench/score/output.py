@@ -7,11 +7,11 @@ from pathlib import Path
 from eadbench.core import files
 from eadbench.core.errors import EadbenchError
 
-BESIDE = ("md", "tex", "csv")  # the table in print, beside the long one
+PRINT_SUFFIXES = ("md", "tex", "csv")  # the table in print, beside the long one
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
+def reserve_output(out: Path) -> Iterator[None]:
     """Check, before anything is measured, that ``out`` can be written, and hold the
     right to write it.
 
@@ -20,7 +20,7 @@ def alone(out: Path) -> Iterator[None]:
             be written, or another run's.
     """
     if out.suffix != ".parquet":
-        others = " ".join(f"*.{suffix}" for suffix in BESIDE)
+        others = " ".join(f"*.{suffix}" for suffix in PRINT_SUFFIXES)
         raise EadbenchError(
             "--out names a Parquet table",
             out,
@@ -40,7 +40,7 @@ def alone(out: Path) -> Iterator[None]:
         yield
 
 
-def clips_of(out: Path) -> Path:
+def clips_file(out: Path) -> Path:
     """The table of all clips beside ``out``."""
     return out.with_suffix(".clips.csv")
 
