@@ -45,7 +45,8 @@ def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: 
         sources, header, offset = [], {"__metadata__": facts}, 0
         for part in sorted(parts):
             handle = stack.enter_context(safe_open(part, "pt"))
-            for kind in (kind for kind in keys if kind in handle.keys()):
+            stored = set(handle.keys())
+            for kind in (kind for kind in keys if kind in stored):
                 piece = handle.get_slice(kind)
                 shape, dtype = piece.get_shape(), piece.get_dtype()
                 length = _DTYPES[dtype]

@@ -221,7 +221,8 @@ def _choose_official(
         name, folder = network.id, network.folder
         network_folders[network.name] = folder
         if not network.is_local and network.entry.manual:
-            reason = f"{name} has no direct download: {network.entry.manual}; {manual_hint(name, network.entry)}"
+            hint = manual_hint(name, network.entry)
+            reason = f"{name} has no direct download: {network.entry.manual}; {hint}"
             missing[network.role] = reason
             typer.echo(f"{', '.join(network.metrics)} left out: {reason}", err=True)
             continue
