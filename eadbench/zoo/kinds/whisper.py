@@ -136,14 +136,10 @@ def train(folder: Path, raw_options: dict[str, Any], inputs: ArtefactInputs, see
         "speech encoder",
     )
     accuracy = _accuracy(model.encoder, head, mask_vector, mels[:held_out], labels[:held_out], options, seed)
-    with atomic_path(folder / "encoder.pt") as part:
-        torch.save(
-            {
-                "dims": dict(dims.__dict__),
-                "model_state_dict": {k: v.half() for k, v in model.state_dict().items()},
-            },
-            part,
-        )
+    weights = {k: v.half() for k, v in model.state_dict().items()}
+    # a file, not its path: torch writes the path's name, here a temporary one, into it
+    with atomic_path(folder / "encoder.pt") as part, part.open("wb") as file:
+        torch.save({"dims": dict(dims.__dict__), "model_state_dict": weights}, file)
     return {
         "seconds_of_speech": round(sum(mel.shape[1] for mel in mels) / 100, 1),
         "parameters": sum(p.numel() for p in model.encoder.parameters()),

@@ -2,6 +2,7 @@
 are for.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from eadbench.zoo.kinds import vae, whisper
 from eadbench.zoo.make import ArtefactInputs
 
 SMALL = {"size": 32, "channels": [12, 12, 12], "norm_groups": 3, "frames_per_clip": 10}
+TINY_WHISPER = {"state": 16, "heads": 2, "layers": 1, "clusters": 4, "crop": 50, "batch": 8}
 
 
 def test_the_vae_learns_and_is_a_diffusers_folder(tiny_clips: Path, tmp_path: Path) -> None:
@@ -90,8 +92,7 @@ def test_the_face_counts_more(tmp_path: Path) -> None:
 def test_the_encoder_predicts_masked_speech_better_than_chance(
     tiny_clips: Path, tiny_parts: dict[str, Path], tmp_path: Path
 ) -> None:
-    options = {"state": 16, "heads": 2, "layers": 1, "clusters": 4, "crop": 50, "batch": 8}
-    facts = whisper.train(tmp_path, options | {"steps": 80}, ArtefactInputs([tiny_clips]), 1)
+    facts = whisper.train(tmp_path, TINY_WHISPER | {"steps": 80}, ArtefactInputs([tiny_clips]), 1)
     assert facts["masked_accuracy_held_out"] > 0.4, "chance is 0.25"
     assert facts["seconds_of_speech"] == 8.0, "four clips of the training split"
     encoder = zoo.load(tiny_parts["whisper"])
@@ -106,6 +107,19 @@ def test_the_encoder_predicts_masked_speech_better_than_chance(
     assert torch.equal(whisper.encoder_states(encoder, later)[:, :40, 0], states[:, :40, 0]), (
         "the embedding only its surroundings"
     )
+
+
+def test_the_checkpoint_has_the_same_bytes_in_every_process(
+    tiny_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for process in (7, 81234):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        torch.manual_seed(1)  # as the command does
+        (folder := tmp_path / str(process)).mkdir()
+        whisper.train(folder, TINY_WHISPER | {"steps": 2}, ArtefactInputs([tiny_clips]), 1)
+        made.append((folder / "encoder.pt").read_bytes())
+    assert made[0] == made[1]
 
 
 def test_checkpoint_is_whispers_own_format(tiny_parts: dict[str, Path]) -> None:
