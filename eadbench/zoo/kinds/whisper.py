@@ -124,6 +124,7 @@ def train(folder: Path, raw_options: dict[str, Any], inputs: ArtefactInputs, see
         n_vocab=16, n_text_ctx=4, n_text_state=options.state, n_text_head=options.heads, n_text_layer=0,
     )  # fmt: skip
     model = whisper.model.Whisper(dims)
+    nn.init.zeros_(model.decoder.positional_embedding)  # never used; the library leaves it uninitialised
     head = nn.Sequential(nn.LayerNorm(options.state), nn.Linear(options.state, options.clusters))
     mask_vector = nn.Parameter(torch.zeros(options.state))
     held_out = max(1, len(mels) // 10)
