@@ -12,7 +12,7 @@ Formulas as in its public code (github.com/Newbyl/THEval, commit cfe23fe); what 
   boxes; the place of the head is the mean of those points in pixels of a frame of 256,
   there the centre of the box in pixels of the video, so that the size of the video
   counts.
-- Speech and silence are told apart by level (:func:`eadbench.scores.landmarks.silent`), in
+- Speech and silence are separated by level (:func:`eadbench.scores.landmarks.silent`), in
   THEval by Silero VAD.
 - Frames without a face are skipped; a video of a still image has motion 0 exactly.
 - Eyes and lips are measured in pixels; THEval's lip sync divides shares of the height
