@@ -59,6 +59,8 @@ class Counts:
         clips, clip_seconds: Kept clips of all splits, and their total length.
         test_clips, test_seconds: Those that a method renders, and their length as
             rendered (cut to `samples.max_seconds`).
+        training_seconds: Length of the clips outside the test split, of whose frames
+            there are features.
         gigabytes: To be fetched.
         source: ``measured`` (index or clips table) or ``assumed``.
         note: Where from.
@@ -70,6 +72,7 @@ class Counts:
     clip_seconds: float
     test_clips: float
     test_seconds: float
+    training_seconds: float
     gigabytes: float
     source: str
     note: str
@@ -105,6 +108,7 @@ def _counts_of(name: str, settings: Settings, results: Path) -> Counts:
         float(seconds.sum()),
         float(clip_counts[test].sum()),
         float(seconds[test].sum()),
+        float(seconds[rows["split"] != "test"].sum()),
         settings,
         _fetched(index.with_name("fetch.json")),
         MEASURED,
@@ -157,6 +161,7 @@ def _assumed(row: tuple, settings: Settings) -> Counts:
         seconds * KEPT_SHARE,
         clips * test_share,
         seconds * KEPT_SHARE * test_share,
+        seconds * KEPT_SHARE * (1 - test_share if settings.samples.split == "test" else 1),
         settings,
         gigabytes,
         ASSUMED,
@@ -170,6 +175,7 @@ def _capped(
     seconds: float,
     test: float,
     test_seconds: float,
+    training_seconds: float,
     settings: Settings,
     gigabytes: float,
     *source_and_note: str,
@@ -185,6 +191,7 @@ def _capped(
         seconds,
         rendered,
         rendered * clip_seconds,
+        training_seconds,
         gigabytes,
         *source_and_note,
     )

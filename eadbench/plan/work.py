@@ -24,7 +24,7 @@ UNITS = {
     "merge_captions": "clips",
     "filter_captions": "clips",
     "report_captions": "clips",
-    "extract_features": "seconds of clips",
+    "extract_features": "seconds of training clips",
     "encode_text": "clips",
     "merge_features": "clips",
     "train": "steps",
@@ -85,6 +85,7 @@ def amount(rule: str, wildcards: dict[str, str], settings: Settings, corpora: di
         "seconds of recordings": corpus.seconds,
         "clips": corpus.test_clips if rule == "summarise" else corpus.clips,
         "seconds of clips": corpus.clip_seconds,
+        "seconds of training clips": corpus.training_seconds,
         "seconds of video": corpus.test_seconds,
     }
     return totals[UNITS[rule]] / shards

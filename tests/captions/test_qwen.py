@@ -42,6 +42,18 @@ def videos(count, frames=2, size=64):
     return [rng.integers(0, 255, (frames, size, size, 3), dtype=np.uint8) for _ in range(count)]
 
 
+@pytest.mark.parametrize("family", ["random_qwen", "random_qwen3"])
+def test_the_bound_of_a_videos_pixels_is_chosen_and_changes_nothing_here(request, family):
+    model, (shown,) = open_model(str(request.getfixturevalue(family)), frames_as="video"), videos(1, 8, 448)
+    video_processor = model.processor.video_processor
+    assert video_processor.cap_pixels_per_frame, "else the library warns in every job"
+    bounded = model.inputs([shown], [[("user", "A")]], [4.0])
+    video_processor.cap_pixels_per_frame = False
+    assert torch.equal(
+        bounded["pixel_values_videos"], model.inputs([shown], [[("user", "A")]], [4.0])["pixel_values_videos"]
+    )
+
+
 @pytest.mark.parametrize("frames_as", ["images", "video"])
 @pytest.mark.parametrize("family", ["random_qwen", "random_qwen3"])
 def test_batched_answers_are_those_of_one_by_one(request, family, frames_as):

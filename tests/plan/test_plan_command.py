@@ -171,6 +171,7 @@ def test_an_index_decides_over_typical_sizes(settings, tmp_path):
         3,
         3 * 10,
     ), "cut to max_seconds"
+    assert amounts.training_seconds == 20
 
 
 def finished_run(

@@ -26,6 +26,9 @@ from eadbench.zoo.registry import registry
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ("config/paper.yaml", "config/rehearsal.yaml")
+SHORT = "config/rehearsal_short.yaml"
+# They hold the large networks: each has the machine for itself, with all its cores.
+LARGE_RULES = ("write_captions", "extract_features", "train", "make_samples")
 
 
 def main() -> int:
@@ -44,9 +47,16 @@ def main() -> int:
         help="blocks of the large networks: full, half, least, or auto, what fits into the free memory",
     )
     parser.add_argument(
+        "--short",
+        action="store_true",
+        help=f"every rule, but of the trainings only those that differ in kind, one clip per cell ({SHORT})",
+    )
+    parser.add_argument(
         "--cores",
-        default="1",
-        help="jobs at a time; the large ones want the machine for themselves (default: 1)",
+        type=int,
+        default=os.cpu_count(),
+        help="processor cores; jobs of the large networks run one at a time, on all of them "
+        "(default: %(default)s, all of this machine)",
     )
     parser.add_argument(
         "options",
@@ -61,7 +71,8 @@ def main() -> int:
     )
     print(f"rehearsal: {depth.told}", flush=True)
     write_all_weights(folder, depth)
-    configs = [*(ROOT / name for name in CONFIGS), write_machine(folder, depth)]
+    names = [*CONFIGS, SHORT] if given.short else CONFIGS
+    configs = [*(ROOT / name for name in names), write_machine(folder, depth)]
     options = [word for word in given.options if word != "--"]
     with hub.hub(folder / "weights") as env:
         clips = "results/clips/mead/clips.parquet"
@@ -118,7 +129,7 @@ def write_machine(folder: Path, depth: Depth) -> Path:
     return path
 
 
-def snakemake(folder: Path, configs: list[Path], env: dict[str, str], cores: str, options: list[str]) -> int:
+def snakemake(folder: Path, configs: list[Path], env: dict[str, str], cores: int, options: list[str]) -> int:
     command = [
         str(Path(sys.executable).parent / "snakemake"),
         "--snakefile",
@@ -128,7 +139,9 @@ def snakemake(folder: Path, configs: list[Path], env: dict[str, str], cores: str
     ]
     command += [
         "--cores",
-        cores,
+        str(cores),
+        "--set-threads",
+        *(f"{rule}={cores}" for rule in LARGE_RULES),
         "--rerun-incomplete",
         "--keep-going",
         *options,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from rehearsal import depth, hub, weights
-from rehearsal.__main__ import CONFIGS, write_machine
+from rehearsal.__main__ import CONFIGS, SHORT, write_machine
 
 from eadbench.core.settings import load
 
@@ -81,6 +81,21 @@ def test_the_rehearsal_is_the_papers_run_but_for_amounts():
         assert rehearsed.zoo.artefacts[name].id == hub.MARK + artefact.id, (
             "no table may show random weights under the published name"
         )
+
+
+def test_the_short_rehearsal_has_every_kind_of_method_and_training():
+    whole, short = (
+        load(None, [ROOT / name for name in names], whole=True) for names in (CONFIGS, (*CONFIGS, SHORT))
+    )
+    kinds = [{method.kind for method in each.samples.methods.values()} for each in (whole, short)]
+    assert kinds[0] == kinds[1]
+    trainings = [
+        {(run.kind, getattr(run, "stage", 0)) for run in each.training.runs.values()}
+        for each in (whole, short)
+    ]
+    assert trainings[0] == trainings[1]
+    full = [each.training.run("full").model for each in (whole, short)]
+    assert full[0] == full[1], "the same sizes"
 
 
 def test_every_external_method_runs_its_stand_in(tmp_path):

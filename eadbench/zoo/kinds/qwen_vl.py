@@ -174,7 +174,17 @@ def open_model(
             "an artefact (`eadbench zoo list`)"
         )
         raise EadbenchError(f"the vision-language model cannot be read: {message}", source, hint) from error
+    _bound_pixels_per_video(processor)
     return QwenVl(model, processor, frames_as, repetition_penalty)
+
+
+def _bound_pixels_per_video(processor: Any) -> None:
+    """The bound of qwen-vl-utils, far above our few frames. transformers 5.23 warns in
+    each job where nobody says which, and announces it as the default.
+    """
+    video_processor = getattr(processor, "video_processor", None)
+    if getattr(video_processor, "cap_pixels_per_frame", False) is None:
+        video_processor.cap_pixels_per_frame = True
 
 
 def _dtype(dtype: str, device: torch.device) -> str:
