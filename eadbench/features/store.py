@@ -110,6 +110,16 @@ class FeatureStore:
                 "see its column `reason`",
             )
         self.clips = sorted(kept, key=attrgetter("corpus", "clip_id"))
+        self._by_id: dict[str, list[FeaturesRow]] = {}
+        for row in self.clips:
+            self._by_id.setdefault(row.clip_id, []).append(row)
+
+    def find(self, clip_id: str, corpus: str | None = None) -> FeaturesRow | None:
+        """The row of a clip, of any corpus unless one is named; ``None`` if it has no
+        features.
+        """
+        rows = self._by_id.get(clip_id, ())
+        return next((row for row in rows if corpus in (None, row.corpus)), None)
 
     def row(self, clip_id: str, corpus: str | None = None) -> FeaturesRow:
         """The row of a clip.
@@ -117,9 +127,8 @@ class FeatureStore:
         Raises:
             EadbenchError: If it has no features.
         """
-        for row in self.clips:
-            if row.clip_id == clip_id and corpus in (None, row.corpus):
-                return row
+        if row := self.find(clip_id, corpus):
+            return row
         raise EadbenchError(
             f"clip {clip_id!r} has no features",
             ", ".join(map(str, self.indexes)),

@@ -71,7 +71,7 @@ class EmotionTexts:
         return EmotionInput(self.table.of_text(label_text(job.emotion, job.intensity)), vai, "label")
 
     def _of_clip(self, clip_id: str) -> torch.Tensor | None:
-        row = next((row for row in self.store.clips if row.clip_id == clip_id), None)
+        row = self.store.find(clip_id)
         return self.store.text(row) if row else None
 
 
