@@ -79,7 +79,7 @@ def test_too_little_space_is_reported_by_file_system(
     assert re.search(
         r"1\. Disk space: 1 missing\n   - /\S*: 1,2\d\d GB needed, 61 GB free: 1,\d+ GB too little", output
     )
-    assert re.search(r"results/features +95\d GB$", output, re.M) and "TMPDIR" in output
+    assert re.search(r"results/features +86\d GB$", output, re.M) and "TMPDIR" in output
 
 
 def test_folders_on_several_disks_are_counted_separately(monkeypatch: pytest.MonkeyPatch) -> None:
