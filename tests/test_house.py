@@ -2,6 +2,7 @@
 machine in a file.
 """
 
+import ast
 import re
 import shutil
 import subprocess
@@ -70,6 +71,15 @@ def test_one_subpackage_per_stage():
         assert (ROOT / "eadbench" / stage / "config.py").exists(), stage
         assert (ROOT / "workflow/rules" / f"{stage}.smk").exists(), stage
         assert (ROOT / "tests" / stage).is_dir(), stage
+
+
+def test_a_public_class_name_means_one_thing():
+    places: dict[str, list[str]] = {}
+    for file in sorted((ROOT / "eadbench").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
+    assert not {name: files for name, files in places.items() if len(files) > 1}
 
 
 def test_no_path_of_a_machine_and_no_big_file_is_tracked():

@@ -36,7 +36,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class MediaFiles:
+class NamedFiles:
     """The media of a folder by name without suffix: files, why others cannot be used,
     and a note about what was skipped.
     """
@@ -46,7 +46,7 @@ class MediaFiles:
     note: str = ""
 
 
-def files_by_name(folder: Path, suffixes: Collection[str]) -> MediaFiles:
+def files_by_name(folder: Path, suffixes: Collection[str]) -> NamedFiles:
     """Media files of a folder and its subfolders by name without suffix, see
     :func:`eadbench.media.files.walk`.
 
@@ -69,7 +69,7 @@ def files_by_name(folder: Path, suffixes: Collection[str]) -> MediaFiles:
         name = PurePosixPath(path).with_suffix("").as_posix()
         if name not in files:
             problems[name] = reason
-    return MediaFiles(files, problems, listed.note())
+    return NamedFiles(files, problems, listed.note())
 
 
 def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
@@ -97,7 +97,7 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
     real = files_by_name(folders.real, VIDEO)
     method_folders = folders_by_method(folders)
     generated = {method: files_by_name(folder, VIDEO) for method, folder in method_folders.items()}
-    audio = files_by_name(folders.audio, AUDIO) if folders.audio else MediaFiles({}, {})
+    audio = files_by_name(folders.audio, AUDIO) if folders.audio else NamedFiles({}, {})
     videos: set[str] = set()
     for media in (real, *generated.values()):
         videos.update(media.files, media.problems)
@@ -124,7 +124,7 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
     return Pairs(tasks, folders.real.resolve().name or REAL, tuple(remarks))
 
 
-def _audio_remarks(folder: Path, audio: MediaFiles, videos: set[str]) -> list[str]:
+def _audio_remarks(folder: Path, audio: NamedFiles, videos: set[str]) -> list[str]:
     """Which videos have no file in the folder of audio, and which files no video."""
     without, unused = sorted(videos - set(audio.files)), sorted(set(audio.files) - videos)
     remarks = []
@@ -138,7 +138,7 @@ def _audio_remarks(folder: Path, audio: MediaFiles, videos: set[str]) -> list[st
 
 
 def _task(
-    name: str, real: MediaFiles, generated: MediaFiles, labels: Labels, audio: Path | None, crop: bool
+    name: str, real: NamedFiles, generated: NamedFiles, labels: Labels, audio: Path | None, crop: bool
 ) -> ScoreTask:
     label = labels.of(name)
     task = ScoreTask(
@@ -159,7 +159,7 @@ def _task(
     return task
 
 
-def _audio_file(folder: Path | None, audio: MediaFiles, name: str) -> Path | None:
+def _audio_file(folder: Path | None, audio: NamedFiles, name: str) -> Path | None:
     """The driving audio of a video; ``None`` for the video's own. Where the file is
     absent, the metrics that need it report so.
     """

@@ -14,7 +14,7 @@ from eadbench.tables.breakdown import LEGEND, printed
 from eadbench.tables.load import Built
 from eadbench.tables.render import column_n, differing_n, interval, is_marked, legend, number
 from eadbench.tables.show import WIDTH, plain_table, print_notes
-from eadbench.tables.wide import Row, WideColumn, WideTable
+from eadbench.tables.wide import WideColumn, WideRow, WideTable
 
 # characters that a method's column takes: with the interval beside the value, and below it
 WIDTH_BESIDE, WIDTH_STACKED = (25, 18)
@@ -68,7 +68,7 @@ def show(
             console.print(f"{title + ':':<10} {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
-def to_rich(table: WideTable, methods: tuple[Row, ...], alpha: float, separator: str = " ") -> Table:
+def to_rich(table: WideTable, methods: tuple[WideRow, ...], alpha: float, separator: str = " ") -> Table:
     """Some methods of a wide table, transposed: metrics in rows, with ``separator``
     between value and interval.
     """
@@ -94,7 +94,7 @@ def _heading(table: WideTable, column: WideColumn, counts: set[int | None]) -> s
     return column.metric.heading + (f" n={n}" if n is not None and len(counts) > 1 else "")
 
 
-def _cell(table: WideTable, row: Row, column: WideColumn, alpha: float, separator: str) -> str:
+def _cell(table: WideTable, row: WideRow, column: WideColumn, alpha: float, separator: str) -> str:
     cell = table.cells.get((row.method, column.key))
     if cell is None or cell.value is None:
         return "–"

@@ -21,7 +21,7 @@ from eadbench.tables.render import (
     quoted_frame,
     row_name,
 )  # fmt: skip
-from eadbench.tables.wide import Row, WideColumn, WideTable
+from eadbench.tables.wide import WideColumn, WideRow, WideTable
 
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -67,7 +67,7 @@ class PrintedCell:
 
 
 @dataclass(frozen=True)
-class Column:
+class LatexColumn:
     """A column in print.
 
     Attributes:
@@ -145,17 +145,17 @@ def to_latex(table: WideTable, notes: dict[str, list[str]], labels: dict[str, st
     The legend is below the table, or its first part where it has several; the notes
     follow after the floats.
     """
-    front = [Column("l", printed_cell("Method"), [printed_cell(row_name(row)) for row in table.rows])]
+    front = [LatexColumn("l", printed_cell("Method"), [printed_cell(row_name(row)) for row in table.rows])]
     for flag in table.flags:
         states = [printed_cell("✓" if row.flags[flag] else "") for row in table.rows]
-        front.append(Column("c", printed_cell(labels.get(flag, flag)), states))
+        front.append(LatexColumn("c", printed_cell(labels.get(flag, flag)), states))
     columns = []
     for column in table.columns:
         n = column_n(table, column)
         cells = [_value(table, row, column, alpha) for row in table.rows]
         head = heading_cell(column.metric.heading, f"n={n}" if n is not None else "", cells)
         groups = (column.corpus, *_groups(column))
-        columns.append(Column("r", head, cells, groups, column.corpus_label))
+        columns.append(LatexColumn("r", head, cells, groups, column.corpus_label))
     floats = latex_floats(table.title, front, columns, [legend(table, labels, alpha)])
     quoted = quoted_frame(table)
     if quoted is not None:
@@ -173,11 +173,13 @@ def frame_floats(frame: pd.DataFrame, title: str, below: list[str]) -> list[str]
     columns = []
     for name in frame.columns:
         cells = [printed_cell(str(value)) for value in frame[name]]
-        columns.append(Column("r", heading_cell(str(name), "", cells), cells, (str(name),)))
+        columns.append(LatexColumn("r", heading_cell(str(name), "", cells), cells, (str(name),)))
     return latex_floats(title, [replace(columns[0], align="l")], columns[1:], below)
 
 
-def latex_floats(title: str, front: list[Column], columns: list[Column], below: list[str]) -> list[str]:
+def latex_floats(
+    title: str, front: list[LatexColumn], columns: list[LatexColumn], below: list[str]
+) -> list[str]:
     """Floats of a table that hold nothing below ``SMALLEST`` points.
 
     A table too wide for that is split by the groups of its columns, one too long between
@@ -186,10 +188,10 @@ def latex_floats(title: str, front: list[Column], columns: list[Column], below: 
     since its width is only estimated, is scaled down.
     """
 
-    def width_of(part_columns: Sequence[Column]) -> float:
+    def width_of(part_columns: Sequence[LatexColumn]) -> float:
         return sum(c.width for c in (*front, *part_columns))
 
-    def fits_width(part_columns: Sequence[Column]) -> bool:
+    def fits_width(part_columns: Sequence[LatexColumn]) -> bool:
         return width_of(part_columns) * SMALLEST / BELOW <= PAGE
 
     heights = [max(c.cells[k].height for c in (*front, *columns)) for k in range(len(front[0].cells))]
@@ -198,7 +200,7 @@ def latex_floats(title: str, front: list[Column], columns: list[Column], below: 
     def height_of(rows: Sequence[int]) -> float:
         return sum(heights[k] for k in rows)
 
-    def fits_page(page_parts: list[tuple[list[Column], list[int]]]) -> bool:
+    def fits_page(page_parts: list[tuple[list[LatexColumn], list[int]]]) -> bool:
         return sum(heads + height_of(rows) for _, rows in page_parts) <= HEIGHT
 
     row_groups = packed(range(len(heights)), lambda rows: height_of(rows) <= HEIGHT)
@@ -239,8 +241,8 @@ def packed(items: Iterable[Any], fits: Callable[[list], bool]) -> list[list]:
 
 
 def split(
-    columns: list[Column], fits: Callable[[Sequence[Column]], bool], level: int = 1
-) -> list[list[Column]]:
+    columns: list[LatexColumn], fits: Callable[[Sequence[LatexColumn]], bool], level: int = 1
+) -> list[list[LatexColumn]]:
     """Parts that fit: whole groups where they do, else groups within them."""
     if fits(columns) or level > len(columns[0].groups):
         return [columns]
@@ -249,7 +251,7 @@ def split(
     return [part for some_groups in neighbours for part in split([*chain(*some_groups)], fits, level + 1)]
 
 
-def _tabular(front: list[Column], columns: list[Column], rows: Sequence[int]) -> list[str]:
+def _tabular(front: list[LatexColumn], columns: list[LatexColumn], rows: Sequence[int]) -> list[str]:
     all_columns = [*front, *columns]
     lines = [rf"\begin{{tabular}}{{{''.join(c.align for c in all_columns)}}}", r"\toprule"]
     if any(c.block for c in columns):
@@ -274,7 +276,7 @@ def _groups(column: WideColumn) -> tuple[str, str]:
     return ("motion", "motion") if together else (column.metric.spec.__module__, column.key)
 
 
-def _value(table: WideTable, row: Row, column: WideColumn, alpha: float) -> PrintedCell:
+def _value(table: WideTable, row: WideRow, column: WideColumn, alpha: float) -> PrintedCell:
     cell = table.cells.get((row.method, column.key))
     if cell is None or cell.value is None:
         return printed_cell("–")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from eadbench.tables.config import TablesConfig
 from eadbench.tables.metrics import metric
-from eadbench.tables.wide import Cell, Facts, Row, WideTable
+from eadbench.tables.wide import Cell, Facts, WideRow, WideTable
 
 NOT_OFFICIAL = re.compile(r"(?:^|[^a-z])(trained|random)(?:[^a-z]|$)")
 UNOFFICIAL = {"trained": "trained here on the training clips", "random": "fixed random features"}
@@ -219,7 +219,7 @@ def _corpora(table: WideTable) -> dict[str, str]:
     return {c.corpus: c.corpus_label for c in table.columns}
 
 
-def _missing_clips(table: WideTable, row: Row, corpus: str, failures: pd.DataFrame) -> list[str]:
+def _missing_clips(table: WideTable, row: WideRow, corpus: str, failures: pd.DataFrame) -> list[str]:
     """The clips that a method lacks on a corpus, with the reason: first those that it
     lacks altogether, then those that some metrics lack.
     """

@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 
-from eadbench.tables.wide import UNRANKED, Cell, Row, WideColumn, WideTable
+from eadbench.tables.wide import UNRANKED, Cell, WideColumn, WideRow, WideTable
 
 ROLES = {"ours": "", "other": "", "ablation": "", "control": "control", "ground_truth": "ground truth"}
 LEGEND = (
@@ -91,7 +91,7 @@ def quoted_frame(table: WideTable) -> pd.DataFrame | None:
     return pd.DataFrame(list(rows.values())).fillna("–") if rows else None
 
 
-def row_name(row: Row) -> str:
+def row_name(row: WideRow) -> str:
     """Name with its role, where the name does not contain it."""
     role = ROLES[row.role]
     return row.label + (f" ({role})" if role and role not in row.label.lower() else "")
@@ -139,7 +139,7 @@ def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _markdown_cell(table: WideTable, row: Row, column: WideColumn, alpha: float) -> str:
+def _markdown_cell(table: WideTable, row: WideRow, column: WideColumn, alpha: float) -> str:
     cell = table.cells.get((row.method, column.key))
     if cell is None or cell.value is None:
         return "–"

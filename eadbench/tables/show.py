@@ -26,7 +26,7 @@ from eadbench.tables.render import (
     quoted_frame,
     row_name,
 )  # fmt: skip
-from eadbench.tables.wide import Row, WideColumn, WideTable
+from eadbench.tables.wide import WideColumn, WideRow, WideTable
 
 WIDTH = 80  # characters a line of a file or a pipe, which have no width of their own
 NAMES = 24  # characters that the names of the methods take at most
@@ -135,7 +135,7 @@ def _heading(table: WideTable, column: WideColumn) -> str:
     return column.metric.heading + (f"\nn={n}" if n is not None else "")
 
 
-def _cell(table: WideTable, row: Row, column: WideColumn, alpha: float = 0.0) -> str:
+def _cell(table: WideTable, row: WideRow, column: WideColumn, alpha: float = 0.0) -> str:
     """Value over interval and n."""
     cell = table.cells.get((row.method, column.key))
     if cell is None or cell.value is None:

@@ -21,7 +21,7 @@ NOISE = 1e-6  # largest rounding noise of the distance of a set to itself, e.g. 
 
 
 @dataclass(frozen=True)
-class Row:
+class WideRow:
     """A method's row.
 
     Attributes:
@@ -123,14 +123,14 @@ class WideTable:
     protocol: str
     reference: str
     flags: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[WideRow, ...]
     columns: tuple[WideColumn, ...]
     cells: dict[tuple[str, str], Cell] = field(repr=False)
     signatures: dict[str, str]
     undecided: tuple[str, ...] = ()
 
     @cached_property
-    def without_scores(self) -> list[Row]:
+    def without_scores(self) -> list[WideRow]:
         """Rows that hold no value at all."""
         valued = {method for (method, _), cell in self.cells.items() if cell.value is not None}
         return [row for row in self.rows if row.method not in valued]
@@ -228,7 +228,7 @@ def _wide_table(
         scores.method.isin(methods) & scores.corpus.isin(spec.corpora) & (scores.protocol == spec.protocol)
     ]
     rows = tuple(
-        Row(
+        WideRow(
             m,
             config.label(m),
             config.role(m),

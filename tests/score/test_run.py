@@ -322,10 +322,10 @@ def test_folders_that_share_no_name_are_refused(media, tmp_path):
 )
 def test_an_offset_beyond_one_frame_is_put_into_words(values, words):
     from eadbench.tables.metrics import metric
-    from eadbench.tables.wide import Row, WideColumn, WideTable
+    from eadbench.tables.wide import WideColumn, WideRow, WideTable
 
     column = WideColumn(metric("sync"), "real", "real", 2, {}, None)
-    row = Row("mine", "mine", "ours", {}, None, None)
+    row = WideRow("mine", "mine", "ours", {}, None, None)
     table = WideTable("main", "t", "self", "mine", (), (row,), (column,), {}, {})
     offsets = pd.DataFrame(
         {"method": ["mine"], "corpus": ["real"], "protocol": ["self"], "values": [np.array(values, float)]}
