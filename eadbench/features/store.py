@@ -46,7 +46,9 @@ def join_parts(parts: Iterable[Path], target: Path, keys: Iterable[str], facts: 
         for part in sorted(parts):
             handle = stack.enter_context(safe_open(part, "pt"))
             stored = set(handle.keys())
-            for kind in (kind for kind in keys if kind in stored):
+            for kind in keys:
+                if kind not in stored:
+                    continue
                 piece = handle.get_slice(kind)
                 shape, dtype = piece.get_shape(), piece.get_dtype()
                 length = _DTYPES[dtype]

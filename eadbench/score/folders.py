@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from eadbench.core.errors import EadbenchError
 from eadbench.media.files import AUDIO, VIDEO, media_files
-from eadbench.score.labels import Labels, first_few
+from eadbench.score.labels import Labels, remark
 from eadbench.scores.task import ANIMATES, ScoreTask
 
 REAL = "real"
@@ -129,11 +129,9 @@ def _audio_remarks(folder: Path, audio: NamedFiles, videos: set[str]) -> list[st
     without, unused = sorted(videos - set(audio.files)), sorted(set(audio.files) - videos)
     remarks = []
     if without:
-        count = f"{len(without)} of {len(videos)}"
-        remarks.append(f"{count} videos have no audio in {folder}: {first_few(without)}")
+        remarks.append(remark(without, len(videos), f"videos have no audio in {folder}"))
     if unused:
-        count = f"{len(unused)} of {len(audio.files)}"
-        remarks.append(f"{count} files in {folder} match no video: {first_few(unused)}")
+        remarks.append(remark(unused, len(audio.files), f"files in {folder} match no video"))
     return remarks
 
 

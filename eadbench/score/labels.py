@@ -3,7 +3,7 @@
 import difflib
 import posixpath
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,18 +64,16 @@ class Labels:
             )
         remarks = list(self.remarks)
         if unmatched:
-            count = f"{len(unmatched)} of {len(self.by_name)}"
-            remarks.append(f"{count} labels match no video: {first_few(unmatched)}")
+            remarks.append(remark(unmatched, len(self.by_name), "labels match no video"))
         if unlabelled:
-            count = f"{len(unlabelled)} of {len(videos)}"
-            remarks.append(f"{count} videos have no label: {first_few(unlabelled)}")
+            remarks.append(remark(unlabelled, len(videos), "videos have no label"))
         return remarks
 
 
-def first_few(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
-    names = list(names)
-    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
+def remark(names: Sequence[str], total: int, what: str) -> str:
+    """Count and first names: ``2 of 10 videos have no label: a, b``."""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return f"{len(names)} of {total} {what}: {', '.join(names[:FEW])}{more}"
 
 
 def plain_name(text: str, suffixes: Collection[str] = ()) -> str:

@@ -175,6 +175,18 @@ print(values["brightness"].value, values["brightness"].frames, values["psnr"].va
     assert -20 < value < 20 and frames == 37 and psnr > 20
 
 
+def test_attributes_of_an_earlier_version_are_understood_with_a_warning(caplog):
+    class Loud(Metric):
+        name, sound = "loud", True
+
+        def misjudged(self) -> bool:
+            return True
+
+    assert Loud.needs_audio and Loud.needs() == ("audio",) and Loud().needs_second_pass()
+    assert "'sound' is now called 'needs_audio'" in caplog.text
+    assert "'misjudged' is now called 'needs_second_pass'" in caplog.text
+
+
 PLUGIN = """
 from eadbench.scores.metrics import Chunk, Metric, Value
 

@@ -2,6 +2,7 @@
 state of its own.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,6 +16,11 @@ from eadbench.core.status import KEPT
 if TYPE_CHECKING:
     from eadbench.scores.clip import ClipPair
     from eadbench.scores.summarise import Summary
+
+log = logging.getLogger(__name__)
+# Attributes of an earlier version -> those of now; understood in metrics of others, with
+# a warning, for one release.
+RENAMED = {"sound": "needs_audio", "misjudged": "needs_second_pass"}
 
 Direction = Literal["up", "down", "none"]
 Reads = Literal["fake", "real", "pair", "landmarks", "real_landmarks"]
@@ -86,6 +92,13 @@ class Reader:
 
     reads: ClassVar[tuple[Reads, ...]] = ()
     error: EadbenchError | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for old, new in RENAMED.items():
+            if old in cls.__dict__:
+                log.warning("%s: %r is now called %r; the old name will go", cls.__name__, old, new)
+                setattr(cls, new, cls.__dict__[old])
 
     def __init__(self, clip: "ClipPair | None" = None) -> None:
         self.clip = clip
