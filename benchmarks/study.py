@@ -6,8 +6,12 @@ modules of its networks do on the validation split, and what it cost.
       --run full_1 ... --out modules.csv
     python benchmarks/study.py study/results --modules modules.csv
 
+and likewise of its second part, the other readings of the modules, with
+
+    python benchmarks/study.py study/results --modules modules.csv --readings
+
 Every number is read from the Parquet files, histories and notes of the run; the commits
-that made them stand at the top. The forest plot goes to docs/images/study_forest.png.
+that made them stand at the top. The forest plot goes to docs/images/.
 """
 
 import argparse
@@ -26,6 +30,13 @@ from eadbench.tables.render import frame_to_markdown
 
 DOCS = Path(__file__).parents[1] / "docs"
 CONFIGS = ["config.yaml", "config/study.yaml"]
+READINGS = "config/study_readings.yaml"
+FOREST = {False: "study_forest.png", True: "study_readings_forest.png"}
+
+
+def source_of(readings: bool) -> str:
+    """The run's own page, below its results."""
+    return "study/readings/readings.md" if readings else "study/study.md"
 
 
 def verb_of(command: list[str]) -> str:
@@ -54,9 +65,9 @@ def cost(noted: list[dict]) -> pd.DataFrame:
     return pd.DataFrame([*rows, {"Command": "all", "Jobs": len(noted), "CPU min": f"{total:.0f}"}]).fillna("")
 
 
-def cells_of(study: StudyConfig) -> dict[str, str]:
-    """Method -> its cell, or its reading."""
-    groups = {**study.cells, **study.readings}
+def cells_of(study: StudyConfig, readings: bool) -> dict[str, str]:
+    """Method -> its cell; or its reading, with those of the complete cell."""
+    groups = {study.complete: study.cells[study.complete], **study.readings} if readings else study.cells
     return {method: name for name, group in groups.items() for method in group.methods}
 
 
@@ -102,14 +113,14 @@ def modules(path: Path, runs: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("–")
 
 
-def page(results: Path, configs: list[str], modules_csv: Path | None) -> str:
-    """The whole page."""
+def page(results: Path, configs: list[str], modules_csv: Path | None, readings: bool) -> str:
+    """The whole page, of the grid or of the other readings."""
     settings = load(None, [Path(name) for name in configs], whole=True)
-    cells = cells_of(settings.study)
+    cells = cells_of(settings.study, readings)
     runs = {settings.samples.methods[method].run: cell for method, cell in cells.items()}
     noted = list(records(results).values())
     commits = Counter(one.get("commit", "unknown") for one in noted)
-    own = (results / "study/study.md").read_text(encoding="utf-8")
+    own = (results / source_of(readings)).read_text(encoding="utf-8")
     title, _, body = own.partition("\n")
     parts = [
         title,
@@ -117,7 +128,7 @@ def page(results: Path, configs: list[str], modules_csv: Path | None) -> str:
         + "Commits: "
         + ", ".join(f"{commit} ({count} jobs)" for commit, count in commits.most_common())
         + ".",
-        body.strip().replace("(forest.png)", "(images/study_forest.png)"),
+        body.strip().replace("(forest.png)", f"(images/{FOREST[readings]})"),
         "## Validation split: noise loss after training",
         "Mean and standard deviation over seeds; `audio_sensitivity` and `emotion_sensitivity` say how much "
         "the loss rises with the audio, or the emotion, of another clip.",
@@ -136,17 +147,21 @@ def page(results: Path, configs: list[str], modules_csv: Path | None) -> str:
 
 
 def main() -> None:
-    """Write docs/study_results.md."""
+    """Write docs/study_results.md, or docs/study_readings.md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", type=Path)
     parser.add_argument("--modules", type=Path, help="what `eadbench training modules --out` wrote")
-    parser.add_argument("--config", nargs="+", default=CONFIGS)
-    parser.add_argument("--out", type=Path, default=DOCS / "study_results.md")
+    parser.add_argument("--readings", action="store_true", help="the second part: other readings")
+    parser.add_argument("--config", nargs="+", help="configurations of the run [those of the study]")
+    parser.add_argument("--out", type=Path, help="[docs/study_results.md, docs/study_readings.md]")
     given = parser.parse_args()
-    given.out.write_text(page(given.results, given.config, given.modules), encoding="utf-8")
-    shutil.copyfile(given.results / "study/forest.png", given.out.parent / "images/study_forest.png")
+    configs = given.config or [*CONFIGS, *([READINGS] if given.readings else [])]
+    out = given.out or DOCS / ("study_readings.md" if given.readings else "study_results.md")
+    out.write_text(page(given.results, configs, given.modules, given.readings), encoding="utf-8")
+    forest = (given.results / source_of(given.readings)).with_name("forest.png")
+    shutil.copyfile(forest, out.parent / "images" / FOREST[given.readings])
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ UNITS = {
     "build_tables": "cells",
     "write_report": "cells",
     "analyse_study": "jobs",
+    "compare_readings": "jobs",
     "audit_metrics": "jobs",
 }
 

@@ -87,6 +87,14 @@ class Scores:
             )
         return rows.set_index("method").value.reindex(methods).to_frame().T
 
+    def of_all(self, methods: list[str], metrics: list[tuple[str, str]]) -> "Values":
+        """:meth:`values` of every pair of protocol and metric that was measured."""
+        found = {pair: self.values(methods, *pair) for pair in metrics}
+        return {pair: wide for pair, wide in found.items() if wide is not None}
+
+
+Values = dict[tuple[str, str], pd.DataFrame]  # protocol and metric -> Scores.values
+
 
 def analyse(
     per_clip: Sequence[Path], summary: Sequence[Path], config: StudyConfig, out: Path, drawn: bool = False
@@ -109,12 +117,11 @@ def analyse(
         EadbenchError: If a method was not scored, or the methods have too few clips in
             common.
     """
-    scores = read_scores(per_clip, summary, config)
-    grid = {pair: scores.values(config.methods, *pair) for pair in config.metrics}
-    values = {pair: wide for pair, wide in grid.items() if wide is not None}
-    rows = [*effects(values, config), *readings(scores, config)]
-    frame = pd.DataFrame(rows, columns=schemas.STUDY.names)
-    means = means_of_cells(values, config)
+    scores = read_scores(per_clip, summary, config.corpus, config.methods)
+    values = scores.of_all(config.methods, config.metrics)
+    frame = pd.DataFrame(effects(values, config), columns=schemas.STUDY.names)
+    cells = {name: cell.methods for name, cell in config.cells.items()}
+    means = means_of_cells(values, cells)
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "effects.parquet", frame, schemas.STUDY)
     report.write(out, frame, means, ranks(means, config), config, drawn)
@@ -122,8 +129,46 @@ def analyse(
     return frame
 
 
-def read_scores(per_clip: Sequence[Path], summary: Sequence[Path], config: StudyConfig) -> Scores:
-    """The rows of the study's methods on its corpus.
+def compare_readings(
+    per_clip: Sequence[Path], summary: Sequence[Path], config: StudyConfig, out: Path, drawn: bool = False
+) -> pd.DataFrame:
+    """Compare other readings of the modules with the complete cell, and write
+    ``effects.parquet``, ``forest.png``, ``forest.pdf`` and ``readings.md`` into a
+    folder.
+
+    Args:
+        per_clip: Per-clip tables of the readings' methods and of the complete cell's.
+        summary: Their summaries.
+        config: The section ``study``.
+        out: Folder.
+        drawn: Whether the people of the corpus are drawn, which text and figure then
+            say.
+
+    Returns:
+        The table (``schemas.STUDY``), all rows of kind ``reading``.
+
+    Raises:
+        EadbenchError: If the section has no readings, a method was not scored, or the
+            methods have too few clips in common.
+    """
+    if not config.readings:
+        raise EadbenchError("the study has no other readings of a module", "study.readings")
+    cells = {config.complete: config.cells[config.complete].methods}
+    cells |= {name: reading.methods for name, reading in config.readings.items()}
+    methods = [method for method, _ in config.rendered_readings]
+    scores = read_scores(per_clip, summary, config.corpus, methods)
+    values = scores.of_all(methods, [pair for pair in config.metrics if pair[0] == "self"])
+    frame = pd.DataFrame(readings(values, config), columns=schemas.STUDY.names)
+    means = means_of_cells(values, cells)
+    out.mkdir(parents=True, exist_ok=True)
+    write_table(out / "effects.parquet", frame, schemas.STUDY)
+    report.write_readings(out, frame, means, config, drawn)
+    provenance.write(out, config.model_dump(mode="json"))
+    return frame
+
+
+def read_scores(per_clip: Sequence[Path], summary: Sequence[Path], corpus: str, methods: list[str]) -> Scores:
+    """The rows of some methods on a corpus.
 
     Raises:
         EadbenchError: If a method has none.
@@ -132,19 +177,14 @@ def read_scores(per_clip: Sequence[Path], summary: Sequence[Path], config: Study
     clips = clips[(clips.status == KEPT) & np.isfinite(clips.value.astype(float))]
     sets = pd.concat([read_table(path, schemas.SUMMARY) for path in summary], ignore_index=True)
     sets = sets[sets.value.notna()]
-    clips, sets = (rows[rows.corpus == config.corpus] for rows in (clips, sets))
-    methods = list(dict.fromkeys(method for method, _ in config.rendered))
+    clips, sets = (rows[rows.corpus == corpus] for rows in (clips, sets))
     if absent := [method for method in methods if method not in {*clips.method, *sets.method}]:
         raise EadbenchError(
-            f"{len(absent)} of {len(methods)} methods were not scored on {config.corpus!r}: "
-            f"{', '.join(absent[:8])}",
+            f"{len(absent)} of {len(methods)} methods were not scored on {corpus!r}: {', '.join(absent[:8])}",
             "study",
             "run the workflow to its end (`snakemake -n` shows what is left)",
         )
     return Scores(clips, sets)
-
-
-Values = dict[tuple[str, str], pd.DataFrame]
 
 
 def effects(values: Values, config: StudyConfig) -> list[dict]:
@@ -192,19 +232,22 @@ def effects(values: Values, config: StudyConfig) -> list[dict]:
     return confirmatory + [row for row in explored if row is not None]
 
 
-def readings(scores: Scores, config: StudyConfig) -> list[dict]:
+def readings(values: Values, config: StudyConfig) -> list[dict]:
     """Effects of the other readings: each minus the cell with everything on, seed by
-    seed, under protocol ``self`` (rows of ``schemas.STUDY``).
+    seed (rows of ``schemas.STUDY``).
+
+    Args:
+        values: Protocol and metric -> :meth:`Scores.values`, of the complete cell and of
+            all readings.
+        config: The section.
     """
-    keys = dict.fromkeys(key for protocol, key in config.metrics if protocol == "self")
     complete, rows = config.cells[config.complete].methods, []
     for name, reading in config.readings.items():
         cells = {name: reading.methods, config.complete: complete[: len(reading.methods)]}
+        methods = [*cells[name], *cells[config.complete]]
         contrast = Contrast("reading", name, None, {name: 1.0, config.complete: -1.0})
-        for key in keys:
-            values = scores.values([*cells[name], *cells[config.complete]], "self", key)
-            if values is not None:
-                rows.append(_row(values, contrast, "self", key, config, cells))
+        for pair, wide in values.items():
+            rows.append(_row(wide[methods], contrast, *pair, config, cells))
     return [row for row in rows if row is not None]
 
 
@@ -261,14 +304,18 @@ def _estimate(values: pd.DataFrame, cells: dict[str, list[str]], contrast: Contr
     return crossed_estimate(differences) if min(differences.shape) > 1 else None
 
 
-def means_of_cells(values: Values, config: StudyConfig) -> pd.DataFrame:
-    """Mean and standard deviation between seeds of every cell: rows of
+def means_of_cells(values: Values, cells: dict[str, list[str]]) -> pd.DataFrame:
+    """Mean and standard deviation between seeds of cells: rows of
     ``protocol, metric, cell, mean, sd``.
+
+    Args:
+        values: Protocol and metric -> :meth:`Scores.values`.
+        cells: Cell, or reading, -> its methods.
     """
     rows = []
     for (protocol, key), metric_values in values.items():
-        for name, cell in config.cells.items():
-            by_seed = metric_values[cell.methods].mean()
+        for name, methods in cells.items():
+            by_seed = metric_values[methods].mean()
             rows.append(
                 {
                     "protocol": protocol,

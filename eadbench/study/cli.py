@@ -20,14 +20,18 @@ def root() -> None:
     """The factorial study over seeds and speakers (docs/study.md)."""
 
 
+PerClip = Annotated[
+    list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/per_clip.parquet, once per cell.")
+]
+Summary = Annotated[
+    list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/summary.parquet, once per cell.")
+]
+
+
 @app.command("analyse")
 def analyse_command(
-    per_clip: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/per_clip.parquet, once per cell.")
-    ],
-    summary: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="results/scores/M/C/P/summary.parquet, once per cell.")
-    ],
+    per_clip: PerClip,
+    summary: Summary,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -56,6 +60,47 @@ def analyse_command(
     out = out or loaded.results / "study"
     from eadbench.study.analyse import analyse
 
-    drawn = "corpora" in loaded.given and loaded.study.corpus in loaded.corpora.drawn
-    analyse(per_clip, summary, loaded.study, out, drawn)
+    analyse(per_clip, summary, loaded.study, out, _is_drawn(loaded))
     typer.echo(f"read {out / 'study.md'}")
+
+
+@app.command("readings")
+def readings_command(
+    per_clip: PerClip,
+    summary: Summary,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for effects.parquet, readings.md and the forest plot. "
+            "[default: study/readings in the configuration's results]",
+            show_default=False,
+        ),
+    ] = None,
+    settings: SettingsJson = None,
+    config: ConfigFiles = None,
+) -> None:
+    """Compare other readings of the modules with the cell that has everything on,
+    without a verdict.
+
+    The workflow calls it with the cells of the readings and of the complete cell:
+    snakemake --cores all --configfile config.yaml config/study.yaml
+    config/study_readings.yaml -- study/results/study/readings/readings.md
+
+    Example:
+
+        cell=strip_h_1/study_mead/self
+        eadbench study readings --config config.yaml --config config/study.yaml \
+          --config config/study_readings.yaml \
+          --per-clip study/results/scores/$cell/per_clip.parquet \
+          --summary study/results/scores/$cell/summary.parquet
+    """
+    loaded = core_settings.load(settings, config, "study readings")
+    out = out or loaded.results / "study/readings"
+    from eadbench.study.analyse import compare_readings
+
+    compare_readings(per_clip, summary, loaded.study, out, _is_drawn(loaded))
+    typer.echo(f"read {out / 'readings.md'}")
+
+
+def _is_drawn(loaded: core_settings.Settings) -> bool:
+    return "corpora" in loaded.given and loaded.study.corpus in loaded.corpora.drawn

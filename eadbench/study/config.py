@@ -10,7 +10,8 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
 from eadbench.scores.names import evaluator_roles
 
-READS = {"analyse": ("study", "corpora.sets.*.kind", "corpora.sets.*.studio.layout")}
+DRAWN = ("corpora.sets.*.kind", "corpora.sets.*.studio.layout")
+READS = {"analyse": ("study", *DRAWN), "readings": ("study", *DRAWN)}
 
 
 class CellConfig(Section):
@@ -160,13 +161,20 @@ class StudyConfig(Section):
 
     @property
     def rendered(self) -> list[tuple[str, str]]:
-        """Pairs of method and protocol that the analysis reads: the grid under every
-        protocol asked for, other readings under ``self``.
+        """Pairs of method and protocol that the grid's analysis reads: all of its methods
+        under every protocol asked for.
         """
         protocols = dict.fromkeys(protocol for protocol, _ in self.metrics)
-        grid = [(method, protocol) for method in self.methods for protocol in protocols]
-        others = [(method, "self") for reading in self.readings.values() for method in reading.methods]
-        return list(dict.fromkeys([*grid, *others]))
+        return [(method, protocol) for method in self.methods for protocol in protocols]
+
+    @property
+    def rendered_readings(self) -> list[tuple[str, str]]:
+        """Pairs of method and protocol that the comparison of the readings reads: theirs
+        and those of the complete cell, under ``self``; none without readings.
+        """
+        others = [method for reading in self.readings.values() for method in reading.methods]
+        complete = self.cells[self.complete].methods if others else []
+        return [(method, "self") for method in dict.fromkeys([*complete, *others])]
 
     @property
     def metrics(self) -> list[tuple[str, str]]:
@@ -178,7 +186,7 @@ class StudyConfig(Section):
 
 
 def check(settings: Any) -> None:
-    """Verify that every metric exists, and that each method of the grid renders the
+    """Verify that every metric exists, and that each method of the study renders the
     corpus under the protocols asked for.
 
     Raises:
@@ -192,7 +200,7 @@ def check(settings: Any) -> None:
                 "study",
                 f"known: {', '.join(evaluator_roles())}",
             )
-    for name, protocol in study.rendered:
+    for name, protocol in dict.fromkeys([*study.rendered, *study.rendered_readings]):
         method = settings.samples.methods[name]
         if study.corpus not in method.corpora or protocol not in method.protocols:
             raise EadbenchError(

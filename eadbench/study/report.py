@@ -20,6 +20,12 @@ the way of the claim and its p after Holm's correction over all hypotheses is be
 {alpha:g}. *Refuted*: its interval leaves out every effect as large as the smallest that
 would matter. *Undecided*: neither.
 """
+READING_RULES = """\
+Another way to build one module, everything else as in the cell with everything on
+({complete}), minus that cell, seed by seed. Intervals (95 %) over seeds and speakers as
+in the study, for a metric of whole sets (FID, FVD) over seeds alone. Explored, not
+corrected for their number: what stands here is for the next study to test.
+"""
 
 
 def write(
@@ -43,16 +49,10 @@ def write(
     """
     from eadbench.tables.figures import save
 
-    is_reading = frame.kind == "reading"
-    confirmatory, exploratory = frame[frame.hypothesis.notna()], frame[frame.hypothesis.isna() & ~is_reading]
-    sets = (
-        f"{len(config.cells)} cells of {int(frame.seeds.max())} trainings, {int(frame.clips.max())} "
-        f"clips of {int(frame.speakers.max())} speakers"
-    )
+    confirmatory, exploratory = frame[frame.hypothesis.notna()], frame[frame.hypothesis.isna()]
     parts = [
         f"# {render.escape_markdown(config.title)}",
-        f"Corpus {render.escape_markdown(config.corpus)}: {sets}.",
-        *([f"**{DRAWN.capitalize()}: nobody real is seen or heard in this corpus.**"] if drawn else []),
+        *material(frame, f"{len(config.cells)} cells", config, drawn),
         "## What was asked",
         RULES.format(alpha=config.alpha),
         render.frame_to_markdown(hypotheses(confirmatory, config)),
@@ -62,16 +62,62 @@ def write(
         "![Effects of the modules with intervals](forest.png)",
         *overall(ranks, config),
         "## Cells (mean over seeds, standard deviation between seeds)",
-        render.frame_to_markdown(cells(means, config)),
+        render.frame_to_markdown(cells(means, {name: cell.modules for name, cell in config.cells.items()})),
         "## Explored: all effects",
         "Not corrected for their number: what stands here is for the next study to test.",
         render.frame_to_markdown(explored(exploratory[exploratory.by == "all"])),
         "## Explored: by emotion",
         render.frame_to_markdown(explored(exploratory[exploratory.by == "emotion"])),
-        *readings(frame[is_reading], config),
     ]
-    write_text(out / "study.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
-    save(forest_figure(frame[frame.by == "all"], config), out / "forest", DRAWN if drawn else "")
+    _write_page(out / "study.md", parts)
+    main = frame[(frame.by == "all") & (frame.kind == "main")]
+    save(forest_figure(main, config.modules), out / "forest", DRAWN if drawn else "")
+
+
+def write_readings(
+    out: Path, frame: pd.DataFrame, means: pd.DataFrame, config: StudyConfig, drawn: bool = False
+) -> None:
+    """Write ``readings.md``, ``forest.png`` and ``forest.pdf``.
+
+    Args:
+        out: Folder.
+        frame: The effects of the readings (``schemas.STUDY``).
+        means: Rows of ``protocol, metric, cell, mean, sd``, of the complete cell and of
+            the readings.
+        config: The section.
+        drawn: Whether the people of the corpus are drawn, which text and figure then
+            say.
+    """
+    from eadbench.tables.figures import save
+
+    named = frame.assign(effect=frame.effect.map(lambda name: f"{config.readings[name].module} as {name}"))
+    built = {config.complete: ["everything"]}
+    built |= {name: [f"{reading.module} as {name}"] for name, reading in config.readings.items()}
+    parts = [
+        f"# {render.escape_markdown(config.title)} Other readings of the modules",
+        *material(frame, f"{config.complete} and {', '.join(config.readings)}", config, drawn),
+        READING_RULES.format(complete=render.escape_markdown(config.complete)),
+        render.frame_to_markdown(explored(named)),
+        "![Effects of the readings with intervals](forest.png)",
+        "## Means (over seeds, standard deviation between seeds)",
+        render.frame_to_markdown(cells(means, built)),
+    ]
+    _write_page(out / "readings.md", parts)
+    save(forest_figure(named, list(dict.fromkeys(named.effect))), out / "forest", DRAWN if drawn else "")
+
+
+def _write_page(path: Path, parts: list[str]) -> None:
+    write_text(path, "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
+
+
+def material(frame: pd.DataFrame, groups: str, config: StudyConfig, drawn: bool) -> list[str]:
+    """What was compared on what, and whether the people are drawn."""
+    sets = (
+        f"{groups}, {int(frame.seeds.max())} trainings each, {int(frame.clips.max())} clips of "
+        f"{int(frame.speakers.max())} speakers"
+    )
+    notice = f"**{DRAWN.capitalize()}: nobody real is seen or heard in this corpus.**"
+    return [render.escape_markdown(f"Corpus {config.corpus}: {sets}."), *([notice] if drawn else [])]
 
 
 def overall(ranks: pd.DataFrame, config: StudyConfig) -> list[str]:
@@ -136,14 +182,16 @@ def with_interval(row) -> str:
     return sign + render.estimate(row.value, row.low, row.high, decimals)
 
 
-def cells(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
-    """Cells in rows, metrics in columns."""
+def cells(means: pd.DataFrame, modules: dict[str, list[str]]) -> pd.DataFrame:
+    """Cells in rows, metrics in columns.
+
+    Args:
+        means: Rows of ``protocol, metric, cell, mean, sd``.
+        modules: Cell -> what is on in it.
+    """
     rows = []
-    for name, cell in config.cells.items():
-        row = {
-            "Cell": name,
-            "On": ", ".join(module for module in config.modules if module in cell.modules) or "nothing",
-        }
+    for name, on in modules.items():
+        row = {"Cell": name, "On": ", ".join(on) or "nothing"}
         for mean in means[means.cell == name].itertuples(index=False):
             decimals = decimals_for([mean.mean, mean.sd])
             row[f"{metric(mean.metric).heading} ({mean.protocol})"] = (
@@ -151,21 +199,6 @@ def cells(means: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
             )
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
-
-
-def readings(rows: pd.DataFrame, config: StudyConfig) -> list[str]:
-    """The part on other readings of the modules; nothing where there are none."""
-    if not config.readings:
-        return []
-    numbers = sorted({len(reading.methods) for reading in config.readings.values()})
-    trainings = " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]])))
-    names = {name: f"{reading.module} as {name}" for name, reading in config.readings.items()}
-    return [
-        "## Explored: other readings of the modules",
-        f"Each minus the cell with everything on ({render.escape_markdown(config.complete)}), seed by seed "
-        f"({trainings} trainings each), not corrected for their number.",
-        render.frame_to_markdown(explored(rows.assign(effect=rows.effect.map(names)))),
-    ]
 
 
 def explored(rows: pd.DataFrame) -> pd.DataFrame:
@@ -182,9 +215,14 @@ def explored(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(lines.values())).fillna("–") if lines else pd.DataFrame({"Effect": ["none"]})
 
 
-def forest_figure(rows: pd.DataFrame, config: StudyConfig):
-    """Main effects with intervals: a panel per metric and protocol, a row per module;
-    what was claimed is filled.
+def forest_figure(rows: pd.DataFrame, effects: list[str]):
+    """Effects with intervals: a panel per metric and protocol, a row per effect; what
+    was claimed is filled.
+
+    Args:
+        rows: One row of ``schemas.STUDY`` per effect, metric and protocol, two where a
+            hypothesis is about it.
+        effects: Effects from top to bottom.
     """
     from matplotlib import pyplot as plt
 
@@ -194,22 +232,22 @@ def forest_figure(rows: pd.DataFrame, config: StudyConfig):
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     with plt.rc_context(STYLE):
-        size = (3.2 * columns, (0.6 + 0.28 * len(config.modules)) * lines)
+        size = (3.2 * columns, (0.6 + 0.28 * len(effects)) * lines)
         figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
         for axis, (protocol, key) in zip(axes.flat, panels, strict=False):
-            part = rows[(rows.protocol == protocol) & (rows.metric == key) & (rows.kind == "main")]
+            part = rows[(rows.protocol == protocol) & (rows.metric == key)]
             claimed = set(part[part.hypothesis.notna()].effect)
-            for place, module in enumerate(reversed(config.modules)):
-                row = part[part.effect == module].iloc[0]
-                colour = COLOURS[0] if module in claimed else COLOURS[-1]
+            for place, effect in enumerate(reversed(effects)):
+                row = part[part.effect == effect].iloc[0]
+                colour = COLOURS[0] if effect in claimed else COLOURS[-1]
                 axis.plot([row.low, row.high], [place, place], color=colour, lw=1.5)
                 axis.plot(
-                    row.value, place, "o", color=colour, mfc=colour if module in claimed else "white", ms=5
+                    row.value, place, "o", color=colour, mfc=colour if effect in claimed else "white", ms=5
                 )
             axis.axvline(0, color="0.6", lw=0.8, zorder=0)
             axis.locator_params(axis="x", nbins=4)
-            axis.set_yticks(range(len(config.modules)), list(reversed(config.modules)))
-            axis.set_ylim(-0.6, len(config.modules) - 0.4)
+            axis.set_yticks(range(len(effects)), list(reversed(effects)))
+            axis.set_ylim(-0.6, len(effects) - 0.4)
             axis.set_title(f"{metric(key).heading} ({protocol})", fontsize=8)
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()

@@ -9,7 +9,7 @@ import pytest
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import read_table, write_table
-from eadbench.study.analyse import analyse, ranks
+from eadbench.study.analyse import analyse, compare_readings, ranks
 from eadbench.study.config import StudyConfig
 
 MODULES = ("a", "b")
@@ -146,21 +146,39 @@ def test_each_emotion_and_interaction_is_explored_without_a_verdict(scored, tmp_
 
 
 def test_another_reading_is_compared_with_the_complete_cell_of_its_seeds(scored, tmp_path):
-    """A reading equal to the cell without b loses what b gains, in its own seeds; the
-    grid's effects stay as they are.
+    """A reading equal to the cell without b loses what b gains, in its own seeds; only
+    the readings and the complete cell need to have been scored.
     """
-    plain = analyse(*scored, config(), tmp_path / "plain")
-    reading = {"off": {"module": "b", "methods": ["m10s0", "m10s1"]}}
-    frame = analyse(*scored, config(readings=reading), tmp_path / "out")
-    rows = frame[frame.kind == "reading"].set_index("metric")
-    assert set(rows.index) == {"ssim", "fvd@stylegan-v", "psnr"} and set(rows.protocol) == {"self"}
+    with_reading = config(readings={"off": {"module": "b", "methods": ["m10s0", "m10s1"]}})
+    needed = {method for method, _ in with_reading.rendered_readings}
+    assert needed == {"m11s0", "m11s1", "m11s2", "m10s0", "m10s1"}
+    paths = [[path for path in table if path.parent.name in needed] for table in scored]
+    frame = compare_readings(*paths, with_reading, tmp_path / "out", drawn=True)
+    assert set(frame.kind) == {"reading"} and set(frame.protocol) == {"self"}
+    rows = frame.set_index("metric")
+    assert set(rows.index) == {"ssim", "fvd@stylegan-v", "psnr"}
     assert set(rows.effect) == {"off"} and set(rows.seeds) == {2} and rows.verdict.isna().all()
     assert rows.value["fvd@stylegan-v"] == pytest.approx(5, abs=1)
     assert rows.value["ssim"] == pytest.approx(0, abs=0.01)
-    pd.testing.assert_frame_equal(frame[frame.kind != "reading"].reset_index(drop=True), plain)
-    page = (tmp_path / "out/study.md").read_text()
-    assert "b as off" in page.split("other readings")[1] and "2 trainings each" in page
-    assert "other readings" not in (tmp_path / "plain/study.md").read_text()
+    page = (tmp_path / "out/readings.md").read_text()
+    assert "b as off" in page and "11 and off, 2 trainings each" in page and "Drawn people" in page
+    for name in ("forest.png", "forest.pdf"):
+        assert (tmp_path / "out" / name).stat().st_size > 1000
+
+
+def test_readings_leave_the_page_of_the_grid_as_it_is(scored, tmp_path):
+    for name, over in {
+        "plain": {},
+        "more": {"readings": {"r": {"module": "b", "methods": ["x", "y"]}}},
+    }.items():
+        analyse(*scored, config(**over), tmp_path / name)
+    for name in ("effects.parquet", "study.md"):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "more" / name).read_bytes()
+
+
+def test_a_study_without_readings_has_none_to_compare(scored, tmp_path):
+    with pytest.raises(EadbenchError, match="no other readings"):
+        compare_readings(*scored, config(), tmp_path / "out")
 
 
 def test_the_order_in_which_cells_are_given_changes_nothing(scored, tmp_path):

@@ -104,4 +104,5 @@ def test_other_readings_differ_from_the_complete_cell_in_the_one_module_that_the
             other = runs[settings.samples.methods[method].run].model_dump(exclude={"base"})
             assert other.pop("model") == complete.pop("model") | {reading.module: name}
             assert other == complete
-    core_settings.load(None, [*FILES, ROOT / "config/study_readings.yaml"], "study analyse")
+    for command in ("study analyse", "study readings"):
+        core_settings.load(None, [*FILES, ROOT / "config/study_readings.yaml"], command)

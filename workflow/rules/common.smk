@@ -320,26 +320,42 @@ SHOWN_TABLES = [
 ]
 
 
-def study_cells():
-    """Cells that the study compares; none where the configuration has no study."""
-    study = SETTINGS.study if "study" in SETTINGS.given else None
-    return [
-        f"{method}/{study.corpus}/{protocol}"
-        for method, protocol in (study.rendered if study else ())
-    ]
+STUDY = SETTINGS.study if "study" in SETTINGS.given else None
 
 
-def study_inputs(wildcards):
-    """The scores of the study's methods."""
-    cells = study_cells()
-    if not cells:
-        raise WorkflowError(
-            "the configuration has no section `study`: add --configfile config.yaml config/study.yaml"
-        )
+def study_scores(rendered):
+    """The scores of a study's methods, given as pairs of method and protocol."""
+    cells = [f"{method}/{STUDY.corpus}/{protocol}" for method, protocol in rendered]
     return {
         "per_clip": [f"<results>/scores/{cell}/per_clip.parquet" for cell in cells],
         "summary": [f"<results>/scores/{cell}/summary.parquet" for cell in cells],
     }
+
+
+def study_inputs(wildcards):
+    """The scores of the study's grid."""
+    if STUDY is None:
+        raise WorkflowError(
+            "the configuration has no section `study`: add --configfile config.yaml config/study.yaml"
+        )
+    return study_scores(STUDY.rendered)
+
+
+def study_pages():
+    """Pages that the study asks for; none where the configuration has no study."""
+    if STUDY is None:
+        return []
+    readings = ["<results>/study/readings/readings.md"] if STUDY.readings else []
+    return ["<results>/study/study.md", *readings]
+
+
+def readings_inputs(wildcards):
+    """The scores of a study's other readings, and of the complete cell."""
+    if STUDY is None or not STUDY.readings:
+        raise WorkflowError(
+            "the configuration has no study with readings: add --configfile config.yaml config/study.yaml config/study_readings.yaml"
+        )
+    return study_scores(STUDY.rendered_readings)
 
 
 def audit_inputs(wildcards):
@@ -379,6 +395,6 @@ def everything(wildcards):
             if corpus in with_features
         ],
         "runs": [f"<results>/training/{run}/card.json" for run in RUNS],
-        "study": ["<results>/study/study.md"] if study_cells() else [],
+        "study": study_pages(),
         "audit": (["<results>/audit/index.html"] if "audit" in SETTINGS.given else []),
     }
