@@ -4,7 +4,8 @@ of two in turn.
     python benchmarks/imports.py [--build OTHER_CHECKOUT] [--repeat 5] [COMMAND...]
 
 A command's imports are those of `eadbench.cli`, of its stage's `cli` and of the
-command's own body, and the modules of the parts that the demo hands it (``PARTS``).
+command's own body, and the modules of the parts that the demo hands it (``PARTS``); a
+third word names the kind of run or method.
 Every time is user + system of a fresh process; the median counts. `torch` alone stands
 beside it: other work on the machine slows both.
 """
@@ -28,8 +29,10 @@ PARTS: dict[str, tuple[str, ...]] = {
     "scores summarise": (),
     "tables build": (),
     "scores measure": tuple(f"eadbench.zoo.kinds.{kind}" for kind in EVALUATORS),
-    "training run": (
-        "eadbench.training.run",
+    "samples make wav2lip": ("eadbench.samples.methods.wav2lip", "eadbench.models.wav2lip"),
+    "training run wav2lip": ("eadbench.training.wav2lip",),
+    "training run eadnet": (
+        "eadbench.training.eadnet",
         "eadbench.zoo.kinds.vae",
         "eadbench.zoo.kinds.lpips",
         "eadbench.zoo.kinds.videomae",
@@ -65,7 +68,7 @@ CODE = """
 import ast, importlib, inspect, json, sys, textwrap
 import eadbench.cli
 for command in {commands!r}:
-    stage, verb = command.split()
+    stage, verb = command.split()[:2]
     module = importlib.import_module(f"eadbench.{{stage}}.cli")
     [found] = [c.callback for c in module.app.registered_commands if c.name == verb]
     body = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(found))))

@@ -27,10 +27,11 @@ from eadbench.features.config import FeaturesConfig
 from eadbench.features.store import FILES, KINDS, join_parts
 from eadbench.media.audio import read_audio
 from eadbench.media.video import read_frames
+from eadbench.models.frames import normalise, to_tensor
 from eadbench.models.masks import mask_for
 from eadbench.models.mel import mel_spectrogram
 from eadbench.zoo.card import read_card
-from eadbench.zoo.kinds.vae import encode, normalise, to_tensor
+from eadbench.zoo.kinds.vae import encode
 
 log = logging.getLogger(__name__)
 LABELS = [column.name for column in schemas.LABELS]

@@ -14,13 +14,14 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.seeds import torch_generator_for
 from eadbench.features.extract import masked_frames
 from eadbench.models.conditioning import audio_windows
+from eadbench.models.frames import normalise, ping_pong_indices, to_tensor
 from eadbench.models.masks import latent_mask, mask_for
 from eadbench.samples.composite import Compositor
 from eadbench.samples.config import SamplerConfig
 from eadbench.samples.run import TrainedRun
 from eadbench.samples.schedulers import make_scheduler
 from eadbench.samples.windows import WindowChunk, blend_weights, chunks, crossfade_weights
-from eadbench.zoo.kinds.vae import decode, encode, normalise, to_tensor
+from eadbench.zoo.kinds.vae import decode, encode
 
 FRAMES_PER_BATCH = 16  # of the VAE, which takes 0.2 GB a frame at 256 pixels in float32
 LONGEST_REFERENCE = 250  # frames of the reference that are used
@@ -252,17 +253,6 @@ class _Source:
             reference=self.reference[reference_frames.to(sampler.device)],
             audio=_audio_windows(clip.audio, chunk, model.audio_left, model.audio_right).to(sampler.device),
         )
-
-
-def ping_pong_indices(numbers: torch.Tensor, length: int) -> torch.Tensor:
-    """Indices into a sequence that is played forwards and backwards without end: 0 1 2
-    3 2 1 0 1 ...
-    """
-    if length == 1:
-        return torch.zeros_like(numbers)
-    period = 2 * length - 2
-    place = numbers % period
-    return torch.minimum(place, period - place)
 
 
 def _audio_windows(states: torch.Tensor, chunk: WindowChunk, left: int, right: int) -> torch.Tensor:

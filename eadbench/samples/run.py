@@ -13,8 +13,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.features.audio import whisper_states
 from eadbench.models.config import EADNetConfig
 from eadbench.models.eadnet import EADNet
-from eadbench.training.card import read_run_card
-from eadbench.training.run import load_run
+from eadbench.training.networks import load_kind
 from eadbench.zoo.card import read_card
 
 
@@ -43,18 +42,6 @@ class TrainedRun:
     def model(self) -> EADNetConfig:
         """Sizes of the network."""
         return self.network.config
-
-
-def load_kind(folder: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of a run of that kind, and its ``config.json``.
-
-    Raises:
-        EadbenchError: If the run is not there, was changed, or is of another kind.
-    """
-    network, facts = load_run(folder)
-    if facts["kind"] != kind:
-        raise EadbenchError(f"the run is of kind {facts['kind']!r}, not {kind!r}", folder, "name another run")
-    return network, facts
 
 
 def states_of(audio: np.ndarray, run: TrainedRun, whisper: Path, device: torch.device) -> torch.Tensor:
@@ -88,10 +75,3 @@ def load_vae(folder: Path, run: TrainedRun) -> nn.Module:
             "give the VAE that its features were made with, or train again",
         )
     return zoo.load(folder)
-
-
-def hash_of_run(folder: Path | None) -> str:
-    """sha256 of a run's weights, from its card; empty without a run."""
-    if not folder or not (Path(folder) / "card.json").exists():
-        return ""
-    return read_run_card(folder)["sha256"]

@@ -153,9 +153,9 @@ def compare_readings(
     """
     if not config.readings:
         raise EadbenchError("the study has no other readings of a module", "study.readings")
-    cells = {config.complete: config.cells[config.complete].methods}
-    cells |= {name: reading.methods for name, reading in config.readings.items()}
     methods = [method for method, _ in config.rendered_readings]
+    cells = {config.complete: [m for m in config.cells[config.complete].methods if m in methods]}
+    cells |= {name: reading.methods for name, reading in config.readings.items()}
     scores = read_scores(per_clip, summary, config.corpus, methods)
     values = scores.of_all(methods, [pair for pair in config.metrics if pair[0] == "self"])
     frame = pd.DataFrame(readings(values, config), columns=schemas.STUDY.names)
@@ -241,9 +241,9 @@ def readings(values: Values, config: StudyConfig) -> list[dict]:
             all readings.
         config: The section.
     """
-    complete, rows = config.cells[config.complete].methods, []
+    rows = []
     for name, reading in config.readings.items():
-        cells = {name: reading.methods, config.complete: complete[: len(reading.methods)]}
+        cells = {name: reading.methods, config.complete: config.partners(name)}
         methods = [*cells[name], *cells[config.complete]]
         contrast = Contrast("reading", name, None, {name: 1.0, config.complete: -1.0})
         for pair, wide in values.items():

@@ -33,12 +33,14 @@ class ReadingConfig(Section):
 
     Attributes:
         module: The module that is built in another way.
-        methods: Its methods, the first trained with the seed of the complete cell's
-            first, and so on; may be fewer than there are seeds.
+        methods: Its methods, one per seed.
+        against: Methods of the complete cell, the first trained with the seed of the
+            first of ``methods``, and so on; empty: the complete cell's first ones.
     """
 
     module: str
     methods: list[MethodName] = Field(min_length=2)
+    against: list[MethodName] = []
 
 
 class HypothesisConfig(Section):
@@ -139,10 +141,16 @@ class StudyConfig(Section):
                 )
             if name in self.cells or name in self.modules:
                 raise ValueError(f"readings.{name}: a cell or module has this name already")
-            if len(reading.methods) > counts[self.complete]:
+            complete = self.cells[self.complete].methods
+            if unknown := [method for method in reading.against if method not in complete]:
+                raise ValueError(
+                    f"readings.{name}.against: {unknown[0]!r} is not a method of {self.complete!r}"
+                    f"{nearest(unknown[0], complete)}"
+                )
+            if len(reading.methods) != len(self.partners(name)):
                 raise ValueError(
                     f"readings.{name}.methods: {len(reading.methods)} methods for "
-                    f"{counts[self.complete]} seeds of {self.complete!r}"
+                    f"{len(self.partners(name))} seeds of {self.complete!r}"
                 )
         return self
 
@@ -167,13 +175,18 @@ class StudyConfig(Section):
         protocols = dict.fromkeys(protocol for protocol, _ in self.metrics)
         return [(method, protocol) for method in self.methods for protocol in protocols]
 
+    def partners(self, reading: str) -> list[str]:
+        """Methods of the complete cell that a reading's are compared with, in order."""
+        other = self.readings[reading]
+        return other.against or self.cells[self.complete].methods[: len(other.methods)]
+
     @property
     def rendered_readings(self) -> list[tuple[str, str]]:
         """Pairs of method and protocol that the comparison of the readings reads: theirs
-        and those of the complete cell, under ``self``; none without readings.
+        and those of the complete cell that they are compared with, under ``self``.
         """
+        complete = [method for name in self.readings for method in self.partners(name)]
         others = [method for reading in self.readings.values() for method in reading.methods]
-        complete = self.cells[self.complete].methods if others else []
         return [(method, "self") for method in dict.fromkeys([*complete, *others])]
 
     @property

@@ -65,3 +65,10 @@ def corpora_of(card: dict[str, Any]) -> list[str]:
     return sorted(
         {corpus for ancestor in (card, *ancestors(card)) for corpus in ancestor.get("trained_on") or ()}
     )
+
+
+def hash_of_run(folder: Path | None) -> str:
+    """sha256 of a run's weights, from its card; empty without a run."""
+    if not folder or not (Path(folder) / "card.json").exists():
+        return ""
+    return read_run_card(folder)["sha256"]

@@ -15,13 +15,14 @@ from eadbench.core.geometry import TEMPLATE
 from eadbench.features.store import FeatureStore
 from eadbench.models.config import EADNetConfig
 from eadbench.models.eadnet import EADNet
+from eadbench.models.frames import normalise
 from eadbench.models.masks import latent_mask, mask_for
 from eadbench.training import losses as L
 from eadbench.training.config import RunConfig
 from eadbench.training.data import EADNetWindows, Stream
 from eadbench.training.loop import TrainingTask
 from eadbench.training.noise import Diffusion
-from eadbench.zoo.kinds.vae import decode, normalise
+from eadbench.zoo.kinds.vae import decode
 
 DECODED_AT_ONCE = 4  # frames, see EADNetTask.decoded
 

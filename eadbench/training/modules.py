@@ -21,7 +21,8 @@ from eadbench.models.tfrm import TFRM
 from eadbench.training.config import RunConfig
 from eadbench.training.data import first_batches
 from eadbench.training.eadnet import EADNetTask, LossNetworks
-from eadbench.training.run import mask_of, read_run
+from eadbench.training.networks import read_run
+from eadbench.training.run import mask_of
 from eadbench.zoo.weights import load_weights
 
 

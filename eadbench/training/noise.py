@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
 
 from eadbench.training.config import DiffusionConfig
 
@@ -13,6 +12,8 @@ class Diffusion:
     """
 
     def __init__(self, config: DiffusionConfig, prediction: str) -> None:
+        from diffusers import DDIMScheduler  # with it comes scipy.stats; SyncNet and Wav2Lip have no noise
+
         self.prediction = prediction
         self.schedule = DDIMScheduler(
             num_train_timesteps=config.train_steps,

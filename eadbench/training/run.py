@@ -6,11 +6,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -26,32 +23,19 @@ from eadbench.core.files import atomic_path, sha256_of, write_text
 from eadbench.core.settings import shaping
 from eadbench.core.tables import write_table
 from eadbench.features.store import FeatureStore
-from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
-from eadbench.models.eadnet import EADNet
-from eadbench.models.syncnet import LipSyncNet
-from eadbench.models.wav2lip import Wav2Lip
 from eadbench.training.card import origin, read_run_card
-from eadbench.training.config import RunConfig, TrainingConfig
-from eadbench.training.eadnet import EADNetTask, LossNetworks
+from eadbench.training.config import MODELS, RunConfig, TrainingConfig
 from eadbench.training.launch import rank
 from eadbench.training.loop import Trainer, TrainingTask
-from eadbench.training.syncnet import SyncNetTask
-from eadbench.training.wav2lip import Wav2LipTask
+from eadbench.training.networks import load_run, read_run
 from eadbench.zoo.card import read_card
-from eadbench.zoo.weights import explained, load_weights, read_weights, refuse_non_weights
+from eadbench.zoo.weights import read_weights
+
+if TYPE_CHECKING:
+    from eadbench.models.eadnet import EADNet
+    from eadbench.training.eadnet import LossNetworks
 
 log = logging.getLogger(__name__)
-MODELS = {
-    "eadnet": (EADNetConfig, EADNet),
-    "syncnet": (SyncNetConfig, LipSyncNet),
-    "wav2lip": (Wav2LipConfig, Wav2Lip),
-}
-# Entries of a run's config.json that whoever uses the run reads, see run_facts.
-FACTS = {
-    "eadnet": ("model", "features", "prediction", "scheduler", "shared_noise"),
-    "syncnet": ("model", "features", "loss", "temperature"),
-    "wav2lip": ("model", "features"),
-}
 # Losses on the clean sample and the part that each needs.
 NEEDS = {"lpips": "lpips", "trepa": "videomae", "sync": "syncnet"}
 
@@ -197,7 +181,7 @@ def model_config(name: str, config: RunConfig, store: FeatureStore, facts: dict[
                 f"leave {key} out; it is taken from them",
             )
     try:
-        return MODELS[config.kind][0].model_validate(sizes)
+        return MODELS[config.kind].model_validate(sizes)
     except ValidationError as error:
         raise EadbenchError(
             f"invalid sizes of the network: {error}",
@@ -240,9 +224,15 @@ def make_task(
         EadbenchError: If a part is missing or does not fit.
     """
     if config.kind == "syncnet":
+        from eadbench.training.syncnet import SyncNetTask
+
         return SyncNetTask(store, config, model, seed, name)
     if config.kind == "wav2lip":
+        from eadbench.training.wav2lip import Wav2LipTask
+
         return Wav2LipTask(store, config, model, *expert(name, parts), seed, name)
+    from eadbench.training.eadnet import EADNetTask  # with it come diffusers' layers and schedulers
+
     networks = loss_networks(name, config, parts, facts)
     task = EADNetTask(store, config, model, networks, seed, name, mask_of(facts))
     if bool(init) != bool(config.init):
@@ -271,13 +261,15 @@ def mask_of(facts: dict[str, str]) -> tuple[str, int, int]:
 
 def loss_networks(
     name: str, config: RunConfig, parts: dict[str, Path], facts: dict[str, str]
-) -> LossNetworks:
+) -> "LossNetworks":
     """Frozen networks of the losses on the clean sample.
 
     Raises:
         EadbenchError: If a loss has a weight and its part is not given, or the VAE is
             not that of the features.
     """
+    from eadbench.training.eadnet import LossNetworks
+
     networks = LossNetworks()
     active = [loss for loss in NEEDS if getattr(config.losses, loss) > 0] if config.stage == 2 else []
     if not active:
@@ -326,54 +318,6 @@ def expert(name: str, parts: dict[str, Path]) -> tuple[nn.Module, float | None]:
     return network, facts["temperature"] if facts["loss"] == "contrastive" else None
 
 
-def load_run(folder: Path, device: Any = "cpu") -> tuple[nn.Module, dict[str, Any]]:
-    """The trained network of a run, frozen, in evaluation mode, and its
-    ``config.json``.
-
-    Raises:
-        EadbenchError: If the run is not there, its weights were changed, or its files
-            do not fit together.
-        FatalError: If a file of it is gone or was changed.
-    """
-    facts, network = read_run(folder)
-    with _fits_together(folder):
-        model = network()
-    load_weights(model, folder / "model.safetensors")
-    return model.to(device).eval().requires_grad_(False), facts
-
-
-def read_run(folder: Path) -> tuple[dict[str, Any], Callable[[], nn.Module]]:
-    """``config.json`` of a run whose files were found whole, and what builds its
-    network.
-
-    Raises:
-        EadbenchError: If the run is not there, its weights were changed, or its files
-            do not fit together.
-        FatalError: If a file of it is gone or was changed.
-    """
-    card, weights = read_run_card(folder), folder / "model.safetensors"
-    seals.check(folder / "config.json")
-    for path in (folder / "config.json", weights):
-        refuse_non_weights(path)
-    if (seals.check(weights) or sha256_of(weights)) != card["sha256"]:
-        raise EadbenchError(
-            "weights were changed since the run's card was written", weights, "train the run again"
-        )
-    with _fits_together(folder):
-        facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        sizes, network = MODELS[facts["kind"]]
-        shape = sizes.from_dict(facts["model"])
-        if lacking := [key for key in FACTS[facts["kind"]] if key not in facts]:
-            raise KeyError(lacking[0])
-    return facts, partial(network, shape)
-
-
-def _fits_together(folder: Path) -> AbstractContextManager:
-    """Errors of files of a run that are not of one run, in words."""
-    hint = "its config.json, card.json and model.safetensors belong together; train the run again"
-    return explained(f"run {Path(folder).name!r}", folder, hint)
-
-
 def hash_of(card: dict[str, Any]) -> str:
     """Hash that names a parent: of a run's weights, or of an artefact's files."""
     return (
@@ -383,7 +327,7 @@ def hash_of(card: dict[str, Any]) -> str:
     )
 
 
-def start_from(model: EADNet, folder: Path) -> None:
+def start_from(model: "EADNet", folder: Path) -> None:
     """Take over the weights of another run, as far as the variants share them.
 
     Raises:
@@ -406,7 +350,7 @@ def start_from(model: EADNet, folder: Path) -> None:
     )
 
 
-def start_from_stable_diffusion(model: EADNet, folder: Path) -> None:
+def start_from_stable_diffusion(model: "EADNet", folder: Path) -> None:
     """Fill the spatial layers from Stable Diffusion's U-Net (an artefact of the zoo).
 
     Raises:

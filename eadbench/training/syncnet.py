@@ -13,12 +13,12 @@ from eadbench.core.schemas import FeaturesRow
 from eadbench.features.audio import mel_start
 from eadbench.features.store import FeatureStore
 from eadbench.models.config import SyncNetConfig
+from eadbench.models.frames import normalise
 from eadbench.models.syncnet import LipSyncNet
 from eadbench.training import losses as L
 from eadbench.training.config import RunConfig
 from eadbench.training.data import Stream, SyncWindows, recoloured
 from eadbench.training.loop import TrainingTask
-from eadbench.zoo.kinds.vae import normalise
 
 LARGEST_OFFSET = 10
 VALIDATION_CLIPS = 24

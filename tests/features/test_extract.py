@@ -17,7 +17,8 @@ from eadbench.features.config import FeaturesConfig
 from eadbench.features.extract import extract
 from eadbench.features.merge import merge
 from eadbench.features.store import FeatureStore
-from eadbench.zoo.kinds.vae import decode, encode, normalise
+from eadbench.models.frames import normalise
+from eadbench.zoo.kinds.vae import decode, encode
 
 CONFIG = FeaturesConfig(size=32, whisper_padding=False)
 CPU = torch.device("cpu")

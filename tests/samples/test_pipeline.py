@@ -12,7 +12,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.models.config import EADNetConfig
 from eadbench.samples.composite import Compositor
 from eadbench.samples.config import SamplerConfig
-from eadbench.samples.pipeline import RenderClip, Sampler, ping_pong_indices
+from eadbench.samples.pipeline import RenderClip, Sampler
 from eadbench.samples.run import TrainedRun, load_eadnet, load_vae
 from eadbench.samples.schedulers import SCHEDULERS, make_scheduler
 from eadbench.samples.windows import blend_weights, chunks, crossfade_weights
@@ -56,11 +56,6 @@ def test_windows_that_do_not_advance_are_refused() -> None:
 def test_crossfade_weights_fall_from_one_to_zero() -> None:
     weights = crossfade_weights(3)
     assert weights.tolist() == [0.75, 0.5, 0.25] and len(crossfade_weights(0)) == 0
-
-
-def test_ping_pong_indices() -> None:
-    assert ping_pong_indices(torch.arange(8), 4).tolist() == [0, 1, 2, 3, 2, 1, 0, 1]
-    assert ping_pong_indices(torch.arange(3), 1).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULERS))

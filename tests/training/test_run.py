@@ -22,7 +22,8 @@ from eadbench.core.tables import read_table, write_table
 from eadbench.features.store import FeatureStore
 from eadbench.training import loop
 from eadbench.training.config import TrainingConfig
-from eadbench.training.run import load_run, run
+from eadbench.training.networks import load_run
+from eadbench.training.run import run
 
 
 def train(

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from eadbench.core.errors import EadbenchError
-from eadbench.training.config import TrainingConfig
+from eadbench.training.config import MODELS, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,8 +52,6 @@ def test_the_configs_runs_refer_to_each_other(name: str) -> None:
     """What the workflow reads of a run: `init` and `syncnet` name runs, `parts`
     artefacts, and every model is one that can be built.
     """
-    from eadbench.training.run import MODELS
-
     whole = yaml.safe_load((ROOT / name).read_text())
     config = TrainingConfig.model_validate(whole["training"])
     for run_name in config.runs:
@@ -62,11 +60,11 @@ def test_the_configs_runs_refer_to_each_other(name: str) -> None:
             assert other is None or config.run(other).kind == kind
         assert set(run.parts) <= set(whole["zoo"]["artefacts"])
         assert run.pretrained is None or run.pretrained in run.parts
-        MODELS[run.kind][0].model_validate(run.model)
+        MODELS[run.kind].model_validate(run.model)
         if run.kind == "eadnet" and run.stage == 2:
             assert {"vae", "lpips", "videomae"} <= set(run.parts) and run.syncnet
     models = [
-        MODELS["eadnet"][0].model_validate(run.model)
+        MODELS["eadnet"].model_validate(run.model)
         for run in config.runs.values()
         if run.kind == "eadnet" and run.stage == 2
     ]

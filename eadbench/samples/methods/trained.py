@@ -10,7 +10,7 @@ from eadbench.features.store import FeatureStore
 from eadbench.media.video import read_frames
 from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import Method, MissingItem
-from eadbench.samples.run import hash_of_run
+from eadbench.training.card import hash_of_run
 
 
 class TrainedMethod(Method):

@@ -10,14 +10,13 @@ from torch.nn import functional
 from eadbench.core.device import pick_device
 from eadbench.features.audio import frame_mels
 from eadbench.media.video import read_frames
+from eadbench.models.frames import ping_pong_indices, to_tensor
 from eadbench.models.mel import mel_spectrogram
 from eadbench.samples.composite import Compositor
 from eadbench.samples.manifest import RenderJob
 from eadbench.samples.methods.base import RawResult
 from eadbench.samples.methods.trained import TrainedMethod
-from eadbench.samples.pipeline import ping_pong_indices
-from eadbench.samples.run import load_kind
-from eadbench.zoo.kinds.vae import to_tensor
+from eadbench.training.networks import load_kind
 
 BATCH = 64
 FEATHER = 0.03  # share of the side

@@ -21,6 +21,7 @@ from torch import nn
 from eadbench.core.progress import track
 from eadbench.core.seeds import rng_for
 from eadbench.media.video import read_frames
+from eadbench.models.frames import normalise, to_tensor
 from eadbench.zoo.card import Card
 from eadbench.zoo.fit import fit
 from eadbench.zoo.hub import model_from_folder
@@ -103,23 +104,6 @@ def decode(vae, latents: torch.Tensor) -> torch.Tensor:
     """
     shift = vae.config.shift_factor or 0.0
     return vae.decode(latents / vae.config.scaling_factor + shift).sample
-
-
-def to_tensor(frames: np.ndarray, size: int) -> torch.Tensor:
-    """RGB uint8 ``(T, H, W, 3)`` resized by area averaging to ``(T, 3, size, size)``
-    uint8.
-    """
-    import cv2
-
-    if frames.shape[1:3] != (size, size):
-        method = cv2.INTER_AREA if frames.shape[1] > size else cv2.INTER_CUBIC
-        frames = np.stack([cv2.resize(frame, (size, size), interpolation=method) for frame in frames])
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
-
-
-def normalise(frames: torch.Tensor) -> torch.Tensor:
-    """uint8 to float in [-1, 1]."""
-    return frames.float() / 127.5 - 1
 
 
 def train(folder: Path, raw_options: dict[str, Any], inputs: ArtefactInputs, seed: int) -> dict[str, Any]:
