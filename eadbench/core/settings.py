@@ -47,7 +47,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 NAME_RULE = (
     "a name starts with a letter and goes on with letters, digits, `_`, `-` and `.`, at most 100 in all"
 )
-WHOLE = "compare with config.yaml, which explains every key"
+WHOLE = "compare with config.yaml; docs/reference.md explains every key"
 NOT_GIVEN = "pass it with --settings, or use --config"
 Entry = TypeVar("Entry")
 INNER = re.compile(r"Value error, ([A-Za-z_]\w*(?:\.\w+)*): ")  # our own messages that name a key
