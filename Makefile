@@ -31,7 +31,7 @@ smoke: install ## The same pipeline, much smaller
 rehearsal: install ## The paper's run, every job of it, on random weights and drawn actors (hours on 2 cores, about 30 GB of disk; SHORT=1: one job of each kind)
 	PYTHONPATH=.:tests $(BIN)/python -m rehearsal $(if $(SHORT),--short)
 
-test: install ## Lint and run all tests, the smoke pipeline included (about 15 minutes on 2 cores)
+test: install ## Lint and run all tests but those of test-cluster, the smoke pipeline included (about 15 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not pipeline and not cluster" -n $(CORES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m pipeline --timeout 2400
 
@@ -49,5 +49,5 @@ docs: install ## Write docs/metrics.md, docs/reference.md and docs/tables.md fro
 	$(BIN)/eadbench scores list --markdown > docs/metrics.md
 	$(BIN)/eadbench tables dictionary
 
-clean: ## Remove results and logs, keep .venv
-	rm -rf results/* logs .snakemake && touch results/.gitkeep
+clean: ## Remove results and logs; keep .venv, downloaded weights (results/zoo-cache) and other runs (paper, study, long)
+	rm -rf $(filter-out results/zoo-cache,$(wildcard results/*)) logs .snakemake

@@ -25,6 +25,10 @@ from eadbench.samples.templates import placeholders
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 BIN = Path(sys.executable).parent
+# Pages that people write; the others are written by `make docs` and `benchmarks/study.py`.
+GENERATED = ("reference.md", "metrics.md", "tables.md", "study_results.md", "study_readings.md")
+PROSE = [page for page in PAGES if page.name not in GENERATED]
+PROSE += [ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md", ROOT / "findings/README.md"]
 
 
 def of(language: str, *said: str) -> list[Block]:
@@ -167,8 +171,40 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) < 100
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+            name, _, anchor = target.partition("#")
+            aim = page.parent / name if name else page
+            assert aim.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(aim), f"{page.name}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Those of a page's headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_prose_stays_within_88_columns(page):
+    """Tables, blocks, images and a single word or command that is longer may be wider."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    lines = [line for line in text.splitlines() if not re.match(r" {4}| *\||!\[", line)]
+    lines = [line for line in lines if re.search(r"\S\s+\S", re.sub(r"`[^`]*`", "code", line))]
+    assert not [line for line in lines if len(line) > 88]
+
+
+def test_architecture_lists_every_command_with_options_that_it_has():
+    known = {
+        name: {option for _, option, _, _ in parameters(function)} for name, function in commands().items()
+    }
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Verbs")[2]
+    listed = set()
+    for line in re.findall(r"^    (.+)$", text.partition("\n## ")[0], re.M):
+        name = next(one for one in (" ".join(line.split()[:2]), line.split()[0]) if one in known)
+        listed.add(name)
+        options = {option.replace("--no-", "--") for option in re.findall(r"--[a-z-]+", line)}
+        assert options <= known[name], name
+    assert listed == set(known)
 
 
 def messages() -> list[str]:
@@ -182,6 +218,11 @@ def sources() -> str:
     """All code of the package, with strings that go over several lines joined."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "eadbench").rglob("*.py")))
     return re.sub(r'"\s*\n\s*f?"', "", text)
+
+
+def test_every_call_of_snakemake_that_a_message_proposes_says_how_many_cores(sources):
+    assert re.search(r"snakemake --cores all \{", sources)
+    assert not re.findall(r".*snakemake \{.*", sources)
 
 
 def test_troubleshooting_holds_the_twenty_messages_that_people_meet():

@@ -23,7 +23,11 @@ from eadbench.score.options import (
     seed_of,
 )
 
-app = typer.Typer(help="How each metric reacts to distortions of known strength.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="How each metric reacts to distortions of known strength.",
+    no_args_is_help=True,
+)
 
 
 @app.callback()

@@ -124,8 +124,9 @@ def check_there(path: Path, option: str) -> None:
         except OSError:
             near = ""
         hint = "check the path"
-        if "results" in path.parts and path.suffix in (".parquet", ".json"):
-            hint += f"; the workflow makes its files: snakemake --cores all {path}"
+        if "results" in path.parts:  # of folders, not all are targets
+            target = f" {path}" if path.suffix in (".parquet", ".json") else ""
+            hint += f"; the workflow makes its files: snakemake --cores all{target}"
         raise EadbenchError(f"there is no such file or folder{near}", f"{option} {path}", hint)
 
 

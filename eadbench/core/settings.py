@@ -47,7 +47,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 NAME_RULE = (
     "a name starts with a letter and goes on with letters, digits, `_`, `-` and `.`, at most 100 in all"
 )
-WHOLE = "compare with config.yaml, which explains every key"
+WHOLE = "compare with config.yaml; docs/reference.md explains every key"
+OVERLAY = "; a file that goes over another one is named after it (config.yaml config/smoke.yaml)"
 NOT_GIVEN = "pass it with --settings, or use --config"
 Entry = TypeVar("Entry")
 INNER = re.compile(r"Value error, ([A-Za-z_]\w*(?:\.\w+)*): ")  # our own messages that name a key
@@ -426,7 +427,9 @@ def _explained(section: str, model: type[Section], raw: Any) -> Iterator[None]:
             keys = (section, *_keys(_loc(mistake, raw), raw))
             places[".".join(filter(None, keys))] = None
         message = "; ".join(dict.fromkeys(_mistake(mistake, model) for mistake in errors))
-        raise EadbenchError(f"invalid configuration: {message}", "; ".join(places), WHOLE) from error
+        lacks = any(mistake["type"] in ("missing", "union_tag_not_found") for mistake in errors)
+        hint = WHOLE + OVERLAY * lacks
+        raise EadbenchError(f"invalid configuration: {message}", "; ".join(places), hint) from error
 
 
 def _as_written(errors: list[Any], raw: Any) -> list[Any]:
@@ -531,6 +534,8 @@ def _mistake(error: Any, model: type[Section]) -> str:
         return f"{path}: unknown key{nearest(error['loc'][-1], _fields_at(model, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"{path}: is missing"
+    if error["type"] == "union_tag_not_found":
+        return f"{path}.{error['ctx']['discriminator'].strip(chr(39))}: is missing"
     if error["type"] in ("literal_error", "union_tag_invalid"):  # one of a few words: the nearest of them
         value = error["ctx"].get("tag", error["input"])
         words = re.findall(r"'([^']*)'", error["ctx"].get("expected") or error["ctx"]["expected_tags"])

@@ -209,7 +209,8 @@ def _read(path: str | Path, table: Table, columns: list[str] | None) -> pa.Table
         data.seek(0)
         arrow = pq.read_table(data, columns=columns)
     except FileNotFoundError as error:
-        raise EadbenchError(f"table {table.name!r} is missing", path, "run the rule that makes it") from error
+        hint = f"check the path; the workflow makes its tables: snakemake --cores all {path}"
+        raise EadbenchError(f"table {table.name!r} is missing", path, hint) from error
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and (explanation := explained(error)):
             raise explanation from error

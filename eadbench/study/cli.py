@@ -51,10 +51,9 @@ def analyse_command(
 
     Example:
 
-        cell=full/demo_mead/self
+        cell=study/results/scores/full_1/study_mead/self
         eadbench study analyse --config config.yaml --config config/study.yaml \\
-          --per-clip results/scores/$cell/per_clip.parquet \\
-          --summary results/scores/$cell/summary.parquet
+          --per-clip $cell/per_clip.parquet --summary $cell/summary.parquet
     """
     loaded = core_settings.load(settings, config, "study analyse")
     out = out or loaded.results / "study"
@@ -88,11 +87,10 @@ def readings_command(
 
     Example:
 
-        cell=strip_h_1/study_mead/self
-        eadbench study readings --config config.yaml --config config/study.yaml \
-          --config config/study_readings.yaml \
-          --per-clip study/results/scores/$cell/per_clip.parquet \
-          --summary study/results/scores/$cell/summary.parquet
+        cell=study/results/scores/strip_h_1/study_mead/self
+        eadbench study readings --config config.yaml --config config/study.yaml \\
+          --config config/study_readings.yaml \\
+          --per-clip $cell/per_clip.parquet --summary $cell/summary.parquet
     """
     loaded = core_settings.load(settings, config, "study readings")
     out = out or loaded.results / "study/readings"

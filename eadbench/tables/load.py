@@ -64,7 +64,8 @@ def tables_folder(path: Path) -> Path:
     raise EadbenchError(
         "no tables here",
         path,
-        "give a results folder with tables in it, or the table that `eadbench score --out` wrote",
+        "give a results folder with tables in it, which `snakemake --cores all` makes, or the table that "
+        "`eadbench score --out` wrote",
     )
 
 

@@ -32,7 +32,7 @@ def read_run_card(folder: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise EadbenchError(
-            f"run {path.parent.name!r} is not trained", path, f"`snakemake {path}` trains it"
+            f"run {path.parent.name!r} is not trained", path, f"`snakemake --cores all {path}` trains it"
         ) from error
     except ValueError as error:
         raise EadbenchError(f"not the card of a run: {error}", path, "train the run again") from error

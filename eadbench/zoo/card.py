@@ -70,8 +70,8 @@ def read_card(folder: str | Path) -> Card:
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         hint = (
-            f"run the rule that makes it: `snakemake {path}`, or `eadbench zoo fetch ID` (`zoo list` "
-            "has the ids)"
+            f"run the rule that makes it: `snakemake --cores all {path}`, or `eadbench zoo fetch ID` "
+            "(`zoo list` has the ids)"
         )
         raise EadbenchError(f"artefact {Path(folder).name!r} is not there", path, hint) from error
     except ValueError as error:

@@ -229,6 +229,12 @@ def test_a_mistake_in_an_overlay_is_told_with_the_file_and_the_line(tmp_path, ca
     assert caught.value.what.count("unknown key") <= 1, "told once, however many inherit it"
 
 
+def test_an_overlay_alone_is_told_what_it_goes_over():
+    with pytest.raises(EadbenchError, match=r"sets\.demo_mead\.kind: is missing") as caught:
+        load(None, [ROOT / "config/smoke.yaml"], whole=True)
+    assert "given:" not in str(caught.value) and "named after it" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "name",
     [

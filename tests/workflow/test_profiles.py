@@ -77,6 +77,33 @@ def verb_of(job: dict[str, Any]) -> tuple[str, str]:
     return re.search(r"--threads \{threads\} (\w+) (\w+)", job["command"]).groups()
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_settings_that_a_profile_proposes_are_ready_to_be_uncommented(profile):
+    """An option named in a comment begins its line, so that it is read without its `# `;
+    a reflow of the comments once ran them into the sentences.
+    """
+    from snakemake.cli import get_argument_parser
+
+    options = {
+        option.removeprefix("--")
+        for action in get_argument_parser()._actions
+        for option in action.option_strings
+    }
+    lines = PROFILES[profile].read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if not line.startswith("# "):
+            continue
+        for found in re.finditer(r"(?<![\w-])([a-z-]+):(?= |$)", line):
+            if found[1] not in options and not found[1].startswith("slurm-"):
+                continue
+            assert found.start() == 2, f"{profile}:{number + 1}: {line}"
+            below = lines[number + 1 :]
+            end = next((k for k, one in enumerate(below) if not one.startswith("#  ")), len(below))
+            text = "\n".join(one[2:] for one in [line, *below[:end]])
+            value = yaml.safe_load(text)[found[1]]
+            assert value, f"{profile}:{number + 1}: {text}"
+
+
 def test_every_rule_declares_what_it_needs(jobs):
     for config, rules in jobs.items():
         for name, job in rules.items():

@@ -36,7 +36,8 @@ class TrainedMethod(Method):
         run = self.context.run or Path("results/training") / self.options.run
         missing = []
         if not (run / "card.json").exists():
-            missing.append(MissingItem("run is not trained", str(run), f"snakemake {run}/card.json"))
+            how = f"snakemake --cores all {run}/card.json"
+            missing.append(MissingItem("run is not trained", str(run), how))
         for part in self.parts:
             folder = self.context.parts.get(part)
             if folder is None or not (folder / "card.json").exists():
@@ -45,7 +46,7 @@ class TrainedMethod(Method):
                     MissingItem(
                         "artefact is missing",
                         str(where),
-                        f"--part {part}=FOLDER, or snakemake {where}/card.json",
+                        f"--part {part}=FOLDER, or snakemake --cores all {where}/card.json",
                     )
                 )
         return missing
