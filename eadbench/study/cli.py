@@ -89,9 +89,9 @@ def readings_command(
     Example:
 
         cell=strip_h_1/study_mead/self
-        eadbench study readings --config config.yaml --config config/study.yaml \
-          --config config/study_readings.yaml \
-          --per-clip study/results/scores/$cell/per_clip.parquet \
+        eadbench study readings --config config.yaml --config config/study.yaml \\
+          --config config/study_readings.yaml \\
+          --per-clip study/results/scores/$cell/per_clip.parquet \\
           --summary study/results/scores/$cell/summary.parquet
     """
     loaded = core_settings.load(settings, config, "study readings")
