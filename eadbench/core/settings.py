@@ -13,16 +13,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
+from eadbench.core.unique_yaml import parse
 
 log = logging.getLogger(__name__)
 SECTIONS = (
@@ -100,6 +110,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_meant(cls, values: Any) -> Any:
+        for key in cls.model_fields.keys() & values.keys() if isinstance(values, dict) else ():
+            try:
+                meant(cls.model_fields[key].annotation, values[key])
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from error
+        return values
+
     def trim(self, dump: dict[str, Any]) -> None:
         """Remove from a dump of these values what they make irrelevant, e.g. the
         captioners that are not chosen.
@@ -135,6 +155,16 @@ class Scalars(Section):
     device: str = Field(pattern="^(auto|cpu|cuda(:[0-9]+)?)$")
     container: str | None = None
     pathvars: dict[Literal["results", "logs", "benchmarks"], str] = Field(default_factory=dict)
+
+    @field_validator("pathvars")
+    @classmethod
+    def _folders_are_apart(cls, folders: dict[str, str]) -> dict[str, str]:
+        for key, folder in folders.items():
+            if not folder.strip() or folder.startswith("~"):
+                raise ValueError(f"{key}: {folder!r} is no folder; Snakemake takes `~` as a name")
+        if len({Path(folder) for folder in folders.values()}) < len(folders):
+            raise ValueError("two of them are the same folder")
+        return folders
 
 
 SCALARS = tuple(Scalars.model_fields)
@@ -353,6 +383,25 @@ def models_in(annotation: Any) -> list[type[Section]]:
     return [model for argument in get_args(annotation) for model in models_in(argument)]
 
 
+def meant(annotation: Any, value: Any) -> Any:
+    """A value that can be meant as it stands: pydantic takes ``yes`` for the number 1.
+
+    Raises:
+        ValueError: For a truth value where none is read, or a list of names that holds one
+            twice.
+    """
+    items = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(item, bool) for item in items) and not _reads_truth(annotation):
+        raise ValueError("`true`, `yes` and the like are neither numbers nor texts; quote what is a text")
+    if len(items) > 1 and all(isinstance(item, str) for item in items) and len(set(items)) < len(items):
+        raise ValueError(f"{next(item for item in items if items.count(item) > 1)!r} stands twice")
+    return value
+
+
+def _reads_truth(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(map(_reads_truth, get_args(annotation)))
+
+
 def part_of(model: type[Section], values: Any) -> Any:
     """A section that may lack fields: those given are validated, reading another one
     raises (unless it shapes nothing: its default).
@@ -368,9 +417,8 @@ def part_of(model: type[Section], values: Any) -> Any:
     for key, value in values.items():
         if key not in fields:
             model.model_validate({key: value})  # says which
-        whole = annotation = fields[key].annotation
-        if fields[key].metadata:
-            whole = Annotated[(annotation, *fields[key].metadata)]
+        annotation = fields[key].annotation
+        whole = Annotated[(annotation, *fields[key].metadata, BeforeValidator(partial(meant, annotation)))]
         with _located(key):
             validated[key] = _part_of(annotation, whole, value)
     for key, field in fields.items():
@@ -542,7 +590,10 @@ def _mistake(error: Any, model: type[Section]) -> str:
         if "discriminator" in error["ctx"]:
             path += f".{error['ctx']['discriminator'].strip(chr(39))}"
         return f"{path}: {value!r} is not known{nearest(value, words)}; known: {', '.join(words)}"
-    suffix = "" if INNER.match(error["msg"]) else f" (given: {error['input']!r:.80})"
+    if error["input"] is None and error["type"] in ("model_type", "dict_type", "list_type"):
+        return f"{path}: is empty; give it values, or leave it out"
+    is_whole = error["type"] == "value_error" and isinstance(error["input"], dict)  # that says nothing
+    suffix = "" if is_whole or INNER.match(error["msg"]) else f" (given: {error['input']!r:.80})"
     return f"{path}: {error['msg'].removeprefix('Value error, ')}{suffix}"
 
 
@@ -681,7 +732,7 @@ def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
     ``tables`` may go on naming what a later file removed: its rows and columns are left
     out.
     """
-    wrong: list[str] = []
+    wrong: dict[tuple[str, str], dict[str, None]] = {}
     edges: dict[tuple[str, str], dict[str, str]] = {}
     for section in settings.given:
         for path, mapping, name in references(getattr(settings, section), section):
@@ -691,17 +742,25 @@ def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
             entries = getattr(getattr(settings, owner), key)
             may_be_dropped = section == "tables" and name in dropped.get(mapping, ())
             if name not in entries and not may_be_dropped:
-                suggestion = nearest(name, entries) or f" (known: {', '.join(entries) or 'none'})"
-                wrong.append(f"{path}: {name!r} is not in {mapping}{suggestion}")
+                wrong.setdefault((mapping, name), {})[path] = None
             elif path.startswith(f"{mapping}."):
                 rest = path.removeprefix(f"{mapping}.")
                 entry = next((other for other in entries if rest.startswith(f"{other}.")), None)
                 edges.setdefault((mapping, entry), {})[name] = path
     if wrong:
+        told, where, hint = [], [], WHOLE
+        for (mapping, name), paths in wrong.items():
+            first, *more = paths
+            entries = getattr(getattr(settings, mapping.partition(".")[0]), mapping.partition(".")[2])
+            why = nearest(name, entries) or f" (known: {', '.join(entries) or 'none'})"
+            where.append(first)
+            if name in dropped.get(mapping, ()):
+                why, hint = f": `{name}: null` takes it out", "let them name another, or take them out, too"
+                where.append(f"{mapping}.{name}")
+            also = f"; also named by {', '.join(more[:4])}{f' and {len(more) - 4} more' * (len(more) > 4)}"
+            told.append(f"{first}: {name!r} is not in {mapping}{why}{also * bool(more)}")
         raise EadbenchError(
-            "the configuration names what is not there: " + "; ".join(dict.fromkeys(wrong)),
-            wrong[0].split(":")[0],
-            WHOLE,
+            "the configuration names what is not there: " + "; ".join(told), "; ".join(where), hint
         )
     for mapping, entry in edges:
         if circle := _circle(edges, mapping, entry, ()):
@@ -827,12 +886,24 @@ def _from_json(text: str) -> dict[str, Any]:
 
 def _from_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(_read(path))
+        values = parse(_read(path))
     except yaml.YAMLError as error:
         raise EadbenchError(
-            f"not valid YAML: {' '.join(str(error).split())}", path, "check the indentation and quotes there"
+            f"not valid YAML: {' '.join(str(error).split())}",
+            path,
+            "check the keys, indentation and quotes there",
         ) from error
     return _mapping({} if values is None else values, path)
+
+
+def refuse_doubled_keys(files: Iterable[Path]) -> None:
+    """Read files that Snakemake has read, which keeps the last of two equal keys.
+
+    Raises:
+        EadbenchError: If a mapping has a key twice.
+    """
+    for path in files:
+        _from_yaml(path)
 
 
 def _read(path: Path) -> str:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Section, merge
+from eadbench.core.unique_yaml import parse
 
 WHILE_TRAINING = 4  # disk that a training run needs while it runs, in multiples of its weights
 
@@ -59,7 +60,7 @@ def load(path: Path | None) -> dict[str, Figure]:
 
 def _given(path: Path, assumed: dict[str, Any]) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        raw = parse(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
         raise EadbenchError(f"figures cannot be read: {error}", path) from error
     unknown = sorted(set(raw) - set(assumed)) if isinstance(raw, dict) else ["(not a mapping)"]

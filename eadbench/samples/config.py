@@ -445,6 +445,8 @@ class SamplesConfig(Section):
         return [*method.protocols, *filter(method.can, others)]
 
 
+# Of them a program needs one to know what to write.
+WHERE_TO_WRITE = {"out", "output", "manifest", "work"}
 # Placeholders of a command line (docs/methods.md), run once for all clips or for each.
 FOR_ALL = ("manifest", "out", "output", "work", "python", "checkout")
 FOR_EACH = (
@@ -500,9 +502,17 @@ def check(settings: Any) -> None:
                     hint,
                 )
         where = f"samples.methods.{name}"
-        if isinstance(method, CommandConfig):
+        if isinstance(method, TrainedMethodConfig):
+            settings.training.check_kind(method.run, method.kind, f"{where}.run")
+        elif isinstance(method, CommandConfig):
             valid_names = FOR_ALL if method.per == "manifest" else FOR_EACH
             _check_placeholders(method.command, valid_names, f"{where}.command")
+            if not placeholders(method.command + (method.cwd or "")) & WHERE_TO_WRITE:
+                raise EadbenchError(
+                    "the program is not told where to write its video",
+                    f"{where}.command",
+                    "name {output} (the file), {out}, {manifest} or {work} in it",
+                )
             _check_placeholders(method.cwd or "", valid_names, f"{where}.cwd")
             if not placeholders(method.cwd or ""):
                 _check_exists(method.cwd, f"{where}.cwd")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.protocols import Protocol
+from eadbench.core.unique_yaml import parse
 
 
 class Strict(BaseModel):
@@ -183,7 +184,7 @@ def folder_of(name: str) -> Path:
 
 @cache  # a plan asks for the recipe of every cell
 def _parsed(text: str) -> Recipe:
-    return Recipe.model_validate(yaml.safe_load(text))
+    return Recipe.model_validate(parse(text))
 
 
 def load_recipe(name: str) -> tuple[Recipe, str]:

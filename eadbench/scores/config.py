@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
+from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import ArtefactName, Section, nearest
 from eadbench.scores.names import default_names, evaluator_roles, with_foundations
 
@@ -120,3 +121,29 @@ class ScoresConfig(Section):
     def trim(self, dump: dict[str, Any]) -> None:
         """Evaluators of metrics that are not chosen."""
         dump["evaluators"] = {role: name for role, name in dump["evaluators"].items() if role in self.roles()}
+
+
+def check_metric(key: str, config: ScoresConfig, where: str) -> None:
+    """Verify that a metric exists, and the variant that is named with it.
+
+    Args:
+        key: ``name`` or ``name@variant``.
+        config: Section ``scores``, which says the variants of FVD.
+        where: Place in the configuration that names it.
+
+    Raises:
+        EadbenchError: If not; with the nearest name.
+    """
+    name, _, variant = key.partition("@")
+    if name not in evaluator_roles():
+        raise EadbenchError(
+            f"no metric is named {key!r}{nearest(key, evaluator_roles())}",
+            where,
+            f"known: {', '.join(evaluator_roles())}",
+        )
+    if variant and name in ("fvd", "fvd_fixed") and variant not in config.fvd_protocols:
+        raise EadbenchError(
+            f"{name} is not measured as {variant!r}{nearest(variant, config.fvd_protocols)}",
+            where,
+            f"scores.fvd_protocols has: {', '.join(config.fvd_protocols)}",
+        )

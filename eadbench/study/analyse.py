@@ -77,6 +77,10 @@ class Scores:
                 "the per-clip tables say why, with `reason`",
             )
         if METRICS[name].kind != "set":
+            if rows.duplicated(["clip_id", "method"]).any():
+                raise EadbenchError(
+                    f"{where}: some clips have two values of one method", "study", "give each table once"
+                )
             index = ["clip_id", "speaker", "emotion"]
             rows = rows.assign(emotion=rows.emotion.fillna(""))
             wide = rows.pivot(index=index, columns="method", values="value")
@@ -173,6 +177,7 @@ def read_scores(per_clip: Sequence[Path], summary: Sequence[Path], corpus: str, 
     Raises:
         EadbenchError: If a method has none.
     """
+    per_clip, summary = dict.fromkeys(per_clip), dict.fromkeys(summary)  # one given twice counts once
     clips = pd.concat([read_table(path, schemas.PER_CLIP, COLUMNS) for path in per_clip], ignore_index=True)
     clips = clips[(clips.status == KEPT) & np.isfinite(clips.value.astype(float))]
     sets = pd.concat([read_table(path, schemas.SUMMARY) for path in summary], ignore_index=True)

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
-from eadbench.scores.names import evaluator_roles
+from eadbench.scores.config import check_metric
 
 DRAWN = ("corpora.sets.*.kind", "corpora.sets.*.studio.layout")
 READS = {"analyse": ("study", *DRAWN), "readings": ("study", *DRAWN)}
@@ -127,6 +127,14 @@ class StudyConfig(Section):
         counts = {name: len(cell.methods) for name, cell in self.cells.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f"each cell has one method per seed, but they have {counts}")
+        places_of: dict[str, str] = {}
+        parts = {f"cells.{name}": cell.methods for name, cell in self.cells.items()}
+        parts |= {f"readings.{name}": reading.methods for name, reading in self.readings.items()}
+        for place, methods in parts.items():
+            for method in methods:
+                if method in places_of:
+                    raise ValueError(f"{place}.methods: {method!r} stands in {places_of[method]}, too")
+                places_of[method] = place
         for name, hypothesis in self.hypotheses.items():
             if hypothesis.effect not in self.modules:
                 raise ValueError(
@@ -207,11 +215,12 @@ def check(settings: Any) -> None:
     """
     study = settings.study
     for _, metric in study.metrics:
-        if metric.split("@")[0] not in evaluator_roles():
+        check_metric(metric, settings.scores, "study")
+        if metric.split("@")[0] not in settings.scores.metrics:
             raise EadbenchError(
-                f"no metric is named {metric!r}{nearest(metric, evaluator_roles())}",
-                "study",
-                f"known: {', '.join(evaluator_roles())}",
+                f"the study asks for {metric!r}, which is not measured",
+                "scores.metrics",
+                f"add {metric.split('@')[0]}, or take it out of the section study",
             )
     for name, protocol in dict.fromkeys([*study.rendered, *study.rendered_readings]):
         method = settings.samples.methods[name]

@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import yaml
 from pydantic import Field, model_validator
 
+from eadbench.core.emotions import EMOTIONS
 from eadbench.core.errors import EadbenchError
+from eadbench.core.protocols import CELLS as CELLS_OF_PROTOCOLS
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
-from eadbench.scores.names import evaluator_roles
+from eadbench.scores.config import check_metric
 
 READS = {
     "build": (
@@ -52,8 +56,8 @@ class ComparisonTable(Section):
     title: str
     corpora: list[CorpusName] = Field(min_length=1)
     metrics: list[str] = Field(min_length=1)
-    protocol: str = "self"
-    methods: list[MethodName] | None = None
+    protocol: Literal[CELLS_OF_PROTOCOLS] = "self"
+    methods: list[MethodName] | None = Field(None, min_length=1)
     reference: MethodName | None = None
     quoted: dict[CorpusName, str] = Field(default_factory=dict)
 
@@ -87,7 +91,7 @@ class AblationTable(Section):
     title: str
     corpora: list[CorpusName] = Field(min_length=1)
     metrics: list[str] = Field(min_length=1)
-    protocol: str = "self"
+    protocol: Literal[CELLS_OF_PROTOCOLS] = "self"
     reference: MethodName
     modules: list[str] = Field(default_factory=list)
     factors: dict[MethodName, dict[str, bool]] = Field(min_length=1)
@@ -136,8 +140,8 @@ class SpeedTable(Section):
 
     title: str
     corpora: list[CorpusName] = Field(min_length=1)
-    protocol: str = "self"
-    methods: list[MethodName] | None = None
+    protocol: Literal[CELLS_OF_PROTOCOLS] = "self"
+    methods: list[MethodName] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _title_can_be_filled(self) -> "SpeedTable":
@@ -158,8 +162,8 @@ class FiguresConfig(Section):
     """
 
     frames: int = Field(6, ge=2, le=24)
-    comparison_emotion: str = "angry"
-    generalisation_emotion: str = "happy"
+    comparison_emotion: Literal[EMOTIONS] = "angry"
+    generalisation_emotion: Literal[EMOTIONS] = "happy"
 
 
 # File names of the other tables in the folder.
@@ -387,9 +391,16 @@ def check_jitter(metrics: list[str]) -> None:
             )
 
 
+def quotations() -> list[dict]:
+    """The entries of ``quoted.yaml``."""
+    return yaml.safe_load(
+        resources.files("eadbench.tables").joinpath("quoted.yaml").read_text(encoding="utf-8")
+    )
+
+
 def check(settings: Any) -> None:
-    """Verify that the metrics of the tables exist, and that no run of the table of
-    generalisation was trained on a corpus that it shows.
+    """Verify that the metrics and quoted values of the tables exist, and that no run of
+    the table of generalisation was trained on a corpus that it shows.
 
     Raises:
         EadbenchError: If a metric is unknown, with the nearest name; or with the run
@@ -404,11 +415,14 @@ def check(settings: Any) -> None:
         tables = tables | {"ablation": settings.tables.ablation}
     for name, table in tables.items():
         for metric in table.metrics:
-            if metric.split("@")[0] not in evaluator_roles():
+            check_metric(metric, settings.scores, f"tables.{name}.metrics")
+        known = sorted({entry["corpus"] for entry in quotations()})
+        for corpus, quoted in table.quoted.items():
+            if quoted not in known:
                 raise EadbenchError(
-                    f"no metric is named {metric!r}{nearest(metric, evaluator_roles())}",
-                    f"tables.{name}.metrics",
-                    f"known: {', '.join(evaluator_roles())}",
+                    f"the paper has no values on {quoted!r}{nearest(quoted, known)}",
+                    f"tables.{name}.quoted.{corpus}",
+                    f"known: {', '.join(known)}",
                 )
 
 

@@ -16,14 +16,14 @@ from eadbench.core.files import atomic_path, write_text
 from eadbench.corpora.config import DRAWN
 from eadbench.scores.metrics import Metric
 from eadbench.tables import build, charts, gallery, render
-from eadbench.tables.config import TablesConfig
+from eadbench.tables.config import TablesConfig, quotations
 from eadbench.tables.dial import LEGEND, TITLE, dial_text
 from eadbench.tables.in_time import LEGEND as IN_TIME_LEGEND
 from eadbench.tables.in_time import in_time
 from eadbench.tables.load import Built, load_built, references
 from eadbench.tables.metrics import explained, metric
 from eadbench.tables.notes import GROUPS, TEXTS, control_verdicts, grouped
-from eadbench.tables.wide import quotations, training_columns
+from eadbench.tables.wide import training_columns
 from eadbench.training.card import corpora_of
 
 ASSETS = "report_assets"

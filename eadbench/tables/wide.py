@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib import resources
 
 import pandas as pd
-import yaml
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
 from eadbench.core.tables import Table
 from eadbench.scores.config import FVD_PROTOCOLS
-from eadbench.tables.config import AblationTable, ComparisonTable, TablesConfig
+from eadbench.tables.config import AblationTable, ComparisonTable, TablesConfig, quotations
 from eadbench.tables.metrics import MetricLabel, metric
 from eadbench.training.card import ancestors, corpora_of
 
@@ -438,13 +436,6 @@ def quoted_values(paper_corpus: str | None, name: str, method: str) -> dict[str,
         if entry["corpus"] == paper_corpus and name in entry["values"]
     ]
     return {method: quotes[0]} if quotes else {}
-
-
-def quotations() -> list[dict]:
-    """The entries of ``quoted.yaml``."""
-    return yaml.safe_load(
-        resources.files("eadbench.tables").joinpath("quoted.yaml").read_text(encoding="utf-8")
-    )
 
 
 def decimals_for(values: Sequence[float], unit: str = "") -> int:

@@ -1,8 +1,17 @@
 """Section ``training`` of the config: the runs, and what they share."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import (
@@ -12,6 +21,7 @@ from eadbench.core.settings import (
     Requires,
     RunName,
     Section,
+    meant,
     merge,
     mistakes,
     nearest,
@@ -325,6 +335,20 @@ class TrainingConfig(Section):
             )
         return self.runs[name]
 
+    def check_kind(self, name: str, kind: Kind, where: str) -> None:
+        """Verify that the run that a place names is of the kind that is used there.
+
+        Raises:
+            EadbenchError: If not; with those that are.
+        """
+        if self.run(name).kind != kind:
+            fitting = [other for other, run in self.runs.items() if run.kind == kind]
+            raise EadbenchError(
+                f"run {name!r} is of kind {self.run(name).kind}, not {kind}",
+                where,
+                f"of that kind: {', '.join(fitting) or 'none'}",
+            )
+
     def requires(self, name: str) -> Requires:
         """What a run is trained on, the runs that it starts from and learns from, and
         the frozen parts of its losses.
@@ -365,7 +389,8 @@ class TrainingConfig(Section):
 
 
 def check(settings: Any) -> None:
-    """Every run has something to train on.
+    """Every run has something to train on, and starts and learns from runs of the right
+    kind.
 
     Raises:
         EadbenchError: With the run that has not.
@@ -376,6 +401,10 @@ def check(settings: Any) -> None:
             raise EadbenchError(
                 f"run {name!r} has no corpus to train on", f"training.runs.{name}.train_on", hint
             )
+        for role, kind in (("init", "eadnet"), ("syncnet", "syncnet")):
+            other = getattr(run, role)
+            if other:
+                settings.training.check_kind(other, kind, f"training.runs.{name}.{role}")
 
 
 def check_sizes(kind: Kind, sizes: dict[str, Any], place: str = "") -> None:
@@ -392,7 +421,9 @@ def check_sizes(kind: Kind, sizes: dict[str, Any], place: str = "") -> None:
         field = known[key]
         try:
             TypeAdapter(
-                Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+                Annotated[
+                    (field.annotation, *field.metadata, BeforeValidator(partial(meant, field.annotation)))
+                ]
             ).validate_python(value)
         except ValidationError as error:
             raise ValueError(f"{place}{key}: {error.errors()[0]['msg']}") from error

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.unique_yaml import parse
 
 # ten times as fast where PyYAML was built with it; a plan reads the file
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -131,7 +132,7 @@ def _read(overlay: str | None) -> dict[str, Entry]:
     entries = {name: Entry.model_validate(value) for name, value in raw.items()}
     if overlay:
         try:
-            overlay_entries = yaml.safe_load(Path(overlay).read_text(encoding="utf-8")) or {}
+            overlay_entries = parse(Path(overlay).read_text(encoding="utf-8")) or {}
             entries |= {
                 name: Entry.model_validate({**raw.get(name, {}), **value})
                 for name, value in overlay_entries.items()

@@ -15,6 +15,7 @@ import yaml
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import Settings, check, load, merge, shaping, shaping_for
+from eadbench.core.unique_yaml import parse
 from eadbench.samples.config import FOR_EACH
 from eadbench.training.config import MODELS
 from eadbench.zoo.config import Kind
@@ -452,3 +453,67 @@ def test_the_papers_configuration_restates_no_default_of_its_models():
         paper.training.run("full").diffusion.other_reference == 0.5
         and paper.training.run("full").optim.ema == 0.9999
     )
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("samples: {max_clips: 2}\nseed: 1\nsamples: {max_seconds: 3}\n")
+    with pytest.raises(EadbenchError, match=r"the key .samples. stands twice .* line 1 and line 3"):
+        load(None, [path])
+    path.write_text("seed: 1\nscores: {metrics: [ssim, psnr], evaluators: {}}\n")
+    assert load(None, [path]).seed == 1
+
+
+def test_anchors_and_merged_mappings_of_yaml_are_no_keys_twice():
+    assert parse("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, y: 3}\n")["c"] == {"x": 2, "y": 3}
+
+
+@pytest.mark.parametrize(
+    ("over", "messages"),
+    [
+        ({"seed": True}, ["seed: `true`"]),
+        ({"samples": {"max_clips": True}}, ["max_clips: `true`", "samples.max_clips"]),
+        ({"training": {"optim": {"steps": True}}}, ["steps: `true`"]),
+        ({"training": {"model": {"heads": True}}}, ["heads", "`true`"]),
+    ],
+)
+def test_a_truth_value_is_no_number(over, messages):
+    said = refused(over)
+    assert all(message in said for message in messages), said
+
+
+@pytest.mark.parametrize(
+    ("over", "messages"),
+    [
+        ({"tables": {"main": {"metrics": ["ssim", "ssim"]}}}, ["metrics: 'ssim' stands twice"]),
+        (
+            {"samples": {"methods": {"still": {"corpora": ["demo_mead", "demo_mead"]}}}},
+            ["'demo_mead' stands twice"],
+        ),
+        ({"tables": None}, ["is empty; give it values, or leave it out"]),
+        ({"tables": {"main": {"protocol": "slef"}}}, ["did you mean 'self'"]),
+        ({"tables": {"main": {"methods": []}}}, ["main.methods"]),
+        ({"tables": {"main": {"metrics": ["fvd@styleganv"]}}}, ["did you mean 'stylegan-v'"]),
+        ({"tables": {"main": {"quoted": {"demo_mead": "MAED"}}}}, ["did you mean 'MEAD'"]),
+        ({"tables": {"figures": {"comparison_emotion": "angr"}}}, ["did you mean 'angry'"]),
+        ({"training": {"runs": {"full": {"init": "wav2lip"}}}}, ["is of kind wav2lip, not eadnet"]),
+        ({"training": {"runs": {"full": {"syncnet": "stage1"}}}}, ["is of kind eadnet, not syncnet"]),
+        ({"samples": {"methods": {"full": {"run": "syncnet"}}}}, ["is of kind syncnet, not eadnet"]),
+        (
+            {"samples": {"methods": {"mirror": {"command": "run --fast"}}}},
+            ["not told where to write", "samples.methods.mirror.command"],
+        ),
+        ({"pathvars": {"results": ""}}, ["pathvars: results: ''"]),
+        ({"pathvars": {"results": "same", "logs": "same/"}}, ["the same folder"]),
+    ],
+)
+def test_what_would_fail_or_be_left_out_hours_later_is_refused(over, messages):
+    said = refused(over)
+    assert all(message in said for message in messages), said
+
+
+def test_what_an_overlay_takes_out_is_told_once_with_who_names_it_and_who_took_it():
+    said = refused({"training": {"runs": {"stage1": None}}})
+    assert said.count("is not in") == 1 and "`stage1: null` takes it out" in said, said
+    assert "also named by training.runs.no_stda.init" in said, said
+    assert "training.runs.full.init; training.runs.stage1" in said, said

@@ -16,6 +16,8 @@ from eadbench.samples import sources
 # The package checks the configuration and says what each job reads (eadbench/core/settings.py).
 try:
     with settings.naming(map(Path, workflow.configfiles)):
+        if workflow.is_main_process:
+            settings.refuse_doubled_keys(map(Path, workflow.configfiles))
         SETTINGS = settings.check(config, whole=True)
     RESULTS = Path(workflow.pathvars.apply("<results>"))
     refuse_older(RESULTS)
