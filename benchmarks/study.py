@@ -66,9 +66,11 @@ def cost(noted: list[dict]) -> pd.DataFrame:
 
 
 def cells_of(study: StudyConfig, readings: bool) -> dict[str, str]:
-    """Method -> its cell; or its reading, with those of the complete cell."""
-    groups = {study.complete: study.cells[study.complete], **study.readings} if readings else study.cells
-    return {method: name for name, group in groups.items() for method in group.methods}
+    """Method -> its cell; or its reading, with those of the complete cell beside it."""
+    if not readings:
+        return {method: name for name, cell in study.cells.items() for method in cell.methods}
+    compared = {method: study.complete for method, _ in study.rendered_readings}
+    return compared | {method: name for name, other in study.readings.items() for method in other.methods}
 
 
 def validation(results: Path, runs: dict[str, str]) -> pd.DataFrame:
