@@ -127,14 +127,12 @@ class StudyConfig(Section):
         counts = {name: len(cell.methods) for name, cell in self.cells.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f"each cell has one method per seed, but they have {counts}")
-        places_of: dict[str, str] = {}
-        parts = {f"cells.{name}": cell.methods for name, cell in self.cells.items()}
-        parts |= {f"readings.{name}": reading.methods for name, reading in self.readings.items()}
-        for place, methods in parts.items():
-            for method in methods:
-                if method in places_of:
-                    raise ValueError(f"{place}.methods: {method!r} stands in {places_of[method]}, too")
-                places_of[method] = place
+        for part, groups in (("cells", self.cells), ("readings", self.readings)):
+            places_of: dict[str, str] = {}
+            for name, group in groups.items():
+                for method in group.methods:
+                    if (first := places_of.setdefault(method, name)) != name:
+                        raise ValueError(f"{part}.{name}.methods: {method!r} stands in {part}.{first}, too")
         for name, hypothesis in self.hypotheses.items():
             if hypothesis.effect not in self.modules:
                 raise ValueError(

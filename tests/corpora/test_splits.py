@@ -14,7 +14,9 @@ ROWS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("uvwxyz")
 
 
 @given(
-    ROWS, st.lists(st.sampled_from("abcdefgh"), max_size=3), st.lists(st.sampled_from("abcdefgh"), max_size=2)
+    ROWS,
+    st.lists(st.sampled_from("abcdefgh"), max_size=3, unique=True),
+    st.lists(st.sampled_from("abcdefgh"), max_size=2, unique=True),
 )
 def test_splits_share_neither_speaker_nor_video(pairs, test, val):
     rows = [

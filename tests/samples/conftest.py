@@ -86,13 +86,14 @@ def _write_run(folder: Path, features: Path, kind: str, sizes: dict) -> Path:
     from eadbench.core.files import sha256_of
     from eadbench.features.store import FeatureStore
     from eadbench.training.config import RunConfig
-    from eadbench.training.run import MODELS, model_config, run_facts
+    from eadbench.training.networks import network_class
+    from eadbench.training.run import model_config, run_facts
 
     store = FeatureStore([features])
     config = RunConfig.model_validate({"kind": kind, "model": sizes})
     model = model_config(folder.name, config, store, store.facts())
     torch.manual_seed(3)
-    network = MODELS[kind][1](model)
+    network = network_class(kind)(model)
     for parameter in network.parameters():
         if not parameter.any():  # what starts at zero would leave the conditions without effect
             torch.nn.init.normal_(parameter, std=0.1)

@@ -245,6 +245,10 @@ def test_a_metric_of_sets_with_two_variants_must_be_named_in_full(scored, tmp_pa
             {"hypotheses": {"H": {"effect": "aa", "metric": "ssim", "claim": "up", "smallest": 0}}},
             "did you mean 'a'",
         ),
+        (
+            {"readings": {n: {"module": "b", "methods": ["m", "n"]} for n in "rs"}},
+            "readings.s.methods: 'm' stands in readings.r, too",
+        ),
         ({"readings": {"r": {"module": "bb", "methods": ["m", "n"]}}}, "did you mean 'b'"),
         ({"readings": {"11": {"module": "b", "methods": ["m", "n"]}}}, "has this name already"),
         ({"readings": {"r": {"module": "b", "methods": list("mnop")}}}, "4 methods for 3 seeds of '11'"),

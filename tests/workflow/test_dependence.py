@@ -149,12 +149,11 @@ def others(section: str, value: Any) -> Iterator[Any]:
             yield [*value, "demo_ravdess"]
         yield from (
             value[:-1],
-            [*value, *value[:1]],
             value[::-1],
             [one * 2 if isinstance(one, int) else one for one in value],
         )
         yield from ([*value, one] for group in choices(section) for one in group)
-        yield from ([*value, name] for name in ("hdtf", "demo_ravdess", "x"))
+        yield from ([*value, name] for name in ("demo_ravdess", "hdtf", "x"))
     else:
         yield from (1, 40.0, 0.5, "x", "docker://example.org/eadbench")
 
