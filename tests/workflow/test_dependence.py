@@ -145,8 +145,8 @@ def others(section: str, value: Any) -> Iterator[Any]:
         yield from (one for group in choices(section) if value in group for one in group if one != value)
         yield from ("no_stda", f"{value}x", "{python} {manifest} {out}", "25")
     elif isinstance(value, list):
-        if "demo_mead" in value:
-            yield [*value, "demo_ravdess"]
+        if "demo_mead" in value or "demo_hdtf" in value:
+            yield from ([*value, name] for name in ("demo_ravdess", "demo_mead") if name not in value)
         yield from (
             value[:-1],
             value[::-1],
