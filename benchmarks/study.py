@@ -17,6 +17,7 @@ that made them stand at the top. The forest plot goes to docs/images/.
 import argparse
 import shutil
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -29,14 +30,27 @@ from eadbench.study.config import StudyConfig
 from eadbench.tables.render import frame_to_markdown
 
 DOCS = Path(__file__).parents[1] / "docs"
-CONFIGS = ["config.yaml", "config/study.yaml"]
-READINGS = "config/study_readings.yaml"
-FOREST = {False: "study_forest.png", True: "study_readings_forest.png"}
 
 
-def source_of(readings: bool) -> str:
-    """The run's own page, below its results."""
-    return "study/readings/readings.md" if readings else "study/study.md"
+@dataclass(frozen=True)
+class Part:
+    """A part of the study: its page below the results of a run, the name of the page and
+    of its figure in docs/, and the configurations that the run was made with.
+    """
+
+    source: str
+    page: str
+    forest: str
+    configs: tuple[str, ...]
+
+
+GRID = Part("study/study.md", "study_results.md", "study_forest.png", ("config.yaml", "config/study.yaml"))
+READINGS = Part(
+    "study/readings/readings.md",
+    "study_readings.md",
+    "study_readings_forest.png",
+    (*GRID.configs, "config/study_readings.yaml"),
+)
 
 
 def verb_of(command: list[str]) -> str:
@@ -65,9 +79,9 @@ def cost(noted: list[dict]) -> pd.DataFrame:
     return pd.DataFrame([*rows, {"Command": "all", "Jobs": len(noted), "CPU min": f"{total:.0f}"}]).fillna("")
 
 
-def cells_of(study: StudyConfig, readings: bool) -> dict[str, str]:
+def cells_of(study: StudyConfig, part: Part) -> dict[str, str]:
     """Method -> its cell; or its reading, with those of the complete cell beside it."""
-    if not readings:
+    if part is GRID:
         return {method: name for name, cell in study.cells.items() for method in cell.methods}
     compared = {method: study.complete for method, _ in study.rendered_readings}
     return compared | {method: name for name, other in study.readings.items() for method in other.methods}
@@ -115,14 +129,14 @@ def modules(path: Path, runs: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("–")
 
 
-def page(results: Path, configs: list[str], modules_csv: Path | None, readings: bool) -> str:
-    """The whole page, of the grid or of the other readings."""
+def page(results: Path, configs: list[str], modules_csv: Path | None, part: Part) -> str:
+    """The whole page of a part."""
     settings = load(None, [Path(name) for name in configs], whole=True)
-    cells = cells_of(settings.study, readings)
+    cells = cells_of(settings.study, part)
     runs = {settings.samples.methods[method].run: cell for method, cell in cells.items()}
     noted = list(records(results).values())
     commits = Counter(one.get("commit", "unknown") for one in noted)
-    own = (results / source_of(readings)).read_text(encoding="utf-8")
+    own = (results / part.source).read_text(encoding="utf-8")
     title, _, body = own.partition("\n")
     parts = [
         title,
@@ -130,7 +144,7 @@ def page(results: Path, configs: list[str], modules_csv: Path | None, readings: 
         + "Commits: "
         + ", ".join(f"{commit} ({count} jobs)" for commit, count in commits.most_common())
         + ".",
-        body.strip().replace("(forest.png)", f"(images/{FOREST[readings]})"),
+        body.strip().replace("(forest.png)", f"(images/{part.forest})"),
         "## Validation split: noise loss after training",
         "Mean and standard deviation over seeds; `audio_sensitivity` and `emotion_sensitivity` say how much "
         "the loss rises with the audio, or the emotion, of another clip.",
@@ -159,11 +173,12 @@ def main() -> None:
     parser.add_argument("--config", nargs="+", help="configurations of the run [those of the study]")
     parser.add_argument("--out", type=Path, help="[docs/study_results.md, docs/study_readings.md]")
     given = parser.parse_args()
-    configs = given.config or [*CONFIGS, *([READINGS] if given.readings else [])]
-    out = given.out or DOCS / ("study_readings.md" if given.readings else "study_results.md")
-    out.write_text(page(given.results, configs, given.modules, given.readings), encoding="utf-8")
-    forest = (given.results / source_of(given.readings)).with_name("forest.png")
-    shutil.copyfile(forest, out.parent / "images" / FOREST[given.readings])
+    part = READINGS if given.readings else GRID
+    out = given.out or DOCS / part.page
+    text = page(given.results, given.config or [*part.configs], given.modules, part)
+    out.write_text(text, encoding="utf-8")
+    forest = (given.results / part.source).with_name("forest.png")
+    shutil.copyfile(forest, out.parent / "images" / part.forest)
 
 
 if __name__ == "__main__":

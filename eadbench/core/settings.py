@@ -29,6 +29,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from eadbench.core import provenance
 from eadbench.core.errors import EadbenchError
@@ -58,7 +59,7 @@ NAME_RULE = (
     "a name starts with a letter and goes on with letters, digits, `_`, `-` and `.`, at most 100 in all"
 )
 WHOLE = "compare with config.yaml; docs/reference.md explains every key"
-OVERLAY = "; a file that goes over another one is named after it (config.yaml config/smoke.yaml)"
+OVERLAY = "a file that goes over another one is named after it (config.yaml config/smoke.yaml)"
 NOT_GIVEN = "pass it with --settings, or use --config"
 Entry = TypeVar("Entry")
 INNER = re.compile(r"Value error, ([A-Za-z_]\w*(?:\.\w+)*): ")  # our own messages that name a key
@@ -112,10 +113,10 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_meant(cls, values: Any) -> Any:
+    def _refuse_slips(cls, values: Any) -> Any:
         for key in cls.model_fields.keys() & values.keys() if isinstance(values, dict) else ():
             try:
-                meant(cls.model_fields[key].annotation, values[key])
+                refuse_slips(cls.model_fields[key].annotation, values[key])
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
         return values
@@ -383,23 +384,32 @@ def models_in(annotation: Any) -> list[type[Section]]:
     return [model for argument in get_args(annotation) for model in models_in(argument)]
 
 
-def meant(annotation: Any, value: Any) -> Any:
-    """A value that can be meant as it stands: pydantic takes ``yes`` for the number 1.
+def checked_type(field: FieldInfo) -> Any:
+    """The type of a field for a ``TypeAdapter``, with its constraints and
+    :func:`refuse_slips`.
+    """
+    annotation = field.annotation
+    return Annotated[(annotation, *field.metadata, BeforeValidator(partial(refuse_slips, annotation)))]
+
+
+def refuse_slips(annotation: Any, value: Any) -> Any:
+    """The value, if it is no slip of the pen that pydantic would accept: it takes ``yes``
+    for the number 1.
 
     Raises:
-        ValueError: For a truth value where none is read, or a list of names that holds one
-            twice.
+        ValueError: For a truth value where the type has none, or a list of texts that
+            holds one twice.
     """
     items = value if isinstance(value, (list, tuple)) else [value]
-    if any(isinstance(item, bool) for item in items) and not _reads_truth(annotation):
+    if any(isinstance(item, bool) for item in items) and not _has_bool(annotation):
         raise ValueError("`true`, `yes` and the like are neither numbers nor texts; quote what is a text")
     if len(items) > 1 and all(isinstance(item, str) for item in items) and len(set(items)) < len(items):
         raise ValueError(f"{next(item for item in items if items.count(item) > 1)!r} stands twice")
     return value
 
 
-def _reads_truth(annotation: Any) -> bool:
-    return annotation in (bool, Any) or any(map(_reads_truth, get_args(annotation)))
+def _has_bool(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(map(_has_bool, get_args(annotation)))
 
 
 def part_of(model: type[Section], values: Any) -> Any:
@@ -417,10 +427,8 @@ def part_of(model: type[Section], values: Any) -> Any:
     for key, value in values.items():
         if key not in fields:
             model.model_validate({key: value})  # says which
-        annotation = fields[key].annotation
-        whole = Annotated[(annotation, *fields[key].metadata, BeforeValidator(partial(meant, annotation)))]
         with _located(key):
-            validated[key] = _part_of(annotation, whole, value)
+            validated[key] = _part_of(fields[key].annotation, checked_type(fields[key]), value)
     for key, field in fields.items():
         if key not in validated and not _shapes(model, key) and not field.is_required():
             validated[key] = field.get_default(call_default_factory=True)
@@ -476,7 +484,7 @@ def _explained(section: str, model: type[Section], raw: Any) -> Iterator[None]:
             places[".".join(filter(None, keys))] = None
         message = "; ".join(dict.fromkeys(_mistake(mistake, model) for mistake in errors))
         lacks = any(mistake["type"] in ("missing", "union_tag_not_found") for mistake in errors)
-        hint = WHOLE + OVERLAY * lacks
+        hint = f"{WHOLE}; {OVERLAY}" if lacks else WHOLE
         raise EadbenchError(f"invalid configuration: {message}", "; ".join(places), hint) from error
 
 
@@ -592,8 +600,9 @@ def _mistake(error: Any, model: type[Section]) -> str:
         return f"{path}: {value!r} is not known{nearest(value, words)}; known: {', '.join(words)}"
     if error["input"] is None and error["type"] in ("model_type", "dict_type", "list_type"):
         return f"{path}: is empty; give it values, or leave it out"
-    is_whole = error["type"] == "value_error" and isinstance(error["input"], dict)  # that says nothing
-    suffix = "" if is_whole or INNER.match(error["msg"]) else f" (given: {error['input']!r:.80})"
+    # The beginning of a whole section says nothing about what is wrong in it.
+    of_section = error["type"] == "value_error" and isinstance(error["input"], dict)
+    suffix = "" if of_section or INNER.match(error["msg"]) else f" (given: {error['input']!r:.80})"
     return f"{path}: {error['msg'].removeprefix('Value error, ')}{suffix}"
 
 
@@ -732,36 +741,23 @@ def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
     ``tables`` may go on naming what a later file removed: its rows and columns are left
     out.
     """
-    wrong: dict[tuple[str, str], dict[str, None]] = {}
+    unknown: dict[tuple[str, str], list[str]] = {}
     edges: dict[tuple[str, str], dict[str, str]] = {}
     for section in settings.given:
         for path, mapping, name in references(getattr(settings, section), section):
-            owner, _, key = mapping.partition(".")
-            if owner not in settings.given:
+            if mapping.partition(".")[0] not in settings.given:
                 continue
-            entries = getattr(getattr(settings, owner), key)
+            entries = _entries(settings, mapping)
             may_be_dropped = section == "tables" and name in dropped.get(mapping, ())
             if name not in entries and not may_be_dropped:
-                wrong.setdefault((mapping, name), {})[path] = None
+                paths = unknown.setdefault((mapping, name), [])
+                paths += [path] if path not in paths else []
             elif path.startswith(f"{mapping}."):
                 rest = path.removeprefix(f"{mapping}.")
                 entry = next((other for other in entries if rest.startswith(f"{other}.")), None)
                 edges.setdefault((mapping, entry), {})[name] = path
-    if wrong:
-        told, where, hint = [], [], WHOLE
-        for (mapping, name), paths in wrong.items():
-            first, *more = paths
-            entries = getattr(getattr(settings, mapping.partition(".")[0]), mapping.partition(".")[2])
-            why = nearest(name, entries) or f" (known: {', '.join(entries) or 'none'})"
-            where.append(first)
-            if name in dropped.get(mapping, ()):
-                why, hint = f": `{name}: null` takes it out", "let them name another, or take them out, too"
-                where.append(f"{mapping}.{name}")
-            also = f"; also named by {', '.join(more[:4])}{f' and {len(more) - 4} more' * (len(more) > 4)}"
-            told.append(f"{first}: {name!r} is not in {mapping}{why}{also * bool(more)}")
-        raise EadbenchError(
-            "the configuration names what is not there: " + "; ".join(told), "; ".join(where), hint
-        )
+    if unknown:
+        raise _unknown_names(settings, unknown, dropped)
     for mapping, entry in edges:
         if circle := _circle(edges, mapping, entry, ()):
             raise EadbenchError(
@@ -769,6 +765,38 @@ def _check_references(settings: Settings, dropped: dict[str, set[str]]) -> None:
                 edges[mapping, circle[0]][circle[1]],
                 "let one of them name another",
             )
+
+
+def _entries(settings: Settings, mapping: str) -> dict[str, Any]:
+    """The entries of a mapping such as ``training.runs``."""
+    section, _, key = mapping.partition(".")
+    return getattr(getattr(settings, section), key)
+
+
+def _unknown_names(
+    settings: Settings, unknown: dict[tuple[str, str], list[str]], dropped: dict[str, set[str]]
+) -> EadbenchError:
+    """The error about names that no mapping has, each once: mapping and name -> where it
+    stands.
+    """
+    messages, places, hint = [], [], WHOLE
+    for (mapping, name), (first, *others) in unknown.items():
+        places.append(first)
+        if name in dropped.get(mapping, ()):
+            reason, hint = f": `{name}: null` takes it out", "let them name another, or take them out, too"
+            places.append(f"{mapping}.{name}")
+        else:
+            entries = _entries(settings, mapping)
+            reason = nearest(name, entries) or f" (known: {', '.join(entries) or 'none'})"
+        message = f"{first}: {name!r} is not in {mapping}{reason}"
+        if others:
+            message += f"; also named by {', '.join(others[:4])}"
+        if len(others) > 4:
+            message += f" and {len(others) - 4} more"
+        messages.append(message)
+    return EadbenchError(
+        "the configuration names what is not there: " + "; ".join(messages), "; ".join(places), hint
+    )
 
 
 def _circle(

@@ -445,8 +445,6 @@ class SamplesConfig(Section):
         return [*method.protocols, *filter(method.can, others)]
 
 
-# Of them a program needs one to know what to write.
-WHERE_TO_WRITE = {"out", "output", "manifest", "work"}
 # Placeholders of a command line (docs/methods.md), run once for all clips or for each.
 FOR_ALL = ("manifest", "out", "output", "work", "python", "checkout")
 FOR_EACH = (
@@ -481,6 +479,8 @@ FOR_EACH = (
     "python",
     "checkout",
 )
+# A command needs one of them, or its program does not know where to write.
+WHERE_TO_WRITE = {"out", "output", "manifest", "work"}
 
 
 def check(settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""Trained runs, read back from ``results/training/{run}/`` for sampling."""
+"""A trained EAD-Net, read back from ``results/training/{run}/`` for sampling."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

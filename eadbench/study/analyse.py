@@ -65,6 +65,8 @@ class Scores:
         source = self.summary if METRICS[name].kind == "set" else self.per_clip
         of_metric = (source.protocol == protocol) & (source.metric == name)
         rows = source[of_metric & source.method.isin(methods)]
+        if variant and METRICS[name].kind != "set":
+            raise EadbenchError(f"{key!r}: a value per clip has no variants", "study", f"name it as {name}")
         if variant:
             rows = rows[rows.variant == variant]
         if rows.empty:
@@ -77,10 +79,6 @@ class Scores:
                 "the per-clip tables say why, with `reason`",
             )
         if METRICS[name].kind != "set":
-            if rows.duplicated(["clip_id", "method"]).any():
-                raise EadbenchError(
-                    f"{where}: some clips have two values of one method", "study", "give each table once"
-                )
             index = ["clip_id", "speaker", "emotion"]
             rows = rows.assign(emotion=rows.emotion.fillna(""))
             wide = rows.pivot(index=index, columns="method", values="value")
@@ -126,8 +124,7 @@ def analyse(
     frame = pd.DataFrame(effects(values, config), columns=schemas.STUDY.names)
     cells = {name: cell.methods for name, cell in config.cells.items()}
     means = means_of_cells(values, cells)
-    out.mkdir(parents=True, exist_ok=True)
-    write_table(out / "effects.parquet", frame, schemas.STUDY)
+    _write_effects(out, frame)
     report.write(out, frame, means, ranks(means, config), config, drawn)
     provenance.write(out, config.model_dump(mode="json"))
     return frame
@@ -164,25 +161,31 @@ def compare_readings(
     values = scores.of_all(methods, [pair for pair in config.metrics if pair[0] == "self"])
     frame = pd.DataFrame(readings(values, config), columns=schemas.STUDY.names)
     means = means_of_cells(values, cells)
-    out.mkdir(parents=True, exist_ok=True)
-    write_table(out / "effects.parquet", frame, schemas.STUDY)
+    _write_effects(out, frame)
     report.write_readings(out, frame, means, config, drawn)
     provenance.write(out, config.model_dump(mode="json"))
     return frame
+
+
+def _write_effects(out: Path, frame: pd.DataFrame) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_table(out / "effects.parquet", frame, schemas.STUDY)
 
 
 def read_scores(per_clip: Sequence[Path], summary: Sequence[Path], corpus: str, methods: list[str]) -> Scores:
     """The rows of some methods on a corpus.
 
     Raises:
-        EadbenchError: If a method has none.
+        EadbenchError: If a method has none, or a table was given twice.
     """
-    per_clip, summary = dict.fromkeys(per_clip), dict.fromkeys(summary)  # one given twice counts once
     clips = pd.concat([read_table(path, schemas.PER_CLIP, COLUMNS) for path in per_clip], ignore_index=True)
     clips = clips[(clips.status == KEPT) & np.isfinite(clips.value.astype(float))]
     sets = pd.concat([read_table(path, schemas.SUMMARY) for path in summary], ignore_index=True)
     sets = sets[sets.value.notna()]
     clips, sets = (rows[rows.corpus == corpus] for rows in (clips, sets))
+    for rows, table in ((clips, schemas.PER_CLIP), (sets, schemas.SUMMARY)):
+        if rows.duplicated([*table.key]).any():
+            raise EadbenchError(f"values of table {table.name!r} come twice", "study", "give each file once")
     if absent := [method for method in methods if method not in {*clips.method, *sets.method}]:
         raise EadbenchError(
             f"{len(absent)} of {len(methods)} methods were not scored on {corpus!r}: {', '.join(absent[:8])}",

@@ -10,8 +10,10 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import CorpusName, MethodName, Section, nearest
 from eadbench.scores.config import check_metric
 
-DRAWN = ("corpora.sets.*.kind", "corpora.sets.*.studio.layout")
-READS = {"analyse": ("study", *DRAWN), "readings": ("study", *DRAWN)}
+# The corpora for whether their people are drawn.
+READS = dict.fromkeys(
+    ("analyse", "readings"), ("study", "corpora.sets.*.kind", "corpora.sets.*.studio.layout")
+)
 
 
 class CellConfig(Section):

@@ -1,17 +1,8 @@
 """Section ``training`` of the config: the runs, and what they share."""
 
-from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.settings import (
@@ -21,7 +12,7 @@ from eadbench.core.settings import (
     Requires,
     RunName,
     Section,
-    meant,
+    checked_type,
     merge,
     mistakes,
     nearest,
@@ -418,13 +409,8 @@ def check_sizes(kind: Kind, sizes: dict[str, Any], place: str = "") -> None:
     for key, value in sizes.items():
         if key not in known:
             raise ValueError(f"{place}{key}: unknown key{nearest(key, known)}")
-        field = known[key]
         try:
-            TypeAdapter(
-                Annotated[
-                    (field.annotation, *field.metadata, BeforeValidator(partial(meant, field.annotation)))
-                ]
-            ).validate_python(value)
+            TypeAdapter(checked_type(known[key])).validate_python(value)
         except ValidationError as error:
             raise ValueError(f"{place}{key}: {error.errors()[0]['msg']}") from error
 

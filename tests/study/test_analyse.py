@@ -222,6 +222,19 @@ def test_a_method_that_was_not_scored_is_named(scored, tmp_path):
         analyse(per_clip[1:], summary[1:], config(), tmp_path / "out")
 
 
+@pytest.mark.parametrize("table", [0, 1], ids=["per clip", "summary"])
+def test_a_table_that_is_given_twice_is_refused(scored, tmp_path, table):
+    paths = [list(each) for each in scored]
+    paths[table].append(paths[table][0])
+    with pytest.raises(EadbenchError, match="come twice"):
+        analyse(*paths, config(), tmp_path / "out")
+
+
+def test_a_variant_of_a_value_per_clip_is_refused_in_words(scored, tmp_path):
+    with pytest.raises(EadbenchError, match="'ssim@x': a value per clip has no variants"):
+        analyse(*scored, config(explore=["ssim@x"]), tmp_path / "out")
+
+
 def test_a_metric_of_sets_with_two_variants_must_be_named_in_full(scored, tmp_path):
     bad = config(hypotheses={"H": {"effect": "a", "metric": "fvd", "claim": "down", "smallest": 1}})
     with pytest.raises(EadbenchError, match="has the variants latentsync, stylegan-v"):
