@@ -6,11 +6,28 @@ import errno
 import logging
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 LONGEST = 500  # characters of a message of another library
+# Folders of the shipped configurations that have one of their own -> their files.
+CONFIG_FILES = {
+    "paper": "config/paper.yaml",
+    "study": "config.yaml config/study.yaml",
+    "long": "config.yaml config/long.yaml",
+}
+
+
+def workflow_command(target: str | Path = "") -> str:
+    """The call of Snakemake that makes a file, for hints; with the ``--configfile`` of
+    the shipped configuration in whose folder it lies.
+    """
+    words = ["snakemake --cores all"]
+    if files := CONFIG_FILES.get(str(target).partition("/")[0]):
+        words.append(f"--configfile {files} --")
+    return " ".join([*words, shlex.quote(str(target))] if str(target) else words)
 
 
 class ExplainedError(Exception):

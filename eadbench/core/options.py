@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, workflow_command
 from eadbench.core.files import explained
 from eadbench.core.settings import nearest, new_name
 
@@ -125,8 +125,8 @@ def check_there(path: Path, option: str) -> None:
             near = ""
         hint = "check the path"
         if "results" in path.parts:  # of folders, not all are targets
-            target = f" {path}" if path.suffix in (".parquet", ".json") else ""
-            hint += f"; the workflow makes its files: snakemake --cores all{target}"
+            target = path if path.suffix in (".parquet", ".json") else ""
+            hint += f"; the workflow makes its files: {workflow_command(target)}"
         raise EadbenchError(f"there is no such file or folder{near}", f"{option} {path}", hint)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.errors import EadbenchError, FatalError, workflow_command
 from eadbench.core.files import atomic_path, explained
 from eadbench.core.status import DROPPED, FAILED, KEPT  # noqa: F401 (readers of tables import them from here)
 
@@ -209,7 +209,7 @@ def _read(path: str | Path, table: Table, columns: list[str] | None) -> pa.Table
         data.seek(0)
         arrow = pq.read_table(data, columns=columns)
     except FileNotFoundError as error:
-        hint = f"check the path; the workflow makes its tables: snakemake --cores all {path}"
+        hint = f"check the path; the workflow makes its tables: {workflow_command(path)}"
         raise EadbenchError(f"table {table.name!r} is missing", path, hint) from error
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and (explanation := explained(error)):

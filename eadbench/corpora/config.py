@@ -67,6 +67,14 @@ class SplitConfig(Section):
     val: list[str] = []
     rest: Split = "train"
 
+    @model_validator(mode="after")
+    def _each_is_in_one(self) -> "SplitConfig":
+        if doubled := sorted(set(self.test) & set(self.val)):
+            raise ValueError(
+                f"{doubled[0]!r} stands under `test` and under `val`; splits are speaker-disjoint"
+            )
+        return self
+
 
 class CorpusConfig(Section):
     """What all kinds of corpora share.

@@ -79,7 +79,7 @@ class ScoresConfig(Section):
             methods are rendered.
     """
 
-    metrics: tuple[str, ...] = Field(default_factory=default_names)
+    metrics: tuple[str, ...] = Field(default_factory=default_names, min_length=1)
     evaluators: dict[Role, ArtefactName]
     fps: float = 25.0
     fid_frames: int | None = Field(None, ge=1)

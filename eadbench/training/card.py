@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eadbench.core import seals
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, workflow_command
 
 # Of a card, what those of the runs that start from it repeat.
 ORIGIN = ("name", "trained_on", "steps", "initialised_from")
@@ -32,7 +32,7 @@ def read_run_card(folder: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise EadbenchError(
-            f"run {path.parent.name!r} is not trained", path, f"`snakemake --cores all {path}` trains it"
+            f"run {path.parent.name!r} is not trained", path, f"`{workflow_command(path)}` trains it"
         ) from error
     except ValueError as error:
         raise EadbenchError(f"not the card of a run: {error}", path, "train the run again") from error

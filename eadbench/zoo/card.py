@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from eadbench.core import seals
-from eadbench.core.errors import EadbenchError, FatalError
+from eadbench.core.errors import EadbenchError, FatalError, workflow_command
 from eadbench.core.files import sha256_of, write_text
 
 How = Literal["fetched", "trained", "random"]
@@ -70,7 +70,7 @@ def read_card(folder: str | Path) -> Card:
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         hint = (
-            f"run the rule that makes it: `snakemake --cores all {path}`, or `eadbench zoo fetch ID` "
+            f"run the rule that makes it: `{workflow_command(path)}`, or `eadbench zoo fetch ID` "
             "(`zoo list` has the ids)"
         )
         raise EadbenchError(f"artefact {Path(folder).name!r} is not there", path, hint) from error

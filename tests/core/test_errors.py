@@ -2,17 +2,28 @@
 
 import errno
 import os
+from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors import SafetensorError
 
-from eadbench.core.errors import EadbenchError, FatalError, fatal_cause, reason_of
+from eadbench.core.errors import (
+    CONFIG_FILES,
+    EadbenchError,
+    FatalError,
+    fatal_cause,
+    reason_of,
+    workflow_command,
+)
+from eadbench.core.settings import load
 from eadbench.media.reading import open_media
 
+ROOT = Path(__file__).parents[2]
 HUGE = 1 << 50
 
 
@@ -116,3 +127,20 @@ def test_a_cause_that_was_put_aside_does_not_count_and_circles_end():
     a, b = ValueError("a"), ValueError("b")
     a.__cause__, b.__cause__ = b, a
     assert fatal_cause(a) is None
+
+
+def test_the_call_that_makes_a_file_names_the_configuration_in_whose_folder_it_lies():
+    assert workflow_command() == "snakemake --cores all"
+    assert workflow_command("results/a b/card.json") == "snakemake --cores all 'results/a b/card.json'"
+    assert workflow_command("paper/results/training/full/card.json") == (
+        "snakemake --cores all --configfile config/paper.yaml -- paper/results/training/full/card.json"
+    )
+
+
+def test_each_shipped_configuration_with_a_folder_of_its_own_is_known():
+    given = {path.name: yaml.safe_load(path.read_text()) for path in (ROOT / "config").glob("*.yaml")}
+    folders = {name: raw["pathvars"]["results"] for name, raw in given.items() if "pathvars" in raw}
+    own = {name for name, folder in folders.items() if folder != "results"}
+    assert own == {files.rpartition("/")[2] for files in CONFIG_FILES.values()}
+    for folder, files in CONFIG_FILES.items():
+        assert load(None, [ROOT / name for name in files.split()]).results.parts[0] == folder

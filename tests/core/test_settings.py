@@ -130,6 +130,11 @@ def test_a_configuration_that_cannot_be_read_is_refused(tmp_path):
         ({"tables": {"main": {"metrics": ["ssmi"]}}}, ["did you mean 'ssim'"]),
         ({"scores": {"evaluators": {"fid": "incepton"}}}, ["did you mean 'inception'"]),
         ({"scores": {"metrics": ["ssmi"]}}, ["ssmi", "did you mean 'ssim'"]),
+        ({"scores": {"metrics": []}}, ["metrics", "at least 1"]),
+        (
+            {"corpora": {"sets": {"demo_mead": {"split": {"test": ["M003"], "val": ["M012", "M003"]}}}}},
+            ["demo_mead.split", "'M003' stands under `test` and under `val`"],
+        ),
         (
             {"samples": {"methods": {"full": {"kind": "eadnt"}}}},
             ["methods.full.kind: 'eadnt'", "did you mean 'eadnet'"],

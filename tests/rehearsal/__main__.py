@@ -44,7 +44,8 @@ def main() -> int:
     parser.add_argument(
         "--depth",
         default="auto",
-        help="blocks of the large networks: full, half, least, or auto, what fits into the free memory",
+        help="blocks of the large networks: full, half, least, or auto, what fits into the free memory; "
+        "narrow: every job with networks a tenth as wide, within the hour",
     )
     parser.add_argument(
         "--short",

@@ -1,5 +1,6 @@
 """How deep the large networks of a rehearsal are: as published where the memory
-suffices, else fewer blocks of the same widths.
+suffices, else fewer blocks of the same widths; or narrow, where the jobs are rehearsed
+and not their sizes.
 """
 
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from eadbench.models.config import EADNetConfig
 
 GIB = 1 << 30
 CHANNELS = (320, 640, 1280, 1280)
+NARROW, NARROW_VAE = (32, 64, 128, 128), (32, 32, 64, 64)
 WHAT = {
     "full": "full depth",
     "half": "one residual block per level instead of two",
     "least": "one residual block per level instead of two, three levels of four",
+    "narrow": "one residual block per level, a tenth as wide: the jobs, not their sizes",
 }
+KEEPING_WIDTHS = ("full", "half", "least")
 COPIES = 5  # weights, gradients, two moments and the moving average, in float32
 # GiB for one window with gradient checkpointing: 14 GB were measured at full depth,
 # weights and gradients among them
@@ -30,7 +34,7 @@ class Depth:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        return CHANNELS[:3] if self.name == "least" else CHANNELS
+        return {"least": CHANNELS[:3], "narrow": NARROW}.get(self.name, CHANNELS)
 
     @property
     def model(self) -> dict[str, Any]:
@@ -52,7 +56,11 @@ class Depth:
             return {}
         if name == "sd15-unet":
             return {"depth": 1, "channels": list(self.channels)}
-        return {"depth": 1} if name.startswith("Qwen") else {}
+        if self.name != "narrow":
+            return {"depth": 1} if name.startswith("Qwen") else {}
+        if name == "sd-vae-ft-mse":
+            return {"depth": 1, "channels": list(NARROW_VAE)}
+        return {"depth": 1, "narrow": True} if name.startswith("Qwen") else {"depth": 1}
 
 
 def available_gib() -> float:
@@ -70,7 +78,9 @@ def choose(wanted: str, run: dict[str, Any]) -> Depth:
     """
     free = available_gib()
     name = (
-        next((one for one in WHAT if Depth(one, "").gib(run) < free), "least") if wanted == "auto" else wanted
+        next((one for one in KEEPING_WIDTHS if Depth(one, "").gib(run) < free), "least")
+        if wanted == "auto"
+        else wanted
     )
     if name not in WHAT:
         raise SystemExit(f"--depth {wanted}: known are auto, {', '.join(WHAT)}")

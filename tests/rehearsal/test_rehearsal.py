@@ -116,7 +116,7 @@ def test_the_depth_is_what_the_memory_holds(monkeypatch, free, name):
 
 
 def test_less_depth_keeps_the_widths():
-    assert all(set(depth.Depth(name, "").channels) == set(depth.CHANNELS) for name in depth.WHAT)
+    assert all(set(depth.Depth(name, "").channels) == set(depth.CHANNELS) for name in depth.KEEPING_WIDTHS)
 
 
 def test_an_unknown_depth_is_told():

@@ -5,7 +5,8 @@ Every id of the registry that the paper's run fetches has a writer. Configuratio
 names are those of the published files, not those that today's libraries would write:
 transformers and diffusers load older spellings by rules of theirs, and the rehearsal
 goes through those rules. A ``depth`` (blocks of each stack) makes large networks fit
-into less memory and disk; widths, vocabularies and inputs stay as published.
+into less memory and disk; widths, vocabularies and inputs stay as published, unless
+channels or narrow layers are asked for.
 """
 
 import io
@@ -96,7 +97,9 @@ def save_json(path: Path, content: Any) -> None:
 # --- EAD-Net's frozen parts ---
 
 
-def write_vae(folder: Path, depth: int | None = None) -> None:
+def write_vae(
+    folder: Path, depth: int | None = None, channels: tuple[int, ...] = (128, 256, 512, 512)
+) -> None:
     """Its file spells the attention of the middle block as diffusers did in 2022, and
     its configuration lacks the scaling factor.
     """
@@ -104,11 +107,11 @@ def write_vae(folder: Path, depth: int | None = None) -> None:
 
     config = {
         "act_fn": "silu",
-        "block_out_channels": [128, 256, 512, 512],
+        "block_out_channels": list(channels),
         "down_block_types": ["DownEncoderBlock2D"] * 4,
         "in_channels": 3,
         "latent_channels": 4,
-        "layers_per_block": 2,
+        "layers_per_block": depth or 2,
         "norm_num_groups": 32,
         "out_channels": 3,
         "sample_size": 256,
@@ -332,6 +335,14 @@ QWEN25 = {
         "temporal_patch_size": 2,
     },
 }
+NARROW = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_window_layers": 1,
+}
+NARROW_EYES = {"hidden_size": 64, "intermediate_size": 96, "num_heads": 4, "out_hidden_size": 128}
 CLIP_COLOURS = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
@@ -386,14 +397,28 @@ QWEN3 = {
 }
 
 
-def write_qwen25(folder: Path, depth: int | None = None) -> None:
+def narrowed(config: dict[str, Any]) -> dict[str, Any]:
+    """A language model's published configuration in its published form, with narrow
+    layers; the vocabulary stays.
+    """
+    config = json.loads(json.dumps(config))
+    text = config.get("text_config", config)
+    text.update({key: value for key, value in NARROW.items() if key in text})
+    text["rope_scaling"]["mrope_section"] = [4, 6, 6]
+    if "head_dim" in text:
+        text["head_dim"] = 32
+    config["vision_config"].update(NARROW_EYES)
+    return config
+
+
+def write_qwen25(folder: Path, depth: int | None = None, narrow: bool = False) -> None:
     """Of the release of January 2025: a flat configuration, ``model.layers`` and
     ``visual`` beside each other, one configuration for pictures and videos, a chat
     template in a file of its own.
     """
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    config = json.loads(json.dumps(QWEN25))
+    config = narrowed(QWEN25) if narrow else json.loads(json.dumps(QWEN25))
     if depth:
         config["num_hidden_layers"] = config["vision_config"]["depth"] = depth
         config["vision_config"]["fullatt_block_indexes"] = [depth - 1]
@@ -417,13 +442,13 @@ def write_qwen25(folder: Path, depth: int | None = None) -> None:
     save_json(folder / "preprocessor_config.json", pictures | classes)
 
 
-def write_qwen3(folder: Path, depth: int | None = None) -> None:
+def write_qwen3(folder: Path, depth: int | None = None, narrow: bool = False) -> None:
     """Of the release of October 2025: nested configurations, one for pictures and one
     for videos.
     """
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    config = json.loads(json.dumps(QWEN3))
+    config = narrowed(QWEN3) if narrow else json.loads(json.dumps(QWEN3))
     if depth:
         config["text_config"]["num_hidden_layers"] = config["vision_config"]["depth"] = depth
         config["vision_config"]["deepstack_visual_indexes"] = list(range(min(depth, 3)))

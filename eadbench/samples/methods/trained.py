@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core.errors import EadbenchError, workflow_command
 from eadbench.features.store import FeatureStore
 from eadbench.media.video import read_frames
 from eadbench.samples.manifest import RenderJob
@@ -36,19 +36,13 @@ class TrainedMethod(Method):
         run = self.context.run or Path("results/training") / self.options.run
         missing = []
         if not (run / "card.json").exists():
-            how = f"snakemake --cores all {run}/card.json"
-            missing.append(MissingItem("run is not trained", str(run), how))
+            missing.append(MissingItem("run is not trained", str(run), workflow_command(run / "card.json")))
         for part in self.parts:
             folder = self.context.parts.get(part)
             if folder is None or not (folder / "card.json").exists():
                 where = folder or run.parents[1] / "zoo" / part
-                missing.append(
-                    MissingItem(
-                        "artefact is missing",
-                        str(where),
-                        f"--part {part}=FOLDER, or snakemake --cores all {where}/card.json",
-                    )
-                )
+                how = f"--part {part}=FOLDER, or {workflow_command(where / 'card.json')}"
+                missing.append(MissingItem("artefact is missing", str(where), how))
         return missing
 
     def store(self) -> FeatureStore:
