@@ -17,8 +17,9 @@ from eadbench import __version__
 from eadbench.core import children, log, provenance
 from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.core.files import explained
+from eadbench.core.mistakes import nearest
 from eadbench.core.options import check_target, prepared
-from eadbench.core.settings import STAGES, nearest
+from eadbench.core.settings import STAGES
 from eadbench.core.threads import set_threads
 from eadbench.training.launch import rank
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from eadbench.audit.names import DISTORTIONS, DistortionName
-from eadbench.core.settings import CorpusName, Section
+from eadbench.core.section import CorpusName, Section
 
 READS = {
     "run": (

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import SHAPES_NOTHING, ArtefactName, Section
+from eadbench.core.section import SHAPES_NOTHING, ArtefactName, Section
 
 READS = {
     "write": ("seed", "device", "captions", "-captions.filter"),

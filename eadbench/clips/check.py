@@ -18,7 +18,8 @@ from eadbench.core.errors import EadbenchError, reason_of
 from eadbench.core.job import Job
 from eadbench.core.progress import track
 from eadbench.core.schemas import ClipsRow
-from eadbench.core.settings import shaping, shaping_for
+from eadbench.core.section import shaping
+from eadbench.core.settings import shaping_for
 from eadbench.core.tables import DROPPED, FAILED, KEPT, check_not_all_failed, read_rows
 from eadbench.media.audio import read_audio, write_wav
 from eadbench.media.video import read_frames, replace_audio

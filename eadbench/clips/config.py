@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import Section
+from eadbench.core.section import Section
 
 READS = {
     "cut": ("clips", "-clips.keep", "-clips.sync"),

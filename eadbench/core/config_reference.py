@@ -13,7 +13,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from eadbench.core.settings import SECTIONS, Scalars, Section, models_in, section_model
+from eadbench.core.section import Section, models_in
+from eadbench.core.settings import SECTIONS, Scalars, section_model
 
 HEAD = """# Settings
 

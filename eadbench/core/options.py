@@ -14,7 +14,8 @@ import typer
 
 from eadbench.core.errors import EadbenchError, workflow_command
 from eadbench.core.files import explained
-from eadbench.core.settings import nearest, new_name
+from eadbench.core.mistakes import nearest
+from eadbench.core.settings import new_name
 
 SettingsJson = Annotated[
     list[str] | None,

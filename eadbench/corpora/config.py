@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import SHAPES_NOTHING, Section
+from eadbench.core.section import SHAPES_NOTHING, Section
 from eadbench.media.files import walk
 from eadbench.synthetic.config import StudioConfig
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.masks import MaskKind
-from eadbench.core.settings import Section
+from eadbench.core.section import Section
 
 READS = {"extract": ("device", "features"), "text": ("device",)}
 ARTEFACTS = {"extract": ("vae", "whisper"), "text": ("text_encoder",)}

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import Section
+from eadbench.core.section import Section
 
 Stda = Literal["none", "full", "joint", "strip_h", "strip_v", "strip_hv", "strip_hvt", "filter", "pool"]
 Tfrm = Literal["none", "gcn", "gat", "learned"]

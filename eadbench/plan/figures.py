@@ -8,7 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import Section, merge
+from eadbench.core.section import Section
+from eadbench.core.settings import merge
 from eadbench.core.unique_yaml import parse
 
 WHILE_TRAINING = 4  # disk that a training run needs while it runs, in multiples of its weights

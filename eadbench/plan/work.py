@@ -5,7 +5,8 @@ its speed.
 import json
 from typing import Any
 
-from eadbench.core.settings import Settings, shaping, shaping_for
+from eadbench.core.section import shaping
+from eadbench.core.settings import Settings, shaping_for
 from eadbench.plan.counts import Counts
 
 # Unit of the work of each rule; a rule with kinds of work has figures `rule/kind`.

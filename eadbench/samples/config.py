@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.mistakes import nearest
 from eadbench.core.protocols import Protocol, cells_of
-from eadbench.core.settings import CorpusName, MethodName, Requires, RunName, Section, nearest, shaping
+from eadbench.core.section import CorpusName, MethodName, Requires, RunName, Section, shaping
 from eadbench.samples.templates import placeholders
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from eadbench.core.emotions import EMOTIONS, common_name
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import nearest
+from eadbench.core.mistakes import nearest
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from eadbench.core.emotions import common_name
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import nearest
+from eadbench.core.mistakes import nearest
 from eadbench.core.sheets import read_sheet
 
 COLUMNS = ("name", "emotion", "speaker")

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import Settings, nearest
+from eadbench.core.mistakes import nearest
+from eadbench.core.settings import Settings
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.names import evaluator_roles, with_foundations
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import ArtefactName, Section, nearest
+from eadbench.core.mistakes import nearest
+from eadbench.core.section import ArtefactName, Section
 from eadbench.scores.names import default_names, evaluator_roles, with_foundations
 
 MEASURED = (

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import CorpusName, MethodName, Section, nearest
+from eadbench.core.mistakes import nearest
+from eadbench.core.section import CorpusName, MethodName, Section
 from eadbench.scores.config import check_metric
 
 # The corpora for whether their people are drawn.

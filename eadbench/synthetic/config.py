@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from eadbench.core.settings import Section
+from eadbench.core.section import Section
 
 Layout = Literal["hdtf", "mead", "ravdess"]
 Fault = Literal["silent", "faceless", "broken", "untimed"]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import nearest
+from eadbench.core.mistakes import nearest
 from eadbench.core.sheets import read_sheet
 from eadbench.core.tables import read_table
 from eadbench.scores.metrics import METRICS

@@ -7,8 +7,8 @@ import typer
 
 from eadbench.core import settings as core_settings
 from eadbench.core.errors import EadbenchError
+from eadbench.core.mistakes import nearest
 from eadbench.core.options import ConfigFiles, SettingsJson
-from eadbench.core.settings import nearest
 
 TablesOption = Annotated[
     Path,

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from eadbench.core.emotions import EMOTIONS
 from eadbench.core.errors import EadbenchError
+from eadbench.core.mistakes import nearest
 from eadbench.core.protocols import CELLS as CELLS_OF_PROTOCOLS
-from eadbench.core.settings import CorpusName, MethodName, Section, nearest
+from eadbench.core.section import CorpusName, MethodName, Section
 from eadbench.scores.config import check_metric
 
 READS = {

@@ -5,7 +5,8 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import (
+from eadbench.core.mistakes import mistakes, nearest
+from eadbench.core.section import (
     SHAPES_NOTHING,
     ArtefactName,
     CorpusName,
@@ -13,11 +14,9 @@ from eadbench.core.settings import (
     RunName,
     Section,
     checked_type,
-    merge,
-    mistakes,
-    nearest,
     part_of,
 )
+from eadbench.core.settings import merge
 from eadbench.models.config import EADNetConfig, SyncNetConfig, Wav2LipConfig
 
 READS = {"run": ("seed", "device", "training.runs.{run}", "training.processes")}

@@ -20,7 +20,7 @@ from eadbench.core import provenance, schemas, seals
 from eadbench.core.device import pick_device
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path, sha256_of, write_text
-from eadbench.core.settings import shaping
+from eadbench.core.section import shaping
 from eadbench.core.tables import write_table
 from eadbench.features.store import FeatureStore
 from eadbench.training.card import origin, read_run_card

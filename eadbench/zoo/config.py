@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from eadbench.core.settings import SHAPES_NOTHING, ArtefactName, CorpusName, Requires, Section
+from eadbench.core.section import SHAPES_NOTHING, ArtefactName, CorpusName, Requires, Section
 from eadbench.zoo.card import Dtype, How
 
 # Kinds whose networks can be loaded in half precision, since they are folders of

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import Settings, check, load, merge, shaping, shaping_for
+from eadbench.core.section import shaping
+from eadbench.core.settings import Settings, check, load, merge, shaping_for
 from eadbench.core.unique_yaml import parse
 from eadbench.samples.config import FOR_EACH
 from eadbench.training.config import MODELS

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from workflow.running import ROOT
 
 from eadbench.core.errors import EadbenchError
-from eadbench.core.settings import SECTIONS, Settings, check, models_in, section_model
+from eadbench.core.section import models_in
+from eadbench.core.settings import SECTIONS, Settings, check, section_model
 from eadbench.plan.dag import workflow_of
 from eadbench.training.config import MODELS
 
