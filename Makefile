@@ -28,8 +28,8 @@ demo: install ## Make the demo corpora, train, score, and print the tables (20 m
 smoke: install ## The same pipeline, much smaller
 	$(BIN)/snakemake --cores $(CORES) --configfile config.yaml config/smoke.yaml
 
-rehearsal: install ## The paper's run, every job of it, on random weights and drawn actors (hours on 2 cores, about 30 GB of disk; SHORT=1: one job of each kind)
-	PYTHONPATH=.:tests $(BIN)/python -m rehearsal $(if $(SHORT),--short)
+rehearsal: install ## The paper's run, every job of it, on random weights and drawn actors (hours on 2 cores, about 30 GB of disk; SHORT=1: one job of each kind; NARROW=1: every job, small networks)
+	PYTHONPATH=.:tests $(BIN)/python -m rehearsal $(if $(SHORT),--short) $(if $(NARROW),--depth narrow)
 
 test: install ## Lint and run all tests but those of test-cluster, the smoke pipeline included (about 15 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not pipeline and not cluster" -n $(CORES)

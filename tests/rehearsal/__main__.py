@@ -27,7 +27,8 @@ from eadbench.zoo.registry import registry
 ROOT = Path(__file__).parents[2]
 CONFIGS = ("config/paper.yaml", "config/rehearsal.yaml")
 SHORT = "config/rehearsal_short.yaml"
-# They hold the large networks: each has the machine for itself, with all its cores.
+# They hold the large networks: each has the machine for itself, with all its cores,
+# unless they are narrow.
 LARGE_RULES = ("write_captions", "extract_features", "train", "make_samples")
 
 
@@ -75,13 +76,14 @@ def main() -> int:
     names = [*CONFIGS, SHORT] if given.short else CONFIGS
     configs = [*(ROOT / name for name in names), write_machine(folder, depth)]
     options = [word for word in given.options if word != "--"]
+    threads = {} if depth.name == "narrow" else dict.fromkeys(LARGE_RULES, given.cores)
     with hub.hub(folder / "weights") as env:
         clips = "results/clips/mead/clips.parquet"
-        code = snakemake(folder, configs, env, given.cores, [clips, *options])
+        code = snakemake(folder, configs, env, given.cores, threads, [clips, *options])
         # EAT's own preprocessing, which its users run by hand, wants to know the clips
         if code == 0 and not stops_early(options):
             prepare_for_eat(folder / "run" / clips, folder / "methods/eat prepared")
-            code = snakemake(folder, configs, env, given.cores, options)
+            code = snakemake(folder, configs, env, given.cores, threads, options)
         return code
 
 
@@ -126,11 +128,21 @@ def write_machine(folder: Path, depth: Depth) -> Path:
     (folder / "methods/eat prepared").mkdir(exist_ok=True)
     methods["eat"]["prepared"] = str(folder / "methods/eat prepared")
     path = folder / "machine.yaml"
-    path.write_text(yaml.safe_dump({"samples": {"methods": methods}, "training": {"model": depth.model}}))
+    content = {"samples": {"methods": methods}, "training": {"model": depth.model}}
+    if depth.name == "narrow":  # a cell takes less time than its process takes to start
+        content["scores"] = {"together": True}
+    path.write_text(yaml.safe_dump(content))
     return path
 
 
-def snakemake(folder: Path, configs: list[Path], env: dict[str, str], cores: int, options: list[str]) -> int:
+def snakemake(
+    folder: Path,
+    configs: list[Path],
+    env: dict[str, str],
+    cores: int,
+    threads: dict[str, int],
+    options: list[str],
+) -> int:
     command = [
         str(Path(sys.executable).parent / "snakemake"),
         "--snakefile",
@@ -141,8 +153,7 @@ def snakemake(folder: Path, configs: list[Path], env: dict[str, str], cores: int
     command += [
         "--cores",
         str(cores),
-        "--set-threads",
-        *(f"{rule}={cores}" for rule in LARGE_RULES),
+        *(["--set-threads", *(f"{rule}={count}" for rule, count in threads.items())] if threads else []),
         "--rerun-incomplete",
         "--keep-going",
         *options,
