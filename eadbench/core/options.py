@@ -155,12 +155,12 @@ def parse_parts(items: list[str] | None) -> dict[str, Path]:
     """``["vae=results/zoo/vae"]`` to a mapping.
 
     Raises:
-        typer.BadParameter: If an item has no ``=``.
+        typer.BadParameter: If an item has no ``=``, or nothing on one side of it.
     """
     parts = {}
     for item in items or []:
         name, sign, path = item.partition("=")
-        if not sign:
+        if not (name and sign and path):
             raise typer.BadParameter(f"expected NAME=FOLDER, got {item!r}")
         parts[new_name(name)] = Path(path)
     return parts

@@ -3,10 +3,15 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from eadbench.core.errors import EadbenchError
+
+AS_UTF8 = "save the table as 'CSV UTF-8'"
+BLANK = " \t,;"  # all that an empty line of a spreadsheet holds
+END = "\0"  # a line of its own behind the last one; no text holds it
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,13 @@ def _parquet(path: Path, what: str, form: str) -> tuple[list[str], list[tuple[st
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise EadbenchError(f"{what} cannot be read: {error}", path, form) from error
-    frame.columns = [str(c).strip().lower() for c in frame.columns]
+    headings = [str(c).strip().lower() for c in frame.columns]
     rows = []
-    for k, record in enumerate(frame.to_dict("records"), 1):
-        row = {key: "" if pd.isna(value) else str(value).strip() for key, value in record.items()}
-        rows.append((f"row {k}", row))
-    return list(frame.columns), rows
+    for k, values in enumerate(frame.itertuples(index=False, name=None), 1):
+        # a list in a cell is text like all else
+        texts = ["" if pd.api.types.is_scalar(v) and pd.isna(v) else str(v).strip() for v in values]
+        rows.append((f"row {k}", dict(zip(headings, texts, strict=True))))
+    return headings, rows
 
 
 def _text(path: Path, what: str, form: str) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
@@ -68,23 +74,24 @@ def _text(path: Path, what: str, form: str) -> tuple[list[str], list[tuple[str, 
     except OSError as error:
         raise EadbenchError(f"{what} cannot be read: {error.strerror}", path, form) from error
     except UnicodeDecodeError as error:
-        raise EadbenchError(f"{what} are not UTF-8", path, "save the table as 'CSV UTF-8'") from error
+        raise EadbenchError(f"{what} are not UTF-8", path, AS_UTF8) from error
+    if "\0" in text:  # UTF-16 without its mark, UTF-32 or no text at all
+        raise EadbenchError(f"{what} are not UTF-8", path, AS_UTF8)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     start = 0
     # Excel's own first line
     while start < len(lines) and (
-        not lines[start].strip() or re.fullmatch(r'"?sep=.?"?', lines[start].strip(), re.I)
+        not lines[start].strip(BLANK) or re.fullmatch(r'"?sep=.?"?', lines[start].strip(), re.I)
     ):
         start += 1
     if start == len(lines):
         return [], []
     separator = max(",;\t", key=lines[start].count)
-    reader = csv.reader(io.StringIO("\n".join(lines[start:])), delimiter=separator, skipinitialspace=True)
+    records = _records(lines[start:], separator, path, start)
     try:
-        headings = [cell.strip().lower() for cell in next(reader)]
+        headings = [cell.strip().lower() for cell in next(records)[1]]
         rows = []
-        for cells in reader:
-            place = f"line {start + reader.line_num}"
+        for place, cells in records:
             if len(cells) > len(headings) and any(cell.strip() for cell in cells[len(headings) :]):
                 raise EadbenchError(
                     f"a line of {len(cells)} values below {len(headings)} headings",
@@ -95,3 +102,23 @@ def _text(path: Path, what: str, form: str) -> tuple[list[str], list[tuple[str, 
     except csv.Error as error:
         raise EadbenchError(f"{what} cannot be read: {error}", path, form) from error
     return headings, rows
+
+
+def _records(lines: list[str], separator: str, path: Path, skipped: int) -> Iterator[tuple[str, list[str]]]:
+    """Where each record ends (``line 3``), and its values.
+
+    Raises:
+        EadbenchError: If a quote is not closed: all that follows would be one value.
+    """
+    source = io.StringIO("\n".join([*lines, END]))
+    reader = csv.reader(source, delimiter=separator, skipinitialspace=True)
+    last = 0
+    for cells in reader:
+        if cells == [END]:
+            return
+        first, last = last + 1, reader.line_num
+        if cells and cells[-1].endswith(END):
+            raise EadbenchError(
+                "a quote that is opened is not closed", f"{path}, line {skipped + first}", "close it"
+            )
+        yield f"line {skipped + last}", cells

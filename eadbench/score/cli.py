@@ -141,7 +141,7 @@ def score_command(
             typer.echo(f"{method}: {paired} of {len(tasks)} videos paired")
         describe_choice(evaluators, scores_config, parts, accept_licence or ())
         return
-    with reserve_output(out):
+    with reserve_output(out, page):
         pairs = pairs_of(folders, video_labels, crop)
         chosen = choose(evaluators, scores_config, parts, accept_licence or (), ask_on_terminal())
         # What is large is imported only now, when nothing is left to refuse.

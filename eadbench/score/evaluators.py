@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from eadbench.core.errors import EadbenchError
+from eadbench.core.mistakes import nearest
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.metrics import METRICS
 from eadbench.zoo.fetch import ALL, check_file, fetch_files, manual_hint, user_cache
@@ -123,9 +124,11 @@ def choose(
         ask: Asks whether a licence is accepted; ``None`` where nobody can be asked.
 
     Raises:
-        EadbenchError: If nothing was chosen and networks are missing, a folder is not
-            there, a package is not installed, a licence is refused or a download fails.
+        EadbenchError: If nothing was chosen and networks are missing, a part has a name
+            that the configuration does not give, a folder is not there, a package is
+            not installed, a licence is refused or a download fails.
     """
+    _refuse_unknown_parts(parts, config)
     if not set(config.roles()).isdisjoint(OPTIONAL):
         from eadbench.zoo.kinds.image_quality import refuse_without_package
 
@@ -173,6 +176,20 @@ def choose(
         for network in absent
     }
     return EvaluatorFolders(network_folders, missing)
+
+
+def _refuse_unknown_parts(parts: dict[str, Path], config: ScoresConfig) -> None:
+    """Refuse parts under a name that no metric asks for: another network would measure
+    in their place.
+    """
+    known = [config.evaluators.get(role, role) for role in OFFICIAL]
+    for name, folder in parts.items():
+        if name not in known:
+            raise EadbenchError(
+                f"no network has the name {name!r}{nearest(name, known)}",
+                f"--part {name}={folder}",
+                f"known: {', '.join(known)}",
+            )
 
 
 def load_chosen(config: ScoresConfig, chosen: EvaluatorFolders, device: Any = "cpu") -> "Evaluators":
@@ -268,6 +285,7 @@ def describe_choice(
     Raises:
         EadbenchError: Where the run would refuse its evaluators, too.
     """
+    _refuse_unknown_parts(parts, config)
     networks = needed_networks(config, parts)
     if not networks:
         typer.echo("The chosen metrics need no network but those of --part." if parts else FORMULAS)

@@ -262,7 +262,7 @@ def write_clips(per_clip: list[Path], target: Path) -> None:
     ]
     with atomic_path(target) as part:
         for i, path in enumerate(per_clip):
-            frame = read_table(path, schemas.PER_CLIP)[columns]
+            frame = read_table(path, schemas.PER_CLIP)[columns].astype({"frames": "Int64"})
             frame = frame.sort_values(["clip_id", "metric"], kind="stable")
             frame.to_csv(part, mode="a", header=i == 0, index=False, lineterminator="\n")
 

@@ -10,6 +10,7 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.mistakes import nearest
 from eadbench.core.section import ArtefactName, Section
 from eadbench.scores.names import default_names, evaluator_roles, with_foundations
+from eadbench.zoo.config import Kind
 
 MEASURED = (
     "device",
@@ -46,6 +47,22 @@ Role = Literal[
     "face_quality",
 ]
 ROLES = get_args(Role)
+# Kinds of artefacts that can measure in a role; others would give numbers that mean
+# something else.
+KINDS: dict[Role, tuple[Kind, ...]] = {
+    "sync": ("syncnet_evaluator",),
+    "emotion": ("emotion", "hsemotion"),
+    "fid": ("inception",),
+    "fvd": ("i3d",),
+    "lpips": ("lpips",),
+    "face_id": ("face_id",),
+    "sync2": ("stable_syncnet",),
+    "cdfvd": ("videomae_v2",),
+    "jedi": ("vjepa",),
+    "aesthetics": ("image_quality",),
+    "mouth_quality": ("image_quality",),
+    "face_quality": ("image_quality",),
+}
 
 
 FvdProtocol = Literal["stylegan-v", "latentsync"]

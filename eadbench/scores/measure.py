@@ -297,6 +297,7 @@ class FinishedCell:
         whole.
         """
         try:
+            seals.check(out.parent / META)
             meta = json.loads((out.parent / META).read_text())
             columns = [name for name in schemas.PER_CLIP.names if name not in meta["cell"]]
             rows: dict[str, list[dict[str, Any]]] = {}

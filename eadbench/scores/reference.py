@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eadbench.core.errors import EadbenchError
+from eadbench.core import seals
+from eadbench.core.errors import EadbenchError, FatalError
 from eadbench.media.faces import TRACKING
 from eadbench.scores.config import ScoresConfig
 from eadbench.scores.evaluators import MESH, Evaluators
@@ -122,11 +123,12 @@ class References:
         self._cells: list[tuple[dict[str, Any], Features]] = []
         for folder in folders:
             try:
+                seals.check(folder / META)
                 facts_by_content = json.loads((folder / META).read_text())["references"]
                 self._cells.append((facts_by_content, Features(folder / FEATURES)))
             except (OSError, ValueError, KeyError):
                 continue
-            except EadbenchError as error:
+            except (EadbenchError, FatalError) as error:  # all that they hold can be computed anew
                 log.warning("references of %s are not used: %s", folder, error.what)
 
     def of(self, content: str, task: "ScoreTask", config: ScoresConfig, evaluators: Evaluators) -> Reference:

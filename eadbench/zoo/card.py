@@ -13,6 +13,7 @@ from eadbench.core.files import sha256_of, write_text
 
 How = Literal["fetched", "trained", "random"]
 Dtype = Literal["float32", "bfloat16", "float16"]
+ANEW = "have it made anew: run the workflow, or `eadbench zoo fetch ID` for a published one"
 
 
 class Card(BaseModel):
@@ -90,13 +91,13 @@ def verify(folder: str | Path, card: Card) -> None:
             raise FatalError(
                 "weights file is missing",
                 path,
-                f"delete {Path(folder) / 'card.json'} and run the workflow again",
+                f"delete {Path(folder) / 'card.json'} and {ANEW}",
             )
         if sha256_of(path) != expected:
             raise FatalError(
                 "weights file was changed since its card was written",
                 path,
-                f"delete {folder} and run the workflow again",
+                f"delete {folder} and {ANEW}",
             )
 
 

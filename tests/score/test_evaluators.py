@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from score.published import FILES, WRITERS, Server
 from scores.conftest import EVALUATORS, astronaut
 from typer.testing import CliRunner
@@ -13,10 +14,11 @@ from typer.testing import CliRunner
 from eadbench.core import download as download_module
 from eadbench.core import schemas
 from eadbench.core.errors import EadbenchError
+from eadbench.core.options import parse_parts
 from eadbench.core.tables import read_table
 from eadbench.media.video import write_video
 from eadbench.score.cli import app
-from eadbench.score.evaluators import OFFICIAL, choose, needed_networks
+from eadbench.score.evaluators import OFFICIAL, choose, describe_choice, needed_networks
 from eadbench.score.options import config_of
 from eadbench.scores.names import evaluator_roles
 from eadbench.zoo.card import read_card
@@ -269,6 +271,19 @@ def test_networks_given_one_by_one_and_formulas_need_no_choice(server, tmp_path)
     assert choose(None, config_of(None, "ssim,psnr"), {}, ()).parts == {}
     parts = {"lpips": tmp_path}
     assert choose(None, config_of(None, "lpips"), parts, ()).parts == parts
+
+
+@pytest.mark.parametrize("give", [choose, describe_choice])
+def test_a_network_under_a_name_that_nothing_asks_for_is_refused(give, zoo):
+    parts = {"syncnet": zoo["syncnet_evaluator"]}
+    with pytest.raises(EadbenchError, match=r"name 'syncnet' \(did you mean '.*syncnet"):
+        give(None, config_of(None, "ssim,sync"), parts, ())
+
+
+@pytest.mark.parametrize("text", ["lpips", "lpips=", "=folder", "="])
+def test_a_part_without_name_or_folder_is_refused(text):
+    with pytest.raises(typer.BadParameter, match="expected NAME=FOLDER"):
+        parse_parts([text])
 
 
 def test_every_role_has_a_published_network_of_a_known_size_or_a_page():

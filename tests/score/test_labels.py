@@ -18,6 +18,7 @@ EXPECTED = {"a/clip 1": Label("happy", "anna"), "b": Label("sad", "ben"), "c": L
         "Name, Emotion , SPEAKER\n./a/clip 1, happy, anna\n./b, sad, ben\nc, ,\n",
         "name\temotion\tspeaker\na\\clip 1\thappy\tanna\n.\\b\tsad\tben\nc\t\t\n",
         "sep=;\nname;emotion;speaker\na/clip 1;happy;anna\n\nb;sad;ben\nc\n",
+        ";;;\nname;emotion;speaker;\na/clip 1;happy;anna;\nb;sad;ben;\nc;;;\n;;;\n",
         'speaker,emotion,name\nanna,happy,"a/clip 1"\nanna,happy,a//clip 1\nben,sad,b\n,,c\n',
     ],
     ids=[
@@ -26,6 +27,7 @@ EXPECTED = {"a/clip 1": Label("happy", "anna"), "b": Label("sad", "ben"), "c": L
         "blanks after commas",
         "tabs and backslashes",
         "sep= and short lines",
+        "empty lines and columns of a spreadsheet",
         "order, quotes, said twice",
     ],
 )
@@ -59,6 +61,8 @@ def test_utf16_and_parquet_are_read_alike(tmp_path):
         ("name,speaker\nx,anna,2\n", "3 values below 2 headings\n.*line 2"),
         ("name,speaker\n,anna\n", "without a name"),
         ("name,speaker,name\nx,anna,y\n", "column 'name' twice"),
+        ('name,speaker\nx,anna\ny,"ben\nz,carla\n', "quote .* not closed\n.*line 3"),
+        ('name,"speaker\nx,anna\n', "quote .* not closed\n.*line 1"),
         ("", "no label"),
         ("name,speaker\n", "no label"),
     ],
@@ -102,3 +106,26 @@ def test_labels_without_videos_and_videos_without_labels_are_reported(tmp_path):
 def test_names_are_composed_letters_with_slashes():
     assert plain_name(" ./u\u0308ber\\a.b.mp4 ", SUFFIXES) == "\u00fcber/a.b"
     assert plain_name("a.b", SUFFIXES) == "a.b"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_text_of_more_bytes_per_letter_is_told_from_utf8(tmp_path, encoding):
+    path = tmp_path / "labels.csv"
+    path.write_text("name,emotion\na,happy\n", encoding=encoding)
+    with pytest.raises(EadbenchError, match="not UTF-8"):
+        read_labels(path, SUFFIXES)
+
+
+def test_a_list_in_a_parquet_table_is_text(tmp_path):
+    path = tmp_path / "labels.parquet"
+    pd.DataFrame({"name": ["b"], "emotion": ["sad"], "tags": [[1, 2]]}).to_parquet(path)
+    labels = read_labels(path, SUFFIXES)
+    assert labels.by_name == {"b": Label("sad", None)} and len(labels.remarks) == 1
+
+
+def test_columns_of_one_name_in_a_parquet_table_are_refused_without_a_warning(tmp_path, recwarn):
+    path = tmp_path / "labels.parquet"
+    pd.DataFrame({"name": ["b"], "Emotion": ["sad"], "emotion": ["happy"]}).to_parquet(path)
+    with pytest.raises(EadbenchError, match="column 'emotion' twice"):
+        read_labels(path, SUFFIXES)
+    assert not recwarn.list

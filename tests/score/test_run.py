@@ -257,6 +257,55 @@ def test_out_on_a_read_only_place_is_refused():
         pass
 
 
+@pytest.mark.parametrize("name", ["s.md", "s.tex", "s.csv", "s.clips.csv", "s.by.csv"])
+def test_a_folder_in_the_place_of_a_file_beside_out_is_refused(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with (
+        pytest.raises(EadbenchError, match=f"a folder has a name.*\n.*{name}"),
+        reserve_output(tmp_path / "s.parquet"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["s.parquet.cells", "s.parquet.tables"])
+def test_a_file_in_the_place_of_a_folder_beside_out_is_refused(tmp_path, name):
+    (tmp_path / name).touch()
+    with (
+        pytest.raises(EadbenchError, match=f"a file has a name.*\n.*{name}"),
+        reserve_output(tmp_path / "s.parquet"),
+    ):
+        pass
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(media, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "eadbench.score.run.measure_cell", lambda *_, **__: pytest.fail("measured before the door")
+    )
+    (tmp_path / "file").touch()
+    for page in (tmp_path / "file", tmp_path / "file" / "page", Path("/proc/page")):
+        with pytest.raises(EadbenchError, match="--page cannot be written"):
+            run(media, tmp_path / "s.parquet", "--metrics", "ssim", "--page", str(page))
+
+
+@pytest.mark.parametrize("name", ["features.safetensors", "measure.json", "sums.sha256"])
+def test_a_damaged_file_of_a_cell_costs_a_measurement_and_no_run(media, tmp_path, name, caplog):
+    def values() -> bytes:
+        done = run(media, tmp_path / "s.parquet", "--metrics", "ssim", fakes=("<b>mine_v2",))
+        assert done.exit_code == 0, done.output
+        return (tmp_path / "s.clips.csv").read_bytes()
+
+    first = values()
+    for method in ("real", "<b>mine_v2"):
+        path = tmp_path / "s.parquet.cells" / method / name
+        path.write_bytes(path.read_bytes().replace(b"7", b"8") + b"x")
+    assert values() == first and "are not used" in caplog.text
+
+
+def test_numbers_of_frames_are_whole_where_clips_lack_one(done):
+    frames = pd.read_csv(done[0] / "s.clips.csv", dtype=str).frames
+    assert frames.isna().any() and frames.dropna().str.fullmatch(r"\d+").all()
+
+
 def test_a_second_run_at_the_same_out_is_refused_and_the_next_is_not(tmp_path):
     out = tmp_path / "s.parquet"
     with (

@@ -16,11 +16,12 @@ from eadbench.core.errors import EadbenchError
 from eadbench.core.seals import seal_files
 from eadbench.core.tables import read_table, write_table
 from eadbench.media.video import read_frames, write_video
+from eadbench.score.evaluators import OFFICIAL
 from eadbench.scores import measure as measure_module
 from eadbench.scores import reference
 from eadbench.scores.cli import app
 from eadbench.scores.clip import framing, framing_notes
-from eadbench.scores.config import ScoresConfig
+from eadbench.scores.config import KINDS, ROLES, ScoresConfig
 from eadbench.scores.evaluators import load_evaluators
 from eadbench.scores.measure import cell_tasks, measure_cell
 from eadbench.scores.metrics import CLIP_METRICS, METRICS
@@ -28,6 +29,8 @@ from eadbench.scores.names import ON_REQUEST
 from eadbench.scores.reference import References
 from eadbench.scores.store import Features
 from eadbench.scores.summarise import Summary, SummaryCell, summarise_cell, write_summary
+from eadbench.zoo.card import read_card, write_card
+from eadbench.zoo.registry import entry
 
 from .conftest import settings_text
 
@@ -374,6 +377,29 @@ def test_an_evaluator_that_is_not_there_says_how_to_get_it(scores_config, zoo, t
         load_evaluators(scores_config, zoo | {"inception": tmp_path / "nothing"}, "cpu")
     with pytest.raises(EadbenchError, match="was not given"):
         load_evaluators(scores_config, {}, "cpu")
+
+
+def test_a_network_of_another_kind_is_refused_and_measures_nothing(scores_config, zoo):
+    config = scores_config.model_copy(update={"metrics": ("ssim", "csim")})
+    parts = {"face_id": zoo["emotion"]}
+    with pytest.raises(EadbenchError, match="kind emotion, which cannot measure face_id"):
+        load_evaluators(config, parts, "cpu")
+    evaluators = load_evaluators(config, parts, "cpu", allow_missing=True)
+    assert not evaluators.nets and "kind emotion" in evaluators.missing["face_id"]
+
+
+def test_every_role_names_its_kinds_and_the_official_network_is_of_one():
+    assert KINDS.keys() == set(ROLES)
+    for role, network in OFFICIAL.items():
+        assert entry(network).kind in KINDS[role]
+
+
+def test_a_network_of_an_unknown_kind_is_named_with_its_card(scores_config, zoo, tmp_path):
+    folder = tmp_path / "face_id"
+    shutil.copytree(zoo["face_id"], folder)
+    write_card(folder, read_card(folder).model_copy(update={"kind": "face_idd"}))
+    with pytest.raises(EadbenchError, match=r"kind that is unknown here: 'face_idd'.*'face_id'"):
+        zoo_module.load(folder)
 
 
 def test_samples_of_another_corpus_are_refused(corpus, tmp_path, tiny_clips):
