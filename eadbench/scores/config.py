@@ -141,6 +141,22 @@ class ScoresConfig(Section):
         dump["evaluators"] = {role: name for role, name in dump["evaluators"].items() if role in self.roles()}
 
 
+def check(settings: Any) -> None:
+    """Verify that each evaluator is of a kind that can measure in its role.
+
+    Raises:
+        EadbenchError: If one is not.
+    """
+    for role, name in settings.scores.in_use()["evaluators"].items():
+        kind = settings.zoo.artefacts[name].kind
+        if kind not in KINDS[role]:
+            raise EadbenchError(
+                f"artefact {name!r} is of kind {kind}, which cannot measure {role}",
+                f"scores.evaluators.{role}",
+                f"name one of kind {' or '.join(KINDS[role])}",
+            )
+
+
 def check_metric(key: str, config: ScoresConfig, where: str) -> None:
     """Verify that a metric exists, and the variant that is named with it.
 

@@ -132,6 +132,7 @@ def test_a_configuration_that_cannot_be_read_is_refused(tmp_path):
         ({"scores": {"evaluators": {"fid": "incepton"}}}, ["did you mean 'inception'"]),
         ({"scores": {"metrics": ["ssmi"]}}, ["ssmi", "did you mean 'ssim'"]),
         ({"scores": {"metrics": []}}, ["metrics", "at least 1"]),
+        ({"scores": {"evaluators": {"fid": "i3d"}}}, ["'i3d' is of kind i3d, which cannot measure fid"]),
         (
             {"corpora": {"sets": {"demo_mead": {"split": {"test": ["M003"], "val": ["M012", "M003"]}}}}},
             ["demo_mead.split", "'M003' stands under `test` and under `val`"],
