@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements/lock.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: install ## Make the demo corpora, train, score, and print the tables (20 minutes on 2 cores, the installation included)
+demo: install ## Make the demo corpora, train, score, and print the tables (15 to 40 minutes on 2 cores, the installation included)
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/eadbench tables show
 
