@@ -20,14 +20,18 @@ CONFIG_FILES = {
 }
 
 
-def workflow_command(target: str | Path = "") -> str:
+def workflow_command(path: str | Path, is_target: bool = True) -> str:
     """The call of Snakemake that makes a file, for hints; with the ``--configfile`` of
     the shipped configuration in whose folder it lies.
+
+    Args:
+        path: The file, or a folder of results.
+        is_target: Whether to ask for it alone; of folders, not all are targets.
     """
-    words = ["snakemake --cores all"]
-    if files := CONFIG_FILES.get(str(target).partition("/")[0]):
-        words.append(f"--configfile {files} --")
-    return " ".join([*words, shlex.quote(str(target))] if str(target) else words)
+    command = "snakemake --cores all"
+    if files := CONFIG_FILES.get(str(path).partition("/")[0]):
+        command += f" --configfile {files}" + (" --" if is_target else "")
+    return f"{command} {shlex.quote(str(path))}" if is_target else command
 
 
 class ExplainedError(Exception):

@@ -125,9 +125,9 @@ def check_there(path: Path, option: str) -> None:
         except OSError:
             near = ""
         hint = "check the path"
-        if "results" in path.parts:  # of folders, not all are targets
-            target = path if path.suffix in (".parquet", ".json") else ""
-            hint += f"; the workflow makes its files: {workflow_command(target)}"
+        if "results" in path.parts:
+            is_target = path.suffix in (".parquet", ".json")
+            hint += f"; the workflow makes its files: {workflow_command(path, is_target)}"
         raise EadbenchError(f"there is no such file or folder{near}", f"{option} {path}", hint)
 
 

@@ -148,13 +148,27 @@ def check(settings: Any) -> None:
         EadbenchError: If one is not.
     """
     for role, name in settings.scores.in_use()["evaluators"].items():
-        kind = settings.zoo.artefacts[name].kind
-        if kind not in KINDS[role]:
-            raise EadbenchError(
-                f"artefact {name!r} is of kind {kind}, which cannot measure {role}",
-                f"scores.evaluators.{role}",
-                f"name one of kind {' or '.join(KINDS[role])}",
-            )
+        refuse_other_kind(role, name, settings.zoo.artefacts[name].kind, f"scores.evaluators.{role}")
+
+
+def refuse_other_kind(role: Role, artefact: str, kind: str, where: object) -> None:
+    """Refuse an artefact whose kind cannot measure in a role.
+
+    Args:
+        role: E.g. ``face_id``.
+        artefact: Its name.
+        kind: Its kind.
+        where: Key or file that names it.
+
+    Raises:
+        EadbenchError: If it cannot.
+    """
+    if kind not in KINDS[role]:
+        raise EadbenchError(
+            f"artefact {artefact!r} is of kind {kind}, which cannot measure {role}",
+            where,
+            f"give one of kind {' or '.join(KINDS[role])}",
+        )
 
 
 def check_metric(key: str, config: ScoresConfig, where: str) -> None:

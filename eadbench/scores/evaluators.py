@@ -11,7 +11,7 @@ from eadbench.core import seals
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import write_text
 from eadbench.core.settings import shaping_for
-from eadbench.scores.config import KINDS, ScoresConfig
+from eadbench.scores.config import ScoresConfig, refuse_other_kind
 from eadbench.scores.metrics import METRICS
 from eadbench.zoo.card import Card, read_card
 
@@ -87,7 +87,8 @@ def load_evaluators(
                 "give its folder, e.g. results/zoo/" + name,
             )
         try:
-            _refuse_other_kind(role, parts[name])
+            card = read_card(parts[name])
+            refuse_other_kind(role, card.artefact, card.kind, Path(parts[name]) / "card.json")
             evaluators.nets[role] = zoo.load(parts[name], device)
         except EadbenchError as error:
             if not allow_missing:
@@ -96,16 +97,6 @@ def load_evaluators(
             continue
         evaluators.signatures[role] = _signature(role, evaluators.nets[role], read_card(parts[name]), config)
     return evaluators
-
-
-def _refuse_other_kind(role: str, folder: Path) -> None:
-    card = read_card(folder)
-    if card.kind not in KINDS[role]:
-        raise EadbenchError(
-            f"artefact {card.artefact!r} is of kind {card.kind}, which cannot measure {role}",
-            Path(folder) / "card.json",
-            f"give one of kind {' or '.join(KINDS[role])}",
-        )
 
 
 class LazyNetworks(dict):

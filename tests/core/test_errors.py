@@ -130,7 +130,10 @@ def test_a_cause_that_was_put_aside_does_not_count_and_circles_end():
 
 
 def test_the_call_that_makes_a_file_names_the_configuration_in_whose_folder_it_lies():
-    assert workflow_command() == "snakemake --cores all"
+    assert workflow_command("results/a", is_target=False) == "snakemake --cores all"
+    assert workflow_command("paper/results/a", is_target=False) == (
+        "snakemake --cores all --configfile config/paper.yaml"
+    )
     assert workflow_command("results/a b/card.json") == "snakemake --cores all 'results/a b/card.json'"
     assert workflow_command("paper/results/training/full/card.json") == (
         "snakemake --cores all --configfile config/paper.yaml -- paper/results/training/full/card.json"

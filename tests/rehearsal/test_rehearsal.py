@@ -1,5 +1,6 @@
 """What the rehearsal changes of the paper's run, and how deep it goes."""
 
+import inspect
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,12 @@ def test_the_depth_is_what_the_memory_holds(monkeypatch, free, name):
 
 def test_less_depth_keeps_the_widths():
     assert all(set(depth.Depth(name, "").channels) == set(depth.CHANNELS) for name in depth.KEEPING_WIDTHS)
+
+
+@pytest.mark.parametrize("name", depth.WHAT)
+@pytest.mark.parametrize("published", weights.WRITERS)
+def test_every_writer_takes_the_options_of_every_depth(name, published):
+    inspect.signature(weights.WRITERS[published]).bind(Path(), **depth.Depth(name, "").options(published))
 
 
 def test_an_unknown_depth_is_told():

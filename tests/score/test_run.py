@@ -236,7 +236,7 @@ def test_corrected_labels_take_effect_at_the_same_place(media, tmp_path):
 def test_out_must_name_a_parquet_file(media, tmp_path, name, what, monkeypatch):
     (tmp_path / "d.parquet").mkdir()
     monkeypatch.setattr(
-        "eadbench.score.run.measure_cell", lambda *_, **__: pytest.fail("measured before the door")
+        "eadbench.score.run.measure_cell", lambda *_, **__: pytest.fail("measured before it was refused")
     )
     with pytest.raises(EadbenchError, match=what):
         run(media, tmp_path / name, "--metrics", "ssim")
@@ -257,21 +257,15 @@ def test_out_on_a_read_only_place_is_refused():
         pass
 
 
-@pytest.mark.parametrize("name", ["s.md", "s.tex", "s.csv", "s.clips.csv", "s.by.csv"])
-def test_a_folder_in_the_place_of_a_file_beside_out_is_refused(tmp_path, name):
-    (tmp_path / name).mkdir()
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("folder", f"s.{end}") for end in ("md", "tex", "csv", "clips.csv", "by.csv")]
+    + [("file", f"s.parquet.{end}") for end in ("cells", "tables")],
+)
+def test_what_has_a_name_that_out_needs_is_refused(tmp_path, kind, name):
+    (Path.mkdir if kind == "folder" else Path.touch)(tmp_path / name)
     with (
-        pytest.raises(EadbenchError, match=f"a folder has a name.*\n.*{name}"),
-        reserve_output(tmp_path / "s.parquet"),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("name", ["s.parquet.cells", "s.parquet.tables"])
-def test_a_file_in_the_place_of_a_folder_beside_out_is_refused(tmp_path, name):
-    (tmp_path / name).touch()
-    with (
-        pytest.raises(EadbenchError, match=f"a file has a name.*\n.*{name}"),
+        pytest.raises(EadbenchError, match=f"a {kind} has a name.*\n.*{name}"),
         reserve_output(tmp_path / "s.parquet"),
     ):
         pass
@@ -279,12 +273,18 @@ def test_a_file_in_the_place_of_a_folder_beside_out_is_refused(tmp_path, name):
 
 def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(media, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "eadbench.score.run.measure_cell", lambda *_, **__: pytest.fail("measured before the door")
+        "eadbench.score.run.measure_cell", lambda *_, **__: pytest.fail("measured before it was refused")
     )
-    (tmp_path / "file").touch()
-    for page in (tmp_path / "file", tmp_path / "file" / "page", Path("/proc/page")):
-        with pytest.raises(EadbenchError, match="--page cannot be written"):
-            run(media, tmp_path / "s.parquet", "--metrics", "ssim", "--page", str(page))
+    file = tmp_path / "file"
+    file.touch()
+    for page in (file, file / "page", Path("/proc/page")):
+        with (
+            pytest.raises(EadbenchError, match="--page cannot be written"),
+            reserve_output(tmp_path / "s.parquet", page),
+        ):
+            pass
+    with pytest.raises(EadbenchError, match="--page cannot be written"):
+        run(media, tmp_path / "s.parquet", "--metrics", "ssim", "--page", str(file))
 
 
 @pytest.mark.parametrize("name", ["features.safetensors", "measure.json", "sums.sha256"])
