@@ -156,7 +156,8 @@ def main() -> None:
     try:
         app(prog_name="eadbench")
     except SystemExit as end:
-        if end.code in [128 + number for number in children.ENDING]:
+        # (typer ends with the code of SIGINT when Ctrl-C is pressed)
+        if end.code in [128 + number for number in (*children.ENDING, signal.SIGINT)]:
             logging.getLogger("eadbench").error(
                 "ended by %s; what is finished is kept", signal.Signals(end.code - 128).name
             )

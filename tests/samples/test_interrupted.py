@@ -99,17 +99,18 @@ def wait_for_the_end(processes: list[int]) -> None:
         time.sleep(0.05)
 
 
-def test_sigterm_ends_the_program_with_its_children_and_removes_the_scratch(
-    job: subprocess.Popen, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "ctrl_c"])
+def test_a_signal_ends_the_program_with_its_children_and_removes_the_scratch(
+    number: signal.Signals, job: subprocess.Popen, tmp_path: Path
 ) -> None:
     programs = numbers_of(tmp_path, job)
     assert len(programs) == 3 and all(map(lives, programs))
     assert list((tmp_path / "scratch").iterdir()), "it works in a scratch folder"
-    job.send_signal(signal.SIGTERM)
-    assert job.wait(timeout=30) == 128 + signal.SIGTERM
+    job.send_signal(number)
+    assert job.wait(timeout=30) == 128 + number
     wait_for_the_end(programs)
     assert not list((tmp_path / "scratch").iterdir())
-    assert "ended by SIGTERM" in (tmp_path / "log").read_text()
+    assert f"ended by {number.name}" in (tmp_path / "log").read_text()
 
 
 def test_after_sigkill_the_program_ends_and_the_next_start_removes_the_scratch(
