@@ -3,8 +3,8 @@
 Frames come as a player shows them: in order, upright, with square pixels, at one
 size. Reading functions take ``notes``, a list to which they append a sentence for each
 thing that was done to the file beyond decoding it: the track chosen, a size that
-changes on the way, squeezed pixels, fields that were left woven, a start without
-frame.
+changes on the way, squeezed pixels, fields that were left woven, HDR that was brought to
+SDR, a start without frame.
 """
 
 import hashlib
@@ -12,13 +12,14 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import islice
 from math import atan2, degrees, floor
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
@@ -39,6 +40,13 @@ from eadbench.media.reading import (
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
 LONGEST_HOLD = 10  # seconds that one frame may stand; FFmpeg, too, calls more a jump of the time stamps
 TIE = 1e-6  # of a frame: what lies half-way between two is rounded up, whatever its last bit says
+HDR = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
+# Reference white (203 cd/m2, ITU-R BT.2408) becomes white, what is brighter is clipped,
+# colours keep their place (FFmpeg's relative colorimetric intent).
+TO_SDR = [
+    ("scale", "out_transfer=bt709:out_primaries=bt709:out_color_matrix=bt709:out_range=tv"),
+    ("format", "yuv420p"),
+]
 SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with such ratios
 
 
@@ -204,8 +212,8 @@ def _reformatter() -> VideoReformatter:
 
 
 class _Shown:
-    """Frames as a player shows them: upright, with square pixels and of the first one's
-    size and format.
+    """Frames as a player shows them: upright, with square pixels, in SDR and of the first
+    one's size and format.
 
     FFmpeg's filters do it, those that its command line puts in; a frame that needs none
     passes untouched.
@@ -217,10 +225,11 @@ class _Shown:
         self.target: tuple[int, int, str] | None = None  # width, height and format before it is turned
         self.size: tuple[int, int, str] | None = None
         self.kind: tuple | None = None
-        self.woven = False
+        self.woven = self.hdr = False
 
     def __call__(self, frame: av.VideoFrame, time: float) -> av.VideoFrame:
-        kind = frame.width, frame.height, frame.format.name, frame.interlaced_frame
+        hdr = HDR.get(frame.color_trc)
+        kind = frame.width, frame.height, frame.format.name, frame.interlaced_frame, hdr
         if kind != self.kind:
             self.graph = self._graph(frame, kind[:3], time)
             self.kind = kind
@@ -228,7 +237,8 @@ class _Shown:
             return frame
         self.graph.vpush(frame)
         shown = self.graph.vpull()
-        shown.colorspace, shown.color_range = frame.colorspace, frame.color_range
+        if hdr is None:
+            shown.colorspace, shown.color_range = frame.colorspace, frame.color_range
         return shown
 
     def _graph(self, frame: av.VideoFrame, size: tuple[int, int, str], time: float) -> av.filter.Graph | None:
@@ -253,7 +263,12 @@ class _Shown:
                 self.notes.append("interlaced: its fields are left woven, as ffmpeg leaves them")
             self.woven = True
             steps = [("setfield", "prog"), *steps]  # or RGB would be made field by field, unlike by ffmpeg
-        return _graph(frame, frame.time_base, steps) if steps else None
+        if hdr := HDR.get(frame.color_trc):
+            if not self.hdr:
+                self.notes.append(f"HDR ({hdr}): brought to SDR, what is brighter than white is clipped")
+            self.hdr = True
+            return _graph_to_sdr(threading.get_ident(), hdr, size, (*steps, *TO_SDR))
+        return _graph(size, frame.time_base, steps) if steps else None
 
 
 def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
@@ -285,13 +300,26 @@ def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
     return [("vflip", "")] if m[4] < 0 else []
 
 
-def _graph(frame: av.VideoFrame, unit: Fraction, steps: list[tuple[str, str]]) -> av.filter.Graph:
-    """FFmpeg's filters for frames of one size and format, their stamps in ``unit``."""
+def _graph(size: tuple[int, int, str], unit: Fraction, steps: Iterable[tuple[str, str]]) -> av.filter.Graph:
+    """FFmpeg's filters for frames of one width, height and format, their stamps in
+    ``unit``.
+    """
+    width, height, pixels = size
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=unit)
+    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=unit)
     filters = [graph.add(name, options) for name, options in steps]
     graph.link_nodes(source, *filters, graph.add("buffersink")).configure()
     return graph
+
+
+@lru_cache(maxsize=4)
+def _graph_to_sdr(
+    thread: int, hdr: str, size: tuple[int, int, str], steps: tuple[tuple[str, str], ...]
+) -> av.filter.Graph:
+    """Filters of a thread and kind of HDR, kept for the next file: with the first frame
+    FFmpeg computes their table of colours, which takes seconds.
+    """
+    return _graph(size, Fraction(1, 1000), steps)
 
 
 def iter_decoded_frames(
