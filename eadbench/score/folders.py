@@ -1,5 +1,6 @@
 """Folders of videos, paired by name."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -121,7 +122,7 @@ def pairs_of(folders: Folders, labels: Labels, crop: bool = False) -> Pairs:
                 method_folders[method],
                 "name the files alike",
             )
-    return Pairs(tasks, folders.real.resolve().name or REAL, tuple(remarks))
+    return Pairs(tasks, _as_given(folders.real).name or REAL, tuple(remarks))
 
 
 def _audio_remarks(folder: Path, audio: NamedFiles, videos: set[str]) -> list[str]:
@@ -165,22 +166,41 @@ def _audio_file(folder: Path | None, audio: NamedFiles, name: str) -> Path | Non
 
 
 def folders_by_method(folders: Folders) -> dict[str, Path]:
-    """The folders of generated videos by the name of their method: the folder's own,
-    with its parent's where that is not unique.
+    """The folders of generated videos by the name of their method: the folder's own, as
+    given (a link is not followed); of several alike, as in ``full/self/videos`` and
+    ``wav2lip/self/videos``, with the nearest folder above in which they differ:
+    ``full_videos``.
 
     Raises:
         EadbenchError: If a folder is given twice, or two have the same name.
     """
     by_method: dict[str, Path] = {}
-    folder_names = [fake.resolve().name for fake in folders.fakes]
-    for fake in folders.fakes:
-        path = fake.resolve()
-        method = path.name
-        if method == REAL or folder_names.count(method) > 1:
-            method = f"{path.parent.name}_{path.name}"
-        if method in by_method:
+    paths = [_as_given(fake) for fake in folders.fakes]
+    for fake, path in zip(folders.fakes, paths, strict=True):
+        method = _name_among([other for other in paths if other.name == path.name], path)
+        twin = by_method.get(method)
+        if twin is not None:
+            same = twin.resolve() == fake.resolve()
             raise EadbenchError(
-                "the same folder, or two of the same name, given twice", fake, "rename one of them"
+                "the folder is given twice" if same else f"two folders are both called {method!r}",
+                f"{twin} and {fake}",
+                "leave one out" if same else "rename one of them",
             )
         by_method[method] = fake
     return by_method
+
+
+def _name_among(alike: list[Path], path: Path) -> str:
+    """The name of one of several folders that end alike."""
+    if len(alike) == 1 and path.name != REAL:
+        return path.name
+    for level in range(1, min(len(other.parents) for other in alike)):
+        above = [other.parts[-1 - level] for other in alike]
+        if len(set(above)) == len(set(alike)):
+            return f"{path.parts[-1 - level]}_{path.name}"
+    return "_".join(path.parts[1:])
+
+
+def _as_given(folder: Path) -> Path:
+    """Absolute and without ``..``, links as they are."""
+    return Path(os.path.normpath(folder.absolute()))

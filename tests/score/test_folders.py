@@ -17,7 +17,7 @@ from eadbench.core.tables import read_table
 from eadbench.media.files import VIDEO
 from eadbench.media.video import read_frames, write_video
 from eadbench.score.cli import app
-from eadbench.score.folders import Folders, files_by_name, pairs_of
+from eadbench.score.folders import Folders, files_by_name, folders_by_method, pairs_of
 from eadbench.score.labels import Labels, read_labels
 from eadbench.score.run import columns, score_folders
 from eadbench.scores.evaluators import load_evaluators
@@ -320,3 +320,49 @@ def test_face_is_cut_out():
 
 def test_read_frames_of_the_fixture_are_real(folders):
     assert read_frames(folders.real / "one.mp4").shape == (30, 64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["out/mine", "out/theirs"], ["mine", "theirs"]),
+        (["mine/videos", "theirs/videos"], ["mine_videos", "theirs_videos"]),
+        # as the workflow writes them
+        (["full/mead/self/videos", "wav2lip/mead/self/videos"], ["full_videos", "wav2lip_videos"]),
+        (["full/mead/videos", "full/hdtf/videos", "theirs"], ["mead_videos", "hdtf_videos", "theirs"]),
+        (["real"], ["work_real"]),
+    ],
+)
+def test_methods_are_called_by_what_tells_their_folders_apart(
+    given: list[str], names: list[str], tmp_path: Path
+) -> None:
+    root = tmp_path / "work"
+    folders = Folders(root / "truth", tuple(root / name for name in given))
+    assert folders_by_method(folders) == dict(zip(names, folders.fakes, strict=True))
+
+
+def test_folders_that_no_single_level_tells_apart_are_called_by_all_levels() -> None:
+    given = (Path("/r/a/x/videos"), Path("/r/a/y/videos"), Path("/r/b/x/videos"))
+    assert list(folders_by_method(Folders(Path("/r/truth"), given))) == [
+        "r_a_x_videos", "r_a_y_videos", "r_b_x_videos",
+    ]  # fmt: skip
+
+
+def test_a_link_keeps_its_own_name(tmp_path: Path) -> None:
+    for method in ("mine", "theirs"):
+        (tmp_path / "runs" / method / "videos").mkdir(parents=True)
+        (tmp_path / method).symlink_to(tmp_path / "runs" / method / "videos")
+    given = (tmp_path / "mine", tmp_path / "theirs")
+    assert list(folders_by_method(Folders(tmp_path / "truth", given))) == ["mine", "theirs"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["mine", "mine"], "the folder is given twice"),
+        (["a_videos", "a/videos", "b/videos"], "two folders are both called 'a_videos'"),
+    ],
+)
+def test_folders_that_cannot_be_told_apart_are_refused(given: list[str], message: str) -> None:
+    with pytest.raises(EadbenchError, match=message):
+        folders_by_method(Folders(Path("truth"), tuple(map(Path, given))))
