@@ -12,6 +12,7 @@ channels or narrow layers are asked for.
 import io
 import json
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -604,7 +605,8 @@ def write_i3d(folder: Path, depth: int | None = None) -> None:
     """A small module of the published one's call; its 51 MB are a program of their own,
     which we do not have.
     """
-    with atomic_path(folder / i3d.OFFICIAL) as part:
+    with atomic_path(folder / i3d.OFFICIAL) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the published file is torchscript
         torch.jit.script(Rescaled()).save(str(part))
 
 

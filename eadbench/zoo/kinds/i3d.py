@@ -8,6 +8,7 @@ resize to 224; ``latentsync`` resizes by area and feeds [0, 1] unscaled, as Late
 script does, whose FVD is on another scale.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -107,7 +108,10 @@ def load(folder: Path, card: Card, device: Any = "cpu") -> I3DFeatures:
     """
     if card.how == "fetched":
         try:
-            net = torch.jit.load(str(folder / OFFICIAL), map_location="cpu")
+            with warnings.catch_warnings():
+                # torch would have the file exported anew, which is not in a user's hands
+                warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", FutureWarning)
+                net = torch.jit.load(str(folder / OFFICIAL), map_location="cpu")
         except (RuntimeError, ValueError) as error:
             raise EadbenchError(
                 f"not a torchscript file: {error}", folder / OFFICIAL, "fetch it again from the named source"

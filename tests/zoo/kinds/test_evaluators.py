@@ -195,8 +195,10 @@ def i3d_file(tmp_path_factory) -> Path:
     return carded(folder, "i3d", i3d.OFFICIAL)
 
 
-def test_i3d_is_called_as_each_protocol_says(i3d_file):
-    extractor = zoo.load(i3d_file)
+def test_i3d_is_called_as_each_protocol_says_and_torch_does_not_warn(i3d_file):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extractor = zoo.load(i3d_file)
     windows = np.full((2, 16, 32, 32, 3), 255, np.uint8)
     windows[1] = 0
     assert extractor.features(windows, "stylegan-v")[:, :300] == pytest.approx(
