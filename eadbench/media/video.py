@@ -12,18 +12,26 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import islice
 from math import atan2, degrees, floor
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import atomic_path
 from eadbench.media.audio import AudioTrack
+from eadbench.media.filters import (
+    complete_tags,
+    filter_graph,
+    filtered,
+    graph_to_sdr,
+    hdr_of,
+    kind_of,
+    tags_of,
+)
 from eadbench.media.image import is_still, read_still
 from eadbench.media.reading import (
     DAMAGED,
@@ -40,13 +48,7 @@ from eadbench.media.reading import (
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
 LONGEST_HOLD = 10  # seconds that one frame may stand; FFmpeg, too, calls more a jump of the time stamps
 TIE = 1e-6  # of a frame: what lies half-way between two is rounded up, whatever its last bit says
-HDR = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
-# Reference white (203 cd/m2, ITU-R BT.2408) becomes white, what is brighter is clipped,
-# colours keep their place (FFmpeg's relative colorimetric intent).
-TO_SDR = [
-    ("scale", "out_transfer=bt709:out_primaries=bt709:out_color_matrix=bt709:out_range=tv"),
-    ("format", "yuv420p"),
-]
+IN_SDR = "write it anew in SDR, e.g. ffmpeg -i IN -pix_fmt yuv420p -colorspace bt709 OUT"
 SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with such ratios
 
 
@@ -96,7 +98,7 @@ def probe_with_frame(
         frame = None
         if video is not None:
             video.thread_type = "NONE"
-            show = _Shown(video, notes)
+            show = _Shown(video, name_of(source), notes)
             try:
                 first = next(decode(container, video), None)
             except av.FFmpegError as error:
@@ -219,30 +221,30 @@ class _Shown:
     passes untouched.
     """
 
-    def __init__(self, stream: av.VideoStream, notes: list[str] | None) -> None:
+    def __init__(self, stream: av.VideoStream, name: str | Path, notes: list[str] | None) -> None:
+        self.name = name
         self.aspect = stream.sample_aspect_ratio or Fraction(1)
         self.notes = [] if notes is None else notes
         self.target: tuple[int, int, str] | None = None  # width, height and format before it is turned
         self.size: tuple[int, int, str] | None = None
         self.kind: tuple | None = None
-        self.woven = self.hdr = False
+        self.woven, self.hdr = False, set()
 
     def __call__(self, frame: av.VideoFrame, time: float) -> av.VideoFrame:
-        hdr = HDR.get(frame.color_trc)
-        kind = frame.width, frame.height, frame.format.name, frame.interlaced_frame, hdr
-        if kind != self.kind:
-            self.graph = self._graph(frame, kind[:3], time)
-            self.kind = kind
-        if self.graph is None:
-            return frame
-        self.graph.vpush(frame)
-        shown = self.graph.vpull()
-        if hdr is None:
-            shown.colorspace, shown.color_range = frame.colorspace, frame.color_range
-        return shown
+        if hdr_of(frame):
+            complete_tags(frame)
+        kind = kind_of(frame)
+        try:
+            if kind != self.kind:
+                self.graph = self._graph(frame, time)
+                self.kind = kind
+            return frame if self.graph is None else filtered(self.graph, frame)
+        except av.FFmpegError as error:
+            colours = f"FFmpeg cannot convert its colours ({tags_of(frame)} of ITU-T H.273)"
+            raise EadbenchError(f"{colours}: {error}", self.name, IN_SDR) from error
 
-    def _graph(self, frame: av.VideoFrame, size: tuple[int, int, str], time: float) -> av.filter.Graph | None:
-        width, height, pixels = size
+    def _graph(self, frame: av.VideoFrame, time: float) -> av.filter.Graph | None:
+        size = width, height, pixels = frame.width, frame.height, frame.format.name
         if self.target is None:
             squeezed = abs(self.aspect - 1) > SQUARE
             wide = round(width * self.aspect / 2) * 2 if squeezed else width
@@ -263,12 +265,12 @@ class _Shown:
                 self.notes.append("interlaced: its fields are left woven, as ffmpeg leaves them")
             self.woven = True
             steps = [("setfield", "prog"), *steps]  # or RGB would be made field by field, unlike by ffmpeg
-        if hdr := HDR.get(frame.color_trc):
-            if not self.hdr:
+        if hdr := hdr_of(frame):
+            if hdr not in self.hdr:
                 self.notes.append(f"HDR ({hdr}): brought to SDR, what is brighter than white is clipped")
-            self.hdr = True
-            return _graph_to_sdr(threading.get_ident(), hdr, size, (*steps, *TO_SDR))
-        return _graph(size, frame.time_base, steps) if steps else None
+            self.hdr.add(hdr)
+            return graph_to_sdr(frame, tuple(steps))
+        return filter_graph(frame, steps) if steps else None
 
 
 def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
@@ -298,28 +300,6 @@ def orientation(frame: av.VideoFrame) -> list[tuple[str, str]]:
     if 1 < theta < 359:
         return [("rotate", f"{theta}*PI/180")]
     return [("vflip", "")] if m[4] < 0 else []
-
-
-def _graph(size: tuple[int, int, str], unit: Fraction, steps: Iterable[tuple[str, str]]) -> av.filter.Graph:
-    """FFmpeg's filters for frames of one width, height and format, their stamps in
-    ``unit``.
-    """
-    width, height, pixels = size
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=unit)
-    filters = [graph.add(name, options) for name, options in steps]
-    graph.link_nodes(source, *filters, graph.add("buffersink")).configure()
-    return graph
-
-
-@lru_cache(maxsize=4)
-def _graph_to_sdr(
-    thread: int, hdr: str, size: tuple[int, int, str], steps: tuple[tuple[str, str], ...]
-) -> av.filter.Graph:
-    """Filters of a thread and kind of HDR, kept for the next file: with the first frame
-    FFmpeg computes their table of colours, which takes seconds.
-    """
-    return _graph(size, Fraction(1, 1000), steps)
 
 
 def iter_decoded_frames(
@@ -358,7 +338,7 @@ def iter_decoded_frames(
         if stream is None:
             raise EadbenchError("no video stream", name_of(source))
         stream.thread_type = "NONE"
-        shown = _show(decode(container, stream, begin, notes), stream, begin, notes)
+        shown = _show(decode(container, stream, begin, notes), stream, name_of(source), begin, notes)
         try:
             if fps:
                 yield from _at_rate(shown, float(fps), begin, end, name_of(source))
@@ -385,10 +365,14 @@ def _still(path: str | Path, notes: list[str] | None) -> DecodedFrame:
 
 
 def _show(
-    frames: Iterator[Decoded], stream: av.VideoStream, begin: float, notes: list[str] | None
+    frames: Iterator[Decoded],
+    stream: av.VideoStream,
+    name: str | Path,
+    begin: float,
+    notes: list[str] | None,
 ) -> Iterator[DecodedFrame]:
     """Frames as shown."""
-    show, rate = _Shown(stream, notes), float(stream.average_rate or 25)
+    show, rate = _Shown(stream, name, notes), float(stream.average_rate or 25)
     number = None
     for frame, time, length, _ in frames:
         if number is None:

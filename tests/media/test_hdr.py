@@ -1,5 +1,6 @@
 """Recordings in HDR, such as phones make, against the formulas of ITU-R BT.2100."""
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from eadbench.media.video import iter_decoded_frames, iter_frames, probe
+from eadbench.core.errors import EadbenchError
+from eadbench.media import filters
+from eadbench.media.video import DecodedFrame, iter_decoded_frames, iter_frames, probe
 
 SKIN, GREEN, BLUE, GREY, WHITE, BLACK = COLOURS = [
     (200, 120, 90), (60, 140, 60), (40, 60, 160), (128, 128, 128), (255, 255, 255), (0, 0, 0),
@@ -32,7 +35,14 @@ def hlg(light: np.ndarray) -> np.ndarray:
     return np.where(scene <= 1 / 12, np.sqrt(3 * scene), logarithm)
 
 
-def write_hdr(path: Path, transfer: ColorTrc, colours: np.ndarray, brightness: float = 1.0) -> None:
+def write_hdr(
+    path: Path,
+    transfer: ColorTrc,
+    colours: np.ndarray,
+    brightness: float = 1.0,
+    tags: tuple[int, int] = (ColorPrimaries.BT2020, Colorspace.BT2020),
+    x264: str = "",
+) -> None:
     """Five frames, a field of 64 x 64 for each colour; ``brightness`` 1 has white at the
     reference white.
     """
@@ -42,7 +52,7 @@ def write_hdr(path: Path, transfer: ColorTrc, colours: np.ndarray, brightness: f
     chroma = (signal[:, 2] - luma) / 1.8814, (signal[:, 0] - luma) / 1.4746
     planes = [(64 + 876 * luma, 64), *((512 + 896 * values, 32) for values in chroma)]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "4"})
+        stream = container.add_stream("libx264", rate=25, options={"crf": "4", "x264-params": x264})
         stream.width, stream.height, stream.pix_fmt = 64 * len(colours), 64, "yuv420p10le"
         for number in range(5):
             frame = av.VideoFrame(stream.width, 64, "yuv420p10le")
@@ -52,7 +62,7 @@ def write_hdr(path: Path, transfer: ColorTrc, colours: np.ndarray, brightness: f
                 plane.update(image.tobytes())
             for what in (stream.codec_context, frame):
                 what.color_trc, what.color_range = transfer, ColorRange.MPEG
-                what.color_primaries, what.colorspace = ColorPrimaries.BT2020, Colorspace.BT2020
+                what.color_primaries, what.colorspace = tags
             frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -98,3 +108,78 @@ def test_the_header_tells_of_it_and_its_size(tmp_path: Path) -> None:
     info = probe(tmp_path / "phone.mp4", notes)
     assert (info.width, info.height) == (192, 64)
     assert any("HLG" in note for note in notes)
+
+
+@pytest.mark.parametrize("tags", [(2, 9), (9, 2), (2, 2)], ids=["primaries", "matrix", "both"])
+def test_what_the_tags_leave_out_is_bt2020(tags: tuple[int, int], tmp_path: Path) -> None:
+    write_hdr(tmp_path / "bare.mp4", ColorTrc.SMPTE2084, np.array(COLOURS), tags=tags)
+    (_, first), *_ = iter_frames(tmp_path / "bare.mp4")
+    assert np.abs(first[32, 32::64].astype(int) - COLOURS).max() <= 5
+
+
+def test_a_matrix_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
+    write_hdr(tmp_path / "ictcp.mp4", ColorTrc.ARIB_STD_B67, np.array([GREY]), tags=(9, 14))
+    for read in (probe, lambda path: list(iter_frames(path))):
+        with pytest.raises(EadbenchError, match="matrix 14, primaries 9, transfer 18"):
+            read(tmp_path / "ictcp.mp4")
+
+
+def test_data_of_the_mastering_screen_on_some_frames_costs_no_new_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H.264 has them on key frames. A table takes seconds, all else milliseconds."""
+    screen = "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    write_hdr(tmp_path / "v.mp4", ColorTrc.SMPTE2084, np.array([SKIN]), x264=f"keyint=2:{screen}")
+    seen = []
+    monkeypatch.setattr(
+        "eadbench.media.video.filtered",
+        lambda graph, frame: seen.append(filters.filtered(graph, frame)) or seen[-1],
+    )
+    list(iter_decoded_frames(tmp_path / "v.mp4"))
+    assert len(seen) == 5 and not any(len(frame.side_data) for frame in seen)
+
+
+def test_graphs_are_kept_per_kind_of_frames(tmp_path: Path) -> None:
+    for name, tags in (("said", (9, 9)), ("unsaid", (2, 9)), ("other", (1, 9))):
+        write_hdr(tmp_path / f"{name}.mp4", ColorTrc.ARIB_STD_B67, np.array([SKIN, BLUE]), tags=tags)
+    filters._per_thread.__dict__.pop("graphs", None)
+    readers = [iter_frames(tmp_path / f"{name}.mp4") for name in ("said", "unsaid", "other")]
+    assert len(list(zip(*readers, strict=True))) == 5
+    assert len(filters._per_thread.graphs) == 2
+
+
+def test_a_reader_may_go_on_in_another_thread(tmp_path: Path) -> None:
+    write_hdr(tmp_path / "v.mp4", ColorTrc.ARIB_STD_B67, np.array(COLOURS))
+    readers = [iter_frames(tmp_path / "v.mp4") for _ in range(2)]
+    for reader in readers:
+        next(reader)
+    with ThreadPoolExecutor(2) as pool:
+        for images in pool.map(list, readers):
+            assert len(images) == 4
+            assert np.abs(images[-1][1][32, 32::64].astype(int) - COLOURS).max() <= 5
+
+
+def test_an_interrupted_conversion_leaves_no_frame_behind(tmp_path: Path) -> None:
+    write_hdr(tmp_path / "v.mp4", ColorTrc.ARIB_STD_B67, np.array([GREY]))
+    frame = next(iter_decoded_frames(tmp_path / "v.mp4"))
+    assert filters._per_thread.graphs
+
+    class Interrupted:
+        def vpush(self, frame: av.VideoFrame) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        filters.filtered(Interrupted(), frame.frame)
+    assert not hasattr(filters._per_thread, "graphs")
+
+
+def test_grey_hdr_is_brought_to_sdr_too(tmp_path: Path) -> None:
+    frame = av.VideoFrame(64, 64, "gray10le")
+    level = hlg(REFERENCE_WHITE * (np.array([GREY]) / 255) ** 2.4 @ TO_2020.T)[0, 0]
+    frame.planes[0].update(np.full((64, frame.planes[0].line_size // 2), 64 + 876 * level, "<u2").tobytes())
+    frame.color_trc, frame.color_range = ColorTrc.ARIB_STD_B67, ColorRange.MPEG
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    filters.complete_tags(frame)
+    shown = filters.filtered(filters.graph_to_sdr(frame, ()), frame)
+    rgb = DecodedFrame(shown).rgb()
+    assert np.abs(rgb.astype(int) - GREY).max() <= 5

@@ -5,6 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange, Colorspace
 
 from eadbench.core.errors import EadbenchError
 from eadbench.core.files import sha256_of
@@ -114,3 +115,30 @@ def test_a_name_is_a_name_whatever_ffmpeg_makes_of_it(tmp_path, monkeypatch, nam
     assert (len(read_frames(name)), len(read_audio(name, end=0.4)), probe(name).width) == (10, 6400, 96)
     replace_audio(name, f"new {name}", np.zeros(6400, np.float32))
     assert {path.name for path in tmp_path.iterdir()} == {name, f"new {name}"}
+
+
+@pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
+def test_squeezed_pixels_in_bt709_keep_their_colours(full_range, tmp_path):
+    """A filter that is not told matrix and range converts to BT.601, and the tags that
+    are put back afterwards are wrong.
+    """
+    colours = np.array([(200, 120, 90), (60, 140, 60), (40, 60, 160), (255, 255, 255), (0, 0, 0)])
+    image = np.repeat(np.repeat(colours[None].astype(np.uint8), 64, 0), 64, 1)
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = 320, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        context, kind = stream.codec_context, ColorRange.JPEG if full_range else ColorRange.MPEG
+        context.colorspace = context.color_primaries = context.color_trc = 1
+        context.color_range = kind
+        for k in range(3):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=kind)
+            frame.pts, frame.time_base = k, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    notes = []
+    (_, first), *_ = iter_frames(tmp_path / "v.mp4", notes=notes)
+    assert first.shape == (64, 426, 3) and "squeezed" in notes[0]
+    shown = first[32, [int((k + 0.5) * 426 / 5) for k in range(5)]].astype(int)
+    assert np.abs(shown - colours).max() <= 4, shown
