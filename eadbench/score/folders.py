@@ -168,23 +168,28 @@ def _audio_file(folder: Path | None, audio: NamedFiles, name: str) -> Path | Non
 def folders_by_method(folders: Folders) -> dict[str, Path]:
     """The folders of generated videos by the name of their method: the folder's own, as
     given (a link is not followed); of several alike, as in ``full/self/videos`` and
-    ``wav2lip/self/videos``, with the nearest folder above in which they differ:
+    ``wav2lip/self/videos``, with the folders above in which they differ:
     ``full_videos``.
 
     Raises:
-        EadbenchError: If a folder is given twice, or two have the same name.
+        EadbenchError: If a folder is given twice, two have the same name, or one has
+            none.
     """
     by_method: dict[str, Path] = {}
+    by_place: dict[Path, Path] = {}
     paths = [_as_given(fake) for fake in folders.fakes]
     for fake, path in zip(folders.fakes, paths, strict=True):
+        twin = by_place.setdefault(fake.resolve(), fake)
+        if twin is not fake:
+            raise EadbenchError("the folder is given twice", f"{twin} and {fake}", "leave one out")
         method = _name_among([other for other in paths if other.name == path.name], path)
-        twin = by_method.get(method)
-        if twin is not None:
-            same = twin.resolve() == fake.resolve()
+        if method in ("", REAL):
+            raise EadbenchError(f"{method!r} cannot be the name of a method", fake, "rename the folder")
+        if method in by_method:
             raise EadbenchError(
-                "the folder is given twice" if same else f"two folders are both called {method!r}",
-                f"{twin} and {fake}",
-                "leave one out" if same else "rename one of them",
+                f"two folders are both called {method!r}",
+                f"{by_method[method]} and {fake}",
+                "rename one of them",
             )
         by_method[method] = fake
     return by_method
@@ -194,13 +199,22 @@ def _name_among(alike: list[Path], path: Path) -> str:
     """The name of one of several folders that end alike."""
     if len(alike) == 1 and path.name != REAL:
         return path.name
-    for level in range(1, min(len(other.parents) for other in alike)):
-        above = [other.parts[-1 - level] for other in alike]
-        if len(set(above)) == len(set(alike)):
-            return f"{path.parts[-1 - level]}_{path.name}"
-    return "_".join(path.parts[1:])
+    # parts above, from the nearest on; the file system's root is no name
+    above = {other: other.parts[-2:0:-1] for other in alike}
+    deepest = max(map(len, above.values()))
+    for level in range(deepest):
+        if len({parts[level : level + 1] for parts in above.values()}) == len(above):
+            return "_".join([*above[path][level : level + 1], path.name])
+    depth = next(
+        (d for d in range(2, deepest) if len({parts[:d] for parts in above.values()}) == len(above)), deepest
+    )
+    differing = [
+        level for level in range(depth) if len({parts[level : level + 1] for parts in above.values()}) > 1
+    ]
+    parts = [above[path][level] for level in reversed(differing) if level < len(above[path])]
+    return "_".join([*parts, path.name])
 
 
 def _as_given(folder: Path) -> Path:
-    """Absolute and without ``..``, links as they are."""
-    return Path(os.path.normpath(folder.absolute()))
+    """Absolute; links keep their names, unless ``..`` leads out of one."""
+    return folder.resolve() if ".." in folder.parts else Path(os.path.normpath(folder.absolute()))

@@ -341,11 +341,38 @@ def test_methods_are_called_by_what_tells_their_folders_apart(
     assert folders_by_method(folders) == dict(zip(names, folders.fakes, strict=True))
 
 
-def test_folders_that_no_single_level_tells_apart_are_called_by_all_levels() -> None:
-    given = (Path("/r/a/x/videos"), Path("/r/a/y/videos"), Path("/r/b/x/videos"))
+def test_folders_that_no_single_level_tells_apart_are_called_by_the_levels_that_differ() -> None:
+    places = ("A/seed1", "A/seed2", "B/seed1")
+    given = tuple(Path(f"/home/me/runs/{place}/out/videos") for place in places)
     assert list(folders_by_method(Folders(Path("/r/truth"), given))) == [
-        "r_a_x_videos", "r_a_y_videos", "r_b_x_videos",
+        "A_seed1_videos", "A_seed2_videos", "B_seed1_videos",
     ]  # fmt: skip
+
+
+def test_the_name_after_dots_is_that_of_the_folder_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs" / "seed1" / "videos").mkdir(parents=True)
+    (tmp_path / "cur").symlink_to(tmp_path / "runs" / "seed1" / "videos")
+    monkeypatch.chdir(tmp_path)
+    assert list(folders_by_method(Folders(Path("truth"), (Path("cur/.."),)))) == ["seed1"]
+    monkeypatch.chdir(tmp_path / "runs" / "seed1")
+    assert list(folders_by_method(Folders(Path("truth"), (Path(), Path("videos/."))))) == [
+        "seed1", "videos",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["/", "/real"])
+def test_a_folder_that_would_have_no_name_or_that_of_the_real_videos_is_refused(name: str) -> None:
+    with pytest.raises(EadbenchError, match="cannot be the name of a method"):
+        folders_by_method(Folders(Path("truth"), (Path(name),)))
+
+
+def test_a_folder_given_through_a_link_too_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "linked").symlink_to("mine")
+    with pytest.raises(EadbenchError, match="the folder is given twice"):
+        folders_by_method(Folders(tmp_path / "truth", (tmp_path / "mine", tmp_path / "linked")))
 
 
 def test_a_link_keeps_its_own_name(tmp_path: Path) -> None:
