@@ -68,7 +68,11 @@ def job(clips: Path, tmp_path: Path) -> Iterator[subprocess.Popen]:
         str(tmp_path / "out" / "samples.parquet"),
     ]
     process = subprocess.Popen(
-        command, env=os.environ | {"TMPDIR": str(tmp_path / "scratch")}, stderr=subprocess.DEVNULL
+        command,
+        env=os.environ | {"TMPDIR": str(tmp_path / "scratch")},
+        stderr=subprocess.DEVNULL,
+        # a shell has what it starts in the background ignore Ctrl-C, these tests included
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     yield process
     process.kill()
