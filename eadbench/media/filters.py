@@ -34,7 +34,8 @@ def kind_of(frame: av.VideoFrame) -> tuple:
     that another thread reads.
     """
     pixels = frame.width, frame.height, frame.format.name, frame.interlaced_frame
-    colours = frame.colorspace, frame.color_range, hdr_of(frame) and frame.color_primaries, hdr_of(frame)
+    hdr = hdr_of(frame)
+    colours = frame.colorspace, frame.color_range, hdr, hdr and frame.color_primaries
     return *pixels, *colours, threading.get_ident()
 
 

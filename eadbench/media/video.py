@@ -48,7 +48,6 @@ from eadbench.media.reading import (
 AAC = {"aac_coder": "fast"}  # half the time of the default search; the wav beside a clip is what is measured
 LONGEST_HOLD = 10  # seconds that one frame may stand; FFmpeg, too, calls more a jump of the time stamps
 TIE = 1e-6  # of a frame: what lies half-way between two is rounded up, whatever its last bit says
-IN_SDR = "write it anew in SDR, e.g. ffmpeg -i IN -pix_fmt yuv420p -colorspace bt709 OUT"
 SQUARE = 0.02  # pixels less far from square are left alone: odd sizes come with such ratios
 
 
@@ -228,7 +227,8 @@ class _Shown:
         self.target: tuple[int, int, str] | None = None  # width, height and format before it is turned
         self.size: tuple[int, int, str] | None = None
         self.kind: tuple | None = None
-        self.woven, self.hdr = False, set()
+        self.woven = False
+        self.hdr: set[str] = set()  # kinds that are noted
 
     def __call__(self, frame: av.VideoFrame, time: float) -> av.VideoFrame:
         if hdr_of(frame):
@@ -241,7 +241,7 @@ class _Shown:
             return frame if self.graph is None else filtered(self.graph, frame)
         except av.FFmpegError as error:
             colours = f"FFmpeg cannot convert its colours ({tags_of(frame)} of ITU-T H.273)"
-            raise EadbenchError(f"{colours}: {error}", self.name, IN_SDR) from error
+            raise EadbenchError(f"{colours}: {error}", self.name, "write it anew in BT.709") from error
 
     def _graph(self, frame: av.VideoFrame, time: float) -> av.filter.Graph | None:
         size = width, height, pixels = frame.width, frame.height, frame.format.name

@@ -1,8 +1,8 @@
 """Folders of videos, paired by name."""
 
-import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from eadbench.core.errors import EadbenchError
@@ -197,24 +197,18 @@ def folders_by_method(folders: Folders) -> dict[str, Path]:
 
 def _name_among(alike: list[Path], path: Path) -> str:
     """The name of one of several folders that end alike."""
-    if len(alike) == 1 and path.name != REAL:
-        return path.name
     # parts above, from the nearest on; the file system's root is no name
     above = {other: other.parts[-2:0:-1] for other in alike}
-    deepest = max(map(len, above.values()))
-    for level in range(deepest):
-        if len({parts[level : level + 1] for parts in above.values()}) == len(above):
-            return "_".join([*above[path][level : level + 1], path.name])
-    depth = next(
-        (d for d in range(2, deepest) if len({parts[:d] for parts in above.values()}) == len(above)), deepest
-    )
-    differing = [
-        level for level in range(depth) if len({parts[level : level + 1] for parts in above.values()}) > 1
-    ]
-    parts = [above[path][level] for level in reversed(differing) if level < len(above[path])]
-    return "_".join([*parts, path.name])
+    if len(above) == 1:
+        levels = [0] if path.name == REAL else []
+    else:
+        depth = next(d for d in count(1) if len({parts[:d] for parts in above.values()}) == len(above))
+        levels = [
+            k for k in reversed(range(depth)) if len({parts[k : k + 1] for parts in above.values()}) > 1
+        ]
+    return "_".join([*(part for k in levels for part in above[path][k : k + 1]), path.name])
 
 
 def _as_given(folder: Path) -> Path:
     """Absolute; links keep their names, unless ``..`` leads out of one."""
-    return folder.resolve() if ".." in folder.parts else Path(os.path.normpath(folder.absolute()))
+    return folder.resolve() if ".." in folder.parts else folder.absolute()

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from multiprocessing import get_context
 from pathlib import Path
 
 import av
@@ -183,3 +184,13 @@ def test_grey_hdr_is_brought_to_sdr_too(tmp_path: Path) -> None:
     shown = filters.filtered(filters.graph_to_sdr(frame, ()), frame)
     rgb = DecodedFrame(shown).rgb()
     assert np.abs(rgb.astype(int) - GREY).max() <= 5
+
+
+def test_a_forked_process_decodes_what_its_parent_has_decoded(tmp_path: Path) -> None:
+    write_hdr(tmp_path / "v.mp4", ColorTrc.ARIB_STD_B67, np.array([GREY]))
+    next(iter_decoded_frames(tmp_path / "v.mp4"))
+    child = get_context("fork").Process(target=lambda: next(iter_decoded_frames(tmp_path / "v.mp4")))
+    child.start()
+    child.join(60)
+    child.kill()
+    assert child.exitcode == 0
